@@ -1,0 +1,51 @@
+# Each target sets up what it needs from a bare python3 (3.11+, with venv) and the package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CODE := shared backfill_job mirror_function local_gcs demo
+
+.PHONY: help setup test lint types unit demo lock clean
+
+help:
+	@echo "make demo    the whole migration against a local Cloud Storage (about a minute)"
+	@echo "make test    lint, types, tests"
+	@echo "make setup   .venv with everything for both; the other targets depend on it"
+	@echo "make lock    renew the locked requirements after a change in pyproject.toml"
+	@echo "make clean   remove .venv and caches"
+
+setup: $(READY)
+
+$(READY): requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12 ..." % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+test: lint types unit
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(READY)
+	$(BIN)/mypy
+
+unit: $(READY)
+	$(BIN)/pytest
+
+demo: $(READY)
+	$(BIN)/python -m demo
+
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	--custom-compile-command "make lock" pyproject.toml
+
+lock: $(READY)
+	$(LOCK) --extra mirror -o requirements.txt
+	$(LOCK) --extra job -o requirements-job.txt
+	$(LOCK) --extra job --extra mirror --extra local --extra dev -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
