@@ -1,0 +1,210 @@
+"""The vocabulary of the structured log: every event this project writes, with its severity and its fields.
+
+Dashboards, alerts and log-based metrics name these events and fields, and are checked against this module. An event
+is one line: in the cloud one JSON object on stdout, which Cloud Logging takes apart (``severity``, ``message``,
+``time`` and ``logging.googleapis.com/*`` are its own; the rest becomes ``jsonPayload``); locally one line of text.
+
+Events travel through the standard library's logging, with their fields in the record's ``json_fields``, the name that
+``google-cloud-logging`` uses too.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any
+
+__all__ = ["LOGGER_NAME", "Event", "EventLog", "JsonFormatter", "TextFormatter"]
+
+LOGGER_NAME = "qpi_exports_migration"
+
+MAX_TEXT = 4_000
+"""Longest text value in an event, in characters; an entry may have 256 KiB (Cloud Logging quotas)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Spec:
+    level: int
+    meaning: str
+    fields: frozenset[str]
+
+
+def _spec(level: int, meaning: str, fields: str = "") -> _Spec:
+    return _Spec(level, meaning, frozenset(fields.split()))
+
+
+class Event(Enum):
+    """Everything that is logged. The value holds the severity, the sentence and the fields."""
+
+    RUN_STARTED = _spec(logging.INFO, "run started", "mode source destination threads")
+    PLAN_MADE = _spec(
+        logging.INFO,
+        "both sides compared, nothing changed",
+        "objects bytes copy overwrite equal conflict extra excluded impossible",
+    )
+    PROGRESS = _spec(
+        logging.INFO,
+        "copying",
+        "listed copied already_equal superseded conflict failed excluded bytes objects_per_s elapsed_s",
+    )
+    OBJECT_OVERWRITTEN = _spec(
+        logging.INFO,
+        "a different object at the destination was replaced",
+        "object source_generation destination_generation replaced_generation",
+    )
+    OBJECT_CONFLICT = _spec(
+        logging.WARNING,
+        "both sides differ and the destination has the authority; left as it is",
+        "object source_generation destination_generation",
+    )
+    OBJECT_STRAGGLER = _spec(
+        logging.WARNING,
+        "a new object arrived on the old path after the cutover; copied",
+        "object source_generation destination_generation",
+    )
+    OBJECT_FAILED = _spec(logging.ERROR, "an object could not be copied", "object error transient")
+    VERIFICATION_DIFFERENCE = _spec(
+        logging.ERROR,
+        "the two sides differ",
+        "object verdict differences source_generation destination_generation",
+    )
+    VERIFICATION_FINISHED = _spec(
+        logging.INFO,
+        "verified",
+        "clean equal missing content_differs metadata_differs extra in_flight excluded",
+    )
+    LEDGER_BROKEN = _spec(logging.CRITICAL, "the books do not balance", "listed accounted")
+    RUN_STOPPED = _spec(logging.ERROR, "the run stopped before its end", "error")
+    RUN_FINISHED = _spec(
+        logging.INFO,
+        "run finished",
+        "exit_code summary listed copied already_equal superseded conflict failed excluded bytes elapsed_s",
+    )
+
+    MIRRORED = _spec(
+        logging.INFO,
+        "event handled",
+        "outcome object event_id event_generation source_generation destination_generation bytes lag_s attempts phase "
+        "because",
+    )
+    MIRROR_STRAGGLER = _spec(
+        logging.WARNING,
+        "a new object arrived on the old path after the cutover; copied",
+        "object event_id event_generation source_generation destination_generation bytes lag_s attempts phase outcome "
+        "because",
+    )
+    MIRROR_CONFLICT = _spec(
+        logging.WARNING,
+        "both sides differ and the destination has the authority; left as it is",
+        "outcome object event_id event_generation source_generation destination_generation bytes lag_s attempts phase "
+        "because",
+    )
+    MIRROR_RETRY = _spec(
+        logging.WARNING,
+        "event not handled yet; it will be delivered again",
+        "object event_id event_generation age_s error",
+    )
+    MIRROR_DROPPED = _spec(
+        logging.ERROR,
+        "event given up; the sweeper has to bring this object",
+        "outcome object event_id event_generation age_s error",
+    )
+    MIRROR_MISCONFIGURED = _spec(logging.CRITICAL, "the mirror cannot work as it is configured", "error")
+
+    @property
+    def event_name(self) -> str:
+        """The text in the line's ``event`` field, by which filters find it."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class EventLog:
+    """Writes events.
+
+    Attributes:
+        context: Fields that every line of this log carries, such as the run.
+        logger: Where they go; whoever starts the process gives it handlers.
+    """
+
+    context: Mapping[str, Any] = field(default_factory=dict)
+    logger: logging.Logger = field(default_factory=lambda: logging.getLogger(LOGGER_NAME))
+
+    def emit(self, event: Event, **fields: Any) -> None:
+        """Write one event.
+
+        Args:
+            event: Which.
+            fields: Its fields; generations as integers (they are written as texts: they exceed what JSON readers
+                keep exact).
+
+        Raises:
+            TypeError: A field that the vocabulary does not know for this event.
+        """
+        unknown = fields.keys() - event.value.fields
+        if unknown:
+            raise TypeError(f"{event.event_name} has no field {', '.join(sorted(unknown))}")
+        payload = {
+            "event": event.event_name,
+            **self.context,
+            **{key: _plain(key, fields[key]) for key in fields},
+        }
+        self.logger.log(event.value.level, event.value.meaning, extra={"json_fields": payload})
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a record, as Cloud Logging reads it from stdout."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter.format`."""
+        fields = dict(getattr(record, "json_fields", None) or {"event": "message", "logger": record.name})
+        message = record.getMessage()
+        if record.exc_info:
+            message += "\n" + self.formatException(record.exc_info)
+        line = {
+            "severity": record.levelname,
+            "time": _moment(record),
+            "message": message if "event" not in fields else _sentence(message, fields),
+            **fields,
+        }
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+class TextFormatter(logging.Formatter):
+    """One line of text a record, for people and grep: time, severity, event, sentence, ``field=value`` …."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """See `logging.Formatter.format`."""
+        fields = dict(getattr(record, "json_fields", None) or {"event": "message", "logger": record.name})
+        event = fields.pop("event")
+        values = " ".join(
+            f"{key}={json.dumps(fields[key], ensure_ascii=False, default=str)}" for key in fields
+        )
+        text = f"{_moment(record)} {record.levelname:<8} {event}: {record.getMessage()} {values}".rstrip()
+        if record.exc_info:
+            text += "\n" + self.formatException(record.exc_info)
+        return text
+
+
+def _plain(key: str, value: Any) -> Any:
+    if key.endswith("_generation") and value is not None:
+        return str(value)
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        return value[: MAX_TEXT - 1] + "…"
+    return value
+
+
+def _sentence(message: str, fields: Mapping[str, Any]) -> str:
+    """Put the object or the error into the sentence: log viewers show only the message in their lists."""
+    subject = fields.get("object")
+    reason = fields.get("error") or fields.get("summary")
+    return " ".join(part for part in (f"{subject}:" if subject else "", message) if part) + (
+        f": {reason}" if reason else ""
+    )
+
+
+def _moment(record: logging.LogRecord) -> str:
+    return (
+        datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    )

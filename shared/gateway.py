@@ -1,0 +1,253 @@
+"""The gateway to Cloud Storage: the only module that imports ``google.cloud.storage``.
+
+It keeps the promises of ``shared.store`` over the network, and has the retry and connection policies in one place:
+
+- Rewrites always go into a fresh blob, so that no request body is sent and Cloud Storage copies the source's metadata;
+  a loaded blob would send its own, stale, as the body and replace it (Cloud Storage reference, "Objects: rewrite").
+- The source blob never carries a generation: that would be sent as ``sourceGeneration`` and name a version, live or
+  not, where the rule asks for the live one.
+- A rewrite is repeated after a lost answer, which is safe because it is conditional; its 412 then only means "look".
+- The client's look-up of bucket metadata in the background (since 3.11) is off: it needs a permission nobody else here
+  needs, and shows as a request nobody made.
+
+Errors leave as this project's own. A 404 is "absent" only when it is about the object.
+"""
+
+import os
+from collections.abc import Iterator
+
+import requests
+from google.api_core import exceptions as api
+from google.auth import exceptions as auth
+from google.cloud import storage
+from google.cloud.storage.retry import DEFAULT_RETRY
+from requests.adapters import HTTPAdapter
+
+from shared.errors import (
+    BucketNotFound,
+    ConditionFailed,
+    ObjectNotFound,
+    ObjectProtected,
+    PermissionDenied,
+    StorageError,
+    Unavailable,
+    UnexpectedAnswer,
+    UsageError,
+)
+from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
+from shared.store import ListingPage
+
+__all__ = ["Gateway"]
+
+PAGE_SIZE = 1000
+"""The most that Cloud Storage gives at once."""
+
+_PROTECTED_REASONS = frozenset({"retentionPolicyNotMet", "objectUnderActiveHold"})
+
+
+class Gateway:
+    """Cloud Storage through the official client; a `DeletingStore`, a `ListingStore` and a `StateStore`. Safe to share between threads.
+
+    Credentials are the environment's (Application Default Credentials), or none at ``STORAGE_EMULATOR_HOST``.
+
+    Args:
+        connections: How many requests may be under way at once; more callers wait for a free connection.
+        retry_deadline: Seconds over which a request is repeated after a transient fault.
+        retry_initial: Seconds before the first repetition; doubled each time up to a minute.
+        request_timeout: Seconds without an answer after which one request counts as lost. Rewrites of large objects
+            need at least 30 (Cloud Storage reference, "Objects: rewrite").
+
+    Raises:
+        UsageError: No credentials are to be had.
+    """
+
+    def __init__(
+        self,
+        *,
+        connections: int = 10,
+        retry_deadline: float = 120.0,
+        retry_initial: float = 1.0,
+        request_timeout: float = 60.0,
+    ) -> None:
+        os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
+        self._retry = DEFAULT_RETRY.with_timeout(retry_deadline).with_delay(initial=retry_initial)
+        self._timeout = request_timeout
+        try:
+            self._client = storage.Client(project=None)
+        except auth.DefaultCredentialsError as error:
+            raise UsageError(
+                f"no Google Cloud credentials ({error}); try: gcloud auth application-default login"
+            ) from error
+        adapter = HTTPAdapter(pool_connections=connections, pool_maxsize=connections, pool_block=True)
+        for scheme in ("https://", "http://"):
+            self._client._http.mount(scheme, adapter)  # noqa: SLF001 -- the only way to a pool of this size
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client._http.close()  # noqa: SLF001 -- Client.close() leaves the pool open
+        self._client.close()
+
+    def look(self, at: ObjectRef) -> ObjectState | None:
+        """See `ObjectStore.look`."""
+        blob = self._client.bucket(at.bucket).blob(at.name)
+        try:
+            blob.reload(projection="noAcl", timeout=self._timeout, retry=self._retry)
+        except _CLIENT_ERRORS as error:
+            try:
+                raise self._translated(error, at.uri, at.bucket) from error
+            except ObjectNotFound:
+                return None
+        return ObjectState.from_resource(blob._properties)  # noqa: SLF001 -- the resource as answered, all at once
+
+    def copy(
+        self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
+    ) -> ObjectState:
+        """See `ObjectStore.copy`. Large or far copies take several calls, under the same conditions each."""
+        original = self._client.bucket(source.bucket).blob(source.name)
+        copy = self._client.bucket(destination.bucket).blob(destination.name)
+        token = None
+        try:
+            while True:
+                token, _, _ = copy.rewrite(
+                    original,
+                    token=token,
+                    if_source_generation_match=if_source,
+                    if_generation_match=if_destination,
+                    timeout=self._timeout,
+                    retry=self._retry,
+                )
+                if token is None:
+                    return ObjectState.from_resource(copy._properties)  # noqa: SLF001 -- as in look()
+        except _CLIENT_ERRORS as error:
+            raise self._translated(error, source.uri, source.bucket, destination.bucket) from error
+
+    def delete(self, at: ObjectRef, *, if_generation: int) -> None:
+        """See `DeletingStore.delete`. The blob carries no generation: that would delete a version for good."""
+        blob = self._client.bucket(at.bucket).blob(at.name)
+        try:
+            blob.delete(if_generation_match=if_generation, timeout=self._timeout, retry=self._retry)
+        except _CLIENT_ERRORS as error:
+            raise self._translated(error, at.uri, at.bucket) from error
+
+    def read(self, at: ObjectRef) -> bytes | None:
+        """See `shared.phase.StateStore.read`."""
+        blob = self._client.bucket(at.bucket).blob(at.name)
+        try:
+            return bytes(blob.download_as_bytes(timeout=self._timeout, retry=self._retry))
+        except _CLIENT_ERRORS as error:
+            try:
+                raise self._translated(error, at.uri, at.bucket) from error
+            except ObjectNotFound:
+                return None
+
+    def list_pages(
+        self, bucket: str, prefix: str, *, start: str = "", end: str = ""
+    ) -> Iterator[ListingPage]:
+        """See `ListingStore.list_pages`."""
+        try:
+            listing = self._client.list_blobs(
+                bucket,
+                prefix=prefix or None,
+                start_offset=start or None,
+                end_offset=end or None,
+                page_size=PAGE_SIZE,
+                fields=f"items({RESOURCE_FIELDS}),nextPageToken",
+                timeout=self._timeout,
+                retry=self._retry,
+            )
+            for page in listing.pages:
+                objects = [ObjectState.from_resource(blob._properties) for blob in page]  # noqa: SLF001 -- as in look()
+                if objects:
+                    yield ListingPage(objects)
+        except _CLIENT_ERRORS as error:
+            raise self._listing_error(error, bucket, prefix) from error
+
+    def check_bucket(self, bucket: str, prefix: str, *, patience: float = 10.0) -> None:
+        """Find out before the work starts whether a prefix can be listed.
+
+        Args:
+            bucket: Bucket name.
+            prefix: Where listing is to be tried; permission may be limited to it.
+            patience: Seconds over which transient faults are tolerated.
+
+        Raises:
+            BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: It cannot.
+        """
+        retry = self._retry.with_timeout(patience)
+        try:
+            next(
+                iter(
+                    self._client.list_blobs(
+                        bucket, prefix=prefix or None, max_results=1, timeout=patience, retry=retry
+                    )
+                ),
+                None,
+            )
+        except _CLIENT_ERRORS as error:
+            raise self._listing_error(error, bucket, prefix) from error
+
+    def _listing_error(self, error: Exception, bucket: str, prefix: str) -> StorageError:
+        cause = error.cause if isinstance(error, api.RetryError) else error
+        if isinstance(cause, api.NotFound):
+            return BucketNotFound(f"gs://{bucket}", f"no such bucket ({_said(cause)})")
+        return self._translated(error, f"gs://{bucket}/{prefix}")
+
+    def _translated(self, error: Exception, uri: str, *buckets: str) -> StorageError:
+        """Say the client's error in this project's terms.
+
+        Args:
+            error: What the client raised.
+            uri: What was asked about.
+            buckets: The buckets that a 404 may be about.
+        """
+        cause = error.cause if isinstance(error, api.RetryError) and error.cause is not None else error
+        match cause:
+            case api.PreconditionFailed():
+                return ConditionFailed(uri, "its generation is not the one expected")
+            case api.NotFound():
+                return self._not_found(cause, uri, buckets)
+            case api.Forbidden() if _reasons(cause) & _PROTECTED_REASONS:
+                return ObjectProtected(uri, f"a hold or a retention policy forbids it ({_said(cause)})")
+            case api.Forbidden() | api.Unauthorized():
+                return PermissionDenied(uri, f"permission denied ({_said(cause)})")
+            case auth.RefreshError() if not cause.retryable:
+                return PermissionDenied(uri, f"the credentials could not be renewed ({cause})")
+            case api.TooManyRequests() | api.ServerError():
+                return Unavailable(uri, f"no success within the time allowed; last answer: {_said(cause)}")
+            case requests.RequestException() | ConnectionError() | auth.GoogleAuthError() | api.RetryError():
+                return Unavailable(uri, f"no answer within the time allowed; last error: {cause}")
+            case _:
+                return UnexpectedAnswer(uri, f"unexpected answer: {cause}")
+
+    def _not_found(self, error: api.NotFound, uri: str, buckets: tuple[str, ...]) -> StorageError:
+        """Tell a missing object from a missing bucket: both are 404, and only the first may be read as "absent".
+
+        Where the words do not say it, the buckets are asked.
+        """
+        said = _said(error)
+        if "No such object" not in said:
+            for bucket in buckets:
+                try:
+                    self.check_bucket(bucket, "")
+                except StorageError as problem:
+                    return problem
+        return ObjectNotFound(uri, f"no such object ({said})")
+
+
+_CLIENT_ERRORS = (
+    api.GoogleAPICallError,
+    api.RetryError,
+    auth.GoogleAuthError,
+    requests.RequestException,
+    ConnectionError,
+)
+"""Everything the client raises for an answer, or for none (its own documentation, "Retries")."""
+
+
+def _said(error: api.GoogleAPICallError) -> str:
+    """What the service said, without the client's repetition of the request."""
+    return next((str(entry["message"]) for entry in error.errors if entry.get("message")), str(error.message))
+
+
+def _reasons(error: api.GoogleAPICallError) -> set[str]:
+    return {str(entry.get("reason")) for entry in error.errors}

@@ -1,0 +1,169 @@
+"""What is asked: one prefix, another prefix, and the names in between.
+
+Any pair of locations can be migrated; QPI exports are the preset (`qpi_exports`). Names are mapped byte for byte: what
+follows the source prefix follows the destination prefix.
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from fnmatch import fnmatchcase
+
+from shared.errors import UsageError
+from shared.objects import ObjectRef
+
+__all__ = ["DEFAULT_EXCLUDES", "MAX_NAME_BYTES", "Environment", "Location", "Migration", "qpi_exports"]
+
+DEFAULT_EXCLUDES = (".DS_Store",)
+"""Left behind unless asked for: what a Mac's Finder drops into folders, never an export."""
+
+MAX_NAME_BYTES = 1024
+"""Longest object name, in UTF-8 bytes (Cloud Storage documentation, "About objects": object name requirements)."""
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+
+
+class Environment(Enum):
+    """The team's environments; each has its own pair of buckets."""
+
+    DEV = "dev"
+    STG = "stg"
+    PROD = "prod"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A prefix in a bucket.
+
+    Attributes:
+        bucket: Bucket name.
+        prefix: Ends in ``/``; empty for the whole bucket.
+
+    Raises:
+        UsageError: The bucket's name is impossible, or the prefix does not end in ``/``.
+    """
+
+    bucket: str
+    prefix: str
+
+    def __post_init__(self) -> None:
+        if not _BUCKET.fullmatch(self.bucket):
+            raise UsageError(f"{self.bucket!r} is no bucket name (gs://BUCKET/PREFIX/ is wanted)")
+        if self.prefix and not self.prefix.endswith("/"):
+            raise UsageError(
+                f"{self.uri}: a prefix ends in '/', or it would also take its siblings; write {self.uri}/"
+            )
+        if any(character in self.prefix for character in "\r\n"):
+            raise UsageError(f"{self.uri!r}: no object name holds a line break")
+        _encoded(self.prefix)
+
+    @staticmethod
+    def parse(uri: str) -> "Location":
+        """Read ``gs://bucket/prefix/``.
+
+        Raises:
+            UsageError: It is something else.
+        """
+        scheme, _, rest = uri.partition("://")
+        bucket, slash, prefix = rest.partition("/")
+        if scheme != "gs" or not bucket or not slash:
+            raise UsageError(
+                f"{uri!r} is no Cloud Storage prefix: gs://BUCKET/PREFIX/ is wanted, with its final '/'"
+            )
+        return Location(bucket, prefix)
+
+    @property
+    def uri(self) -> str:
+        """``gs://bucket/prefix/``."""
+        return f"gs://{self.bucket}/{self.prefix}"
+
+    def contains(self, other: "Location") -> bool:
+        """Tell whether every object of `other` is also one of this location's."""
+        return self.bucket == other.bucket and other.prefix.startswith(self.prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One location to be copied to another, with what is left behind.
+
+    Attributes:
+        source: Where the objects are.
+        destination: Where they go.
+        excludes: Shell patterns (``*``, ``?``, ``[…]``) of names below the prefix that are left behind; a pattern
+            without ``/`` also matches the last part of a name.
+        label: Short name for log files and reports: the environment, or ``custom``.
+
+    Raises:
+        UsageError: One location lies within the other (copies would be copied again), or the destination is a whole
+            bucket (the migration's own state in ``_migration/`` must lie outside of it).
+    """
+
+    source: Location
+    destination: Location
+    excludes: tuple[str, ...] = DEFAULT_EXCLUDES
+    label: str = "custom"
+
+    def __post_init__(self) -> None:
+        if self.source.contains(self.destination) or self.destination.contains(self.source):
+            raise UsageError(
+                f"{self.source.uri} and {self.destination.uri} are the same or lie within each other: "
+                "copies would be copied again; choose another destination"
+            )
+        if not self.destination.prefix:
+            raise UsageError(
+                f"{self.destination.uri} is a whole bucket; name a prefix in it, such as {self.destination.uri}data/"
+            )
+
+    def relative(self, name: str) -> str:
+        """What follows the source prefix in a source object's name.
+
+        Raises:
+            ValueError: The name is not under the source prefix.
+        """
+        if not name.startswith(self.source.prefix):
+            raise ValueError(f"{name!r} is not under {self.source.uri}")
+        return name[len(self.source.prefix) :]
+
+    def source_ref(self, relative: str) -> ObjectRef:
+        """The source object of a name below the prefix."""
+        return ObjectRef(self.source.bucket, self.source.prefix + relative)
+
+    def destination_ref(self, relative: str) -> ObjectRef:
+        """The destination object of a name below the prefix.
+
+        Raises:
+            UsageError: The name would be longer than Cloud Storage takes.
+        """
+        name = self.destination.prefix + relative
+        length = len(_encoded(name))
+        if length > MAX_NAME_BYTES:
+            raise UsageError(
+                f"{self.source_ref(relative).uri}: its name at the destination would have {length} bytes, "
+                f"{MAX_NAME_BYTES} are allowed; choose a shorter destination prefix or exclude it"
+            )
+        return ObjectRef(self.destination.bucket, name)
+
+    def is_excluded(self, relative: str) -> bool:
+        """Tell whether a name below the prefix is left behind."""
+        last = relative.rpartition("/")[2]
+        return any(
+            fnmatchcase(relative, pattern) or ("/" not in pattern and fnmatchcase(last, pattern))
+            for pattern in self.excludes
+        )
+
+
+def qpi_exports(environment: Environment, excludes: tuple[str, ...] = DEFAULT_EXCLUDES) -> Migration:
+    """The QPI preset: the legacy and the new path of one environment. The case of the prefix changes."""
+    return Migration(
+        Location(f"data-bucket-{environment.value}", "QPI_exports/"),
+        Location(f"de-bigquery-data-export-{environment.value}", "qpi_exports/"),
+        excludes,
+        environment.value,
+    )
+
+
+def _encoded(name: str) -> bytes:
+    try:
+        return name.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{name!r} is not valid Unicode, which object names are") from None

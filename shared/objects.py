@@ -1,0 +1,229 @@
+"""What is there: one version of one object as Cloud Storage shows it, and whether two of them are the same.
+
+*Same* is the project's only notion of equality: size and crc32c equal, md5 equal where both have one, and the metadata
+that a server-side copy carries equal. A checksum that one side lacks is a difference, never an agreement.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from shared.errors import UnexpectedAnswer
+
+__all__ = [
+    "CONTENT_DIFFERENCES",
+    "RESOURCE_FIELDS",
+    "Difference",
+    "Metadata",
+    "ObjectRef",
+    "ObjectState",
+    "differences",
+    "parse_time",
+    "reserved_keys",
+    "same",
+]
+
+RESERVED_PREFIXES = ("goog-reserved-", "x-goog-reserved-")
+"""Custom metadata that Google's own tools stamp on copies (``gcloud storage rsync``: ``goog-reserved-file-mtime``)."""
+
+RESOURCE_FIELDS = (
+    "name,generation,metageneration,size,crc32c,md5Hash,timeCreated,updated,contentType,contentEncoding,"
+    "contentDisposition,contentLanguage,cacheControl,customTime,metadata"
+)
+"""The fields of an object resource that `ObjectState.from_resource` reads, as a listing's projection asks for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectRef:
+    """The name of an object, whatever version lies there.
+
+    Attributes:
+        bucket: Bucket name.
+        name: Object name, complete, not percent-encoded.
+    """
+
+    bucket: str
+    name: str
+
+    @property
+    def uri(self) -> str:
+        """``gs://bucket/name``, for people and logs."""
+        return f"gs://{self.bucket}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The metadata that a rewrite without a body carries over (Cloud Storage reference, "Objects: rewrite").
+
+    An empty text counts as unset, as Cloud Storage treats it.
+    """
+
+    content_type: str | None = None
+    content_encoding: str | None = None
+    content_disposition: str | None = None
+    content_language: str | None = None
+    cache_control: str | None = None
+    custom_time: str | None = None
+    custom: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectState:
+    """One version of one object, as seen at some moment.
+
+    Attributes:
+        name: Object name, complete.
+        generation: Identifies this version. Only ever compared for equality: Google promises uniqueness, not order.
+        metageneration: Counts metadata changes of this version.
+        size: Bytes.
+        crc32c: Base64 of the big-endian checksum, None where the service did not say.
+        md5: Base64, None for composite objects.
+        created: RFC 3339 time at which this version was finalized.
+        updated: RFC 3339 time of its last metadata change.
+        metadata: What a copy must carry.
+    """
+
+    name: str
+    generation: int
+    metageneration: int
+    size: int
+    crc32c: str | None
+    md5: str | None
+    created: str
+    updated: str
+    metadata: Metadata
+
+    @staticmethod
+    def from_resource(resource: Mapping[str, Any]) -> "ObjectState":
+        """Read an object resource of the JSON API: a look's or listing's answer, or an event's body.
+
+        Args:
+            resource: The parsed JSON. Integers arrive as texts from the API and either way in events.
+
+        Returns:
+            The state it describes.
+
+        Raises:
+            UnexpectedAnswer: It lacks a name, generation or size, or they are no numbers.
+        """
+        get = resource.get
+        try:
+            name = resource["name"]
+            return ObjectState(
+                name,
+                int(resource["generation"]),
+                int(get("metageneration") or 1),
+                int(resource["size"]),
+                get("crc32c") or None,
+                get("md5Hash") or None,
+                get("timeCreated") or "",
+                get("updated") or "",
+                Metadata(
+                    get("contentType") or None,
+                    get("contentEncoding") or None,
+                    get("contentDisposition") or None,
+                    get("contentLanguage") or None,
+                    get("cacheControl") or None,
+                    get("customTime") or None,
+                    get("metadata") or {},
+                ),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise UnexpectedAnswer(
+                f"gs://{get('bucket', '?')}/{get('name', '?')}",
+                f"not an object resource ({error!r} in {sorted(resource)})",
+            ) from error
+
+
+class Difference(Enum):
+    """One respect in which two objects differ."""
+
+    SIZE = "size"
+    CRC32C = "crc32c"
+    CRC32C_UNKNOWN = "crc32c unknown"
+    MD5 = "md5"
+    CONTENT_TYPE = "content type"
+    CONTENT_ENCODING = "content encoding"
+    CONTENT_DISPOSITION = "content disposition"
+    CONTENT_LANGUAGE = "content language"
+    CACHE_CONTROL = "cache control"
+    CUSTOM_TIME = "custom time"
+    CUSTOM_METADATA = "custom metadata"
+
+
+CONTENT_DIFFERENCES = frozenset(
+    {Difference.SIZE, Difference.CRC32C, Difference.CRC32C_UNKNOWN, Difference.MD5}
+)
+"""The differences that put the bytes in doubt; the others are metadata."""
+
+_METADATA_FIELDS = (
+    (Difference.CONTENT_TYPE, "content_type"),
+    (Difference.CONTENT_ENCODING, "content_encoding"),
+    (Difference.CONTENT_DISPOSITION, "content_disposition"),
+    (Difference.CONTENT_LANGUAGE, "content_language"),
+    (Difference.CACHE_CONTROL, "cache_control"),
+)
+
+
+def differences(one: ObjectState, other: ObjectState) -> tuple[Difference, ...]:
+    """Name every respect in which two objects differ, contents first; empty when they are the same.
+
+    Names, generations and times are not compared: a copy has its own.
+    """
+    found = []
+    if one.size != other.size:
+        found.append(Difference.SIZE)
+    if one.crc32c is None or other.crc32c is None:
+        found.append(Difference.CRC32C_UNKNOWN)
+    elif one.crc32c != other.crc32c:
+        found.append(Difference.CRC32C)
+    if one.md5 is not None and other.md5 is not None and one.md5 != other.md5:
+        found.append(Difference.MD5)
+    if one.metadata != other.metadata:
+        found.extend(_metadata_differences(one.metadata, other.metadata))
+    return tuple(found)
+
+
+def same(one: ObjectState, other: ObjectState) -> bool:
+    """Tell whether two objects are the same: nothing in `differences`."""
+    return not differences(one, other)
+
+
+def reserved_keys(state: ObjectState) -> tuple[str, ...]:
+    """List the custom metadata keys that the comparison leaves out because Google's tools stamp them."""
+    return tuple(sorted(key for key in state.metadata.custom if key.startswith(RESERVED_PREFIXES)))
+
+
+def parse_time(text: str) -> datetime:
+    """Read an RFC 3339 time of Cloud Storage as an aware datetime.
+
+    Raises:
+        ValueError: It is no such time, or has no offset.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text!r} has no time zone")
+    return moment
+
+
+def _metadata_differences(one: Metadata, other: Metadata) -> list[Difference]:
+    found = [what for what, name in _METADATA_FIELDS if getattr(one, name) != getattr(other, name)]
+    if not _same_time(one.custom_time, other.custom_time):
+        found.append(Difference.CUSTOM_TIME)
+    if _unreserved(one.custom) != _unreserved(other.custom):
+        found.append(Difference.CUSTOM_METADATA)
+    return found
+
+
+def _same_time(one: str | None, other: str | None) -> bool:
+    if one == other:
+        return True
+    if one is None or other is None:
+        return False
+    return parse_time(one) == parse_time(other)
+
+
+def _unreserved(custom: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in custom.items() if not key.startswith(RESERVED_PREFIXES)}

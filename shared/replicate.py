@@ -1,0 +1,148 @@
+"""`replicate`: one object, synchronously, by the rule in ``shared.decision``: look, decide, copy, look again.
+
+The mirror calls it for every event; the backfill for every object that differs. Nobody else copies. A copy includes
+proving it: what the store answers must be the same as what was seen at the source.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from shared.decision import Action, Authority, decide
+from shared.errors import ConditionFailed, Contended, CopyNotProven, ObjectNotFound
+from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectRef, ObjectState, differences
+from shared.store import ObjectStore
+
+__all__ = ["DEFAULT_ATTEMPTS", "Glance", "Outcome", "Replication", "replicate"]
+
+DEFAULT_ATTEMPTS = 10
+"""Each lost attempt means that somebody else wrote this very object meanwhile; Cloud Storage takes about one write a
+second to one name, so ten in a row is a fault and not a busy writer."""
+
+
+class Outcome(Enum):
+    """What became of one object."""
+
+    COPIED = "copied"
+    ALREADY_EQUAL = "already_equal"
+    SUPERSEDED = "superseded"
+    CONFLICT = "conflict"
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """Both sides as somebody saw them earlier: a listing, or an event. May be out of date; the conditions catch that."""
+
+    source: ObjectState | None
+    destination: ObjectState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replication:
+    """What became of one object, with the evidence.
+
+    Attributes:
+        outcome: What became of it.
+        source: The source version it is about; None when there was none (superseded).
+        destination: The destination as last seen; when copied or equal, the version that holds the source's content.
+        straggler: Copied although the destination has the authority: a writer still uses the old path.
+        attempts: Looks and copies it took, for the log.
+    """
+
+    outcome: Outcome
+    source: ObjectState | None
+    destination: ObjectState | None
+    straggler: bool = False
+    attempts: int = 1
+
+
+def replicate(
+    store: ObjectStore,
+    source: ObjectRef,
+    destination: ObjectRef,
+    authority: Authority,
+    *,
+    glance: Glance | None = None,
+    max_attempts: int = DEFAULT_ATTEMPTS,
+) -> Replication:
+    """Make the destination the same as the source, unless somebody's newer word stands against it.
+
+    Safe to run any number of times, at once, from anywhere: two conditions on every copy keep the destination from
+    going backwards.
+
+    Args:
+        store: Where both live.
+        source: The object to replicate.
+        destination: Where its copy belongs.
+        authority: Whose word counts where the two differ.
+        glance: Both sides as seen earlier. Saves the two looks when a copy is due; anything else is looked at again.
+        max_attempts: After so many looks that led nowhere, give up.
+
+    Returns:
+        The outcome and both versions it is about.
+
+    Raises:
+        Contended: The object kept changing (transient).
+        CopyNotProven: The copy's answer is not the source that was seen.
+        StorageError: The store's own, see `ObjectStore`.
+    """
+    seen = glance if glance is not None and _calls_for_copy(glance, authority) else None
+    ours: Replication | None = None
+    for attempt in range(1, max_attempts + 1):
+        now = seen or Glance(store.look(source), store.look(destination))
+        seen = None
+        decision = decide(now.source, now.destination, authority)
+        if now.source is None or decision.action is not Action.COPY:
+            return _settled(decision.action, now, ours, attempt)
+        _check_progress(now, ours, destination)
+        try:
+            copy = store.copy(
+                source,
+                destination,
+                if_source=decision.source_generation,
+                if_destination=decision.destination_generation,
+            )
+        except (ConditionFailed, ObjectNotFound):
+            continue
+        differing = differences(now.source, copy)
+        if CONTENT_DIFFERENCES.intersection(differing):
+            raise _not_proven(destination, differing)
+        ours = Replication(Outcome.COPIED, now.source, copy, decision.straggler, attempt)
+        if not differing:
+            return ours
+        # The contents are proven; the source's metadata was changed between the look and the copy. Look again.
+    raise Contended(source.uri, f"changed under each of {max_attempts} attempts to copy it; try again later")
+
+
+def _calls_for_copy(glance: Glance, authority: Authority) -> bool:
+    return decide(glance.source, glance.destination, authority).action is Action.COPY
+
+
+def _settled(action: Action, now: Glance, ours: Replication | None, attempts: int) -> Replication:
+    """Name what a look without a copy to make means, given the copy we made on the way, if any."""
+    if action is Action.CONFLICT:
+        return Replication(Outcome.CONFLICT, now.source, now.destination, attempts=attempts)
+    if action is Action.NOTHING:
+        return Replication(Outcome.SUPERSEDED, None, now.destination, attempts=attempts)
+    if ours is not None and ours.destination == now.destination:
+        return Replication(Outcome.COPIED, now.source, now.destination, ours.straggler, attempts)
+    return Replication(Outcome.ALREADY_EQUAL, now.source, now.destination, attempts=attempts)
+
+
+def _check_progress(now: Glance, ours: Replication | None, destination: ObjectRef) -> None:
+    """Refuse to copy the same version with the same metadata over our own copy of it: that would not end.
+
+    Raises:
+        CopyNotProven: Our last copy was of just this, nobody wrote since, and still the two differ.
+    """
+    if ours is None or now.destination is None or now.destination != ours.destination:
+        return
+    if now.source == ours.source and now.source is not None:
+        raise _not_proven(destination, differences(now.source, now.destination))
+
+
+def _not_proven(destination: ObjectRef, differing: tuple[Difference, ...]) -> CopyNotProven:
+    names = ", ".join(difference.value for difference in differing)
+    return CopyNotProven(
+        destination.uri,
+        f"copied, but the copy differs from the source that was seen in: {names}. Compare the two objects by hand",
+    )

@@ -1,0 +1,110 @@
+"""What is asked: locations, and the names in between."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.errors import UsageError
+from shared.migration import Environment, Location, Migration, qpi_exports
+from shared.objects import ObjectRef
+
+names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=120)
+
+
+def test_the_preset_changes_the_bucket_and_the_case_of_the_prefix() -> None:
+    """The nine days of silence began with the old prefix's case."""
+    migration = qpi_exports(Environment.PROD)
+    assert migration.source.uri == "gs://data-bucket-prod/QPI_exports/"
+    assert migration.destination.uri == "gs://de-bigquery-data-export-prod/qpi_exports/"
+    assert migration.label == "prod"
+
+
+@given(names)
+def test_a_name_is_mapped_byte_for_byte_and_back(relative: str) -> None:
+    """Whatever follows the prefix stays as it is."""
+    migration = qpi_exports(Environment.DEV)
+    source, destination = migration.source_ref(relative), migration.destination_ref(relative)
+    assert source.name.encode() == b"QPI_exports/" + relative.encode()
+    assert destination.name.encode() == b"qpi_exports/" + relative.encode()
+    assert migration.relative(source.name) == relative
+
+
+def test_a_sibling_of_the_prefix_is_not_under_it() -> None:
+    """``QPI_exports_old/`` starts with the same letters and is somebody else's."""
+    with pytest.raises(ValueError, match="not under"):
+        qpi_exports(Environment.DEV).relative("QPI_exports_old/x")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("data-bucket/p/", "no Cloud Storage prefix"),
+        ("s3://b/p/", "no Cloud Storage prefix"),
+        ("gs://", "no Cloud Storage prefix"),
+        ("gs://bucket", "no Cloud Storage prefix"),
+        ("gs:///p/", "no Cloud Storage prefix"),
+        ("gs://bucket/p", "write gs://bucket/p/"),
+        ("gs://Bucket/p/", "no bucket name"),
+        ("gs://b/p/", "no bucket name"),
+        ("gs://bucket/a\nb/", "line break"),
+        ("gs://bucket/\ud800/", "not valid Unicode"),
+    ],
+)
+def test_what_is_no_prefix_is_refused_with_the_reason(text: str, reason: str) -> None:
+    """Bad input gets one clear line."""
+    with pytest.raises(UsageError, match=reason):
+        Location.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("source", "destination"),
+    [
+        ("gs://bucket/a/", "gs://bucket/a/"),
+        ("gs://bucket/a/", "gs://bucket/a/b/"),
+        ("gs://bucket/a/b/", "gs://bucket/a/"),
+        ("gs://bucket/", "gs://bucket/a/"),
+    ],
+)
+def test_a_location_within_the_other_is_refused(source: str, destination: str) -> None:
+    """Copies would be copied again."""
+    with pytest.raises(UsageError, match="within each other"):
+        Migration(Location.parse(source), Location.parse(destination))
+
+
+def test_another_prefix_of_the_same_bucket_is_allowed() -> None:
+    """Beside is not within."""
+    migration = Migration(Location.parse("gs://bucket/a/"), Location.parse("gs://bucket/ab/"))
+    assert migration.destination_ref("x") == ObjectRef("bucket", "ab/x")
+
+
+def test_a_whole_bucket_is_no_destination() -> None:
+    """The migration's own state must lie outside of what it migrates."""
+    with pytest.raises(UsageError, match="whole bucket"):
+        Migration(Location.parse("gs://bucket/a/"), Location.parse("gs://other/"))
+
+
+def test_a_name_too_long_at_the_destination_is_refused() -> None:
+    """1,024 bytes of UTF-8 are allowed."""
+    migration = Migration(Location.parse("gs://bucket/a/"), Location.parse("gs://other/longer/"))
+    fits = "é" * ((1024 - len("longer/")) // 2)
+    assert migration.destination_ref(fits).name == "longer/" + fits
+    with pytest.raises(UsageError, match="1025 bytes"):
+        migration.destination_ref(fits + "é")
+
+
+@pytest.mark.parametrize(
+    ("relative", "excluded"),
+    [
+        (".DS_Store", True),
+        ("qpi_answers_20240101/.DS_Store", True),
+        ("qpi_answers_20240101/user_id_1.jsonl", False),
+        ("tmp/x", True),
+        ("deep/tmp/x", False),
+        ("a/b.bak", True),
+        (".ds_store", False),
+    ],
+)
+def test_excludes_match_the_whole_name_or_its_last_part(relative: str, excluded: bool) -> None:
+    """A pattern without a slash also matches the last part of a name."""
+    migration = qpi_exports(Environment.DEV, (".DS_Store", "tmp/*", "*.bak"))
+    assert migration.is_excluded(relative) is excluded

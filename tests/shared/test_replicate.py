@@ -1,0 +1,297 @@
+"""The replication rule against a real server, with everything that would break it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+from conftest import Paths
+
+from shared.decision import Authority
+from shared.errors import Contended, CopyNotProven
+from shared.gateway import Gateway
+from shared.objects import ObjectRef, ObjectState, same
+from shared.replicate import Glance, Outcome, Replication, replicate
+from shared.store import ObjectStore
+
+NAME = "qpi_answers_20240101/user_id_7.jsonl"
+
+
+def run(
+    paths: Paths, store: ObjectStore, authority: Authority = Authority.SOURCE, glance: Glance | None = None
+) -> Replication:
+    migration = paths.migration
+    return replicate(
+        store,
+        migration.source_ref(NAME),
+        migration.destination_ref(NAME),
+        authority,
+        glance=glance,
+        max_attempts=5,
+    )
+
+
+def glance(paths: Paths) -> Glance:
+    return Glance(paths.look(NAME, side="source"), paths.look(NAME))
+
+
+@dataclass
+class Interfered:
+    """The real gateway, with something happening between the looks and each copy."""
+
+    gateway: Gateway
+    before_copy: Callable[[], object]
+    answered: Callable[[ObjectState], ObjectState] = lambda state: state
+
+    def look(self, at: ObjectRef) -> ObjectState | None:
+        return self.gateway.look(at)
+
+    def copy(
+        self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
+    ) -> ObjectState:
+        self.before_copy()
+        return self.answered(
+            self.gateway.copy(source, destination, if_source=if_source, if_destination=if_destination)
+        )
+
+
+def once(action: Callable[[], object]) -> Callable[[], object]:
+    pending = [action]
+    return lambda: pending.pop()() if pending else None
+
+
+def test_a_new_object_is_copied_with_its_metadata(paths: Paths, gateway: Gateway) -> None:
+    """S and nothing: copy if (S, 0)."""
+    generation = paths.put(
+        NAME, b"one", metadata={"owner": "qpi"}, cache_control="no-store", content_language="fr"
+    )
+    done = run(paths, gateway)
+    copy = paths.look(NAME)
+    assert (done.outcome, done.source and done.source.generation) == (Outcome.COPIED, generation)
+    assert copy is not None
+    assert done.source is not None
+    assert same(done.source, copy)
+    assert done.destination == copy
+
+
+def test_an_equal_object_costs_no_copy(paths: Paths, gateway: Gateway) -> None:
+    """S and the same: already equal."""
+    paths.put(NAME, b"one")
+    run(paths, gateway)
+    before = paths.look(NAME)
+    paths.server.reset_stats()
+    assert run(paths, gateway).outcome is Outcome.ALREADY_EQUAL
+    assert paths.requests("storage.objects.rewrite") == 0
+    assert paths.look(NAME) == before
+
+
+def test_a_different_object_is_replaced_while_the_source_has_the_authority(
+    paths: Paths, gateway: Gateway
+) -> None:
+    """S and different, before the cutover: copy if (S, D). The old copy's metadata does not survive."""
+    paths.put(NAME, b"old", side="destination", metadata={"stale": "yes"}, cache_control="private")
+    paths.put(NAME, b"new", metadata={"fresh": "yes"})
+    assert run(paths, gateway).outcome is Outcome.COPIED
+    copy = paths.look(NAME)
+    assert copy is not None
+    assert paths.read(NAME) == b"new"
+    assert (dict(copy.metadata.custom), copy.metadata.cache_control) == ({"fresh": "yes"}, None)
+
+
+def test_a_difference_in_metadata_alone_is_a_difference(paths: Paths, gateway: Gateway) -> None:
+    """The consumer may read the content type too."""
+    paths.put(NAME, b"one", content_type="application/json")
+    paths.put(NAME, b"one", side="destination", content_type="text/plain")
+    assert run(paths, gateway).outcome is Outcome.COPIED
+    copy = paths.look(NAME)
+    assert copy is not None
+    assert copy.metadata.content_type == "application/json"
+
+
+def test_nothing_is_replaced_while_the_destination_has_the_authority(paths: Paths, gateway: Gateway) -> None:
+    """S and different, after the cutover: conflict, never overwritten."""
+    paths.put(NAME, b"late writer")
+    paths.put(NAME, b"new truth", side="destination")
+    assert run(paths, gateway, Authority.DESTINATION).outcome is Outcome.CONFLICT
+    assert paths.read(NAME) == b"new truth"
+
+
+def test_a_straggler_is_copied_and_called_one(paths: Paths, gateway: Gateway) -> None:
+    """S and nothing, after the cutover: copied, and the operators hear of the late writer."""
+    paths.put(NAME, b"late writer")
+    done = run(paths, gateway, Authority.DESTINATION)
+    assert (done.outcome, done.straggler) == (Outcome.COPIED, True)
+
+
+def test_a_source_that_is_gone_is_superseded(paths: Paths, gateway: Gateway) -> None:
+    """Nothing and anything: nothing to do; the destination stays."""
+    paths.put(NAME, b"kept", side="destination")
+    assert run(paths, gateway).outcome is Outcome.SUPERSEDED
+    assert paths.read(NAME) == b"kept"
+
+
+def test_a_good_glance_saves_both_looks(paths: Paths, gateway: Gateway) -> None:
+    """What the listing or the event said is tried first: one request for the ordinary new object."""
+    paths.put(NAME, b"one")
+    seen = glance(paths)
+    paths.server.reset_stats()
+    assert run(paths, gateway, glance=seen).outcome is Outcome.COPIED
+    assert (paths.requests("storage.objects.get"), paths.requests("storage.objects.rewrite")) == (0, 1)
+
+
+def test_a_glance_that_sees_no_copy_to_make_is_not_believed(paths: Paths, gateway: Gateway) -> None:
+    """An old listing may say equal, absent or in conflict; only a fresh look settles that."""
+    paths.put(NAME, b"one")
+    run(paths, gateway)
+    stale = glance(paths)
+    paths.put(NAME, b"two")
+    assert run(paths, gateway, glance=stale).outcome is Outcome.COPIED
+    assert run(paths, gateway, glance=Glance(None, None)).outcome is Outcome.ALREADY_EQUAL
+    assert paths.read(NAME) == b"two"
+
+
+def test_a_stale_glance_never_puts_an_older_version_over_a_newer_one(paths: Paths, gateway: Gateway) -> None:
+    """The listing is a day old; the mirror has long copied what came since."""
+    paths.put(NAME, b"one")
+    stale = glance(paths)
+    paths.put(NAME, b"two")
+    run(paths, gateway)
+    assert run(paths, gateway, glance=stale).outcome is Outcome.ALREADY_EQUAL
+    assert paths.read(NAME) == b"two"
+
+
+def test_a_source_overwritten_in_between_is_copied_in_its_newer_version(
+    paths: Paths, gateway: Gateway
+) -> None:
+    """The source condition fails, it looks again, and the books name the version that was copied."""
+    paths.put(NAME, b"one")
+    store = Interfered(gateway, once(lambda: paths.put(NAME, b"two")))
+    done = run(paths, store)
+    live = paths.look(NAME, side="source")
+    assert (done.outcome, done.source, done.attempts) == (Outcome.COPIED, live, 2)
+    assert paths.read(NAME) == b"two"
+
+
+def test_a_source_deleted_in_between_is_superseded(paths: Paths, gateway: Gateway) -> None:
+    """A deleted source is no failure."""
+    paths.put(NAME, b"one")
+    assert run(paths, Interfered(gateway, once(lambda: paths.delete(NAME)))).outcome is Outcome.SUPERSEDED
+    assert paths.names() == []
+
+
+def test_a_destination_written_in_between_is_looked_at_again(paths: Paths, gateway: Gateway) -> None:
+    """The mirror was faster: the destination condition fails, and what it copied is found equal."""
+    paths.put(NAME, b"one")
+    store = Interfered(gateway, once(lambda: run(paths, gateway)))
+    assert run(paths, store).outcome is Outcome.ALREADY_EQUAL
+
+
+def test_the_live_source_is_asked_for_even_on_a_versioned_bucket(paths: Paths, gateway: Gateway) -> None:
+    """A noncurrent version can still be read there; copying it would put the destination back."""
+    bucket = paths.bucket("source")
+    bucket.reload()
+    bucket.versioning_enabled = True
+    bucket.patch()
+    paths.put(NAME, b"one")
+    store = Interfered(gateway, once(lambda: paths.put(NAME, b"two")))
+    assert run(paths, store).outcome is Outcome.COPIED
+    assert paths.read(NAME) == b"two"
+
+
+def test_a_lost_answer_is_looked_into_and_is_no_conflict(paths: Paths, gateway: Gateway) -> None:
+    """The rewrite took effect, its answer was lost, its repetition got a 412: equal means success."""
+    paths.put(NAME, b"one")
+    paths.server.set_faults(
+        rules=[{"method": "storage.objects.rewrite", "count": 1, "status": "reset_after"}]
+    )
+    assert run(paths, gateway).outcome is Outcome.ALREADY_EQUAL
+    assert paths.read(NAME) == b"one"
+
+
+def test_throttling_and_faults_of_the_service_are_outlasted(paths: Paths, gateway: Gateway) -> None:
+    """429 and 503 on every kind of request it makes."""
+    paths.put(NAME, b"one")
+    paths.server.set_faults(
+        rules=[
+            {"method": "storage.objects.get", "count": 2, "status": 503},
+            {"method": "storage.objects.rewrite", "count": 2, "status": 429},
+        ]
+    )
+    assert run(paths, gateway).outcome is Outcome.COPIED
+
+
+def test_a_copy_of_several_calls_is_finished(paths: Paths, gateway: Gateway) -> None:
+    """Between locations Cloud Storage copies piece by piece, with a token."""
+    data = bytes(range(256)) * 4096 * 3
+    paths.put(NAME, data)
+    paths.server.set_faults(max_rewrite_bytes_per_call=1024 * 1024)
+    assert run(paths, gateway).outcome is Outcome.COPIED
+    assert paths.requests("storage.objects.rewrite") == 3
+    assert paths.read(NAME) == data
+
+
+def test_a_writer_who_never_rests_ends_in_a_transient_error(paths: Paths, gateway: Gateway) -> None:
+    """It is bounded, says so, and can be tried again."""
+    paths.put(NAME, b"0")
+    counter = iter(range(1, 100))
+    store = Interfered(gateway, lambda: paths.put(NAME, b"%d" % next(counter)))
+    with pytest.raises(Contended, match="changed under each of 5 attempts") as caught:
+        run(paths, store)
+    assert caught.value.transient
+
+
+def test_metadata_patched_in_between_is_copied_too(paths: Paths, gateway: Gateway) -> None:
+    """A patch keeps the generation, so no condition fails; the copy's answer shows it."""
+    paths.put(NAME, b"one", metadata={"v": "1"})
+
+    def patch() -> None:
+        blob = paths.bucket("source").get_blob(paths.migration.source_ref(NAME).name)
+        blob.metadata = {"v": "2"}
+        blob.patch()
+
+    done = run(paths, Interfered(gateway, once(patch)))
+    copy = paths.look(NAME)
+    assert done.outcome is Outcome.COPIED
+    assert copy is not None
+    assert dict(copy.metadata.custom) == {"v": "2"}
+
+
+def test_a_copy_whose_answer_shows_other_contents_is_not_called_copied(
+    paths: Paths, gateway: Gateway
+) -> None:
+    """A copy includes proving it."""
+    paths.put(NAME, b"one")
+    store = Interfered(gateway, lambda: None, lambda state: replace(state, crc32c="AAAAAA=="))
+    with pytest.raises(CopyNotProven, match="differs from the source that was seen in: crc32c"):
+        run(paths, store)
+
+
+def test_an_unknown_checksum_is_not_called_copied(paths: Paths, gateway: Gateway) -> None:
+    """What nobody states proves nothing."""
+    paths.put(NAME, b"one")
+    store = Interfered(gateway, lambda: None, lambda state: replace(state, crc32c=None))
+    with pytest.raises(CopyNotProven, match="crc32c unknown"):
+        run(paths, store)
+
+
+def test_metadata_that_will_not_be_carried_is_not_copied_for_ever(paths: Paths, gateway: Gateway) -> None:
+    """The same version over its own copy a second time would not end."""
+    paths.put(NAME, b"one", metadata={"v": "1"})
+
+    def without_metadata() -> None:
+        blob = paths.bucket("destination").get_blob(paths.migration.destination_ref(NAME).name)
+        if blob is not None:
+            blob.metadata = {"v": None}
+            blob.patch()
+
+    class Losing(Interfered):
+        def copy(
+            self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
+        ) -> ObjectState:
+            super().copy(source, destination, if_source=if_source, if_destination=if_destination)
+            without_metadata()
+            state = self.gateway.look(destination)
+            assert state is not None
+            return state
+
+    with pytest.raises(CopyNotProven, match="custom metadata"):
+        run(paths, Losing(gateway, lambda: None))
