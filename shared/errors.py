@@ -12,6 +12,7 @@
         ├── ObjectProtected    a hold or a retention policy forbids it
         ├── Unavailable        no answer, throttled, or a fault of the service: another try can help
         ├── Contended          the object changed under every one of our attempts: another try can help
+        ├── PhaseUnknown       the migration's state is damaged: nothing is done until it is mended; then another try helps
         ├── CopyNotProven      the copy's answer does not show what was to be copied
         └── UnexpectedAnswer   an answer nobody has planned for
 
@@ -28,6 +29,7 @@ __all__ = [
     "ObjectNotFound",
     "ObjectProtected",
     "PermissionDenied",
+    "PhaseUnknown",
     "StorageError",
     "Unavailable",
     "UnexpectedAnswer",
@@ -88,6 +90,12 @@ class Unavailable(StorageError):
 
 class Contended(StorageError):
     """The object changed under every one of our attempts."""
+
+    transient = True
+
+
+class PhaseUnknown(StorageError):
+    """The migration's state is damaged, so nobody knows whose word counts. Nothing is done until it is mended."""
 
     transient = True
 

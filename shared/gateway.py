@@ -210,8 +210,14 @@ class Gateway:
                 return ObjectProtected(uri, f"a hold or a retention policy forbids it ({_said(cause)})")
             case api.Forbidden() | api.Unauthorized():
                 return PermissionDenied(uri, f"permission denied ({_said(cause)})")
-            case auth.RefreshError() if not cause.retryable:
-                return PermissionDenied(uri, f"the credentials could not be renewed ({cause})")
+            case auth.TransportError():
+                return Unavailable(
+                    uri, f"no answer about the credentials within the time allowed; last error: {cause}"
+                )
+            case auth.GoogleAuthError() if not cause.retryable:
+                return PermissionDenied(
+                    uri, f"the credentials were refused and could not be renewed ({cause})"
+                )
             case api.TooManyRequests() | api.ServerError():
                 return Unavailable(uri, f"no success within the time allowed; last answer: {_said(cause)}")
             case requests.RequestException() | ConnectionError() | auth.GoogleAuthError() | api.RetryError():

@@ -222,7 +222,10 @@ def _same_time(one: str | None, other: str | None) -> bool:
         return True
     if one is None or other is None:
         return False
-    return parse_time(one) == parse_time(other)
+    try:
+        return parse_time(one) == parse_time(other)
+    except ValueError:
+        return False
 
 
 def _unreserved(custom: Mapping[str, str]) -> dict[str, str]:

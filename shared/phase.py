@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Protocol
 
 from shared.decision import Authority
-from shared.errors import UnexpectedAnswer
+from shared.errors import PhaseUnknown
 from shared.migration import Migration
 from shared.objects import ObjectRef
 
@@ -65,7 +65,8 @@ def read_phase(store: StateStore, migration: Migration) -> Phase:
         The phase; `Phase.DUAL_WRITE` when there is no state object yet.
 
     Raises:
-        StorageError: It could not be read, or is not what it should be. That is never taken for a phase.
+        PhaseUnknown: It is not what it should be. That is never taken for a phase.
+        StorageError: It could not be read.
     """
     at = state_ref(migration)
     text = store.read(at)
@@ -74,7 +75,7 @@ def read_phase(store: StateStore, migration: Migration) -> Phase:
     try:
         return Phase(json.loads(text)["phase"])
     except (ValueError, KeyError, TypeError) as error:
-        raise UnexpectedAnswer(
+        raise PhaseUnknown(
             at.uri, f"not a migration's state ({error!r}); restore it, or ask who changed it"
         ) from error
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import hypothesis
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
@@ -14,6 +15,10 @@ import local_gcs
 from shared.gateway import Gateway
 from shared.migration import Location, Migration
 from shared.objects import ObjectState
+
+# A deadline would assert a timing, and machines differ.
+hypothesis.settings.register_profile("project", deadline=None)
+hypothesis.settings.load_profile("project")
 
 _numbers = itertools.count(1)
 

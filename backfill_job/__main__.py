@@ -1,0 +1,28 @@
+"""The operator's commands: ``python -m backfill_job COMMAND``."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from backfill_job import migrate_qpi_exports
+from backfill_job.command import Surroundings
+
+__all__ = ["main"]
+
+COMMANDS = {"migrate": migrate_qpi_exports}
+"""Each command's module: its docstring is the help, `add_arguments` and `run` are the rest."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m backfill_job", description=__doc__)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, module in COMMANDS.items():
+        summary = (module.__doc__ or "").splitlines()[0]
+        module.add_arguments(commands.add_parser(name, help=summary, description=summary))
+    arguments = parser.parse_args(argv)
+    return int(COMMANDS[arguments.command].run(arguments, Surroundings.of_process()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

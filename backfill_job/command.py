@@ -1,0 +1,91 @@
+"""What every command of the operator shares: its surroundings, its arguments about the migration, its exit codes."""
+
+import argparse
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from backfill_job.clock import Clock, system_clock
+from shared.errors import UsageError
+from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
+
+__all__ = ["Surroundings", "add_migration_arguments", "migration_from"]
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a command reads from and writes to besides Cloud Storage."""
+
+    environ: Mapping[str, str]
+    stdin: TextIO
+    stdout: TextIO
+    stderr: TextIO
+    clock: Clock
+
+    @staticmethod
+    def of_process() -> "Surroundings":
+        """The surroundings of this process."""
+        return Surroundings(os.environ, sys.stdin, sys.stdout, sys.stderr, system_clock())
+
+
+def add_migration_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say what is migrated: read them with `migration_from`."""
+    what = parser.add_argument_group("what is migrated")
+    what.add_argument(
+        "--env",
+        choices=[environment.value for environment in Environment],
+        help="the QPI preset: gs://data-bucket-ENV/QPI_exports/ to gs://de-bigquery-data-export-ENV/qpi_exports/",
+    )
+    what.add_argument("--source", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's source")
+    what.add_argument(
+        "--destination", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's destination"
+    )
+    what.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="leave behind names below the prefix that match this shell pattern; without '/' it also matches the "
+        "last part of a name; may be repeated",
+    )
+    what.add_argument(
+        "--no-default-excludes",
+        action="store_true",
+        help=f"do not leave behind {', '.join(DEFAULT_EXCLUDES)}",
+    )
+
+
+def migration_from(arguments: argparse.Namespace) -> Migration:
+    """Read what is migrated.
+
+    Raises:
+        UsageError: The arguments do not say it, or ask for something impossible.
+    """
+    excludes = (*(() if arguments.no_default_excludes else DEFAULT_EXCLUDES), *arguments.exclude)
+    source = None if arguments.source is None else Location.parse(arguments.source)
+    destination = None if arguments.destination is None else Location.parse(arguments.destination)
+    if arguments.env is not None:
+        preset = qpi_exports(Environment(arguments.env), excludes)
+        return Migration(source or preset.source, destination or preset.destination, excludes, preset.label)
+    if source is None or destination is None:
+        raise UsageError(
+            "say what to migrate: --env dev, --env stg or --env prod, or both --source and --destination"
+        )
+    return Migration(source, destination, excludes)
+
+
+def directory(text: str) -> Path:
+    """Read a directory argument.
+
+    Raises:
+        argparse.ArgumentTypeError: It is a Cloud Storage URI, or names a file.
+    """
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"{text} is no local directory")
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a file, a directory is wanted")
+    return path

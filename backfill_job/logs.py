@@ -1,0 +1,69 @@
+"""Where the log's lines go: the screen, stdout for Cloud Logging, and the log file."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import TextIO
+
+from shared.errors import UsageError
+from shared.events_log import LOGGER_NAME, JsonFormatter, TextFormatter
+
+__all__ = ["LogFormat", "log_file_path", "logging_to"]
+
+
+class LogFormat(Enum):
+    """How lines on stdout look."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def log_file_path(directory: Path, command: str, label: str, started: datetime) -> Path:
+    """Name a run's log file: ``{command}_{label}_{timestamp}.log``, the timestamp in UTC."""
+    return directory / f"{command}_{label}_{started:%Y%m%dT%H%M%SZ}.log"
+
+
+@contextmanager
+def logging_to(
+    stream: TextIO, log_format: LogFormat, *, stream_level: int = logging.INFO, file: Path | None = None
+) -> Iterator[None]:
+    """Send this process's log lines to a stream and a file while the block runs.
+
+    Args:
+        stream: For lines in `log_format`.
+        log_format: How they look there.
+        stream_level: The least severity shown there; a terminal with a progress bar wants no more than warnings.
+        file: A log file in text form, appended to.
+
+    Raises:
+        UsageError: The file cannot be written.
+    """
+    shown = logging.StreamHandler(stream)
+    shown.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else TextFormatter())
+    shown.setLevel(stream_level)
+    handlers: list[logging.Handler] = [shown]
+    if file is not None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            kept = logging.FileHandler(file, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(
+                f"cannot write the log file {file}: {error.strerror}; choose --log-dir"
+            ) from error
+        kept.setFormatter(TextFormatter())
+        handlers.append(kept)
+    root, ours = logging.getLogger(), logging.getLogger(LOGGER_NAME)
+    before = ours.level
+    ours.setLevel(logging.INFO)
+    for handler in handlers:
+        root.addHandler(handler)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            root.removeHandler(handler)
+            handler.close()
+        ours.setLevel(before)

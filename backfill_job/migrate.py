@@ -1,0 +1,305 @@
+"""The migration itself, as two functions: `analyse` changes nothing, `execute` copies and verifies.
+
+Both walk the same listings and the same plan; neither prints.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import IntEnum
+from typing import Any
+
+from backfill_job.analysis import Analysis
+from backfill_job.clock import Clock
+from backfill_job.copying import Result, carry_out
+from backfill_job.findings import Findings
+from backfill_job.ledger import Account, Balance, Ledger
+from backfill_job.march import Pair, listed, march
+from backfill_job.plan import PlanLine, plan
+from backfill_job.reports import ObjectLines, side
+from backfill_job.verification import MAX_FINDINGS, Verification, verify
+from shared.decision import Authority
+from shared.errors import BucketNotFound, PermissionDenied, StorageError, UsageError
+from shared.events_log import Event, EventLog
+from shared.gateway import Gateway
+from shared.migration import Migration
+
+__all__ = ["ExitCode", "Run", "RunResult", "analyse", "check_start", "execute"]
+
+
+MAX_NAMES_SHOWN = 20
+
+START_PATIENCE = 10.0
+"""Seconds over which transient faults are tolerated before anything has begun; an operator is waiting."""
+
+
+class ExitCode(IntEnum):
+    """How a command ends."""
+
+    DONE = 0
+    NOT_RIGHT = 1
+    CANNOT_START = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run works with.
+
+    Attributes:
+        migration: What is asked.
+        gateway: Where both sides live.
+        log: Where events go.
+        clock: The time and the waiting.
+        lines: ``objects.jsonl``, where asked for.
+        allow_empty: Whether a source without a single object is all right.
+        threads: Objects copied at once.
+        grace: How long after its last change a source object may take to arrive before it counts as missing.
+    """
+
+    migration: Migration
+    gateway: Gateway
+    log: EventLog
+    clock: Clock
+    lines: ObjectLines | None
+    allow_empty: bool
+    threads: int
+    grace: timedelta
+
+    def record(self, line: dict[str, Any]) -> None:
+        """Write a line of ``objects.jsonl``, where asked for."""
+        if self.lines is not None:
+            self.lines.write(line)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How an execution ended.
+
+    Attributes:
+        balance: The books.
+        verification: What both sides look like afterwards; None when the run stopped before.
+        stopped: Why it stopped before its end, else None.
+    """
+
+    balance: Balance
+    verification: Verification | None
+    stopped: StorageError | None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 only when everything was copied, balances, and was verified."""
+        if self.stopped is not None:
+            denied = isinstance(self.stopped, (PermissionDenied, BucketNotFound))
+            nothing_done = not self.balance.counts[Account.COPIED]
+            return ExitCode.CANNOT_START if denied and nothing_done else ExitCode.NOT_RIGHT
+        proven = self.verification is not None and self.verification.clean
+        return ExitCode.DONE if self.balance.clean and proven else ExitCode.NOT_RIGHT
+
+    @property
+    def summary(self) -> str:
+        """The end of the run in one sentence."""
+        counts = self.balance.counts
+        booked = ", ".join(
+            f"{counts[account]:,} {account.value.replace('_', ' ')}" for account in Account if counts[account]
+        )
+        books = f"{self.balance.listed:,} objects listed: {booked or 'nothing to do'}"
+        if not self.balance.holds:
+            books += f"; THE BOOKS DO NOT BALANCE ({self.balance.accounted:,} accounted for)"
+        if self.stopped is not None:
+            return f"{books}; stopped: {self.stopped}"
+        if self.verification is None:
+            return f"{books}; not verified"
+        if self.verification.clean:
+            return f"{books}; verified: both sides are equal"
+        wrong = ", ".join(
+            f"{count:,} {verdict.value.replace('_', ' ')}"
+            for verdict, count in self.verification.counts.items()
+            if count and verdict.value not in {"equal", "excluded"}
+        )
+        return f"{books}; NOT EQUAL: {wrong}"
+
+    def screen_lines(self) -> list[str]:
+        """What the operator reads at the end: the summary, the first differing names, and what to do."""
+        lines = [self.summary]
+        findings = self.verification.findings if self.verification else ()
+        lines += [f"  {finding}" for finding in findings[:MAX_NAMES_SHOWN]]
+        if len(findings) > MAX_NAMES_SHOWN:
+            lines.append(
+                f"  ... and more; all are in the log and in run.json's differences (the first {MAX_FINDINGS:,})"
+            )
+        if self.exit_code is not ExitCode.DONE:
+            lines.append(
+                "Nothing is lost: what was copied stays, the source is untouched. Run the same command again."
+            )
+        return lines
+
+    def to_json(self) -> dict[str, Any]:
+        """The result for ``run.json``."""
+        verification = None
+        if self.verification is not None:
+            verification = {
+                **self.verification.to_json(),
+                "differences": [finding.to_json() for finding in self.verification.findings],
+            }
+        return {
+            "exit_code": int(self.exit_code),
+            "summary": self.summary,
+            "ledger": {**self.balance.to_json(), "holds": self.balance.holds},
+            "verification": verification,
+            "stopped": None if self.stopped is None else str(self.stopped),
+        }
+
+
+def _pairs(run: Run) -> Iterator[Pair]:
+    migration = run.migration
+    return march(listed(run.gateway, migration.source), listed(run.gateway, migration.destination))
+
+
+def _plan(run: Run) -> Iterator[PlanLine]:
+    return plan(_pairs(run), run.migration, Authority.SOURCE)
+
+
+def check_start(run: Run) -> None:
+    """Find out whether both sides can be listed, before anything is done.
+
+    Raises:
+        UsageError: One of them cannot.
+    """
+    for location in (run.migration.source, run.migration.destination):
+        try:
+            run.gateway.check_bucket(location.bucket, location.prefix, patience=START_PATIENCE)
+        except StorageError as error:
+            raise UsageError(f"cannot start: {error}") from error
+
+
+def analyse(run: Run) -> Findings:
+    """Compare both sides and say what an execution would do. Changes nothing.
+
+    Args:
+        run: What to work with.
+
+    Returns:
+        What was found.
+
+    Raises:
+        UsageError: The source is empty, and that was not allowed.
+        StorageError: A listing failed; there is no analysis.
+    """
+    analysis = Analysis(today=run.clock.now().date())
+    for line in _plan(run):
+        analysis.add(line)
+        run.record(_plan_record(line))
+    findings = analysis.result()
+    if not findings.source.objects:
+        _refuse_empty(run)
+    steps = {step.value: count.objects for step, count in findings.steps.items()}
+    run.log.emit(Event.PLAN_MADE, objects=findings.source.objects, bytes=findings.source.bytes, **steps)
+    return findings
+
+
+def execute(run: Run, progress: Callable[[Balance], None]) -> RunResult:
+    """Copy what differs, then verify.
+
+    Args:
+        run: What to work with.
+        progress: Told the books after every object.
+
+    Returns:
+        How it ended, also when it stopped before its end.
+
+    Raises:
+        UsageError: The source is empty, and that was not allowed.
+    """
+    ledger = Ledger()
+    lines = _listed_lines(_plan(run), ledger)
+    try:
+        for result in carry_out(lines, run.gateway, run.migration, Authority.SOURCE, threads=run.threads):
+            ledger.book(result.account, result.source.size if result.source else 0)
+            _tell(run, result)
+            progress(ledger.balance())
+    except StorageError as error:
+        return _stopped(run, ledger, error)
+    balance = ledger.balance()
+    if not balance.holds:
+        run.log.emit(Event.LEDGER_BROKEN, listed=balance.listed, accounted=balance.accounted)
+    if not balance.listed:
+        _refuse_empty(run)
+    try:
+        verification = verify(_pairs(run), run.gateway, run.migration, grace=run.grace, clock=run.clock)
+    except StorageError as error:
+        return _stopped(run, ledger, error)
+    _tell_verification(run, verification)
+    return RunResult(balance, verification, None)
+
+
+def _stopped(run: Run, ledger: Ledger, error: StorageError) -> RunResult:
+    run.log.emit(Event.RUN_STOPPED, error=str(error))
+    return RunResult(ledger.balance(), None, error)
+
+
+def _refuse_empty(run: Run) -> None:
+    if not run.allow_empty:
+        raise UsageError(
+            f"{run.migration.source.uri} holds no objects; if that is expected, say --allow-empty, "
+            "else look for a typo (names are case-sensitive)"
+        )
+
+
+def _listed_lines(lines: Iterable[PlanLine], ledger: Ledger) -> Iterator[PlanLine]:
+    """Count what the source listing gave, and pass it on; what only the destination has is verification's business."""
+    for line in lines:
+        if line.source is not None:
+            ledger.list_one()
+            yield line
+
+
+def _plan_record(line: PlanLine) -> dict[str, Any]:
+    return {
+        "name": line.relative,
+        "outcome": line.step.value,
+        "source": side(line.source),
+        "destination": side(line.destination),
+        **({"because": [difference.value for difference in line.because]} if line.because else {}),
+        **({"note": line.note} if line.note else {}),
+    }
+
+
+def _tell(run: Run, result: Result) -> None:
+    """Write a result to ``objects.jsonl``, and to the log what an operator must hear of."""
+    run.record(
+        {
+            "name": result.relative,
+            "outcome": result.account.value,
+            "source": side(result.source),
+            "destination": side(result.destination),
+            **({"error": str(result.error)} if result.error else {}),
+        }
+    )
+    name = run.migration.source_ref(result.relative).uri
+    generations = {
+        "source_generation": result.source.generation if result.source else None,
+        "destination_generation": result.destination.generation if result.destination else None,
+    }
+    if result.account is Account.FAILED:
+        transient = isinstance(result.error, StorageError) and result.error.transient
+        run.log.emit(Event.OBJECT_FAILED, object=name, error=str(result.error), transient=transient)
+    elif result.account is Account.CONFLICT:
+        run.log.emit(Event.OBJECT_CONFLICT, object=name, **generations)
+    elif result.straggler:
+        run.log.emit(Event.OBJECT_STRAGGLER, object=name, **generations)
+    elif result.replaced is not None:
+        replaced = result.replaced.generation
+        run.log.emit(Event.OBJECT_OVERWRITTEN, object=name, **generations, replaced_generation=replaced)
+
+
+def _tell_verification(run: Run, verification: Verification) -> None:
+    for finding in verification.findings:
+        run.log.emit(
+            Event.VERIFICATION_DIFFERENCE,
+            object=run.migration.source_ref(finding.relative).uri,
+            verdict=finding.verdict.value,
+            differences=[difference.value for difference in finding.differing],
+            source_generation=finding.source.generation if finding.source else None,
+            destination_generation=finding.destination.generation if finding.destination else None,
+        )
+    run.log.emit(Event.VERIFICATION_FINISHED, **verification.to_json())

@@ -1,0 +1,291 @@
+"""The command ``migrate_qpi_exports``: copy one Cloud Storage prefix to another, and prove it.
+
+The default is the dry run, which changes nothing. Also ``python -m backfill_job migrate``.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from backfill_job.command import Surroundings, add_migration_arguments, directory, migration_from
+from backfill_job.estimate import Estimate, Work, estimate
+from backfill_job.findings import Findings
+from backfill_job.logs import LogFormat, log_file_path, logging_to
+from backfill_job.migrate import ExitCode, Run, analyse, check_start, execute
+from backfill_job.overview import render
+from backfill_job.progress import showing_progress
+from backfill_job.reports import ObjectLines, ReportDirectory
+from backfill_job.settings import Settings
+from shared.errors import MigrationError, UsageError
+from shared.events_log import Event, EventLog
+from shared.gateway import Gateway
+
+__all__ = ["add_arguments", "main", "run"]
+
+COMMAND = "migrate_qpi_exports"
+WIDTH = 100
+"""Columns of an overview that does not go to a terminal."""
+
+OBJECTS_PER_SECOND = 500.0
+"""What one task copies through the official client; measured, see docs/performance.md."""
+
+EXAMPLES = """
+examples:
+  migrate_qpi_exports --env dev                       what is there, what would be copied; changes nothing
+  migrate_qpi_exports --env dev --report reports/dev  the same, with plan.json and objects.jsonl
+  migrate_qpi_exports --env dev --execute             copy and verify, after a question
+  migrate_qpi_exports --env dev --execute --yes       the same without a terminal, as in a Cloud Run job
+
+exit codes:
+  0  done (after --execute: everything copied and both sides verified equal)
+  1  ended, but something is not right; the last line says what
+  2  could not start: arguments, bucket, permission, or not confirmed
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    add_migration_arguments(parser)
+    how = parser.add_argument_group("how")
+    mode = how.add_mutually_exclusive_group()
+    mode.add_argument("--dry-run", action="store_true", help="analyse and change nothing (the default)")
+    mode.add_argument("--execute", action="store_true", help="copy what differs, then verify")
+    how.add_argument(
+        "--yes", action="store_true", help="do not ask before copying; needed without a terminal"
+    )
+    how.add_argument("--allow-empty", action="store_true", help="a source without objects is no error")
+    how.add_argument(
+        "--threads", type=_from_one, default=32, metavar="N", help="objects copied at once (default 32)"
+    )
+    how.add_argument(
+        "--grace",
+        type=_seconds,
+        default=timedelta(seconds=60),
+        metavar="SECONDS",
+        help="how long after its last change an object may take to arrive before it counts as missing (default 60)",
+    )
+    out = parser.add_argument_group("what it leaves")
+    out.add_argument(
+        "--report", type=directory, metavar="DIR", help="write plan.json or run.json, and objects.jsonl"
+    )
+    out.add_argument(
+        "--log-dir", type=directory, metavar="DIR", help="where the log file goes (default: here)"
+    )
+    out.add_argument(
+        "--log-format",
+        choices=[log_format.value for log_format in LogFormat],
+        help="lines on stdout: text, or json for Cloud Logging (the default in a Cloud Run job)",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with this process's arguments and surroundings; returns its exit code."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0] if __doc__ else None)
+    add_arguments(parser)
+    return run(parser.parse_args(argv), Surroundings.of_process())
+
+
+def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Parsed by a parser with this command's arguments.
+        surroundings: What it reads from and writes to.
+
+    Returns:
+        The exit code; every error of this project has been said in one line by then.
+    """
+    try:
+        return _run(arguments, surroundings)
+    except MigrationError as error:
+        print(f"{COMMAND}: {error}", file=surroundings.stderr)
+        return ExitCode.CANNOT_START if isinstance(error, UsageError) else ExitCode.NOT_RIGHT
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """One run of the command, ready to start."""
+
+    job: Run
+    report: ReportDirectory | None
+    console: Console
+    surroundings: Surroundings
+    ask: bool
+
+
+def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
+    settings = Settings.from_environ(surroundings.environ)
+    migration = migration_from(arguments)
+    _check_arguments(arguments, settings, surroundings)
+    started = surroundings.clock.now()
+    log = EventLog({"run": f"{migration.label}-{started:%Y%m%dT%H%M%SZ}", "env": migration.label})
+    with _output(arguments, settings, surroundings, migration.label, started) as console:
+        try:
+            with closing(Gateway(connections=arguments.threads)) as gateway:
+                threads, grace = arguments.threads, arguments.grace
+                job = Run(
+                    migration, gateway, log, surroundings.clock, None, arguments.allow_empty, threads, grace
+                )
+                check_start(job)
+                report = None if arguments.report is None else ReportDirectory(arguments.report)
+                session = _Session(job, report, console, surroundings, ask=not arguments.yes)
+                mode = "execute" if arguments.execute else "dry-run"
+                source, destination = migration.source.uri, migration.destination.uri
+                log.emit(
+                    Event.RUN_STARTED, mode=mode, source=source, destination=destination, threads=threads
+                )
+                return _execute(session) if arguments.execute else _dry_run(session)
+        except MigrationError as error:
+            log.emit(Event.RUN_STOPPED, error=str(error))
+            raise
+
+
+def _check_arguments(arguments: argparse.Namespace, settings: Settings, surroundings: Surroundings) -> None:
+    if settings.task_count > 1:
+        raise UsageError(
+            f"this command runs as one task, not {settings.task_count}; execute the job with --tasks 1"
+        )
+    if arguments.execute and not arguments.yes and not surroundings.stdin.isatty():
+        raise UsageError("--execute asks before it copies, and there is no terminal to ask on; add --yes")
+
+
+@contextmanager
+def _output(
+    arguments: argparse.Namespace,
+    settings: Settings,
+    surroundings: Surroundings,
+    label: str,
+    started: datetime,
+) -> Iterator[Console]:
+    """Start the logging, and give the console for people; in JSON form it is mute."""
+    in_cloud_run = bool(settings.cloud_run_job)
+    log_format = LogFormat(arguments.log_format or ("json" if in_cloud_run else "text"))
+    directory_wanted = arguments.log_dir or (None if in_cloud_run else Path())
+    file = directory_wanted and log_file_path(directory_wanted, COMMAND, label, started)
+    terminal = surroundings.stdout.isatty() and log_format is LogFormat.TEXT
+    level = logging.WARNING if terminal else logging.INFO
+    console = Console(
+        file=surroundings.stdout,
+        width=None if terminal else WIDTH,
+        quiet=log_format is LogFormat.JSON,
+        highlight=False,
+    )
+    with logging_to(surroundings.stdout, log_format, stream_level=level, file=file):
+        yield console
+    if file is not None:
+        console.print(f"log: {file}", markup=False, soft_wrap=True)
+
+
+def _dry_run(session: _Session) -> ExitCode:
+    with _object_lines(session.report) as lines:
+        findings = analyse(replace(session.job, lines=lines))
+    costs = _show(findings, session, "Dry run: nothing is changed.")
+    content = {"findings": findings.to_json(), "estimate": costs.to_json()}
+    _write(session, "plan.json", {**_identity(session, "dry-run"), **content})
+    session.console.print("\nNothing was changed. To copy: the same command with --execute.")
+    return ExitCode.DONE
+
+
+def _execute(session: _Session) -> ExitCode:
+    expected: int | None = None
+    if session.ask:
+        findings = analyse(session.job)
+        _show(findings, session, "Before anything is copied:")
+        _confirm(session)
+        expected = findings.source.objects
+    now = session.surroundings.clock.now
+    began = now()
+    with (
+        _object_lines(session.report) as lines,
+        showing_progress(session.console, session.job.log, total=expected) as progress,
+    ):
+        result = execute(replace(session.job, lines=lines), progress)
+    elapsed = round((now() - began).total_seconds(), 3)
+    _write(session, "run.json", {**_identity(session, "execute"), "elapsed_s": elapsed, **result.to_json()})
+    session.job.log.emit(
+        Event.RUN_FINISHED,
+        exit_code=int(result.exit_code),
+        summary=result.summary,
+        elapsed_s=elapsed,
+        **result.balance.to_json(),
+    )
+    for line in result.screen_lines():
+        session.console.print(line, markup=False, soft_wrap=True)
+    return result.exit_code
+
+
+def _show(findings: Findings, session: _Session, title: str) -> Estimate:
+    """Print the overview; gives the estimate in it."""
+    costs = estimate(Work.of(findings), speed=OBJECTS_PER_SECOND)
+    session.console.print(render(findings, costs, session.job.migration, title=title))
+    return costs
+
+
+def _confirm(session: _Session) -> None:
+    """Ask yes or no until the answer is one of them.
+
+    Raises:
+        UsageError: The answer is no, or there is none.
+    """
+    console, stdin = session.console, session.surroundings.stdin
+    while True:
+        console.print(
+            "Copy now? Both paths stay as they are for their users. [yes/no] ", end="", markup=False
+        )
+        answer = stdin.readline()
+        if answer.strip().lower() == "yes":
+            return
+        if not answer or answer.strip().lower() == "no":
+            raise UsageError("not confirmed; nothing was changed")
+
+
+def _write(session: _Session, name: str, content: dict[str, Any]) -> None:
+    if session.report is not None:
+        session.console.print(
+            f"report: {session.report.write_json(name, content)}", markup=False, soft_wrap=True
+        )
+
+
+def _identity(session: _Session, mode: str) -> dict[str, Any]:
+    migration = session.job.migration
+    return {
+        "run": session.job.log.context["run"],
+        "mode": mode,
+        "source": migration.source.uri,
+        "destination": migration.destination.uri,
+        "excludes": list(migration.excludes),
+    }
+
+
+def _object_lines(report: ReportDirectory | None) -> AbstractContextManager[ObjectLines | None]:
+    return nullcontext() if report is None else report.objects()
+
+
+def _from_one(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+    return int(text)
+
+
+def _seconds(text: str) -> timedelta:
+    try:
+        duration = timedelta(seconds=float(text))
+    except (ValueError, OverflowError):
+        duration = timedelta(seconds=-1)
+    if duration < timedelta():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0")
+    return duration
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""Verification: both sides listed again and compared name by name.
+
+Nothing counts as wrong before it was looked at twice: a listing is not a snapshot, and the writer keeps writing. Names
+that differ are read again one by one; those whose source changed within the grace period are given that long to
+arrive, and are called *in flight* when they still do not agree.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from backfill_job.clock import Clock
+from backfill_job.march import Pair
+from backfill_job.reports import side
+from shared.errors import UsageError
+from shared.migration import Migration
+from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectState, differences, parse_time
+from shared.store import ObjectStore
+
+__all__ = ["Finding", "Verdict", "Verification", "verify"]
+
+MAX_SECOND_LOOKS = 10_000
+"""With more differing names than this, the paths are plainly not equal; the rest is judged by the listings alone."""
+
+RECHECK_SECONDS = 5.0
+
+SECOND_LOOK_THREADS = 16
+
+MAX_FINDINGS = 1_000
+"""Names kept in memory for the report's list of differences; all are counted."""
+
+
+class Verdict(Enum):
+    """How the two sides of one name compare."""
+
+    EQUAL = "equal"
+    MISSING = "missing"
+    CONTENT_DIFFERS = "content_differs"
+    METADATA_DIFFERS = "metadata_differs"
+    EXTRA = "extra"
+    IN_FLIGHT = "in_flight"
+    EXCLUDED = "excluded"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One name that is not equal on both sides, with both sides' facts."""
+
+    relative: str
+    verdict: Verdict
+    source: ObjectState | None
+    destination: ObjectState | None
+    differing: tuple[Difference, ...] = ()
+
+    def __str__(self) -> str:
+        """The finding as a person reads it: ``missing qpi_answers_20240101/user_id_7.jsonl``."""
+        how = ", ".join(difference.value for difference in self.differing)
+        return f"{self.verdict.value.replace('_', ' ')} {self.relative!r}" + (f" ({how})" if how else "")
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding for a report."""
+        return {
+            "name": self.relative,
+            "verdict": self.verdict.value,
+            "differences": [difference.value for difference in self.differing],
+            "source": side(self.source),
+            "destination": side(self.destination),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a verification found.
+
+    Attributes:
+        counts: Names by verdict; every verdict is there.
+        findings: The names behind every verdict but ``equal`` and ``excluded``, in no order, at most `MAX_FINDINGS`.
+    """
+
+    counts: dict[Verdict, int]
+    findings: tuple[Finding, ...]
+
+    @property
+    def clean(self) -> bool:
+        """Whether every name was found equal on both sides; what is still in flight is not proven."""
+        return not any(
+            count
+            for verdict, count in self.counts.items()
+            if verdict not in {Verdict.EQUAL, Verdict.EXCLUDED}
+        )
+
+    def to_json(self) -> dict[str, int | bool]:
+        """The figures under the names that logs and reports use."""
+        return {"clean": self.clean, **{verdict.value: self.counts[verdict] for verdict in Verdict}}
+
+
+def verify(
+    pairs: Iterable[Pair], store: ObjectStore, migration: Migration, *, grace: timedelta, clock: Clock
+) -> Verification:
+    """Compare both sides.
+
+    Args:
+        pairs: Both listings joined by name, made after the work to be verified.
+        store: For the second look.
+        migration: What is asked.
+        grace: How long after its last change a source object may take to arrive.
+        clock: The time and the waiting.
+
+    Returns:
+        The counts and the findings.
+
+    Raises:
+        StorageError: A listing or a look failed: there is no verdict.
+    """
+    counts: Counter[Verdict] = Counter()
+    suspects: list[str] = []
+    findings: list[Finding] = []
+    for pair in pairs:
+        finding = _judge(pair, migration)
+        if finding.verdict in {Verdict.EQUAL, Verdict.EXCLUDED}:
+            counts[finding.verdict] += 1
+        elif len(suspects) < MAX_SECOND_LOOKS:
+            suspects.append(finding.relative)
+        else:
+            counts[finding.verdict] += 1
+    for finding in _second_looks(suspects, store, migration, grace, clock):
+        counts[finding.verdict] += 1
+        if finding.verdict is not Verdict.EQUAL and len(findings) < MAX_FINDINGS:
+            findings.append(finding)
+    return Verification({verdict: counts[verdict] for verdict in Verdict}, tuple(findings))
+
+
+def _second_looks(
+    suspects: list[str], store: ObjectStore, migration: Migration, grace: timedelta, clock: Clock
+) -> Iterator[Finding]:
+    """Judge suspects by single reads until they agree or their time is up. Names gone from both sides are dropped."""
+    deadline = clock.now() + grace
+    with ThreadPoolExecutor(SECOND_LOOK_THREADS, thread_name_prefix="verify") as pool:
+        while suspects:
+            unripe = []
+            for finding in pool.map(lambda relative: _look_again(relative, store, migration), suspects):
+                if finding is None:
+                    continue
+                if finding.verdict is Verdict.EQUAL or not _changed_since(
+                    finding.source, clock.now() - grace
+                ):
+                    yield finding
+                elif clock.now() >= deadline:
+                    yield replace(finding, verdict=Verdict.IN_FLIGHT)
+                else:
+                    unripe.append(finding.relative)
+            suspects = unripe
+            if suspects:
+                clock.sleep(RECHECK_SECONDS)
+
+
+def _look_again(relative: str, store: ObjectStore, migration: Migration) -> Finding | None:
+    source = store.look(migration.source_ref(relative))
+    try:
+        destination = store.look(migration.destination_ref(relative))
+    except UsageError:
+        destination = None  # a name that the destination cannot have is missing there
+    if source is None and destination is None:
+        return None
+    return _judge(Pair(relative, source, destination), migration)
+
+
+def _judge(pair: Pair, migration: Migration) -> Finding:
+    source, destination = pair.source, pair.destination
+    if migration.is_excluded(pair.relative):
+        return Finding(pair.relative, Verdict.EXCLUDED, source, destination)
+    if source is None:
+        return Finding(pair.relative, Verdict.EXTRA, source, destination)
+    if destination is None:
+        return Finding(pair.relative, Verdict.MISSING, source, destination)
+    differing = differences(source, destination)
+    if not differing:
+        return Finding(pair.relative, Verdict.EQUAL, source, destination)
+    content = CONTENT_DIFFERENCES.intersection(differing)
+    verdict = Verdict.CONTENT_DIFFERS if content else Verdict.METADATA_DIFFERS
+    return Finding(pair.relative, verdict, source, destination, differing)
+
+
+def _changed_since(source: ObjectState | None, moment: datetime) -> bool:
+    return source is not None and bool(source.updated) and parse_time(source.updated) > moment

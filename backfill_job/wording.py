@@ -1,0 +1,73 @@
+"""Figures and names as a person reads them."""
+
+from collections.abc import Iterable
+
+__all__ = ["byte_count", "counted", "dollars", "duration", "listed", "shown"]
+
+_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
+
+
+def shown(text: str) -> str:
+    r"""Make a text from a bucket printable, and unmistakable.
+
+    Args:
+        text: An object name, for example.
+
+    Returns:
+        What is not printable, and the backslash, escaped as Python escapes it; spaces at either end, which nobody would
+        see, as ``\x20``. No two texts look the same because of what cannot be seen.
+    """
+    inner = text.strip(" ")
+    start = len(text) - len(text.lstrip(" ")) if inner else 0
+    end = len(text) - len(inner) - start
+    return "\\x20" * start + "".join(map(_printable, inner)) + "\\x20" * end
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 object``, ``1,000 objects``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def listed(items: Iterable[str], limit: int) -> str:
+    """The first items, separated by commas, and how many more there are."""
+    everything = list(items)
+    more = len(everything) - limit
+    return ", ".join(everything[:limit]) + (f" … and {more:,} more" if more > 0 else "")
+
+
+def byte_count(number: int) -> str:
+    """``1,000 B``, ``1.5 KiB``, ``2.0 GiB``: units of 1,024."""
+    if number < 1_024:  # noqa: PLR2004 -- what the units are made of
+        return f"{number:,} B"
+    scaled, units = number / 1_024, iter(_UNITS)
+    unit = next(units)
+    # From 1,023.95 on it would be rounded up to 1,024.0.
+    while scaled >= 1_023.95 and unit != _UNITS[-1]:  # noqa: PLR2004 -- see above
+        scaled, unit = scaled / 1_024, next(units)
+    return f"{scaled:,.1f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """``1.5 s``, ``42 s``, ``3 min 20 s``, ``2 h 05 min``, ``3 d 04 h``: two units are enough."""
+    if seconds < 10:  # noqa: PLR2004 -- tenths are still of interest
+        return f"{seconds:.1f} s"
+    for size, unit, small, small_unit in (
+        (86_400, "d", 3_600, "h"),
+        (3_600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        rounded = round(seconds / small) * small
+        if rounded >= size:
+            return f"{rounded // size:,} {unit} {rounded % size // small:02} {small_unit}"
+    return f"{seconds:.0f} s"
+
+
+def dollars(amount: float) -> str:
+    """``$1,234.50``; what is less than a cent but not nothing is called that."""
+    return "under $0.01" if 0 < amount < 0.01 else f"${amount:,.2f}"  # noqa: PLR2004 -- a cent
+
+
+def _printable(character: str) -> str:
+    if character.isprintable() and character != "\\":
+        return character
+    return character.encode("unicode_escape").decode()

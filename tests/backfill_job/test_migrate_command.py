@@ -1,0 +1,511 @@
+"""The command, as its user meets it: arguments, questions, files, exit codes."""
+
+import argparse
+import io
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Paths, json_lines
+from google.cloud import storage
+
+import local_gcs
+from backfill_job import migrate_qpi_exports
+from backfill_job.clock import Clock
+from backfill_job.command import Surroundings
+
+NAMES = [
+    "",
+    "plain.txt",
+    "qpi_answers_20240101/",
+    "qpi_answers_20240101/user_id_7.jsonl",
+    "with space #1 100%?.txt",
+    "unicode é 日本 😀.jsonl",
+    "percent%2Fslash",
+    "deep/" * 20 + "x",
+    "L" * 1000,
+    "[bold]not markup[/bold]",
+    "<script>alert(1)</script>",
+]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@dataclass
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def migrate(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """Runs the command on the test's own pair of prefixes."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
+
+    def run(
+        *arguments: str,
+        stdin: str = "",
+        terminal: bool = False,
+        source: str = "",
+        destination: str = "",
+        **environ: str,
+    ) -> Ended:
+        parser = argparse.ArgumentParser(prog="migrate_qpi_exports", exit_on_error=True)
+        migrate_qpi_exports.add_arguments(parser)
+        stream = Terminal if terminal else io.StringIO
+        out, err = stream(), io.StringIO()
+        migration = paths.migration
+        chosen = [
+            *(() if source == "-" else ("--source", source or migration.source.uri)),
+            *(() if destination == "-" else ("--destination", destination or migration.destination.uri)),
+        ]
+        quick = () if "--grace" in arguments else ("--grace", "0")
+        surroundings = Surroundings(
+            {**os.environ, **environ},
+            stream(stdin),
+            out,
+            err,
+            Clock(lambda: datetime.now(UTC), lambda _: None),
+        )
+        parsed = parser.parse_args([*chosen, "--log-dir", str(tmp_path / "logs"), *quick, *arguments])
+        return Ended(migrate_qpi_exports.run(parsed, surroundings), out.getvalue(), err.getvalue())
+
+    return run
+
+
+def fill(paths: Paths, names: list[str] = NAMES) -> None:
+    for number, name in enumerate(names):
+        paths.put(name, b"" if name.endswith("/") or not name else b"%d" % number)
+
+
+def log_text(tmp_path: Path) -> str:
+    (file,) = (tmp_path / "logs").glob("migrate_qpi_exports_custom_*Z.log")
+    return file.read_text()
+
+
+# --- the dry run ----------------------------------------------------------------------------------------------
+
+
+def test_the_dry_run_is_the_default_and_changes_nothing(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """M1: analyses, and sends no request that could change anything."""
+    fill(paths)
+    paths.server.reset_stats()
+    ended = migrate()
+    assert (ended.code, ended.err) == (0, "")
+    assert "Nothing was changed" in ended.out
+    assert set(paths.server.stats()["methods"]) == {"storage.objects.list"}
+    assert paths.names() == []
+
+
+def test_the_dry_run_s_report_has_the_plan_and_a_line_an_object(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """plan.json and objects.jsonl, in the order of the names."""
+    fill(paths)
+    paths.put("plain.txt", b"other", side="destination")
+    assert migrate("--report", str(tmp_path / "r")).code == 0
+    lines = json_lines((tmp_path / "r" / "objects.jsonl").read_text())
+    assert [line["name"] for line in lines] == sorted(NAMES)
+    plain = next(line for line in lines if line["name"] == "plain.txt")
+    assert (plain["outcome"], plain["because"][:2]) == ("overwrite", ["size", "crc32c"])
+    plan = json.loads((tmp_path / "r" / "plan.json").read_text())
+    assert (plan["mode"], plan["source"]) == ("dry-run", paths.migration.source.uri)
+    assert plan["findings"]["source"]["objects"] == len(NAMES)
+
+
+def test_what_would_be_overwritten_is_named_before_everything_else(
+    paths: Paths, migrate: Callable[..., Ended]
+) -> None:
+    """Nobody should find out afterwards."""
+    fill(paths)
+    paths.put("plain.txt", b"somebody's work", side="destination")
+    out = migrate().out
+    assert "OVERWRITE" in out.upper()
+    assert out.index("plain.txt") < out.index("2024-01")
+
+
+def test_names_are_shown_as_they_are(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """A name that looks like markup is no markup."""
+    name = "[bold]not markup[/bold]"
+    paths.put(name, b"a")
+    paths.put(name, b"b", side="destination")
+    assert name in migrate().out
+
+
+# --- execute --------------------------------------------------------------------------------------------------
+
+
+def test_execute_copies_everything_and_verifies(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """M2, with every odd name there is."""
+    fill(paths)
+    paths.put(".DS_Store", b"left behind")
+    ended = migrate("--execute", "--yes", "--report", str(tmp_path / "r"))
+    assert (ended.code, ended.err) == (0, "")
+    assert "verified: both sides are equal" in ended.out
+    assert sorted(paths.names()) == sorted(NAMES)
+    for name in NAMES:
+        assert paths.read(name) == paths.read(name, side="source")
+    run = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert run["ledger"] == {
+        "listed": len(NAMES) + 1,
+        "copied": len(NAMES),
+        "already_equal": 0,
+        "superseded": 0,
+        "conflict": 0,
+        "failed": 0,
+        "excluded": 1,
+        "bytes": run["ledger"]["bytes"],
+        "holds": True,
+    }
+    assert run["verification"] == {
+        "clean": True,
+        "equal": len(NAMES),
+        "missing": 0,
+        "content_differs": 0,
+        "metadata_differs": 0,
+        "extra": 0,
+        "in_flight": 0,
+        "excluded": 1,
+        "differences": [],
+    }
+    lines = json_lines((tmp_path / "r" / "objects.jsonl").read_text())
+    assert [line["name"] for line in lines] == sorted([*NAMES, ".DS_Store"])
+    copied = next(line for line in lines if line["name"] == "plain.txt")
+    there = paths.look("plain.txt")
+    assert there is not None
+    assert copied["outcome"] == "copied"
+    assert copied["destination"]["generation"] == str(there.generation)
+
+
+def test_a_sibling_of_the_prefix_is_left_alone(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """``QPI_exports_old/`` starts with the same letters."""
+    paths.put("a", b"ours")
+    paths.bucket("source").blob("QPI_exports_old/b").upload_from_string(b"theirs")
+    paths.bucket("source").blob("QPI_exports.txt").upload_from_string(b"theirs")
+    assert migrate("--execute", "--yes").code == 0
+    assert [blob.name for blob in paths.bucket("destination").list_blobs()] == ["qpi_exports/a"]
+
+
+def test_a_second_execution_copies_nothing(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """Resume is not a feature: what is equal is left as it is."""
+    fill(paths)
+    migrate("--execute", "--yes")
+    paths.server.reset_stats()
+    ended = migrate("--execute", "--yes")
+    assert ended.code == 0
+    assert "11 already equal" in ended.out
+    assert paths.requests("storage.objects.rewrite") == 0
+
+
+def test_an_overwrite_is_logged_with_the_generation_it_replaced(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """So that soft delete can bring it back."""
+    paths.put("a", b"source")
+    replaced = paths.put("a", b"somebody's work", side="destination")
+    assert migrate("--execute", "--yes").code == 0
+    assert "object_overwritten" in log_text(tmp_path)
+    assert f'replaced_generation="{replaced}"' in log_text(tmp_path)
+
+
+def test_an_extra_object_at_the_destination_is_not_called_equal(
+    paths: Paths, migrate: Callable[..., Ended]
+) -> None:
+    """The consumer would load it."""
+    paths.put("a", b"one")
+    paths.put("extra", b"one", side="destination")
+    ended = migrate("--execute", "--yes")
+    assert ended.code == 1
+    assert "NOT EQUAL: 1 extra" in ended.out
+    assert "extra 'extra'" in ended.out
+
+
+def test_excluded_names_are_counted_and_left_behind(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """By default .DS_Store, and whatever --exclude says; --no-default-excludes takes everything."""
+    for name in ("a.jsonl", ".DS_Store", "x/.DS_Store", "b.tmp"):
+        paths.put(name, b"one")
+    ended = migrate("--execute", "--yes", "--exclude", "*.tmp")
+    assert (ended.code, paths.names()) == (0, ["a.jsonl"])
+    assert "3 excluded" in ended.out
+    assert migrate("--execute", "--yes", "--no-default-excludes").code == 0
+    assert len(paths.names()) == 4
+
+
+def test_with_json_lines_everything_on_stdout_is_json(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """Cloud Logging reads stdout; a Cloud Run job gets this form without asking, and no local file."""
+    fill(paths)
+    for extra in ({"CLOUD_RUN_JOB": "backfill"}, {}):
+        arguments = ("--execute", "--yes", *(() if extra else ("--log-format", "json")))
+        ended = migrate(*arguments, **extra)
+        lines = json_lines(ended.out)
+        assert (ended.code, lines[0]["event"], lines[-1]["event"]) == (0, "run_started", "run_finished")
+        assert lines[-1]["exit_code"] == 0
+
+
+def test_the_log_file_is_named_after_environment_and_time(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """M13."""
+    paths.put("a", b"one")
+    migrate("--execute", "--yes")
+    text = log_text(tmp_path)
+    assert text.count("run_started") == text.count("run_finished") == text.count("verification_finished") == 1
+
+
+# --- the question ---------------------------------------------------------------------------------------------
+
+
+def test_execute_asks_on_a_terminal_and_yes_copies(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """It asks until it gets one of the two answers."""
+    paths.put("a", b"one")
+    ended = migrate("--execute", terminal=True, stdin="maybe\ny\nyes\n")
+    assert ended.code == 0
+    assert ended.out.count("[yes/no]") == 3
+    assert paths.names() == ["a"]
+
+
+@pytest.mark.parametrize("answer", ["no\n", "NO\n", ""])
+def test_no_or_the_end_of_input_changes_nothing(
+    paths: Paths, migrate: Callable[..., Ended], answer: str
+) -> None:
+    """Anything but yes."""
+    paths.put("a", b"one")
+    ended = migrate("--execute", terminal=True, stdin=answer)
+    assert ended.code == 2
+    assert ended.err == "migrate_qpi_exports: not confirmed; nothing was changed\n"
+    assert paths.names() == []
+
+
+def test_without_a_terminal_execute_wants_yes(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """A pipeline must not hang on a question, nor be taken to have said yes."""
+    paths.put("a", b"one")
+    ended = migrate("--execute", stdin="yes\n")
+    assert ended.code == 2
+    assert "add --yes" in ended.err
+    assert paths.names() == []
+
+
+# --- what goes wrong ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("arguments", [(), ("--execute", "--yes")])
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_a_missing_bucket_cannot_start(
+    paths: Paths, migrate: Callable[..., Ended], side: str, arguments: tuple[str, ...]
+) -> None:
+    """Never read as "nothing there"."""
+    paths.put("a", b"one")
+    ended = migrate(*arguments, **{side: "gs://no-such-bucket-here/p/"})
+    assert ended.code == 2
+    assert ended.err.count("\n") == 1
+    assert "gs://no-such-bucket-here: no such bucket" in ended.err
+
+
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_a_bucket_that_may_not_be_listed_cannot_start(
+    paths: Paths, migrate: Callable[..., Ended], side: str
+) -> None:
+    """A 403 is not an empty prefix."""
+    paths.put("a", b"one")
+    bucket = getattr(paths.migration, side).bucket
+    rule = {
+        "method": "storage.objects.list",
+        "bucket": bucket,
+        "count": None,
+        "status": 403,
+        "message": "not you",
+    }
+    paths.server.set_faults(rules=[rule])
+    ended = migrate("--execute", "--yes")
+    assert ended.code == 2
+    assert "permission denied (not you)" in ended.err
+
+
+def test_an_empty_source_cannot_start_unless_allowed(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """A typo in the prefix looks just like it."""
+    for arguments in ((), ("--execute", "--yes")):
+        ended = migrate(*arguments)
+        assert ended.code == 2
+        assert "holds no objects" in ended.err
+        assert migrate(*arguments, "--allow-empty").code == 0
+
+
+@pytest.mark.parametrize("arguments", [(), ("--execute", "--yes")])
+def test_a_listing_that_breaks_off_gives_no_verdict(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """Page 3 of 5 fails for good: what was copied stays, nothing is concluded."""
+    paths.server.fill(paths.migration.source.bucket, 4_500, prefix="QPI_exports/")
+    rule = {
+        "method": "storage.objects.list",
+        "bucket": paths.migration.source.bucket,
+        "skip": 3,  # the check at the start, and two pages
+        "count": None,
+        "status": 403,
+    }
+    paths.server.set_faults(rules=[rule])
+    ended = migrate(*arguments, "--report", str(tmp_path / "r"))
+    assert ended.code == 1
+    assert "verified" not in ended.out
+    assert "Nothing was changed" not in ended.out
+    assert not (tmp_path / "r" / "plan.json").exists()
+    copied = len(paths.names())
+    assert copied == (2_000 if arguments else 0)
+    if arguments:
+        run = json.loads((tmp_path / "r" / "run.json").read_text())
+        assert (run["exit_code"], run["verification"], run["ledger"]["copied"]) == (1, None, copied)
+    paths.server.clear_faults()
+    if arguments:
+        paths.server.reset_stats()
+        assert migrate(*arguments).code == 0
+        assert paths.requests("storage.objects.rewrite") == 2_500
+
+
+def test_a_destination_that_may_not_be_written_stops_the_run(
+    paths: Paths, migrate: Callable[..., Ended]
+) -> None:
+    """It concerns every object, so it does not fail a million times; and nothing was copied, so it could not start."""
+    fill(paths, [f"n{number:04}" for number in range(1500)])
+    paths.server.set_faults(rules=[{"method": "storage.objects.rewrite", "count": None, "status": 403}])
+    ended = migrate("--execute", "--yes")
+    assert ended.code == 2
+    assert "stopped: gs://" in ended.out
+    assert "permission denied" in ended.out
+    assert paths.requests("storage.objects.rewrite") < 1500
+
+
+def test_one_object_that_fails_does_not_stop_the_others(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """It is booked as failed, named, and the exit code is 1."""
+    fill(paths)
+    name = "QPI_exports/plain.txt"
+    rule = {
+        "method": "storage.objects.rewrite",
+        "name_prefix": name,
+        "count": None,
+        "status": 400,
+        "message": "odd",
+    }
+    paths.server.set_faults(rules=[rule])
+    ended = migrate("--execute", "--yes")
+    assert ended.code == 1
+    assert "1 failed" in ended.out
+    assert "NOT EQUAL: 1 missing" in ended.out
+    assert "missing 'plain.txt'" in ended.out
+    assert "object_failed" in log_text(tmp_path)
+    assert len(paths.names()) == len(NAMES) - 1
+
+
+def test_a_name_that_cannot_be_copied_is_said_and_counted(
+    paths: Paths, migrate: Callable[..., Ended]
+) -> None:
+    """1,024 bytes are allowed; the longer destination prefix does not leave room."""
+    paths.put("L" * 1010, b"one")
+    paths.put("fits", b"one")
+    longer = f"gs://{paths.migration.destination.bucket}/{'x' * 30}/"
+    assert "1,024" in migrate(destination=longer).out.replace("1024", "1,024")
+    ended = migrate("--execute", "--yes", destination=longer)
+    assert ended.code == 1
+    assert "1 copied, 1 failed" in ended.out
+    assert "NOT EQUAL: 1 missing" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "source", "reason"),
+    [
+        ((), "-", "say what to migrate"),
+        ((), "gs://legacy/p", "write gs://legacy/p/"),
+        ((), "file:///tmp/", "no Cloud Storage prefix"),
+    ],
+)
+def test_bad_arguments_get_one_clear_line(
+    migrate: Callable[..., Ended], arguments: tuple[str, ...], source: str, reason: str
+) -> None:
+    """Exit code 2, no traceback."""
+    ended = migrate(*arguments, source=source)
+    assert (ended.code, ended.err.count("\n"), ended.out) == (2, 1, "")
+    assert reason in ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--threads", "0"),
+        ("--threads", "x"),
+        ("--grace", "-1"),
+        ("--grace", "nan"),
+        ("--grace", "1e99"),
+        ("--env", "test"),
+        ("--dry-run", "--execute"),
+        ("--report", "gs://bucket/x"),
+        ("--report", __file__),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused(
+    migrate: Callable[..., Ended], arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By the parser, with exit code 2."""
+    with pytest.raises(SystemExit) as ended:
+        migrate(*arguments)
+    assert ended.value.code == 2
+    assert "error: " in capsys.readouterr().err
+
+
+def test_a_server_that_is_not_there_is_one_clear_line(
+    migrate: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Within seconds, not after two minutes of retries."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
+    monkeypatch.setattr("backfill_job.migrate.START_PATIENCE", 0.5)
+    ended = migrate()
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "no answer within the time allowed" in ended.err
+
+
+def test_without_credentials_it_says_how_to_get_them(
+    migrate: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not a traceback of the authentication library."""
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.delenv("GOOGLE_APPLICATION_CREDENTIALS", raising=False)
+    ended = migrate()
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "gcloud auth application-default login" in ended.err
+
+
+def test_more_than_one_task_is_refused(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """Ten tasks that each do everything would be safe, and ten times the price."""
+    paths.put("a", b"one")
+    ended = migrate("--execute", "--yes", CLOUD_RUN_TASK_COUNT="10")
+    assert ended.code == 2
+    assert "--tasks 1" in ended.err
+
+
+def test_the_environment_chooses_the_buckets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--env dev is the QPI preset, and names the log file."""
+    buckets = ["data-bucket-dev", "de-bigquery-data-export-dev"]
+    with local_gcs.running(buckets=buckets) as server:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        monkeypatch.chdir(tmp_path)
+        client = storage.Client(project="test")
+        client.bucket("data-bucket-dev").blob("QPI_exports/a").upload_from_string(b"one")
+        assert migrate_qpi_exports.main(["--env", "dev", "--execute", "--yes", "--grace", "0"]) == 0
+        found: list[Any] = [blob.name for blob in client.list_blobs("de-bigquery-data-export-dev")]
+        client._http.close()
+    assert found == ["qpi_exports/a"]
+    assert len(list(tmp_path.glob("migrate_qpi_exports_dev_*.log"))) == 1

@@ -1,0 +1,58 @@
+"""The plan, as lines a person can check."""
+
+from dataclasses import replace
+
+from backfill_job.march import Pair
+from backfill_job.plan import plan
+from shared.decision import Authority
+from shared.migration import Environment, Location, Migration, qpi_exports
+from shared.objects import Metadata, ObjectState
+
+S = ObjectState("x", 71, 1, 3, "crc-s", None, "", "", Metadata("application/json"))
+OTHER = replace(S, generation=12, crc32c="crc-d")
+TYPED = replace(S, generation=12, metadata=Metadata("text/plain"))
+
+PAIRS = [
+    Pair(".DS_Store", S, None),
+    Pair("a.jsonl", S, None),
+    Pair("b.jsonl", S, replace(S, generation=12)),
+    Pair("c.jsonl", S, OTHER),
+    Pair("d.jsonl", S, TYPED),
+    Pair("e.jsonl", None, S),
+]
+
+
+def lines(authority: Authority) -> list[str]:
+    return [str(line) for line in plan(PAIRS, qpi_exports(Environment.DEV), authority)]
+
+
+def test_the_plan_before_the_cutover() -> None:
+    """The source has the authority: what differs is overwritten, with the reason beside it."""
+    assert lines(Authority.SOURCE) == [
+        "excluded .DS_Store",
+        "copy a.jsonl",
+        "equal b.jsonl",
+        "overwrite c.jsonl (crc32c)",
+        "overwrite d.jsonl (content type)",
+        "extra e.jsonl",
+    ]
+
+
+def test_the_plan_after_the_cutover() -> None:
+    """The destination has the authority: what differs is a conflict."""
+    assert lines(Authority.DESTINATION) == [
+        "excluded .DS_Store",
+        "copy a.jsonl",
+        "equal b.jsonl",
+        "conflict c.jsonl (crc32c)",
+        "conflict d.jsonl (content type)",
+        "extra e.jsonl",
+    ]
+
+
+def test_a_name_too_long_for_the_destination_is_planned_as_impossible() -> None:
+    """The dry run says it before the execution stumbles over it."""
+    migration = Migration(Location.parse("gs://bucket/a/"), Location.parse("gs://other/longer/"))
+    (line,) = plan([Pair("x" * 1020, S, None)], migration, Authority.SOURCE)
+    assert line.step.value == "impossible"
+    assert "1027 bytes, 1024 are allowed" in line.note

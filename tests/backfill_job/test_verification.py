@@ -1,0 +1,117 @@
+"""Verification: nothing counts as wrong before it was looked at twice."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from conftest import Paths
+
+from backfill_job.clock import Clock
+from backfill_job.march import listed, march
+from backfill_job.verification import Verdict, Verification, verify
+from shared.gateway import Gateway
+
+
+@dataclass
+class Hours:
+    """A clock that stands still unless something sleeps; what is due happens then."""
+
+    moment: datetime = field(default_factory=lambda: datetime.now(UTC))
+    slept: list[float] = field(default_factory=list)
+    due: list[Callable[[], object]] = field(default_factory=list)
+
+    def clock(self) -> Clock:
+        return Clock(lambda: self.moment, self.sleep)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.moment += timedelta(seconds=seconds)
+        if self.due:
+            self.due.pop(0)()
+
+
+def check(paths: Paths, gateway: Gateway, hours: Hours, grace: float = 0.0) -> Verification:
+    migration = paths.migration
+    pairs = march(listed(gateway, migration.source), listed(gateway, migration.destination))
+    return verify(pairs, gateway, migration, grace=timedelta(seconds=grace), clock=hours.clock())
+
+
+def verdicts(found: Verification) -> dict[str, str]:
+    return {finding.relative: finding.verdict.value for finding in found.findings}
+
+
+def later(hours: float = 1.0) -> Hours:
+    return Hours(datetime.now(UTC) + timedelta(hours=hours))
+
+
+def test_every_way_to_differ_has_its_verdict(paths: Paths, gateway: Gateway) -> None:
+    """Missing, differing in content, differing in metadata, extra; equal and excluded are counted."""
+    for relative in ("equal", "content", "metadata", "missing", ".DS_Store"):
+        paths.put(relative, b"one")
+    paths.put("equal", b"one", side="destination")
+    paths.put("content", b"two", side="destination")
+    paths.put("metadata", b"one", side="destination", content_type="text/plain")
+    paths.put("extra", b"one", side="destination")
+    found = check(paths, gateway, later())
+    assert verdicts(found) == {
+        "content": "content_differs",
+        "extra": "extra",
+        "metadata": "metadata_differs",
+        "missing": "missing",
+    }
+    assert (found.counts[Verdict.EQUAL], found.counts[Verdict.EXCLUDED], found.clean) == (1, 1, False)
+
+
+def test_two_equal_sides_are_clean(paths: Paths, gateway: Gateway) -> None:
+    """The only way to a clean verification."""
+    for side in ("source", "destination"):
+        paths.put("a", b"one", side=side)
+    found = check(paths, gateway, later())
+    assert (found.clean, found.findings, found.counts[Verdict.EQUAL]) == (True, (), 1)
+
+
+def test_what_arrived_between_the_listings_and_the_second_look_is_equal(
+    paths: Paths, gateway: Gateway
+) -> None:
+    """A listing is not a snapshot: an object overwritten and mirrored meanwhile looks different in it and is not."""
+    paths.put("a", b"one")
+    migration = paths.migration
+    pairs = list(march(listed(gateway, migration.source), listed(gateway, migration.destination)))
+    paths.put("a", b"one", side="destination")
+    found = verify(pairs, gateway, migration, grace=timedelta(), clock=later().clock())
+    assert (found.clean, found.counts[Verdict.EQUAL]) == (True, 1)
+
+
+def test_what_is_gone_from_both_sides_is_not_counted(paths: Paths, gateway: Gateway) -> None:
+    """A name on neither side proves nothing and harms nothing."""
+    paths.put("a", b"one")
+    migration = paths.migration
+    pairs = list(march(listed(gateway, migration.source), listed(gateway, migration.destination)))
+    paths.delete("a")
+    found = verify(pairs, gateway, migration, grace=timedelta(), clock=later().clock())
+    assert (found.clean, sum(found.counts.values())) == (True, 0)
+
+
+def test_a_fresh_object_is_given_its_grace_and_found_equal(paths: Paths, gateway: Gateway) -> None:
+    """The mirror is a second behind; verification waits for it."""
+    paths.put("a", b"one")
+    hours = Hours(due=[lambda: None, lambda: paths.put("a", b"one", side="destination")])
+    assert check(paths, gateway, hours, grace=60.0).clean
+    assert len(hours.slept) == 2
+
+
+def test_a_fresh_object_that_never_arrives_is_missing_when_its_grace_is_over(
+    paths: Paths, gateway: Gateway
+) -> None:
+    """Waiting ends."""
+    paths.put("a", b"one")
+    assert verdicts(check(paths, gateway, Hours(), grace=60.0)) == {"a": "missing"}
+
+
+def test_an_object_rewritten_meanwhile_is_in_flight_and_not_clean(paths: Paths, gateway: Gateway) -> None:
+    """What is still in flight is not proven."""
+    paths.put("a", b"one")
+    hours = Hours()
+    hours.due.append(lambda: paths.put("a", b"two"))
+    found = check(paths, gateway, hours, grace=60.0)
+    assert (verdicts(found), found.clean) == ({"a": "in_flight"}, False)

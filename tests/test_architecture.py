@@ -1,0 +1,77 @@
+"""The project's walls, kept standing."""
+
+import importlib.metadata
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGES = ("shared", "backfill_job", "mirror_function", "local_gcs", "demo")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).glob("*.py"))
+
+
+def test_no_installed_distribution_provides_our_package_names() -> None:
+    """An installed ``shared`` would win over the uploaded folder in the function's runtime."""
+    providers = importlib.metadata.packages_distributions()
+    foreign = [name for name in PACKAGES if set(providers.get(name, [])) - {"qpi-exports-migration"}]
+    assert foreign == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}.{path.stem}")
+def test_a_module_s_name_hides_nothing_of_the_standard_library(path: Path) -> None:
+    """``python backfill_job/x.py`` puts that folder first on the search path."""
+    assert path.stem not in sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("package", ["google.cloud.storage"])
+def test_only_the_gateway_speaks_to_cloud_storage(package: str) -> None:
+    """Retry, pool and error policies are in one place because nobody goes around it."""
+    users = [
+        path.relative_to(ROOT).as_posix()
+        for path in MODULES
+        if path.parent.name in {"shared", "backfill_job", "mirror_function"}
+        and re.search(
+            r"^\s*(from google\.cloud import storage|import google\.cloud\.storage|from google\.cloud\.storage)",
+            path.read_text(),
+            re.MULTILINE,
+        )
+    ]
+    assert users == ["shared/gateway.py"]
+
+
+def test_importing_starts_nothing() -> None:
+    """No threads at import: the function's parent process imports before it forks."""
+    code = (
+        "import importlib, pkgutil, threading\n"
+        "before = threading.active_count()\n"
+        f"for package in {PACKAGES!r}:\n"
+        "    root = importlib.import_module(package)\n"
+        "    for module in pkgutil.iter_modules(root.__path__):\n"
+        "        if module.name != '__main__':\n"
+        "            importlib.import_module(f'{package}.{module.name}')\n"
+        "assert threading.active_count() == before, threading.enumerate()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_module_stands_in_the_architecture_document() -> None:
+    """``docs/architecture.md`` shows today's modules."""
+    document = (ROOT / "docs" / "architecture.md").read_text()
+    missing = [
+        f"{path.parent.name}/{path.name}"
+        for path in MODULES
+        if path.stem != "__init__"
+        and not re.search(rf"`(?:{path.parent.name}/)?{re.escape(path.name)}`", document)
+    ]
+    assert missing == []
+
+
+def test_every_module_the_architecture_document_names_exists() -> None:
+    """A document that names what was removed lies."""
+    document = (ROOT / "docs" / "architecture.md").read_text()
+    known = {path.name for path in MODULES} | {"main.py"}
+    assert sorted({name for name in re.findall(r"`(?:\w+/)?(\w+\.py)`", document) if name not in known}) == []
