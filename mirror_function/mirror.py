@@ -1,0 +1,159 @@
+"""What one event leads to. No HTTP and no clock of its own: an event in, what became of it out.
+
+For the ordinary new object it is one request: copy if the source is still the event's version and the destination is
+absent. Everything else is `replicate`'s: it looks at both sides.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from mirror_function.event import EventKind, ObjectEvent
+from mirror_function.settings import MirrorSettings
+from shared.decision import Authority
+from shared.errors import BucketNotFound, MigrationError, PermissionDenied, StorageError
+from shared.objects import ObjectState, parse_time
+from shared.phase import Phase, PhaseReader
+from shared.propagate_delete import DeleteOutcome, propagate_delete
+from shared.replicate import Glance, Outcome, Replication, replicate
+from shared.store import DeletingStore
+
+__all__ = ["MirrorOutcome", "Mirrored", "is_worth_another_delivery", "mirror"]
+
+
+class MirrorOutcome(Enum):
+    """What became of one event."""
+
+    COPIED = "copied"
+    ALREADY_EQUAL = "already_equal"
+    SUPERSEDED = "superseded"
+    CONFLICT = "conflict"
+    DELETED = "deleted"
+    IGNORED = "ignored"
+    DROPPED = "dropped"
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrored:
+    """What became of one event, with the evidence.
+
+    Attributes:
+        outcome: What became of it.
+        source: The source version that was looked at or copied; None when there was none, or no look was needed.
+        destination: The destination as last seen.
+        lag: Seconds from the source version's finalization to the copy's; None when nothing was copied.
+        straggler: A late writer: copied although the destination has the authority.
+        attempts: Looks and copies it took.
+        phase: The phase it was handled in; None when it did not come to that.
+        because: Why it was ignored or kept, in a few words.
+    """
+
+    outcome: MirrorOutcome
+    source: ObjectState | None = None
+    destination: ObjectState | None = None
+    lag: float | None = None
+    straggler: bool = False
+    attempts: int = 0
+    phase: Phase | None = None
+    because: str = ""
+
+
+def mirror(
+    event: ObjectEvent, settings: MirrorSettings, store: DeletingStore, phases: PhaseReader
+) -> Mirrored:
+    """Handle one event. Safe for duplicates, in any order, any number at once.
+
+    Args:
+        event: The event.
+        settings: What the mirror is to do.
+        store: Where both paths live.
+        phases: Tells whose word counts.
+
+    Returns:
+        What became of it.
+
+    Raises:
+        MigrationError: It could not be handled; `is_worth_another_delivery` says whether to try again.
+    """
+    migration = settings.migration
+    if event.bucket != migration.source.bucket:
+        return Mirrored(MirrorOutcome.IGNORED, because="another bucket")
+    if not event.state.name.startswith(migration.source.prefix):
+        return Mirrored(MirrorOutcome.IGNORED, because="outside the prefix")
+    relative = migration.relative(event.state.name)
+    if migration.is_excluded(relative):
+        return Mirrored(MirrorOutcome.IGNORED, because="excluded")
+    if event.kind is EventKind.FINALIZED:
+        return _finalized(event, relative, settings, store, phases)
+    if event.kind in {EventKind.DELETED, EventKind.ARCHIVED} and settings.deletes:
+        return _deleted(event, relative, settings, store, phases)
+    return Mirrored(MirrorOutcome.IGNORED, because=f"{event.kind.value} events are not followed")
+
+
+def is_worth_another_delivery(
+    error: MigrationError, event: ObjectEvent, now: datetime, give_up_after: float
+) -> bool:
+    """Tell whether a failed event should be delivered again.
+
+    Transient faults are. So are missing permissions and buckets: somebody is likely to mend them, and until then no
+    event may be lost silently. After `give_up_after` nothing is, so that the end is said aloud.
+
+    Args:
+        error: Why it failed.
+        event: The event.
+        now: The current time.
+        give_up_after: Seconds from the event's time.
+    """
+    mendable = isinstance(error, StorageError) and (
+        error.transient or isinstance(error, (PermissionDenied, BucketNotFound))
+    )
+    return mendable and (now - event.time).total_seconds() < give_up_after
+
+
+def _finalized(
+    event: ObjectEvent, relative: str, settings: MirrorSettings, store: DeletingStore, phases: PhaseReader
+) -> Mirrored:
+    phase = phases.phase()
+    migration = settings.migration
+    source, destination = migration.source_ref(relative), migration.destination_ref(relative)
+    done = replicate(store, source, destination, phase.forward_authority, glance=Glance(event.state, None))
+    return _replicated(done, event, phase)
+
+
+def _deleted(
+    event: ObjectEvent, relative: str, settings: MirrorSettings, store: DeletingStore, phases: PhaseReader
+) -> Mirrored:
+    phase = phases.phase()
+    if phase.forward_authority is not Authority.SOURCE:
+        # After the cutover the legacy path is deleted on purpose; the new one must not follow it.
+        return Mirrored(
+            MirrorOutcome.IGNORED, phase=phase, because="deletions are not followed after the cutover"
+        )
+    migration = settings.migration
+    source, destination = migration.source_ref(relative), migration.destination_ref(relative)
+    done = propagate_delete(store, source, destination, event.state)
+    match done.outcome:
+        case DeleteOutcome.REPLICATED if done.replication is not None:
+            return _replicated(done.replication, event, phase)
+        case DeleteOutcome.DELETED:
+            return Mirrored(MirrorOutcome.DELETED, None, done.destination, phase=phase)
+        case DeleteOutcome.KEPT:
+            because = "the destination holds something else than the version that was deleted"
+            return Mirrored(MirrorOutcome.CONFLICT, None, done.destination, phase=phase, because=because)
+        case _:
+            return Mirrored(MirrorOutcome.SUPERSEDED, phase=phase, because="already gone")
+
+
+def _replicated(done: Replication, event: ObjectEvent, phase: Phase) -> Mirrored:
+    outcome = MirrorOutcome(done.outcome.value)
+    source, destination = done.source, done.destination
+    lag = None
+    if done.outcome is Outcome.COPIED and source is not None and destination is not None:
+        lag = (parse_time(destination.created) - parse_time(source.created)).total_seconds()
+    elif (
+        done.outcome is Outcome.ALREADY_EQUAL
+        and source is not None
+        and source.generation != event.state.generation
+    ):
+        outcome = MirrorOutcome.SUPERSEDED
+    return Mirrored(outcome, source, destination, lag, done.straggler, done.attempts, phase)

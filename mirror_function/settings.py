@@ -1,0 +1,97 @@
+"""The function's configuration: environment variables, read once, at the first event."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.errors import UsageError
+from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
+
+__all__ = ["MirrorSettings"]
+
+GIVE_UP_AFTER = 23 * 3600.0
+"""Eventarc delivers an event for 24 hours at most (Eventarc documentation, "Retry events"); the last hour is for saying so."""
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorSettings:
+    """What the mirror is to do.
+
+    Attributes:
+        migration: From where to where.
+        deletes: Whether deletions at the source are followed (``MIRROR_DELETES``).
+        give_up_after: Seconds after which a failing event is given up loudly instead of delivered again.
+        project: The Google Cloud project, for the log's trace links; empty where unknown.
+        retry_deadline: Seconds over which one request is repeated within one delivery.
+        connections: Requests under way at once, the threads of one instance.
+    """
+
+    migration: Migration
+    deletes: bool = False
+    give_up_after: float = GIVE_UP_AFTER
+    project: str = ""
+    retry_deadline: float = 30.0
+    connections: int = 16
+
+    @staticmethod
+    def from_environ(environ: Mapping[str, str]) -> "MirrorSettings":
+        """Read ``MIRROR_*`` and ``GOOGLE_CLOUD_PROJECT``.
+
+        Args:
+            environ: The process's environment. Either ``MIRROR_ENV`` (dev, stg, prod: the QPI preset) or both
+                ``MIRROR_SOURCE`` and ``MIRROR_DESTINATION`` (``gs://bucket/prefix/``); ``MIRROR_EXCLUDE`` (shell
+                patterns, one a line, instead of the default); ``MIRROR_DELETES`` (true or false);
+                ``MIRROR_GIVE_UP_AFTER_S``, ``MIRROR_RETRY_DEADLINE_S`` (seconds).
+
+        Returns:
+            The settings.
+
+        Raises:
+            UsageError: A variable is missing or makes no sense.
+        """
+        return MirrorSettings(
+            migration=_migration(environ),
+            deletes=_switch(environ, "MIRROR_DELETES"),
+            give_up_after=_seconds(environ, "MIRROR_GIVE_UP_AFTER_S", GIVE_UP_AFTER),
+            project=environ.get("GOOGLE_CLOUD_PROJECT", ""),
+            retry_deadline=_seconds(environ, "MIRROR_RETRY_DEADLINE_S", 30.0),
+        )
+
+
+def _migration(environ: Mapping[str, str]) -> Migration:
+    patterns = environ.get("MIRROR_EXCLUDE")
+    excludes = (
+        DEFAULT_EXCLUDES if patterns is None else tuple(filter(None, map(str.strip, patterns.splitlines())))
+    )
+    name, source, destination = (
+        environ.get(f"MIRROR_{part}", "") for part in ("ENV", "SOURCE", "DESTINATION")
+    )
+    if name and (source or destination):
+        raise UsageError("set either MIRROR_ENV or both MIRROR_SOURCE and MIRROR_DESTINATION, not a mixture")
+    if name:
+        known = [environment.value for environment in Environment]
+        if name not in known:
+            raise UsageError(f"MIRROR_ENV is {name!r}; one of {', '.join(known)} is wanted")
+        return qpi_exports(Environment(name), excludes)
+    if not source or not destination:
+        raise UsageError("set MIRROR_ENV, or both MIRROR_SOURCE and MIRROR_DESTINATION (gs://bucket/prefix/)")
+    return Migration(Location.parse(source), Location.parse(destination), excludes)
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    text = environ.get(name, "").lower()
+    if text not in {"", "true", "false"}:
+        raise UsageError(f"{name} is {text!r}; true or false is wanted")
+    return text == "true"
+
+
+def _seconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name, "")
+    if not text:
+        return default
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"{name} is {text!r}; a number of seconds above 0 is wanted")
+    return seconds

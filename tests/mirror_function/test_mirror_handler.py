@@ -1,0 +1,439 @@
+"""The function as the framework calls it: a CloudEvent over HTTP in, a status and one structured line out."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import functions_framework
+import pytest
+from conftest import Paths, json_lines
+
+from mirror_function import handler, logs
+from shared.phase import Phase, state_ref
+
+ROOT = Path(__file__).parent.parent.parent
+NAME = "qpi_answers_20240101/user_id_7.jsonl"
+FINALIZED = "google.cloud.storage.object.v1.finalized"
+
+
+@dataclass
+class Delivered:
+    status: int
+    lines: list[dict[str, Any]]
+
+    @property
+    def line(self) -> dict[str, Any]:
+        (line,) = self.lines
+        return line
+
+
+@dataclass
+class Mirror:
+    """The function in this process, on the test's own pair of prefixes."""
+
+    paths: Paths
+    client: Any
+    capsys: pytest.CaptureFixture[str]
+
+    def post(self, body: bytes, headers: dict[str, str]) -> Delivered:
+        self.capsys.readouterr()
+        answer = self.client.post("/", headers={"Content-Type": "application/json", **headers}, data=body)
+        return Delivered(answer.status_code, json_lines(self.capsys.readouterr().out))
+
+    def deliver(
+        self,
+        resource: dict[str, Any],
+        *,
+        kind: str = "finalized",
+        time: datetime | None = None,
+        structured: bool = False,
+        **headers: str,
+    ) -> Delivered:
+        attributes = {
+            "id": "e-1",
+            "type": f"google.cloud.storage.object.v1.{kind}",
+            "source": f"//storage.googleapis.com/projects/_/buckets/{resource.get('bucket')}",
+            "subject": "objects/x",
+            "specversion": "1.0",
+            "time": (time or datetime.now(UTC)).isoformat(),
+            "bucket": str(resource.get("bucket")),
+        }
+        if structured:
+            body = json.dumps({**attributes, "data": resource}).encode()
+            return self.post(body, {"Content-Type": "application/cloudevents+json", **headers})
+        return self.post(
+            json.dumps(resource).encode(), {f"ce-{key}": attributes[key] for key in attributes} | headers
+        )
+
+    def resource(self, relative: str = NAME, *, side: str = "source") -> dict[str, Any]:
+        """The object as it is now, as an event shows it."""
+        blob = self.paths.bucket(side).get_blob(getattr(self.paths.migration, side).prefix + relative)
+        return dict(blob._properties)
+
+    def put(self, relative: str = NAME, data: bytes = b"one") -> dict[str, Any]:
+        self.paths.put(relative, data)
+        return self.resource(relative)
+
+
+@pytest.fixture
+def mirror(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Mirror]]:
+    """Starts the function under the given environment."""
+
+    def start(**environ: str) -> Mirror:
+        settings = {
+            "STORAGE_EMULATOR_HOST": paths.server.url,
+            "MIRROR_SOURCE": paths.migration.source.uri,
+            "MIRROR_DESTINATION": paths.migration.destination.uri,
+            "MIRROR_RETRY_DEADLINE_S": "0.5",
+            **environ,
+        }
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        app = functions_framework.create_app("mirror_object", str(ROOT / "main.py"), "cloudevent")
+        return Mirror(paths, app.test_client(), capsys)
+
+    handler._worker.cache_clear()
+    yield start
+    if handler._worker.cache_info().currsize:
+        handler._worker().gateway.close()
+    handler._worker.cache_clear()
+    logs.start_logging.cache_clear()
+
+
+def set_phase(paths: Paths, phase: Phase) -> None:
+    at = state_ref(paths.migration)
+    paths.client.bucket(at.bucket).blob(at.name).upload_from_string(json.dumps({"phase": phase.value}))
+
+
+# --- finalized ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("structured", [False, True])
+def test_a_new_object_is_copied_and_said_in_one_line(mirror: Callable[..., Mirror], structured: bool) -> None:
+    """Binary mode, as Eventarc sends, and structured mode."""
+    function = mirror(GOOGLE_CLOUD_PROJECT="my-project")
+    resource = function.put()
+    trace = {"X-Cloud-Trace-Context": "105445aa7843bc8bf206b12000100000/1;o=1"}
+    done = function.deliver(resource, structured=structured, **trace)
+    copy = function.resource(side="destination")
+    assert done.status == 200
+    assert function.paths.read(NAME) == b"one"
+    line = done.line
+    lag, moment = line.pop("lag_s"), line.pop("time")
+    assert 0 <= lag < 60
+    assert moment.endswith("Z")
+    uri = function.paths.migration.source_ref(NAME).uri
+    assert line == {
+        "severity": "INFO",
+        "message": f"{uri}: event handled",
+        "event": "mirrored",
+        "logging.googleapis.com/trace": "projects/my-project/traces/105445aa7843bc8bf206b12000100000",
+        "object": uri,
+        "event_id": "e-1",
+        "event_generation": resource["generation"],
+        "outcome": "copied",
+        "source_generation": resource["generation"],
+        "destination_generation": copy["generation"],
+        "bytes": 3,
+        "attempts": 1,
+        "phase": "dual_write",
+    }
+
+
+def test_a_new_object_costs_one_request(mirror: Callable[..., Mirror]) -> None:
+    """Besides the phase, which is read every ten seconds."""
+    function = mirror()
+    function.deliver(function.put("first"))
+    resource = function.put()
+    function.paths.server.reset_stats()
+    function.deliver(resource)
+    assert {name: count["count"] for name, count in function.paths.server.stats()["methods"].items()} == {
+        "storage.objects.rewrite": 1
+    }
+
+
+def test_a_duplicate_finds_it_equal(mirror: Callable[..., Mirror]) -> None:
+    """At least once means sometimes twice."""
+    function = mirror()
+    resource = function.put()
+    assert function.deliver(resource).line["outcome"] == "copied"
+    before = function.resource(side="destination")
+    assert function.deliver(resource).line["outcome"] == "already_equal"
+    assert function.resource(side="destination") == before
+
+
+def test_events_in_the_wrong_order_end_with_the_newest(mirror: Callable[..., Mirror]) -> None:
+    """The second event brings what is live; the first then has nothing left to do."""
+    function = mirror()
+    first = function.put(data=b"one")
+    second = function.put(data=b"two")
+    assert function.deliver(second).line["outcome"] == "copied"
+    late = function.deliver(first).line
+    assert (late["outcome"], late["event_generation"], late["source_generation"]) == (
+        "superseded",
+        first["generation"],
+        second["generation"],
+    )
+    assert function.paths.read(NAME) == b"two"
+
+
+def test_the_event_of_a_replaced_version_already_brings_the_newer_one(mirror: Callable[..., Mirror]) -> None:
+    """The books name the version that was copied."""
+    function = mirror()
+    first = function.put(data=b"one")
+    second = function.put(data=b"two")
+    line = function.deliver(first).line
+    assert (line["outcome"], line["source_generation"]) == ("copied", second["generation"])
+
+
+def test_the_event_of_an_object_that_is_gone_is_superseded(mirror: Callable[..., Mirror]) -> None:
+    """Not a failure, and not to be delivered again."""
+    function = mirror()
+    resource = function.put()
+    function.paths.delete(NAME)
+    done = function.deliver(resource)
+    assert (done.status, done.line["outcome"]) == (200, "superseded")
+
+
+def test_an_overwrite_is_copied_over_the_older_copy(mirror: Callable[..., Mirror]) -> None:
+    """The user answered again the same day."""
+    function = mirror()
+    function.deliver(function.put(data=b"one"))
+    assert function.deliver(function.put(data=b"two")).line["outcome"] == "copied"
+    assert function.paths.read(NAME) == b"two"
+
+
+@pytest.mark.parametrize("kind", ["deleted", "archived", "metadataUpdated"])
+def test_other_events_are_ignored_by_default(mirror: Callable[..., Mirror], kind: str) -> None:
+    """Deletions are not followed unless asked for."""
+    function = mirror()
+    resource = function.put()
+    function.deliver(resource)
+    function.paths.delete(NAME)
+    assert function.deliver(resource, kind=kind).line["outcome"] == "ignored"
+    assert function.paths.read(NAME) == b"one"
+
+
+@pytest.mark.parametrize(
+    "name", ["QPI_exports_old/a", "QPI_exports", "other/a", "qpi_exports/a", "QPI_exports/.DS_Store"]
+)
+def test_what_is_not_the_migration_s_is_ignored(mirror: Callable[..., Mirror], name: str) -> None:
+    """The function gets every object of the bucket."""
+    function = mirror()
+    resource = {**function.put(), "name": name}
+    function.paths.server.reset_stats()
+    done = function.deliver(resource)
+    assert (done.status, done.line["outcome"]) == (200, "ignored")
+    assert function.paths.server.stats()["methods"] == {}
+
+
+def test_another_bucket_s_event_is_ignored(mirror: Callable[..., Mirror]) -> None:
+    """A trigger on the wrong bucket does no harm."""
+    function = mirror()
+    assert function.deliver({**function.put(), "bucket": "somebody-s"}).line["because"] == "another bucket"
+
+
+# --- phases ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", [Phase.CUT_OVER, Phase.DELETING, Phase.DELETED])
+def test_after_the_cutover_nothing_is_overwritten(mirror: Callable[..., Mirror], phase: Phase) -> None:
+    """The new path has the last word; the late writer is reported."""
+    function = mirror()
+    set_phase(function.paths, phase)
+    function.paths.put(NAME, b"the new path's", side="destination")
+    done = function.deliver(function.put(data=b"late"))
+    assert (done.status, done.line["event"], done.line["outcome"]) == (200, "mirror_conflict", "conflict")
+    assert done.line["severity"] == "WARNING"
+    assert function.paths.read(NAME) == b"the new path's"
+
+
+def test_after_the_cutover_a_new_object_is_a_straggler(mirror: Callable[..., Mirror]) -> None:
+    """Copied, so that nothing is lost, and said loudly."""
+    function = mirror()
+    set_phase(function.paths, Phase.CUT_OVER)
+    line = function.deliver(function.put()).line
+    assert (line["event"], line["severity"], line["outcome"]) == ("mirror_straggler", "WARNING", "copied")
+
+
+def test_after_a_rollback_the_legacy_path_has_the_last_word_again(mirror: Callable[..., Mirror]) -> None:
+    """Back to overwriting."""
+    function = mirror()
+    set_phase(function.paths, Phase.ROLLED_BACK)
+    function.paths.put(NAME, b"the new path's", side="destination")
+    assert function.deliver(function.put()).line["outcome"] == "copied"
+
+
+@pytest.mark.parametrize("text", ["", "no json", "[]", '{"phase": "later"}'])
+def test_a_damaged_state_is_never_taken_for_a_phase(mirror: Callable[..., Mirror], text: str) -> None:
+    """Overwriting after the cutover would be the damage; so nothing is done, and it is said."""
+    function = mirror()
+    at = state_ref(function.paths.migration)
+    function.paths.client.bucket(at.bucket).blob(at.name).upload_from_string(text)
+    done = function.deliver(function.put())
+    assert (done.status, done.line["event"]) == (503, "mirror_retry")
+    assert "not a migration's state" in done.line["error"]
+    assert function.paths.names() == []
+
+
+# --- what goes wrong ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [429, 503, "reset_before"])
+def test_a_transient_fault_is_delivered_again(mirror: Callable[..., Mirror], status: int | str) -> None:
+    """Raised, so that Eventarc does it."""
+    function = mirror()
+    resource = function.put()
+    function.paths.server.set_faults(
+        rules=[{"method": "storage.objects.rewrite", "count": None, "status": status}]
+    )
+    done = function.deliver(resource)
+    assert (done.status, done.line["event"], done.line["severity"]) == (503, "mirror_retry", "WARNING")
+    function.paths.server.clear_faults()
+    assert function.deliver(resource).line["outcome"] == "copied"
+
+
+def test_a_lost_answer_is_no_second_copy(mirror: Callable[..., Mirror]) -> None:
+    """The copy happened; looking again shows it."""
+    function = mirror()
+    function.deliver(function.put("first"))
+    resource = function.put()
+    rule = {"method": "storage.objects.rewrite", "count": 1, "status": "reset_after"}
+    function.paths.server.set_faults(rules=[rule])
+    assert function.deliver(resource).line["outcome"] == "already_equal"
+
+
+def test_a_missing_permission_is_delivered_again_until_the_deadline_and_then_dropped_loudly(
+    mirror: Callable[..., Mirror],
+) -> None:
+    """Somebody is likely to mend it; until then nothing is swallowed."""
+    function = mirror(MIRROR_GIVE_UP_AFTER_S="3600")
+    resource = function.put()
+    function.paths.server.set_faults(
+        rules=[{"method": "storage.objects.rewrite", "count": None, "status": 403}]
+    )
+    assert function.deliver(resource).status == 503
+    late = function.deliver(resource, time=datetime.now(UTC) - timedelta(hours=2))
+    assert late.status == 200
+    assert (late.line["event"], late.line["severity"], late.line["outcome"]) == (
+        "mirror_dropped",
+        "ERROR",
+        "dropped",
+    )
+    assert late.line["age_s"] > 3600
+
+
+def test_an_old_event_is_still_tried(mirror: Callable[..., Mirror]) -> None:
+    """Age alone loses nothing: it is dropped only when it fails, too."""
+    function = mirror(MIRROR_GIVE_UP_AFTER_S="60")
+    old = datetime.now(UTC) - timedelta(days=3)
+    assert function.deliver(function.put(), time=old).line["outcome"] == "copied"
+
+
+def test_a_permanent_error_is_one_loud_line_and_success(mirror: Callable[..., Mirror]) -> None:
+    """A poisoned event must not come back for 24 hours."""
+    function = mirror()
+    resource = function.put()
+    rule = {
+        "method": "storage.objects.rewrite",
+        "count": None,
+        "status": 403,
+        "reason": "objectUnderActiveHold",
+    }
+    function.paths.server.set_faults(rules=[rule])
+    done = function.deliver(resource)
+    assert (done.status, done.line["event"], done.line["severity"]) == (200, "mirror_dropped", "ERROR")
+    assert "a hold or a retention policy" in done.line["error"]
+
+
+def test_a_name_too_long_for_the_destination_is_dropped(mirror: Callable[..., Mirror], paths: Paths) -> None:
+    """It can never be copied there."""
+    function = mirror(MIRROR_DESTINATION=f"gs://{paths.migration.destination.bucket}/{'x' * 40}/")
+    done = function.deliver(function.put("L" * 1000))
+    assert (done.status, done.line["event"]) == (200, "mirror_dropped")
+    assert "1024 are allowed" in done.line["error"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"\x00\xff", b"[]", b'"text"', b"{}", b'{"bucket": "b", "name": "n"}', b'{"bucket": 1, "name": 2}'],
+)
+def test_a_malformed_event_is_dropped(mirror: Callable[..., Mirror], body: bytes) -> None:
+    """One ERROR line, and success, so that it does not come back."""
+    function = mirror()
+    headers = {"ce-id": "e-1", "ce-type": FINALIZED, "ce-source": "s", "ce-specversion": "1.0"}
+    done = function.post(body, {**headers, "ce-time": "2025-11-22T08:26:40.123Z"})
+    assert (done.status, done.line["event"], done.line["event_id"]) == (200, "mirror_dropped", "e-1")
+
+
+def test_a_wrong_configuration_is_said_and_the_event_comes_again(mirror: Callable[..., Mirror]) -> None:
+    """Nothing is lost while somebody mends it."""
+    function = mirror(MIRROR_DELETES="perhaps")
+    done = function.deliver(function.put())
+    assert (done.status, done.line["event"], done.line["severity"]) == (
+        503,
+        "mirror_misconfigured",
+        "CRITICAL",
+    )
+    assert "MIRROR_DELETES is 'perhaps'" in done.line["error"]
+
+
+def test_the_source_as_destination_is_refused(mirror: Callable[..., Mirror], paths: Paths) -> None:
+    """It would trigger itself."""
+    function = mirror(MIRROR_DESTINATION=paths.migration.source.uri + "copy/")
+    assert "lie within each other" in function.deliver(function.put()).line["error"]
+
+
+# --- deletions ------------------------------------------------------------------------------------------------
+
+
+def test_a_deletion_is_followed_where_asked_for(mirror: Callable[..., Mirror]) -> None:
+    """An erasure request must reach both copies."""
+    function = mirror(MIRROR_DELETES="true")
+    resource = function.put()
+    function.deliver(resource)
+    function.paths.delete(NAME)
+    done = function.deliver(resource, kind="deleted")
+    assert (done.status, done.line["outcome"]) == (200, "deleted")
+    assert function.paths.names() == []
+    assert function.deliver(resource, kind="deleted").line["because"] == "already gone"
+
+
+def test_the_delete_event_of_an_overwrite_deletes_nothing(mirror: Callable[..., Mirror]) -> None:
+    """Its source is live: it is replicated instead."""
+    function = mirror(MIRROR_DELETES="true")
+    first = function.put(data=b"one")
+    function.deliver(first)
+    second = function.put(data=b"two")
+    line = function.deliver(first, kind="deleted").line
+    assert (line["outcome"], line["source_generation"]) == ("copied", second["generation"])
+    assert function.paths.read(NAME) == b"two"
+
+
+def test_a_deletion_keeps_a_destination_that_holds_something_else(mirror: Callable[..., Mirror]) -> None:
+    """Only the copy of the deleted version may go."""
+    function = mirror(MIRROR_DELETES="true")
+    resource = function.put(data=b"one")
+    function.paths.put(NAME, b"somebody's work", side="destination")
+    function.paths.delete(NAME)
+    done = function.deliver(resource, kind="deleted")
+    assert (done.line["event"], done.line["outcome"]) == ("mirror_conflict", "conflict")
+    assert function.paths.read(NAME) == b"somebody's work"
+
+
+@pytest.mark.parametrize("phase", [Phase.CUT_OVER, Phase.DELETING, Phase.DELETED])
+def test_after_the_cutover_deletions_are_not_followed(mirror: Callable[..., Mirror], phase: Phase) -> None:
+    """Then the legacy path is deleted on purpose, and the new one must stay."""
+    function = mirror(MIRROR_DELETES="true")
+    resource = function.put()
+    function.deliver(resource)
+    set_phase(function.paths, phase)
+    handler._worker().phases._read = None  # ten seconds later
+    function.paths.delete(NAME)
+    assert function.deliver(resource, kind="deleted").line["outcome"] == "ignored"
+    assert function.paths.read(NAME) == b"one"
