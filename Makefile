@@ -2,14 +2,15 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+MINUTES ?= 30
 READY := $(VENV)/.ready
-CODE := shared backfill_job mirror_function local_gcs demo
 
-.PHONY: help setup test lint types unit demo lock clean
+.PHONY: help setup test lint types unit soak demo lock clean
 
 help:
 	@echo "make demo    the whole migration against a local Cloud Storage (about a minute)"
 	@echo "make test    lint, types, tests"
+	@echo "make soak    writer, mirror and backfill under faults and kills for MINUTES=30"
 	@echo "make setup   .venv with everything for both; the other targets depend on it"
 	@echo "make lock    renew the locked requirements after a change in pyproject.toml"
 	@echo "make clean   remove .venv and caches"
@@ -35,6 +36,9 @@ types: $(READY)
 
 unit: $(READY)
 	$(BIN)/pytest
+
+soak: $(READY)
+	SOAK_SECONDS=$$(($(MINUTES) * 60)) $(BIN)/pytest tests/e2e/test_e2e_mirror.py
 
 demo: $(READY)
 	$(BIN)/python -m demo

@@ -5,14 +5,14 @@ the replication rule, which makes a plan of any age safe.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from backfill_job.ledger import Account
 from backfill_job.plan import PlanLine, Step
 from shared.decision import Authority
-from shared.errors import BucketNotFound, PermissionDenied, StorageError
+from shared.errors import BucketNotFound, MigrationError, PermissionDenied, StorageError
 from shared.migration import Migration
 from shared.objects import ObjectState
 from shared.replicate import Glance, replicate
@@ -61,7 +61,6 @@ def carry_out(
     authority: Authority,
     *,
     threads: int,
-    keep_going: Callable[[], bool] = lambda: True,
 ) -> Iterator[Result]:
     """Do what a plan says.
 
@@ -71,7 +70,6 @@ def carry_out(
         migration: What is asked.
         authority: Whose word counts where the two sides differ.
         threads: Objects replicated at once.
-        keep_going: Asked before every line; False stops taking lines, and what is under way is finished.
 
     Yields:
         A result for every line taken, in the plan's order.
@@ -79,32 +77,29 @@ def carry_out(
     Raises:
         PermissionDenied, BucketNotFound: It concerns more than one object, so the rest is not tried; the results of
             everything under way have been yielded before.
-        StorageError: The plan's listing failed; the same holds.
+        MigrationError: Whatever the lines raise: a listing that failed, a stop. The same holds.
     """
     window: deque[Result | Future[Result]] = deque()
+    ended: MigrationError | None = None
     with ThreadPoolExecutor(threads, thread_name_prefix="replicate") as pool:
-        ended: StorageError | None = None
-        source = iter(lines)
-        while keep_going():
-            try:
-                line = next(source, None)
-            except StorageError as error:
-                ended = error
-                break
-            if line is None:
-                break
-            window.append(_settled(line) or pool.submit(_replicated, line, store, migration, authority))
-            while len(window) >= WINDOW or (window and _is_done(window[0])):
-                result = _finished(window.popleft())
-                yield result
-                if isinstance(result.error, (PermissionDenied, BucketNotFound)):
-                    ended = result.error
-            if ended is not None:
-                break
+        try:
+            for line in lines:
+                window.append(_settled(line) or pool.submit(_replicated, line, store, migration, authority))
+                while len(window) >= WINDOW or (window and _is_done(window[0])):
+                    result = _finished(window.popleft())
+                    yield result
+                    _check_worth_going_on(result)
+        except MigrationError as error:
+            ended = error
         while window:
             yield _finished(window.popleft())
     if ended is not None:
         raise ended
+
+
+def _check_worth_going_on(result: Result) -> None:
+    if isinstance(result.error, (PermissionDenied, BucketNotFound)):
+        raise result.error
 
 
 def _settled(line: PlanLine) -> Result | None:

@@ -17,9 +17,17 @@ from backfill_job.ledger import Account, Balance, Ledger
 from backfill_job.march import Pair, listed, march
 from backfill_job.plan import PlanLine, plan
 from backfill_job.reports import ObjectLines, side
+from backfill_job.stopping import Stop
 from backfill_job.verification import MAX_FINDINGS, Verification, verify
 from shared.decision import Authority
-from shared.errors import BucketNotFound, PermissionDenied, StorageError, UsageError
+from shared.errors import (
+    BucketNotFound,
+    Interrupted,
+    MigrationError,
+    PermissionDenied,
+    StorageError,
+    UsageError,
+)
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.migration import Migration
@@ -49,11 +57,12 @@ class Run:
         migration: What is asked.
         gateway: Where both sides live.
         log: Where events go.
-        clock: The time and the waiting.
+        clock: The time and the waiting; waiting ends in an error when somebody asks to stop.
         lines: ``objects.jsonl``, where asked for.
         allow_empty: Whether a source without a single object is all right.
         threads: Objects copied at once.
         grace: How long after its last change a source object may take to arrive before it counts as missing.
+        stop: Whether somebody asked the process to stop.
     """
 
     migration: Migration
@@ -64,6 +73,7 @@ class Run:
     allow_empty: bool
     threads: int
     grace: timedelta
+    stop: Stop
 
     def record(self, line: dict[str, Any]) -> None:
         """Write a line of ``objects.jsonl``, where asked for."""
@@ -83,7 +93,7 @@ class RunResult:
 
     balance: Balance
     verification: Verification | None
-    stopped: StorageError | None
+    stopped: MigrationError | None
 
     @property
     def exit_code(self) -> ExitCode:
@@ -152,7 +162,9 @@ class RunResult:
 
 def _pairs(run: Run) -> Iterator[Pair]:
     migration = run.migration
-    return march(listed(run.gateway, migration.source), listed(run.gateway, migration.destination))
+    for pair in march(listed(run.gateway, migration.source), listed(run.gateway, migration.destination)):
+        run.stop.check()
+        yield pair
 
 
 def _plan(run: Run) -> Iterator[PlanLine]:
@@ -217,7 +229,7 @@ def execute(run: Run, progress: Callable[[Balance], None]) -> RunResult:
             ledger.book(result.account, result.source.size if result.source else 0)
             _tell(run, result)
             progress(ledger.balance())
-    except StorageError as error:
+    except (StorageError, Interrupted) as error:
         return _stopped(run, ledger, error)
     balance = ledger.balance()
     if not balance.holds:
@@ -226,13 +238,13 @@ def execute(run: Run, progress: Callable[[Balance], None]) -> RunResult:
         _refuse_empty(run)
     try:
         verification = verify(_pairs(run), run.gateway, run.migration, grace=run.grace, clock=run.clock)
-    except StorageError as error:
+    except (StorageError, Interrupted) as error:
         return _stopped(run, ledger, error)
     _tell_verification(run, verification)
     return RunResult(balance, verification, None)
 
 
-def _stopped(run: Run, ledger: Ledger, error: StorageError) -> RunResult:
+def _stopped(run: Run, ledger: Ledger, error: MigrationError) -> RunResult:
     run.log.emit(Event.RUN_STOPPED, error=str(error))
     return RunResult(ledger.balance(), None, error)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
+from backfill_job.clock import Clock
 from backfill_job.command import Surroundings, add_migration_arguments, directory, migration_from
 from backfill_job.estimate import Estimate, Work, estimate
 from backfill_job.findings import Findings
@@ -24,9 +25,11 @@ from backfill_job.overview import render
 from backfill_job.progress import showing_progress
 from backfill_job.reports import ObjectLines, ReportDirectory
 from backfill_job.settings import Settings
+from backfill_job.stopping import Stop, stopping_on_signals
 from shared.errors import MigrationError, UsageError
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
+from shared.migration import Migration
 
 __all__ = ["add_arguments", "main", "run"]
 
@@ -129,25 +132,46 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
     _check_arguments(arguments, settings, surroundings)
     started = surroundings.clock.now()
     log = EventLog({"run": f"{migration.label}-{started:%Y%m%dT%H%M%SZ}", "env": migration.label})
-    with _output(arguments, settings, surroundings, migration.label, started) as console:
+    with (
+        stopping_on_signals() as stop,
+        _output(arguments, settings, surroundings, migration.label, started) as console,
+    ):
         try:
             with closing(Gateway(connections=arguments.threads)) as gateway:
-                threads, grace = arguments.threads, arguments.grace
-                job = Run(
-                    migration, gateway, log, surroundings.clock, None, arguments.allow_empty, threads, grace
-                )
+                job = _job(arguments, surroundings, migration=migration, gateway=gateway, log=log, stop=stop)
                 check_start(job)
                 report = None if arguments.report is None else ReportDirectory(arguments.report)
                 session = _Session(job, report, console, surroundings, ask=not arguments.yes)
-                mode = "execute" if arguments.execute else "dry-run"
-                source, destination = migration.source.uri, migration.destination.uri
-                log.emit(
-                    Event.RUN_STARTED, mode=mode, source=source, destination=destination, threads=threads
-                )
                 return _execute(session) if arguments.execute else _dry_run(session)
         except MigrationError as error:
             log.emit(Event.RUN_STOPPED, error=str(error))
             raise
+
+
+def _job(
+    arguments: argparse.Namespace,
+    surroundings: Surroundings,
+    *,
+    migration: Migration,
+    gateway: Gateway,
+    log: EventLog,
+    stop: Stop,
+) -> Run:
+    def sleep(seconds: float) -> None:
+        surroundings.clock.sleep(seconds)
+        stop.check()
+
+    return Run(
+        migration=migration,
+        gateway=gateway,
+        log=log,
+        clock=Clock(surroundings.clock.now, sleep),
+        lines=None,
+        allow_empty=arguments.allow_empty,
+        threads=arguments.threads,
+        grace=arguments.grace,
+        stop=stop,
+    )
 
 
 def _check_arguments(arguments: argparse.Namespace, settings: Settings, surroundings: Surroundings) -> None:
@@ -187,6 +211,7 @@ def _output(
 
 
 def _dry_run(session: _Session) -> ExitCode:
+    _say_started(session, "dry-run")
     with _object_lines(session.report) as lines:
         findings = analyse(replace(session.job, lines=lines))
     costs = _show(findings, session, "Dry run: nothing is changed.")
@@ -197,6 +222,7 @@ def _dry_run(session: _Session) -> ExitCode:
 
 
 def _execute(session: _Session) -> ExitCode:
+    _say_started(session, "execute")
     expected: int | None = None
     if session.ask:
         findings = analyse(session.job)
@@ -224,6 +250,12 @@ def _execute(session: _Session) -> ExitCode:
     return result.exit_code
 
 
+def _say_started(session: _Session, mode: str) -> None:
+    job = session.job
+    source, destination = job.migration.source.uri, job.migration.destination.uri
+    job.log.emit(Event.RUN_STARTED, mode=mode, source=source, destination=destination, threads=job.threads)
+
+
 def _show(findings: Findings, session: _Session, title: str) -> Estimate:
     """Print the overview; gives the estimate in it."""
     costs = estimate(Work.of(findings), speed=OBJECTS_PER_SECOND)
@@ -236,13 +268,15 @@ def _confirm(session: _Session) -> None:
 
     Raises:
         UsageError: The answer is no, or there is none.
+        Interrupted: Somebody would rather stop.
     """
     console, stdin = session.console, session.surroundings.stdin
     while True:
         console.print(
             "Copy now? Both paths stay as they are for their users. [yes/no] ", end="", markup=False
         )
-        answer = stdin.readline()
+        with session.job.stop.raising():
+            answer = stdin.readline()
         if answer.strip().lower() == "yes":
             return
         if not answer or answer.strip().lower() == "no":

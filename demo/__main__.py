@@ -11,15 +11,19 @@ import shlex
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 
 from rich.console import Console
 
 import local_gcs
+from demo.function import FunctionProcess, running_function
 from demo.loading import load
+from demo.writer import LiveWriter, live_writer
 from local_gcs.demo_data import generate
 from shared.migration import Environment, qpi_exports
 
@@ -40,6 +44,9 @@ class _Stage:
     def say(self, heading: str, text: str) -> None:
         self.console.rule(f"[bold]{heading}", align="left")
         self.console.print(text, markup=False)
+
+    def print(self, line: str) -> None:
+        self.console.print(line, markup=False)
 
     def run(self, *arguments: str) -> None:
         """Print an operator's command and run it as a process of its own.
@@ -75,62 +82,93 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--objects", type=int, default=20_000, metavar="N", help="objects to migrate (default 20,000)"
     )
     parser.add_argument(
+        "--rate", type=float, default=50.0, metavar="N", help="the live writer's uploads a second"
+    )
+    parser.add_argument(
         "--report", type=Path, default=Path("demo-report"), metavar="DIR", help="default: demo-report"
     )
     arguments = parser.parse_args(argv)
     began = time.monotonic()
-    terminal = sys.stdout.isatty()
-    console = Console(width=None if terminal else 100, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
+    arguments.report.mkdir(parents=True, exist_ok=True)
     with local_gcs.running(buckets=[MIGRATION.source.bucket, MIGRATION.destination.bucket]) as server:
-        stage = _Stage(console, server, arguments.report)
-        _tell(stage, arguments.objects)
+        _tell(_Stage(console, server, arguments.report), arguments.objects, arguments.rate)
     console.print(f"\nThe whole took {time.monotonic() - began:.0f} seconds.")
     return 0
 
 
-def _tell(stage: _Stage, objects: int) -> None:
+def _tell(stage: _Stage, objects: int, rate: float) -> None:
+    url = stage.server.url
     stage.say(
-        "1. A local Cloud Storage, and years of exports in it",
-        f"{stage.server.url}, in memory; gone when this ends",
+        "1. A local Cloud Storage, and years of exports in it", f"{url}, in memory; gone when this ends"
     )
-    today = datetime.now(UTC).date()
-    loaded = load(stage.server.url, MIGRATION.source, generate(objects, until=today))
-    stage.console.print(f"{loaded:,} objects under {MIGRATION.source.uri}", markup=False)
+    loaded = load(url, MIGRATION.source, generate(objects, until=datetime.now(UTC).date()))
+    stage.print(f"{loaded:,} objects under {MIGRATION.source.uri}")
 
-    stage.say("2. The dry run", "What is there, and what would be copied. Changes nothing.")
+    log = stage.report / "mirror.log"
+    log.unlink(missing_ok=True)
+    stage.say(
+        "2. The mirror",
+        "Every object written from now on arrives at the new path, too. It runs until the deletion.",
+    )
+    with running_function(url, MIGRATION, log) as function:
+        stage.server.add_subscriber(function.url, types=["finalized"], bucket=MIGRATION.source.bucket)
+        with live_writer(url, MIGRATION.source, rate=rate) as writer:
+            stage.print(
+                f"The writer goes on: {rate:.0f} submissions a second, some by users who answer again."
+            )
+            _migrate(stage)
+        stage.server.wait_for_events()
+        _show_mirror(stage, function, writer)
+
+    stage.say(
+        "5. The sweeper", "The same command, on a schedule: heals whatever a mirror may miss. Here, nothing."
+    )
+    stage.run("--execute", "--yes", "--report", str(stage.report / "sweep"))
+    _sum_up(stage)
+
+
+def _migrate(stage: _Stage) -> None:
+    stage.say("3. The dry run", "What is there, and what would be copied. Changes nothing.")
     stage.run("--report", str(stage.report / "dry-run"))
-
     stage.say(
-        "3. The execution", "Copies server-side, then lists both sides again and compares them name by name."
+        "4. The execution",
+        "Copies the history server-side while the writer writes, then compares name by name.",
     )
-    stage.server.reset_stats()
     stage.run("--execute", "--yes", "--report", str(stage.report / "execute"))
-    requests = stage.server.stats()["methods"]
 
-    stage.say(
-        "4. The same once more",
-        "Everything is there already, so nothing is copied. A killed run is resumed like this.",
+
+def _show_mirror(stage: _Stage, function: FunctionProcess, writer: LiveWriter) -> None:
+    lines = [line for line in function.lines() if line.get("event", "").startswith("mirror")]
+    outcomes = Counter(line["outcome"] for line in lines if "outcome" in line)
+    lags = sorted(line["lag_s"] for line in lines if line.get("lag_s") is not None)
+    stage.print("")
+    stage.print(
+        f"The writer uploaded {writer.uploads:,} submissions meanwhile: {len(writer.acknowledged):,} objects."
     )
-    stage.server.reset_stats()
-    stage.run("--execute", "--yes", "--report", str(stage.report / "again"))
-    again = stage.server.count("storage.objects.rewrite")
+    stage.print(
+        "The mirror handled " + ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.most_common())
+    )
+    if lags:
+        stage.print(f"Lag from upload to copy: median {median(lags):.3f} s, longest {lags[-1]:.3f} s")
 
-    stage.say("5. What happened", "")
-    run = json.loads((stage.report / "execute" / "run.json").read_text())
-    books, found = run["ledger"], run["verification"]
+
+def _sum_up(stage: _Stage) -> None:
+    backfill, sweep = (
+        json.loads((stage.report / name / "run.json").read_text()) for name in ("execute", "sweep")
+    )
+    books, found = backfill["ledger"], sweep["verification"]
+    stage.say("6. What happened", "")
     for line in (
-        f"from         {run['source']}",
-        f"to           {run['destination']}",
-        f"listed       {books['listed']:,} objects",
-        f"copied       {books['copied']:,} objects, {books['bytes']:,} bytes, in {run['elapsed_s']:.0f} s",
-        f"left behind  {books['excluded']:,} (.DS_Store)",
-        f"books        {'balance' if books['holds'] else 'DO NOT BALANCE'}",
+        f"from         {backfill['source']}",
+        f"to           {backfill['destination']}",
+        f"backfill     {books['copied']:,} of {books['listed']:,} objects copied in {backfill['elapsed_s']:.0f} s",
+        f"mirror       {books['already_equal']:,} of them were there already, by the mirror; {books['excluded']} excluded",
+        f"sweep        {sweep['ledger']['copied']:,} objects copied",
         f"verified     {', '.join(f'{found[verdict]:,} {verdict}' for verdict in VERDICTS)}",
-        "requests     " + ", ".join(f"{requests[name]['count']:,} {name}" for name in sorted(requests)),
-        f"second run   {again} copies",
-        f"reports      {stage.report}/ (plan.json, run.json, objects.jsonl, logs)",
+        f"reports      {stage.report}/ (plan.json, run.json, objects.jsonl, mirror.log, logs)",
     ):
-        stage.console.print(line, markup=False)
+        stage.print(line)
 
 
 if __name__ == "__main__":

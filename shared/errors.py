@@ -4,6 +4,7 @@
 
     MigrationError
     ├── UsageError             the question itself is wrong: arguments, names, configuration   (exit code 2)
+    ├── Interrupted            somebody stopped it; nothing is lost, the same command goes on
     └── StorageError           Cloud Storage said no, or said nothing
         ├── ConditionFailed    a generation condition did not hold: somebody wrote since we looked; look again
         ├── ObjectNotFound     the object named is not there (never raised by a look, which returns None)
@@ -25,6 +26,7 @@ __all__ = [
     "ConditionFailed",
     "Contended",
     "CopyNotProven",
+    "Interrupted",
     "MigrationError",
     "ObjectNotFound",
     "ObjectProtected",
@@ -43,6 +45,10 @@ class MigrationError(Exception):
 
 class UsageError(MigrationError):
     """The question itself is wrong; nothing was started. The commands end with exit code 2."""
+
+
+class Interrupted(MigrationError):
+    """Somebody stopped it. Nothing is lost: the same command goes on where it was."""
 
 
 class StorageError(MigrationError):

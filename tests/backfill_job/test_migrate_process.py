@@ -1,6 +1,8 @@
 """The command as a process of its own: the ways to call it, and what a kill leaves behind."""
 
+import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -98,3 +100,70 @@ def test_after_a_kill_only_the_rest_is_copied(paths: Paths, tmp_path: Path) -> N
     assert paths.requests("storage.objects.rewrite") == total - copied
     assert f"{total - copied:,} copied, {copied:,} already equal" in done.stdout
     assert (tmp_path / "r" / "run.json").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_in_good_order(paths: Paths, tmp_path: Path, number: signal.Signals) -> None:
+    """What is under way is finished and booked, nothing more is taken, and no traceback is shown."""
+    total = 6_000
+    paths.server.fill(paths.migration.source.bucket, total, prefix=paths.migration.source.prefix)
+    command = [*WAYS["module"], *arguments(paths, "--execute", "--yes", "--report", "r")]
+    with subprocess.Popen(
+        command, env=environ(paths), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while paths.requests("storage.objects.rewrite") < 100:
+            assert process.poll() is None, "it finished before it could be stopped"
+            time.sleep(0.01)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (1, "")
+    assert f"stopped by {number.name} before its end" in out
+    run = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert run["ledger"]["holds"]
+    assert 0 < run["ledger"]["copied"] == len(paths.names()) < total
+    assert run["verification"] is None
+
+
+def test_a_signal_in_the_dry_run_is_one_line(paths: Paths, tmp_path: Path) -> None:
+    """Nothing was changed, and it says so."""
+    paths.server.fill(paths.migration.source.bucket, 5_000, prefix=paths.migration.source.prefix)
+    paths.server.set_faults(latency_ms=300)
+    with subprocess.Popen(
+        [*WAYS["module"], *arguments(paths)],
+        env=environ(paths),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while paths.requests("storage.objects.list") < 3:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (1, "migrate_qpi_exports: stopped by SIGINT before its end\n")
+
+
+def test_ctrl_c_at_the_question_is_one_line(paths: Paths, tmp_path: Path) -> None:
+    """On a real terminal, where the question waits for ever."""
+    paths.put("a", b"one")
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*WAYS["module"], *arguments(paths, "--execute")],
+        env=environ(paths),
+        cwd=tmp_path,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        screen = ""
+        while "[yes/no]" not in screen:
+            screen += os.read(ours, 4096).decode(errors="replace")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 1
+        screen = os.read(ours, 4096).decode(errors="replace")
+    os.close(ours)
+    assert "migrate_qpi_exports: stopped by SIGINT before its end" in screen
+    assert "Traceback" not in screen
+    assert paths.names() == []

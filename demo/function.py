@@ -1,0 +1,137 @@
+"""The mirror function as a process of its own, served by the functions framework as the cloud serves it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, build_opener
+
+from shared.migration import Migration
+
+__all__ = ["FunctionProcess", "running_function"]
+
+ROOT = Path(__file__).parent.parent
+PATIENCE = 30.0
+"""Seconds to wait for the server to answer, or to stop."""
+
+
+class FunctionProcess:
+    """One instance of the function, on one port for as long as it lives; it can be killed and started again.
+
+    Args:
+        server_url: The local Cloud Storage it works with.
+        migration: What it mirrors.
+        log: Its stdout and stderr; lines of several lives one after the other.
+        environ: More environment variables.
+    """
+
+    def __init__(self, server_url: str, migration: Migration, log: Path, environ: Mapping[str, str]) -> None:
+        self._log = log
+        self._port = _free_port()
+        self._environ = {
+            **os.environ,
+            "STORAGE_EMULATOR_HOST": server_url,
+            "MIRROR_SOURCE": migration.source.uri,
+            "MIRROR_DESTINATION": migration.destination.uri,
+            "MIRROR_EXCLUDE": "\n".join(migration.excludes),
+            **environ,
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"http://127.0.0.1:{self._port}/"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the serving framework's parent; the worker is its child.
+
+        Raises:
+            RuntimeError: It is not running.
+        """
+        if self._process is None:
+            raise RuntimeError("the function is not running")
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            RuntimeError: It did not come up; its log says why.
+        """
+        command = [sys.executable, "-m", "functions_framework"]
+        command += ["--source", str(ROOT / "main.py"), "--target", "mirror_object"]
+        command += ["--signature-type", "cloudevent", "--port", str(self._port), "--host", "127.0.0.1"]
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command, env=self._environ, cwd=ROOT, stdout=output, stderr=output, start_new_session=True
+            )
+        self._wait_until_it_answers()
+
+    def kill(self) -> None:
+        """Kill it at once (signal 9), its worker included."""
+        self._stop(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Ask it to stop, as Cloud Run does."""
+        self._stop(signal.SIGTERM)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Its structured log lines so far; a line torn by a kill is left out."""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+    def _stop(self, how: signal.Signals) -> None:
+        if self._process is not None:
+            os.killpg(self._process.pid, how)
+            self._process.wait(PATIENCE)
+            self._process = None
+
+    def _wait_until_it_answers(self) -> None:
+        opener = build_opener(ProxyHandler({}))
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            if self._process is None or self._process.poll() is not None:
+                break
+            try:
+                opener.open(self.url, timeout=1).close()
+            except HTTPError as error:
+                error.close()
+                return  # it answers: a GET is refused, it wants events
+            except OSError:
+                time.sleep(0.05)
+        raise RuntimeError(f"the function did not start; see {self._log}")
+
+
+@contextmanager
+def running_function(
+    server_url: str, migration: Migration, log: Path, environ: Mapping[str, str] | None = None
+) -> Iterator[FunctionProcess]:
+    """Run the function for the length of a block.
+
+    Args:
+        server_url: The local Cloud Storage it works with.
+        migration: What it mirrors.
+        log: The file for its output.
+        environ: More environment variables.
+
+    Yields:
+        The process.
+    """
+    function = FunctionProcess(server_url, migration, log, environ or {})
+    try:
+        function.start()
+        yield function
+    finally:
+        function.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
