@@ -82,7 +82,10 @@ def _planned(pair: Pair, migration: Migration, authority: Authority) -> PlanLine
         except UsageError as error:
             return PlanLine(pair.relative, Step.IMPOSSIBLE, pair.source, None, note=str(error))
     decision = decide(pair.source, pair.destination, authority)
-    step = {Action.EQUAL: Step.EQUAL, Action.CONFLICT: Step.CONFLICT}.get(
-        decision.action, Step.COPY if pair.destination is None else Step.OVERWRITE
-    )
+    if decision.action is Action.EQUAL or decision.again:
+        step = Step.EQUAL
+    elif decision.action is Action.CONFLICT:
+        step = Step.CONFLICT
+    else:
+        step = Step.COPY if pair.destination is None else Step.OVERWRITE
     return PlanLine(pair.relative, step, pair.source, pair.destination, decision.because)

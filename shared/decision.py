@@ -6,14 +6,23 @@ again. Nothing here asks which side is newer: Google promises unique generations
 
 Who may overwrite is the *authority*: the side whose word counts where the two differ.
 
-========  ===========  =============================  =====================================
-source    destination  the source has authority       the destination has authority
-========  ===========  =============================  =====================================
-absent    any          nothing to do                  nothing to do
-S         absent       copy if (S, 0)                 copy if (S, 0), called a straggler
-S         same         already equal                  already equal
-S         different    copy if (S, D)                 conflict: never overwritten, reported
-========  ===========  =============================  =====================================
+========  ====================  ==========================  =====================================
+source    destination           the source has authority    the destination has authority
+========  ====================  ==========================  =====================================
+absent    any                   nothing to do               nothing to do
+S         absent                copy if (S, 0)              copy if (S, 0), called a straggler
+S         same, made after S    already equal               already equal
+S         same, not after S     copy *again* if (S, D)      already equal
+S         different             copy if (S, D)              conflict: never overwritten, reported
+========  ====================  ==========================  =====================================
+
+*Copying again*: contents can come back (a, then b, then a). A copy of b may be under way on condition that the
+destination is still the first a; whoever then finds the last a equal to the first and goes away lets b win. But such a
+copy began before the last a was written, so the destination it saw was made before that, too. Hence an equal
+destination settles the matter only if it was made after the source version; otherwise it is replaced by a copy of the
+same contents, whose new generation makes whatever is under way fail its condition. The two times are Cloud Storage's
+own (``timeCreated``). They decide nothing about order between the sides: a wrong guess costs one needless, conditional
+copy. ``tests/races`` explores it.
 
 Forward replication (legacy → new) runs with the source's authority before the cutover and with the destination's
 after it; reverse replication (new → legacy) runs with the source's, which is then the new path.
@@ -22,7 +31,7 @@ after it; reverse replication (new → legacy) runs with the source's, which is 
 from dataclasses import dataclass
 from enum import Enum
 
-from shared.objects import Difference, ObjectState, differences
+from shared.objects import Difference, ObjectState, differences, is_later
 
 __all__ = ["ABSENT", "Action", "Authority", "Decision", "decide"]
 
@@ -56,6 +65,8 @@ class Decision:
         destination_generation: The destination generation a copy is conditional on; `ABSENT` = only if absent.
         because: How the two sides differ; empty when nothing is to be overwritten.
         straggler: A new source object arrived although the destination has the authority (a late writer).
+        again: The two are the same; the copy is to make older copies under way fail. Who only compares two listings
+            may read it as equal: no event is settled by it.
     """
 
     action: Action
@@ -63,6 +74,7 @@ class Decision:
     destination_generation: int
     because: tuple[Difference, ...] = ()
     straggler: bool = False
+    again: bool = False
 
 
 def decide(source: ObjectState | None, destination: ObjectState | None, authority: Authority) -> Decision:
@@ -83,6 +95,8 @@ def decide(source: ObjectState | None, destination: ObjectState | None, authorit
         return Decision(Action.COPY, source.generation, ABSENT, straggler=authority is Authority.DESTINATION)
     because = differences(source, destination)
     if not because:
-        return Decision(Action.EQUAL, source.generation, there)
+        if authority is Authority.DESTINATION or is_later(destination.created, source.created):
+            return Decision(Action.EQUAL, source.generation, there)
+        return Decision(Action.COPY, source.generation, there, again=True)
     action = Action.COPY if authority is Authority.SOURCE else Action.CONFLICT
     return Decision(action, source.generation, there, because)

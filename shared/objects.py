@@ -20,6 +20,7 @@ __all__ = [
     "ObjectRef",
     "ObjectState",
     "differences",
+    "is_later",
     "parse_time",
     "reserved_keys",
     "same",
@@ -206,6 +207,16 @@ def parse_time(text: str) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
     return moment
+
+
+def is_later(one: str, other: str) -> bool:
+    """Tell whether one RFC 3339 time is after another. A time that cannot be read is not after anything."""
+    if len(one) == len(other) and one.endswith("Z") and other.endswith("Z"):
+        return one > other  # the same form, so the texts sort as the times do; this is a hot path
+    try:
+        return parse_time(one) > parse_time(other)
+    except ValueError:
+        return False
 
 
 def _metadata_differences(one: Metadata, other: Metadata) -> list[Difference]:

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Paths, json_lines
 from google.cloud import storage
+from testing_paths import Paths, json_lines
 
 import local_gcs
 from backfill_job import migrate_qpi_exports

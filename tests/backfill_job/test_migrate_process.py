@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Paths
+from testing_paths import Paths
 
 ROOT = Path(__file__).parent.parent.parent
 PYTHON = sys.executable

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from conftest import Paths
+from testing_paths import Paths
 
 from backfill_job.clock import Clock
 from backfill_job.march import listed, march

@@ -9,7 +9,7 @@ from typing import Any
 
 import functions_framework
 import pytest
-from conftest import Paths, json_lines
+from testing_paths import Paths, json_lines
 
 from mirror_function import handler, logs
 from shared.phase import Phase, state_ref

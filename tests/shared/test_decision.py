@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from shared.decision import ABSENT, Action, Authority, Decision, decide
 from shared.objects import Difference, Metadata, ObjectState
 
-S = ObjectState("a/x", 71, 1, 3, "crc-s", "md5-s", "", "", Metadata("application/json"))
-SAME = replace(S, name="b/x", generation=12)
+S = ObjectState(
+    "a/x", 71, 1, 3, "crc-s", "md5-s", "2024-01-02T00:00:00.000Z", "", Metadata("application/json")
+)
+SAME = replace(S, name="b/x", generation=12, created="2024-01-02T00:00:00.001Z")
 DIFFERENT = replace(SAME, crc32c="crc-d", md5="md5-d")
 BECAUSE = (Difference.CRC32C, Difference.MD5)
 LEGACY, NEW = Authority.SOURCE, Authority.DESTINATION
@@ -27,6 +29,11 @@ LEGACY, NEW = Authority.SOURCE, Authority.DESTINATION
         (S, None, NEW, Decision(Action.COPY, 71, ABSENT, straggler=True)),
         (S, SAME, LEGACY, Decision(Action.EQUAL, 71, 12)),
         (S, SAME, NEW, Decision(Action.EQUAL, 71, 12)),
+        (S, replace(SAME, created=S.created), LEGACY, Decision(Action.COPY, 71, 12, again=True)),
+        (S, replace(SAME, created="2024-01-01T23:00:00Z"), LEGACY, Decision(Action.COPY, 71, 12, again=True)),
+        (S, replace(SAME, created="2024-01-02T02:00:00+01:00"), LEGACY, Decision(Action.EQUAL, 71, 12)),
+        (S, replace(SAME, created=""), LEGACY, Decision(Action.COPY, 71, 12, again=True)),
+        (S, replace(SAME, created=""), NEW, Decision(Action.EQUAL, 71, 12)),
         (S, DIFFERENT, LEGACY, Decision(Action.COPY, 71, 12, BECAUSE)),
         (S, DIFFERENT, NEW, Decision(Action.CONFLICT, 71, 12, BECAUSE)),
     ],

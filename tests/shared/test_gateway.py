@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from conftest import Paths
+from testing_paths import Paths
 
 from shared.errors import (
     BucketNotFound,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from conftest import Paths
+from testing_paths import Paths
 
 from shared.decision import Authority
 from shared.errors import Contended

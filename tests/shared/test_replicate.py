@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
-from conftest import Paths
+from testing_paths import Paths
 
 from shared.decision import Authority
 from shared.errors import Contended, CopyNotProven
@@ -157,6 +157,21 @@ def test_a_stale_glance_never_puts_an_older_version_over_a_newer_one(paths: Path
     run(paths, gateway)
     assert run(paths, gateway, glance=stale).outcome is Outcome.ALREADY_EQUAL
     assert paths.read(NAME) == b"two"
+
+
+def test_contents_that_came_back_are_copied_again(paths: Paths, gateway: Gateway) -> None:
+    """The equal destination is older than the source: a copy of what was in between may still be under way."""
+    paths.put(NAME, b"a")
+    run(paths, gateway)
+    first = paths.look(NAME)
+    paths.put(NAME, b"b")
+    paths.put(NAME, b"a")
+    assert run(paths, gateway).outcome is Outcome.COPIED
+    again = paths.look(NAME)
+    assert first is not None
+    assert again is not None
+    assert again.generation != first.generation
+    assert run(paths, gateway).outcome is Outcome.ALREADY_EQUAL
 
 
 def test_a_source_overwritten_in_between_is_copied_in_its_newer_version(

@@ -1,0 +1,161 @@
+"""Every interleaving of a few actors, breadth-first, with a memory of the states already seen.
+
+Two interleavings that lead to the same state have the same future, so each state is explored once. A step may break a
+claim (``race_claims``); the shortest history that does is the counterexample. Larger scopes are walked at random.
+"""
+
+import gc
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from race_claims import Claim, Wrong
+from race_scope import Scope
+from race_story import told
+from race_world import Step, World
+
+__all__ = ["Exploration", "explore", "walk"]
+
+
+@dataclass(frozen=True, slots=True)
+class Exploration:
+    """What an exploration found.
+
+    Attributes:
+        states: How many different states were reached.
+        steps: How many steps lead from one to another.
+        interleavings: How many different complete runs they make up; 0 if one was stopped early.
+        seconds: How long it took.
+        wrong: The first claim that broke, None if none did.
+        history: The shortest way there, one line a step.
+    """
+
+    states: int
+    steps: int
+    interleavings: int
+    seconds: float
+    wrong: Wrong | None = None
+    history: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Print the counts, or the counterexample."""
+        if self.wrong is None:
+            return (
+                f"{self.states:,} states, {self.steps:,} steps, {self.interleavings:.2g} interleavings, "
+                f"{self.seconds:.1f} s: every claim holds"
+            )
+        return "\n".join((*self.history, f"=> {self.wrong.sentence}"))
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Keep the garbage collector out: it would look at millions of tuples again and again and find no garbage."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+@_without_collection()
+def explore(scope: Scope, *, seek: Claim | None = None) -> Exploration:
+    """Explore a scope, nearest states first, until a claim breaks or nothing is left.
+
+    Args:
+        scope: What to explore.
+        seek: Pass over other broken claims and look for this one.
+
+    Returns:
+        The counts and the counterexample.
+    """
+    began = time.perf_counter()
+    world = World(scope)
+    start = world.start()
+    known = {start: 0}
+    trail: list[tuple[int, Step | None]] = [(0, None)]
+    successors: list[list[int]] = []
+    frontier = deque([start])
+
+    def found(parent: int, step: Step | None, wrong: Wrong) -> Exploration:
+        steps = sum(map(len, successors))
+        seconds = time.perf_counter() - began
+        return Exploration(len(known), steps, 0, seconds, wrong, _history(scope, trail, parent, step))
+
+    while frontier:
+        state = frontier.popleft()
+        number = len(successors)
+        following: list[int] = []
+        for step in world.steps(state):
+            if step.wrong is not None and seek in (None, step.wrong.claim):
+                return found(number, step, step.wrong)
+            after = known.setdefault(step.after, len(known))
+            if after == len(trail):
+                trail.append((number, step._replace(after=start)))
+                frontier.append(step.after)
+            following.append(after)
+        successors.append(following)
+        if not following:
+            wrong = world.quiet(state)
+            if wrong is not None and seek in (None, wrong.claim):
+                return found(number, None, wrong)
+    runs = _count_runs(successors)
+    return Exploration(len(known), sum(map(len, successors)), runs, time.perf_counter() - began)
+
+
+def _count_runs(successors: list[list[int]]) -> int:
+    """Count the ways from the start to an end. Fails on a cycle: then some run would never end."""
+    awaited = [0] * len(successors)
+    for following in successors:
+        for after in following:
+            awaited[after] += 1
+    ways = [1] + [0] * (len(successors) - 1)
+    ready, runs, visited = [0], 0, 0
+    while ready:
+        number = ready.pop()
+        visited += 1
+        if not successors[number]:
+            runs += ways[number]
+        for after in successors[number]:
+            ways[after] += ways[number]
+            awaited[after] -= 1
+            if not awaited[after]:
+                ready.append(after)
+    assert visited == len(successors), "some run never ends"
+    return runs
+
+
+def walk(world: World, choose: Callable[[int], int]) -> tuple[Wrong | None, tuple[str, ...]]:
+    """Follow one interleaving to its end, or to the first claim that breaks.
+
+    Args:
+        world: What to walk in.
+        choose: Given how many steps are possible, picks one by its number.
+
+    Returns:
+        The broken claim, if any, and the history, one line a step.
+    """
+    state = world.start()
+    steps: list[Step] = []
+    wrong: Wrong | None = None
+    while wrong is None:
+        possible = list(world.steps(state))
+        if not possible:
+            wrong = world.quiet(state)
+            break
+        step = possible[choose(len(possible))]
+        steps.append(step)
+        state, wrong = step.after, step.wrong
+    return wrong, tuple(told(world.scope, step) for step in steps)
+
+
+def _history(
+    scope: Scope, trail: list[tuple[int, Step | None]], number: int, last: Step | None
+) -> tuple[str, ...]:
+    steps = [] if last is None else [last]
+    while number:
+        number, step = trail[number]
+        assert step is not None
+        steps.append(step)
+    return tuple(told(scope, step) for step in reversed(steps))

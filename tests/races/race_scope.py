@@ -1,0 +1,208 @@
+"""What is explored: a writer's script, the actors that follow it, and how much may go wrong."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from race_model import Place, Refusal, Version, deleted, object_state, patched, put
+from race_replay import DESTINATION, SOURCE, Program, ReplayingStore
+
+from shared.decision import Authority
+from shared.objects import ObjectRef, ObjectState
+from shared.propagate_delete import DeletePropagation, propagate_delete
+from shared.replicate import Glance, Replication, replicate
+
+__all__ = [
+    "Actor",
+    "Delete",
+    "Label",
+    "Replicate",
+    "Scope",
+    "Upload",
+    "Write",
+    "backfill",
+    "deliveries",
+    "new_writer",
+    "removals",
+    "script",
+    "sweep",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The writer creates or overwrites the source."""
+
+    data: str
+    metadata: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """The writer deletes the source."""
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The writer changes the source's metadata in place: no new generation, no finalize event."""
+
+    metadata: str
+
+
+Write = Upload | Delete | Label
+Replicate = Callable[..., Replication]
+Propagate = Callable[[ReplayingStore, ObjectRef, ObjectRef, ObjectState], DeletePropagation | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """One run of one program.
+
+    Attributes:
+        name: For the reader of a counterexample.
+        program: What it does. Runs of the same program share one function.
+        after: It may start once the writer has done so many of its writes.
+        event: It is an event's delivery: it may be lost.
+        repeated: When it gets no answer it gives up and is run again from the start: delivered again, a job's retry.
+        last: It is the sweep: it starts when everybody else is done.
+    """
+
+    name: str
+    program: Program
+    after: int = 0
+    event: bool = False
+    repeated: bool = True
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What is explored.
+
+    Attributes:
+        sources: The source after each of the writer's writes, see `script`; the first is the empty one.
+        actors: Who follows.
+        before: So many writes happened before anything started; they bring no events.
+        copied: What the destination holds at the start: a copy of this.
+        authority: Whose word counts.
+        silences: How many answers may get lost.
+        losses: How many events may get lost.
+        always_sweep: A sweep closes every run, not only those that lost an event.
+        store: How the actors' calls reach the model; mutants distort it.
+    """
+
+    sources: tuple[Place, ...]
+    actors: tuple[Actor, ...]
+    before: int = 0
+    copied: Version | None = None
+    authority: Authority = Authority.SOURCE
+    silences: int = 0
+    losses: int = 0
+    always_sweep: bool = False
+    store: type[ReplayingStore] = ReplayingStore
+
+    @property
+    def writes(self) -> int:
+        """How many writes the script has."""
+        return len(self.sources) - 1
+
+
+def script(*writes: Write, versioned: bool = False) -> tuple[Place, ...]:
+    """Work out what lies at the source before the first write, and after each."""
+    places = [Place(versioned=versioned)]
+    for count, write in enumerate(writes, start=1):
+        before = places[-1]
+        match write:
+            case Upload(data, metadata):
+                after = put(before, Version(count, count, data, metadata, created=2 * count))
+            case Delete():
+                after = deleted(before)
+            case Label(metadata):
+                after = patched(before, metadata, count)
+        assert not isinstance(after, Refusal), f"write {count} is impossible"
+        places.append(after)
+    return tuple(places)
+
+
+def deliveries(
+    sources: tuple[Place, ...],
+    *,
+    before: int = 0,
+    twice: Iterable[int] = (),
+    authority: Authority = Authority.SOURCE,
+    replicate: Replicate = replicate,
+) -> Iterator[Actor]:
+    """Give the mirror's runs: one for each finalize event, two for those that come twice. In any order, at once.
+
+    The first attempt of each is one conditional copy without a look: the event says what was written, and a new
+    object's destination is absent.
+    """
+    for count in range(before + 1, len(sources)):
+        version = sources[count].live
+        if version is None or version.token != count:
+            continue
+        event = object_state(version, SOURCE.name)
+        program = _replication(replicate, authority, Glance(event, None))
+        for again in range(1 + (count in twice)):
+            name = f"mirror of v{count}" + " again" * again
+            yield Actor(name, program, after=count, event=True)
+
+
+def backfill(
+    name: str = "backfill",
+    *,
+    destination_first: bool = False,
+    authority: Authority = Authority.SOURCE,
+    replicate: Replicate = replicate,
+    last: bool = False,
+) -> Actor:
+    """Give a run of the backfill: two listings, each of any age when `replicate` starts, in either order."""
+
+    def program(store: ReplayingStore) -> Replication:
+        if destination_first:
+            there = store.look(DESTINATION)
+            glance = Glance(store.look(SOURCE), there)
+        else:
+            here = store.look(SOURCE)
+            glance = Glance(here, store.look(DESTINATION))
+        return replicate(store, SOURCE, DESTINATION, authority, glance=glance)
+
+    return Actor(name, program, last=last)
+
+
+def sweep(*, authority: Authority = Authority.SOURCE, replicate: Replicate = replicate) -> Actor:
+    """Give the sweep that heals what lost events left behind: the backfill, after everybody else."""
+    return backfill("sweep", authority=authority, replicate=replicate, last=True)
+
+
+def new_writer(data: str) -> Actor:
+    """Give a writer that uses the new path already."""
+
+    def program(store: ReplayingStore) -> None:
+        store.put(data)
+
+    return Actor("new-path writer", program, repeated=False)
+
+
+def removals(
+    sources: tuple[Place, ...], *, before: int = 0, propagate: Propagate = propagate_delete
+) -> Iterator[Actor]:
+    """Give the mirror's runs for delete events: one for each version that an overwrite or a deletion ended."""
+    for count in range(before + 1, len(sources)):
+        ended, live = sources[count - 1].live, sources[count].live
+        if ended is not None and (live is None or live.token != ended.token):
+            program = _propagation(propagate, object_state(ended, SOURCE.name))
+            yield Actor(f"mirror of v{ended.write}'s end", program, after=count, event=True)
+
+
+def _replication(replicate: Replicate, authority: Authority, glance: Glance) -> Program:
+    def program(store: ReplayingStore) -> Replication:
+        return replicate(store, SOURCE, DESTINATION, authority, glance=glance)
+
+    return program
+
+
+def _propagation(propagate: Propagate, ended: ObjectState) -> Program:
+    def program(store: ReplayingStore) -> DeletePropagation | None:
+        return propagate(store, SOURCE, DESTINATION, ended)
+
+    return program

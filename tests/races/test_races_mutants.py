@@ -1,0 +1,220 @@
+"""The explorer bites: each way to get the replication rule wrong is found, with a readable counterexample.
+
+A mutant is made outside production code: a store that distorts the calls of the real `replicate`, a replaced decision,
+or a small wrong copy of the loop. ``pytest -rP`` shows each counterexample.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from race_claims import Claim
+from race_explorer import Exploration, explore
+from race_model import Place, number
+from race_replay import Copy, ReplayingStore
+from race_scope import Delete, Scope, Upload, backfill, deliveries, removals, script
+
+import shared.replicate
+from shared.decision import Action, Authority, Decision, decide
+from shared.errors import ConditionFailed, Contended, ObjectNotFound
+from shared.objects import CONTENT_DIFFERENCES, ObjectRef, ObjectState, differences
+from shared.propagate_delete import DeletePropagation
+from shared.replicate import Glance, Outcome, Replication, replicate
+
+A, B, C, GONE = Upload("a"), Upload("bb"), Upload("ccc"), Delete()
+TWO, ABC = script(A, B), script(A, B, C)
+OVERWRITTEN = Scope(ABC, (*deliveries(ABC),))
+
+
+class WithoutDestinationCondition(ReplayingStore):
+    """Mutant 1: every rewrite overwrites whatever is at the destination."""
+
+    def _copied(self, call: Copy) -> ObjectState:
+        return super()._copied(call._replace(if_destination=None))
+
+
+class WithoutSourceCondition(ReplayingStore):
+    """Mutant 2: every rewrite copies whatever is live at the source."""
+
+    def _copied(self, call: Copy) -> ObjectState:
+        return super()._copied(call._replace(if_source=None))
+
+
+class PinnedGeneration(ReplayingStore):
+    """Mutant 3: every rewrite names ``sourceGeneration``: on a versioned bucket, overwritten versions are readable."""
+
+    def _copied(self, call: Copy) -> ObjectState:
+        return super()._copied(call._replace(pinned=True))
+
+
+def by_number(source: ObjectState | None, destination: ObjectState | None, authority: Authority) -> Decision:
+    """Mutant 4: a source with a smaller generation than the destination's is taken for older, and skipped."""
+    decision = decide(source, destination, authority)
+    if source and destination and source.generation < destination.generation:
+        return replace(decision, action=Action.NOTHING)
+    return decision
+
+
+def by_number_reversed(
+    source: ObjectState | None, destination: ObjectState | None, authority: Authority
+) -> Decision:
+    """Mutant 4, the other way round."""
+    decision = decide(source, destination, authority)
+    if source and destination and source.generation > destination.generation:
+        return replace(decision, action=Action.NOTHING)
+    return decision
+
+
+def trusting_412(
+    store: ReplayingStore,
+    source: ObjectRef,
+    destination: ObjectRef,
+    authority: Authority,
+    *,
+    glance: Glance | None = None,
+) -> Replication:
+    """Mutant 5: the loop without the loop. A failed condition is taken for "somebody else has copied it"."""
+    now = glance or Glance(store.look(source), store.look(destination))
+    try:
+        return replicate(store, source, destination, authority, glance=now, max_attempts=1)
+    except Contended:
+        return Replication(Outcome.SUPERSEDED, None, now.destination)
+
+
+def blind(
+    store: ReplayingStore, source: ObjectRef, destination: ObjectRef, deleted: ObjectState
+) -> DeletePropagation | None:
+    """Mutant 6: a delete event is taken for an order to delete, though conditional on what is there."""
+    there = store.look(destination)
+    if there is not None:
+        _delete(store, destination, there)
+    return None
+
+
+def without_second_look(
+    store: ReplayingStore, source: ObjectRef, destination: ObjectRef, deleted: ObjectState
+) -> DeletePropagation | None:
+    """Mutant 7: the source is not looked at again after the deletion."""
+    if store.look(source) is not None:
+        return None
+    there = store.look(destination)
+    if there is not None and not CONTENT_DIFFERENCES.intersection(differences(deleted, there)):
+        _delete(store, destination, there)
+    return None
+
+
+def never_again(
+    source: ObjectState | None, destination: ObjectState | None, authority: Authority
+) -> Decision:
+    """Mutant 8: an equal destination settles the matter, however old it is."""
+    decision = decide(source, destination, authority)
+    return replace(decision, action=Action.EQUAL, again=False) if decision.again else decision
+
+
+def _delete(store: ReplayingStore, at: ObjectRef, there: ObjectState) -> None:
+    try:
+        store.delete(at, if_generation=there.generation)
+    except (ConditionFailed, ObjectNotFound):
+        return
+
+
+def test_without_the_destination_condition_the_destination_goes_backwards() -> None:
+    """A rewrite without the destination's condition commits an older version over a newer one."""
+    found = _found(replace(OVERWRITTEN, store=WithoutDestinationCondition), Claim.FORWARD)
+    assert found.wrong is not None
+    assert found.wrong.sentence == "the destination went backwards from v2=bb to v1=a"
+
+
+def test_without_the_source_condition_only_the_proof_notices() -> None:
+    """A rewrite without the source's condition copies another version than the one seen; the copy's proof fails."""
+    _found(replace(OVERWRITTEN, store=WithoutSourceCondition), Claim.PROVEN)
+
+
+def test_without_the_source_condition_and_the_proof_the_books_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the proof gone too, what is recorded as copied is not what was copied."""
+    monkeypatch.setattr(shared.replicate, "differences", lambda _one, _other: ())
+    _found(replace(OVERWRITTEN, store=WithoutSourceCondition), Claim.BOOKS_TRUE)
+
+
+def test_the_source_condition_keeps_the_books_true_without_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The condition does not rest on the proof: with the proof gone and the condition there, every claim holds."""
+    monkeypatch.setattr(shared.replicate, "differences", lambda _one, _other: ())
+    assert explore(OVERWRITTEN).wrong is None
+
+
+def test_a_pinned_generation_goes_backwards_on_a_versioned_bucket() -> None:
+    """Naming the source's generation copies an overwritten version over its successor."""
+    sources = script(A, B, versioned=True)
+    scope = Scope(sources, (*deliveries(sources), backfill()), store=PinnedGeneration)
+    _found(scope, Claim.FORWARD)
+
+
+def test_versioning_does_no_harm_to_the_live_condition() -> None:
+    """Asking for the live generation, the same scope holds."""
+    sources = script(A, B, versioned=True)
+    assert explore(Scope(sources, (*deliveries(sources), backfill()))).wrong is None
+
+
+@pytest.mark.parametrize(("mutant", "sources"), [(by_number, TWO), (by_number_reversed, ABC)])
+def test_comparing_generations_ends_stale(
+    mutant: Callable[[ObjectState | None, ObjectState | None, Authority], Decision],
+    sources: tuple[Place, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Taking a smaller generation for an older version, or for a newer one, leaves the destination behind."""
+    monkeypatch.setattr(shared.replicate, "decide", mutant)
+    _found(Scope(sources, (*deliveries(sources),)), Claim.ENDS_EQUAL)
+
+
+def test_generations_say_nothing_about_order() -> None:
+    """The model's later generations are neither always larger nor always smaller, on either side."""
+    for first in (1, 50):
+        numbers = [number(token) for token in range(first, first + 5)]
+        assert numbers not in (sorted(numbers), sorted(numbers, reverse=True))
+    assert number(2) < number(50) < number(3) < number(1)
+
+
+def test_a_failed_condition_taken_for_success_ends_stale() -> None:
+    """Taking 412 for done leaves the destination behind."""
+    _found(Scope(TWO, (*deliveries(TWO, replicate=trusting_412),)), Claim.ENDS_EQUAL)
+
+
+def test_blind_deletions_lose_what_lives() -> None:
+    """Honouring the delete event of an overwritten version deletes its successor's copy."""
+    _found(Scope(TWO, (*deliveries(TWO), *removals(TWO, propagate=blind))), Claim.ENDS_EQUAL)
+
+
+def test_a_deletion_without_a_second_look_loses_what_was_created_again() -> None:
+    """The same contents, created again and found equal just before the deletion commits, are gone."""
+    sources = script(A, GONE, A)
+    actors = (*deliveries(sources), *removals(sources, propagate=without_second_look))
+    _found(Scope(sources, actors), Claim.ENDS_EQUAL)
+
+
+def test_an_old_equal_destination_taken_for_settled_ends_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Contents come back; their event finds the first copy equal; then the copy in between commits."""
+    monkeypatch.setattr(shared.replicate, "decide", never_again)
+    sources = script(A, B, A)
+    _found(Scope(sources, (*deliveries(sources),)), Claim.ENDS_EQUAL)
+
+
+def test_a_counterexample_is_a_short_history() -> None:
+    """A counterexample has one line a step, ends with the broken claim, and is the shortest there is."""
+    found = explore(Scope(TWO, (*deliveries(TWO),), store=WithoutDestinationCondition))
+    assert str(found).splitlines() == [
+        f"writer                   writes the source: v1=a (g{number(1)})",
+        f"mirror of v1             begins to copy v1=a (g{number(1)}) over whatever is there",
+        f"writer                   writes the source: v2=bb (g{number(2)})",
+        f"mirror of v2             begins to copy v2=bb (g{number(2)}) over whatever is there",
+        "mirror of v2             commits its copy: the destination is v2=bb",
+        "mirror of v1             commits its copy: the destination is v1=a",
+        "=> the destination went backwards from v2=bb to v1=a",
+    ]
+
+
+def _found(scope: Scope, claim: Claim) -> Exploration:
+    found = explore(scope, seek=claim)
+    print(f"{found.states} states, {len(found.history)} steps\n{found}")  # noqa: T201 -- for pytest -rP
+    assert found.wrong is not None, "the mutant lives"
+    assert found.wrong.claim is claim
+    return found
