@@ -1,0 +1,187 @@
+"""The methods of buckets and what hangs on them."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from local_gcs.calls import Call, Reply, json_reply
+from local_gcs.conditions import integer, parse_conditions
+from local_gcs.errors import not_found
+from local_gcs.model import Storage
+from local_gcs.resources import Renderer
+
+__all__ = ["BucketsApi"]
+
+Method = Callable[[Call], Reply]
+REPLACEABLE = {
+    "labels",
+    "lifecycle",
+    "cors",
+    "versioning",
+    "website",
+    "logging",
+    "retentionPolicy",
+    "billing",
+}
+"""Bucket fields that an update which does not name them removes."""
+
+
+class BucketsApi:
+    """The methods of buckets.
+
+    Args:
+        storage: Where buckets are.
+        renderer: Renders resources.
+        project: The project that all of them belong to.
+    """
+
+    def __init__(self, storage: Storage, renderer: Renderer, project: str) -> None:
+        self._storage = storage
+        self._renderer = renderer
+        self._project = project
+        self.methods: dict[str, Method] = {
+            "storage.buckets.list": self.list,
+            "storage.buckets.insert": self.insert,
+            "storage.buckets.get": self.get,
+            "storage.buckets.patch": self.patch,
+            "storage.buckets.update": self.update,
+            "storage.buckets.delete": self.delete,
+            "storage.buckets.getStorageLayout": self.layout,
+            "storage.buckets.lockRetentionPolicy": self.lock,
+            "storage.buckets.getIamPolicy": self.get_policy,
+            "storage.buckets.setIamPolicy": self.set_policy,
+            "storage.buckets.testIamPermissions": self.test_permissions,
+            "storage.bucketAccessControls": self.access_controls,
+            "storage.folders.list": self.folders,
+            "storage.notifications.list": self.notifications,
+            "storage.notifications.insert": self.add_notification,
+            "storage.notifications.get": self.notification,
+            "storage.notifications.delete": self.remove_notification,
+            "storage.projects.serviceAccount.get": self.service_account,
+        }
+
+    def list(self, call: Call) -> Reply:
+        """All buckets, a page at a time; a page token is the last name given."""
+        prefix, after = call.text("prefix"), call.text("pageToken")
+        size = min(integer(call.params, "maxResults") or 1000, 1000)
+        names = sorted(name for name in self._storage.buckets if name.startswith(prefix) and name > after)
+        answer: dict[str, Any] = {"kind": "storage#buckets"}
+        if names:
+            buckets = self._storage.buckets
+            answer["items"] = [self._renderer.bucket(buckets[name]) for name in names[:size]]
+        if len(names) > size:
+            answer["nextPageToken"] = names[size - 1]
+        return json_reply(call, answer)
+
+    def insert(self, call: Call) -> Reply:
+        """Make a bucket."""
+        return json_reply(call, self._renderer.bucket(self._storage.create_bucket(call.resource())))
+
+    def get(self, call: Call) -> Reply:
+        """A bucket's configuration."""
+        return json_reply(call, self._renderer.bucket(self._storage.bucket(call.args[0])))
+
+    def patch(self, call: Call) -> Reply:
+        """Change what the body names."""
+        return self._change(call, call.resource())
+
+    def update(self, call: Call) -> Reply:
+        """Replace what can be edited."""
+        return self._change(call, dict.fromkeys(REPLACEABLE) | call.resource())
+
+    def _change(self, call: Call, changes: dict[str, Any]) -> Reply:
+        bucket = self._storage.patch_bucket(call.args[0], changes, parse_conditions(call.params))
+        return json_reply(call, self._renderer.bucket(bucket))
+
+    def delete(self, call: Call) -> Reply:
+        """Remove an empty bucket."""
+        self._storage.delete_bucket(call.args[0], parse_conditions(call.params))
+        return Reply(204)
+
+    def layout(self, call: Call) -> Reply:
+        """Where and how a bucket is stored; tools ask before a recursive copy."""
+        bucket = self._storage.bucket(call.args[0])
+        layout = {
+            "kind": "storage#storageLayout",
+            "bucket": bucket.name,
+            "location": bucket.resource["location"],
+            "locationType": bucket.resource["locationType"],
+            "hierarchicalNamespace": {"enabled": False},
+        }
+        return json_reply(call, layout)
+
+    def lock(self, call: Call) -> Reply:
+        """Lock the retention policy: noted and shown."""
+        bucket = self._storage.bucket(call.args[0])
+        policy = dict(bucket.resource.get("retentionPolicy") or {}) | {"isLocked": True}
+        return self._change(call, {"retentionPolicy": policy})
+
+    def get_policy(self, call: Call) -> Reply:
+        """The IAM policy, which nothing enforces."""
+        bucket = self._storage.bucket(call.args[0])
+        empty = {
+            "kind": "storage#policy",
+            "resourceId": f"projects/_/buckets/{bucket.name}",
+            "version": 1,
+            "etag": "CAE=",
+            "bindings": [],
+        }
+        return json_reply(call, empty | bucket.policy)
+
+    def set_policy(self, call: Call) -> Reply:
+        """Keep an IAM policy."""
+        bucket = self._storage.bucket(call.args[0])
+        bucket.policy = {
+            key: value for key, value in call.resource().items() if key in {"bindings", "version"}
+        }
+        return self.get_policy(call)
+
+    def test_permissions(self, call: Call) -> Reply:
+        """Everything is permitted."""
+        self._storage.bucket(call.args[0])
+        asked = call.params.get("permissions", "").split("\n")
+        return json_reply(call, {"kind": "storage#testIamPermissionsResponse", "permissions": asked})
+
+    def access_controls(self, call: Call) -> Reply:
+        """Access control lists are accepted and forgotten."""
+        self._storage.bucket(call.args[0])
+        return json_reply(call, {"kind": "storage#bucketAccessControls", "items": []} | call.resource())
+
+    def folders(self, call: Call) -> Reply:
+        """There are no folders, managed or other."""
+        self._storage.bucket(call.args[0])
+        return json_reply(call, {"items": []})
+
+    def notifications(self, call: Call) -> Reply:
+        """Notification configurations: kept and shown, nothing is published."""
+        configurations = list(self._storage.bucket(call.args[0]).notifications.values())
+        return json_reply(call, {"kind": "storage#notifications", "items": configurations})
+
+    def add_notification(self, call: Call) -> Reply:
+        """Keep a notification configuration."""
+        bucket = self._storage.bucket(call.args[0])
+        identifier = uuid4().hex
+        configuration = (
+            {"kind": "storage#notification"} | call.resource() | {"id": identifier, "etag": identifier}
+        )
+        bucket.notifications[identifier] = configuration
+        return json_reply(call, configuration)
+
+    def notification(self, call: Call) -> Reply:
+        """One notification configuration."""
+        bucket = self._storage.bucket(call.args[0])
+        if call.args[1] not in bucket.notifications:
+            raise not_found()
+        return json_reply(call, bucket.notifications[call.args[1]])
+
+    def remove_notification(self, call: Call) -> Reply:
+        """Forget a notification configuration."""
+        bucket = self._storage.bucket(call.args[0])
+        if bucket.notifications.pop(call.args[1], None) is None:
+            raise not_found()
+        return Reply(204)
+
+    def service_account(self, call: Call) -> Reply:
+        """The service agent of the project."""
+        email = f"service-1@{self._project}.iam.gserviceaccount.com"
+        return json_reply(call, {"kind": "storage#serviceAccount", "email_address": email})

@@ -1,0 +1,130 @@
+"""A request and its answer, as the API functions see them: no sockets, no waiting."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import orjson
+
+from local_gcs.errors import Refused, invalid
+from local_gcs.fields import parse_fields
+from local_gcs.names import decode
+
+__all__ = ["Call", "Reply", "Wire", "json_reply", "parse_object", "parse_query", "refusal"]
+
+JSON = "application/json; charset=UTF-8"
+
+
+class Wire(Enum):
+    """How an answer travels."""
+
+    WHOLE = "whole"
+    RESET = "reset"
+    TRUNCATED = "truncated"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request of the JSON API.
+
+    Attributes:
+        method: The API method, such as ``storage.objects.get``.
+        args: Names from the path: bucket, object, and what else the path names.
+        params: The query.
+        headers: Header fields; names in any case.
+        body: The body, whole.
+    """
+
+    method: str
+    args: tuple[str, ...]
+    params: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+    def resource(self) -> dict[str, Any]:
+        """The body as a JSON object; an empty body is an empty object.
+
+        Raises:
+            Refused: 400; it is something else.
+        """
+        if not self.body:
+            return {}
+        return parse_object(self.body)
+
+    def text(self, name: str) -> str:
+        """A query parameter, empty when it is not given."""
+        return self.params.get(name, "")
+
+    def flag(self, name: str) -> bool:
+        """Whether a query parameter says ``true``."""
+        return self.params.get(name, "").lower() == "true"
+
+
+@dataclass(slots=True)
+class Reply:
+    """One answer.
+
+    Attributes:
+        status: HTTP status.
+        body: The body, whole.
+        content_type: Its type.
+        headers: Further header fields.
+        wire: How it travels.
+    """
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = JSON
+    headers: dict[str, str] = field(default_factory=dict)
+    wire: Wire = Wire.WHOLE
+
+
+def json_reply(call: Call, resource: Any) -> Reply:
+    """An answer with a resource, or the part of it that the ``fields`` parameter asks for."""
+    fields = call.params.get("fields")
+    if fields:
+        resource = parse_fields(fields).apply(resource)
+    return Reply(body=orjson.dumps(resource))
+
+
+def refusal(refused: Refused) -> Reply:
+    """The answer to a request that is not done."""
+    if refused.status == 304:  # noqa: PLR2004 - an answer of this status has no body
+        return Reply(304)
+    return Reply(refused.status, orjson.dumps(refused.body()))
+
+
+def parse_object(text: bytes | str) -> dict[str, Any]:
+    """A JSON object; ``null``, which Go clients send for nothing, is an empty one.
+
+    Raises:
+        Refused: 400; it is something else, or holds a lone surrogate.
+    """
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise invalid(f"Parse Error: {error}", reason="parseError") from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise invalid("Parse Error: not a JSON object", reason="parseError")
+    return value
+
+
+def parse_query(query: str) -> dict[str, str]:
+    """The parameters of a query; the last of several with one name counts, but permissions are joined by line feeds.
+
+    Raises:
+        Refused: 400; a value is not UTF-8.
+    """
+    if not query:
+        return {}
+    params: dict[str, str] = {}
+    for pair in query.split("&"):
+        name, _, value = pair.partition("=")
+        if not name:
+            continue
+        text = decode(value.replace("+", " ")) if "+" in value or "%" in value else value
+        params[name] = f"{params[name]}\n{text}" if name == "permissions" and name in params else text
+    return params

@@ -1,0 +1,78 @@
+"""Refusals: what Cloud Storage answers instead of doing what was asked.
+
+The model raises `Refused`; the HTTP layer renders it as the JSON error body of the JSON API (Cloud Storage
+documentation, "HTTP status and error codes for JSON").
+"""
+
+__all__ = [
+    "Refused",
+    "bucket_missing",
+    "condition_failed",
+    "invalid",
+    "not_found",
+    "not_modified",
+    "object_missing",
+]
+
+
+class Refused(Exception):
+    """A request that is not done, and why.
+
+    Attributes:
+        status: HTTP status.
+        reason: Google's machine-readable reason, such as ``conditionNotMet``.
+        message: One sentence for people.
+        location: The header or parameter at fault, empty when none is.
+    """
+
+    def __init__(self, status: int, reason: str, message: str, *, location: str = "") -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.location = location
+
+    def body(self) -> dict[str, object]:
+        """The JSON error body."""
+        detail = {"message": self.message, "domain": "global", "reason": self.reason}
+        if self.location:
+            detail |= {
+                "locationType": "header" if self.location.startswith("If-") else "parameter",
+                "location": self.location,
+            }
+        return {"error": {"code": self.status, "message": self.message, "errors": [detail]}}
+
+
+def object_missing(bucket: str, name: str) -> Refused:
+    """404: no such object, or no such version of it."""
+    return Refused(404, "notFound", f"No such object: {bucket}/{name}")
+
+
+def bucket_missing() -> Refused:
+    """404: no such bucket."""
+    return Refused(404, "notFound", "The specified bucket does not exist.")
+
+
+def not_found() -> Refused:
+    """404: no such resource."""
+    return Refused(404, "notFound", "Not Found")
+
+
+def condition_failed() -> Refused:
+    """412: a generation or metageneration condition does not hold."""
+    return Refused(
+        412,
+        "conditionNotMet",
+        "At least one of the pre-conditions you specified did not hold.",
+        location="If-Match",
+    )
+
+
+def not_modified() -> Refused:
+    """304: a read asked for a change that has not happened."""
+    return Refused(304, "notModified", "Not Modified", location="If-None-Match")
+
+
+def invalid(message: str, *, location: str = "", reason: str = "invalid") -> Refused:
+    """400: the request makes no sense."""
+    return Refused(400, reason, message, location=location)

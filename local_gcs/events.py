@@ -1,0 +1,341 @@
+"""A small Eventarc: object events as CloudEvents over HTTP, at least once and in no promised order.
+
+Each change of the storage is offered to every subscriber whose filter it passes, as CloudEvents 1.0 in binary mode: the
+attributes are ``ce-*`` headers, the body is the object resource, and the generation in it is a string. Anything but a
+2xx answer is a failure: the event comes again after a pause that doubles, with the same ``ce-id``, and after the last
+attempt it becomes a dead letter, which can be replayed. (Google documentation, "Eventarc: Retry events"; there the pauses
+are 10 to 600 seconds and the attempts last 24 hours.)
+"""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from itertools import count
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import aiohttp
+import orjson
+
+from local_gcs.errors import invalid
+from local_gcs.faults import Faults
+from local_gcs.model import Change, ChangeKind
+from local_gcs.resources import Renderer
+
+__all__ = ["Publisher", "RetryPolicy", "Subscription"]
+
+TYPE = "google.cloud.storage.object.v1."
+TYPES = tuple(TYPE + kind.value for kind in ChangeKind)
+SUCCESS = range(200, 300)
+SHUFFLE_MS = 20
+"""When events are to be reordered, each waits up to this long, so that there is something to reorder."""
+PRINTABLE = "!#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+"""Printable ASCII that a CloudEvents header keeps as it is, besides letters and digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and when a failed delivery is tried again.
+
+    Attributes:
+        first_pause: Seconds before the second attempt; each further pause is twice as long.
+        longest_pause: No pause is longer, in seconds.
+        attempts: After so many the event is a dead letter.
+        timeout: Seconds a subscriber may take to answer.
+    """
+
+    first_pause: float = 0.1
+    longest_pause: float = 5.0
+    attempts: int = 10
+    timeout: float = 60.0
+
+    def pause(self, failed: int) -> float:
+        """Seconds to wait after so many failed attempts."""
+        return min(self.longest_pause, self.first_pause * 2.0 ** min(failed - 1, 60))
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Who wants which events.
+
+    Attributes:
+        url: Where they are posted.
+        types: Event types, whole or their last word such as ``finalized``; empty for all.
+        bucket: Of this bucket only; None for all.
+        concurrency: Deliveries under way at once.
+    """
+
+    url: str
+    types: tuple[str, ...] = ()
+    bucket: str | None = None
+    concurrency: int = 8
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Subscription":
+        """The subscription that a JSON object states.
+
+        Raises:
+            Refused: 400; it is not one.
+        """
+        unknown = values.keys() - {entry.name for entry in fields(cls)}
+        url, wanted = values.get("url"), values.get("types") or ()
+        if unknown or not isinstance(url, str) or not url.startswith(("http://", "https://")):
+            raise invalid("A subscriber has a url, and may have types, bucket and concurrency.")
+        types = tuple(text if text.startswith(TYPE) else TYPE + text for text in wanted)
+        if not set(types) <= set(TYPES):
+            raise invalid(f"types: of {', '.join(TYPES)}")
+        return cls(url, types, values.get("bucket"), max(1, int(values.get("concurrency") or 8)))
+
+    def wants(self, change: Change) -> bool:
+        """Whether a change is one of those wanted."""
+        if self.bucket not in {None, change.version.bucket}:
+            return False
+        return not self.types or TYPE + change.kind.value in self.types
+
+
+@dataclass(slots=True)
+class _Delivery:
+    """One event on its way to one subscriber."""
+
+    identifier: str
+    change: Change
+    failed: int = 0
+    error: str = ""
+
+
+@dataclass(slots=True)
+class _Subscriber:
+    """A subscription, what waits for it, and who delivers it.
+
+    Attributes:
+        identifier: Its id.
+        subscription: Who wants what.
+        pending: Deliveries neither made nor given up.
+        waiting: Those of them that can be attempted now.
+        awake: Set when there may be something waiting.
+        workers: Each makes one delivery at a time.
+    """
+
+    identifier: str
+    subscription: Subscription
+    pending: int = 0
+    waiting: deque[_Delivery] = field(default_factory=deque)
+    awake: asyncio.Event = field(default_factory=asyncio.Event)
+    workers: list[asyncio.Task[None]] = field(default_factory=list)
+
+    def enqueue(self, delivery: _Delivery) -> None:
+        """Let a delivery be attempted as soon as a worker is free."""
+        self.waiting.append(delivery)
+        self.awake.set()
+
+
+class Publisher:
+    """Delivers events; lives on one event loop, from `start` to `stop`.
+
+    Args:
+        renderer: Renders bodies.
+        faults: What may happen to events on their way.
+        policy: When a failed delivery is tried again.
+    """
+
+    def __init__(self, *, renderer: Renderer, faults: Faults, policy: RetryPolicy) -> None:
+        self._renderer = renderer
+        self._faults = faults
+        self._policy = policy
+        self._subscribers: dict[str, _Subscriber] = {}
+        self._dead: list[tuple[_Subscriber, _Delivery]] = []
+        self._counts: Counter[str] = Counter()
+        self._identifiers = count(10**15)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Get ready to deliver."""
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=self._policy.timeout),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def stop(self) -> None:
+        """Give up whatever has not been delivered."""
+        self.unsubscribe(None)
+        if self._session:
+            await self._session.close()
+
+    # ---------------------------------------------------------------- subscribers
+
+    def subscribe(self, subscription: Subscription) -> dict[str, Any]:
+        """Add a subscriber; it hears of changes from now on."""
+        subscriber = _Subscriber(uuid4().hex, subscription)
+        self._subscribers[subscriber.identifier] = subscriber
+        subscriber.workers = [
+            asyncio.create_task(self._work(subscriber)) for _ in range(subscription.concurrency)
+        ]
+        return {"id": subscriber.identifier, **asdict(subscription)}
+
+    def unsubscribe(self, identifier: str | None) -> int:
+        """Remove a subscriber, or all; what waits for it is given up.
+
+        Returns:
+            How many were removed.
+        """
+        gone = [identifier] if identifier else list(self._subscribers)
+        removed = [subscriber for key in gone if (subscriber := self._subscribers.pop(key, None))]
+        for subscriber in removed:
+            for worker in subscriber.workers:
+                worker.cancel()
+        return len(removed)
+
+    def subscribers(self) -> dict[str, Any]:
+        """All subscribers."""
+        return {
+            "items": [
+                {"id": each.identifier, "pending": each.pending, **asdict(each.subscription)}
+                for each in self._subscribers.values()
+            ]
+        }
+
+    # ---------------------------------------------------------------- publishing
+
+    def publish(self, change: Change) -> None:
+        """Offer a change to all subscribers; listens to the storage."""
+        for subscriber in self._subscribers.values():
+            if subscriber.subscription.wants(change):
+                self._send(subscriber, change)
+
+    def _send(self, subscriber: _Subscriber, change: Change) -> None:
+        """Put an event on its way, with the faults in force."""
+        self._counts["published"] += 1
+        faults, random = self._faults.plan.events, self._faults.random
+        if faults.drop and random.random() < faults.drop:
+            self._counts["dropped"] += 1
+            return
+        self._counts["duplicated"] += faults.duplicate
+        identifier = str(next(self._identifiers))
+        longest = max(faults.delay_ms, SHUFFLE_MS if faults.reorder else 0) / 1000
+        for _ in range(1 + faults.duplicate):
+            subscriber.pending += 1
+            delivery = _Delivery(identifier, change)
+            if longest:
+                asyncio.get_running_loop().call_later(
+                    random.uniform(0, longest), subscriber.enqueue, delivery
+                )
+            else:
+                subscriber.enqueue(delivery)
+
+    # ---------------------------------------------------------------- delivering
+
+    async def _work(self, subscriber: _Subscriber) -> None:
+        """Make one delivery after the other."""
+        while True:
+            while not subscriber.waiting:
+                subscriber.awake.clear()
+                await subscriber.awake.wait()
+            if self._faults.plan.events.reorder:
+                subscriber.waiting.rotate(self._faults.random.randrange(len(subscriber.waiting)))
+            delivery = subscriber.waiting.popleft()
+            delivery.error = await self._attempt(subscriber.subscription.url, delivery)
+            self._settle(subscriber, delivery)
+
+    async def _attempt(self, url: str, delivery: _Delivery) -> str:
+        """Post an event once.
+
+        Returns:
+            Why that failed; empty if it did not.
+        """
+        if self._session is None:
+            return "not started"
+        headers, body = self._rendered(delivery)
+        try:
+            async with self._session.post(url, data=body, headers=headers) as answer:
+                await answer.read()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return f"{type(error).__name__}: {error}"
+        return "" if answer.status in SUCCESS else f"status {answer.status}"
+
+    def _settle(self, subscriber: _Subscriber, delivery: _Delivery) -> None:
+        """After an attempt: done, again after a pause, or a dead letter."""
+        if not delivery.error:
+            subscriber.pending -= 1
+            self._counts["delivered"] += 1
+            return
+        delivery.failed += 1
+        self._counts["failed"] += 1
+        if delivery.failed >= self._policy.attempts:
+            subscriber.pending -= 1
+            self._counts["dead"] += 1
+            self._dead.append((subscriber, delivery))
+            return
+        pause = self._policy.pause(delivery.failed)
+        asyncio.get_running_loop().call_later(pause, subscriber.enqueue, delivery)
+
+    def _rendered(self, delivery: _Delivery) -> tuple[dict[str, str], bytes]:
+        """The event as HTTP headers and body (CloudEvents, "HTTP protocol binding", binary mode).
+
+        Header values are percent-encoded outside printable ASCII, as its section 3.1.3.2 demands.
+        """
+        change = delivery.change
+        version = change.version
+        headers = {
+            "Content-Type": "application/json",
+            "ce-specversion": "1.0",
+            "ce-id": delivery.identifier,
+            "ce-type": TYPE + change.kind.value,
+            "ce-source": f"//storage.googleapis.com/projects/_/buckets/{version.bucket}",
+            "ce-subject": "objects/" + quote(version.name, safe=PRINTABLE),
+            "ce-time": change.time,
+            "ce-bucket": version.bucket,
+        }
+        return headers, orjson.dumps(self._renderer.object(version))
+
+    # ---------------------------------------------------------------- looking
+
+    def counts(self) -> dict[str, int]:
+        """How many events are pending, and how many of each fate there have been; all quiet when none is pending."""
+        fates = ("published", "delivered", "failed", "dead", "duplicated", "dropped")
+        pending = sum(subscriber.pending for subscriber in self._subscribers.values())
+        return {"pending": pending} | {fate: self._counts[fate] for fate in fates}
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """The events given up, each with its last error."""
+        letters = []
+        for subscriber, delivery in self._dead:
+            headers, body = self._rendered(delivery)
+            letters.append(
+                {
+                    "url": subscriber.subscription.url,
+                    "attempts": delivery.failed,
+                    "error": delivery.error,
+                    "headers": headers,
+                    "body": orjson.loads(body),
+                }
+            )
+        return letters
+
+    def forget_dead_letters(self) -> int:
+        """Throw the dead letters away.
+
+        Returns:
+            How many there were.
+        """
+        number = len(self._dead)
+        self._dead.clear()
+        return number
+
+    def replay(self) -> int:
+        """Send the dead letters again, as if for the first time; those of removed subscribers are kept.
+
+        Returns:
+            How many were put on their way.
+        """
+        letters, self._dead = self._dead, []
+        for subscriber, delivery in letters:
+            if subscriber.identifier not in self._subscribers:
+                self._dead.append((subscriber, delivery))
+                continue
+            delivery.failed = 0
+            subscriber.pending += 1
+            subscriber.enqueue(delivery)
+        return len(letters) - len(self._dead)

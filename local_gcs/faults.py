@@ -1,0 +1,248 @@
+"""Faults on demand: rules that hit chosen requests, and rates that hit any, by one seeded dice.
+
+The vocabulary, as JSON on the command line and at ``/_local/faults`` (every part may be left out)::
+
+    {"seed": 7,
+     "rules": [{"method": "storage.objects.list", "bucket": "b", "name_prefix": "p/", "skip": 2, "count": 1,
+                "status": 503, "reason": "backendError", "message": "..."}],
+     "rates": {"429": 0.01, "503": 0.01, "reset_before": 0.01, "reset_after": 0.01, "truncate": 0.01},
+     "latency_ms": 20, "latency_jitter_ms": 5,
+     "events": {"duplicate": 2, "delay_ms": 300, "reorder": true, "drop": 0.1},
+     "max_rewrite_bytes_per_call": 1048576}
+
+A rule lets ``skip`` matching requests pass and then hits ``count`` (null: every one). Besides an HTTP status it can say
+``reset_before`` (nothing happens, the connection dies), ``reset_after`` (it happens, the answer is lost) or ``truncate``
+(it happens, half of the answer arrives). A rule matches any bucket and object that the request names: for a rewrite the
+source or the destination, for an upload the object to be, for a listing its prefix.
+
+``latency_ms`` is added to every request, ``latency_jitter_ms`` is the mean of an exponential tail on top.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from random import Random
+from typing import Any, TypeVar
+
+import orjson
+
+from local_gcs.calls import Call
+from local_gcs.errors import Refused, invalid
+
+__all__ = ["NO_HIT", "EventFaults", "FaultPlan", "Faults", "Hit", "Rule"]
+
+NAME = re.compile(rb'"name"\s*:\s*("(?:[^"\\]|\\.)*")')
+HEAD = 64 * 1024
+CONNECTION = ("reset_before", "reset_after", "truncate")
+RATES = ("429", "503", *CONNECTION)
+REASONS = {
+    400: ("invalid", "Invalid argument."),
+    401: ("authError", "Invalid Credentials"),
+    403: ("forbidden", "The caller does not have the needed permission."),
+    404: ("notFound", "Not Found"),
+    408: ("requestTimeout", "Request timed out."),
+    412: ("conditionNotMet", "At least one of the pre-conditions you specified did not hold."),
+    429: ("rateLimitExceeded", "The rate of requests is too high. Please reduce it."),
+    500: ("internalError", "Internal error. Please try again."),
+    502: ("backendError", "Bad gateway."),
+    503: ("backendError", "We encountered an internal error. Please try again."),
+    504: ("gatewayTimeout", "Gateway timeout."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Which requests are hit, and how; the fields are explained at the top of this file."""
+
+    status: int | str
+    method: str | None = None
+    bucket: str | None = None
+    name_prefix: str | None = None
+    skip: int = 0
+    count: int | None = 1
+    message: str | None = None
+    reason: str | None = None
+
+    def matches(self, call: Call) -> bool:
+        """Whether a request is one of those meant."""
+        if self.method not in {None, call.method}:
+            return False
+        return any(
+            self.bucket in {None, bucket} and name.startswith(self.name_prefix or "")
+            for bucket, name in _objects_named(call)
+        )
+
+
+def _objects_named(call: Call) -> list[tuple[str, str]]:
+    """Each bucket that a request names, with the object or prefix it names there."""
+    match call.args:
+        case (bucket, name, to_bucket, to_name):
+            return [(bucket, name), (to_bucket, to_name)]
+        case (bucket, name, to_name):
+            return [(bucket, name), (bucket, to_name)]
+        case (bucket, name):
+            return [(bucket, name)]
+        case (bucket,):
+            return [(bucket, call.text("name") or call.text("prefix") or _name_in(call.body))]
+    return [("", "")]
+
+
+def _name_in(body: bytes) -> str:
+    """The first name in the metadata of an upload, which comes before its content."""
+    found = NAME.search(body, 0, HEAD)
+    return str(orjson.loads(found[1])) if found else ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventFaults:
+    """What happens to events on their way.
+
+    Attributes:
+        duplicate: How many more times each event is sent.
+        delay_ms: Each delivery waits a random time up to this, in milliseconds.
+        reorder: Waiting events leave in random order.
+        drop: The share of events that is lost.
+    """
+
+    duplicate: int = 0
+    delay_ms: float = 0
+    reorder: bool = False
+    drop: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FaultPlan:
+    """All faults wanted; the fields are explained at the top of this file."""
+
+    seed: int = 0
+    rules: tuple[Rule, ...] = ()
+    rates: Mapping[str, float] = field(default_factory=dict)
+    latency_ms: float = 0
+    latency_jitter_ms: float = 0
+    events: EventFaults = EventFaults()
+    max_rewrite_bytes_per_call: int | None = None
+
+    @classmethod
+    def of(cls, plan: Mapping[str, Any]) -> "FaultPlan":
+        """The plan that a JSON object states.
+
+        Raises:
+            Refused: 400; it is not in the vocabulary.
+        """
+        _known(cls, plan)
+        rates = plan.get("rates") or {}
+        if not isinstance(rates, dict) or not rates.keys() <= set(RATES) or sum(rates.values()) > 1:
+            raise invalid(f"rates: shares that sum to at most 1, of {', '.join(RATES)}")
+        values = dict(plan)
+        values["rules"] = tuple(_rule(rule) for rule in plan.get("rules") or ())
+        values["events"] = _made(EventFaults, plan.get("events") or {})
+        values["rates"] = rates
+        return _made(cls, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What happens to one request.
+
+    Attributes:
+        connection: One of ``reset_before``, ``reset_after``, ``truncate``; empty for none.
+        refused: The answer given instead, if any.
+    """
+
+    connection: str = ""
+    refused: Refused | None = None
+
+
+NO_HIT = Hit()
+
+
+class Faults:
+    """The faults in force.
+
+    Args:
+        seed: For the dice, until a plan brings its own.
+    """
+
+    def __init__(self, seed: int = 0) -> None:
+        self._seed = seed
+        self.replace(FaultPlan(seed))
+
+    def replace(self, plan: FaultPlan) -> None:
+        """Put another plan into force, with fresh counts and dice."""
+        self.plan = plan
+        self.random = Random(plan.seed)
+        self.active = bool(plan.rules or plan.rates)
+        self.latency = bool(plan.latency_ms or plan.latency_jitter_ms)
+        self._seen = [0] * len(plan.rules)
+
+    def clear(self) -> None:
+        """No faults any more."""
+        self.replace(FaultPlan(self._seed))
+
+    def delay(self) -> float:
+        """How long the next request waits, in seconds."""
+        jitter = self.plan.latency_jitter_ms
+        tail = self.random.expovariate(1 / jitter) if jitter else 0.0
+        return (self.plan.latency_ms + tail) / 1000
+
+    def draw(self, call: Call) -> Hit:
+        """What happens to a request: the first rule whose turn it is, or else the dice."""
+        for number, rule in enumerate(self.plan.rules):
+            if not rule.matches(call):
+                continue
+            self._seen[number] += 1
+            turn = self._seen[number] - rule.skip
+            if turn > 0 and (rule.count is None or turn <= rule.count):
+                return _hit(rule.status, rule.reason, rule.message)
+        if not self.plan.rates:
+            return NO_HIT
+        point = self.random.random()
+        for kind, share in self.plan.rates.items():
+            if point < share:
+                return _hit(int(kind) if kind.isdigit() else kind)
+            point -= share
+        return NO_HIT
+
+    def snapshot(self) -> dict[str, Any]:
+        """The plan in force, and how many requests each rule has matched."""
+        plan = asdict(self.plan)
+        for rule, seen in zip(plan["rules"], self._seen, strict=True):
+            rule["matched"] = seen
+        return plan
+
+
+def _hit(status: int | str, reason: str | None = None, message: str | None = None) -> Hit:
+    if isinstance(status, str):
+        return Hit(connection=status)
+    usual_reason, usual_message = REASONS.get(status, ("unknown", f"Status {status} on demand."))
+    return Hit(refused=Refused(status, reason or usual_reason, message or usual_message))
+
+
+def _rule(rule: Any) -> Rule:
+    if not isinstance(rule, Mapping):
+        raise invalid("A fault rule is a JSON object.")
+    made = _made(Rule, rule)
+    if isinstance(made.status, str) and made.status.isdigit():
+        made = _made(Rule, {**rule, "status": int(made.status)})
+    if made.status not in CONNECTION and not (isinstance(made.status, int) and 400 <= made.status <= 599):  # noqa: PLR2004 - HTTP
+        raise invalid(f"status: an HTTP error status, {', '.join(CONNECTION)}; not {made.status!r}")
+    return made
+
+
+Made = TypeVar("Made")
+
+
+def _made(kind: type[Made], values: Mapping[str, Any]) -> Made:
+    _known(kind, values)
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise invalid(f"Malformed faults: {error}") from error
+
+
+def _known(kind: Any, values: Any) -> None:
+    if not isinstance(values, Mapping):
+        raise invalid("Faults are JSON objects.")
+    unknown = values.keys() - {entry.name for entry in fields(kind)}
+    if unknown:
+        raise invalid(f"Unknown in {kind.__name__}: {', '.join(sorted(unknown))}")

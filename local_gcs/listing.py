@@ -1,0 +1,275 @@
+"""Listings: one page at a time, at a cost of one page however large the bucket is.
+
+With a delimiter, a common prefix is passed by searching for the first name behind it, not by walking through it. A page
+token names the last entry given, so it survives any insert and delete: the next page starts behind that name.
+"""
+
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from typing import Protocol
+
+from local_gcs.buckets import Bucket
+from local_gcs.errors import invalid
+from local_gcs.names import successor
+from local_gcs.objects import ObjectVersion
+
+__all__ = ["ListQuery", "Page", "list_live", "list_soft_deleted", "list_versions"]
+
+LARGEST_PAGE = 1000
+WILD = re.compile(r"[*?\[{]")
+"""What ends the literal beginning of a glob."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """What is listed (Cloud Storage reference, "Objects: list").
+
+    Attributes:
+        prefix: Names start with it.
+        delimiter: Names that hold it behind the prefix are folded into common prefixes; empty for none.
+        start_offset: The first name that may be listed.
+        end_offset: The first name that may not; None for no end.
+        max_results: Entries on a page, items and prefixes together.
+        page_token: From the page before; empty for the first.
+        include_trailing_delimiter: A name that is a common prefix is listed as an item, too.
+        match_glob: Names match this pattern; empty for any.
+    """
+
+    prefix: str = ""
+    delimiter: str = ""
+    start_offset: str = ""
+    end_offset: str | None = None
+    max_results: int = LARGEST_PAGE
+    page_token: str = ""
+    include_trailing_delimiter: bool = False
+    match_glob: str = ""
+
+
+@dataclass(slots=True)
+class Page:
+    """One page.
+
+    Attributes:
+        versions: The items, in order.
+        prefixes: The common prefixes, in order.
+        next_token: Where the next page starts; empty on the last.
+    """
+
+    versions: list[ObjectVersion] = field(default_factory=list)
+    prefixes: list[str] = field(default_factory=list)
+    next_token: str = ""
+
+    def __len__(self) -> int:
+        return len(self.versions) + len(self.prefixes)
+
+
+class _Names(Protocol):
+    def __call__(self, low: str, high: str | None, *, inclusive: bool) -> Iterator[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """What is listed.
+
+    Attributes:
+        names: Gives the names of a range, in order.
+        versions: Gives the versions of a name, in order.
+        one_each: A name has one version only, whose generation may change from page to page.
+    """
+
+    names: _Names
+    versions: Callable[[str], Sequence[ObjectVersion]]
+    one_each: bool = False
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One entry of a listing, and its position as a page token states it."""
+
+    position: tuple[str, str]
+    versions: Sequence[ObjectVersion]
+    prefix: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """The range of names left to list; versions of the first name up to `seen` have been given."""
+
+    low: str
+    high: str | None
+    inclusive: bool
+    seen: int = 0
+
+    @property
+    def empty(self) -> bool:
+        return self.high is not None and self.low >= self.high
+
+
+def list_live(bucket: Bucket, query: ListQuery) -> Page:
+    """A page of live objects.
+
+    Raises:
+        Refused: 400 for an unusable page token or pattern.
+    """
+    live = bucket.live
+    if query.delimiter or query.match_glob:
+        return _walk(query, _Source(bucket.live_names, lambda name: (live[name],), one_each=True))
+    window = _window(query)
+    if window.empty:
+        return Page()
+    size = _page_size(query)
+    names = list(islice(bucket.live_names(window.low, window.high, inclusive=window.inclusive), size + 1))
+    page = Page([live[name] for name in names[:size]])
+    if len(names) > size:
+        page.next_token = _token("n", names[size - 1])
+    return page
+
+
+def list_versions(bucket: Bucket, query: ListQuery) -> Page:
+    """A page of live and noncurrent versions, those of a name by generation number.
+
+    Raises:
+        Refused: 400 for an unusable page token or pattern.
+    """
+
+    def versions(name: str) -> list[ObjectVersion]:
+        live = bucket.live.get(name)
+        return _by_generation([*bucket.noncurrent.of(name), *([live] if live else [])])
+
+    return _walk(query, _Source(bucket.all_names, versions))
+
+
+def list_soft_deleted(bucket: Bucket, query: ListQuery, now: str) -> Page:
+    """A page of the versions that can still be restored.
+
+    Raises:
+        Refused: 400 for an unusable page token or pattern.
+    """
+
+    def versions(name: str) -> list[ObjectVersion]:
+        return _by_generation([v for v in bucket.soft_deleted.of(name) if (v.hard_delete_time or "") > now])
+
+    return _walk(query, _Source(bucket.soft_deleted.names, versions))
+
+
+def _walk(query: ListQuery, source: _Source) -> Page:
+    """A page with everything a query can ask for."""
+    page, size, window = Page(), _page_size(query), _window(query)
+    if window.empty:
+        return page
+    last = ("", "")
+    for entry in _entries(query, window, source):
+        if len(page) >= size:
+            page.next_token = _token(*last)
+            break
+        if entry.prefix:
+            page.prefixes.append(entry.prefix)
+        page.versions += entry.versions
+        last = entry.position
+    return page
+
+
+def _entries(query: ListQuery, window: _Window, source: _Source) -> Iterator[_Entry]:
+    """What a listing gives, in order: items and common prefixes."""
+    matches = _glob(query.match_glob).fullmatch if query.match_glob else None
+    found = source.names(window.low, window.high, inclusive=window.inclusive)
+    while (name := next(found, None)) is not None:
+        versions = source.versions(name)
+        if not versions or (matches and not matches(name)):
+            continue
+        common = _common_prefix(name, query)
+        if common:
+            itself = query.include_trailing_delimiter and name == common
+            yield _Entry(("p", common), versions if itself else (), common)
+            behind = successor(common)
+            if behind is None or (window.high is not None and behind >= window.high):
+                return
+            found = source.names(behind, window.high, inclusive=True)
+        elif source.one_each:
+            yield _Entry(("n", name), versions)
+        else:
+            seen = window.seen if name == window.low else 0
+            for version in versions:
+                if version.generation > seen:
+                    yield _Entry(("v", f"{version.generation}/{name}"), (version,))
+
+
+def _common_prefix(name: str, query: ListQuery) -> str:
+    """What a name is folded into; empty when it is not."""
+    cut = name.find(query.delimiter, len(query.prefix)) if query.delimiter else -1
+    return name[: cut + len(query.delimiter)] if cut >= 0 else ""
+
+
+def _by_generation(versions: list[ObjectVersion]) -> list[ObjectVersion]:
+    return sorted(versions, key=lambda version: version.generation)
+
+
+def _page_size(query: ListQuery) -> int:
+    return min(query.max_results, LARGEST_PAGE)
+
+
+def _window(query: ListQuery) -> _Window:
+    """The range of names that prefix, offsets and page token leave."""
+    literal = WILD.split(query.match_glob, maxsplit=1)[0]
+    ends = (successor(query.prefix), successor(literal), query.end_offset or None)
+    high = min((end for end in ends if end is not None), default=None)
+    low, inclusive, seen = max(query.prefix, literal, query.start_offset), True, 0
+    if query.page_token:
+        kind, text = _read_token(query.page_token)
+        number, _, name = text.partition("/")
+        position = {"n": text, "v": name, "p": successor(text)}[kind]
+        if position is None:
+            return _Window("", "", inclusive=True)
+        if position >= low:
+            low, inclusive, seen = position, kind != "n", int(number) if kind == "v" else 0
+    return _Window(low, high, inclusive, seen)
+
+
+def _token(kind: str, text: str) -> str:
+    """A page token: n(ame), p(refix) or v(ersion) and what it was."""
+    return urlsafe_b64encode(f"{kind}{text}".encode()).decode()
+
+
+def _read_token(token: str) -> tuple[str, str]:
+    try:
+        text = urlsafe_b64decode(token.encode()).decode()
+    except ValueError as error:
+        raise invalid("Invalid page token.", location="pageToken") from error
+    if text[:1] not in {"n", "p", "v"} or (text[0] == "v" and not text[1:].partition("/")[0].isdigit()):
+        raise invalid("Invalid page token.", location="pageToken")
+    return text[0], text[1:]
+
+
+@lru_cache(maxsize=256)
+def _glob(pattern: str) -> re.Pattern[str]:
+    """A glob as a regular expression (Cloud Storage documentation, "List objects and prefixes using glob").
+
+    ``*`` and ``?`` stop at a slash, ``**`` does not; ``[a-z]``, ``[!a]`` and ``{a,b}`` are as in a shell.
+    """
+    parts, depth, position = [], 0, 0
+    while position < len(pattern):
+        character = pattern[position]
+        closing = pattern.find("]", position + 2) if character == "[" else -1
+        if pattern.startswith("**", position):
+            parts.append(".*")
+            position += 1
+        elif character in "*?":
+            parts.append("[^/]*" if character == "*" else "[^/]")
+        elif closing > 0:
+            inside = pattern[position + 1 : closing].replace("\\", "\\\\")
+            parts.append(f"[^{inside[1:]}]" if inside[0] in "!^" else f"[{inside}]")
+            position = closing
+        elif character in "{}" or (character == "," and depth):
+            depth += {"{": 1, "}": -1, ",": 0}[character]
+            parts.append({"{": "(?:", "}": ")", ",": "|"}[character])
+        else:
+            parts.append(re.escape(character))
+        position += 1
+    try:
+        return re.compile("".join(parts), re.DOTALL)
+    except re.error as error:
+        raise invalid(f"Invalid glob: {pattern}", location="matchGlob") from error

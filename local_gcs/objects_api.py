@@ -1,0 +1,246 @@
+"""The methods of objects: each takes a call, does one thing to the storage, and gives the answer."""
+
+from typing import Any
+
+import orjson
+
+from local_gcs.calls import Call, Reply, json_reply
+from local_gcs.conditions import Conditions, integer, parse_conditions, parse_source_conditions
+from local_gcs.downloads import download
+from local_gcs.errors import invalid
+from local_gcs.fields import EVERYTHING, parse_fields
+from local_gcs.listing import ListQuery, Page, list_live, list_soft_deleted, list_versions
+from local_gcs.model import ComposeSource, Storage
+from local_gcs.objects import Draft, ObjectVersion
+from local_gcs.resources import Renderer, draft_of, patched_draft
+from local_gcs.rewrites import Rewriter, RewriteRequest
+
+__all__ = ["ObjectsApi"]
+
+
+class ObjectsApi:
+    """The methods of objects.
+
+    Args:
+        storage: Where objects are.
+        rewriter: Does rewrites.
+        renderer: Renders resources.
+    """
+
+    def __init__(self, storage: Storage, rewriter: Rewriter, renderer: Renderer) -> None:
+        self._storage = storage
+        self._rewriter = rewriter
+        self._renderer = renderer
+        self.methods = {
+            "storage.objects.get": self.get,
+            "storage.objects.download": self.download,
+            "storage.objects.list": self.list,
+            "storage.objects.patch": self.patch,
+            "storage.objects.update": self.update,
+            "storage.objects.delete": self.delete,
+            "storage.objects.rewrite": self.rewrite,
+            "storage.objects.copy": self.copy,
+            "storage.objects.move": self.move,
+            "storage.objects.compose": self.compose,
+            "storage.objects.restore": self.restore,
+            "storage.objectAccessControls": self.access_controls,
+        }
+
+    def get(self, call: Call) -> Reply:
+        """Metadata, or with ``alt=media`` the content."""
+        if call.params.get("alt") == "media":
+            return self.download(call)
+        return self._answer(call, self._read(call))
+
+    def download(self, call: Call) -> Reply:
+        """The content."""
+        return download(self._read(call), call.headers)
+
+    def _read(self, call: Call) -> ObjectVersion:
+        bucket_name, name = call.args
+        bucket = self._storage.bucket(bucket_name)
+        generation = integer(call.params, "generation")
+        conditions = parse_conditions(call.params)
+        if call.flag("softDeleted"):
+            version = self._storage.find_soft_deleted(bucket, name, generation)
+        else:
+            version = self._storage.find(bucket, name, generation)
+        conditions.require(version, reading=True)
+        return version
+
+    def list(self, call: Call) -> Reply:
+        """A page of live objects, of all versions, or of soft-deleted ones."""
+        bucket = self._storage.bucket(call.args[0])
+        query = _list_query(call)
+        if call.flag("softDeleted"):
+            if call.flag("versions"):
+                raise invalid("Only one of softDeleted and versions may be set.", location="softDeleted")
+            page = list_soft_deleted(bucket, query, self._storage.now())
+        elif call.flag("versions"):
+            page = list_versions(bucket, query)
+        else:
+            page = list_live(bucket, query)
+        return Reply(body=orjson.dumps(self._listed(call, page)))
+
+    def _listed(self, call: Call, page: Page) -> dict[str, Any]:
+        """A page as JSON, each item rendered only as far as it is wanted."""
+        wanted = parse_fields(call.text("fields"))
+        answer: dict[str, Any] = {"kind": "storage#objects"} if wanted.of("kind") else {}
+        items = wanted.of("items")
+        if page.next_token and wanted.of("nextPageToken"):
+            answer["nextPageToken"] = page.next_token
+        if page.prefixes and wanted.of("prefixes"):
+            answer["prefixes"] = page.prefixes
+        if page.versions and items:
+            answer["items"] = list(map(self._renderer.project(items), page.versions))
+        return answer
+
+    def patch(self, call: Call) -> Reply:
+        """Change what the body names."""
+        return self._change(call, whole=False)
+
+    def update(self, call: Call) -> Reply:
+        """Replace all that can be edited."""
+        return self._change(call, whole=True)
+
+    def _change(self, call: Call, *, whole: bool) -> Reply:
+        body = call.resource()
+
+        def change(version: ObjectVersion) -> Draft:
+            return draft_of(body) if whole else patched_draft(version, body)
+
+        bucket, name = call.args
+        version = self._storage.patch(
+            bucket,
+            name,
+            change,
+            generation=integer(call.params, "generation"),
+            conditions=parse_conditions(call.params),
+        )
+        return self._answer(call, version)
+
+    def delete(self, call: Call) -> Reply:
+        """Delete the live version, or the named one."""
+        self._storage.delete(
+            *call.args,
+            generation=integer(call.params, "generation"),
+            conditions=parse_conditions(call.params),
+        )
+        return Reply(204)
+
+    def rewrite(self, call: Call) -> Reply:
+        """Copy, or go on copying."""
+        request = _rewrite_request(call)
+        progress = self._rewriter.rewrite(request, call.text("rewriteToken"))
+        wanted = parse_fields(call.text("fields"))
+        answer: dict[str, Any] = {
+            "kind": "storage#rewriteResponse",
+            "totalBytesRewritten": str(progress.written),
+            "objectSize": str(progress.size),
+            "done": progress.version is not None,
+        }
+        if progress.token:
+            answer["rewriteToken"] = progress.token
+        if wanted is not EVERYTHING:
+            answer = wanted.apply(answer)
+        resource = wanted.of("resource")
+        if progress.version and resource:
+            answer["resource"] = self._renderer.project(resource)(progress.version)
+        return Reply(body=orjson.dumps(answer))
+
+    def copy(self, call: Call) -> Reply:
+        """Copy in one call, and answer with the new resource."""
+        return self._answer(call, self._rewriter.copy(_rewrite_request(call)))
+
+    def move(self, call: Call) -> Reply:
+        """Rename within the bucket."""
+        version = self._storage.move(
+            *call.args,
+            source_conditions=parse_source_conditions(call.params),
+            conditions=parse_conditions(call.params),
+        )
+        return self._answer(call, version)
+
+    def compose(self, call: Call) -> Reply:
+        """Join objects."""
+        body = call.resource()
+        sources = body.get("sourceObjects")
+        destination = body.get("destination") or {}
+        if not isinstance(sources, list) or not isinstance(destination, dict):
+            raise invalid("Invalid compose request.")
+        bucket, name = call.args
+        version = self._storage.compose(
+            bucket,
+            name,
+            [_compose_source(source) for source in sources],
+            draft_of(destination),
+            parse_conditions(call.params),
+        )
+        return self._answer(call, version)
+
+    def restore(self, call: Call) -> Reply:
+        """Bring a soft-deleted version back."""
+        version = self._storage.restore(
+            *call.args,
+            generation=integer(call.params, "generation"),
+            conditions=parse_conditions(call.params),
+        )
+        return self._answer(call, version)
+
+    def access_controls(self, call: Call) -> Reply:
+        """Access control lists are accepted and forgotten."""
+        self._storage.find(self._storage.bucket(call.args[0]), call.args[1])
+        return json_reply(call, {"kind": "storage#objectAccessControls", "items": []} | call.resource())
+
+    def _answer(self, call: Call, version: ObjectVersion) -> Reply:
+        fields = call.params.get("fields")
+        selection = parse_fields(fields) if fields else EVERYTHING
+        return Reply(body=orjson.dumps(self._renderer.project(selection)(version)))
+
+
+def _list_query(call: Call) -> ListQuery:
+    params = call.params
+    size = integer(params, "maxResults")
+    if size is not None and size <= 0:
+        raise invalid(f"Invalid unsigned integer value: '{size}'.", location="maxResults")
+    return ListQuery(
+        prefix=params.get("prefix", ""),
+        delimiter=params.get("delimiter", ""),
+        start_offset=params.get("startOffset", ""),
+        end_offset=params.get("endOffset"),
+        max_results=size or 1000,
+        page_token=params.get("pageToken", ""),
+        include_trailing_delimiter=call.flag("includeTrailingDelimiter"),
+        match_glob=params.get("matchGlob", ""),
+    )
+
+
+def _rewrite_request(call: Call) -> RewriteRequest:
+    params = call.params
+    body = call.resource()
+    source_bucket, source_name, bucket, name = call.args
+    return RewriteRequest(
+        source_bucket,
+        source_name,
+        bucket,
+        name,
+        draft_of(body) if body else None,
+        integer(params, "sourceGeneration"),
+        parse_source_conditions(params),
+        parse_conditions(params),
+        integer(params, "maxBytesRewrittenPerCall"),
+    )
+
+
+def _compose_source(source: Any) -> ComposeSource:
+    try:
+        conditions = source.get("objectPreconditions") or {}
+        wanted = conditions.get("ifGenerationMatch")
+        generation = source.get("generation")
+        return ComposeSource(
+            str(source["name"]),
+            None if generation is None else int(generation),
+            Conditions(generation_match=None if wanted is None else int(wanted)),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise invalid("Invalid source object.", location="sourceObjects") from error

@@ -1,0 +1,121 @@
+"""The command line as a value, and the command line that states a value."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from local_gcs.calls import parse_object
+from local_gcs.errors import Refused
+from local_gcs.events import RetryPolicy
+from local_gcs.faults import FaultPlan
+
+__all__ = ["Options", "parse_arguments"]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the server is started.
+
+    Attributes:
+        host: Address to listen on.
+        port: Port; 0 picks a free one.
+        project: The project that all buckets belong to.
+        buckets: Buckets to make.
+        generations: ``unordered`` or ``ordered``.
+        seed: For generation numbers and faults.
+        events: Subscriber addresses; each gets all events of all buckets.
+        faults: Faults in force from the start.
+        retry: When a failed event delivery is tried again.
+        until_stdin_closes: Stop when standard input ends.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 4443
+    project: str = "test"
+    buckets: tuple[str, ...] = ()
+    generations: str = "unordered"
+    seed: int = 0
+    events: tuple[str, ...] = ()
+    faults: FaultPlan = field(default_factory=FaultPlan)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    until_stdin_closes: bool = False
+
+
+class _Parser(argparse.ArgumentParser):
+    """Complains in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def parse_arguments(arguments: Sequence[str]) -> Options:
+    """The options that a command line states; a wrong one ends the process with status 2 and one line.
+
+    Args:
+        arguments: Without the name of the program.
+    """
+    parser = _parser()
+    given = parser.parse_args(arguments)
+    retry = RetryPolicy(given.event_first_pause, given.event_longest_pause, given.event_attempts)
+    if not 0 <= given.port <= 65535:  # noqa: PLR2004 - the range of ports
+        parser.error(f"argument --port: {given.port} is not between 0 and 65535")
+    if retry.attempts < 1 or retry.first_pause < 0 or retry.longest_pause < 0:
+        parser.error("event pauses are not negative, and there is at least one attempt")
+    return Options(
+        host=given.host,
+        port=given.port,
+        project=given.project,
+        buckets=tuple(given.bucket),
+        generations=given.generations,
+        seed=given.seed,
+        events=tuple(given.events),
+        faults=_faults(parser, given),
+        retry=retry,
+        until_stdin_closes=given.until_stdin_closes,
+    )
+
+
+def _faults(parser: argparse.ArgumentParser, given: argparse.Namespace) -> FaultPlan:
+    try:
+        plan: dict[str, Any] = parse_object(given.faults)
+        plan.setdefault("seed", given.seed)
+        if given.max_rewrite_bytes_per_call is not None:
+            plan["max_rewrite_bytes_per_call"] = given.max_rewrite_bytes_per_call
+        return FaultPlan.of(plan)
+    except Refused as refused:
+        parser.error(f"argument --faults: {refused.message}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="local_gcs",
+        description="A strict local Cloud Storage: a test double, in memory.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=4443, help="0 picks a free one (default: %(default)s)")
+    parser.add_argument("--project", default="test", help="the one project there is (default: %(default)s)")
+    parser.add_argument(
+        "--bucket", action="append", default=[], metavar="NAME", help="make a bucket; repeatable"
+    )
+    parser.add_argument("--generations", choices=("unordered", "ordered"), default="unordered")
+    parser.add_argument("--seed", type=int, default=0, help="for generation numbers and faults")
+    parser.add_argument(
+        "--events",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="post all object events there; repeatable",
+    )
+    parser.add_argument("--event-first-pause", type=float, default=0.1, metavar="SECONDS")
+    parser.add_argument("--event-longest-pause", type=float, default=5.0, metavar="SECONDS")
+    parser.add_argument("--event-attempts", type=int, default=10, metavar="N")
+    parser.add_argument("--faults", default="{}", metavar="JSON", help="see local_gcs/faults.py")
+    parser.add_argument("--max-rewrite-bytes-per-call", type=int, metavar="N", help="make clients loop")
+    parser.add_argument(
+        "--until-stdin-closes",
+        action="store_true",
+        help="stop when standard input ends, for parent processes",
+    )
+    return parser

@@ -1,0 +1,171 @@
+"""A server of one's own for the length of a with-block: a real process, which never outlives the block.
+
+The process also stops when its standard input ends, so it does not outlive a killed parent either.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
+
+__all__ = ["LocalServer", "running"]
+
+PATIENCE = 10.0
+"""Seconds to wait for a process to start, or to stop."""
+ANNOUNCEMENT = "local_gcs listening on "
+
+
+class LocalServer:
+    """A running server, asked over HTTP.
+
+    Args:
+        url: Where it listens.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        # Never through a proxy: the server is on this machine.
+        self._opener = build_opener(ProxyHandler({}))
+
+    def stats(self) -> dict[str, Any]:
+        """Requests by method: ``{"requests": n, "methods": {name: {"count": n, "by_status": {status: n}}}}``."""
+        return self._ask("GET", "stats")
+
+    def reset_stats(self) -> None:
+        """Count from nothing again."""
+        self._ask("DELETE", "stats")
+
+    def count(self, method: str) -> int:
+        """How often an API method, such as ``storage.objects.rewrite``, was asked for."""
+        return int(self.stats()["methods"].get(method, {"count": 0})["count"])
+
+    def fill(self, bucket: str, count: int, **more: Any) -> int:
+        """Store many objects at once, without events; `local_gcs.fill.Fill` explains `more`."""
+        return int(self._ask("POST", "fill", {"bucket": bucket, "count": count, **more})["objects"])
+
+    def add_subscriber(
+        self, url: str, *, types: Sequence[str] = (), bucket: str | None = None, concurrency: int = 8
+    ) -> str:
+        """Have object events posted to an address.
+
+        Args:
+            url: The address.
+            types: ``finalized``, ``deleted``, ``archived``, ``metadataUpdated``; empty for all.
+            bucket: Of this bucket only; None for all.
+            concurrency: Deliveries under way at once.
+
+        Returns:
+            The subscriber's id.
+        """
+        wanted = {"url": url, "types": list(types), "bucket": bucket, "concurrency": concurrency}
+        return str(self._ask("POST", "subscribers", wanted)["id"])
+
+    def remove_subscriber(self, identifier: str) -> None:
+        """End a subscription."""
+        self._ask("DELETE", f"subscribers?id={identifier}")
+
+    def events(self) -> dict[str, int]:
+        """Counts of events: pending, published, delivered, failed, dead, duplicated, dropped."""
+        return self._ask("GET", "events")
+
+    def wait_for_events(self, *, patience: float = 30.0) -> dict[str, int]:
+        """Wait until no event is pending.
+
+        Args:
+            patience: Seconds after which to give up.
+
+        Returns:
+            The counts then.
+
+        Raises:
+            TimeoutError: Events are still pending.
+        """
+        end = time.monotonic() + patience
+        while (counts := self.events())["pending"]:
+            if time.monotonic() > end:
+                raise TimeoutError(f"events are still pending: {counts}")
+            time.sleep(0.01)
+        return counts
+
+    def set_faults(self, **plan: Any) -> None:
+        """Put faults into force; `local_gcs.faults` explains the vocabulary."""
+        self._ask("POST", "faults", plan)
+
+    def clear_faults(self) -> None:
+        """No faults any more."""
+        self._ask("DELETE", "faults")
+
+    def dead_letters(self) -> list[dict[str, Any]]:
+        """Events given up, each with url, attempts, error, headers and body."""
+        letters: list[dict[str, Any]] = self._ask("GET", "dead-letters")["items"]
+        return letters
+
+    def replay_dead_letters(self) -> int:
+        """Send the dead letters again; gives how many."""
+        return int(self._ask("POST", "dead-letters/replay")["replayed"])
+
+    def _ask(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        request = Request(f"{self.url}/_local/{path}", data, method=verb)  # noqa: S310 - our own http address
+        with self._opener.open(request, timeout=600) as answer:
+            found: dict[str, Any] = json.load(answer)
+        return found
+
+
+@contextmanager
+def running(
+    *,
+    buckets: Sequence[str] = (),
+    generations: str = "unordered",
+    events: Sequence[str] = (),
+    faults: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    arguments: Sequence[str] = (),
+) -> Iterator[LocalServer]:
+    """Start a server on a free port, and stop it at the end of the block.
+
+    Args:
+        buckets: Buckets to make.
+        generations: ``unordered`` or ``ordered``.
+        events: Addresses to post all object events to.
+        faults: Faults in force from the start; see `local_gcs.faults`.
+        seed: For generation numbers and faults.
+        arguments: Further arguments of the command line.
+
+    Yields:
+        The server.
+
+    Raises:
+        RuntimeError: It did not start; its standard error says why.
+    """
+    command = [sys.executable, "-m", "local_gcs", "--port", "0", "--until-stdin-closes"]
+    command += [f"--generations={generations}", f"--seed={seed}"]
+    command += [f"--bucket={name}" for name in buckets] + [f"--events={url}" for url in events]
+    command += [f"--faults={json.dumps(faults)}"] if faults else []
+    with subprocess.Popen(
+        [*command, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield LocalServer(_address(process))
+        finally:
+            _stop(process)
+
+
+def _address(process: "subprocess.Popen[str]") -> str:
+    """The address that a starting server announces."""
+    line = process.stdout.readline() if process.stdout else ""
+    if not line.startswith(ANNOUNCEMENT):
+        raise RuntimeError(f"local_gcs did not start (exit status {process.wait(PATIENCE)})")
+    return line.removeprefix(ANNOUNCEMENT).strip()
+
+
+def _stop(process: "subprocess.Popen[str]") -> None:
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()

@@ -1,0 +1,157 @@
+"""Rewrite: a copy on the server's side, in one call or in several.
+
+Rules (Cloud Storage reference, "Objects: rewrite"): an empty body copies the source's metadata, any other body replaces
+it wholesale. A long copy returns a token; every further call repeats all parameters, of which none may change. All
+conditions hold at each call and once more at the commit, which is the last call; between calls others may write.
+
+The source version is the one read at the first call. When it is no longer there to be read (overwritten in an
+unversioned bucket, or deleted), the continuation is refused: a copy is never mixed from two versions, nor silently old.
+"""
+
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from local_gcs.buckets import Bucket
+from local_gcs.conditions import NONE, Conditions
+from local_gcs.errors import invalid
+from local_gcs.model import Storage
+from local_gcs.names import check_object_name
+from local_gcs.objects import Draft, ObjectVersion
+
+__all__ = ["Progress", "RewriteRequest", "Rewriter"]
+
+MEBIBYTE = 1024 * 1024
+MOST_TOKENS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteRequest:
+    """One call, without its token; equal for all calls of one rewrite.
+
+    Attributes:
+        source_bucket: Bucket of the source.
+        source_name: Name of the source.
+        bucket: Bucket of the destination.
+        name: Name of the destination.
+        draft: The metadata of the body; None for an empty body, which copies the source's.
+        source_generation: The version to copy; None for the live one.
+        source_conditions: What must hold of the source.
+        conditions: What must hold of the destination.
+        chunk: Bytes a call may copy; None for no limit.
+    """
+
+    source_bucket: str
+    source_name: str
+    bucket: str
+    name: str
+    draft: Draft | None = None
+    source_generation: int | None = None
+    source_conditions: Conditions = NONE
+    conditions: Conditions = NONE
+    chunk: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The answer to one call.
+
+    Attributes:
+        written: Bytes copied so far.
+        size: Bytes to copy in all.
+        version: The new version, when it is done.
+        token: What the next call must name, when it is not.
+    """
+
+    written: int
+    size: int
+    version: ObjectVersion | None = None
+    token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    request: RewriteRequest
+    source: ObjectVersion
+    written: int
+
+
+class Rewriter:
+    """Does rewrites and remembers the unfinished ones.
+
+    A token stays good after its call, as a client that lost the answer will repeat it; the oldest are forgotten.
+
+    Args:
+        storage: Where to copy.
+
+    Attributes:
+        limit: Bytes a call copies at most whatever the client asks; None for no limit. Makes any client loop, as
+            Google's service does between locations.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._steps: OrderedDict[str, _Step] = OrderedDict()
+        self.limit: int | None = None
+
+    def rewrite(self, request: RewriteRequest, token: str = "") -> Progress:
+        """Make one call.
+
+        Args:
+            request: What to copy and on which conditions.
+            token: From the previous call, empty for the first.
+
+        Raises:
+            Refused: 400 for an unusable token, chunk or name; 404; 412; 403 for a protected destination.
+        """
+        if request.chunk is not None and (request.chunk <= 0 or request.chunk % MEBIBYTE):
+            raise invalid(
+                "maxBytesRewrittenPerCall must be a multiple of 1048576.", location="maxBytesRewrittenPerCall"
+            )
+        source, written = self._source(request, token)
+        bucket = self._destination(request)
+        size = source.content.size
+        written = min([size, *[written + limit for limit in (request.chunk, self.limit) if limit]])
+        if written < size:
+            return Progress(written, size, token=self._remember(_Step(request, source, written)))
+        return Progress(size, size, self._commit(bucket, request, source))
+
+    def copy(self, request: RewriteRequest) -> ObjectVersion:
+        """Copy in one call, whatever the size (Cloud Storage reference, "Objects: copy").
+
+        Raises:
+            Refused: 400 for the name; 404; 412; 403 for a protected destination.
+        """
+        source, _ = self._source(request, "")
+        return self._commit(self._destination(request), request, source)
+
+    def _destination(self, request: RewriteRequest) -> Bucket:
+        """The bucket to copy to, all conditions on the destination checked."""
+        bucket = self._storage.bucket(request.bucket)
+        check_object_name(request.name)
+        request.conditions.require(bucket.live.get(request.name))
+        return bucket
+
+    def _source(self, request: RewriteRequest, token: str) -> tuple[ObjectVersion, int]:
+        """The source version to copy and the bytes copied so far, all conditions on the source checked."""
+        bucket = self._storage.bucket(request.source_bucket)
+        step = self._steps.get(token) if token else None
+        if token and (step is None or step.request != request):
+            raise invalid("Invalid rewrite token.", location="rewriteToken")
+        source = self._storage.find(bucket, request.source_name, request.source_generation)
+        request.source_conditions.require(source)
+        if step is None:
+            return source, 0
+        # Versioned buckets keep the version read at first, live or not; elsewhere it must still be the live one.
+        return self._storage.find(bucket, request.source_name, step.source.generation), step.written
+
+    def _commit(self, bucket: Bucket, request: RewriteRequest, source: ObjectVersion) -> ObjectVersion:
+        draft = request.draft or Draft(source.attributes)
+        return self._storage.put(bucket, request.name, source.content, draft)
+
+    def _remember(self, step: _Step) -> str:
+        token = secrets.token_urlsafe(24)
+        self._steps[token] = step
+        if len(self._steps) > MOST_TOKENS:
+            self._steps.popitem(last=False)
+        return token

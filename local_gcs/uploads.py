@@ -1,0 +1,203 @@
+"""Uploads: media, multipart and resumable (Cloud Storage documentation, "Uploads and downloads").
+
+A resumable upload checks its conditions when it begins and again when it ends; the object appears at the end only.
+"""
+
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+
+from local_gcs.calls import Call, Reply, parse_object
+from local_gcs.conditions import Conditions, parse_conditions
+from local_gcs.errors import Refused, invalid
+from local_gcs.fields import parse_fields
+from local_gcs.mime import boundary_of, split_parts
+from local_gcs.model import Storage
+from local_gcs.names import check_object_name
+from local_gcs.objects import Content, ObjectVersion
+from local_gcs.resources import Renderer, draft_of
+
+__all__ = ["UploadsApi"]
+
+CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+QUANTUM = 256 * 1024
+"""Every chunk of a resumable upload but the last is a multiple of this many bytes."""
+INCOMPLETE = 308
+CANCELLED = 499
+
+
+@dataclass(slots=True)
+class _Session:
+    """A resumable upload under way.
+
+    Attributes:
+        bucket: Where to.
+        resource: The object resource of the first request.
+        conditions: Checked at the beginning and at the end.
+        data: What has arrived.
+        version: The object, once it is there.
+    """
+
+    bucket: str
+    resource: dict[str, Any]
+    conditions: Conditions
+    data: bytearray = field(default_factory=bytearray)
+    version: ObjectVersion | None = None
+
+
+class UploadsApi:
+    """The ways to upload.
+
+    Args:
+        storage: Where to.
+        renderer: Renders resources.
+        base_url: Where the server listens: a resumable upload's session is an address.
+    """
+
+    def __init__(self, storage: Storage, renderer: Renderer, base_url: str) -> None:
+        self._storage = storage
+        self._renderer = renderer
+        self._base_url = base_url
+        self._sessions: dict[str, _Session] = {}
+        self.methods = {
+            "storage.objects.insert": self.insert,
+            "storage.objects.cancelUpload": self.cancel,
+        }
+
+    def insert(self, call: Call) -> Reply:
+        """Upload in whichever way the query names."""
+        identifier = call.text("upload_id")
+        kind = call.text("uploadType")
+        if identifier:
+            return self._resume(call, identifier)
+        if kind == "media":
+            return self._media(call)
+        if kind == "multipart":
+            return self._multipart(call)
+        if kind == "resumable":
+            return self._begin(call)
+        raise invalid(f"Invalid upload type: '{kind}'.", location="uploadType")
+
+    def _media(self, call: Call) -> Reply:
+        content_type = call.headers.get("Content-Type", "")
+        resource = _named(call, {"contentType": content_type})
+        return self._answer(
+            call, self._store(call.args[0], resource, call.body, parse_conditions(call.params))
+        )
+
+    def _multipart(self, call: Call) -> Reply:
+        parts = split_parts(call.body, boundary_of(call.headers.get("Content-Type", "")))
+        if len(parts) != 2:  # noqa: PLR2004 - metadata and media, by definition
+            raise invalid(
+                "Invalid multipart request with 0 mime parts." if not parts else "Invalid multipart request."
+            )
+        resource = _named(call, parse_object(parts[0].body))
+        resource.setdefault("contentType", parts[1].headers.get("content-type"))
+        return self._answer(
+            call, self._store(call.args[0], resource, parts[1].body, parse_conditions(call.params))
+        )
+
+    def _store(
+        self, bucket: str, resource: dict[str, Any], data: bytes, conditions: Conditions
+    ) -> ObjectVersion:
+        """Store what has arrived, if it is what the client meant to send."""
+        content = Content.of(data)
+        for name, found in (("md5Hash", content.md5), ("crc32c", content.crc32c)):
+            expected = resource.get(name)
+            if expected and expected != found:
+                message = f'Provided {name} "{expected}" doesn\'t match calculated {name} "{found}".'
+                raise invalid(message)
+        draft = draft_of(resource)
+        if not draft.attributes.content_type:
+            attributes = replace(draft.attributes, content_type="application/octet-stream")
+            draft = replace(draft, attributes=attributes)
+        return self._storage.insert(bucket, resource["name"], content, draft, conditions)
+
+    # ---------------------------------------------------------------- resumable
+
+    def _begin(self, call: Call) -> Reply:
+        resource = _named(call, call.resource())
+        if call.headers.get("X-Upload-Content-Type"):
+            resource.setdefault("contentType", call.headers["X-Upload-Content-Type"])
+        conditions = parse_conditions(call.params)
+        bucket = self._storage.bucket(call.args[0])
+        check_object_name(resource["name"])
+        conditions.require(bucket.live.get(resource["name"]))
+        identifier = secrets.token_urlsafe(32)
+        self._sessions[identifier] = _Session(bucket.name, resource, conditions)
+        query = urlencode({"uploadType": "resumable", "name": resource["name"], "upload_id": identifier})
+        address = f"{self._base_url}/upload/storage/v1/b/{bucket.name}/o?{query}"
+        return Reply(headers={"Location": address, "X-GUploader-UploadID": identifier})
+
+    def _resume(self, call: Call, identifier: str) -> Reply:
+        session = self._session(identifier)
+        if session.version is not None:
+            return self._answer(call, session.version)
+        total = self._receive(session, call)
+        if total is None or len(session.data) < total:
+            received = {"Range": f"bytes=0-{len(session.data) - 1}"} if session.data else {}
+            return Reply(INCOMPLETE, headers=received | {"X-GUploader-UploadID": identifier})
+        try:
+            session.version = self._store(
+                session.bucket, session.resource, bytes(session.data), session.conditions
+            )
+        except Refused:
+            del self._sessions[identifier]
+            raise
+        session.data.clear()
+        return self._answer(call, session.version)
+
+    def _receive(self, session: _Session, call: Call) -> int | None:
+        """Take a chunk in; give the size of the whole if it is known by now."""
+        header = call.headers.get("Content-Range")
+        if header is None:
+            session.data[:] = call.body
+            return len(call.body)
+        wanted = CONTENT_RANGE.fullmatch(header)
+        if not wanted:
+            raise invalid(f"Invalid Content-Range: {header}")
+        first, last, size = wanted.groups()
+        total = None if size == "*" else int(size)
+        if first is None:
+            return total
+        begin, end = int(first), int(last) + 1
+        if end - begin != len(call.body):
+            raise invalid("Content-Range does not match the length of the body.")
+        if begin > len(session.data):
+            raise Refused(503, "backendError", "Invalid request. There is a gap before this range.")
+        if end != total and (end - begin) % QUANTUM:
+            raise invalid("Every chunk but the last must be a multiple of 262144 bytes.")
+        session.data += call.body[len(session.data) - begin :]
+        return total
+
+    def cancel(self, call: Call) -> Reply:
+        """Give a resumable upload up."""
+        identifier = call.text("upload_id")
+        self._session(identifier)
+        del self._sessions[identifier]
+        return Reply(CANCELLED)
+
+    def _session(self, identifier: str) -> _Session:
+        if identifier not in self._sessions:
+            raise Refused(404, "notFound", "No such upload session.")
+        return self._sessions[identifier]
+
+    def _answer(self, call: Call, version: ObjectVersion) -> Reply:
+        selection = parse_fields(call.text("fields"))
+        return Reply(body=orjson.dumps(self._renderer.project(selection)(version)))
+
+
+def _named(call: Call, resource: Mapping[str, Any]) -> dict[str, Any]:
+    """The resource with what the query says about it: name and encoding."""
+    named = dict(resource)
+    named["name"] = call.text("name") or resource.get("name") or ""
+    if not isinstance(named["name"], str):
+        raise invalid("Invalid value for: name is not a string", location="name")
+    if call.text("contentEncoding"):
+        named["contentEncoding"] = call.text("contentEncoding")
+    return named
