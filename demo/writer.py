@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from random import Random
+from typing import Any
 from urllib.parse import quote
 
 import aiohttp
@@ -34,7 +35,8 @@ class LiveWriter:
         url: The local Cloud Storage's.
         location: Where to.
         rate: Uploads a second.
-        overwrites: The share of uploads that repeat a user of the same day.
+        overwrites: The share of uploads that may repeat a user of the same day.
+        regulars: How many users those are.
         days: Over how many days, the last one today.
         seed: Another seed, other users.
     """
@@ -46,6 +48,7 @@ class LiveWriter:
         *,
         rate: float,
         overwrites: float = 0.3,
+        regulars: int = 200,
         days: int = 3,
         seed: int = 1,
     ) -> None:
@@ -53,6 +56,7 @@ class LiveWriter:
         self._location = location
         self._rate = rate
         self._overwrites = overwrites
+        self._regulars = regulars
         self._days = days
         self._rng = Random(f"writer-{seed}")
         self._stop = threading.Event()
@@ -107,7 +111,7 @@ class LiveWriter:
         rng, now = self._rng, datetime.now(UTC)
         day = (now - timedelta(days=rng.randrange(self._days))).date()
         again = rng.random() < self._overwrites
-        user = rng.randrange(1, 200) if again else rng.randrange(1_000_000, 9_999_999)
+        user = rng.randrange(1, self._regulars + 1) if again else rng.randrange(1_000_000, 9_999_999)
         return one_submission(rng, day, user, now)
 
     async def _lane(self, session: aiohttp.ClientSession, lane: "asyncio.Queue[DemoObject]") -> None:
@@ -134,11 +138,9 @@ class LiveWriter:
 
 
 @contextmanager
-def live_writer(
-    url: str, location: Location, *, rate: float, overwrites: float = 0.3, days: int = 3, seed: int = 1
-) -> Iterator[LiveWriter]:
-    """Write for the length of a block; see `LiveWriter`."""
-    writer = LiveWriter(url, location, rate=rate, overwrites=overwrites, days=days, seed=seed)
+def live_writer(url: str, location: Location, **how: Any) -> Iterator[LiveWriter]:
+    """Write for the length of a block; `LiveWriter` explains the arguments."""
+    writer = LiveWriter(url, location, **how)
     writer.start()
     try:
         yield writer

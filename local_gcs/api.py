@@ -26,6 +26,7 @@ from local_gcs.uploads import UploadsApi
 __all__ = ["Api"]
 
 Method = Callable[[Call], Reply]
+Step = Callable[[], Reply]
 Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
 
@@ -70,16 +71,28 @@ class Api:
         """
         path, _, query = target.partition("?")
         method = "unknown"
-        try:
+
+        def first() -> Reply:
+            nonlocal method
             method, args = resolve(verb, path)
-            call = Call(method, args, parse_query(query), headers, body)
-            reply = self._do(call)
+            return self._do(Call(method, args, parse_query(query), headers, body))
+
+        return self._counted(first, lambda: method)
+
+    def _counted(self, step: Step, method: Callable[[], str]) -> Reply:
+        """Take a step; count the request when it was the last."""
+        try:
+            reply = step()
         except Refused as refused:
             reply = refusal(refused)
         except Exception:  # noqa: BLE001 - a defect here must show as a 500 and a traceback, not as a hung client
             traceback.print_exc(file=sys.stderr)
             reply = refusal(Refused(500, "internalError", "local_gcs has a defect: see its standard error."))
-        self.stats.count(method, str(reply.status) if reply.wire is Wire.WHOLE else reply.wire.value)
+        if reply.rest is None:
+            self.stats.count(method(), str(reply.status) if reply.wire is Wire.WHOLE else reply.wire.value)
+        else:
+            rest = reply.rest
+            reply.rest = lambda: self._counted(rest, method)
         return reply
 
     def _do(self, call: Call) -> Reply:
@@ -91,14 +104,24 @@ class Api:
             raise hit.refused
         if hit.connection == "reset_before":
             return Reply(wire=Wire.RESET)
-        try:
-            reply = self._methods[call.method](call)
-        except Refused as refused:
-            reply = refusal(refused)
-        reply.wire = Wire.RESET if hit.connection == "reset_after" else Wire.TRUNCATED
-        return reply
+        wire = Wire.RESET if hit.connection == "reset_after" else Wire.TRUNCATED
+        return _cut(lambda: self._methods[call.method](call), wire)
 
     def _hit(self, call: Call) -> Hit:
         if self._retry_tests and (scripted := self._retry_tests.draw(call)):
             return scripted
         return self._faults.draw(call) if self._faults.active else NO_HIT
+
+
+def _cut(step: Step, wire: Wire) -> Reply:
+    """Take a step whose answer, now or after the rest, does not arrive whole."""
+    try:
+        reply = step()
+    except Refused as refused:
+        reply = refusal(refused)
+    if reply.rest is None:
+        reply.wire = wire
+    else:
+        rest = reply.rest
+        reply.rest = lambda: _cut(rest, wire)
+    return reply

@@ -1,6 +1,6 @@
 """A request and its answer, as the API functions see them: no sockets, no waiting."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -71,6 +71,8 @@ class Reply:
         content_type: Its type.
         headers: Further header fields.
         wire: How it travels.
+        rest: What is still to be done, after `pause` seconds, to come to the answer; None when this is it.
+        pause: Seconds in which others may act before the rest is done.
     """
 
     status: int = 200
@@ -78,6 +80,8 @@ class Reply:
     content_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict)
     wire: Wire = Wire.WHOLE
+    rest: "Callable[[], Reply] | None" = None
+    pause: float = 0.0
 
 
 def json_reply(call: Call, resource: Any) -> Reply:

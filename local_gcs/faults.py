@@ -8,13 +8,14 @@ The vocabulary, as JSON on the command line and at ``/_local/faults`` (every par
      "rates": {"429": 0.01, "503": 0.01, "reset_before": 0.01, "reset_after": 0.01, "truncate": 0.01},
      "latency_ms": 20, "latency_jitter_ms": 5,
      "events": {"duplicate": 2, "delay_ms": 300, "reorder": true, "drop": 0.1},
-     "max_rewrite_bytes_per_call": 1048576}
+     "max_rewrite_bytes_per_call": 1048576, "rewrite_gap_ms": 50}
 
 A rule lets ``skip`` matching requests pass and then hits ``count`` (null: every one). Besides an HTTP status it can say
 ``reset_before`` (nothing happens, the connection dies), ``reset_after`` (it happens, the answer is lost) or ``truncate``
 (it happens, half of the answer arrives). A rule matches any bucket and object that the request names: for a rewrite the
 source or the destination, for an upload the object to be, for a listing its prefix.
 
+``rewrite_gap_ms`` is the most that lies between a rewrite's reading of the source and its commit; others act meanwhile.
 ``latency_ms`` is added to every request, ``latency_jitter_ms`` is the mean of an exponential tail on top.
 """
 
@@ -121,6 +122,7 @@ class FaultPlan:
     latency_jitter_ms: float = 0
     events: EventFaults = EventFaults()
     max_rewrite_bytes_per_call: int | None = None
+    rewrite_gap_ms: float = 0
 
     @classmethod
     def of(cls, plan: Mapping[str, Any]) -> "FaultPlan":
@@ -184,6 +186,10 @@ class Faults:
         jitter = self.plan.latency_jitter_ms
         tail = self.random.expovariate(1 / jitter) if jitter else 0.0
         return (self.plan.latency_ms + tail) / 1000
+
+    def rewrite_gap(self) -> float:
+        """How long the next rewrite pauses between its two steps, in seconds."""
+        return self.random.uniform(0, self.plan.rewrite_gap_ms) / 1000
 
     def draw(self, call: Call) -> Hit:
         """What happens to a request: the first rule whose turn it is, or else the dice."""

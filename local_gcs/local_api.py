@@ -88,6 +88,7 @@ class LocalApi:
         """Put a plan into force in all its parts."""
         self._faults.replace(plan)
         self._rewriter.limit = plan.max_rewrite_bytes_per_call
+        self._rewriter.gap = self._faults.rewrite_gap if plan.rewrite_gap_ms else float
 
     def _reset_stats(self, _params: Mapping[str, str], _body: bytes) -> Any:
         self._api.stats.clear()
@@ -100,6 +101,7 @@ class LocalApi:
     def _clear_faults(self, _params: Mapping[str, str], _body: bytes) -> Any:
         self._faults.clear()
         self._rewriter.limit = None
+        self._rewriter.gap = float
         return self._faults.snapshot()
 
     def _fill(self, _params: Mapping[str, str], body: bytes) -> Any:

@@ -13,7 +13,7 @@ from local_gcs.listing import ListQuery, Page, list_live, list_soft_deleted, lis
 from local_gcs.model import ComposeSource, Storage
 from local_gcs.objects import Draft, ObjectVersion
 from local_gcs.resources import Renderer, draft_of, patched_draft
-from local_gcs.rewrites import Rewriter, RewriteRequest
+from local_gcs.rewrites import Progress, Rewriter, RewriteRequest
 
 __all__ = ["ObjectsApi"]
 
@@ -130,8 +130,13 @@ class ObjectsApi:
 
     def rewrite(self, call: Call) -> Reply:
         """Copy, or go on copying."""
-        request = _rewrite_request(call)
-        progress = self._rewriter.rewrite(request, call.text("rewriteToken"))
+        begun = self._rewriter.begin(_rewrite_request(call), call.text("rewriteToken"))
+        gap = self._rewriter.gap()
+        if gap:
+            return Reply(rest=lambda: self._rewritten(call, self._rewriter.finish(begun)), pause=gap)
+        return self._rewritten(call, self._rewriter.finish(begun))
+
+    def _rewritten(self, call: Call, progress: Progress) -> Reply:
         wanted = parse_fields(call.text("fields"))
         answer: dict[str, Any] = {
             "kind": "storage#rewriteResponse",

@@ -4,12 +4,17 @@ Rules (Cloud Storage reference, "Objects: rewrite"): an empty body copies the so
 it wholesale. A long copy returns a token; every further call repeats all parameters, of which none may change. All
 conditions hold at each call and once more at the commit, which is the last call; between calls others may write.
 
+Nobody promises that a single call is one step either. So it has two, `Rewriter.begin` reads the source and
+`Rewriter.finish` commits at the destination, and a server may let others act between them: what was read is committed even
+if the source has changed since, and the destination's conditions are checked at the commit.
+
 The source version is the one read at the first call. When it is no longer there to be read (overwritten in an
 unversioned bucket, or deleted), the continuation is refused: a copy is never mixed from two versions, nor silently old.
 """
 
 import secrets
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from local_gcs.buckets import Bucket
@@ -19,7 +24,7 @@ from local_gcs.model import Storage
 from local_gcs.names import check_object_name
 from local_gcs.objects import Draft, ObjectVersion
 
-__all__ = ["Progress", "RewriteRequest", "Rewriter"]
+__all__ = ["Begun", "Progress", "RewriteRequest", "Rewriter"]
 
 MEBIBYTE = 1024 * 1024
 MOST_TOKENS = 10_000
@@ -70,7 +75,15 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class Begun:
+    """A call between its two steps, or a rewrite between two calls.
+
+    Attributes:
+        request: What is asked.
+        source: The version read.
+        written: Bytes copied by the calls before.
+    """
+
     request: RewriteRequest
     source: ObjectVersion
     written: int
@@ -87,34 +100,50 @@ class Rewriter:
     Attributes:
         limit: Bytes a call copies at most whatever the client asks; None for no limit. Makes any client loop, as
             Google's service does between locations.
+        gap: Gives the seconds between the two steps of the next call; 0 for none.
     """
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._steps: OrderedDict[str, _Step] = OrderedDict()
+        self._steps: OrderedDict[str, Begun] = OrderedDict()
         self.limit: int | None = None
+        self.gap: Callable[[], float] = float
 
-    def rewrite(self, request: RewriteRequest, token: str = "") -> Progress:
-        """Make one call.
+    def begin(self, request: RewriteRequest, token: str = "") -> Begun:
+        """Take the first step of a call: check everything, and read the source.
 
         Args:
             request: What to copy and on which conditions.
             token: From the previous call, empty for the first.
 
         Raises:
-            Refused: 400 for an unusable token, chunk or name; 404; 412; 403 for a protected destination.
+            Refused: 400 for an unusable token, chunk or name; 404; 412.
         """
         if request.chunk is not None and (request.chunk <= 0 or request.chunk % MEBIBYTE):
             raise invalid(
                 "maxBytesRewrittenPerCall must be a multiple of 1048576.", location="maxBytesRewrittenPerCall"
             )
         source, written = self._source(request, token)
+        self._destination(request)
+        return Begun(request, source, written)
+
+    def finish(self, begun: Begun) -> Progress:
+        """Take the second step of a call: commit, or remember how far it has come.
+
+        Raises:
+            Refused: 404; 412; 403 for a protected destination.
+        """
+        request, source, written = begun.request, begun.source, begun.written
         bucket = self._destination(request)
         size = source.content.size
         written = min([size, *[written + limit for limit in (request.chunk, self.limit) if limit]])
         if written < size:
-            return Progress(written, size, token=self._remember(_Step(request, source, written)))
+            return Progress(written, size, token=self._remember(Begun(request, source, written)))
         return Progress(size, size, self._commit(bucket, request, source))
+
+    def rewrite(self, request: RewriteRequest, token: str = "") -> Progress:
+        """Make one call, both steps at once; see `begin` and `finish`."""
+        return self.finish(self.begin(request, token))
 
     def copy(self, request: RewriteRequest) -> ObjectVersion:
         """Copy in one call, whatever the size (Cloud Storage reference, "Objects: copy").
@@ -149,7 +178,7 @@ class Rewriter:
         draft = request.draft or Draft(source.attributes)
         return self._storage.put(bucket, request.name, source.content, draft)
 
-    def _remember(self, step: _Step) -> str:
+    def _remember(self, step: Begun) -> str:
         token = secrets.token_urlsafe(24)
         self._steps[token] = step
         if len(self._steps) > MOST_TOKENS:

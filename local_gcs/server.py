@@ -86,6 +86,9 @@ class Server:
         if self._faults.latency:
             await asyncio.sleep(self._faults.delay())
         reply = self._api.dispatch(request.method, target, request.headers, body)
+        while reply.rest is not None:
+            await asyncio.sleep(reply.pause)
+            reply = reply.rest()
         if reply.wire is Wire.WHOLE:
             return _response(reply)
         return await _broken(request, reply)

@@ -32,6 +32,8 @@ FAULTS = {
     "rates": {"503": 0.05, "reset_after": 0.01},
     "latency_ms": 1,
     "latency_jitter_ms": 3,
+    # A rewrite reads the source, and commits up to this much later: as one step it would hide races.
+    "rewrite_gap_ms": 40,
     "events": {"duplicate": 1, "delay_ms": 400, "reorder": True, "drop": 0.05},
 }
 
@@ -110,7 +112,9 @@ def run(folder: Path, *, seconds: float, rate: float, seed: int) -> Report:
             scenario.migration.source.bucket, 1_000, prefix=scenario.migration.source.prefix, days=5
         )
         scenario.server.set_faults(seed=seed, **FAULTS)
-        with live_writer(scenario.server.url, scenario.migration.source, rate=rate, seed=seed) as writer:
+        with live_writer(
+            scenario.server.url, scenario.migration.source, rate=rate, regulars=20, seed=seed
+        ) as writer:
             _play(scenario, seconds)
         _settle(scenario)
         _sweep(scenario)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from mirror_scenario import run
 
-SECONDS = float(os.environ.get("SOAK_SECONDS", "20"))
+SECONDS = float(os.environ.get("SOAK_SECONDS", "15"))
 RATE = float(os.environ.get("SOAK_RATE", "200"))
 SEED = int(os.environ.get("SOAK_SEED", "1"))
 

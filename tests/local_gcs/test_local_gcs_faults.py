@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -176,3 +177,20 @@ def test_batch_answers_travel_together(http: Http, bucket: str, server: local_gc
 def test_misspelt_plans(refused: Callable[..., tuple[int, str]], plan: dict[str, object]) -> None:
     """A plan that is not understood is refused: a test must not pass because its fault never happened."""
     assert refused(FaultPlan.of, plan) == (400, "invalid")
+
+
+def test_others_act_in_the_gap_of_a_rewrite(http: Http, bucket: str, server: local_gcs.LocalServer) -> None:
+    """With a gap a write overtakes the rewrite that read before it, and its condition fails at the commit."""
+    http.put(bucket, "a", b"source")
+    server.set_faults(rewrite_gap_ms=300, seed=3)
+    with ThreadPoolExecutor(1) as pool:
+        rewriting = pool.submit(http.rewrite, (bucket, "a"), (bucket, "b"), ifGenerationMatch=0)
+        while http.count("storage.objects.insert") < 2:
+            assert http.put(bucket, "b", b"faster").status_code == 200
+        assert rewriting.result().status_code == 412
+    server.set_faults(
+        rewrite_gap_ms=5, rules=[{"method": "storage.objects.rewrite", "status": "reset_after"}]
+    )
+    with pytest.raises(requests.ConnectionError):
+        http.rewrite((bucket, "a"), (bucket, "c"))
+    assert http.object("GET", bucket, "c").status_code == 200

@@ -202,3 +202,28 @@ def test_a_held_destination_is_not_replaced(lab: Lab, rewriter: Rewriter, refuse
     lab.put("kept", "b", b"old")
     assert refused(rewriter.rewrite, replace(COPY, bucket="kept")) == (403, "retentionPolicyNotMet")
     assert lab.live("kept", "b") == b"old"
+
+
+def test_between_the_two_steps_of_a_call_the_source_may_change(lab: Lab, rewriter: Rewriter) -> None:
+    """What was read is committed, as by a service that promises nothing else: the destination goes backwards."""
+    rewriter.limit = None
+    old = lab.put("src", "a", b"old").generation
+    conditional = replace(COPY, source_conditions=Conditions(generation_match=old))
+    begun = rewriter.begin(conditional)
+    lab.put("src", "a", b"new")
+    rewriter.rewrite(COPY)
+    assert lab.live("dst", "b") == b"new"
+    assert rewriter.finish(begun).version
+    assert lab.live("dst", "b") == b"old"
+
+
+def test_the_destination_s_condition_is_checked_at_the_commit(
+    lab: Lab, rewriter: Rewriter, refused: Refusal
+) -> None:
+    """Whoever wrote between the two steps makes it fail."""
+    rewriter.limit = None
+    lab.put("src", "a", b"old")
+    begun = rewriter.begin(replace(COPY, conditions=Conditions(generation_match=0)))
+    lab.put("dst", "b", b"somebody's")
+    assert refused(rewriter.finish, begun) == FAILED
+    assert lab.live("dst", "b") == b"somebody's"
