@@ -1,17 +1,14 @@
 """The real ``gcloud storage`` and ``rclone`` against the server."""
 
 import os
-import shutil
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
+import foreign_tools
 import pytest
+from foreign_tools import Tool
 from local_gcs_lab import Http
 
 import local_gcs
-
-Tool = Callable[..., str]
 
 NAMES = ["a.txt", "sub/b c#é%2F.txt", "sub/deep/c.txt", "sub/empty"]
 
@@ -30,40 +27,12 @@ def files(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def gcloud(server: local_gcs.LocalServer, tmp_path: Path) -> Tool:
-    binary = shutil.which("gcloud")
-    if not binary:
-        pytest.skip("gcloud is not installed")
-    environment = {
-        **os.environ,
-        "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{server.url}/storage/v1/",
-        "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
-        "CLOUDSDK_CONFIG": str(tmp_path / "gcloud"),
-        "CLOUDSDK_CORE_PROJECT": "test",
-        "CLOUDSDK_CORE_DISABLE_PROMPTS": "1",
-        "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
-        "CLOUDSDK_STORAGE_PROCESS_COUNT": "1",
-    }
-    return lambda *arguments: output([binary, "storage", *arguments], environment)
+    return foreign_tools.gcloud_storage(server.url, tmp_path)
 
 
 @pytest.fixture
 def rclone(server: local_gcs.LocalServer, tmp_path: Path) -> Tool:
-    binary = shutil.which("rclone")
-    if not binary:
-        pytest.skip("rclone is not installed")
-    configuration = tmp_path / "rclone.conf"
-    configuration.write_text(
-        f"[local]\ntype = google cloud storage\nanonymous = true\nendpoint = {server.url}/storage/v1/\n"
-        "bucket_policy_only = true\nproject_number = 1\n"
-    )
-    flags = [f"--config={configuration}", "--gcs-no-check-bucket", "--fast-list", "--checksum"]
-    return lambda *arguments: output([binary, *flags, *arguments], dict(os.environ))
-
-
-def output(command: list[str], environment: dict[str, str]) -> str:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return foreign_tools.rclone(server.url, tmp_path)
 
 
 def names(http: Http, bucket: str) -> list[str]:
