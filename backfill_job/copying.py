@@ -1,28 +1,22 @@
-"""Carrying out a plan: what differs goes to `replicate` on a pool of threads, everything is accounted for in order.
+"""What becomes of a plan's line: booked as it stands, or replicated by the rule.
 
 Nothing is decided here. Lines whose step needs no copy are booked as they stand; all others are looked at again by
-the replication rule, which makes a plan of any age safe.
+the replication rule, which makes a plan of any age safe. ``backfill_job.bulk`` does it for many at once.
 """
 
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from backfill_job.ledger import Account
 from backfill_job.plan import PlanLine, Step
 from shared.decision import Authority
-from shared.errors import BucketNotFound, MigrationError, PermissionDenied, StorageError
+from shared.errors import BucketNotFound, PermissionDenied, StorageError
 from shared.migration import Migration
 from shared.objects import ObjectState
 from shared.replicate import Glance, replicate
 from shared.store import ObjectStore
 
-__all__ = ["Result", "carry_out"]
-
-WINDOW = 1024
-"""Lines under way or waiting for an earlier one to finish: bounds the memory, and keeps the results in the plan's order
-while a large object takes its time."""
+__all__ = ["Result", "concerns_all", "replicated", "settled"]
 
 _SETTLED = {
     Step.EQUAL: Account.ALREADY_EQUAL,
@@ -54,62 +48,31 @@ class Result:
     error: StorageError | str | None = None
 
 
-def carry_out(
-    lines: Iterable[PlanLine],
-    store: ObjectStore,
-    migration: Migration,
-    authority: Authority,
-    *,
-    threads: int,
-) -> Iterator[Result]:
-    """Do what a plan says.
-
-    Args:
-        lines: The plan; lines about objects that only the destination has must have been taken out.
-        store: Where both sides live; used from several threads.
-        migration: What is asked.
-        authority: Whose word counts where the two sides differ.
-        threads: Objects replicated at once.
-
-    Yields:
-        A result for every line taken, in the plan's order.
-
-    Raises:
-        PermissionDenied, BucketNotFound: It concerns more than one object, so the rest is not tried; the results of
-            everything under way have been yielded before.
-        MigrationError: Whatever the lines raise: a listing that failed, a stop. The same holds.
-    """
-    window: deque[Result | Future[Result]] = deque()
-    ended: MigrationError | None = None
-    with ThreadPoolExecutor(threads, thread_name_prefix="replicate") as pool:
-        try:
-            for line in lines:
-                window.append(_settled(line) or pool.submit(_replicated, line, store, migration, authority))
-                while len(window) >= WINDOW or (window and _is_done(window[0])):
-                    result = _finished(window.popleft())
-                    yield result
-                    _check_worth_going_on(result)
-        except MigrationError as error:
-            ended = error
-        while window:
-            yield _finished(window.popleft())
-    if ended is not None:
-        raise ended
+def concerns_all(error: StorageError | str | None) -> TypeGuard[StorageError]:
+    """Tell whether a failure concerns more than its object, so that the rest need not be tried."""
+    return isinstance(error, (PermissionDenied, BucketNotFound))
 
 
-def _check_worth_going_on(result: Result) -> None:
-    if isinstance(result.error, (PermissionDenied, BucketNotFound)):
-        raise result.error
-
-
-def _settled(line: PlanLine) -> Result | None:
+def settled(line: PlanLine) -> Result | None:
+    """Book a line that calls for no copy as it stands; None for one that does."""
     account = _SETTLED.get(line.step)
     if account is None:
         return None
     return Result(line.relative, account, line.source, line.destination, error=line.note or None)
 
 
-def _replicated(line: PlanLine, store: ObjectStore, migration: Migration, authority: Authority) -> Result:
+def replicated(line: PlanLine, store: ObjectStore, migration: Migration, authority: Authority) -> Result:
+    """Replicate the object of a line by the rule, whatever the plan says, and book what became of it.
+
+    Args:
+        line: The object, as listed on both sides.
+        store: Where both sides live.
+        migration: What is asked.
+        authority: Whose word counts where the two sides differ.
+
+    Returns:
+        The result; failures of Cloud Storage are results too.
+    """
     try:
         done = replicate(
             store,
@@ -123,11 +86,3 @@ def _replicated(line: PlanLine, store: ObjectStore, migration: Migration, author
     account = Account.of(done.outcome)
     replaced = line.destination if account is Account.COPIED else None
     return Result(line.relative, account, done.source, done.destination, replaced, done.straggler)
-
-
-def _is_done(entry: Result | Future[Result]) -> bool:
-    return isinstance(entry, Result) or entry.done()
-
-
-def _finished(entry: Result | Future[Result]) -> Result:
-    return entry if isinstance(entry, Result) else entry.result()

@@ -4,21 +4,26 @@ Every figure is an estimate, on purpose a simple one: prices of one table (`PRIC
 network or replication charges between regions. Buckets in dual- or multi-regions pay more for Class A operations and for storage.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from math import ceil, inf
+from math import ceil, inf, log
 from typing import Any
 
 from backfill_job.findings import Findings
+from backfill_job.governor import DOUBLING_SECONDS, FIRST_RATE, seconds_under_ramp
 from backfill_job.plan import Step
+from backfill_job.wording import dollars, duration
 
 __all__ = [
     "PRICES",
+    "Actual",
+    "Compared",
     "Cost",
     "Estimate",
     "Prices",
     "Work",
+    "compare",
     "estimate",
-    "seconds_under_ramp",
 ]
 
 PAGE_SIZE = 1_000
@@ -30,11 +35,11 @@ LOOKED_AGAIN = 0.01
 READS_PER_LOOK = 2
 """One look reads the metadata of both sides."""
 
-FIRST_RATE = 1_000.0
-"""Object writes a second that a bucket takes at first ("Request rate and access distribution guidelines")."""
+MAX_TASKS = 100
+"""More tasks are never recommended."""
 
-DOUBLING_SECONDS = 1_200.0
-"""How soon the rate may double (the same guidelines: no faster than every 20 minutes)."""
+SMALL_SECONDS = 600.0
+"""What one task does in this time is not worth a second one."""
 
 GIB = 2**30
 """Bytes of the gigabyte that storage is billed by."""
@@ -126,9 +131,13 @@ class Estimate:
     Attributes:
         dry_run: One listing of both sides.
         execute: Two listings of both sides (plan, verification) and the copies.
-        seconds: Copying, as fast as both the bucket and the client can. Listing comes on top.
+        tasks: How many tasks share the work.
+        seconds: Copying with them, as fast as both the bucket and the client can. Listing comes on top.
         ramp_seconds: What the bucket's ramp-up alone would take.
-        speed: Objects a second that all tasks together were taken to copy.
+        speed: Objects a second that all these tasks together were taken to copy.
+        one_task_seconds: Copying with one task.
+        recommended_tasks: How many tasks are worth having: the bucket would let more of them only wait.
+        recommended_seconds: Copying with that many.
         second_copy_bytes: What lies at the destination in the end.
         storage_dollars: US dollars a month for that, as long as both copies are kept.
         prices: The table used.
@@ -136,9 +145,13 @@ class Estimate:
 
     dry_run: Cost
     execute: Cost
+    tasks: int
     seconds: float
     ramp_seconds: float
     speed: float
+    one_task_seconds: float
+    recommended_tasks: int
+    recommended_seconds: float
     second_copy_bytes: int
     storage_dollars: float
     prices: Prices
@@ -148,69 +161,125 @@ class Estimate:
         return asdict(self)
 
 
-def estimate(work: Work, *, speed: float, tasks: int = 1, prices: Prices = PRICES) -> Estimate:
+@dataclass(frozen=True, slots=True)
+class Actual:
+    """What a run really took.
+
+    Attributes:
+        class_a: Class A operations counted, all tasks together: list, rewrite, insert.
+        class_b: Class B operations counted: get.
+        seconds: From the first copy to the last.
+    """
+
+    class_a: int
+    class_b: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One figure of the estimate beside what it came to.
+
+    Attributes:
+        what: Which one: ``class_a``, ``class_b``, ``dollars`` or ``seconds``.
+        estimated: What was expected.
+        actual: What it was.
+    """
+
+    what: str
+    estimated: float
+    actual: float
+
+    def __str__(self) -> str:
+        """The line as a person reads it: ``Class A operations: 1,004 estimated, 1,030 counted (+2.6 %)``."""
+        label, counted, wording = _COMPARED[self.what]
+        off = f" ({self.actual / self.estimated - 1:+.1%})".replace("%", " %") if self.estimated else ""
+        return f"{label}: {wording(self.estimated)} estimated, {wording(self.actual)} {counted}{off}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures under their names here."""
+        return asdict(self)
+
+
+_COMPARED: dict[str, tuple[str, str, Callable[[float], str]]] = {
+    "class_a": ("Class A operations", "counted", "{:,.0f}".format),
+    "class_b": ("Class B operations", "counted", "{:,.0f}".format),
+    "dollars": ("operations cost", "by the same prices", dollars),
+    "seconds": ("copying", "taken", duration),
+}
+
+
+def estimate(
+    work: Work, *, speed: float, tasks: int = 1, ceiling: float | None = None, prices: Prices = PRICES
+) -> Estimate:
     """Estimate what a migration takes.
 
     Args:
         work: What there is to do.
         speed: Objects a second that one task can copy.
         tasks: How many tasks share the work.
+        ceiling: Object writes a second that all tasks together never exceed; None for no bound but the bucket's ramp.
         prices: What Cloud Storage charges.
 
     Returns:
         The estimate.
 
     Raises:
-        ValueError: Speed or tasks are not above zero.
+        ValueError: Speed, tasks or ceiling are not above zero.
     """
     if speed <= 0 or tasks < 1:
         raise ValueError(f"{tasks} tasks at {speed} objects/s copy nothing")
     plan_pass = _pages(work.source_objects) + _pages(work.destination_objects)
     verification_pass = _pages(work.source_objects) + _pages(work.destination_objects + work.new_objects)
     reads = ceil(work.copies * LOOKED_AGAIN) * READS_PER_LOOK
-    together = speed * tasks
+    bound = inf if ceiling is None else ceiling
+
+    def seconds_with(count: int) -> float:
+        return seconds_under_ramp(work.copies, cap=min(speed * count, bound))
+
+    recommended = _recommended_tasks(work.copies, speed, bound, seconds_with(1))
     return Estimate(
         dry_run=_cost(plan_pass, 0, prices),
         execute=_cost(plan_pass + work.copies + verification_pass, reads, prices),
-        seconds=seconds_under_ramp(work.copies, cap=together),
+        tasks=tasks,
+        seconds=seconds_with(tasks),
         ramp_seconds=seconds_under_ramp(work.copies),
-        speed=together,
+        speed=min(speed * tasks, bound),
+        one_task_seconds=seconds_with(1),
+        recommended_tasks=recommended,
+        recommended_seconds=seconds_with(recommended),
         second_copy_bytes=work.second_copy_bytes,
         storage_dollars=work.second_copy_bytes / GIB * prices.storage,
         prices=prices,
     )
 
 
-def seconds_under_ramp(
-    writes: int, *, start: float = FIRST_RATE, doubling: float = DOUBLING_SECONDS, cap: float = inf
-) -> float:
-    """How long a bucket takes for a number of writes that are ramped up as Cloud Storage asks.
-
-    Source: "Request rate and access distribution guidelines": start at or below 1,000 writes/s, then double no faster than
-    every 20 minutes.
+def compare(estimated: Estimate, actual: Actual) -> tuple[Compared, ...]:
+    """Put what a run took beside what it was expected to take.
 
     Args:
-        writes: Object writes.
-        start: Writes a second at first.
-        doubling: Seconds until the rate doubles, and doubles again.
-        cap: Writes a second that are never exceeded, such as what the client can do.
+        estimated: The estimate of an execution, with as many tasks as it had.
+        actual: What it took.
 
     Returns:
-        Seconds.
-
-    Raises:
-        ValueError: A rate or period is not above zero, or there are fewer than no writes.
+        Operations, their price, and the time of copying; to be printed line by line, or written as JSON.
     """
-    if min(start, doubling, cap) <= 0 or writes < 0:
-        raise ValueError(
-            f"{writes} writes from {start}/s, doubling in {doubling} s, up to {cap}/s: no such ramp"
-        )
-    rate, seconds, left = min(start, cap), 0.0, float(writes)
-    while rate < cap and left > rate * doubling:
-        left -= rate * doubling
-        seconds += doubling
-        rate = min(rate * 2, cap)
-    return seconds + left / rate
+    expected, counted = estimated.execute, _cost(actual.class_a, actual.class_b, estimated.prices)
+    return (
+        Compared("class_a", expected.class_a, counted.class_a),
+        Compared("class_b", expected.class_b, counted.class_b),
+        Compared("dollars", expected.dollars, counted.dollars),
+        Compared("seconds", estimated.seconds, actual.seconds),
+    )
+
+
+def _recommended_tasks(writes: int, speed: float, bound: float, alone: float) -> int:
+    """The fewest tasks that keep up with the ramp to the end of the work, where one task would take long."""
+    if alone <= SMALL_SECONDS:
+        return 1
+    # What the ramp has come to when the last object is written.
+    needed = min(FIRST_RATE + writes * log(2) / DOUBLING_SECONDS, bound)
+    return max(1, min(ceil(needed / speed), MAX_TASKS))
 
 
 def _pages(objects: int) -> int:

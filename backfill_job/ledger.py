@@ -58,6 +58,11 @@ class Balance:
         """Whether the books balance and nothing failed or is in conflict."""
         return self.holds and not self.counts[Account.FAILED] and not self.counts[Account.CONFLICT]
 
+    @property
+    def nothing_written(self) -> bool:
+        """Whether every object was settled by the listings alone: equal there, or excluded."""
+        return self.accounted == self.counts[Account.ALREADY_EQUAL] + self.counts[Account.EXCLUDED]
+
     def to_json(self) -> dict[str, int]:
         """The figures under the names that logs and reports use."""
         return {

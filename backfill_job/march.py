@@ -4,15 +4,21 @@ Names are compared as they sort in Cloud Storage, by their UTF-8 bytes. Python o
 same order (there are no surrogates in object names), so texts are compared as they are; never with anything appended.
 """
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, Iterable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
+from operator import itemgetter
 
 from shared.errors import UnexpectedAnswer
 from shared.migration import Location
 from shared.objects import ObjectState
 from shared.store import ListingStore
 
-__all__ = ["Pair", "listed", "march"]
+__all__ = ["Page", "Pair", "listed", "march", "march_pages"]
+
+Page = list[tuple[str, ObjectState]]
+"""Part of a listing: (name below the prefix, object), sorted by name. Never empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +79,37 @@ def _sorted(listing: Iterable[tuple[str, ObjectState]]) -> Iterator[tuple[str, O
             raise UnexpectedAnswer(state.name, f"the listing is not sorted: {relative!r} came after {last!r}")
         last = relative
         yield relative, state
+
+
+async def march_pages(
+    source: AsyncGenerator[Page, None], destination: AsyncGenerator[Page, None]
+) -> AsyncGenerator[Iterator[Pair], None]:
+    """Join two listings that arrive page by page. Holds a page of each; `march` does the joining.
+
+    Both sides are known up to the first page end of the two, so the pages are cut there and their heads joined.
+
+    Args:
+        source: The source listing; the pages follow each other in the order of the names. Closed at the end.
+        destination: The destination listing, likewise.
+
+    Yields:
+        Parts of the diff, each to be used up or dropped, in the order of the names.
+    """
+    async with aclosing(source), aclosing(destination):
+        ours: Page = []
+        theirs: Page = []
+        while True:
+            ours = ours or await anext(source, [])
+            theirs = theirs or await anext(destination, [])
+            if not ours and not theirs:
+                return
+            known = min(page[-1][0] for page in (ours, theirs) if page)
+            our_head, ours = _cut(ours, known)
+            their_head, theirs = _cut(theirs, known)
+            yield march(our_head, their_head)
+
+
+def _cut(page: Page, known: str) -> tuple[Page, Page]:
+    """Cut a page behind the last name that is not after `known`."""
+    end = bisect_right(page, known, key=itemgetter(0))
+    return page[:end], page[end:]

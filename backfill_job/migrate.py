@@ -3,22 +3,30 @@
 Both walk the same listings and the same plan; neither prints.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import gc
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import IntEnum
 from typing import Any
 
+import uvloop
+
 from backfill_job.analysis import Analysis
+from backfill_job.async_api import AsyncApi
+from backfill_job.bulk import Limits, carry_out_in_bulk
 from backfill_job.clock import Clock
-from backfill_job.copying import Result, carry_out
+from backfill_job.copying import Result
+from backfill_job.fast_listing import list_pages
 from backfill_job.findings import Findings
+from backfill_job.governor import WriteGovernor
 from backfill_job.ledger import Account, Balance, Ledger
-from backfill_job.march import Pair, listed, march
+from backfill_job.march import Pair, march_pages
 from backfill_job.plan import PlanLine, plan
 from backfill_job.reports import ObjectLines, side
 from backfill_job.stopping import Stop
-from backfill_job.verification import MAX_FINDINGS, Verification, verify
+from backfill_job.verification import MAX_FINDINGS, Comparison, Verification
 from shared.decision import Authority
 from shared.errors import (
     BucketNotFound,
@@ -34,6 +42,9 @@ from shared.migration import Migration
 
 __all__ = ["ExitCode", "Run", "RunResult", "analyse", "check_start", "execute"]
 
+
+LISTING_CONNECTIONS = 8
+"""Connections beside those of the objects under way, so that listings never wait for them."""
 
 MAX_NAMES_SHOWN = 20
 
@@ -60,7 +71,9 @@ class Run:
         clock: The time and the waiting; waiting ends in an error when somebody asks to stop.
         lines: ``objects.jsonl``, where asked for.
         allow_empty: Whether a source without a single object is all right.
-        threads: Objects copied at once.
+        endpoint: Scheme and host of a local Cloud Storage; None for Google's.
+        limits: How much is done at once.
+        governor: Says when the next object may be written.
         grace: How long after its last change a source object may take to arrive before it counts as missing.
         stop: Whether somebody asked the process to stop.
     """
@@ -71,7 +84,9 @@ class Run:
     clock: Clock
     lines: ObjectLines | None
     allow_empty: bool
-    threads: int
+    endpoint: str | None
+    limits: Limits
+    governor: WriteGovernor
     grace: timedelta
     stop: Stop
 
@@ -160,15 +175,13 @@ class RunResult:
         }
 
 
-def _pairs(run: Run) -> Iterator[Pair]:
-    migration = run.migration
-    for pair in march(listed(run.gateway, migration.source), listed(run.gateway, migration.destination)):
-        run.stop.check()
-        yield pair
+def _diff(run: Run, api: AsyncApi) -> AsyncGenerator[Iterable[Pair], None]:
+    source, destination = run.migration.source, run.migration.destination
+    return march_pages(list_pages(api, source), list_pages(api, destination))
 
 
-def _plan(run: Run) -> Iterator[PlanLine]:
-    return plan(_pairs(run), run.migration, Authority.SOURCE)
+def _api(run: Run) -> AsyncApi:
+    return AsyncApi(endpoint=run.endpoint, connections=run.limits.in_flight + LISTING_CONNECTIONS)
 
 
 def check_start(run: Run) -> None:
@@ -195,12 +208,12 @@ def analyse(run: Run) -> Findings:
 
     Raises:
         UsageError: The source is empty, and that was not allowed.
+        Interrupted: Somebody stopped it.
         StorageError: A listing failed; there is no analysis.
     """
+    _spare_the_collector()
     analysis = Analysis(today=run.clock.now().date())
-    for line in _plan(run):
-        analysis.add(line)
-        run.record(_plan_record(line))
+    uvloop.run(_analyse(run, analysis))
     findings = analysis.result()
     if not findings.source.objects:
         _refuse_empty(run)
@@ -209,7 +222,16 @@ def analyse(run: Run) -> Findings:
     return findings
 
 
-def execute(run: Run, progress: Callable[[Balance], None]) -> RunResult:
+async def _analyse(run: Run, analysis: Analysis) -> None:
+    async with _api(run) as api, aclosing(_diff(run, api)) as diff:
+        async for pairs in diff:
+            run.stop.check()
+            for line in plan(pairs, run.migration, Authority.SOURCE):
+                analysis.add(line)
+                run.record(_plan_record(line))
+
+
+def execute(run: Run, progress: Callable[[Ledger], None]) -> RunResult:
     """Copy what differs, then verify.
 
     Args:
@@ -223,25 +245,74 @@ def execute(run: Run, progress: Callable[[Balance], None]) -> RunResult:
         UsageError: The source is empty, and that was not allowed.
     """
     ledger = Ledger()
-    lines = _listed_lines(_plan(run), ledger)
+
+    def report(result: Result) -> None:
+        ledger.book(result.account, result.source.size if result.source else 0)
+        _tell(run, result)
+        progress(ledger)
+
+    before = Comparison(run.migration)
+    _spare_the_collector()
     try:
-        for result in carry_out(lines, run.gateway, run.migration, Authority.SOURCE, threads=run.threads):
-            ledger.book(result.account, result.source.size if result.source else 0)
-            _tell(run, result)
-            progress(ledger.balance())
-    except (StorageError, Interrupted) as error:
-        return _stopped(run, ledger, error)
-    balance = ledger.balance()
-    if not balance.holds:
-        run.log.emit(Event.LEDGER_BROKEN, listed=balance.listed, accounted=balance.accounted)
-    if not balance.listed:
-        _refuse_empty(run)
-    try:
-        verification = verify(_pairs(run), run.gateway, run.migration, grace=run.grace, clock=run.clock)
+        uvloop.run(_copy(run, ledger, before, report))
+        balance = ledger.balance()
+        if not balance.holds:
+            run.log.emit(Event.LEDGER_BROKEN, listed=balance.listed, accounted=balance.accounted)
+        if not balance.listed:
+            _refuse_empty(run)
+        # Where nothing was written, the listings that the plan was made of are listings after the work, too.
+        comparison = before if balance.nothing_written else uvloop.run(_compare(run))
+        verification = comparison.result(run.gateway, grace=run.grace, clock=run.clock)
     except (StorageError, Interrupted) as error:
         return _stopped(run, ledger, error)
     _tell_verification(run, verification)
     return RunResult(balance, verification, None)
+
+
+async def _copy(run: Run, ledger: Ledger, before: Comparison, report: Callable[[Result], None]) -> None:
+    async with _api(run) as api:
+        await carry_out_in_bulk(
+            _batches(run, api, ledger, before),
+            api,
+            run.gateway,
+            run.migration,
+            Authority.SOURCE,
+            report=report,
+            stop=run.stop,
+            governor=run.governor,
+            limits=run.limits,
+        )
+
+
+async def _batches(
+    run: Run, api: AsyncApi, ledger: Ledger, before: Comparison
+) -> AsyncGenerator[Iterable[PlanLine], None]:
+    async with aclosing(_diff(run, api)) as diff:
+        async for pairs in diff:
+            compared = _compared(pairs, before)
+            yield _listed_lines(plan(compared, run.migration, Authority.SOURCE), ledger)
+
+
+def _compared(pairs: Iterable[Pair], comparison: Comparison) -> Iterator[Pair]:
+    for pair in pairs:
+        comparison.add(pair)
+        yield pair
+
+
+async def _compare(run: Run) -> Comparison:
+    comparison = Comparison(run.migration)
+    async with _api(run) as api, aclosing(_diff(run, api)) as diff:
+        async for pairs in diff:
+            run.stop.check()
+            for pair in pairs:
+                comparison.add(pair)
+    return comparison
+
+
+def _spare_the_collector() -> None:
+    """Look for garbage less often: a run makes millions of small objects and no cycles, and finds nothing."""
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 def _stopped(run: Run, ledger: Ledger, error: MigrationError) -> RunResult:

@@ -226,6 +226,9 @@ def _estimate(estimate: Estimate) -> Sequence[RenderableType]:
     _add(table, "execute", f"{_cost(estimate.execute)}, with verification")
     copying = f"about {duration(estimate.seconds)} at up to {estimate.speed:,.0f} objects/s, plus listing"
     _add(table, "copying", f"{copying}; the bucket alone: {duration(estimate.ramp_seconds)}")
+    tasks, one = estimate.recommended_tasks, duration(estimate.one_task_seconds)
+    many = f"{tasks} recommended: about {duration(estimate.recommended_seconds)}; one alone: {one}"
+    _add(table, "tasks", "one is enough" if tasks == 1 else many)
     storage = f"{byte_count(estimate.second_copy_bytes)}, {dollars(estimate.storage_dollars)} a month while both are kept"
     _add(table, "second copy", storage)
     prices = estimate.prices

@@ -14,18 +14,19 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from backfill_job.ledger import Account, Balance
+from backfill_job.ledger import Account, Ledger
 from shared.events_log import Event, EventLog
 
 __all__ = ["LOG_SECONDS", "showing_progress"]
 
 LOG_SECONDS = 10.0
+SHOW_SECONDS = 0.1
 
 
 @contextmanager
 def showing_progress(
     console: Console, log: EventLog, *, total: int | None, monotonic: Callable[[], float] = time.monotonic
-) -> Iterator[Callable[[Balance], None]]:
+) -> Iterator[Callable[[Ledger], None]]:
     """Show how far a run is.
 
     Args:
@@ -35,7 +36,7 @@ def showing_progress(
         monotonic: Seconds that only grow.
 
     Yields:
-        To be called with the books after every object.
+        To be called with the books after every object; looks into them a few times a second only.
     """
     bar = Progress(
         TextColumn("{task.description}"),
@@ -47,17 +48,22 @@ def showing_progress(
         disable=not console.is_terminal,
     )
     task = bar.add_task("copying", total=total)
-    started = last = monotonic()
+    started = shown = logged = monotonic()
 
-    def update(balance: Balance) -> None:
-        nonlocal last
-        bar.update(task, completed=balance.accounted)
+    def update(ledger: Ledger) -> None:
+        nonlocal shown, logged
         now = monotonic()
-        if now - last >= LOG_SECONDS:
-            last = now
-            rate = balance.counts[Account.COPIED] / (now - started)
-            elapsed = round(now - started, 1)
-            log.emit(Event.PROGRESS, **balance.to_json(), objects_per_s=round(rate, 1), elapsed_s=elapsed)
+        if now - shown < SHOW_SECONDS:
+            return
+        shown = now
+        balance = ledger.balance()
+        bar.update(task, completed=balance.accounted)
+        if now - logged >= LOG_SECONDS:
+            logged = now
+            elapsed = now - started
+            rate = round(balance.counts[Account.COPIED] / elapsed, 1)
+            log.emit(Event.PROGRESS, **balance.to_json(), objects_per_s=rate, elapsed_s=round(elapsed, 1))
 
     with bar:
         yield update
+        bar.update(task, completed=total)

@@ -6,7 +6,7 @@ arrive, and are called *in flight* when they still do not agree.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,7 +21,7 @@ from shared.migration import Migration
 from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectState, differences, parse_time
 from shared.store import ObjectStore
 
-__all__ = ["Finding", "Verdict", "Verification", "verify"]
+__all__ = ["Comparison", "Finding", "Verdict", "Verification"]
 
 MAX_SECOND_LOOKS = 10_000
 """With more differing names than this, the paths are plainly not equal; the rest is judged by the listings alone."""
@@ -44,6 +44,10 @@ class Verdict(Enum):
     EXTRA = "extra"
     IN_FLIGHT = "in_flight"
     EXCLUDED = "excluded"
+
+
+SETTLED_VERDICTS = frozenset({Verdict.EQUAL, Verdict.EXCLUDED})
+"""What the listings alone may settle; everything else is looked at again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,40 +102,49 @@ class Verification:
         return {"clean": self.clean, **{verdict.value: self.counts[verdict] for verdict in Verdict}}
 
 
-def verify(
-    pairs: Iterable[Pair], store: ObjectStore, migration: Migration, *, grace: timedelta, clock: Clock
-) -> Verification:
-    """Compare both sides.
+class Comparison:
+    """Compares both listings name by name, and gives what differs its second look.
+
+    Memory grows only with the names that differ, up to `MAX_SECOND_LOOKS`.
 
     Args:
-        pairs: Both listings joined by name, made after the work to be verified.
-        store: For the second look.
         migration: What is asked.
-        grace: How long after its last change a source object may take to arrive.
-        clock: The time and the waiting.
-
-    Returns:
-        The counts and the findings.
-
-    Raises:
-        StorageError: A listing or a look failed: there is no verdict.
     """
-    counts: Counter[Verdict] = Counter()
-    suspects: list[str] = []
-    findings: list[Finding] = []
-    for pair in pairs:
-        finding = _judge(pair, migration)
-        if finding.verdict in {Verdict.EQUAL, Verdict.EXCLUDED}:
-            counts[finding.verdict] += 1
-        elif len(suspects) < MAX_SECOND_LOOKS:
-            suspects.append(finding.relative)
+
+    def __init__(self, migration: Migration) -> None:
+        self._migration = migration
+        self._counts: Counter[Verdict] = Counter()
+        self._suspects: list[str] = []
+
+    def add(self, pair: Pair) -> None:
+        """Compare one name, as listed on both sides after the work to be verified."""
+        finding = _judge(pair, self._migration)
+        if finding.verdict in SETTLED_VERDICTS or len(self._suspects) >= MAX_SECOND_LOOKS:
+            self._counts[finding.verdict] += 1
         else:
+            self._suspects.append(finding.relative)
+
+    def result(self, store: ObjectStore, *, grace: timedelta, clock: Clock) -> Verification:
+        """Look again at what differs, and sum up.
+
+        Args:
+            store: For the second looks.
+            grace: How long after its last change a source object may take to arrive.
+            clock: The time and the waiting.
+
+        Returns:
+            The counts and the findings.
+
+        Raises:
+            StorageError: A look failed: there is no verdict.
+        """
+        counts = Counter(self._counts)
+        findings: list[Finding] = []
+        for finding in _second_looks(self._suspects, store, self._migration, grace, clock):
             counts[finding.verdict] += 1
-    for finding in _second_looks(suspects, store, migration, grace, clock):
-        counts[finding.verdict] += 1
-        if finding.verdict is not Verdict.EQUAL and len(findings) < MAX_FINDINGS:
-            findings.append(finding)
-    return Verification({verdict: counts[verdict] for verdict in Verdict}, tuple(findings))
+            if finding.verdict is not Verdict.EQUAL and len(findings) < MAX_FINDINGS:
+                findings.append(finding)
+        return Verification({verdict: counts[verdict] for verdict in Verdict}, tuple(findings))
 
 
 def _second_looks(

@@ -38,7 +38,7 @@ def _spec(level: int, meaning: str, fields: str = "") -> _Spec:
 class Event(Enum):
     """Everything that is logged. The value holds the severity, the sentence and the fields."""
 
-    RUN_STARTED = _spec(logging.INFO, "run started", "mode source destination threads")
+    RUN_STARTED = _spec(logging.INFO, "run started", "mode source destination in_flight")
     PLAN_MADE = _spec(
         logging.INFO,
         "both sides compared, nothing changed",

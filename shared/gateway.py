@@ -23,17 +23,8 @@ from google.cloud import storage
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 
-from shared.errors import (
-    BucketNotFound,
-    ConditionFailed,
-    ObjectNotFound,
-    ObjectProtected,
-    PermissionDenied,
-    StorageError,
-    Unavailable,
-    UnexpectedAnswer,
-    UsageError,
-)
+from shared.answers import error_for, no_answer
+from shared.errors import BucketNotFound, ObjectNotFound, PermissionDenied, StorageError, UsageError
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
 from shared.store import ListingPage
 
@@ -41,8 +32,6 @@ __all__ = ["Gateway"]
 
 PAGE_SIZE = 1000
 """The most that Cloud Storage gives at once."""
-
-_PROTECTED_REASONS = frozenset({"retentionPolicyNotMet", "objectUnderActiveHold"})
 
 
 class Gateway:
@@ -202,28 +191,16 @@ class Gateway:
         """
         cause = error.cause if isinstance(error, api.RetryError) and error.cause is not None else error
         match cause:
-            case api.PreconditionFailed():
-                return ConditionFailed(uri, "its generation is not the one expected")
             case api.NotFound():
                 return self._not_found(cause, uri, buckets)
-            case api.Forbidden() if _reasons(cause) & _PROTECTED_REASONS:
-                return ObjectProtected(uri, f"a hold or a retention policy forbids it ({_said(cause)})")
-            case api.Forbidden() | api.Unauthorized():
-                return PermissionDenied(uri, f"permission denied ({_said(cause)})")
-            case auth.TransportError():
-                return Unavailable(
-                    uri, f"no answer about the credentials within the time allowed; last error: {cause}"
-                )
-            case auth.GoogleAuthError() if not cause.retryable:
+            case api.GoogleAPICallError() if cause.code is not None:
+                return error_for(int(cause.code), _reasons(cause), _said(cause), uri)
+            case auth.GoogleAuthError() if not cause.retryable and not isinstance(cause, auth.TransportError):
                 return PermissionDenied(
                     uri, f"the credentials were refused and could not be renewed ({cause})"
                 )
-            case api.TooManyRequests() | api.ServerError():
-                return Unavailable(uri, f"no success within the time allowed; last answer: {_said(cause)}")
-            case requests.RequestException() | ConnectionError() | auth.GoogleAuthError() | api.RetryError():
-                return Unavailable(uri, f"no answer within the time allowed; last error: {cause}")
             case _:
-                return UnexpectedAnswer(uri, f"unexpected answer: {cause}")
+                return no_answer(cause, uri)
 
     def _not_found(self, error: api.NotFound, uri: str, buckets: tuple[str, ...]) -> StorageError:
         """Tell a missing object from a missing bucket: both are 404, and only the first may be read as "absent".

@@ -5,9 +5,11 @@ follows the source prefix follows the destination prefix.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import lru_cache
 
 from shared.errors import UsageError
 from shared.objects import ObjectRef
@@ -19,6 +21,8 @@ DEFAULT_EXCLUDES = (".DS_Store",)
 
 MAX_NAME_BYTES = 1024
 """Longest object name, in UTF-8 bytes (Cloud Storage documentation, "About objects": object name requirements)."""
+
+_Match = Callable[[str], re.Match[str] | None]
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
 
@@ -145,11 +149,10 @@ class Migration:
 
     def is_excluded(self, relative: str) -> bool:
         """Tell whether a name below the prefix is left behind."""
-        last = relative.rpartition("/")[2]
-        return any(
-            fnmatchcase(relative, pattern) or ("/" not in pattern and fnmatchcase(last, pattern))
-            for pattern in self.excludes
-        )
+        whole, last_part = _exclusion(self.excludes)
+        if last_part is not None and last_part(relative.rpartition("/")[2]):
+            return True
+        return whole is not None and whole(relative) is not None
 
 
 def qpi_exports(environment: Environment, excludes: tuple[str, ...] = DEFAULT_EXCLUDES) -> Migration:
@@ -160,6 +163,16 @@ def qpi_exports(environment: Environment, excludes: tuple[str, ...] = DEFAULT_EX
         excludes,
         environment.value,
     )
+
+
+@lru_cache(16)
+def _exclusion(patterns: tuple[str, ...]) -> tuple[_Match | None, _Match | None]:
+    """The patterns as one test of a whole name, and one of its last part; None for a test that nothing passes."""
+    return _any_of(patterns), _any_of(tuple(pattern for pattern in patterns if "/" not in pattern))
+
+
+def _any_of(patterns: tuple[str, ...]) -> _Match | None:
+    return re.compile("|".join(translate(pattern) for pattern in patterns)).match if patterns else None
 
 
 def _encoded(name: str) -> bytes:

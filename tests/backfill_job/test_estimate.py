@@ -1,17 +1,15 @@
 """Operations, money, time and storage."""
 
 from dataclasses import replace
-from math import inf
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.estimate import PRICES, Cost, Work, estimate, seconds_under_ramp
+from backfill_job.estimate import PRICES, Actual, Cost, Work, compare, estimate
+from backfill_job.governor import simulate
 
 COUNTS = st.integers(0, 10**10)
-RATES = st.floats(0.5, 1e6)
-
 WORKS = st.builds(Work, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)
 FIELDS = (
     "source_objects",
@@ -60,47 +58,6 @@ def test_the_price_table_is_the_only_place_of_prices() -> None:
     assert found.storage_dollars == pytest.approx(2 * cheap.storage_dollars)
 
 
-@pytest.mark.parametrize(
-    ("writes", "seconds"),
-    [
-        (0, 0),
-        (1_000, 1),
-        (1_200_000, 1_200),
-        (1_200_000 + 2_000, 1_201),
-        (1_200_000 + 2_400_000 + 4_000, 2_401),
-    ],
-)
-def test_the_ramp(writes: int, seconds: float) -> None:
-    """A bucket takes 1,000 writes/s for twenty minutes, 2,000 for the next twenty, and so on."""
-    assert seconds_under_ramp(writes) == seconds
-
-
-def test_the_slower_of_bucket_and_client_counts_at_every_moment() -> None:
-    """A client of 1,500 objects/s is held back to 1,000 in the first twenty minutes and then goes at its own speed."""
-    assert seconds_under_ramp(1_200_000 + 15_000, cap=1_500) == 1_210
-
-
-@given(COUNTS, RATES, st.floats(1, 1e5), RATES)
-def test_never_faster_than_the_ramp(writes: int, start: float, doubling: float, cap: float) -> None:
-    """What is written in the time found, at the highest rate allowed in each period, is what was asked for."""
-    seconds = seconds_under_ramp(writes, start=start, doubling=doubling, cap=cap)
-
-    written, left, rate = 0.0, seconds, start
-    while left > 0 and rate < cap:
-        written += rate * min(left, doubling)
-        left, rate = left - doubling, rate * 2
-    assert written + max(left, 0) * cap == pytest.approx(writes, rel=1e-6, abs=1e-6)
-
-
-@given(COUNTS, RATES, RATES)
-def test_neither_bucket_nor_client_is_outrun(writes: int, start: float, cap: float) -> None:
-    """It takes at least as long as the ramp without a client, and as the client without a ramp."""
-    seconds = seconds_under_ramp(writes, start=start, cap=cap)
-
-    assert seconds >= seconds_under_ramp(writes, start=start, cap=inf) * (1 - 1e-9)
-    assert seconds >= writes / cap * (1 - 1e-9)
-
-
 @given(WORKS, st.sampled_from(FIELDS), st.integers(0, 10**9), st.floats(0.5, 1e5))
 def test_more_work_never_takes_less(work: Work, field: str, more: int, speed: float) -> None:
     """More of anything never makes an operation count, an amount or the time smaller."""
@@ -141,15 +98,6 @@ def test_impossible_speeds_are_refused(speed: float, tasks: int) -> None:
         estimate(Work(1, 0, 1, 0, 1), speed=speed, tasks=tasks)
 
 
-@pytest.mark.parametrize(
-    ("writes", "start", "doubling", "cap"), [(1, 0, 1, 1), (1, 1, 0, 1), (1, 1, 1, 0), (-1, 1, 1, 1)]
-)
-def test_impossible_ramps_are_refused(writes: int, start: float, doubling: float, cap: float) -> None:
-    """A ramp that never ends or runs backwards is refused."""
-    with pytest.raises(ValueError, match="no such ramp"):
-        seconds_under_ramp(writes, start=start, doubling=doubling, cap=cap)
-
-
 def test_negative_work_is_refused() -> None:
     """Counts below zero are a caller's mistake."""
     with pytest.raises(ValueError, match="less than zero"):
@@ -163,3 +111,91 @@ def test_json_says_what_it_is_based_on() -> None:
     assert found["prices"]["as_of"] == "2025"
     assert found["prices"]["source"] == "cloud.google.com/storage/pricing-examples"
     assert found["execute"]["class_a"] == 1 + 4
+
+
+def copies(number: int) -> Work:
+    return Work(number, 0, number, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("objects", "speed", "tasks"),
+    [
+        (0, 500, 1),
+        (1_000, 500, 1),
+        (300_000, 500, 1),
+        (300_001, 500, 3),
+        (5_000_000, 500, 8),
+        (5_000_000, 2_000, 2),
+        (5_000_000, 4_000, 1),
+        (100_000_000, 500, 100),
+        (100_000_000, 2_000, 30),
+    ],
+)
+def test_recommended_tasks(objects: int, speed: float, tasks: int) -> None:
+    """What one task does in ten minutes is one task's; beyond, as many as keep up with the ramp, up to a hundred."""
+    assert estimate(copies(objects), speed=speed).recommended_tasks == tasks
+
+
+def test_a_ceiling_makes_tasks_useless() -> None:
+    """Where 1,500 writes/s are never exceeded, three tasks of 500 objects/s are all that helps, and take that long."""
+    found = estimate(copies(5_000_000), speed=500, tasks=10, ceiling=1_500)
+
+    assert (found.recommended_tasks, found.speed) == (3, 1_500)
+    assert found.seconds == found.recommended_seconds > 5_000_000 / 1_500
+    assert found.one_task_seconds == 10_000
+
+
+@given(WORKS, st.floats(0.5, 1e5), st.none() | st.floats(1, 1e5))
+def test_the_recommendation_is_neither_too_few_nor_too_many(
+    work: Work, speed: float, ceiling: float | None
+) -> None:
+    """More tasks than recommended save nothing; one less costs time, unless one is enough."""
+    found = estimate(work, speed=speed, ceiling=ceiling)
+    tasks = found.recommended_tasks
+    more = estimate(work, speed=speed, tasks=tasks + 1, ceiling=ceiling)
+
+    assert 1 <= tasks <= 100
+    assert found.recommended_seconds <= found.one_task_seconds
+    if tasks > 1:
+        less = estimate(work, speed=speed, tasks=tasks - 1, ceiling=ceiling)
+        assert less.seconds > found.recommended_seconds
+    if 1 < tasks < 100:
+        assert more.seconds == pytest.approx(found.recommended_seconds)
+
+
+def test_the_recommended_time_is_what_governors_take() -> None:
+    """Eight tasks with a governor each take the time that the estimate names, and one task the other."""
+    found = estimate(copies(5_000_000), speed=500)
+
+    together = simulate(5_000_000, found.recommended_tasks, client_speed=500)
+    assert found.recommended_seconds == pytest.approx(together.seconds, rel=0.005)
+    assert found.one_task_seconds == simulate(5_000_000, 1, client_speed=500).seconds
+
+
+def test_an_impossible_ceiling_is_refused() -> None:
+    """Nothing is ever copied at no writes a second."""
+    with pytest.raises(ValueError, match="no such ramp"):
+        estimate(copies(1), speed=1, ceiling=0)
+
+
+def test_the_estimate_beside_what_it_came_to() -> None:
+    """Operations, price and time are compared line by line, with how far the estimate was off."""
+    found = estimate(copies(1_000), speed=100)
+
+    lines = compare(found, Actual(class_a=1_030, class_b=5, seconds=12.5))
+
+    assert [str(line) for line in lines] == [
+        "Class A operations: 1,004 estimated, 1,030 counted (+2.6 %)",
+        "Class B operations: 20 estimated, 5 counted (-75.0 %)",
+        "operations cost: under $0.01 estimated, under $0.01 by the same prices (+2.5 %)",
+        "copying: 10 s estimated, 12 s taken (+25.0 %)",
+    ]
+    assert lines[0].to_json() == {"what": "class_a", "estimated": 1_004, "actual": 1_030}
+    assert lines[2].actual == pytest.approx((1_030 * 0.005 + 5 * 0.0004) / 1_000)
+
+
+def test_what_was_expected_to_take_nothing_has_no_percentage() -> None:
+    """Against an estimate of nothing there is no percentage, and no division by zero."""
+    found = estimate(copies(0), speed=100)
+
+    assert str(compare(found, Actual(4, 2, 1.0))[1]) == "Class B operations: 0 estimated, 2 counted"

@@ -113,6 +113,7 @@ def test_a_first_run_at_a_glance() -> None:
         "  dry run      3 Class A operations, under $0.01",
         "  execute      1,509 Class A and 32 Class B operations, under $0.01, with verification",
         "  copying      about 15 s at up to 100 objects/s, plus listing; the bucket alone: 1.5 s",
+        "  tasks        one is enough",
         "  second copy  1.4 MiB, under $0.01 a month while both are kept",
         "  Prices as of 2025 (cloud.google.com/storage/pricing-examples): Standard storage, one region;",
         "  others differ.",
@@ -154,6 +155,22 @@ def test_what_would_be_replaced_comes_first_in_a_box() -> None:
         "  IMPOSSIBLE names                1       9 B",
     ]
     assert "Nothing would be overwritten, nothing is in conflict." not in lines
+
+
+def test_a_large_migration_is_told_how_many_tasks_are_worth_it() -> None:
+    """Where one task would take long, the overview names a number of tasks and both times."""
+    found = Analysis(TODAY)
+    found.add(a_line(Step.COPY, f"{JANUARY}/user_id_1.jsonl"))
+    costs = estimate(Work(5_000_000, 0, 5_000_000, 0, 10**9), speed=500)
+    screen = StringIO()
+
+    Console(file=screen, width=100).print(render(found.result(), costs, QPI))
+
+    assert [line.rstrip() for line in screen.getvalue().splitlines()[-5:-2]] == [
+        "  copying      about 2 h 47 min at up to 500 objects/s, plus listing; the bucket alone: 39 min 11 s",
+        "  tasks        8 recommended: about 39 min 11 s; one alone: 2 h 47 min",
+        "  second copy  953.7 MiB, $0.02 a month while both are kept",
+    ]
 
 
 def test_gaps_futures_and_impossible_dates() -> None:

@@ -1,14 +1,14 @@
 """Verification: nothing counts as wrong before it was looked at twice."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from testing_paths import Paths
 
 from backfill_job.clock import Clock
-from backfill_job.march import listed, march
-from backfill_job.verification import Verdict, Verification, verify
+from backfill_job.march import Pair, listed, march
+from backfill_job.verification import Comparison, Verdict, Verification
 from shared.gateway import Gateway
 
 
@@ -33,7 +33,16 @@ class Hours:
 def check(paths: Paths, gateway: Gateway, hours: Hours, grace: float = 0.0) -> Verification:
     migration = paths.migration
     pairs = march(listed(gateway, migration.source), listed(gateway, migration.destination))
-    return verify(pairs, gateway, migration, grace=timedelta(seconds=grace), clock=hours.clock())
+    return compared(paths, gateway, pairs, hours, grace)
+
+
+def compared(
+    paths: Paths, gateway: Gateway, pairs: Iterable[Pair], hours: Hours, grace: float = 0.0
+) -> Verification:
+    comparison = Comparison(paths.migration)
+    for pair in pairs:
+        comparison.add(pair)
+    return comparison.result(gateway, grace=timedelta(seconds=grace), clock=hours.clock())
 
 
 def verdicts(found: Verification) -> dict[str, str]:
@@ -78,7 +87,7 @@ def test_what_arrived_between_the_listings_and_the_second_look_is_equal(
     migration = paths.migration
     pairs = list(march(listed(gateway, migration.source), listed(gateway, migration.destination)))
     paths.put("a", b"one", side="destination")
-    found = verify(pairs, gateway, migration, grace=timedelta(), clock=later().clock())
+    found = compared(paths, gateway, pairs, later())
     assert (found.clean, found.counts[Verdict.EQUAL]) == (True, 1)
 
 
@@ -88,7 +97,7 @@ def test_what_is_gone_from_both_sides_is_not_counted(paths: Paths, gateway: Gate
     migration = paths.migration
     pairs = list(march(listed(gateway, migration.source), listed(gateway, migration.destination)))
     paths.delete("a")
-    found = verify(pairs, gateway, migration, grace=timedelta(), clock=later().clock())
+    found = compared(paths, gateway, pairs, later())
     assert (found.clean, sum(found.counts.values())) == (True, 0)
 
 

@@ -1,0 +1,138 @@
+"""Listings without client objects: pages of names and states, the next one asked for while the last one is used.
+
+A listing that fails raises; it is never cut short silently.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from backfill_job.async_api import AsyncApi, encoded
+from backfill_job.march import Page
+from shared.errors import BucketNotFound, ObjectNotFound, UnexpectedAnswer
+from shared.migration import Location
+from shared.objects import RESOURCE_FIELDS, ObjectState
+
+__all__ = ["Partitions", "discover", "list_pages"]
+
+PAGE_SIZE = 1000
+"""The most that Cloud Storage gives at once."""
+
+OBJECT_FIELDS = f"items({RESOURCE_FIELDS}),nextPageToken"
+
+
+@dataclass(frozen=True, slots=True)
+class Partitions:
+    """How a location divides at the first ``/`` below its prefix.
+
+    Attributes:
+        prefixes: The parts that end in ``/``, below the location's prefix, in order.
+        top_level: Whether objects lie beside them.
+    """
+
+    prefixes: tuple[str, ...]
+    top_level: bool
+
+
+async def list_pages(
+    api: AsyncApi, location: Location, *, start: str = "", end: str = ""
+) -> AsyncGenerator[Page, None]:
+    """List live objects in the order of their names' UTF-8 bytes. Not a snapshot. Holds two pages at most.
+
+    Args:
+        api: Whom to ask.
+        location: What to list.
+        start: Only names from this on (complete names, inclusive); empty for no bound.
+        end: Only names before this (complete names, exclusive); empty for no bound.
+
+    Yields:
+        Pages of 1 to 1,000 objects; none for an empty location.
+
+    Raises:
+        BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: The listing is incomplete and must not be
+            used for a verdict.
+    """
+    bounds = (f"&startOffset={encoded(start)}" if start else "") + (
+        f"&endOffset={encoded(end)}" if end else ""
+    )
+    last: str | None = None
+    async with aclosing(_answers(api, location, OBJECT_FIELDS, bounds)) as answers:
+        async for answer in answers:
+            page = _page(answer, location, last)
+            if page:
+                last = page[-1][0]
+                yield page
+
+
+async def discover(api: AsyncApi, location: Location) -> Partitions:
+    """Find the partitions of a location: what a listing with a delimiter gives.
+
+    Args:
+        api: Whom to ask.
+        location: What to list.
+
+    Returns:
+        Its partitions.
+
+    Raises:
+        BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: It is not known what there is.
+    """
+    prefixes: list[str] = []
+    top_level = False
+    skip = len(location.prefix)
+    async for answer in _answers(api, location, "prefixes,items(name),nextPageToken", "&delimiter=%2F"):
+        prefixes += [str(prefix)[skip:] for prefix in answer.get("prefixes", ())]
+        top_level = top_level or bool(answer.get("items"))
+    return Partitions(tuple(prefixes), top_level)
+
+
+async def _answers(
+    api: AsyncApi, location: Location, fields: str, more: str
+) -> AsyncGenerator[dict[str, Any], None]:
+    """The answers of a listing, one page ahead of whoever uses them."""
+    path = (
+        f"/b/{encoded(location.bucket)}/o?prefix={encoded(location.prefix)}&fields={encoded(fields)}"
+        f"&maxResults={PAGE_SIZE}&projection=noAcl&prettyPrint=false{more}"
+    )
+    ahead: asyncio.Task[dict[str, Any]] | None = asyncio.create_task(_asked(api, location, path))
+    try:
+        while ahead is not None:
+            answer = await ahead
+            token = answer.get("nextPageToken")
+            following = f"{path}&pageToken={encoded(token)}" if token else None
+            ahead = asyncio.create_task(_asked(api, location, following)) if following else None
+            yield answer
+    finally:
+        if ahead is not None:
+            ahead.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await ahead
+
+
+async def _asked(api: AsyncApi, location: Location, path: str) -> dict[str, Any]:
+    try:
+        return await api.request("GET", path, location.uri)
+    except ObjectNotFound as error:
+        raise BucketNotFound(f"gs://{location.bucket}", _no_such_bucket(error)) from error
+
+
+def _no_such_bucket(error: ObjectNotFound) -> str:
+    return error.detail.replace("no such object", "no such bucket", 1)
+
+
+def _page(answer: dict[str, Any], location: Location, last: str | None) -> Page:
+    skip = len(location.prefix)
+    page: Page = []
+    for item in answer.get("items", ()):
+        state = ObjectState.from_resource(item)
+        relative = state.name[skip:]
+        if last is not None and relative <= last:
+            raise UnexpectedAnswer(
+                f"gs://{location.bucket}/{state.name}",
+                f"the listing is not sorted: {relative!r} came after {last!r}",
+            )
+        last = relative
+        page.append((relative, state))
+    return page
