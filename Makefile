@@ -3,14 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 30
+N ?= 50000
 READY := $(VENV)/.ready
 
-.PHONY: help setup test lint types unit soak demo lock clean
+.PHONY: help setup test lint types unit soak bench demo lock clean
 
 help:
 	@echo "make demo    the whole migration against a local Cloud Storage (about a minute)"
 	@echo "make test    lint, types, tests"
 	@echo "make soak    writer, mirror and backfill under faults and kills for MINUTES=30"
+	@echo "make bench   the backfill against rclone and gcloud storage rsync, N=50000 objects"
 	@echo "make setup   .venv with everything for both; the other targets depend on it"
 	@echo "make lock    renew the locked requirements after a change in pyproject.toml"
 	@echo "make clean   remove .venv and caches"
@@ -39,6 +41,9 @@ unit: $(READY)
 
 soak: $(READY)
 	SOAK_SECONDS=$$(($(MINUTES) * 60)) $(BIN)/pytest tests/e2e/test_e2e_mirror.py
+
+bench: $(READY)
+	$(BIN)/python bench/backfill.py --latency --objects $(N)
 
 demo: $(READY)
 	$(BIN)/python -m demo

@@ -25,6 +25,7 @@ from backfill_job.ledger import Account, Balance, Ledger
 from backfill_job.march import Pair, march_pages
 from backfill_job.plan import PlanLine, plan
 from backfill_job.reports import ObjectLines, side
+from backfill_job.sharding import KeyRange, ranges
 from backfill_job.stopping import Stop
 from backfill_job.verification import MAX_FINDINGS, Comparison, Verification
 from shared.decision import Authority
@@ -40,7 +41,7 @@ from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.migration import Migration
 
-__all__ = ["ExitCode", "Run", "RunResult", "analyse", "check_start", "execute"]
+__all__ = ["ExitCode", "Run", "RunResult", "analyse", "check_start", "execute", "refuse_empty"]
 
 
 LISTING_CONNECTIONS = 8
@@ -76,6 +77,7 @@ class Run:
         governor: Says when the next object may be written.
         grace: How long after its last change a source object may take to arrive before it counts as missing.
         stop: Whether somebody asked the process to stop.
+        ranges: The part of the key space that this process works on; by default all of it.
     """
 
     migration: Migration
@@ -89,6 +91,7 @@ class Run:
     governor: WriteGovernor
     grace: timedelta
     stop: Stop
+    ranges: tuple[KeyRange, ...] = ranges(())
 
     def record(self, line: dict[str, Any]) -> None:
         """Write a line of ``objects.jsonl``, where asked for."""
@@ -104,11 +107,13 @@ class RunResult:
         balance: The books.
         verification: What both sides look like afterwards; None when the run stopped before.
         stopped: Why it stopped before its end, else None.
+        copying: How long the listing and copying took, without the verification.
     """
 
     balance: Balance
     verification: Verification | None
     stopped: MigrationError | None
+    copying: timedelta
 
     @property
     def exit_code(self) -> ExitCode:
@@ -169,15 +174,24 @@ class RunResult:
         return {
             "exit_code": int(self.exit_code),
             "summary": self.summary,
+            "copying_s": round(self.copying.total_seconds(), 3),
             "ledger": {**self.balance.to_json(), "holds": self.balance.holds},
             "verification": verification,
             "stopped": None if self.stopped is None else str(self.stopped),
         }
 
 
-def _diff(run: Run, api: AsyncApi) -> AsyncGenerator[Iterable[Pair], None]:
+async def _diff(run: Run, api: AsyncApi) -> AsyncGenerator[Iterable[Pair], None]:
+    """Compare both sides, range by range."""
     source, destination = run.migration.source, run.migration.destination
-    return march_pages(list_pages(api, source), list_pages(api, destination))
+    for part in run.ranges:
+        from_start, from_end = part.below(source.prefix)
+        to_start, to_end = part.below(destination.prefix)
+        ours = list_pages(api, source, start=from_start, end=from_end)
+        theirs = list_pages(api, destination, start=to_start, end=to_end)
+        async with aclosing(march_pages(ours, theirs)) as parts:
+            async for pairs in parts:
+                yield pairs
 
 
 def _api(run: Run) -> AsyncApi:
@@ -216,7 +230,7 @@ def analyse(run: Run) -> Findings:
     uvloop.run(_analyse(run, analysis))
     findings = analysis.result()
     if not findings.source.objects:
-        _refuse_empty(run)
+        refuse_empty(run)
     steps = {step.value: count.objects for step, count in findings.steps.items()}
     run.log.emit(Event.PLAN_MADE, objects=findings.source.objects, bytes=findings.source.bytes, **steps)
     return findings
@@ -253,20 +267,25 @@ def execute(run: Run, progress: Callable[[Ledger], None]) -> RunResult:
 
     before = Comparison(run.migration)
     _spare_the_collector()
+    began = run.clock.now()
     try:
         uvloop.run(_copy(run, ledger, before, report))
-        balance = ledger.balance()
-        if not balance.holds:
-            run.log.emit(Event.LEDGER_BROKEN, listed=balance.listed, accounted=balance.accounted)
-        if not balance.listed:
-            _refuse_empty(run)
+    except (StorageError, Interrupted) as error:
+        return _stopped(run, ledger, error, run.clock.now() - began)
+    copying = run.clock.now() - began
+    balance = ledger.balance()
+    if not balance.holds:
+        run.log.emit(Event.LEDGER_BROKEN, listed=balance.listed, accounted=balance.accounted)
+    if not balance.listed:
+        refuse_empty(run)
+    try:
         # Where nothing was written, the listings that the plan was made of are listings after the work, too.
         comparison = before if balance.nothing_written else uvloop.run(_compare(run))
         verification = comparison.result(run.gateway, grace=run.grace, clock=run.clock)
     except (StorageError, Interrupted) as error:
-        return _stopped(run, ledger, error)
+        return _stopped(run, ledger, error, copying)
     _tell_verification(run, verification)
-    return RunResult(balance, verification, None)
+    return RunResult(balance, verification, None, copying)
 
 
 async def _copy(run: Run, ledger: Ledger, before: Comparison, report: Callable[[Result], None]) -> None:
@@ -315,12 +334,17 @@ def _spare_the_collector() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
-def _stopped(run: Run, ledger: Ledger, error: MigrationError) -> RunResult:
+def _stopped(run: Run, ledger: Ledger, error: MigrationError, copying: timedelta) -> RunResult:
     run.log.emit(Event.RUN_STOPPED, error=str(error))
-    return RunResult(ledger.balance(), None, error)
+    return RunResult(ledger.balance(), None, error, copying)
 
 
-def _refuse_empty(run: Run) -> None:
+def refuse_empty(run: Run) -> None:
+    """Refuse a source without a single object, unless that was allowed.
+
+    Raises:
+        UsageError: It was not.
+    """
     if not run.allow_empty:
         raise UsageError(
             f"{run.migration.source.uri} holds no objects; if that is expected, say --allow-empty, "

@@ -23,12 +23,13 @@ from backfill_job.estimate import Estimate, Work, estimate
 from backfill_job.findings import Findings
 from backfill_job.governor import Governor, NullGovernor, WriteGovernor
 from backfill_job.logs import LogFormat, log_file_path, logging_to
-from backfill_job.migrate import ExitCode, Run, analyse, check_start, execute
+from backfill_job.migrate import ExitCode, Run, analyse, check_start, execute, refuse_empty
 from backfill_job.overview import render
 from backfill_job.progress import showing_progress
 from backfill_job.reports import ObjectLines, ReportDirectory
 from backfill_job.settings import Settings
 from backfill_job.stopping import Stop, stopping_on_signals
+from backfill_job.tasks import agreed_ranges, run_tasks
 from shared.errors import MigrationError, UsageError
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
@@ -73,6 +74,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--yes", action="store_true", help="do not ask before copying; needed without a terminal"
     )
     how.add_argument("--allow-empty", action="store_true", help="a source without objects is no error")
+    how.add_argument(
+        "--tasks",
+        type=_from_one,
+        default=1,
+        metavar="N",
+        help="share the work between N processes of this machine, as the tasks of a Cloud Run job do; needs --yes",
+    )
     how.add_argument(
         "--in-flight",
         type=_from_one,
@@ -148,21 +156,37 @@ class _Session:
     ask: bool
 
 
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
+def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     settings = Settings.from_environ(surroundings.environ)
     migration = migration_from(arguments)
     _check_arguments(arguments, settings, surroundings)
     started = surroundings.clock.now()
-    log = EventLog({"run": f"{migration.label}-{started:%Y%m%dT%H%M%SZ}", "env": migration.label})
+    if arguments.tasks > 1:
+        command = [sys.executable, "-m", "backfill_job", "migrate", *_one_task(arguments)]
+        execution = f"local-{started:%Y%m%dT%H%M%S.%fZ}"
+        return run_tasks(command, arguments.tasks, execution, surroundings.environ)
+    log = EventLog(
+        {"run": _run_name(settings, migration, started), "env": migration.label, **_task(settings)}
+    )
     with (
         stopping_on_signals() as stop,
         _output(arguments, settings, surroundings, migration.label, started) as console,
     ):
         try:
             with closing(Gateway(connections=GATEWAY_CONNECTIONS)) as gateway:
-                job = _job(arguments, surroundings, migration=migration, gateway=gateway, log=log, stop=stop)
+                job = _job(
+                    arguments,
+                    surroundings,
+                    migration=migration,
+                    gateway=gateway,
+                    log=log,
+                    stop=stop,
+                    tasks=settings.task_count,
+                )
                 check_start(job)
-                report = None if arguments.report is None else ReportDirectory(arguments.report)
+                if settings.task_count > 1:
+                    job = _share(job, settings)
+                report = _report(arguments, settings)
                 session = _Session(job, report, console, surroundings, ask=not arguments.yes)
                 return _execute(session) if arguments.execute else _dry_run(session)
         except MigrationError as error:
@@ -178,6 +202,7 @@ def _job(
     gateway: Gateway,
     log: EventLog,
     stop: Stop,
+    tasks: int,
 ) -> Run:
     def sleep(seconds: float) -> None:
         surroundings.clock.sleep(seconds)
@@ -192,23 +217,66 @@ def _job(
         allow_empty=arguments.allow_empty,
         endpoint=surroundings.environ.get("STORAGE_EMULATOR_HOST"),
         limits=Limits(in_flight=arguments.in_flight),
-        governor=_governor(arguments),
+        governor=_governor(arguments, tasks),
         grace=arguments.grace,
         stop=stop,
     )
 
 
-def _governor(arguments: argparse.Namespace) -> WriteGovernor:
+def _share(job: Run, settings: Settings) -> Run:
+    """Narrow a job to this task's part; whether there is anything at all is looked at before."""
+    source = job.migration.source
+    if next(job.gateway.list_pages(source.bucket, source.prefix), None) is None:
+        refuse_empty(job)
+    mine = agreed_ranges(settings, job.migration, job.gateway, job.endpoint)
+    return replace(job, ranges=mine, allow_empty=True)
+
+
+def _one_task(arguments: argparse.Namespace) -> list[str]:
+    """The command line of one task: what was asked, without what makes it several."""
+    words = [
+        "--execute" if arguments.execute else "--dry-run",
+        "--yes",
+        "--in-flight",
+        str(arguments.in_flight),
+    ]
+    words += ["--grace", str(arguments.grace.total_seconds())]
+    for name in ("env", "source", "destination", "report", "log_dir", "log_format", "max_writes_per_second"):
+        value = getattr(arguments, name)
+        words += [] if value is None else [f"--{name.replace('_', '-')}={value}"]
+    for name in ("no_default_excludes", "allow_empty", "ungoverned"):
+        words += [f"--{name.replace('_', '-')}"] if getattr(arguments, name) else []
+    return words + [f"--exclude={pattern}" for pattern in arguments.exclude]
+
+
+def _run_name(settings: Settings, migration: Migration, started: datetime) -> str:
+    return settings.execution or f"{migration.label}-{started:%Y%m%dT%H%M%SZ}"
+
+
+def _task(settings: Settings) -> dict[str, int]:
+    return {"task": settings.task_index, "tasks": settings.task_count} if settings.task_count > 1 else {}
+
+
+def _report(arguments: argparse.Namespace, settings: Settings) -> ReportDirectory | None:
+    if arguments.report is None:
+        return None
+    part = f"task-{settings.task_index:05}-of-{settings.task_count:05}" if settings.task_count > 1 else ""
+    return ReportDirectory(arguments.report / part)
+
+
+def _governor(arguments: argparse.Namespace, tasks: int) -> WriteGovernor:
     if arguments.ungoverned:
         return NullGovernor()
-    return Governor(ceiling=arguments.max_writes_per_second, monotonic=time.monotonic)
+    return Governor(time.monotonic, tasks=tasks, ceiling=arguments.max_writes_per_second)
 
 
 def _check_arguments(arguments: argparse.Namespace, settings: Settings, surroundings: Surroundings) -> None:
-    if settings.task_count > 1:
-        raise UsageError(
-            f"this command runs as one task, not {settings.task_count}; execute the job with --tasks 1"
-        )
+    if settings.task_count > 1 and not arguments.execute:
+        raise UsageError("a dry run shows the whole at once; run it as one task")
+    if arguments.tasks > 1 and not (arguments.execute and arguments.yes):
+        raise UsageError("--tasks is for --execute --yes: several processes cannot ask one question")
+    if arguments.tasks > 1 and settings.task_count > 1:
+        raise UsageError("this is a task of a job already; give the job more tasks instead of --tasks")
     if arguments.execute and not arguments.yes and not surroundings.stdin.isatty():
         raise UsageError("--execute asks before it copies, and there is no terminal to ask on; add --yes")
 
@@ -225,7 +293,8 @@ def _output(
     in_cloud_run = bool(settings.cloud_run_job)
     log_format = LogFormat(arguments.log_format or ("json" if in_cloud_run else "text"))
     directory_wanted = arguments.log_dir or (None if in_cloud_run else Path())
-    file = directory_wanted and log_file_path(directory_wanted, COMMAND, label, started)
+    name = f"{label}_task{settings.task_index}" if settings.task_count > 1 else label
+    file = directory_wanted and log_file_path(directory_wanted, COMMAND, name, started)
     terminal = surroundings.stdout.isatty() and log_format is LogFormat.TEXT
     level = logging.WARNING if terminal else logging.INFO
     console = Console(
@@ -273,6 +342,7 @@ def _execute(session: _Session) -> ExitCode:
         exit_code=int(result.exit_code),
         summary=result.summary,
         elapsed_s=elapsed,
+        copying_s=round(result.copying.total_seconds(), 3),
         **result.balance.to_json(),
     )
     for line in result.screen_lines():

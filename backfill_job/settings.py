@@ -14,12 +14,14 @@ class Settings:
 
     Attributes:
         cloud_run_job: The Cloud Run job's name, empty outside of Cloud Run.
-        execution: The job's execution, empty outside of Cloud Run.
-        task_count: How many tasks the execution has; 1 outside of Cloud Run.
+        execution: The execution that several tasks share; empty where there is just one process.
+        task_index: Which task this is, from 0.
+        task_count: How many tasks the execution has.
     """
 
     cloud_run_job: str = ""
     execution: str = ""
+    task_index: int = 0
     task_count: int = 1
 
     @staticmethod
@@ -29,7 +31,24 @@ class Settings:
         Raises:
             UsageError: One of them is not what it should be.
         """
-        count = environ.get("CLOUD_RUN_TASK_COUNT", "1")
-        if not count.isdecimal() or int(count) < 1:
-            raise UsageError(f"CLOUD_RUN_TASK_COUNT is {count!r}; a whole number from 1 is wanted")
-        return Settings(environ.get("CLOUD_RUN_JOB", ""), environ.get("CLOUD_RUN_EXECUTION", ""), int(count))
+        index, count = (
+            _number(environ, "CLOUD_RUN_TASK_INDEX", 0),
+            _number(environ, "CLOUD_RUN_TASK_COUNT", 1),
+        )
+        execution = environ.get("CLOUD_RUN_EXECUTION", "")
+        if not 0 <= index < count:
+            raise UsageError(
+                f"CLOUD_RUN_TASK_INDEX is {index} and CLOUD_RUN_TASK_COUNT {count}; there is no such task"
+            )
+        if count > 1 and not execution:
+            raise UsageError(
+                "CLOUD_RUN_EXECUTION is not set; several tasks need a name for what they do together"
+            )
+        return Settings(environ.get("CLOUD_RUN_JOB", ""), execution, index, count)
+
+
+def _number(environ: Mapping[str, str], name: str, default: int) -> int:
+    text = environ.get(name, str(default))
+    if not text.isdecimal():
+        raise UsageError(f"{name} is {text!r}; a whole number is wanted")
+    return int(text)

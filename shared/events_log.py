@@ -35,10 +35,13 @@ def _spec(level: int, meaning: str, fields: str = "") -> _Spec:
     return _Spec(level, meaning, frozenset(fields.split()))
 
 
+_HANDLED = "outcome object event_id event_generation source_generation destination_generation bytes lag_s attempts phase because"
+
+
 class Event(Enum):
     """Everything that is logged. The value holds the severity, the sentence and the fields."""
 
-    RUN_STARTED = _spec(logging.INFO, "run started", "mode source destination in_flight")
+    RUN_STARTED = _spec(logging.INFO, "run started", "mode source destination in_flight ranges")
     PLAN_MADE = _spec(
         logging.INFO,
         "both sides compared, nothing changed",
@@ -80,26 +83,14 @@ class Event(Enum):
     RUN_FINISHED = _spec(
         logging.INFO,
         "run finished",
-        "exit_code summary listed copied already_equal superseded conflict failed excluded bytes elapsed_s",
+        "exit_code summary listed copied already_equal superseded conflict failed excluded bytes elapsed_s copying_s",
     )
-
-    MIRRORED = _spec(
-        logging.INFO,
-        "event handled",
-        "outcome object event_id event_generation source_generation destination_generation bytes lag_s attempts phase "
-        "because",
-    )
+    MIRRORED = _spec(logging.INFO, "event handled", _HANDLED)
     MIRROR_STRAGGLER = _spec(
-        logging.WARNING,
-        "a new object arrived on the old path after the cutover; copied",
-        "object event_id event_generation source_generation destination_generation bytes lag_s attempts phase outcome "
-        "because",
+        logging.WARNING, "a new object arrived on the old path after the cutover; copied", _HANDLED
     )
     MIRROR_CONFLICT = _spec(
-        logging.WARNING,
-        "both sides differ and the destination has the authority; left as it is",
-        "outcome object event_id event_generation source_generation destination_generation bytes lag_s attempts phase "
-        "because",
+        logging.WARNING, "both sides differ and the destination has the authority; left as it is", _HANDLED
     )
     MIRROR_RETRY = _spec(
         logging.WARNING,

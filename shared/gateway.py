@@ -129,6 +129,30 @@ class Gateway:
             except ObjectNotFound:
                 return None
 
+    def write(self, at: ObjectRef, data: bytes, *, if_generation: int) -> None:
+        """Write a small JSON object as a whole, atomically with its condition.
+
+        Args:
+            at: Where.
+            data: Its contents.
+            if_generation: The live generation must be this; 0 = it must be absent.
+
+        Raises:
+            ConditionFailed: It was something else; or it was our own write, repeated after a lost answer. Read it.
+            StorageError: Anything else; it may or may not have been written.
+        """
+        blob = self._client.bucket(at.bucket).blob(at.name)
+        try:
+            blob.upload_from_string(
+                data,
+                content_type="application/json",
+                if_generation_match=if_generation,
+                timeout=self._timeout,
+                retry=self._retry,
+            )
+        except _CLIENT_ERRORS as error:
+            raise self._translated(error, at.uri, at.bucket) from error
+
     def list_pages(
         self, bucket: str, prefix: str, *, start: str = "", end: str = ""
     ) -> Iterator[ListingPage]:

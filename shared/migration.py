@@ -147,6 +147,12 @@ class Migration:
             )
         return ObjectRef(self.destination.bucket, name)
 
+    def own_ref(self, *parts: str) -> ObjectRef:
+        """An object of the migration's own, such as its state: beside the destination prefix, never under it."""
+        return ObjectRef(
+            self.destination.bucket, "/".join(("_migration", self.destination.prefix.rstrip("/"), *parts))
+        )
+
     def is_excluded(self, relative: str) -> bool:
         """Tell whether a name below the prefix is left behind."""
         whole, last_part = _exclusion(self.excludes)

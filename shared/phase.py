@@ -54,8 +54,7 @@ class StateStore(Protocol):
 
 def state_ref(migration: Migration) -> ObjectRef:
     """Where a migration's state lies."""
-    name = migration.destination.prefix.rstrip("/")
-    return ObjectRef(migration.destination.bucket, f"_migration/{name}/state.json")
+    return migration.own_ref("state.json")
 
 
 def read_phase(store: StateStore, migration: Migration) -> Phase:

@@ -488,12 +488,88 @@ def test_without_credentials_it_says_how_to_get_them(
     assert "gcloud auth application-default login" in ended.err
 
 
-def test_more_than_one_task_is_refused(paths: Paths, migrate: Callable[..., Ended]) -> None:
-    """Ten tasks that each do everything would be safe, and ten times the price."""
+def test_the_tasks_of_a_job_share_the_work(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """Every object is one task's, also in a partition that appears after the first task has looked."""
+    fill(
+        paths,
+        [f"qpi_answers_202401{day:02}/user_id_{user}.jsonl" for day in range(1, 22) for user in range(20)],
+    )
+    copied = []
+    for index in (1, 0, 2, 1):
+        environ = {
+            "CLOUD_RUN_TASK_COUNT": "3",
+            "CLOUD_RUN_TASK_INDEX": str(index),
+            "CLOUD_RUN_EXECUTION": "e-1",
+        }
+        arguments = ("--execute", "--yes", "--report", str(tmp_path / f"{len(copied)}"))
+        assert migrate(*arguments, **environ).code == 0
+        if not copied:
+            fill(paths, ["qpi_answers_20231231/late.jsonl", "flat.csv", "zzz/last"])
+        run = json.loads((tmp_path / f"{len(copied)}" / f"task-{index:05}-of-00003" / "run.json").read_text())
+        copied.append(run["ledger"]["copied"])
+    # The second life of task 1 finds its part done, but for what came late and is its own.
+    assert sum(copied) == 21 * 20 + 3
+    assert copied[3] <= 3
+    assert min(copied[:3]) > 21 * 20 // 5
+    assert sorted(paths.names()) == sorted(paths.names(side="source"))
+    assert migrate("--execute", "--yes").code == 0
+
+
+def test_tasks_agree_although_an_answer_is_lost(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """The shard map was written, its answer was lost, its repetition was refused: what is there counts."""
+    paths.put("a/x", b"one")
+    rule = {"method": "storage.objects.insert", "count": 1, "status": "reset_after"}
+    paths.server.set_faults(rules=[rule])
+    environ = {"CLOUD_RUN_TASK_COUNT": "2", "CLOUD_RUN_EXECUTION": "e-1"}
+    for index in "01":
+        assert migrate("--execute", "--yes", CLOUD_RUN_TASK_INDEX=index, **environ).code == 0
+    assert paths.names() == ["a/x"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "reason"),
+    [
+        (("--execute", "--yes"), {"CLOUD_RUN_TASK_COUNT": "2"}, "CLOUD_RUN_EXECUTION is not set"),
+        (("--execute", "--yes"), {"CLOUD_RUN_TASK_COUNT": "x"}, "CLOUD_RUN_TASK_COUNT is 'x'"),
+        (("--execute", "--yes"), {"CLOUD_RUN_TASK_INDEX": "1"}, "there is no such task"),
+        ((), {"CLOUD_RUN_TASK_COUNT": "2", "CLOUD_RUN_EXECUTION": "e"}, "run it as one task"),
+        (("--tasks", "2"), {}, "--tasks is for --execute --yes"),
+        (("--execute", "--tasks", "2"), {}, "--tasks is for --execute --yes"),
+    ],
+)
+def test_tasks_that_make_no_sense_are_refused(
+    paths: Paths,
+    migrate: Callable[..., Ended],
+    arguments: tuple[str, ...],
+    environ: dict[str, str],
+    reason: str,
+) -> None:
+    """One clear line, exit code 2."""
     paths.put("a", b"one")
-    ended = migrate("--execute", "--yes", CLOUD_RUN_TASK_COUNT="10")
+    ended = migrate(*arguments, terminal=True, **environ)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert reason in ended.err
+
+
+def test_an_empty_source_is_refused_by_every_task(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """Not taken for a part without work."""
+    environ = {"CLOUD_RUN_TASK_COUNT": "2", "CLOUD_RUN_TASK_INDEX": "1", "CLOUD_RUN_EXECUTION": "e-1"}
+    ended = migrate("--execute", "--yes", **environ)
     assert ended.code == 2
-    assert "--tasks 1" in ended.err
+    assert "holds no objects" in ended.err
+
+
+def test_a_damaged_shard_map_is_refused(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """A wrong map could leave names to nobody."""
+    paths.put("a", b"one")
+    at = paths.migration.own_ref("runs", "e-1", "shards.json")
+    paths.client.bucket(at.bucket).blob(at.name).upload_from_string(b"{}")
+    environ = {"CLOUD_RUN_TASK_COUNT": "2", "CLOUD_RUN_TASK_INDEX": "1", "CLOUD_RUN_EXECUTION": "e-1"}
+    ended = migrate("--execute", "--yes", **environ)
+    assert ended.code == 2
+    assert "shard map without" in ended.err
 
 
 def test_the_environment_chooses_the_buckets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,3 +167,43 @@ def test_ctrl_c_at_the_question_is_one_line(paths: Paths, tmp_path: Path) -> Non
     assert "migrate_qpi_exports: stopped by SIGINT before its end" in screen
     assert "Traceback" not in screen
     assert paths.names() == []
+
+
+def test_tasks_on_one_machine_share_the_work(paths: Paths, tmp_path: Path) -> None:
+    """``--tasks 3``: three processes, three logs, everything copied and verified, each by one of them."""
+    paths.server.fill(paths.migration.source.bucket, 600, prefix=paths.migration.source.prefix, days=20)
+    paths.server.reset_stats()
+    odd = ["--exclude", "a b*", "--report", "r", "--ungoverned", "--tasks", "3"]
+    done = subprocess.run(
+        [*WAYS["module"], *arguments(paths, "--execute", "--yes", *odd)],
+        env=environ(paths),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(paths.names()) == paths.requests("storage.objects.rewrite") == 600
+    runs = [json.loads(path.read_text()) for path in tmp_path.glob("r/task-*-of-00003/run.json")]
+    assert sum(run["ledger"]["copied"] for run in runs) == 600
+    assert all(run["verification"]["clean"] for run in runs)
+    assert len({path.name.partition("_task")[2][0] for path in tmp_path.glob("*_task?_*.log")}) == 3
+
+
+def test_a_signal_reaches_every_task(paths: Paths, tmp_path: Path) -> None:
+    """Nobody goes on alone."""
+    paths.server.fill(paths.migration.source.bucket, 6_000, prefix=paths.migration.source.prefix, days=20)
+    with subprocess.Popen(
+        [*WAYS["module"], *arguments(paths, "--execute", "--yes", "--tasks", "2")],
+        env=environ(paths),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        while len(paths.names()) < 100:
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert out.count("stopped by SIGTERM before its end") >= 2
+    assert len(paths.names()) < 6_000
