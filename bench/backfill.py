@@ -62,7 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--runs", type=int, default=3, metavar="N")
     parser.add_argument("--only", choices=["ours", "rclone", "gcloud"], help="leave the others out")
-    parser.add_argument("--latency", action="store_true", help="ours once more, with 50 ms a request")
+    parser.add_argument(
+        "--latency", action="store_true", help="ours once more, with 50 ms a request, as one task and as two"
+    )
     arguments = parser.parse_args(argv)
     tools: dict[str, tuple[Command, int]] = {"ours": (ours, arguments.objects)}
     if shutil.which("rclone"):
@@ -80,8 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             for phase, figures in measured(command, objects).items():
                 found.setdefault((phase, f"{name} ({objects:,})"), []).append(figures)
         if arguments.latency:
-            slow = measured(ours, arguments.objects, LATENCY)["first copy"]
-            found.setdefault((SLOW, f"ours ({arguments.objects:,})"), []).append(slow)
+            for name, command in (("ours", ours), ("ours, 2 tasks", two_tasks)):
+                slow = measured(command, arguments.objects, LATENCY)["first copy"]
+                found.setdefault((SLOW, f"{name} ({arguments.objects:,})"), []).append(slow)
     show(found)
     return 0
 
@@ -151,6 +154,12 @@ def ours(url: str, folder: Path) -> tuple[list[str], dict[str, str]]:
     line = [sys.executable, "-m", "backfill_job", "migrate", "--env", MIGRATION.label, "--execute", "--yes"]
     line += ["--ungoverned", "--grace", "0", "--in-flight", str(IN_FLIGHT), "--log-dir", str(folder)]
     return line, {"STORAGE_EMULATOR_HOST": url}
+
+
+def two_tasks(url: str, folder: Path) -> tuple[list[str], dict[str, str]]:
+    """Our own command as two processes, each with as many objects under way as one has alone."""
+    line, environ = ours(url, folder)
+    return [*line, "--tasks", "2"], environ
 
 
 def rclone(url: str, folder: Path) -> tuple[list[str], dict[str, str]]:
