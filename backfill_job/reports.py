@@ -2,12 +2,13 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from shared.errors import UsageError
+from shared.errors import CannotWrite, UsageError
 from shared.objects import ObjectState
 
 __all__ = ["ObjectLines", "ReportDirectory", "side"]
@@ -48,8 +49,13 @@ class ObjectLines:
             raise UsageError(f"cannot write {self._partial}: {error.strerror}") from error
 
     def write(self, line: Mapping[str, Any]) -> None:
-        """Append one line."""
-        self._file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+        """Append one line.
+
+        Raises:
+            CannotWrite: The disk is full, or gone.
+        """
+        with self._explained():
+            self._file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
 
     def __enter__(self) -> Self:
         return self
@@ -57,12 +63,25 @@ class ObjectLines:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        self._file.close()
-        if kind is None:
-            self._partial.replace(self._path)
+        try:
+            if kind is None:
+                with self._explained():
+                    self._file.flush()
+                    os.fsync(self._file.fileno())
+                    self._partial.replace(self._path)
+        finally:
+            # What could not be flushed cannot be written by closing either.
+            with suppress(OSError):
+                self._file.close()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise CannotWrite(
+                f"cannot write {self._partial}: {error.strerror}; what was copied stays"
+            ) from error
 
 
 class ReportDirectory:

@@ -4,6 +4,7 @@
 
     MigrationError
     ├── UsageError             the question itself is wrong: arguments, names, configuration   (exit code 2)
+    ├── CannotWrite            a report or log cannot be written here: disk full, say
     ├── Interrupted            somebody stopped it; nothing is lost, the same command goes on
     └── StorageError           Cloud Storage said no, or said nothing
         ├── ConditionFailed    a generation condition did not hold: somebody wrote since we looked; look again
@@ -23,6 +24,7 @@ help. Loops ask that, never the class.
 
 __all__ = [
     "BucketNotFound",
+    "CannotWrite",
     "ConditionFailed",
     "Contended",
     "CopyNotProven",
@@ -45,6 +47,10 @@ class MigrationError(Exception):
 
 class UsageError(MigrationError):
     """The question itself is wrong; nothing was started. The commands end with exit code 2."""
+
+
+class CannotWrite(MigrationError):
+    """A report cannot be written to its end. What was copied stays; the report is not complete."""
 
 
 class Interrupted(MigrationError):

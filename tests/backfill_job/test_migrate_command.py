@@ -296,6 +296,21 @@ def test_without_a_terminal_execute_wants_yes(paths: Paths, migrate: Callable[..
     assert paths.names() == []
 
 
+def test_a_full_disk_ends_the_run_with_one_clear_line(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """The report is not complete and does not pass for it; what was copied stays."""
+    fill(paths)
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "objects.jsonl.partial").symlink_to("/dev/full")
+    for arguments in ((), ("--execute", "--yes")):
+        ended = migrate(*arguments, "--report", str(tmp_path / "r"))
+        assert (ended.code, ended.err.count("\n")) == (1, 1)
+        assert "No space left on device" in ended.err
+    assert not (tmp_path / "r" / "objects.jsonl").exists()
+    assert len(paths.names()) == len(NAMES)
+
+
 # --- what goes wrong ------------------------------------------------------------------------------------------
 
 
