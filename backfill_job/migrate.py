@@ -27,7 +27,7 @@ from backfill_job.plan import PlanLine, plan
 from backfill_job.reports import ObjectLines, side
 from backfill_job.sharding import KeyRange, ranges
 from backfill_job.stopping import Stop
-from backfill_job.verification import MAX_FINDINGS, Comparison, Verification
+from backfill_job.verification import MAX_FINDINGS, SETTLED_VERDICTS, Comparison, Verification
 from shared.decision import Authority
 from shared.errors import (
     BucketNotFound,
@@ -93,11 +93,6 @@ class Run:
     stop: Stop
     ranges: tuple[KeyRange, ...] = ranges(())
 
-    def record(self, line: dict[str, Any]) -> None:
-        """Write a line of ``objects.jsonl``, where asked for."""
-        if self.lines is not None:
-            self.lines.write(line)
-
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
@@ -144,7 +139,7 @@ class RunResult:
         wrong = ", ".join(
             f"{count:,} {verdict.value.replace('_', ' ')}"
             for verdict, count in self.verification.counts.items()
-            if count and verdict.value not in {"equal", "excluded"}
+            if count and verdict not in SETTLED_VERDICTS
         )
         return f"{books}; NOT EQUAL: {wrong}"
 
@@ -242,7 +237,8 @@ async def _analyse(run: Run, analysis: Analysis) -> None:
             run.stop.check()
             for line in plan(pairs, run.migration, Authority.SOURCE):
                 analysis.add(line)
-                run.record(_plan_record(line))
+                if run.lines is not None:
+                    run.lines.write(_plan_record(line))
 
 
 def execute(run: Run, progress: Callable[[Ledger], None]) -> RunResult:
@@ -371,17 +367,23 @@ def _plan_record(line: PlanLine) -> dict[str, Any]:
     }
 
 
+def _result_record(result: Result) -> dict[str, Any]:
+    return {
+        "name": result.relative,
+        "outcome": result.account.value,
+        "source": side(result.source),
+        "destination": side(result.destination),
+        **({"error": str(result.error)} if result.error else {}),
+    }
+
+
 def _tell(run: Run, result: Result) -> None:
-    """Write a result to ``objects.jsonl``, and to the log what an operator must hear of."""
-    run.record(
-        {
-            "name": result.relative,
-            "outcome": result.account.value,
-            "source": side(result.source),
-            "destination": side(result.destination),
-            **({"error": str(result.error)} if result.error else {}),
-        }
-    )
+    """Write a result to ``objects.jsonl``, and to the log what an operator must hear of: seldom anything."""
+    if run.lines is not None:
+        run.lines.write(_result_record(result))
+    failed_or_conflict = result.account in {Account.FAILED, Account.CONFLICT}
+    if not (failed_or_conflict or result.straggler or result.replaced is not None):
+        return
     name = run.migration.source_ref(result.relative).uri
     generations = {
         "source_generation": result.source.generation if result.source else None,

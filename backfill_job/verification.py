@@ -21,7 +21,7 @@ from shared.migration import Migration
 from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectState, differences, parse_time
 from shared.store import ObjectStore
 
-__all__ = ["Comparison", "Finding", "Verdict", "Verification"]
+__all__ = ["SETTLED_VERDICTS", "Comparison", "Finding", "Verdict", "Verification"]
 
 MAX_SECOND_LOOKS = 10_000
 """With more differing names than this, the paths are plainly not equal; the rest is judged by the listings alone."""
@@ -91,11 +91,7 @@ class Verification:
     @property
     def clean(self) -> bool:
         """Whether every name was found equal on both sides; what is still in flight is not proven."""
-        return not any(
-            count
-            for verdict, count in self.counts.items()
-            if verdict not in {Verdict.EQUAL, Verdict.EXCLUDED}
-        )
+        return not any(count for verdict, count in self.counts.items() if verdict not in SETTLED_VERDICTS)
 
     def to_json(self) -> dict[str, int | bool]:
         """The figures under the names that logs and reports use."""
