@@ -49,9 +49,11 @@ def showing_progress(
     )
     task = bar.add_task("copying", total=total)
     started = shown = logged = monotonic()
+    books: Ledger | None = None
 
     def update(ledger: Ledger) -> None:
-        nonlocal shown, logged
+        nonlocal books, shown, logged
+        books = ledger
         now = monotonic()
         if now - shown < SHOW_SECONDS:
             return
@@ -66,4 +68,5 @@ def showing_progress(
 
     with bar:
         yield update
-        bar.update(task, completed=total)
+        if books is not None:
+            bar.update(task, completed=books.balance().accounted)
