@@ -20,8 +20,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name, module in COMMANDS.items():
         summary = (module.__doc__ or "").splitlines()[0]
         module.add_arguments(commands.add_parser(name, help=summary, description=summary))
-    arguments = parser.parse_args(argv)
-    return int(COMMANDS[arguments.command].run(arguments, Surroundings.of_process()))
+    words = sys.argv[1:] if argv is None else argv
+    arguments = parser.parse_args(words)
+    return int(COMMANDS[arguments.command].run(arguments, Surroundings.of_process(words[1:])))
 
 
 if __name__ == "__main__":

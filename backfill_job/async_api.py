@@ -20,6 +20,7 @@ from backfill_job.access import Access, AccessSource, anonymous, application_def
 from backfill_job.wire import NoAnswer, Wire
 from shared.answers import error_for, is_transient, no_answer
 from shared.errors import StorageError
+from shared.operations import OperationsCounter
 
 __all__ = ["AsyncApi", "Pacing", "RetryPolicy", "encoded"]
 
@@ -95,6 +96,7 @@ class AsyncApi:
         sleep: Waits for so many seconds.
         monotonic: Seconds that only grow.
         now: The time in seconds since the epoch, for the expiry of tokens.
+        operations: Told every request that is sent.
 
     Raises:
         UsageError: No credentials are to be had.
@@ -112,6 +114,7 @@ class AsyncApi:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
+        operations: OperationsCounter | None = None,
     ) -> None:
         self._wire = Wire(endpoint or GOOGLE, connections=connections, timeout=timeout)
         self._access = Access(access or (anonymous() if endpoint else application_default()), now)
@@ -119,6 +122,7 @@ class AsyncApi:
         self._dice = dice or random.Random()
         self._sleep = sleep
         self._monotonic = monotonic
+        self._operations = operations or OperationsCounter()
         self._granted: Mapping[str, str] = {}
         self._header_lines = USER_AGENT
 
@@ -179,6 +183,7 @@ class AsyncApi:
         self, method: str, target: str, uri: str, headers: Mapping[str, str]
     ) -> "dict[str, Any] | _Failure":
         """Send it once."""
+        self._operations.count(method, target)
         try:
             answer = await self._wire.send(method, target, self._lines(headers))
         except NoAnswer as error:

@@ -49,7 +49,7 @@ class Limits:
     in_flight: int = 256
     threads: int = 8
     largest: int = 64 * MIB
-    finish_within: float = 8.0
+    finish_within: float = 5.0
 
 
 async def carry_out_in_bulk(

@@ -3,12 +3,12 @@
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TextIO
 
 from backfill_job.clock import Clock, system_clock
+from backfill_job.stopping import leave_in_time
 from shared.errors import UsageError
 from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
 
@@ -17,18 +17,32 @@ __all__ = ["Surroundings", "add_migration_arguments", "migration_from"]
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a command reads from and writes to besides Cloud Storage."""
+    """What a command reads from and writes to besides Cloud Storage.
+
+    Attributes:
+        environ: The environment.
+        stdin: Where answers come from.
+        stdout: Where results go.
+        stderr: Where errors go.
+        clock: The time and the waiting.
+        words: The command's arguments as they were typed, for processes that are to do the same.
+        stopping: Called when somebody asks the process to stop.
+    """
 
     environ: Mapping[str, str]
     stdin: TextIO
     stdout: TextIO
     stderr: TextIO
     clock: Clock
+    words: tuple[str, ...] = ()
+    stopping: Callable[[], None] = lambda: None
 
     @staticmethod
-    def of_process() -> "Surroundings":
-        """The surroundings of this process."""
-        return Surroundings(os.environ, sys.stdin, sys.stdout, sys.stderr, system_clock())
+    def of_process(words: Sequence[str]) -> "Surroundings":
+        """The surroundings of this process, which has been given these arguments for the command."""
+        return Surroundings(
+            os.environ, sys.stdin, sys.stdout, sys.stderr, system_clock(), tuple(words), leave_in_time
+        )
 
 
 def add_migration_arguments(parser: argparse.ArgumentParser) -> None:
@@ -75,17 +89,3 @@ def migration_from(arguments: argparse.Namespace) -> Migration:
             "say what to migrate: --env dev, --env stg or --env prod, or both --source and --destination"
         )
     return Migration(source, destination, excludes)
-
-
-def directory(text: str) -> Path:
-    """Read a directory argument.
-
-    Raises:
-        argparse.ArgumentTypeError: It is a Cloud Storage URI, or names a file.
-    """
-    if "://" in text:
-        raise argparse.ArgumentTypeError(f"{text} is no local directory")
-    path = Path(text)
-    if path.exists() and not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is a file, a directory is wanted")
-    return path

@@ -4,14 +4,15 @@ Every figure is an estimate, on purpose a simple one: prices of one table (`PRIC
 network or replication charges between regions. Buckets in dual- or multi-regions pay more for Class A operations and for storage.
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, astuple, dataclass
 from math import ceil, inf, log
 from typing import Any
 
 from backfill_job.findings import Findings
 from backfill_job.governor import DOUBLING_SECONDS, FIRST_RATE, seconds_under_ramp
 from backfill_job.plan import Step
+from backfill_job.verdict import Finding, Verdict
 from backfill_job.wording import dollars, duration
 
 __all__ = [
@@ -80,11 +81,11 @@ class Work:
         second_copy_bytes: What the complete copy holds, already there or not.
     """
 
-    source_objects: int
-    destination_objects: int
-    new_objects: int
-    replaced_objects: int
-    second_copy_bytes: int
+    source_objects: int = 0
+    destination_objects: int = 0
+    new_objects: int = 0
+    replaced_objects: int = 0
+    second_copy_bytes: int = 0
 
     def __post_init__(self) -> None:
         if min(asdict(self).values()) < 0:
@@ -102,6 +103,22 @@ class Work:
             steps[Step.OVERWRITE].objects,
             sum(steps[step].bytes for step in complete),
         )
+
+    @staticmethod
+    def of_diff(findings: Iterable[Finding]) -> "Work":
+        """What a part of the diff shows to be done while the source has the authority."""
+        source = destination = new = replaced = complete = 0
+        for _, verdict, ours, theirs, _ in findings:
+            source += ours is not None
+            destination += theirs is not None
+            new += verdict is Verdict.MISSING
+            replaced += verdict is Verdict.CONTENT_DIFFERS or verdict is Verdict.METADATA_DIFFERS
+            if ours is not None and verdict is not Verdict.EXCLUDED:
+                complete += ours.size
+        return Work(source, destination, new, replaced, complete)
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(*map(sum, zip(astuple(self), astuple(other), strict=True)))
 
     @property
     def copies(self) -> int:

@@ -15,10 +15,13 @@ from shared.errors import BucketNotFound, ObjectNotFound, UnexpectedAnswer
 from shared.migration import Location
 from shared.objects import RESOURCE_FIELDS, ObjectState
 
-__all__ = ["Partitions", "discover", "list_pages"]
+__all__ = ["Partitions", "discover", "first_name", "list_pages"]
 
 PAGE_SIZE = 1000
 """The most that Cloud Storage gives at once."""
+
+MOST_PAGES = 30
+"""Of a look at the folders: 30,000 days are 82 years."""
 
 OBJECT_FIELDS = f"items({RESOURCE_FIELDS}),nextPageToken"
 
@@ -66,15 +69,16 @@ async def list_pages(
                 yield page
 
 
-async def discover(api: AsyncApi, location: Location) -> Partitions:
+async def discover(api: AsyncApi, location: Location, *, most_pages: int = MOST_PAGES) -> Partitions:
     """Find the partitions of a location: what a listing with a delimiter gives.
 
     Args:
         api: Whom to ask.
         location: What to list.
+        most_pages: Pages after which it is left at what was found: objects without folders could be as many as there are.
 
     Returns:
-        Its partitions.
+        Its partitions, or the first of them.
 
     Raises:
         BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: It is not known what there is.
@@ -82,10 +86,43 @@ async def discover(api: AsyncApi, location: Location) -> Partitions:
     prefixes: list[str] = []
     top_level = False
     skip = len(location.prefix)
-    async for answer in _answers(api, location, "prefixes,items(name),nextPageToken", "&delimiter=%2F"):
-        prefixes += [str(prefix)[skip:] for prefix in answer.get("prefixes", ())]
-        top_level = top_level or bool(answer.get("items"))
+    pages = 0
+    async with aclosing(
+        _answers(api, location, "prefixes,items(name),nextPageToken", "&delimiter=%2F")
+    ) as answers:
+        async for answer in answers:
+            prefixes += [str(prefix)[skip:] for prefix in answer.get("prefixes", ())]
+            top_level = top_level or bool(answer.get("items"))
+            pages += 1
+            if pages == most_pages:
+                break
     return Partitions(tuple(prefixes), top_level)
+
+
+async def first_name(api: AsyncApi, location: Location, start: str, end: str) -> str | None:
+    """Find the first name from one on.
+
+    Args:
+        api: Whom to ask.
+        location: Where.
+        start: From this name on, below the prefix.
+        end: Before this name, below the prefix; empty for no bound.
+
+    Returns:
+        It, below the prefix; None when there is none.
+
+    Raises:
+        BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: Nobody knows.
+    """
+    bounds = f"&startOffset={encoded(location.prefix + start)}" + (
+        f"&endOffset={encoded(location.prefix + end)}" if end else ""
+    )
+    path = (
+        f"/b/{encoded(location.bucket)}/o?prefix={encoded(location.prefix)}&fields=items(name)&maxResults=1"
+        f"&projection=noAcl&prettyPrint=false{bounds}"
+    )
+    items = (await _asked(api, location, path)).get("items")
+    return str(items[0]["name"])[len(location.prefix) :] if items else None
 
 
 async def _answers(

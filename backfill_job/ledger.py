@@ -5,8 +5,10 @@ different places, so that the identity can fail; a run whose books do not balanc
 """
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from shared.replicate import Outcome
 
@@ -71,6 +73,26 @@ class Balance:
             "bytes": self.copied_bytes,
         }
 
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> "Balance":
+        """Read what `to_json` gave.
+
+        Raises:
+            KeyError: It is something else.
+        """
+        counts = {account: int(content[account.value]) for account in Account}
+        return Balance(int(content["listed"]), counts, int(content["bytes"]))
+
+    @staticmethod
+    def merged(parts: Iterable["Balance"]) -> "Balance":
+        """The books of several tasks as one."""
+        all_parts = list(parts)
+        return Balance(
+            sum(part.listed for part in all_parts),
+            {account: sum(part.counts[account] for part in all_parts) for account in Account},
+            sum(part.copied_bytes for part in all_parts),
+        )
+
 
 class Ledger:
     """Keeps the books of one run. Not thread-safe: one thread books."""
@@ -80,18 +102,19 @@ class Ledger:
         self._counts: Counter[Account] = Counter()
         self._copied_bytes = 0
 
-    def list_one(self) -> None:
-        """Count an object that the source listing gave."""
-        self._listed += 1
+    def list(self, objects: int) -> None:
+        """Count objects that the source listing gave."""
+        self._listed += objects
 
-    def book(self, account: Account, size: int) -> None:
-        """Book what became of a listed object.
+    def book(self, account: Account, size: int = 0, *, objects: int = 1) -> None:
+        """Book what became of listed objects.
 
         Args:
             account: Where.
-            size: Its bytes.
+            size: Bytes of what was copied.
+            objects: How many.
         """
-        self._counts[account] += 1
+        self._counts[account] += objects
         if account is Account.COPIED:
             self._copied_bytes += size
 

@@ -21,9 +21,9 @@ class LogFormat(Enum):
     JSON = "json"
 
 
-def log_file_path(directory: Path, command: str, label: str, started: datetime) -> Path:
-    """Name a run's log file: ``{command}_{label}_{timestamp}.log``, the timestamp in UTC."""
-    return directory / f"{command}_{label}_{started:%Y%m%dT%H%M%SZ}.log"
+def log_file_path(directory: Path, name: str, started: datetime) -> Path:
+    """Name a run's log file: ``{name}_{timestamp}.log``, the timestamp in UTC."""
+    return directory / f"{name}_{started:%Y%m%dT%H%M%SZ}.log"
 
 
 @contextmanager

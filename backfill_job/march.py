@@ -7,39 +7,24 @@ same order (there are no surrogates in object names), so texts are compared as t
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
-from dataclasses import dataclass
 from operator import itemgetter
+from typing import NamedTuple
 
 from shared.errors import UnexpectedAnswer
-from shared.migration import Location
 from shared.objects import ObjectState
-from shared.store import ListingStore
 
-__all__ = ["Page", "Pair", "listed", "march", "march_pages"]
+__all__ = ["Page", "Pair", "march", "march_pages"]
 
 Page = list[tuple[str, ObjectState]]
 """Part of a listing: (name below the prefix, object), sorted by name. Never empty."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """One name below the prefixes, on both sides. At least one side is there."""
 
     relative: str
     source: ObjectState | None
     destination: ObjectState | None
-
-
-def listed(store: ListingStore, location: Location) -> Iterator[tuple[str, ObjectState]]:
-    """List a location as (name below the prefix, object), sorted by name.
-
-    Raises:
-        StorageError: The listing is incomplete: no verdict may be drawn from what came so far.
-    """
-    skip = len(location.prefix)
-    for page in store.list_pages(location.bucket, location.prefix):
-        for state in page.objects:
-            yield state.name[skip:], state
 
 
 def march(

@@ -1,4 +1,4 @@
-"""What would be done, name by name: the diff with the replication rule's decision beside it.
+"""What would be done, name by name: each finding of the diff with the replication rule's decision beside it.
 
 The plan is advice. The copy looks again, so a plan of any age is safe to act on.
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from backfill_job.march import Pair
+from backfill_job.verdict import Finding, Verdict
 from shared.decision import Action, Authority, decide
 from shared.errors import UsageError
 from shared.migration import Migration
@@ -56,36 +56,39 @@ class PlanLine:
         return f"{self.step.value} {self.relative}" + (f" ({reasons})" if reasons else "")
 
 
-def plan(pairs: Iterable[Pair], migration: Migration, authority: Authority) -> Iterator[PlanLine]:
+_STEPS = {
+    Verdict.EQUAL: Step.EQUAL,
+    Verdict.EXTRA: Step.EXTRA,
+    Verdict.EXCLUDED: Step.EXCLUDED,
+}
+"""What a verdict alone decides."""
+
+
+def plan(findings: Iterable[Finding], migration: Migration, authority: Authority) -> Iterator[PlanLine]:
     """Plan for every name of a diff, in its order.
 
     Args:
-        pairs: The diff of both listings.
+        findings: The diff of both listings, judged.
         migration: What is asked.
         authority: Whose word counts where the two sides differ.
 
     Yields:
         One line a name.
     """
-    for pair in pairs:
-        yield _planned(pair, migration, authority)
+    for finding in findings:
+        yield _planned(finding, migration, authority)
 
 
-def _planned(pair: Pair, migration: Migration, authority: Authority) -> PlanLine:
-    if migration.is_excluded(pair.relative):
-        return PlanLine(pair.relative, Step.EXCLUDED, pair.source, pair.destination)
-    if pair.source is None:
-        return PlanLine(pair.relative, Step.EXTRA, None, pair.destination)
-    if pair.destination is None:
+def _planned(finding: Finding, migration: Migration, authority: Authority) -> PlanLine:
+    relative, verdict, source, destination, differing = finding
+    step = _STEPS.get(verdict)
+    if step is not None:
+        return PlanLine(relative, step, source, destination)
+    if destination is None:
         try:
-            migration.destination_ref(pair.relative)
+            migration.destination_ref(relative)
         except UsageError as error:
-            return PlanLine(pair.relative, Step.IMPOSSIBLE, pair.source, None, note=str(error))
-    decision = decide(pair.source, pair.destination, authority)
-    if decision.action is Action.EQUAL or decision.again:
-        step = Step.EQUAL
-    elif decision.action is Action.CONFLICT:
-        step = Step.CONFLICT
-    else:
-        step = Step.COPY if pair.destination is None else Step.OVERWRITE
-    return PlanLine(pair.relative, step, pair.source, pair.destination, decision.because)
+            return PlanLine(relative, Step.IMPOSSIBLE, source, None, note=str(error))
+        return PlanLine(relative, Step.COPY, source, None)
+    conflict = decide(source, destination, authority).action is Action.CONFLICT
+    return PlanLine(relative, Step.CONFLICT if conflict else Step.OVERWRITE, source, destination, differing)

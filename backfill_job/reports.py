@@ -1,17 +1,73 @@
-"""Report files: complete or absent, never half-written under their own name."""
+"""Reports: files in a directory or objects under a prefix, complete or absent, never half-written under their own name.
+
+``backfill_job.cloud_reports`` is the same in Cloud Storage.
+"""
 
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Protocol
+
+import orjson
 
 from shared.errors import CannotWrite, UsageError
-from shared.objects import ObjectState
+from shared.objects import Metadata, ObjectState
 
-__all__ = ["ObjectLines", "ReportDirectory", "side"]
+__all__ = ["Lines", "ReportDirectory", "Reports", "json_bytes", "line_bytes", "side", "state_of_side"]
+
+
+LINES_BUFFER = 1024 * 1024
+"""Bytes of lines that are written at once."""
+
+
+class Lines(Protocol):
+    """A JSON Lines file being written."""
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Append one line.
+
+        Raises:
+            MigrationError: It cannot be written.
+        """
+        ...
+
+
+class Reports(Protocol):
+    """Where the reports of a run go."""
+
+    @property
+    def place(self) -> str:
+        """For people: the directory or prefix."""
+        ...
+
+    def lines(self, name: str) -> AbstractContextManager[Lines]:
+        """Open a JSON Lines file; it appears under its name when the block ends, and not after an error in it."""
+        ...
+
+    def write(self, name: str, data: bytes, *, content_type: str = "application/json") -> None:
+        """Write a file in one step, over whatever is there.
+
+        Raises:
+            MigrationError: It cannot be written.
+        """
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """Read a file.
+
+        Returns:
+            Its contents; None only when there is no such file.
+
+        Raises:
+            MigrationError: Anything else.
+        """
+        ...
+
+    def part(self, name: str) -> "Reports":
+        """The place for the reports of a part of the run, below this one."""
+        ...
 
 
 def side(state: ObjectState | None) -> dict[str, Any] | None:
@@ -28,64 +84,41 @@ def side(state: ObjectState | None) -> dict[str, Any] | None:
     }
 
 
-class ObjectLines:
-    """A JSON Lines file that appears under its name only when it is complete.
-
-    Until then, and after an error, it is called ``NAME.partial``.
-
-    Args:
-        path: Its name when complete.
+def state_of_side(name: str, facts: Mapping[str, Any] | None) -> ObjectState | None:
+    """Read what `side` gave, as far as it tells; the metadata is not in it.
 
     Raises:
-        UsageError: It cannot be written.
+        KeyError, TypeError, ValueError: It is something else.
     """
+    if facts is None:
+        return None
+    return ObjectState(
+        name,
+        int(facts["generation"]),
+        1,
+        int(facts["size"]),
+        facts["crc32c"],
+        facts["md5"],
+        facts["created"],
+        facts["updated"],
+        Metadata(),
+    )
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._partial = path.with_name(path.name + ".partial")
-        try:
-            self._file = self._partial.open("w", encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"cannot write {self._partial}: {error.strerror}") from error
 
-    def write(self, line: Mapping[str, Any]) -> None:
-        """Append one line.
+def json_bytes(content: Mapping[str, Any]) -> bytes:
+    """A report as the contents of a file that people may read, too."""
+    return json.dumps(content, ensure_ascii=False, indent=2).encode() + b"\n"
 
-        Raises:
-            CannotWrite: The disk is full, or gone.
-        """
-        with self._explained():
-            self._file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            if kind is None:
-                with self._explained():
-                    self._file.flush()
-                    os.fsync(self._file.fileno())
-                    self._partial.replace(self._path)
-        finally:
-            # What could not be flushed cannot be written by closing either.
-            with suppress(OSError):
-                self._file.close()
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise CannotWrite(
-                f"cannot write {self._partial}: {error.strerror}; what was copied stays"
-            ) from error
+def line_bytes(line: Mapping[str, Any]) -> bytes:
+    """One line of a JSON Lines file."""
+    return orjson.dumps(line) + b"\n"
 
 
 class ReportDirectory:
-    """Where a run's report files go.
+    """Reports as files.
+
+    A file that is not complete, or was not completed because of an error, is called ``NAME.partial``.
 
     Args:
         path: The directory; made if it is not there.
@@ -101,21 +134,66 @@ class ReportDirectory:
         except OSError as error:
             raise UsageError(f"cannot make the report directory {path}: {error.strerror}") from error
 
-    def objects(self) -> ObjectLines:
-        """Open ``objects.jsonl``, one line an object."""
-        return ObjectLines(self.path / "objects.jsonl")
+    @property
+    def place(self) -> str:
+        """See `Reports.place`."""
+        return str(self.path)
 
-    def write_json(self, name: str, content: Mapping[str, Any]) -> Path:
-        """Write a JSON file in one step.
-
-        Raises:
-            UsageError: It cannot be written.
-        """
-        path = self.path / name
-        partial = self.path / (name + ".partial")
+    @contextmanager
+    def lines(self, name: str) -> Iterator[Lines]:
+        """See `Reports.lines`."""
+        path, partial = self.path / name, self.path / (name + ".partial")
         try:
-            partial.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-            partial.replace(path)
+            file = partial.open("wb", buffering=LINES_BUFFER)
         except OSError as error:
-            raise UsageError(f"cannot write {path}: {error.strerror}") from error
-        return path
+            raise UsageError(f"cannot write {partial}: {error.strerror}") from error
+        try:
+            yield _FileLines(file, partial)
+            with _explained(partial):
+                file.flush()
+                os.fsync(file.fileno())
+                partial.replace(path)
+        finally:
+            # What could not be flushed cannot be written by closing either.
+            with suppress(OSError):
+                file.close()
+
+    def write(self, name: str, data: bytes, *, content_type: str = "application/json") -> None:  # noqa: ARG002 -- the name's ending says it
+        """See `Reports.write`."""
+        path, partial = self.path / name, self.path / (name + ".partial")
+        with _explained(path):
+            partial.write_bytes(data)
+            partial.replace(path)
+
+    def read(self, name: str) -> bytes | None:
+        """See `Reports.read`."""
+        path = self.path / name
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror}") from error
+
+    def part(self, name: str) -> "ReportDirectory":
+        """See `Reports.part`."""
+        return ReportDirectory(self.path / name)
+
+
+class _FileLines:
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file = file
+        self._path = path
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """See `Lines.write`."""
+        with _explained(self._path):
+            self._file.write(line_bytes(line))
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(f"cannot write {path}: {error.strerror}; what was copied stays") from error

@@ -3,17 +3,22 @@
 Nothing depends on the signal arriving: a killed run loses nothing either. A second signal ends the process at once.
 """
 
+import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
 from shared.errors import Interrupted
 
-__all__ = ["Stop", "stopping_on_signals"]
+__all__ = ["Stop", "leave_in_time", "stopping_on_signals"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+LEAVE_WITHIN = 8.0
+"""Seconds; Cloud Run kills a task ten seconds after its SIGTERM (Cloud Run documentation, "Container runtime contract")."""
 
 
 @dataclass(slots=True)
@@ -48,9 +53,22 @@ class Stop:
             self.at_once = False
 
 
+def leave_in_time() -> None:
+    """End the process `LEAVE_WITHIN` seconds from now, whatever hangs then: a thread in a call to the network, say.
+
+    Nothing is lost by it: every copy is conditional, and what was not booked is copied or found equal by the next run.
+    """
+    timer = threading.Timer(LEAVE_WITHIN, os._exit, (1,))
+    timer.daemon = True
+    timer.start()
+
+
 @contextmanager
-def stopping_on_signals() -> Iterator[Stop]:
+def stopping_on_signals(stopping: Callable[[], None] = lambda: None) -> Iterator[Stop]:
     """Turn the first SIGINT or SIGTERM into a `Stop` while the block runs. Only in a process's main thread.
+
+    Args:
+        stopping: Called when it comes.
 
     Yields:
         To be checked before taking more work.
@@ -62,6 +80,7 @@ def stopping_on_signals() -> Iterator[Stop]:
         stop.by = signal.Signals(number).name
         for each in SIGNALS:
             signal.signal(each, signal.SIG_DFL)
+        stopping()
         if stop.at_once:
             stop.check()
 

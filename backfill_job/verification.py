@@ -6,22 +6,22 @@ arrive, and are called *in flight* when they still do not agree.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
+from itertools import islice
 from typing import Any
 
 from backfill_job.clock import Clock
 from backfill_job.march import Pair
-from backfill_job.reports import side
+from backfill_job.verdict import Finding, Verdict, judge
 from shared.errors import UsageError
 from shared.migration import Migration
-from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectState, differences, parse_time
+from shared.objects import ObjectState, parse_time
 from shared.store import ObjectStore
 
-__all__ = ["SETTLED_VERDICTS", "Comparison", "Finding", "Verdict", "Verification"]
+__all__ = ["SETTLED_VERDICTS", "Comparison", "Verification"]
 
 MAX_SECOND_LOOKS = 10_000
 """With more differing names than this, the paths are plainly not equal; the rest is judged by the listings alone."""
@@ -34,46 +34,8 @@ MAX_FINDINGS = 1_000
 """Names kept in memory for the report's list of differences; all are counted."""
 
 
-class Verdict(Enum):
-    """How the two sides of one name compare."""
-
-    EQUAL = "equal"
-    MISSING = "missing"
-    CONTENT_DIFFERS = "content_differs"
-    METADATA_DIFFERS = "metadata_differs"
-    EXTRA = "extra"
-    IN_FLIGHT = "in_flight"
-    EXCLUDED = "excluded"
-
-
 SETTLED_VERDICTS = frozenset({Verdict.EQUAL, Verdict.EXCLUDED})
 """What the listings alone may settle; everything else is looked at again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One name that is not equal on both sides, with both sides' facts."""
-
-    relative: str
-    verdict: Verdict
-    source: ObjectState | None
-    destination: ObjectState | None
-    differing: tuple[Difference, ...] = ()
-
-    def __str__(self) -> str:
-        """The finding as a person reads it: ``missing qpi_answers_20240101/user_id_7.jsonl``."""
-        how = ", ".join(difference.value for difference in self.differing)
-        return f"{self.verdict.value.replace('_', ' ')} {self.relative!r}" + (f" ({how})" if how else "")
-
-    def to_json(self) -> dict[str, Any]:
-        """The finding for a report."""
-        return {
-            "name": self.relative,
-            "verdict": self.verdict.value,
-            "differences": [difference.value for difference in self.differing],
-            "source": side(self.source),
-            "destination": side(self.destination),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +55,35 @@ class Verification:
         """Whether every name was found equal on both sides; what is still in flight is not proven."""
         return not any(count for verdict, count in self.counts.items() if verdict not in SETTLED_VERDICTS)
 
-    def to_json(self) -> dict[str, int | bool]:
+    def figures(self) -> dict[str, int | bool]:
         """The figures under the names that logs and reports use."""
         return {"clean": self.clean, **{verdict.value: self.counts[verdict] for verdict in Verdict}}
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures and the findings for a report."""
+        return {**self.figures(), "differences": [finding.to_json() for finding in self.findings]}
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> "Verification":
+        """Read what `to_json` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: It is something else.
+        """
+        return Verification(
+            {verdict: int(content[verdict.value]) for verdict in Verdict},
+            tuple(Finding.from_json(finding) for finding in content["differences"]),
+        )
+
+    @staticmethod
+    def merged(parts: Iterable["Verification"]) -> "Verification":
+        """What several tasks found in their parts of the key space."""
+        all_parts = list(parts)
+        findings = (finding for part in all_parts for finding in part.findings)
+        return Verification(
+            {verdict: sum(part.counts[verdict] for part in all_parts) for verdict in Verdict},
+            tuple(islice(findings, MAX_FINDINGS)),
+        )
 
 
 class Comparison:
@@ -112,13 +100,15 @@ class Comparison:
         self._counts: Counter[Verdict] = Counter()
         self._suspects: list[str] = []
 
-    def add(self, pair: Pair) -> None:
-        """Compare one name, as listed on both sides after the work to be verified."""
-        finding = _judge(pair, self._migration)
-        if finding.verdict in SETTLED_VERDICTS or len(self._suspects) >= MAX_SECOND_LOOKS:
-            self._counts[finding.verdict] += 1
-        else:
-            self._suspects.append(finding.relative)
+    def add(self, findings: Sequence[Finding]) -> None:
+        """Take in names as listed on both sides after the work to be verified."""
+        others = [finding for finding in findings if finding.verdict is not Verdict.EQUAL]
+        self._counts[Verdict.EQUAL] += len(findings) - len(others)
+        for finding in others:
+            if finding.verdict in SETTLED_VERDICTS or len(self._suspects) >= MAX_SECOND_LOOKS:
+                self._counts[finding.verdict] += 1
+            else:
+                self._suspects.append(finding.relative)
 
     def result(self, store: ObjectStore, *, grace: timedelta, clock: Clock) -> Verification:
         """Look again at what differs, and sum up.
@@ -159,7 +149,7 @@ def _second_looks(
                 ):
                     yield finding
                 elif clock.now() >= deadline:
-                    yield replace(finding, verdict=Verdict.IN_FLIGHT)
+                    yield finding._replace(verdict=Verdict.IN_FLIGHT)
                 else:
                     unripe.append(finding.relative)
             suspects = unripe
@@ -175,23 +165,7 @@ def _look_again(relative: str, store: ObjectStore, migration: Migration) -> Find
         destination = None  # a name that the destination cannot have is missing there
     if source is None and destination is None:
         return None
-    return _judge(Pair(relative, source, destination), migration)
-
-
-def _judge(pair: Pair, migration: Migration) -> Finding:
-    source, destination = pair.source, pair.destination
-    if migration.is_excluded(pair.relative):
-        return Finding(pair.relative, Verdict.EXCLUDED, source, destination)
-    if source is None:
-        return Finding(pair.relative, Verdict.EXTRA, source, destination)
-    if destination is None:
-        return Finding(pair.relative, Verdict.MISSING, source, destination)
-    differing = differences(source, destination)
-    if not differing:
-        return Finding(pair.relative, Verdict.EQUAL, source, destination)
-    content = CONTENT_DIFFERENCES.intersection(differing)
-    verdict = Verdict.CONTENT_DIFFERS if content else Verdict.METADATA_DIFFERS
-    return Finding(pair.relative, verdict, source, destination, differing)
+    return judge(Pair(relative, source, destination), migration)
 
 
 def _changed_since(source: ObjectState | None, moment: datetime) -> bool:

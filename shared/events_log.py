@@ -35,13 +35,17 @@ def _spec(level: int, meaning: str, fields: str = "") -> _Spec:
     return _Spec(level, meaning, frozenset(fields.split()))
 
 
+_FINISHED = (
+    "exit_code summary listed copied already_equal superseded conflict failed excluded bytes elapsed_s copying_s "
+    "class_a class_b"
+)
 _HANDLED = "outcome object event_id event_generation source_generation destination_generation bytes lag_s attempts phase because"
 
 
 class Event(Enum):
     """Everything that is logged. The value holds the severity, the sentence and the fields."""
 
-    RUN_STARTED = _spec(logging.INFO, "run started", "mode source destination in_flight ranges")
+    RUN_STARTED = _spec(logging.INFO, "run started", "mode source destination")
     PLAN_MADE = _spec(
         logging.INFO,
         "both sides compared, nothing changed",
@@ -80,11 +84,8 @@ class Event(Enum):
     )
     LEDGER_BROKEN = _spec(logging.CRITICAL, "the books do not balance", "listed accounted")
     RUN_STOPPED = _spec(logging.ERROR, "the run stopped before its end", "error")
-    RUN_FINISHED = _spec(
-        logging.INFO,
-        "run finished",
-        "exit_code summary listed copied already_equal superseded conflict failed excluded bytes elapsed_s copying_s",
-    )
+    RUN_FINISHED = _spec(logging.INFO, "run finished", _FINISHED)
+    EXECUTION_FINISHED = _spec(logging.INFO, "all tasks finished", _FINISHED)
     MIRRORED = _spec(logging.INFO, "event handled", _HANDLED)
     MIRROR_STRAGGLER = _spec(
         logging.WARNING, "a new object arrived on the old path after the cutover; copied", _HANDLED

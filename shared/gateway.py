@@ -14,7 +14,9 @@ Errors leave as this project's own. A 404 is "absent" only when it is about the 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import requests
 from google.api_core import exceptions as api
@@ -26,12 +28,16 @@ from requests.adapters import HTTPAdapter
 from shared.answers import error_for, no_answer
 from shared.errors import BucketNotFound, ObjectNotFound, PermissionDenied, StorageError, UsageError
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
+from shared.operations import OperationsCounter
 from shared.store import ListingPage
 
 __all__ = ["Gateway"]
 
 PAGE_SIZE = 1000
 """The most that Cloud Storage gives at once."""
+
+UPLOAD_CHUNK = 8 * 1024 * 1024
+"""Bytes of one request of an upload in pieces; a multiple of 256 KiB ("Resumable uploads": chunk size)."""
 
 
 class Gateway:
@@ -45,6 +51,9 @@ class Gateway:
         retry_initial: Seconds before the first repetition; doubled each time up to a minute.
         request_timeout: Seconds without an answer after which one request counts as lost. Rewrites of large objects
             need at least 30 (Cloud Storage reference, "Objects: rewrite").
+
+    Attributes:
+        operations: Counts the requests that were answered, as they are billed.
 
     Raises:
         UsageError: No credentials are to be had.
@@ -70,11 +79,16 @@ class Gateway:
         adapter = HTTPAdapter(pool_connections=connections, pool_maxsize=connections, pool_block=True)
         for scheme in ("https://", "http://"):
             self._client._http.mount(scheme, adapter)  # noqa: SLF001 -- the only way to a pool of this size
+        self.operations = OperationsCounter()
+        self._client._http.hooks["response"].append(self._count)  # noqa: SLF001 -- where every answer comes by
 
     def close(self) -> None:
         """Give the connections back."""
         self._client._http.close()  # noqa: SLF001 -- Client.close() leaves the pool open
         self._client.close()
+
+    def _count(self, answer: requests.Response, **_: Any) -> None:
+        self.operations.count(answer.request.method or "", answer.request.path_url)
 
     def look(self, at: ObjectRef) -> ObjectState | None:
         """See `ObjectStore.look`."""
@@ -153,6 +167,50 @@ class Gateway:
         except _CLIENT_ERRORS as error:
             raise self._translated(error, at.uri, at.bucket) from error
 
+    def put(self, at: ObjectRef, data: bytes, *, content_type: str = "application/json") -> None:
+        """Write a small object as a whole, over whatever is there: for reports, of which the last one counts.
+
+        Args:
+            at: Where.
+            data: Its contents.
+            content_type: Their type.
+
+        Raises:
+            StorageError: It may or may not have been written.
+        """
+        blob = self._client.bucket(at.bucket).blob(at.name)
+        try:
+            blob.upload_from_string(data, content_type=content_type, timeout=self._timeout, retry=self._retry)
+        except _CLIENT_ERRORS as error:
+            raise self._translated(error, at.uri, at.bucket) from error
+
+    @contextmanager
+    def writing(self, at: ObjectRef, *, content_type: str) -> Iterator[Callable[[bytes], object]]:
+        """Write an object of any length in pieces; it appears when the block ends, and not after an error in it.
+
+        Args:
+            at: Where.
+            content_type: Its type.
+
+        Yields:
+            To be called with each piece; about 8 MiB are held.
+
+        Raises:
+            StorageError: It was not written.
+        """
+        blob = self._client.bucket(at.bucket).blob(at.name)
+        try:
+            with blob.open(
+                "wb",
+                chunk_size=UPLOAD_CHUNK,
+                content_type=content_type,
+                timeout=self._timeout,
+                retry=self._retry,
+            ) as file:
+                yield file.write
+        except _CLIENT_ERRORS as error:
+            raise self._translated(error, at.uri, at.bucket) from error
+
     def list_pages(
         self, bucket: str, prefix: str, *, start: str = "", end: str = ""
     ) -> Iterator[ListingPage]:
@@ -175,7 +233,7 @@ class Gateway:
         except _CLIENT_ERRORS as error:
             raise self._listing_error(error, bucket, prefix) from error
 
-    def check_bucket(self, bucket: str, prefix: str, *, patience: float = 10.0) -> None:
+    def check_bucket(self, bucket: str, prefix: str, *, patience: float = 10.0) -> bool:
         """Find out before the work starts whether a prefix can be listed.
 
         Args:
@@ -183,19 +241,18 @@ class Gateway:
             prefix: Where listing is to be tried; permission may be limited to it.
             patience: Seconds over which transient faults are tolerated.
 
+        Returns:
+            Whether it holds any object.
+
         Raises:
             BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: It cannot.
         """
         retry = self._retry.with_timeout(patience)
         try:
-            next(
-                iter(
-                    self._client.list_blobs(
-                        bucket, prefix=prefix or None, max_results=1, timeout=patience, retry=retry
-                    )
-                ),
-                None,
+            listing = self._client.list_blobs(
+                bucket, prefix=prefix or None, max_results=1, timeout=patience, retry=retry
             )
+            return next(iter(listing), None) is not None
         except _CLIENT_ERRORS as error:
             raise self._listing_error(error, bucket, prefix) from error
 

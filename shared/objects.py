@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from shared.errors import UnexpectedAnswer
 
@@ -71,9 +71,10 @@ class Metadata:
     custom: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ObjectState:
+class ObjectState(NamedTuple):
     """One version of one object, as seen at some moment.
+
+    A named tuple, because listings make millions of them: it takes a third of a frozen dataclass's time.
 
     Attributes:
         name: Object name, complete.

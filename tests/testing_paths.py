@@ -1,14 +1,17 @@
 """A pair of prefixes on a real local Cloud Storage, as tests use it."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from google.cloud import storage
 
 import local_gcs
+from backfill_job.march import Pair, march
 from shared.migration import Migration
 from shared.objects import ObjectState
+from shared.store import ListingStore
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,16 @@ class Paths:
     def look(self, relative: str, *, side: str = "destination") -> ObjectState | None:
         blob = self.bucket(side).get_blob(getattr(self.migration, side).prefix + relative)
         return None if blob is None else ObjectState.from_resource(blob._properties)
+
+    def diff(self, store: ListingStore) -> list[Pair]:
+        """Both sides as listed now."""
+        return list(march(*(self._listed(store, side) for side in ("source", "destination"))))
+
+    def _listed(self, store: ListingStore, side: str) -> Iterator[tuple[str, ObjectState]]:
+        location = getattr(self.migration, side)
+        for page in store.list_pages(location.bucket, location.prefix):
+            for state in page.objects:
+                yield state.name[len(location.prefix) :], state
 
     def requests(self, method: str) -> int:
         """Requests of one API method since the server's counts were last reset."""

@@ -19,6 +19,7 @@ from backfill_job.ledger import Account
 from backfill_job.march import march_pages
 from backfill_job.plan import PlanLine, Step, plan
 from backfill_job.stopping import Stop
+from backfill_job.verdict import judged
 from shared.decision import Authority
 from shared.errors import BucketNotFound, Interrupted, PermissionDenied, Unavailable, UnexpectedAnswer
 from shared.gateway import Gateway
@@ -96,7 +97,7 @@ class Run:
         sides = list_pages(api, migration.source), list_pages(api, migration.destination)
         async with aclosing(march_pages(*sides)) as parts:
             async for pairs in parts:
-                lines = plan(pairs, migration, self.authority)
+                lines = plan(judged(pairs, migration), migration, self.authority)
                 yield (line for line in lines if line.step is not Step.EXTRA)
 
     def carry_out(

@@ -14,7 +14,7 @@ def test_the_books_balance_when_every_listed_object_is_booked_once(
     """listed = copied + already_equal + superseded + conflict + failed + excluded."""
     ledger = Ledger()
     for account, size in entries:
-        ledger.list_one()
+        ledger.list(1)
         ledger.book(account, size)
     balance = ledger.balance()
     assert balance.holds
@@ -25,7 +25,7 @@ def test_the_books_balance_when_every_listed_object_is_booked_once(
 def test_an_object_booked_nowhere_breaks_the_books() -> None:
     """Silence about an object is not success."""
     ledger = Ledger()
-    ledger.list_one()
+    ledger.list(1)
     assert not ledger.balance().holds
     assert not ledger.balance().clean
 
@@ -33,7 +33,7 @@ def test_an_object_booked_nowhere_breaks_the_books() -> None:
 def test_an_object_booked_twice_breaks_the_books() -> None:
     """Nor is counting one twice."""
     ledger = Ledger()
-    ledger.list_one()
+    ledger.list(1)
     ledger.book(Account.COPIED, 1)
     ledger.book(Account.COPIED, 1)
     assert not ledger.balance().holds

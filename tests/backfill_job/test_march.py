@@ -1,16 +1,12 @@
 """Two sorted listings side by side."""
 
-from collections.abc import Iterator
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.march import listed, march
+from backfill_job.march import march
 from shared.errors import UnexpectedAnswer
-from shared.migration import Location
 from shared.objects import Metadata, ObjectState
-from shared.store import ListingPage
 
 names = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), unique=True).map(
     lambda texts: sorted(texts, key=lambda text: text.encode())
@@ -53,19 +49,3 @@ def test_names_that_only_sort_right_as_bytes() -> None:
     assert [
         pair.relative for pair in march(listing(ours), listing(ours)) if pair.source and pair.destination
     ] == ours
-
-
-def test_listed_takes_one_page_at_a_time() -> None:
-    """Memory does not grow with the number of objects."""
-    asked: list[int] = []
-
-    class Pages:
-        def list_pages(self, _bucket: str, prefix: str, **_bounds: str) -> Iterator[ListingPage]:
-            for number in range(3):
-                asked.append(number)
-                yield ListingPage([state(f"{prefix}{number}")])
-
-    lines = listed(Pages(), Location("bucket", "p/"))
-    assert next(lines)[0] == "0"
-    assert asked == [0]
-    assert [relative for relative, _ in lines] == ["1", "2"]

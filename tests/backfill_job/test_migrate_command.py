@@ -109,12 +109,12 @@ def test_the_dry_run_is_the_default_and_changes_nothing(paths: Paths, migrate: C
 def test_the_dry_run_s_report_has_the_plan_and_a_line_an_object(
     paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
 ) -> None:
-    """plan.json and objects.jsonl, in the order of the names."""
+    """plan.json and objects.jsonl; the lines of one folder are in the order of the names."""
     fill(paths)
     paths.put("plain.txt", b"other", side="destination")
     assert migrate("--report", str(tmp_path / "r")).code == 0
     lines = json_lines((tmp_path / "r" / "objects.jsonl").read_text())
-    assert [line["name"] for line in lines] == sorted(NAMES)
+    assert sorted(line["name"] for line in lines) == sorted(NAMES)
     plain = next(line for line in lines if line["name"] == "plain.txt")
     assert (plain["outcome"], plain["because"][:2]) == ("overwrite", ["size", "crc32c"])
     plan = json.loads((tmp_path / "r" / "plan.json").read_text())
@@ -365,7 +365,7 @@ def test_a_listing_that_breaks_off_gives_no_verdict(
     rule = {
         "method": "storage.objects.list",
         "bucket": paths.migration.source.bucket,
-        "skip": 3,  # the check at the start, and two pages
+        "skip": 4,  # the check at the start, the look at the folders, and two pages
         "count": None,
         "status": 403,
     }
@@ -464,7 +464,11 @@ def test_bad_arguments_get_one_clear_line(
         ("--grace", "1e99"),
         ("--env", "test"),
         ("--dry-run", "--execute"),
-        ("--report", "gs://bucket/x"),
+        ("--report", "gs://BUCKET/x"),
+        ("--report", "s3://bucket/x"),
+        ("--since", "yesterday"),
+        ("--since", "2026-13-01"),
+        ("--since", "-1d"),
         ("--report", __file__),
     ],
 )
@@ -483,7 +487,7 @@ def test_a_server_that_is_not_there_is_one_clear_line(
 ) -> None:
     """Within seconds, not after two minutes of retries."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
-    monkeypatch.setattr("backfill_job.migrate.START_PATIENCE", 0.5)
+    monkeypatch.setattr("backfill_job.job.START_PATIENCE", 0.5)
     ended = migrate()
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert "no answer within the time allowed" in ended.err
@@ -600,3 +604,151 @@ def test_the_environment_chooses_the_buckets(tmp_path: Path, monkeypatch: pytest
         client._http.close()
     assert found == ["qpi_exports/a"]
     assert len(list(tmp_path.glob("migrate_qpi_exports_dev_*.log"))) == 1
+
+
+# --- where reports go, and which days are swept ---------------------------------------------------------------
+
+
+def test_reports_can_go_to_cloud_storage(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """The same files, as objects; a task of a job has no disk."""
+    fill(paths)
+    place = f"gs://{paths.migration.destination.bucket}/_migration/reports"
+    assert migrate("--report", place + "/dry").code == 0
+    assert migrate("--execute", "--yes", "--report", place + "/run/").code == 0
+    bucket = paths.bucket("destination")
+    names = sorted(blob.name for blob in bucket.list_blobs(prefix="_migration/reports/"))
+    assert names == [
+        f"_migration/reports/{name}"
+        for name in (
+            "dry/objects.jsonl",
+            "dry/plan.json",
+            "dry/started.json",
+            "run/objects.jsonl",
+            "run/run.json",
+            "run/started.json",
+        )
+    ]
+    lines = json_lines(bucket.blob("_migration/reports/run/objects.jsonl").download_as_text())
+    assert sorted(line["name"] for line in lines) == sorted(NAMES)
+    run = json.loads(bucket.blob("_migration/reports/run/run.json").download_as_bytes())
+    assert run["ledger"]["copied"] == len(NAMES)
+
+
+def test_reports_of_a_broken_run_are_not_complete(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """Lines that were not written to their end do not appear, and run.json says how it ended."""
+    fill(paths)
+    place = f"gs://{paths.migration.destination.bucket}/_migration/reports"
+    rule = {
+        "method": "storage.objects.list",
+        "bucket": paths.migration.source.bucket,
+        "skip": 2,
+        "status": 403,
+    }
+    paths.server.set_faults(rules=[rule])
+    assert migrate("--report", place).code == 1
+    names = [blob.name for blob in paths.bucket("destination").list_blobs(prefix="_migration/")]
+    assert names == ["_migration/reports/started.json"]
+
+
+@pytest.mark.parametrize(
+    ("place", "reason"),
+    [
+        ("gs://no-such-bucket-here/r/", "no such bucket"),
+        ("{source}", "which is migrated"),
+        ("{destination}below/it", "which is migrated"),
+    ],
+)
+def test_reports_that_cannot_be_written_are_found_out_at_the_start(
+    paths: Paths, migrate: Callable[..., Ended], place: str, reason: str
+) -> None:
+    """Before anything is copied."""
+    fill(paths)
+    uris = {"source": paths.migration.source.uri, "destination": paths.migration.destination.uri}
+    ended = migrate("--execute", "--yes", "--report", place.format(**uris))
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert reason in ended.err
+    assert paths.names() == []
+
+
+def test_tasks_compose_the_report_of_the_whole(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """Whoever completes the set does it; parts of an earlier execution are not of the set."""
+    fill(paths, [f"qpi_answers_202401{day:02}/user_id_1.jsonl" for day in range(1, 31)])
+    place = f"gs://{paths.migration.destination.bucket}/_migration/reports/"
+
+    def whole() -> dict[str, Any]:
+        blob = paths.bucket("destination").get_blob("_migration/reports/run.json")
+        return json.loads(blob.download_as_bytes()) if blob else {"run": ""}
+
+    for execution in ("e-1", "e-2"):
+        for index in "201":
+            assert whole()["run"] != execution
+            environ = {"CLOUD_RUN_TASK_COUNT": "3", "CLOUD_RUN_TASK_INDEX": index}
+            ended = migrate("--execute", "--yes", "--report", place, CLOUD_RUN_EXECUTION=execution, **environ)
+            assert ended.code == 0
+        run = whole()
+        assert (run["run"], run["ledger"]["listed"], run["verification"]["clean"]) == (execution, 30, True)
+    assert run["ledger"]["already_equal"] == 30
+
+
+@pytest.mark.parametrize("damaged", [b"{", b"[]", b'{"run": "e-1"}', b'{"run": "e-1", "verification": 7}'])
+def test_a_damaged_part_is_said_in_one_line(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path, damaged: bytes
+) -> None:
+    """Exit code 2, no traceback; the task's own report is there."""
+    fill(paths, ["a/x", "b/x"])
+    (tmp_path / "task-00001-of-00002").mkdir()
+    (tmp_path / "task-00001-of-00002" / "run.json").write_bytes(damaged)
+    environ = {
+        "CLOUD_RUN_TASK_COUNT": "2",
+        "CLOUD_RUN_TASK_INDEX": "0",
+        "CLOUD_RUN_EXECUTION": "e-1",
+    }
+    ended = migrate("--execute", "--yes", "--report", str(tmp_path), **environ)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "run.json" in ended.err
+    assert (tmp_path / "task-00000-of-00002" / "run.json").exists()
+
+
+def test_the_estimate_stands_beside_what_it_took(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """Operations are counted as they are billed: listings and rewrites are class A, looks class B."""
+    fill(paths, [f"a/{number}" for number in range(30)])
+    paths.put("a/0", b"other", side="destination")
+    paths.put("extra", side="destination")
+    paths.server.reset_stats()
+    ended = migrate("--execute", "--yes", "--report", str(tmp_path / "r"))
+    run = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert run["operations"] == {
+        "class_a": paths.requests("storage.objects.list") + paths.requests("storage.objects.rewrite"),
+        "class_b": paths.requests("storage.objects.get"),
+    }
+    assert run["work"] == {
+        "source_objects": 30,
+        "destination_objects": 2,
+        "new_objects": 29,
+        "replaced_objects": 1,
+        "second_copy_bytes": sum(
+            blob.size for blob in paths.bucket("source").list_blobs(prefix="QPI_exports/a/")
+        ),
+    }
+    assert [line["what"] for line in run["estimate"]] == ["class_a", "class_b", "dollars", "seconds"]
+    assert "Class A operations: 34 estimated, " in ended.out
+
+
+def test_since_leaves_out_older_days_only(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """What has no day in its name is always swept, and the end says how far it looked."""
+    old = ["qpi_answers_20240101/user_id_1.jsonl", "qpi_answers_20240301.jsonl", "qpi_questions_20231231.csv"]
+    recent = ["qpi_answers_20240309/user_id_1.jsonl", "qpi_answers_20240311/user_id_1.jsonl"]
+    recent += ["qpi_answers_20240310.jsonl", "qpi_questions_20240310.csv"]
+    dateless = ["", "README", "qpi_answers_/x", "qpi_answers_backup/x", "zzz/x"]
+    fill(paths, [*old, *recent, *dateless])
+    ended = migrate("--execute", "--yes", "--since", "2024-03-10T12:00:00+02:00", "--report", str(tmp_path))
+    assert ended.code == 0
+    assert sorted(paths.names()) == sorted([*recent, *dateless])
+    assert "both sides are equal (since 2024-03-10 12:00 only)" in ended.out
+    assert json.loads((tmp_path / "run.json").read_text())["narrowed"] == "since 2024-03-10 12:00 only"
+    assert migrate("--execute", "--yes", "--since", "3650d").code == 0
+    assert sorted(paths.names()) == sorted([*old, *recent, *dateless])

@@ -187,6 +187,13 @@ def test_tasks_on_one_machine_share_the_work(paths: Paths, tmp_path: Path) -> No
     runs = [json.loads(path.read_text()) for path in tmp_path.glob("r/task-*-of-00003/run.json")]
     assert sum(run["ledger"]["copied"] for run in runs) == 600
     assert all(run["verification"]["clean"] for run in runs)
+    whole = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert (whole["ledger"]["copied"], whole["verification"]["equal"], whole["exit_code"]) == (600, 600, 0)
+    assert whole["operations"]["class_a"] == sum(run["operations"]["class_a"] for run in runs)
+    assert (
+        "all 3 tasks together:\n600 objects listed: 600 copied; verified: both sides are equal\n"
+        in done.stdout
+    )
     assert len({path.name.partition("_task")[2][0] for path in tmp_path.glob("*_task?_*.log")}) == 3
 
 
@@ -207,3 +214,44 @@ def test_a_signal_reaches_every_task(paths: Paths, tmp_path: Path) -> None:
     assert process.returncode == 1
     assert out.count("stopped by SIGTERM before its end") >= 2
     assert len(paths.names()) < 6_000
+
+
+def test_tasks_without_a_report_are_summed_up_all_the_same(paths: Paths, tmp_path: Path) -> None:
+    """And a difference in one of them is the whole's."""
+    paths.server.fill(paths.migration.source.bucket, 60, prefix=paths.migration.source.prefix, days=6)
+    paths.put("extra", side="destination")
+    done = subprocess.run(
+        [*WAYS["command"], *arguments(paths, "--execute", "--yes", "--ungoverned", "--tasks=2")],
+        env=environ(paths),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "60 copied; NOT EQUAL: 1 extra\n  extra 'extra'\n" in done.stdout.partition("tasks together:")[2]
+
+
+def test_what_hangs_does_not_hold_up_a_stop(paths: Paths, tmp_path: Path) -> None:
+    """A call in a thread that gets no answer: Cloud Run's ten seconds are not waited for, the report is there."""
+    for number in range(20):
+        paths.put(f"{number}", b"one")
+    # The fast lane gives them up to threads, which ask again and again.
+    refused = {"method": "storage.objects.rewrite", "count": None, "status": 412}
+    faulty = {"method": "storage.objects.get", "count": None, "status": 503}
+    paths.server.set_faults(rules=[refused, faulty])
+    command = [*WAYS["module"], *arguments(paths, "--execute", "--yes", "--report", "r", "--ungoverned")]
+    with subprocess.Popen(
+        command, env=environ(paths), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while paths.requests("storage.objects.get") < 8:
+            assert process.poll() is None
+        # From here on nobody gets an answer for a minute.
+        paths.server.set_faults(latency_ms=60_000)
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=30)
+    paths.server.clear_faults()
+    assert (process.returncode, err) == (1, "")
+    run = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert run["ledger"]["holds"]
+    assert run["ledger"]["failed"] == run["ledger"]["listed"] == 20

@@ -1,21 +1,22 @@
 """The plan, as lines a person can check."""
 
-from dataclasses import replace
-
 from backfill_job.march import Pair
 from backfill_job.plan import plan
+from backfill_job.verdict import judged
 from shared.decision import Authority
 from shared.migration import Environment, Location, Migration, qpi_exports
 from shared.objects import Metadata, ObjectState
 
 S = ObjectState("x", 71, 1, 3, "crc-s", None, "", "", Metadata("application/json"))
-OTHER = replace(S, generation=12, crc32c="crc-d")
-TYPED = replace(S, generation=12, metadata=Metadata("text/plain"))
+OTHER = S._replace(generation=12, crc32c="crc-d")
+TYPED = S._replace(generation=12, metadata=Metadata("text/plain"))
+
+MIGRATION = qpi_exports(Environment.DEV)
 
 PAIRS = [
     Pair(".DS_Store", S, None),
     Pair("a.jsonl", S, None),
-    Pair("b.jsonl", S, replace(S, generation=12)),
+    Pair("b.jsonl", S, S._replace(generation=12)),
     Pair("c.jsonl", S, OTHER),
     Pair("d.jsonl", S, TYPED),
     Pair("e.jsonl", None, S),
@@ -23,7 +24,7 @@ PAIRS = [
 
 
 def lines(authority: Authority) -> list[str]:
-    return [str(line) for line in plan(PAIRS, qpi_exports(Environment.DEV), authority)]
+    return [str(line) for line in plan(judged(PAIRS, MIGRATION), MIGRATION, authority)]
 
 
 def test_the_plan_before_the_cutover() -> None:
@@ -53,6 +54,6 @@ def test_the_plan_after_the_cutover() -> None:
 def test_a_name_too_long_for_the_destination_is_planned_as_impossible() -> None:
     """The dry run says it before the execution stumbles over it."""
     migration = Migration(Location.parse("gs://bucket/a/"), Location.parse("gs://other/longer/"))
-    (line,) = plan([Pair("x" * 1020, S, None)], migration, Authority.SOURCE)
+    (line,) = plan(judged([Pair("x" * 1020, S, None)], migration), migration, Authority.SOURCE)
     assert line.step.value == "impossible"
     assert "1027 bytes, 1024 are allowed" in line.note

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from backfill_job.reports import ReportDirectory
-from shared.errors import UsageError
+from shared.errors import CannotWrite, UsageError
 
 
 def test_object_lines_appear_under_their_name_when_complete(tmp_path: Path) -> None:
     """Until then they are called partial."""
     report = ReportDirectory(tmp_path / "new" / "folder")
-    with report.objects() as lines:
+    with report.lines("objects.jsonl") as lines:
         lines.write({"name": "é\n", "outcome": "copied"})
         assert [path.name for path in report.path.iterdir()] == ["objects.jsonl.partial"]
     assert [path.name for path in report.path.iterdir()] == ["objects.jsonl"]
@@ -23,7 +23,7 @@ def test_object_lines_of_a_broken_run_stay_partial(tmp_path: Path) -> None:
     """A half-written file must not pass for a whole one, nor replace the last whole one."""
     report = ReportDirectory(tmp_path)
     (tmp_path / "objects.jsonl").write_text("the run before\n")
-    with pytest.raises(TypeError, match="not JSON serializable"), report.objects() as lines:
+    with pytest.raises(TypeError, match="not JSON serializable"), report.lines("objects.jsonl") as lines:
         lines.write({"name": {"a", "set"}})
     assert (tmp_path / "objects.jsonl").read_text() == "the run before\n"
     assert (tmp_path / "objects.jsonl.partial").exists()
@@ -40,8 +40,8 @@ def test_a_file_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None
     """The same for a file in it."""
     report = ReportDirectory(tmp_path)
     (tmp_path / "plan.json.partial").mkdir()
-    with pytest.raises(UsageError, match="cannot write"):
-        report.write_json("plan.json", {})
+    with pytest.raises(CannotWrite, match="cannot write"):
+        report.write("plan.json", b"{}")
     (tmp_path / "objects.jsonl.partial").mkdir()
     with pytest.raises(UsageError, match="cannot write"):
-        report.objects()
+        report.lines("objects.jsonl").__enter__()

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from testing_paths import Paths
 
 from backfill_job.clock import Clock
-from backfill_job.march import Pair, listed, march
-from backfill_job.verification import Comparison, Verdict, Verification
+from backfill_job.march import Pair
+from backfill_job.verdict import Verdict, judged
+from backfill_job.verification import Comparison, Verification
 from shared.gateway import Gateway
 
 
@@ -31,17 +32,14 @@ class Hours:
 
 
 def check(paths: Paths, gateway: Gateway, hours: Hours, grace: float = 0.0) -> Verification:
-    migration = paths.migration
-    pairs = march(listed(gateway, migration.source), listed(gateway, migration.destination))
-    return compared(paths, gateway, pairs, hours, grace)
+    return compared(paths, gateway, paths.diff(gateway), hours, grace)
 
 
 def compared(
     paths: Paths, gateway: Gateway, pairs: Iterable[Pair], hours: Hours, grace: float = 0.0
 ) -> Verification:
     comparison = Comparison(paths.migration)
-    for pair in pairs:
-        comparison.add(pair)
+    comparison.add([*judged(pairs, paths.migration)])
     return comparison.result(gateway, grace=timedelta(seconds=grace), clock=hours.clock())
 
 
@@ -84,8 +82,7 @@ def test_what_arrived_between_the_listings_and_the_second_look_is_equal(
 ) -> None:
     """A listing is not a snapshot: an object overwritten and mirrored meanwhile looks different in it and is not."""
     paths.put("a", b"one")
-    migration = paths.migration
-    pairs = list(march(listed(gateway, migration.source), listed(gateway, migration.destination)))
+    pairs = paths.diff(gateway)
     paths.put("a", b"one", side="destination")
     found = compared(paths, gateway, pairs, later())
     assert (found.clean, found.counts[Verdict.EQUAL]) == (True, 1)
@@ -94,8 +91,7 @@ def test_what_arrived_between_the_listings_and_the_second_look_is_equal(
 def test_what_is_gone_from_both_sides_is_not_counted(paths: Paths, gateway: Gateway) -> None:
     """A name on neither side proves nothing and harms nothing."""
     paths.put("a", b"one")
-    migration = paths.migration
-    pairs = list(march(listed(gateway, migration.source), listed(gateway, migration.destination)))
+    pairs = paths.diff(gateway)
     paths.delete("a")
     found = compared(paths, gateway, pairs, later())
     assert (found.clean, sum(found.counts.values())) == (True, 0)

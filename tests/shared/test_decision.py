@@ -1,7 +1,5 @@
 """The decision table, a row a test."""
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,8 +10,8 @@ from shared.objects import Difference, Metadata, ObjectState
 S = ObjectState(
     "a/x", 71, 1, 3, "crc-s", "md5-s", "2024-01-02T00:00:00.000Z", "", Metadata("application/json")
 )
-SAME = replace(S, name="b/x", generation=12, created="2024-01-02T00:00:00.001Z")
-DIFFERENT = replace(SAME, crc32c="crc-d", md5="md5-d")
+SAME = S._replace(name="b/x", generation=12, created="2024-01-02T00:00:00.001Z")
+DIFFERENT = SAME._replace(crc32c="crc-d", md5="md5-d")
 BECAUSE = (Difference.CRC32C, Difference.MD5)
 LEGACY, NEW = Authority.SOURCE, Authority.DESTINATION
 
@@ -29,11 +27,11 @@ LEGACY, NEW = Authority.SOURCE, Authority.DESTINATION
         (S, None, NEW, Decision(Action.COPY, 71, ABSENT, straggler=True)),
         (S, SAME, LEGACY, Decision(Action.EQUAL, 71, 12)),
         (S, SAME, NEW, Decision(Action.EQUAL, 71, 12)),
-        (S, replace(SAME, created=S.created), LEGACY, Decision(Action.COPY, 71, 12, again=True)),
-        (S, replace(SAME, created="2024-01-01T23:00:00Z"), LEGACY, Decision(Action.COPY, 71, 12, again=True)),
-        (S, replace(SAME, created="2024-01-02T02:00:00+01:00"), LEGACY, Decision(Action.EQUAL, 71, 12)),
-        (S, replace(SAME, created=""), LEGACY, Decision(Action.COPY, 71, 12, again=True)),
-        (S, replace(SAME, created=""), NEW, Decision(Action.EQUAL, 71, 12)),
+        (S, SAME._replace(created=S.created), LEGACY, Decision(Action.COPY, 71, 12, again=True)),
+        (S, SAME._replace(created="2024-01-01T23:00:00Z"), LEGACY, Decision(Action.COPY, 71, 12, again=True)),
+        (S, SAME._replace(created="2024-01-02T02:00:00+01:00"), LEGACY, Decision(Action.EQUAL, 71, 12)),
+        (S, SAME._replace(created=""), LEGACY, Decision(Action.COPY, 71, 12, again=True)),
+        (S, SAME._replace(created=""), NEW, Decision(Action.EQUAL, 71, 12)),
         (S, DIFFERENT, LEGACY, Decision(Action.COPY, 71, 12, BECAUSE)),
         (S, DIFFERENT, NEW, Decision(Action.CONFLICT, 71, 12, BECAUSE)),
     ],
@@ -64,7 +62,7 @@ def test_the_order_of_generations_never_matters(
     source: ObjectState | None, destination: ObjectState | None, authority: Authority, delta: int
 ) -> None:
     """Google promises unique generations, not ordered ones."""
-    other = None if destination is None else replace(destination, generation=destination.generation + delta)
+    other = None if destination is None else destination._replace(generation=destination.generation + delta)
     before, after = decide(source, destination, authority), decide(source, other, authority)
     assert (before.action, before.because) == (after.action, after.because)
 

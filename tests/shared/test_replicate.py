@@ -1,7 +1,7 @@
 """The replication rule against a real server, with everything that would break it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from testing_paths import Paths
@@ -275,7 +275,7 @@ def test_a_copy_whose_answer_shows_other_contents_is_not_called_copied(
 ) -> None:
     """A copy includes proving it."""
     paths.put(NAME, b"one")
-    store = Interfered(gateway, lambda: None, lambda state: replace(state, crc32c="AAAAAA=="))
+    store = Interfered(gateway, lambda: None, lambda state: state._replace(crc32c="AAAAAA=="))
     with pytest.raises(CopyNotProven, match="differs from the source that was seen in: crc32c"):
         run(paths, store)
 
@@ -283,7 +283,7 @@ def test_a_copy_whose_answer_shows_other_contents_is_not_called_copied(
 def test_an_unknown_checksum_is_not_called_copied(paths: Paths, gateway: Gateway) -> None:
     """What nobody states proves nothing."""
     paths.put(NAME, b"one")
-    store = Interfered(gateway, lambda: None, lambda state: replace(state, crc32c=None))
+    store = Interfered(gateway, lambda: None, lambda state: state._replace(crc32c=None))
     with pytest.raises(CopyNotProven, match="crc32c unknown"):
         run(paths, store)
 

@@ -1,0 +1,102 @@
+"""The arguments that all commands on both prefixes share, and their texts as values.
+
+A reader raises `argparse.ArgumentTypeError` with one clear line for a text that is none.
+"""
+
+import argparse
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from backfill_job.logs import LogFormat
+from backfill_job.since import moment_of
+from shared.errors import UsageError
+from shared.migration import Location
+
+__all__ = ["add_session_arguments", "directory", "from_one", "report_place", "seconds", "since"]
+
+
+def add_session_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that every command on both prefixes has, after those about the migration."""
+    how = parser.add_argument_group("how")
+    how.add_argument("--allow-empty", action="store_true", help="a source without objects is no error")
+    how.add_argument(
+        "--tasks",
+        type=from_one,
+        default=1,
+        metavar="N",
+        help="share the work between N processes of this machine, as the tasks of a Cloud Run job do",
+    )
+    how.add_argument(
+        "--grace",
+        type=seconds,
+        default=timedelta(seconds=60),
+        metavar="SECONDS",
+        help="how long after its last change an object may take to arrive before it counts as missing (default 60)",
+    )
+    how.add_argument(
+        "--since",
+        type=since,
+        metavar="TIMESTAMP|DURATION",
+        help="leave out the days before this one, by their names: 2026-11-01, 36h, 7d; what has no day is never left out",
+    )
+    out = parser.add_argument_group("what it leaves")
+    out.add_argument(
+        "--report", type=report_place, metavar="DIR|gs://…/", help="where reports go; see the README"
+    )
+    out.add_argument(
+        "--log-dir", type=directory, metavar="DIR", help="where the log file goes (default: here)"
+    )
+    out.add_argument(
+        "--log-format",
+        choices=[log_format.value for log_format in LogFormat],
+        help="lines on stdout: text, or json for Cloud Logging (the default in a Cloud Run job)",
+    )
+
+
+def directory(text: str) -> Path:
+    """Read a directory; it need not be there."""
+    if "://" in text:
+        raise argparse.ArgumentTypeError(f"{text} is no local directory")
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is a file, a directory is wanted")
+    return path
+
+
+def report_place(text: str) -> Path | Location:
+    """Read where reports go: a directory, or a Cloud Storage prefix."""
+    if not text.startswith("gs://"):
+        return directory(text)
+    try:
+        return Location.parse(text if text.endswith("/") else text + "/")
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def since(text: str) -> Callable[[datetime], datetime]:
+    """Read a time or a duration; see `backfill_job.since.moment_of`."""
+    try:
+        return moment_of(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is neither a time (2026-11-01, 2026-11-01T06:00:00Z) nor a duration (90m, 36h, 7d)"
+        ) from None
+
+
+def seconds(text: str) -> timedelta:
+    """Read a number of seconds from 0."""
+    try:
+        duration = timedelta(seconds=float(text))
+    except (ValueError, OverflowError):
+        duration = timedelta(seconds=-1)
+    if duration < timedelta():
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0")
+    return duration
+
+
+def from_one(text: str) -> int:
+    """Read a whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+    return int(text)

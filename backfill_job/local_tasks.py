@@ -1,0 +1,97 @@
+"""The tasks of an execution as processes of this machine, the way Cloud Run would run them: ``--tasks N``."""
+
+import argparse
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from backfill_job.command import Surroundings, migration_from
+from backfill_job.session import reports_at
+from backfill_job.shard_reports import read_report
+from shared.gateway import Gateway
+
+__all__ = ["run_as_tasks"]
+
+
+def run_as_tasks(
+    command: str,
+    arguments: argparse.Namespace,
+    surroundings: Surroundings,
+    *,
+    report: str,
+    show: Callable[[Mapping[str, Any]], Sequence[str]],
+) -> int:
+    """Run a command as several processes of this machine, and show what they came to together.
+
+    Args:
+        command: Its name after ``python -m backfill_job``.
+        arguments: The command's.
+        surroundings: The command's.
+        report: The report in which the tasks' results are composed.
+        show: Gives lines for people from that report.
+
+    Returns:
+        The worst exit code.
+    """
+    execution = f"local-{surroundings.clock.now():%Y%m%dT%H%M%S.%fZ}"
+    with tempfile.TemporaryDirectory() as folder, closing(Gateway()) as gateway:
+        place = arguments.report or Path(folder)
+        reports = reports_at(place, gateway, migration_from(arguments))
+        words = [*surroundings.words, *(() if arguments.report else ("--report", folder))]
+        line = [sys.executable, "-m", "backfill_job", command, *words]
+        code = _run_tasks(line, arguments.tasks, execution, surroundings.environ)
+        whole = None if reports is None else read_report(reports, report)
+    if whole is None or whole.get("run") != execution:
+        print(
+            f"{command}: not every task left its report; their logs say why. Run the same command again",
+            file=surroundings.stderr,
+        )
+        return code or 1
+    for text in show(whole):
+        print(text, file=surroundings.stdout)
+    return code
+
+
+def _run_tasks(arguments: Sequence[str], count: int, execution: str, environ: Mapping[str, str]) -> int:
+    """Run the tasks of an execution as processes of this machine, the way Cloud Run would.
+
+    Args:
+        arguments: The command of one task, program first.
+        count: How many tasks.
+        execution: What they do together.
+        environ: Their environment, but for what makes them tasks.
+
+    Returns:
+        The worst exit code; a signal is passed on to all.
+    """
+    tasks = [
+        subprocess.Popen(
+            arguments,
+            env={
+                **environ,
+                "CLOUD_RUN_EXECUTION": execution,
+                "CLOUD_RUN_TASK_INDEX": str(index),
+                "CLOUD_RUN_TASK_COUNT": str(count),
+            },
+            start_new_session=True,  # a terminal's Ctrl-C would reach them twice
+        )
+        for index in range(count)
+    ]
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        for task in tasks:
+            task.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        # A task that a signal ended has a negative code; it is as bad as any.
+        return max(abs(task.wait()) for task in tasks)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
