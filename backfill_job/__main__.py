@@ -4,12 +4,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from backfill_job import migrate_qpi_exports
+from backfill_job import migrate_qpi_exports, signoff
 from backfill_job.command import Surroundings
 
 __all__ = ["main"]
 
-COMMANDS = {"migrate": migrate_qpi_exports}
+COMMANDS = {"migrate": migrate_qpi_exports, "signoff": signoff}
 """Each command's module: its docstring is the help, `add_arguments` and `run` are the rest."""
 
 

@@ -86,6 +86,7 @@ class Event(Enum):
     RUN_STOPPED = _spec(logging.ERROR, "the run stopped before its end", "error")
     RUN_FINISHED = _spec(logging.INFO, "run finished", _FINISHED)
     EXECUTION_FINISHED = _spec(logging.INFO, "all tasks finished", _FINISHED)
+    STATE_CHANGED = _spec(logging.INFO, "the migration's state was changed", "phase what by")
     MIRRORED = _spec(logging.INFO, "event handled", _HANDLED)
     MIRROR_STRAGGLER = _spec(
         logging.WARNING, "a new object arrived on the old path after the cutover; copied", _HANDLED
@@ -188,9 +189,9 @@ def _plain(key: str, value: Any) -> Any:
 
 
 def _sentence(message: str, fields: Mapping[str, Any]) -> str:
-    """Put the object or the error into the sentence: log viewers show only the message in their lists."""
+    """Put the object, and the error or the like, into the sentence: log viewers show only the message in their lists."""
     subject = fields.get("object")
-    reason = fields.get("error") or fields.get("summary")
+    reason = fields.get("error") or fields.get("summary") or fields.get("what")
     return " ".join(part for part in (f"{subject}:" if subject else "", message) if part) + (
         f": {reason}" if reason else ""
     )

@@ -22,11 +22,20 @@ import requests
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 from google.cloud import storage
+from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 
 from shared.answers import error_for, no_answer
-from shared.errors import BucketNotFound, ObjectNotFound, PermissionDenied, StorageError, UsageError
+from shared.errors import (
+    BucketNotFound,
+    ObjectNotFound,
+    PermissionDenied,
+    StorageError,
+    Unavailable,
+    UnexpectedAnswer,
+    UsageError,
+)
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
 from shared.operations import OperationsCounter
 from shared.store import ListingPage
@@ -41,7 +50,9 @@ UPLOAD_CHUNK = 8 * 1024 * 1024
 
 
 class Gateway:
-    """Cloud Storage through the official client; a `DeletingStore`, a `ListingStore` and a `StateStore`. Safe to share between threads.
+    """Cloud Storage through the official client; a `DeletingStore`, a `ListingStore` and a `ContentsStore`.
+
+    Safe to share between threads.
 
     Credentials are the environment's (Application Default Credentials), or none at ``STORAGE_EMULATOR_HOST``.
 
@@ -134,27 +145,37 @@ class Gateway:
 
     def read(self, at: ObjectRef) -> bytes | None:
         """See `shared.phase.StateStore.read`."""
-        blob = self._client.bucket(at.bucket).blob(at.name)
+        found = self.read_version(at)
+        return None if found is None else found[1]
+
+    def read_version(self, at: ObjectRef) -> tuple[int, bytes] | None:
+        """See `ContentsStore.read_version`.
+
+        Every attempt is one request for the whole, repeated here and not by the download: a download that broke off
+        is resumed by the client from the generation it began with, whose 404, once somebody has overwritten it, would
+        be read as "there is no such object". Contents and generation header are of one answer.
+        """
+
+        def attempt() -> tuple[int, bytes]:
+            blob = self._client.bucket(at.bucket).blob(at.name)
+            contents = bytes(blob.download_as_bytes(timeout=self._timeout, retry=None))
+            if blob.generation is None:
+                raise UnexpectedAnswer(at.uri, "its contents came without the generation they belong to")
+            return int(blob.generation), contents
+
         try:
-            return bytes(blob.download_as_bytes(timeout=self._timeout, retry=self._retry))
+            found: tuple[int, bytes] = self._retry(attempt)()
+        except DataCorruption as error:
+            raise Unavailable(at.uri, f"what arrived does not match its checksum ({error})") from error
         except _CLIENT_ERRORS as error:
             try:
                 raise self._translated(error, at.uri, at.bucket) from error
             except ObjectNotFound:
                 return None
+        return found
 
     def write(self, at: ObjectRef, data: bytes, *, if_generation: int) -> None:
-        """Write a small JSON object as a whole, atomically with its condition.
-
-        Args:
-            at: Where.
-            data: Its contents.
-            if_generation: The live generation must be this; 0 = it must be absent.
-
-        Raises:
-            ConditionFailed: It was something else; or it was our own write, repeated after a lost answer. Read it.
-            StorageError: Anything else; it may or may not have been written.
-        """
+        """See `ContentsStore.write`. It is written as JSON."""
         blob = self._client.bucket(at.bucket).blob(at.name)
         try:
             blob.upload_from_string(

@@ -2,22 +2,42 @@
 
 ``gs://<new bucket>/_migration/<name>/state.json`` is the only state that the parts share. It lies outside the migrated
 prefix, so that no consumer's glob sees it. Without it the migration is in its first phase.
+
+Here is what every reader of the state's form has in common: it is one JSON object, unambiguous, of this migration, and its
+``phase`` is one of the known ones. The mirror reads no more than that, and reads it whatever else is damaged: whose word
+counts depends on the phase alone, and a mirror that stopped over a spoilt sign-off would lose events for nothing. So
+``phase`` keeps its name and its meaning in every future version of the form. The operator's commands change the state
+and therefore read all of it, strictly: `shared.state`.
 """
 
 import json
 from collections.abc import Callable
 from enum import Enum
-from typing import Protocol
+from typing import Any, NoReturn, Protocol
 
 from shared.decision import Authority
 from shared.errors import PhaseUnknown
 from shared.migration import Migration
 from shared.objects import ObjectRef
 
-__all__ = ["CACHE_SECONDS", "Phase", "PhaseReader", "StateStore", "read_phase", "state_ref"]
+__all__ = [
+    "CACHE_SECONDS",
+    "Phase",
+    "PhaseReader",
+    "StateStore",
+    "damaged",
+    "phase_in",
+    "read_phase",
+    "shown_value",
+    "state_content",
+    "state_ref",
+]
 
 CACHE_SECONDS = 10.0
 """How long a mirror may go on with a phase it has read. A cutover waits this out before it reports success."""
+
+SHOWN = 60
+"""Characters shown of a value that is not what it should be."""
 
 
 class Phase(Enum):
@@ -35,6 +55,11 @@ class Phase(Enum):
         if self in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}:
             return Authority.SOURCE
         return Authority.DESTINATION
+
+    @property
+    def reverse_runs(self) -> bool:
+        """Whether new objects of the new path are brought to the legacy path, so that a rollback loses nothing."""
+        return self is Phase.CUT_OVER
 
 
 class StateStore(Protocol):
@@ -58,7 +83,7 @@ def state_ref(migration: Migration) -> ObjectRef:
 
 
 def read_phase(store: StateStore, migration: Migration) -> Phase:
-    """Read the phase.
+    """Read the phase, whatever else the state holds.
 
     Returns:
         The phase; `Phase.DUAL_WRITE` when there is no state object yet.
@@ -67,16 +92,81 @@ def read_phase(store: StateStore, migration: Migration) -> Phase:
         PhaseUnknown: It is not what it should be. That is never taken for a phase.
         StorageError: It could not be read.
     """
-    at = state_ref(migration)
-    text = store.read(at)
-    if text is None:
+    contents = store.read(state_ref(migration))
+    if contents is None:
         return Phase.DUAL_WRITE
+    return phase_in(state_content(contents, migration), migration)
+
+
+def state_content(contents: bytes, migration: Migration) -> dict[str, Any]:
+    """Take the state object's contents for what every version of its form is.
+
+    Args:
+        contents: What lies there.
+        migration: Whose state it should be.
+
+    Returns:
+        Its fields; only ``source`` and ``destination`` have been looked at, and they may be missing.
+
+    Raises:
+        PhaseUnknown: It is no unambiguous JSON object, or another migration's state.
+    """
     try:
-        return Phase(json.loads(text)["phase"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise PhaseUnknown(
-            at.uri, f"not a migration's state ({error!r}); restore it, or ask who changed it"
-        ) from error
+        content = json.loads(contents.decode(), object_pairs_hook=_unambiguous, parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise damaged(migration, f"no JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise damaged(migration, f"{shown_value(content)} where an object was expected")
+    for key, ours in (("source", migration.source.uri), ("destination", migration.destination.uri)):
+        if content.get(key, ours) != ours:
+            raise PhaseUnknown(
+                state_ref(migration).uri,
+                f"the state of another migration: its {key} is {shown_value(content[key])}, this one's is {ours}; "
+                "check --source and --destination, or restore this migration's state",
+            )
+    return content
+
+
+def phase_in(content: dict[str, Any], migration: Migration) -> Phase:
+    """Give the phase that a state's fields name.
+
+    Raises:
+        PhaseUnknown: They name none, or one that this program does not know.
+    """
+    name = content.get("phase")
+    for phase in Phase:
+        if phase.value == name:
+            return phase
+    raise damaged(migration, f"phase is {shown_value(name)}" if "phase" in content else "it names no phase")
+
+
+def damaged(migration: Migration, what: str) -> PhaseUnknown:
+    """Say that a state is not what it should be, and what to do.
+
+    Args:
+        migration: Whose state.
+        what: What is wrong with it.
+
+    Returns:
+        The error to raise.
+    """
+    return PhaseUnknown(
+        state_ref(migration).uri,
+        f"not a migration's state: {what}; restore the version before (soft delete or versioning keeps it), "
+        "or ask who changed it",
+    )
+
+
+def shown_value(value: Any) -> str:
+    """Name a JSON value in an error: on one line, printable, and not long."""
+    match value:
+        case dict():
+            return "an object"
+        case list():
+            return "a list"
+        case _:
+            text = ascii(value)
+            return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 class PhaseReader:
@@ -105,3 +195,16 @@ class PhaseReader:
             # The age counts from before the read: what is read may be as old as the moment it was asked for.
             self._read = (now, read_phase(self._store, self._migration))
         return self._read[1]
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a name that stands twice: readers of JSON differ on which of the two counts."""
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        twice = next(name for number, (name, _) in enumerate(pairs) if name in dict(pairs[:number]))
+        raise ValueError(f"{shown_value(twice)} stands there twice")
+    return content
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")

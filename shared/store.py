@@ -9,7 +9,7 @@ from typing import Protocol
 
 from shared.objects import ObjectRef, ObjectState
 
-__all__ = ["DeletingStore", "ListingPage", "ListingStore", "ObjectStore"]
+__all__ = ["ContentsStore", "DeletingStore", "ListingPage", "ListingStore", "ObjectStore"]
 
 
 class ObjectStore(Protocol):
@@ -97,5 +97,34 @@ class ListingStore(Protocol):
         Raises:
             BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: The listing is incomplete and must not
                 be used for a verdict.
+        """
+        ...
+
+
+class ContentsStore(Protocol):
+    """Reading and writing small objects as a whole, such as the migration's own."""
+
+    def read_version(self, at: ObjectRef) -> tuple[int, bytes] | None:
+        """Read an object's contents, and which generation they are. Strongly consistent; the two belong together.
+
+        Returns:
+            The generation and its contents; None only when the bucket is there and has no such object.
+
+        Raises:
+            StorageError: Anything else that is not an answer to the question.
+        """
+        ...
+
+    def write(self, at: ObjectRef, data: bytes, *, if_generation: int) -> None:
+        """Write an object as a whole, atomically with its condition.
+
+        Args:
+            at: Where.
+            data: Its contents.
+            if_generation: The live generation must be this; 0 = it must be absent.
+
+        Raises:
+            ConditionFailed: It was something else; or it was our own write, repeated after a lost answer. Read it.
+            StorageError: Anything else; it may or may not have been written.
         """
         ...

@@ -51,6 +51,15 @@ def test_an_event_is_one_json_line_that_cloud_logging_takes_apart(lines: _Lines,
     }
 
 
+def test_a_changed_state_says_what_was_changed_in_its_message(lines: _Lines, log: EventLog) -> None:
+    """A list of messages in a log viewer is read without opening each."""
+    log.emit(Event.STATE_CHANGED, phase="dual_write", what="sign-off data", by="Ada")
+    line = json.loads(JsonFormatter().format(lines.records[0]))
+    assert line["message"] == "the migration's state was changed: sign-off data"
+    assert (line["event"], line["severity"]) == ("state_changed", "INFO")
+    assert (line["phase"], line["what"], line["by"]) == ("dual_write", "sign-off data", "Ada")
+
+
 def test_a_generation_is_written_as_text(lines: _Lines, log: EventLog) -> None:
     """JSON readers keep integers exact up to 2^53 only."""
     log.emit(Event.OBJECT_CONFLICT, object="o", source_generation=2**60 + 1, destination_generation=None)

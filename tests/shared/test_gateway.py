@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import pytest
+from google.api_core.retry import Retry
 from testing_paths import Paths
 
 from shared.errors import (
@@ -50,6 +53,8 @@ def test_a_missing_bucket_is_an_error_and_never_an_absent_object(paths: Paths, g
     for ask in (
         lambda: gateway.look(nowhere),
         lambda: gateway.read(nowhere),
+        lambda: gateway.read_version(nowhere),
+        lambda: gateway.write(nowhere, b"", if_generation=0),
         lambda: list(gateway.list_pages(nowhere.bucket, "QPI_exports/")),
         lambda: gateway.check_bucket(nowhere.bucket, "QPI_exports/"),
         lambda: gateway.copy(nowhere, copy_to(paths), if_source=1, if_destination=0),
@@ -215,6 +220,115 @@ def test_a_small_object_is_read_as_a_whole(paths: Paths, gateway: Gateway) -> No
     """The state object is read like this."""
     paths.put("a", b'{"phase": "cut_over"}')
     assert gateway.read(there(paths)) == b'{"phase": "cut_over"}'
+
+
+def test_contents_come_with_the_generation_they_belong_to(paths: Paths, gateway: Gateway) -> None:
+    """One request, so that nobody can overwrite in between."""
+    assert gateway.read_version(there(paths)) is None
+    for contents in (b"one", b"", b"two"):
+        generation = paths.put("a", contents)
+        paths.server.reset_stats()
+        assert gateway.read_version(there(paths)) == (generation, contents)
+        assert paths.requests("storage.objects.download") == 1
+
+
+def test_a_generation_and_its_contents_belong_together_whoever_writes_meanwhile(
+    paths: Paths, gateway: Gateway
+) -> None:
+    """A condition on the generation would protect somebody else's contents otherwise."""
+    written = {paths.put("a", b"0"): b"0"}
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(lambda: [gateway.read_version(there(paths)) for _ in range(60)])
+        number = 0
+        while not reading.done():
+            number += 1
+            written[paths.put("a", b"%d" % number)] = b"%d" % number
+        found = reading.result()
+    assert [version for version in found if version is None or written[version[0]] != version[1]] == []
+
+
+@pytest.mark.parametrize("ask", ["read", "read_version"])
+def test_a_download_that_breaks_off_while_somebody_overwrites_starts_again(
+    paths: Paths, gateway: Gateway, ask: str
+) -> None:
+    """Resuming it would ask for a generation that is gone, and read the 404 as an absent object."""
+    generations = [paths.put("a", b"old" * 100_000)]
+    paths.server.set_faults(rules=[{"method": "storage.objects.download", "count": 1, "status": "truncate"}])
+    gateway._retry = Retry(
+        gateway._retry._predicate,
+        initial=0.01,
+        on_error=lambda _: generations.append(paths.put("a", b"new" * 100_000)),
+    )
+    found = getattr(gateway, ask)(there(paths))
+    assert len(generations) == 2
+    assert found == (b"new" * 100_000 if ask == "read" else (generations[1], b"new" * 100_000))
+
+
+def test_a_download_that_never_ends_is_unavailable(paths: Paths, hasty: Gateway) -> None:
+    """Half the contents are none."""
+    paths.put("a", b"x" * 100_000)
+    paths.server.set_faults(
+        rules=[{"method": "storage.objects.download", "count": None, "status": "truncate"}]
+    )
+    with pytest.raises(Unavailable, match="no answer within the time allowed"):
+        hasty.read_version(there(paths))
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (
+            {"x-goog-generation": "1", "x-goog-hash": "crc32c=AAAAAA==,md5=AAAAAAAAAAAAAAAAAAAAAA=="},
+            Unavailable,
+        ),
+        ({}, UnexpectedAnswer),
+    ],
+    ids=["wrong-checksum", "no-generation"],
+)
+def test_contents_that_cannot_be_trusted_are_an_error(
+    headers: dict[str, str], expected: type[StorageError], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Something between the service and us changed them, or took away what they belong to."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            for name, value in {**headers, "Content-Length": "2"}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Proxy) as server:
+        Thread(target=server.handle_request).start()
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+        gateway = Gateway(retry_deadline=0.2, retry_initial=0.01)
+        with pytest.raises(expected):
+            gateway.read_version(ObjectRef("bucket", "name"))
+        gateway.close()
+
+
+def test_a_write_is_conditional(paths: Paths, gateway: Gateway) -> None:
+    """Absent, then exactly the generation that was read."""
+    gateway.write(there(paths), b"one", if_generation=0)
+    with pytest.raises(ConditionFailed):
+        gateway.write(there(paths), b"two", if_generation=0)
+    first = gateway.read_version(there(paths))
+    assert first is not None
+    gateway.write(there(paths), b"two", if_generation=first[0])
+    with pytest.raises(ConditionFailed):
+        gateway.write(there(paths), b"three", if_generation=first[0])
+    assert gateway.read(there(paths)) == b"two"
+
+
+def test_a_write_whose_answer_is_lost_fails_its_own_condition(paths: Paths, gateway: Gateway) -> None:
+    """It was written; who needs to know looks."""
+    paths.server.set_faults(rules=[{"method": "storage.objects.insert", "count": 1, "status": "reset_after"}])
+    with pytest.raises(ConditionFailed):
+        gateway.write(there(paths), b"one", if_generation=0)
+    assert gateway.read(there(paths)) == b"one"
 
 
 def test_more_callers_than_connections_wait_their_turn(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,146 @@
+"""The command ``signoff``: say, by name, that the cutover may take place; or take it back.
+
+``python -m backfill_job signoff NAME --by WHO``. The sign-offs lie in the migration's state object, where the cutover
+looks for them; a rollback voids them.
+"""
+
+import argparse
+import uuid
+from contextlib import closing, nullcontext
+
+from rich import box
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from backfill_job.command import Surroundings, add_migration_arguments, migration_from
+from backfill_job.logs import LogFormat, logging_to
+from backfill_job.job import ExitCode
+from backfill_job.settings import Settings
+from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
+from shared.events_log import Event, EventLog
+from shared.gateway import Gateway
+from shared.migration import Migration
+from shared.state import HistoryEntry, Signatory, State, utc_text
+from shared.state_changes import MAX_NOTE, MAX_WHO, Stamp, sign_off, update, withdraw
+
+__all__ = ["add_arguments", "run", "signoffs_line", "signoffs_table"]
+
+COMMAND = "signoff"
+WIDTH = 100
+"""Columns of a table that does not go to a terminal."""
+
+EPILOG = """
+examples:
+  python -m backfill_job signoff data --by "Ada Lovelace" --env prod
+  python -m backfill_job signoff data --by "Ada Lovelace" --env prod --note "row counts of a week compared"
+  python -m backfill_job signoff data --by "Ada Lovelace" --env prod --withdraw --note "two days are missing"
+
+exit codes:
+  0  recorded; the table shows who has signed off
+  1  not certainly recorded: no answer, or the state is damaged. Giving the same command again is safe
+  2  not recorded: arguments, bucket, permission, or no cutover ahead
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    names = [name.value for name in Signatory]
+    parser.add_argument("name", metavar="NAME", choices=names, help=f"who signs off: {', '.join(names)}")
+    parser.add_argument(
+        "--by", required=True, metavar="WHO", help=f"the person, in up to {MAX_WHO} characters"
+    )
+    parser.add_argument(
+        "--note", default="", metavar="TEXT", help=f"what there is to say, in up to {MAX_NOTE:,} characters"
+    )
+    parser.add_argument("--withdraw", action="store_true", help="take this person's sign-off back")
+    add_migration_arguments(parser)
+
+
+def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Parsed by a parser with this command's arguments.
+        surroundings: What it reads from and writes to.
+
+    Returns:
+        The exit code; every error of this project has been said in one line by then.
+    """
+    try:
+        return _run(arguments, surroundings)
+    except MigrationError as error:
+        print(f"{COMMAND}: {error}", file=surroundings.stderr)
+        could_not = isinstance(error, (UsageError, BucketNotFound, PermissionDenied))
+        return ExitCode.CANNOT_START if could_not else ExitCode.NOT_RIGHT
+
+
+def signoffs_table(state: State) -> Table:
+    """Lay out who has signed off and who has not, a line each, for a console."""
+    table = Table(
+        Column("sign-off", no_wrap=True),
+        Column("by", overflow="fold"),
+        Column("at", no_wrap=True),
+        Column("note", overflow="fold"),
+        box=box.SIMPLE,
+        show_edge=False,
+        pad_edge=False,
+        header_style="",
+    )
+    for name in Signatory:
+        given = [signoff for signoff in state.signoffs if signoff.name is name]
+        for signoff in given:
+            _add(table, name.value, signoff.by, utc_text(signoff.at), signoff.note)
+        if not given:
+            _add(table, name.value, "MISSING", "", "")
+    return table
+
+
+def signoffs_line(state: State) -> str:
+    """Say in a sentence what is missing."""
+    missing = ", ".join(name.value for name in state.missing_signoffs)
+    return f"Missing for the cutover: {missing}." if missing else "Everybody has signed off."
+
+
+def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
+    in_cloud_run = bool(Settings.from_environ(surroundings.environ).cloud_run_job)
+    migration = migration_from(arguments)
+    with closing(Gateway()) as gateway:
+        state, entry = _change(arguments, surroundings, gateway, migration)
+    with logging_to(surroundings.stdout, LogFormat.JSON) if in_cloud_run else nullcontext():
+        EventLog({"env": migration.label}).emit(
+            Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by
+        )
+    if not in_cloud_run:  # where every line on stdout is an event
+        _show(state, entry, surroundings)
+    return ExitCode.DONE
+
+
+def _change(
+    arguments: argparse.Namespace, surroundings: Surroundings, gateway: Gateway, migration: Migration
+) -> tuple[State, HistoryEntry]:
+    """Make the change; gives the state, and what the history says of the change."""
+    name, note = Signatory(arguments.name), arguments.note
+    act = withdraw if arguments.withdraw else sign_off
+    stamp = Stamp(uuid.uuid4().hex, arguments.by, surroundings.clock.now())
+    state = update(gateway, migration, lambda before: act(before, name, stamp, note))
+    return state, next(entry for entry in state.history if entry.change == stamp.change)
+
+
+def _show(state: State, entry: HistoryEntry, surroundings: Surroundings) -> None:
+    stdout = surroundings.stdout
+    console = Console(file=stdout, width=None if stdout.isatty() else WIDTH, highlight=False)
+    console.print(Text(f"Recorded, by {entry.by}: {entry.what}"), soft_wrap=True)
+    console.print(
+        f"{state.source} to {state.destination}, phase {state.phase.value}", soft_wrap=True, markup=False
+    )
+    console.print()
+    console.print(signoffs_table(state))
+    console.print()
+    console.print(signoffs_line(state), soft_wrap=True, markup=False)
+
+
+def _add(table: Table, *cells: str) -> None:
+    table.add_row(*map(Text, cells))

@@ -1,0 +1,336 @@
+"""The migration's shared state: its phase, who signed off, which runs there were, and who changed what.
+
+One JSON object in the new bucket (`shared.phase.state_ref`) is all that operators, jobs and the mirror share. Here is what
+it says and its form; `shared.state_changes` has what may become of it.
+
+The form is read strictly, because whoever reads it here may go on to write it: an unknown field may be something that
+this program would have to heed, and can neither be dropped nor be carried along with good conscience. So a new field is a
+new version of the form. An older program refuses that, and its mirror still reads the phase.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from dataclasses import fields as fields_of
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Any, TypeVar
+
+from shared.errors import PhaseUnknown
+from shared.migration import Migration
+from shared.objects import parse_time
+from shared.phase import Phase, damaged, phase_in, shown_value, state_content, state_ref
+from shared.store import ContentsStore
+
+__all__ = [
+    "SHA256",
+    "UNFIT",
+    "VERSION",
+    "HistoryEntry",
+    "RunRecord",
+    "SignOff",
+    "Signatory",
+    "State",
+    "read_state",
+    "utc_text",
+]
+
+VERSION = 1
+"""Of the form."""
+
+UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What no text of the state holds, so that each can be shown on one line as it is: control characters, line separators,
+directional overrides (which make a text read otherwise than it is), surrogates."""
+
+SHA256 = re.compile("[0-9a-f]{64}")
+
+_Value = TypeVar("_Value")
+
+
+class Signatory(Enum):
+    """Who has to sign off before the cutover."""
+
+    QPI_TEAM = "qpi-team"
+    DEVELOPMENT = "development"
+    OPERATIONS = "operations"
+    DATA = "data"
+
+
+@dataclass(frozen=True, slots=True)
+class SignOff:
+    """One person's consent to the cutover, on behalf of one signatory.
+
+    Attributes:
+        name: The signatory.
+        by: The person.
+        at: When; aware.
+        note: What the person had to say; may be empty.
+    """
+
+    name: Signatory
+    by: str
+    at: datetime
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One run of a command.
+
+    Attributes:
+        run: Its name, as its log lines carry it.
+        command: Which command.
+        finished: When it ended; aware.
+        exit_code: How it ended.
+        summary: Its last line.
+        report: Where its report lies; None if it left none.
+        certificate_sha256: The certificate of what it verified, as 64 hexadecimal digits; None if it made none.
+    """
+
+    run: str
+    command: str
+    finished: datetime
+    exit_code: int
+    summary: str
+    report: str | None = None
+    certificate_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One change that somebody made.
+
+    Attributes:
+        at: When; aware.
+        by: Who.
+        what: What was changed, as a person reads it.
+        change: The change's id, which no other entry has.
+    """
+
+    at: datetime
+    by: str
+    what: str
+    change: str
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that is shared.
+
+    Attributes:
+        source: The migration's source, ``gs://bucket/prefix/``.
+        destination: Its destination.
+        phase: Where it stands.
+        since: Since when; aware. None as long as it is in its first phase.
+        signoffs: The consents to the next cutover, in the order given; after a cutover, to that one.
+        runs: The newest runs, oldest first.
+        history: What people decided, from the beginning.
+        version: Of the form.
+    """
+
+    source: str
+    destination: str
+    phase: Phase = Phase.DUAL_WRITE
+    since: datetime | None = None
+    signoffs: tuple[SignOff, ...] = ()
+    runs: tuple[RunRecord, ...] = ()
+    history: tuple[HistoryEntry, ...] = ()
+    version: int = VERSION
+
+    @staticmethod
+    def initial(migration: Migration) -> "State":
+        """The state of a migration of which nothing is written down yet."""
+        return State(migration.source.uri, migration.destination.uri)
+
+    @property
+    def missing_signoffs(self) -> tuple[Signatory, ...]:
+        """Who has not signed off."""
+        signed = {signoff.name for signoff in self.signoffs}
+        return tuple(name for name in Signatory if name not in signed)
+
+    @property
+    def certified(self) -> RunRecord | None:
+        """The newest run that left a certificate."""
+        return next((run for run in reversed(self.runs) if run.certificate_sha256), None)
+
+    def to_json(self) -> bytes:
+        """The state as the contents of its object: for people too, and the same bytes for the same state."""
+        content = {
+            "version": self.version,
+            "source": self.source,
+            "destination": self.destination,
+            "phase": self.phase.value,
+            "since": None if self.since is None else utc_text(self.since),
+            "signoffs": _plain(self.signoffs),
+            "runs": _plain(self.runs),
+            "history": _plain(self.history),
+        }
+        return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
+
+    @staticmethod
+    def from_json(contents: bytes, migration: Migration) -> "State":
+        """Read what `to_json` wrote.
+
+        Args:
+            contents: The object's contents.
+            migration: Whose state it should be.
+
+        Raises:
+            PhaseUnknown: It is damaged, another migration's, or a newer program's. Nothing in it is guessed at.
+        """
+        content = state_content(contents, migration)
+        version = content.get("version")
+        if type(version) is int and version > VERSION:  # type(): true is no number
+            raise PhaseUnknown(
+                state_ref(migration).uri,
+                f"written by a newer program (version {shown_value(version)} of its form, this one knows {VERSION}); "
+                "use that one, or update this one",
+            )
+        phase = phase_in(content, migration)
+        try:
+            return _state(content, phase)
+        except ValueError as error:
+            raise damaged(migration, str(error)) from error
+
+
+def read_state(store: ContentsStore, migration: Migration) -> State:
+    """Read the state, all of it.
+
+    Returns:
+        The state; the initial one when there is no state object yet.
+
+    Raises:
+        PhaseUnknown: It is not what it should be.
+        StorageError: It could not be read.
+    """
+    found = store.read_version(state_ref(migration))
+    return State.initial(migration) if found is None else State.from_json(found[1], migration)
+
+
+def utc_text(moment: datetime) -> str:
+    """An aware time as the state writes it: RFC 3339, UTC, ``Z``.
+
+    Raises:
+        ValueError: It has no time zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment} has no time zone")
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _plain(records: Iterable[Any]) -> list[dict[str, Any]]:
+    return [{key: _plain_value(value) for key, value in asdict(record).items()} for record in records]
+
+
+def _plain_value(value: Any) -> Any:
+    match value:
+        case datetime():
+            return utc_text(value)
+        case Enum():
+            return value.value
+        case _:
+            return value
+
+
+@dataclass(frozen=True, slots=True)
+class _Fields:
+    """A JSON object's fields, read one by one. What is not as it should be is a ValueError that says where."""
+
+    where: str
+    content: dict[str, Any]
+
+    @staticmethod
+    def of(content: object, kind: Any, where: str) -> "_Fields":
+        """Take an object that has the fields of a dataclass, and no others."""
+        if not isinstance(content, dict):
+            raise ValueError(f"{where} is {shown_value(content)}")  # noqa: TRY004 -- see the class
+        wanted = {field.name for field in fields_of(kind)}
+        for key in sorted(wanted ^ content.keys()):
+            raise ValueError(
+                f"{where} {'has no' if key in wanted else 'has the unknown field'} {shown_value(key)}"
+            )
+        return _Fields(where, content)
+
+    def wrong(self, key: str) -> ValueError:
+        return ValueError(f"{self.where}: {key} is {shown_value(self.content[key])}")
+
+    def text(self, key: str, *, least: int = 1) -> str:
+        value = self.content[key]
+        if not isinstance(value, str) or len(value) < least or UNFIT.search(value):
+            raise self.wrong(key)
+        return value
+
+    def maybe_empty(self, key: str) -> str:
+        return self.text(key, least=0)
+
+    def number(self, key: str) -> int:
+        value = self.content[key]
+        if type(value) is not int:  # true is no number
+            raise self.wrong(key)
+        return value
+
+    def moment(self, key: str) -> datetime:
+        text = self.text(key)
+        try:
+            # Only the form that is written, so that the same state is the same bytes.
+            moment = parse_time(text) if text.endswith("Z") else None
+        except ValueError:
+            moment = None
+        if moment is None or utc_text(moment) != text:
+            raise self.wrong(key)
+        return moment
+
+    def optional(self, key: str, read: Callable[[str], _Value]) -> _Value | None:
+        return None if self.content[key] is None else read(key)
+
+    def records(self, key: str, kind: Any) -> Iterator["_Fields"]:
+        value = self.content[key]
+        if not isinstance(value, list):
+            raise self.wrong(key)
+        return (_Fields.of(item, kind, f"{key}[{number}]") for number, item in enumerate(value))
+
+
+def _state(content: dict[str, Any], phase: Phase) -> State:
+    fields = _Fields.of(content, State, "the state")
+    if fields.number("version") != VERSION:
+        raise fields.wrong("version")
+    since = fields.optional("since", fields.moment)
+    if (since is None) is not (phase is Phase.DUAL_WRITE):
+        raise ValueError(f"phase is {phase.value}, and since is {shown_value(content['since'])}")
+    signoffs = tuple(map(_signoff, fields.records("signoffs", SignOff)))
+    if len({(signoff.name, signoff.by) for signoff in signoffs}) < len(signoffs):
+        raise ValueError("signoffs: the same person twice for the same signatory")
+    history = tuple(map(_entry, fields.records("history", HistoryEntry)))
+    if len({entry.change for entry in history}) < len(history):
+        raise ValueError("history: the same change twice")
+    runs = tuple(map(_run, fields.records("runs", RunRecord)))
+    if len(set(runs)) < len(runs):
+        raise ValueError("runs: the same run twice")
+    return State(fields.text("source"), fields.text("destination"), phase, since, signoffs, runs, history)
+
+
+def _signoff(fields: _Fields) -> SignOff:
+    for name in Signatory:
+        if name.value == fields.content["name"]:
+            return SignOff(name, fields.text("by"), fields.moment("at"), fields.maybe_empty("note"))
+    raise fields.wrong("name")
+
+
+def _entry(fields: _Fields) -> HistoryEntry:
+    return HistoryEntry(fields.moment("at"), fields.text("by"), fields.text("what"), fields.text("change"))
+
+
+def _run(fields: _Fields) -> RunRecord:
+    certificate = fields.optional("certificate_sha256", fields.text)
+    if certificate is not None and not SHA256.fullmatch(certificate):
+        raise fields.wrong("certificate_sha256")
+    return RunRecord(
+        fields.maybe_empty("run"),
+        fields.maybe_empty("command"),
+        fields.moment("finished"),
+        fields.number("exit_code"),
+        fields.maybe_empty("summary"),
+        fields.optional("report", fields.maybe_empty),
+        certificate,
+    )

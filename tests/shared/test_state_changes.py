@@ -1,0 +1,379 @@
+"""What may become of the state: phases, sign-offs, runs; and what `update` makes sure of."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from state_makers import INITIAL, MIGRATION, START, MemoryStore, run_record, run_records, stamp, states
+
+from shared.errors import ConditionFailed, Contended, PhaseUnknown, Unavailable, UsageError
+from shared.objects import ObjectRef
+from shared.phase import Phase, state_ref
+from shared.state import HistoryEntry, RunRecord, Signatory, SignOff, State, read_state
+from shared.state_changes import (
+    MAX_NOTE,
+    MAX_RUNS,
+    MAX_WHO,
+    Stamp,
+    sign_off,
+    update,
+    with_phase,
+    with_run,
+    withdraw,
+)
+
+WAYS = {
+    (Phase.DUAL_WRITE, Phase.CUT_OVER),
+    (Phase.CUT_OVER, Phase.ROLLED_BACK),
+    (Phase.ROLLED_BACK, Phase.CUT_OVER),
+    (Phase.CUT_OVER, Phase.DELETING),
+    (Phase.DELETING, Phase.DELETED),
+}
+
+
+def in_phase(phase: Phase) -> State:
+    return replace(INITIAL, phase=phase, since=None if phase is Phase.DUAL_WRITE else START)
+
+
+# --- phases ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("phase", "following"), list(product(Phase, Phase)))
+def test_the_phases_have_five_ways_and_no_others(phase: Phase, following: Phase) -> None:
+    """What is deleted does not come back, and nothing is deleted before the cutover."""
+    state = in_phase(phase)
+    if following is phase:
+        assert with_phase(state, following, stamp()) is state
+    elif (phase, following) in WAYS:
+        moved = with_phase(state, following, stamp("c9", "Ada", 5))
+        what = f"phase {phase.value} to {following.value}"
+        entry = HistoryEntry(stamp(minutes=5).at, "Ada", what, "c9")
+        assert moved == replace(state, phase=following, since=entry.at, history=(entry,))
+    else:
+        with pytest.raises(
+            UsageError, match=f"is in phase {phase.value}.* can follow, not {following.value}"
+        ):
+            with_phase(state, following, stamp())
+
+
+def test_a_way_that_does_not_exist_is_answered_with_those_that_do() -> None:
+    """The operator sees where the migration stands, since when, and what is possible."""
+    with pytest.raises(UsageError) as caught:
+        with_phase(in_phase(Phase.CUT_OVER), Phase.DELETED, stamp())
+    assert str(caught.value) == (
+        "the migration is in phase cut_over since 2025-03-01T08:30:00Z; rolled_back or deleting can follow, not deleted"
+    )
+    with pytest.raises(UsageError, match=r"in phase deleted since .*; nothing can follow, not cut_over"):
+        with_phase(in_phase(Phase.DELETED), Phase.CUT_OVER, stamp())
+
+
+def test_reverse_replication_runs_between_cutover_and_deletion_only() -> None:
+    """Before, the legacy path has the last word; later there is nothing to go back to."""
+    assert [phase for phase in Phase if phase.reverse_runs] == [Phase.CUT_OVER]
+
+
+def test_a_rollback_voids_the_sign_offs_and_says_whose() -> None:
+    """They were given for the cutover that is taken back."""
+    state = sign_off(sign_off(INITIAL, Signatory.DATA, stamp("1")), Signatory.QPI_TEAM, stamp("2", "Bob"))
+    state = with_phase(state, Phase.CUT_OVER, stamp("3"))
+    assert len(state.signoffs) == 2
+    state = with_phase(state, Phase.ROLLED_BACK, stamp("4"))
+    assert (state.signoffs, state.missing_signoffs) == ((), tuple(Signatory))
+    assert state.history[-1].what == (
+        "phase cut_over to rolled_back; to be signed anew: data by Ada, qpi-team by Bob"
+    )
+    assert [entry.change for entry in state.history] == ["1", "2", "3", "4"]
+
+
+# --- sign-offs ------------------------------------------------------------------------------------------------
+
+
+def test_a_sign_off_keeps_who_when_and_why() -> None:
+    """And the history says it too."""
+    state = sign_off(INITIAL, Signatory.DEVELOPMENT, stamp("c1", " Ada \n"), " looks good ")
+    assert state.signoffs == (SignOff(Signatory.DEVELOPMENT, "Ada", START, "looks good"),)
+    assert state.history == (HistoryEntry(START, "Ada", "sign-off development: looks good", "c1"),)
+    assert Signatory.DEVELOPMENT not in state.missing_signoffs
+
+
+def test_signing_twice_counts_once() -> None:
+    """The first sign-off stands; the history tells of both."""
+    once = sign_off(INITIAL, Signatory.DATA, stamp("c1"))
+    twice = sign_off(once, Signatory.DATA, stamp("c2", minutes=9), "still")
+    assert twice.signoffs == once.signoffs
+    assert [entry.what for entry in twice.history] == [
+        "sign-off data",
+        "sign-off data again, the one of 2025-03-01T08:30:00Z stands: still",
+    ]
+
+
+def test_a_withdrawal_takes_back_that_person_s_sign_off_only() -> None:
+    """Others who signed for the same, and the same person's other sign-offs, stay."""
+    state = sign_off(INITIAL, Signatory.DATA, stamp("c1"))
+    state = sign_off(state, Signatory.DATA, stamp("c2", "Bob"))
+    state = sign_off(state, Signatory.OPERATIONS, stamp("c3"))
+    state = withdraw(state, Signatory.DATA, stamp("c4", minutes=1), "a day is missing")
+    assert [(signoff.name, signoff.by) for signoff in state.signoffs] == [
+        (Signatory.DATA, "Bob"),
+        (Signatory.OPERATIONS, "Ada"),
+    ]
+    assert state.history[-1].what == "sign-off data of 2025-03-01T08:30:00Z withdrawn: a day is missing"
+    assert len(state.history) == 4
+
+
+def test_what_was_not_signed_cannot_be_withdrawn() -> None:
+    """A mistyped name would leave somebody believing that it was."""
+    with pytest.raises(UsageError, match=r"Ada has not signed off data.*; signed by: nobody"):
+        withdraw(INITIAL, Signatory.DATA, stamp())
+    state = sign_off(INITIAL, Signatory.DATA, stamp("c1", "Adah"))
+    with pytest.raises(UsageError, match=r"signed by: Adah$"):
+        withdraw(state, Signatory.DATA, stamp("c2"))
+    with pytest.raises(UsageError, match=r"signed by: nobody$"):
+        withdraw(state, Signatory.OPERATIONS, stamp("c2", "Adah"))
+
+
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("act", [sign_off, withdraw])
+def test_sign_offs_are_for_a_cutover_that_is_ahead(phase: Phase, act: Callable[..., State]) -> None:
+    """After it they would be an answer to a question that nobody asks."""
+    state = replace(in_phase(phase), signoffs=(SignOff(Signatory.DATA, "Ada", START),))
+    if phase in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}:
+        assert len(act(state, Signatory.DATA, stamp()).history) == 1
+    else:
+        with pytest.raises(UsageError, match=f"in phase {phase.value} since .* it has taken place"):
+            act(state, Signatory.DATA, stamp())
+
+
+@pytest.mark.parametrize(
+    "unfit", ["a\nb", "a\rb", "a\x1b[2Jb", "a\x00b", "a\x85b", "a\u2028b", "a\u202eb", "a\udc80b", "a\x7fb"]
+)
+@pytest.mark.parametrize("act", [sign_off, withdraw])
+def test_names_and_notes_are_one_line_of_plain_text(unfit: str, act: Callable[..., State]) -> None:
+    """They are shown on other people's terminals."""
+    state = replace(INITIAL, signoffs=(SignOff(Signatory.DATA, "Ada", START),))
+    code = f"U\\+{ord(unfit[1]):04X}"
+    with pytest.raises(UsageError, match=f"the name of who it is holds the character {code}"):
+        act(state, Signatory.DATA, stamp(by=unfit))
+    with pytest.raises(UsageError, match=f"the note holds the character {code}"):
+        act(state, Signatory.DATA, stamp(), unfit)
+
+
+def test_names_and_notes_have_bounds() -> None:
+    """Somebody has to be named, and the state is no place for a report."""
+    assert sign_off(INITIAL, Signatory.DATA, stamp(by="x" * MAX_WHO), "y" * MAX_NOTE).signoffs
+    for by in ("", "  ", "\n", "x" * (MAX_WHO + 1)):
+        with pytest.raises(
+            UsageError, match=rf"the name of who it is has \d+ characters; 1 to {MAX_WHO} are wanted"
+        ):
+            sign_off(INITIAL, Signatory.DATA, stamp(by=by))
+    with pytest.raises(UsageError, match="the note has 1001 characters; 0 to 1000 are wanted"):
+        sign_off(INITIAL, Signatory.DATA, stamp(), "y" * (MAX_NOTE + 1))
+
+
+# --- runs -----------------------------------------------------------------------------------------------------
+
+
+def test_a_run_is_recorded_once() -> None:
+    """Whoever completes a set of tasks may be two."""
+    state = with_run(INITIAL, run_record())
+    assert state.runs == (run_record(),)
+    assert with_run(state, run_record()) is state
+    assert with_run(state, run_record(exit_code=1)).runs == (run_record(), run_record(exit_code=1))
+
+
+def test_the_newest_runs_are_kept_and_the_newest_certificate_with_them() -> None:
+    """However many sweeps there were since the verification that the gate asks for."""
+    state = with_run(INITIAL, run_record("old", certificate_sha256="a" * 64))
+    state = with_run(state, run_record("verified", certificate_sha256="b" * 64))
+    for number in range(MAX_RUNS + 50):
+        state = with_run(state, run_record(f"sweep-{number}"))
+    kept = [f"sweep-{number}" for number in range(51, MAX_RUNS + 50)]
+    assert [run.run for run in state.runs] == ["verified", *kept]
+    state = with_run(state, run_record("again", certificate_sha256="c" * 64))
+    assert [run.run for run in state.runs] == [*kept, "again"]
+    assert state.certified == run_record("again", certificate_sha256="c" * 64)
+
+
+def test_a_run_that_quotes_odd_names_is_recorded_all_the_same() -> None:
+    """A run must not fail at its end because an object is called what it is called."""
+    odd = "gs://b/\x1b[2J\n\udc80: " + "x" * 10_000
+    (run,) = with_run(INITIAL, RunRecord(odd, odd, START, 1, odd, odd)).runs
+    for text in (run.run, run.command, run.summary, run.report or ""):
+        assert text.startswith("gs://b/�[2J��: xxx")
+        assert (len(text), text[-1]) == (MAX_NOTE, "…")
+    assert State.from_json(with_run(INITIAL, run).to_json(), MIGRATION).runs == (run,)
+
+
+def test_a_record_that_no_program_should_make_is_refused() -> None:
+    """A certificate is a SHA-256, and a time means a moment."""
+    for digest in ("", "A" * 64, "a" * 63):
+        with pytest.raises(ValueError, match="is no SHA-256"):
+            with_run(INITIAL, run_record(certificate_sha256=digest))
+    naive = datetime(2025, 3, 1)  # noqa: DTZ001 -- the point
+    with pytest.raises(ValueError, match="has no time zone"):
+        with_run(INITIAL, run_record(finished=naive))
+    with pytest.raises(ValueError, match="has no time zone"):
+        sign_off(INITIAL, Signatory.DATA, Stamp("c1", "Ada", naive))
+
+
+# --- everything at once ---------------------------------------------------------------------------------------
+
+people = st.sampled_from(["Ada", "Bob", "Zoë"])
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([sign_off, withdraw]), st.sampled_from(Signatory), people)
+        | st.tuples(st.just(with_phase), st.sampled_from(Phase), people)
+        | st.tuples(st.just(with_run), run_records, people),
+        max_size=25,
+    )
+)
+def test_whatever_is_done_in_whatever_order_the_books_stay_true(
+    steps: list[tuple[Callable[..., State], ...]],
+) -> None:
+    """The history only grows, by one entry a change; a refusal changes nothing; the form can hold all of it."""
+    store = MemoryStore()
+    for number, (act, what, who) in enumerate(steps):
+        before = read_state(store, MIGRATION)
+        extra = () if act is with_run else (stamp(f"c{number}", who, number),)
+        try:
+            after = update(store, MIGRATION, lambda state: act(state, what, *extra))  # noqa: B023 -- called at once
+        except UsageError:
+            after = before
+        assert read_state(store, MIGRATION) == after
+        added = after.history[len(before.history) :]
+        assert after.history[: len(before.history)] == before.history
+        assert len(added) == (after != before and act is not with_run)
+        assert all((entry.change, entry.by) == (f"c{number}", who) for entry in added)
+        assert after.phase is before.phase or (before.phase, after.phase) in WAYS
+        if after.phase is Phase.ROLLED_BACK is not before.phase:
+            assert after.signoffs == ()
+
+
+# --- update ---------------------------------------------------------------------------------------------------
+
+
+@given(states())
+def test_a_change_of_nothing_writes_nothing(state: State) -> None:
+    """The generation stays, so nobody has to look again."""
+    store = MemoryStore(state.to_json())
+    assert update(store, MIGRATION, lambda now: with_phase(now, state.phase, stamp())) == state
+    assert store.writes == 0
+
+
+def test_the_first_change_makes_the_object() -> None:
+    """Nobody has to create the state."""
+    store = MemoryStore()
+    state = update(store, MIGRATION, lambda now: sign_off(now, Signatory.DATA, stamp()))
+    assert (store.writes, read_state(store, MIGRATION)) == (1, state)
+
+
+def test_a_damaged_state_is_left_as_it_is() -> None:
+    """It is evidence."""
+    store = MemoryStore(b'{"phase": "cut_over"}')
+    with pytest.raises(PhaseUnknown):
+        update(store, MIGRATION, lambda now: sign_off(now, Signatory.DATA, stamp()))
+    assert (store.contents, store.writes) == (b'{"phase": "cut_over"}', 0)
+
+
+def test_a_refused_change_writes_nothing() -> None:
+    """The refusal is the answer."""
+    store = MemoryStore(in_phase(Phase.DELETED).to_json())
+    with pytest.raises(UsageError):
+        update(store, MIGRATION, lambda now: sign_off(now, Signatory.DATA, stamp()))
+    assert store.writes == 0
+
+
+class Restless(MemoryStore):
+    """Somebody else is faster, always: before every write, something happens to the object."""
+
+    def __init__(self, happens: Callable[["Restless"], None], contents: bytes | None = None) -> None:
+        super().__init__(contents)
+        self.happens = happens
+
+    def write(self, at: ObjectRef, data: bytes, *, if_generation: int) -> None:
+        self.happens(self)
+        super().write(at, data, if_generation=if_generation)
+
+
+def other_run(store: MemoryStore) -> None:
+    state = with_run(read_state(store, MIGRATION), run_record(f"other-{store.generation}"))
+    MemoryStore.write(
+        store, state_ref(MIGRATION), state.to_json(), if_generation=store.generation if store.contents else 0
+    )
+
+
+def test_an_update_ends_when_somebody_else_is_always_faster() -> None:
+    """With an error that says to try again; what the others wrote is there."""
+    store = Restless(other_run)
+    with pytest.raises(Contended, match="others changed it during each of 3 tries") as caught:
+        update(store, MIGRATION, lambda now: sign_off(now, Signatory.DATA, stamp()), tries=3)
+    assert caught.value.transient
+    state = read_state(store, MIGRATION)
+    assert (len(state.runs), state.history) == (3, ())
+
+
+def test_a_state_that_is_deleted_meanwhile_is_not_begun_anew() -> None:
+    """Its phase would be the first again, and the mirror would overwrite."""
+
+    def vanish(store: MemoryStore) -> None:
+        store.contents = None
+
+    store = Restless(vanish, in_phase(Phase.ROLLED_BACK).to_json())
+    with pytest.raises(PhaseUnknown, match="it was deleted while it was changed; restore it"):
+        update(store, MIGRATION, lambda now: sign_off(now, Signatory.DATA, stamp()))
+    assert store.contents is None
+
+
+class LastAnswerLost(MemoryStore):
+    """Everything that is written is written, and answered as a repetition would be."""
+
+    def write(self, at: ObjectRef, data: bytes, *, if_generation: int) -> None:
+        super().write(at, data, if_generation=if_generation)
+        raise ConditionFailed(at.uri, "our own")
+
+
+def test_an_update_recognises_its_own_write_even_at_its_last_try() -> None:
+    """Who is told "try again" would do it twice."""
+    store = LastAnswerLost()
+    state = update(store, MIGRATION, lambda now: sign_off(now, Signatory.DATA, stamp()), tries=1)
+    assert (read_state(store, MIGRATION), store.writes) == (state, 1)
+
+
+def test_a_write_without_an_answer_is_an_error() -> None:
+    """It may have been written; nobody claims either."""
+
+    def no_answer(_: MemoryStore) -> None:
+        raise Unavailable("gs://b/o", "no answer")
+
+    with pytest.raises(Unavailable):
+        update(Restless(no_answer), MIGRATION, lambda now: sign_off(now, Signatory.DATA, stamp()))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda state: replace(state, history=()), "must keep the state's history"),
+        (lambda state: replace(state, history=state.history[::-1]), "must keep the state's history"),
+        (lambda state: replace(state, phase=Phase.DUAL_WRITE, since=None), "must leave an entry"),
+        (lambda state: replace(state, runs=()), "must leave an entry"),
+        (lambda state: sign_off(state, Signatory.DATA, stamp("1")), "an id of its own"),
+    ],
+    ids=["cut", "reordered", "unsaid", "only-less", "same-id"],
+)
+def test_a_change_that_would_spoil_the_history_is_refused(
+    change: Callable[[State], State], said: str
+) -> None:
+    """A fault of the program, found before it is written."""
+    state = sign_off(sign_off(INITIAL, Signatory.DATA, stamp("1")), Signatory.DATA, stamp("2"))
+    state = with_phase(with_run(state, run_record()), Phase.CUT_OVER, stamp("3"))
+    state = with_phase(state, Phase.ROLLED_BACK, stamp("4"))
+    store = MemoryStore(state.to_json())
+    with pytest.raises(ValueError, match=said):
+        update(store, MIGRATION, change)
+    assert store.writes == 0
