@@ -14,8 +14,8 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from backfill_job.command import Surroundings, add_migration_arguments, migration_from
-from backfill_job.logs import LogFormat, logging_to
 from backfill_job.job import ExitCode
+from backfill_job.logs import LogFormat, logging_to
 from backfill_job.settings import Settings
 from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
 from shared.events_log import Event, EventLog
