@@ -25,7 +25,7 @@ def locked(name: str) -> dict[str, str]:
     [
         ("requirements.txt", ["mirror"]),
         ("requirements-job.txt", ["job"]),
-        ("requirements-dev.txt", ["job", "mirror", "local", "dev"]),
+        ("requirements-dev.txt", ["job", "mirror", "local", "embedded", "bigquery", "dev"]),
     ],
 )
 def test_every_direct_requirement_is_locked_at_a_version_that_fits(file: str, extras: list[str]) -> None:

@@ -1,0 +1,260 @@
+"""The command ``import-test``: the nightly import from the new path, compared with that from the legacy path.
+
+For each day it takes the DAG's three steps on both paths: presence, load with the exact schema into a temporary table, and,
+instead of appending to the real table, a comparison. It changes nothing but temporary tables.
+"""
+
+import argparse
+import secrets
+from contextlib import closing
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from rich.console import Console
+
+from backfill_job.arguments import directory
+from backfill_job.clock import Clock
+from backfill_job.command import Surroundings, migration_from
+from backfill_job.import_test.comparison import ImportDay, Verdict
+from backfill_job.import_test.days import chosen_days
+from backfill_job.import_test.engines import READERS, chosen_engine
+from backfill_job.import_test.fingerprint import DEFINITION
+from backfill_job.import_test.screen import details, table_of
+from backfill_job.import_test.trial import Engine, try_day
+from backfill_job.job import ExitCode
+from backfill_job.reports import ReportDirectory, json_bytes
+from backfill_job.stopping import Stop, stopping_on_signals
+from backfill_job.wording import counted
+from shared.errors import MigrationError, StorageError, UsageError
+from shared.gateway import Gateway
+from shared.migration import Environment, Migration
+
+__all__ = ["REPORT_NAME", "REPORT_SCHEMA", "add_arguments", "run"]
+
+COMMAND = "import-test"
+REPORT_NAME = "import-test.json"
+
+REPORT_SCHEMA = 1
+"""Raised when a field of the report changes its meaning or goes."""
+
+START_PATIENCE = 10.0
+"""Seconds over which transient faults are tolerated before anything has begun; an operator is waiting."""
+
+WIDTH = 100
+"""Columns of a table that does not go to a terminal."""
+
+EXAMPLES = """
+examples:
+  python -m backfill_job import-test --env dev --date 20240131
+  python -m backfill_job import-test --env prod --last 7 --dataset my-project.scratch --location EU --report reports/prod
+  python -m backfill_job import-test --env stg --from 20240101 --to 20240131 --engine duckdb
+
+exit codes:
+  0  every day gives the same from both paths
+  1  a day does not, or could not be compared; the last lines say which and why
+  2  could not start: arguments, bucket, permission, engine
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    # The DAG knows of no excludes.
+    parser.set_defaults(exclude=[], no_default_excludes=True)
+    what = parser.add_argument_group("which paths")
+    what.add_argument(
+        "--env",
+        choices=[environment.value for environment in Environment],
+        help="the QPI preset: gs://data-bucket-ENV/QPI_exports/ and gs://de-bigquery-data-export-ENV/qpi_exports/",
+    )
+    what.add_argument("--source", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's legacy path")
+    what.add_argument("--destination", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's new path")
+    days = parser.add_argument_group("which days")
+    days.add_argument(
+        "--date", action="append", default=[], metavar="YYYYMMDD", help="a day; may be repeated"
+    )
+    days.add_argument("--from", dest="first", metavar="YYYYMMDD", help="the first of several days; with --to")
+    days.add_argument("--to", dest="last", metavar="YYYYMMDD", help="the last of several days; with --from")
+    days.add_argument("--last", dest="last_days", metavar="N", help="the N days up to yesterday, UTC")
+    days.add_argument(
+        "--allow-empty", action="store_true", help="a day without a single object on either path is no error"
+    )
+    how = parser.add_argument_group("how")
+    how.add_argument(
+        "--engine",
+        choices=["duckdb", "bigquery"],
+        help="where the rows are loaded: bigquery as the DAG does (the default with --dataset), or duckdb in this process",
+    )
+    how.add_argument(
+        "--dataset",
+        metavar="PROJECT.DATASET",
+        help="where bigquery makes its temporary tables; they are deleted at the end, and expire after 24 hours",
+    )
+    how.add_argument(
+        "--location",
+        metavar="LOCATION",
+        help="where BigQuery's jobs run, such as EU: that of dataset and buckets",
+    )
+    how.add_argument(
+        "--grace",
+        metavar="SECONDS",
+        default="60",
+        help="how long after it was written an object may take to arrive on the other path (default 60)",
+    )
+    out = parser.add_argument_group("what it leaves")
+    out.add_argument("--report", type=directory, metavar="DIR", help=f"write {REPORT_NAME}")
+
+
+def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Parsed by a parser with this command's arguments.
+        surroundings: What it reads from and writes to.
+
+    Returns:
+        The exit code; every error of this project has been said in one line by then.
+    """
+    try:
+        return _run(arguments, surroundings)
+    except MigrationError as error:
+        print(f"{COMMAND}: {error}", file=surroundings.stderr)
+        return ExitCode.CANNOT_START if isinstance(error, UsageError) else ExitCode.NOT_RIGHT
+
+
+@dataclass(slots=True)
+class _Results:
+    """A run of the command, and the days done so far."""
+
+    run: str
+    engine: str
+    migration: Migration
+    asked: tuple[date, ...]
+    allow_empty: bool
+    started: datetime
+    days: list[ImportDay] = field(default_factory=list)
+
+    @property
+    def wrong(self) -> list[ImportDay]:
+        return [day for day in self.days if not day.passed(allow_empty=self.allow_empty)]
+
+    def to_json(self, finished: datetime, error: MigrationError | None) -> dict[str, Any]:
+        complete = len(self.days) == len(self.asked)
+        return {
+            "schema": REPORT_SCHEMA,
+            "kind": COMMAND,
+            "run": self.run,
+            "engine": self.engine,
+            "fingerprint_definition": DEFINITION,
+            "legacy": self.migration.source.uri,
+            "new": self.migration.destination.uri,
+            "asked": [day.isoformat() for day in self.asked],
+            "allow_empty": self.allow_empty,
+            "started": self.started.isoformat(),
+            "finished": finished.isoformat(),
+            "complete": complete,
+            "passed": complete and error is None and not self.wrong,
+            "error": None if error is None else str(error),
+            "days": [
+                {**day.to_json(), "passed": day.passed(allow_empty=self.allow_empty)} for day in self.days
+            ],
+        }
+
+
+def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
+    now = surroundings.clock.now
+    migration = migration_from(arguments)
+    grace = _seconds(arguments.grace)
+    days = chosen_days(
+        arguments.date, arguments.first, arguments.last, arguments.last_days, today=now().date()
+    )
+    started = now()
+    name = f"{migration.label}-{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    with stopping_on_signals() as stop:
+
+        def sleep(seconds: float) -> None:
+            surroundings.clock.sleep(seconds)
+            stop.check()
+
+        clock = Clock(now, sleep)
+        engine_name, engine_of = chosen_engine(arguments, surroundings, name, clock, stop)
+        report = None if arguments.report is None else ReportDirectory(arguments.report)
+        results = _Results(name, engine_name, migration, days, arguments.allow_empty, started)
+        console = _console(surroundings)
+        with closing(Gateway(connections=READERS)) as gateway:
+            _check_start(gateway, migration)
+            with engine_of(gateway) as engine:
+                error = _try_days(
+                    results, gateway, engine, grace=grace, clock=clock, stop=stop, console=console
+                )
+    if results.days:
+        console.print(table_of(results.days))
+    for line in details(results.days):
+        console.print(line, markup=False, soft_wrap=True)
+    if report is not None:
+        report.write(REPORT_NAME, json_bytes(results.to_json(now(), error)))
+        path = f"{report.place}/{REPORT_NAME}"
+        console.print(f"report: {path}", markup=False, soft_wrap=True)
+    if error is not None:
+        raise error
+    return _conclude(results, console)
+
+
+def _try_days(
+    results: _Results,
+    gateway: Gateway,
+    engine: Engine,
+    *,
+    grace: timedelta,
+    clock: Clock,
+    stop: Stop,
+    console: Console,
+) -> MigrationError | None:
+    """Test day by day; an error ends it, but what was found before still goes into the report."""
+    try:
+        with console.status("") as status:
+            for day in results.asked:
+                status.update(f"{day} ({len(results.days) + 1} of {len(results.asked)})")
+                results.days.append(
+                    try_day(day, results.migration, gateway, engine, grace=grace, clock=clock)
+                )
+                stop.check()
+    except MigrationError as error:
+        return error
+    return None
+
+
+def _conclude(results: _Results, console: Console) -> ExitCode:
+    tested = counted(len(results.days), "day")
+    if not results.wrong:
+        empty = sum(day.verdict is Verdict.ABSENT for day in results.days)
+        but = f" ({empty:,} without any object on either path, as allowed)" if empty else ""
+        console.print(f"{tested} tested; the new path gives what the legacy path gives{but}.", soft_wrap=True)
+        return ExitCode.DONE
+    console.print(f"{tested} tested; {len(results.wrong):,} not right, see above.", soft_wrap=True)
+    return ExitCode.NOT_RIGHT
+
+
+def _check_start(gateway: Gateway, migration: Migration) -> None:
+    for location in (migration.source, migration.destination):
+        try:
+            gateway.check_bucket(location.bucket, location.prefix, patience=START_PATIENCE)
+        except StorageError as error:
+            raise UsageError(f"cannot start: {error}") from error
+
+
+def _console(surroundings: Surroundings) -> Console:
+    terminal = surroundings.stdout.isatty()
+    return Console(file=surroundings.stdout, width=None if terminal else WIDTH, highlight=False)
+
+
+def _seconds(text: str) -> timedelta:
+    try:
+        duration = timedelta(seconds=float(text))
+    except (ValueError, OverflowError):
+        duration = timedelta(seconds=-1)
+    if duration < timedelta():
+        raise UsageError(f"--grace {text!r} is no number of seconds from 0")
+    return duration

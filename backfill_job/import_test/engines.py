@@ -1,0 +1,84 @@
+"""Which engine loads the rows: BigQuery as the DAG does, or DuckDB in this process."""
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+
+from backfill_job.clock import Clock
+from backfill_job.command import Surroundings
+from backfill_job.import_test.trial import Engine
+from backfill_job.stopping import Stop
+from shared.errors import UsageError
+from shared.gateway import Gateway
+
+__all__ = ["READERS", "EngineOf", "chosen_engine"]
+
+READERS = 32
+"""Objects that the embedded engine reads at once."""
+
+EngineOf = Callable[[Gateway], AbstractContextManager[Engine]]
+"""Makes the engine that reads through a gateway, for the length of a block."""
+
+
+def chosen_engine(
+    arguments: argparse.Namespace, surroundings: Surroundings, name: str, clock: Clock, stop: Stop
+) -> tuple[str, EngineOf]:
+    """Read which engine is asked for. Each is imported only when it is wanted: both are optional.
+
+    Args:
+        arguments: ``engine``, ``dataset`` and ``location``.
+        surroundings: The environment's credentials, and where notes go.
+        name: The run's name.
+        clock: The time.
+        stop: Whether somebody asked the process to stop.
+
+    Returns:
+        Its name, and what makes it.
+
+    Raises:
+        UsageError: It is not installed, or the arguments do not go with it.
+    """
+    chosen = arguments.engine or ("duckdb" if arguments.dataset is None else "bigquery")
+    if chosen == "duckdb":
+        if arguments.dataset is not None or arguments.location is not None:
+            raise UsageError("--dataset and --location are for --engine bigquery")
+        return chosen, _embedded(stop)
+    if arguments.dataset is None:
+        raise UsageError("--engine bigquery needs --dataset PROJECT.DATASET for its temporary tables")
+    return chosen, _bigquery(arguments, surroundings, name, clock, stop)
+
+
+def _embedded(stop: Stop) -> EngineOf:
+    try:
+        from backfill_job.import_test.embedded import EmbeddedEngine  # noqa: PLC0415 -- optional, and heavy
+    except ModuleNotFoundError as error:
+        raise _not_installed(error, "duckdb", "DuckDB", "embedded") from error
+    return lambda gateway: EmbeddedEngine(gateway, readers=READERS, stop=stop)
+
+
+def _bigquery(
+    arguments: argparse.Namespace, surroundings: Surroundings, name: str, clock: Clock, stop: Stop
+) -> EngineOf:
+    try:
+        from backfill_job.import_test.bigquery import BigQueryEngine, Dataset, connect  # noqa: PLC0415 -- optional, and heavy
+    except ModuleNotFoundError as error:
+        raise _not_installed(error, "google.cloud.bigquery", "google-cloud-bigquery", "bigquery") from error
+    dataset = Dataset.parse(arguments.dataset)
+
+    def note(text: str) -> None:
+        print(f"import-test: {text}", file=surroundings.stderr)
+
+    @contextmanager
+    def engine_of(_gateway: Gateway) -> Iterator[Engine]:
+        with closing(connect(dataset, arguments.location, surroundings.environ)) as client:
+            yield BigQueryEngine(client, dataset, run=name, clock=clock, stop=stop, note=note)
+
+    return engine_of
+
+
+def _not_installed(error: ModuleNotFoundError, module: str, package: str, extra: str) -> UsageError:
+    if error.name is None or not (module + ".").startswith(error.name + "."):
+        raise error
+    return UsageError(
+        f"{package} is not installed; install it in the checkout with: pip install -e '.[job,{extra}]'"
+    )
