@@ -13,7 +13,15 @@ from backfill_job.since import moment_of
 from shared.errors import UsageError
 from shared.migration import Location
 
-__all__ = ["add_session_arguments", "directory", "from_one", "report_place", "seconds", "since"]
+__all__ = [
+    "add_log_arguments",
+    "add_session_arguments",
+    "directory",
+    "from_one",
+    "report_place",
+    "seconds",
+    "since",
+]
 
 
 def add_session_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,6 +52,12 @@ def add_session_arguments(parser: argparse.ArgumentParser) -> None:
     out.add_argument(
         "--report", type=report_place, metavar="DIR|gs://…/", help="where reports go; see the README"
     )
+    add_log_arguments(parser)
+
+
+def add_log_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say where log lines go."""
+    out = parser.add_argument_group("logs")
     out.add_argument(
         "--log-dir", type=directory, metavar="DIR", help="where the log file goes (default: here)"
     )

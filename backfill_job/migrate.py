@@ -24,7 +24,7 @@ from backfill_job.plan import PlanLine, plan
 from backfill_job.reports import Lines, side
 from backfill_job.run_result import RunResult
 from backfill_job.verdict import Finding, Verdict, judged
-from backfill_job.verification import Comparison, Verification
+from backfill_job.verification import Comparison, Verification, tell_verification
 from shared.decision import Authority
 from shared.errors import BucketNotFound, Interrupted, MigrationError, PermissionDenied, StorageError
 from shared.events_log import Event
@@ -121,7 +121,7 @@ def execute(job: Job, means: Means) -> RunResult:
         verification = execution.comparison.result(job.gateway, grace=job.grace, clock=job.clock)
     except (StorageError, Interrupted) as error:
         return execution.result(copying, error=error)
-    _tell_verification(job, verification)
+    tell_verification(job.log, job.migration, verification)
     return execution.result(copying, verification=verification)
 
 
@@ -256,16 +256,3 @@ def _tell(job: Job, result: Result) -> None:
     elif result.replaced is not None:
         replaced = result.replaced.generation
         job.log.emit(Event.OBJECT_OVERWRITTEN, object=name, **generations, replaced_generation=replaced)
-
-
-def _tell_verification(job: Job, verification: Verification) -> None:
-    for finding in verification.findings:
-        job.log.emit(
-            Event.VERIFICATION_DIFFERENCE,
-            object=job.migration.source_ref(finding.relative).uri,
-            verdict=finding.verdict.value,
-            differences=[difference.value for difference in finding.differing],
-            source_generation=finding.source.generation if finding.source else None,
-            destination_generation=finding.destination.generation if finding.destination else None,
-        )
-    job.log.emit(Event.VERIFICATION_FINISHED, **verification.figures())

@@ -13,7 +13,7 @@ from typing import Any
 
 from backfill_job.arguments import add_session_arguments, from_one
 from backfill_job.bulk import Limits
-from backfill_job.command import Surroundings, add_migration_arguments
+from backfill_job.command import Surroundings, add_migration_arguments, migration_from
 from backfill_job.estimate import Actual, Compared, Estimate, Work, compare, estimate
 from backfill_job.findings import Findings
 from backfill_job.governor import Governor, NullGovernor, WriteGovernor
@@ -108,8 +108,9 @@ def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
         _check_arguments(arguments, settings, surroundings)
         if arguments.tasks > 1 and settings.task_count == 1:
             return run_as_tasks("migrate", arguments, surroundings, report="run.json", show=_composed_lines)
+        migration = migration_from(arguments)
         mode = "execute" if arguments.execute else "dry-run"
-        with opened(COMMAND, arguments, surroundings, mode=mode) as session:
+        with opened(COMMAND, arguments, surroundings, migration=migration, mode=mode) as session:
             return _execute(session, arguments) if arguments.execute else _dry_run(session)
     except MigrationError as error:
         print(f"{COMMAND}: {error}", file=surroundings.stderr)

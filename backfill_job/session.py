@@ -13,7 +13,7 @@ from rich.console import Console
 
 from backfill_job.clock import Clock
 from backfill_job.cloud_reports import ReportPrefix
-from backfill_job.command import Surroundings, migration_from
+from backfill_job.command import Surroundings
 from backfill_job.job import Job, check_start
 from backfill_job.logs import LogFormat, log_file_path, logging_to
 from backfill_job.reports import ReportDirectory, Reports, json_bytes
@@ -98,14 +98,20 @@ class Session:
 
 @contextmanager
 def opened(
-    command: str, arguments: argparse.Namespace, surroundings: Surroundings, *, mode: str
+    command: str,
+    arguments: argparse.Namespace,
+    surroundings: Surroundings,
+    *,
+    migration: Migration,
+    mode: str,
 ) -> Iterator[Session]:
     """Start a run: logging, signals, the gateway, a first look at both sides, this task's part, and the reports.
 
     Args:
         command: The command's name, as in the names of its log files.
-        arguments: With those of `add_session_arguments` and of `add_migration_arguments`.
+        arguments: With those of `add_session_arguments`.
         surroundings: What the command reads from and writes to.
+        migration: What is asked.
         mode: What it is about to do, for the log.
 
     Yields:
@@ -116,7 +122,6 @@ def opened(
         MigrationError: Whatever the block raises; it has been logged.
     """
     settings = Settings.from_environ(surroundings.environ)
-    migration = migration_from(arguments)
     if arguments.tasks > 1 and arguments.tasks != settings.task_count:
         raise UsageError("this is a task of a job already; give the job more tasks instead of --tasks")
     started = surroundings.clock.now()

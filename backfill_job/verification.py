@@ -15,13 +15,15 @@ from typing import Any
 
 from backfill_job.clock import Clock
 from backfill_job.march import Pair
+from backfill_job.tallies import Tallies
 from backfill_job.verdict import Finding, Verdict, judge
 from shared.errors import UsageError
+from shared.events_log import Event, EventLog
 from shared.migration import Migration
 from shared.objects import ObjectState, parse_time
 from shared.store import ObjectStore
 
-__all__ = ["SETTLED_VERDICTS", "Comparison", "Verification"]
+__all__ = ["SETTLED_VERDICTS", "Comparison", "Verification", "tell_verification"]
 
 MAX_SECOND_LOOKS = 10_000
 """With more differing names than this, the paths are plainly not equal; the rest is judged by the listings alone."""
@@ -86,6 +88,20 @@ class Verification:
         )
 
 
+def tell_verification(log: EventLog, migration: Migration, verification: Verification) -> None:
+    """Write to the log what a verification found: a line for each finding, and the figures."""
+    for finding in verification.findings:
+        log.emit(
+            Event.VERIFICATION_DIFFERENCE,
+            object=migration.source_ref(finding.relative).uri,
+            verdict=finding.verdict.value,
+            differences=[difference.value for difference in finding.differing],
+            source_generation=finding.source.generation if finding.source else None,
+            destination_generation=finding.destination.generation if finding.destination else None,
+        )
+    log.emit(Event.VERIFICATION_FINISHED, **verification.figures())
+
+
 class Comparison:
     """Compares both listings name by name, and gives what differs its second look.
 
@@ -93,20 +109,26 @@ class Comparison:
 
     Args:
         migration: What is asked.
+        tallies: Told every name when it is judged for good; None where only verdicts are wanted.
     """
 
-    def __init__(self, migration: Migration) -> None:
+    def __init__(self, migration: Migration, tallies: Tallies | None = None) -> None:
         self._migration = migration
+        self._tallies = tallies
         self._counts: Counter[Verdict] = Counter()
         self._suspects: list[str] = []
 
     def add(self, findings: Sequence[Finding]) -> None:
         """Take in names as listed on both sides after the work to be verified."""
-        others = [finding for finding in findings if finding.verdict is not Verdict.EQUAL]
-        self._counts[Verdict.EQUAL] += len(findings) - len(others)
-        for finding in others:
+        equal = [finding for finding in findings if finding.verdict is Verdict.EQUAL]
+        self._counts[Verdict.EQUAL] += len(equal)
+        self._tell(equal)
+        for finding in findings if len(equal) < len(findings) else ():
+            if finding.verdict is Verdict.EQUAL:
+                continue
             if finding.verdict in SETTLED_VERDICTS or len(self._suspects) >= MAX_SECOND_LOOKS:
                 self._counts[finding.verdict] += 1
+                self._tell([finding])
             else:
                 self._suspects.append(finding.relative)
 
@@ -128,9 +150,14 @@ class Comparison:
         findings: list[Finding] = []
         for finding in _second_looks(self._suspects, store, self._migration, grace, clock):
             counts[finding.verdict] += 1
+            self._tell([finding])
             if finding.verdict is not Verdict.EQUAL and len(findings) < MAX_FINDINGS:
                 findings.append(finding)
         return Verification({verdict: counts[verdict] for verdict in Verdict}, tuple(findings))
+
+    def _tell(self, findings: Sequence[Finding]) -> None:
+        if self._tallies is not None:
+            self._tallies.add(findings)
 
 
 def _second_looks(

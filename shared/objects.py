@@ -32,7 +32,8 @@ RESERVED_PREFIXES = ("goog-reserved-", "x-goog-reserved-")
 
 RESOURCE_FIELDS = (
     "name,generation,metageneration,size,crc32c,md5Hash,timeCreated,updated,contentType,contentEncoding,"
-    "contentDisposition,contentLanguage,cacheControl,customTime,metadata"
+    "contentDisposition,contentLanguage,cacheControl,customTime,metadata,temporaryHold,eventBasedHold,"
+    "retentionExpirationTime"
 )
 """The fields of an object resource that `ObjectState.from_resource` reads, as a listing's projection asks for them."""
 
@@ -86,6 +87,7 @@ class ObjectState(NamedTuple):
         created: RFC 3339 time at which this version was finalized.
         updated: RFC 3339 time of its last metadata change.
         metadata: What a copy must carry.
+        held: A hold or a retention time forbids replacing or deleting it. A copy has its own, or none.
     """
 
     name: str
@@ -97,6 +99,7 @@ class ObjectState(NamedTuple):
     created: str
     updated: str
     metadata: Metadata
+    held: bool = False
 
     @staticmethod
     def from_resource(resource: Mapping[str, Any]) -> "ObjectState":
@@ -124,6 +127,7 @@ class ObjectState(NamedTuple):
                 get("timeCreated") or "",
                 get("updated") or "",
                 _metadata(get),
+                "retentionExpirationTime" in resource or bool(get("temporaryHold") or get("eventBasedHold")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise UnexpectedAnswer(
@@ -183,7 +187,7 @@ _shared_metadata = lru_cache(1024)(Metadata)
 def differences(one: ObjectState, other: ObjectState) -> tuple[Difference, ...]:
     """Name every respect in which two objects differ, contents first; empty when they are the same.
 
-    Names, generations and times are not compared: a copy has its own.
+    Names, generations, times and holds are not compared: a copy has its own.
     """
     found = []
     if one.size != other.size:

@@ -1,0 +1,109 @@
+"""The command ``certify``: recompute a certificate from both paths as they are now, and compare. Changes nothing."""
+
+import argparse
+from contextlib import aclosing
+from datetime import timedelta
+from pathlib import Path
+
+import uvloop
+
+from backfill_job.arguments import add_log_arguments
+from backfill_job.certificate import Certificate, changes, data_of, read_certificate
+from backfill_job.command import Surroundings
+from backfill_job.diff import diff
+from backfill_job.job import ExitCode, Job, open_api, spare_the_collector
+from backfill_job.lag import Lag
+from backfill_job.session import Session, opened
+from backfill_job.tallies import Tallies
+from backfill_job.verdict import judged
+from shared.errors import MigrationError, UsageError
+
+__all__ = ["add_arguments", "run"]
+
+COMMAND = "certify"
+
+MAX_SHOWN = 50
+
+EXAMPLES = """
+examples:
+  python -m backfill_job certify --check certificate.json
+
+exit codes:
+  0  both paths hold what the certificate says
+  1  they do not, or it could not be found out; the last line says which
+  2  could not start: the file is no certificate or was changed, bucket, permission
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "--check",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the certificate; it says which two prefixes it is about",
+    )
+    add_log_arguments(parser)
+    parser.set_defaults(tasks=1, since=None, grace=timedelta(), allow_empty=True, report=None)
+
+
+def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Parsed by a parser with this command's arguments.
+        surroundings: What it reads from and writes to.
+
+    Returns:
+        The exit code; every error of this project has been said in one line by then.
+    """
+    try:
+        try:
+            contents = arguments.check.read_bytes()
+        except OSError as error:
+            raise UsageError(f"cannot read {arguments.check}: {error.strerror}") from error
+        stated = read_certificate(contents, str(arguments.check))
+        with opened(COMMAND, arguments, surroundings, migration=stated.migration, mode="check") as session:
+            return _check(session, stated)
+    except MigrationError as error:
+        print(f"{COMMAND}: {error}", file=surroundings.stderr)
+        return ExitCode.CANNOT_START if isinstance(error, UsageError) else ExitCode.NOT_RIGHT
+
+
+def _check(session: Session, stated: Certificate) -> ExitCode:
+    spare_the_collector()
+    tallies = uvloop.run(_tallied(session.job))
+    now = data_of(session.job.migration, tallies)
+    found = changes(stated.data, now)
+    console = session.console
+    for line in found[:MAX_SHOWN]:
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    if len(found) > MAX_SHOWN:
+        console.print(f"  ... and {len(found) - MAX_SHOWN:,} more", markup=False)
+    if found:
+        console.print(
+            f"NOT what {stated.run.get('run', 'the run')} certified: {len(found):,} lines differ. Objects written since "
+            "change their own days; any other day needs looking into",
+            markup=False,
+            soft_wrap=True,
+        )
+        return ExitCode.NOT_RIGHT
+    console.print(
+        f"Both paths hold what the certificate says: data SHA-256 {stated.data_sha256}",
+        markup=False,
+        soft_wrap=True,
+    )
+    return ExitCode.DONE
+
+
+async def _tallied(job: Job) -> Tallies:
+    """Count both sides as listed, without second looks: a certificate is about what is there."""
+    tallies = Tallies(Lag(""))
+    async with open_api(job) as api, aclosing(diff(api, job.migration, job.ranges)) as parts:
+        async for pairs in parts:
+            job.stop.check()
+            tallies.add(judged(pairs, job.migration))
+    return tallies
