@@ -14,7 +14,14 @@ Tool = Callable[..., str]
 def gcloud_storage(url: str, folder: Path) -> Tool:
     """``gcloud storage`` with a configuration of its own in a folder; gives both its outputs."""
     binary = _found("gcloud")
-    environment = {
+    environment = gcloud_environment(url, folder)
+    return lambda *arguments: _output([binary, "storage", *arguments], environment)
+
+
+def gcloud_environment(url: str, folder: Path) -> dict[str, str]:
+    """What points ``gcloud storage`` at a local server, with a configuration of its own in a folder."""
+    _found("gcloud")
+    return {
         **os.environ,
         "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE": f"{url}/storage/v1/",
         "CLOUDSDK_AUTH_DISABLE_CREDENTIALS": "true",
@@ -24,7 +31,6 @@ def gcloud_storage(url: str, folder: Path) -> Tool:
         "CLOUDSDK_CORE_DISABLE_USAGE_REPORTING": "true",
         "CLOUDSDK_STORAGE_PROCESS_COUNT": "1",
     }
-    return lambda *arguments: _output([binary, "storage", *arguments], environment)
 
 
 def rclone(url: str, folder: Path) -> Tool:

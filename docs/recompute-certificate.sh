@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Recomputes a certificate without any of this project's code: with gcloud, and python3 from its standard library.
+#
+#   docs/recompute-certificate.sh certificate.json
+#
+# Lists both prefixes as they are now, and prints "same" (exit 0) or the days that differ (exit 1).
+# What it computes is written at the top of backfill_job/tallies.py and backfill_job/certificate.py.
+set -euo pipefail
+certificate=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+for side in source destination; do
+  uri=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["data"][sys.argv[2]])' "$certificate" "$side")
+  # An error ends the script: a listing that fails is not an empty one.
+  gcloud storage ls --json --recursive "$uri**" > "$work/$side.json"
+done
+
+python3 - "$certificate" "$work" <<'PYTHON'
+import datetime, fnmatch, hashlib, json, re, sys
+
+stated = json.load(open(sys.argv[1], encoding="utf-8"))
+data = stated["data"]
+days = {}
+
+
+def empty():
+    return {"objects": 0, "bytes": 0, "jsonl": 0, "empty_jsonl": 0, "digest": 0}
+
+
+def excluded(name):
+    last = name.rpartition("/")[2]
+    return any(
+        fnmatch.fnmatchcase(name, glob) or ("/" not in glob and fnmatch.fnmatchcase(last, glob))
+        for glob in data["excludes"]
+    )
+
+
+def day_of(name):
+    found = re.match(r"qpi_(?:answers_(\d{8})(?:/|\.jsonl\Z)|questions_(\d{8})\.csv\Z)", name, re.ASCII)
+    try:
+        return datetime.date.fromisoformat(found[1] or found[2]).isoformat() if found else "undated"
+    except ValueError:
+        return "undated"
+
+
+for side in ("source", "destination"):
+    prefix = data[side].split("/", 3)[3]
+    for entry in json.load(open(f"{sys.argv[2]}/{side}.json", encoding="utf-8")):
+        if entry["type"] != "cloud_object":
+            continue
+        facts = entry["metadata"]
+        name, size = facts["name"][len(prefix) :], int(facts["size"])
+        if excluded(name):
+            continue
+        line = f"{size} {facts.get('crc32c') or '-'} {name}".encode()
+        digest = int(hashlib.sha256(line).hexdigest(), 16)
+        jsonl = name[-6:].lower() == ".jsonl"
+        for day in (day_of(name), "total"):
+            tally = days.setdefault(day, {"source": empty(), "destination": empty()})[side]
+            tally["objects"] += 1
+            tally["bytes"] += size
+            tally["jsonl"] += jsonl
+            tally["empty_jsonl"] += jsonl and not size
+            tally["digest"] = (tally["digest"] + digest) % 2**256
+
+for sides in days.values():
+    for tally in sides.values():
+        tally["digest"] = f"{tally['digest']:064x}"
+nothing = {**empty(), "digest": "0" * 64}
+total = days.pop("total", {"source": nothing, "destination": nothing})
+now = {**data, "days": days, "total": total}
+canonical = json.dumps(now, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+sha = hashlib.sha256(canonical).hexdigest()
+if sha == stated["data_sha256"]:
+    print(f"same: data SHA-256 {sha}")
+    sys.exit(0)
+print(f"different: data SHA-256 {sha} now, {stated['data_sha256']} stated")
+for day in sorted({*days, *data["days"]}):
+    if days.get(day) != data["days"].get(day):
+        print(f"  {day}")
+sys.exit(1)
+PYTHON

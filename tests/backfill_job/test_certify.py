@@ -1,0 +1,178 @@
+"""The certificate: recomputed by the command, and by a page of shell that shares no code with it."""
+
+import argparse
+import io
+import json
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from foreign_tools import gcloud_environment
+from testing_paths import Paths
+
+from backfill_job import certify
+from backfill_job.certificate import canonical, certificate, data_of
+from backfill_job.clock import Clock
+from backfill_job.command import Surroundings
+from backfill_job.lag import Lag
+from backfill_job.tallies import Tallies
+from backfill_job.verdict import judged
+from shared.gateway import Gateway
+
+ROOT = Path(__file__).parent.parent.parent
+NAMES = [
+    "",
+    "plain.txt",
+    ".DS_Store",
+    "qpi_answers_20240101/",
+    "qpi_answers_20240101/.DS_Store",
+    "qpi_answers_20240101/user_id_7.jsonl",
+    "qpi_answers_20240101/user_id_8.JSONL",
+    "qpi_answers_20240102/stray 1 #2.txt",
+    "qpi_answers_20240231/user_id_1.jsonl",
+    "qpi_answers_20240103.jsonl",
+    "qpi_answers_20240103.jsonl.bak",
+    "qpi_questions_20240104.csv",
+    "unicode é 日本 😀.jsonl",
+    "<script>alert(1)</script>",
+]
+
+
+@dataclass
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def check(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Ended]:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
+
+    def run(file: Path) -> Ended:
+        parser = argparse.ArgumentParser()
+        certify.add_arguments(parser)
+        out, err = io.StringIO(), io.StringIO()
+        clock = Clock(lambda: datetime.now(UTC), lambda _: None)
+        surroundings = Surroundings(dict(os.environ), io.StringIO(), out, err, clock)
+        arguments = parser.parse_args(["--check", str(file), "--log-dir", str(tmp_path / "logs")])
+        return Ended(certify.run(arguments, surroundings), out.getvalue(), err.getvalue())
+
+    return run
+
+
+def fill(paths: Paths) -> None:
+    for name in NAMES:
+        paths.put(name, b"" if name.endswith("/") else name.encode())
+        if name != "plain.txt":
+            paths.put(name, b"" if name.endswith("/") else name.encode(), side="destination")
+
+
+def certified(paths: Paths, gateway: Gateway, folder: Path) -> Path:
+    tallies = Tallies(Lag(""))
+    tallies.add(judged(paths.diff(gateway), paths.migration))
+    path = folder / "certificate.json"
+    path.write_bytes(canonical(certificate(data_of(paths.migration, tallies), {"run": "test-1"})))
+    return path
+
+
+def test_the_certificate_holds_until_an_object_changes(
+    paths: Paths, gateway: Gateway, tmp_path: Path, check: Callable[[Path], Ended]
+) -> None:
+    """And then it is named by its day and side."""
+    fill(paths)
+    file = certified(paths, gateway, tmp_path)
+    ended = check(file)
+    assert (ended.code, ended.err) == (0, "")
+    assert json.loads(file.read_bytes())["data_sha256"] in ended.out
+    paths.put("qpi_answers_20240101/user_id_7.jsonl", b"other", side="destination")
+    paths.put(".DS_Store", b"left behind anyway")
+    ended = check(file)
+    assert ended.code == 1
+    assert "2024-01-01 destination: 3 objects" in ended.out
+    assert "1 lines differ" in ended.out
+
+
+def test_a_page_of_shell_recomputes_it(paths: Paths, gateway: Gateway, tmp_path: Path) -> None:
+    """``docs/recompute-certificate.sh``: the real ``gcloud storage ls``, and none of our code."""
+    fill(paths)
+    file = certified(paths, gateway, tmp_path)
+
+    def recomputed() -> tuple[int, str]:
+        done = subprocess.run(
+            [ROOT / "docs" / "recompute-certificate.sh", file],
+            env=gcloud_environment(paths.server.url, tmp_path),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    assert recomputed() == (0, f"same: data SHA-256 {json.loads(file.read_bytes())['data_sha256']}\n")
+    paths.delete("qpi_questions_20240104.csv", side="destination")
+    code, said = recomputed()
+    assert (code, said.splitlines()[1:]) == (1, ["  2024-01-04"])
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda text: text.replace('"objects":1', '"objects":2', 1), "was changed since it was written"),
+        (lambda text: text.replace("certificate/1", "certificate/2"), "has the format"),
+        (lambda text: text[:-9], "is no certificate"),
+        (lambda _: "[]", "is no certificate"),
+        (lambda _: '{"format": "qpi-exports-migration/certificate/1"}', "is a damaged certificate"),
+        (lambda text: text.replace("gs://", "s3://"), "is no Cloud Storage prefix"),
+        (lambda text: text.replace('"days":{', '"days":{"x":7,'), "is a damaged certificate"),
+    ],
+)
+def test_what_is_no_certificate_is_refused(  # noqa: PLR0917 -- three fixtures, two parameters
+    paths: Paths,
+    gateway: Gateway,
+    tmp_path: Path,
+    check: Callable[[Path], Ended],
+    change: Callable[[str], str],
+    reason: str,
+) -> None:
+    """One line, exit code 2, and nothing is compared with it."""
+    fill(paths)
+    file = certified(paths, gateway, tmp_path)
+    file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
+    ended = check(file)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert reason in ended.err
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path, check: Callable[[Path], Ended]) -> None:
+    """Exit code 2."""
+    ended = check(tmp_path / "none.json")
+    assert (ended.code, "cannot read" in ended.err) == (2, True)
+
+
+def test_a_listing_that_fails_is_no_answer(
+    paths: Paths, gateway: Gateway, tmp_path: Path, check: Callable[[Path], Ended]
+) -> None:
+    """Neither "the same" nor "different"."""
+    fill(paths)
+    file = certified(paths, gateway, tmp_path)
+    rule = {"method": "storage.objects.list", "skip": 4, "status": 403, "count": None}
+    paths.server.set_faults(rules=[rule])
+    ended = check(file)
+    assert ended.code == 1
+    assert "certif" not in ended.out.lower()
+
+
+def test_the_same_data_give_the_same_certificate_whoever_asks(
+    paths: Paths, gateway: Gateway, tmp_path: Path
+) -> None:
+    """Byte for byte in ``data``; what differs is who and when."""
+    fill(paths)
+    one = json.loads(certified(paths, gateway, tmp_path).read_bytes())
+    other = json.loads(certified(paths, gateway, tmp_path).read_bytes())
+    assert one["data"] == other["data"]
+    assert one["data_sha256"] == sha256(canonical(other["data"])).hexdigest()
