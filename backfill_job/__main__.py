@@ -12,6 +12,7 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "migrate": "backfill_job.migrate_qpi_exports",
     "import-test": "backfill_job.import_test.command",
+    "verify": "backfill_job.verify",
     "certify": "backfill_job.certify",
     "signoff": "backfill_job.signoff",
 }

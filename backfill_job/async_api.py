@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import orjson
@@ -26,7 +26,8 @@ __all__ = ["AsyncApi", "Pacing", "RetryPolicy", "encoded"]
 
 GOOGLE = "https://storage.googleapis.com"
 BASE_PATH = "/storage/v1"
-OK = 200
+SUCCESSES = frozenset({200, 206})
+"""An answer in full, and the piece that was asked for."""
 UNAUTHORIZED = 401
 THROTTLED = frozenset({429, 503})
 """Answers by which the service asks for fewer requests (Cloud Storage documentation, "Request rate guidelines")."""
@@ -79,6 +80,8 @@ class Pacing:
 
 
 UNPACED = Pacing()
+
+_Content = TypeVar("_Content")
 
 
 class AsyncApi:
@@ -157,14 +160,40 @@ class AsyncApi:
             StorageError: Any other answer, or none within the time allowed. A 404 is `ObjectNotFound`, whatever it is
                 about.
         """
-        target = BASE_PATH + path
+        return await self._asked(_Request(method, BASE_PATH + path, uri), _json_object, pacing)
+
+    async def read(self, path: str, uri: str, *, piece: range | None = None) -> bytes:
+        """Read an object's contents as they are stored, again after transient faults.
+
+        Args:
+            path: What follows ``/storage/v1``, percent-encoded; its query names the generation and says ``alt=media``.
+            uri: What it is about, as ``gs://bucket/name``, for errors.
+            piece: The bytes to read; None for all of them. A shorter answer is given as it is.
+
+        Returns:
+            The bytes.
+
+        Raises:
+            StorageError: There is no such version any more (`ObjectNotFound`), or anything else.
+        """
+        # Without it, gzip'd contents would come unpacked ("Transcoding of gzip-compressed files").
+        more = "Accept-Encoding: gzip\r\n"
+        if piece is not None:
+            more += f"Range: bytes={piece.start}-{piece.stop - 1}\r\n"
+        return await self._asked(_Request("GET", BASE_PATH + path, uri, more), bytes, UNPACED)
+
+    async def _asked(
+        self, request: "_Request", reader: Callable[[bytes], _Content], pacing: Pacing
+    ) -> _Content:
+        """Send a request until it is answered, or there is no sense in it any more."""
+        uri = request.uri
         end = self._monotonic() + self._retry.deadline
         repetition = 0
         renewed = False
         while True:
             headers = await self._access.headers(uri)
-            answer = await self._sent(method, target, uri, headers)
-            if isinstance(answer, dict):
+            answer = await self._sent(request, reader, headers)
+            if not isinstance(answer, _Failure):
                 return answer
             if answer.status == UNAUTHORIZED and not renewed:
                 renewed = True
@@ -180,23 +209,22 @@ class AsyncApi:
             repetition += 1
 
     async def _sent(
-        self, method: str, target: str, uri: str, headers: Mapping[str, str]
-    ) -> "dict[str, Any] | _Failure":
+        self, request: "_Request", reader: Callable[[bytes], _Content], headers: Mapping[str, str]
+    ) -> "_Content | _Failure":
         """Send it once."""
-        self._operations.count(method, target)
+        self._operations.count(request.method, request.target)
         try:
-            answer = await self._wire.send(method, target, self._lines(headers))
+            answer = await self._wire.send(
+                request.method, request.target, self._lines(headers) + request.headers
+            )
         except NoAnswer as error:
-            return _Failure(0, transient=True, error=no_answer(error, uri))
-        if answer.status != OK:
-            return _refusal(answer.status, answer.body, uri)
+            return _Failure(0, transient=True, error=no_answer(error, request.uri))
+        if answer.status not in SUCCESSES:
+            return _refusal(answer.status, answer.body, request.uri)
         try:
-            parsed = orjson.loads(answer.body)
-        except orjson.JSONDecodeError as error:
-            return _Failure(answer.status, transient=True, error=no_answer(f"no JSON: {error}", uri))
-        if isinstance(parsed, dict):
-            return parsed
-        return _Failure(answer.status, transient=True, error=no_answer("no JSON object", uri))
+            return reader(answer.body)
+        except ValueError as error:
+            return _Failure(answer.status, transient=True, error=no_answer(error, request.uri))
 
     def _lines(self, headers: Mapping[str, str]) -> str:
         """The header lines of a request; made anew only when the grant is a new one."""
@@ -211,6 +239,33 @@ class AsyncApi:
 def encoded(text: str) -> str:
     """Percent-encode a name or value so that it is one segment of a path, or one value of a query."""
     return quote(text, safe="")
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        parsed = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"no JSON: {error}") from error
+    if not isinstance(parsed, dict):
+        raise ValueError("no JSON object")  # noqa: TRY004 -- of the answer's value, not of an argument's type
+    return parsed
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What is asked.
+
+    Attributes:
+        method: HTTP method.
+        target: Path from the root, and query.
+        uri: What it is about.
+        headers: Header lines of its own, each ending in CRLF.
+    """
+
+    method: str
+    target: str
+    uri: str
+    headers: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from backfill_job.import_test.bigquery_errors import (
 from backfill_job.import_test.comparison import Loaded, NotLoadable
 from backfill_job.import_test.fingerprint import LANES, Fingerprint, bigquery_sql
 from backfill_job.import_test.folders import Folder
-from backfill_job.import_test.schema import SCHEMA, Field
+from backfill_job.schema import SCHEMA, Field
 from backfill_job.stopping import Stop
 from shared.errors import UsageError
 

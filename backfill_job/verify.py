@@ -1,0 +1,290 @@
+"""The command ``verify``: compare both paths name by name, and certify what they hold. Copies nothing."""
+
+import argparse
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import uvloop
+
+from backfill_job.arguments import add_session_arguments, since
+from backfill_job.async_api import AsyncApi
+from backfill_job.case_siblings import case_siblings
+from backfill_job.certificate import canonical, certificate, data_of
+from backfill_job.command import Surroundings, add_migration_arguments, migration_from
+from backfill_job.contents import ContentsCheck, Sampling, check_contents
+from backfill_job.diff import diff
+from backfill_job.job import ExitCode, Job, open_api, spare_the_collector
+from backfill_job.lag import Lag
+from backfill_job.local_tasks import run_as_tasks
+from backfill_job.remarks import Level, Remark, remarks
+from backfill_job.reports import json_bytes
+from backfill_job.session import Session, opened
+from backfill_job.settings import Settings
+from backfill_job.tallies import Tallies
+from backfill_job.verdict import Finding, judged
+from backfill_job.verification import Comparison, tell_verification
+from backfill_job.verification_report import verification_report
+from backfill_job.verify_result import VerifyResult
+from shared.errors import MigrationError, PermissionDenied, UsageError
+from shared.report.page import render_report
+from shared.state import RunRecord
+from shared.state_changes import update, with_run
+
+__all__ = ["add_arguments", "run"]
+
+COMMAND = "verify"
+
+MAX_SHOWN = 20
+
+EXAMPLES = """
+examples:
+  python -m backfill_job verify --env dev                             names, checksums, metadata; certifies
+  python -m backfill_job verify --env dev --report reports/dev        with report.html and certificate.json
+  python -m backfill_job verify --env dev --contents sample:1         also reads one object in a hundred
+  python -m backfill_job verify --env dev --contents all --tasks 4    reads everything, in four processes
+
+exit codes:
+  0  both paths are equal
+  1  they are not, or it could not be found out; the last line says which
+  2  could not start: arguments, bucket, permission
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    add_migration_arguments(parser)
+    what = parser.add_argument_group("what is compared")
+    what.add_argument(
+        "--contents",
+        type=_sampling,
+        default=Sampling.parse("none"),
+        metavar="none|sample:P|all",
+        help="also read JSONL objects and parse them as BigQuery would: none (the default), P percent, or all",
+    )
+    what.add_argument(
+        "--mirror-since",
+        type=since,
+        default=since("24h"),
+        metavar="TIMESTAMP|DURATION",
+        help="since when the mirror runs: lags are taken of objects written since (default 24h)",
+    )
+    what.add_argument(
+        "--no-record",
+        action="store_true",
+        help="do not record the result in the migration's state; needs no permission to write",
+    )
+    add_session_arguments(parser)
+
+
+def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Parsed by a parser with this command's arguments.
+        surroundings: What it reads from and writes to.
+
+    Returns:
+        The exit code; every error of this project has been said in one line by then.
+    """
+    try:
+        settings = Settings.from_environ(surroundings.environ)
+        if arguments.tasks > 1 and settings.task_count == 1:
+            return run_as_tasks(
+                COMMAND, arguments, surroundings, report="verification.json", show=_screen_lines
+            )
+        migration = migration_from(arguments)
+        with opened(COMMAND, arguments, surroundings, migration=migration, mode=COMMAND) as session:
+            return _verify(session, arguments)
+    except MigrationError as error:
+        print(f"{COMMAND}: {error}", file=surroundings.stderr)
+        return ExitCode.CANNOT_START if isinstance(error, UsageError) else ExitCode.NOT_RIGHT
+
+
+def _verify(session: Session, arguments: argparse.Namespace) -> ExitCode:
+    job = session.job
+    if session.settings.task_count > 1 and session.reports is None:
+        raise UsageError("several tasks put their results together in --report; say where")
+    spare_the_collector()
+    since_when = _utc_text(arguments.mirror_since(session.started))
+    result = uvloop.run(_compare(job, arguments.contents, Lag(since_when)))
+    tell_verification(job.log, job.migration, result.verification)
+    session.write("shard.json", result.to_json())
+    parts: list[Mapping[str, Any]] | None = None
+    if session.settings.task_count > 1:
+        parts = session.all_parts("shard.json")
+        if parts is None:
+            session.console.print("Compared; the last task sums up.")
+            return ExitCode.DONE if result.verification.clean else ExitCode.NOT_RIGHT
+        result = _merged(parts)
+    return _conclude(session, arguments, result)
+
+
+async def _compare(job: Job, sampling: Sampling, lag: Lag) -> VerifyResult:
+    """List both sides, read what is to be read, and look again at what differs."""
+    tallies = Tallies(lag)
+    comparison = Comparison(job.migration, tallies)
+    contents: ContentsCheck | None = None
+    async with (
+        open_api(job, sampling.in_flight) as api,
+        aclosing(_findings(job, api, comparison)) as findings,
+    ):
+        if sampling.nothing:
+            async for _ in findings:
+                pass
+        else:
+            contents = await check_contents(findings, api, job.migration, sampling)
+    verification = comparison.result(job.gateway, grace=job.grace, clock=job.clock)
+    return VerifyResult(verification, tallies, contents, job.gateway.operations.total())
+
+
+async def _findings(job: Job, api: AsyncApi, comparison: Comparison) -> AsyncGenerator[list[Finding], None]:
+    async with aclosing(diff(api, job.migration, job.ranges)) as parts:
+        async for pairs in parts:
+            job.stop.check()
+            findings = [*judged(pairs, job.migration)]
+            comparison.add(findings)
+            yield findings
+
+
+def _merged(parts: list[Mapping[str, Any]]) -> VerifyResult:
+    try:
+        return VerifyResult.merged([VerifyResult.from_json(part) for part in parts])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"a task's shard.json is not of this version ({error!r})") from error
+
+
+def _conclude(session: Session, arguments: argparse.Namespace, result: VerifyResult) -> ExitCode:
+    """Weigh what was found, certify it, and leave the reports."""
+    job = session.job
+    narrowed = (
+        "" if arguments.since is None else f"since {arguments.since(session.started):%Y-%m-%d %H:%M} only"
+    )
+    found = [*uvloop.run(_mixed(job)), *remarks(result.tallies, job.clock.now().date())]
+    identity = session.identity()
+    report = verification_report(
+        identity, result, found, finished=job.clock.now(), grace=job.grace, narrowed=narrowed
+    )
+    certified: bytes | None = None
+    if not narrowed:
+        told = {key: report[key] for key in ("run", "started", "finished", "clean", "counts")}
+        content = certificate(data_of(job.migration, result.tallies), told)
+        certified = canonical(content)
+        report["certificate"] = {
+            "sha256": sha256(certified).hexdigest(),
+            "data_sha256": content["data_sha256"],
+        }
+    _leave(session, report, certified)
+    if not arguments.no_record and certified is not None:
+        _record(session, report, certified)
+    for line in _screen_lines(report):
+        session.console.print(line, markup=False, soft_wrap=True)
+    return ExitCode(report["exit_code"])
+
+
+async def _mixed(job: Job) -> list[Remark]:
+    """Look for the destination's name in another case."""
+    destination = job.migration.destination
+    async with open_api(job) as api:
+        try:
+            siblings = await case_siblings(api, destination)
+        except PermissionDenied as error:
+            return [
+                Remark(
+                    Level.WARNING, "mixed_prefix", None, f"not known whether there is a mixed prefix: {error}"
+                )
+            ]
+    return [
+        Remark(
+            Level.CRITICAL,
+            "mixed_prefix",
+            None,
+            f"{sibling.uri} holds objects: the destination's name in another case, where no reader looks. "
+            "Find out who writes there, and copy what is missing",
+        )
+        for sibling in siblings
+        if sibling != job.migration.source
+    ]
+
+
+def _leave(session: Session, report: Mapping[str, Any], certified: bytes | None) -> None:
+    """Write the reports of the whole, where they are wanted."""
+    if session.reports is None:
+        return
+    session.reports.write("verification.json", json_bytes(report))
+    if certified is not None:
+        session.reports.write("certificate.json", certified)
+    session.reports.write("report.html", render_report(report).encode(), content_type="text/html")
+    session.console.print(f"report: {session.reports.place}", markup=False, soft_wrap=True)
+
+
+def _record(session: Session, report: Mapping[str, Any], certified: bytes) -> None:
+    """Note the result in the migration's state, where the gate and the status page look.
+
+    Raises:
+        StorageError: It could not be noted.
+    """
+    job = session.job
+    record = RunRecord(
+        run=report["run"],
+        command=COMMAND,
+        finished=datetime.fromisoformat(report["finished"]),
+        exit_code=report["exit_code"],
+        summary=report["summary"],
+        report=None if session.reports is None else session.reports.place,
+        certificate_sha256=report["certificate"]["sha256"],
+    )
+    try:
+        job.gateway.put(job.migration.own_ref("certificates", f"{report['run']}.json"), certified)
+        job.gateway.put(job.migration.own_ref("latest", "verification.json"), json_bytes(report))
+        update(job.gateway, job.migration, lambda state: with_run(state, record))
+    except PermissionDenied as error:
+        raise PermissionDenied(
+            error.uri,
+            f"{report['summary']}; but it could not be recorded ({error.detail}). To compare only: --no-record",
+        ) from error
+
+
+def _screen_lines(report: Mapping[str, Any]) -> list[str]:
+    """What an operator reads at the end."""
+    lines = [
+        f"  {finding['verdict'].replace('_', ' ')} {finding['name']!r}"
+        + (f" ({', '.join(finding['differences'])})" if finding["differences"] else "")
+        for finding in report["differences"][:MAX_SHOWN]
+    ]
+    more = report["differences_total"] - len(lines)
+    lines += [f"  ... and {more:,} more; the report has them"] if more else []
+    lines += [f"  {remark['level']}: {remark['text']}" for remark in report["remarks"]]
+    lines += _contents_lines(report["contents"])
+    if report["certificate"]:
+        lines.append(f"  certificate: data SHA-256 {report['certificate']['data_sha256']}")
+    return [*lines, report["summary"]]
+
+
+def _contents_lines(contents: Mapping[str, Any] | None) -> list[str]:
+    if contents is None:
+        return []
+    lines = [
+        f"  contents ({contents['mode']}): {contents['objects']:,} objects, {contents['rows']:,} rows read"
+    ]
+    for whose, said in (("source_problems", "the source's own"), ("migration_problems", "THE MIGRATION'S")):
+        lines += [
+            f"  contents: {kind.replace('_', ' ')} in {count['objects']:,} objects ({said})"
+            for kind, count in contents[whose].items()
+        ]
+    return lines
+
+
+def _sampling(text: str) -> Sampling:
+    try:
+        return Sampling.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _utc_text(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,280 @@
+"""What to do next: the steps that follow from a verification and the phase, with the commands to type. Pure."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.migration import DEFAULT_EXCLUDES, Environment, qpi_exports
+from shared.phase import Phase
+from shared.report.facts import Level, NameVerdict, State, Verification
+from shared.report.figures import counted
+from shared.report.headline import FRESH
+
+__all__ = ["SIGNATORIES", "Step", "Target", "report_steps", "status_steps", "target_of"]
+
+SIGNATORIES = ("qpi-team", "development", "operations", "data")
+"""Who has to sign off before the cutover."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do.
+
+    Attributes:
+        text: What and why.
+        command: What to type; empty when it is nothing for a command.
+    """
+
+    text: str
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The arguments by which every command is told which migration is meant.
+
+    Attributes:
+        env: The label in its reports.
+        source: ``gs://bucket/prefix/``.
+        destination: ``gs://bucket/prefix/``.
+        excludes: Shell patterns.
+    """
+
+    env: str
+    source: str
+    destination: str
+    excludes: tuple[str, ...] = DEFAULT_EXCLUDES
+
+    def command(self, name: str, *options: str, subject: str = "") -> str:
+        """A command line that can be pasted into a shell.
+
+        Args:
+            name: The command.
+            options: What follows the arguments about the migration.
+            subject: What comes before them.
+        """
+        words = ["python", "-m", "backfill_job", name, *filter(None, [subject]), *self._arguments(), *options]
+        return shlex.join(words)
+
+    def _arguments(self) -> list[str]:
+        arguments = self._paths()
+        extra = self.excludes
+        if extra[: len(DEFAULT_EXCLUDES)] == DEFAULT_EXCLUDES:
+            extra = extra[len(DEFAULT_EXCLUDES) :]
+        else:
+            arguments.append("--no-default-excludes")
+        for pattern in extra:
+            # A pattern that begins with a dash would be taken for an option.
+            arguments += [f"--exclude={pattern}"] if pattern.startswith("-") else ["--exclude", pattern]
+        return arguments
+
+    def _paths(self) -> list[str]:
+        for environment in Environment:
+            preset = qpi_exports(environment)
+            if (self.env, self.source, self.destination) == (
+                environment.value,
+                preset.source.uri,
+                preset.destination.uri,
+            ):
+                return ["--env", self.env]
+        return ["--source", self.source, "--destination", self.destination]
+
+
+def target_of(verification: Verification) -> Target:
+    """Which migration a verification is about."""
+    return Target(verification.env, verification.source, verification.destination, verification.excludes)
+
+
+def report_steps(verification: Verification) -> tuple[Step, ...]:
+    """What follows from a verification by itself, whatever the phase: at the time of a report it may be any."""
+    target = target_of(verification)
+    steps = [*_repairs(verification, target, Phase.DUAL_WRITE), *_concerns(verification)]
+    if verification.clean and verification.compared:
+        steps.append(
+            Step("Before the cutover, the gate says what is still missing for it.", target.command("gate"))
+        )
+    if not verification.compared:
+        steps.append(
+            Step("Check the two paths in the command; it compared nothing.", target.command("migrate"))
+        )
+    return tuple(steps)
+
+
+def status_steps(
+    state: State, verification: Verification | None, target: Target, now: datetime
+) -> tuple[Step, ...]:
+    """What follows from the phase and the latest verification.
+
+    Args:
+        state: Where the migration stands.
+        verification: The latest; None if there was none.
+        target: Which migration.
+        now: The current time.
+    """
+    if state.phase in _AFTER_CUTOVER and state.phase is not Phase.CUT_OVER:
+        return tuple(_PHASE_STEPS[state.phase](state, target))
+    steps: list[Step] = []
+    if verification is None:
+        steps.append(Step("Compare the two paths. It changes nothing.", target.command("verify")))
+    else:
+        steps += _repairs(verification, target, state.phase)
+        outdated = now - verification.finished > FRESH or (
+            state.since is not None and verification.started < state.since
+        )
+        if verification.clean and (outdated or not verification.compared):
+            steps.append(
+                Step("Verify again: the latest verification is out of date.", target.command("verify"))
+            )
+        steps += _concerns(verification)
+    return (*steps, *_PHASE_STEPS[state.phase](state, target))
+
+
+_AFTER_CUTOVER = frozenset({Phase.CUT_OVER, Phase.DELETING, Phase.DELETED})
+
+
+def _repairs(verification: Verification, target: Target, phase: Phase) -> list[Step]:
+    """How the two sides become equal."""
+    counts = verification.counts
+    missing = counts[NameVerdict.MISSING]
+    differing = counts[NameVerdict.CONTENT_DIFFERS] + counts[NameVerdict.METADATA_DIFFERS]
+    steps = []
+    if differing and phase in _AFTER_CUTOVER:
+        steps.append(
+            Step(
+                f"Settle by hand the {counted(differing, 'name')} that differ: after the cutover nothing at the new "
+                "path is overwritten. Both sides' facts are in the table below."
+            )
+        )
+        differing = 0
+    if missing or differing:
+        what = " and ".join(
+            text
+            for text in (
+                f"copies the {counted(missing, 'missing object')}" if missing else "",
+                f"replaces the {counted(differing, 'differing one')}" if differing else "",
+            )
+            if text
+        )
+        steps.append(
+            Step(
+                f"Run the migration again. It {what}, looks at both sides again before it writes, and verifies at its end.",
+                target.command("migrate", "--execute"),
+            )
+        )
+    elif counts[NameVerdict.IN_FLIGHT]:
+        steps.append(
+            Step(
+                f"Verify again in a minute: {counted(counts[NameVerdict.IN_FLIGHT], 'object')} changed while this run "
+                "compared. If they are then missing or differ, is the mirror running?",
+                target.command("verify"),
+            )
+        )
+    if counts[NameVerdict.EXTRA]:
+        steps.append(
+            Step(
+                f"Find out who wrote the {counted(counts[NameVerdict.EXTRA], 'extra object')} that only the destination "
+                "has: the consumer would load them. Move them away, or exclude them by name. Nothing here deletes them."
+            )
+        )
+    return steps
+
+
+def _concerns(verification: Verification) -> list[Step]:
+    """What a person has to look into."""
+    steps = []
+    if any(remark.level is Level.CRITICAL for remark in verification.remarks):
+        steps.append(Step("Settle every critical remark below with whoever owns the data."))
+    contents = verification.contents
+    if contents is not None and contents.migration_problems:
+        steps.append(
+            Step(
+                "Look into the problems that only the destination's files have, under Contents. A copy never makes "
+                "such: somebody else wrote there."
+            )
+        )
+    if contents is not None and any(problem.error for problem in contents.source_problems):
+        steps.append(
+            Step(
+                "Tell the writer's team of the files that the import would refuse, under Contents. They are so at the "
+                "source; the migration keeps them as they are."
+            )
+        )
+    if (
+        verification.lag is not None
+        and verification.lag.p99 is not None
+        and verification.lag.p99 > verification.grace
+    ):
+        steps.append(
+            Step(
+                "Look at the mirror's log: one in a hundred objects took longer to arrive than a verification waits. "
+                "The sweeper may have brought them instead of the mirror."
+            )
+        )
+    return steps
+
+
+def _dual_write(state: State, target: Target) -> list[Step]:
+    signed = {signoff.name for signoff in state.signoffs}
+    unsigned = [name for name in SIGNATORIES if name not in signed]
+    steps = []
+    if unsigned:
+        steps.append(
+            Step(
+                f"Sign-offs still missing for the cutover: {', '.join(unsigned)}.",
+                target.command("signoff", "--by", "NAME", subject=unsigned[0]),
+            )
+        )
+    steps.append(
+        Step(
+            "The gate says GO or NO-GO for the cutover, each check with its evidence.", target.command("gate")
+        )
+    )
+    return steps
+
+
+def _cut_over(_: State, target: Target) -> list[Step]:
+    return [
+        Step(
+            "If the consumer fails on the new path, go back. What was written there since is on the legacy path, too.",
+            target.command("rollback"),
+        ),
+        Step(
+            "When the legacy path is no longer needed, see what its deletion would do. This changes nothing.",
+            target.command("delete"),
+        ),
+    ]
+
+
+def _rolled_back(state: State, target: Target) -> list[Step]:
+    return [
+        Step("Find and mend what made the rollback necessary; the next cutover needs its sign-offs anew."),
+        *_dual_write(state, target),
+    ]
+
+
+def _deleting(_: State, target: Target) -> list[Step]:
+    return [
+        Step(
+            "If no deletion is running, it was interrupted: the same command goes on where it was.",
+            target.command("delete", "--confirm-delete"),
+        )
+    ]
+
+
+def _deleted(_: State, target: Target) -> list[Step]:
+    return [
+        Step(
+            "If something is missed, the manifest's objects can be brought back: this says which, and until when.",
+            target.command("undo"),
+        )
+    ]
+
+
+_PHASE_STEPS: dict[Phase, Callable[[State, Target], list[Step]]] = {
+    Phase.DUAL_WRITE: _dual_write,
+    Phase.CUT_OVER: _cut_over,
+    Phase.ROLLED_BACK: _rolled_back,
+    Phase.DELETING: _deleting,
+    Phase.DELETED: _deleted,
+}

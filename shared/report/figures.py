@@ -1,0 +1,63 @@
+"""Figures as a reader of a page wants them."""
+
+from datetime import datetime
+
+__all__ = ["age", "byte_count", "count", "counted", "moment", "seconds", "seconds_short"]
+
+_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_SCALES = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
+
+
+def count(number: int) -> str:
+    """``1,234``."""
+    return f"{number:,}"
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """``1 object``, ``1,000 objects``."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def byte_count(number: int) -> str:
+    """``812 B``, ``1.5 KiB``, ``2.0 GiB``: units of 1,024."""
+    if number < 1_024:  # noqa: PLR2004 -- what the units are made of
+        return f"{number:,} B"
+    scaled, unit = number / 1_024, 0
+    # From 1,023.95 on it would be rounded up to 1,024.0.
+    while scaled >= 1_023.95 and unit < len(_UNITS) - 1:  # noqa: PLR2004 -- see above
+        scaled, unit = scaled / 1_024, unit + 1
+    return f"{scaled:,.1f} {_UNITS[unit]}"
+
+
+def seconds(value: float) -> str:
+    """``42 ms``, ``1.5 s``, ``42 s``, ``3 min 20 s``, ``2 h 05 min``, ``3 d 04 h``: two units are enough."""
+    if value < 0:
+        return f"−{seconds(-value)}"  # noqa: RUF001 -- a minus sign
+    if round(value, 3) < 1:
+        return f"{value * 1_000:.0f} ms"
+    if round(value, 1) < 10:  # noqa: PLR2004 -- tenths are still of interest
+        return f"{value:.1f} s"
+    for size, unit, small, small_unit in _SCALES:
+        rounded = round(value / small) * small
+        if rounded >= size:
+            return f"{rounded // size:,} {unit} {rounded % size // small:02} {small_unit}"
+    return f"{value:.0f} s"
+
+
+def seconds_short(value: float) -> str:
+    """A bound on an axis, as short as can be: ``50ms``, ``0.5s``, ``5m``, ``1h``."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "m")):
+        if value >= size:
+            return f"{value / size:g}{unit}"
+    return f"{value * 1_000:g}ms" if value < 0.1 else f"{value:g}s"  # noqa: PLR2004 -- 0.1s is as short as 100ms
+
+
+def moment(value: datetime) -> str:
+    """``2026-11-23 05:15:00 UTC``; the value is in UTC."""
+    return f"{value.replace(tzinfo=None).isoformat(' ', 'seconds')} UTC"
+
+
+def age(value: datetime, now: datetime) -> str:
+    """``12 s ago``, ``3 h 05 min ago``; ``just now`` for the last seconds and for clocks that disagree."""
+    passed = (now - value).total_seconds()
+    return "just now" if passed < 5 else f"{seconds(passed)} ago"  # noqa: PLR2004 -- a page takes a moment to load

@@ -1,0 +1,180 @@
+"""The verdict in one line, and how it is to be taken. Pure.
+
+The page never sounds better than the evidence: what was not compared, not settled, contradictory or is long ago is not
+called well.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from shared.phase import Phase
+from shared.report.facts import Level, NameVerdict, State, Verification
+from shared.report.figures import age, counted, moment
+from shared.report.wording import PHASE_WORDS, VERDICT_WORDS
+
+__all__ = ["FRESH", "Headline", "Tone", "headline", "status_headline", "unknown_headline"]
+
+FRESH = timedelta(hours=24)
+"""A verification older than this is called old: the writer has written a day's objects since."""
+
+
+class Tone(Enum):
+    """How a headline is to be taken. Each has a shape, a colour and a word of its own."""
+
+    GOOD = "good"
+    ATTENTION = "attention"
+    BAD = "bad"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """The verdict.
+
+    Attributes:
+        tone: How it is to be taken.
+        title: It, in a few words.
+        reasons: What it rests on or what stands in its way, one sentence each.
+    """
+
+    tone: Tone
+    title: str
+    reasons: tuple[str, ...] = ()
+
+
+def headline(verification: Verification) -> Headline:
+    """Judge a verification by itself."""
+    counts = verification.counts
+    differing = counts[NameVerdict.CONTENT_DIFFERS] + counts[NameVerdict.METADATA_DIFFERS]
+    apart = [
+        f"{number:,} {what}"
+        for number, what in (
+            (counts[NameVerdict.MISSING], "missing"),
+            (differing, "differing"),
+            (counts[NameVerdict.EXTRA], "extra"),
+            (counts[NameVerdict.IN_FLIGHT], "in flight"),
+        )
+        if number
+    ]
+    books = _contradictions(verification)
+    if books:
+        return Headline(Tone.BAD, "This report contradicts itself", books)
+    if apart == [f"{counts[NameVerdict.IN_FLIGHT]:,} in flight"]:
+        return Headline(Tone.ATTENTION, f"Not proven equal yet: {apart[0]}")
+    if apart:
+        return Headline(Tone.BAD, f"Not equal: {', '.join(apart)}")
+    if not verification.compared:
+        return Headline(
+            Tone.ATTENTION,
+            "Nothing was compared",
+            ("There is no object on either side. Are the paths right?",),
+        )
+    reservations = _reservations(verification)
+    if reservations:
+        return Headline(Tone.ATTENTION, "Equal, but something needs a look", reservations)
+    warnings = sum(remark.level is Level.WARNING for remark in verification.remarks)
+    return Headline(
+        Tone.GOOD,
+        "Equal: nothing missing, nothing differs",
+        (f"{counted(warnings, 'warning')} below.",) if warnings else (),
+    )
+
+
+def status_headline(state: State, verification: Verification | None, now: datetime) -> Headline:
+    """Judge the migration by its state and its latest verification.
+
+    Args:
+        state: Where it stands.
+        verification: The latest; None if there was none.
+        now: The current time.
+    """
+    if state.phase in {Phase.DELETING, Phase.DELETED}:
+        return _after_deletion(state, verification)
+    if verification is None:
+        return Headline(
+            Tone.UNKNOWN, "Never verified", ("Nobody has compared the two paths; nothing is known of them.",)
+        )
+    found = headline(verification)
+    doubts = _doubts(state, verification, now)
+    if not doubts:
+        return found
+    if found.tone is Tone.GOOD:
+        return Headline(Tone.ATTENTION, "Equal when it was last verified", (*doubts, *found.reasons))
+    return Headline(found.tone, found.title, (*found.reasons, *doubts))
+
+
+def unknown_headline(what: Sequence[str]) -> Headline:
+    """Say that something could not be read, so that nothing can be said.
+
+    Args:
+        what: What could not be read, and why.
+    """
+    return Headline(Tone.UNKNOWN, "Unknown: not everything could be read", tuple(what))
+
+
+def _contradictions(verification: Verification) -> tuple[str, ...]:
+    """Days and totals are counted at different places, so that a mistake in the books shows."""
+    by_day: Counter[NameVerdict] = Counter()
+    for day in (*verification.days, verification.undated):
+        by_day.update(day.verdicts)
+    return tuple(
+        f"The days add up to {by_day[verdict]:,} {VERDICT_WORDS[verdict]}, the total says {total:,}: "
+        "a fault of the program. Do not rely on this report."
+        for verdict, total in verification.counts.items()
+        # What is left out is not looked at, so it need not be given a day.
+        if verdict is not NameVerdict.EXCLUDED and by_day[verdict] != total
+    )
+
+
+def _reservations(verification: Verification) -> tuple[str, ...]:
+    found = []
+    critical = sum(remark.level is Level.CRITICAL for remark in verification.remarks)
+    if critical:
+        found.append(f"{counted(critical, 'critical remark')} below.")
+    contents = verification.contents
+    if contents is not None and contents.migration_problems:
+        found.append("Reading the files found problems that only the destination has.")
+    if verification.source_total.digest != verification.destination_total.digest:
+        found.append(
+            "The two listings' digests differ, although every name was found equal when looked at again: "
+            "objects changed meanwhile. Verify again."
+        )
+    if verification.exit_code and not found:
+        found.append(f"The command ended with exit code {verification.exit_code}; its summary says why.")
+    return tuple(found)
+
+
+def _doubts(state: State, verification: Verification, now: datetime) -> tuple[str, ...]:
+    found = []
+    if state.since is not None and verification.started < state.since:
+        found.append(
+            f"It was verified before the phase became “{PHASE_WORDS[state.phase].lower()}” "
+            f"({moment(state.since)})."
+        )
+    if now - verification.finished > FRESH:
+        found.append(f"It was verified {age(verification.finished, now)}; much was written since.")
+    if state.runs and state.runs[-1].exit_code and state.runs[-1].finished > verification.finished:
+        last = state.runs[-1]
+        found.append(f"A later run of {last.command} ended with exit code {last.exit_code}.")
+    return tuple(found)
+
+
+def _after_deletion(state: State, verification: Verification | None) -> Headline:
+    """While the legacy path is being deleted the sides differ on purpose; only what was found before it counts."""
+    title = (
+        "The legacy path is deleted" if state.phase is Phase.DELETED else "The legacy path is being deleted"
+    )
+    if verification is None:
+        return Headline(Tone.UNKNOWN, title, ("No verification is on record.",))
+    if state.since is None or verification.started >= state.since:
+        return Headline(
+            Tone.UNKNOWN,
+            title,
+            ("The verification below was made after the deletion began, so the sides differ on purpose.",),
+        )
+    before = headline(verification)
+    reasons = (f"Before it, the verification found: {before.title.lower()}.", *before.reasons)
+    return Headline(before.tone, title, reasons)

@@ -1,0 +1,119 @@
+"""The status page as a Flask application: read at every request, shown, nothing kept.
+
+It answers ``GET`` only: ``/`` for people, ``/status.json`` for machines, ``/healthz`` for whoever watches the process (and
+``/health``, because Cloud Run keeps some paths that end in z to itself). When something could not be read, both pages
+answer 503 and say what: no watcher may take the page's being there for good news.
+
+Who may see it is decided in front of it: IAM for the function, the loopback interface for a laptop.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from flask import Flask, Response
+
+from shared.errors import MigrationError
+from shared.report.headline import Tone
+from shared.report.loading import StatusData
+from shared.report.page import Unreadable, content_policy, render_status, render_unknown, verdict_of_status
+
+__all__ = ["STATUS_FORMAT", "create_app"]
+
+STATUS_FORMAT = "qpi-exports-migration/status/1"
+"""What ``/status.json`` says in its ``format``."""
+
+OK = 200
+UNAVAILABLE = 503
+
+
+def create_app(
+    load: Callable[[], StatusData],
+    *,
+    now: Callable[[], datetime],
+    trusted_hosts: Sequence[str] | None = None,
+) -> Flask:
+    """Make the application.
+
+    Args:
+        load: Reads what is shown, at every request. A `MigrationError` from it makes a page that says so.
+        now: The current time; aware.
+        trusted_hosts: The names by which it may be asked, others are refused; None for any. A page on the loopback
+            interface names it, so that no web site can read it by pointing its own name there.
+
+    Returns:
+        The application.
+    """
+    # No folder of static files, no templates of Flask's: everything comes from the renderer.
+    app = Flask("qpi_exports_migration_status", static_folder=None, template_folder=None)
+    app.config["TRUSTED_HOSTS"] = None if trusted_hosts is None else list(trusted_hosts)
+
+    def page() -> Response:
+        try:
+            data = load()
+            text = render_status(
+                data.state, data.verification, target=data.target, now=now(), refreshed=data.refreshed
+            )
+        except MigrationError as error:
+            return Response(render_unknown(str(error), now()), UNAVAILABLE, mimetype="text/html")
+        return Response(text, _code(data), mimetype="text/html")
+
+    def machine_readable() -> Response:
+        try:
+            data = load()
+            content, code = _as_json(data, now()), _code(data)
+        except MigrationError as error:
+            content = {"format": STATUS_FORMAT, "verdict": Tone.UNKNOWN.value, "unreadable": [str(error)]}
+            code = UNAVAILABLE
+        # ASCII: a lone surrogate in a name could not be sent otherwise.
+        return Response(json.dumps(content, indent=2) + "\n", code, mimetype="application/json")
+
+    def alive() -> Response:
+        return Response("ok\n", mimetype="text/plain")
+
+    for path, view in (
+        ("/", page),
+        ("/status.json", machine_readable),
+        ("/healthz", alive),
+        ("/health", alive),
+    ):
+        app.add_url_rule(path, path, view, methods=["GET"], provide_automatic_options=False)
+    app.after_request(_guard)
+    return app
+
+
+def _code(data: StatusData) -> int:
+    return UNAVAILABLE if data.unreadable else OK
+
+
+def _as_json(data: StatusData, now: datetime) -> dict[str, Any]:
+    verdict = verdict_of_status(data.state, data.verification, target=data.target, now=now)
+    return {
+        "format": STATUS_FORMAT,
+        "source": data.target.source,
+        "destination": data.target.destination,
+        "read": data.refreshed.isoformat(),
+        "verdict": verdict.tone.value,
+        "title": verdict.title,
+        "reasons": list(verdict.reasons),
+        "unreadable": list(data.unreadable),
+        "state": None if isinstance(data.state, Unreadable) else data.state,
+        "verification": None if isinstance(data.verification, Unreadable) else data.verification,
+    }
+
+
+def _guard(response: Response) -> Response:
+    """The headers that every answer has, errors too."""
+    response.headers.update(
+        {
+            "Content-Security-Policy": f"{content_policy()}; frame-ancestors 'none'",
+            "X-Content-Type-Options": "nosniff",
+            "Referrer-Policy": "no-referrer",
+            "Cache-Control": "no-store",
+            "Cross-Origin-Opener-Policy": "same-origin",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "X-Robots-Tag": "noindex, nofollow",
+        }
+    )
+    return response

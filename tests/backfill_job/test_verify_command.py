@@ -1,0 +1,285 @@
+"""The command ``verify``, as its user meets it."""
+
+import argparse
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testing_paths import Paths
+
+from backfill_job import verify
+from backfill_job.certificate import canonical
+from backfill_job.clock import Clock
+from backfill_job.command import Surroundings
+from shared.gateway import Gateway
+from shared.state import read_state
+
+GOOD = b'{"user_id":"7"}\n'
+
+
+@dataclass
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
+
+    def run(*arguments: str, now: datetime | None = None, **environ: str) -> Ended:
+        parser = argparse.ArgumentParser()
+        verify.add_arguments(parser)
+        out, err = io.StringIO(), io.StringIO()
+        clock = Clock(lambda: now or datetime.now(UTC), lambda _: None)
+        surroundings = Surroundings({**os.environ, **environ}, io.StringIO(), out, err, clock)
+        migration = paths.migration
+        chosen = ["--source", migration.source.uri, "--destination", migration.destination.uri]
+        quick = () if "--grace" in arguments else ("--grace", "0")
+        parsed = parser.parse_args([*chosen, "--log-dir", str(tmp_path / "logs"), *quick, *arguments])
+        return Ended(verify.run(parsed, surroundings), out.getvalue(), err.getvalue())
+
+    return run
+
+
+def both(paths: Paths, *names: str, data: bytes = GOOD) -> None:
+    for name in names:
+        for side in ("source", "destination"):
+            paths.put(name, data, side=side)
+
+
+def report_in(folder: Path, name: str = "verification.json") -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((folder / name).read_bytes())
+    return content
+
+
+def day(number: int, user: int = 1) -> str:
+    return f"qpi_answers_202401{number:02}/user_id_{user}.jsonl"
+
+
+def test_two_equal_paths_are_certified(
+    paths: Paths, run: Callable[..., Ended], tmp_path: Path, gateway: Gateway
+) -> None:
+    """Exit code 0; the reports, the certificate and the state tell the same."""
+    both(paths, day(1), day(1, 2), day(3), "README")
+    ended = run("--report", str(tmp_path / "r"))
+    assert (ended.code, ended.err) == (0, "")
+    assert "4 names compared: both sides are equal" in ended.out
+    report, certificate = report_in(tmp_path / "r"), (tmp_path / "r" / "certificate.json").read_bytes()
+    assert report["certificate"]["sha256"] == sha256(certificate).hexdigest()
+    content = json.loads(certificate)
+    assert canonical(content) == certificate
+    assert content["data"]["days"]["2024-01-01"]["source"]["objects"] == 2
+    assert [(each["day"], each["verdict"]) for each in report["days"]] == [
+        ("2024-01-01", "equal"),
+        ("2024-01-02", "absent"),
+        ("2024-01-03", "equal"),
+    ]
+    assert report["undated"]["source"]["objects"] == 1
+    assert [remark["kind"] for remark in report["remarks"]] == ["missing_day"]
+    assert "both sides are equal" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+    (recorded,) = read_state(gateway, paths.migration).runs
+    assert (recorded.exit_code, recorded.certificate_sha256) == (0, report["certificate"]["sha256"])
+    latest = paths.bucket("destination").blob("_migration/qpi_exports/latest/verification.json")
+    assert json.loads(latest.download_as_bytes()) == report
+
+
+def test_every_difference_is_reported_with_both_sides_facts(
+    paths: Paths, run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """Exit code 1; a day that has less JSONL data at the destination is critical."""
+    both(paths, day(1), day(2))
+    paths.put(day(2), b'{"user_id":"8"}\n', side="destination")
+    paths.put(day(3), GOOD)
+    paths.put("extra", b"x", side="destination")
+    both(paths, "typed")
+    paths.put("typed", GOOD, side="destination", content_type="text/plain")
+    ended = run("--report", str(tmp_path / "r"))
+    assert ended.code == 1
+    report = report_in(tmp_path / "r")
+    assert report["counts"] == {
+        "equal": 1,
+        "missing": 1,
+        "content_differs": 1,
+        "metadata_differs": 1,
+        "extra": 1,
+        "in_flight": 0,
+        "excluded": 0,
+    }
+    assert {finding["name"]: finding["verdict"] for finding in report["differences"]} == {
+        day(2): "content_differs",
+        day(3): "missing",
+        "extra": "extra",
+        "typed": "metadata_differs",
+    }
+    assert report["metadata_differences"] == {"content type": 1}
+    assert [each["verdict"] for each in report["days"]] == ["equal", "differing", "missing"]
+    assert "critical: 2024-01-03: 1 JSONL files at the source, 0 at the destination" in ended.out
+    assert "NOT EQUAL: 1 missing, 1 content differs, 1 metadata differs, 1 extra" in ended.out
+
+
+def test_an_object_without_a_checksum_is_never_equal(
+    paths: Paths, run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """A composite object has no md5, and is judged by its crc32c alone."""
+    both(paths, day(1))
+    bucket = paths.bucket("destination")
+    name = paths.migration.destination.prefix + day(1)
+    parts = [bucket.blob(f"part-{number}") for number in range(2)]
+    for part, data in zip(parts, (GOOD[:5], GOOD[5:]), strict=True):
+        part.upload_from_string(data)
+    whole = bucket.blob(name)
+    whole.content_type = "application/json"
+    whole.compose(parts)
+    assert run().code == 0
+    whole = bucket.blob(name)
+    whole.content_type = "application/json"
+    whole.compose(parts[::-1])
+    assert run().code == 1
+
+
+def test_contents_are_read_on_request(paths: Paths, run: Callable[..., Ended], tmp_path: Path) -> None:
+    """What is wrong at the source is the source's, and does not fail the migration; what the copy broke does."""
+    both(paths, day(1), data=b'{"user_id":7}\n')
+    both(paths, day(2))
+    ended = run("--contents", "all", "--report", str(tmp_path / "r"))
+    assert ended.code == 0
+    assert "contents: wrong type in 1 objects (the source's own)" in ended.out
+    content = report_in(tmp_path / "r")["contents"]
+    assert (content["objects"], content["rows"], content["migration_problems"]) == (2, 1, {})
+
+
+@pytest.mark.parametrize("contents", ["none", "all"])
+def test_tasks_come_to_the_same_certificate(
+    paths: Paths, run: Callable[..., Ended], tmp_path: Path, contents: str
+) -> None:
+    """However many share the names; the last one sums up and records."""
+    both(paths, *(day(number, user) for number in range(1, 20) for user in (1, 2)), "README")
+    assert run("--report", str(tmp_path / "one"), "--no-record", "--contents", contents).code == 0
+    environ = {"CLOUD_RUN_TASK_COUNT": "3", "CLOUD_RUN_EXECUTION": "e-1"}
+    for index in "201":
+        assert not (tmp_path / "three" / "verification.json").exists()
+        arguments = ("--report", str(tmp_path / "three"), "--contents", contents)
+        assert run(*arguments, CLOUD_RUN_TASK_INDEX=index, **environ).code == 0
+    one, three = report_in(tmp_path / "one"), report_in(tmp_path / "three")
+    assert one["certificate"]["data_sha256"] == three["certificate"]["data_sha256"]
+    for key in ("counts", "totals", "days", "undated"):
+        assert one[key] == three[key]
+    if contents == "all":
+        assert three["contents"]["rows"] == 38
+
+
+def test_local_tasks_sum_up(paths: Paths, tmp_path: Path) -> None:
+    """``--tasks 2``: two processes, one answer."""
+    both(paths, *(day(number) for number in range(1, 10)))
+    migration = paths.migration
+    line = [sys.executable, "-m", "backfill_job", "verify", "--source", migration.source.uri]
+    line += ["--destination", migration.destination.uri, "--grace", "0", "--tasks", "2"]
+    environ = {**os.environ, "STORAGE_EMULATOR_HOST": paths.server.url}
+    done = subprocess.run(line, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("9 names compared: both sides are equal\n")
+
+
+def test_the_lag_of_the_mirror_is_taken_from_the_objects_times(
+    paths: Paths, run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """Of objects written since; the backfill's copies of older ones do not count."""
+    both(paths, day(1), day(2))
+    assert run("--report", str(tmp_path / "a")).code == 0
+    lag = report_in(tmp_path / "a")["lag"]
+    assert (lag["objects"], lag["max_s"] < 60) == (2, True)
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    assert run("--report", str(tmp_path / "b"), "--mirror-since", later).code == 0
+    assert report_in(tmp_path / "b")["lag"]["objects"] == 0
+
+
+def test_a_prefix_in_another_case_is_critical(paths: Paths, run: Callable[..., Ended]) -> None:
+    """The silent failure: somebody writes to the new bucket under the old prefix's case."""
+    both(paths, day(1))
+    paths.bucket("destination").blob("QPI_exports/" + day(2)).upload_from_string(GOOD)
+    ended = run()
+    assert ended.code == 1
+    assert "QPI_exports/ holds objects: the destination's name in another case" in ended.out
+
+
+def test_a_narrowed_verification_certifies_nothing(
+    paths: Paths, run: Callable[..., Ended], tmp_path: Path, gateway: Gateway
+) -> None:
+    """It looked at a part, and says so."""
+    both(paths, day(1))
+    paths.put(day(2), GOOD)
+    ended = run("--since", "2024-01-09", "--report", str(tmp_path / "r"))
+    assert ended.code == 0
+    assert "(since 2024-01-09 00:00 only)" in ended.out
+    assert report_in(tmp_path / "r")["certificate"] is None
+    assert read_state(gateway, paths.migration).runs == ()
+
+
+def test_a_listing_that_breaks_off_gives_no_verdict(
+    paths: Paths, run: Callable[..., Ended], tmp_path: Path, gateway: Gateway
+) -> None:
+    """Neither a report nor a certificate nor a record."""
+    paths.server.fill(paths.migration.source.bucket, 2_500, prefix="QPI_exports/")
+    rule = {"method": "storage.objects.list", "skip": 6, "count": None, "status": 403}
+    paths.server.set_faults(rules=[rule])
+    ended = run("--report", str(tmp_path / "r"))
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert "equal" not in ended.out
+    assert sorted(path.name for path in (tmp_path / "r").iterdir()) == ["started.json"]
+    paths.server.clear_faults()
+    assert read_state(gateway, paths.migration).runs == ()
+
+
+def test_whoever_may_not_record_is_told_how_to_compare_only(paths: Paths, run: Callable[..., Ended]) -> None:
+    """A second person needs no more than reading."""
+    both(paths, day(1))
+    rule = {"method": "storage.objects.insert", "count": None, "status": 403}
+    paths.server.set_faults(rules=[rule])
+    ended = run()
+    assert (ended.code, ended.err.count("\n")) == (1, 1)
+    assert "could not be recorded" in ended.err
+    assert "--no-record" in ended.err
+    assert run("--no-record").code == 0
+
+
+def test_odd_names_are_shown_as_they_are(paths: Paths, run: Callable[..., Ended], tmp_path: Path) -> None:
+    """Never as markup, on the screen or in the page."""
+    paths.put("<script>alert(1)</script>")
+    paths.put("[bold]not markup[/bold]")
+    ended = run("--report", str(tmp_path / "r"))
+    assert "missing '[bold]not markup[/bold]'" in ended.out
+    page = (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert(1)" not in page
+    assert "&lt;script&gt;alert(1)" in page
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--contents", "some"), ("--contents", "sample:0"), ("--mirror-since", "x"), ("--report", __file__)],
+)
+def test_arguments_that_make_no_sense_are_refused(
+    run: Callable[..., Ended], arguments: tuple[str, ...]
+) -> None:
+    """By argparse, with exit code 2."""
+    with pytest.raises(SystemExit) as refused:
+        run(*arguments)
+    assert refused.value.code == 2
+
+
+def test_several_tasks_need_a_place_for_their_results(paths: Paths, run: Callable[..., Ended]) -> None:
+    """In a job; local tasks have one of their own."""
+    both(paths, day(1))
+    environ = {"CLOUD_RUN_TASK_COUNT": "2", "CLOUD_RUN_EXECUTION": "e", "CLOUD_RUN_TASK_INDEX": "0"}
+    ended = run(**environ)
+    assert (ended.code, "--report" in ended.err) == (2, True)
