@@ -1,0 +1,156 @@
+"""The command ``status``: where the migration stands, from its state and its latest verification. Changes nothing."""
+
+import argparse
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from socket import create_server
+from typing import Any
+
+from rich.console import Console
+from werkzeug.serving import make_server
+
+from backfill_job.arguments import from_one
+from backfill_job.command import Surroundings, add_migration_arguments, migration_from
+from backfill_job.job import ExitCode
+from backfill_job.signoff import signoffs_line, signoffs_table
+from backfill_job.stopping import stopping_on_signals
+from shared.errors import Interrupted, MigrationError, UsageError
+from shared.gateway import Gateway
+from shared.migration import Migration
+from shared.report.loading import StatusData, read_status
+from shared.report.page import Unreadable, verdict_of_status
+from shared.report.web import create_app
+from shared.state import State, read_state, utc_text
+
+__all__ = ["add_arguments", "run"]
+
+COMMAND = "status"
+WIDTH = 100
+RUNS_SHOWN = 8
+CHANGES_SHOWN = 10
+HOST = "127.0.0.1"
+"""Only this machine: who may see the status elsewhere is decided by the deployed function's permissions."""
+
+MAX_PORT = 65535
+
+EXAMPLES = """
+examples:
+  python -m backfill_job status --env dev           phase, sign-offs, latest verification, runs, changes
+  python -m backfill_job status --env dev --serve   the same and the latest report as a page on this machine
+
+exit codes:
+  0  shown
+  1  something could not be read, and it says what
+  2  could not start: arguments, bucket, permission, the port is taken
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    add_migration_arguments(parser)
+    parser.add_argument("--serve", action="store_true", help=f"serve the page on {HOST} until Ctrl-C")
+    parser.add_argument(
+        "--port", type=from_one, default=8765, metavar="N", help="with --serve (default 8765)"
+    )
+
+
+def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Parsed by a parser with this command's arguments.
+        surroundings: What it reads from and writes to.
+
+    Returns:
+        The exit code; every error of this project has been said in one line by then.
+    """
+    try:
+        migration = migration_from(arguments)
+        with closing(Gateway()) as gateway:
+            if arguments.serve:
+                return _serve(migration, gateway, arguments.port, surroundings)
+            return _show(migration, gateway, surroundings)
+    except MigrationError as error:
+        print(f"{COMMAND}: {error}", file=surroundings.stderr)
+        return ExitCode.CANNOT_START if isinstance(error, UsageError) else ExitCode.NOT_RIGHT
+
+
+def _show(migration: Migration, gateway: Gateway, surroundings: Surroundings) -> ExitCode:
+    now = surroundings.clock.now()
+    data = read_status(gateway, migration, now)
+    terminal = surroundings.stdout.isatty()
+    console = Console(file=surroundings.stdout, width=None if terminal else WIDTH, highlight=False)
+    verdict = verdict_of_status(data.state, data.verification, target=data.target, now=now)
+    console.print(f"{migration.source.uri} → {migration.destination.uri}", markup=False, soft_wrap=True)
+    console.print(verdict.title, markup=False, soft_wrap=True)
+    for line in (*verdict.reasons, *(f"cannot be read: {why}" for why in data.unreadable)):
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    if not isinstance(data.state, Unreadable):
+        _show_state(read_state(gateway, migration), console)
+    for line in _verification_lines(data.verification):
+        console.print(line, markup=False, soft_wrap=True)
+    return ExitCode.NOT_RIGHT if data.unreadable else ExitCode.DONE
+
+
+def _show_state(state: State, console: Console) -> None:
+    since = f" since {utc_text(state.since)}" if state.since else ""
+    console.print(f"\nphase: {state.phase.value}{since}", markup=False)
+    console.print(signoffs_table(state))
+    console.print(signoffs_line(state), markup=False)
+    for title, lines in (("runs", _runs(state)), ("changes", _changes(state))):
+        shown = [*lines]
+        if shown:
+            console.print(f"\nlatest {title}:", markup=False)
+        for line in shown:
+            console.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def _runs(state: State) -> Iterator[str]:
+    for record in state.runs[-RUNS_SHOWN:][::-1]:
+        yield f"{utc_text(record.finished)} {record.command} ended with {record.exit_code}: {record.summary}"
+
+
+def _changes(state: State) -> Iterator[str]:
+    for entry in state.history[-CHANGES_SHOWN:][::-1]:
+        yield f"{utc_text(entry.at)} {entry.by}: {entry.what}"
+
+
+def _verification_lines(verification: Mapping[str, Any] | Unreadable | None) -> Iterator[str]:
+    if isinstance(verification, Unreadable):
+        return
+    if verification is None:
+        yield "\nlatest verification: none"
+        return
+    yield f"\nlatest verification, {verification['finished']}: {verification['summary']}"
+    for remark in verification["remarks"]:
+        yield f"  {remark['level']}: {remark['text']}"
+
+
+def _serve(migration: Migration, gateway: Gateway, port: int, surroundings: Surroundings) -> ExitCode:
+    """Serve the page until somebody stops it."""
+    now = surroundings.clock.now
+
+    def load() -> StatusData:
+        return read_status(gateway, migration, now())
+
+    app = create_app(load, now=now, trusted_hosts=[HOST, "localhost"])
+    if port > MAX_PORT:
+        raise UsageError(f"--port {port}: the highest is {MAX_PORT}")
+    try:
+        socket = create_server((HOST, port))
+    except OSError as error:
+        raise UsageError(f"cannot serve on {HOST}:{port} ({error}); choose another --port") from error
+    # Whoever asks is one person at this machine; a line for each request would only hide the errors.
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    with socket, stopping_on_signals() as stop:
+        server = make_server(HOST, port, app, threaded=True, fd=socket.fileno())
+        print(f"http://{HOST}:{port}/ shows the status; Ctrl-C ends it", file=surroundings.stdout, flush=True)
+        try:
+            with stop.raising():
+                server.serve_forever()
+        except Interrupted:
+            return ExitCode.DONE
+    return ExitCode.DONE

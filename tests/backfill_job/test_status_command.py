@@ -1,0 +1,116 @@
+"""The command ``status``: as text, and as a page."""
+
+import argparse
+import io
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from testing_paths import Paths
+
+from backfill_job import signoff, status, verify
+from backfill_job.clock import Clock
+from backfill_job.command import Surroundings
+
+COMMANDS = {"status": status, "signoff": signoff, "verify": verify}
+
+
+@dataclass
+class Ended:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
+
+    def run(command: str, *arguments: str) -> Ended:
+        parser = argparse.ArgumentParser()
+        module = COMMANDS[command]
+        module.add_arguments(parser)
+        out, err = io.StringIO(), io.StringIO()
+        clock = Clock(lambda: datetime.now(UTC), lambda _: None)
+        surroundings = Surroundings(dict(os.environ), io.StringIO(), out, err, clock)
+        chosen = ["--source", paths.migration.source.uri, "--destination", paths.migration.destination.uri]
+        if command == "verify":
+            chosen += ["--log-dir", str(tmp_path), "--grace", "0"]
+        return Ended(
+            module.run(parser.parse_args([*arguments, *chosen]), surroundings), out.getvalue(), err.getvalue()
+        )
+
+    return run
+
+
+def test_at_first_there_is_little_to_show(run: Callable[..., Ended]) -> None:
+    """No state object, no verification: that is said, and is no error."""
+    ended = run("status")
+    assert (ended.code, ended.err) == (0, "")
+    assert "phase: dual_write" in ended.out
+    assert "latest verification: none" in ended.out
+
+
+def test_it_shows_what_was_signed_and_verified(paths: Paths, run: Callable[..., Ended]) -> None:
+    """Whoever looks sees who did what, and the latest verdict."""
+    paths.put("a")
+    assert run("verify").code == 1
+    assert run("signoff", "data", "--by", "Ada [bold]Lovelace[/bold]").code == 0
+    out = run("status").out
+    assert "Ada [bold]Lovelace[/bold]" in out
+    assert "Missing for the cutover: qpi-team, development, operations." in out
+    assert "verify ended with 1: 1 names compared; NOT EQUAL: 1 missing" in out
+
+
+def test_a_damaged_state_is_said(paths: Paths, run: Callable[..., Ended]) -> None:
+    """Never read as "nothing there"."""
+    paths.bucket("destination").blob("_migration/qpi_exports/state.json").upload_from_string(b"{")
+    ended = run("status")
+    assert ended.code == 1
+    assert "cannot be read: gs://" in ended.out
+    assert "phase:" not in ended.out
+
+
+def test_the_page_is_served_until_ctrl_c(paths: Paths, run: Callable[..., Ended], tmp_path: Path) -> None:
+    """On this machine only, reading afresh for every request."""
+    paths.put("<script>alert(1)</script>")
+    assert run("verify").code == 1
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    migration = paths.migration
+    line = [sys.executable, "-m", "backfill_job", "status", "--serve", "--port", str(port)]
+    line += ["--source", migration.source.uri, "--destination", migration.destination.uri]
+    with subprocess.Popen(
+        line,
+        env={**os.environ, "STORAGE_EMULATOR_HOST": paths.server.url},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert "Ctrl-C ends it" in process.stdout.readline()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
+            page = answer.read().decode()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<script>alert(1)" not in page
+
+
+def test_a_port_that_is_taken_is_one_line(run: Callable[..., Ended]) -> None:
+    """Exit code 2."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = run("status", "--serve", "--port", str(taken.getsockname()[1]))
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "choose another --port" in ended.err
+    assert run("status", "--serve", "--port", "99999").code == 2
