@@ -30,6 +30,8 @@ from shared.migration import Environment, qpi_exports
 __all__ = ["main"]
 
 MIGRATION = qpi_exports(Environment.DEV)
+LOGGING = {"migrate", "verify", "certify"}
+"""Commands that leave a log file."""
 VERDICTS = ("equal", "missing", "content_differs", "metadata_differs", "extra", "in_flight")
 
 
@@ -48,24 +50,22 @@ class _Stage:
     def print(self, line: str) -> None:
         self.console.print(line, markup=False)
 
-    def run(self, *arguments: str) -> None:
+    def migrate(self, *arguments: str) -> None:
+        """Run ``migrate_qpi_exports`` as an operator would; see `run`."""
+        self.run("migrate", "--env", MIGRATION.label, *arguments, shown="migrate_qpi_exports")
+
+    def run(self, command: str, *arguments: str, shown: str = "") -> None:
         """Print an operator's command and run it as a process of its own.
 
         Raises:
             SystemExit: It did not end with 0; with its exit code.
         """
-        command = ["migrate_qpi_exports", "--env", MIGRATION.label, *arguments]
-        self.console.print(f"\n$ {shlex.join(command)}\n", style="bold", markup=False, highlight=False)
+        words = [*([shown] if shown else ["python", "-m", "backfill_job", command]), *arguments]
+        self.console.print(f"\n$ {shlex.join(words)}\n", style="bold", markup=False, highlight=False)
         sys.stdout.flush()
-        program = [
-            sys.executable,
-            "-m",
-            "backfill_job",
-            "migrate",
-            *command[1:],
-            "--log-dir",
-            str(self.report),
-        ]
+        program = [sys.executable, "-m", "backfill_job", command, *arguments]
+        if command in LOGGING:
+            program += ["--log-dir", str(self.report)]
         environ = {**os.environ, "STORAGE_EMULATOR_HOST": self.server.url}
         code = subprocess.run(program, env=environ, check=False).returncode
         if code:
@@ -124,18 +124,32 @@ def _tell(stage: _Stage, objects: int, rate: float) -> None:
     stage.say(
         "5. The sweeper", "The same command, on a schedule: heals whatever a mirror may miss. Here, nothing."
     )
-    stage.run("--execute", "--yes", "--report", str(stage.report / "sweep"))
+    stage.migrate("--execute", "--yes", "--report", str(stage.report / "sweep"))
+    _prove(stage)
     _sum_up(stage)
+
+
+def _prove(stage: _Stage) -> None:
+    env, folder = ("--env", MIGRATION.label), str(stage.report / "verify")
+    stage.say(
+        "6. The proof",
+        "Both paths compared name by name, one JSONL object in ten read back, a certificate, and a report to look at.",
+    )
+    stage.run("verify", *env, "--contents", "sample:10", "--report", folder)
+    stage.print("\nSomebody else recomputes the certificate:")
+    stage.run("certify", "--check", str(stage.report / "verify" / "certificate.json"))
+    stage.say("7. The import", "What the DAG does with yesterday, on both paths.")
+    stage.run("import-test", *env, "--last", "1", "--report", str(stage.report / "import-test"))
 
 
 def _migrate(stage: _Stage) -> None:
     stage.say("3. The dry run", "What is there, and what would be copied. Changes nothing.")
-    stage.run("--report", str(stage.report / "dry-run"))
+    stage.migrate("--report", str(stage.report / "dry-run"))
     stage.say(
         "4. The execution",
         "Copies the history server-side while the writer writes, then compares name by name.",
     )
-    stage.run("--execute", "--yes", "--report", str(stage.report / "execute"))
+    stage.migrate("--execute", "--yes", "--report", str(stage.report / "execute"))
 
 
 def _show_mirror(stage: _Stage, function: FunctionProcess, writer: LiveWriter) -> None:
@@ -158,7 +172,7 @@ def _sum_up(stage: _Stage) -> None:
         json.loads((stage.report / name / "run.json").read_text()) for name in ("execute", "sweep")
     )
     books, found = backfill["ledger"], sweep["verification"]
-    stage.say("6. What happened", "")
+    stage.say("8. What happened", "")
     for line in (
         f"from         {backfill['source']}",
         f"to           {backfill['destination']}",
@@ -166,7 +180,8 @@ def _sum_up(stage: _Stage) -> None:
         f"mirror       {books['already_equal']:,} of them were there already, by the mirror; {books['excluded']} excluded",
         f"sweep        {sweep['ledger']['copied']:,} objects copied",
         f"verified     {', '.join(f'{found[verdict]:,} {verdict}' for verdict in VERDICTS)}",
-        f"reports      {stage.report}/ (plan.json, run.json, objects.jsonl, mirror.log, logs)",
+        f"reports      {stage.report}/ (dry-run, execute, sweep, import-test, mirror.log, logs)",
+        f"look at      {stage.report}/verify/report.html",
     ):
         stage.print(line)
 
