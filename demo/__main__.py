@@ -111,6 +111,7 @@ def _tell(stage: _Stage, objects: int, rate: float) -> None:
         "2. The mirror",
         "Every object written from now on arrives at the new path, too. It runs until the deletion.",
     )
+    mirroring = datetime.now(UTC)
     with running_function(url, MIGRATION, log) as function:
         stage.server.add_subscriber(function.url, types=["finalized"], bucket=MIGRATION.source.bucket)
         with live_writer(url, MIGRATION.source, rate=rate) as writer:
@@ -125,17 +126,18 @@ def _tell(stage: _Stage, objects: int, rate: float) -> None:
         "5. The sweeper", "The same command, on a schedule: heals whatever a mirror may miss. Here, nothing."
     )
     stage.migrate("--execute", "--yes", "--report", str(stage.report / "sweep"))
-    _prove(stage)
+    _prove(stage, mirroring)
     _sum_up(stage)
 
 
-def _prove(stage: _Stage) -> None:
+def _prove(stage: _Stage, mirroring: datetime) -> None:
     env, folder = ("--env", MIGRATION.label), str(stage.report / "verify")
     stage.say(
         "6. The proof",
         "Both paths compared name by name, one JSONL object in ten read back, a certificate, and a report to look at.",
     )
-    stage.run("verify", *env, "--contents", "sample:10", "--report", folder)
+    since = mirroring.isoformat(timespec="seconds")
+    stage.run("verify", *env, "--contents", "sample:10", "--mirror-since", since, "--report", folder)
     stage.print("\nSomebody else recomputes the certificate:")
     stage.run("certify", "--check", str(stage.report / "verify" / "certificate.json"))
     stage.say("7. The import", "What the DAG does with yesterday, on both paths.")
