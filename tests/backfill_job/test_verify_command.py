@@ -283,3 +283,19 @@ def test_several_tasks_need_a_place_for_their_results(paths: Paths, run: Callabl
     environ = {"CLOUD_RUN_TASK_COUNT": "2", "CLOUD_RUN_EXECUTION": "e", "CLOUD_RUN_TASK_INDEX": "0"}
     ended = run(**environ)
     assert (ended.code, "--report" in ended.err) == (2, True)
+
+
+def test_a_huge_line_neither_fills_the_memory_nor_counts_as_a_row(paths: Paths, tmp_path: Path) -> None:
+    """64 MB without a line break, read back whole: its checksum is checked, and little of it is held."""
+    both(paths, day(1), data=b'{"user_id":"' + b"x" * 64_000_000 + b'"}\n' + GOOD)
+    migration = paths.migration
+    line = [sys.executable, "-m", "backfill_job", "verify", "--source", migration.source.uri, "--no-record"]
+    line += ["--destination", migration.destination.uri, "--grace", "0", "--contents", "all", "--report", "r"]
+    environ = {**os.environ, "STORAGE_EMULATOR_HOST": paths.server.url}
+    with subprocess.Popen(line, env=environ, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0
+    content = report_in(tmp_path / "r")["contents"]
+    assert (content["rows"], content["source_problems"]["line_too_long"]["lines"]) == (1, 1)
+    assert usage.ru_maxrss < 200 * 1024
