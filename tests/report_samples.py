@@ -221,6 +221,22 @@ def clean(number: int = 400) -> dict[str, Any]:
 
 def troubled() -> dict[str, Any]:
     """Three and a half years, and a bit of everything in them."""
+    return _troubled(date(2021, 6, 14), 1258, 10)
+
+
+def compact() -> dict[str, Any]:
+    """The same in four weeks, for what takes long with every cell."""
+    made = _troubled(
+        date(2024, 2, 20),
+        28,
+        2,
+        {date(2024, 3, 7): "missing", date(2024, 3, 9): "in_flight", date(2024, 3, 10): "absent"},
+    )
+    made["remarks"] = [{**remark, "day": remark["day"] and "2024-03-07"} for remark in made["remarks"]]
+    return made
+
+
+def _troubled(first: date, number: int, most: int, more: dict[date, str] | None = None) -> dict[str, Any]:
     states = {
         date(2024, 3, 5): "differing",
         date(2024, 3, 6): "differing",
@@ -229,8 +245,9 @@ def troubled() -> dict[str, Any]:
         date(2024, 11, 22): "in_flight",
         **{date(2022, 12, 24) + timedelta(days=offset): "absent" for offset in range(9)},
         date(2023, 5, 1): "absent",
+        **(more or {}),
     }
-    made_days = days(date(2021, 6, 14), 1258, states)
+    made_days = days(first, number, states)
     differences = [
         difference(f"qpi_answers_{when.replace('-', '')}/user_id_{number}.jsonl", verdict)
         for when, verdict, count in (
@@ -240,7 +257,7 @@ def troubled() -> dict[str, Any]:
             ("2024-03-06", "content_differs", 8),
             ("2024-11-22", "in_flight", 6),
         )
-        for number in range(1_000, 1_000 + count)
+        for number in range(1_000, 1_000 + min(count, most))
     ]
     differences += [
         difference("qpi_answers_20220301.jsonl", "metadata_differs"),
@@ -290,7 +307,7 @@ def troubled() -> dict[str, Any]:
 
 def hostile() -> dict[str, Any]:
     """Every text from outside is as bad as it can be."""
-    made = troubled()
+    made = compact()
     made["differences"] = [difference(name, "content_differs") for name in HOSTILE_NAMES]
     made["differences_total"] = max(made["differences_total"], len(HOSTILE_NAMES))
     bad = HOSTILE_NAMES[0] + HOSTILE_NAMES[1] + HOSTILE_NAMES[2] + HOSTILE_NAMES[3]

@@ -53,9 +53,12 @@ class Target:
             name: The command.
             options: What follows the arguments about the migration.
             subject: What comes before them.
+
+        Returns:
+            The line; empty when an argument holds what cannot be seen: what is shown would not be what is meant.
         """
         words = ["python", "-m", "backfill_job", name, *filter(None, [subject]), *self._arguments(), *options]
-        return shlex.join(words)
+        return shlex.join(words) if all(map(str.isprintable, words)) else ""
 
     def _arguments(self) -> list[str]:
         arguments = self._paths()
@@ -142,8 +145,8 @@ def _repairs(verification: Verification, target: Target, phase: Phase) -> list[S
     if differing and phase in _AFTER_CUTOVER:
         steps.append(
             Step(
-                f"Settle by hand the {counted(differing, 'name')} that differ: after the cutover nothing at the new "
-                "path is overwritten. Both sides' facts are in the table below."
+                f"Settle the differing names ({differing:,}) by hand: after the cutover nothing at the new path is "
+                "overwritten. Both sides' facts are in the table below."
             )
         )
         differing = 0
@@ -173,8 +176,8 @@ def _repairs(verification: Verification, target: Target, phase: Phase) -> list[S
     if counts[NameVerdict.EXTRA]:
         steps.append(
             Step(
-                f"Find out who wrote the {counted(counts[NameVerdict.EXTRA], 'extra object')} that only the destination "
-                "has: the consumer would load them. Move them away, or exclude them by name. Nothing here deletes them."
+                f"Find out who wrote what only the destination has ({counted(counts[NameVerdict.EXTRA], 'object')}): the "
+                "consumer would load it. Move it away, or exclude it by name. Nothing here deletes it."
             )
         )
     return steps

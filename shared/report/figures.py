@@ -30,17 +30,18 @@ def byte_count(number: int) -> str:
 
 
 def seconds(value: float) -> str:
-    """``42 ms``, ``1.5 s``, ``42 s``, ``3 min 20 s``, ``2 h 05 min``, ``3 d 04 h``: two units are enough."""
+    """``42 ms``, ``1.5 s``, ``42 s``, ``3 min 20 s``, ``2 h 05 min``, ``3 d``: two units are enough."""
     if value < 0:
         return f"−{seconds(-value)}"  # noqa: RUF001 -- a minus sign
     if round(value, 3) < 1:
         return f"{value * 1_000:.0f} ms"
     if round(value, 1) < 10:  # noqa: PLR2004 -- tenths are still of interest
-        return f"{value:.1f} s"
+        return f"{round(value, 1):g} s"
     for size, unit, small, small_unit in _SCALES:
         rounded = round(value / small) * small
         if rounded >= size:
-            return f"{rounded // size:,} {unit} {rounded % size // small:02} {small_unit}"
+            rest = rounded % size // small
+            return f"{rounded // size:,} {unit}" + (f" {rest:02} {small_unit}" if rest else "")
     return f"{value:.0f} s"
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from shared.errors import StorageError, UsageError
 from shared.migration import Migration
@@ -78,7 +78,7 @@ def _read(
         contents = store.read(at)
         if contents is None:
             return None
-        content = json.loads(contents)
+        content = json.loads(contents, parse_constant=_no_number)
         read(content)
         require_migration(content, what, migration.source.uri, migration.destination.uri)
     except StorageError as error:
@@ -88,3 +88,8 @@ def _read(
     except (ValueError, RecursionError) as error:
         return Unreadable(f"{at.uri}: no JSON ({error}); restore it, or write it again")
     return dict(content)
+
+
+def _no_number(name: str) -> NoReturn:
+    """Refuse what Python takes for a number and JSON does not."""
+    raise ValueError(f"{name} is no number")

@@ -11,7 +11,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
@@ -24,7 +24,7 @@ from shared.phase import Phase
 from shared.report import figures, wording
 from shared.report.advice import SIGNATORIES, Target, report_steps, status_steps
 from shared.report.facts import DayState, Level, NameVerdict, State, Verification
-from shared.report.headline import Headline, headline, status_headline, unknown_headline
+from shared.report.headline import Headline, Tone, headline, status_headline, unknown_headline
 from shared.report.heat_map import heat_map
 from shared.report.lag_chart import lag_chart
 from shared.report.names import name_markup, visible, visible_name
@@ -108,7 +108,7 @@ def render_status(
         state=stands,
         now=now,
         refreshed=refreshed,
-        verification_headline=None if found is None else headline(found),
+        verification_headline=None if found is None else _by_itself(found, known=not unreadable),
         **_about(found),
     )
 
@@ -175,6 +175,12 @@ def _verdict(
     if unreadable or state is None:
         return unknown_headline(unreadable)
     return status_headline(state, verification, now)
+
+
+def _by_itself(found: Verification, *, known: bool) -> Headline:
+    """A verification's own verdict, below the page's; not in its colours where the page's is that nothing is known."""
+    verdict = headline(found)
+    return verdict if known else replace(verdict, tone=Tone.UNKNOWN)
 
 
 def _about(found: Verification | None) -> dict[str, Any]:

@@ -11,9 +11,11 @@
   const place = new Map(cells.map((cell, index) => [cell, index]));
   const month = (cell) => cell.id.slice(0, 8);
   let current = null;
+  let tipped = null;
 
-  const hideTip = () => { tip.hidden = true; };
+  const hideTip = () => { tip.hidden = true; tipped = null; };
   const showTip = (cell) => {
+    tipped = cell;
     tip.textContent = cell.getAttribute("aria-label");
     tip.hidden = false;
     const at = cell.getBoundingClientRect();
@@ -67,7 +69,11 @@
     document.addEventListener("mouseover", (event) => { const cell = cellOf(event); if (cell) showTip(cell); else if (event.target !== tip) hideTip(); });
     document.addEventListener("focusin", (event) => { const cell = cellOf(event); if (cell) { choose(cell); showTip(cell); } else hideTip(); });
     document.addEventListener("focusout", hideTip);
-    document.addEventListener("scroll", () => { if (!tip.hidden && document.activeElement === current) showTip(current); else hideTip(); }, { passive: true });
+    document.addEventListener("scroll", () => {
+      // The tip goes along with its cell.
+      const at = tipped && tipped.getBoundingClientRect();
+      if (at && at.bottom > 0 && at.top < innerHeight) showTip(tipped); else hideTip();
+    }, { passive: true });
     document.addEventListener("click", (event) => { const cell = cellOf(event); if (cell) go(place.get(cell)); });
     document.addEventListener("keydown", (event) => {
       if (event.key === "Escape") hideTip();

@@ -1,0 +1,407 @@
+"""The words of the pages: names, figures, the verdict, what to do next."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+import report_samples as samples
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from shared.phase import Phase
+from shared.report import Target, Unreadable, figures, render_report, render_status
+from shared.report.advice import Step, report_steps, status_steps, target_of
+from shared.report.facts import State, Verification
+from shared.report.headline import Tone, headline, status_headline
+from shared.report.names import name_markup, visible, visible_name
+from shared.report.page import content_policy, verdict_of_status
+from shared.report.reading import read_state, read_verification
+
+NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+TARGET = Target("dev", samples.SOURCE, samples.DESTINATION)
+
+
+def read(file: dict[str, Any], **changes: Any) -> Verification:
+    return read_verification(file | changes)
+
+
+def stands(phase: str = "dual_write", since: str | None = None, **changes: Any) -> State:
+    return read_state(samples.state(phase=phase, since=since, runs=[], **changes))
+
+
+def commands(steps: tuple[Step, ...]) -> list[str]:
+    return [step.command.removeprefix("python -m backfill_job ") for step in steps if step.command]
+
+
+TRICKY = st.one_of(st.text(max_size=12), st.text(alphabet=" \\x20nu\n\u202e", max_size=5))
+"""Any text; and short ones of what escapes are made of, so that some look alike when one is not escaped."""
+
+
+@given(TRICKY, TRICKY)
+@example("\\n", "\n")
+@example("a  b", "a\\x20\\x20b")
+@example(" a  b", "")
+def test_no_two_names_look_the_same_because_of_what_nobody_sees(one: str, other: str) -> None:
+    """What is shown is printable, has no space that could be overlooked, and tells any two names apart."""
+    shown = visible_name(one)
+    assert shown.isprintable()
+    assert shown == shown.strip(" ")
+    assert "  " not in shown
+    assert (shown == visible_name(other)) is (one == other)
+
+
+@given(st.text(max_size=20))
+def test_a_name_s_markup_has_its_text_and_no_markup_of_its_own(name: str) -> None:
+    """Taken out of its markup again it is what is shown; in it no character of the name means anything."""
+    markup = name_markup(name)
+    assert markup.replace("<wbr>", "").striptags() == " ".join(visible_name(name).split())
+    inner = str(markup)
+    for ours in ("<bdi>", "</bdi>", "<wbr>", '<span class="escape">', "</span>"):
+        inner = inner.replace(ours, "")
+    assert not set(inner) & set("<>\"'")
+
+
+def test_a_sentence_keeps_its_backslash_and_shows_what_turns_it() -> None:
+    """Sentences are not names: they are read, not compared."""
+    assert (
+        visible("a\\b \u202e\n\u00e9 \ufe0f\U000e0101")
+        == r"a\b \u202e" + r"\n" + "\u00e9 " + r"\ufe0f\U000e0101"
+    )
+
+
+@pytest.mark.parametrize(
+    ("shown", "wanted"),
+    [
+        (figures.seconds(0), "0 ms"),
+        (figures.seconds(0.0416), "42 ms"),
+        (figures.seconds(0.9996), "1 s"),
+        (figures.seconds(1.54), "1.5 s"),
+        (figures.seconds(9.96), "10 s"),
+        (figures.seconds(59.6), "1 min"),
+        (figures.seconds(200), "3 min 20 s"),
+        (figures.seconds(7_500), "2 h 05 min"),
+        (figures.seconds(86_399), "1 d"),
+        (figures.seconds(3 * 86_400 + 4 * 3_600), "3 d 04 h"),
+        (figures.seconds(-1.5), "\u22121.5 s"),
+        (figures.seconds_short(0.05), "50ms"),
+        (figures.seconds_short(0.5), "0.5s"),
+        (figures.seconds_short(300), "5m"),
+        (figures.seconds_short(3_600), "1h"),
+        (figures.byte_count(1_023), "1,023 B"),
+        (figures.byte_count(1_536), "1.5 KiB"),
+        (figures.byte_count(1_048_575), "1.0 MiB"),
+        (figures.byte_count(2**62), "4.0 EiB"),
+        (figures.counted(1, "object"), "1 object"),
+        (figures.counted(1_000, "object"), "1,000 objects"),
+        (figures.moment(NOW), "2026-11-23 06:00:00 UTC"),
+        (figures.age(NOW - timedelta(seconds=3), NOW), "just now"),
+        (figures.age(NOW + timedelta(hours=1), NOW), "just now"),
+        (figures.age(NOW - timedelta(hours=3), NOW), "3 h ago"),
+    ],
+)
+def test_figures_read_well(shown: str, wanted: str) -> None:
+    """Also where rounding reaches the next unit."""
+    assert shown == wanted
+
+
+def one_day(state: str = "equal", **changes: Any) -> dict[str, Any]:
+    return samples.verification(samples.days(date(2024, 1, 1), 1, {date(2024, 1, 1): state}), **changes)
+
+
+def differing_digests() -> dict[str, Any]:
+    made = samples.clean(3)
+    made["totals"]["destination"] = {**made["totals"]["destination"], "digest": "0" * 64}
+    return made
+
+
+def broken_books() -> dict[str, Any]:
+    made = samples.clean(3)
+    made["counts"]["equal"] += 1
+    return made
+
+
+def with_remark(level: str) -> dict[str, Any]:
+    return samples.clean(3) | {"remarks": [{"level": level, "kind": "x", "day": None, "text": "t"}]}
+
+
+@pytest.mark.parametrize(
+    ("file", "tone", "title", "reason"),
+    [
+        (samples.clean(3), Tone.GOOD, "Equal: nothing missing, nothing differs", ""),
+        (with_remark("warning"), Tone.GOOD, "Equal: nothing missing, nothing differs", "1 warning below"),
+        (with_remark("critical"), Tone.ATTENTION, "Equal, but something needs a look", "1 critical remark"),
+        (differing_digests(), Tone.ATTENTION, "Equal, but something needs a look", "digests differ"),
+        (
+            samples.clean(3) | {"exit_code": 1},
+            Tone.ATTENTION,
+            "Equal, but something needs a look",
+            "exit code 1",
+        ),
+        (
+            samples.clean(3)
+            | {
+                "contents": samples.contents(
+                    migration_problems={"truncated": {"objects": 1, "lines": 1, "severity": "error"}}
+                )
+            },
+            Tone.ATTENTION,
+            "Equal, but something needs a look",
+            "only the destination has",
+        ),
+        (one_day("in_flight"), Tone.ATTENTION, "Not proven equal yet: ", ""),
+        (one_day("missing"), Tone.BAD, "Not equal: ", ""),
+        (one_day("differing"), Tone.BAD, "Not equal: ", ""),
+        (one_day(extra=1), Tone.BAD, "Not equal: 1 extra", ""),
+        (one_day(metadata=2), Tone.BAD, "Not equal: 2 differing", ""),
+        (broken_books(), Tone.BAD, "This report contradicts itself", "Do not rely on this report"),
+    ],
+)
+def test_the_verdict_never_sounds_better_than_the_evidence(
+    file: dict[str, Any], tone: Tone, title: str, reason: str
+) -> None:
+    """Good only when everything was compared, is equal, and nothing speaks against it."""
+    found = headline(read_verification(file))
+    assert found.tone is tone
+    assert found.title.startswith(title)
+    assert reason in " ".join(found.reasons)
+    assert found.title in render_report(file).replace("&#39;", "'")
+
+
+def test_two_empty_paths_are_not_called_equal() -> None:
+    """A mistyped prefix has nothing in it, and neither has the other one."""
+    made = samples.verification([])
+    nothing = {**samples.side(), "digest": samples.digest("")}
+    made["undated"].update(source=nothing, destination=nothing, verdicts={}, verdict="absent")
+    made["counts"]["equal"] = 0
+    found = headline(read_verification(made))
+    assert (found.tone, found.title) == (Tone.ATTENTION, "Nothing was compared")
+    assert commands(report_steps(read_verification(made))) == ["migrate --env dev"]
+
+
+CLEAN = samples.clean(3)
+
+
+@pytest.mark.parametrize(
+    ("state", "file", "tone", "title", "reason"),
+    [
+        (stands(), CLEAN, Tone.GOOD, "Equal: nothing", ""),
+        (stands(), None, Tone.UNKNOWN, "Never verified", ""),
+        (
+            stands(),
+            CLEAN | {"finished": "2026-11-22T05:00:00Z"},
+            Tone.ATTENTION,
+            "Equal when it was last verified",
+            "1 d 01 h ago",
+        ),
+        (
+            stands("cut_over", "2026-11-23T05:15:30Z"),
+            CLEAN,
+            Tone.ATTENTION,
+            "Equal when it was last verified",
+            "before the phase became",
+        ),
+        (stands("cut_over", "2026-11-23T05:00:00Z"), CLEAN, Tone.GOOD, "Equal: nothing", ""),
+        (stands(), one_day("missing"), Tone.BAD, "Not equal", ""),
+        (
+            stands("deleting", "2026-11-23T05:30:00Z"),
+            CLEAN,
+            Tone.GOOD,
+            "The legacy path is being deleted",
+            "found: equal",
+        ),
+        (
+            stands("deleted", "2026-11-23T05:30:00Z"),
+            CLEAN,
+            Tone.GOOD,
+            "The legacy path is deleted",
+            "found: equal",
+        ),
+        (
+            stands("deleted", "2026-11-23T05:00:00Z"),
+            one_day(extra=1),
+            Tone.UNKNOWN,
+            "The legacy path is deleted",
+            "on purpose",
+        ),
+        (
+            stands("deleted", "2026-11-23T05:30:00Z"),
+            one_day(extra=1),
+            Tone.BAD,
+            "The legacy path is deleted",
+            "1 extra",
+        ),
+        (
+            stands("deleted", "2026-11-23T05:30:00Z"),
+            None,
+            Tone.UNKNOWN,
+            "The legacy path is deleted",
+            "No verification",
+        ),
+    ],
+)
+def test_the_status_takes_time_and_phase_into_account(
+    state: State, file: dict[str, Any] | None, tone: Tone, title: str, reason: str
+) -> None:
+    """What was equal yesterday, or before the cutover, is not called equal now."""
+    found = status_headline(state, None if file is None else read_verification(file), NOW)
+    assert found.tone is tone
+    assert found.title.startswith(title)
+    assert reason in " ".join(found.reasons)
+
+
+def test_a_later_run_that_failed_casts_doubt() -> None:
+    """The latest verification may be from before it."""
+    state = samples.state()
+    state["runs"][-1] |= {"exit_code": 1, "finished": "2026-11-23T05:40:00Z", "command": "migrate"}
+    found = status_headline(read_state(state), read_verification(CLEAN), NOW)
+    assert found.tone is Tone.ATTENTION
+    assert found.reasons[0] == "A later run of migrate ended with exit code 1."
+
+
+def test_what_could_not_be_read_is_never_good_news() -> None:
+    """Whichever of the two it is, and whatever the other says; no phase is claimed, no step advised."""
+    for state, file in (
+        (Unreadable("gs://b/state.json: no answer"), CLEAN),
+        (samples.state(), Unreadable("gs://b/verification.json: no answer")),
+        (Unreadable("one"), Unreadable("other")),
+    ):
+        page = render_status(state, file, target=TARGET, now=NOW, refreshed=NOW)
+        assert verdict_of_status(state, file, target=TARGET, now=NOW).tone is Tone.UNKNOWN
+        assert "Unknown: not everything could be read" in page
+        assert "Never verified" not in page
+        assert "python -m" not in page
+        for part in (state, file):
+            if isinstance(part, Unreadable):
+                assert part.why in page
+        if isinstance(state, Unreadable):
+            assert "Dual write" not in page
+
+
+@pytest.mark.parametrize(
+    ("file", "wanted"),
+    [
+        (samples.clean(3), ["gate --env dev"]),
+        (one_day("missing"), ["migrate --env dev --execute"]),
+        (one_day("differing"), ["migrate --env dev --execute"]),
+        (one_day(metadata=1), ["migrate --env dev --execute"]),
+        (one_day("in_flight"), ["verify --env dev"]),
+        (one_day(extra=1), []),
+    ],
+)
+def test_a_report_says_what_to_do_next(file: dict[str, Any], wanted: list[str]) -> None:
+    """As commands to paste; where only a person can help there is none."""
+    steps = report_steps(read_verification(file))
+    assert commands(steps) == wanted
+    assert steps
+
+
+def test_a_report_s_concerns_become_steps() -> None:
+    """Critical remarks, files that the import would refuse, a mirror that is slower than a verification waits."""
+    texts = " ".join(step.text for step in report_steps(read(samples.compact(), lag=samples.lag(p99_s=61.0))))
+    for wanted in (
+        "missing object",
+        "differing one",
+        "critical remark",
+        "import would refuse",
+        "mirror's log",
+    ):
+        assert wanted in texts
+    assert "mirror's log" not in " ".join(step.text for step in report_steps(read(samples.compact())))
+
+
+@pytest.mark.parametrize(
+    ("state", "file", "wanted"),
+    [
+        (
+            stands(signoffs=[]),
+            None,
+            ["verify --env dev", "signoff qpi-team --env dev --by NAME", "gate --env dev"],
+        ),
+        (stands(), CLEAN, ["signoff development --env dev --by NAME", "gate --env dev"]),
+        (
+            stands("cut_over", "2026-11-23T05:00:00Z"),
+            one_day("differing"),
+            ["rollback --env dev", "delete --env dev"],
+        ),
+        (
+            stands("cut_over", "2026-11-23T05:15:30Z"),
+            CLEAN,
+            ["verify --env dev", "rollback --env dev", "delete --env dev"],
+        ),
+        (
+            stands("rolled_back", "2026-11-23T05:00:00Z"),
+            one_day("missing"),
+            ["migrate --env dev --execute", "signoff development --env dev --by NAME", "gate --env dev"],
+        ),
+        (stands("deleting", "2026-11-23T05:30:00Z"), CLEAN, ["delete --env dev --confirm-delete"]),
+        (stands("deleted", "2026-11-23T05:30:00Z"), one_day("missing"), ["undo --env dev"]),
+    ],
+)
+def test_the_status_says_what_to_do_next_in_its_phase(
+    state: State, file: dict[str, Any] | None, wanted: list[str]
+) -> None:
+    """After the cutover nothing is overwritten, so no command is offered for what differs; after the deletion none for what is missing."""
+    verification = None if file is None else read_verification(file)
+    assert commands(status_steps(state, verification, TARGET, NOW)) == wanted
+
+
+def test_every_phase_has_its_page() -> None:
+    """Its name, what it means, and that it is now."""
+    for phase in Phase:
+        since = None if phase is Phase.DUAL_WRITE else "2026-11-23T05:00:00Z"
+        page = render_status(
+            samples.state(phase=phase.value, since=since), CLEAN, target=TARGET, now=NOW, refreshed=NOW
+        )
+        assert page.count('aria-current="step"') == 1
+        assert f'aria-current="step">{phase.value.replace("_", " ").capitalize()}<' in page
+
+
+@pytest.mark.parametrize(
+    ("target", "wanted"),
+    [
+        (TARGET, "verify --env dev"),
+        (Target("dev", samples.SOURCE, samples.DESTINATION, ()), "verify --env dev --no-default-excludes"),
+        (
+            Target("dev", samples.SOURCE, samples.DESTINATION, (".DS_Store", "*.tmp", "-x")),
+            "verify --env dev --exclude '*.tmp' --exclude=-x",
+        ),
+        (
+            Target("dev", "gs://other/a/", samples.DESTINATION),
+            f"verify --source gs://other/a/ --destination {samples.DESTINATION}",
+        ),
+        (
+            Target("custom", "gs://a/it's/", "gs://b/x y/"),
+            "verify --source 'gs://a/it'\"'\"'s/' --destination 'gs://b/x y/'",
+        ),
+    ],
+)
+def test_a_command_means_this_migration(target: Target, wanted: str) -> None:
+    """The preset where it is the preset, else both paths; excludes as they are; fit for a shell."""
+    assert target.command("verify") == f"python -m backfill_job {wanted}"
+
+
+def test_a_command_that_cannot_be_shown_exactly_is_not_shown() -> None:
+    """A pattern with a character that nobody sees would be pasted as another one."""
+    assert Target("dev", samples.SOURCE, samples.DESTINATION, ("a\u202eb",)).command("verify") == ""
+    assert target_of(read(CLEAN)).command("verify") == "python -m backfill_job verify --env dev"
+
+
+def test_the_json_in_the_page_cannot_end_its_element() -> None:
+    """No character of it has a meaning in HTML, and it is the file all the same."""
+    file = samples.hostile()
+    page = render_report(file)
+    (_, _, rest) = page.partition('<script type="application/json" id="verification-json">')
+    (text, _, _) = rest.partition("</script>")
+    assert not set(text) & set("<>&\u2028\u2029")
+    assert text.isascii()
+    assert json.loads(text) == file
+
+
+def test_the_policy_allows_the_page_s_own_style_and_script_by_their_hashes_only() -> None:
+    """Nothing inline in general, nothing from anywhere."""
+    policy = content_policy()
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "unsafe" not in policy
+    assert "http" not in policy
+    assert policy.replace("'", "&#39;") in render_report(CLEAN)
