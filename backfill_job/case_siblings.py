@@ -29,6 +29,6 @@ async def case_siblings(api: AsyncApi, location: Location) -> tuple[Location, ..
     found = await discover(api, above)
     return tuple(
         Location(location.bucket, above.prefix + name)
-        for name in found.prefixes
+        for name in found
         if name != f"{last}/" and name.casefold() == f"{last}/".casefold()
     )

@@ -9,14 +9,14 @@ import uvloop
 
 from backfill_job.arguments import add_log_arguments
 from backfill_job.certificate import Certificate, changes, data_of, read_certificate
-from backfill_job.command import Surroundings
+from backfill_job.command import Surroundings, in_one_line
 from backfill_job.diff import diff
 from backfill_job.job import ExitCode, Job, open_api, spare_the_collector
 from backfill_job.lag import Lag
 from backfill_job.session import Session, opened
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import judged
-from shared.errors import MigrationError, UsageError
+from shared.errors import UsageError
 
 __all__ = ["add_arguments", "run"]
 
@@ -60,17 +60,17 @@ def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     Returns:
         The exit code; every error of this project has been said in one line by then.
     """
+    return in_one_line(COMMAND, surroundings, lambda: _run(arguments, surroundings))
+
+
+def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     try:
-        try:
-            contents = arguments.check.read_bytes()
-        except OSError as error:
-            raise UsageError(f"cannot read {arguments.check}: {error.strerror}") from error
-        stated = read_certificate(contents, str(arguments.check))
-        with opened(COMMAND, arguments, surroundings, migration=stated.migration, mode="check") as session:
-            return _check(session, stated)
-    except MigrationError as error:
-        print(f"{COMMAND}: {error}", file=surroundings.stderr)
-        return ExitCode.CANNOT_START if isinstance(error, UsageError) else ExitCode.NOT_RIGHT
+        contents = arguments.check.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {arguments.check}: {error.strerror}") from error
+    stated = read_certificate(contents, str(arguments.check))
+    with opened(COMMAND, arguments, surroundings, migration=stated.migration, mode="check") as session:
+        return _check(session, stated)
 
 
 def _check(session: Session, stated: Certificate) -> ExitCode:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from backfill_job.clock import Clock, system_clock
+from backfill_job.job import ExitCode
 from backfill_job.stopping import leave_in_time
-from shared.errors import UsageError
+from shared.errors import MigrationError, UsageError
 from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
 
-__all__ = ["Surroundings", "add_migration_arguments", "migration_from"]
+__all__ = ["Surroundings", "add_migration_arguments", "in_one_line", "migration_from"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,31 @@ class Surroundings:
         return Surroundings(
             os.environ, sys.stdin, sys.stdout, sys.stderr, system_clock(), tuple(words), leave_in_time
         )
+
+
+def in_one_line(
+    command: str,
+    surroundings: Surroundings,
+    work: Callable[[], int],
+    *,
+    cannot_start: tuple[type[MigrationError], ...] = (UsageError,),
+) -> int:
+    """Run a command's work; an error of this project becomes one line and an exit code, never a traceback.
+
+    Args:
+        command: The command's name, which begins the line.
+        surroundings: The command's.
+        work: What it does; gives the exit code.
+        cannot_start: Errors that mean that nothing was done.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        return work()
+    except MigrationError as error:
+        print(f"{command}: {error}", file=surroundings.stderr)
+        return ExitCode.CANNOT_START if isinstance(error, cannot_start) else ExitCode.NOT_RIGHT
 
 
 def add_migration_arguments(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,6 @@ A listing that fails raises; it is never cut short silently.
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
 from typing import Any
 
 from backfill_job.async_api import AsyncApi, encoded
@@ -15,7 +14,7 @@ from shared.errors import BucketNotFound, ObjectNotFound, UnexpectedAnswer
 from shared.migration import Location
 from shared.objects import RESOURCE_FIELDS, ObjectState
 
-__all__ = ["Partitions", "discover", "first_name", "list_pages"]
+__all__ = ["discover", "first_name", "list_pages"]
 
 PAGE_SIZE = 1000
 """The most that Cloud Storage gives at once."""
@@ -24,19 +23,6 @@ MOST_PAGES = 30
 """Of a look at the folders: 30,000 days are 82 years."""
 
 OBJECT_FIELDS = f"items({RESOURCE_FIELDS}),nextPageToken"
-
-
-@dataclass(frozen=True, slots=True)
-class Partitions:
-    """How a location divides at the first ``/`` below its prefix.
-
-    Attributes:
-        prefixes: The parts that end in ``/``, below the location's prefix, in order.
-        top_level: Whether objects lie beside them.
-    """
-
-    prefixes: tuple[str, ...]
-    top_level: bool
 
 
 async def list_pages(
@@ -69,7 +55,7 @@ async def list_pages(
                 yield page
 
 
-async def discover(api: AsyncApi, location: Location, *, most_pages: int = MOST_PAGES) -> Partitions:
+async def discover(api: AsyncApi, location: Location, *, most_pages: int = MOST_PAGES) -> tuple[str, ...]:
     """Find the partitions of a location: what a listing with a delimiter gives.
 
     Args:
@@ -78,25 +64,21 @@ async def discover(api: AsyncApi, location: Location, *, most_pages: int = MOST_
         most_pages: Pages after which it is left at what was found: objects without folders could be as many as there are.
 
     Returns:
-        Its partitions, or the first of them.
+        Its partitions below the prefix, each with its final ``/``, in order; or the first of them.
 
     Raises:
         BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: It is not known what there is.
     """
     prefixes: list[str] = []
-    top_level = False
     skip = len(location.prefix)
     pages = 0
-    async with aclosing(
-        _answers(api, location, "prefixes,items(name),nextPageToken", "&delimiter=%2F")
-    ) as answers:
+    async with aclosing(_answers(api, location, "prefixes,nextPageToken", "&delimiter=%2F")) as answers:
         async for answer in answers:
             prefixes += [str(prefix)[skip:] for prefix in answer.get("prefixes", ())]
-            top_level = top_level or bool(answer.get("items"))
             pages += 1
             if pages == most_pages:
                 break
-    return Partitions(tuple(prefixes), top_level)
+    return tuple(prefixes)
 
 
 async def first_name(api: AsyncApi, location: Location, start: str, end: str) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from backfill_job.arguments import add_session_arguments, from_one
 from backfill_job.bulk import Limits
-from backfill_job.command import Surroundings, add_migration_arguments, migration_from
+from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
 from backfill_job.estimate import Actual, Compared, Estimate, Work, compare, estimate
 from backfill_job.findings import Findings
 from backfill_job.governor import Governor, NullGovernor, WriteGovernor
@@ -26,7 +26,7 @@ from backfill_job.reports import Lines
 from backfill_job.run_result import RunResult
 from backfill_job.session import Session, opened
 from backfill_job.settings import Settings
-from shared.errors import MigrationError, UsageError
+from shared.errors import UsageError
 from shared.events_log import Event
 
 __all__ = ["add_arguments", "main", "run"]
@@ -103,18 +103,18 @@ def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     Returns:
         The exit code; every error of this project has been said in one line by then.
     """
-    try:
-        settings = Settings.from_environ(surroundings.environ)
-        _check_arguments(arguments, settings, surroundings)
-        if arguments.tasks > 1 and settings.task_count == 1:
-            return run_as_tasks("migrate", arguments, surroundings, report="run.json", show=_composed_lines)
-        migration = migration_from(arguments)
-        mode = "execute" if arguments.execute else "dry-run"
-        with opened(COMMAND, arguments, surroundings, migration=migration, mode=mode) as session:
-            return _execute(session, arguments) if arguments.execute else _dry_run(session)
-    except MigrationError as error:
-        print(f"{COMMAND}: {error}", file=surroundings.stderr)
-        return ExitCode.CANNOT_START if isinstance(error, UsageError) else ExitCode.NOT_RIGHT
+    return in_one_line(COMMAND, surroundings, lambda: _run(arguments, surroundings))
+
+
+def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    settings = Settings.from_environ(surroundings.environ)
+    _check_arguments(arguments, settings, surroundings)
+    if arguments.tasks > 1 and settings.task_count == 1:
+        return run_as_tasks("migrate", arguments, surroundings, report="run.json", show=_composed_lines)
+    migration = migration_from(arguments)
+    mode = "execute" if arguments.execute else "dry-run"
+    with opened(COMMAND, arguments, surroundings, migration=migration, mode=mode) as session:
+        return _execute(session, arguments) if arguments.execute else _dry_run(session)
 
 
 def _check_arguments(arguments: argparse.Namespace, settings: Settings, surroundings: Surroundings) -> None:

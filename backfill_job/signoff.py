@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from backfill_job.command import Surroundings, add_migration_arguments, migration_from
+from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
 from backfill_job.job import ExitCode
 from backfill_job.logs import LogFormat, logging_to
 from backfill_job.settings import Settings
-from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
+from shared.errors import BucketNotFound, PermissionDenied, UsageError
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.migration import Migration
@@ -69,12 +69,12 @@ def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     Returns:
         The exit code; every error of this project has been said in one line by then.
     """
-    try:
-        return _run(arguments, surroundings)
-    except MigrationError as error:
-        print(f"{COMMAND}: {error}", file=surroundings.stderr)
-        could_not = isinstance(error, (UsageError, BucketNotFound, PermissionDenied))
-        return ExitCode.CANNOT_START if could_not else ExitCode.NOT_RIGHT
+    return in_one_line(
+        COMMAND,
+        surroundings,
+        lambda: _run(arguments, surroundings),
+        cannot_start=(UsageError, BucketNotFound, PermissionDenied),
+    )
 
 
 def signoffs_table(state: State) -> Table:

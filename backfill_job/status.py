@@ -11,11 +11,11 @@ from rich.console import Console
 from werkzeug.serving import make_server
 
 from backfill_job.arguments import from_one
-from backfill_job.command import Surroundings, add_migration_arguments, migration_from
+from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
 from backfill_job.job import ExitCode
 from backfill_job.signoff import signoffs_line, signoffs_table
 from backfill_job.stopping import stopping_on_signals
-from shared.errors import Interrupted, MigrationError, UsageError
+from shared.errors import Interrupted, UsageError
 from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.report.loading import StatusData, read_status
@@ -67,15 +67,15 @@ def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     Returns:
         The exit code; every error of this project has been said in one line by then.
     """
-    try:
-        migration = migration_from(arguments)
-        with closing(Gateway()) as gateway:
-            if arguments.serve:
-                return _serve(migration, gateway, arguments.port, surroundings)
-            return _show(migration, gateway, surroundings)
-    except MigrationError as error:
-        print(f"{COMMAND}: {error}", file=surroundings.stderr)
-        return ExitCode.CANNOT_START if isinstance(error, UsageError) else ExitCode.NOT_RIGHT
+    return in_one_line(COMMAND, surroundings, lambda: _run(arguments, surroundings))
+
+
+def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    migration = migration_from(arguments)
+    with closing(Gateway()) as gateway:
+        if arguments.serve:
+            return _serve(migration, gateway, arguments.port, surroundings)
+        return _show(migration, gateway, surroundings)
 
 
 def _show(migration: Migration, gateway: Gateway, surroundings: Surroundings) -> ExitCode:

@@ -75,7 +75,7 @@ async def _partitions(job: Job, tasks: int) -> list[Partition]:
     async with open_api(job, PROBES) as api:
         found = [await discover(api, location) for location in (source, destination)]
         # Whatever lies before the first folder goes with it; a prefix without folders is one partition.
-        starts = sorted({prefix for side in found for prefix in side.prefixes}) or [""]
+        starts = sorted({prefix for side in found for prefix in side}) or [""]
         partitions = [Partition(start) for start in starts]
         if tasks == 1:
             return partitions

@@ -13,7 +13,7 @@ from backfill_job.arguments import add_session_arguments, since
 from backfill_job.async_api import AsyncApi
 from backfill_job.case_siblings import case_siblings
 from backfill_job.certificate import canonical, certificate, data_of
-from backfill_job.command import Surroundings, add_migration_arguments, migration_from
+from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
 from backfill_job.contents import ContentsCheck, Sampling, check_contents
 from backfill_job.diff import diff
 from backfill_job.job import ExitCode, Job, open_api, spare_the_collector
@@ -28,7 +28,7 @@ from backfill_job.verdict import Finding, judged
 from backfill_job.verification import Comparison, tell_verification
 from backfill_job.verification_report import verification_report
 from backfill_job.verify_result import VerifyResult
-from shared.errors import MigrationError, PermissionDenied, UsageError
+from shared.errors import PermissionDenied, UsageError
 from shared.report.page import render_report
 from shared.state import RunRecord
 from shared.state_changes import update, with_run
@@ -91,18 +91,16 @@ def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     Returns:
         The exit code; every error of this project has been said in one line by then.
     """
-    try:
-        settings = Settings.from_environ(surroundings.environ)
-        if arguments.tasks > 1 and settings.task_count == 1:
-            return run_as_tasks(
-                COMMAND, arguments, surroundings, report="verification.json", show=_screen_lines
-            )
-        migration = migration_from(arguments)
-        with opened(COMMAND, arguments, surroundings, migration=migration, mode=COMMAND) as session:
-            return _verify(session, arguments)
-    except MigrationError as error:
-        print(f"{COMMAND}: {error}", file=surroundings.stderr)
-        return ExitCode.CANNOT_START if isinstance(error, UsageError) else ExitCode.NOT_RIGHT
+    return in_one_line(COMMAND, surroundings, lambda: _run(arguments, surroundings))
+
+
+def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    settings = Settings.from_environ(surroundings.environ)
+    if arguments.tasks > 1 and settings.task_count == 1:
+        return run_as_tasks(COMMAND, arguments, surroundings, report="verification.json", show=_screen_lines)
+    migration = migration_from(arguments)
+    with opened(COMMAND, arguments, surroundings, migration=migration, mode=COMMAND) as session:
+        return _verify(session, arguments)
 
 
 def _verify(session: Session, arguments: argparse.Namespace) -> ExitCode:

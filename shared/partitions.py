@@ -33,7 +33,6 @@ __all__ = [
     "classify",
     "file_type",
     "gaps",
-    "missing_days",
 ]
 
 _LAYOUTS = re.compile(
@@ -166,18 +165,6 @@ def gaps(days: Iterable[date]) -> tuple[Gap, ...]:
         for day, following in pairwise(there)
         if following - day > _ONE_DAY
     )
-
-
-def missing_days(days: Iterable[date]) -> tuple[date, ...]:
-    """List what is missing between the first and the last day, one by one; `gaps` does it in stretches.
-
-    Args:
-        days: The days that are there, in any order, repeated or not.
-
-    Returns:
-        The days in between that are not, in order.
-    """
-    return tuple(gap.first + timedelta(days=number) for gap in gaps(days) for number in range(gap.days))
 
 
 def _day(match: re.Match[str]) -> tuple[date | None, str]:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from backfill_job.arguments import directory
 from backfill_job.clock import Clock
-from backfill_job.command import Surroundings, migration_from
+from backfill_job.command import Surroundings, in_one_line, migration_from
 from backfill_job.import_test.comparison import ImportDay, Verdict
 from backfill_job.import_test.days import chosen_days
 from backfill_job.import_test.engines import READERS, chosen_engine
@@ -117,11 +117,7 @@ def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     Returns:
         The exit code; every error of this project has been said in one line by then.
     """
-    try:
-        return _run(arguments, surroundings)
-    except MigrationError as error:
-        print(f"{COMMAND}: {error}", file=surroundings.stderr)
-        return ExitCode.CANNOT_START if isinstance(error, UsageError) else ExitCode.NOT_RIGHT
+    return in_one_line(COMMAND, surroundings, lambda: _run(arguments, surroundings))
 
 
 @dataclass(slots=True)

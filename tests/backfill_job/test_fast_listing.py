@@ -12,7 +12,7 @@ from test_async_api import HASTY, NAMES, answering, http
 from testing_paths import Paths
 
 from backfill_job.async_api import AsyncApi
-from backfill_job.fast_listing import Partitions, discover, list_pages
+from backfill_job.fast_listing import discover, list_pages
 from backfill_job.march import Page, march, march_pages
 from shared.errors import BucketNotFound, Unavailable, UnexpectedAnswer
 from shared.gateway import Gateway
@@ -112,7 +112,7 @@ def test_a_missing_bucket_is_an_error_and_never_an_empty_listing(paths: Paths, g
         pages_of(paths.server.url, nowhere)
     assert str(ours.value) == str(theirs.value)
 
-    async def partitions() -> Partitions:
+    async def partitions() -> tuple[str, ...]:
         async with AsyncApi(endpoint=paths.server.url) as api:
             return await discover(api, nowhere)
 
@@ -150,22 +150,21 @@ def test_something_that_is_no_resource_ends_the_listing() -> None:
         canned_listing({"items": [{"name": "p/a"}]})
 
 
-def test_partitions_are_found_with_objects_beside_them(paths: Paths) -> None:
-    """The parts of the prefix, however many pages they take, and whether anything lies outside of them."""
+def test_partitions_are_found_however_many_pages_they_take(paths: Paths) -> None:
+    """Up to a bound; objects beside them are not named."""
     source = paths.migration.source
     paths.server.fill(source.bucket, 1_200, prefix=source.prefix, days=1_200)
 
-    async def partitions() -> Partitions:
+    async def partitions(most_pages: int) -> tuple[str, ...]:
         async with AsyncApi(endpoint=paths.server.url) as api:
-            return await discover(api, source)
+            return await discover(api, source, most_pages=most_pages)
 
-    found = asyncio.run(partitions())
-    assert len(found.prefixes) == 1_200
-    assert found.prefixes[0] == "qpi_answers_20240101/"
-    assert found.prefixes == tuple(sorted(found.prefixes))
-    assert not found.top_level
     paths.put("zzz.jsonl")
-    assert asyncio.run(partitions()).top_level
+    found = asyncio.run(partitions(2))
+    assert len(found) == 1_200
+    assert found[0] == "qpi_answers_20240101/"
+    assert found == tuple(sorted(found))
+    assert asyncio.run(partitions(1)) == found[:1_000]
 
 
 names = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=3), unique=True).map(sorted)

@@ -15,7 +15,6 @@ from shared.partitions import (
     classify,
     file_type,
     gaps,
-    missing_days,
 )
 
 DAY = date(2024, 1, 31)
@@ -130,7 +129,7 @@ def test_file_types(relative: str, expected: str) -> None:
 @given(CLOSE_DAYS)
 def test_missing_days_fill_the_gaps(days: list[date]) -> None:
     """The days that are there and the missing ones together are every day from the first to the last, once."""
-    missing = missing_days(days)
+    missing = [gap.first + timedelta(number) for gap in gaps(days) for number in range(gap.days)]
 
     span = [] if not days else [min(days) + timedelta(n) for n in range((max(days) - min(days)).days + 1)]
     assert sorted([*set(days), *missing]) == span
