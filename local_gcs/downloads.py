@@ -1,6 +1,12 @@
-"""Content on its way out: ranges, and the headers that tell a client what it gets."""
+"""Content on its way out: ranges, unpacking, and the headers that tell a client what it gets.
 
+What is stored with ``Content-Encoding: gzip`` leaves unpacked and whole, whatever range is named, unless the client says
+that it takes gzip or the object forbids it (Cloud Storage documentation, "Transcoding of gzip-compressed files").
+"""
+
+import gzip
 import re
+import zlib
 from collections.abc import Mapping
 
 from local_gcs.calls import Reply
@@ -14,13 +20,19 @@ RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 def download(version: ObjectVersion, headers: Mapping[str, str]) -> Reply:
-    """The content of a version as stored, or the range of it that the request names.
+    """The content of a version, or the range of it that the request names.
 
     Raises:
         Refused: 416; the range begins behind the end.
     """
     data, size = version.content.data, version.content.size
     answer = _headers(version)
+    if _is_to_be_unpacked(version, headers):
+        unpacked = _unpacked(data)
+        if unpacked is not None:
+            del answer["Content-Encoding"]
+            answer["Warning"] = "214 UploadServer gunzipped"
+            return Reply(200, unpacked, version.attributes.content_type or "application/octet-stream", answer)
     wanted = RANGE.fullmatch(headers.get("Range", ""))
     reply = Reply(200, data, version.attributes.content_type or "application/octet-stream", answer)
     if not wanted or wanted.groups() == ("", ""):
@@ -33,6 +45,22 @@ def download(version: ObjectVersion, headers: Mapping[str, str]) -> Reply:
     answer["Content-Range"] = f"bytes {first}-{last}/{size}"
     reply.status, reply.body = 206, data[first : last + 1]
     return reply
+
+
+def _is_to_be_unpacked(version: ObjectVersion, headers: Mapping[str, str]) -> bool:
+    return (
+        version.attributes.content_encoding == "gzip"
+        and "gzip" not in headers.get("Accept-Encoding", "")
+        and "no-transform" not in (version.attributes.cache_control or "")
+    )
+
+
+def _unpacked(data: bytes) -> bytes | None:
+    """What was packed; None for content that is not what its encoding says, which leaves as it is."""
+    try:
+        return gzip.decompress(data)
+    except (OSError, EOFError, zlib.error):
+        return None
 
 
 def _bounds(first: str, last: str, *, size: int) -> tuple[int, int]:

@@ -1,0 +1,54 @@
+"""Downloads: what is packed leaves unpacked for whoever does not say that it takes gzip."""
+
+import gzip
+
+import pytest
+from local_gcs_lab import Http
+
+TEXT = b"some text " * 50
+PACKED = gzip.compress(TEXT[:200], mtime=0) + gzip.compress(TEXT[200:], mtime=0)
+PLAIN = {"Accept-Encoding": "identity"}
+GZIP = {"Accept-Encoding": "gzip, deflate"}
+
+
+def read(http: Http, bucket: str, headers: dict[str, str]) -> tuple[int, bytes, str | None]:
+    path = f"{http.url}/storage/v1/b/{bucket}/o/a?alt=media"
+    with http.session.get(path, headers=headers, stream=True, timeout=30) as answer:
+        return answer.status_code, answer.raw.read(), answer.headers.get("Content-Encoding")
+
+
+def put(http: Http, bucket: str, data: bytes, **resource: str) -> None:
+    assert http.put(bucket, "a", data).status_code == 200
+    http.ask("PATCH", f"/storage/v1/b/{bucket}/o/a", json=resource)
+
+
+def test_gzip_leaves_as_it_is_for_whoever_takes_it(http: Http, bucket: str) -> None:
+    """With the range that was asked for, of the packed bytes."""
+    put(http, bucket, PACKED, contentEncoding="gzip")
+    assert read(http, bucket, GZIP) == (200, PACKED, "gzip")
+    assert read(http, bucket, GZIP | {"Range": "bytes=3-9"}) == (206, PACKED[3:10], "gzip")
+
+
+def test_gzip_leaves_unpacked_and_whole_for_everybody_else(http: Http, bucket: str) -> None:
+    """No notice is taken of a range, as with Cloud Storage."""
+    put(http, bucket, PACKED, contentEncoding="gzip")
+    assert read(http, bucket, PLAIN) == (200, TEXT, None)
+    assert read(http, bucket, PLAIN | {"Range": "bytes=3-9"}) == (200, TEXT, None)
+
+
+@pytest.mark.parametrize(
+    ("data", "resource"),
+    [
+        (PACKED, {}),
+        (PACKED, {"contentEncoding": "gzip", "cacheControl": "private, no-transform"}),
+        (TEXT, {"contentEncoding": "gzip"}),
+        (TEXT, {"contentEncoding": "br"}),
+        (PACKED, {"contentEncoding": "br"}),
+    ],
+)
+def test_what_is_not_to_be_unpacked_leaves_as_it_is(
+    http: Http, bucket: str, data: bytes, resource: dict[str, str]
+) -> None:
+    """Without the label, forbidden by the object, or not what the label says."""
+    put(http, bucket, data, **resource)
+    assert read(http, bucket, PLAIN) == (200, data, resource.get("contentEncoding"))
