@@ -1,5 +1,6 @@
-"""The function's source root: the buildpack wants the entry point in ``main.py``, the code is in ``mirror_function``."""
+"""The functions' source root: the buildpack wants the entry points in ``main.py``, the code is in ``mirror_function``."""
 
 from mirror_function.handler import mirror_object
+from mirror_function.status import status_page
 
-__all__ = ["mirror_object"]
+__all__ = ["mirror_object", "status_page"]

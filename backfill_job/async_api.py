@@ -1,8 +1,8 @@
 """The JSON API of Cloud Storage, asynchronously: one request, its repetitions, its errors.
 
-For the two things the backfill does by the million, reading listings and sending conditional rewrites; the official
-client spends several times as long on each. Both may be repeated safely: a read changes nothing, and a rewrite carries
-conditions. Errors leave as the gateway would say them (``shared.answers``).
+For the three things that are done by the million, reading listings, sending conditional rewrites and reading contents;
+the official client spends several times as long on each. All may be repeated safely: a read changes nothing, and a
+rewrite carries conditions. Errors leave as the gateway would say them (``shared.answers``).
 """
 
 import asyncio
@@ -17,21 +17,27 @@ from urllib.parse import quote
 import orjson
 
 from backfill_job.access import Access, AccessSource, anonymous, application_default
-from backfill_job.wire import NoAnswer, Wire
+from backfill_job.wire import Answer, AnswerTooLong, NoAnswer, Wire
 from shared.answers import error_for, is_transient, no_answer
-from shared.errors import StorageError
+from shared.errors import StorageError, UnexpectedAnswer
 from shared.operations import OperationsCounter
 
 __all__ = ["AsyncApi", "Pacing", "RetryPolicy", "encoded"]
 
 GOOGLE = "https://storage.googleapis.com"
 BASE_PATH = "/storage/v1"
-SUCCESSES = frozenset({200, 206})
-"""An answer in full, and the piece that was asked for."""
+OK = 200
+PARTIAL_CONTENT = 206
+SUCCESSES = frozenset({OK, PARTIAL_CONTENT})
 UNAUTHORIZED = 401
 THROTTLED = frozenset({429, 503})
 """Answers by which the service asks for fewer requests (Cloud Storage documentation, "Request rate guidelines")."""
 USER_AGENT = "User-Agent: qpi-exports-migration\r\n"
+AS_STORED = "Accept-Encoding: gzip\r\n"
+"""Without it Cloud Storage unpacks what has ``Content-Encoding: gzip``, and takes no notice of a range (documentation,
+"Transcoding of gzip-compressed files")."""
+
+_Read = TypeVar("_Read")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +86,6 @@ class Pacing:
 
 
 UNPACED = Pacing()
-
-_Content = TypeVar("_Content")
 
 
 class AsyncApi:
@@ -160,41 +164,79 @@ class AsyncApi:
             StorageError: Any other answer, or none within the time allowed. A 404 is `ObjectNotFound`, whatever it is
                 about.
         """
-        return await self._asked(_Request(method, BASE_PATH + path, uri), _json_object, pacing)
+        return await self._answered(method, path, uri, pacing, _json_object)
 
-    async def read(self, path: str, uri: str, *, piece: range | None = None) -> bytes:
-        """Read an object's contents as they are stored, again after transient faults.
+    async def media(
+        self, path: str, uri: str, *, first: int, size: int, whole: bool, pacing: Pacing = UNPACED
+    ) -> bytes:
+        """Read the contents of an object, or a part of them, as they are stored. Holds no more than what is asked for.
 
         Args:
-            path: What follows ``/storage/v1``, percent-encoded; its query names the generation and says ``alt=media``.
-            uri: What it is about, as ``gs://bucket/name``, for errors.
-            piece: The bytes to read; None for all of them. A shorter answer is given as it is.
+            path: What follows ``/storage/v1``, up to the object's name (`encoded`); its query should name a generation, so
+                that all parts are of one version.
+            uri: The object, as ``gs://bucket/name``, for errors.
+            first: Which byte to begin with.
+            size: How many bytes to read, at least 1.
+            whole: Whether these are all the object's bytes; then no range is asked for.
+            pacing: Whoever limits the rate.
 
         Returns:
-            The bytes.
+            Exactly these bytes.
 
         Raises:
-            StorageError: There is no such version any more (`ObjectNotFound`), or anything else.
+            ObjectNotFound: There is no such object, version or bucket.
+            UnexpectedAnswer: The answer is longer than what was asked for, or another part.
+            StorageError: Any other answer, or none within the time allowed.
         """
-        # Without it, gzip'd contents would come unpacked ("Transcoding of gzip-compressed files").
-        more = "Accept-Encoding: gzip\r\n"
-        if piece is not None:
-            more += f"Range: bytes={piece.start}-{piece.stop - 1}\r\n"
-        return await self._asked(_Request("GET", BASE_PATH + path, uri, more), bytes, UNPACED)
+        more = AS_STORED if whole else f"{AS_STORED}Range: bytes={first}-{first + size - 1}\r\n"
+        wanted = OK if whole else PARTIAL_CONTENT
 
-    async def _asked(
-        self, request: "_Request", reader: Callable[[bytes], _Content], pacing: Pacing
-    ) -> _Content:
-        """Send a request until it is answered, or there is no sense in it any more."""
-        uri = request.uri
+        def part(answer: Answer) -> bytes:
+            if answer.status != wanted:
+                raise UnexpectedAnswer(uri, f"a part was asked for, and the answer is none ({answer.status})")
+            if len(answer.body) != size:
+                raise UnexpectedAnswer(uri, f"{size:,} bytes were asked for, {len(answer.body):,} came")
+            return answer.body
+
+        separator = "&" if "?" in path else "?"
+        return await self._answered(
+            "GET", f"{path}{separator}alt=media", uri, pacing, part, more=more, most=size
+        )
+
+    async def _answered(
+        self,
+        method: str,
+        path: str,
+        uri: str,
+        pacing: Pacing,
+        read: Callable[[Answer], _Read],
+        *,
+        more: str = "",
+        most: int | None = None,
+    ) -> _Read:
+        """Send a request until there is an answer, and read it.
+
+        Args:
+            method: The HTTP method.
+            path: What follows ``/storage/v1``.
+            uri: What it is about.
+            pacing: Whoever limits the rate.
+            read: Makes something of a success; raises ValueError for half an answer, which is asked for again.
+            more: Further header lines.
+            most: Bytes that the answer may have; None for no bound.
+        """
+        target = BASE_PATH + path
         end = self._monotonic() + self._retry.deadline
         repetition = 0
         renewed = False
         while True:
             headers = await self._access.headers(uri)
-            answer = await self._sent(request, reader, headers)
-            if not isinstance(answer, _Failure):
-                return answer
+            answer = await self._sent(method, target, uri, self._lines(headers) + more, most)
+            if isinstance(answer, Answer):
+                try:
+                    return read(answer)
+                except ValueError as error:
+                    answer = _Failure(answer.status, transient=True, error=no_answer(error, uri))
             if answer.status == UNAUTHORIZED and not renewed:
                 renewed = True
                 if await self._access.refused(headers, uri):
@@ -209,22 +251,19 @@ class AsyncApi:
             repetition += 1
 
     async def _sent(
-        self, request: "_Request", reader: Callable[[bytes], _Content], headers: Mapping[str, str]
-    ) -> "_Content | _Failure":
+        self, method: str, target: str, uri: str, lines: str, most: int | None
+    ) -> "Answer | _Failure":
         """Send it once."""
-        self._operations.count(request.method, request.target)
+        self._operations.count(method, target)
         try:
-            answer = await self._wire.send(
-                request.method, request.target, self._lines(headers) + request.headers
-            )
+            answer = await self._wire.send(method, target, lines, most)
+        except AnswerTooLong as error:
+            return _Failure(0, transient=False, error=UnexpectedAnswer(uri, f"{error} ({most:,} bytes)"))
         except NoAnswer as error:
-            return _Failure(0, transient=True, error=no_answer(error, request.uri))
+            return _Failure(0, transient=True, error=no_answer(error, uri))
         if answer.status not in SUCCESSES:
-            return _refusal(answer.status, answer.body, request.uri)
-        try:
-            return reader(answer.body)
-        except ValueError as error:
-            return _Failure(answer.status, transient=True, error=no_answer(error, request.uri))
+            return _refusal(answer.status, answer.body, uri)
+        return answer
 
     def _lines(self, headers: Mapping[str, str]) -> str:
         """The header lines of a request; made anew only when the grant is a new one."""
@@ -236,36 +275,24 @@ class AsyncApi:
         return self._header_lines
 
 
+def _json_object(answer: Answer) -> dict[str, Any]:
+    """The JSON object of an answer.
+
+    Raises:
+        ValueError: It has none.
+    """
+    try:
+        parsed = orjson.loads(answer.body)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"no JSON: {error}") from error
+    if isinstance(parsed, dict):
+        return parsed
+    raise ValueError("no JSON object")
+
+
 def encoded(text: str) -> str:
     """Percent-encode a name or value so that it is one segment of a path, or one value of a query."""
     return quote(text, safe="")
-
-
-def _json_object(body: bytes) -> dict[str, Any]:
-    try:
-        parsed = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise ValueError(f"no JSON: {error}") from error
-    if not isinstance(parsed, dict):
-        raise ValueError("no JSON object")  # noqa: TRY004 -- of the answer's value, not of an argument's type
-    return parsed
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """What is asked.
-
-    Attributes:
-        method: HTTP method.
-        target: Path from the root, and query.
-        uri: What it is about.
-        headers: Header lines of its own, each ending in CRLF.
-    """
-
-    method: str
-    target: str
-    uri: str
-    headers: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,344 +1,256 @@
-"""Reading what was compared: JSONL objects are read back, their checksum is computed, and their lines are checked.
+"""The contents check of a verification: whether the destination's objects are what a BigQuery load takes.
 
-Equal objects have the same bytes on both sides, so one is read, the destination's, which the consumer will read; what is
-wrong in it is the source's own. Where the two differ, both are read, and what only the destination has is the migration's
-doing. A version that is gone when its turn comes was overwritten meanwhile: it is counted, and judged by the next run.
+Names that are equal on both sides have the same bytes, so one side is read, the destination, which is what the consumer
+will read; what is wrong with them was wrong at the source and is the *source's* problem. Of names that differ both
+sides are read, and only what the destination has and the source has not is the *migration's*. So is a destination whose
+bytes are not those that its listing speaks of.
 
-Samples are drawn by the SHA-256 of the name: whoever asks for the same share reads the same objects.
+A sample is drawn by a hash of the name: two people who check the same names at the same percentage read the same
+objects, and a smaller sample is part of a larger one.
+
+An object that changed or vanished since it was listed is counted as *changed* and not judged. A read that fails ends the
+check: there is no verdict.
 """
 
 import asyncio
 import time
-import zlib
-from base64 import b64encode
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from hashlib import sha256
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from hashlib import blake2b
 
-import google_crc32c
-
-from backfill_job.async_api import AsyncApi, encoded
-from backfill_job.jsonl import ContentsOf, LineChecker, Severity, severity_of, unpacked
-from backfill_job.verdict import Finding, Verdict
-from shared.errors import ObjectNotFound
+from backfill_job.async_api import AsyncApi
+from backfill_job.contents_report import ContentsCheck, Side, Tally
+from backfill_job.jsonl import ContentsReport, Problem
+from backfill_job.load_rules import ProblemKind
+from backfill_job.march import Pair
+from backfill_job.read_back import LIMITS, Limits, Reading, read_back
+from backfill_job.stopping import Stop
+from shared.errors import UsageError
 from shared.migration import Migration
-from shared.objects import ObjectRef, ObjectState
+from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences
 from shared.partitions import classify
 
-__all__ = ["ContentsCheck", "Sampling", "check_contents"]
+__all__ = ["Scope", "check_contents"]
 
-PIECE = 4 * 1024 * 1024
-"""Bytes of a large object that are read at once."""
-
-LARGE_AT_ONCE = 4
-"""Objects of more than a piece that are read at once; the others do not wait for them."""
-
-MAX_EXAMPLES = 100
-
-SHARE = 2**64
+HASH_BITS = 64
+STOP_POLL = 0.1
+"""Seconds after which a stop is noticed even if every request hangs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
-    """Which objects are read.
+class Scope:
+    """Of which objects the contents are checked.
 
     Attributes:
-        mode: As asked: ``none``, ``sample:P``, ``all``.
-        percent: The share of the names.
-        in_flight: Objects read at once.
+        percent: How many of a hundred; 0 for none, 100 for all.
     """
 
-    mode: str
-    percent: float
-    in_flight: int = 64
+    percent: Decimal
 
     @staticmethod
-    def parse(text: str) -> "Sampling":
-        """Read ``none``, ``all``, or ``sample:P``.
+    def parse(text: str) -> "Scope":
+        """Read ``none``, ``sample:P`` with P in percent, or ``all``.
 
         Raises:
-            ValueError: It is something else.
+            UsageError: It is something else.
         """
         if text in {"none", "all"}:
-            return Sampling(text, 0.0 if text == "none" else 100.0)
-        kind, _, share = text.partition(":")
+            return Scope(Decimal(100 if text == "all" else 0))
+        kind, _, number = text.partition(":")
         try:
-            percent = float(share)
-        except ValueError:
-            percent = -1.0
-        if kind != "sample" or not 0 < percent <= 100:  # noqa: PLR2004 -- percent
-            raise ValueError(f"{text!r} is neither none, all, nor sample:P with P percent, such as sample:1")
-        return Sampling(text, percent)
+            percent = Decimal(number)
+        except InvalidOperation:
+            percent = Decimal(0)
+        if kind != "sample" or not percent.is_finite() or not 0 < percent <= 100:  # noqa: PLR2004 -- percent
+            raise UsageError(
+                f"{text!r} says not what is to be checked: none, all, or sample:P with P percent, "
+                "above 0 and at most 100, such as sample:0.5"
+            )
+        return Scope(percent)
 
-    @property
-    def nothing(self) -> bool:
-        """Whether nothing is read at all."""
-        return not self.percent
+    def __str__(self) -> str:
+        """As `parse` reads it."""
+        if self.percent in {0, 100}:
+            return "all" if self.percent else "none"
+        return f"sample:{self.percent.normalize():f}"
 
     def takes(self, relative: str) -> bool:
-        """Whether a name is drawn."""
-        drawn = int.from_bytes(sha256(relative.encode()).digest()[:8], "big")
-        return drawn < self.percent / 100 * SHARE
-
-
-@dataclass(slots=True)
-class _Count:
-    objects: int = 0
-    lines: int = 0
-
-
-@dataclass(slots=True)
-class ContentsCheck:
-    """What reading showed.
-
-    Attributes:
-        mode: What was asked for.
-        objects: How many were read to their end.
-        rows: Rows in them.
-        bytes: Bytes read.
-        changed: Objects that were overwritten or deleted before they could be read.
-        seconds: How long it took.
-        source: Problems by kind that the source has, too.
-        migration: Problems by kind that only the destination has.
-        examples: The first of them.
-    """
-
-    mode: str
-    objects: int = 0
-    rows: int = 0
-    bytes: int = 0
-    changed: int = 0
-    seconds: float = 0.0
-    source: dict[str, _Count] = field(default_factory=dict)
-    migration: dict[str, _Count] = field(default_factory=dict)
-    examples: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def migration_errors(self) -> int:
-        """Objects that the migration broke."""
-        return sum(
-            count.objects for kind, count in self.migration.items() if severity_of(kind) is Severity.ERROR
-        )
-
-    def add(self, relative: str, read: ContentsOf, blame: Mapping[str, int], side: str, size: int) -> None:
-        """Count one object.
-
-        Args:
-            relative: Its name below the prefix.
-            read: What it holds.
-            blame: Its problems by kind that are put down to `side`.
-            side: ``source`` or ``migration``.
-            size: Bytes read.
-        """
-        self.objects += 1
-        self.rows += read.rows
-        self.bytes += size
-        problems = self.source if side == "source" else self.migration
-        for kind, lines in blame.items():
-            count = problems.setdefault(kind, _Count())
-            count.objects += 1
-            count.lines += lines
-        for problem in read.problems:
-            if problem.kind in blame and len(self.examples) < MAX_EXAMPLES:
-                self.examples.append({"name": relative, "side": side, **asdict(problem)})
-
-    def to_json(self) -> dict[str, Any]:
-        """The figures for a report, and to be merged with others'."""
-        return {
-            "mode": self.mode,
-            "objects": self.objects,
-            "rows": self.rows,
-            "bytes": self.bytes,
-            "changed": self.changed,
-            "seconds": round(self.seconds, 3),
-            "objects_per_s": round(self.objects / self.seconds, 1) if self.seconds else 0.0,
-            "source_problems": _problems(self.source),
-            "migration_problems": _problems(self.migration),
-            "examples": self.examples,
-        }
-
-    @staticmethod
-    def from_json(content: Mapping[str, Any]) -> "ContentsCheck":
-        """Read what `to_json` gave.
-
-        Raises:
-            KeyError, TypeError, ValueError, AttributeError: It is something else.
-        """
-        source, migration = (
-            {
-                kind: _Count(int(count["objects"]), int(count["lines"]))
-                for kind, count in content[whose].items()
-            }
-            for whose in ("source_problems", "migration_problems")
-        )
-        return ContentsCheck(
-            content["mode"],
-            int(content["objects"]),
-            int(content["rows"]),
-            int(content["bytes"]),
-            int(content["changed"]),
-            float(content["seconds"]),
-            source,
-            migration,
-            list(content["examples"]),
-        )
-
-    @staticmethod
-    def merged(parts: Sequence["ContentsCheck"]) -> "ContentsCheck":
-        """What several tasks read."""
-        whole = ContentsCheck(parts[0].mode)
-        for part in parts:
-            whole.objects += part.objects
-            whole.rows += part.rows
-            whole.bytes += part.bytes
-            whole.changed += part.changed
-            whole.seconds = max(whole.seconds, part.seconds)
-            for ours, theirs in ((whole.source, part.source), (whole.migration, part.migration)):
-                for kind, count in theirs.items():
-                    sum_ = ours.setdefault(kind, _Count())
-                    sum_.objects += count.objects
-                    sum_.lines += count.lines
-            whole.examples += part.examples[: MAX_EXAMPLES - len(whole.examples)]
-        return whole
+        """Tell whether a name below the prefix belongs to it."""
+        if self.percent in {0, 100}:
+            return bool(self.percent)
+        place = int.from_bytes(blake2b(relative.encode(), digest_size=HASH_BITS // 8).digest(), "big")
+        return bool(place * 100 < self.percent * 2**HASH_BITS)
 
 
 async def check_contents(
-    batches: AsyncIterator[Sequence[Finding]], api: AsyncApi, migration: Migration, sampling: Sampling
+    batches: AsyncGenerator[Iterable[Pair], None],
+    api: AsyncApi,
+    migration: Migration,
+    scope: Scope,
+    *,
+    stop: Stop,
+    checked: Callable[[str], None] = lambda _: None,
+    limits: Limits = LIMITS,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> ContentsCheck:
-    """Read the JSONL objects of a diff, as far as they are drawn.
+    """Check the contents of the JSONL objects that are on both sides. Holds what is under way only.
 
     Args:
-        batches: The diff, judged; drawn from no faster than it is read.
-        api: Whom to ask.
+        batches: Names with both sides' states, in parts, as `march_pages` gives them; those that are on one side only,
+            excluded, no JSONL or not in the scope are passed over. Closed at the end.
+        api: For the reading.
         migration: What is asked.
-        sampling: Which objects are read, and how many at once.
+        scope: Which objects.
+        stop: Whether somebody asked to stop.
+        checked: Told each name that was dealt with, in no order.
+        limits: How much at once.
+        monotonic: Seconds that only grow.
 
     Returns:
-        What reading showed.
+        What was found.
 
     Raises:
-        StorageError: An object could not be read, or the diff failed: there is no verdict.
+        Interrupted: Somebody asked to stop.
+        StorageError: A listing or a read failed, or this account may not read: there is no verdict.
     """
-    found = ContentsCheck(sampling.mode)
-    began = time.monotonic()
-    waiting: asyncio.Queue[Finding | None] = asyncio.Queue(maxsize=sampling.in_flight)
-    reader = _Reader(api, migration, found)
-
-    async def work() -> None:
-        while (finding := await waiting.get()) is not None:
-            await reader.read(finding)
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(sampling.in_flight):
-                group.create_task(work())
-            async for findings in batches:
-                for finding in _drawn(findings, sampling):
-                    await waiting.put(finding)
-            for _ in range(sampling.in_flight):
-                await waiting.put(None)
-    except BaseExceptionGroup as errors:
-        # Several may fail at once; each is reason enough.
-        raise errors.exceptions[0] from errors
-    found.seconds = time.monotonic() - began
-    return found
+    began = monotonic()
+    tally = Tally()
+    async with aclosing(batches):
+        reader = _Reader(api, migration, limits, tally)
+        await _Check(batches, _Choice(migration, scope), reader, stop, checked).run(limits.in_flight)
+    return tally.result(str(scope), monotonic() - began)
 
 
-def _drawn(findings: Iterable[Finding], sampling: Sampling) -> Iterable[Finding]:
-    for finding in findings:
-        there = finding.source or finding.destination
-        if finding.verdict is Verdict.EXCLUDED or there is None or not sampling.takes(finding.relative):
-            continue
-        if classify(finding.relative, there.size).critical:
-            yield finding
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """Which names are checked."""
+
+    migration: Migration
+    scope: Scope
+
+    def wanted(self, pair: Pair) -> tuple[str, ObjectState, ObjectState] | None:
+        """A name that is to be checked with its two sides; None for another."""
+        relative, source, destination = pair.relative, pair.source, pair.destination
+        if (
+            source is None
+            or destination is None
+            or not classify(relative, destination.size).critical
+            or not self.scope.takes(relative)
+            or self.migration.is_excluded(relative)
+        ):
+            return None
+        return relative, source, destination
 
 
 class _Reader:
-    """Reads one name at a time for each of its callers, and books what it shows."""
+    """Reads the sides of one name, and books what is wrong with them where it belongs."""
 
-    def __init__(self, api: AsyncApi, migration: Migration, found: ContentsCheck) -> None:
+    def __init__(self, api: AsyncApi, migration: Migration, limits: Limits, tally: Tally) -> None:
         self._api = api
-        self._migration = migration
-        self._found = found
-        self._large = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._buckets = {
+            Side.SOURCE: migration.source.bucket,
+            Side.MIGRATION: migration.destination.bucket,
+        }
+        self._limits = limits
+        self._large = asyncio.Semaphore(limits.large_in_flight)
+        self._tally = tally
 
-    async def read(self, finding: Finding) -> None:
-        relative, verdict, source, destination, _ = finding
-        same_bytes = verdict in {Verdict.EQUAL, Verdict.METADATA_DIFFERS}
-        try:
-            theirs = ours = None
-            if destination is not None:
-                theirs = await self._contents(self._migration.destination_ref(relative), destination)
-            if source is not None and not same_bytes:
-                ours = await self._contents(self._migration.source_ref(relative), source)
-        except ObjectNotFound:
-            self._found.changed += 1
+    async def check(self, relative: str, source: ObjectState, destination: ObjectState) -> None:
+        """Check one name."""
+        theirs = await self._read(Side.MIGRATION, destination)
+        if theirs is None:
+            self._tally.changed()
             return
-        if ours is not None and source is not None:
-            self._found.add(relative, ours, ours.kinds, "source", source.size)
-        if theirs is not None and destination is not None:
-            own = Counter() if ours is None else ours.kinds
-            side = "source" if same_bytes else "migration"
-            blame = {kind: lines for kind, lines in theirs.kinds.items() if same_bytes or kind not in own}
-            self._found.add(relative, theirs, blame, side, destination.size)
+        if CONTENT_DIFFERENCES.isdisjoint(differences(source, destination)):
+            # Proven equal by checksum, unless these are not the bytes that the checksum is of.
+            side = Side.SOURCE if theirs.proven else Side.MIGRATION
+            self._tally.checked(theirs.report.rows, theirs.size)
+            self._tally.book(relative, side, theirs.report.counts, theirs.report.examples)
+            return
+        ours = await self._read(Side.SOURCE, source)
+        if ours is None:
+            self._tally.changed()
+            return
+        self._tally.checked(theirs.report.rows, theirs.size + ours.size)
+        self._tally.book(relative, Side.SOURCE, ours.report.counts, ours.report.examples)
+        self._tally.book(relative, Side.MIGRATION, *_only_in(theirs.report, ours.report))
 
-    async def _contents(self, at: ObjectRef, state: ObjectState) -> ContentsOf:
-        """Read one version whole.
-
-        Raises:
-            ObjectNotFound: It is not there any more.
-        """
-        path = f"/b/{encoded(at.bucket)}/o/{encoded(at.name)}?alt=media&generation={state.generation}"
-        check = _Check(state)
-        if state.size <= PIECE:
-            check.feed(await self._api.read(path, at.uri))
-            return check.end()
+    async def _read(self, side: Side, state: ObjectState) -> Reading | None:
+        if not self._limits.is_large(state):
+            return await read_back(self._api, self._buckets[side], state, self._limits)
         async with self._large:
-            for start in range(0, state.size, PIECE):
-                piece = range(start, min(start + PIECE, state.size))
-                check.feed(await self._api.read(path, at.uri, piece=piece))
-        return check.end()
+            return await read_back(self._api, self._buckets[side], state, self._limits)
+
+
+def _only_in(
+    theirs: ContentsReport, ours: ContentsReport
+) -> tuple[dict[ProblemKind, int], tuple[Problem, ...]]:
+    """What the destination has and the source has not: the lines of each kind beyond the source's."""
+    more = dict(Counter(theirs.counts) - Counter(ours.counts))
+    known = {(problem.line, problem.kind) for problem in ours.examples}
+    kinds = {kind.value for kind in more}
+    return more, tuple(
+        problem
+        for problem in theirs.examples
+        if problem.kind in kinds and (problem.line, problem.kind) not in known
+    )
 
 
 class _Check:
-    """One object's bytes on their way: size and checksum as stored, lines as the consumer sees them."""
+    """The workers, the names they draw from, and the end."""
 
-    def __init__(self, state: ObjectState) -> None:
-        self._state = state
-        self._lines = LineChecker()
-        self._size = 0
-        self._crc32c = 0
-        packed = (state.metadata.content_encoding or "").lower() == "gzip"
-        self._unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16) if packed else None
-        self._readable = True
+    def __init__(
+        self,
+        batches: AsyncGenerator[Iterable[Pair], None],
+        choice: _Choice,
+        reader: _Reader,
+        stop: Stop,
+        checked: Callable[[str], None],
+    ) -> None:
+        self._batches = batches
+        self._choice = choice
+        self._reader = reader
+        self._stop = stop
+        self._checked = checked
+        self._pairs: Iterator[Pair] = iter(())
+        self._drawing = asyncio.Lock()
+        self._ended = False
 
-    def feed(self, piece: bytes) -> None:
-        """Take in the next piece."""
-        self._size += len(piece)
-        self._crc32c = google_crc32c.extend(self._crc32c, piece)
-        if self._unpacker is None:
-            self._lines.feed(piece)
-        elif self._readable:
-            try:
-                unpacked(self._lines, self._unpacker, piece)
-            except zlib.error:
-                self._readable = False
-                self._lines.note("not_gzip", "its content encoding says gzip, its bytes do not")
+    async def run(self, in_flight: int) -> None:
+        """Work to the end of the names, or to the first error."""
+        workers = {asyncio.create_task(self._work()) for _ in range(in_flight)}
+        waiting = workers
+        try:
+            while waiting:
+                done, waiting = await asyncio.wait(
+                    waiting, timeout=STOP_POLL, return_when=asyncio.FIRST_EXCEPTION
+                )
+                for worker in done:
+                    worker.result()
+                self._stop.check()
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
 
-    def end(self) -> ContentsOf:
-        """Say what came of it."""
-        if self._size != self._state.size:
-            self._lines.note("size_read", f"{self._size:,} bytes came, {self._state.size:,} are listed")
-        elif self._state.crc32c != b64encode(self._crc32c.to_bytes(4, "big")).decode():
-            self._lines.note("checksum_read", "what was read has another crc32c than what is listed")
-        if self._unpacker is not None and self._readable and not self._unpacker.eof:
-            self._lines.note("not_gzip", "the packed contents break off")
-        return self._lines.end()
+    async def _work(self) -> None:
+        while (pair := await self._next()) is not None:
+            relative, source, destination = pair
+            await self._reader.check(relative, source, destination)
+            self._checked(relative)
 
-
-def _problems(counts: Mapping[str, _Count]) -> dict[str, Any]:
-    return {
-        kind: {**asdict(count), "severity": severity_of(kind).value} for kind, count in sorted(counts.items())
-    }
+    async def _next(self) -> tuple[str, ObjectState, ObjectState] | None:
+        """The next name to check; None at the end. One worker at a time draws."""
+        async with self._drawing:
+            while not self._ended:
+                for pair in self._pairs:
+                    if (wanted := self._choice.wanted(pair)) is not None:
+                        return wanted
+                self._stop.check()
+                batch = await anext(self._batches, None)
+                self._ended = batch is None
+                self._pairs = iter(batch or ())
+            return None

@@ -1,171 +1,274 @@
-"""One object's contents, in pieces as they arrive, checked as JSON Lines the way BigQuery would load them. Pure.
+"""JSON Lines as BigQuery's load reads them: bytes in, problems out. Pure: no reading, no waiting.
 
-What a row must be is ``backfill_job.rows``'s business. An *error* would fail the load of the day, or lose a row; a *warning*
-loads and is odd. Contents are never shown: problems have a line's number, their kind, and names of the schema's fields.
+A `LineChecker` is fed the bytes of one object in pieces, cut anywhere, and then closed. It holds one unfinished line,
+up to a bound; what a longer line goes on with is dropped, and the line counts as not judged. Each line is parsed by
+orjson and judged by ``load_rules``, whose table says what is a problem; only a line that orjson refuses is looked at
+again, to say why.
 
-A line of more than `MAX_LINE` bytes is not held but counted as an error; BigQuery's own bound is 100 MB a row.
+Nothing grows with the object: problems are counted by kind and the first few of each kept, and users are compared by
+64-bit hashes of which a bounded number is kept; beyond it a report says that later users were not compared.
 """
 
-import zlib
+import json
 from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from enum import Enum
+from typing import Any, NoReturn
 
-from backfill_job.rows import NoRow, Row, row_of
+import orjson
 
-__all__ = ["MAX_LINE", "ContentsOf", "LineChecker", "Problem", "Severity", "severity_of", "unpacked"]
+from backfill_job.load_rules import ProblemKind, RowRules
 
-MAX_LINE = 2 * 1024 * 1024
-"""Bytes of the longest line that is looked at. Parsed, the worst of that length takes forty times as much for a moment."""
+__all__ = ["BOUNDS", "Bounds", "ContentsReport", "LineChecker", "Problem"]
 
-MAX_USERS = 100_000
-"""Users remembered of one object, so that a repeated one is noticed."""
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-MAX_PROBLEMS = 10
-"""Problems of one object kept one by one; all are counted."""
+EXAMPLES_OF_A_KIND = 3
+"""Problems of each kind that a report shows; all are counted."""
 
-UNPACKED_AT_ONCE = 1024 * 1024
-"""Bytes that compressed contents are unpacked by."""
-
-BOM = b"\xef\xbb\xbf"
-
-
-class Severity(Enum):
-    """What a problem means for a load."""
-
-    ERROR = "error"
-    WARNING = "warning"
-
-
-_WARNINGS = frozenset({"blank_line", "duplicate_user", "empty"})
-
-
-def severity_of(kind: str) -> Severity:
-    """What a kind of problem means for a load."""
-    return Severity.WARNING if kind in _WARNINGS else Severity.ERROR
+_RULES = RowRules()
+_NAMES_ONCE = (b'"user_id"', b'"submitted_at"', b'"answers"')
+_NAMES_ONCE_AN_ANSWER = (b'"question_id"', b'"answer_ids"')
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """One thing that is not as it should be.
+class Bounds:
+    """How much is held for one object.
 
     Attributes:
-        line: The line's number, from 1; 0 for the object as a whole.
-        kind: Which kind of thing.
-        detail: More for people, without contents.
+        line: Bytes of the longest line that is parsed. Parsed, the worst takes forty times as much for a moment.
+        users: Users that are remembered, about 60 bytes each.
+    """
+
+    line: int = 2 * 1024 * 1024
+    users: int = 200_000
+
+
+BOUNDS = Bounds()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes:
+        line: Which line, from 1; 0 for the object as a whole.
+        kind: What.
+        detail: Where and how. Never holds values of the data.
     """
 
     line: int
     kind: str
-    detail: str = ""
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
-class ContentsOf:
-    """What one object holds.
+class ContentsReport:
+    """What one object's contents are like.
 
     Attributes:
-        rows: Lines that are rows.
-        kinds: Problems by kind, all of them.
-        problems: The first of them.
+        rows: Lines that are not blank: what BigQuery would take for a row each.
+        counts: Lines by the kinds of problem they have; a problem of the object as a whole counts as one.
+        examples: The first few problems of each kind, in the order of the lines.
     """
 
     rows: int
-    kinds: Counter[str]
-    problems: tuple[Problem, ...]
+    counts: Mapping[ProblemKind, int]
+    examples: tuple[Problem, ...]
 
 
 class LineChecker:
-    """Checks one object. Memory is bounded, whatever the object.
+    """Checks the bytes of one object.
 
     Args:
-        max_line: Bytes of the longest line that is looked at.
+        bounds: How much is held.
     """
 
-    def __init__(self, max_line: int = MAX_LINE) -> None:
-        self._max_line = max_line
-        self._held = bytearray()
-        self._skipping = False
-        self._line = 1
+    def __init__(self, bounds: Bounds = BOUNDS) -> None:
+        self._bounds = bounds
+        self._held: list[bytes] = []
+        self._held_size = 0
+        self._line = 0
         self._rows = 0
-        self._kinds: Counter[str] = Counter()
-        self._problems: list[Problem] = []
+        self._counts: Counter[ProblemKind] = Counter()
+        self._examples: list[Problem] = []
         self._users: set[int] = set()
 
-    def feed(self, piece: bytes) -> None:
-        """Take in the next piece; cut anywhere."""
-        lines = piece.split(b"\n")
-        for line in lines[:-1]:
-            self._take(line)
-            self._end_line(last=False)
-        self._take(lines[-1])
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes."""
+        start = 0
+        if self._held_size:
+            end = data.find(b"\n")
+            if end < 0:
+                self._hold(data)
+                return
+            self._hold(data[:end])
+            self._end_line()
+            start = end + 1
+        while (end := data.find(b"\n", start)) >= 0:
+            self._judge(data[start:end], end - start)
+            start = end + 1
+        if start < len(data):
+            self._hold(data[start:])
 
-    def end(self) -> ContentsOf:
-        """Say what came of it."""
-        if self._held or self._skipping:
+    def note(self, kind: ProblemKind, detail: str) -> None:
+        """Note a problem of the object as a whole, once a kind."""
+        if not self._counts[kind]:
+            self._found(kind, detail, 0)
+
+    def close(self, *, complete: bool = True) -> ContentsReport:
+        """Take the end of the object, and report.
+
+        Args:
+            complete: Whether all of its bytes came. Then a last line needs no line feed; else it is not judged.
+        """
+        if self._held_size and complete:
             self._end_line(last=True)
-        elif self._line == 1:
-            self._found("empty", line=0)
-        return ContentsOf(self._rows, self._kinds, tuple(self._problems))
+        if not self._rows:
+            self.note(ProblemKind.EMPTY, "no row in it")
+        return ContentsReport(
+            self._rows,
+            {kind: count for kind, count in self._counts.items() if count},
+            tuple(sorted(self._examples)),
+        )
 
-    def note(self, kind: str, detail: str = "") -> None:
-        """Note a problem of the object as a whole."""
-        self._found(kind, detail, line=0)
-
-    def _take(self, part: bytes) -> None:
-        if self._skipping:
-            return
-        if len(self._held) + len(part) > self._max_line:
-            self._skipping = True
+    def _hold(self, data: bytes) -> None:
+        self._held_size += len(data)
+        if self._held_size <= self._bounds.line:
+            self._held.append(data)
+        else:
             self._held.clear()
-        else:
-            self._held += part
 
-    def _end_line(self, *, last: bool) -> None:
-        if self._skipping:
-            self._found("line_too_long", f"more than {self._max_line:,} bytes")
-        elif not self._held.strip():
-            self._found("blank_line")
-        else:
-            self._check(bytes(self._held), last=last)
+    def _end_line(self, *, last: bool = False) -> None:
+        line, size = b"".join(self._held), self._held_size
         self._held.clear()
-        self._skipping = False
+        self._held_size = 0
+        self._judge(line, size, last=last)
+
+    def _found(self, kind: ProblemKind, detail: str, line: int) -> None:
+        self._counts[kind] += 1
+        if self._counts[kind] <= EXAMPLES_OF_A_KIND:
+            self._examples.append(Problem(line, kind.value, detail))
+
+    def _judge(self, line: bytes, size: int, *, last: bool = False) -> None:
+        """Judge one line; of one that is longer than the bound only the size is at hand."""
         self._line += 1
-
-    def _check(self, line: bytes, *, last: bool) -> None:
-        if self._line == 1 and line.startswith(BOM):
-            self._found("byte_order_mark")
-            line = line.removeprefix(BOM)
+        if size > self._bounds.line:
+            self._rows += 1
+            self._found(
+                ProblemKind.LINE_TOO_LONG, f"{size:,} bytes, {self._bounds.line:,} are judged", self._line
+            )
+            return
+        found: dict[ProblemKind, str] = {}
+        if line.startswith(BYTE_ORDER_MARK):
+            found[ProblemKind.BYTE_ORDER_MARK] = "at the beginning of the line"
+            line = line[len(BYTE_ORDER_MARK) :]
         try:
-            row = row_of(line)
-        except NoRow as problem:
-            # A whole line that is no JSON is damaged; one without its end was cut off.
-            cut = last and problem.kind in {"not_json", "not_utf8"}
-            self._found("truncated_last_line" if cut else problem.kind, str(problem))
-            return
-        self._rows += 1
-        self._remember(row)
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            if line.strip(b" \t\r"):
+                self._rows += 1
+                kind, detail = _why_refused(line, error, last=last)
+                found[kind] = detail
+            else:
+                found[ProblemKind.BLANK_LINE] = "nothing in it"
+        else:
+            self._rows += 1
+            found |= self._judge_row(row, line)
+        for kind, detail in found.items():
+            self._found(kind, detail, self._line)
 
-    def _remember(self, row: Row) -> None:
-        if row["user_id"] is None or len(self._users) >= MAX_USERS:
-            return
-        user = hash(row["user_id"])
-        if user in self._users:
-            self._found("duplicate_user")
-        self._users.add(user)
+    def _judge_row(self, row: Any, line: bytes) -> dict[ProblemKind, str]:
+        if not isinstance(row, dict):
+            return {ProblemKind.NOT_AN_OBJECT: "a JSON value, but no object"}
+        found = _RULES.judge(row)
+        if _may_repeat_a_name(row, line, found) and _repeats_a_name(line):
+            found.setdefault(ProblemKind.DUPLICATE_FIELD, "one name more than once in an object")
+        user = row.get("user_id")
+        if user is not None:
+            self._compare_user(str(user), found)
+        return found
 
-    def _found(self, kind: str, detail: str = "", *, line: int | None = None) -> None:
-        self._kinds[kind] += 1
-        if len(self._problems) < MAX_PROBLEMS:
-            self._problems.append(Problem(self._line if line is None else line, kind, detail))
+    def _compare_user(self, user: str, found: dict[ProblemKind, str]) -> None:
+        key = hash(user)
+        if key in self._users:
+            found[ProblemKind.DUPLICATE_USER] = "the user of an earlier line"
+        elif len(self._users) < self._bounds.users:
+            self._users.add(key)
+        else:
+            self.note(ProblemKind.USERS_NOT_COMPARED, f"users after the first {self._bounds.users:,}")
 
 
-def unpacked(checker: LineChecker, unpacker: "zlib._Decompress", piece: bytes) -> None:
-    """Feed a piece of gzip'd contents, unpacked in bounded pieces: a bomb must not fill the memory.
+def _may_repeat_a_name(row: dict[str, Any], line: bytes, found: Mapping[ProblemKind, str]) -> bool:
+    """Whether it is worth parsing a line again with every name kept, which takes five times as long.
+
+    orjson keeps the last value of a repeated name. A line whose names are all known, and in which each stands no more
+    often than there are objects to hold it, repeats none; an escape may hide a name.
+    """
+    answers = row.get("answers")
+    objects = len(answers) if isinstance(answers, list) else 0
+    return (
+        ProblemKind.UNKNOWN_FIELD in found
+        or ProblemKind.FIELD_CASE in found
+        or b"\\u" in line
+        or any(line.count(name) > 1 for name in _NAMES_ONCE)
+        or any(line.count(name) > objects for name in _NAMES_ONCE_AN_ANSWER)
+    )
+
+
+def _repeats_a_name(line: bytes) -> bool:
+    repeated = False
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal repeated
+        repeated = repeated or len({name for name, _ in pairs}) < len(pairs)
+
+    with suppress(RecursionError):  # deeper than the schema goes, so it has a problem already
+        _thoroughly_parsed(line, object_pairs_hook=look)
+    return repeated
+
+
+def _why_refused(line: bytes, error: orjson.JSONDecodeError, *, last: bool) -> tuple[ProblemKind, str]:
+    """Say why orjson refuses a line that is not blank."""
+    try:
+        line.decode()
+    except UnicodeDecodeError as wrong:
+        if last and wrong.reason == "unexpected end of data":
+            return ProblemKind.TRUNCATED, "ends within a character"
+        return ProblemKind.INVALID_UTF8, f"at byte {wrong.start + 1} of the line"
+    where = f"at character {error.pos + 1} of the line"
+    if error.pos >= len(error.doc):
+        if last:
+            return ProblemKind.TRUNCATED, "the object ends within it"
+        return ProblemKind.NOT_JSON, f"ends too early, {where}"
+    try:
+        value = _thoroughly_parsed(line)
+    except _NoNumber:
+        return ProblemKind.NOT_A_NUMBER, "NaN or Infinity"
+    except (ValueError, RecursionError):
+        return ProblemKind.NOT_JSON, where
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return ProblemKind.LONE_SURROGATE, where
+    except RecursionError:
+        return ProblemKind.NOT_JSON, where
+    return ProblemKind.NOT_A_NUMBER, f"beyond what a double holds, {where}"
+
+
+class _NoNumber(Exception):
+    """NaN or Infinity."""
+
+
+def _no_number(_: str) -> NoReturn:
+    raise _NoNumber
+
+
+def _thoroughly_parsed(line: bytes, **options: Any) -> Any:
+    """Parse with the standard library, which takes more than JSON and shows every pair of an object.
 
     Raises:
-        zlib.error: It is no gzip.
+        _NoNumber, ValueError, RecursionError: It is no JSON, or too deep.
     """
-    while piece:
-        checker.feed(unpacker.decompress(piece, UNPACKED_AT_ONCE))
-        piece = unpacker.unconsumed_tail
+    return json.loads(line.decode(), parse_constant=_no_number, parse_int=float, **options)

@@ -1,10 +1,11 @@
 """``verification.json``: everything that a verification showed, in the form that the report page and the gate read."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from backfill_job.contents_report import Side
 from backfill_job.remarks import Level, Remark
 from backfill_job.tallies import DayTally, Tallies
 from backfill_job.verdict import Verdict
@@ -26,7 +27,7 @@ _WORST_FIRST = (
 def is_clean(result: VerifyResult, remarks: Sequence[Remark]) -> bool:
     """Whether both paths hold the same: every name equal, nothing critical, and nothing broken on the way."""
     critical = any(remark.level is Level.CRITICAL for remark in remarks)
-    broken = result.contents is not None and bool(result.contents.migration_errors)
+    broken = result.contents is not None and bool(result.contents.errors(Side.MIGRATION))
     return result.verification.clean and not critical and not broken
 
 
@@ -55,6 +56,7 @@ def verification_report(
         The report's content.
     """
     verification, tallies = result.verification, result.tallies
+    days, undated = _days(tallies)
     total = tallies.total()
     clean = is_clean(result, remarks)
     return {
@@ -68,8 +70,8 @@ def verification_report(
         "narrowed": narrowed or None,
         "counts": {verdict.value: verification.counts[verdict] for verdict in Verdict},
         "totals": {"source": total.source.to_json(), "destination": total.destination.to_json()},
-        "days": [*_days(tallies)],
-        "undated": _day(tallies.days.get(None, DayTally())),
+        "days": days,
+        "undated": _day(undated),
         "remarks": [remark.to_json() for remark in remarks],
         "not_kept": _not_kept(tallies),
         "metadata_differences": dict(tallies.metadata_differences.most_common()),
@@ -85,25 +87,34 @@ def verification_report(
     }
 
 
-def _days(tallies: Tallies) -> Iterator[dict[str, Any]]:
-    """Every day from the first to the last; a mistyped year does not make a line for each day of a century."""
-    there = sorted(filter(None, tallies.days))
-    for day in _every_day(there):
-        yield {"day": day.isoformat(), **_day(tallies.days.get(day, DayTally()))}
-
-
 MAX_GAP = timedelta(days=400)
-"""A longer stretch without objects is left out of the lines; `backfill_job.remarks` names it."""
+"""A stretch without objects after which days no longer belong together: a mistyped year must not make a million lines."""
 
 
-def _every_day(there: Sequence[date]) -> Iterator[date]:
-    before: date | None = None
-    for day in there:
-        if before is not None and day - before <= MAX_GAP:
-            for number in range(1, (day - before).days):
-                yield before + timedelta(days=number)
-        yield day
-        before = day
+def _days(tallies: Tallies) -> tuple[list[dict[str, Any]], DayTally]:
+    """A line for every day from the first to the last, and what has no line.
+
+    Where days lie further apart than `MAX_GAP`, those around the most objects have lines; the others are counted with what
+    has no day, and `backfill_job.remarks` names them by their gap.
+    """
+    stretches: list[list[date]] = []
+    for day in sorted(filter(None, tallies.days)):
+        if not stretches or day - stretches[-1][-1] > MAX_GAP:
+            stretches.append([])
+        stretches[-1].append(day)
+    main = max(
+        stretches, key=lambda days: sum(tallies.days[day].verdicts.total() for day in days), default=[]
+    )
+    rest = tallies.days.get(None, DayTally())
+    for stretch in stretches:
+        if stretch is not main:
+            rest = sum((tallies.days[day] for day in stretch), rest)
+    lines = (
+        []
+        if not main
+        else [main[0] + timedelta(days=number) for number in range((main[-1] - main[0]).days + 1)]
+    )
+    return [{"day": day.isoformat(), **_day(tallies.days.get(day, DayTally()))} for day in lines], rest
 
 
 def _day(tally: DayTally) -> dict[str, Any]:

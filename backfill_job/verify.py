@@ -1,7 +1,7 @@
 """The command ``verify``: compare both paths name by name, and certify what they hold. Copies nothing."""
 
 import argparse
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from datetime import datetime
 from hashlib import sha256
@@ -14,17 +14,20 @@ from backfill_job.async_api import AsyncApi
 from backfill_job.case_siblings import case_siblings
 from backfill_job.certificate import canonical, certificate, data_of
 from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
-from backfill_job.contents import ContentsCheck, Sampling, check_contents
+from backfill_job.contents import Scope, check_contents
+from backfill_job.contents_report import ContentsCheck
 from backfill_job.diff import diff
 from backfill_job.job import ExitCode, Job, open_api, spare_the_collector
 from backfill_job.lag import Lag
 from backfill_job.local_tasks import run_as_tasks
+from backfill_job.march import Pair
+from backfill_job.read_back import LIMITS as CONTENTS_LIMITS
 from backfill_job.remarks import Level, Remark, remarks
 from backfill_job.reports import json_bytes
 from backfill_job.session import Session, opened
 from backfill_job.settings import Settings
 from backfill_job.tallies import Tallies
-from backfill_job.verdict import Finding, judged
+from backfill_job.verdict import judged
 from backfill_job.verification import Comparison, tell_verification
 from backfill_job.verification_report import verification_report
 from backfill_job.verify_result import VerifyResult
@@ -61,8 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what is compared")
     what.add_argument(
         "--contents",
-        type=_sampling,
-        default=Sampling.parse("none"),
+        type=_scope,
+        default=Scope.parse("none"),
         metavar="none|sample:P|all",
         help="also read JSONL objects and parse them as BigQuery would: none (the default), P percent, or all",
     )
@@ -122,31 +125,32 @@ def _verify(session: Session, arguments: argparse.Namespace) -> ExitCode:
     return _conclude(session, arguments, result)
 
 
-async def _compare(job: Job, sampling: Sampling, lag: Lag) -> VerifyResult:
+async def _compare(job: Job, scope: Scope, lag: Lag) -> VerifyResult:
     """List both sides, read what is to be read, and look again at what differs."""
     tallies = Tallies(lag)
     comparison = Comparison(job.migration, tallies)
     contents: ContentsCheck | None = None
     async with (
-        open_api(job, sampling.in_flight) as api,
-        aclosing(_findings(job, api, comparison)) as findings,
+        open_api(job, CONTENTS_LIMITS.in_flight) as api,
+        aclosing(_compared(job, api, comparison)) as pairs,
     ):
-        if sampling.nothing:
-            async for _ in findings:
-                pass
+        if scope.percent:
+            contents = await check_contents(pairs, api, job.migration, scope, stop=job.stop)
         else:
-            contents = await check_contents(findings, api, job.migration, sampling)
+            async for _ in pairs:
+                pass
     verification = comparison.result(job.gateway, grace=job.grace, clock=job.clock)
     return VerifyResult(verification, tallies, contents, job.gateway.operations.total())
 
 
-async def _findings(job: Job, api: AsyncApi, comparison: Comparison) -> AsyncGenerator[list[Finding], None]:
+async def _compared(job: Job, api: AsyncApi, comparison: Comparison) -> AsyncGenerator[Iterable[Pair], None]:
+    """The diff, after it was compared: for whoever reads the contents."""
     async with aclosing(diff(api, job.migration, job.ranges)) as parts:
         async for pairs in parts:
             job.stop.check()
-            findings = [*judged(pairs, job.migration)]
-            comparison.add(findings)
-            yield findings
+            listed = [*pairs]
+            comparison.add([*judged(listed, job.migration)])
+            yield listed
 
 
 def _merged(parts: list[Mapping[str, Any]]) -> VerifyResult:
@@ -277,10 +281,10 @@ def _contents_lines(contents: Mapping[str, Any] | None) -> list[str]:
     return lines
 
 
-def _sampling(text: str) -> Sampling:
+def _scope(text: str) -> Scope:
     try:
-        return Sampling.parse(text)
-    except ValueError as error:
+        return Scope.parse(text)
+    except UsageError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 

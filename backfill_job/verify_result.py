@@ -1,10 +1,12 @@
 """What a verification came to: of one process, or of all tasks of an execution put together."""
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
 from typing import Any
 
-from backfill_job.contents import ContentsCheck
+from backfill_job.contents_report import ContentsCheck
 from backfill_job.tallies import Tallies
 from backfill_job.verification import SETTLED_VERDICTS, Verification
 from shared.operations import Operations
@@ -73,6 +75,6 @@ class VerifyResult:
         return VerifyResult(
             Verification.merged(part.verification for part in parts),
             Tallies.merged([part.tallies for part in parts]),
-            ContentsCheck.merged(contents) if contents else None,
+            reduce(operator.add, contents) if contents else None,
             sum((part.operations for part in parts), Operations()),
         )

@@ -21,7 +21,10 @@ import httptools
 
 from shared.errors import UsageError
 
-__all__ = ["Answer", "NoAnswer", "Wire"]
+__all__ = ["Answer", "AnswerTooLong", "NoAnswer", "Wire"]
+
+SHORTEST_BOUND = 64 * 1024
+"""Bytes that any answer may have, so that a refusal can say why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,10 @@ class Answer:
 
 class NoAnswer(Exception):
     """No answer came, or only a part of one; the request may or may not have had its effect."""
+
+
+class AnswerTooLong(NoAnswer):
+    """The answer was longer than it may be, so it was not taken to its end. Sending again would not help."""
 
 
 class Wire:
@@ -85,18 +92,21 @@ class Wire:
         loop.call_soon(next_turn.set_result, None)
         await next_turn
 
-    async def send(self, method: str, target: str, headers: str = "") -> Answer:
+    async def send(self, method: str, target: str, headers: str = "", most: int | None = None) -> Answer:
         """Send a request without a body.
 
         Args:
             method: ``GET``, ``POST`` …
             target: Path and query, percent-encoded.
             headers: Further header lines, each ending in CRLF.
+            most: Bytes that the answer's body may have, or `SHORTEST_BOUND` if that is more; None for no bound. What
+                arrives beyond it is not held.
 
         Returns:
             The answer, whatever its status.
 
         Raises:
+            AnswerTooLong: Its body is longer than `most`; the connection is over.
             NoAnswer: There is none.
         """
         length = "" if method == "GET" else "Content-Length: 0\r\n"
@@ -106,7 +116,7 @@ class Wire:
         await self._turn()
         try:
             connection = self._idle.pop() if self._idle else await self._connected()
-            answer = await connection.exchange(request, self._timeout)
+            answer = await connection.exchange(request, self._timeout, most)
             if connection.usable:
                 self._idle.append(connection)
             return answer
@@ -161,6 +171,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._answer: asyncio.Future[Answer] | None = None
         self._body: list[bytes] = []
+        self._room: int | None = None
         self._keeps = True
 
     @property
@@ -168,17 +179,18 @@ class _Connection(asyncio.Protocol):
         """Whether another request may be sent on it."""
         return self._keeps and self._transport is not None
 
-    async def exchange(self, request: bytes, timeout: float) -> Answer:  # noqa: ASYNC109 -- a timer is cheaper than a scope
+    async def exchange(self, request: bytes, timeout: float, most: int | None) -> Answer:  # noqa: ASYNC109 -- a timer is cheaper than a scope
         """Send a request and wait for its answer.
 
         Raises:
-            NoAnswer: There is none; the connection is over.
+            AnswerTooLong, NoAnswer: There is none; the connection is over.
         """
         if self._transport is None:
             raise NoAnswer("the connection was closed")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Answer] = loop.create_future()
         self._answer = answer
+        self._room = None if most is None else max(most, SHORTEST_BOUND)
         timer = loop.call_later(timeout, self.drop, f"no answer within {timeout:g} s")
         self._transport.write(request)
         try:
@@ -193,7 +205,7 @@ class _Connection(asyncio.Protocol):
     def drop(self, reason: str) -> None:
         """End the connection; whoever waits for an answer gets none."""
         self._keeps = False
-        self._fail(reason)
+        self._fail(NoAnswer(reason))
         if self._transport is not None:
             self._transport.abort()
 
@@ -202,7 +214,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        self._fail(f"the connection was lost ({exc})" if exc else "the connection was closed")
+        self._fail(NoAnswer(f"the connection was lost ({exc})" if exc else "the connection was closed"))
         self._on_end(self)
 
     def data_received(self, data: bytes) -> None:
@@ -217,6 +229,13 @@ class _Connection(asyncio.Protocol):
         self._body = []
 
     def on_body(self, body: bytes) -> None:
+        if self._room is not None:
+            self._room -= len(body)
+            if self._room < 0:
+                self._body.clear()
+                self._fail(AnswerTooLong("the answer is longer than what was asked for"))
+                self.drop("")  # nobody waits any more
+                return
         self._body.append(body)
 
     def on_message_complete(self) -> None:
@@ -232,6 +251,6 @@ class _Connection(asyncio.Protocol):
         if not self._keeps and self._transport is not None:
             self._transport.close()
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, error: NoAnswer) -> None:
         if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(NoAnswer(reason))
+            self._answer.set_exception(error)

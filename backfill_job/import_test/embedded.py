@@ -20,7 +20,7 @@ import duckdb
 from backfill_job.import_test.comparison import Loaded, NotLoadable
 from backfill_job.import_test.fingerprint import LANES, Fingerprint, duckdb_sql
 from backfill_job.import_test.folders import Folder
-from backfill_job.rows import BadLine, rows_of
+from backfill_job.import_test.rows import BadLine, rows_of
 from backfill_job.schema import SCHEMA, Field, Type
 from backfill_job.stopping import Stop
 from backfill_job.wording import shown

@@ -1,6 +1,7 @@
 """One JSON API request: names, repetitions, errors, authorization."""
 
 import asyncio
+import gzip
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -498,3 +499,95 @@ def test_what_it_answers_reads_like_what_the_gateway_answers(paths: Paths, gatew
     paths.put("a", metadata={"k": "v"})
     answer = ask(paths.server.url, rewrite_path(paths, "a").split("/rewriteTo")[0])
     assert ObjectState.from_resource(answer) == gateway.look(paths.migration.source_ref("a"))
+
+
+def read_media(url: str, path: str, first: int, size: int, **options: Any) -> bytes:
+    whole = options.pop("whole", False)
+
+    async def once() -> bytes:
+        async with AsyncApi(endpoint=url, **options) as api:
+            return await api.media(path, "gs://b/o", first=first, size=size, whole=whole)
+
+    return asyncio.run(once())
+
+
+def media_path(paths: Paths, relative: str, generation: int) -> str:
+    at = paths.migration.source_ref(relative)
+    return f"/b/{encoded(at.bucket)}/o/{encoded(at.name)}?generation={generation}"
+
+
+@pytest.mark.parametrize("name", ["a", "q?mark&x=1", "ünï/日本", "../..", "pct%20lit"])
+def test_contents_are_read_whole_or_in_part_under_any_name(paths: Paths, name: str) -> None:
+    """The bytes asked for, and no others."""
+    data = bytes(range(256))
+    path = media_path(paths, name, paths.put(name, data))
+    assert read_media(paths.server.url, path, 0, 256, whole=True) == data
+    assert read_media(paths.server.url, path, 10, 3) == data[10:13]
+    assert read_media(paths.server.url, path, 255, 1) == data[255:]
+    assert read_media(paths.server.url, path, 0, 256) == data
+
+
+def test_contents_come_as_they_are_stored(paths: Paths) -> None:
+    """The checksum that is listed is that of the packed bytes, and a range of them is asked for."""
+    packed = gzip.compress(b"some text " * 50, mtime=0)
+    path = media_path(paths, "a", paths.put("a", packed, content_encoding="gzip"))
+    assert read_media(paths.server.url, path, 0, len(packed), whole=True) == packed
+    assert read_media(paths.server.url, path, 5, 7) == packed[5:12]
+
+
+def test_contents_are_those_of_the_version_named(paths: Paths) -> None:
+    """An object that was overwritten is not there any more: the parts of two versions must not be joined."""
+    path = media_path(paths, "a", paths.put("a", b"first"))
+    newer = media_path(paths, "a", paths.put("a", b"other"))
+    with pytest.raises(ObjectNotFound):
+        read_media(paths.server.url, path, 0, 5)
+    assert read_media(paths.server.url, newer, 0, 5) == b"other"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (http(b"x" * 300_000), "longer than what was asked for"),
+        (http(b"x" * 300_000, "206 Partial Content"), "longer than what was asked for"),
+        (http(b"abc"), "a part was asked for"),
+        (http(b"ab", "206 Partial Content"), "3 bytes were asked for, 2 came"),
+        (http(b"abcd", "206 Partial Content"), "3 bytes were asked for, 4 came"),
+    ],
+)
+def test_other_contents_than_were_asked_for_are_refused(answer: bytes, said: str) -> None:
+    """A server that takes no notice of a range would have its first bytes read over and over."""
+    heads: list[str] = []
+
+    async def once() -> bytes:
+        def reply(head: str) -> bytes:
+            heads.append(head)
+            return answer
+
+        retry = RetryPolicy(deadline=0.1, initial=0.001)
+        async with answering(reply) as url, AsyncApi(endpoint=url, retry=retry) as api:
+            return await api.media("/b/b/o/o?generation=1", "gs://b/o", first=2, size=3, whole=False)
+
+    with pytest.raises(UnexpectedAnswer, match=f"gs://b/o: .*{said}"):
+        asyncio.run(once())
+    (head,) = heads  # asking again would not help
+    assert head.startswith("GET /storage/v1/b/b/o/o?generation=1&alt=media HTTP/1.1")
+    assert header(head, "Range") == "bytes=2-4"
+    assert header(head, "Accept-Encoding") == "gzip"
+
+
+@pytest.mark.parametrize("fault", [429, 503, "truncate", "reset_before"])
+def test_contents_are_read_again_after_a_transient_fault(paths: Paths, fault: int | str) -> None:
+    """Half of the contents are none of them."""
+    data = b"x" * 1000
+    path = media_path(paths, "a", paths.put("a", data))
+    paths.server.set_faults(rules=[{"count": 3, "status": fault}])
+    retry = RetryPolicy(initial=0.001)
+    assert read_media(paths.server.url, path, 0, 1000, whole=True, retry=retry) == data
+
+
+def test_a_refusal_of_contents_says_why(paths: Paths) -> None:
+    """Its words may be longer than the few bytes that were asked for."""
+    path = media_path(paths, "a", paths.put("a", b"x"))
+    paths.server.set_faults(rules=[{"count": None, "status": 403, "message": "no " + "w" * 5000}])
+    with pytest.raises(PermissionDenied, match="no wwww"):
+        read_media(paths.server.url, path, 0, 1, whole=True)

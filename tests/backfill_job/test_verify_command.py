@@ -150,13 +150,13 @@ def test_an_object_without_a_checksum_is_never_equal(
 
 def test_contents_are_read_on_request(paths: Paths, run: Callable[..., Ended], tmp_path: Path) -> None:
     """What is wrong at the source is the source's, and does not fail the migration; what the copy broke does."""
-    both(paths, day(1), data=b'{"user_id":7}\n')
+    both(paths, day(1), data=b'{"user_id":[7]}\n')
     both(paths, day(2))
     ended = run("--contents", "all", "--report", str(tmp_path / "r"))
     assert ended.code == 0
     assert "contents: wrong type in 1 objects (the source's own)" in ended.out
     content = report_in(tmp_path / "r")["contents"]
-    assert (content["objects"], content["rows"], content["migration_problems"]) == (2, 1, {})
+    assert (content["objects"], content["rows"], content["migration_problems"]) == (2, 2, {})
 
 
 @pytest.mark.parametrize("contents", ["none", "all"])
@@ -306,5 +306,20 @@ def test_a_huge_line_neither_fills_the_memory_nor_counts_as_a_row(paths: Paths, 
     )
     assert (done.returncode, done.stderr) == (0, "")
     content = report_in(tmp_path / "r")["contents"]
-    assert (content["rows"], content["source_problems"]["line_too_long"]["lines"]) == (1, 1)
+    assert content["source_problems"]["line_too_long"]["lines"] == 1
     assert int(done.stdout.splitlines()[-1]) < 150 * 1024
+
+
+def test_a_mistyped_year_does_not_make_a_line_for_every_day_until_then(
+    paths: Paths, run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """It is named, counted, and certified; the calendar is of the days that belong together."""
+    both(paths, day(1), day(2), "qpi_answers_92240101/user_id_1.jsonl")
+    ended = run("--report", str(tmp_path / "r"))
+    assert ended.code == 0
+    assert "9224-01-01: in the future; 1 objects" in ended.out
+    report = report_in(tmp_path / "r")
+    assert [each["day"] for each in report["days"]] == ["2024-01-01", "2024-01-02"]
+    assert report["undated"]["source"]["objects"] == 1
+    certificate = report_in(tmp_path / "r", "certificate.json")
+    assert list(certificate["data"]["days"]) == ["2024-01-01", "2024-01-02", "9224-01-01"]

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from backfill_job.wire import Answer, NoAnswer, Wire
+from backfill_job.wire import SHORTEST_BOUND, Answer, AnswerTooLong, NoAnswer, Wire
 from shared.errors import UsageError
 
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -154,6 +154,37 @@ def test_a_request_that_is_given_up_leaves_no_answer_behind() -> None:
         assert await wire.send("GET", "/second") == Answer(200, b"ok")
 
     assert played(story, b"HTTP/1.1 500 First\r\nContent-Length: 0\r\n\r\n").connections == 2
+
+
+def test_an_answer_longer_than_it_may_be_is_not_held() -> None:
+    """Whoever asks for a part of a huge object and is sent the whole has memory for the part."""
+    most = SHORTEST_BOUND + 10
+
+    async def story(it: Peer, wire: Wire) -> None:
+        assert len((await wire.send("GET", "/", most=most)).body) == most
+        with pytest.raises(AnswerTooLong):
+            await wire.send("GET", "/", most=most)
+        assert await wire.send("GET", "/", most=0) == Answer(200, b"ok")
+        assert len((await wire.send("GET", "/")).body) == most + 1
+
+    def body(size: int) -> bytes:
+        return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size
+
+    assert played(story, body(most), body(most + 1), FINE, body(most + 1)).connections == 2
+
+
+def test_an_endless_answer_ends_at_its_bound() -> None:
+    """It need not say how long it is; the connection is given up at once."""
+    endless = (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"10000\r\n" + b"x" * 65536 + b"\r\n1\r\nx"
+    )
+
+    async def story(_: Peer, wire: Wire) -> None:
+        with pytest.raises(AnswerTooLong):
+            await wire.send("GET", "/", most=1)
+        assert await wire.send("GET", "/") == Answer(200, b"ok")
+
+    assert played(story, endless).connections == 2
 
 
 def test_more_requests_than_connections_wait_their_turn() -> None:

@@ -24,7 +24,7 @@ from typing import Any
 
 from backfill_job.schema import SCHEMA, Field, Type
 
-__all__ = ["BadLine", "NoRow", "Row", "row_of", "rows_of"]
+__all__ = ["BadLine", "Row", "rows_of"]
 
 Row = dict[str, Any]
 """Every field of the schema by name; a TIMESTAMP as microseconds since 1970, UTC; what is missing as None or ``[]``."""
@@ -66,34 +66,14 @@ def rows_of(data: bytes) -> Iterator[Row | BadLine]:
         if not line.strip():
             continue
         try:
-            yield row_of(line)
-        except NoRow as refused:
+            yield _record(_parsed(line), SCHEMA, "")
+        except _Refused as refused:
             yield BadLine(number, str(refused))
             return
 
 
-def row_of(line: bytes) -> Row:
-    """Read one line.
-
-    Args:
-        line: Without its line break; not blank.
-
-    Raises:
-        NoRow: It is none.
-    """
-    return _record(_parsed(line), SCHEMA, "")
-
-
-class NoRow(Exception):
-    """The line is no row; the text says why.
-
-    Attributes:
-        kind: Which kind of problem, in a word.
-    """
-
-    def __init__(self, kind: str, why: str) -> None:
-        super().__init__(why)
-        self.kind = kind
+class _Refused(Exception):
+    """The line is no row; the text says why."""
 
 
 class _Number:
@@ -113,30 +93,30 @@ def _parsed(line: bytes) -> Any:
             parse_constant=_no_constant,
         )
     except UnicodeDecodeError as error:
-        raise NoRow("not_utf8", f"is not UTF-8 (byte {error.start + 1} of the line)") from error
+        raise _Refused(f"is not UTF-8 (byte {error.start + 1} of the line)") from error
     except json.JSONDecodeError as error:
-        raise NoRow("not_json", f"is not JSON ({error.msg}, column {error.colno})") from error
+        raise _Refused(f"is not JSON ({error.msg}, column {error.colno})") from error
     except RecursionError as error:
-        raise NoRow("nested_too_deeply", "is nested too deeply") from error
+        raise _Refused("is nested too deeply") from error
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise NoRow("field_twice", "names a field twice")
+        raise _Refused("names a field twice")
     return found
 
 
 def _no_constant(text: str) -> None:
-    raise NoRow("not_json", f"is not JSON ({text} is none of its numbers)")
+    raise _Refused(f"is not JSON ({text} is none of its numbers)")
 
 
 def _record(value: Any, fields: tuple[Field, ...], path: str) -> Row:
     if not isinstance(value, Mapping):
-        raise NoRow("wrong_type", f"{path or 'the line'} is {_kind(value)}, an object is wanted")
+        raise _Refused(f"{path or 'the line'} is {_kind(value)}, an object is wanted")
     unknown = value.keys() - {field.name for field in fields}
     if unknown:
-        raise NoRow("unknown_field", f"has {_named(min(unknown), path)}, which the schema lacks")
+        raise _Refused(f"has {_named(min(unknown), path)}, which the schema lacks")
     return {field.name: _field(value, field, f"{path}.{field.name}".lstrip(".")) for field in fields}
 
 
@@ -146,7 +126,7 @@ def _field(record: Mapping[str, Any], field: Field, path: str) -> Any:
         return None if value is None else _value(value, field, path)
     values = record.get(field.name, [])
     if not isinstance(values, list):
-        raise NoRow("wrong_type", f"{path} is {_kind(values)}, an array is wanted")
+        raise _Refused(f"{path} is {_kind(values)}, an array is wanted")
     return [_value(value, field, f"{path}[{place}]") for place, value in enumerate(values)]
 
 
@@ -154,13 +134,13 @@ def _value(value: Any, field: Field, path: str) -> Any:
     if field.type is Type.RECORD:
         return _record(value, field.fields, path)
     if not isinstance(value, str):
-        raise NoRow("wrong_type", f"{path} is {_kind(value)}, a {field.type.value} is wanted")
+        raise _Refused(f"{path} is {_kind(value)}, a {field.type.value} is wanted")
     if field.type is Type.TIMESTAMP:
         return _microseconds(value, path)
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise NoRow("not_utf8", f"{path} holds half a surrogate pair, which is no text") from error
+        raise _Refused(f"{path} holds half a surrogate pair, which is no text") from error
     return value
 
 
@@ -168,10 +148,10 @@ def _microseconds(text: str, path: str) -> int:
     """Microseconds since 1970 of an instant, the same for every way to write it."""
     match = _TIMESTAMP.fullmatch(text)
     if match is None:
-        raise NoRow("no_timestamp", f"{path} is no TIMESTAMP, such as 2024-01-31T23:59:59+01:00")
+        raise _Refused(f"{path} is no TIMESTAMP, such as 2024-01-31T23:59:59+01:00")
     offset = timedelta(hours=int(match["hours"] or 0), minutes=int(match["minutes"] or 0))
     if offset > _MAX_OFFSET:
-        raise NoRow("no_timestamp", f"{path} has an offset from UTC that no place on earth has")
+        raise _Refused(f"{path} has an offset from UTC that no place on earth has")
     try:
         moment = datetime(
             int(match["year"]),
@@ -185,7 +165,7 @@ def _microseconds(text: str, path: str) -> int:
         )
         return (moment.astimezone(UTC) - _EPOCH) // _MICROSECOND
     except (ValueError, OverflowError) as error:
-        raise NoRow("no_timestamp", f"{path} has the form of a TIMESTAMP, but no calendar has it") from error
+        raise _Refused(f"{path} has the form of a TIMESTAMP, but no calendar has it") from error
 
 
 def _named(name: str, path: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.rows import BadLine, rows_of
+from backfill_job.import_test.rows import BadLine, rows_of
 from local_gcs.demo_data import generate
 
 ROW = {
