@@ -42,7 +42,10 @@ async def diff(
     waiting = iter(ranges)
     under_way: dict[asyncio.Task[Iterator[Pair] | None], AsyncGenerator[Iterator[Pair], None]] = {}
 
+    opened: set[AsyncGenerator[Iterator[Pair], None]] = set()
+
     def go_on(pieces: AsyncGenerator[Iterator[Pair], None]) -> None:
+        opened.add(pieces)
         under_way[asyncio.create_task(_next(pieces))] = pieces
 
     for first in islice(waiting, at_once):
@@ -54,15 +57,18 @@ async def diff(
                 pairs = task.result()
                 pieces = under_way.pop(task)
                 if pairs is not None:
-                    go_on(pieces)
                     yield pairs
-                elif (following := next(waiting, None)) is not None:
+                    # Only now: what waits would be held beside what is used. The other ranges' pages come meanwhile.
+                    go_on(pieces)
+                    continue
+                opened.remove(pieces)
+                if (following := next(waiting, None)) is not None:
                     go_on(_range(api, migration, following))
     finally:
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
-        for pieces in under_way.values():
+        for pieces in opened:
             await pieces.aclose()
 
 
