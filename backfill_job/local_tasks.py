@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from backfill_job.command import Surroundings, migration_from
+from backfill_job.job import ExitCode
 from backfill_job.session import reports_at
 from backfill_job.shard_reports import read_report
 from shared.gateway import Gateway
@@ -90,8 +91,9 @@ def _run_tasks(arguments: Sequence[str], count: int, execution: str, environ: Ma
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        # A task that a signal ended has a negative code; it is as bad as any.
-        return max(abs(task.wait()) for task in tasks)
+        codes = [task.wait() for task in tasks]
+        # A task that a signal ended has a negative code.
+        return max(ExitCode.NOT_RIGHT if code < 0 else code for code in codes)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
