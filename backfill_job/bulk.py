@@ -24,6 +24,7 @@ from shared.decision import Action, Authority, decide
 from shared.errors import MigrationError, StorageError
 from shared.migration import Migration
 from shared.objects import RESOURCE_FIELDS, ObjectState, differences
+from shared.ruling import Ruling
 from shared.store import ObjectStore
 
 __all__ = ["Limits", "carry_out_in_bulk"]
@@ -57,7 +58,7 @@ async def carry_out_in_bulk(
     api: AsyncApi,
     store: ObjectStore,
     migration: Migration,
-    authority: Authority,
+    ruling: Ruling,
     *,
     report: Callable[[Result], None],
     stop: Stop,
@@ -72,7 +73,7 @@ async def carry_out_in_bulk(
         api: For the rewrites.
         store: For everything else; used from several threads.
         migration: What is asked.
-        authority: Whose word counts where the two sides differ.
+        ruling: Whose word counts where the two sides differ; asked for every line.
         report: Told the result of every line taken, in no order, in the event loop's thread.
         stop: Whether somebody asked to stop.
         governor: Says when the next rewrite may be sent; None for no bound.
@@ -89,7 +90,7 @@ async def carry_out_in_bulk(
     try:
         async with aclosing(batches):
             pace = _Pace(governor or NullGovernor())
-            rule = _Rule(pool, store, migration, authority)
+            rule = _Rule(pool, store, migration, ruling)
             rewriter = _Rewriter(api, rule, pace, limits.largest)
             await _Lane(batches, rewriter, report, stop, pace).run(limits)
     finally:
@@ -104,13 +105,24 @@ class _Rule:
     pool: ThreadPoolExecutor
     store: ObjectStore
     migration: Migration
-    authority: Authority
+    ruling: Ruling
 
     async def replicated(self, line: PlanLine) -> Result:
         """Replicate one object."""
         return await asyncio.get_running_loop().run_in_executor(
-            self.pool, replicated, line, self.store, self.migration, self.authority
+            self.pool, replicated, line, self.store, self.migration, self.ruling
         )
+
+    async def whose(self) -> Authority:
+        """Whose word counts now.
+
+        Raises:
+            StorageError: It had to be read and could not be.
+        """
+        known = self.ruling.known()
+        if known is not None:
+            return known
+        return await asyncio.get_running_loop().run_in_executor(self.pool, self.ruling.ask)
 
 
 class _Pace:
@@ -150,8 +162,14 @@ class _Rewriter:
     async def copied(self, line: PlanLine) -> Result:
         """Copy one object."""
         source = line.source
-        decision = decide(source, line.destination, self._rule.authority)
+        try:
+            authority = await self._rule.whose()
+        except StorageError:
+            return await self._rule.replicated(line)
+        decision = decide(source, line.destination, authority)
         if source is None or decision.action is not Action.COPY or source.size > self._largest:
+            return await self._rule.replicated(line)
+        if authority is Authority.LATER_WRITE:  # takes more than one request
             return await self._rule.replicated(line)
         name = encoded(line.relative)
         path = (

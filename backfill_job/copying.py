@@ -9,11 +9,11 @@ from typing import TypeGuard
 
 from backfill_job.ledger import Account
 from backfill_job.plan import PlanLine, Step
-from shared.decision import Authority
 from shared.errors import BucketNotFound, PermissionDenied, StorageError
 from shared.migration import Migration
 from shared.objects import ObjectState
 from shared.replicate import Glance, replicate
+from shared.ruling import Ruling
 from shared.store import ObjectStore
 
 __all__ = ["Result", "concerns_all", "replicated", "settled"]
@@ -61,14 +61,14 @@ def settled(line: PlanLine) -> Result | None:
     return Result(line.relative, account, line.source, line.destination, error=line.note or None)
 
 
-def replicated(line: PlanLine, store: ObjectStore, migration: Migration, authority: Authority) -> Result:
+def replicated(line: PlanLine, store: ObjectStore, migration: Migration, ruling: Ruling) -> Result:
     """Replicate the object of a line by the rule, whatever the plan says, and book what became of it.
 
     Args:
         line: The object, as listed on both sides.
         store: Where both sides live.
         migration: What is asked.
-        authority: Whose word counts where the two sides differ.
+        ruling: Whose word counts where the two sides differ.
 
     Returns:
         The result; failures of Cloud Storage are results too.
@@ -78,8 +78,9 @@ def replicated(line: PlanLine, store: ObjectStore, migration: Migration, authori
             store,
             migration.source_ref(line.relative),
             migration.destination_ref(line.relative),
-            authority,
+            ruling.ask,
             glance=Glance(line.source, line.destination),
+            keep=lambda version: migration.kept_ref(line.relative, version.generation),
         )
     except StorageError as error:
         return Result(line.relative, Account.FAILED, line.source, line.destination, error=error)

@@ -13,6 +13,7 @@ from shared.errors import StorageError, UsageError
 from shared.events_log import EventLog
 from shared.gateway import Gateway
 from shared.migration import Migration
+from shared.ruling import Ruling
 
 __all__ = ["ExitCode", "Job", "check_start", "open_api", "refuse_empty", "spare_the_collector"]
 
@@ -44,6 +45,7 @@ class Job:
         endpoint: Scheme and host of a local Cloud Storage; None for Google's.
         grace: How long after its last change a source object may take to arrive before it counts as missing.
         stop: Whether somebody asked the process to stop.
+        ruling: Whose word counts where the two sides differ.
         ranges: The part of the key space that this process works on; by default all of it.
     """
 
@@ -55,6 +57,7 @@ class Job:
     endpoint: str | None
     grace: timedelta
     stop: Stop
+    ruling: Ruling
     ranges: tuple[KeyRange, ...] = ranges(())
 
 

@@ -3,6 +3,7 @@
 Both walk the same listings and the same plan; neither prints.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -80,7 +81,8 @@ async def _analyse(job: Job, analysis: Analysis, lines: Lines | None) -> None:
     async with open_api(job) as api, aclosing(diff(api, job.migration, job.ranges)) as parts:
         async for pairs in parts:
             job.stop.check()
-            for line in plan(judged(pairs, job.migration), job.migration, Authority.SOURCE):
+            authority = await _whose(job)
+            for line in plan(judged(pairs, job.migration), job.migration, authority):
                 analysis.add(line)
                 if lines is not None:
                     lines.write(_plan_record(line))
@@ -146,7 +148,7 @@ class _Execution:
                 api,
                 self.job.gateway,
                 self.job.migration,
-                Authority.SOURCE,
+                self.job.ruling,
                 report=self._report,
                 stop=self.job.stop,
                 governor=self.means.governor,
@@ -188,7 +190,7 @@ class _Execution:
                 self.comparison.add(findings)
                 self.work += Work.of_diff(findings)
                 self._settle([finding for finding in findings if finding.verdict is Verdict.EQUAL])
-                yield plan(self._rest(findings), job.migration, Authority.SOURCE)
+                yield plan(self._rest(findings), job.migration, await _whose(job))
 
     def _rest(self, findings: Sequence[Finding]) -> Iterator[Finding]:
         """What is not equal; it counts as listed when it is drawn, so that the books of a stopped run balance."""
@@ -212,6 +214,12 @@ class _Execution:
             self.means.lines.write(_result_record(result))
         _tell(self.job, result)
         self.means.progress(self.ledger)
+
+
+async def _whose(job: Job) -> Authority:
+    """Whose word counts now."""
+    known = job.ruling.known()
+    return await asyncio.to_thread(job.ruling.ask) if known is None else known
 
 
 def _record(

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -27,6 +28,8 @@ from shared.errors import MigrationError, UsageError
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.migration import Location, Migration
+from shared.phase import PhaseReader
+from shared.ruling import ByPhase
 
 __all__ = ["Session", "opened", "reports_at"]
 
@@ -172,6 +175,9 @@ def _job(
         endpoint=surroundings.environ.get("STORAGE_EMULATOR_HOST"),
         grace=arguments.grace,
         stop=stop,
+        ruling=ByPhase(
+            PhaseReader(gateway, migration, time.monotonic), lambda phase: phase.forward_authority
+        ),
     )
 
 

@@ -4,6 +4,7 @@ For the ordinary new object it is one request: copy if the source is still the e
 absent. Everything else is `replicate`'s: it looks at both sides.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -12,7 +13,8 @@ from mirror_function.event import EventKind, ObjectEvent
 from mirror_function.settings import MirrorSettings
 from shared.decision import Authority
 from shared.errors import BucketNotFound, MigrationError, PermissionDenied, StorageError
-from shared.objects import ObjectState, parse_time
+from shared.migration import Migration
+from shared.objects import ObjectRef, ObjectState, parse_time
 from shared.phase import Phase, PhaseReader
 from shared.propagate_delete import DeleteOutcome, propagate_delete
 from shared.replicate import Glance, Outcome, Replication, replicate
@@ -75,7 +77,7 @@ def mirror(
     Raises:
         MigrationError: It could not be handled; `is_worth_another_delivery` says whether to try again.
     """
-    migration = settings.migration
+    migration = settings.way
     if event.bucket != migration.source.bucket:
         return Mirrored(MirrorOutcome.IGNORED, because="another bucket")
     if not event.state.name.startswith(migration.source.prefix):
@@ -114,9 +116,23 @@ def _finalized(
     event: ObjectEvent, relative: str, settings: MirrorSettings, store: DeletingStore, phases: PhaseReader
 ) -> Mirrored:
     phase = phases.phase()
-    migration = settings.migration
-    source, destination = migration.source_ref(relative), migration.destination_ref(relative)
-    done = replicate(store, source, destination, phase.forward_authority, glance=Glance(event.state, None))
+    if settings.authority(phase) is None:
+        # Nobody writes on the new path before the cutover is reported; what is there are the forward mirror's copies.
+        return Mirrored(
+            MirrorOutcome.IGNORED,
+            phase=phase,
+            because="nothing is brought back to the legacy path in this phase",
+        )
+    way = settings.way
+    source, destination = way.source_ref(relative), way.destination_ref(relative)
+
+    def authority() -> Authority:
+        # Should the phase have changed since to one without a way back: what may still happen overwrites nothing.
+        return settings.authority(phases.phase()) or Authority.DESTINATION
+
+    done = replicate(
+        store, source, destination, authority, glance=Glance(event.state, None), keep=_keep(way, relative)
+    )
     return _replicated(done, event, phase)
 
 
@@ -124,14 +140,21 @@ def _deleted(
     event: ObjectEvent, relative: str, settings: MirrorSettings, store: DeletingStore, phases: PhaseReader
 ) -> Mirrored:
     phase = phases.phase()
-    if phase.forward_authority is not Authority.SOURCE:
+    if phase.forward_authority is Authority.DESTINATION:
         # After the cutover the legacy path is deleted on purpose; the new one must not follow it.
         return Mirrored(
             MirrorOutcome.IGNORED, phase=phase, because="deletions are not followed after the cutover"
         )
     migration = settings.migration
     source, destination = migration.source_ref(relative), migration.destination_ref(relative)
-    done = propagate_delete(store, source, destination, event.state)
+    done = propagate_delete(
+        store,
+        source,
+        destination,
+        event.state,
+        authority=lambda: phases.phase().forward_authority,
+        keep=_keep(migration, relative),
+    )
     match done.outcome:
         case DeleteOutcome.REPLICATED if done.replication is not None:
             return _replicated(done.replication, event, phase)
@@ -142,6 +165,10 @@ def _deleted(
             return Mirrored(MirrorOutcome.CONFLICT, None, done.destination, phase=phase, because=because)
         case _:
             return Mirrored(MirrorOutcome.SUPERSEDED, phase=phase, because="already gone")
+
+
+def _keep(way: Migration, relative: str) -> Callable[[ObjectState], ObjectRef]:
+    return lambda version: way.kept_ref(relative, version.generation)
 
 
 def _replicated(done: Replication, event: ObjectEvent, phase: Phase) -> Mirrored:

@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from shared.decision import Authority
 from shared.errors import UsageError
 from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
+from shared.phase import Phase
 
 __all__ = ["MirrorSettings"]
 
@@ -17,8 +19,9 @@ class MirrorSettings:
     """What the mirror is to do.
 
     Attributes:
-        migration: From where to where.
+        migration: From where to where, as everybody says it: from the legacy path to the new one.
         deletes: Whether deletions at the source are followed (``MIRROR_DELETES``).
+        reverse: Whether this is the mirror of the new path's events, back to the legacy path (``MIRROR_REVERSE``).
         give_up_after: Seconds after which a failing event is given up loudly instead of delivered again.
         project: The Google Cloud project, for the log's trace links; empty where unknown.
         retry_deadline: Seconds over which one request is repeated within one delivery.
@@ -27,10 +30,20 @@ class MirrorSettings:
 
     migration: Migration
     deletes: bool = False
+    reverse: bool = False
     give_up_after: float = GIVE_UP_AFTER
     project: str = ""
     retry_deadline: float = 30.0
     connections: int = 16
+
+    @property
+    def way(self) -> Migration:
+        """From where to where this mirror copies."""
+        return self.migration.reversed() if self.reverse else self.migration
+
+    def authority(self, phase: Phase) -> Authority | None:
+        """Whose word counts in a phase on this mirror's way; None where it brings nothing over."""
+        return phase.reverse_authority if self.reverse else phase.forward_authority
 
     @staticmethod
     def from_environ(environ: Mapping[str, str]) -> "MirrorSettings":
@@ -39,7 +52,7 @@ class MirrorSettings:
         Args:
             environ: The process's environment. Either ``MIRROR_ENV`` (dev, stg, prod: the QPI preset) or both
                 ``MIRROR_SOURCE`` and ``MIRROR_DESTINATION`` (``gs://bucket/prefix/``); ``MIRROR_EXCLUDE`` (shell
-                patterns, one a line, instead of the default); ``MIRROR_DELETES`` (true or false);
+                patterns, one a line, instead of the default); ``MIRROR_DELETES``, ``MIRROR_REVERSE`` (true or false);
                 ``MIRROR_GIVE_UP_AFTER_S``, ``MIRROR_RETRY_DEADLINE_S`` (seconds).
 
         Returns:
@@ -48,9 +61,15 @@ class MirrorSettings:
         Raises:
             UsageError: A variable is missing or makes no sense.
         """
+        deletes, reverse = _switch(environ, "MIRROR_DELETES"), _switch(environ, "MIRROR_REVERSE")
+        if deletes and reverse:
+            raise UsageError(
+                "MIRROR_DELETES and MIRROR_REVERSE are both true: deletions are followed from the legacy path only"
+            )
         return MirrorSettings(
             migration=_migration(environ),
-            deletes=_switch(environ, "MIRROR_DELETES"),
+            deletes=deletes,
+            reverse=reverse,
             give_up_after=_seconds(environ, "MIRROR_GIVE_UP_AFTER_S", GIVE_UP_AFTER),
             project=environ.get("GOOGLE_CLOUD_PROJECT", ""),
             retry_deadline=_seconds(environ, "MIRROR_RETRY_DEADLINE_S", 30.0),

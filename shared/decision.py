@@ -4,17 +4,18 @@ The rule: look at both sides. If they are the same, stop. Otherwise copy **on co
 live generation seen and the destination is still the generation seen** (0 = absent). If the condition fails, look
 again. Nothing here asks which side is newer: Google promises unique generations, not ordered ones.
 
-Who may overwrite is the *authority*: the side whose word counts where the two differ.
+Who may overwrite is the *authority*: the side whose word counts where the two differ, or the later write.
 
-========  ====================  ==========================  =====================================
-source    destination           the source has authority    the destination has authority
-========  ====================  ==========================  =====================================
-absent    any                   nothing to do               nothing to do
-S         absent                copy if (S, 0)              copy if (S, 0), called a straggler
-S         same, made after S    already equal               already equal
-S         same, not after S     copy *again* if (S, D)      already equal
-S         different             copy if (S, D)              conflict: never overwritten, reported
-========  ====================  ==========================  =====================================
+========  ====================  ==================  ================================  ==========================
+source    destination           the source's word   the later write counts            the destination's word
+========  ====================  ==================  ================================  ==========================
+absent    any                   nothing to do       nothing to do                     nothing to do
+S         absent                copy if (S, 0)      copy if (S, 0)                    copy if (S, 0): a straggler
+S         same, made after S    already equal       already equal                     already equal
+S         same, not after S     copy *again*        copy *again*                      already equal
+S         different             copy if (S, D)      copy if (S, D) if S is later;     conflict: never
+                                                    else conflict, reported           overwritten, reported
+========  ====================  ==================  ================================  ==========================
 
 *Copying again*: contents can come back (a, then b, then a). A copy of b may be under way on condition that the
 destination is still the first a; whoever then finds the last a equal to the first and goes away lets b win. But such a
@@ -24,14 +25,17 @@ same contents, whose new generation makes whatever is under way fail its conditi
 own (``timeCreated``). They decide nothing about order between the sides: a wrong guess costs one needless, conditional
 copy. ``tests/races`` explores it.
 
-Forward replication (legacy → new) runs with the source's authority before the cutover and with the destination's
-after it; reverse replication (new → legacy) runs with the source's, which is then the new path.
+*The later write*: while both paths have writers, or had until a moment ago, neither side's word counts throughout. There the
+destination is replaced only by what was written after it. A copy carries the time at which it was made, so an old
+version whose copy was late can look like a later write; whoever makes such copies looks at the source again
+(`shared.replicate`). A wrong guess leaves a difference that is reported, and loses nothing. ``docs/decisions/0016`` says
+where each word counts.
 """
 
 from dataclasses import dataclass
 from enum import Enum
 
-from shared.objects import Difference, ObjectState, differences, is_later
+from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectState, differences, is_later
 
 __all__ = ["ABSENT", "Action", "Authority", "Decision", "decide"]
 
@@ -40,9 +44,10 @@ ABSENT = 0
 
 
 class Authority(Enum):
-    """Whose word counts where the two sides differ."""
+    """Whose word counts where the two sides differ: one side's throughout, or the later write's."""
 
     SOURCE = "source"
+    LATER_WRITE = "later_write"
     DESTINATION = "destination"
 
 
@@ -98,5 +103,14 @@ def decide(source: ObjectState | None, destination: ObjectState | None, authorit
         if authority is Authority.DESTINATION or is_later(destination.created, source.created):
             return Decision(Action.EQUAL, source.generation, there)
         return Decision(Action.COPY, source.generation, there, again=True)
-    action = Action.COPY if authority is Authority.SOURCE else Action.CONFLICT
-    return Decision(action, source.generation, there, because)
+    overwrites = authority is Authority.SOURCE or (
+        authority is Authority.LATER_WRITE and _is_later_write(source, destination, because)
+    )
+    return Decision(Action.COPY if overwrites else Action.CONFLICT, source.generation, there, because)
+
+
+def _is_later_write(source: ObjectState, destination: ObjectState, differing: tuple[Difference, ...]) -> bool:
+    """Tell whether what differs was written later at the source: the contents, or else the metadata."""
+    if CONTENT_DIFFERENCES.intersection(differing):
+        return is_later(source.created, destination.created)
+    return is_later(source.updated, destination.updated)

@@ -6,10 +6,11 @@ follows the source prefix follows the destination prefix.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from fnmatch import translate
 from functools import lru_cache
+from hashlib import sha256
 
 from shared.errors import UsageError
 from shared.objects import ObjectRef
@@ -96,6 +97,7 @@ class Migration:
         excludes: Shell patterns (``*``, ``?``, ``[…]``) of names below the prefix that are left behind; a pattern
             without ``/`` also matches the last part of a name.
         label: Short name for log files and reports: the environment, or ``custom``.
+        home: The new path, beside which the migration's own objects lie; None for the destination. Set by `reversed`.
 
     Raises:
         UsageError: One location lies within the other (copies would be copied again), or the destination is a whole
@@ -106,6 +108,7 @@ class Migration:
     destination: Location
     excludes: tuple[str, ...] = DEFAULT_EXCLUDES
     label: str = "custom"
+    home: Location | None = None
 
     def __post_init__(self) -> None:
         if self.source.contains(self.destination) or self.destination.contains(self.source):
@@ -113,10 +116,18 @@ class Migration:
                 f"{self.source.uri} and {self.destination.uri} are the same or lie within each other: "
                 "copies would be copied again; choose another destination"
             )
-        if not self.destination.prefix:
+        if not self._home.prefix:
             raise UsageError(
-                f"{self.destination.uri} is a whole bucket; name a prefix in it, such as {self.destination.uri}data/"
+                f"{self._home.uri} is a whole bucket; name a prefix in it, such as {self._home.uri}data/"
             )
+
+    @property
+    def _home(self) -> Location:
+        return self.home or self.destination
+
+    def reversed(self) -> "Migration":
+        """The way back: what is the destination becomes the source. The migration's own objects stay where they are."""
+        return replace(self, source=self.destination, destination=self.source, home=self._home)
 
     def relative(self, name: str) -> str:
         """What follows the source prefix in a source object's name.
@@ -148,10 +159,15 @@ class Migration:
         return ObjectRef(self.destination.bucket, name)
 
     def own_ref(self, *parts: str) -> ObjectRef:
-        """An object of the migration's own, such as its state: beside the destination prefix, never under it."""
-        return ObjectRef(
-            self.destination.bucket, "/".join(("_migration", self.destination.prefix.rstrip("/"), *parts))
-        )
+        """An object of the migration's own, such as its state: beside the new path's prefix, never under it."""
+        return ObjectRef(self._home.bucket, "/".join(("_migration", self._home.prefix.rstrip("/"), *parts)))
+
+    def kept_ref(self, relative: str, generation: int) -> ObjectRef:
+        """Where a version is kept that a later write replaces, on either path: among the migration's own objects."""
+        at = self.own_ref("replaced", relative, str(generation))
+        if len(_encoded(at.name)) <= MAX_NAME_BYTES:
+            return at
+        return self.own_ref("replaced", sha256(_encoded(relative)).hexdigest(), str(generation))
 
     def is_excluded(self, relative: str) -> bool:
         """Tell whether a name below the prefix is left behind."""

@@ -13,6 +13,7 @@ and therefore read all of it, strictly: `shared.state`.
 import json
 from collections.abc import Callable
 from enum import Enum
+from threading import Lock
 from typing import Any, NoReturn, Protocol
 
 from shared.decision import Authority
@@ -51,15 +52,27 @@ class Phase(Enum):
 
     @property
     def forward_authority(self) -> Authority:
-        """Whose word counts in forward replication: the legacy path's before the cutover, the new path's after it."""
-        if self in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}:
-            return Authority.SOURCE
-        return Authority.DESTINATION
+        """Whose word counts in forward replication (legacy path to new path).
+
+        The legacy path's before the cutover, the new path's after it. After a rollback the later write: late writers
+        still use the new path, and what they wrote there must not be overwritten by something older.
+        """
+        match self:
+            case Phase.DUAL_WRITE:
+                return Authority.SOURCE
+            case Phase.ROLLED_BACK:
+                return Authority.LATER_WRITE
+            case _:
+                return Authority.DESTINATION
 
     @property
-    def reverse_runs(self) -> bool:
-        """Whether new objects of the new path are brought to the legacy path, so that a rollback loses nothing."""
-        return self is Phase.CUT_OVER
+    def reverse_authority(self) -> Authority | None:
+        """Whose word counts in reverse replication (new path to legacy path); None where nothing is replicated back.
+
+        After the cutover, so that a rollback loses nothing: the later write, because late writers still use the legacy
+        path. After a rollback late writers use the new path: what they create is brought back, nothing is overwritten.
+        """
+        return {Phase.CUT_OVER: Authority.LATER_WRITE, Phase.ROLLED_BACK: Authority.DESTINATION}.get(self)
 
 
 class StateStore(Protocol):
@@ -170,7 +183,7 @@ def shown_value(value: Any) -> str:
 
 
 class PhaseReader:
-    """Reads the phase, at most once every `CACHE_SECONDS`.
+    """Reads the phase, at most once every `CACHE_SECONDS`; for any number of threads.
 
     Args:
         store: Where the state lies.
@@ -183,6 +196,7 @@ class PhaseReader:
         self._migration = migration
         self._monotonic = monotonic
         self._read: tuple[float, Phase] | None = None
+        self._reading = Lock()
 
     def phase(self) -> Phase:
         """The phase, at most `CACHE_SECONDS` old.
@@ -190,11 +204,25 @@ class PhaseReader:
         Raises:
             StorageError: It had to be read and could not be.
         """
+        return self.known() or self._known_or_read()
+
+    def known(self) -> Phase | None:
+        """The phase as it was read at most `CACHE_SECONDS` ago; None where it would have to be read. Never waits."""
+        read = self._read
+        if read is None or self._monotonic() - read[0] >= CACHE_SECONDS:
+            return None
+        return read[1]
+
+    def _known_or_read(self) -> Phase:
+        with self._reading:  # one reads, the others take what it found
+            return self.known() or self._read_anew()
+
+    def _read_anew(self) -> Phase:
+        # The age counts from before the read: what is read may be as old as the moment it was asked for.
         now = self._monotonic()
-        if self._read is None or now - self._read[0] >= CACHE_SECONDS:
-            # The age counts from before the read: what is read may be as old as the moment it was asked for.
-            self._read = (now, read_phase(self._store, self._migration))
-        return self._read[1]
+        phase = read_phase(self._store, self._migration)
+        self._read = (now, phase)
+        return phase
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

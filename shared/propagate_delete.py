@@ -12,6 +12,7 @@ A source written again *with the same contents* between look and deletion is fou
 deletion commits. So after a deletion the source is looked at once more.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -55,15 +56,19 @@ def propagate_delete(
     destination: ObjectRef,
     deleted: ObjectState,
     *,
+    authority: Authority | Callable[[], Authority] = Authority.SOURCE,
+    keep: Callable[[ObjectState], ObjectRef] | None = None,
     max_attempts: int = DEFAULT_ATTEMPTS,
 ) -> DeletePropagation:
-    """Follow a deletion at the source, unless somebody wrote there again. Only while the source has the authority.
+    """Follow a deletion at the source, unless somebody wrote there again. Not while the destination has the authority.
 
     Args:
         store: Where both live.
         source: The object whose deletion was announced.
         destination: Where its copy belongs.
         deleted: The version that was deleted, as the event shows it.
+        authority: Whose word counts should there be a live source, as in `replicate`.
+        keep: As in `replicate`.
         max_attempts: After so many looks that led nowhere, give up.
 
     Returns:
@@ -73,9 +78,14 @@ def propagate_delete(
         Contended: The destination kept changing (transient).
         StorageError: The store's own, see `DeletingStore`.
     """
+
+    def replicated() -> DeletePropagation:
+        done = replicate(store, source, destination, authority, keep=keep)
+        return DeletePropagation(DeleteOutcome.REPLICATED, done.destination, done)
+
     for _ in range(max_attempts):
         if store.look(source) is not None:
-            return _replicated(store, source, destination)
+            return replicated()
         there = store.look(destination)
         if there is None:
             return DeletePropagation(DeleteOutcome.ALREADY_GONE, None)
@@ -86,13 +96,8 @@ def propagate_delete(
         except (ConditionFailed, ObjectNotFound):
             continue
         if store.look(source) is not None:
-            return _replicated(store, source, destination)
+            return replicated()
         return DeletePropagation(DeleteOutcome.DELETED, there)
     raise Contended(
         destination.uri, f"changed under each of {max_attempts} attempts to delete it; try again later"
     )
-
-
-def _replicated(store: DeletingStore, source: ObjectRef, destination: ObjectRef) -> DeletePropagation:
-    done = replicate(store, source, destination, Authority.SOURCE)
-    return DeletePropagation(DeleteOutcome.REPLICATED, done.destination, done)

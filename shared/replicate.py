@@ -2,14 +2,24 @@
 
 The mirror calls it for every event; the backfill for every object that differs. Nobody else copies. A copy includes
 proving it: what the store answers must be the same as what was seen at the source.
+
+Whose word counts is asked *after* each look: then whoever writes only once a change of phase must be known everywhere is
+never judged by the phase before it, however long the look took.
+
+Where the later write counts, a copy can look later than the version that was written while it was under way. So the
+source is looked at once more after each copy; and a destination that holds what the source has held is taken for a copy,
+not for a write, whether its answer came or was lost. What remains of such doubts must not cost anybody's data: whatever
+else is replaced there is *kept* first, as a copy beside the migration's state (``docs/decisions/0016``).
 """
 
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
-from shared.decision import Action, Authority, decide
+from shared.decision import ABSENT, Action, Authority, decide
 from shared.errors import ConditionFailed, Contended, CopyNotProven, ObjectNotFound
-from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectRef, ObjectState, differences
+from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectRef, ObjectState, differences, same
 from shared.store import ObjectStore
 
 __all__ = ["DEFAULT_ATTEMPTS", "Glance", "Outcome", "Replication", "replicate"]
@@ -59,9 +69,10 @@ def replicate(
     store: ObjectStore,
     source: ObjectRef,
     destination: ObjectRef,
-    authority: Authority,
+    authority: Authority | Callable[[], Authority],
     *,
     glance: Glance | None = None,
+    keep: Callable[[ObjectState], ObjectRef] | None = None,
     max_attempts: int = DEFAULT_ATTEMPTS,
 ) -> Replication:
     """Make the destination the same as the source, unless somebody's newer word stands against it.
@@ -73,8 +84,9 @@ def replicate(
         store: Where both live.
         source: The object to replicate.
         destination: Where its copy belongs.
-        authority: Whose word counts where the two differ.
+        authority: Whose word counts where the two differ; a function is asked after every look.
         glance: Both sides as seen earlier. Saves the two looks when a copy is due; anything else is looked at again.
+        keep: Says where to keep a destination version before it is replaced; wanted where the later write may count.
         max_attempts: After so many looks that led nowhere, give up.
 
     Returns:
@@ -84,16 +96,24 @@ def replicate(
         Contended: The object kept changing (transient).
         CopyNotProven: The copy's answer is not the source that was seen.
         StorageError: The store's own, see `ObjectStore`.
+        ValueError: The later write counts, and nobody said where to keep what is replaced.
     """
-    seen = glance if glance is not None and _calls_for_copy(glance, authority) else None
+    seen = glance if glance is not None and _calls_for_copy(glance, _now(authority)) else None
     ours: Replication | None = None
+    held = [] if glance is None or glance.source is None else [glance.source]
     for attempt in range(1, max_attempts + 1):
         now = seen or Glance(store.look(source), store.look(destination))
         seen = None
-        decision = decide(now.source, now.destination, authority)
+        whose = _now(authority)
+        is_ours = ours is not None and now.destination == ours.destination
+        over_copy = whose is Authority.LATER_WRITE and (is_ours or _is_copy(now.destination, held))
+        decision = decide(now.source, now.destination, Authority.SOURCE if over_copy else whose)
         if now.source is None or decision.action is not Action.COPY:
             return _settled(decision.action, now, ours, attempt)
+        held.append(now.source)
         _check_progress(now, ours, destination)
+        if whose is Authority.LATER_WRITE and decision.because and not is_ours:
+            _keep(store, destination, now.destination, keep)
         try:
             copy = store.copy(
                 source,
@@ -107,10 +127,41 @@ def replicate(
         if CONTENT_DIFFERENCES.intersection(differing):
             raise _not_proven(destination, differing)
         ours = Replication(Outcome.COPIED, now.source, copy, decision.straggler, attempt)
-        if not differing:
+        if not differing and not (whose is Authority.LATER_WRITE and _moved_on(store, source, now.source)):
             return ours
-        # The contents are proven; the source's metadata was changed between the look and the copy. Look again.
+        # Else look again at both. Where the copy differs, its contents are proven all the same: the source's metadata
+        # was changed between the look and the copy.
     raise Contended(source.uri, f"changed under each of {max_attempts} attempts to copy it; try again later")
+
+
+def _now(authority: Authority | Callable[[], Authority]) -> Authority:
+    return authority() if callable(authority) else authority
+
+
+def _is_copy(destination: ObjectState | None, held: Sequence[ObjectState]) -> bool:
+    """Tell whether the destination holds what the source is known to have held: then it is a copy, however late it was made."""
+    return destination is not None and any(same(version, destination) for version in held)
+
+
+def _keep(
+    store: ObjectStore,
+    at: ObjectRef,
+    version: ObjectState | None,
+    keep: Callable[[ObjectState], ObjectRef] | None,
+) -> None:
+    """Keep a version that is about to be replaced on condition that it is still there.
+
+    If a condition fails here, it has been kept already, or is not there any more; then the copy's condition fails, too.
+    """
+    if keep is None or version is None:
+        raise ValueError("where the later write counts, say where to keep what is replaced")
+    with suppress(ConditionFailed, ObjectNotFound):
+        store.copy(at, keep(version), if_source=version.generation, if_destination=ABSENT)
+
+
+def _moved_on(store: ObjectStore, source: ObjectRef, copied: ObjectState) -> bool:
+    """Tell whether somebody wrote to the source while it was copied."""
+    return store.look(source) != copied
 
 
 def _calls_for_copy(glance: Glance, authority: Authority) -> bool:

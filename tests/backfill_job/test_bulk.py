@@ -23,6 +23,7 @@ from backfill_job.verdict import judged
 from shared.decision import Authority
 from shared.errors import BucketNotFound, Interrupted, PermissionDenied, Unavailable, UnexpectedAnswer
 from shared.gateway import Gateway
+from shared.ruling import Always
 
 REWRITE = "storage.objects.rewrite"
 MIB = 1024 * 1024
@@ -65,7 +66,7 @@ class Run:
     def __init__(self, paths: Paths, gateway: Gateway, authority: Authority = Authority.SOURCE) -> None:
         self.paths = paths
         self.gateway = gateway
-        self.authority = authority
+        self.ruling = Always(authority)
         self.results: list[Result] = []
         self.drawn = 0
         self.stop = Stop()
@@ -97,7 +98,7 @@ class Run:
         sides = list_pages(api, migration.source), list_pages(api, migration.destination)
         async with aclosing(march_pages(*sides)) as parts:
             async for pairs in parts:
-                lines = plan(judged(pairs, migration), migration, self.authority)
+                lines = plan(judged(pairs, migration), migration, self.ruling.authority)
                 yield (line for line in lines if line.step is not Step.EXTRA)
 
     def carry_out(
@@ -125,7 +126,7 @@ class Run:
                 api,
                 self.gateway,
                 self.paths.migration,
-                self.authority,
+                self.ruling,
                 report=self.report,
                 stop=self.stop,
                 governor=self.governor,

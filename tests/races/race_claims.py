@@ -23,6 +23,7 @@ class Claim(Enum):
     FORWARD = "the destination's contents never go from a newer source version back to an older one"
     BOOKS_TRUE = "every outcome names what the destination really held"
     CREATE_ONLY = "once the destination has the authority, nothing there is overwritten"
+    LATER_STAYS = "where the later write counts, no write is replaced by an earlier one"
     ENDS = "replicate ends within its attempts"
     PROVEN = "no copy differs from the source version it was meant to be"
 
@@ -41,6 +42,8 @@ def about_commit(there: Version | None, version: Version, authority: Authority) 
     change = f"from {shown(there)} to {shown(version)}"
     if authority is Authority.DESTINATION:
         return Wrong(Claim.CREATE_ONLY, f"the destination was overwritten {change}")
+    if authority is Authority.LATER_WRITE and there.write == 0 and there.created > 2 * version.write:
+        return Wrong(Claim.LATER_STAYS, f"a later write was replaced {change}")
     if version.write < there.write and version[2:4] != there[2:4]:
         return Wrong(Claim.FORWARD, f"the destination went backwards {change}")
     return None
@@ -49,12 +52,15 @@ def about_commit(there: Version | None, version: Version, authority: Authority) 
 def about_quiet(source: Version | None, there: Version | None, authority: Authority) -> Wrong | None:
     """Judge what lies on both sides when nothing can happen any more.
 
-    Once the destination has the authority it may differ, but nothing may be missing there.
+    Once the destination has the authority it may differ, but nothing may be missing there. Where the later write counts,
+    it may only hold a later one.
     """
     if source is None:
         return None
     if there is not None:
         if authority is Authority.DESTINATION:
+            return None
+        if authority is Authority.LATER_WRITE and there.write == 0 and there.created > source.created:
             return None
         if same(object_state(source, SOURCE.name), object_state(there, DESTINATION.name)):
             return None

@@ -108,7 +108,7 @@ def object_state(version: Version, name: str) -> ObjectState:
         crc32c=base64.b64encode(_crc32c(data).to_bytes(4)).decode(),
         md5=base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode(),
         created=_time(version.created),
-        updated=_time(version.created + version.metageneration - 1),
+        updated=_time(version.created if version.metageneration == 1 else 2 * version.write),
         metadata=Metadata(
             content_type="application/jsonl",
             custom={"label": version.metadata} if version.metadata else {},

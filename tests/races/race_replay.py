@@ -30,6 +30,7 @@ __all__ = [
     "Put",
     "ReplayingStore",
     "Side",
+    "keep",
     "react",
     "shown",
     "shown_source",
@@ -53,6 +54,14 @@ _ERRORS: dict[Refusal, type[StorageError]] = {
     Refusal.NOT_FOUND: ObjectNotFound,
     Refusal.UNAVAILABLE: Unavailable,
 }
+
+
+_IGNORED = object_state(Version(1, 0, ""), DESTINATION.name)
+
+
+def keep(version: ObjectState) -> ObjectRef:
+    """Say where a version is kept before it is replaced."""
+    return ObjectRef("new", f"_migration/replaced/{version.generation}")
 
 
 class Look(NamedTuple):
@@ -122,6 +131,8 @@ class ReplayingStore:
         self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
     ) -> ObjectState:
         """See `ObjectStore.copy`."""
+        if source == DESTINATION:  # kept before it is replaced: changes neither side
+            return _IGNORED
         assert (source, destination) == (SOURCE, DESTINATION)
         return self._copied(Copy(token(if_source), token(if_destination)))
 

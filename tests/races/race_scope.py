@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from race_model import Place, Refusal, Version, deleted, object_state, patched, put
-from race_replay import DESTINATION, SOURCE, Program, ReplayingStore
+from race_replay import DESTINATION, SOURCE, Program, ReplayingStore, keep
 
 from shared.decision import Authority
 from shared.objects import ObjectRef, ObjectState
@@ -164,7 +164,7 @@ def backfill(
         else:
             here = store.look(SOURCE)
             glance = Glance(here, store.look(DESTINATION))
-        return replicate(store, SOURCE, DESTINATION, authority, glance=glance)
+        return replicate(store, SOURCE, DESTINATION, authority, glance=glance, keep=keep)
 
     return Actor(name, program, last=last)
 
@@ -196,7 +196,7 @@ def removals(
 
 def _replication(replicate: Replicate, authority: Authority, glance: Glance) -> Program:
     def program(store: ReplayingStore) -> Replication:
-        return replicate(store, SOURCE, DESTINATION, authority, glance=glance)
+        return replicate(store, SOURCE, DESTINATION, authority, glance=glance, keep=keep)
 
     return program
 

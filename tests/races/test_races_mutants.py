@@ -12,7 +12,7 @@ from race_claims import Claim
 from race_explorer import Exploration, explore
 from race_model import Place, number
 from race_replay import Copy, ReplayingStore
-from race_scope import Delete, Scope, Upload, backfill, deliveries, removals, script
+from race_scope import Delete, Scope, Upload, backfill, deliveries, new_writer, removals, script
 
 import shared.replicate
 from shared.decision import Action, Authority, Decision, decide
@@ -24,6 +24,9 @@ from shared.replicate import Glance, Outcome, Replication, replicate
 A, B, C, GONE = Upload("a"), Upload("bb"), Upload("ccc"), Delete()
 TWO, ABC = script(A, B), script(A, B, C)
 OVERWRITTEN = Scope(ABC, (*deliveries(ABC),))
+LATER_WRITE = Scope(
+    TWO, (*deliveries(TWO, authority=Authority.LATER_WRITE),), authority=Authority.LATER_WRITE
+)
 
 
 class WithoutDestinationCondition(ReplayingStore):
@@ -72,11 +75,12 @@ def trusting_412(
     authority: Authority,
     *,
     glance: Glance | None = None,
+    keep: Callable[[ObjectState], ObjectRef] | None = None,
 ) -> Replication:
     """Mutant 5: the loop without the loop. A failed condition is taken for "somebody else has copied it"."""
     now = glance or Glance(store.look(source), store.look(destination))
     try:
-        return replicate(store, source, destination, authority, glance=now, max_attempts=1)
+        return replicate(store, source, destination, authority, glance=now, keep=keep, max_attempts=1)
     except Contended:
         return Replication(Outcome.SUPERSEDED, None, now.destination)
 
@@ -196,6 +200,26 @@ def test_an_old_equal_destination_taken_for_settled_ends_stale(monkeypatch: pyte
     monkeypatch.setattr(shared.replicate, "decide", never_again)
     sources = script(A, B, A)
     _found(Scope(sources, (*deliveries(sources),)), Claim.ENDS_EQUAL)
+
+
+def test_without_a_look_after_the_copy_a_late_copy_passes_for_a_later_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Mutant 9: a version written while its predecessor was copied finds a copy that looks later than itself."""
+    monkeypatch.setattr(shared.replicate, "_moved_on", lambda _store, _source, _copied: False)
+    _found(LATER_WRITE, Claim.ENDS_EQUAL)
+
+
+def test_copies_taken_for_writes_end_stale_when_an_answer_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutant 10: only the answer tells a copy from a write; where it is lost, an old copy passes for a later write."""
+    monkeypatch.setattr(shared.replicate, "_is_copy", lambda _destination, _held: False)
+    _found(replace(LATER_WRITE, silences=1), Claim.ENDS_EQUAL)
+
+
+def test_overwriting_whatever_differs_replaces_later_writes() -> None:
+    """Mutant 11: the source's word, where the later write should count, puts older contents over newer ones."""
+    actors = (*deliveries(TWO, authority=Authority.SOURCE), new_writer("n"))
+    _found(replace(LATER_WRITE, actors=actors), Claim.LATER_STAYS)
 
 
 def test_a_counterexample_is_a_short_history() -> None:

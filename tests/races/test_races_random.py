@@ -83,9 +83,9 @@ def scopes(draw: st.DrawFn) -> Scope:
         backfill(f"backfill {count}", destination_first=bool(count), authority=authority)
         for count in range(draw(st.integers(0, 2)))
     ]
-    if authority is Authority.DESTINATION:
+    if authority is not Authority.SOURCE:
         actors += draw(st.sampled_from([[], [new_writer("n")]]))
-    elif draw(st.booleans()):
+    if authority is Authority.SOURCE and draw(st.booleans()):
         actors += removals(places, before=before)
     return Scope(
         places,
@@ -93,7 +93,8 @@ def scopes(draw: st.DrawFn) -> Scope:
         before=before,
         copied=draw(st.sampled_from([None, places[before].live])),
         authority=authority,
-        silences=draw(st.integers(0, 3)),
+        # Where the later write counts, a lost answer can leave a difference that is reported: docs/decisions/0016.
+        silences=0 if authority is Authority.LATER_WRITE else draw(st.integers(0, 3)),
         losses=draw(st.integers(0, 2)),
         # Objects from before bring no events, nor do metadata changes: only a sweep finds all of them.
         always_sweep=True,

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from state_makers import INITIAL, MIGRATION, START, MemoryStore, run_record, run_records, stamp, states
 
+from shared.decision import Authority
 from shared.errors import ConditionFailed, Contended, PhaseUnknown, Unavailable, UsageError
 from shared.objects import ObjectRef
 from shared.phase import Phase, state_ref
@@ -72,8 +73,11 @@ def test_a_way_that_does_not_exist_is_answered_with_those_that_do() -> None:
 
 
 def test_reverse_replication_runs_between_cutover_and_deletion_only() -> None:
-    """Before, the legacy path has the last word; later there is nothing to go back to."""
-    assert [phase for phase in Phase if phase.reverse_runs] == [Phase.CUT_OVER]
+    """Before, nobody writes on the new path; later there is nothing to go back to. After a rollback it only creates."""
+    assert {phase: phase.reverse_authority for phase in Phase if phase.reverse_authority} == {
+        Phase.CUT_OVER: Authority.LATER_WRITE,
+        Phase.ROLLED_BACK: Authority.DESTINATION,
+    }
 
 
 def test_a_rollback_voids_the_sign_offs_and_says_whose() -> None:

@@ -127,10 +127,13 @@ def test_a_phase_that_cannot_be_read_again_is_not_remembered_for_longer() -> Non
 
 
 def test_whose_word_counts_follows_from_the_phase() -> None:
-    """The legacy path's before the cutover and after a rollback."""
-    assert {phase for phase in Phase if phase.forward_authority is Authority.SOURCE} == {
-        Phase.DUAL_WRITE,
-        Phase.ROLLED_BACK,
+    """The legacy path's before the cutover, the new one's after it; after a rollback the later write."""
+    assert {phase: phase.forward_authority for phase in Phase} == {
+        Phase.DUAL_WRITE: Authority.SOURCE,
+        Phase.CUT_OVER: Authority.DESTINATION,
+        Phase.ROLLED_BACK: Authority.LATER_WRITE,
+        Phase.DELETING: Authority.DESTINATION,
+        Phase.DELETED: Authority.DESTINATION,
     }
 
 

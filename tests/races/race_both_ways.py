@@ -1,0 +1,385 @@
+"""Both paths with writers, both mirrors, and an operator who cuts over and back: one object's name, step by step.
+
+Here production code is the whole mirror, not only `replicate`: an event in, the phase asked for, the rule carried out. What
+the operator's commands do to one object is a *pass*: `replicate` in one direction, where the later write counts, with a
+listing of any age.
+
+As in ``race_world`` each actor's memory is the answers it has had, a rewrite is two steps, and whoever commits makes an
+event for the mirror of that side. The phase is asked for like everything else. Until the operator has waited out the
+mirrors' caches, the answer may be the phase before. Calls do not lose their answers here; ``race_world`` sees to that.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import NamedTuple
+
+from race_model import Condition, Place, Refusal, Version, number, object_state, put, read, token
+
+from mirror_function.event import EventKind, ObjectEvent
+from mirror_function.mirror import mirror
+from mirror_function.settings import MirrorSettings
+from shared.decision import Authority
+from shared.errors import ConditionFailed, Contended, ObjectNotFound
+from shared.migration import Location, Migration
+from shared.objects import ObjectRef, ObjectState
+from shared.phase import Phase
+from shared.replicate import Glance, replicate
+
+__all__ = [
+    "LEGACY",
+    "NEW",
+    "SETTINGS",
+    "Act",
+    "Move",
+    "Pass",
+    "ReplayedStore",
+    "Settled",
+    "Side",
+    "Story",
+    "Upload",
+    "World",
+    "walk",
+]
+
+
+class Side(Enum):
+    """Which path."""
+
+    LEGACY = "legacy"
+    NEW = "new"
+
+    @property
+    def other(self) -> "Side":
+        """The path on the other side."""
+        return Side.NEW if self is Side.LEGACY else Side.LEGACY
+
+
+LEGACY, NEW = Side.LEGACY, Side.NEW
+MIGRATION = Migration(Location("legacy", "QPI_exports/"), Location("new", "qpi_exports/"))
+NAME = "q.jsonl"
+REFS = {LEGACY: MIGRATION.source_ref(NAME), NEW: MIGRATION.destination_ref(NAME)}
+SIDES = {ref: side for side, ref in REFS.items()}
+SETTINGS = {LEGACY: MirrorSettings(MIGRATION), NEW: MirrorSettings(MIGRATION, reverse=True)}
+
+
+class Move(NamedTuple):
+    """The operator changes the phase."""
+
+    to: Phase
+
+
+class Settled(NamedTuple):
+    """The operator has waited: every mirror has read the phase since."""
+
+
+class Pass(NamedTuple):
+    """The operator has one path brought up to date from the other, and waits for the end."""
+
+    source: Side
+
+
+Act = Move | Settled | Pass
+
+
+class Upload(NamedTuple):
+    """A writer writes.
+
+    Attributes:
+        side: Where.
+        data: What.
+        after: So many of the operator's acts are done by then.
+        before: The number of the act that waits for it, counted from 0.
+    """
+
+    side: Side
+    data: str
+    after: int = 0
+    before: int = 99
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What is walked through.
+
+    Attributes:
+        acts: The operator's, one after the other.
+        uploads: The writers', in this order.
+        losses: How many events may get lost.
+        deliver: What a mirror does with an event; mutants replace it.
+    """
+
+    acts: tuple[Act, ...]
+    uploads: tuple[Upload, ...]
+    losses: int = 0
+    deliver: "Callable[[ObjectEvent, MirrorSettings, ReplayedStore], object]" = (
+        lambda event, settings, store: mirror(event, settings, store, store)  # type: ignore[arg-type]
+    )
+
+
+class Look(NamedTuple):
+    """Reading one side."""
+
+    at: Side
+
+
+class Copy(NamedTuple):
+    """A rewrite to the other side."""
+
+    source: Side
+    if_source: Condition
+    if_destination: Condition
+
+
+class Keep(NamedTuple):
+    """A copy of what is about to be replaced."""
+
+    at: Side
+    if_generation: Condition
+
+
+class Ask(NamedTuple):
+    """Reading the phase."""
+
+
+Call = Look | Copy | Keep | Ask
+Answer = Version | Refusal | Phase | None
+Program = Callable[["ReplayedStore"], object]
+
+
+class _Unanswered(BaseException):
+    def __init__(self, call: Call) -> None:
+        super().__init__(call)
+        self.call = call
+
+
+class ReplayedStore:
+    """Storage and phase as far as they have answered; stops the code at the first call without an answer."""
+
+    def __init__(self, history: tuple[Answer, ...]) -> None:
+        self._answers = iter(history)
+
+    def look(self, at: ObjectRef) -> ObjectState | None:
+        """See `ObjectStore.look`."""
+        seen = self._answer(Look(SIDES[at]))
+        assert seen is None or isinstance(seen, Version)
+        return None if seen is None else object_state(seen, at.name)
+
+    def copy(
+        self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
+    ) -> ObjectState:
+        """See `ObjectStore.copy`."""
+        call: Copy | Keep = Keep(SIDES[source], token(if_source))
+        if destination in SIDES:
+            call = Copy(SIDES[source], token(if_source), token(if_destination))
+        answer = self._answer(call)
+        if isinstance(answer, Refusal):
+            error = ObjectNotFound if answer is Refusal.NOT_FOUND else ConditionFailed
+            raise error(destination.uri, answer.value)
+        assert isinstance(answer, Version)
+        return object_state(answer, destination.name)
+
+    def phase(self) -> Phase:
+        """See `PhaseReader.phase`."""
+        answer = self._answer(Ask())
+        assert isinstance(answer, Phase)
+        return answer
+
+    def _answer(self, call: Call) -> Answer:
+        try:
+            return next(self._answers)
+        except StopIteration:
+            raise _Unanswered(call) from None
+
+
+@dataclass(slots=True)
+class Actor:
+    """A delivery or a pass."""
+
+    name: str
+    program: Program
+    event: bool
+    history: tuple[Answer, ...] = ()
+    taken: Version | None = None
+
+    def asks(self) -> Call | None:
+        """What it waits for; None when it has come to its end."""
+        try:
+            self.program(ReplayedStore(self.history))
+        except _Unanswered as stopped:
+            return stopped.call
+        except Contended as error:
+            raise AssertionError(f"{self.name} gave up") from error
+        return None
+
+
+class World:
+    """Where a walk stands. Only the walk goes on; nothing is taken back."""
+
+    def __init__(self, story: Story) -> None:
+        self._story = story
+        self._places = {LEGACY: Place(), NEW: Place()}
+        self._phases = [Phase.DUAL_WRITE]
+        self._acts = self._uploads = self._lost = self._clock = self._tokens = 0
+        self._passing: Actor | None = None
+        self._last: Version | None = None
+        self.kept: set[str] = set()
+        self.late_copies = 0
+        self.actors: list[Actor] = []
+        self.told: list[str] = []
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more can happen."""
+        return not any(True for _ in self.steps())
+
+    def steps(self) -> Iterator[Callable[[], None]]:
+        """What may happen next."""
+        to_come = self._story.uploads[self._uploads :]
+        awaited = any(upload.before <= self._acts for upload in to_come)
+        if self._acts < len(self._story.acts) and self._passing is None and not awaited:
+            yield self._act
+        if to_come and to_come[0].after <= self._acts:
+            yield self._upload
+        for actor in self.actors:
+            call = actor.asks()
+            assert call is not None
+            if isinstance(call, Ask):
+                for phase in self._phases:
+                    yield lambda actor=actor, phase=phase: self._get(actor, phase)  # type: ignore[misc]
+            else:
+                yield lambda actor=actor, call=call: self._serve(actor, call)  # type: ignore[misc]
+            if actor.event and not actor.history and self._lost < self._story.losses:
+                yield lambda actor=actor: self._lose(actor)  # type: ignore[misc]
+
+    def wrong(self) -> str | None:
+        """Whether the last write is gone."""
+        if self._last is None or self._last.data in {*self.kept, self.holds(LEGACY), self.holds(NEW)}:
+            return None
+        return f"{self._last.data!r}, which was written last, is on neither path, nor kept"
+
+    def holds(self, side: Side) -> str | None:
+        """The contents on one path."""
+        live = self._places[side].live
+        return None if live is None else live.data
+
+    def _act(self) -> None:
+        act = self._story.acts[self._acts]
+        self.told.append(f"operator: {act}")
+        match act:
+            case Move(to):
+                self._phases.append(to)
+                self._acts += 1
+            case Settled():
+                self._phases = self._phases[-1:]
+                self._acts += 1
+            case Pass(source):
+                self._passing = Actor(f"pass from {source.value}", _pass(source), event=False)
+                self.actors.append(self._passing)
+
+    def _upload(self) -> None:
+        upload = self._story.uploads[self._uploads]
+        self._uploads += 1
+        version = self._version(upload.data, self._uploads)
+        self._last = version
+        self._put(upload.side, version, None, f"writer on {upload.side.value}")
+
+    def _serve(self, actor: Actor, call: Call) -> None:
+        if isinstance(call, Look):
+            self._get(actor, self._places[call.at].live)
+        elif isinstance(call, Keep):
+            kept = read(self._places[call.at], call.if_generation)
+            if isinstance(kept, Version):
+                self.kept.add(kept.data)
+            self._get(actor, kept)
+        elif isinstance(call, Copy) and actor.taken is None:
+            taken = read(self._places[call.source], call.if_source)
+            if isinstance(taken, Refusal):
+                self._get(actor, taken)
+            else:
+                actor.taken = taken
+                self.told.append(f"{actor.name} begins to copy {taken.data!r}")
+        elif isinstance(call, Copy) and actor.taken is not None:
+            version = self._version(actor.taken.data, actor.taken.write)
+            self.late_copies += self._places[call.source].live != actor.taken
+            actor.taken = None
+            done = self._put(call.source.other, version, call.if_destination, actor.name)
+            self._get(actor, version if done else Refusal.CONDITION_FAILED)
+
+    def _put(self, side: Side, version: Version, condition: Condition, who: str) -> bool:
+        after = put(self._places[side], version, condition)
+        if isinstance(after, Refusal):
+            return False
+        self._places[side] = after
+        self.told.append(f"{who}: {version.data!r} is on the {side.value} path")
+        event = _event(side, version)
+        deliver, settings = self._story.deliver, SETTINGS[side]
+        name = f"mirror of {version.data!r} on {side.value}"
+        self.actors.append(Actor(name, lambda store: deliver(event, settings, store), event=True))
+        return True
+
+    def _version(self, data: str, write: int) -> Version:
+        self._clock += 1
+        self._tokens += 1
+        return Version(self._tokens, write, data, created=self._clock)
+
+    def _get(self, actor: Actor, answer: Answer) -> None:
+        actor.history += (answer,)
+        shown = answer.data if isinstance(answer, Version) else answer and answer.value
+        self.told.append(f"{actor.name} gets {shown!r}")
+        if actor.asks() is None:
+            self.actors.remove(actor)
+            if actor is self._passing:
+                self._passing = None
+                self._acts += 1
+
+    def _lose(self, actor: Actor) -> None:
+        self._lost += 1
+        self.actors.remove(actor)
+        self.told.append(f"{actor.name} is lost")
+
+
+def walk(story: Story, choose: Callable[[int], int]) -> World:
+    """Follow one interleaving to its end.
+
+    Args:
+        story: What to walk through.
+        choose: Given how many steps are possible, picks one by its number.
+
+    Returns:
+        Where it ended.
+
+    Raises:
+        AssertionError: On the way the last write was on neither path.
+    """
+    world = World(story)
+    while steps := list(world.steps()):
+        steps[choose(len(steps))]()
+        wrong = world.wrong()
+        assert wrong is None, "\n".join((*world.told, f"=> {wrong}"))
+    return world
+
+
+def _pass(source: Side) -> Program:
+    def program(store: ReplayedStore) -> object:
+        here, there = REFS[source], REFS[source.other]
+        seen = Glance(store.look(here), store.look(there))
+        return replicate(store, here, there, Authority.LATER_WRITE, glance=seen, keep=_keep)
+
+    return program
+
+
+def _keep(version: ObjectState) -> ObjectRef:
+    return MIGRATION.kept_ref(NAME, version.generation)
+
+
+def _event(side: Side, version: Version) -> ObjectEvent:
+    ref = REFS[side]
+    return ObjectEvent(
+        id=f"e{number(version.token)}",
+        kind=EventKind.FINALIZED,
+        bucket=ref.bucket,
+        time=datetime(2024, 1, 1, tzinfo=UTC),
+        state=object_state(version, ref.name),
+    )
