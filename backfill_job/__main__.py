@@ -15,6 +15,7 @@ COMMANDS = {
     "verify": "backfill_job.verify",
     "certify": "backfill_job.certify",
     "signoff": "backfill_job.signoff",
+    "rollback": "backfill_job.rollback",
     "status": "backfill_job.status",
 }
 """Each command's module: its docstring is the help, `add_arguments` and `run` are the rest."""

@@ -4,10 +4,12 @@ A reader raises `argparse.ArgumentTypeError` with one clear line for a text that
 """
 
 import argparse
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from backfill_job.governor import Governor, NullGovernor, WriteGovernor
 from backfill_job.logs import LogFormat
 from backfill_job.since import moment_of
 from shared.errors import UsageError
@@ -15,19 +17,45 @@ from shared.migration import Location
 
 __all__ = [
     "add_log_arguments",
+    "add_pace_arguments",
     "add_session_arguments",
     "directory",
     "from_one",
+    "governor_from",
     "report_place",
     "seconds",
     "since",
 ]
 
 
-def add_session_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that every command on both prefixes has, after those about the migration."""
+def add_session_arguments(parser: argparse.ArgumentParser, *, in_parts: bool = True) -> None:
+    """Add the arguments that every command on both prefixes has, after those about the migration.
+
+    Args:
+        parser: Gets them.
+        in_parts: Whether the command can be shared between tasks, or narrowed; else it is always about everything.
+    """
     how = parser.add_argument_group("how")
     how.add_argument("--allow-empty", action="store_true", help="a source without objects is no error")
+    how.add_argument(
+        "--grace",
+        type=seconds,
+        default=timedelta(seconds=60),
+        metavar="SECONDS",
+        help="how long after its last change an object may take to arrive before it counts as missing (default 60)",
+    )
+    if in_parts:
+        _add_part_arguments(how)
+    else:
+        parser.set_defaults(tasks=1, since=None)
+    out = parser.add_argument_group("what it leaves")
+    out.add_argument(
+        "--report", type=report_place, metavar="DIR|gs://…/", help="where reports go; see the README"
+    )
+    add_log_arguments(parser)
+
+
+def _add_part_arguments(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--tasks",
         type=from_one,
@@ -36,23 +64,47 @@ def add_session_arguments(parser: argparse.ArgumentParser) -> None:
         help="share the work between N processes of this machine, as the tasks of a Cloud Run job do",
     )
     how.add_argument(
-        "--grace",
-        type=seconds,
-        default=timedelta(seconds=60),
-        metavar="SECONDS",
-        help="how long after its last change an object may take to arrive before it counts as missing (default 60)",
-    )
-    how.add_argument(
         "--since",
         type=since,
         metavar="TIMESTAMP|DURATION",
         help="leave out the days before this one, by their names: 2026-11-01, 36h, 7d; what has no day is never left out",
     )
-    out = parser.add_argument_group("what it leaves")
-    out.add_argument(
-        "--report", type=report_place, metavar="DIR|gs://…/", help="where reports go; see the README"
+
+
+def add_pace_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say how fast is copied."""
+    pace = parser.add_argument_group("how fast")
+    pace.add_argument(
+        "--in-flight",
+        type=from_one,
+        default=256,
+        metavar="N",
+        help="objects under way at once (default 256)",
     )
-    add_log_arguments(parser)
+    pace.add_argument(
+        "--max-writes-per-second",
+        type=from_one,
+        metavar="N",
+        help="never write faster than this. Without it the rate follows Cloud Storage's guideline: 1,000 a second at "
+        "first, doubling every 20 minutes; throttling answers halve it",
+    )
+    pace.add_argument(
+        "--ungoverned",
+        action="store_true",
+        help="write as fast as it goes; for a local server, or a bucket known to take it",
+    )
+
+
+def governor_from(arguments: argparse.Namespace, tasks: int) -> WriteGovernor:
+    """Read how fast may be written.
+
+    Args:
+        arguments: With those of `add_pace_arguments`.
+        tasks: How many tasks share the rate.
+    """
+    if arguments.ungoverned:
+        return NullGovernor()
+    return Governor(time.monotonic, tasks=tasks, ceiling=arguments.max_writes_per_second)
 
 
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,6 @@
-"""The migration itself, as two functions: `analyse` changes nothing, `execute` copies and verifies.
+"""The migration itself, as functions: `analyse` changes nothing, `copy` copies, `execute` copies and verifies.
 
-Both walk the same listings and the same plan; neither prints.
+All walk the same listings and the same plan; neither prints.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ from shared.errors import BucketNotFound, Interrupted, MigrationError, Permissio
 from shared.events_log import Event
 from shared.objects import ObjectState
 
-__all__ = ["Means", "analyse", "execute"]
+__all__ = ["Means", "analyse", "copy", "execute"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +43,14 @@ class Means:
         governor: Says when the next object may be written.
         progress: Told the books while they fill.
         lines: ``objects.jsonl``, where asked for.
+        told: Told the result of every object that called for more than a look at the listings.
     """
 
     limits: Limits
     governor: WriteGovernor
     progress: Callable[[Ledger], None]
     lines: Lines | None = None
+    told: Callable[[Result], None] = lambda _: None
 
 
 def analyse(job: Job, lines: Lines | None = None) -> Findings:
@@ -101,22 +103,12 @@ def execute(job: Job, means: Means) -> RunResult:
     Raises:
         UsageError: The source is empty, and that was not allowed.
     """
-    spare_the_collector()
     execution = _Execution(job, means)
-    began = job.clock.now()
-    try:
-        uvloop.run(execution.copy())
-    except (StorageError, Interrupted) as error:
-        copying = (job.clock.now() - began).total_seconds()
+    copying, error = execution.carry_out()
+    if error is not None:
         return execution.result(copying, error=error)
-    copying = (job.clock.now() - began).total_seconds()
-    balance = execution.ledger.balance()
-    if not balance.holds:
-        job.log.emit(Event.LEDGER_BROKEN, listed=balance.listed, accounted=balance.accounted)
-    if not balance.listed:
-        refuse_empty(job)
     try:
-        if not balance.nothing_written:
+        if not execution.ledger.balance().nothing_written:
             execution.comparison = Comparison(job.migration)
             uvloop.run(execution.compare())
         # Else the listings that the plan was made of are listings after the work, too.
@@ -125,6 +117,24 @@ def execute(job: Job, means: Means) -> RunResult:
         return execution.result(copying, error=error)
     tell_verification(job.log, job.migration, verification)
     return execution.result(copying, verification=verification)
+
+
+def copy(job: Job, means: Means) -> RunResult:
+    """Copy what differs, and verify nothing.
+
+    Args:
+        job: What to work with.
+        means: How to copy.
+
+    Returns:
+        How it ended, also when it stopped before its end.
+
+    Raises:
+        UsageError: The source is empty, and that was not allowed.
+    """
+    execution = _Execution(job, means)
+    copying, error = execution.carry_out()
+    return execution.result(copying, error=error)
 
 
 @dataclass(slots=True)
@@ -139,6 +149,26 @@ class _Execution:
 
     def __post_init__(self) -> None:
         self.comparison = Comparison(self.job.migration)
+
+    def carry_out(self) -> tuple[float, MigrationError | None]:
+        """Copy what differs; gives the seconds that took, and why it stopped before its end.
+
+        Raises:
+            UsageError: The source is empty, and that was not allowed.
+        """
+        spare_the_collector()
+        job, began, error = self.job, self.job.clock.now(), None
+        try:
+            uvloop.run(self.copy())
+        except (StorageError, Interrupted) as stopped:
+            error = stopped
+        copying = (job.clock.now() - began).total_seconds()
+        balance = self.ledger.balance()
+        if error is None and not balance.holds:
+            job.log.emit(Event.LEDGER_BROKEN, listed=balance.listed, accounted=balance.accounted)
+        if error is None and not balance.listed:
+            refuse_empty(job)
+        return copying, error
 
     async def copy(self) -> None:
         """List both sides, and copy what differs."""
@@ -213,6 +243,7 @@ class _Execution:
         if self.means.lines is not None:
             self.means.lines.write(_result_record(result))
         _tell(self.job, result)
+        self.means.told(result)
         self.means.progress(self.ledger)
 
 

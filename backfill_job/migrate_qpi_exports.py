@@ -5,18 +5,16 @@ The default is the dry run, which changes nothing. Also ``python -m backfill_job
 
 import argparse
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
-from backfill_job.arguments import add_session_arguments, from_one
+from backfill_job.arguments import add_pace_arguments, add_session_arguments, governor_from
 from backfill_job.bulk import Limits
 from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
 from backfill_job.estimate import Actual, Compared, Estimate, Work, compare, estimate
 from backfill_job.findings import Findings
-from backfill_job.governor import Governor, NullGovernor, WriteGovernor
 from backfill_job.job import ExitCode
 from backfill_job.local_tasks import run_as_tasks
 from backfill_job.migrate import Means, analyse, execute
@@ -63,25 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mode.add_argument(
         "--yes", action="store_true", help="do not ask before copying; needed without a terminal"
     )
-    mode.add_argument(
-        "--in-flight",
-        type=from_one,
-        default=256,
-        metavar="N",
-        help="objects under way at once (default 256)",
-    )
-    mode.add_argument(
-        "--max-writes-per-second",
-        type=from_one,
-        metavar="N",
-        help="never write faster than this. Without it the rate follows Cloud Storage's guideline: 1,000 a second at "
-        "first, doubling every 20 minutes; throttling answers halve it",
-    )
-    mode.add_argument(
-        "--ungoverned",
-        action="store_true",
-        help="write as fast as it goes; for a local server, or a bucket known to take it",
-    )
+    add_pace_arguments(parser)
     add_session_arguments(parser)
 
 
@@ -150,7 +130,8 @@ def _execute(session: Session, arguments: argparse.Namespace) -> ExitCode:
         _object_lines(session) as lines,
         showing_progress(session.console, session.job.log, total=expected) as progress,
     ):
-        limits, governor = Limits(in_flight=arguments.in_flight), _governor(arguments, session.settings)
+        limits = Limits(in_flight=arguments.in_flight)
+        governor = governor_from(arguments, session.settings.task_count)
         result = execute(session.job, Means(limits, governor, progress, lines))
     narrowed = (
         "" if arguments.since is None else f"since {arguments.since(session.started):%Y-%m-%d %H:%M} only"
@@ -221,12 +202,6 @@ def _tell_finished(session: Session, result: RunResult, elapsed: float, *, compo
         class_b=result.operations.class_b,
         **result.balance.to_json(),
     )
-
-
-def _governor(arguments: argparse.Namespace, settings: Settings) -> WriteGovernor:
-    if arguments.ungoverned:
-        return NullGovernor()
-    return Governor(time.monotonic, tasks=settings.task_count, ceiling=arguments.max_writes_per_second)
 
 
 def _show(findings: Findings, session: Session, title: str) -> Estimate:

@@ -68,7 +68,7 @@ class Event(Enum):
     )
     OBJECT_STRAGGLER = _spec(
         logging.WARNING,
-        "a new object arrived on the old path after the cutover; copied",
+        "a new object arrived on the path that does not count; copied",
         "object source_generation destination_generation",
     )
     OBJECT_FAILED = _spec(logging.ERROR, "an object could not be copied", "object error transient")
@@ -86,10 +86,15 @@ class Event(Enum):
     RUN_STOPPED = _spec(logging.ERROR, "the run stopped before its end", "error")
     RUN_FINISHED = _spec(logging.INFO, "run finished", _FINISHED)
     EXECUTION_FINISHED = _spec(logging.INFO, "all tasks finished", _FINISHED)
+    HANDED_OVER = _spec(
+        logging.INFO,
+        "one path was brought up to date from the other",
+        "phase done summary listed copied later_writes failed",
+    )
     STATE_CHANGED = _spec(logging.INFO, "the migration's state was changed", "phase what by")
     MIRRORED = _spec(logging.INFO, "event handled", _HANDLED)
     MIRROR_STRAGGLER = _spec(
-        logging.WARNING, "a new object arrived on the old path after the cutover; copied", _HANDLED
+        logging.WARNING, "a new object arrived on the path that does not count; copied", _HANDLED
     )
     MIRROR_CONFLICT = _spec(
         logging.WARNING, "both sides differ and the destination has the authority; left as it is", _HANDLED

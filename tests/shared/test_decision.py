@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.decision import ABSENT, Action, Authority, Decision, decide
-from shared.objects import Difference, Metadata, ObjectState
+from shared.objects import CONTENT_DIFFERENCES, Difference, Metadata, ObjectState
 
 S = ObjectState(
     "a/x", 71, 1, 3, "crc-s", "md5-s", "2024-01-02T00:00:00.000Z", "", Metadata("application/json")
@@ -13,7 +13,9 @@ S = ObjectState(
 SAME = S._replace(name="b/x", generation=12, created="2024-01-02T00:00:00.001Z")
 DIFFERENT = SAME._replace(crc32c="crc-d", md5="md5-d")
 BECAUSE = (Difference.CRC32C, Difference.MD5)
-LEGACY, NEW = Authority.SOURCE, Authority.DESTINATION
+LABELLED = SAME._replace(metadata=Metadata("text/plain"), updated=SAME.created)
+TYPE = (Difference.CONTENT_TYPE,)
+LEGACY, NEW, LATER = Authority.SOURCE, Authority.DESTINATION, Authority.LATER_WRITE
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,26 @@ LEGACY, NEW = Authority.SOURCE, Authority.DESTINATION
         (S, SAME._replace(created=""), NEW, Decision(Action.EQUAL, 71, 12)),
         (S, DIFFERENT, LEGACY, Decision(Action.COPY, 71, 12, BECAUSE)),
         (S, DIFFERENT, NEW, Decision(Action.CONFLICT, 71, 12, BECAUSE)),
+        (None, DIFFERENT, LATER, Decision(Action.NOTHING, ABSENT, 12)),
+        (S, None, LATER, Decision(Action.COPY, 71, ABSENT)),
+        (S, SAME, LATER, Decision(Action.EQUAL, 71, 12)),
+        (S, SAME._replace(created=S.created), LATER, Decision(Action.COPY, 71, 12, again=True)),
+        (S, DIFFERENT, LATER, Decision(Action.CONFLICT, 71, 12, BECAUSE)),
+        (S, DIFFERENT._replace(created=S.created), LATER, Decision(Action.CONFLICT, 71, 12, BECAUSE)),
+        (
+            S,
+            DIFFERENT._replace(created="2024-01-01T23:00:00Z"),
+            LATER,
+            Decision(Action.COPY, 71, 12, BECAUSE),
+        ),
+        # Only the metadata differs: then the time of its last change decides.
+        (S, LABELLED, LATER, Decision(Action.CONFLICT, 71, 12, TYPE)),
+        (
+            S._replace(updated="2024-01-03T00:00:00.000Z"),
+            LABELLED,
+            LATER,
+            Decision(Action.COPY, 71, 12, TYPE),
+        ),
     ],
 )
 def test_the_table(
@@ -77,6 +99,21 @@ def test_a_copy_is_always_conditional_on_exactly_what_was_seen(
         assert source is not None
         assert decision.source_generation == source.generation
         assert decision.destination_generation == (ABSENT if destination is None else destination.generation)
+
+
+times = st.integers(0, 99).map(lambda second: f"2024-01-01T00:{second // 60:02}:{second % 60:02}.000Z")
+
+
+@given(source=states, destination=states, written=times, there=times)
+def test_where_the_later_write_counts_nothing_is_replaced_by_anything_older(
+    source: ObjectState | None, destination: ObjectState | None, written: str, there: str
+) -> None:
+    """Other contents are replaced only by those written after them."""
+    here = None if source is None else source._replace(created=written)
+    at = None if destination is None else destination._replace(created=there)
+    decision = decide(here, at, Authority.LATER_WRITE)
+    if decision.action is Action.COPY and CONTENT_DIFFERENCES.intersection(decision.because):
+        assert written > there
 
 
 @given(source=states, destination=states)

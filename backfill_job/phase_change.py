@@ -1,0 +1,105 @@
+"""Moving the migration to another phase: asked for, recorded, and waited for until everybody has seen it."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from backfill_job.session import Session
+from shared.errors import MigrationError, StorageError, UsageError
+from shared.events_log import Event
+from shared.phase import CACHE_SECONDS, Phase
+from shared.state import State
+from shared.state_changes import Stamp, update, with_phase
+
+__all__ = ["NotFinished", "change_phase", "confirm_by_typing", "phase_changed", "wait_until_seen"]
+
+MARGIN_SECONDS = 1.0
+"""Waited beyond the mirrors' cache, for clocks that tick apart."""
+
+
+class NotFinished(MigrationError):
+    """The phase was changed, and what belongs to it was not finished."""
+
+
+def confirm_by_typing(session: Session, text: str, question: str) -> None:
+    """Ask for a text to be typed.
+
+    Args:
+        session: Whose streams.
+        text: What must be typed.
+        question: What it means.
+
+    Raises:
+        UsageError: Something else was typed, or nothing.
+        Interrupted: Somebody would rather stop.
+    """
+    console, stdin = session.console, session.surroundings.stdin
+    console.print(f"\n{question}\nType {text} to go on: ", end="", markup=False, soft_wrap=True)
+    with session.job.stop.raising():
+        answer = stdin.readline()
+    if answer.strip() != text:
+        raise UsageError("not confirmed; nothing was changed")
+
+
+def change_phase(
+    session: Session, phase: Phase, by: str, check: Callable[[State], None] = lambda _: None
+) -> State:
+    """Change the phase, on record.
+
+    Args:
+        session: Of which migration.
+        phase: Where to.
+        by: Who does it.
+        check: Raises where the state that is there does not allow it; asked when the change is made.
+
+    Returns:
+        The state; as it was if it is in that phase already.
+
+    Raises:
+        UsageError: It is not allowed, or no way leads there. Nothing was changed.
+        StorageError: It may or may not have been changed.
+    """
+    job = session.job
+    stamp = Stamp(uuid.uuid4().hex, by, job.clock.now())
+
+    def changed(state: State) -> State:
+        if state.phase is not phase:
+            check(state)
+        return with_phase(state, phase, stamp)
+
+    try:
+        state = update(job.gateway, job.migration, changed)
+    except StorageError as error:
+        raise NotFinished(
+            f"{error}. The phase may have been changed or not: `status` shows it; then give the same command again"
+        ) from error
+    for entry in state.history:
+        if entry.change == stamp.change:
+            job.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by)
+    return state
+
+
+@contextmanager
+def phase_changed(phase: Phase) -> Iterator[None]:
+    """Say of whatever goes wrong in the block that the phase has been changed before.
+
+    Raises:
+        NotFinished: Something went wrong.
+    """
+    try:
+        yield
+    except MigrationError as error:
+        raise NotFinished(
+            f"{error}. The phase IS {phase.value} already; give the same command again to finish"
+        ) from error
+
+
+def wait_until_seen(session: Session) -> None:
+    """Wait until no mirror and no job can believe in the phase before.
+
+    Raises:
+        Interrupted: Somebody stopped it.
+    """
+    seconds = CACHE_SECONDS + MARGIN_SECONDS
+    session.console.print(f"Waiting {seconds:.0f} seconds, until every mirror must have seen it …")
+    session.job.clock.sleep(seconds)

@@ -1,0 +1,194 @@
+"""The command ``rollback``: make the legacy path the one whose word counts again, without losing what was written since.
+
+``python -m backfill_job rollback --env E --by WHO``. It brings the legacy path up to date from the new one, where the later write
+counts and every object is proven; then it changes the phase, waits until every mirror must have seen it, and brings over
+what was written meanwhile. ``--dry-run`` shows what would be copied back. Given again it does the last part again: for writers
+who switch back late.
+"""
+
+import argparse
+
+from backfill_job.arguments import add_pace_arguments, add_session_arguments, governor_from
+from backfill_job.bulk import Limits
+from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
+from backfill_job.estimate import Work, estimate
+from backfill_job.handover import Handover, bring_over, reversed_job
+from backfill_job.job import ExitCode
+from backfill_job.migrate import Means, analyse
+from backfill_job.overview import render
+from backfill_job.phase_change import change_phase, confirm_by_typing, phase_changed, wait_until_seen
+from backfill_job.progress import showing_progress
+from backfill_job.session import Session, opened
+from backfill_job.wording import shown
+from shared.errors import UsageError
+from shared.events_log import Event
+from shared.migration import Migration
+from shared.phase import Phase
+from shared.state import State, read_state, utc_text
+from shared.state_changes import MAX_WHO
+
+__all__ = ["add_arguments", "run"]
+
+COMMAND = "rollback"
+
+EPILOG = """
+examples:
+  python -m backfill_job rollback --env prod --dry-run             what would be copied back; changes nothing
+  python -m backfill_job rollback --env prod --by "Ada Lovelace"   go back, after a typed confirmation
+  python -m backfill_job rollback --env prod --by "Ada Lovelace"   again, once the last writer has switched back
+
+exit codes:
+  0  the legacy path counts, and has everything that was written on the new one
+  1  something is left to do; the last line says what, and which phase it is
+  2  could not start: arguments, bucket, permission, phase, or not confirmed
+"""
+
+OBJECTS_PER_SECOND = 500.0
+"""What is copied one by one, by `shared.replicate` on threads, is slower than the bulk lane."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    add_migration_arguments(parser)
+    mode = parser.add_argument_group("what is done")
+    mode.add_argument(
+        "--dry-run", action="store_true", help="a rehearsal: show what would be copied back, change nothing"
+    )
+    mode.add_argument("--by", metavar="WHO", help=f"who decides, up to {MAX_WHO} characters")
+    mode.add_argument("--yes", action="store_true", help="do not ask; needed without a terminal")
+    add_pace_arguments(parser)
+    add_session_arguments(parser, in_parts=False)
+
+
+def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Parsed by a parser with this command's arguments.
+        surroundings: What it reads from and writes to.
+
+    Returns:
+        The exit code; every error of this project has been said in one line by then.
+    """
+    return in_one_line(COMMAND, surroundings, lambda: _run(arguments, surroundings))
+
+
+def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
+    if not arguments.dry_run:
+        _check_arguments(arguments, surroundings)
+    migration = migration_from(arguments)
+    mode = f"{COMMAND} rehearsal" if arguments.dry_run else COMMAND
+    with opened(COMMAND, arguments, surroundings, migration=migration, mode=mode) as session:
+        state = read_state(session.job.gateway, migration)
+        if state.phase not in {Phase.CUT_OVER, Phase.ROLLED_BACK}:
+            raise UsageError(_no_way_back(state))
+        if arguments.dry_run:
+            return _rehearse(session)
+        return _roll_back(session, arguments, state)
+
+
+def _check_arguments(arguments: argparse.Namespace, surroundings: Surroundings) -> None:
+    if not arguments.by:
+        raise UsageError("say who decides: --by WHO (or --dry-run for a rehearsal)")
+    if not arguments.yes and not surroundings.stdin.isatty():
+        raise UsageError("rollback asks before it changes anything, and there is no terminal; add --yes")
+
+
+def _no_way_back(state: State) -> str:
+    if state.phase is Phase.DUAL_WRITE:
+        return "there was no cutover, so there is nothing to roll back; the legacy path counts"
+    return (
+        f"the migration is in phase {state.phase.value}: the legacy path is being deleted or gone; "
+        "`undo MANIFEST` restores what was deleted"
+    )
+
+
+def _rehearse(session: Session) -> ExitCode:
+    job = reversed_job(session.job)
+    findings = analyse(job)
+    costs = estimate(Work.of(findings), speed=OBJECTS_PER_SECOND)
+    title = "Rehearsal of a rollback: nothing is changed."
+    session.console.print(render(findings, costs, job.migration, title=title))
+    session.write("rollback-plan.json", {"findings": findings.to_json(), "estimate": costs.to_json()})
+    _say(session, "\nNothing was changed. To go back: the same command with --by WHO, without --dry-run.")
+    return ExitCode.DONE
+
+
+def _roll_back(session: Session, arguments: argparse.Namespace, state: State) -> ExitCode:
+    migration = session.job.migration
+    if not arguments.yes:
+        confirm_by_typing(
+            session,
+            f"ROLL BACK {migration.label}",
+            f"From now on {shown(migration.source.uri)} counts again, and {shown(migration.destination.uri)} follows it.",
+        )
+    if state.phase is Phase.CUT_OVER:
+        _say(session, "Bringing the legacy path up to date …")
+        handover = _bring_back(session, arguments)
+        if not handover.done:
+            _leave(session, state.phase, handover)
+            _say(
+                session,
+                "NOT rolled back: the phase is still cut_over. Mend what the log says, and try again.",
+            )
+            return ExitCode.NOT_RIGHT
+        _say(session, handover.summary)
+        state = change_phase(session, Phase.ROLLED_BACK, arguments.by)
+        _say(
+            session,
+            f"The phase is {state.phase.value}. The sign-offs are void: the next cutover needs new ones.",
+        )
+    elif state.since is not None:
+        _say(
+            session,
+            f"Already rolled back, since {utc_text(state.since)}. Bringing back what late writers wrote …",
+        )
+    with phase_changed(Phase.ROLLED_BACK):
+        wait_until_seen(session)
+        return _finish(session, arguments)
+
+
+def _finish(session: Session, arguments: argparse.Namespace) -> ExitCode:
+    handover = _bring_back(session, arguments)
+    _leave(session, Phase.ROLLED_BACK, handover)
+    if not handover.done:
+        _say(session, "NOT FINISHED: mend what the log says, and give the same command again.")
+        return ExitCode.NOT_RIGHT
+    for line in _next_steps(session.job.migration):
+        _say(session, line)
+    return ExitCode.DONE
+
+
+def _bring_back(session: Session, arguments: argparse.Namespace) -> Handover:
+    job = session.job
+    with showing_progress(session.console, job.log, total=None) as progress:
+        means = Means(Limits(in_flight=arguments.in_flight), governor_from(arguments, 1), progress)
+        return bring_over(reversed_job(job), means)
+
+
+def _leave(session: Session, phase: Phase, handover: Handover) -> None:
+    session.write("rollback.json", {"phase": phase.value, "handover": handover.to_json()})
+    session.job.log.emit(Event.HANDED_OVER, phase=phase.value, **handover.figures())
+    _say(session, handover.summary)
+    for name in handover.later[:20]:
+        _say(session, f"  later on the legacy path: {shown(name)}")
+
+
+def _next_steps(migration: Migration) -> list[str]:
+    source, destination = shown(migration.source.uri), shown(migration.destination.uri)
+    return [
+        "",
+        "What to do now:",
+        f"  1. Consumers: go back to {source}, now.",
+        f"  2. The writer's team: go back to {source}, now. Until all have, what is new on {destination} still arrives;",
+        "     what they overwrite there is logged (mirror_conflict) and waits for step 3.",
+        "  3. When the last writer is back: give this same command again. It brings over what late writers overwrote.",
+        f"  4. The mirror goes on: {destination} follows, so that the next cutover needs no new backfill.",
+        "  5. Before the next cutover: `verify`, and every sign-off anew.",
+    ]
+
+
+def _say(session: Session, text: str) -> None:
+    session.console.print(text, markup=False, soft_wrap=True)

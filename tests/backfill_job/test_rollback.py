@@ -1,0 +1,207 @@
+"""The command ``rollback`` on a real server: nothing that was written on the new path is lost on the way back."""
+
+import json
+from pathlib import Path
+
+import pytest
+from testing_commands import Commands
+from testing_paths import Paths
+
+from backfill_job.phase_change import MARGIN_SECONDS
+from shared.gateway import Gateway
+from shared.phase import CACHE_SECONDS, Phase
+
+NOW = ("--by", "Ada", "--yes", "--ungoverned")
+WAITED = CACHE_SECONDS + MARGIN_SECONDS
+
+
+@pytest.fixture
+def commands(paths: Paths, gateway: Gateway, tmp_path: Path) -> Commands:
+    return Commands(paths, tmp_path, gateway)
+
+
+def both(paths: Paths, name: str, data: bytes = b"old") -> None:
+    """An object that was migrated."""
+    paths.put(name, data)
+    paths.put(name, data, side="destination")
+
+
+def test_what_was_written_on_the_new_path_comes_back(paths: Paths, commands: Commands) -> None:
+    """New objects, overwritten ones, and nothing else; then the phase, on record, and what to do now."""
+    both(paths, "a/1")
+    both(paths, "a/2")
+    commands.go(Phase.CUT_OVER)
+    paths.put("a/2", b"answered again", side="destination", metadata={"k": "v"})
+    paths.put("a/3", b"new", side="destination")
+    ended = commands.run("rollback", *NOW)
+    assert (ended.code, ended.err) == (0, "")
+    assert {name: paths.read(name, side="source") for name in paths.names(side="source")} == {
+        "a/1": b"old",
+        "a/2": b"answered again",
+        "a/3": b"new",
+    }
+    blob = paths.bucket("source").get_blob("QPI_exports/a/2")
+    assert blob.metadata == {"k": "v"}
+    state = commands.state
+    assert (state.phase, state.history[-1].by) == (Phase.ROLLED_BACK, "Ada")
+    assert commands.waited == [WAITED]
+    assert "The writer's team: go back to" in ended.out
+
+
+def test_a_rehearsal_shows_what_would_come_back_and_changes_nothing(
+    paths: Paths, commands: Commands, tmp_path: Path
+) -> None:
+    """``--dry-run`` needs neither a name nor a yes."""
+    both(paths, "a/1")
+    commands.go(Phase.CUT_OVER)
+    paths.put("a/1", b"answered again", side="destination")
+    paths.put("a/2", b"new", side="destination")
+    paths.server.reset_stats()
+    ended = commands.run("rollback", "--dry-run", "--report", str(tmp_path / "r"))
+    assert (ended.code, ended.err) == (0, "")
+    assert paths.requests("storage.objects.rewrite") == 0
+    assert commands.state.phase is Phase.CUT_OVER
+    steps = json.loads((tmp_path / "r" / "rollback-plan.json").read_text())["findings"]["steps"]
+    assert (steps["copy"]["objects"], steps["overwrite"]["objects"]) == (1, 1)
+    assert f"from  {paths.migration.destination.uri}" in ended.out
+
+
+def test_a_later_write_on_the_legacy_path_stays_and_is_named(paths: Paths, commands: Commands) -> None:
+    """A late writer's word is the later one: it stays where it belongs after the rollback."""
+    both(paths, "a/1")
+    commands.go(Phase.CUT_OVER)
+    paths.put("a/1", b"on the new path", side="destination")
+    paths.put("a/1", b"later, on the legacy path")
+    ended = commands.run("rollback", *NOW)
+    assert ended.code == 0
+    assert paths.read("a/1", side="source") == b"later, on the legacy path"
+    assert "later on the legacy path: a/1" in ended.out
+
+
+def test_what_is_replaced_is_kept(paths: Paths, commands: Commands) -> None:
+    """Beside the state, outside both prefixes."""
+    both(paths, "a/1")
+    generation = paths.put("a/1", b"by whom?")
+    commands.go(Phase.CUT_OVER)
+    paths.put("a/1", b"answered again", side="destination")
+    assert commands.run("rollback", *NOW).code == 0
+    kept = paths.migration.kept_ref("a/1", generation)
+    assert commands.gateway.read(kept) == b"by whom?"
+    assert kept.name.startswith("_migration/")
+
+
+def test_given_again_it_brings_back_what_late_writers_wrote(paths: Paths, commands: Commands) -> None:
+    """In phase rolled_back already: no change on record, and what was written on the new path since comes back."""
+    both(paths, "a/1")
+    commands.go(Phase.CUT_OVER, Phase.ROLLED_BACK)
+    history = commands.state.history
+    paths.put("a/1", b"late", side="destination")
+    paths.put("a/2", b"late and new", side="destination")
+    ended = commands.run("rollback", *NOW)
+    assert ended.code == 0
+    assert "Already rolled back" in ended.out
+    assert (paths.read("a/1", side="source"), paths.read("a/2", side="source")) == (b"late", b"late and new")
+    assert commands.state.history == history
+
+
+def test_what_is_written_while_it_waits_comes_back_too(paths: Paths, commands: Commands) -> None:
+    """The last pass is made after the mirrors have seen the phase."""
+    both(paths, "a/1")
+    commands.go(Phase.CUT_OVER)
+    commands.pauses = lambda _: paths.put("a/2", b"meanwhile", side="destination") and None
+    assert commands.run("rollback", *NOW).code == 0
+    assert paths.read("a/2", side="source") == b"meanwhile"
+
+
+@pytest.mark.parametrize(
+    ("phases", "reason"),
+    [
+        ((), "there was no cutover"),
+        ((Phase.CUT_OVER, Phase.DELETING), "undo MANIFEST"),
+        ((Phase.CUT_OVER, Phase.DELETING, Phase.DELETED), "undo MANIFEST"),
+    ],
+)
+def test_only_a_cutover_can_be_rolled_back(
+    paths: Paths,
+    commands: Commands,
+    phases: tuple[Phase, ...],
+    reason: str,
+) -> None:
+    """From any other phase it does not start, and says why."""
+    both(paths, "a/1")
+    commands.go(*phases)
+    before = commands.state
+    for arguments in (NOW, ("--dry-run",)):
+        ended = commands.run("rollback", *arguments)
+        assert ended.code == 2
+        assert reason in ended.err
+        assert ended.err.count("\n") == 1
+    assert commands.state == before
+
+
+def test_without_a_name_or_a_terminal_it_does_not_start(paths: Paths, commands: Commands) -> None:
+    """One clear line, exit code 2."""
+    both(paths, "a/1")
+    assert commands.run("rollback", "--yes").err == (
+        "rollback: say who decides: --by WHO (or --dry-run for a rehearsal)\n"
+    )
+    ended = commands.run("rollback", "--by", "Ada")
+    assert (ended.code, "no terminal; add --yes" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(("typed", "code"), [("ROLL BACK custom\n", 0), ("yes\n", 2), ("", 2)])
+def test_the_confirmation_is_typed(
+    paths: Paths,
+    commands: Commands,
+    typed: str,
+    code: int,
+) -> None:
+    """The text names what is rolled back; anything else changes nothing."""
+    both(paths, "a/1")
+    commands.go(Phase.CUT_OVER)
+    paths.put("a/1", b"new", side="destination")
+    ended = commands.run("rollback", "--by", "Ada", "--ungoverned", typed=typed)
+    assert ended.code == code
+    phase = commands.state.phase
+    assert phase is (Phase.CUT_OVER if code else Phase.ROLLED_BACK)
+    assert paths.read("a/1", side="source") == (b"old" if code else b"new")
+
+
+def test_an_object_that_cannot_be_brought_back_stops_it_before_the_phase(
+    paths: Paths, commands: Commands
+) -> None:
+    """A hold on the legacy object: exit code 1, still cut over, and everything else is back."""
+    both(paths, "a/1")
+    both(paths, "a/2")
+    blob = paths.bucket("source").get_blob("QPI_exports/a/1")
+    blob.temporary_hold = True
+    blob.patch()
+    commands.go(Phase.CUT_OVER)
+    paths.put("a/1", b"new", side="destination")
+    paths.put("a/2", b"new", side="destination")
+    ended = commands.run("rollback", *NOW)
+    assert ended.code == 1
+    assert "1 FAILED" in ended.out
+    assert "the phase is still cut_over" in ended.out
+    assert commands.state.phase is Phase.CUT_OVER
+    assert paths.read("a/2", side="source") == b"new"
+
+
+def test_a_fault_after_the_phase_was_changed_says_so(paths: Paths, commands: Commands) -> None:
+    """The last pass fails: the line says which phase it is, and that the same command finishes it."""
+    both(paths, "a/1")
+    commands.go(Phase.CUT_OVER)
+
+    def lose_the_permission(_seconds: float) -> None:
+        paths.server.set_faults(
+            rules=[{"method": "storage.objects.list", "bucket": paths.migration.source.bucket, "status": 403}]
+        )
+
+    commands.pauses = lose_the_permission
+    ended = commands.run("rollback", *NOW)
+    paths.server.clear_faults()
+    assert ended.code == 1
+    assert commands.state.phase is Phase.ROLLED_BACK
+    assert "NOT FINISHED" in ended.out + ended.err
+    commands.pauses = lambda _: None
+    assert commands.run("rollback", *NOW).code == 0

@@ -1,0 +1,95 @@
+"""The operator's commands, run in this process on a test's own pair of prefixes."""
+
+import argparse
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+
+from testing_paths import Paths
+
+from backfill_job.__main__ import COMMANDS
+from backfill_job.clock import Clock
+from backfill_job.command import Surroundings
+from shared.gateway import Gateway
+from shared.phase import Phase
+from shared.state import State, read_state
+from shared.state_changes import Stamp, update, with_phase
+
+__all__ = ["Commands", "Ended"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def _no_pause(_seconds: float) -> None:
+    """Let the time pass at once."""
+
+
+@dataclass
+class Commands:
+    """Runs commands.
+
+    Attributes:
+        paths: The pair of prefixes they are about.
+        folder: Where their log files go.
+        gateway: For looks at what they leave.
+        pauses: Called instead of waiting, with the seconds.
+        waited: The seconds waited for, so far.
+    """
+
+    paths: Paths
+    folder: Path
+    gateway: Gateway
+    pauses: Callable[[float], None] = _no_pause
+    waited: list[float] = field(default_factory=list)
+
+    @property
+    def state(self) -> State:
+        """The migration's state as it is now."""
+        return read_state(self.gateway, self.paths.migration)
+
+    def go(self, *phases: Phase) -> None:
+        """Take the migration from phase to phase, without what belongs to it."""
+        for phase in phases:
+            stamp = Stamp(f"{phase.value} {len(self.state.history)}", "test", datetime.now(UTC))
+
+            def change(state: State, phase: Phase = phase, stamp: Stamp = stamp) -> State:
+                return with_phase(state, phase, stamp)
+
+            update(self.gateway, self.paths.migration, change)
+
+    def run(self, command: str, *arguments: str, typed: str | None = None) -> Ended:
+        """Run one; `typed` is what is typed on a terminal, None for no terminal."""
+        module = import_module(COMMANDS[command])
+        parser = argparse.ArgumentParser(prog=command)
+        module.add_arguments(parser)
+        migration = self.paths.migration
+        where = ["--source", migration.source.uri, "--destination", migration.destination.uri]
+        quick = () if "--grace" in arguments else ("--grace", "0")
+        logs = ("--log-dir", str(self.folder / "logs"))
+        out, err = io.StringIO(), io.StringIO()
+        stdin = io.StringIO() if typed is None else _Terminal(typed)
+        surroundings = Surroundings(
+            dict(os.environ), stdin, out, err, Clock(lambda: datetime.now(UTC), self._sleep)
+        )
+        code = module.run(parser.parse_args([*where, *quick, *logs, *arguments]), surroundings)
+        return Ended(int(code), out.getvalue(), err.getvalue())
+
+    def _sleep(self, seconds: float) -> None:
+        self.waited.append(seconds)
+        self.pauses(seconds)
