@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 from urllib.parse import quote
+from zlib import crc32
 
 import aiohttp
 
@@ -52,8 +53,9 @@ class LiveWriter:
         days: int = 3,
         seed: int = 1,
     ) -> None:
-        self._address = f"{url}/upload/storage/v1/b/{location.bucket}/o?uploadType=media&name="
+        self._url = url
         self._location = location
+        self._switched: tuple[Location, float] = (location, 0.0)
         self._rate = rate
         self._overwrites = overwrites
         self._regulars = regulars
@@ -65,6 +67,17 @@ class LiveWriter:
         self.acknowledged: dict[str, bytes] = {}
         self.uploads = 0
         self.repeated = 0
+
+    def switch(self, location: Location, *, share: float = 1.0) -> None:
+        """Write to another place from now on: all users, or a share of them first.
+
+        Args:
+            location: Where to.
+            share: The share of users who switch; always the same ones. The others stay where they are.
+        """
+        self._switched = (location, share)
+        if share >= 1.0:
+            self._location = location
 
     def start(self) -> None:
         """Begin."""
@@ -123,7 +136,7 @@ class LiveWriter:
             lane.task_done()
 
     async def _upload(self, session: aiohttp.ClientSession, item: DemoObject) -> None:
-        address = self._address + quote(self._location.prefix + item.relative, safe="")
+        address = self._address(item.relative)
         headers = {"Content-Type": item.content_type}
         while True:
             try:
@@ -135,6 +148,13 @@ class LiveWriter:
                 pass
             self.repeated += 1
             await asyncio.sleep(PAUSE)
+
+    def _address(self, relative: str) -> str:
+        location, share = self._switched
+        if crc32(relative.encode()) / 2**32 >= share:
+            location = self._location
+        name = quote(location.prefix + relative, safe="")
+        return f"{self._url}/upload/storage/v1/b/{location.bucket}/o?uploadType=media&name={name}"
 
 
 @contextmanager

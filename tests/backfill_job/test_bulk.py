@@ -23,7 +23,7 @@ from backfill_job.verdict import judged
 from shared.decision import Authority
 from shared.errors import BucketNotFound, Interrupted, PermissionDenied, Unavailable, UnexpectedAnswer
 from shared.gateway import Gateway
-from shared.ruling import Always
+from shared.ruling import Always, Ruling
 
 REWRITE = "storage.objects.rewrite"
 MIB = 1024 * 1024
@@ -66,7 +66,8 @@ class Run:
     def __init__(self, paths: Paths, gateway: Gateway, authority: Authority = Authority.SOURCE) -> None:
         self.paths = paths
         self.gateway = gateway
-        self.ruling = Always(authority)
+        self.authority = authority
+        self.ruling: Ruling = Always(authority)
         self.results: list[Result] = []
         self.drawn = 0
         self.stop = Stop()
@@ -98,7 +99,7 @@ class Run:
         sides = list_pages(api, migration.source), list_pages(api, migration.destination)
         async with aclosing(march_pages(*sides)) as parts:
             async for pairs in parts:
-                lines = plan(judged(pairs, migration), migration, self.ruling.authority)
+                lines = plan(judged(pairs, migration), migration, self.authority)
                 yield (line for line in lines if line.step is not Step.EXTRA)
 
     def carry_out(
@@ -266,6 +267,61 @@ def test_under_the_destination_s_authority_nothing_is_overwritten(paths: Paths, 
     assert run.of("late").straggler
     assert run.of("both").account is Account.CONFLICT
     assert paths.read("both") == b"destination"
+
+
+def test_a_cutover_while_it_runs_is_heeded(run: Run, paths: Paths) -> None:
+    """A plan of before the cutover: what was written on the new path since is not overwritten."""
+    phase = [Authority.SOURCE]
+
+    class Changing:
+        """A ruling that has to be asked, and changes."""
+
+        def ask(self) -> Authority:
+            return phase[0]
+
+        def known(self) -> Authority | None:
+            return None
+
+    paths.put("both", b"legacy")
+    paths.put("both", b"old copy", side="destination")
+    lines = run.plan()
+    paths.put("both", b"first write on the new path", side="destination")
+    phase[0] = Authority.DESTINATION
+    run.ruling = Changing()
+    run.carry_out(lines)
+    assert run.of("both").account is Account.CONFLICT
+    assert paths.read("both") == b"first write on the new path"
+
+
+def test_a_ruling_that_cannot_be_had_fails_the_object(run: Run, paths: Paths) -> None:
+    """The state cannot be read: nothing is copied on a guess."""
+
+    class Unknown:
+        """A ruling behind a fault."""
+
+        def ask(self) -> Authority:
+            raise Unavailable("gs://new/_migration/state.json", "no answer")
+
+        def known(self) -> Authority | None:
+            return None
+
+    paths.put("both", b"legacy")
+    paths.put("both", b"old copy", side="destination")
+    lines = run.plan()
+    run.ruling = Unknown()
+    run.carry_out(lines)
+    assert run.of("both").account is Account.FAILED
+    assert paths.read("both") == b"old copy"
+
+
+def test_where_the_later_write_counts_every_object_is_replicated(run: Run, paths: Paths) -> None:
+    """It takes more than one request: what is replaced is kept."""
+    generation = paths.put("both", b"earlier", side="destination")
+    paths.put("both", b"later")
+    run.ruling = Always(Authority.LATER_WRITE)
+    run.carry_out()
+    assert run.of("both").account is Account.COPIED
+    assert run.gateway.read(paths.migration.kept_ref("both", generation)) == b"earlier"
 
 
 @pytest.mark.parametrize("fault", ["reset_after", "truncate"])

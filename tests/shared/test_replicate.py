@@ -7,7 +7,7 @@ import pytest
 from testing_paths import Paths
 
 from shared.decision import Authority
-from shared.errors import Contended, CopyNotProven
+from shared.errors import Contended, CopyNotProven, PermissionDenied
 from shared.gateway import Gateway
 from shared.objects import ObjectRef, ObjectState, same
 from shared.replicate import Glance, Outcome, Replication, replicate
@@ -17,7 +17,10 @@ NAME = "qpi_answers_20240101/user_id_7.jsonl"
 
 
 def run(
-    paths: Paths, store: ObjectStore, authority: Authority = Authority.SOURCE, glance: Glance | None = None
+    paths: Paths,
+    store: ObjectStore,
+    authority: Authority | Callable[[], Authority] = Authority.SOURCE,
+    glance: Glance | None = None,
 ) -> Replication:
     migration = paths.migration
     return replicate(
@@ -26,6 +29,7 @@ def run(
         migration.destination_ref(NAME),
         authority,
         glance=glance,
+        keep=lambda version: migration.kept_ref(NAME, version.generation),
         max_attempts=5,
     )
 
@@ -120,6 +124,81 @@ def test_a_straggler_is_copied_and_called_one(paths: Paths, gateway: Gateway) ->
     paths.put(NAME, b"late writer")
     done = run(paths, gateway, Authority.DESTINATION)
     assert (done.outcome, done.straggler) == (Outcome.COPIED, True)
+
+
+def test_where_the_later_write_counts_what_it_replaces_is_kept(paths: Paths, gateway: Gateway) -> None:
+    """Contents and metadata of the version that was there, beside the migration's state."""
+    generation = paths.put(NAME, b"earlier", side="destination", metadata={"by": "somebody"})
+    paths.put(NAME, b"later")
+    assert run(paths, gateway, Authority.LATER_WRITE).outcome is Outcome.COPIED
+    assert paths.read(NAME) == b"later"
+    kept = gateway.look(paths.migration.kept_ref(NAME, generation))
+    assert kept is not None
+    assert dict(kept.metadata.custom) == {"by": "somebody"}
+    assert gateway.read(paths.migration.kept_ref(NAME, generation)) == b"earlier"
+
+
+def test_keeping_what_is_kept_already_does_not_stand_in_the_way(paths: Paths, gateway: Gateway) -> None:
+    """A delivery that came so far, and was repeated."""
+    generation = paths.put(NAME, b"earlier", side="destination")
+    paths.put(NAME, b"later")
+    destination = paths.migration.destination_ref(NAME)
+    kept = paths.migration.kept_ref(NAME, generation)
+    gateway.copy(destination, kept, if_source=generation, if_destination=0)
+    assert run(paths, gateway, Authority.LATER_WRITE).outcome is Outcome.COPIED
+    assert paths.read(NAME) == b"later"
+
+
+def test_what_cannot_be_kept_is_not_replaced(paths: Paths, gateway: Gateway) -> None:
+    """Keeping fails: so does the whole, and the destination stays."""
+    paths.put(NAME, b"earlier", side="destination")
+    paths.put(NAME, b"later")
+    with pytest.raises(ValueError, match="where to keep"):
+        replicate(
+            gateway,
+            paths.migration.source_ref(NAME),
+            paths.migration.destination_ref(NAME),
+            Authority.LATER_WRITE,
+        )
+    paths.server.set_faults(rules=[{"method": "storage.objects.rewrite", "count": 1, "status": 403}])
+    with pytest.raises(PermissionDenied):
+        run(paths, gateway, Authority.LATER_WRITE)
+    assert paths.read(NAME) == b"earlier"
+
+
+def test_a_later_destination_is_left_where_the_later_write_counts(paths: Paths, gateway: Gateway) -> None:
+    """A conflict, as under the destination's authority."""
+    paths.put(NAME, b"earlier")
+    paths.put(NAME, b"later", side="destination")
+    assert run(paths, gateway, Authority.LATER_WRITE).outcome is Outcome.CONFLICT
+    assert paths.read(NAME) == b"later"
+
+
+def test_a_version_written_during_the_copy_is_not_taken_for_the_earlier_one(
+    paths: Paths, gateway: Gateway
+) -> None:
+    """Where the later write counts the source is looked at again after the copy, which looks later than it is."""
+    paths.put(NAME, b"one")
+    overwritten = once(lambda: paths.put(NAME, b"two"))
+
+    def answered(copy: ObjectState) -> ObjectState:
+        overwritten()
+        return copy
+
+    store = Interfered(gateway, lambda: None, answered)
+    assert run(paths, store, Authority.LATER_WRITE).outcome is Outcome.COPIED
+    assert paths.read(NAME) == b"two"
+
+
+def test_whose_word_counts_is_asked_after_the_look(paths: Paths, gateway: Gateway) -> None:
+    """The phase changes while it looks: what it has seen is judged by the phase after it."""
+    paths.put(NAME, b"legacy")
+    seen = glance(paths)
+    paths.put(NAME, b"first write on the new path", side="destination")
+    whose = iter([Authority.SOURCE, Authority.SOURCE, Authority.DESTINATION])
+    done = run(paths, gateway, lambda: next(whose), Glance(seen.source, None))
+    assert done.outcome is Outcome.CONFLICT
+    assert paths.read(NAME) == b"first write on the new path"
 
 
 def test_a_source_that_is_gone_is_superseded(paths: Paths, gateway: Gateway) -> None:

@@ -1,6 +1,8 @@
 """The phase as the mirror reads it: alone, briefly remembered, and never guessed."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 from hypothesis import given
@@ -109,6 +111,33 @@ def test_the_phase_is_read_at_most_once_in_a_while() -> None:
     assert (reader.phase(), store.reads) == (Phase.DUAL_WRITE, 1)
     now[0] += 0.001
     assert (reader.phase(), store.reads) == (Phase.CUT_OVER, 2)
+
+
+def test_what_is_known_is_told_without_reading() -> None:
+    """For those who must not wait."""
+    now = [100.0]
+    store = Contents(with_text("cut_over"))
+    reader = PhaseReader(store, MIGRATION, lambda: now[0])
+    assert (reader.known(), store.reads) == (None, 0)
+    reader.phase()
+    assert (reader.known(), store.reads) == (Phase.CUT_OVER, 1)
+    now[0] += CACHE_SECONDS
+    assert (reader.known(), store.reads) == (None, 1)
+
+
+def test_threads_share_one_read() -> None:
+    """One of those who wait reads, the others take what it found."""
+    at_once = Barrier(8)
+    store = Contents(with_text("cut_over"))
+    reader = PhaseReader(store, MIGRATION, lambda: 0.0)
+
+    def ask(_: int) -> Phase:
+        at_once.wait()
+        return reader.phase()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(ask, range(8))) == {Phase.CUT_OVER}
+    assert store.reads == 1
 
 
 def test_a_phase_that_cannot_be_read_again_is_not_remembered_for_longer() -> None:
