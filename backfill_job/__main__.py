@@ -11,6 +11,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "migrate": "backfill_job.migrate_qpi_exports",
+    "references": "backfill_job.references.command",
     "import-test": "backfill_job.import_test.command",
     "verify": "backfill_job.verify",
     "certify": "backfill_job.certify",
