@@ -113,9 +113,13 @@ def verification_check(found: Verification | None, target: Target, now: datetime
     said = f"{found.summary} ({_ago(age)})"
     if found.certificate is None or not found.compared:
         return failed(name, f"{said}: it was not of everything", again)
-    critical = [remark.text for remark in found.remarks if remark.level is Level.CRITICAL]
-    if critical:
-        return failed(name, f"{said}: {critical[0]}", "settle that, then " + again)
+    grave = [
+        remark.text
+        for remark in found.remarks
+        if remark.level is Level.CRITICAL or remark.kind == "late_writes"
+    ]
+    if grave:
+        return failed(name, f"{said}: {grave[0]}", "settle that, then " + again)
     if not found.clean or found.exit_code:
         wrong = ", ".join(
             f"{count:,} {verdict.value.replace('_', ' ')}"

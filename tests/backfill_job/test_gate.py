@@ -233,6 +233,7 @@ def test_a_verification_must_be_whole_clean_and_fresh(verification: Verification
         {"exit_code": 1},
         {"counts": dict.fromkeys(NameVerdict, 0)},
         {"remarks": (Remark(Level.CRITICAL, "mixed_prefix", None, "here"),)},
+        {"remarks": (Remark(Level.WARNING, "late_writes", None, "somebody"),)},
     ):
         assert standing(**changes) is Standing.FAIL, changes
 
