@@ -1,6 +1,7 @@
 """What every piece of work on both prefixes is given: what is asked, where it lives, how much of it, and who may stop it."""
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import IntEnum
@@ -12,7 +13,7 @@ from backfill_job.stopping import Stop
 from shared.errors import StorageError, UsageError
 from shared.events_log import EventLog
 from shared.gateway import Gateway
-from shared.migration import Migration
+from shared.migration import Location, Migration
 from shared.ruling import Ruling
 
 __all__ = ["ExitCode", "Job", "check_start", "open_api", "refuse_empty", "spare_the_collector"]
@@ -76,13 +77,20 @@ def check_start(job: Job) -> None:
     Raises:
         UsageError: One of them cannot; or the source is empty, and that was not allowed.
     """
-    source, destination = job.migration.source, job.migration.destination
+
+    def holds_objects(location: Location) -> bool:
+        return job.gateway.check_bucket(location.bucket, location.prefix, patience=START_PATIENCE)
+
+    with ThreadPoolExecutor(2, thread_name_prefix="check") as pool:
+        checks = [
+            pool.submit(holds_objects, side) for side in (job.migration.destination, job.migration.source)
+        ]
     try:
-        job.gateway.check_bucket(destination.bucket, destination.prefix, patience=START_PATIENCE)
-        if not job.gateway.check_bucket(source.bucket, source.prefix, patience=START_PATIENCE):
-            refuse_empty(job)
+        there = [check.result() for check in checks]
     except StorageError as error:
         raise UsageError(f"cannot start: {error}") from error
+    if not there[-1]:
+        refuse_empty(job)
 
 
 def refuse_empty(job: Job) -> None:
