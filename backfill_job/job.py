@@ -10,6 +10,7 @@ from backfill_job.async_api import AsyncApi
 from backfill_job.clock import Clock
 from backfill_job.sharding import KeyRange, ranges
 from backfill_job.stopping import Stop
+from backfill_job.tunnel import Proxy
 from shared.errors import StorageError, UsageError
 from shared.events_log import EventLog
 from shared.gateway import Gateway
@@ -44,6 +45,7 @@ class Job:
         clock: The time and the waiting; waiting ends in an error when somebody asks to stop.
         allow_empty: Whether a source without a single object is all right.
         endpoint: Scheme and host of a local Cloud Storage; None for Google's.
+        proxy: Through which Google's is reached; None for none.
         grace: How long after its last change a source object may take to arrive before it counts as missing.
         stop: Whether somebody asked the process to stop.
         ruling: Whose word counts where the two sides differ.
@@ -59,6 +61,7 @@ class Job:
     grace: timedelta
     stop: Stop
     ruling: Ruling
+    proxy: Proxy | None = None
     ranges: tuple[KeyRange, ...] = ranges(())
 
 
@@ -68,6 +71,7 @@ def open_api(job: Job, in_flight: int = 0) -> AsyncApi:
         endpoint=job.endpoint,
         connections=in_flight + LISTING_CONNECTIONS,
         operations=job.gateway.operations,
+        proxy=job.proxy,
     )
 
 
