@@ -17,6 +17,7 @@ from backfill_job.clock import Clock
 from backfill_job.cloud_reports import ReportPrefix
 from backfill_job.command import Surroundings
 from backfill_job.job import Job, check_start
+from backfill_job.late_gateway import LateGateway
 from backfill_job.logs import LogFormat, log_file_path, logging_to
 from backfill_job.reports import ReportDirectory, Reports, json_bytes
 from backfill_job.settings import Settings
@@ -28,8 +29,8 @@ from backfill_job.tasks import agreed_ranges, all_ranges
 from backfill_job.tunnel import proxy_for
 from shared.errors import MigrationError, UsageError
 from shared.events_log import Event, EventLog
-from shared.gateway import Gateway
 from shared.migration import Location, Migration
+from shared.operations import OperationsCounter
 from shared.phase import PhaseReader
 from shared.ruling import ByPhase
 
@@ -138,9 +139,18 @@ def opened(
         _output(f"{command}_{migration.label}", started, arguments, surroundings, settings) as console,
     ):
         try:
-            with closing(Gateway(connections=GATEWAY_CONNECTIONS)) as gateway:
-                reports = reports_at(arguments.report, gateway, migration)
-                job = _job(arguments, surroundings, migration=migration, gateway=gateway, log=log, stop=stop)
+            operations = OperationsCounter()
+            with closing(LateGateway(GATEWAY_CONNECTIONS, operations)) as store:
+                reports = reports_at(arguments.report, store, migration)
+                job = _job(
+                    arguments,
+                    surroundings,
+                    migration=migration,
+                    store=store,
+                    operations=operations,
+                    log=log,
+                    stop=stop,
+                )
                 check_start(job)
                 job = replace(
                     job,
@@ -160,7 +170,8 @@ def _job(
     surroundings: Surroundings,
     *,
     migration: Migration,
-    gateway: Gateway,
+    store: LateGateway,
+    operations: OperationsCounter,
     log: EventLog,
     stop: Stop,
 ) -> Job:
@@ -171,7 +182,8 @@ def _job(
     endpoint = surroundings.environ.get("STORAGE_EMULATOR_HOST")
     return Job(
         migration=migration,
-        gateway=gateway,
+        store=store,
+        operations=operations,
         log=log,
         clock=Clock(surroundings.clock.now, sleep),
         allow_empty=arguments.allow_empty,
@@ -179,9 +191,7 @@ def _job(
         proxy=None if endpoint else proxy_for(GOOGLE_HOST, surroundings.environ),
         grace=arguments.grace,
         stop=stop,
-        ruling=ByPhase(
-            PhaseReader(gateway, migration, time.monotonic), lambda phase: phase.forward_authority
-        ),
+        ruling=ByPhase(PhaseReader(store, migration, time.monotonic), lambda phase: phase.forward_authority),
     )
 
 
@@ -193,12 +203,12 @@ def _ranges(job: Job, settings: Settings, arguments: argparse.Namespace) -> tupl
     return without_older_days(mine, arguments.since(job.clock.now()))
 
 
-def reports_at(place: Path | Location | None, gateway: Gateway, migration: Migration) -> Reports | None:
+def reports_at(place: Path | Location | None, store: LateGateway, migration: Migration) -> Reports | None:
     """Open the place where reports go.
 
     Args:
         place: A directory or a Cloud Storage prefix; None where nobody wants reports.
-        gateway: Writes to the latter.
+        store: Writes to the latter.
         migration: What is asked.
 
     Raises:
@@ -213,7 +223,7 @@ def reports_at(place: Path | Location | None, gateway: Gateway, migration: Migra
             raise UsageError(
                 f"--report {place.uri} lies in {location.uri}, which is migrated; choose another"
             )
-    return ReportPrefix(gateway, place)
+    return ReportPrefix(store.opened(), place)
 
 
 def _begin(session: Session, mode: str) -> None:
