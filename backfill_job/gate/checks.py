@@ -89,12 +89,12 @@ def verification_check(
     if found.certificate is None or not found.compared:
         return failed(name, f"{said}: it was not of everything", again)
     critical = [remark.text for remark in found.remarks if remark.level is Level.CRITICAL]
-    if critical:
-        return failed(name, f"{said}: {critical[0]}", f"settle that, then {again}")
-    if not found.clean or found.exit_code:
-        return failed(
-            name, f"{said}: {_wrong(found)}", f"{typed(target, 'migrate', '--execute')}, then {again}"
-        )
+    wrong = "" if found.clean and not found.exit_code else _wrong(found)
+    if critical or wrong:
+        what = "; ".join(filter(None, [wrong, *critical[:1]]))
+        steps = [f"settle {counted(len(critical), 'critical remark')}"] if critical else []
+        steps += [typed(target, "migrate", "--execute")] if _copyable(found) else []
+        return failed(name, f"{said}: {what}", ", then ".join([*steps, again]))
     if not timedelta() <= age <= limits.max_age:
         return failed(name, f"{said}: not of the last {hours(limits.max_age)}", again)
     if since is not None and found.started < since:
@@ -187,14 +187,24 @@ def late_writes_check(found: Verification | None, state: State, target: Target) 
 
 
 def _wrong(found: Verification) -> str:
-    wrong = ", ".join(
+    unsettled = [
         f"{count:,} {verdict.value.replace('_', ' ')}"
         for verdict, count in found.counts.items()
         if count and not verdict.settled
-    )
+    ]
     first = listed((repr(one.name) for one in found.differences), SHOWN)
-    return (wrong or f"exit code {found.exit_code}, its report says why") + (
-        f", such as {first}" if first else ""
+    if unsettled:
+        return ", ".join(unsettled) + (f", such as {first}" if first else "")
+    spoilt = any(remark.level is Level.CRITICAL for remark in found.remarks)
+    return "" if spoilt else f"exit code {found.exit_code}, its report says why"
+
+
+def _copyable(found: Verification) -> bool:
+    """Whether the migration, run again, would mend something of it."""
+    counts = found.counts
+    return any(
+        counts[verdict]
+        for verdict in (NameVerdict.MISSING, NameVerdict.CONTENT_DIFFERS, NameVerdict.METADATA_DIFFERS)
     )
 
 

@@ -249,7 +249,7 @@ class _Gate:
         return failed(
             "mixed prefix",
             f"objects under the destination's name in another case, where no reader looks: {listed(first, 3)}",
-            "find out who writes there, and copy what is missing; then remove it",
+            "find out who writes there, and have it switched; copy what the destination lacks; then move the rest out of that prefix",
         )
 
     def _example(self, place: Location) -> str:

@@ -57,10 +57,11 @@ def test_what_the_reverse_mirror_brings_back_is_not_late(paths: Paths, commands:
 
 
 def test_parts_make_a_whole() -> None:
-    """Several tasks; a bounded number of names."""
+    """Several tasks, one of which began before the cutover; a bounded number of names."""
     parts = [
         LateWrites("2026-01-01T00:00:00.000Z", 15, [f"{part}/{number}" for number in range(15)])
         for part in "ab"
     ]
+    parts.append(LateWrites())
     whole = LateWrites.merged(LateWrites.from_json(json.loads(json.dumps(part.to_json()))) for part in parts)
     assert (whole.since, whole.objects, len(whole.names)) == ("2026-01-01T00:00:00.000Z", 30, MAX_NAMES)
