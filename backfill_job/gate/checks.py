@@ -14,7 +14,7 @@ from backfill_job.wording import counted, listed
 from shared.migration import DEFAULT_EXCLUDES
 from shared.phase import Phase
 from shared.report.advice import Target
-from shared.report.facts import Level, NameVerdict, Verification
+from shared.report.facts import Level, NameVerdict, Remark, Verification
 from shared.state import State, utc_text
 
 __all__ = [
@@ -88,11 +88,11 @@ def verification_check(
         )
     if found.certificate is None or not found.compared:
         return failed(name, f"{said}: it was not of everything", again)
-    critical = [remark.text for remark in found.remarks if remark.level is Level.CRITICAL]
+    grave = [remark.text for remark in found.remarks if _is_grave(remark)]
     wrong = "" if found.clean and not found.exit_code else _wrong(found)
-    if critical or wrong:
-        what = "; ".join(filter(None, [wrong, *critical[:1]]))
-        steps = [f"settle {counted(len(critical), 'critical remark')}"] if critical else []
+    if grave or wrong:
+        what = "; ".join(filter(None, [wrong, *grave[:1]]))
+        steps = [f"settle {counted(len(grave), 'grave remark')} of its report"] if grave else []
         steps += [typed(target, "migrate", "--execute")] if _copyable(found) else []
         return failed(name, f"{said}: {what}", ", then ".join([*steps, again]))
     if not timedelta() <= age <= limits.max_age:
@@ -195,8 +195,11 @@ def _wrong(found: Verification) -> str:
     first = listed((repr(one.name) for one in found.differences), SHOWN)
     if unsettled:
         return ", ".join(unsettled) + (f", such as {first}" if first else "")
-    spoilt = any(remark.level is Level.CRITICAL for remark in found.remarks)
-    return "" if spoilt else f"exit code {found.exit_code}, its report says why"
+    return "" if any(map(_is_grave, found.remarks)) else f"exit code {found.exit_code}, its report says why"
+
+
+def _is_grave(remark: Remark) -> bool:
+    return remark.level is Level.CRITICAL or remark.kind == LATE_WRITES
 
 
 def _copyable(found: Verification) -> bool:

@@ -105,6 +105,7 @@ def test_a_whole_clean_fresh_verification_of_this_phase_passes() -> None:
         {"counts": dict.fromkeys(NameVerdict, 0)},
         {"counts": {**dict.fromkeys(NameVerdict, 0), NameVerdict.EXCLUDED: 7}},
         {"remarks": (Remark(Level.CRITICAL, "mixed_prefix", None, "here"),)},
+        {"remarks": (Remark(Level.WARNING, "late_writes", None, "somebody"),)},
         {"excludes": ()},
         {"excludes": (*TARGET.excludes, "*.jsonl")},
         {"target": replace(TARGET, excludes=())},
