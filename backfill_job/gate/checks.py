@@ -15,6 +15,7 @@ from shared.migration import DEFAULT_EXCLUDES
 from shared.phase import Phase
 from shared.report.advice import Target
 from shared.report.facts import Level, NameVerdict, Remark, Verification
+from shared.report.headline import Tone, headline
 from shared.state import State, utc_text
 
 __all__ = [
@@ -99,6 +100,9 @@ def verification_check(
         return failed(name, f"{said}: not of the last {hours(limits.max_age)}", again)
     if since is not None and found.started < since:
         return failed(name, f"{said}: begun before this phase, which began {utc_text(since)}", again)
+    told = headline(found)
+    if told.tone is not Tone.GOOD:  # what its own page does not call well, for whatever reason
+        return failed(name, f"{said}: {' '.join((told.title + '.', *told.reasons))}", again)
     return passed(name, f"{found.counts[NameVerdict.EQUAL]:,} names equal, {ago(age)}")
 
 

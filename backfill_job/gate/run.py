@@ -1,6 +1,5 @@
 """Runs the gate: gathers the evidence for every check, one after the other. A check that breaks stops no other."""
 
-import json
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,12 +28,13 @@ from backfill_job.gate.import_record import read_import_record
 from backfill_job.gate.mirror_checks import alive_check, lag_check
 from backfill_job.gate.references_check import references_check
 from backfill_job.gate.result import FORMAT, GateResult
+from backfill_job.gate.verification_record import read_verification_record
 from backfill_job.import_test.command import REPORT_NAME
 from backfill_job.job import open_api
 from backfill_job.reports import json_bytes
 from backfill_job.session import Session, reports_at
 from backfill_job.wording import listed
-from shared.errors import Interrupted, MigrationError, StorageError, UsageError
+from shared.errors import Interrupted, MigrationError, StorageError
 from shared.events_log import Event
 from shared.migration import Location
 from shared.objects import ObjectState
@@ -42,7 +42,6 @@ from shared.partitions import answers_folder
 from shared.report.advice import Target
 from shared.report.facts import Verification
 from shared.report.loading import latest_verification_ref
-from shared.report.reading import read_verification, require_migration
 from shared.state import State, read_state
 
 __all__ = ["FORMAT", "GateOptions", "GateResult", "run_gate"]
@@ -163,19 +162,7 @@ class _Gate:
     def _verification(self) -> Verification | None:
         at = latest_verification_ref(self._migration)
         contents = self._job.gateway.read(at)
-        if contents is None:
-            return None
-        try:
-            content = json.loads(contents)
-        except (ValueError, RecursionError) as error:
-            raise UsageError(f"{at.uri} is no JSON ({error}); run verify again") from error
-        found = read_verification(content)
-        require_migration(content, at.uri, self._target.source, self._target.destination)
-        if content.get("narrowed") is not None:
-            raise UsageError(
-                f"{at.uri} is of a part only ({content['narrowed']!r}); run verify without --since"
-            )
-        return found
+        return None if contents is None else read_verification_record(contents, at.uri, self._target)
 
     def _canary(self, state: State | MigrationError) -> tuple[Check | None, float | None]:
         """Fly the canary, where one is asked for and means something; gives the seconds it took, too."""

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import backfill_job.lag
+import backfill_job.remarks
 from backfill_job.gate.check import Check, Limits, Standing
 from backfill_job.gate.checks import (
     Presence,
@@ -27,8 +29,16 @@ from backfill_job.gate.import_record import read_import_record
 from backfill_job.gate.mirror_checks import alive_check, lag_check
 from backfill_job.gate.references_check import references_check
 from backfill_job.gate.result import GateResult
+from backfill_job.gate.verification_record import read_verification_record
+from backfill_job.tallies import Tallies
+from backfill_job.verdict import Finding, Verdict
+from backfill_job.verification import Verification as VerifyOutcome
+from backfill_job.verification_report import verification_report
+from backfill_job.verify_result import VerifyResult
 from shared.errors import UsageError
 from shared.migration import Location, Migration
+from shared.objects import Metadata, ObjectState
+from shared.operations import Operations
 from shared.phase import Phase
 from shared.report.advice import Target
 from shared.report.facts import Certificate, DayState, Lag, Level, NameVerdict, Remark, Side, Verification
@@ -106,6 +116,8 @@ def test_a_whole_clean_fresh_verification_of_this_phase_passes() -> None:
         {"counts": {**dict.fromkeys(NameVerdict, 0), NameVerdict.EXCLUDED: 7}},
         {"remarks": (Remark(Level.CRITICAL, "mixed_prefix", None, "here"),)},
         {"remarks": (Remark(Level.WARNING, "late_writes", None, "somebody"),)},
+        {"counts": {**VERIFICATION.counts, NameVerdict.EQUAL: 8}},
+        {"destination_total": replace(SIDE, digest="1" * 64)},
         {"excludes": ()},
         {"excludes": (*TARGET.excludes, "*.jsonl")},
         {"target": replace(TARGET, excludes=())},
@@ -113,8 +125,8 @@ def test_a_whole_clean_fresh_verification_of_this_phase_passes() -> None:
     ids=str,
 )
 def test_a_verification_that_is_less_than_that_fails(changes: dict[str, Any]) -> None:
-    """Old, from the future, of an earlier phase, of a part, not clean, of nothing, with something critical; or other patterns
-    were left out."""
+    """Old, from the future, of an earlier phase, of a part, not clean, of nothing, with something critical, with books
+    that do not add up; or other patterns were left out."""
     assert verified(**changes) is Standing.FAIL
 
 
@@ -132,6 +144,91 @@ def test_what_is_critical_or_differs_is_named() -> None:
     counts = {**VERIFICATION.counts, NameVerdict.MISSING: 3, NameVerdict.IN_FLIGHT: 1}
     check = verification_check(replace(VERIFICATION, clean=False, counts=counts), TARGET, None, NOW, LIMITS)
     assert "3 missing, 1 in flight" in check.evidence
+
+
+@pytest.fixture(scope="module")
+def verification_json() -> dict[str, Any]:
+    """A report as the command writes it, of one day and something without a day."""
+    both = ObjectState("a", 1, 1, 1, "crc", None, "2026-11-20T11:00:00.000Z", "", Metadata())
+    tallies = Tallies(backfill_job.lag.Lag("2026-11-20T10:00:00.000Z"))
+    names = ("qpi_answers_20261119/user_id_1.jsonl", "README")
+    tallies.add([Finding(name, Verdict.EQUAL, both, both, ()) for name in names])
+    counts = {**dict.fromkeys(Verdict, 0), Verdict.EQUAL: len(names)}
+    result = VerifyResult(VerifyOutcome(counts, ()), tallies, None, Operations())
+    identity = {
+        "run": "r",
+        "env": "custom",
+        "source": TARGET.source,
+        "destination": TARGET.destination,
+        "excludes": list(TARGET.excludes),
+        "started": (NOW - HOUR).isoformat(),
+        "tasks": 1,
+    }
+    certificate = {"sha256": "a" * 64, "data_sha256": "b" * 64}
+    remark = backfill_job.remarks.Remark(backfill_job.remarks.Level.WARNING, "outlier", "2026-11-19", "odd")
+    content = verification_report(
+        identity, result, [remark], finished=NOW - HOUR, grace=60 * SECOND, certificate=certificate
+    )
+    return json.loads(json.dumps(content))  # type: ignore[no-any-return]
+
+
+def verdict_on(content: Any, target: Target = TARGET) -> Standing:
+    contents = content if isinstance(content, bytes) else json.dumps(content).encode()
+    found = read_verification_record(contents, "it", target)
+    return verification_check(found, target, None, NOW, LIMITS).standing
+
+
+def test_a_report_as_it_is_written_passes(verification_json: dict[str, Any]) -> None:
+    """The reader reads what the command writes."""
+    assert verdict_on(verification_json) is Standing.PASS
+
+
+def test_a_verification_that_lacks_anything_is_none(verification_json: dict[str, Any]) -> None:
+    """Any field of it, and anything else where a field of another kind should stand. One remark fewer cannot be known."""
+    lists = {("not_kept",), ("remarks",), ("lag", "buckets")}
+
+    def drop(inner: Any, key: Any) -> None:
+        del inner[key]
+
+    def spoil(inner: Any, key: Any) -> None:
+        inner[key] = [[]] if not isinstance(inner[key], list) else {}
+
+    paths = _paths(verification_json)
+    for path in paths:
+        for change in (drop, spoil):
+            try:
+                standing = verdict_on(_changed(verification_json, path, change))
+            except UsageError as error:
+                assert "\n" not in str(error)  # noqa: PT017 -- one line, whatever the damage
+                continue
+            assert standing is not Standing.PASS or path[:-1] in lists, path
+    assert len(paths) > 100
+
+
+@given(st.data())
+def test_half_a_verification_is_none(verification_json: dict[str, Any], data: st.DataObject) -> None:
+    """A file that breaks off anywhere."""
+    contents = json.dumps(verification_json).encode()
+    with pytest.raises(UsageError):
+        verdict_on(contents[: data.draw(st.integers(min_value=0, max_value=len(contents) - 1))])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"narrowed": "since 2026-11-01 00:00 only"},
+        {"source": "gs://other/QPI_exports/"},
+        {"destination": "gs://new/QPI_exports/"},
+        {"format": "qpi-exports-migration/verification/2"},
+    ],
+    ids=str,
+)
+def test_a_verification_of_a_part_or_of_another_migration_is_none(
+    verification_json: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    """It proves something, but not this."""
+    with pytest.raises(UsageError):
+        verdict_on({**verification_json, **changes})
 
 
 # --- the mirror -----------------------------------------------------------------------------------------------
