@@ -372,7 +372,7 @@ def test_an_import_test_that_is_less_than_that_fails(changes: dict[str, Any], sa
     assert (check.standing, says in check.evidence) == (Standing.FAIL, True), check
 
 
-JUNK = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.lists(st.none(), max_size=2)
+JUNK = (None, True, False, 0, 7, -1.5, "", "x", "2026-11-19", [], [None], {})
 
 
 def _paths(content: Any) -> list[tuple[Any, ...]]:
@@ -396,27 +396,32 @@ def _changed(content: Any, path: tuple[Any, ...], change: Callable[[Any, Any], N
     return whole
 
 
-@given(st.sampled_from(_paths(record())), JUNK)
-def test_a_damaged_import_test_never_passes(path: tuple[Any, ...], junk: Any) -> None:
-    """Whatever stands in one place instead, or nothing does."""
-
-    def put(inner: Any, key: Any) -> None:
-        inner[key] = junk
+def test_a_damaged_import_test_never_passes() -> None:
+    """Whatever stands in any one place instead, or nothing does. Allowing what did not happen changes nothing."""
 
     def drop(inner: Any, key: Any) -> None:
         del inner[key]
 
-    harmless = {("allow_empty",)}  # true allows what did not happen
-    for change in (put, drop):
-        content = _changed(record(), path, change)
-        if content == record() and repr(content) == repr(record()):
-            continue
-        try:
-            standing = imported(content).standing
-        except UsageError as error:
-            assert "\n" not in str(error)  # noqa: PT017 -- one line, whatever the damage
-            continue
-        assert standing is not Standing.PASS or path in harmless
+    def put(junk: Any) -> Callable[[Any, Any], None]:
+        def change(inner: Any, key: Any) -> None:
+            inner[key] = junk
+
+        return change
+
+    passing = set()
+    for path in _paths(record()):
+        for change in (drop, *map(put, JUNK)):
+            content = _changed(record(), path, change)
+            if repr(content) == repr(record()):
+                continue
+            try:
+                standing = imported(content).standing
+            except UsageError as error:
+                assert "\n" not in str(error)  # noqa: PT017 -- one line, whatever the damage
+                continue
+            if standing is Standing.PASS:
+                passing.add(path)
+    assert passing == {("allow_empty",)}
 
 
 @given(st.integers(min_value=0, max_value=len(json.dumps(record())) - 1))
