@@ -206,17 +206,21 @@ class Gateway:
             raise self._translated(error, at.uri, at.bucket) from error
 
     @contextmanager
-    def writing(self, at: ObjectRef, *, content_type: str) -> Iterator[Callable[[bytes], object]]:
+    def writing(
+        self, at: ObjectRef, *, content_type: str, if_generation: int | None = None
+    ) -> Iterator[Callable[[bytes], object]]:
         """Write an object of any length in pieces; it appears when the block ends, and not after an error in it.
 
         Args:
             at: Where.
             content_type: Its type.
+            if_generation: The live generation must be this; 0 = it must be absent; None for whatever is there.
 
         Yields:
             To be called with each piece; about 8 MiB are held.
 
         Raises:
+            ConditionFailed: Something else is there; or it was our own write, repeated after a lost answer. Read it.
             StorageError: It was not written.
         """
         blob = self._client.bucket(at.bucket).blob(at.name)
@@ -225,6 +229,7 @@ class Gateway:
                 "wb",
                 chunk_size=UPLOAD_CHUNK,
                 content_type=content_type,
+                if_generation_match=if_generation,
                 timeout=self._timeout,
                 retry=self._retry,
             ) as file:
