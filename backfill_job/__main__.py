@@ -16,6 +16,8 @@ COMMANDS = {
     "certify": "backfill_job.certify",
     "signoff": "backfill_job.signoff",
     "rollback": "backfill_job.rollback",
+    "delete": "backfill_job.delete_old_qpi_exports",
+    "undo": "backfill_job.undo.command",
     "status": "backfill_job.status",
 }
 """Each command's module: its docstring is the help, `add_arguments` and `run` are the rest."""

@@ -16,7 +16,7 @@ written at the new path are no late writes.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
@@ -137,11 +137,11 @@ def cutover_of(state: State) -> datetime | None:
     )
 
 
-def phase_check(state: State, wanted: Phase) -> Check:
+def phase_check(state: State, wanted: Collection[Phase]) -> Check:
     """The phase must be the one that a deletion begins, or goes on, in."""
     since = "" if state.since is None else f" since {utc_text(state.since)}"
     evidence = f"{state.phase.value}{since}"
-    if state.phase is wanted:
+    if state.phase in wanted:
         return Check(CheckName.PHASE, passed=True, evidence=evidence)
     to_do = {
         Phase.DUAL_WRITE: "the legacy path still counts: gate and cutover first, then let it soak",

@@ -12,7 +12,7 @@ from itertools import pairwise
 from backfill_job.deletion.deleter import Deleter
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_files import LinesSource, read_lines
-from backfill_job.deletion.outcomes import Books, DeletionLedger, LineResult
+from backfill_job.deletion.outcomes import DeletionLedger, LineResult
 from backfill_job.deletion.records import ChunkRecord, ChunkRecords, recorded
 from backfill_job.stopping import Stop
 from shared.errors import MigrationError
@@ -39,7 +39,7 @@ class Deletion:
         records: What became of its chunks.
         deleter: Settles lines.
         batches: Limits the batches under way.
-        report: Told the books and the result of every line.
+        report: Told the result of every line.
         stop: Whether somebody asked to stop.
         ledger: The books.
     """
@@ -49,7 +49,7 @@ class Deletion:
     records: ChunkRecords
     deleter: Deleter
     batches: asyncio.Semaphore
-    report: Callable[[Books, LineResult], None]
+    report: Callable[[LineResult], None]
     stop: Stop
     ledger: DeletionLedger
 
@@ -98,5 +98,5 @@ class Deletion:
             results = await self.deleter.settle(part, following)
         for result in results:
             self.ledger.book(result)
-            self.report(self.ledger.books(), result)
+            self.report(result)
         return results
