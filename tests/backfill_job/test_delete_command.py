@@ -15,4 +15,3 @@ def test_what_was_proven_is_deleted_and_the_phase_is_deleted(scene: Scene) -> No
     assert scene.paths.names(side="source") == []
     assert scene.paths.names() == before
     assert scene.phase is Phase.DELETED
-    print(ended.out)
