@@ -22,7 +22,7 @@ import requests
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 from google.cloud import storage
-from google.cloud.storage.exceptions import DataCorruption
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 
@@ -297,6 +297,8 @@ class Gateway:
             buckets: The buckets that a 404 may be about.
         """
         cause = error.cause if isinstance(error, api.RetryError) and error.cause is not None else error
+        if isinstance(cause, InvalidResponse):  # how an upload in pieces says that it was refused
+            cause = api.from_http_response(cause.response)  # type: ignore[no-untyped-call]
         match cause:
             case api.NotFound():
                 return self._not_found(cause, uri, buckets)
@@ -330,6 +332,7 @@ _CLIENT_ERRORS = (
     auth.GoogleAuthError,
     requests.RequestException,
     ConnectionError,
+    InvalidResponse,
 )
 """Everything the client raises for an answer, or for none (its own documentation, "Retries")."""
 

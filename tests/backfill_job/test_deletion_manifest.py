@@ -75,7 +75,8 @@ def made(some: list[Line]) -> tuple[Manifest, bytes]:
 
 def numbered(count: int) -> list[Line]:
     return [
-        Line(f"{number:06}", number + 1, 3, "AAAA==", None, "t", Metadata("a/b"), 9) for number in range(count)
+        Line(f"{number:06}", number + 1, 3, "AAAA==", None, "t", Metadata("a/b"), 9)
+        for number in range(count)
     ]
 
 
@@ -156,7 +157,10 @@ def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
         (changed(lambda c: c["chunks"][1].update(offset=3)), "chunk 1 does not follow"),
         (changed(lambda c: c["chunks"][0].update(extra=1)), "damaged"),
         (changed(lambda c: c["lines"].update(name="../m.jsonl")), "its lines are called"),
-        (changed(lambda c: c.update(name="a/m.json", lines={**c["lines"], "name": "a/m.jsonl"})), "lines are"),
+        (
+            changed(lambda c: c.update(name="a/m.json", lines={**c["lines"], "name": "a/m.jsonl"})),
+            "lines are",
+        ),
         (changed(lambda c: c.update(source="gs://legacy/QPI_exports")), "a prefix ends in"),
     ],
     ids=range(16),
