@@ -131,7 +131,7 @@ def _begun(session: Session, arguments: argparse.Namespace, state: State, terms:
     """
     job = session.job
     _refuse_wrong_phase(session, state, terms)
-    name = manifest_name(job.migration.label, f"{session.started:%Y%m%dT%H%M%SZ}")
+    name = manifest_name(job.migration.label, session.started)
     folder = arguments.manifest_dir or (
         Path(tempfile.gettempdir()) if session.settings.cloud_run_job else Path()
     )

@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from heapq import merge
 from pathlib import Path
@@ -100,8 +101,9 @@ class CloudLines:
         return await self.api.media(path, self.at.uri, first=offset, size=length, whole=False)
 
 
-def manifest_name(label: str, timestamp: str) -> str:
-    """The head's file name: ``qpi_exports_deletion_manifest_{env}_{timestamp}.json``."""
+def manifest_name(label: str, moment: datetime) -> str:
+    """The head's file name: ``qpi_exports_deletion_manifest_{env}_{timestamp}.json``, in UTC, to the millisecond."""
+    timestamp = f"{moment:%Y%m%dT%H%M%S}{moment.microsecond // 1000:03}Z"
     return f"qpi_exports_deletion_manifest_{label}_{timestamp}.json"
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -27,7 +28,7 @@ from shared.errors import CannotWrite, UsageError
 from shared.gateway import Gateway
 from shared.objects import Metadata
 
-NAME = manifest_name("dev", "20270101T000000Z")
+NAME = manifest_name("dev", datetime(2027, 1, 1, tzinfo=UTC))
 
 
 def line(number: int) -> Line:
