@@ -11,10 +11,13 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "migrate": "backfill_job.migrate_qpi_exports",
+    "references": "backfill_job.references.command",
     "import-test": "backfill_job.import_test.command",
     "verify": "backfill_job.verify",
     "certify": "backfill_job.certify",
     "signoff": "backfill_job.signoff",
+    "gate": "backfill_job.gate.command",
+    "cutover": "backfill_job.cutover",
     "rollback": "backfill_job.rollback",
     "delete": "backfill_job.delete_old_qpi_exports",
     "undo": "backfill_job.undo.command",

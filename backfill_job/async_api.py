@@ -18,14 +18,16 @@ import orjson
 
 from backfill_job.access import Access, AccessSource, anonymous, application_default
 from backfill_job.batching import CONTENT_TYPE, BatchCall, batch_body, batch_parts
+from backfill_job.tunnel import Proxy
 from backfill_job.wire import Answer, AnswerTooLong, NoAnswer, Wire
 from shared.answers import error_for, is_transient, no_answer
 from shared.errors import StorageError, UnexpectedAnswer
 from shared.operations import OperationsCounter
 
-__all__ = ["AsyncApi", "Pacing", "PartAnswer", "RetryPolicy", "encoded"]
+__all__ = ["GOOGLE_HOST", "AsyncApi", "Pacing", "PartAnswer", "RetryPolicy", "encoded"]
 
-GOOGLE = "https://storage.googleapis.com"
+GOOGLE_HOST = "storage.googleapis.com"
+GOOGLE = f"https://{GOOGLE_HOST}"
 BASE_PATH = "/storage/v1"
 BATCH_PATH = "/batch/storage/v1"
 OK = 200
@@ -119,6 +121,7 @@ class AsyncApi:
         monotonic: Seconds that only grow.
         now: The time in seconds since the epoch, for the expiry of tokens.
         operations: Told every request that is sent.
+        proxy: Through which to connect; None for none.
 
     Raises:
         UsageError: No credentials are to be had.
@@ -137,8 +140,9 @@ class AsyncApi:
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         operations: OperationsCounter | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
-        self._wire = Wire(endpoint or GOOGLE, connections=connections, timeout=timeout)
+        self._wire = Wire(endpoint or GOOGLE, connections=connections, timeout=timeout, proxy=proxy)
         self._access = Access(access or (anonymous() if endpoint else application_default()), now)
         self._retry = retry or RetryPolicy()
         self._dice = dice or random.Random()

@@ -1,6 +1,7 @@
 """What every piece of work on both prefixes is given: what is asked, where it lives, how much of it, and who may stop it."""
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import IntEnum
@@ -9,10 +10,11 @@ from backfill_job.async_api import AsyncApi
 from backfill_job.clock import Clock
 from backfill_job.sharding import KeyRange, ranges
 from backfill_job.stopping import Stop
+from backfill_job.tunnel import Proxy
 from shared.errors import StorageError, UsageError
 from shared.events_log import EventLog
 from shared.gateway import Gateway
-from shared.migration import Migration
+from shared.migration import Location, Migration
 from shared.ruling import Ruling
 
 __all__ = ["ExitCode", "Job", "check_start", "open_api", "refuse_empty", "spare_the_collector"]
@@ -43,6 +45,7 @@ class Job:
         clock: The time and the waiting; waiting ends in an error when somebody asks to stop.
         allow_empty: Whether a source without a single object is all right.
         endpoint: Scheme and host of a local Cloud Storage; None for Google's.
+        proxy: Through which Google's is reached; None for none.
         grace: How long after its last change a source object may take to arrive before it counts as missing.
         stop: Whether somebody asked the process to stop.
         ruling: Whose word counts where the two sides differ.
@@ -58,6 +61,7 @@ class Job:
     grace: timedelta
     stop: Stop
     ruling: Ruling
+    proxy: Proxy | None = None
     ranges: tuple[KeyRange, ...] = ranges(())
 
 
@@ -67,6 +71,7 @@ def open_api(job: Job, in_flight: int = 0) -> AsyncApi:
         endpoint=job.endpoint,
         connections=in_flight + LISTING_CONNECTIONS,
         operations=job.gateway.operations,
+        proxy=job.proxy,
     )
 
 
@@ -76,13 +81,20 @@ def check_start(job: Job) -> None:
     Raises:
         UsageError: One of them cannot; or the source is empty, and that was not allowed.
     """
-    source, destination = job.migration.source, job.migration.destination
+
+    def holds_objects(location: Location) -> bool:
+        return job.gateway.check_bucket(location.bucket, location.prefix, patience=START_PATIENCE)
+
+    with ThreadPoolExecutor(2, thread_name_prefix="check") as pool:
+        checks = [
+            pool.submit(holds_objects, side) for side in (job.migration.destination, job.migration.source)
+        ]
     try:
-        job.gateway.check_bucket(destination.bucket, destination.prefix, patience=START_PATIENCE)
-        if not job.gateway.check_bucket(source.bucket, source.prefix, patience=START_PATIENCE):
-            refuse_empty(job)
+        there = [check.result() for check in checks]
     except StorageError as error:
         raise UsageError(f"cannot start: {error}") from error
+    if not there[-1]:
+        refuse_empty(job)
 
 
 def refuse_empty(job: Job) -> None:

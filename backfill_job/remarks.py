@@ -11,6 +11,7 @@ from enum import Enum
 from statistics import median
 from typing import Any
 
+from backfill_job.late_writes import LateWrites
 from backfill_job.tallies import DayTally, Tallies
 from shared.partitions import gaps
 
@@ -72,6 +73,7 @@ def remarks(tallies: Tallies, today: date) -> list[Remark]:
         *_odd_dates(days, tallies.impossible_dates, today),
         *_outliers(days, today),
         *_empty_jsonl(days, tallies.days.get(None, DayTally())),
+        *_late_writes(tallies.late),
     ]
     order = list(Level)
     return sorted(found, key=lambda remark: order.index(remark.level))
@@ -122,6 +124,16 @@ def _outliers(days: Mapping[date, DayTally], today: date) -> Iterator[Remark]:
         if usual >= WORTH_COMPARING and not usual / FAR <= objects <= usual * FAR:
             text = f"{day}: {objects:,} objects at the source, where its neighbours have {usual:,.0f}"
             yield Remark(Level.WARNING, "outlier", day.isoformat(), text)
+
+
+def _late_writes(late: LateWrites) -> Iterator[Remark]:
+    if late.objects:
+        names = ", ".join(map(repr, late.names[:3]))
+        text = (
+            f"{late.objects:,} objects were written on the legacy path after the cutover of {late.since}, such as {names}: "
+            "somebody has not switched. Find out who (the bucket's audit log), and give the cutover command again after"
+        )
+        yield Remark(Level.WARNING, "late_writes", None, text)
 
 
 def _empty_jsonl(days: Mapping[date, DayTally], undated: DayTally) -> Iterator[Remark]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from backfill_job.async_api import GOOGLE_HOST
 from backfill_job.clock import Clock
 from backfill_job.cloud_reports import ReportPrefix
 from backfill_job.command import Surroundings
@@ -24,6 +25,7 @@ from backfill_job.sharding import KeyRange
 from backfill_job.since import without_older_days
 from backfill_job.stopping import Stop, stopping_on_signals
 from backfill_job.tasks import agreed_ranges, all_ranges
+from backfill_job.tunnel import proxy_for
 from shared.errors import MigrationError, UsageError
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
@@ -166,13 +168,15 @@ def _job(
         surroundings.clock.sleep(duration)
         stop.check()
 
+    endpoint = surroundings.environ.get("STORAGE_EMULATOR_HOST")
     return Job(
         migration=migration,
         gateway=gateway,
         log=log,
         clock=Clock(surroundings.clock.now, sleep),
         allow_empty=arguments.allow_empty,
-        endpoint=surroundings.environ.get("STORAGE_EMULATOR_HOST"),
+        endpoint=endpoint,
+        proxy=None if endpoint else proxy_for(GOOGLE_HOST, surroundings.environ),
         grace=arguments.grace,
         stop=stop,
         ruling=ByPhase(

@@ -17,6 +17,7 @@ from hashlib import sha256
 from typing import Any
 
 from backfill_job.lag import Lag
+from backfill_job.late_writes import LateWrites
 from backfill_job.verdict import Finding, Verdict
 from shared.objects import ObjectState
 from shared.partitions import classify
@@ -134,6 +135,7 @@ class Tallies:
         impossible_dates: Objects by eight digits that should be a date and are none.
         metadata_differences: Names by what differs in their metadata.
         held: Source objects under a hold or a retention time.
+        late: Writes on the legacy path after the cutover.
     """
 
     lag: Lag
@@ -141,6 +143,7 @@ class Tallies:
     impossible_dates: Counter[str] = field(default_factory=Counter)
     metadata_differences: Counter[str] = field(default_factory=Counter)
     held: int = 0
+    late: LateWrites = field(default_factory=LateWrites)
 
     def add(self, findings: Iterable[Finding]) -> None:
         """Count names that are judged for good."""
@@ -150,6 +153,7 @@ class Tallies:
 
     def _add(self, finding: Finding) -> None:
         relative, verdict, source, destination, differing = finding
+        self.late.add(finding)
         there = source or destination
         what = classify(relative, there.size if there else 0)
         if what.impossible_date:
@@ -181,6 +185,7 @@ class Tallies:
             "impossible_dates": dict(sorted(self.impossible_dates.items())),
             "metadata_differences": dict(sorted(self.metadata_differences.items())),
             "held": self.held,
+            "late": self.late.to_json(),
         }
 
     @staticmethod
@@ -195,6 +200,7 @@ class Tallies:
             impossible_dates=Counter(content["impossible_dates"]),
             metadata_differences=Counter(content["metadata_differences"]),
             held=int(content["held"]),
+            late=LateWrites.from_json(content["late"]),
         )
         found.days[None] = DayTally.from_json(content["undated"])
         for day, tally in content["days"].items():
@@ -204,7 +210,9 @@ class Tallies:
     @staticmethod
     def merged(parts: Sequence["Tallies"]) -> "Tallies":
         """Those of several tasks together."""
-        whole = Tallies(Lag.merged(part.lag for part in parts))
+        whole = Tallies(
+            Lag.merged(part.lag for part in parts), late=LateWrites.merged(part.late for part in parts)
+        )
         for part in parts:
             for day, tally in part.days.items():
                 whole.days[day] += tally

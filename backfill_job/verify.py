@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -19,6 +19,7 @@ from backfill_job.contents_report import ContentsCheck
 from backfill_job.diff import diff
 from backfill_job.job import ExitCode, Job, open_api, spare_the_collector
 from backfill_job.lag import Lag
+from backfill_job.late_writes import LateWrites
 from backfill_job.local_tasks import run_as_tasks
 from backfill_job.march import Pair
 from backfill_job.read_back import LIMITS as CONTENTS_LIMITS
@@ -32,8 +33,9 @@ from backfill_job.verification import Comparison, tell_verification
 from backfill_job.verification_report import verification_report
 from backfill_job.verify_result import VerifyResult
 from shared.errors import PermissionDenied, UsageError
+from shared.phase import Phase
 from shared.report.page import render_report
-from shared.state import RunRecord
+from shared.state import RunRecord, read_state
 from shared.state_changes import update, with_run
 
 __all__ = ["add_arguments", "run"]
@@ -112,7 +114,8 @@ def _verify(session: Session, arguments: argparse.Namespace) -> ExitCode:
         raise UsageError("several tasks put their results together in --report; say where")
     spare_the_collector()
     since_when = _utc_text(arguments.mirror_since(session.started))
-    result = uvloop.run(_compare(job, arguments.contents, Lag(since_when)))
+    tallies = Tallies(Lag(since_when), late=LateWrites(_cut_over_at(job)))
+    result = uvloop.run(_compare(job, arguments.contents, tallies))
     tell_verification(job.log, job.migration, result.verification)
     session.write("shard.json", result.to_json())
     parts: list[Mapping[str, Any]] | None = None
@@ -125,9 +128,15 @@ def _verify(session: Session, arguments: argparse.Namespace) -> ExitCode:
     return _conclude(session, arguments, result)
 
 
-async def _compare(job: Job, scope: Scope, lag: Lag) -> VerifyResult:
+def _cut_over_at(job: Job) -> str:
+    """When the legacy path lost its word; empty while it has it."""
+    state = read_state(job.gateway, job.migration)
+    counts = state.phase in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}
+    return "" if counts or state.since is None else _utc_text(state.since)
+
+
+async def _compare(job: Job, scope: Scope, tallies: Tallies) -> VerifyResult:
     """List both sides, read what is to be read, and look again at what differs."""
-    tallies = Tallies(lag)
     comparison = Comparison(job.migration, tallies)
     contents: ContentsCheck | None = None
     async with (
@@ -289,4 +298,4 @@ def _scope(text: str) -> Scope:
 
 
 def _utc_text(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

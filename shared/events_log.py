@@ -87,6 +87,7 @@ class Event(Enum):
     RUN_STOPPED = _spec(logging.ERROR, "the run stopped before its end", "error")
     RUN_FINISHED = _spec(logging.INFO, "run finished", _FINISHED)
     EXECUTION_FINISHED = _spec(logging.INFO, "all tasks finished", _FINISHED)
+    GATE_CHECKED = _spec(logging.INFO, "the cutover gate was asked", "go failing")
     HANDED_OVER = _spec(
         logging.INFO,
         "one path was brought up to date from the other",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from typing import TextIO
 
 from testing_paths import Paths
 
@@ -73,17 +74,19 @@ class Commands:
 
             update(self.gateway, self.paths.migration, change)
 
-    def run(self, command: str, *arguments: str, typed: str | None = None) -> Ended:
-        """Run one; `typed` is what is typed on a terminal, None for no terminal."""
+    def run(
+        self, command: str, *arguments: str, typed: str | None = None, stdin: TextIO | None = None
+    ) -> Ended:
+        """Run one; `typed` is what is typed on a terminal, None for no terminal; or `stdin` is read."""
         module = import_module(COMMANDS[command])
         parser = argparse.ArgumentParser(prog=command)
         module.add_arguments(parser)
         migration = self.paths.migration
         where = ["--source", migration.source.uri, "--destination", migration.destination.uri]
         quick = () if "--grace" in arguments else ("--grace", "0")
-        logs = ("--log-dir", str(self.folder / "logs"))
+        logs = () if command == "import-test" else ("--log-dir", str(self.folder / "logs"))
         out, err = io.StringIO(), io.StringIO()
-        stdin = io.StringIO() if typed is None else _Terminal(typed)
+        stdin = stdin or (io.StringIO() if typed is None else _Terminal(typed))
         surroundings = Surroundings(
             dict(os.environ), stdin, out, err, Clock(lambda: datetime.now(UTC), self._sleep)
         )

@@ -26,7 +26,7 @@ from backfill_job.job import ExitCode
 from backfill_job.reports import ReportDirectory, json_bytes
 from backfill_job.stopping import Stop, stopping_on_signals
 from backfill_job.wording import counted
-from shared.errors import MigrationError, StorageError, UsageError
+from shared.errors import MigrationError, PermissionDenied, StorageError, UsageError
 from shared.gateway import Gateway
 from shared.migration import Environment, Migration
 
@@ -105,6 +105,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     out = parser.add_argument_group("what it leaves")
     out.add_argument("--report", type=directory, metavar="DIR", help=f"write {REPORT_NAME}")
+    out.add_argument(
+        "--no-record", action="store_true", help="leave no result beside the migration's state, for the gate"
+    )
 
 
 def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
@@ -185,12 +188,15 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
                 error = _try_days(
                     results, gateway, engine, grace=grace, clock=clock, stop=stop, console=console
                 )
+            content = json_bytes(results.to_json(now(), error))
+            if not arguments.no_record:
+                _record(gateway, migration, content)
     if results.days:
         console.print(table_of(results.days))
     for line in details(results.days):
         console.print(line, markup=False, soft_wrap=True)
     if report is not None:
-        report.write(REPORT_NAME, json_bytes(results.to_json(now(), error)))
+        report.write(REPORT_NAME, content)
         path = f"{report.place}/{REPORT_NAME}"
         console.print(f"report: {path}", markup=False, soft_wrap=True)
     if error is not None:
@@ -220,6 +226,20 @@ def _try_days(
     except MigrationError as error:
         return error
     return None
+
+
+def _record(gateway: Gateway, migration: Migration, content: bytes) -> None:
+    """Leave the result where the gate looks for it.
+
+    Raises:
+        StorageError: It could not be left.
+    """
+    try:
+        gateway.put(migration.own_ref("latest", REPORT_NAME), content)
+    except PermissionDenied as error:
+        raise PermissionDenied(
+            error.uri, f"the result could not be recorded ({error.detail}). To compare only: --no-record"
+        ) from error
 
 
 def _conclude(results: _Results, console: Console) -> ExitCode:

@@ -1,0 +1,1 @@
+"""The cutover gate: GO or NO-GO, each check with its evidence."""

@@ -1,0 +1,142 @@
+"""The command ``gate``: may the cutover take place? One table, GO or NO-GO, each line with its evidence.
+
+``python -m backfill_job gate --env E --repo PATH --canary``. It changes nothing but for the canary, which it removes again. What
+could not be checked counts as NO-GO.
+"""
+
+import argparse
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from backfill_job.arguments import add_session_arguments, from_one, seconds
+from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
+from backfill_job.gate.checks import Limits
+from backfill_job.gate.run import GateOptions, GateResult, run_gate
+from backfill_job.job import ExitCode
+from backfill_job.session import opened
+
+__all__ = ["GateResult", "add_arguments", "add_gate_arguments", "gate_options", "run", "run_gate"]
+
+COMMAND = "gate"
+
+EPILOG = """
+examples:
+  python -m backfill_job gate --env prod --repo ../airflow-dags --canary --dead-letters dead-letters.json
+
+exit codes:
+  0  GO
+  1  NO-GO: a check failed or could not be run; the table says which, and what to do
+  2  could not start: arguments, bucket, permission
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    add_migration_arguments(parser)
+    add_gate_arguments(parser)
+    add_session_arguments(parser, in_parts=False)
+
+
+def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say what the gate looks at; read them with `gate_options`."""
+    usual = Limits()
+    gate = parser.add_argument_group("what the gate looks at")
+    gate.add_argument(
+        "--repo",
+        action="append",
+        type=Path,
+        default=[],
+        metavar="PATH",
+        help="a checkout of the consumers' code, with the change prepared; may be repeated",
+    )
+    gate.add_argument(
+        "--canary",
+        nargs="?",
+        type=seconds,
+        const=timedelta(seconds=60),
+        metavar="SECONDS",
+        help="write one object under the legacy prefix, see it arrive within so long (default 60), remove it again",
+    )
+    gate.add_argument(
+        "--dead-letters",
+        type=Path,
+        metavar="FILE",
+        help="what `gcloud pubsub subscriptions pull SUBSCRIPTION --limit=1 --format=json` printed for the trigger's "
+        "dead-letter subscription",
+    )
+    gate.add_argument(
+        "--today", type=_day, metavar="YYYYMMDD", help="the day of the presence check (default: today, UTC)"
+    )
+    gate.add_argument("--no-record", action="store_true", help="leave no result beside the migration's state")
+    limits = parser.add_argument_group("what is good enough")
+    limits.add_argument(
+        "--max-age",
+        type=seconds,
+        default=usual.max_age,
+        metavar="SECONDS",
+        help="of a verification, an import test, a look at the dead letters (default 21600, six hours)",
+    )
+    for which, limit in (("p50", usual.lag_p50), ("p99", usual.lag_p99), ("max", usual.lag_max)):
+        limits.add_argument(
+            f"--lag-{which}",
+            type=seconds,
+            default=timedelta(seconds=limit),
+            metavar="SECONDS",
+            help=f"the mirror's lag, {which} (default {limit:g})",
+        )
+    limits.add_argument(
+        "--import-days",
+        type=from_one,
+        default=usual.import_days,
+        metavar="N",
+        help=f"days up to yesterday that the import test must cover (default {usual.import_days})",
+    )
+
+
+def gate_options(arguments: argparse.Namespace) -> GateOptions:
+    """Read what the gate looks at."""
+    return GateOptions(
+        repos=tuple(arguments.repo),
+        canary=None if arguments.canary is None else arguments.canary.total_seconds(),
+        dead_letters=arguments.dead_letters,
+        limits=Limits(
+            max_age=arguments.max_age,
+            lag_p50=arguments.lag_p50.total_seconds(),
+            lag_p99=arguments.lag_p99.total_seconds(),
+            lag_max=arguments.lag_max.total_seconds(),
+            import_days=arguments.import_days,
+        ),
+        today=arguments.today,
+        record=not arguments.no_record,
+    )
+
+
+def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Parsed by a parser with this command's arguments.
+        surroundings: What it reads from and writes to.
+
+    Returns:
+        The exit code; every error of this project has been said in one line by then.
+    """
+    return in_one_line(COMMAND, surroundings, lambda: _run(arguments, surroundings))
+
+
+def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
+    with opened(
+        COMMAND, arguments, surroundings, migration=migration_from(arguments), mode=COMMAND
+    ) as session:
+        result = run_gate(session, gate_options(arguments))
+        result.show(session.console)
+        return ExitCode.DONE if result.go else ExitCode.NOT_RIGHT
+
+
+def _day(text: str) -> date:
+    try:
+        return datetime.strptime(text, "%Y%m%d").date()  # noqa: DTZ007 -- a day has no time zone
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; YYYYMMDD is wanted") from None

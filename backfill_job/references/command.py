@@ -1,0 +1,148 @@
+"""The command ``references``: find the code that still reads the legacy path, or mixes new bucket and old prefix.
+
+Without ``--fix`` it changes nothing.
+"""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from backfill_job.command import Surroundings, in_one_line
+from backfill_job.job import ExitCode
+from backfill_job.references.findings import Finding, ScanResult
+from backfill_job.references.fix import Proposal, propose, write
+from backfill_job.references.patch import checkout_of, unified_diff
+from backfill_job.references.scan import scan
+from backfill_job.references.screen import report
+from backfill_job.reports import ReportDirectory, json_bytes
+from backfill_job.wording import counted
+from shared.errors import UsageError
+from shared.migration import Environment, Location, Migration, qpi_exports
+
+__all__ = ["add_arguments", "run"]
+
+COMMAND = "references"
+
+EXAMPLES = """
+examples:
+  python -m backfill_job references ../airflow-dags                  all three QPI environments
+  python -m backfill_job references . --env prod --json refs.json    one of them, with every finding in a file
+  python -m backfill_job references . --patch refs.patch             the changes for `git apply`; changes nothing
+  python -m backfill_job references . --fix                          the changes, written
+
+classes:
+  legacy      reads the old path
+  mixed       new bucket with the old prefix or its case, or old bucket with the new prefix: reads nothing, silently
+  unresolved  names the prefix, and its bucket could not be read: look at it
+  migrated    reads the new path
+  other       the name alone: another bucket, a longer name, a name in the code
+
+exit codes:
+  0  clean: nothing blocks the deletion of the legacy prefix
+  1  something blocks: legacy, mixed, unresolved, or a file that could not be read
+  2  could not start: a path that does not exist, or the arguments
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="a file or folder of consumer code"
+    )
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--fix", action="store_true", help="write the smallest correct edits")
+    how.add_argument(
+        "--patch", type=Path, metavar="FILE", help="write the same edits as a diff for `git apply`"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every finding")
+    parser.add_argument(
+        "--skip",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="leave out files and folders whose name or path matches; may be repeated; the report names them",
+    )
+    what = parser.add_argument_group("what is looked for (default: all QPI environments)")
+    what.add_argument(
+        "--env", choices=[environment.value for environment in Environment], help="one QPI environment"
+    )
+    what.add_argument("--source", metavar="gs://BUCKET/PREFIX/", help="the old path, instead of the preset's")
+    what.add_argument("--destination", metavar="gs://BUCKET/PREFIX/", help="the new path")
+
+
+def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Parsed by a parser with this command's arguments.
+        surroundings: What it writes to.
+
+    Returns:
+        The exit code; every error of this project has been said in one line by then.
+    """
+    return in_one_line(COMMAND, surroundings, lambda: _run(arguments, surroundings))
+
+
+def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    paths, skip = list(arguments.paths), list(arguments.skip)
+    result = scan(paths, _migrations(arguments), skip=skip)
+    proposal = propose(result, skip=skip)
+    applied = ""
+    if arguments.patch is not None:
+        applied = _write_patch(arguments.patch, proposal)
+    elif arguments.fix and proposal.contents:
+        write(proposal)
+        files, places = len(proposal.contents), len(proposal.changes)
+        applied = f"Mended {counted(places, 'place')} in {counted(files, 'file')}; this is what is left."
+        _say(report(result, proposal, applied="Before:"), surroundings)
+        result = scan(paths, list(result.migrations), skip=skip)
+        proposal = propose(result, skip=skip)
+        surroundings.stdout.write("\n")
+    _say(report(result, proposal, applied=applied), surroundings)
+    if arguments.json is not None:
+        _write(arguments.json, _json(result, proposal))
+    return ExitCode.DONE if result.clean else ExitCode.NOT_RIGHT
+
+
+def _migrations(arguments: argparse.Namespace) -> list[Migration]:
+    source = None if arguments.source is None else Location.parse(arguments.source)
+    destination = None if arguments.destination is None else Location.parse(arguments.destination)
+    if arguments.env is not None:
+        preset = qpi_exports(Environment(arguments.env))
+        return [Migration(source or preset.source, destination or preset.destination, label=preset.label)]
+    if source is None and destination is None:
+        return [qpi_exports(environment) for environment in Environment]
+    if source is None or destination is None:
+        raise UsageError("--source and --destination belong together, unless --env gives the other one")
+    return [Migration(source, destination)]
+
+
+def _say(lines: Iterable[str], surroundings: Surroundings) -> None:
+    for line in lines:
+        surroundings.stdout.write(line + "\n")
+
+
+def _write_patch(path: Path, proposal: Proposal) -> str:
+    top = checkout_of(proposal.contents, Path())
+    diff = unified_diff(proposal.contents, top)
+    try:
+        path.write_bytes(diff)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    places = counted(len(proposal.changes), "place")
+    return f"Wrote changes of {places} to {path}: `git apply {path.absolute()}` in {top}."
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    ReportDirectory(path.parent).write(path.name, json_bytes(content))
+
+
+def _json(result: ScanResult, proposal: Proposal) -> dict[str, Any]:
+    def with_change(finding: Finding) -> dict[str, Any]:
+        changes = [change.to_json() for change in proposal.changes.get(finding, ())]
+        return {**finding.to_json(), "changes": changes, "advice": proposal.refusals.get(finding, "")}
+
+    return {**result.to_json(), "findings": [with_change(finding) for finding in result.findings]}

@@ -1,0 +1,210 @@
+"""What a scan finds, and what of it blocks."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from backfill_job.references.targets import Kind, Target
+from backfill_job.references.texts import Position, Text, readable
+from shared.migration import Migration
+
+__all__ = ["Finding", "Place", "Resolution", "ScanError", "ScanResult", "worst"]
+
+SCHEMA = "references/1"
+
+
+class Place(Enum):
+    """Where in a file it stands. Only code blocks."""
+
+    CODE = "code"
+    COMMENT = "comment"
+    DOCUMENTATION = "documentation"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """One way a place in the code can come out.
+
+    Attributes:
+        kind: What that is to the migration.
+        bucket: The bucket's name; None when none was found.
+        prefix: The prefix as it is spelled, without its final slash.
+        targets: The migrations that it concerns.
+    """
+
+    kind: Kind
+    bucket: Text | None
+    prefix: Text
+    targets: tuple[Target, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One place that names a prefix.
+
+    Attributes:
+        path: The file.
+        offset: Where in the decoded file, in characters.
+        line: The line, from 1; 0 where a file has no lines.
+        column: The column, from 1.
+        expression: What stands there, on one line.
+        kind: The worst of what it can be.
+        place: Code, comment or documentation.
+        resolutions: Every way it can come out.
+        note: Why it is what it is, where that is not plain.
+        reviewed: Why a person found it to be no reference, as written beside it.
+        shares_bucket: Whether other objects are named with the same bucket, or may be.
+        shares_prefix: Whether the same prefix may be used with other buckets.
+        together: Where the call, dict, block or line begins that it is a part of.
+    """
+
+    path: Path
+    offset: int
+    line: int
+    column: int
+    expression: str
+    kind: Kind
+    place: Place
+    resolutions: tuple[Resolution, ...]
+    note: str = ""
+    reviewed: str = ""
+    shares_bucket: bool = False
+    shares_prefix: bool = False
+    together: int = -1
+
+    @property
+    def blocks(self) -> bool:
+        """Whether the legacy prefix must not be deleted while this stands."""
+        if self.place is not Place.CODE or self.reviewed:
+            return False
+        return self.kind in {Kind.MIXED, Kind.LEGACY, Kind.UNRESOLVED}
+
+    @property
+    def buckets(self) -> tuple[str, ...]:
+        """The buckets it resolves to, with ``{…}`` for what is not known; empty when none was found."""
+        found = {resolution.bucket.chars for resolution in self.resolutions if resolution.bucket is not None}
+        return tuple(sorted(map(readable, found)))
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """The prefixes it resolves to, as they are spelled."""
+        return tuple(sorted({readable(resolution.prefix.chars) + "/" for resolution in self.resolutions}))
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels of the migrations that it concerns."""
+        return tuple(
+            dict.fromkeys(
+                target.migration.label
+                for resolution in self.resolutions
+                if resolution.kind is self.kind
+                for target in resolution.targets
+            )
+        )
+
+    def evidence(self) -> frozenset[Position]:
+        """Every name it was read through, and every character it is made of."""
+        seen: set[Position] = set()
+        for resolution in self.resolutions:
+            for text in (resolution.bucket, resolution.prefix):
+                if text is not None:
+                    seen |= text.evidence()
+        return frozenset(seen)
+
+    def to_json(self) -> dict[str, Any]:
+        """The finding for a report."""
+        return {
+            "path": self.path.as_posix(),
+            "line": self.line,
+            "column": self.column,
+            "expression": self.expression,
+            "class": self.kind.value,
+            "place": self.place.value,
+            "blocks": self.blocks,
+            "buckets": list(self.buckets),
+            "prefixes": list(self.prefixes),
+            "migrations": list(self.labels),
+            "note": self.note,
+            "reviewed": self.reviewed,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ScanError:
+    """A file or folder that could not be read: nobody knows what it holds, so it blocks."""
+
+    path: Path
+    message: str
+
+    def to_json(self) -> dict[str, str]:
+        """The error for a report."""
+        return {"path": self.path.as_posix(), "message": self.message}
+
+
+@dataclass(frozen=True, slots=True)
+class ScanResult:
+    """What a scan found.
+
+    Attributes:
+        paths: What was scanned.
+        migrations: What was looked for.
+        files: How many files were read.
+        skipped: Files and folders that were left out because they were asked to be.
+        findings: In the order of paths and lines.
+        errors: What could not be read.
+    """
+
+    paths: tuple[Path, ...]
+    migrations: tuple[Migration, ...]
+    files: int
+    skipped: tuple[Path, ...]
+    findings: tuple[Finding, ...]
+    errors: tuple[ScanError, ...]
+
+    @property
+    def blocking(self) -> tuple[Finding, ...]:
+        """The findings that block."""
+        return tuple(finding for finding in self.findings if finding.blocks)
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing blocks: no finding, and nothing that could not be read."""
+        return not self.blocking and not self.errors
+
+    @property
+    def counts(self) -> dict[Kind, int]:
+        """Findings in code by class; every class is there. What a person reviewed is not counted."""
+        found = Counter(
+            finding.kind for finding in self.findings if finding.place is Place.CODE and not finding.reviewed
+        )
+        return {kind: found[kind] for kind in Kind}
+
+    def to_json(self) -> dict[str, Any]:
+        """The result for a report, and for the cutover's gate."""
+        return {
+            "schema": SCHEMA,
+            "clean": self.clean,
+            "paths": [path.as_posix() for path in self.paths],
+            "migrations": [
+                {
+                    "label": migration.label,
+                    "source": migration.source.uri,
+                    "destination": migration.destination.uri,
+                }
+                for migration in self.migrations
+            ],
+            "files": self.files,
+            "skipped": [path.as_posix() for path in self.skipped],
+            "counts": {kind.value: count for kind, count in self.counts.items()},
+            "blocking": len(self.blocking),
+            "findings": [finding.to_json() for finding in self.findings],
+            "errors": [error.to_json() for error in self.errors],
+        }
+
+
+def worst(resolutions: Sequence[Resolution]) -> Kind:
+    """The worst class of several."""
+    return min((resolution.kind for resolution in resolutions), key=lambda kind: kind.rank)

@@ -1,0 +1,190 @@
+"""Where a text names a prefix, and which bucket it states with it.
+
+A prefix is named where its name stands as a whole component of a path. ``QPI_exports_old/`` and ``load_qpi_exports`` are longer
+names and ``gs://bucket/archive/QPI_exports/`` is another folder: those are mentions with a reason why they are not the path.
+Whatever follows ``QPI_exports`` without being part of a name, nothing included, lets it be the path.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from backfill_job.references.findings import Resolution
+from backfill_job.references.targets import SEPARATOR, Kind, Targets, is_bucket_name
+from backfill_job.references.texts import HOLE, UNKNOWN, Text, joined, with_holes
+
+__all__ = ["Mention", "bucket_name", "mentions", "resolve"]
+
+REACH = 1_000
+"""Characters before a name that are looked at."""
+
+_STATED = tuple(
+    re.compile(pattern.replace("/", SEPARATOR).replace("BUCKET", r"(?P<bucket>[^/\\\s\"'`|;,()=]+?)") + r"\Z")
+    for pattern in (
+        rf"(?:\b(?:gs|gcs|s3|s3a)|{HOLE}):(?:/)(?:/)BUCKET/",
+        r"\bstorage\.(?:cloud\.google|googleapis)\.com/(?:download/|upload/)?(?:storage/v1/)?(?:b/)?BUCKET/(?:o/)?",
+        r"\bconsole\.cloud\.google\.com/storage/browser/(?:_details/)?BUCKET/",
+        r"(?<![\w.-])BUCKET\.storage\.(?:cloud\.google|googleapis)\.com/",
+        r"\bbuckets/BUCKET/objects/",
+    )
+)
+_STATED_ABOVE = re.compile(
+    rf"(?:\b(?:gs|gcs|s3|s3a)|{HOLE}):(?:\\?/){{2}}(?P<bucket>[^/\\\s\"'`|;,()=]+){SEPARATOR}(?P<folders>[^\s\"'`|;,()=]*){SEPARATOR}\Z"
+)
+_TOKEN = re.compile(rf"(?:[^\s\"'`<>|,;()=&:\\\[\]{{}}/%]|{SEPARATOR}|%(?!2[Ff]))*\Z")
+_WILDCARD = re.compile(r"\*+|\?|\[[^\]]*\]")
+_ESCAPE_BEFORE = re.compile(r"(?:\\[nrtu\"']|\\u[0-9a-fA-F]{4}|%[0-9a-fA-F]{2})\Z")
+_LONGER_BEFORE = re.compile(r"[\w.\-]\Z")
+_LONGER_BEHIND = re.compile(r"[\w\-]|\.\w")
+_VARIABLE = re.compile(r"\$\{?\Z")
+_AIRFLOW_VARIABLE = re.compile(r"\bvar\.(?:value|json)\.[\w.]*\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """One place in a text that names a prefix.
+
+    Attributes:
+        start: Where the name begins.
+        end: Where it ends; its final slash is not part of it.
+        other: Why it is not the path; empty when it may be.
+        bucket: The bucket that the text states with it; None if it states none.
+        folder: What stands between the beginning of the path and the name; empty for nothing.
+        bare: Whether it stands alone, without a slash on either side: it may be a name of another kind.
+        part: Whether holes cut the name short, so that it may be another one.
+    """
+
+    start: int
+    end: int
+    other: str = ""
+    bucket: Text | None = None
+    folder: str = ""
+    bare: bool = False
+    part: bool = False
+
+
+def mentions(text: Text, targets: Targets) -> Iterator[Mention]:
+    """Find every mention of a prefix.
+
+    Args:
+        text: With holes for placeholders.
+        targets: What is looked for.
+
+    Yields:
+        The mentions, in the text's order; those that holes cut short last.
+    """
+    whole = {match.end(): match for match in targets.prefix_pattern.finditer(text.chars)}
+    covered = [match.span() for match in whole.values()]
+    for match in targets.key_pattern.finditer(text.chars):
+        if not any(start <= match.start() and match.end() <= end for start, end in covered):
+            yield _lone_key(text, match)
+    for match in whole.values():
+        yield _mention(text, match.start(), match.end(), targets)
+    for match in targets.part_pattern.finditer(text.chars):
+        if not targets.key_pattern.search(match.group()):
+            yield Mention(match.start(), match.end(), part=True)
+
+
+def resolve(
+    text: Text, mention: Mention, bucket: Text | None, targets: Targets, *, certain: bool = True
+) -> Resolution:
+    """Say what a mention is, with a bucket found for it.
+
+    Args:
+        text: The text it stands in.
+        mention: The mention.
+        bucket: The bucket found beside the text; what the text itself states has the last word.
+        targets: What is looked for.
+        certain: Whether that bucket surely belongs to it; one that does not is believed only if it is ours.
+
+    Returns:
+        What it is; `Kind.UNRESOLVED` whenever there is a doubt.
+    """
+    prefix = text.cut(mention.start, mention.end).through(text.loads)
+    if mention.other:
+        return Resolution(Kind.OTHER, mention.bucket, prefix)
+    bucket = mention.bucket or (None if bucket is None else bucket_name(bucket, targets))
+    if bucket is None or not is_bucket_name(bucket.chars):
+        return Resolution(Kind.UNRESOLVED, bucket, prefix)
+    ours = targets.may_be_bucket(bucket.chars)
+    if mention.part:
+        return Resolution(Kind.UNRESOLVED if ours else Kind.OTHER, bucket, prefix)
+    kind, concerned = targets.kinds(bucket.chars, re.sub(SEPARATOR, "/", prefix.chars))
+    if mention.folder:
+        kind = Kind.OTHER if certain and HOLE not in mention.folder and bucket.known else Kind.UNRESOLVED
+    elif kind is Kind.OTHER and not certain and mention.bucket is None:
+        kind = Kind.UNRESOLVED
+    return Resolution(kind, bucket, prefix, concerned if kind is not Kind.OTHER else ())
+
+
+def bucket_name(text: Text, targets: Targets) -> Text:
+    """A bucket's name alone: without ``gs://`` and slashes, with a hole for every placeholder and wildcard."""
+    text = with_holes(text, targets.carries)
+    start = 5 if text.chars.lower().startswith("gs://") else 0
+    end = len(text.chars.rstrip("/"))
+    return _without_wildcards(text.cut(start, max(start, end)))
+
+
+def _lone_key(text: Text, match: re.Match[str]) -> Mention:
+    """A part of a longer prefix: another folder's where something else stands before it, else nobody knows."""
+    whole = _mention_boundaries(text.chars, match.start(), match.end())
+    if whole:
+        return Mention(match.start(), match.end(), whole)
+    return Mention(match.start(), match.end(), folder=HOLE)
+
+
+def _mention(text: Text, start: int, end: int, targets: Targets) -> Mention:
+    chars = text.chars
+    if _AIRFLOW_VARIABLE.search(chars[max(0, start - REACH) : start]):
+        return Mention(start, end, folder=HOLE)
+    other = _mention_boundaries(chars, start, end)
+    if other:
+        return Mention(start, end, other)
+    first = max(0, start - REACH)
+    before = chars[first:start]
+    behind = re.compile(SEPARATOR).match(chars, end) is not None
+    for pattern in _STATED:
+        match = pattern.search(before)
+        if match is not None:
+            bucket = text.cut(first + match.start("bucket"), first + match.end("bucket"))
+            return Mention(start, end, bucket=_without_wildcards(bucket))
+    above = _STATED_ABOVE.search(before)
+    if above is not None:
+        bucket = text.cut(first + above.start("bucket"), first + above.end("bucket"))
+        return Mention(start, end, "below another folder", _without_wildcards(bucket))
+    token = _TOKEN.search(before)
+    lead = before[token.start() :] if token is not None else ""
+    parts = re.split(SEPARATOR, lead)
+    for index, part in enumerate(parts[:-1]):
+        if targets.may_be_bucket(part):
+            position = first + len(before) - len(lead) + _part_start(lead, index)
+            bucket = text.cut(position, position + len(part))
+            deeper = any(parts[index + 1 : -1])
+            return Mention(start, end, "below another folder" if deeper else "", bucket)
+    folder = "/".join(part for part in parts if part)
+    return Mention(start, end, folder=folder, bare=not lead and not behind)
+
+
+def _mention_boundaries(chars: str, start: int, end: int) -> str:
+    """Why a name is part of another one; empty when it is not."""
+    before = chars[max(0, start - 8) : start]
+    if _VARIABLE.search(before):
+        return "the name of a variable"
+    if _LONGER_BEFORE.search(before) and not _ESCAPE_BEFORE.search(before):
+        return "part of a longer name"
+    if _LONGER_BEHIND.match(chars, end):
+        return "part of a longer name"
+    return ""
+
+
+def _part_start(lead: str, index: int) -> int:
+    ends = [0, *(match.end() for match in re.finditer(SEPARATOR, lead))]
+    return ends[index]
+
+
+def _without_wildcards(bucket: Text) -> Text:
+    parts, last = [], 0
+    for match in _WILDCARD.finditer(bucket.chars):
+        parts += [bucket.cut(last, match.start()), UNKNOWN]
+        last = match.end()
+    return joined([*parts, bucket.cut(last, len(bucket.chars))]).through(bucket.loads)

@@ -1,0 +1,236 @@
+"""Scans a checkout: every file that could hold the name of a prefix, judged once.
+
+A false "clean" is the worst outcome, as a deletion waits for it. So whatever cannot be read blocks, and every place that
+holds a prefix's name, in any case, is a finding of some class. Files without a word of the name are read once and
+searched as bytes.
+"""
+
+import mmap
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from pathlib import Path
+
+from backfill_job.references.findings import Finding, Place, Resolution, ScanError, ScanResult
+from backfill_job.references.python_code import PythonCode
+from backfill_job.references.sources import Source, decode, is_binary
+from backfill_job.references.targets import Kind, Targets
+from backfill_job.references.text import reviewed, scan_text
+from backfill_job.references.texts import Text
+from shared.errors import UsageError
+from shared.migration import Migration
+
+__all__ = ["MAX_BYTES", "Tree", "scan", "walk_files"]
+
+MAX_BYTES = 8 * 1024 * 1024
+"""A larger file is searched, but not read as code."""
+
+SKIPPED_FOLDERS = frozenset(
+    {
+        ".git",
+        ".hg",
+        ".svn",
+        "node_modules",
+        ".venv",
+        "__pycache__",
+        ".mypy_cache",
+        ".ruff_cache",
+        ".pytest_cache",
+        ".tox",
+        ".nox",
+    }
+)
+"""What tools make: nothing in them is written by hand."""
+
+_PYTHON = frozenset({".py", ".pyi"})
+
+
+@dataclass
+class Tree:
+    """The files to be scanned.
+
+    Attributes:
+        files: Regular files, each once, in order.
+        skipped: What was left out because it was asked to be.
+        errors: Folders that could not be listed.
+    """
+
+    files: list[Path] = field(default_factory=list)
+    skipped: list[Path] = field(default_factory=list)
+    errors: list[ScanError] = field(default_factory=list)
+
+
+def scan(
+    paths: Sequence[Path],
+    migrations: Sequence[Migration],
+    *,
+    skip: Sequence[str] = (),
+    contents: Mapping[Path, bytes] | None = None,
+) -> ScanResult:
+    """Find every reference to the migrations' paths.
+
+    Args:
+        paths: Files and folders.
+        migrations: What is looked for.
+        skip: Shell patterns of files and folders to leave out, of their names or of their paths.
+        contents: What files are to be taken to hold, instead of what they do hold.
+
+    Returns:
+        The findings and what could not be read; both may block.
+
+    Raises:
+        UsageError: A path does not exist, or a migration cannot be looked for.
+    """
+    targets = Targets(migrations)
+    tree = walk_files(paths, skip)
+    return _Scan(targets, tree, contents or {}).run(paths, migrations)
+
+
+def walk_files(paths: Sequence[Path], skip: Sequence[str] = ()) -> Tree:
+    """List the files of a scan; links within it are not followed, those out of it are.
+
+    Raises:
+        UsageError: A path does not exist.
+    """
+    tree = Tree()
+    seen: set[str] = set()
+    roots = [os.path.realpath(path) for path in paths]
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"{path} does not exist; name files or folders of a checkout")
+        _add(path, tree, skip, seen, roots, asked=True)
+    return tree
+
+
+def _add(
+    path: Path, tree: Tree, skip: Sequence[str], seen: set[str], roots: Sequence[str], *, asked: bool
+) -> None:
+    if not asked and any(
+        fnmatch(path.name, pattern) or fnmatch(path.as_posix(), pattern) for pattern in skip
+    ):
+        tree.skipped.append(path)
+        return
+    if not path.exists():
+        tree.errors.append(ScanError(path, "is a link to something that is not there"))
+        return
+    if path.is_symlink() and not asked and _is_within(os.path.realpath(path), roots):
+        return  # its target is met where it lies
+    real = os.path.realpath(path)
+    if real in seen:
+        return
+    if path.is_file():
+        seen.add(real)
+        tree.files.append(path)
+    elif path.is_dir() and (
+        asked or (path.name not in SKIPPED_FOLDERS and not (path / "pyvenv.cfg").exists())
+    ):
+        seen.add(real)
+        try:
+            inner = sorted(path.iterdir())
+        except OSError as error:
+            tree.errors.append(ScanError(path, f"cannot be listed: {error.strerror}"))
+            return
+        for name in inner:
+            _add(name, tree, skip, seen, roots, asked=False)
+
+
+def _is_within(real: str, roots: Iterable[str]) -> bool:
+    return any(real == root or real.startswith(root.rstrip("/") + "/") for root in roots)
+
+
+class _Scan:
+    """One scan under way."""
+
+    def __init__(self, targets: Targets, tree: Tree, contents: Mapping[Path, bytes]) -> None:
+        self._targets = targets
+        self._tree = tree
+        self._contents = contents
+        self._errors = list(tree.errors)
+        self._sources: dict[Path, Source] = {}
+
+    def run(self, paths: Sequence[Path], migrations: Sequence[Migration]) -> ScanResult:
+        python: list[Path] = []
+        relevant: list[Path] = []
+        findings: list[Finding] = []
+        for path in self._tree.files:
+            data = self._data(path, findings)
+            if data is None:
+                continue
+            if path.suffix in _PYTHON:
+                python.append(path)
+                if _holds(data, self._targets.word_bytes):
+                    relevant.append(path)
+            elif _holds(data, self._targets.key_bytes):
+                findings += self._text(path, data)
+        findings += PythonCode(python, relevant, self._read, self._targets).scan()
+        final = sorted(
+            (reviewed(finding, self._line_of(finding.path)) for finding in dict.fromkeys(findings)),
+            key=lambda finding: (finding.path, finding.offset, finding.kind.rank),
+        )
+        return ScanResult(
+            tuple(paths),
+            tuple(migrations),
+            len(self._tree.files),
+            tuple(self._tree.skipped),
+            tuple(final),
+            tuple(self._errors),
+        )
+
+    def _read(self, path: Path) -> bytes:
+        return self._contents[path] if path in self._contents else path.read_bytes()
+
+    def _data(self, path: Path, findings: list[Finding]) -> bytes | None:
+        """A file's bytes; None for one that was searched another way, or could not be read."""
+        try:
+            if path not in self._contents and path.stat().st_size > MAX_BYTES:
+                findings += self._huge(path)
+                return None
+            data = self._read(path)
+        except OSError as error:
+            self._errors.append(ScanError(path, f"cannot be read: {error.strerror}"))
+            return None
+        if not is_binary(data):
+            return data
+        if _holds(data, self._targets.key_bytes) and self._targets.key_pattern.search(data.decode("latin-1")):
+            findings.append(self._unreadable(path, 0, "a binary file that holds the name"))
+        return None
+
+    def _huge(self, path: Path) -> Iterator[Finding]:
+        pattern = re.compile(b"|".join(map(re.escape, self._targets.key_bytes)), re.IGNORECASE)
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            match = pattern.search(data)
+            if match is not None:
+                line = data[: match.start()].count(b"\n") + 1
+                yield self._unreadable(
+                    path, line, f"larger than {MAX_BYTES:,} bytes, searched and not read as code"
+                )
+
+    def _unreadable(self, path: Path, line: int, note: str) -> Finding:
+        prefix = Text(self._targets.prefixes[0])
+        resolutions = (Resolution(Kind.UNRESOLVED, None, prefix),)
+        return Finding(path, 0, line, 0, "", Kind.UNRESOLVED, Place.CODE, resolutions, note)
+
+    def _text(self, path: Path, data: bytes) -> Iterator[Finding]:
+        source = self._sources[path] = decode(path, data)
+        return scan_text(source, self._targets)
+
+    def _line_of(self, path: Path) -> Callable[[int], str]:
+        def line(number: int) -> str:
+            if path not in self._sources:
+                try:
+                    data = self._read(path)
+                except OSError:
+                    return ""
+                self._sources[path] = Source.of(path, "") if len(data) > MAX_BYTES else decode(path, data)
+            return self._sources[path].line(number)
+
+        return line
+
+
+def _holds(data: bytes, words: Sequence[bytes]) -> bool:
+    if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        data = data.replace(b"\0", b"")
+    lowered = data.lower()
+    return any(word in lowered for word in words)

@@ -1,0 +1,103 @@
+"""A scan on a screen: what blocks, file by file, with the exact change; then what does not, in numbers."""
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from backfill_job.references.findings import Finding, Place, ScanResult
+from backfill_job.references.fix import Proposal
+from backfill_job.references.targets import Kind
+from backfill_job.wording import counted, shown
+
+__all__ = ["report"]
+
+ROWS = 10
+"""Places in documentation and comments that are shown; the rest is counted."""
+
+
+def report(result: ScanResult, proposal: Proposal, *, applied: str = "") -> Iterator[str]:
+    """Lay out a scan's result.
+
+    Args:
+        result: What was found.
+        proposal: What can be mended.
+        applied: What was done with the proposal; empty for nothing.
+
+    Yields:
+        Lines.
+    """
+    for migration in result.migrations:
+        yield f"from  {shown(migration.source.uri)}"
+        yield f"to    {shown(migration.destination.uri)}"
+    for path, found in groupby(result.blocking, key=lambda finding: finding.path):
+        yield ""
+        yield shown(path.as_posix())
+        for finding in found:
+            yield from _finding(finding, proposal)
+    for error in result.errors:
+        yield ""
+        yield f"CANNOT READ {shown(error.path.as_posix())}: {shown(error.message)}"
+    yield from _apart(result)
+    yield ""
+    yield from _summary(result, proposal, applied)
+
+
+def _finding(finding: Finding, proposal: Proposal) -> Iterator[str]:
+    where = f"{finding.line}:{finding.column}" if finding.line else "-"
+    yield f"  {where:<9}{finding.kind.value.upper():<11}{shown(finding.expression)}"
+    yield f"           resolves to {_resolved(finding)}" + (
+        f"  ({shown(finding.note)})" if finding.note else ""
+    )
+    for change in proposal.changes.get(finding, ()):
+        yield f"           {shown(change.path.as_posix())}:{change.line}"
+        yield f"           - {shown(change.before.strip())}"
+        yield f"           + {shown(change.after.strip())}"
+    if finding in proposal.refusals:
+        yield f"           left to you: {shown(proposal.refusals[finding])}"
+
+
+def _resolved(finding: Finding) -> str:
+    buckets = finding.buckets or ("?",)
+    places = [f"gs://{bucket}/{prefix}" for bucket in buckets for prefix in finding.prefixes]
+    labels = f" [{', '.join(finding.labels)}]" if finding.labels else ""
+    return shown(" or ".join(places)) + labels
+
+
+def _apart(result: ScanResult) -> Iterator[str]:
+    stale = {Kind.LEGACY, Kind.MIXED, Kind.UNRESOLVED}
+    apart = [
+        finding for finding in result.findings if finding.place is not Place.CODE and finding.kind in stale
+    ]
+    yield from _listed("Documentation and comments that name the old path, or may; they do not block", apart)
+    yield from _listed(
+        "Reviewed by a person, as written beside them",
+        [finding for finding in result.findings if finding.reviewed],
+    )
+
+
+def _listed(heading: str, findings: Sequence[Finding]) -> Iterator[str]:
+    if not findings:
+        return
+    yield ""
+    yield f"{heading}: {counted(len(findings), 'place')}"
+    for finding in findings[:ROWS]:
+        why = f"  ({shown(finding.reviewed)})" if finding.reviewed else ""
+        yield f"  {shown(finding.path.as_posix())}:{finding.line}  {shown(finding.expression)}{why}"
+    if len(findings) > ROWS:
+        yield f"  … and {len(findings) - ROWS:,} more"
+
+
+def _summary(result: ScanResult, proposal: Proposal, applied: str) -> Iterator[str]:
+    counts = ", ".join(f"{count:,} {kind.value}" for kind, count in result.counts.items())
+    skipped = f", {counted(len(result.skipped), 'path')} left out as asked" if result.skipped else ""
+    yield f"{counted(result.files, 'file')} scanned{skipped}; in code: {counts}."
+    if applied:
+        yield applied
+    if result.clean:
+        yield "Clean: no code reads the legacy path or mixes the two."
+        return
+    unread = f", and {counted(len(result.errors), 'path')} could not be read" if result.errors else ""
+    yield f"BLOCKED by {counted(len(result.blocking), 'place')}{unread}. The legacy prefix must stay."
+    if proposal.changes and not applied:
+        yield f"{counted(len(proposal.changes), 'place')} can be mended: the same command with --fix, or --patch FILE."
+    if proposal.refusals:
+        yield f"{counted(len(proposal.refusals), 'place')} left to you; for one that is no path write `references: reviewed REASON` beside it."

@@ -1,0 +1,221 @@
+"""What is looked for: the two locations of each migration, and what a bucket or a prefix found in code is to them.
+
+A hole in a bucket's name stands for the environment and for nothing else: ``data-bucket-{…}`` is the legacy bucket,
+``{…}`` alone could be anything and is *unknown*. What may be the legacy bucket is never called another one.
+
+=============  ==============  =============  ==================  =======
+bucket         old prefix      new prefix     prefix, other case  sibling
+=============  ==============  =============  ==================  =======
+legacy         legacy          mixed          mixed               --
+new            mixed           migrated       mixed               --
+another        other           other          other               --
+unknown        unresolved      unresolved     unresolved          --
+=============  ==============  =============  ==================  =======
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from backfill_job.references.texts import HOLE
+from shared.errors import UsageError
+from shared.migration import Environment, Migration
+
+__all__ = ["SEPARATOR", "Kind", "Target", "Targets"]
+
+SEPARATOR = r"(?:\\?/|%2[Ff])"
+"""A slash as URLs and JSON write it, too."""
+
+MIN_WORD = 3
+"""Characters of a name's word that are worth looking for."""
+
+_ENVIRONMENTS = frozenset(environment.value for environment in Environment)
+_NAME_CHARACTERS = re.compile(rf"[a-z0-9._{HOLE}-]+")
+
+
+class Kind(Enum):
+    """What a place in the code is to the migration. The worst comes first."""
+
+    MIXED = "mixed"
+    LEGACY = "legacy"
+    UNRESOLVED = "unresolved"
+    MIGRATED = "migrated"
+    OTHER = "other"
+
+    @property
+    def rank(self) -> int:
+        """0 is the worst."""
+        return list(Kind).index(self)
+
+
+class _Bucket(Enum):
+    LEGACY = "legacy"
+    NEW = "new"
+    BOTH = "both"  # the prefix moves within one bucket
+    OTHER = "other"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One migration, as code names it.
+
+    Attributes:
+        migration: What is asked.
+        old: The source prefix without its final slash.
+        new: The destination prefix without its final slash.
+    """
+
+    migration: Migration
+    old: str
+    new: str
+
+    @staticmethod
+    def of(migration: Migration) -> "Target":
+        """Read a migration.
+
+        Raises:
+            UsageError: The source is a whole bucket: code does not name its prefix.
+        """
+        old = migration.source.prefix.rstrip("/")
+        if not old:
+            raise UsageError(
+                f"{migration.source.uri} is a whole bucket; references are found by the name of a prefix, and it has none"
+            )
+        return Target(migration, old, migration.destination.prefix.rstrip("/"))
+
+    def kind(self, bucket: str, prefix: str) -> Kind:
+        """What a bucket and a prefix are together.
+
+        Args:
+            bucket: Its name, with holes.
+            prefix: As it is spelled, without its final slash; the old or the new one in any case.
+        """
+        side = self._side(bucket)
+        if side is _Bucket.OTHER or prefix.lower() not in {self.old.lower(), self.new.lower()}:
+            return Kind.OTHER
+        if side is _Bucket.UNKNOWN:
+            return Kind.UNRESOLVED
+        if prefix == self.old and side in {_Bucket.LEGACY, _Bucket.BOTH}:
+            return Kind.LEGACY
+        return Kind.MIGRATED if prefix == self.new and side is not _Bucket.LEGACY else Kind.MIXED
+
+    def is_either_bucket(self, bucket: str) -> bool:
+        """Tell whether a name is certainly the legacy or the new bucket."""
+        return self._side(bucket) in {_Bucket.LEGACY, _Bucket.NEW, _Bucket.BOTH}
+
+    def captures(self, bucket: str, *, legacy: bool) -> tuple[str, ...] | None:
+        """What each hole of a bucket's name stands for if it is the legacy (or else the new) bucket; None if it is not."""
+        name = (self.migration.source if legacy else self.migration.destination).bucket
+        pattern = "(.*?)".join(map(re.escape, bucket.lower().split(HOLE)))
+        match = re.fullmatch(pattern, name)
+        return None if match is None else match.groups()
+
+    def _side(self, bucket: str) -> _Bucket:
+        legacy, new = self.captures(bucket, legacy=True), self.captures(bucket, legacy=False)
+        if legacy is None and new is None:
+            return _Bucket.OTHER
+        if any(found is not None and not _only_environments(found) for found in (legacy, new)):
+            return _Bucket.UNKNOWN
+        if legacy is not None and new is not None:
+            return _Bucket.BOTH if self._one_bucket() else _Bucket.UNKNOWN
+        return _Bucket.LEGACY if legacy is not None else _Bucket.NEW
+
+    def _one_bucket(self) -> bool:
+        return self.migration.source.bucket == self.migration.destination.bucket
+
+
+class Targets:
+    """Everything one scan looks for.
+
+    Args:
+        migrations: The migrations, at least one.
+
+    Raises:
+        UsageError: There is none, or one of them cannot be looked for.
+    """
+
+    def __init__(self, migrations: Sequence[Migration]) -> None:
+        if not migrations:
+            raise UsageError("no migration to look for references to")
+        self.targets = tuple(map(Target.of, migrations))
+        self.prefixes = tuple(
+            dict.fromkeys(prefix for target in self.targets for prefix in (target.old, target.new))
+        )
+        keys = {max(prefix.split("/"), key=len).lower() for prefix in self.prefixes}
+        self.keys = tuple(sorted(keys, key=lambda key: (-len(key), key)))
+        self.key_pattern = re.compile("|".join(map(re.escape, self.keys)), re.IGNORECASE)
+        self.prefix_pattern = re.compile(
+            "|".join(
+                SEPARATOR.join(map(re.escape, prefix.split("/")))
+                for prefix in sorted({prefix.lower() for prefix in self.prefixes}, key=len, reverse=True)
+            ),
+            re.IGNORECASE,
+        )
+        self.key_bytes = tuple(_ascii_part(key) for key in self.keys)
+        """One of these stands in every file that holds a name in one piece."""
+        self.word_bytes = tuple(
+            sorted({_ascii_part(word) for key in self.keys for word in words(key)}, key=len, reverse=True)
+        )
+        """One of these stands in every program that puts a name together."""
+        self.seed_pattern = re.compile("|".join(map(_seed, self.keys)), re.IGNORECASE)
+        """Finds literals that hold a name, or a part of one at the edge where another part can join it."""
+        self.part_pattern = re.compile("|".join(map(_partial, self.keys)), re.IGNORECASE)
+
+    def kinds(self, bucket: str, prefix: str) -> tuple[Kind, tuple[Target, ...]]:
+        """The worst of what a bucket and a prefix are to any of the migrations, and to which."""
+        kinds = [(target.kind(bucket, prefix), target) for target in self.targets]
+        worst = min((kind for kind, _ in kinds), key=lambda kind: kind.rank)
+        return worst, tuple(target for kind, target in kinds if kind is worst)
+
+    def may_be_bucket(self, bucket: str) -> bool:
+        """Tell whether a name is certainly one of the buckets."""
+        return any(target.is_either_bucket(bucket) for target in self.targets)
+
+    def carries(self, chars: str) -> bool:
+        """Tell whether a text holds the name of a prefix, whole or in part."""
+        return bool(self.key_pattern.search(chars) or self.part_pattern.search(chars))
+
+
+def is_bucket_name(bucket: str) -> bool:
+    """Tell whether a text with holes can be a bucket's name at all."""
+    return bool(_NAME_CHARACTERS.fullmatch(bucket.lower()))
+
+
+def words(key: str) -> list[str]:
+    """The words of a name that are worth looking for; the name itself if there is none."""
+    return [word for word in re.split(r"[\W_]+", key) if len(word) >= MIN_WORD] or [key]
+
+
+def _only_environments(captured: tuple[str, ...]) -> bool:
+    return all(not word.strip("-._") or word.strip("-._") in _ENVIRONMENTS for word in captured)
+
+
+def _ascii_part(word: str) -> bytes:
+    """The longest stretch of a word that looks the same in every encoding; empty, which is everywhere, if it has none."""
+    stretches: list[str] = re.findall(r"[\x20-\x7e]+", word)
+    return max(stretches, key=len, default="").encode().lower()
+
+
+def _heads_and_tails(key: str) -> tuple[list[str], list[str]]:
+    """The beginnings of a name that hold its first word, and the ends that hold more than its last one."""
+    first, last = words(key)[0], words(key)[-1]
+    heads = [key[:end] for end in range(len(key) - 1, key.index(first) + len(first) - 1, -1)]
+    return heads, [key[start:] for start in range(1, key.rindex(last))]
+
+
+def _partial(key: str) -> str:
+    """A pattern for a name that holes cut short: its beginning before a hole, or its end behind one."""
+    heads, tails = _heads_and_tails(key)
+    alternatives = [rf"(?<![\w.-]){re.escape(head)}{HOLE}" for head in heads]
+    alternatives += [rf"{HOLE}{re.escape(tail)}(?![\w-])" for tail in tails]
+    return "|".join(alternatives) or r"(?!)"
+
+
+def _seed(key: str) -> str:
+    heads, tails = _heads_and_tails(key)
+    alternatives = [re.escape(key)]
+    alternatives += [rf"{re.escape(head)}(?=\Z|[{{%$])" for head in heads]
+    alternatives += [rf"(?:\A|[}})\w]){re.escape(tail)}" for tail in tails]
+    return "|".join(alternatives)

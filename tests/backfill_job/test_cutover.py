@@ -1,0 +1,208 @@
+"""The command ``cutover``: the gate, the phase, the wait, and what was written on the legacy path up to then."""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from testing_commands import Commands
+from testing_gate import FOLDER, everybody_signs, everything_right
+from testing_paths import Paths
+
+from backfill_job.phase_change import MARGIN_SECONDS
+from demo.function import running_function
+from shared.gateway import Gateway
+from shared.phase import CACHE_SECONDS, Phase
+from shared.state import Signatory
+from shared.state_changes import Stamp, update, withdraw
+
+NOW = ("--by", "Ada", "--yes", "--ungoverned")
+WAITED = CACHE_SECONDS + MARGIN_SECONDS
+NAME = f"{FOLDER}user_id_7.jsonl"
+
+
+@pytest.fixture
+def commands(paths: Paths, gateway: Gateway, tmp_path: Path) -> Commands:
+    return Commands(paths, tmp_path, gateway, lambda seconds: time.sleep(min(seconds, 0.05)))
+
+
+@pytest.fixture
+def mirror(paths: Paths, tmp_path: Path) -> Iterator[None]:
+    """A real mirror process; it arrives for the canary's sake."""
+    with running_function(paths.server.url, paths.migration, tmp_path / "mirror.log") as function:
+        subscriber = paths.server.add_subscriber(
+            function.url, types=["finalized"], bucket=paths.migration.source.bucket
+        )
+        yield
+        paths.server.remove_subscriber(subscriber)
+        function.kill()  # does not take the time that an orderly end does
+
+
+@pytest.mark.usefixtures("mirror")
+def test_go_and_the_new_path_counts(paths: Paths, commands: Commands) -> None:
+    """The gate's table, the phase on record, the wait, and what everybody does now; then again, for late writers."""
+    arguments = (*NOW, *everything_right(paths, commands))
+    ended = commands.run("cutover", *arguments)
+    assert (ended.code, ended.err) == (0, ""), ended.out
+    state = commands.state
+    assert (state.phase, state.history[-1].by) == (Phase.CUT_OVER, "Ada")
+    assert commands.waited[-1] == WAITED
+    lines = [line.strip() for line in ended.out.splitlines()]
+    for earlier, later in (("GO", "The phase is cut_over"), ("The phase is cut_over", "Waiting 11 seconds")):
+        assert next(n for n, line in enumerate(lines) if line.startswith(earlier)) < next(
+            n for n, line in enumerate(lines) if line.startswith(later)
+        )
+    assert "2. The writer's team: switch to" in ended.out
+
+    paths.put(NAME, b"a late writer's")
+    again = commands.run("cutover", *NOW)
+    assert again.code == 0
+    assert "Already cut over, since" in again.out
+    assert paths.read(NAME) == b"a late writer's"
+    assert commands.state == state
+
+
+@pytest.mark.usefixtures("mirror")
+def test_what_was_written_until_everybody_had_seen_it_is_brought_over(
+    paths: Paths, commands: Commands
+) -> None:
+    """An overwrite whose event finds the new phase is a conflict for the mirror, and no loss."""
+    arguments = (*NOW, *everything_right(paths, commands))
+
+    def overwrite(seconds: float) -> None:
+        if seconds == WAITED:
+            paths.put(NAME, b"answered again, just then")
+            paths.server.wait_for_events()
+        time.sleep(min(seconds, 0.05))
+
+    commands.pauses = overwrite
+    assert commands.run("cutover", *arguments).code == 0
+    assert paths.read(NAME) == b"answered again, just then"
+
+
+def test_no_go_changes_nothing(paths: Paths, commands: Commands) -> None:
+    """Exit code 1, and the phase is as it was."""
+    paths.put("a/1")
+    before = commands.state
+    ended = commands.run("cutover", *NOW)
+    assert ended.code == 1
+    assert "NO-GO: nothing was changed." in ended.out
+    assert commands.state == before
+    assert WAITED not in commands.waited
+
+
+@pytest.mark.usefixtures("mirror")
+def test_a_sign_off_taken_back_at_the_last_moment_stops_it(paths: Paths, commands: Commands) -> None:
+    """Consent is looked at when the phase is changed, not only by the gate: the sign-off goes while the operator types."""
+    arguments = everything_right(paths, commands)
+
+    class Typing:
+        """A terminal on which somebody takes a while."""
+
+        def isatty(self) -> bool:
+            return True
+
+        def readline(self) -> str:
+            stamp = Stamp("w", "Ada", commands.state.signoffs[0].at)
+            update(commands.gateway, paths.migration, lambda state: withdraw(state, Signatory.DATA, stamp))
+            return "CUT OVER custom\n"
+
+    ended = commands.run("cutover", "--by", "Ada", *arguments, stdin=Typing())
+    assert ended.code == 2
+    assert "a sign-off was taken back meanwhile; missing: data. Nothing was changed" in ended.err
+    assert commands.state.phase is Phase.DUAL_WRITE
+
+
+@pytest.mark.usefixtures("mirror")
+@pytest.mark.parametrize(
+    ("typed", "phase"), [("CUT OVER custom\n", Phase.CUT_OVER), ("yes\n", Phase.DUAL_WRITE)]
+)
+def test_the_confirmation_is_typed(paths: Paths, commands: Commands, typed: str, phase: Phase) -> None:
+    """After the gate's GO; anything else changes nothing."""
+    ended = commands.run("cutover", "--by", "Ada", *everything_right(paths, commands), typed=typed)
+    assert ended.code == (0 if phase is Phase.CUT_OVER else 2)
+    assert commands.state.phase is phase
+
+
+@pytest.mark.usefixtures("mirror")
+def test_a_fault_after_the_phase_was_changed_says_so(paths: Paths, commands: Commands) -> None:
+    """No writer may switch yet; the same command finishes it."""
+    arguments = (*NOW, *everything_right(paths, commands))
+
+    def fault(seconds: float) -> None:
+        if seconds == WAITED:
+            paths.server.set_faults(
+                rules=[
+                    {"method": "storage.objects.list", "bucket": paths.migration.source.bucket, "status": 403}
+                ]
+            )
+        time.sleep(min(seconds, 0.05))
+
+    commands.pauses = fault
+    ended = commands.run("cutover", *arguments)
+    paths.server.clear_faults()
+    commands.pauses = lambda _: None
+    assert ended.code == 1
+    assert "no writer may switch yet" in ended.out
+    assert "switch to" not in ended.out
+    assert commands.state.phase is Phase.CUT_OVER
+    assert commands.run("cutover", *NOW).code == 0
+
+
+@pytest.mark.usefixtures("mirror")
+def test_a_stop_while_it_waits_says_which_phase_it_is(paths: Paths, commands: Commands) -> None:
+    """Ctrl-C during the eleven seconds."""
+    arguments = (*NOW, *everything_right(paths, commands))
+
+    def interrupt(seconds: float) -> None:
+        if seconds == WAITED:
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(min(seconds, 0.05))
+
+    commands.pauses = interrupt
+    ended = commands.run("cutover", *arguments)
+    assert ended.code == 1
+    assert "The phase IS cut_over already; give the same command again" in ended.err
+    assert ended.err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("mirror")
+def test_after_a_rollback_everybody_signs_anew(paths: Paths, commands: Commands) -> None:
+    """The gate misses the sign-offs; with them the second cutover takes place."""
+    arguments = (*NOW, *everything_right(paths, commands))
+    assert commands.run("cutover", *arguments).code == 0
+    assert commands.run("rollback", *NOW).code == 0
+    assert commands.run("verify").code == 0
+    ended = commands.run("cutover", *arguments)
+    assert (ended.code, "missing: qpi-team" in ended.out) == (1, True)
+    everybody_signs(commands)
+    assert commands.run("cutover", *arguments).code == 0
+
+
+@pytest.mark.parametrize("arguments", [(), ("--by", "Ada")])
+def test_without_a_name_or_a_terminal_it_does_not_start(
+    paths: Paths, commands: Commands, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One clear line, exit code 2."""
+    paths.put("a/1")
+    if not arguments:
+        with pytest.raises(SystemExit) as ended:
+            commands.run("cutover")
+        assert (ended.value.code, "--by" in capsys.readouterr().err) == (2, True)
+    else:
+        result = commands.run("cutover", *arguments)
+        assert (result.code, "no terminal; add --yes" in result.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    "phases", [(Phase.CUT_OVER, Phase.DELETING), (Phase.CUT_OVER, Phase.DELETING, Phase.DELETED)]
+)
+def test_from_a_deletion_there_is_no_cutover(
+    paths: Paths, commands: Commands, phases: tuple[Phase, ...]
+) -> None:
+    """It does not start."""
+    paths.put("a/1")
+    commands.go(*phases)
+    ended = commands.run("cutover", *NOW)
+    assert (ended.code, "there is no cutover from there" in ended.err) == (2, True)

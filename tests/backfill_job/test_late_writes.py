@@ -1,0 +1,66 @@
+"""Writes on the legacy path after the cutover, as the verification finds them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from testing_commands import Commands
+from testing_paths import Paths
+
+from backfill_job.late_writes import MAX_NAMES, LateWrites
+from shared.gateway import Gateway
+from shared.phase import Phase
+
+
+@pytest.fixture
+def commands(paths: Paths, gateway: Gateway, tmp_path: Path) -> Commands:
+    return Commands(paths, tmp_path, gateway)
+
+
+def late_remarks(commands: Commands) -> list[str]:
+    """What the verification remarks about late writes."""
+    commands.run("verify")
+    contents = commands.gateway.read(commands.paths.migration.own_ref("latest", "verification.json"))
+    assert contents is not None
+    return [remark["text"] for remark in json.loads(contents)["remarks"] if remark["kind"] == "late_writes"]
+
+
+def test_before_the_cutover_nothing_is_late(paths: Paths, commands: Commands) -> None:
+    """The legacy path is where writers write."""
+    paths.put("a/1")
+    assert late_remarks(commands) == []
+
+
+def test_what_somebody_still_writes_on_the_legacy_path_is_said(paths: Paths, commands: Commands) -> None:
+    """New objects, copied or not, and overwritten ones; with their number and the first names."""
+    for side in ("source", "destination"):
+        paths.put("before", side=side)
+        paths.put("overwritten", side=side)
+    commands.go(Phase.CUT_OVER)
+    paths.put("overwritten", b"late")
+    paths.put("new")
+    paths.put("new and copied")
+    paths.put("new and copied", side="destination")
+    (text,) = late_remarks(commands)
+    assert text.startswith("3 objects were written on the legacy path after the cutover of 20")
+    assert all(repr(name) in text for name in ("new", "new and copied", "overwritten"))
+
+
+def test_what_the_reverse_mirror_brings_back_is_not_late(paths: Paths, commands: Commands) -> None:
+    """There the new path's version is the older one; also where the next one is on its way already."""
+    commands.go(Phase.CUT_OVER)
+    for side in ("destination", "source"):
+        paths.put("mirrored back", side=side)
+        paths.put("being mirrored back", side=side)
+    paths.put("being mirrored back", b"again", side="destination")
+    assert late_remarks(commands) == []
+
+
+def test_parts_make_a_whole() -> None:
+    """Several tasks; a bounded number of names."""
+    parts = [
+        LateWrites("2026-01-01T00:00:00.000Z", 15, [f"{part}/{number}" for number in range(15)])
+        for part in "ab"
+    ]
+    whole = LateWrites.merged(LateWrites.from_json(json.loads(json.dumps(part.to_json()))) for part in parts)
+    assert (whole.since, whole.objects, len(whole.names)) == ("2026-01-01T00:00:00.000Z", 30, MAX_NAMES)

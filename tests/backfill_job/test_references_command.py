@@ -1,0 +1,295 @@
+"""The command `references` and the edges of what it is pointed at."""
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from testing_references import MIGRATIONS, TREE, write_tree
+
+from backfill_job.__main__ import main
+from backfill_job.references import scan as scanning
+from backfill_job.references.scan import scan
+
+LEGACY = 'read("gs://data-bucket-dev/QPI_exports/")\n'
+MIGRATED = 'read("gs://de-bigquery-data-export-dev/qpi_exports/")\n'
+
+
+@dataclass(frozen=True)
+class Ran:
+    code: int
+    out: str
+    err: str
+
+
+def references(*words: str | Path) -> Ran:
+    """Run the command in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(["references", *map(str, words)])
+        except SystemExit as exit_:  # argparse
+            code = int(exit_.code or 0)
+    return Ran(code, out.getvalue(), err.getvalue())
+
+
+def kinds(path: Path) -> list[tuple[str, str]]:
+    return [(finding.kind.value, finding.note) for finding in scan([path], MIGRATIONS).findings]
+
+
+def test_a_legacy_reference_is_exit_code_1_with_the_exact_change(tmp_path: Path) -> None:
+    """The report shows file, line, class, where it leads, the line before and after, and what to do."""
+    ran = references(write_tree(tmp_path, {"a.py": "\n" + LEGACY}))
+    assert (ran.code, ran.err) == (1, "")
+    lines = [line.strip() for line in ran.out.splitlines()]
+    assert any(line.startswith("2:6") and "LEGACY" in line for line in lines)
+    assert "- " + LEGACY.strip() in lines
+    assert "+ " + MIGRATED.strip() in lines
+    assert any("gs://data-bucket-dev/QPI_exports/" in line and "dev" in line for line in lines)
+    assert lines[-2].startswith("BLOCKED by 1 place")
+    assert "--fix" in lines[-1]
+
+
+def test_a_clean_tree_is_exit_code_0(tmp_path: Path) -> None:
+    """Only the new path, and a document about the old one."""
+    ran = references(write_tree(tmp_path, {"a.py": MIGRATED, "README.md": LEGACY}))
+    assert ran.code == 0
+    assert "Clean: no code reads the legacy path" in ran.out
+    assert "README.md:1" in ran.out
+
+
+def test_fix_writes_and_says_what_is_left(tmp_path: Path) -> None:
+    """After --fix the exit code is that of the tree as it is now."""
+    root = write_tree(tmp_path, {"a.py": LEGACY})
+    assert references(root, "--fix").code == 0
+    assert (root / "a.py").read_text() == MIGRATED
+    (root / "b.py").write_text('h.list(bucket, prefix="QPI_exports/")\n')
+    ran = references(root, "--fix")
+    assert ran.code == 1
+    assert "left to you" in ran.out
+
+
+def test_patch_changes_nothing_but_its_file(tmp_path: Path) -> None:
+    """--patch writes a diff that git takes; the tree still blocks."""
+    root = write_tree(tmp_path / "tree", TREE)
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    ran = references(root, "--patch", tmp_path / "x.patch")
+    assert ran.code == 1
+    assert before == {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    subprocess.run(["git", "apply", "--check", str(tmp_path / "x.patch")], cwd=root, check=True)
+
+
+def test_json_holds_every_finding(tmp_path: Path) -> None:
+    """The schema is versioned; classes, places, paths, changes and advice are there, for the cutover's gate."""
+    root = write_tree(tmp_path / "tree", {"a.py": LEGACY + 'foo("QPI_exports/")\n', "b.md": LEGACY})
+    references(root, "--json", tmp_path / "refs.json")
+    report = json.loads((tmp_path / "refs.json").read_text())
+    assert (report["schema"], report["clean"], report["files"], report["blocking"]) == (
+        "references/1",
+        False,
+        2,
+        2,
+    )
+    assert [
+        (finding["class"], finding["place"], finding["line"], finding["blocks"])
+        for finding in report["findings"]
+    ] == [
+        ("legacy", "code", 1, True),
+        ("unresolved", "code", 2, True),
+        ("legacy", "documentation", 1, False),
+    ]
+    first, second, _ = report["findings"]
+    assert (first["buckets"], first["prefixes"], first["migrations"]) == (
+        ["data-bucket-dev"],
+        ["QPI_exports/"],
+        ["dev"],
+    )
+    assert first["changes"][0]["after"] == MIGRATED.strip()
+    assert second["advice"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["{}/nowhere"], "nowhere does not exist"),
+        (["{}", "{}/nowhere"], "nowhere does not exist"),
+        (["{}", "--source", "gs://aaa/b/"], "belong together"),
+        (["{}", "--source", "gs://aaa/", "--destination", "gs://bbb/c/"], "whole bucket"),
+        (["{}", "--source", "aaa/b", "--destination", "gs://bbb/c/"], "gs://"),
+        (["{}", "--fix", "--patch", "x"], "not allowed with"),
+        (["{}", "--env", "qa"], "invalid choice"),
+        (["{}", "--patch", "{}/no/folder/x.patch"], "cannot write"),
+        ([], "required"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(words: list[str], said: str, tmp_path: Path) -> None:
+    """A PATH that is not there, half a pair, a whole bucket, two ways to write: nothing is done."""
+    write_tree(tmp_path, {"a.py": LEGACY, ".git/HEAD": ""})
+    ran = references(*(word.format(tmp_path) for word in words))
+    assert ran.code == 2
+    assert said in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_one_environment_is_looked_for_alone(tmp_path: Path) -> None:
+    """--env prod: the bucket of dev is another one, a bucket with a hole may still be prod's."""
+    code = (
+        LEGACY + 'read("gs://data-bucket-prod/QPI_exports/")\nread(f"gs://data-bucket-{env}/QPI_exports/")\n'
+    )
+    root = write_tree(tmp_path / "tree", {"a.py": code})
+    references(root, "--env", "prod", "--json", tmp_path / "refs.json")
+    report = json.loads((tmp_path / "refs.json").read_text())
+    assert [finding["class"] for finding in report["findings"]] == ["other", "legacy", "legacy"]
+
+
+def test_any_pair_of_locations_can_be_looked_for(tmp_path: Path) -> None:
+    """A prefix of several folders and another bucket: the same classes."""
+    code = (
+        'h.list("lake", prefix="raw/clicks/2024/")\nh.list("lake", prefix="raw/other/")\n'
+        'h.list("lake2", prefix="raw/clicks/")\nread("gs://lake2/clicks/raw/x")\n'
+    )
+    root = write_tree(tmp_path / "tree", {"a.py": code})
+    words = ["--source", "gs://lake/raw/clicks/", "--destination", "gs://lake2/clicks/raw/"]
+    assert references(root, *words, "--json", tmp_path / "refs.json").code == 1
+    report = json.loads((tmp_path / "refs.json").read_text())
+    assert [(finding["line"], finding["class"]) for finding in report["findings"]] == [
+        (1, "legacy"),
+        (3, "mixed"),
+        (4, "migrated"),
+    ]
+
+
+def test_a_file_that_cannot_be_read_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows what it holds: an error in the report, exit code 1, and never "clean"."""
+    root = write_tree(tmp_path, {"a.py": MIGRATED, "b.py": MIGRATED})
+    read = Path.read_bytes
+
+    def denied(path: Path) -> bytes:
+        if path.name == "b.py":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
+    ran = references(root)
+    assert ran.code == 1
+    assert "CANNOT READ" in ran.out
+    assert "b.py: cannot be read: Permission denied" in ran.out
+    assert "Clean" not in ran.out
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the super-user may read everything")
+def test_a_folder_that_cannot_be_listed_blocks(tmp_path: Path) -> None:
+    """A folder without permission is an error, not an empty folder."""
+    root = write_tree(tmp_path, {"in/a.py": LEGACY})
+    (root / "in").chmod(0)
+    try:
+        assert scan([root], MIGRATIONS).errors[0].path == root / "in"
+    finally:
+        (root / "in").chmod(0o700)
+
+
+def test_a_broken_link_blocks(tmp_path: Path) -> None:
+    """A link whose target is gone cannot be read; it is an error and not nothing."""
+    (tmp_path / "a.py").symlink_to(tmp_path / "gone.py")
+    assert [error.path.name for error in scan([tmp_path], MIGRATIONS).errors] == ["a.py"]
+
+
+def test_a_binary_file_that_holds_the_name_is_unresolved(tmp_path: Path) -> None:
+    """It cannot be read as code, so a person has to look; one without the name is nothing."""
+    (tmp_path / "a.pyc").write_bytes(b"\0\1\2gs://data-bucket-dev/QPI_exports/\0")
+    (tmp_path / "b.bin").write_bytes(b"\0\1\2")
+    assert kinds(tmp_path) == [("unresolved", "a binary file that holds the name")]
+
+
+def test_a_huge_file_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file over the limit is not read as code; it is searched, and the line is said."""
+    monkeypatch.setattr(scanning, "MAX_BYTES", 100)
+    (tmp_path / "a.sql").write_text("-- filler\n" * 20 + "select 'gs://data-bucket-dev/QPI_exports/'\n")
+    (tmp_path / "b.sql").write_text("-- filler\n" * 20)
+    (finding,) = scan([tmp_path], MIGRATIONS).findings
+    assert (finding.path.name, finding.line, finding.kind.value) == ("a.sql", 21, "unresolved")
+
+
+def test_python_that_does_not_parse_is_read_as_text_and_says_so(tmp_path: Path) -> None:
+    """A syntax error hides nothing: a full URL is still resolved, and the finding says how it was read."""
+    write_tree(tmp_path, {"a.py": 'print "old"\n' + LEGACY})
+    assert kinds(tmp_path) == [("legacy", "no valid Python, read as text")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"# coding: nonsense\n" + LEGACY.encode(),
+        b"# caf\xe9\n" + LEGACY.encode(),
+        b"\xff\xfe" + LEGACY.encode("utf-16-le"),
+        b"x = (" * 500 + b"\n" + LEGACY.encode(),
+        b"x = " + b"-" * 5000 + b"1\n" + LEGACY.encode(),
+    ],
+    ids=["unknown coding", "wrong coding", "UTF-16", "too many parentheses", "too deep"],
+)
+def test_a_file_that_python_cannot_read_is_still_searched(data: bytes, tmp_path: Path) -> None:
+    """Whatever is wrong with the file, the reference in it blocks."""
+    (tmp_path / "a.py").write_bytes(data)
+    result = scan([tmp_path], MIGRATIONS)
+    assert [finding.kind.value for finding in result.blocking] == ["legacy"]
+
+
+def test_what_tools_make_is_not_scanned(tmp_path: Path) -> None:
+    """.git, node_modules, .venv and any virtual environment are left alone; a folder that is named by the user is not."""
+    tree = {
+        f"{folder}/a.py": LEGACY for folder in [".git", "node_modules", ".venv", "__pycache__", "env/lib"]
+    }
+    root = write_tree(tmp_path, tree | {"env/pyvenv.cfg": ""})
+    assert scan([root], MIGRATIONS).files == 0
+    assert len(scan([root / "node_modules"], MIGRATIONS).blocking) == 1
+
+
+def test_links_are_followed_once(tmp_path: Path) -> None:
+    """A link to a file of the tree, and a link to the tree itself, give no second finding and no endless walk."""
+    root = write_tree(tmp_path / "tree", {"a/x.py": LEGACY})
+    (root / "0.py").symlink_to(root / "a" / "x.py")
+    (root / "a" / "loop").symlink_to(root)
+    assert [finding.path for finding in scan([root], MIGRATIONS).findings] == [root / "a" / "x.py"]
+    assert len(scan([root / "a", root, root / "0.py"], MIGRATIONS).findings) == 1
+
+
+def test_a_link_out_of_the_tree_is_followed(tmp_path: Path) -> None:
+    """Code that is only linked into the checkout runs as well."""
+    outside = write_tree(tmp_path / "outside", {"x.py": LEGACY})
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "code").symlink_to(outside)
+    assert len(scan([tmp_path / "tree"], MIGRATIONS).blocking) == 1
+
+
+def test_what_is_left_out_is_named(tmp_path: Path) -> None:
+    """--skip leaves out what it matches and the report says so: nobody may take it for scanned."""
+    root = write_tree(tmp_path / "tree", {"tests/a.py": LEGACY, "b.py": MIGRATED})
+    ran = references(root, "--skip", "tests", "--json", tmp_path / "x.json")
+    assert ran.code == 0
+    assert "1 path left out as asked" in ran.out
+    assert json.loads((tmp_path / "x.json").read_text())["skipped"] == [f"{root}/tests"]
+
+
+def test_a_name_with_control_characters_cannot_write_on_the_terminal(tmp_path: Path) -> None:
+    """A file's name and its code are shown with escapes."""
+    write_tree(tmp_path, {"a\x1b[31m.py": 'read("gs://data-bucket-dev/QPI_exports/\x1b[2J")\n'})
+    assert "\x1b" not in references(tmp_path).out
+
+
+def test_it_runs_as_a_process(tmp_path: Path) -> None:
+    """python -m backfill_job references PATH."""
+    write_tree(tmp_path, {"a.py": LEGACY})
+    ran = subprocess.run(
+        [sys.executable, "-m", "backfill_job", "references", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert "BLOCKED" in ran.stdout

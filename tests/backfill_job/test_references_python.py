@@ -1,0 +1,103 @@
+"""Names that lead from one Python file to another, and a person's word for what cannot be resolved."""
+
+from pathlib import Path
+from textwrap import dedent
+
+from testing_references import MIGRATIONS, classes, write_tree
+
+from backfill_job.references.scan import scan
+
+
+def found(root: Path, tree: dict[str, str]) -> list[tuple[str, int, str]]:
+    result = scan([write_tree(root, tree)], MIGRATIONS)
+    return [(finding.path.name, finding.line, finding.kind.value) for finding in result.findings]
+
+
+USE = "import config\nfrom config import PREFIX\n\nhook.list(config.BUCKET, prefix=PREFIX)\n"
+
+
+def test_a_file_without_the_name_is_read_when_it_imports_it(tmp_path: Path) -> None:
+    """The prefix's constant lies in one module and every use of it in another, which never spells it."""
+    config = 'BUCKET = "data-bucket-dev"\nPREFIX = "QPI_exports/"\n'
+    assert found(tmp_path, {"config.py": config, "use.py": USE}) == [("use.py", 4, "legacy")]
+
+
+def test_a_constant_that_is_exported_again_is_followed(tmp_path: Path) -> None:
+    """config re-exports it from its own package, the DAG imports it under another name."""
+    tree = {
+        "config/__init__.py": "from .paths import PREFIX\n",
+        "config/paths.py": 'PREFIX = "QPI_exports/"\n',
+        "use.py": 'from config import PREFIX as P\nhook.list("data-bucket-dev", prefix=P)\n',
+    }
+    assert found(tmp_path, tree) == [("use.py", 2, "legacy")]
+
+
+def test_the_nearest_module_of_a_name_is_meant(tmp_path: Path) -> None:
+    """Two projects in one checkout have a module config each; each DAG reads its own."""
+    use = 'from config import BUCKET\nhook.list(BUCKET, prefix="QPI_exports/")\n'
+    tree = {
+        "a/config.py": 'BUCKET = "data-bucket-dev"\n',
+        "a/use.py": use,
+        "b/config.py": 'BUCKET = "de-bigquery-data-export-dev"\n',
+        "b/use.py": use,
+    }
+    assert [kind for _, _, kind in found(tmp_path, tree)] == ["legacy", "mixed"]
+
+
+def test_a_config_module_outside_of_the_scanned_path_is_read_within_the_checkout(tmp_path: Path) -> None:
+    """Only the DAGs' folder is scanned; the bucket's constant lies beside it."""
+    (tmp_path / ".git").mkdir()
+    tree = {
+        "config.py": 'BUCKET = "data-bucket-dev"\n',
+        "dags/use.py": 'from config import BUCKET\nhook.list(BUCKET, prefix="QPI_exports/")\n',
+    }
+    result = scan([write_tree(tmp_path, tree) / "dags"], MIGRATIONS)
+    assert [finding.kind.value for finding in result.findings] == ["legacy"]
+
+
+def test_a_helper_s_callers_in_other_files_are_followed(tmp_path: Path) -> None:
+    """The literal lies in a helper, the bucket comes from a file that never names the prefix."""
+    tree = {
+        "helper.py": 'def check(hook, bucket):\n    return hook.list(bucket, prefix="QPI_exports/")\n',
+        "dag.py": 'from helper import check\n\ncheck(None, "data-bucket-prod")\n',
+    }
+    assert [kind for _, _, kind in found(tmp_path, tree)] == ["legacy"]
+
+
+def test_an_unknown_caller_leaves_a_helper_unresolved(tmp_path: Path) -> None:
+    """The helper is also handed around as a value: whoever calls it may give it any bucket."""
+    code = 'def check(bucket):\n    h.list(bucket, prefix="QPI_exports/")\n\ncheck("de-bigquery-data-export-dev")\nrun(check)\n'
+    assert "unresolved" in classes(write_tree(tmp_path, {"a.py": code}))
+
+
+def test_only_an_unresolved_finding_can_be_reviewed(tmp_path: Path) -> None:
+    """A person's word lets an unresolved name pass and no legacy one; it needs a reason."""
+    code = dedent("""\
+        foo("QPI_exports")  # references: reviewed the name of a dashboard
+        # references: reviewed a label
+        bar("QPI_exports")
+        baz("QPI_exports")  # references: reviewed
+        read("gs://data-bucket-dev/QPI_exports/")  # references: reviewed no
+    """)
+    result = scan([write_tree(tmp_path, {"a.py": code})], MIGRATIONS)
+    reviewed = [
+        (finding.line, finding.reviewed, finding.blocks)
+        for finding in result.findings
+        if finding.place.value == "code"
+    ]
+    assert reviewed == [
+        (1, "the name of a dashboard", False),
+        (3, "a label", False),
+        (4, "", True),
+        (5, "", True),
+    ]
+
+
+def test_a_constant_that_another_file_sets_is_not_believed(tmp_path: Path) -> None:
+    """Somewhere else the config module's bucket is replaced: what the module itself says is not all."""
+    tree = {
+        "config.py": 'BUCKET = "de-bigquery-data-export-dev"\n',
+        "setup_local.py": 'import config\n\nconfig.BUCKET = "data-bucket-dev"\n',
+        "use.py": 'import config\nhook.list(config.BUCKET, prefix="qpi_exports/")\n',
+    }
+    assert found(tmp_path, tree) == [("use.py", 2, "unresolved")]
