@@ -39,6 +39,7 @@ _FINISHED = (
     "exit_code summary listed copied already_equal superseded conflict failed excluded bytes elapsed_s copying_s "
     "class_a class_b"
 )
+_DELETED = "lines deleted already_gone overwritten_since destination_changed held failed bytes answers_lost"
 _HANDLED = "outcome object event_id event_generation source_generation destination_generation bytes lag_s attempts phase because"
 
 
@@ -94,6 +95,34 @@ class Event(Enum):
         logging.INFO,
         "one path was brought up to date from the other",
         "phase done summary listed copied later_writes failed",
+    )
+    DELETION_REFUSED = _spec(
+        logging.WARNING, "a deletion was asked for and refused; nothing was deleted", "checks error"
+    )
+    CHECK_PASSED_OVER = _spec(
+        logging.WARNING, "a check before the deletion failed and was passed over", "check reason by evidence"
+    )
+    MANIFEST_WRITTEN = _spec(
+        logging.INFO,
+        "the deletion manifest was written and read back",
+        "manifest sha256 objects bytes critical",
+    )
+    DELETION_PROGRESS = _spec(logging.INFO, "deleting", f"{_DELETED} objects_per_s elapsed_s")
+    OBJECT_KEPT = _spec(
+        logging.WARNING,
+        "a legacy object of the manifest was not deleted",
+        "object outcome error source_generation destination_generation",
+    )
+    DELETION_FINISHED = _spec(
+        logging.INFO, "deletion finished", f"{_DELETED} exit_code summary manifest phase elapsed_s"
+    )
+    OBJECT_NOT_RESTORED = _spec(
+        logging.ERROR, "a deleted object could not be brought back", "object outcome error source_generation"
+    )
+    UNDO_FINISHED = _spec(
+        logging.INFO,
+        "undo finished",
+        "exit_code summary manifest selected there brought_back not_there elapsed_s",
     )
     STATE_CHANGED = _spec(logging.INFO, "the migration's state was changed", "phase what by")
     MIRRORED = _spec(logging.INFO, "event handled", _HANDLED)
