@@ -1,10 +1,7 @@
 """What the deployment would do in each environment, and whether it is what the migration needs."""
 
 import argparse
-import json
 import re
-import shlex
-import shutil
 import subprocess
 import sys
 from importlib import import_module
@@ -12,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gcloud_parser import needs_gcloud, not_understood
 
 import backfill_job.__main__ as commands
 from backfill_job.rights import Part, Role
@@ -112,9 +110,7 @@ def test_the_printed_script_is_good_bash(env: Environment) -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-@pytest.mark.skipif(
-    not shutil.which("gcloud"), reason="gcloud is not installed; its own parser reads the commands"
-)
+@needs_gcloud
 def test_gcloud_understands_every_command(tmp_path: Path) -> None:
     """gcloud's own parser, without any network: each command and flag exists, and each value has the form it wants."""
     by_shape = {
@@ -127,27 +123,11 @@ def test_gcloud_understands_every_command(tmp_path: Path) -> None:
     kinds = {
         tuple(word for word in shape if "qpi" not in word.lower()): words for shape, words in by_shape.items()
     }
-    wrong = parsed(kinds.values(), tmp_path)
+    wrong = not_understood(kinds.values(), tmp_path)
     assert wrong == []
     assert len(kinds) > 30
     broken = [("gcloud", "run", "jobs", "deploy", "j", "--retries=3")]
-    assert [what for what, _ in parsed(broken, tmp_path)] == ["gcloud run jobs deploy j --retries=3"]
-
-
-def parsed(commands: Any, folder: Path) -> list[tuple[str, str]]:
-    """The commands that gcloud does not take, with its words."""
-    file = folder / "commands.json"
-    file.write_text(json.dumps([{"command_string": shlex.join(words)} for words in commands]))
-    done = subprocess.run(
-        ["gcloud", "meta", "lint-gcloud-commands", f"--commands-file={file}"],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PATH": "/usr/bin:/bin:/usr/local/bin", "HOME": str(folder), "CLOUDSDK_CONFIG": str(folder)},
-    )
-    results = json.loads(done.stdout)
-    assert len(results) == len(json.loads(file.read_text()))
-    return [(one["command_string"], one["error_message"]) for one in results if not one["success"]]
+    assert [what for what, _ in not_understood(broken, tmp_path)] == ["gcloud run jobs deploy j --retries=3"]
 
 
 def test_environments_differ_in_their_values_only() -> None:

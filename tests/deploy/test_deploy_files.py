@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from functools import cache
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,7 +19,9 @@ import googleapiclient
 import jsonschema
 import pytest
 import yaml
+from gcloud_parser import needs_gcloud, not_understood
 
+from backfill_job.__main__ import COMMANDS
 from deploy.__main__ import main as deploy_main
 from deploy.parts import image, uploaded
 from deploy.project import BUILD
@@ -27,7 +30,6 @@ from shared.migration import Environment
 
 ROOT = Path(__file__).parent.parent.parent
 BIN = Path(sys.executable).parent
-needs_gcloud = pytest.mark.skipif(not shutil.which("gcloud"), reason="gcloud is not installed")
 
 
 def build() -> Any:
@@ -321,16 +323,13 @@ class TestBuild:
         stand_in.write_text("#!/bin/sh\nshift 2\nprintf '%s\\n' \"$@\"\n")
         stand_in.chmod(0o755)
         (command,) = [line for line in re.sub(r"\\\n", " ", text).splitlines() if "monitoring.apply" in line]
-        script = (
-            f"set -eu\n. deploy/{env.value}.env\n{command.replace('/tmp/venv/bin/python', str(stand_in))}"
-        )
+        script = f"set -eu\n. deploy/{env.value}.env\n{re.sub(r'^ *[^ ]*python', str(stand_in), command)}"
         given = ran("bash", "-c", script).stdout.splitlines()
-        from monitoring.apply import add_value_arguments, resources_of  # type: ignore[import-not-found,unused-ignore]
-
+        apply = import_module("monitoring.apply")
         parser = argparse.ArgumentParser()
-        add_value_arguments(parser)
+        apply.add_value_arguments(parser)
         parser.add_argument("--channel")
-        resources_of(parser.parse_args(given))
+        apply.resources_of(parser.parse_args(given))
 
 
 def gcloud_root() -> str:
@@ -348,3 +347,55 @@ except Exception as error:
     print(error)
     sys.exit(3)
 """
+
+
+class TestDocumentation:
+    """``docs/deploy.md``: its commands."""
+
+    def commands(self) -> list[list[str]]:
+        """The commands of its blocks, with the values of dev."""
+        text = (ROOT / "docs" / "deploy.md").read_text()
+        values = read_values(Environment.DEV, ROOT / "deploy")
+        found = []
+        for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL):
+            for line in block.replace("\\\n", " ").splitlines():
+                filled = (
+                    line.replace("$ENV", "dev")
+                    .replace("$PROJECT", values.project)
+                    .replace("$REGION", values.region)
+                )
+                found.append(shlex.split(re.sub(r"\$\(.*\)", "abc", filled)))
+        return found
+
+    @needs_gcloud
+    def test_gcloud_understands_them(self, tmp_path: Path) -> None:
+        """Each command and flag exists."""
+        commands = [words for words in self.commands() if words[0] == "gcloud"]
+        assert len(commands) >= 10
+        assert not_understood(commands, tmp_path) == []
+
+    def test_our_own_commands_take_their_arguments(self) -> None:
+        """Those typed here, and those that a job is given."""
+        typed = [words[2:] for words in self.commands() if words[0] == ".venv/bin/python"]
+        given = [
+            ["backfill_job", *word.removeprefix("--args=").split(",")]
+            for words in self.commands()
+            for word in words
+            if word.startswith("--args=")
+        ]
+        assert {words[0] for words in typed} == {"deploy", "backfill_job"}
+        for module, *words in (*typed, *given):
+            if module == "deploy":
+                assert deploy_main([*words, "--print"]) == 0
+            else:
+                parser = argparse.ArgumentParser(exit_on_error=False)
+                import_module(COMMANDS[words[0]]).add_arguments(parser)
+                parser.parse_args(words[1:])
+
+    def test_every_value_is_explained(self) -> None:
+        """And no other."""
+        text = (ROOT / "docs" / "deploy.md").read_text()
+        rows = re.findall(r"^\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \|", text, re.MULTILINE)
+        names = {name for row in rows for name in re.findall(r"[A-Z_]+", row)}
+        lines = (ROOT / "deploy" / "dev.env").read_text().splitlines()
+        assert names == {line.partition("=")[0] for line in lines if not line.startswith("#")}

@@ -49,7 +49,7 @@ class TestPerform:
         """Nothing is created, and gcloud's words are passed on in one line."""
         seen: list[Words] = []
         run = answering({"list": Answer(1, "", "PERMISSION_DENIED:\n  not found or no access")}, seen)
-        with pytest.raises(Failed, match="^list: ended with 1: PERMISSION_DENIED: not found or no access$"):
+        with pytest.raises(Failed, match=r"^list: ended with 1: PERMISSION_DENIED: not found or no access$"):
             perform([Ensure(("list",), ("create",))], run, lambda _: None)
         assert seen == [("list",)]
 
