@@ -545,6 +545,8 @@ def test_the_help_names_what_can_be_passed_over(capsys: pytest.CaptureFixture[st
 def test_a_mark_of_the_mirror_begins_the_soaking_anew(scene: Scene, gateway: Gateway) -> None:
     """Also where the data no longer shows the late write."""
     scene.cut_over(days_ago=8)
+    for side in ("destination", "source"):
+        scene.paths.put(day(1), b"one", side=side)
     written = gateway.look(scene.paths.migration.source_ref(day(1)))
     assert written is not None
     mark_late_write(gateway, scene.paths.migration, day(1), written)
