@@ -24,48 +24,18 @@ from backfill_job.deletion.manifest_files import LinesFile
 from backfill_job.diff import diff
 from backfill_job.job import Job, open_api, spare_the_collector
 from backfill_job.lag import Lag
+from backfill_job.late_writes import LateWrites
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import Finding, Verdict, judged
 from backfill_job.verification import Comparison, Verification, tell_verification
-from shared.objects import ObjectState, is_later, same
+from shared.late_marks import newest_late_mark
+from shared.objects import ObjectState
 from shared.partitions import Kind, classify
 
-__all__ = ["BLOCKING", "LateWrites", "Survey", "survey"]
+__all__ = ["BLOCKING", "Survey", "survey"]
 
 BLOCKING = (Verdict.MISSING, Verdict.CONTENT_DIFFERS, Verdict.METADATA_DIFFERS, Verdict.IN_FLIGHT)
 """Verdicts about legacy objects that are not proven equal."""
-
-MAX_LATE_NAMES = 20
-
-
-@dataclass(slots=True)
-class LateWrites:
-    """Legacy objects that somebody wrote after the cutover; the reverse mirror's copies are none.
-
-    Attributes:
-        since: The cutover, as an RFC 3339 time; empty where there was none.
-        objects: How many.
-        newest: When the newest was written; empty for none.
-        names: Some of their names.
-    """
-
-    since: str
-    objects: int = 0
-    newest: str = ""
-    names: list[str] = field(default_factory=list)
-
-    def add(self, finding: Finding) -> None:
-        """Count a name, if its legacy object is a late write."""
-        source = finding.source
-        if source is None or not self.since or not is_later(source.created, self.since):
-            return
-        if _brought_back(source, finding.destination, self.since):
-            return
-        self.objects += 1
-        if not self.newest or is_later(source.created, self.newest):
-            self.newest = source.created
-        if len(self.names) < MAX_LATE_NAMES:
-            self.names.append(finding.relative)
 
 
 @dataclass(slots=True)
@@ -203,7 +173,8 @@ def survey(
     """
     spare_the_collector()
     since = "" if cutover is None else cutover.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    found = Survey(Tallies(Lag("")), LateWrites(since))
+    marked = newest_late_mark(job.gateway, job.gateway, job.migration, since) if since else ""
+    found = Survey(Tallies(Lag("")), LateWrites(since, newest=marked))
     scribe = _Scribe(found, lines)
     comparison = Comparison(job.migration, scribe)
     uvloop.run(_compare(job, found, comparison, progress))
@@ -232,13 +203,3 @@ async def _compare(job: Job, found: Survey, comparison: Comparison, progress: Ca
                 else findings
             )
             progress(found.equal)
-
-
-def _brought_back(source: ObjectState, destination: ObjectState | None, cutover: str) -> bool:
-    """Tell whether a legacy object is a copy of what was written at the new path after the cutover."""
-    return (
-        destination is not None
-        and same(source, destination)
-        and is_later(destination.created, cutover)
-        and not is_later(destination.created, source.created)
-    )

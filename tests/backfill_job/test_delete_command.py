@@ -14,6 +14,7 @@ from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_files import cloud_ref, upload
 from backfill_job.phase_change import MARGIN_SECONDS
 from shared.gateway import Gateway
+from shared.late_marks import mark_late_write
 from shared.phase import CACHE_SECONDS, Phase
 
 NAMES = (day(1), day(1, 2), day(2), "README", "qpi_answers_20230101.jsonl")
@@ -539,3 +540,15 @@ def test_the_help_names_what_can_be_passed_over(capsys: pytest.CaptureFixture[st
     assert "soak, late-writes, references, sign-offs" in text
     assert "--confirm-delete --resume gs://" in text
     assert PASS[1] in text
+
+
+def test_a_mark_of_the_mirror_begins_the_soaking_anew(scene: Scene, gateway: Gateway) -> None:
+    """Also where the data no longer shows the late write."""
+    scene.cut_over(days_ago=8)
+    for side in ("destination", "source"):
+        scene.paths.put(day(1), b"one", side=side)
+    written = gateway.look(scene.paths.migration.source_ref(day(1)))
+    assert written is not None
+    mark_late_write(gateway, scene.paths.migration, day(1), written)
+    ended = scene.delete(1, "--soak-days", "7")
+    assert (ended.code, "late-writes: the mirror saw a write there at 20" in ended.err) == (2, True)

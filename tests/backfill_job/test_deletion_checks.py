@@ -18,8 +18,9 @@ from backfill_job.deletion.checks import (
     soak_check,
     verification_check,
 )
-from backfill_job.deletion.survey import BLOCKING, LateWrites, Survey
+from backfill_job.deletion.survey import BLOCKING, Survey
 from backfill_job.lag import Lag
+from backfill_job.late_writes import LateWrites
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import Finding, Verdict
 from backfill_job.verification import Verification
@@ -121,7 +122,7 @@ def test_a_different_object_is_no_copy() -> None:
 )
 def test_a_late_write_begins_the_soaking_anew(newest: str, *, passed: bool) -> None:
     """Its writer was still using the legacy path."""
-    check = late_writes_check(LateWrites(SINCE, 2, newest, ["a", "b"]), WEEK, NOW)
+    check = late_writes_check(LateWrites(SINCE, 2, ["a", "b"], newest), WEEK, NOW)
     assert check.passed is passed
     assert "2 objects written there since the cutover" in check.evidence
     assert passed or "find the writer" in check.to_do
