@@ -15,12 +15,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from shared.late_marks import FOLDER
 from shared.migration import Location, Migration
 
 __all__ = ["CANARY_FOLDER", "REHEARSAL_FOLDER", "RIGHTS", "Area", "Part", "Right", "Role", "location_of"]
 
 CANARY_FOLDER = "_canary/"
-"""The gate's (``backfill_job.gate.canary``), said again: this module loads nothing, for the deployment runs on a bare Python."""
+"""The gate's (``backfill_job.gate.canary``), said again: this module loads no library, for the deployment runs on a bare Python."""
 
 REHEARSAL_FOLDER = "_migration/undo-rehearsal/"
 """Where the rehearsal of an undo (``backfill_job.undo.rehearsal``) deletes and restores what it wrote itself."""
@@ -48,6 +49,7 @@ class Area(Enum):
     NEW_BUCKET = "the new bucket"
     NEW_PATH = "the new path"
     OWN = "the migration's own objects"
+    MARKS = "the marks of late writes"
 
     @property
     def is_bucket(self) -> bool:
@@ -101,11 +103,10 @@ def _rights() -> Iterator[Right]:
     for part, (legacy, new, own) in held.items():
         for areas, roles in zip(sides, (legacy, new), strict=True):
             yield from (Right(part, area, role) for area, role in zip(areas, roles, strict=False))
-        if part is Part.OPERATOR:
-            yield Right(part, Area.CANARY, Role.WRITE)
-        if part is Part.DELETION:
-            yield Right(part, Area.REHEARSAL, Role.DELETE)
         yield Right(part, Area.OWN, own)
+    yield Right(Part.OPERATOR, Area.CANARY, Role.WRITE)
+    yield Right(Part.DELETION, Area.REHEARSAL, Role.DELETE)
+    yield Right(Part.MIRROR, Area.MARKS, Role.WRITE)
 
 
 RIGHTS = tuple(_rights())
@@ -115,7 +116,7 @@ RIGHTS = tuple(_rights())
 def location_of(area: Area, migration: Migration) -> Location:
     """Where an area lies."""
     source, destination = migration.source, migration.destination
-    own = migration.own_ref("x")
+    own = migration.own_ref("")
     return {
         Area.LEGACY_BUCKET: Location(source.bucket, ""),
         Area.LEGACY_PATH: source,
@@ -123,5 +124,6 @@ def location_of(area: Area, migration: Migration) -> Location:
         Area.REHEARSAL: Location(source.bucket, REHEARSAL_FOLDER),
         Area.NEW_BUCKET: Location(destination.bucket, ""),
         Area.NEW_PATH: destination,
-        Area.OWN: Location(own.bucket, own.name.removesuffix("x")),
+        Area.OWN: Location(own.bucket, own.name),
+        Area.MARKS: Location(own.bucket, f"{own.name}{FOLDER}/"),
     }[area]

@@ -58,7 +58,7 @@ OF_OBJECTS = tuple(
 )
 """What can be held on an object."""
 
-AROUND = {Area.CANARY: Area.LEGACY_PATH}
+AROUND = {Area.CANARY: Area.LEGACY_PATH, Area.MARKS: Area.OWN}
 """An area that lies within another: what is held there, is held here."""
 
 BEFORE_CUTOVER = (Phase.DUAL_WRITE, Phase.ROLLED_BACK)
@@ -129,7 +129,7 @@ def rights_points(part: Part, held: Mapping[Area, frozenset[str] | str]) -> Iter
         rights = [right for right in RIGHTS if right.part is part and right.area in around]
         needs = {permission for right in rights for permission in right.role.permissions}
         if isinstance(has, str):
-            if needs:
+            if any(right.area is area for right in rights):
                 yield Point(name, Level.ATTENTION, f"not known: {has}", "the canary and the first execution will show it")
             continue
         missing, more = sorted(needs - has), sorted(has - needs)

@@ -215,7 +215,7 @@ class TestRights:
         """Without listing, an absent object is answered with 403, and could not be told from a refusal."""
         sides = {
             Area.LEGACY_BUCKET: {Area.LEGACY_PATH, Area.CANARY, Area.REHEARSAL},
-            Area.NEW_BUCKET: {Area.NEW_PATH, Area.OWN},
+            Area.NEW_BUCKET: {Area.NEW_PATH, Area.OWN, Area.MARKS},
         }
         for part in Part:
             areas = {right.area for right in RIGHTS if right.part is part}
@@ -237,7 +237,7 @@ class TestRights:
 
 def granted(part: Part) -> dict[Area, Any]:
     """What the deployment's bindings give a part in each area."""
-    around = {Area.CANARY: (Area.CANARY, Area.LEGACY_PATH)}
+    around = {Area.CANARY: (Area.CANARY, Area.LEGACY_PATH), Area.MARKS: (Area.MARKS, Area.OWN)}
     return {
         area: frozenset(
             name
