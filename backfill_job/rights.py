@@ -64,6 +64,7 @@ class Role(Enum):
     INSPECT = ("qpiExportsInspect", ("storage.buckets.get", "storage.objects.list"))
     READ = ("qpiExportsRead", ("storage.objects.get",))
     WRITE = ("qpiExportsWrite", ("storage.objects.create", "storage.objects.delete", "storage.objects.get"))
+    MARK = ("qpiExportsMark", ("storage.objects.create", "storage.objects.delete"))
     DELETE = (
         "qpiExportsDelete",
         (
@@ -93,7 +94,7 @@ def _rights() -> Iterator[Right]:
     held = {
         Part.BACKFILL: ((Role.LIST, Role.READ), (Role.LIST, Role.WRITE), Role.WRITE),
         Part.VERIFY: ((Role.LIST, Role.READ), (Role.LIST, Role.READ), Role.WRITE),
-        Part.DELETION: ((Role.LIST, Role.DELETE), (Role.LIST, Role.READ), Role.WRITE),
+        Part.DELETION: ((Role.INSPECT, Role.DELETE), (Role.LIST, Role.READ), Role.WRITE),
         Part.MIRROR: ((Role.LIST, Role.READ), (Role.LIST, Role.WRITE), Role.READ),
         Part.REVERSE: ((Role.LIST, Role.WRITE), (Role.LIST, Role.READ), Role.WRITE),
         Part.STATUS: ((), (Role.LIST,), Role.READ),
@@ -106,7 +107,7 @@ def _rights() -> Iterator[Right]:
         yield Right(part, Area.OWN, own)
     yield Right(Part.OPERATOR, Area.CANARY, Role.WRITE)
     yield Right(Part.DELETION, Area.REHEARSAL, Role.DELETE)
-    yield Right(Part.MIRROR, Area.MARKS, Role.WRITE)
+    yield Right(Part.MIRROR, Area.MARKS, Role.MARK)
 
 
 RIGHTS = tuple(_rights())

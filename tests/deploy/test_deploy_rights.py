@@ -1,0 +1,230 @@
+"""Every part does its work with just its rights: the real commands, on a storage that refuses everything else.
+
+And with no more than it needs: each right it is given is made use of.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+
+import pytest
+from guarded_storage import Guard, guarding
+from testing_commands import Commands, Ended
+from testing_deletion import Scene
+from testing_paths import Paths
+
+from backfill_job.clock import Clock
+from backfill_job.gate.canary import canary_name, fly
+from backfill_job.rights import RIGHTS, Part
+from mirror_function.event import read_event
+from mirror_function.mirror import Mirrored, MirrorOutcome, mirror
+from mirror_function.settings import MirrorSettings
+from shared.errors import PermissionDenied
+from shared.gateway import Gateway
+from shared.late_marks import mark_late_write
+from shared.phase import Phase, PhaseReader
+from shared.report.loading import read_status
+from shared.state import Signatory
+from shared.state_changes import Stamp, sign_off, update
+
+NAME = "qpi_answers_20240101/user_id_{}.jsonl"
+CANARY = canary_name("test", "0")
+ONE = b'{"user_id":"1","submitted_at":"2024-01-01T00:00:00Z","answers":[]}\n'
+TWO = b'{"user_id":"2","submitted_at":"2024-01-01T00:00:00Z","answers":[]}\n'
+
+
+@pytest.fixture
+def guard(paths: Paths, gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guard]:
+    """From here on only the test's own gateway and client go around the guard."""
+    guard = Guard(Part.OPERATOR, paths.migration, paths.server.url.removeprefix("http://"))
+    with guarding(guard) as url:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+        yield guard
+
+
+@pytest.fixture
+def commands(paths: Paths, gateway: Gateway, guard: Guard, tmp_path: Path) -> Commands:
+    return Commands(paths, tmp_path, gateway)
+
+
+class Stage:
+    """One part at work."""
+
+    def __init__(self, paths: Paths, commands: Commands, guard: Guard, folder: Path) -> None:
+        self.paths = paths
+        self.commands = commands
+        self.guard = guard
+        self.scene = Scene(paths, commands, folder)
+        at = paths.migration.own_ref("reports", "x", "")
+        self.report = ("--report", f"gs://{at.bucket}/{at.name}")
+
+    def good(self, ended: Ended) -> None:
+        assert (ended.code, ended.err) == (0, ""), (self.guard.refused, ended.out)
+
+    def fill(self) -> None:
+        """One object that is equal, one that differs, one that is new."""
+        for number in (1, 2, 3):
+            self.paths.put(NAME.format(number), ONE)
+        self.paths.put(NAME.format(1), ONE, side="destination")
+        self.paths.put(NAME.format(2), TWO, side="destination")
+
+    def event(
+        self, name: str, *, reverse: bool = False, meanwhile: Callable[[], None] = lambda: None
+    ) -> Mirrored:
+        """The function at an object's event, which comes after something else."""
+        side = "destination" if reverse else "source"
+        blob = self.paths.bucket(side).get_blob(getattr(self.paths.migration, side).prefix + name)
+        attributes = {
+            "id": "e",
+            "type": "google.cloud.storage.object.v1.finalized",
+            "time": datetime.now(UTC).isoformat(),
+        }
+        event = read_event(attributes, blob._properties)
+        meanwhile()
+        clock = count()
+        with closing(Gateway(retry_deadline=5.0, retry_initial=0.01)) as gateway:
+            phases = PhaseReader(gateway, self.paths.migration, lambda: float(next(clock) * 1_000))
+            settings = MirrorSettings(self.paths.migration, reverse=reverse)
+            done = mirror(event, settings, gateway, phases)
+            if done.late is not None:
+                mark_late_write(gateway, self.paths.migration, done.late, event.state)
+        return done
+
+
+def backfill(stage: Stage) -> None:
+    """The job's own arguments, twice: what it leaves the first time, it replaces the second. Copies come too late."""
+    stage.fill()
+    stage.paths.server.set_faults(rules=[{"method": "storage.objects.rewrite", "count": 6, "status": 412}])
+    for _ in range(2):
+        stage.good(stage.commands.run("migrate", "--execute", "--yes", "--ungoverned", *stage.report))
+
+
+def verify(stage: Stage) -> None:
+    """With the contents; twice, as above. And the import test, which runs in the same account."""
+    for side in ("source", "destination"):
+        stage.paths.put(NAME.format(1), ONE, side=side)
+    for _ in range(2):
+        stage.good(stage.commands.run("verify", "--contents", "all", *stage.report))
+    stage.good(stage.commands.run("import-test", "--date", "20240101"))
+
+
+def forward(stage: Stage) -> None:
+    """New, changed, gone again; and after the cutover two late writers, whose marks may fall into one minute."""
+    name = NAME.format(1)
+    for contents in (ONE, TWO):
+        stage.paths.put(name, contents)
+        assert stage.event(name).outcome is MirrorOutcome.COPIED
+    stage.paths.put(name, ONE)
+    assert stage.event(name, meanwhile=lambda: stage.paths.delete(name)).outcome is MirrorOutcome.SUPERSEDED
+    stage.commands.go(Phase.CUT_OVER)
+    for number in (2, 3):
+        stage.paths.put(NAME.format(number), ONE)
+        assert stage.event(NAME.format(number)).late
+
+
+def way_back(stage: Stage) -> None:
+    """The reverse mirror's new and changed objects, and a rollback."""
+    stage.fill()
+    stage.commands.go(Phase.CUT_OVER)
+    stage.paths.put(NAME.format(4), ONE, side="destination")
+    assert stage.event(NAME.format(4), reverse=True).outcome is MirrorOutcome.COPIED
+    stage.paths.put(NAME.format(1), TWO, side="destination")
+    assert stage.event(NAME.format(1), reverse=True).outcome is MirrorOutcome.COPIED
+    stage.good(stage.commands.run("rollback", "--by", "Ada", "--yes", "--ungoverned"))
+
+
+def status(stage: Stage) -> None:
+    """The page's reads, when there is no state yet and when there is one."""
+    for phase in (Phase.CUT_OVER, Phase.ROLLED_BACK):
+        with closing(Gateway(retry_deadline=5.0)) as gateway:
+            assert read_status(gateway, stage.paths.migration, datetime.now(UTC)).unreadable == ()
+        stage.commands.go(phase)
+
+
+def operator(stage: Stage) -> None:
+    """The smoke test's look at the buckets, the canary, and a cutover that brings over what was written last."""
+    stage.fill()
+    migration, unguarded = stage.paths.migration, stage.commands.gateway
+
+    def bring(_: float) -> None:
+        source, destination = migration.source_ref(CANARY), migration.destination_ref(CANARY)
+        seen = unguarded.look(source)
+        if seen is not None and unguarded.look(destination) is None:
+            unguarded.copy(source, destination, if_source=seen.generation, if_destination=0)
+
+    with closing(Gateway(retry_deadline=5.0)) as gateway:
+        for side in (migration.source, migration.destination):
+            assert gateway.bucket_resource(side.bucket)["name"] == side.bucket
+        clock = Clock(lambda: datetime.now(UTC), bring)
+        flight = fly(gateway, migration, CANARY, limit=60, clock=clock, pause=lambda _: None)
+        assert (flight.problem, flight.left) == ("", ()), stage.guard.refused
+        for name in Signatory:
+            stamp = Stamp(name.value, "Ada", datetime.now(UTC))
+            update(gateway, migration, lambda state, name=name, stamp=stamp: sign_off(state, name, stamp, ""))
+    stage.commands.go(Phase.CUT_OVER)
+    stage.good(stage.commands.run("cutover", "--by", "Ada", "--yes", "--ungoverned"))
+
+
+def deletion(stage: Stage) -> None:
+    """The rehearsal of an undo, a deletion, and its undo."""
+    names = [NAME.format(number) for number in (1, 2)]
+    stage.scene.both(*names)
+    stage.scene.cut_over()
+    where = (
+        "--source",
+        stage.paths.migration.source.uri,
+        "--destination",
+        stage.paths.migration.destination.uri,
+    )
+    stage.good(stage.scene.undo("--rehearse", *where))
+    stage.good(stage.scene.delete(2))
+    stage.good(stage.scene.undo(stage.scene.manifest_uri, "--execute"))
+    assert stage.paths.names(side="source") == names
+
+
+WORK = {
+    Part.BACKFILL: backfill,
+    Part.VERIFY: verify,
+    Part.DELETION: deletion,
+    Part.MIRROR: forward,
+    Part.REVERSE: way_back,
+    Part.STATUS: status,
+    Part.OPERATOR: operator,
+}
+
+
+@pytest.mark.parametrize("part", Part, ids=lambda part: part.value)
+def test_a_part_can_do_its_work_and_holds_no_right_in_vain(
+    part: Part, paths: Paths, commands: Commands, guard: Guard, tmp_path: Path
+) -> None:
+    """Nothing it asks for is refused, and every permission of every right is asked for."""
+    guard.part = part
+    WORK[part](Stage(paths, commands, guard, tmp_path))
+    assert guard.refused == []
+    held = {
+        (right, permission) for right in RIGHTS if right.part is part for permission in right.role.permissions
+    }
+    assert held - guard.used == set()
+
+
+def test_the_guard_refuses(paths: Paths, commands: Commands, guard: Guard) -> None:
+    """In the verification's account an execution copies nothing and says why; else these tests would prove nothing."""
+    guard.part = Part.VERIFY
+    paths.put(NAME.format(1), ONE)
+    ended = commands.run("migrate", "--execute", "--yes", "--ungoverned")
+    assert ended.code != 0
+    assert ("storage.objects.create", paths.migration.destination.bucket) in {
+        need[:2] for need in guard.refused
+    }
+    assert paths.names() == []
+
+
+def test_the_backfill_s_account_cannot_delete_on_the_legacy_path(paths: Paths, guard: Guard) -> None:
+    """Not even when asked to."""
+    guard.part = Part.BACKFILL
+    generation = paths.put(NAME.format(1), ONE)
+    with closing(Gateway(retry_deadline=5.0)) as gateway, pytest.raises(PermissionDenied):
+        gateway.delete(paths.migration.source_ref(NAME.format(1)), if_generation=generation)
+    assert paths.names(side="source") == [NAME.format(1)]
