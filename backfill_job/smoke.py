@@ -130,7 +130,12 @@ def rights_points(part: Part, held: Mapping[Area, frozenset[str] | str]) -> Iter
         needs = {permission for right in rights for permission in right.role.permissions}
         if isinstance(has, str):
             if any(right.area is area for right in rights):
-                yield Point(name, Level.ATTENTION, f"not known: {has}", "the canary and the first execution will show it")
+                yield Point(
+                    name,
+                    Level.ATTENTION,
+                    f"not known: {has}",
+                    "the canary and the first execution will show it",
+                )
             continue
         missing, more = sorted(needs - has), sorted(has - needs)
         if missing:
