@@ -16,7 +16,15 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-__all__ = ["LOGGER_NAME", "Event", "EventLog", "JsonFormatter", "TextFormatter"]
+__all__ = [
+    "CONTEXT_FIELDS",
+    "FIELD_TYPES",
+    "LOGGER_NAME",
+    "Event",
+    "EventLog",
+    "JsonFormatter",
+    "TextFormatter",
+]
 
 LOGGER_NAME = "qpi_exports_migration"
 
@@ -39,6 +47,7 @@ _FINISHED = (
     "exit_code summary listed copied already_equal superseded conflict failed excluded bytes elapsed_s copying_s "
     "class_a class_b"
 )
+_DELETED = "lines deleted already_gone overwritten_since destination_changed held failed bytes answers_lost"
 _HANDLED = "outcome object event_id event_generation source_generation destination_generation bytes lag_s attempts phase because"
 
 
@@ -92,6 +101,18 @@ class Event(Enum):
         "one path was brought up to date from the other",
         "phase done summary listed copied later_writes failed",
     )
+    MIXED_PREFIX_FOUND = _spec(
+        logging.ERROR,
+        "the new bucket is used with the old prefix's case, where nobody looks",
+        "object objects",
+    )
+    DELETION_PROGRESS = _spec(logging.INFO, "deleting", _DELETED)
+    DELETION_FINISHED = _spec(logging.INFO, "deletion finished", f"exit_code summary elapsed_s {_DELETED}")
+    DELETION_OUTSIDE_MANIFEST = _spec(
+        logging.CRITICAL,
+        "a legacy object that no manifest line names is gone",
+        "object source_generation error",
+    )
     STATE_CHANGED = _spec(logging.INFO, "the migration's state was changed", "phase what by")
     MIRRORED = _spec(logging.INFO, "event handled", _HANDLED)
     MIRROR_STRAGGLER = _spec(
@@ -116,6 +137,28 @@ class Event(Enum):
     def event_name(self) -> str:
         """The text in the line's ``event`` field, by which filters find it."""
         return self.name.lower()
+
+
+CONTEXT_FIELDS = frozenset({"run", "env", "task", "tasks"})
+"""What an `EventLog`'s context may carry, besides Cloud Logging's own ``logging.googleapis.com/*``."""
+
+_TEXTS = (
+    "run env mode source destination object verdict phase what by summary error outcome event_id because "
+    "source_generation destination_generation replaced_generation event_generation"
+)
+_COUNTS = (
+    "task tasks objects bytes copy overwrite equal conflict extra excluded impossible listed copied already_equal "
+    "superseded failed missing content_differs metadata_differs in_flight accounted exit_code class_a class_b "
+    "later_writes attempts lines deleted already_gone overwritten_since destination_changed held answers_lost"
+)
+FIELD_TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(_TEXTS.split(), (str,)),
+    **dict.fromkeys(_COUNTS.split(), (int,)),
+    **dict.fromkeys(("objects_per_s", "elapsed_s", "copying_s", "lag_s", "age_s"), (int, float)),
+    **dict.fromkeys(("transient", "clean", "go", "done"), (bool,)),
+    **dict.fromkeys(("differences", "failing"), (list,)),
+}
+"""What each field of the vocabulary holds, in whatever event it stands; null where there is nothing to say."""
 
 
 @dataclass(frozen=True, slots=True)
