@@ -19,9 +19,12 @@ from google.protobuf import json_format
 from monitoring.values import filled, require_all_used
 from shared.errors import UsageError
 
-__all__ = ["Kind", "Resource", "Resources", "checked", "load", "raw_files", "user_metric"]
+__all__ = ["MESSAGES", "Resource", "Resources", "checked", "load", "raw_files", "user_metric"]
 
 USER_METRIC = "logging.googleapis.com/user/"
+
+MESSAGES: Mapping[str, Any] = {"metrics": LogMetric, "alerts": monitoring_v3.AlertPolicy, "": Dashboard}
+"""The message that a file must be, by its folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +49,6 @@ class Resources:
     dashboard: Resource
 
 
-class Kind:
-    """The messages that files must be."""
-
-    METRIC = LogMetric
-    ALERT = monitoring_v3.AlertPolicy
-    DASHBOARD = Dashboard
-
-
 def user_metric(name: str) -> str:
     """A log-based metric's type, as filters name it."""
     return USER_METRIC + name
@@ -74,18 +69,13 @@ def load(values: Mapping[str, str], root: Traversable | None = None) -> Resource
     """
     parsed = [*raw_files(root)]
     require_all_used(values, [content for _, content in parsed])
-    metrics, alerts, dashboards = [], [], []
+    found: dict[str, list[Resource]] = {folder: [] for folder in MESSAGES}
     for where, content in parsed:
         folder, _, file = where.rpartition("/")
         resource = Resource(file.removesuffix(".yaml"), filled(content, values, where))
-        message, home = {
-            "metrics": (Kind.METRIC, metrics),
-            "alerts": (Kind.ALERT, alerts),
-            "": (Kind.DASHBOARD, dashboards),
-        }[folder]
-        checked(message, resource.content, where)
-        home.append(resource)
-    return Resources(tuple(metrics), tuple(alerts), dashboards[0])
+        checked(MESSAGES[folder], resource.content, where)
+        found[folder].append(resource)
+    return Resources(tuple(found["metrics"]), tuple(found["alerts"]), found[""][0])
 
 
 def raw_files(root: Traversable | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -124,7 +114,7 @@ def checked(message: Any, content: Mapping[str, Any], where: str) -> Any:
         UsageError: A key, value or type that the API does not know.
     """
     try:
-        return message(json_format.ParseDict(content, message.pb(message())))
+        return message.wrap(json_format.ParseDict(content, message.pb(message())))
     except json_format.ParseError as error:
         raise UsageError(f"{where}: {error}") from error
 
@@ -133,7 +123,7 @@ class _StrictLoader(yaml.SafeLoader):
     """Refuses a key that stands twice: the first would be lost without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]  # type: ignore[no-untyped-call]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = sorted({str(key) for key in keys if keys.count(key) > 1})
         if twice:
             raise yaml.constructor.ConstructorError(
