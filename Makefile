@@ -37,7 +37,7 @@ types: $(READY)
 	$(BIN)/mypy
 
 unit: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist worksteal
 
 soak: $(READY)
 	SOAK_SECONDS=$$(($(MINUTES) * 60)) $(BIN)/pytest tests/e2e/test_e2e_mirror.py

@@ -16,7 +16,6 @@ COMMANDS = {
     "verify": "backfill_job.verify",
     "certify": "backfill_job.certify",
     "signoff": "backfill_job.signoff",
-    "references": "backfill_job.references.command",
     "gate": "backfill_job.gate.command",
     "cutover": "backfill_job.cutover",
     "rollback": "backfill_job.rollback",

@@ -11,11 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC
 from typing import Any, Protocol
 
-import google.auth
-import google.auth.transport.requests
-from google.auth import exceptions as auth
-
-from shared.errors import PermissionDenied, Unavailable, UsageError
+from shared.errors import PermissionDenied, StorageError, Unavailable, UsageError
 
 __all__ = ["Access", "AccessSource", "Grant", "anonymous", "application_default"]
 
@@ -61,16 +57,22 @@ class _Anonymous:
 
 class _ApplicationDefault:
     def __init__(self) -> None:
+        # Loaded by whoever needs credentials: at a local Cloud Storage nobody does, and it takes its time.
+        import google.auth  # noqa: PLC0415
+        from google.auth.exceptions import DefaultCredentialsError  # noqa: PLC0415
+        from google.auth.transport.requests import Request  # noqa: PLC0415
+
+        self._request = Request
         self._credentials: Any  # the library's types stop half way
         try:
             self._credentials, _ = google.auth.default(scopes=[SCOPE])
-        except auth.DefaultCredentialsError as error:
+        except DefaultCredentialsError as error:
             raise UsageError(
                 f"no Google Cloud credentials ({error}); try: gcloud auth application-default login"
             ) from error
 
     def fetch(self) -> Grant:
-        self._credentials.refresh(google.auth.transport.requests.Request())
+        self._credentials.refresh(self._request())
         headers: dict[str, str] = {}
         self._credentials.apply(headers)
         expiry = self._credentials.expiry
@@ -164,13 +166,23 @@ class Access:
         try:
             # Several wait for the one renewal; one of them being cancelled must not end it.
             await asyncio.shield(self._begin())
-        except auth.TransportError as error:
-            raise Unavailable(
-                uri, f"no answer about the credentials within the time allowed; last error: {error}"
-            ) from error
-        except auth.GoogleAuthError as error:
-            if error.retryable:
-                raise Unavailable(uri, f"no answer within the time allowed; last error: {error}") from error
-            raise PermissionDenied(
-                uri, f"the credentials were refused and could not be renewed ({error})"
-            ) from error
+        except Exception as error:
+            ours = _translated(error, uri)
+            if ours is None:
+                raise
+            raise ours from error
+
+
+def _translated(error: Exception, uri: str) -> StorageError | None:
+    """An error of the credentials' library as ours; None for any other."""
+    from google.auth import exceptions as auth  # noqa: PLC0415 -- loaded when there is one to be told apart
+
+    if isinstance(error, auth.TransportError):
+        return Unavailable(
+            uri, f"no answer about the credentials within the time allowed; last error: {error}"
+        )
+    if not isinstance(error, auth.GoogleAuthError):
+        return None
+    if error.retryable:
+        return Unavailable(uri, f"no answer within the time allowed; last error: {error}")
+    return PermissionDenied(uri, f"the credentials were refused and could not be renewed ({error})")

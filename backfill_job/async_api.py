@@ -17,14 +17,16 @@ from urllib.parse import quote
 import orjson
 
 from backfill_job.access import Access, AccessSource, anonymous, application_default
+from backfill_job.tunnel import Proxy
 from backfill_job.wire import Answer, AnswerTooLong, NoAnswer, Wire
 from shared.answers import error_for, is_transient, no_answer
 from shared.errors import StorageError, UnexpectedAnswer
 from shared.operations import OperationsCounter
 
-__all__ = ["AsyncApi", "Pacing", "RetryPolicy", "encoded"]
+__all__ = ["GOOGLE_HOST", "AsyncApi", "Pacing", "RetryPolicy", "encoded"]
 
-GOOGLE = "https://storage.googleapis.com"
+GOOGLE_HOST = "storage.googleapis.com"
+GOOGLE = f"https://{GOOGLE_HOST}"
 BASE_PATH = "/storage/v1"
 OK = 200
 PARTIAL_CONTENT = 206
@@ -104,6 +106,7 @@ class AsyncApi:
         monotonic: Seconds that only grow.
         now: The time in seconds since the epoch, for the expiry of tokens.
         operations: Told every request that is sent.
+        proxy: Through which to connect; None for none.
 
     Raises:
         UsageError: No credentials are to be had.
@@ -122,8 +125,9 @@ class AsyncApi:
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
         operations: OperationsCounter | None = None,
+        proxy: Proxy | None = None,
     ) -> None:
-        self._wire = Wire(endpoint or GOOGLE, connections=connections, timeout=timeout)
+        self._wire = Wire(endpoint or GOOGLE, connections=connections, timeout=timeout, proxy=proxy)
         self._access = Access(access or (anonymous() if endpoint else application_default()), now)
         self._retry = retry or RetryPolicy()
         self._dice = dice or random.Random()

@@ -5,12 +5,14 @@ A Cloud Run task has no disk of its own; its files are memory, and gone with it.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backfill_job.reports import Lines, line_bytes
-from shared.gateway import Gateway
 from shared.migration import Location
 from shared.objects import ObjectRef
+
+if TYPE_CHECKING:
+    from shared.gateway import Gateway
 
 __all__ = ["ReportPrefix"]
 
@@ -23,7 +25,7 @@ class ReportPrefix:
         location: Where they go.
     """
 
-    def __init__(self, gateway: Gateway, location: Location) -> None:
+    def __init__(self, gateway: "Gateway", location: Location) -> None:
         self._gateway = gateway
         self._location = location
 

@@ -4,15 +4,17 @@ A listing that fails raises; it is never cut short silently.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Any, TypeVar
 
 from backfill_job.async_api import AsyncApi, encoded
 from backfill_job.march import Page
 from shared.errors import BucketNotFound, ObjectNotFound, UnexpectedAnswer
 from shared.migration import Location
 from shared.objects import RESOURCE_FIELDS, ObjectState
+
+_Read = TypeVar("_Read")
 
 __all__ = ["discover", "first_name", "list_pages"]
 
@@ -46,11 +48,17 @@ async def list_pages(
     bounds = (f"&startOffset={encoded(start)}" if start else "") + (
         f"&endOffset={encoded(end)}" if end else ""
     )
+    skip = len(location.prefix)
+
+    def page_of(answer: dict[str, Any]) -> Page:
+        states = map(ObjectState.from_resource, answer.get("items", ()))
+        return [(state.name[skip:], state) for state in states]
+
     last: str | None = None
-    async with aclosing(_answers(api, location, OBJECT_FIELDS, bounds)) as answers:
-        async for answer in answers:
-            page = _page(answer, location, last)
+    async with aclosing(_answers(api, location, OBJECT_FIELDS, bounds, page_of)) as pages:
+        async for page in pages:
             if page:
+                _check_order(page, location, last)
                 last = page[-1][0]
                 yield page
 
@@ -72,9 +80,14 @@ async def discover(api: AsyncApi, location: Location, *, most_pages: int = MOST_
     prefixes: list[str] = []
     skip = len(location.prefix)
     pages = 0
-    async with aclosing(_answers(api, location, "prefixes,nextPageToken", "&delimiter=%2F")) as answers:
-        async for answer in answers:
-            prefixes += [str(prefix)[skip:] for prefix in answer.get("prefixes", ())]
+
+    def folders_of(answer: dict[str, Any]) -> list[str]:
+        return [str(prefix)[skip:] for prefix in answer.get("prefixes", ())]
+
+    fields = "prefixes,nextPageToken"
+    async with aclosing(_answers(api, location, fields, "&delimiter=%2F", folders_of)) as answers:
+        async for folders in answers:
+            prefixes += folders
             pages += 1
             if pages == most_pages:
                 break
@@ -108,20 +121,23 @@ async def first_name(api: AsyncApi, location: Location, start: str, end: str) ->
 
 
 async def _answers(
-    api: AsyncApi, location: Location, fields: str, more: str
-) -> AsyncGenerator[dict[str, Any], None]:
-    """The answers of a listing, one page ahead of whoever uses them."""
+    api: AsyncApi, location: Location, fields: str, more: str, read: Callable[[dict[str, Any]], _Read]
+) -> AsyncGenerator[_Read, None]:
+    """The answers of a listing, one page ahead of whoever uses them; what waits is read already, which is smaller."""
     path = (
         f"/b/{encoded(location.bucket)}/o?prefix={encoded(location.prefix)}&fields={encoded(fields)}"
         f"&maxResults={PAGE_SIZE}&projection=noAcl&prettyPrint=false{more}"
     )
-    ahead: asyncio.Task[dict[str, Any]] | None = asyncio.create_task(_asked(api, location, path))
+
+    async def fetch(page: str) -> tuple[_Read, str]:
+        answer = await _asked(api, location, page)
+        return read(answer), answer.get("nextPageToken", "")
+
+    ahead: asyncio.Task[tuple[_Read, str]] | None = asyncio.create_task(fetch(path))
     try:
         while ahead is not None:
-            answer = await ahead
-            token = answer.get("nextPageToken")
-            following = f"{path}&pageToken={encoded(token)}" if token else None
-            ahead = asyncio.create_task(_asked(api, location, following)) if following else None
+            answer, token = await ahead
+            ahead = asyncio.create_task(fetch(f"{path}&pageToken={encoded(token)}")) if token else None
             yield answer
     finally:
         if ahead is not None:
@@ -141,17 +157,10 @@ def _no_such_bucket(error: ObjectNotFound) -> str:
     return error.detail.replace("no such object", "no such bucket", 1)
 
 
-def _page(answer: dict[str, Any], location: Location, last: str | None) -> Page:
-    skip = len(location.prefix)
-    page: Page = []
-    for item in answer.get("items", ()):
-        state = ObjectState.from_resource(item)
-        relative = state.name[skip:]
+def _check_order(page: Page, location: Location, last: str | None) -> None:
+    for relative, _ in page:
         if last is not None and relative <= last:
             raise UnexpectedAnswer(
-                f"gs://{location.bucket}/{state.name}",
-                f"the listing is not sorted: {relative!r} came after {last!r}",
+                f"{location.uri}{relative}", f"the listing is not sorted: {relative!r} came after {last!r}"
             )
         last = relative
-        page.append((relative, state))
-    return page

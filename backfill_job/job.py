@@ -1,24 +1,38 @@
 """What every piece of work on both prefixes is given: what is asked, where it lives, how much of it, and who may stop it."""
 
+import asyncio
 import gc
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-from backfill_job.async_api import AsyncApi
+import uvloop
+
+from backfill_job.async_api import AsyncApi, RetryPolicy
 from backfill_job.clock import Clock
+from backfill_job.fast_listing import first_name
+from backfill_job.late_gateway import LateGateway
 from backfill_job.sharding import KeyRange, ranges
 from backfill_job.stopping import Stop
+from backfill_job.tunnel import Proxy
 from shared.errors import StorageError, UsageError
 from shared.events_log import EventLog
-from shared.gateway import Gateway
 from shared.migration import Migration
+from shared.operations import OperationsCounter
 from shared.ruling import Ruling
+
+if TYPE_CHECKING:
+    from shared.gateway import Gateway
 
 __all__ = ["ExitCode", "Job", "check_start", "open_api", "refuse_empty", "spare_the_collector"]
 
 LISTING_CONNECTIONS = 16
 """Connections beside those of the objects under way, so that listings never wait for them."""
+
+REQUEST_TIMEOUT = 60.0
+"""Seconds without an answer after which a request counts as lost. Rewrites need at least 30 (Cloud Storage reference,
+"Objects: rewrite")."""
 
 START_PATIENCE = 10.0
 """Seconds over which transient faults are tolerated before anything has begun; an operator is waiting."""
@@ -38,11 +52,13 @@ class Job:
 
     Attributes:
         migration: What is asked.
-        gateway: Where both sides live.
+        store: Where both sides live, for what is looked at or copied one by one.
+        operations: Counts what is asked of Cloud Storage, as it is billed.
         log: Where events go.
         clock: The time and the waiting; waiting ends in an error when somebody asks to stop.
         allow_empty: Whether a source without a single object is all right.
         endpoint: Scheme and host of a local Cloud Storage; None for Google's.
+        proxy: Through which Google's is reached; None for none.
         grace: How long after its last change a source object may take to arrive before it counts as missing.
         stop: Whether somebody asked the process to stop.
         ruling: Whose word counts where the two sides differ.
@@ -50,7 +66,8 @@ class Job:
     """
 
     migration: Migration
-    gateway: Gateway
+    store: LateGateway
+    operations: OperationsCounter
     log: EventLog
     clock: Clock
     allow_empty: bool
@@ -58,15 +75,30 @@ class Job:
     grace: timedelta
     stop: Stop
     ruling: Ruling
+    proxy: Proxy | None = None
     ranges: tuple[KeyRange, ...] = ranges(())
 
+    @property
+    def gateway(self) -> "Gateway":
+        """Everything else that Cloud Storage can do, through the official client."""
+        return self.store.opened()
 
-def open_api(job: Job, in_flight: int = 0) -> AsyncApi:
-    """The fast client, with connections for listings and for so many objects under way."""
+
+def open_api(job: Job, in_flight: int = 0, *, patience: float | None = None) -> AsyncApi:
+    """The fast client, with connections for listings and for so many objects under way.
+
+    Args:
+        job: What to work with.
+        in_flight: Objects under way at once.
+        patience: Seconds over which transient faults are tolerated; None for the usual.
+    """
     return AsyncApi(
+        retry=RetryPolicy() if patience is None else RetryPolicy(deadline=patience),
+        timeout=patience or REQUEST_TIMEOUT,
         endpoint=job.endpoint,
         connections=in_flight + LISTING_CONNECTIONS,
-        operations=job.gateway.operations,
+        operations=job.operations,
+        proxy=job.proxy,
     )
 
 
@@ -76,13 +108,19 @@ def check_start(job: Job) -> None:
     Raises:
         UsageError: One of them cannot; or the source is empty, and that was not allowed.
     """
-    source, destination = job.migration.source, job.migration.destination
     try:
-        job.gateway.check_bucket(destination.bucket, destination.prefix, patience=START_PATIENCE)
-        if not job.gateway.check_bucket(source.bucket, source.prefix, patience=START_PATIENCE):
-            refuse_empty(job)
+        source, _ = uvloop.run(_first_names(job))
     except StorageError as error:
         raise UsageError(f"cannot start: {error}") from error
+    if source is None:
+        refuse_empty(job)
+
+
+async def _first_names(job: Job) -> list[str | None]:
+    """The first name on either side, None where there is none; a look that takes little patience."""
+    async with open_api(job, patience=START_PATIENCE) as api:
+        sides = (job.migration.source, job.migration.destination)
+        return await asyncio.gather(*(first_name(api, side, "", "") for side in sides))
 
 
 def refuse_empty(job: Job) -> None:

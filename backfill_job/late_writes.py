@@ -57,9 +57,9 @@ class LateWrites:
 
     @staticmethod
     def merged(parts: Iterable["LateWrites"]) -> "LateWrites":
-        """Those of several tasks together, which counted from the same moment on."""
+        """Those of several tasks together. A task that began before the cutover knows of none, and counted nothing."""
         whole = LateWrites()
         for part in parts:
             names = [*whole.names, *part.names][:MAX_NAMES]
-            whole = LateWrites(part.since, whole.objects + part.objects, names)
+            whole = LateWrites(max(whole.since, part.since), whole.objects + part.objects, names)
         return whole

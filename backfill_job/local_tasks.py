@@ -13,9 +13,10 @@ from typing import Any
 
 from backfill_job.command import Surroundings, migration_from
 from backfill_job.job import ExitCode
+from backfill_job.late_gateway import LateGateway
 from backfill_job.session import reports_at
 from backfill_job.shard_reports import read_report
-from shared.gateway import Gateway
+from shared.operations import OperationsCounter
 
 __all__ = ["run_as_tasks"]
 
@@ -41,9 +42,9 @@ def run_as_tasks(
         The worst exit code.
     """
     execution = f"local-{surroundings.clock.now():%Y%m%dT%H%M%S.%fZ}"
-    with tempfile.TemporaryDirectory() as folder, closing(Gateway()) as gateway:
+    with tempfile.TemporaryDirectory() as folder, closing(LateGateway(1, OperationsCounter())) as store:
         place = arguments.report or Path(folder)
-        reports = reports_at(place, gateway, migration_from(arguments))
+        reports = reports_at(place, store, migration_from(arguments))
         words = [*surroundings.words, *(() if arguments.report else ("--report", folder))]
         line = [sys.executable, "-m", "backfill_job", command, *words]
         code = _run_tasks(line, arguments.tasks, execution, surroundings.environ)

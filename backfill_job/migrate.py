@@ -112,7 +112,7 @@ def execute(job: Job, means: Means) -> RunResult:
             execution.comparison = Comparison(job.migration)
             uvloop.run(execution.compare())
         # Else the listings that the plan was made of are listings after the work, too.
-        verification = execution.comparison.result(job.gateway, grace=job.grace, clock=job.clock)
+        verification = execution.comparison.result(job.store, grace=job.grace, clock=job.clock)
     except (StorageError, Interrupted) as error:
         return execution.result(copying, error=error)
     tell_verification(job.log, job.migration, verification)
@@ -176,7 +176,7 @@ class _Execution:
             await carry_out_in_bulk(
                 self._batches(diff(api, self.job.migration, self.job.ranges)),
                 api,
-                self.job.gateway,
+                self.job.store,
                 self.job.migration,
                 self.job.ruling,
                 report=self._report,
@@ -206,7 +206,7 @@ class _Execution:
             isinstance(error, (PermissionDenied, BucketNotFound)),
             copying,
             self.work,
-            self.job.gateway.operations.total(),
+            self.job.operations.total(),
         )
 
     async def _batches(
@@ -219,8 +219,10 @@ class _Execution:
                 findings = [*judged(pairs, job.migration)]
                 self.comparison.add(findings)
                 self.work += Work.of_diff(findings)
-                self._settle([finding for finding in findings if finding.verdict is Verdict.EQUAL])
-                yield plan(self._rest(findings), job.migration, await _whose(job))
+                equal = [finding for finding in findings if finding.verdict is Verdict.EQUAL]
+                self._settle(equal)
+                if len(equal) < len(findings):
+                    yield plan(self._rest(findings), job.migration, await _whose(job))
 
     def _rest(self, findings: Sequence[Finding]) -> Iterator[Finding]:
         """What is not equal; it counts as listed when it is drawn, so that the books of a stopped run balance."""

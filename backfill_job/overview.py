@@ -224,8 +224,9 @@ def _estimate(estimate: Estimate) -> Sequence[RenderableType]:
     table = Table.grid(padding=(0, 2))
     _add(table, "dry run", _cost(estimate.dry_run))
     _add(table, "execute", f"{_cost(estimate.execute)}, with verification")
-    copying = f"about {duration(estimate.seconds)} at up to {estimate.speed:,.0f} objects/s, plus listing"
+    copying = f"about {duration(estimate.seconds)} at up to {estimate.speed:,.0f} objects/s"
     _add(table, "copying", f"{copying}; the bucket alone: {duration(estimate.ramp_seconds)}")
+    _add(table, "listing", f"about {duration(estimate.listing_seconds)} meanwhile, and again to verify")
     tasks, one = estimate.recommended_tasks, duration(estimate.one_task_seconds)
     many = f"{tasks} recommended: about {duration(estimate.recommended_seconds)}; one alone: {one}"
     _add(table, "tasks", "one is enough" if tasks == 1 else many)

@@ -12,10 +12,12 @@ from typing import Any
 
 from rich.console import Console
 
+from backfill_job.async_api import GOOGLE_HOST
 from backfill_job.clock import Clock
 from backfill_job.cloud_reports import ReportPrefix
 from backfill_job.command import Surroundings
 from backfill_job.job import Job, check_start
+from backfill_job.late_gateway import LateGateway
 from backfill_job.logs import LogFormat, log_file_path, logging_to
 from backfill_job.reports import ReportDirectory, Reports, json_bytes
 from backfill_job.settings import Settings
@@ -24,10 +26,11 @@ from backfill_job.sharding import KeyRange
 from backfill_job.since import without_older_days
 from backfill_job.stopping import Stop, stopping_on_signals
 from backfill_job.tasks import agreed_ranges, all_ranges
+from backfill_job.tunnel import proxy_for
 from shared.errors import MigrationError, UsageError
 from shared.events_log import Event, EventLog
-from shared.gateway import Gateway
 from shared.migration import Location, Migration
+from shared.operations import OperationsCounter
 from shared.phase import PhaseReader
 from shared.ruling import ByPhase
 
@@ -136,9 +139,18 @@ def opened(
         _output(f"{command}_{migration.label}", started, arguments, surroundings, settings) as console,
     ):
         try:
-            with closing(Gateway(connections=GATEWAY_CONNECTIONS)) as gateway:
-                reports = reports_at(arguments.report, gateway, migration)
-                job = _job(arguments, surroundings, migration=migration, gateway=gateway, log=log, stop=stop)
+            operations = OperationsCounter()
+            with closing(LateGateway(GATEWAY_CONNECTIONS, operations)) as store:
+                reports = reports_at(arguments.report, store, migration)
+                job = _job(
+                    arguments,
+                    surroundings,
+                    migration=migration,
+                    store=store,
+                    operations=operations,
+                    log=log,
+                    stop=stop,
+                )
                 check_start(job)
                 job = replace(
                     job,
@@ -158,7 +170,8 @@ def _job(
     surroundings: Surroundings,
     *,
     migration: Migration,
-    gateway: Gateway,
+    store: LateGateway,
+    operations: OperationsCounter,
     log: EventLog,
     stop: Stop,
 ) -> Job:
@@ -166,18 +179,19 @@ def _job(
         surroundings.clock.sleep(duration)
         stop.check()
 
+    endpoint = surroundings.environ.get("STORAGE_EMULATOR_HOST")
     return Job(
         migration=migration,
-        gateway=gateway,
+        store=store,
+        operations=operations,
         log=log,
         clock=Clock(surroundings.clock.now, sleep),
         allow_empty=arguments.allow_empty,
-        endpoint=surroundings.environ.get("STORAGE_EMULATOR_HOST"),
+        endpoint=endpoint,
+        proxy=None if endpoint else proxy_for(GOOGLE_HOST, surroundings.environ),
         grace=arguments.grace,
         stop=stop,
-        ruling=ByPhase(
-            PhaseReader(gateway, migration, time.monotonic), lambda phase: phase.forward_authority
-        ),
+        ruling=ByPhase(PhaseReader(store, migration, time.monotonic), lambda phase: phase.forward_authority),
     )
 
 
@@ -189,12 +203,12 @@ def _ranges(job: Job, settings: Settings, arguments: argparse.Namespace) -> tupl
     return without_older_days(mine, arguments.since(job.clock.now()))
 
 
-def reports_at(place: Path | Location | None, gateway: Gateway, migration: Migration) -> Reports | None:
+def reports_at(place: Path | Location | None, store: LateGateway, migration: Migration) -> Reports | None:
     """Open the place where reports go.
 
     Args:
         place: A directory or a Cloud Storage prefix; None where nobody wants reports.
-        gateway: Writes to the latter.
+        store: Writes to the latter.
         migration: What is asked.
 
     Raises:
@@ -209,7 +223,7 @@ def reports_at(place: Path | Location | None, gateway: Gateway, migration: Migra
             raise UsageError(
                 f"--report {place.uri} lies in {location.uri}, which is migrated; choose another"
             )
-    return ReportPrefix(gateway, place)
+    return ReportPrefix(store.opened(), place)
 
 
 def _begin(session: Session, mode: str) -> None:

@@ -5,7 +5,6 @@ and writes it down, on condition that nobody has; all read it. A task that is st
 """
 
 import asyncio
-from contextlib import suppress
 
 import uvloop
 
@@ -43,10 +42,11 @@ def agreed_ranges(job: Job, settings: Settings) -> tuple[KeyRange, ...]:
     text = job.gateway.read(at)
     if text is None:
         ours = ShardMap(run, tasks, boundaries_for(uvloop.run(_partitions(job, tasks)), tasks))
-        # Where another task was faster, or our answer was lost, what is there counts.
-        with suppress(ConditionFailed):
-            job.gateway.write(at, ours.to_json(), if_generation=ABSENT)
-        text = job.gateway.read(at)
+        text = ours.to_json()
+        try:
+            job.gateway.write(at, text, if_generation=ABSENT)
+        except ConditionFailed:  # another task was faster, or our answer was lost: what is there counts
+            text = job.gateway.read(at)
     if text is None:
         raise UnexpectedAnswer(
             at.uri, "the tasks' shard map was deleted while they read it; start the execution again"
@@ -73,7 +73,7 @@ async def _partitions(job: Job, tasks: int) -> list[Partition]:
     """What a look at both sides finds: folders, with names to split them at where several tasks make that worthwhile."""
     source, destination = job.migration.source, job.migration.destination
     async with open_api(job, PROBES) as api:
-        found = [await discover(api, location) for location in (source, destination)]
+        found = await asyncio.gather(*(discover(api, location) for location in (source, destination)))
         # Whatever lies before the first folder goes with it; a prefix without folders is one partition.
         starts = sorted({prefix for side in found for prefix in side}) or [""]
         partitions = [Partition(start) for start in starts]

@@ -148,8 +148,8 @@ async def _compare(job: Job, scope: Scope, tallies: Tallies) -> VerifyResult:
         else:
             async for _ in pairs:
                 pass
-    verification = comparison.result(job.gateway, grace=job.grace, clock=job.clock)
-    return VerifyResult(verification, tallies, contents, job.gateway.operations.total())
+    verification = comparison.result(job.store, grace=job.grace, clock=job.clock)
+    return VerifyResult(verification, tallies, contents, job.operations.total())
 
 
 async def _compared(job: Job, api: AsyncApi, comparison: Comparison) -> AsyncGenerator[Iterable[Pair], None]:

@@ -96,6 +96,9 @@ class Event(Enum):
     RUN_FINISHED = _spec(logging.INFO, "run finished", _FINISHED)
     EXECUTION_FINISHED = _spec(logging.INFO, "all tasks finished", _FINISHED)
     GATE_CHECKED = _spec(logging.INFO, "the cutover gate was asked", "go failing")
+    CANARY_WRITTEN = _spec(
+        logging.INFO, "a canary is written under the legacy prefix; it is removed again", "object"
+    )
     HANDED_OVER = _spec(
         logging.INFO,
         "one path was brought up to date from the other",

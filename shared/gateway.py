@@ -62,6 +62,7 @@ class Gateway:
         retry_initial: Seconds before the first repetition; doubled each time up to a minute.
         request_timeout: Seconds without an answer after which one request counts as lost. Rewrites of large objects
             need at least 30 (Cloud Storage reference, "Objects: rewrite").
+        operations: Told every request; None for a counter of its own.
 
     Attributes:
         operations: Counts the requests that were answered, as they are billed.
@@ -77,6 +78,7 @@ class Gateway:
         retry_deadline: float = 120.0,
         retry_initial: float = 1.0,
         request_timeout: float = 60.0,
+        operations: OperationsCounter | None = None,
     ) -> None:
         os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         self._retry = DEFAULT_RETRY.with_timeout(retry_deadline).with_delay(initial=retry_initial)
@@ -90,7 +92,7 @@ class Gateway:
         adapter = HTTPAdapter(pool_connections=connections, pool_maxsize=connections, pool_block=True)
         for scheme in ("https://", "http://"):
             self._client._http.mount(scheme, adapter)  # noqa: SLF001 -- the only way to a pool of this size
-        self.operations = OperationsCounter()
+        self.operations = operations or OperationsCounter()
         self._client._http.hooks["response"].append(self._count)  # noqa: SLF001 -- where every answer comes by
 
     def close(self) -> None:

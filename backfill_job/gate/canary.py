@@ -1,23 +1,43 @@
 """The canary: one object, written under the legacy prefix to see it arrive at the new path.
 
 Its name lies in a folder of its own, ``_canary/``, which no consumer's glob and no presence check can match: those begin with
-``qpi_answers_``. Both copies are removed again, whatever happened, each on condition that it is the one seen.
+``qpi_answers_``. No other object ever has it, so whatever lies under it, on either path, is the canary or a copy of it.
+
+Both are removed again, whatever happened: the source first, so that no event can bring the copy again. Where new writes are
+brought back to the legacy path as well (after a rollback), an event under way may bring either again; and a copy that was
+begun before the removal may be finished after it. So both places are looked at again after a pause, until nothing is there.
 """
 
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from enum import Enum, auto
 
 from backfill_job.clock import Clock
 from shared.decision import ABSENT
-from shared.errors import ConditionFailed, MigrationError, ObjectNotFound, UsageError
+from shared.errors import (
+    ConditionFailed,
+    Interrupted,
+    MigrationError,
+    ObjectNotFound,
+    StorageError,
+    UnexpectedAnswer,
+)
 from shared.gateway import Gateway
 from shared.migration import Migration
-from shared.objects import ObjectRef, same
+from shared.objects import ObjectRef, ObjectState, differences, parse_time
 
-__all__ = ["Flight", "fly"]
+__all__ = ["FOLDER", "Flight", "canary_name", "fly"]
 
 FOLDER = "_canary/"
+
 POLL_SECONDS = 0.5
+
+SETTLE_SECONDS = 2.0
+"""Waited before another look at what was removed: for events and copies under way."""
+
+ROUNDS = 5
+"""Removals after which something else than an event under way must be bringing it again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,74 +45,149 @@ class Flight:
     """What became of a canary.
 
     Attributes:
-        name: Where it was written.
-        arrived_after: Seconds until its copy was seen; None when it was not.
-        left: Objects that could not be removed again, as ``gs://bucket/name``, with the reason.
+        uri: Where it was written.
+        arrived: Seconds from its creation to its copy's, both Cloud Storage's clock; None when no copy was seen in time.
+        problem: Why nothing is known of its arrival; empty where it was looked for to the end.
+        left: What could not be removed again, as ``gs://bucket/name``.
+        why_left: Why not; empty where nothing is left.
     """
 
-    name: str
-    arrived_after: float | None
-    left: tuple[str, ...]
+    uri: str
+    arrived: float | None
+    problem: str = ""
+    left: tuple[str, ...] = ()
+    why_left: str = ""
 
 
-def fly(gateway: Gateway, migration: Migration, run: str, clock: Clock, limit: float) -> Flight:
+def canary_name(run: str, token: str) -> str:
+    """A canary's name below the prefix.
+
+    Args:
+        run: The run's name, by which it is found in the log.
+        token: What no other canary has.
+    """
+    return f"{FOLDER}{run}-{token}.txt"
+
+
+def fly(
+    gateway: Gateway,
+    migration: Migration,
+    relative: str,
+    *,
+    limit: float,
+    clock: Clock,
+    pause: Callable[[float], None],
+) -> Flight:
     """Write a canary, wait for its copy, and remove both.
 
     Args:
         gateway: Where both paths live.
         migration: From where to where the mirror brings it.
-        run: This run's name; the canary's, too.
-        clock: The time and the waiting.
+        relative: Its name below the prefix, not left out of the migration.
         limit: Seconds it may take.
+        clock: The time, and the waiting for it; may raise `Interrupted`.
+        pause: The waiting while it is removed, which nothing may break off.
 
     Returns:
         What became of it.
 
     Raises:
-        UsageError: It would be excluded from the migration, and so never arrive.
-        StorageError: It could not be written or looked for.
-        Interrupted: Somebody stopped it; it has been removed.
+        Interrupted: Somebody stopped it. The canary has been removed, or the message names what is left.
     """
-    relative = f"{FOLDER}{run}.txt"
-    if migration.is_excluded(relative):
-        raise UsageError(f"{relative} is excluded from the migration, so no canary can arrive")
     source, destination = migration.source_ref(relative), migration.destination_ref(relative)
-    arrived_after: float | None = None
-    left: list[str] = []
+    arrived, problem = None, ""
     try:
-        gateway.write(source, f"canary of {run}\n".encode(), if_generation=ABSENT)
-        arrived_after = _arrival(gateway, source, destination, clock, limit)
-    finally:
-        # The source first: then no delivery can bring the copy again.
-        left += [problem for at in (source, destination) if (problem := _removed(gateway, at))]
-    return Flight(source.uri, arrived_after, tuple(left))
+        arrived = _arrival(gateway, source, destination, clock, limit)
+    except StorageError as error:
+        problem = str(error)
+    except Interrupted as error:
+        left, why = _remove(gateway, source, destination, pause)
+        if left:
+            raise Interrupted(f"{error}; the canary could not be removed ({why}): {removal(left)}") from error
+        raise
+    except BaseException:
+        _remove(gateway, source, destination, pause)
+        raise
+    left, why = _remove(gateway, source, destination, pause)
+    return Flight(source.uri, arrived, problem, left, why)
+
+
+def removal(left: Iterable[str]) -> str:
+    """The command that removes what was left."""
+    return " ".join(["gcloud storage rm", *(f"'{uri}'" for uri in left)])
 
 
 def _arrival(
     gateway: Gateway, source: ObjectRef, destination: ObjectRef, clock: Clock, limit: float
 ) -> float | None:
-    began: datetime = clock.now()
-    written = gateway.look(source)
-    waited = 0.0
-    while written is not None:
+    written = _write(gateway, source)
+    began, waited = clock.now(), 0.0
+    while True:
         copy = gateway.look(destination)
-        waited = (clock.now() - began).total_seconds()
-        if copy is not None and same(written, copy):
-            return waited
-        if waited >= limit:
-            break
+        if copy is not None:
+            return _in_time(written, copy, destination, limit)
+        # Whichever is more: a clock may stand still, and a look may take long.
+        if max(waited, (clock.now() - began).total_seconds()) > limit:
+            return None
         clock.sleep(POLL_SECONDS)
-    return None
+        waited += POLL_SECONDS
 
 
-def _removed(gateway: Gateway, at: ObjectRef) -> str:
-    """Remove an object if it is there; gives what stands in the way, empty for nothing."""
+def _write(gateway: Gateway, at: ObjectRef) -> ObjectState:
+    # A condition that fails is our own write, repeated after a lost answer: nobody else knows the name.
+    with suppress(ConditionFailed):
+        gateway.write(at, f"{at.name}\n".encode(), if_generation=ABSENT)
+    written = gateway.look(at)
+    if written is None:
+        raise UnexpectedAnswer(at.uri, "gone right after it was written; find out who deletes there")
+    return written
+
+
+def _in_time(written: ObjectState, copy: ObjectState, at: ObjectRef, limit: float) -> float | None:
+    differing = ", ".join(one.value for one in differences(written, copy))
+    if differing:
+        raise UnexpectedAnswer(at.uri, f"the canary arrived, but not as it was written ({differing})")
     try:
-        there = gateway.look(at)
-        if there is not None:
-            gateway.delete(at, if_generation=there.generation)
-    except ObjectNotFound:
-        return ""
-    except (ConditionFailed, MigrationError) as error:
-        return f"{at.uri} ({error})"
-    return ""
+        took = (parse_time(copy.created) - parse_time(written.created)).total_seconds()
+    except ValueError as error:
+        raise UnexpectedAnswer(
+            at.uri, f"the canary arrived at a time that cannot be read ({error})"
+        ) from error
+    return max(took, 0.0) if took <= limit else None
+
+
+class _Removal(Enum):
+    ABSENT = auto()
+    REMOVED = auto()
+    RETRY = auto()
+
+
+def _remove(
+    gateway: Gateway, source: ObjectRef, destination: ObjectRef, pause: Callable[[float], None]
+) -> tuple[tuple[str, ...], str]:
+    """Remove both until neither comes again; gives what is left, and why."""
+    for number in range(ROUNDS):
+        found: dict[str, _Removal] = {}
+        problems: dict[str, str] = {}
+        for at in (source, destination):
+            try:
+                found[at.uri] = _removed(gateway, at)
+            except MigrationError as error:
+                problems[at.uri] = str(error)
+        if problems:
+            return tuple(problems), "; ".join(problems.values())
+        if number and set(found.values()) == {_Removal.ABSENT}:
+            return (), ""
+        pause(SETTLE_SECONDS)
+    return (source.uri, destination.uri), "something brings it again whenever it is removed"
+
+
+def _removed(gateway: Gateway, at: ObjectRef) -> _Removal:
+    there = gateway.look(at)
+    if there is None:
+        return _Removal.ABSENT
+    try:
+        gateway.delete(at, if_generation=there.generation)
+    except (ConditionFailed, ObjectNotFound):
+        return _Removal.RETRY
+    return _Removal.REMOVED

@@ -4,224 +4,165 @@ A check passes, fails, or was not run; only what passes does not stand in the wa
 assume: evidence that is missing, old, damaged, or another migration's is never a pass.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
-from enum import Enum
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 
+from backfill_job.gate.check import SHOWN, Check, Limits, ago, failed, hours, not_run, passed, typed
+from backfill_job.gate.import_record import ImportRecord
+from backfill_job.wording import counted, listed
+from shared.migration import DEFAULT_EXCLUDES
 from shared.phase import Phase
 from shared.report.advice import Target
-from shared.report.facts import Lag, Level, NameVerdict, Verification
-from shared.state import State
+from shared.report.facts import Level, NameVerdict, Remark, Verification
+from shared.report.headline import Tone, headline
+from shared.state import State, utc_text
 
 __all__ = [
-    "Check",
-    "Limits",
-    "Standing",
-    "alive_check",
+    "BEFORE_CUTOVER",
+    "LATE_WRITES",
+    "Presence",
     "import_test_check",
-    "lag_check",
+    "late_writes_check",
     "phase_check",
     "presence_check",
     "signoffs_check",
     "verification_check",
 ]
 
-SHOWN = 3
-"""Examples named in a line of evidence."""
+BEFORE_CUTOVER = frozenset({Phase.DUAL_WRITE, Phase.ROLLED_BACK})
+"""The phases from which a cutover is possible."""
 
-
-class Standing(Enum):
-    """How a check stands."""
-
-    PASS = "pass"  # noqa: S105 -- not a password
-    FAIL = "FAIL"
-    NOT_RUN = "NOT RUN"
+LATE_WRITES = "late_writes"
+"""The kind of a verification's remark about writes on the legacy path after the cutover."""
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the gate.
+class Presence:
+    """What a day's folder holds.
 
     Attributes:
-        name: What was checked.
-        standing: Whether it passed.
-        evidence: What was seen, or why nothing was.
-        next_step: What to do; empty where it passed.
+        folder: ``gs://bucket/…/qpi_answers_YYYYMMDD/``.
+        objects: How many objects were seen until one could be loaded; 0 only when there is none.
+        loadable: Whether one of them is taken by the glob of the consumer's load.
     """
 
-    name: str
-    standing: Standing
-    evidence: str
-    next_step: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """For a report."""
-        return {**asdict(self), "standing": self.standing.value}
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What is still good enough.
-
-    Attributes:
-        max_age: Of a verification, an import test, a look at the dead letters.
-        lag_p50: Seconds within which half of the copies must have arrived.
-        lag_p99: Seconds for 99 in 100.
-        lag_max: Seconds for all.
-        import_days: Days up to yesterday that the import test must cover.
-    """
-
-    max_age: timedelta = timedelta(hours=6)
-    lag_p50: float = 5.0
-    lag_p99: float = 60.0
-    lag_max: float = 300.0
-    import_days: int = 7
-
-
-def passed(name: str, evidence: str) -> Check:
-    """A check that passed."""
-    return Check(name, Standing.PASS, evidence)
-
-
-def failed(name: str, evidence: str, next_step: str) -> Check:
-    """A check that failed."""
-    return Check(name, Standing.FAIL, evidence, next_step)
-
-
-def not_run(name: str, why: str, next_step: str) -> Check:
-    """A check that could not be run."""
-    return Check(name, Standing.NOT_RUN, why, next_step)
+    folder: str
+    objects: int
+    loadable: bool
 
 
 def phase_check(state: State) -> Check:
     """From this phase a cutover is possible."""
-    if state.phase in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}:
-        return passed("phase", state.phase.value)
+    since = "" if state.since is None else f" since {utc_text(state.since)}"
+    if state.phase in BEFORE_CUTOVER:
+        return passed("phase", f"{state.phase.value}{since}")
     return failed(
-        "phase", state.phase.value, "there is no cutover ahead; `status` says where the migration stands"
+        "phase",
+        f"{state.phase.value}{since}",
+        "there is no cutover ahead; `status` says where the migration stands",
     )
 
 
-def verification_check(found: Verification | None, target: Target, now: datetime, limits: Limits) -> Check:
-    """The latest verification is of everything, clean, and fresh."""
-    name, again = "verification", target.command("verify")
+def verification_check(
+    found: Verification | None, target: Target, since: datetime | None, now: datetime, limits: Limits
+) -> Check:
+    """The latest verification is of everything, of this phase, clean, and fresh.
+
+    Args:
+        found: It; None when there is none. Of these two paths, as its reader has seen to.
+        target: The migration; what it leaves out counts, too.
+        since: When its phase began; None where it is the first one.
+        now: The current time.
+        limits: How old it may be.
+    """
+    name, again = "verification", typed(target, "verify")
     if found is None:
         return not_run(name, "there is no verification on record", again)
     age = now - found.finished
-    said = f"{found.summary} ({_ago(age)})"
+    said = f"{found.summary} ({ago(age)})"
+    if set(found.excludes) != set(target.excludes):
+        return failed(
+            name,
+            f"{said}: it left out {_quoted(found.excludes)}, the migration leaves out {_quoted(target.excludes)}",
+            again,
+        )
     if found.certificate is None or not found.compared:
         return failed(name, f"{said}: it was not of everything", again)
-    critical = [remark.text for remark in found.remarks if remark.level is Level.CRITICAL]
-    if critical:
-        return failed(name, f"{said}: {critical[0]}", "settle that, then " + again)
-    if not found.clean or found.exit_code:
-        wrong = ", ".join(
-            f"{count:,} {verdict.value.replace('_', ' ')}"
-            for verdict, count in found.counts.items()
-            if count and not verdict.settled
-        )
-        first = [one.name for one in found.differences[:SHOWN]]
-        return failed(
-            name,
-            f"{said}: {wrong or 'exit code ' + str(found.exit_code)}"
-            + (f", such as {', '.join(map(repr, first))}" if first else ""),
-            f"{target.command('migrate', '--execute')}, then {again}",
-        )
+    grave = [remark.text for remark in found.remarks if _is_grave(remark)]
+    wrong = "" if found.clean and not found.exit_code else _wrong(found)
+    if grave or wrong:
+        what = "; ".join(filter(None, [wrong, *grave[:1]]))
+        steps = [f"settle {counted(len(grave), 'grave remark')} of its report"] if grave else []
+        steps += [typed(target, "migrate", "--execute")] if _copyable(found) else []
+        return failed(name, f"{said}: {what}", ", then ".join([*steps, again]))
     if not timedelta() <= age <= limits.max_age:
-        return failed(name, f"{said}: older than {_hours(limits.max_age)}", again)
-    return passed(name, f"{found.counts[NameVerdict.EQUAL]:,} names equal, {_ago(age)}")
+        return failed(name, f"{said}: not of the last {hours(limits.max_age)}", again)
+    if since is not None and found.started < since:
+        return failed(name, f"{said}: begun before this phase, which began {utc_text(since)}", again)
+    told = headline(found)
+    if told.tone is not Tone.GOOD:  # what its own page does not call well, for whatever reason
+        return failed(name, f"{said}: {' '.join((told.title + '.', *told.reasons))}", again)
+    return passed(name, f"{found.counts[NameVerdict.EQUAL]:,} names equal, {ago(age)}")
 
 
-def lag_check(lag: Lag | None, limits: Limits) -> Check:
-    """The mirror's copies arrive in time."""
-    name = "mirror lag"
-    if lag is None or not lag.objects or lag.p50 is None or lag.p99 is None or lag.max is None:
-        return not_run(
-            name,
-            "the latest verification saw no object that was written while the mirror ran",
-            "verify --mirror-since TIME with a time since which the mirror runs and the writer has written",
-        )
-    said = f"p50 {lag.p50:g} s, p99 {lag.p99:g} s, max {lag.max:g} s over {lag.objects:,} objects since {lag.since:%Y-%m-%d %H:%M}Z"
-    over = [
-        f"{which} over {limit:g} s"
-        for which, seconds, limit in (
-            ("p50", lag.p50, limits.lag_p50),
-            ("p99", lag.p99, limits.lag_p99),
-            ("max", lag.max, limits.lag_max),
-        )
-        if seconds > limit
-    ]
-    if over:
-        return failed(
-            name,
-            f"{said}: {', '.join(over)}",
-            "look at the mirror's log and instances; objects that the backfill brought count, too: "
-            "verify --mirror-since a later time",
-        )
-    return passed(name, said)
-
-
-def alive_check(
-    lag: Lag | None, finished: datetime | None, canary: Check | None, now: datetime, limits: Limits
-) -> Check:
-    """The mirror brings what is written now."""
-    name = "mirror alive"
-    if canary is not None and canary.standing is Standing.PASS:
-        return passed(name, "the canary arrived")
-    if canary is not None:
-        return failed(name, "the canary did not arrive", canary.next_step)
-    recent = lag is not None and finished is not None and lag.objects and now - lag.since <= limits.max_age
-    if recent and lag is not None:
-        return passed(name, f"{lag.objects:,} objects arrived since {lag.since:%H:%M}Z")
-    return not_run(name, "nobody wrote lately, and no canary was asked for", "add --canary")
-
-
-def import_test_check(
-    content: Mapping[str, Any] | None, target: Target, now: datetime, limits: Limits
-) -> Check:
+def import_test_check(found: ImportRecord | None, target: Target, now: datetime, limits: Limits) -> Check:
     """The import gives the same from both paths, for each of the last days."""
     name = "import test"
-    again = target.command("import-test", "--last", str(limits.import_days))
-    if content is None:
+    # The import test leaves nothing out: the consumer does not.
+    everything = replace(target, excludes=DEFAULT_EXCLUDES)
+    again = typed(everything, "import-test", "--last", str(limits.import_days))
+    if found is None:
         return not_run(name, "there is no import test on record", again)
-    try:
-        ours = (content["legacy"], content["new"]) == (target.source, target.destination)
-        finished = datetime.fromisoformat(content["finished"])
-        days = {date.fromisoformat(day["day"]): bool(day["passed"]) for day in content["days"]}
-        complete = content["complete"] is True and content["schema"] == 1
-        age = now - finished
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        return not_run(name, f"the import test's report is damaged ({error!r})", again)
-    if not ours:
-        return failed(name, f"it is of another migration: {content['legacy']} to {content['new']}", again)
-    wanted = [now.date() - timedelta(days=number) for number in range(1, limits.import_days + 1)]
-    wrong = [day.isoformat() for day in sorted(days) if not days[day]]
+    if (found.legacy, found.new) != (target.source, target.destination):
+        return failed(name, f"it is of another migration: {found.legacy} to {found.new}", again)
+    wrong = [one.day.isoformat() for one in found.days if not one.passed]
     if wrong:
-        return failed(name, f"{len(wrong)} of {len(days)} days not equal: {_some(wrong)}", again)
-    missing = [day.isoformat() for day in sorted(wanted) if day not in days]
-    if missing or not complete:
-        return failed(name, f"not tested: {_some(missing) or 'it did not come to its end'}", again)
+        days = counted(len(found.days), "day")
+        return failed(name, f"{len(wrong):,} of {days} not equal: {listed(wrong, SHOWN)}", again)
+    if not found.passed:
+        return failed(name, f"it did not come to its end: {found.error or 'days are missing'}", again)
+    tested = {one.day: one for one in found.days}
+    wanted = [now.date() - timedelta(days=number) for number in range(limits.import_days, 0, -1)]
+    missing = [day.isoformat() for day in wanted if day not in tested]
+    if missing:
+        return failed(name, f"not tested: {listed(missing, SHOWN)}", again)
+    early = [day.isoformat() for day in wanted if tested[day].tested < _end_of(day)]
+    if early:
+        return failed(name, f"tested before the day had ended (UTC): {listed(early, SHOWN)}", again)
+    age = now - found.finished
     if not timedelta() <= age <= limits.max_age:
-        return failed(name, f"made {_ago(age)}: older than {_hours(limits.max_age)}", again)
-    return passed(name, f"{len(wanted)} days equal, up to {max(wanted)}, {_ago(age)}")
+        return failed(name, f"made {ago(age)}: not of the last {hours(limits.max_age)}", again)
+    empty = sum(tested[day].empty for day in wanted)
+    if empty == len(wanted):
+        return failed(
+            name, f"none of the last {counted(len(wanted), 'day')} has an object on either path", again
+        )
+    without = f"; {empty:,} of them without an object on either path, as was allowed" if empty else ""
+    return passed(name, f"{counted(len(wanted), 'day')} equal up to {wanted[-1]}{without}, {ago(age)}")
 
 
-def presence_check(folder: str, objects_there: bool, objects_legacy: bool) -> Check:
-    """The DAG's presence check would be true on the new path."""
+def presence_check(new: Presence, legacy: Presence) -> Check:
+    """The DAG's presence check would be true on the new path, and its load would find a file."""
     name = "presence"
-    if objects_there:
-        return passed(name, f"{folder} holds objects")
-    if objects_legacy:
+    if new.loadable:
+        return passed(name, f"{new.folder} holds objects that the load takes")
+    if new.objects:
         return failed(
             name,
-            f"{folder} is empty, and the legacy path's is not: the DAG would take its Empty branch, and end green",
+            f"{new.folder} holds {counted(new.objects, 'object')} and no *.jsonl: the presence check is true, the load fails",
+            "find out who wrote what lies there; look at the mirror",
+        )
+    if legacy.objects:
+        return failed(
+            name,
+            f"{new.folder} is empty, and the legacy path's is not: the DAG would take its Empty branch, and end green",
             "look at the mirror; migrate --execute brings what it missed",
         )
     return failed(
         name,
-        f"{folder} is empty, as on the legacy path: nobody has written today (UTC) yet",
+        f"{new.folder} is empty, as on the legacy path: nobody has written today (UTC) yet; "
+        "the DAG would take its Empty branch, and end green",
         "wait for today's first upload, then give the same command again",
     )
 
@@ -230,23 +171,53 @@ def signoffs_check(state: State, target: Target) -> Check:
     """Everybody has consented to this cutover."""
     missing = [name.value for name in state.missing_signoffs]
     if missing:
-        command = target.command("signoff", "--by", "WHO", subject=missing[0])
+        command = typed(target, "signoff", "--by", "WHO", subject=missing[0])
         return failed("sign-offs", f"missing: {', '.join(missing)}", command)
     given = ", ".join(f"{signoff.name.value} by {signoff.by}" for signoff in state.signoffs)
     return passed("sign-offs", given)
 
 
-def _some(items: Sequence[str]) -> str:
-    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return ", ".join(items[:SHOWN]) + more
+def late_writes_check(found: Verification | None, state: State, target: Target) -> Check:
+    """After the cutover: nobody writes on the legacy path any more, as far as the latest verification saw."""
+    name, again = "late writes", typed(target, "verify")
+    if found is None or state.since is None or found.started < state.since:
+        return not_run(name, "nobody has verified since the cutover", again)
+    late = [remark.text for remark in found.remarks if remark.kind == LATE_WRITES]
+    if late:
+        return failed(
+            name, late[0], f"switch whoever wrote them; then {typed(target, 'cutover', '--by', 'WHO')}"
+        )
+    return passed(name, f"none on the legacy path up to {utc_text(found.started)}")
 
 
-def _ago(age: timedelta) -> str:
-    minutes = age.total_seconds() / 60
-    if minutes < 0:
-        return "in the future"
-    return f"{minutes:.0f} minutes ago" if minutes < 120 else f"{minutes / 60:.0f} hours ago"  # noqa: PLR2004
+def _wrong(found: Verification) -> str:
+    unsettled = [
+        f"{count:,} {verdict.value.replace('_', ' ')}"
+        for verdict, count in found.counts.items()
+        if count and not verdict.settled
+    ]
+    first = listed((repr(one.name) for one in found.differences), SHOWN)
+    if unsettled:
+        return ", ".join(unsettled) + (f", such as {first}" if first else "")
+    return "" if any(map(_is_grave, found.remarks)) else f"exit code {found.exit_code}, its report says why"
 
 
-def _hours(age: timedelta) -> str:
-    return f"{age.total_seconds() / 3600:g} hours"
+def _is_grave(remark: Remark) -> bool:
+    return remark.level is Level.CRITICAL or remark.kind == LATE_WRITES
+
+
+def _copyable(found: Verification) -> bool:
+    """Whether the migration, run again, would mend something of it."""
+    counts = found.counts
+    return any(
+        counts[verdict]
+        for verdict in (NameVerdict.MISSING, NameVerdict.CONTENT_DIFFERS, NameVerdict.METADATA_DIFFERS)
+    )
+
+
+def _quoted(patterns: Sequence[str]) -> str:
+    return ", ".join(map(repr, patterns)) or "nothing"
+
+
+def _end_of(day: date) -> datetime:
+    return datetime.combine(day + timedelta(days=1), time(), UTC)

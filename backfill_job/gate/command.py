@@ -8,10 +8,11 @@ import argparse
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from backfill_job.arguments import add_session_arguments, from_one, seconds
+from backfill_job.arguments import add_session_arguments, from_one, report_place, seconds
 from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
-from backfill_job.gate.checks import Limits
+from backfill_job.gate.check import Limits
 from backfill_job.gate.run import GateOptions, GateResult, run_gate
+from backfill_job.import_test.command import REPORT_NAME
 from backfill_job.job import ExitCode
 from backfill_job.session import opened
 
@@ -45,11 +46,12 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
     gate = parser.add_argument_group("what the gate looks at")
     gate.add_argument(
         "--repo",
-        action="append",
-        type=Path,
+        action="extend",
+        nargs="+",
+        type=_checkout,
         default=[],
         metavar="PATH",
-        help="a checkout of the consumers' code, with the change prepared; may be repeated",
+        help="checkouts of the consumers' code, with the change prepared",
     )
     gate.add_argument(
         "--canary",
@@ -63,8 +65,14 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         "--dead-letters",
         type=Path,
         metavar="FILE",
-        help="what `gcloud pubsub subscriptions pull SUBSCRIPTION --limit=1 --format=json` printed for the trigger's "
+        help="what `gcloud pubsub subscriptions pull SUBSCRIPTION --limit=100 --format=json` printed for the trigger's "
         "dead-letter subscription",
+    )
+    gate.add_argument(
+        "--import-test",
+        type=report_place,
+        metavar="DIR|gs://…/",
+        help=f"where {REPORT_NAME} lies (default: where `import-test` leaves it, beside the migration's state)",
     )
     gate.add_argument(
         "--today", type=_day, metavar="YYYYMMDD", help="the day of the presence check (default: today, UTC)"
@@ -101,6 +109,7 @@ def gate_options(arguments: argparse.Namespace) -> GateOptions:
         repos=tuple(arguments.repo),
         canary=None if arguments.canary is None else arguments.canary.total_seconds(),
         dead_letters=arguments.dead_letters,
+        import_test=arguments.import_test,
         limits=Limits(
             max_age=arguments.max_age,
             lag_p50=arguments.lag_p50.total_seconds(),
@@ -133,6 +142,13 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
         result = run_gate(session, gate_options(arguments))
         result.show(session.console)
         return ExitCode.DONE if result.go else ExitCode.NOT_RIGHT
+
+
+def _checkout(text: str) -> Path:
+    path = Path(text)
+    if not path.exists():
+        raise argparse.ArgumentTypeError(f"{text} does not exist; name a checkout of the consumers' code")
+    return path
 
 
 def _day(text: str) -> date:

@@ -1,55 +1,55 @@
 """Runs the gate: gathers the evidence for every check, one after the other. A check that breaks stops no other."""
 
-import json
+import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import uvloop
-from rich import box
-from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from backfill_job.case_siblings import case_siblings
-from backfill_job.gate.canary import fly
+from backfill_job.gate.canary import Flight, canary_name, fly, removal
+from backfill_job.gate.check import Check, Limits, failed, not_run, passed
 from backfill_job.gate.checks import (
-    Check,
-    Limits,
-    Standing,
-    alive_check,
-    failed,
+    BEFORE_CUTOVER,
+    Presence,
     import_test_check,
-    lag_check,
-    not_run,
-    passed,
+    late_writes_check,
     phase_check,
     presence_check,
     signoffs_check,
     verification_check,
 )
+from backfill_job.gate.dead_letters import dead_letters_check, read_dead_letters
+from backfill_job.gate.import_record import read_import_record
+from backfill_job.gate.mirror_checks import alive_check, lag_check
+from backfill_job.gate.references_check import references_check
+from backfill_job.gate.result import FORMAT, GateResult
+from backfill_job.gate.verification_record import read_verification_record
+from backfill_job.import_test.command import REPORT_NAME
 from backfill_job.job import open_api
-from backfill_job.references.scan import scan
 from backfill_job.reports import json_bytes
-from backfill_job.session import Session
-from backfill_job.wording import counted, shown
-from shared.errors import Interrupted, MigrationError, UsageError
+from backfill_job.session import Session, reports_at
+from backfill_job.wording import listed
+from shared.errors import Interrupted, MigrationError, StorageError
 from shared.events_log import Event
-from shared.migration import Location, Migration
+from shared.migration import Location
+from shared.objects import ObjectState
 from shared.partitions import answers_folder
 from shared.report.advice import Target
 from shared.report.facts import Verification
-from shared.report.loading import read_status
-from shared.report.page import Unreadable
-from shared.report.reading import read_verification
+from shared.report.loading import latest_verification_ref
 from shared.state import State, read_state
 
 __all__ = ["FORMAT", "GateOptions", "GateResult", "run_gate"]
 
-FORMAT = "qpi-exports-migration/gate/1"
+_Value = TypeVar("_Value")
+
+_HELP_OUT = "see the error: account, bucket or network need mending; then give the same command again"
+_MEND = "mend what the error names; then give the same command again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +60,7 @@ class GateOptions:
         repos: Checkouts of the consumers' code.
         canary: Seconds a canary may take; None for none.
         dead_letters: What `gcloud pubsub subscriptions pull … --format=json` printed, as a file.
+        import_test: Where the import test's report lies; None for where `import-test` leaves it.
         limits: What is good enough.
         today: The day of the presence check; None for today, UTC.
         record: Whether the result is left beside the state.
@@ -68,48 +69,10 @@ class GateOptions:
     repos: tuple[Path, ...] = ()
     canary: float | None = None
     dead_letters: Path | None = None
+    import_test: Path | Location | None = None
     limits: Limits = field(default_factory=Limits)
     today: date | None = None
     record: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class GateResult:
-    """What the gate came to."""
-
-    checks: tuple[Check, ...]
-
-    @property
-    def go(self) -> bool:
-        """Whether every check passed."""
-        return bool(self.checks) and all(check.standing is Standing.PASS for check in self.checks)
-
-    def show(self, console: Console) -> None:
-        """Print the table, and the next step for each line that did not pass."""
-        table = Table(
-            Column("check", no_wrap=True),
-            Column("", no_wrap=True),
-            Column("evidence", overflow="fold"),
-            box=box.SIMPLE,
-            show_edge=False,
-            pad_edge=False,
-            header_style="",
-        )
-        for check in self.checks:
-            table.add_row(Text(check.name), Text(check.standing.value), Text(shown(check.evidence)))
-        console.print(table)
-        console.print()
-        open_checks = [check for check in self.checks if check.standing is not Standing.PASS]
-        if open_checks:
-            console.print("What to do:")
-        for check in open_checks:
-            console.print(f"  {check.name}: {check.next_step}", markup=False, soft_wrap=True)
-        verdict = "GO" if self.go else f"NO-GO: {counted(len(open_checks), 'check')} did not pass"
-        console.print(f"\n{verdict}", markup=False)
-
-    def to_json(self) -> dict[str, Any]:
-        """For a report."""
-        return {"format": FORMAT, "go": self.go, "checks": [check.to_json() for check in self.checks]}
 
 
 def run_gate(session: Session, options: GateOptions) -> GateResult:
@@ -120,168 +83,202 @@ def run_gate(session: Session, options: GateOptions) -> GateResult:
         options: What to look at.
 
     Returns:
-        What it came to.
+        What it came to. That it could not be left beside the state is a check that failed.
 
     Raises:
         Interrupted: Somebody stopped it; there is no verdict.
-        StorageError: The result could not be left.
+        MigrationError: The report could not be written; there is no verdict on record.
     """
-    result = GateResult(tuple(_checks(session, options)))
     job = session.job
-    content = {**session.identity(), "finished": job.clock.now().isoformat(), **result.to_json()}
-    session.write("gate.json", content)
+    result = GateResult(tuple(_Gate(session, options).checks()))
+
+    def content() -> dict[str, object]:
+        return {
+            **session.identity(),
+            "finished": job.clock.now().isoformat(timespec="milliseconds"),
+            "limits": {**options.limits.to_json(), "canary": options.canary},
+            **result.to_json(),
+        }
+
     if options.record:
-        job.gateway.put(job.migration.own_ref("latest", "gate.json"), json_bytes(content))
-    wrong = [check.name for check in result.checks if check.standing is not Standing.PASS]
-    job.log.emit(Event.GATE_CHECKED, go=result.go, failing=wrong)
+        at = job.migration.own_ref("latest", "gate.json")
+        try:
+            job.gateway.put(at, json_bytes(content()))
+        except StorageError as error:
+            step = "whoever cuts over must be able to write there; to look only: --no-record"
+            result = GateResult((*result.checks, not_run("record", str(error), step)))
+    session.write("gate.json", content())
+    job.log.emit(Event.GATE_CHECKED, go=result.go, failing=[check.name for check in result.failing])
     return result
 
 
-def _checks(session: Session, options: GateOptions) -> Iterator[Check]:
-    job, limits = session.job, options.limits
-    gateway, migration = job.gateway, job.migration
-    target = Target(migration.label, migration.source.uri, migration.destination.uri, migration.excludes)
-    now = job.clock.now().astimezone(UTC)
-    help_out = "see the error; the account, the bucket, or the network needs mending"
+class _Gate:
+    """One run of the gate: the evidence is gathered here, and judged by pure functions."""
 
-    def attempt(name: str, check: Callable[[], Check]) -> Check:
-        job.stop.check()
-        try:
-            return check()
-        except Interrupted:
-            raise
-        except MigrationError as error:
-            return not_run(name, str(error), help_out)
-
-    def of_state(name: str, check: Callable[[State], Check]) -> Check:
-        return attempt(name, lambda: check(read_state(gateway, migration)))
-
-    yield of_state("phase", phase_check)
-    found, problem = _latest_verification(session, now)
-    if problem:
-        yield not_run("verification", problem, target.command("verify"))
-    else:
-        yield verification_check(found, target, now, limits)
-    lag = None if found is None else found.lag
-    yield lag_check(lag, limits)
-    canary = None
-    if options.canary is not None:
-        canary = attempt("canary", lambda: _canary(session, options.canary or 0.0))
-    yield alive_check(lag, None if found is None else found.finished, canary, now, limits)
-    yield canary or not_run(
-        "canary", "not asked for", "add --canary: it writes one object and removes it again"
-    )
-    yield attempt("dead letters", lambda: _dead_letters(options.dead_letters, now, limits))
-    yield attempt("references", lambda: _references(options.repos, migration))
-    yield attempt("import test", lambda: _import_test(session, target, now, limits))
-    yield attempt("presence", lambda: _presence(session, options.today or now.date()))
-    yield attempt("mixed prefix", lambda: _mixed_prefix(session))
-    yield of_state("sign-offs", lambda state: signoffs_check(state, target))
-
-
-def _latest_verification(session: Session, now: datetime) -> tuple[Verification | None, str]:
-    """The latest verification, or why it cannot be read."""
-    content = read_status(session.job.gateway, session.job.migration, now).verification
-    if isinstance(content, Unreadable):
-        return None, content.why
-    return (None if content is None else read_verification(content)), ""
-
-
-def _canary(session: Session, limit: float) -> Check:
-    job = session.job
-    flight = fly(job.gateway, job.migration, session.job.log.context["run"], job.clock, limit)
-    if flight.left:
-        return failed("canary", f"it could not be removed: {', '.join(flight.left)}", "remove it by hand")
-    if flight.arrived_after is None:
-        return failed(
-            "canary",
-            f"{flight.name} had not arrived after {limit:g} seconds; it was removed",
-            "look at the mirror: is it deployed, is its trigger on, what does its log say",
+    def __init__(self, session: Session, options: GateOptions) -> None:
+        self._session = session
+        self._options = options
+        self._job = session.job
+        self._migration = session.job.migration
+        self._now = session.job.clock.now().astimezone(UTC)
+        migration = self._migration
+        self._target = Target(
+            migration.label, migration.source.uri, migration.destination.uri, migration.excludes
         )
-    return passed("canary", f"arrived after {flight.arrived_after:.1f} seconds; removed on both paths")
 
+    def checks(self) -> Iterator[Check]:
+        """Every check, in the order of the table."""
+        limits, now, target = self._options.limits, self._now, self._target
+        state = _known(lambda: read_state(self._job.gateway, self._migration))
+        found = _known(self._verification)
+        verification = None if isinstance(found, MigrationError) else found
+        lag = None if verification is None else verification.lag
+        canary, arrived = self._canary(state)
 
-def _dead_letters(file: Path | None, now: datetime, limits: Limits) -> Check:
-    name = "dead letters"
-    look = (
-        "gcloud pubsub subscriptions pull DEAD_LETTER_SUBSCRIPTION --limit=1 --format=json > FILE, "
-        "then --dead-letters FILE"
-    )
-    if file is None:
-        return not_run(name, "nobody has looked", look)
-    try:
-        content = json.loads(file.read_text())
-        taken = datetime.fromtimestamp(file.stat().st_mtime, UTC)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--dead-letters {file}: {error}") from error
-    if not isinstance(content, list):
-        raise UsageError(f"--dead-letters {file}: a JSON list is wanted, as gcloud prints it")
-    if content:
-        return failed(
-            name,
-            f"at least {counted(len(content), 'event')} given up by the trigger",
-            "migrate --execute brings what they were about; then acknowledge them, and look again",
+        yield _judged("phase", state, phase_check)
+        since = None if isinstance(state, MigrationError) else state.since
+        yield _judged(
+            "verification", found, lambda seen: verification_check(seen, target, since, now, limits)
         )
-    if now - taken > limits.max_age:
-        return failed(name, f"{file} is of {taken:%Y-%m-%d %H:%M}Z, which is too old", look)
-    return passed(name, f"none, at {taken:%Y-%m-%d %H:%M}Z")
-
-
-def _references(repos: tuple[Path, ...], migration: Migration) -> Check:
-    name = "references"
-    if not repos:
-        return not_run(
-            name, "no checkout of the consumers was named", "add --repo PATH, with the change prepared"
+        if isinstance(state, State) and state.phase not in BEFORE_CUTOVER:
+            yield late_writes_check(verification, state, target)
+        yield lag_check(lag, arrived, limits)
+        yield alive_check(lag, canary, arrived, now, limits)
+        yield canary or not_run(
+            "canary", "not asked for", "add --canary: it writes one object and removes it again"
         )
-    result = scan(repos, [migration])
-    blocking = [f"{finding.path}:{finding.line}" for finding in result.blocking]
-    if blocking or not result.clean:
-        problems = [*blocking, *(str(error.path) for error in result.errors)]
-        return failed(
-            name,
-            f"{counted(len(problems), 'place')} in the way, such as {problems[0]}",
-            "python -m backfill_job references PATH shows them all, and --fix changes what can be changed",
-        )
-    return passed(name, f"clean: {', '.join(str(repo) for repo in repos)}")
+        yield self._attempt("dead letters", self._dead_letters)
+        yield self._attempt("references", lambda: references_check(self._options.repos, self._migration))
+        yield self._attempt("import test", self._import_test)
+        yield self._attempt("presence", self._presence)
+        yield self._attempt("mixed prefix", self._mixed_prefix)
+        yield _judged("sign-offs", state, lambda seen: signoffs_check(seen, target))
 
+    def _attempt(self, name: str, check: Callable[[], Check]) -> Check:
+        self._job.stop.check()
+        found = _known(check)
+        return _judged(name, found, lambda done: done)
 
-def _import_test(session: Session, target: Target, now: datetime, limits: Limits) -> Check:
-    at = session.job.migration.own_ref("latest", "import-test.json")
-    contents = session.job.gateway.read(at)
-    try:
-        content = None if contents is None else json.loads(contents)
-    except ValueError as error:
-        raise UsageError(f"{at.uri} is damaged ({error}): run import-test again") from error
-    if content is not None and not isinstance(content, dict):
-        raise UsageError(f"{at.uri} is damaged: run import-test again")
-    return import_test_check(content, target, now, limits)
+    def _verification(self) -> Verification | None:
+        at = latest_verification_ref(self._migration)
+        contents = self._job.gateway.read(at)
+        return None if contents is None else read_verification_record(contents, at.uri, self._target)
 
+    def _canary(self, state: State | MigrationError) -> tuple[Check | None, float | None]:
+        """Fly the canary, where one is asked for and means something; gives the seconds it took, too."""
+        name, limit = "canary", self._options.canary
+        if limit is None:
+            return None, None
+        if isinstance(state, MigrationError):
+            return not_run(
+                name, "the phase is not known, so nobody knows what the mirror would do", _HELP_OUT
+            ), None
+        if state.phase not in BEFORE_CUTOVER:
+            why = f"in phase {state.phase.value} it would be taken for a late writer's"
+            return not_run(name, why, "leave out --canary: there is no cutover ahead"), None
+        job = self._job
+        relative = canary_name(job.log.context["run"], secrets.token_hex(4))
+        if self._migration.is_excluded(relative):
+            why = f"{relative} is left out of the migration (--exclude), so it can never arrive"
+            return not_run(
+                name, why, "give --exclude patterns that do not match it, here and to the mirror"
+            ), None
+        uri = self._migration.source_ref(relative).uri
+        # Said before it is written: whatever ends this process, somebody can read what to remove.
+        job.log.emit(Event.CANARY_WRITTEN, object=uri)
+        self._session.console.print(f"Canary: {uri}; it is removed again.\n", markup=False, soft_wrap=True)
+        pause = self._session.surroundings.clock.sleep
+        flight = fly(job.gateway, self._migration, relative, limit=limit, clock=job.clock, pause=pause)
+        return _flown(flight, limit), flight.arrived
 
-def _presence(session: Session, day: date) -> Check:
-    migration, gateway = session.job.migration, session.job.gateway
+    def _dead_letters(self) -> Check:
+        file = self._options.dead_letters
+        found = None if file is None else read_dead_letters(file)
+        return dead_letters_check(found, self._now, self._options.limits)
 
-    def holds(path: Location) -> bool:
-        pages = gateway.list_pages(path.bucket, path.prefix + answers_folder(day))
-        return any(True for page in islice(pages, 1) for _ in page.objects)
+    def _import_test(self) -> Check:
+        place, gateway = self._options.import_test, self._job.gateway
+        if place is None:
+            at = self._migration.own_ref("latest", REPORT_NAME)
+            where, contents = at.uri, gateway.read(at)
+        else:
+            reports = reports_at(place, gateway, self._migration)
+            where = f"--import-test {place.uri if isinstance(place, Location) else place}: {REPORT_NAME}"
+            contents = None if reports is None else reports.read(REPORT_NAME)
+        record = None if contents is None else read_import_record(contents, where)
+        return import_test_check(record, self._target, self._now, self._options.limits)
 
-    there = migration.destination
-    return presence_check(
-        f"{there.uri}{answers_folder(day)}", holds(migration.destination), holds(migration.source)
-    )
+    def _presence(self) -> Check:
+        folder = answers_folder(self._options.today or self._now.date())
+        migration = self._migration
+        new, legacy = (self._seen_in(path, folder) for path in (migration.destination, migration.source))
+        return presence_check(new, legacy)
 
+    def _seen_in(self, path: Location, folder: str) -> Presence:
+        objects = 0
+        for state in self._listed(Location(path.bucket, path.prefix + folder)):
+            objects += 1
+            if state.name.endswith(".jsonl"):
+                return Presence(path.uri + folder, objects, loadable=True)
+        return Presence(path.uri + folder, objects, loadable=False)
 
-def _mixed_prefix(session: Session) -> Check:
-    job = session.job
+    def _mixed_prefix(self) -> Check:
+        job = self._job
 
-    async def siblings() -> tuple[Location, ...]:
-        async with open_api(job) as api:
-            return await case_siblings(api, job.migration.destination)
+        async def siblings() -> tuple[Location, ...]:
+            async with open_api(job) as api:
+                return await case_siblings(api, job.migration.destination)
 
-    found = [sibling.uri for sibling in uvloop.run(siblings()) if sibling != job.migration.source]
-    if found:
+        found = [sibling for sibling in uvloop.run(siblings()) if sibling != job.migration.source]
+        if not found:
+            return passed("mixed prefix", f"nothing but {self._target.destination}, in any case")
+        first = [f"{sibling.uri} ({self._example(sibling)})" for sibling in found]
         return failed(
             "mixed prefix",
-            f"{', '.join(found)} holds objects: the destination's name in another case, where no reader looks",
-            "find out who writes there, and copy what is missing",
+            f"objects under the destination's name in another case, where no reader looks: {listed(first, 3)}",
+            "find out who writes there, and have it switched; copy what the destination lacks; then move the rest out of that prefix",
         )
-    return passed("mixed prefix", f"nothing but {job.migration.destination.uri}, in any case")
+
+    def _example(self, place: Location) -> str:
+        name = next((state.name for state in islice(self._listed(place), 1)), "")
+        return f"such as {name!r}" if name else "empty by now"
+
+    def _listed(self, place: Location) -> Iterator[ObjectState]:
+        for page in self._job.gateway.list_pages(place.bucket, place.prefix):
+            yield from page.objects
+
+
+def _known(gather: Callable[[], _Value]) -> _Value | MigrationError:
+    """What was asked for, or why it cannot be had."""
+    try:
+        return gather()
+    except Interrupted:
+        raise
+    except MigrationError as error:
+        return error
+
+
+def _judged(name: str, found: _Value | MigrationError, judge: Callable[[_Value], Check]) -> Check:
+    """The judgement of evidence; of none, that it could not be had."""
+    if isinstance(found, MigrationError):
+        return not_run(name, str(found), _HELP_OUT if isinstance(found, StorageError) else _MEND)
+    return judge(found)
+
+
+def _flown(flight: Flight, limit: float) -> Check:
+    name = "canary"
+    if flight.left:
+        arrived = (
+            "it did not arrive" if flight.arrived is None else f"it arrived after {flight.arrived:.1f} s"
+        )
+        why = f"{arrived}, and could not be removed: {flight.why_left}"
+        return failed(name, why, removal(flight.left))
+    if flight.problem:
+        return not_run(name, f"{flight.problem} (nothing is left of it)", _HELP_OUT)
+    if flight.arrived is None:
+        return failed(
+            name,
+            f"{flight.uri} had not arrived after {limit:g} s; it was removed",
+            "look at the mirror: is it deployed, is its trigger on, what does its log say",
+        )
+    return passed(name, f"arrived after {flight.arrived:.1f} s; removed on both paths")

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from backfill_job.references.edits import CannotEdit, Edit
 from backfill_job.references.evaluate import Evaluator, TooDeep
-from backfill_job.references.modules import FUNCTIONS, Module, Project
+from backfill_job.references.modules import FUNCTIONS, Module
+from backfill_job.references.project import Project
 from backfill_job.references.sources import Source
 from backfill_job.references.texts import HOLE, Position, Text
 from backfill_job.references.values import Frame, Ref, What, owner_of, positional_names

@@ -1,19 +1,19 @@
-"""What a call comes to: a function that can be read, a method of a string or of a storage client, a setting's default."""
+"""What an operator or a call comes to: a function that can be read, a method of a string or of a storage client, a setting's default."""
 
 import ast
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from backfill_job.references.members import COPIES, part_of, slots_of
+from backfill_job.references.members import COPIES, entries_of, part_of, slots_of
 from backfill_job.references.modules import FUNCTIONS, How
-from backfill_job.references.strings import METHODS, format_fields, path_join
+from backfill_job.references.strings import METHODS, format_fields, path_join, percent
 from backfill_job.references.texts import UNKNOWN, Text, product
 from backfill_job.references.values import NOTHING, Frame, Ref, Value, Values, What, positional_names
 
 if TYPE_CHECKING:
     from backfill_job.references.evaluate import Evaluator
 
-__all__ = ["arguments_of", "call_of", "is_lookup"]
+__all__ = ["arguments_of", "call_of", "is_lookup", "operation_of"]
 
 _LOOKUPS = frozenset({"getenv", "environ.get", "Variable.get", "conf.get", "env.get", "env.str", "config"})
 _PATHS = frozenset({"Path", "PurePath", "PosixPath", "PurePosixPath", "CloudPath", "GSPath", "UPath"})
@@ -180,3 +180,38 @@ def _builtin(evaluator: "Evaluator", node: ast.Call, frame: Frame) -> Sequence[V
         named = [keyword.value for keyword in node.keywords if keyword.arg == "name"] or args[1:2]
         return [value for expression in named for value in evaluator.parts(expression, frame)]
     return ()
+
+
+def operation_of(evaluator: "Evaluator", node: ast.BinOp, frame: Frame) -> Sequence[Value]:
+    """What ``+``, ``/`` and ``%`` come to."""
+    match node.op:
+        case ast.Add():
+            return product(
+                [evaluator.parts(node.left, frame), evaluator.parts(node.right, frame)], evaluator.dear
+            )
+        case ast.Div():
+            return path_join(
+                [evaluator.parts(node.left, frame), evaluator.parts(node.right, frame)], evaluator.dear
+            )
+        case ast.Mod():
+            return _percent(evaluator, node, frame)
+        case _:
+            return NOTHING
+
+
+def _percent(evaluator: "Evaluator", node: ast.BinOp, frame: Frame) -> Sequence[Value]:
+    if isinstance(node.right, ast.Tuple):
+        args = [evaluator.parts(element, frame) for element in node.right.elts]
+    else:
+        args = [evaluator.parts(node.right, frame)]
+    keywords = {
+        name: evaluator.parts(value, where)
+        for ref in evaluator.values(node.right, frame)
+        if isinstance(ref, Ref)
+        for name, value, where in entries_of(evaluator, ref)
+    }
+    return [
+        result
+        for text in evaluator.parts(node.left, frame)
+        for result in percent(text, args, keywords, evaluator.dear)
+    ]

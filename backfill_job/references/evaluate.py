@@ -7,11 +7,11 @@ the calls of functions whose bodies are there; the environment is unknown, and i
 import ast
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from backfill_job.references.calling import arguments_of, call_of, is_lookup
+from backfill_job.references.calling import arguments_of, call_of, is_lookup, operation_of
 from backfill_job.references.literals import formatted, literal
-from backfill_job.references.members import attribute_of, elements_of, entries_of, item_of, part_of
-from backfill_job.references.modules import FUNCTIONS, Binding, Function, How, Module, Project
-from backfill_job.references.strings import path_join, percent
+from backfill_job.references.members import attribute_of, elements_of, item_of, part_of, parts_of
+from backfill_job.references.modules import FUNCTIONS, Binding, Function, How, Module
+from backfill_job.references.project import Project
 from backfill_job.references.texts import UNKNOWN, Text, limited, product
 from backfill_job.references.values import NOTHING, Frame, Ref, Value, Values, What, is_static, returns
 
@@ -90,13 +90,18 @@ class Evaluator:
         )
 
     def texts(self, node: ast.expr, frame: Frame) -> tuple[Text, ...]:
-        """Every text that an expression may come to.
+        """Every text that an expression may come to, or the elements of the list that it comes to.
 
         Raises:
             TooDeep: It leads on and on.
         """
         self._steps = 0
-        found = [value if isinstance(value, Text) else UNKNOWN for value in self.values(node, frame)]
+        values = [
+            part
+            for value in self.values(node, frame)
+            for part in ([value] if isinstance(value, Text) else parts_of(self, value))
+        ]
+        found = [value if isinstance(value, Text) else UNKNOWN for value in values]
         return tuple(limited(found, self.dear))
 
     def values(self, node: ast.expr, frame: Frame) -> Values:
@@ -134,7 +139,8 @@ class Evaluator:
 
     def exported(self, name: str, module: Module) -> Values:
         """What a name of a module stands for."""
-        return tuple(self.name(name, self.module_frame(module)))
+        found = self.name(name, self.module_frame(module))
+        return (*found, UNKNOWN) if name in self.project.set_from_outside else tuple(found)
 
     def _frame(self, key: tuple[object, ...], make: Callable[[], Frame]) -> Frame:
         if key not in self._frames:
@@ -158,7 +164,7 @@ class Evaluator:
             case ast.Subscript():
                 return self._subscript(node, frame)
             case ast.BinOp():
-                return self._operation(node, frame)
+                return operation_of(self, node, frame)
             case ast.Call():
                 return call_of(self, node, frame)
             case ast.IfExp():
@@ -304,36 +310,6 @@ class Evaluator:
         )
         return [inner for base in self.values(node.value, frame) for inner in part_of(self, base, key)] or [
             UNKNOWN
-        ]
-
-    # --- operations and calls ------------------------------------------------------------------------------------
-
-    def _operation(self, node: ast.BinOp, frame: Frame) -> Sequence[Value]:
-        match node.op:
-            case ast.Add():
-                return product([self.parts(node.left, frame), self.parts(node.right, frame)], self.dear)
-            case ast.Div():
-                return path_join([self.parts(node.left, frame), self.parts(node.right, frame)], self.dear)
-            case ast.Mod():
-                return self._percent(node, frame)
-            case _:
-                return NOTHING
-
-    def _percent(self, node: ast.BinOp, frame: Frame) -> Sequence[Value]:
-        if isinstance(node.right, ast.Tuple):
-            args = [self.parts(element, frame) for element in node.right.elts]
-        else:
-            args = [self.parts(node.right, frame)]
-        keywords = {
-            name: self.parts(value, where)
-            for ref in self.values(node.right, frame)
-            if isinstance(ref, Ref)
-            for name, value, where in entries_of(self, ref)
-        }
-        return [
-            result
-            for text in self.parts(node.left, frame)
-            for result in percent(text, args, keywords, self.dear)
         ]
 
 

@@ -20,7 +20,7 @@ from backfill_job.references.audit import Audit
 from backfill_job.references.edits import CannotEdit, Edit, apply_edits, edits_for, wanted
 from backfill_job.references.evaluate import Evaluator
 from backfill_job.references.findings import Finding, ScanResult
-from backfill_job.references.modules import Project
+from backfill_job.references.project import Project
 from backfill_job.references.scan import MAX_BYTES, scan, walk_files
 from backfill_job.references.sources import Source, decode
 from backfill_job.references.targets import Kind, Targets

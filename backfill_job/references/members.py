@@ -20,7 +20,16 @@ from backfill_job.references.values import (
 if TYPE_CHECKING:
     from backfill_job.references.evaluate import Evaluator
 
-__all__ = ["COPIES", "attribute_of", "elements_of", "entries_of", "item_of", "part_of", "slots_of"]
+__all__ = [
+    "COPIES",
+    "attribute_of",
+    "elements_of",
+    "entries_of",
+    "item_of",
+    "part_of",
+    "parts_of",
+    "slots_of",
+]
 
 COPIES = frozenset({"str", "sorted", "list", "tuple", "set", "reversed"})
 """Only by these names: ``hook.list`` is something else."""
@@ -84,7 +93,9 @@ def elements_of(evaluator: "Evaluator", node: ast.expr, frame: Frame, steps: lis
                 for ref in evaluator.values(node.func.value, frame)
                 for part in _sides(evaluator, ref, wanted)
             ] or [UNKNOWN]
-    return [part for value in evaluator.values(node, frame) for part in _parts(evaluator, value)] or [UNKNOWN]
+    return [part for value in evaluator.values(node, frame) for part in parts_of(evaluator, value)] or [
+        UNKNOWN
+    ]
 
 
 def _sides(evaluator: "Evaluator", value: Value, side: int) -> list[Value]:
@@ -94,7 +105,8 @@ def _sides(evaluator: "Evaluator", value: Value, side: int) -> list[Value]:
     return [inner.through(value.loads) for node in nodes for inner in evaluator.values(node, value.frame)]
 
 
-def _parts(evaluator: "Evaluator", value: Value) -> list[Value]:
+def parts_of(evaluator: "Evaluator", value: Value) -> list[Value]:
+    """The elements of a list, the keys of a dict; nobody knows those of anything else."""
     if isinstance(value, Ref) and isinstance(value.node, (ast.List, ast.Tuple, ast.Set)):
         return [
             inner.through(value.loads)
@@ -115,7 +127,7 @@ def part_of(evaluator: "Evaluator", base: Value, key: str | None) -> Sequence[Va
         found = (
             list(item_of(evaluator, base, int(key)))
             if key is not None and key.isdigit()
-            else _parts(evaluator, base)
+            else parts_of(evaluator, base)
         )
     elif base.what is What.CLASS and key is not None:
         found = _class_member(evaluator, base, key, None)

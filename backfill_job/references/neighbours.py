@@ -248,6 +248,8 @@ class Neighbours:
         pattern = rf"{before}(?::=|=|:)[ \t]*(?:&\w+[ \t]+)?{value}"
         terraform = rf"\bvariable\s+\"{name}\"\s*\{{[^{{}}]*?\bdefault\s*=\s*\"(?P<quoted>[^\"\n]*)\""
         matches = [*re.finditer(pattern, self.source.text), *re.finditer(terraform, self.source.text)]
+        if re.search(rf"\b(?:read|for|getopts|mapfile)\b[^\n=]*(?<![\w$]){name}\b", self.source.text):
+            return None  # a shell gives it a value that is not written here
         found: dict[str, Text] = {}
         for match in matches:
             group = "quoted" if match.group("quoted") is not None else "bare"

@@ -14,7 +14,8 @@ from backfill_job.references.evaluate import Evaluator, TooDeep
 from backfill_job.references.findings import Finding, Place, Resolution
 from backfill_job.references.judgement import Judge
 from backfill_job.references.mentions import mentions, resolve
-from backfill_job.references.modules import Module, Project
+from backfill_job.references.modules import Module
+from backfill_job.references.project import Project
 from backfill_job.references.relevance import relevant_modules
 from backfill_job.references.sources import decode
 from backfill_job.references.targets import Kind, Targets

@@ -12,12 +12,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backfill_job.references.modules import FUNCTIONS, Module, Project, module_name, own_nodes
+from backfill_job.references.modules import FUNCTIONS, Module, own_nodes
+from backfill_job.references.project import Project, module_name
 
 __all__ = ["Relevant", "relevant_modules"]
 
 _IMPORTS = re.compile(
     rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]*(\([^)]*\)|[^\n]*)|import[ \t]+([^\n]*))", re.MULTILINE
+)
+_SET_FROM_OUTSIDE = re.compile(
+    rb"^[ \t]*(?!self\.|cls\.)[A-Za-z_]\w*\.([A-Za-z_]\w*)[ \t]*\+?=(?!=)", re.MULTILINE
 )
 
 
@@ -85,6 +89,9 @@ def relevant_modules(
     files: dict[Path, _File] = {}
     unparsed: list[Path] = []
     waiting = set(holding)
+    for path in paths:
+        found = _SET_FROM_OUTSIDE.findall(read(path))
+        project.set_from_outside.update(name.decode() for name in found)
     others = {path: imported_words(read(path)) for path in set(paths) - waiting}
     while waiting:
         for path in sorted(waiting):

@@ -44,6 +44,7 @@ class Walk:
     _calls: dict[int, list[Seen]] = field(default_factory=dict)
     _called: set[int] = field(default_factory=set)
     _referred: set[int] = field(default_factory=set)
+    _unknown_methods: set[str] = field(default_factory=set)
     _direct_calls: dict[int, ast.Call] = field(default_factory=dict)
 
     def module(self, module: Module) -> None:
@@ -77,7 +78,9 @@ class Walk:
 
     def _has_callers(self, function: Function | None) -> bool:
         """Whether a function is called and nothing else: then what its callers give it is everything."""
-        return function is not None and id(function) in self._called and id(function) not in self._referred
+        if function is None or id(function) not in self._called:
+            return False
+        return id(function) not in self._referred and function.name not in self._unknown_methods
 
     # --- statements ----------------------------------------------------------------------------------------------
 
@@ -201,6 +204,9 @@ class Walk:
     def _call(self, node: ast.Call, inner: Usage, frame: Frame) -> None:
         if isinstance(node.func, ast.Attribute):
             self._visit(node.func.value, inner, frame)
+            callees = self.judge.evaluator.values(node.func, frame)
+            if not any(isinstance(callee, Ref) and callee.what is not What.MODULE for callee in callees):
+                self._unknown_methods.add(node.func.attr)
         elif not isinstance(node.func, ast.Name):
             self._visit(node.func, inner, frame)
         inner = replace(inner, done=inner.done | self._follow(node, frame))
@@ -215,7 +221,7 @@ class Walk:
             self._visit(argument, usage, frame)
         for keyword in node.keywords:
             usage = self._argument(given, keyword.arg or "", inner)
-            if keyword.arg in _PROSE:
+            if keyword.arg in _PROSE and isinstance(keyword.value, (ast.Constant, ast.JoinedStr)):
                 usage = replace(usage, place=Place.DOCUMENTATION)
             # A callable that is only named is called, see _direct.
             if keyword.arg != "python_callable" or not isinstance(keyword.value, ast.Name):

@@ -142,7 +142,16 @@ def _repairs(verification: Verification, target: Target, phase: Phase) -> list[S
     missing = counts[NameVerdict.MISSING]
     differing = counts[NameVerdict.CONTENT_DIFFERS] + counts[NameVerdict.METADATA_DIFFERS]
     steps = []
-    if differing and phase in _AFTER_CUTOVER:
+    if differing and phase is Phase.CUT_OVER:
+        steps.append(
+            Step(
+                f"Give the cutover command again: it brings over what late writers overwrote on the legacy path, among the "
+                f"{counted(differing, 'differing name')}. Where the new path's write is the later one, it leaves it.",
+                target.command("cutover", "--by", "NAME"),
+            )
+        )
+        differing = 0
+    elif differing and phase in _AFTER_CUTOVER:
         steps.append(
             Step(
                 f"Settle the differing names ({differing:,}) by hand: after the cutover nothing at the new path is "
@@ -239,8 +248,8 @@ def _dual_write(state: State, target: Target) -> list[Step]:
 def _cut_over(_: State, target: Target) -> list[Step]:
     return [
         Step(
-            "If the consumer fails on the new path, go back. What was written there since is on the legacy path, too.",
-            target.command("rollback"),
+            "If the consumer fails on the new path, go back: nothing is lost. This rehearses it, and changes nothing.",
+            target.command("rollback", "--dry-run"),
         ),
         Step(
             "When the legacy path is no longer needed, see what its deletion would do. This changes nothing.",

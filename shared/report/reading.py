@@ -152,7 +152,8 @@ def _verification(fields: Fields) -> Verification:
 def _check(found: Verification) -> None:
     """Refuse a verification that contradicts itself on what a reader would rely on."""
     unsettled = sum(count for verdict, count in found.counts.items() if not verdict.settled)
-    if found.clean is not (unsettled == 0):
+    # A critical remark beside clean names is the headline's business: it is shown, and never called well.
+    if found.clean is not (unsettled == 0) and (found.clean or not _spoilt(found)):
         raise UsageError(
             f"the verification contradicts itself: clean is {str(found.clean).lower()}, "
             f"and {unsettled:,} names are not equal"
@@ -169,6 +170,14 @@ def _check(found: Verification) -> None:
             raise UsageError(f"the verification: days: {after.day} does not follow {before.day}")
     for day in (*found.days, found.undated):
         _check_day(day)
+
+
+def _spoilt(found: Verification) -> bool:
+    """Whether something else than the names stands in the way of a clean verification."""
+    broken = found.contents is not None and any(
+        problem.error for problem in found.contents.migration_problems
+    )
+    return broken or any(remark.level is Level.CRITICAL for remark in found.remarks)
 
 
 def _check_day(day: Day) -> None:

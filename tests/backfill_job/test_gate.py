@@ -1,38 +1,24 @@
-"""The cutover gate: GO only when every check has passed on evidence, on a real server with a real mirror."""
+"""The command ``gate`` on a real server with a real mirror: GO only when every check has passed on evidence."""
 
 import json
 import os
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from testing_commands import Commands
 from testing_gate import FOLDER, everything_right
 from testing_paths import Paths
 
-from backfill_job.gate.checks import (
-    Check,
-    Limits,
-    Standing,
-    alive_check,
-    import_test_check,
-    lag_check,
-    presence_check,
-    verification_check,
-)
-from backfill_job.gate.run import GateResult
 from demo.function import running_function
 from shared.gateway import Gateway
 from shared.phase import Phase
-from shared.report.advice import Target
-from shared.report.facts import Certificate, Lag, Level, NameVerdict, Remark, Verification
-from shared.report.reading import read_verification
 
 
 @pytest.fixture
@@ -183,7 +169,15 @@ def test_after_the_cutover_there_is_no_cutover_ahead(paths: Paths, commands: Com
 
 
 @pytest.mark.parametrize(
-    "arguments", [("--canary", "-1"), ("--max-age", "x"), ("--import-days", "0"), ("--today", "today")]
+    "arguments",
+    [
+        ("--canary", "-1"),
+        ("--max-age", "x"),
+        ("--import-days", "0"),
+        ("--today", "today"),
+        ("--repo", "/nowhere/at/all"),
+        ("--import-test", __file__),
+    ],
 )
 def test_bad_arguments_are_one_line_and_exit_code_2(
     commands: Commands, arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
@@ -195,130 +189,206 @@ def test_bad_arguments_are_one_line_and_exit_code_2(
     assert arguments[0] in capsys.readouterr().err
 
 
-# --- the judgements, as pure functions --------------------------------------------------------------------------
-
-NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-TARGET = Target("custom", "gs://legacy/QPI_exports/", "gs://new/qpi_exports/")
-LIMITS = Limits()
-LAG = Lag(NOW - timedelta(hours=1), 10, (), 0.2, 0.3, 0.4, 0.5, 0)
+# --- what is left, and where it is looked for -------------------------------------------------------------------
 
 
-@pytest.fixture
-def verification(paths: Paths, commands: Commands) -> Verification:
-    """A clean one, as the command left it, but finished an hour before `NOW`."""
+def test_the_result_says_what_was_asked_and_how_it_came_out(paths: Paths, commands: Commands) -> None:
+    """In ``--report`` as beside the state: the run, the limits, every check with its evidence and its next step."""
+    paths.put("a/1")
+    commands.run("gate", "--report", str(commands.folder / "r"), "--lag-max", "7", "--max-age", "60")
+    content = gate_json(paths, commands)
+    assert json.loads((commands.folder / "r" / "gate.json").read_bytes()) == {
+        **content,
+        "finished": json.loads((commands.folder / "r" / "gate.json").read_bytes())["finished"],
+    }
+    assert (content["format"], content["verdict"]) == ("qpi-exports-migration/gate/1", "NO-GO")
+    assert (content["exit_code"], content["source"]) == (1, paths.migration.source.uri)
+    assert (content["limits"]["lag_max"], content["limits"]["max_age"]) == (7.0, 60.0)
+    assert all(check["next_step"] for check in content["checks"] if check["standing"] != "pass")
+    assert content["failing"] == [check["name"] for check in content["checks"] if check["standing"] != "pass"]
+
+
+def test_without_a_record_nothing_is_left(paths: Paths, commands: Commands) -> None:
+    """``--no-record``: for whoever may only read."""
+    paths.put("a/1")
+    commands.run("gate", "--no-record")
+    assert commands.gateway.read(paths.migration.own_ref("latest", "gate.json")) is None
+
+
+def test_a_result_that_cannot_be_recorded_is_shown_and_no_go(paths: Paths, commands: Commands) -> None:
+    """The table is not lost with it."""
+    paths.put("a/1")
+    paths.server.set_faults(rules=[{"method": "storage.objects.insert", "count": None, "status": 403}])
+    ended = commands.run("gate", "--report", str(commands.folder / "r"))
+    assert (ended.code, ended.err) == (1, "")
+    found = standings(json.loads((commands.folder / "r" / "gate.json").read_bytes()))
+    assert found["record"] == "NOT RUN"
+    assert "\n  record: " in ended.out
+
+
+def test_an_import_test_may_lie_elsewhere(paths: Paths, commands: Commands) -> None:
+    """``--import-test`` DIR or gs://…/; a place without one is no pass."""
+    paths.put("a/1")
+    for place in (commands.folder / "r", f"gs://{paths.migration.destination.bucket}/reports"):
+        commands.run("gate", "--import-test", str(place))
+        assert standings(gate_json(paths, commands))["import test"] == "NOT RUN"
+    (commands.folder / "r" / "import-test.json").write_text("{")
+    ended = commands.run("gate", "--import-test", str(commands.folder / "r"))
+    assert "import-test.json: no JSON" in " ".join(ended.out.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "contents", "check"),
+    [
+        ("verification.json", b"{", "verification"),
+        ("verification.json", b"[]", "verification"),
+        ("verification.json", b'{"format": "qpi-exports-migration/verification/2"}', "verification"),
+        ("import-test.json", b"null", "import test"),
+        ("import-test.json", b"\xff", "import test"),
+    ],
+)
+def test_damaged_evidence_is_not_run(
+    paths: Paths, commands: Commands, name: str, contents: bytes, check: str
+) -> None:
+    """It is never read as "there is none", nor as anything else."""
+    paths.put("a/1")
+    commands.gateway.put(paths.migration.own_ref("latest", name), contents)
+    assert commands.run("gate").code == 1
+    (found,) = [one for one in gate_json(paths, commands)["checks"] if one["name"] == check]
+    assert (found["standing"], f"latest/{name}: " in found["evidence"]) == ("NOT RUN", True)
+
+
+@pytest.mark.parametrize(
+    ("rule", "names"),
+    [
+        (
+            {"method": "storage.objects.download", "name_prefix": "_migration/qpi_exports/state"},
+            {"phase", "sign-offs"},
+        ),
+        (
+            {"method": "storage.objects.download", "name_prefix": "_migration/qpi_exports/latest/v"},
+            {"verification"},
+        ),
+        (
+            {"method": "storage.objects.download", "name_prefix": "_migration/qpi_exports/latest/i"},
+            {"import test"},
+        ),
+        ({"method": "storage.objects.list", "name_prefix": "qpi_exports/qpi_answers_"}, {"presence"}),
+    ],
+)
+def test_a_storage_error_hits_only_the_checks_that_need_the_answer(
+    paths: Paths, commands: Commands, rule: dict[str, Any], names: set[str]
+) -> None:
+    """Not run, with the error as evidence."""
+    paths.put("a/1")
+    paths.server.set_faults(rules=[{**rule, "count": None, "status": 403}])
+    assert commands.run("gate").code == 1
+    paths.server.clear_faults()
+    checks = gate_json(paths, commands)["checks"]
+    assert {one["name"] for one in checks if "permission denied" in one["evidence"]} == names
+    assert {one["standing"] for one in checks if one["name"] in names} == {"NOT RUN"}
+
+
+# --- in other phases, and with other data -----------------------------------------------------------------------
+
+
+def test_after_the_cutover_no_canary_is_written_and_late_writes_are_shown(
+    paths: Paths, commands: Commands
+) -> None:
+    """It would be taken for a late writer's; those are named, from a verification since."""
+    paths.put("a/1")
+    commands.go(Phase.CUT_OVER)
+    commands.run("gate", "--canary")
+    found = standings(gate_json(paths, commands))
+    assert (found["phase"], found["canary"], found["late writes"]) == ("FAIL", "NOT RUN", "NOT RUN")
+    assert commands.run("verify").code == 1
+    commands.run("gate")
+    assert standings(gate_json(paths, commands))["late writes"] == "pass"
+    paths.put("a/late")
+    assert commands.run("verify").code == 1
+    ended = commands.run("gate")
+    assert standings(gate_json(paths, commands))["late writes"] == "FAIL"
+    assert "'a/late'" in ended.out
+    assert paths.names(side="source") == ["a/1", "a/late"]
+
+
+def test_the_mixed_prefix_is_found_by_the_verification_and_by_the_gate(
+    paths: Paths, commands: Commands
+) -> None:
+    """Also where every name is equal; both name it, the gate with an object."""
     for side in ("source", "destination"):
         paths.put("a/1", side=side)
-    assert commands.run("verify").code == 0
-    contents = commands.gateway.read(paths.migration.own_ref("latest", "verification.json"))
-    assert contents is not None
-    return replace(read_verification(json.loads(contents)), finished=NOW - timedelta(hours=1))
+    paths.bucket("destination").blob("QPI_exports/qpi_answers_20240101/x.jsonl").upload_from_string(b"x")
+    assert commands.run("verify").code == 1
+    commands.run("gate")
+    checks = {check["name"]: check for check in gate_json(paths, commands)["checks"]}
+    assert (checks["verification"]["standing"], checks["mixed prefix"]["standing"]) == ("FAIL", "FAIL")
+    assert "in another case" in checks["verification"]["evidence"]
+    assert "such as 'QPI_exports/qpi_answers_20240101/x.jsonl'" in checks["mixed prefix"]["evidence"]
 
 
-def test_a_verification_must_be_whole_clean_and_fresh(verification: Verification) -> None:
-    """Anything less does not pass, and says what to do."""
-
-    def standing(**changes: Any) -> Standing:
-        check = verification_check(replace(verification, **changes), TARGET, NOW, LIMITS)
-        assert check.standing is Standing.PASS or check.next_step
-        return check.standing
-
-    assert standing() is Standing.PASS
-    assert standing(certificate=Certificate("a", "b")) is Standing.PASS
-    assert verification_check(None, TARGET, NOW, LIMITS).standing is Standing.NOT_RUN
-    for changes in (
-        {"finished": NOW - LIMITS.max_age - timedelta(seconds=1)},
-        {"finished": NOW + timedelta(seconds=1)},
-        {"certificate": None},
-        {"clean": False},
-        {"exit_code": 1},
-        {"counts": dict.fromkeys(NameVerdict, 0)},
-        {"remarks": (Remark(Level.CRITICAL, "mixed_prefix", None, "here"),)},
-    ):
-        assert standing(**changes) is Standing.FAIL, changes
+def test_a_verification_with_other_patterns_is_not_this_migration_s(paths: Paths, commands: Commands) -> None:
+    """What it left out, nobody has compared."""
+    for side in ("source", "destination"):
+        paths.put("a/1", side=side)
+    paths.put("b/1")
+    assert commands.run("verify", "--exclude", "b/*").code == 0
+    commands.run("gate")
+    assert standings(gate_json(paths, commands))["verification"] == "FAIL"
+    commands.run("gate", "--exclude", "b/*")
+    assert standings(gate_json(paths, commands))["verification"] == "pass"
 
 
-@pytest.mark.parametrize(("which", "seconds"), [("p50", 5.1), ("p99", 60.1), ("max", 300.1)])
-def test_a_lag_over_its_limit_fails(which: str, seconds: float) -> None:
-    """Each of the three has its own."""
-    assert lag_check(LAG, LIMITS).standing is Standing.PASS
-    check = lag_check(replace(LAG, **{which: seconds}), LIMITS)
-    assert (check.standing, f"{which} over" in check.evidence) == (Standing.FAIL, True)
+def test_after_a_rollback_with_both_mirrors_the_canary_arrives_and_nothing_of_it_comes_back(
+    paths: Paths, commands: Commands, tmp_path: Path
+) -> None:
+    """The reverse mirror brings what is new on the new path back to the legacy one; every event comes twice, in any order."""
+    commands.pauses = lambda seconds: time.sleep(min(seconds, 0.5))
+    paths.put("a/1")
+    commands.go(Phase.CUT_OVER, Phase.ROLLED_BACK)
+    both = (("source", {}), ("destination", {"MIRROR_REVERSE": "true"}))
+    with ExitStack() as stack:
+        subscribers = []
+        for side, environ in both:
+            log = tmp_path / f"{side}.log"
+            function = stack.enter_context(running_function(paths.server.url, paths.migration, log, environ))
+            stack.callback(function.kill)
+            bucket = getattr(paths.migration, side).bucket
+            subscribers.append(
+                paths.server.add_subscriber(function.url, types=["finalized"], bucket=bucket, concurrency=4)
+            )
+        paths.server.set_faults(
+            seed=3, rewrite_gap_ms=20, events={"duplicate": 1, "delay_ms": 100, "reorder": True}
+        )
+        commands.run("gate", "--canary", "20")
+        paths.server.wait_for_events()
+        assert standings(gate_json(paths, commands))["canary"] == "pass"
+        for subscriber in subscribers:
+            paths.server.remove_subscriber(subscriber)
+    for side, _ in both:
+        assert not [name for name in paths.names(side=side) if "canary" in name]
 
 
-def test_without_objects_there_is_no_lag_to_judge() -> None:
-    """No evidence is no pass."""
-    empty = replace(LAG, objects=0, p50=None, p90=None, p99=None, max=None)
-    assert {lag_check(lag, LIMITS).standing for lag in (None, empty)} == {Standing.NOT_RUN}
-
-
-def test_a_mirror_is_alive_by_its_canary_or_by_what_arrived_lately() -> None:
-    """A failed canary outweighs what arrived before."""
-    arrived, lost = Check("canary", Standing.PASS, ""), Check("canary", Standing.FAIL, "", "look")
-    old = replace(LAG, since=NOW - timedelta(days=2))
-    assert alive_check(None, None, arrived, NOW, LIMITS).standing is Standing.PASS
-    assert alive_check(LAG, NOW, lost, NOW, LIMITS).standing is Standing.FAIL
-    assert alive_check(LAG, NOW, None, NOW, LIMITS).standing is Standing.PASS
-    assert alive_check(old, NOW, None, NOW, LIMITS).standing is Standing.NOT_RUN
-    assert alive_check(None, None, None, NOW, LIMITS).standing is Standing.NOT_RUN
-
-
-def report(**changes: Any) -> dict[str, Any]:
-    days = [NOW.date() - timedelta(days=number) for number in range(1, 8)]
-    return {
-        "schema": 1,
-        "legacy": TARGET.source,
-        "new": TARGET.destination,
-        "finished": (NOW - timedelta(hours=1)).isoformat(),
-        "complete": True,
-        "days": [{"day": day.isoformat(), "passed": True} for day in days],
-        **changes,
-    }
-
-
-def test_an_import_test_must_cover_the_last_days() -> None:
-    """Of this migration, complete, fresh, every day equal."""
-    assert import_test_check(report(), TARGET, NOW, LIMITS).standing is Standing.PASS
-    unequal = [*report()["days"][1:], {"day": report()["days"][0]["day"], "passed": False}]
-    for changes in (
-        {"days": report()["days"][1:]},
-        {"days": unequal},
-        {"legacy": "gs://other/QPI_exports/"},
-        {"complete": False},
-        {"finished": (NOW - timedelta(days=1)).isoformat()},
-    ):
-        assert import_test_check(report(**changes), TARGET, NOW, LIMITS).standing is Standing.FAIL, changes
-    assert import_test_check(None, TARGET, NOW, LIMITS).standing is Standing.NOT_RUN
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(["schema", "legacy", "new", "finished", "complete", "days"]),
-        st.none()
-        | st.booleans()
-        | st.integers()
-        | st.text(max_size=5)
-        | st.lists(st.dictionaries(st.text(max_size=3), st.none())),
-        min_size=1,
-    )
-)
-def test_a_damaged_import_test_never_passes(damage: dict[str, Any]) -> None:
-    """Whatever stands there instead."""
-    content = report(**damage)
-    if content == report():
-        return
-    assert import_test_check(content, TARGET, NOW, LIMITS).standing is not Standing.PASS
-
-
-def test_presence_names_the_trap() -> None:
-    """Empty on the new path only: the DAG would end green without a row."""
-    assert presence_check("gs://new/x/", objects_there=True, objects_legacy=False).standing is Standing.PASS
-    trap = presence_check("gs://new/x/", objects_there=False, objects_legacy=True)
-    assert (trap.standing, "Empty branch" in trap.evidence) == (Standing.FAIL, True)
-    assert presence_check("gs://new/x/", objects_there=False, objects_legacy=False).standing is Standing.FAIL
-
-
-@given(st.lists(st.sampled_from(Standing), max_size=12))
-def test_go_only_if_every_check_passed(found: list[Standing]) -> None:
-    """And never without any."""
-    result = GateResult(tuple(Check(str(number), standing, "") for number, standing in enumerate(found)))
-    assert result.go is (bool(found) and set(found) == {Standing.PASS})
+def test_ctrl_c_while_it_waits_for_the_canary_removes_it(paths: Paths, tmp_path: Path) -> None:
+    """As a process: exit code 1, one line, nothing left."""
+    paths.put("a/1")
+    migration = paths.migration
+    where = ["--source", migration.source.uri, "--destination", migration.destination.uri]
+    with subprocess.Popen(
+        [sys.executable, "-m", "backfill_job", "gate", *where, "--canary", "--log-dir", str(tmp_path)],
+        env={**os.environ, "STORAGE_EMULATOR_HOST": paths.server.url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            while process.poll() is None and len(paths.names(side="source")) < 2:
+                pass
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, err) == (1, "gate: stopped by SIGINT before its end\n")
+    assert "/_canary/" in out
+    assert "GO" not in out.replace("QPI", "")
+    assert paths.names(side="source") == ["a/1"]

@@ -17,6 +17,15 @@ def commands(paths: Paths, gateway: Gateway, tmp_path: Path) -> Commands:
     return Commands(paths, tmp_path, gateway)
 
 
+def later(paths: Paths) -> None:
+    """Go on when the server's clock shows another millisecond: what was written before is older than what comes."""
+    clock = paths.bucket("destination").blob("clock")
+    moments = set()
+    while len(moments) < 2:
+        clock.upload_from_string(b"")
+        moments.add(clock.time_created)
+
+
 def late_remarks(commands: Commands) -> list[str]:
     """What the verification remarks about late writes."""
     commands.run("verify")
@@ -37,9 +46,11 @@ def test_what_somebody_still_writes_on_the_legacy_path_is_said(paths: Paths, com
         paths.put("before", side=side)
         paths.put("overwritten", side=side)
     commands.go(Phase.CUT_OVER)
+    later(paths)
     paths.put("overwritten", b"late")
     paths.put("new")
     paths.put("new and copied")
+    later(paths)
     paths.put("new and copied", side="destination")
     (text,) = late_remarks(commands)
     assert text.startswith("3 objects were written on the legacy path after the cutover of 20")
@@ -50,17 +61,20 @@ def test_what_the_reverse_mirror_brings_back_is_not_late(paths: Paths, commands:
     """There the new path's version is the older one; also where the next one is on its way already."""
     commands.go(Phase.CUT_OVER)
     for side in ("destination", "source"):
+        later(paths)
         paths.put("mirrored back", side=side)
         paths.put("being mirrored back", side=side)
+    later(paths)
     paths.put("being mirrored back", b"again", side="destination")
     assert late_remarks(commands) == []
 
 
 def test_parts_make_a_whole() -> None:
-    """Several tasks; a bounded number of names."""
+    """Several tasks, one of which began before the cutover; a bounded number of names."""
     parts = [
         LateWrites("2026-01-01T00:00:00.000Z", 15, [f"{part}/{number}" for number in range(15)])
         for part in "ab"
     ]
+    parts.append(LateWrites())
     whole = LateWrites.merged(LateWrites.from_json(json.loads(json.dumps(part.to_json()))) for part in parts)
     assert (whole.since, whole.objects, len(whole.names)) == ("2026-01-01T00:00:00.000Z", 30, MAX_NAMES)

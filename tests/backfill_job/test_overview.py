@@ -112,7 +112,8 @@ def test_a_first_run_at_a_glance() -> None:
         "Estimate",
         "  dry run      3 Class A operations, under $0.01",
         "  execute      1,509 Class A and 32 Class B operations, under $0.01, with verification",
-        "  copying      about 15 s at up to 100 objects/s, plus listing; the bucket alone: 1.5 s",
+        "  copying      about 15 s at up to 100 objects/s; the bucket alone: 1.5 s",
+        "  listing      about 0.0 s meanwhile, and again to verify",
         "  tasks        one is enough",
         "  second copy  1.4 MiB, under $0.01 a month while both are kept",
         "  Prices as of 2025 (cloud.google.com/storage/pricing-examples): Standard storage, one region;",
@@ -166,8 +167,9 @@ def test_a_large_migration_is_told_how_many_tasks_are_worth_it() -> None:
 
     Console(file=screen, width=100).print(render(found.result(), costs, QPI))
 
-    assert [line.rstrip() for line in screen.getvalue().splitlines()[-5:-2]] == [
-        "  copying      about 2 h 47 min at up to 500 objects/s, plus listing; the bucket alone: 39 min 11 s",
+    assert [line.rstrip() for line in screen.getvalue().splitlines()[-6:-2]] == [
+        "  copying      about 2 h 47 min at up to 500 objects/s; the bucket alone: 39 min 11 s",
+        "  listing      about 1 min 40 s meanwhile, and again to verify",
         "  tasks        8 recommended: about 39 min 11 s; one alone: 2 h 47 min",
         "  second copy  953.7 MiB, $0.02 a month while both are kept",
     ]

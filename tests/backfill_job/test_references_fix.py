@@ -151,6 +151,10 @@ REFUSED = {
         'def f(b):\n    h.list(b, prefix="QPI_exports/")\n\nf("data-bucket-dev")\nf("some-other-bucket")\n',
         "other calls",
     ),
+    "a copy from one path to the other": (
+        ('h.copy("data-bucket-dev", "QPI_exports/a", "de-bigquery-data-export-dev", "qpi_exports/a")\n'),
+        "beside the new path",
+    ),
     "one constant built on another": (
         'BASE = "data-bucket-dev"\nQPI_BUCKET = BASE\nh.list(QPI_BUCKET, prefix="QPI_exports/")\nh.list(BASE, prefix="x/")\n',
         "also read",
@@ -245,3 +249,23 @@ def test_git_takes_the_patch_of_awkward_files(tmp_path: Path) -> None:
     assert {name: (patched / name).read_bytes() for name in AWKWARD} == {
         name: (fixed / name).read_bytes() for name in AWKWARD
     }
+
+
+def test_two_environments_in_one_place_are_edited_each(tmp_path: Path) -> None:
+    """A dict of buckets for each environment: every one of them becomes its own new bucket."""
+    code = (
+        'B = {"dev": "data-bucket-dev", "prod": "data-bucket-prod"}\nh.list(B[env], prefix="QPI_exports/")\n'
+    )
+    write_tree(tmp_path, {"a.py": code})
+    assert mend(tmp_path) == (1, [])
+    assert (tmp_path / "a.py").read_text() == (
+        'B = {"dev": "de-bigquery-data-export-dev", "prod": "de-bigquery-data-export-prod"}\n'
+        'h.list(B[env], prefix="qpi_exports/")\n'
+    )
+
+
+def test_nested_calls_without_end_are_left_to_a_person(tmp_path: Path) -> None:
+    """Functions that call each other and lead on and on give no verdict, and no crash."""
+    chain = "".join(f"def f{i}(p):\n    return f{i + 1}(p + 'x')\n\n" for i in range(30))
+    write_tree(tmp_path, {"a.py": chain + 'h.list("data-bucket-dev", prefix=f0("QPI_exports/"))\n'})
+    assert [finding.kind.value for finding in scan([tmp_path], MIGRATIONS).blocking] == ["unresolved"]

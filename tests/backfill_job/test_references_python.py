@@ -91,3 +91,13 @@ def test_only_an_unresolved_finding_can_be_reviewed(tmp_path: Path) -> None:
         (4, "", True),
         (5, "", True),
     ]
+
+
+def test_a_constant_that_another_file_sets_is_not_believed(tmp_path: Path) -> None:
+    """Somewhere else the config module's bucket is replaced: what the module itself says is not all."""
+    tree = {
+        "config.py": 'BUCKET = "de-bigquery-data-export-dev"\n',
+        "setup_local.py": 'import config\n\nconfig.BUCKET = "data-bucket-dev"\n',
+        "use.py": 'import config\nhook.list(config.BUCKET, prefix="qpi_exports/")\n',
+    }
+    assert found(tmp_path, tree) == [("use.py", 2, "unresolved")]

@@ -204,12 +204,16 @@ def test_the_lag_of_the_mirror_is_taken_from_the_objects_times(
     assert report_in(tmp_path / "b")["lag"]["objects"] == 0
 
 
-def test_a_prefix_in_another_case_is_critical(paths: Paths, run: Callable[..., Ended]) -> None:
-    """The silent failure: somebody writes to the new bucket under the old prefix's case."""
+def test_a_prefix_in_another_case_is_critical(
+    paths: Paths, run: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """The silent failure: somebody writes to the new bucket under the old prefix's case. The reports say so, too."""
     both(paths, day(1))
     paths.bucket("destination").blob("QPI_exports/" + day(2)).upload_from_string(GOOD)
-    ended = run()
-    assert ended.code == 1
+    ended = run("--report", str(tmp_path / "r"))
+    assert (ended.code, ended.err) == (1, "")
+    assert [remark["kind"] for remark in report_in(tmp_path / "r")["remarks"]] == ["mixed_prefix"]
+    assert "in another case" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
     assert "QPI_exports/ holds objects: the destination's name in another case" in ended.out
 
 

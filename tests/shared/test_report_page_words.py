@@ -322,12 +322,12 @@ def test_a_report_s_concerns_become_steps() -> None:
         (
             stands("cut_over", "2026-11-23T05:00:00Z"),
             one_day("differing"),
-            ["rollback --env dev", "delete --env dev"],
+            ["cutover --env dev --by NAME", "rollback --env dev --dry-run", "delete --env dev"],
         ),
         (
             stands("cut_over", "2026-11-23T05:15:30Z"),
             CLEAN,
-            ["verify --env dev", "rollback --env dev", "delete --env dev"],
+            ["verify --env dev", "rollback --env dev --dry-run", "delete --env dev"],
         ),
         (
             stands("rolled_back", "2026-11-23T05:00:00Z"),
@@ -341,7 +341,7 @@ def test_a_report_s_concerns_become_steps() -> None:
 def test_the_status_says_what_to_do_next_in_its_phase(
     state: State, file: dict[str, Any] | None, wanted: list[str]
 ) -> None:
-    """After the cutover nothing is overwritten, so no command is offered for what differs; after the deletion none for what is missing."""
+    """What differs after the cutover is a late writer's; after the deletion no command is offered for what is missing."""
     verification = None if file is None else read_verification(file)
     assert commands(status_steps(state, verification, TARGET, NOW)) == wanted
 

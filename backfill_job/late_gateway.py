@@ -1,0 +1,63 @@
+"""The gateway, opened when it is first needed.
+
+Its libraries take longer to load than a run that has nothing to do takes to compare 20,000 names; and such a run, which is what
+a sweeper's runs are, needs nothing that the fast client cannot do.
+"""
+
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from shared.objects import ObjectRef, ObjectState
+from shared.operations import OperationsCounter
+
+if TYPE_CHECKING:
+    from shared.gateway import Gateway
+
+__all__ = ["LateGateway"]
+
+
+class LateGateway:
+    """An `ObjectStore` and a `StateStore` that opens the gateway for the first call. For any number of threads.
+
+    Args:
+        connections: As `Gateway` has it.
+        operations: Told every request.
+    """
+
+    def __init__(self, connections: int, operations: OperationsCounter) -> None:
+        self._connections = connections
+        self._operations = operations
+        self._opening = Lock()
+        self._gateway: Gateway | None = None
+
+    def opened(self) -> "Gateway":
+        """The gateway itself.
+
+        Raises:
+            UsageError: No credentials are to be had.
+        """
+        with self._opening:
+            if self._gateway is None:
+                from shared.gateway import Gateway  # noqa: PLC0415 -- see above
+
+                self._gateway = Gateway(connections=self._connections, operations=self._operations)
+            return self._gateway
+
+    def close(self) -> None:
+        """Give the connections back, if there are any."""
+        if self._gateway is not None:
+            self._gateway.close()
+
+    def look(self, at: ObjectRef) -> ObjectState | None:
+        """See `ObjectStore.look`."""
+        return self.opened().look(at)
+
+    def copy(
+        self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
+    ) -> ObjectState:
+        """See `ObjectStore.copy`."""
+        return self.opened().copy(source, destination, if_source=if_source, if_destination=if_destination)
+
+    def read(self, at: ObjectRef) -> bytes | None:
+        """See `StateStore.read`."""
+        return self.opened().read(at)

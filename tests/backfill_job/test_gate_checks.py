@@ -1,0 +1,566 @@
+"""What the gate makes of its evidence, as pure functions: missing, old, damaged or foreign evidence is never a pass."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import backfill_job.lag
+import backfill_job.remarks
+from backfill_job.gate.check import Check, Limits, Standing
+from backfill_job.gate.checks import (
+    Presence,
+    import_test_check,
+    late_writes_check,
+    phase_check,
+    presence_check,
+    signoffs_check,
+    verification_check,
+)
+from backfill_job.gate.dead_letters import dead_letters_check, read_dead_letters
+from backfill_job.gate.import_record import read_import_record
+from backfill_job.gate.mirror_checks import alive_check, lag_check
+from backfill_job.gate.references_check import references_check
+from backfill_job.gate.result import GateResult
+from backfill_job.gate.verification_record import read_verification_record
+from backfill_job.tallies import Tallies
+from backfill_job.verdict import Finding, Verdict
+from backfill_job.verification import Verification as VerifyOutcome
+from backfill_job.verification_report import verification_report
+from backfill_job.verify_result import VerifyResult
+from shared.errors import UsageError
+from shared.migration import Location, Migration
+from shared.objects import Metadata, ObjectState
+from shared.operations import Operations
+from shared.phase import Phase
+from shared.report.advice import Target
+from shared.report.facts import Certificate, DayState, Lag, Level, NameVerdict, Remark, Side, Verification
+from shared.report.facts import Day as ReportDay
+from shared.state import Signatory, SignOff, State
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+SECOND = timedelta(seconds=1)
+MIGRATION = Migration(Location("legacy", "QPI_exports/"), Location("new", "qpi_exports/"))
+TARGET = Target("custom", MIGRATION.source.uri, MIGRATION.destination.uri, MIGRATION.excludes)
+LIMITS = Limits()
+LAG = Lag(NOW - HOUR, 10, (), 0.2, 0.3, 0.4, 0.5, 0)
+STATE = State(TARGET.source, TARGET.destination)
+CUT_OVER = replace(STATE, phase=Phase.CUT_OVER, since=NOW - 2 * HOUR)
+
+SIDE = Side(7, 7, 7, 0, "0" * 64)
+VERIFICATION = Verification(
+    run="r",
+    env="custom",
+    source=TARGET.source,
+    destination=TARGET.destination,
+    excludes=TARGET.excludes,
+    started=NOW - HOUR,
+    finished=NOW - HOUR,
+    grace=60.0,
+    tasks=1,
+    exit_code=0,
+    clean=True,
+    summary="7 names compared: both sides are equal",
+    counts={**dict.fromkeys(NameVerdict, 0), NameVerdict.EQUAL: 7},
+    source_total=SIDE,
+    destination_total=SIDE,
+    days=(),
+    undated=ReportDay(None, SIDE, SIDE, {NameVerdict.EQUAL: 7}, DayState.EQUAL),
+    remarks=(),
+    not_kept=(),
+    metadata_differences={},
+    lag=LAG,
+    contents=None,
+    differences=(),
+    differences_total=0,
+    certificate=Certificate("a" * 64, "b" * 64),
+)
+
+
+# --- the verification -----------------------------------------------------------------------------------------
+
+
+def verified(since: datetime | None = None, target: Target = TARGET, **changes: Any) -> Standing:
+    check = verification_check(replace(VERIFICATION, **changes), target, since, NOW, LIMITS)
+    assert (check.standing is Standing.PASS) is (not check.next_step)
+    return check.standing
+
+
+def test_a_whole_clean_fresh_verification_of_this_phase_passes() -> None:
+    """Up to its greatest age, to the second; warnings do not stand in its way."""
+    assert verified() is Standing.PASS
+    assert verified(finished=NOW - LIMITS.max_age) is Standing.PASS
+    assert verified(finished=NOW) is Standing.PASS
+    assert verified(since=NOW - HOUR) is Standing.PASS
+    assert verified(remarks=(Remark(Level.WARNING, "missing_day", None, "here"),)) is Standing.PASS
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"finished": NOW - LIMITS.max_age - SECOND},
+        {"finished": NOW + SECOND},
+        {"since": NOW - HOUR + SECOND},
+        {"certificate": None},
+        {"clean": False},
+        {"exit_code": 1},
+        {"counts": dict.fromkeys(NameVerdict, 0)},
+        {"counts": {**dict.fromkeys(NameVerdict, 0), NameVerdict.EXCLUDED: 7}},
+        {"remarks": (Remark(Level.CRITICAL, "mixed_prefix", None, "here"),)},
+        {"remarks": (Remark(Level.WARNING, "late_writes", None, "somebody"),)},
+        {"counts": {**VERIFICATION.counts, NameVerdict.EQUAL: 8}},
+        {"destination_total": replace(SIDE, digest="1" * 64)},
+        {"excludes": ()},
+        {"excludes": (*TARGET.excludes, "*.jsonl")},
+        {"target": replace(TARGET, excludes=())},
+    ],
+    ids=str,
+)
+def test_a_verification_that_is_less_than_that_fails(changes: dict[str, Any]) -> None:
+    """Old, from the future, of an earlier phase, of a part, not clean, of nothing, with something critical, with books
+    that do not add up; or other patterns were left out."""
+    assert verified(**changes) is Standing.FAIL
+
+
+def test_no_verification_is_not_run() -> None:
+    """And says what to type."""
+    check = verification_check(None, TARGET, None, NOW, LIMITS)
+    assert (check.standing, "backfill_job verify" in check.next_step) == (Standing.NOT_RUN, True)
+
+
+def test_what_is_critical_or_differs_is_named() -> None:
+    """The evidence says which."""
+    critical = Remark(Level.CRITICAL, "mixed_prefix", None, "gs://new/QPI_exports/ holds objects")
+    check = verification_check(replace(VERIFICATION, remarks=(critical,)), TARGET, None, NOW, LIMITS)
+    assert critical.text in check.evidence
+    counts = {**VERIFICATION.counts, NameVerdict.MISSING: 3, NameVerdict.IN_FLIGHT: 1}
+    check = verification_check(replace(VERIFICATION, clean=False, counts=counts), TARGET, None, NOW, LIMITS)
+    assert "3 missing, 1 in flight" in check.evidence
+
+
+@pytest.fixture(scope="module")
+def verification_json() -> dict[str, Any]:
+    """A report as the command writes it, of one day and something without a day."""
+    both = ObjectState("a", 1, 1, 1, "crc", None, "2026-11-20T11:00:00.000Z", "", Metadata())
+    tallies = Tallies(backfill_job.lag.Lag("2026-11-20T10:00:00.000Z"))
+    names = ("qpi_answers_20261119/user_id_1.jsonl", "README")
+    tallies.add([Finding(name, Verdict.EQUAL, both, both, ()) for name in names])
+    counts = {**dict.fromkeys(Verdict, 0), Verdict.EQUAL: len(names)}
+    result = VerifyResult(VerifyOutcome(counts, ()), tallies, None, Operations())
+    identity = {
+        "run": "r",
+        "env": "custom",
+        "source": TARGET.source,
+        "destination": TARGET.destination,
+        "excludes": list(TARGET.excludes),
+        "started": (NOW - HOUR).isoformat(),
+        "tasks": 1,
+    }
+    certificate = {"sha256": "a" * 64, "data_sha256": "b" * 64}
+    remark = backfill_job.remarks.Remark(backfill_job.remarks.Level.WARNING, "outlier", "2026-11-19", "odd")
+    content = verification_report(
+        identity, result, [remark], finished=NOW - HOUR, grace=60 * SECOND, certificate=certificate
+    )
+    return json.loads(json.dumps(content))  # type: ignore[no-any-return]
+
+
+def verdict_on(content: Any, target: Target = TARGET) -> Standing:
+    contents = content if isinstance(content, bytes) else json.dumps(content).encode()
+    found = read_verification_record(contents, "it", target)
+    return verification_check(found, target, None, NOW, LIMITS).standing
+
+
+def test_a_report_as_it_is_written_passes(verification_json: dict[str, Any]) -> None:
+    """The reader reads what the command writes."""
+    assert verdict_on(verification_json) is Standing.PASS
+
+
+def test_a_verification_that_lacks_anything_is_none(verification_json: dict[str, Any]) -> None:
+    """Any field of it, and anything else where a field of another kind should stand. One remark fewer cannot be known."""
+    lists = {("not_kept",), ("remarks",), ("lag", "buckets")}
+
+    def drop(inner: Any, key: Any) -> None:
+        del inner[key]
+
+    def spoil(inner: Any, key: Any) -> None:
+        inner[key] = [[]] if not isinstance(inner[key], list) else {}
+
+    paths = _paths(verification_json)
+    for path in paths:
+        for change in (drop, spoil):
+            try:
+                standing = verdict_on(_changed(verification_json, path, change))
+            except UsageError as error:
+                assert "\n" not in str(error)  # noqa: PT017 -- one line, whatever the damage
+                continue
+            assert standing is not Standing.PASS or path[:-1] in lists, path
+    assert len(paths) > 100
+
+
+@given(st.data())
+def test_half_a_verification_is_none(verification_json: dict[str, Any], data: st.DataObject) -> None:
+    """A file that breaks off anywhere."""
+    contents = json.dumps(verification_json).encode()
+    with pytest.raises(UsageError):
+        verdict_on(contents[: data.draw(st.integers(min_value=0, max_value=len(contents) - 1))])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"narrowed": "since 2026-11-01 00:00 only"},
+        {"source": "gs://other/QPI_exports/"},
+        {"destination": "gs://new/QPI_exports/"},
+        {"format": "qpi-exports-migration/verification/2"},
+    ],
+    ids=str,
+)
+def test_a_verification_of_a_part_or_of_another_migration_is_none(
+    verification_json: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    """It proves something, but not this."""
+    with pytest.raises(UsageError):
+        verdict_on({**verification_json, **changes})
+
+
+# --- the mirror -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("which", "limit"), [("p50", 5.0), ("p99", 60.0), ("max", 300.0)])
+def test_each_lag_has_its_limit(which: str, limit: float) -> None:
+    """At the limit it passes, above it fails, and the evidence says which."""
+    assert lag_check(replace(LAG, **{which: limit}), None, LIMITS).standing is Standing.PASS
+    check = lag_check(replace(LAG, **{which: limit + 0.1}), 0.1, LIMITS)
+    assert (check.standing, f"{which} over" in check.evidence) == (Standing.FAIL, True)
+
+
+def test_where_nobody_wrote_the_canary_s_lag_is_the_lag() -> None:
+    """Without a canary there is nothing to judge; without a verification either, as nobody knows who wrote."""
+    empty = replace(LAG, objects=0, p50=None, p90=None, p99=None, max=None)
+    assert lag_check(empty, 0.4, LIMITS).standing is Standing.PASS
+    assert lag_check(empty, LIMITS.lag_p50 + 0.1, LIMITS).standing is Standing.FAIL
+    assert lag_check(empty, None, LIMITS).standing is Standing.NOT_RUN
+    assert lag_check(None, 0.4, LIMITS).standing is Standing.NOT_RUN
+
+
+def test_a_mirror_is_alive_by_its_canary_or_by_what_arrived_lately() -> None:
+    """A canary that did not arrive outweighs what arrived before; one that could not be flown does not."""
+    lost = Check("canary", Standing.FAIL, "", "look")
+    stuck = Check("canary", Standing.FAIL, "it arrived, and could not be removed", "remove it")
+    grounded = Check("canary", Standing.NOT_RUN, "", "mend")
+    old = replace(LAG, since=NOW - LIMITS.max_age - SECOND)
+
+    def alive(lag: Lag | None, canary: Check | None, arrived: float | None = None) -> Standing:
+        return alive_check(lag, canary, arrived, NOW, LIMITS).standing
+
+    assert alive(None, stuck, 0.3) is Standing.PASS
+    assert alive(LAG, lost) is Standing.FAIL
+    assert alive(LAG, grounded) is Standing.PASS
+    assert alive(LAG, None) is Standing.PASS
+    assert alive(old, None) is Standing.NOT_RUN
+    assert alive(None, grounded) is Standing.NOT_RUN
+    assert alive(replace(LAG, objects=0), None) is Standing.NOT_RUN
+
+
+# --- the import test ------------------------------------------------------------------------------------------
+
+LAST_DAYS = [NOW.date() - timedelta(days=number) for number in range(7, 0, -1)]
+
+
+def imported_day(
+    day: Any, verdict: str = "equal", *, present: bool = True, ok: bool = True
+) -> dict[str, Any]:
+    return {
+        "day": day.isoformat(),
+        "verdict": verdict,
+        "passed": ok,
+        "tested": (NOW - HOUR).isoformat(),
+        "legacy": {"present": present},
+        "new": {"present": present},
+    }
+
+
+def record(**changes: Any) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "kind": "import-test",
+        "legacy": TARGET.source,
+        "new": TARGET.destination,
+        "asked": [day.isoformat() for day in LAST_DAYS],
+        "allow_empty": False,
+        "finished": (NOW - HOUR).isoformat(),
+        "complete": True,
+        "passed": True,
+        "error": None,
+        "days": [imported_day(day) for day in LAST_DAYS],
+        **changes,
+    }
+
+
+def imported(content: Any, target: Target = TARGET) -> Check:
+    return import_test_check(read_import_record(json.dumps(content).encode(), "it"), target, NOW, LIMITS)
+
+
+def test_an_import_test_that_is_equal_for_the_last_days_passes() -> None:
+    """Days before them do not harm."""
+    assert imported(record()).standing is Standing.PASS
+    days = [LAST_DAYS[0] - timedelta(days=1), *LAST_DAYS]
+    more = record(asked=[day.isoformat() for day in days], days=[*map(imported_day, days)])
+    assert imported(more).standing is Standing.PASS
+    assert import_test_check(None, TARGET, NOW, LIMITS).standing is Standing.NOT_RUN
+
+
+def test_the_command_that_is_named_knows_no_excludes() -> None:
+    """The consumer leaves nothing out, and `import-test` has no such argument."""
+    check = import_test_check(None, replace(TARGET, excludes=("*.tmp",)), NOW, LIMITS)
+    assert check.next_step.endswith("--destination gs://new/qpi_exports/ --last 7")
+
+
+def test_days_without_objects_pass_where_that_was_allowed_and_is_not_all() -> None:
+    """Nothing equals nothing, and proves nothing."""
+    some = [imported_day(day, "absent", present=False) for day in LAST_DAYS[:2]]
+    some += [imported_day(day) for day in LAST_DAYS[2:]]
+    check = imported(record(allow_empty=True, days=some))
+    assert (check.standing, "2 of them without an object" in check.evidence) == (Standing.PASS, True)
+    none = [imported_day(day, "absent", present=False) for day in LAST_DAYS]
+    assert imported(record(allow_empty=True, days=none)).standing is Standing.FAIL
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"legacy": "gs://other/QPI_exports/"}, "another migration"),
+        ({"new": "gs://new/QPI_exports/"}, "another migration"),
+        ({"finished": (NOW - LIMITS.max_age - SECOND).isoformat()}, "not of the last 6 hours"),
+        ({"finished": (NOW + SECOND).isoformat()}, "in the future"),
+        ({"asked": record()["asked"][1:], "days": record()["days"][1:]}, "not tested: 2026-11-13"),
+        ({"asked": record()["asked"][:-1], "days": record()["days"][:-1]}, "not tested: 2026-11-19"),
+        (
+            {"days": record()["days"][:-1], "complete": False, "passed": False, "error": "no answer"},
+            "did not come to its end: no answer",
+        ),
+        (
+            {
+                "days": [*record()["days"][:-1], imported_day(LAST_DAYS[-1], "differs", ok=False)],
+                "passed": False,
+            },
+            "1 of 7 days not equal: 2026-11-19",
+        ),
+        (
+            {
+                "days": [
+                    *record()["days"][:-1],
+                    {**imported_day(LAST_DAYS[-1]), "tested": "2026-11-19T23:59:59Z"},
+                ]
+            },
+            "before the day had ended (UTC): 2026-11-19",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_import_test_that_is_less_than_that_fails(changes: dict[str, Any], says: str) -> None:
+    """Foreign, old, not of the last days, broken off, unequal, or of a day that was still being written."""
+    check = imported(record(**changes))
+    assert (check.standing, says in check.evidence) == (Standing.FAIL, True), check
+
+
+JUNK = (None, True, False, 0, 7, -1.5, "", "x", "2026-11-19", [], [None], {})
+
+
+def _paths(content: Any) -> list[tuple[Any, ...]]:
+    """Every place in a JSON value, as the keys that lead to it."""
+    keys = (
+        content.keys()
+        if isinstance(content, dict)
+        else range(len(content))
+        if isinstance(content, list)
+        else ()
+    )
+    return [(key, *rest) for key in keys for rest in [(), *_paths(content[key])]]
+
+
+def _changed(content: Any, path: tuple[Any, ...], change: Callable[[Any, Any], None]) -> Any:
+    whole = json.loads(json.dumps(content))
+    inner = whole
+    for key in path[:-1]:
+        inner = inner[key]
+    change(inner, path[-1])
+    return whole
+
+
+def test_a_damaged_import_test_never_passes() -> None:
+    """Whatever stands in any one place instead, or nothing does. Allowing what did not happen changes nothing."""
+
+    def drop(inner: Any, key: Any) -> None:
+        del inner[key]
+
+    def put(junk: Any) -> Callable[[Any, Any], None]:
+        def change(inner: Any, key: Any) -> None:
+            inner[key] = junk
+
+        return change
+
+    passing = set()
+    for path in _paths(record()):
+        for change in (drop, *map(put, JUNK)):
+            content = _changed(record(), path, change)
+            if repr(content) == repr(record()):
+                continue
+            try:
+                standing = imported(content).standing
+            except UsageError as error:
+                assert "\n" not in str(error)  # noqa: PT017 -- one line, whatever the damage
+                continue
+            if standing is Standing.PASS:
+                passing.add(path)
+    assert passing == {("allow_empty",)}
+
+
+@given(st.integers(min_value=0, max_value=len(json.dumps(record())) - 1))
+def test_half_an_import_test_is_none(length: int) -> None:
+    """A file that breaks off anywhere."""
+    with pytest.raises(UsageError):
+        read_import_record(json.dumps(record()).encode()[:length], "it")
+
+
+# --- phase, sign-offs, presence, late writes ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_a_cutover_begins_in_two_phases(phase: Phase) -> None:
+    """Before the first one, and after a rollback."""
+    ready = phase in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}
+    assert (phase_check(replace(STATE, phase=phase)).standing is Standing.PASS) is ready
+
+
+@given(st.sets(st.sampled_from(Signatory)))
+def test_every_signatory_is_needed(signed: set[Signatory]) -> None:
+    """Who is missing is named, and the first one's command given."""
+    given_by = tuple(SignOff(name, "Ada", NOW) for name in signed)
+    check = signoffs_check(replace(STATE, signoffs=given_by), TARGET)
+    missing = [name.value for name in Signatory if name not in signed]
+    assert (check.standing is Standing.PASS) is (not missing)
+    if missing:
+        assert check.evidence == f"missing: {', '.join(missing)}"
+        assert f"signoff {missing[0]} " in check.next_step
+
+
+@pytest.mark.parametrize(
+    ("new", "legacy", "standing", "says"),
+    [
+        ((1, True), (1, True), Standing.PASS, "holds objects that the load takes"),
+        ((1, True), (0, False), Standing.PASS, "holds objects"),
+        ((2, False), (2, True), Standing.FAIL, "the presence check is true, the load fails"),
+        (
+            (0, False),
+            (1, True),
+            Standing.FAIL,
+            "and the legacy path's is not: the DAG would take its Empty branch",
+        ),
+        ((0, False), (0, False), Standing.FAIL, "nobody has written today (UTC) yet"),
+    ],
+)
+def test_presence_names_the_trap(
+    new: tuple[int, bool], legacy: tuple[int, bool], standing: Standing, says: str
+) -> None:
+    """Empty on the new path only: the DAG would end green without a row. A placeholder alone is no data."""
+    check = presence_check(Presence("gs://new/x/", *new), Presence("gs://legacy/x/", *legacy))
+    assert (check.standing, says in check.evidence) == (standing, True)
+
+
+def test_late_writes_are_shown_from_a_verification_since_the_cutover() -> None:
+    """An earlier one says nothing of them, nor does none."""
+    since = replace(VERIFICATION, started=NOW - HOUR)
+    late = Remark(Level.WARNING, "late_writes", None, "2 objects were written on the legacy path")
+    assert late_writes_check(since, CUT_OVER, TARGET).standing is Standing.PASS
+    check = late_writes_check(replace(since, remarks=(late,)), CUT_OVER, TARGET)
+    assert (check.standing, check.evidence) == (Standing.FAIL, late.text)
+    assert (
+        late_writes_check(replace(since, started=NOW - 3 * HOUR), CUT_OVER, TARGET).standing
+        is Standing.NOT_RUN
+    )
+    assert late_writes_check(None, CUT_OVER, TARGET).standing is Standing.NOT_RUN
+
+
+# --- dead letters ---------------------------------------------------------------------------------------------
+
+
+def letters(folder: Path, text: str, seen: datetime = NOW) -> Check:
+    file = folder / "letters.json"
+    file.write_text(text)
+    os.utime(file, (seen.timestamp(), seen.timestamp()))
+    return dead_letters_check(read_dead_letters(file), NOW, LIMITS)
+
+
+def test_no_dead_letters_seen_lately_pass(tmp_path: Path) -> None:
+    """The file's age is the look's."""
+    assert letters(tmp_path, "[]").standing is Standing.PASS
+    assert letters(tmp_path, "[]", NOW - LIMITS.max_age).standing is Standing.PASS
+    assert letters(tmp_path, "[]", NOW - LIMITS.max_age - SECOND).standing is Standing.FAIL
+    assert letters(tmp_path, "[]", NOW + SECOND).standing is Standing.FAIL
+    assert dead_letters_check(None, NOW, LIMITS).standing is Standing.NOT_RUN
+
+
+def test_dead_letters_name_their_objects(tmp_path: Path) -> None:
+    """Where they say so."""
+    message = {"ackId": "x", "message": {"attributes": {"objectId": "QPI_exports/a"}}}
+    check = letters(tmp_path, json.dumps([message, {"ackId": "y", "message": None}]))
+    assert check.standing is Standing.FAIL
+    assert check.evidence == "at least 2 events given up by the trigger, about 'QPI_exports/a'"
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[", '{"a": 1}', "[1]", "null", "0", "[" * 5_000])
+def test_anything_else_is_no_look_at_the_dead_letters(tmp_path: Path, text: str) -> None:
+    """A command that failed leaves an empty file; nothing is read into it."""
+    with pytest.raises(UsageError) as refused:
+        letters(tmp_path, text)
+    assert "\n" not in str(refused.value)
+
+
+# --- references -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "standing", "says"),
+    [
+        ('PATH = "gs://new/qpi_exports/"\n', Standing.PASS, "clean; 1 place on the new path in 1 file"),
+        ('PATH = "gs://legacy/QPI_exports/"\n', Standing.FAIL, "dag.py:1 (legacy)"),
+        ('PATH = "gs://new/QPI_exports/"\n', Standing.FAIL, "dag.py:1 (mixed)"),
+        ('PATH = "gs://elsewhere/data/"\n', Standing.FAIL, "perhaps not the consumers' code"),
+        ("# gs://new/qpi_exports/\n", Standing.FAIL, "perhaps not the consumers' code"),
+    ],
+)
+def test_a_checkout_is_clean_and_reads_the_new_path(
+    tmp_path: Path, code: str, standing: Standing, says: str
+) -> None:
+    """Another checkout would be clean, too."""
+    (tmp_path / "dag.py").write_text(code)
+    check = references_check([tmp_path], MIGRATION)
+    assert (check.standing, says in check.evidence) == (standing, True), check
+
+
+def test_without_a_checkout_the_references_are_not_run() -> None:
+    """Nobody has looked."""
+    assert references_check([], MIGRATION).standing is Standing.NOT_RUN
+
+
+# --- all of them ----------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.sampled_from(Standing), max_size=12))
+def test_go_only_if_every_check_passed(found: list[Standing]) -> None:
+    """And never without any."""
+    result = GateResult(tuple(Check(str(number), standing, "") for number, standing in enumerate(found)))
+    assert result.go is (bool(found) and set(found) == {Standing.PASS})
+    content = result.to_json()
+    assert (content["go"], content["verdict"], content["exit_code"]) == (
+        (True, "GO", 0) if result.go else (False, "NO-GO", 1)
+    )
