@@ -9,7 +9,7 @@ READY := $(VENV)/.ready
 .PHONY: help setup test lint types unit soak bench demo lock clean
 
 help:
-	@echo "make demo    the whole migration against a local Cloud Storage (about a minute)"
+	@echo "make demo    the whole migration against a local Cloud Storage (about two minutes)"
 	@echo "make test    lint, types, tests"
 	@echo "make soak    writer, mirror and backfill under faults and kills for MINUTES=30"
 	@echo "make bench   the backfill against rclone and gcloud storage rsync, N=50000 objects"

@@ -19,6 +19,8 @@ COMMANDS = {
     "gate": "backfill_job.gate.command",
     "cutover": "backfill_job.cutover",
     "rollback": "backfill_job.rollback",
+    "delete": "backfill_job.delete_old_qpi_exports",
+    "undo": "backfill_job.undo.command",
     "status": "backfill_job.status",
 }
 """Each command's module: its docstring is the help, `add_arguments` and `run` are the rest."""

@@ -71,15 +71,20 @@ def _add_part_arguments(how: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_pace_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say how fast is copied."""
+def add_pace_arguments(parser: argparse.ArgumentParser, *, in_flight: int = 256) -> None:
+    """Add the arguments that say how fast objects are written.
+
+    Args:
+        parser: Gets them.
+        in_flight: Objects under way at once where nobody says.
+    """
     pace = parser.add_argument_group("how fast")
     pace.add_argument(
         "--in-flight",
         type=from_one,
-        default=256,
+        default=in_flight,
         metavar="N",
-        help="objects under way at once (default 256)",
+        help=f"objects under way at once (default {in_flight:,})",
     )
     pace.add_argument(
         "--max-writes-per-second",

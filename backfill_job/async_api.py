@@ -1,14 +1,14 @@
 """The JSON API of Cloud Storage, asynchronously: one request, its repetitions, its errors.
 
-For the three things that are done by the million, reading listings, sending conditional rewrites and reading contents;
-the official client spends several times as long on each. All may be repeated safely: a read changes nothing, and a
-rewrite carries conditions. Errors leave as the gateway would say them (``shared.answers``).
+For the few things that are done by the million, reading listings, sending conditional rewrites, reading contents, and
+batches of conditional deletions; the official client spends several times as long on each. All may be repeated safely: a
+read changes nothing, and everything else carries conditions. Errors leave as the gateway would say them (``shared.answers``).
 """
 
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -17,17 +17,19 @@ from urllib.parse import quote
 import orjson
 
 from backfill_job.access import Access, AccessSource, anonymous, application_default
+from backfill_job.batching import CONTENT_TYPE, BatchCall, batch_body, batch_parts
 from backfill_job.tunnel import Proxy
 from backfill_job.wire import Answer, AnswerTooLong, NoAnswer, Wire
 from shared.answers import error_for, is_transient, no_answer
 from shared.errors import StorageError, UnexpectedAnswer
 from shared.operations import OperationsCounter
 
-__all__ = ["GOOGLE_HOST", "AsyncApi", "Pacing", "RetryPolicy", "encoded"]
+__all__ = ["GOOGLE_HOST", "AsyncApi", "Pacing", "PartAnswer", "RetryPolicy", "encoded"]
 
 GOOGLE_HOST = "storage.googleapis.com"
 GOOGLE = f"https://{GOOGLE_HOST}"
 BASE_PATH = "/storage/v1"
+BATCH_PATH = "/batch/storage/v1"
 OK = 200
 PARTIAL_CONTENT = 206
 SUCCESSES = frozenset({OK, PARTIAL_CONTENT})
@@ -88,6 +90,19 @@ class Pacing:
 
 
 UNPACED = Pacing()
+
+
+@dataclass(frozen=True, slots=True)
+class PartAnswer:
+    """What became of one call of a batch.
+
+    Attributes:
+        status: Its own HTTP status; 0 where the answer has none that can be read: it may or may not have had its effect.
+        error: What a status that is no success means; None for a success.
+    """
+
+    status: int
+    error: StorageError | None
 
 
 class AsyncApi:
@@ -207,6 +222,45 @@ class AsyncApi:
             "GET", f"{path}{separator}alt=media", uri, pacing, part, more=more, most=size
         )
 
+    async def batch(self, calls: Sequence[BatchCall], uri: str, pacing: Pacing = UNPACED) -> list[PartAnswer]:
+        """Send several calls in one request, once. The batch's success is no success of any of its calls.
+
+        Args:
+            calls: At most 100 (Cloud Storage documentation, "Batch requests"); done in any order.
+            uri: What they are about, for errors of the whole.
+            pacing: Told of answers that ask for fewer requests; never asked.
+
+        Returns:
+            The answer to each call, in their order.
+
+        Raises:
+            Unavailable: There is no answer; any of the calls may have had its effect.
+            StorageError: The batch was refused as a whole.
+        """
+        body = batch_body([(call.method, BASE_PATH + call.path) for call in calls])
+        answer = await self._sent_once(BATCH_PATH, uri, CONTENT_TYPE, body)
+        if isinstance(answer, _Failure):
+            if answer.status in THROTTLED:
+                pacing.throttled()
+            raise answer.error
+        try:
+            parts = batch_parts(answer.body, len(calls))
+        except ValueError as error:
+            raise no_answer(error, uri) from error
+        answers = [_part_answer(part, call.uri) for part, call in zip(parts, calls, strict=True)]
+        if any(part.status in THROTTLED for part in answers):
+            pacing.throttled()
+        return answers
+
+    async def _sent_once(self, target: str, uri: str, more: str, body: bytes) -> "Answer | _Failure":
+        """Post a body; again only where the authorization had to be renewed."""
+        headers = await self._access.headers(uri)
+        answer = await self._sent("POST", target, uri, self._lines(headers) + more, body=body)
+        if answer.status == UNAUTHORIZED and await self._access.refused(headers, uri):
+            headers = await self._access.headers(uri)
+            answer = await self._sent("POST", target, uri, self._lines(headers) + more, body=body)
+        return answer
+
     async def _answered(
         self,
         method: str,
@@ -235,7 +289,7 @@ class AsyncApi:
         renewed = False
         while True:
             headers = await self._access.headers(uri)
-            answer = await self._sent(method, target, uri, self._lines(headers) + more, most)
+            answer = await self._sent(method, target, uri, self._lines(headers) + more, most=most)
             if isinstance(answer, Answer):
                 try:
                     return read(answer)
@@ -255,12 +309,13 @@ class AsyncApi:
             repetition += 1
 
     async def _sent(
-        self, method: str, target: str, uri: str, lines: str, most: int | None
+        self, method: str, target: str, uri: str, lines: str, *, most: int | None = None, body: bytes = b""
     ) -> "Answer | _Failure":
         """Send it once."""
-        self._operations.count(method, target)
+        if target != BATCH_PATH:  # whose calls are deletions, which are free
+            self._operations.count(method, target)
         try:
-            answer = await self._wire.send(method, target, lines, most)
+            answer = await self._wire.send(method, target, lines, most, body)
         except AnswerTooLong as error:
             return _Failure(0, transient=False, error=UnexpectedAnswer(uri, f"{error} ({most:,} bytes)"))
         except NoAnswer as error:
@@ -312,6 +367,15 @@ class _Failure:
     status: int
     transient: bool
     error: StorageError
+
+
+def _part_answer(part: "tuple[int, bytes] | None", uri: str) -> PartAnswer:
+    if part is None:
+        return PartAnswer(0, no_answer("the batch's answer has no part for it that can be read", uri))
+    status, body = part
+    if OK <= status < OK + 100:
+        return PartAnswer(status, None)
+    return PartAnswer(status, _refusal(status, body, uri).error)
 
 
 def _refusal(status: int, body: bytes, uri: str) -> _Failure:

@@ -16,7 +16,7 @@ from shared.objects import RESOURCE_FIELDS, ObjectState
 
 _Read = TypeVar("_Read")
 
-__all__ = ["discover", "first_name", "list_pages"]
+__all__ = ["discover", "first_name", "list_pages", "list_soft_deleted"]
 
 PAGE_SIZE = 1000
 """The most that Cloud Storage gives at once."""
@@ -60,6 +60,44 @@ async def list_pages(
             if page:
                 _check_order(page, location, last)
                 last = page[-1][0]
+                yield page
+
+
+async def list_soft_deleted(
+    api: AsyncApi, location: Location, *, start: str = "", end: str = ""
+) -> AsyncGenerator[list[tuple[str, ObjectState, str]], None]:
+    """List soft-deleted generations in the order of their names; a name may have several.
+
+    Args:
+        api: Whom to ask.
+        location: What to list.
+        start: Only names from this on (complete names, inclusive); empty for no bound.
+        end: Only names before this (complete names, exclusive); empty for no bound.
+
+    Yields:
+        Pages, never empty: name below the prefix, the object as it was, and when it will be gone for good (RFC 3339;
+        empty where the service does not say).
+
+    Raises:
+        UnexpectedAnswer: Also where the bucket has no soft delete.
+        BucketNotFound, PermissionDenied, Unavailable: The listing is incomplete.
+    """
+    bounds = (f"&startOffset={encoded(start)}" if start else "") + (
+        f"&endOffset={encoded(end)}" if end else ""
+    )
+    fields = f"items({RESOURCE_FIELDS},hardDeleteTime),nextPageToken"
+    skip = len(location.prefix)
+
+    def page_of(answer: dict[str, Any]) -> list[tuple[str, ObjectState, str]]:
+        return [
+            (state.name[skip:], state, str(item.get("hardDeleteTime") or ""))
+            for item in answer.get("items", ())
+            for state in (ObjectState.from_resource(item),)
+        ]
+
+    async with aclosing(_answers(api, location, fields, f"&softDeleted=true{bounds}", page_of)) as pages:
+        async for page in pages:
+            if page:
                 yield page
 
 

@@ -1,6 +1,7 @@
 """Writes on the legacy path after the cutover, seen in the data: somebody has not switched. Mergeable.
 
-What the reverse mirror brings back is not one of them: there the new path's version is the older one.
+What the reverse mirror brings back is not one of them: there the new path's version is the older one. But it also brings back
+what a late writer wrote and the forward mirror copied; therefore the forward mirror's own marks count, too (`shared.late_marks`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -8,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from backfill_job.verdict import Finding, Verdict
-from shared.objects import is_later
+from shared.objects import ObjectState, is_later
 
 __all__ = ["LateWrites"]
 
@@ -21,30 +22,37 @@ class LateWrites:
 
     Attributes:
         since: The moment of the cutover, as an RFC 3339 time; empty where there was none: nothing is late then.
-        objects: How many.
-        names: The first of them, below the prefix.
+        objects: How many of them the data shows.
+        names: The first of these, below the prefix.
+        newest: When the newest was written, by the data or by the mirror's marks; empty for none.
     """
 
     since: str = ""
     objects: int = 0
     names: list[str] = field(default_factory=list)
+    newest: str = ""
 
     def add(self, finding: Finding) -> None:
         """Count a name, if it was written late."""
         source, destination = finding.source, finding.destination
         if not self.since or source is None or not is_later(source.created, self.since):
             return
-        if destination is not None:
-            first = is_later(destination.created, source.created)
-            if first is not (finding.verdict is Verdict.EQUAL):
-                return
+        if destination is not None and _brought_back(source, destination, finding.verdict, self.since):
+            return
         self.objects += 1
+        if not self.newest or is_later(source.created, self.newest):
+            self.newest = source.created
         if len(self.names) < MAX_NAMES:
             self.names.append(finding.relative)
 
     def to_json(self) -> dict[str, Any]:
         """Everything, to be merged with others'."""
-        return {"since": self.since, "objects": self.objects, "names": self.names}
+        return {
+            "since": self.since,
+            "objects": self.objects,
+            "names": self.names,
+            "newest": self.newest,
+        }
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "LateWrites":
@@ -53,7 +61,8 @@ class LateWrites:
         Raises:
             KeyError, TypeError, ValueError: It is something else.
         """
-        return LateWrites(content["since"], int(content["objects"]), [str(name) for name in content["names"]])
+        names = [str(name) for name in content["names"]]
+        return LateWrites(content["since"], int(content["objects"]), names, str(content["newest"]))
 
     @staticmethod
     def merged(parts: Iterable["LateWrites"]) -> "LateWrites":
@@ -61,5 +70,13 @@ class LateWrites:
         whole = LateWrites()
         for part in parts:
             names = [*whole.names, *part.names][:MAX_NAMES]
-            whole = LateWrites(max(whole.since, part.since), whole.objects + part.objects, names)
+            newest = part.newest if is_later(part.newest, whole.newest) or not whole.newest else whole.newest
+            whole = LateWrites(max(whole.since, part.since), whole.objects + part.objects, names, newest)
         return whole
+
+
+def _brought_back(source: ObjectState, destination: ObjectState, verdict: Verdict, since: str) -> bool:
+    """Tell whether a legacy object is a copy of what was written at the new path, or older than it and about to be one."""
+    if verdict is not Verdict.EQUAL:
+        return is_later(destination.created, source.created)
+    return is_later(destination.created, since) and not is_later(destination.created, source.created)

@@ -127,10 +127,12 @@ def _outliers(days: Mapping[date, DayTally], today: date) -> Iterator[Remark]:
 
 
 def _late_writes(late: LateWrites) -> Iterator[Remark]:
-    if late.objects:
+    if late.newest:
         names = ", ".join(map(repr, late.names[:3]))
+        what = f"{late.objects:,} objects were" if late.objects else "something was"
+        such = f", such as {names}" if names else ""
         text = (
-            f"{late.objects:,} objects were written on the legacy path after the cutover of {late.since}, such as {names}: "
+            f"{what} written on the legacy path after the cutover of {late.since}, last at {late.newest}{such}: "
             "somebody has not switched. Find out who (the bucket's audit log), and give the cutover command again after"
         )
         yield Remark(Level.WARNING, "late_writes", None, text)

@@ -11,11 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from backfill_job.clock import Clock
 from backfill_job.march import Pair
-from backfill_job.tallies import Tallies
 from backfill_job.verdict import Finding, Verdict, judge
 from shared.errors import UsageError
 from shared.events_log import Event, EventLog
@@ -102,6 +101,14 @@ def tell_verification(log: EventLog, migration: Migration, verification: Verific
     log.emit(Event.VERIFICATION_FINISHED, **verification.figures())
 
 
+class Listener(Protocol):
+    """Whoever wants to know what became of every name."""
+
+    def add(self, findings: Sequence[Finding]) -> None:
+        """Take in names that are judged for good."""
+        ...
+
+
 class Comparison:
     """Compares both listings name by name, and gives what differs its second look.
 
@@ -112,7 +119,7 @@ class Comparison:
         tallies: Told every name when it is judged for good; None where only verdicts are wanted.
     """
 
-    def __init__(self, migration: Migration, tallies: Tallies | None = None) -> None:
+    def __init__(self, migration: Migration, tallies: Listener | None = None) -> None:
         self._migration = migration
         self._tallies = tallies
         self._counts: Counter[Verdict] = Counter()
@@ -132,13 +139,16 @@ class Comparison:
             else:
                 self._suspects.append(finding.relative)
 
-    def result(self, store: ObjectStore, *, grace: timedelta, clock: Clock) -> Verification:
+    def result(
+        self, store: ObjectStore, *, grace: timedelta, clock: Clock, both_written: bool = False
+    ) -> Verification:
         """Look again at what differs, and sum up.
 
         Args:
             store: For the second looks.
             grace: How long after its last change a source object may take to arrive.
             clock: The time and the waiting.
+            both_written: Whether the destination has writers, too, so that its changes take time to arrive as well.
 
         Returns:
             The counts and the findings.
@@ -148,7 +158,8 @@ class Comparison:
         """
         counts = Counter(self._counts)
         findings: list[Finding] = []
-        for finding in _second_looks(self._suspects, store, self._migration, grace, clock):
+        looks = _second_looks(self._suspects, store, self._migration, grace, clock, both_written=both_written)
+        for finding in looks:
             counts[finding.verdict] += 1
             self._tell([finding])
             if finding.verdict is not Verdict.EQUAL and len(findings) < MAX_FINDINGS:
@@ -161,7 +172,13 @@ class Comparison:
 
 
 def _second_looks(
-    suspects: list[str], store: ObjectStore, migration: Migration, grace: timedelta, clock: Clock
+    suspects: list[str],
+    store: ObjectStore,
+    migration: Migration,
+    grace: timedelta,
+    clock: Clock,
+    *,
+    both_written: bool,
 ) -> Iterator[Finding]:
     """Judge suspects by single reads until they agree or their time is up. Names gone from both sides are dropped."""
     deadline = clock.now() + grace
@@ -171,9 +188,11 @@ def _second_looks(
             for finding in pool.map(lambda relative: _look_again(relative, store, migration), suspects):
                 if finding is None:
                     continue
-                if finding.verdict is Verdict.EQUAL or not _changed_since(
-                    finding.source, clock.now() - grace
-                ):
+                moment = clock.now() - grace
+                changed = _changed_since(finding.source, moment) or (
+                    both_written and _changed_since(finding.destination, moment)
+                )
+                if finding.verdict is Verdict.EQUAL or not changed:
                     yield finding
                 elif clock.now() >= deadline:
                     yield finding._replace(verdict=Verdict.IN_FLIGHT)
@@ -195,5 +214,5 @@ def _look_again(relative: str, store: ObjectStore, migration: Migration) -> Find
     return judge(Pair(relative, source, destination), migration)
 
 
-def _changed_since(source: ObjectState | None, moment: datetime) -> bool:
-    return source is not None and bool(source.updated) and parse_time(source.updated) > moment
+def _changed_since(there: ObjectState | None, moment: datetime) -> bool:
+    return there is not None and bool(there.updated) and parse_time(there.updated) > moment

@@ -33,6 +33,7 @@ from backfill_job.verification import Comparison, tell_verification
 from backfill_job.verification_report import verification_report
 from backfill_job.verify_result import VerifyResult
 from shared.errors import PermissionDenied, UsageError
+from shared.late_marks import newest_late_mark
 from shared.phase import Phase
 from shared.report.page import render_report
 from shared.state import RunRecord, read_state
@@ -114,7 +115,7 @@ def _verify(session: Session, arguments: argparse.Namespace) -> ExitCode:
         raise UsageError("several tasks put their results together in --report; say where")
     spare_the_collector()
     since_when = _utc_text(arguments.mirror_since(session.started))
-    tallies = Tallies(Lag(since_when), late=LateWrites(_cut_over_at(job)))
+    tallies = Tallies(Lag(since_when), late=_late_writes(job))
     result = uvloop.run(_compare(job, arguments.contents, tallies))
     tell_verification(job.log, job.migration, result.verification)
     session.write("shard.json", result.to_json())
@@ -126,6 +127,14 @@ def _verify(session: Session, arguments: argparse.Namespace) -> ExitCode:
             return ExitCode.DONE if result.verification.clean else ExitCode.NOT_RIGHT
         result = _merged(parts)
     return _conclude(session, arguments, result)
+
+
+def _late_writes(job: Job) -> LateWrites:
+    """To be counted since the cutover, beginning with what the mirror saw."""
+    since = _cut_over_at(job)
+    return LateWrites(
+        since, newest=newest_late_mark(job.gateway, job.gateway, job.migration, since) if since else ""
+    )
 
 
 def _cut_over_at(job: Job) -> str:

@@ -24,6 +24,7 @@ from mirror_function.settings import MirrorSettings
 from shared.errors import MigrationError, UsageError
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
+from shared.late_marks import mark_late_write
 from shared.objects import ObjectRef
 from shared.phase import PhaseReader
 
@@ -90,6 +91,8 @@ def _handle(event: ObjectEvent, worker: _Worker, log: EventLog) -> None:
     }
     try:
         done = mirror(event, worker.settings, worker.gateway, worker.phases)
+        if done.late is not None:
+            mark_late_write(worker.gateway, worker.settings.migration, done.late, event.state)
     except MigrationError as error:
         now = datetime.now(UTC)
         failed = {**about, "age_s": round((now - event.time).total_seconds(), 3), "error": str(error)}

@@ -5,7 +5,7 @@ absent. Everything else is `replicate`'s: it looks at both sides.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
@@ -48,6 +48,7 @@ class Mirrored:
         attempts: Looks and copies it took.
         phase: The phase it was handled in; None when it did not come to that.
         because: Why it was ignored or kept, in a few words.
+        late: The name below the prefix, if somebody wrote at the legacy path although its word counts no more.
     """
 
     outcome: MirrorOutcome
@@ -58,6 +59,7 @@ class Mirrored:
     attempts: int = 0
     phase: Phase | None = None
     because: str = ""
+    late: str | None = None
 
 
 def mirror(
@@ -133,7 +135,10 @@ def _finalized(
     done = replicate(
         store, source, destination, authority, glance=Glance(event.state, None), keep=_keep(way, relative)
     )
-    return _replicated(done, event, phase)
+    found = _replicated(done, event, phase)
+    is_late = done.straggler or done.outcome is Outcome.CONFLICT
+    no_more = not settings.reverse and phase.forward_authority is Authority.DESTINATION
+    return replace(found, late=relative) if is_late and no_more else found
 
 
 def _deleted(

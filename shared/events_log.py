@@ -109,12 +109,33 @@ class Event(Enum):
         "the new bucket is used with the old prefix's case, where nobody looks",
         "object objects",
     )
-    DELETION_PROGRESS = _spec(logging.INFO, "deleting", _DELETED)
-    DELETION_FINISHED = _spec(logging.INFO, "deletion finished", f"exit_code summary elapsed_s {_DELETED}")
-    DELETION_OUTSIDE_MANIFEST = _spec(
-        logging.CRITICAL,
-        "a legacy object that no manifest line names is gone",
-        "object source_generation error",
+    DELETION_REFUSED = _spec(
+        logging.WARNING, "a deletion was asked for and refused; nothing was deleted", "checks error"
+    )
+    CHECK_PASSED_OVER = _spec(
+        logging.WARNING, "a check before the deletion failed and was passed over", "check reason by evidence"
+    )
+    MANIFEST_WRITTEN = _spec(
+        logging.INFO,
+        "the deletion manifest was written and read back",
+        "manifest sha256 objects bytes critical",
+    )
+    DELETION_PROGRESS = _spec(logging.INFO, "deleting", f"{_DELETED} objects_per_s elapsed_s")
+    OBJECT_KEPT = _spec(
+        logging.WARNING,
+        "a legacy object of the manifest was not deleted",
+        "object outcome error source_generation destination_generation",
+    )
+    DELETION_FINISHED = _spec(
+        logging.INFO, "deletion finished", f"{_DELETED} exit_code summary manifest phase elapsed_s"
+    )
+    OBJECT_NOT_RESTORED = _spec(
+        logging.ERROR, "a deleted object could not be brought back", "object outcome error source_generation"
+    )
+    UNDO_FINISHED = _spec(
+        logging.INFO,
+        "undo finished",
+        "exit_code summary manifest selected there brought_back not_there elapsed_s",
     )
     STATE_CHANGED = _spec(logging.INFO, "the migration's state was changed", "phase what by")
     MIRRORED = _spec(logging.INFO, "event handled", _HANDLED)
@@ -147,19 +168,20 @@ CONTEXT_FIELDS = frozenset({"run", "env", "task", "tasks"})
 
 _TEXTS = (
     "run env mode source destination object verdict phase what by summary error outcome event_id because "
-    "source_generation destination_generation replaced_generation event_generation"
+    "source_generation destination_generation replaced_generation event_generation check reason evidence manifest sha256"
 )
 _COUNTS = (
     "task tasks objects bytes copy overwrite equal conflict extra excluded impossible listed copied already_equal "
     "superseded failed missing content_differs metadata_differs in_flight accounted exit_code class_a class_b "
-    "later_writes attempts lines deleted already_gone overwritten_since destination_changed held answers_lost"
+    "later_writes attempts lines deleted already_gone overwritten_since destination_changed held answers_lost "
+    "selected there brought_back not_there critical"
 )
 FIELD_TYPES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(_TEXTS.split(), (str,)),
     **dict.fromkeys(_COUNTS.split(), (int,)),
     **dict.fromkeys(("objects_per_s", "elapsed_s", "copying_s", "lag_s", "age_s"), (int, float)),
     **dict.fromkeys(("transient", "clean", "go", "done"), (bool,)),
-    **dict.fromkeys(("differences", "failing"), (list,)),
+    **dict.fromkeys(("differences", "failing", "checks"), (list,)),
 }
 """What each field of the vocabulary holds, in whatever event it stands; null where there is nothing to say."""
 

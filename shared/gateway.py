@@ -22,7 +22,7 @@ import requests
 from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 from google.cloud import storage
-from google.cloud.storage.exceptions import DataCorruption
+from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 
@@ -208,17 +208,21 @@ class Gateway:
             raise self._translated(error, at.uri, at.bucket) from error
 
     @contextmanager
-    def writing(self, at: ObjectRef, *, content_type: str) -> Iterator[Callable[[bytes], object]]:
+    def writing(
+        self, at: ObjectRef, *, content_type: str, if_generation: int | None = None
+    ) -> Iterator[Callable[[bytes], object]]:
         """Write an object of any length in pieces; it appears when the block ends, and not after an error in it.
 
         Args:
             at: Where.
             content_type: Its type.
+            if_generation: The live generation must be this; 0 = it must be absent; None for whatever is there.
 
         Yields:
             To be called with each piece; about 8 MiB are held.
 
         Raises:
+            ConditionFailed: Something else is there; or it was our own write, repeated after a lost answer. Read it.
             StorageError: It was not written.
         """
         blob = self._client.bucket(at.bucket).blob(at.name)
@@ -227,6 +231,7 @@ class Gateway:
                 "wb",
                 chunk_size=UPLOAD_CHUNK,
                 content_type=content_type,
+                if_generation_match=if_generation,
                 timeout=self._timeout,
                 retry=self._retry,
             ) as file:
@@ -294,6 +299,8 @@ class Gateway:
             buckets: The buckets that a 404 may be about.
         """
         cause = error.cause if isinstance(error, api.RetryError) and error.cause is not None else error
+        if isinstance(cause, InvalidResponse):  # how an upload in pieces says that it was refused
+            cause = api.from_http_response(cause.response)  # type: ignore[no-untyped-call]
         match cause:
             case api.NotFound():
                 return self._not_found(cause, uri, buckets)
@@ -327,6 +334,7 @@ _CLIENT_ERRORS = (
     auth.GoogleAuthError,
     requests.RequestException,
     ConnectionError,
+    InvalidResponse,
 )
 """Everything the client raises for an answer, or for none (its own documentation, "Retries")."""
 

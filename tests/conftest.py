@@ -2,11 +2,14 @@
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
+from testing_commands import Commands
+from testing_deletion import Scene
 from testing_paths import Paths
 
 import local_gcs
@@ -52,3 +55,9 @@ def gateway(server: local_gcs.LocalServer, monkeypatch: pytest.MonkeyPatch) -> I
     gateway = Gateway(retry_deadline=5.0, retry_initial=0.01)
     yield gateway
     gateway.close()
+
+
+@pytest.fixture
+def scene(paths: Paths, gateway: Gateway, tmp_path: Path) -> Scene:
+    """A pair of prefixes with the operator's commands, for deletions and undos."""
+    return Scene(paths, Commands(paths, tmp_path, gateway), tmp_path)

@@ -202,7 +202,7 @@ class _Gate:
             at = self._migration.own_ref("latest", REPORT_NAME)
             where, contents = at.uri, gateway.read(at)
         else:
-            reports = reports_at(place, gateway, self._migration)
+            reports = reports_at(place, self._job.store, self._migration)
             where = f"--import-test {place.uri if isinstance(place, Location) else place}: {REPORT_NAME}"
             contents = None if reports is None else reports.read(REPORT_NAME)
         record = None if contents is None else read_import_record(contents, where)

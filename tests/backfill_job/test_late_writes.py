@@ -9,6 +9,7 @@ from testing_paths import Paths
 
 from backfill_job.late_writes import MAX_NAMES, LateWrites
 from shared.gateway import Gateway
+from shared.late_marks import mark_late_write
 from shared.phase import Phase
 
 
@@ -78,3 +79,24 @@ def test_parts_make_a_whole() -> None:
     parts.append(LateWrites())
     whole = LateWrites.merged(LateWrites.from_json(json.loads(json.dumps(part.to_json()))) for part in parts)
     assert (whole.since, whole.objects, len(whole.names)) == ("2026-01-01T00:00:00.000Z", 30, MAX_NAMES)
+
+
+def test_what_the_mirror_marked_is_said_though_the_data_does_not_show_it(
+    paths: Paths, gateway: Gateway, commands: Commands
+) -> None:
+    """A late writer's new object, copied forward and then brought back once more, looks like the new path's own."""
+    commands.go(Phase.CUT_OVER)
+    later(paths)
+    paths.put("new")
+    (written,) = (
+        each
+        for page in gateway.list_pages(paths.migration.source.bucket, paths.migration.source.prefix)
+        for each in page.objects
+    )
+    mark_late_write(gateway, paths.migration, "new", written)
+    paths.put("new", side="destination")
+    later(paths)
+    paths.put("new")
+    (text,) = late_remarks(commands)
+    assert text.startswith("something was written on the legacy path after the cutover of 20")
+    assert f"last at {written.created}" in text

@@ -12,6 +12,8 @@ import pytest
 from testing_paths import Paths, json_lines
 
 from mirror_function import handler, logs
+from shared.errors import StorageError
+from shared.late_marks import newest_late_mark
 from shared.phase import Phase, state_ref
 
 ROOT = Path(__file__).parent.parent.parent
@@ -441,3 +443,60 @@ def test_after_the_cutover_deletions_are_not_followed(mirror: Callable[..., Mirr
     function.paths.delete(NAME)
     assert function.deliver(resource, kind="deleted").line["outcome"] == "ignored"
     assert function.paths.read(NAME) == b"one"
+
+
+# --- marks of late writes -------------------------------------------------------------------------------------
+
+
+def marked(function: Mirror, since: str = "2000-01-01T00:00:00Z") -> str:
+    gateway = handler._worker().gateway
+    return newest_late_mark(gateway, gateway, function.paths.migration, since)
+
+
+def test_a_late_write_leaves_a_mark_that_says_when(mirror: Callable[..., Mirror]) -> None:
+    """New or overwriting; one mark a minute, so whoever writes much leaves few. What was written before the cutover is none."""
+    function = mirror()
+    set_phase(function.paths, Phase.CUT_OVER)
+    first, _ = function.put("new"), function.deliver(function.put("new"))
+    assert first["timeCreated"] <= marked(function)
+    assert marked(function, since=marked(function)) == ""
+    function.paths.put("both", b"the new path's", side="destination")
+    for _ in range(2):
+        function.deliver(function.put("both", b"late"))
+    folder = function.paths.migration.own_ref("late-writes", "")
+    assert 1 <= len([*function.paths.client.list_blobs(folder.bucket, prefix=folder.name)]) <= 2
+
+
+@pytest.mark.parametrize("phase", [Phase.DUAL_WRITE, Phase.ROLLED_BACK])
+def test_where_the_legacy_path_may_be_written_nothing_is_marked(
+    mirror: Callable[..., Mirror], phase: Phase
+) -> None:
+    """Nobody is late there."""
+    function = mirror()
+    set_phase(function.paths, phase)
+    function.deliver(function.put("new"))
+    assert marked(function) == ""
+
+
+def test_what_the_new_path_s_writers_do_is_never_marked(mirror: Callable[..., Mirror]) -> None:
+    """Not even where the reverse mirror leaves a conflict alone."""
+    function = mirror(MIRROR_REVERSE="true")
+    set_phase(function.paths, Phase.CUT_OVER)
+    function.paths.put(NAME, b"one", side="destination")
+    resource = function.resource(side="destination")
+    while function.put(data=b"later")["timeCreated"] == resource["timeCreated"]:
+        pass
+    assert function.deliver(resource).line["outcome"] == "conflict"
+    assert marked(function) == ""
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"created": "later"}', '{"created": null}', "\xff"])
+def test_a_damaged_mark_is_never_taken_for_silence(mirror: Callable[..., Mirror], text: str) -> None:
+    """Whoever asks is told which object it is."""
+    function = mirror()
+    function.put()
+    function.deliver(function.put())
+    at = function.paths.migration.own_ref("late-writes", "20270101T0000Z.json")
+    function.paths.client.bucket(at.bucket).blob(at.name).upload_from_string(text.encode("latin-1"))
+    with pytest.raises(StorageError, match=r"20270101T0000Z\.json: is not a mark"):
+        marked(function)

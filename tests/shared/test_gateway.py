@@ -340,3 +340,20 @@ def test_more_callers_than_connections_wait_their_turn(paths: Paths, monkeypatch
         states = list(pool.map(lambda _: gateway.look(there(paths)), range(40)))
     gateway.close()
     assert len({state.generation for state in states if state}) == 1
+
+
+def test_an_upload_in_pieces_that_is_refused_is_this_project_s_error(paths: Paths, gateway: Gateway) -> None:
+    """On condition that nothing is there, it writes once; a missing permission is called that."""
+    at = paths.migration.own_ref("large")
+
+    def write(data: bytes) -> None:
+        with gateway.writing(at, content_type="text/plain", if_generation=0) as piece:
+            piece(data)
+
+    write(b"one")
+    with pytest.raises(ConditionFailed):
+        write(b"other")
+    assert gateway.read(at) == b"one"
+    paths.server.set_faults(rules=[{"method": "storage.objects.insert", "count": None, "status": 403}])
+    with pytest.raises(PermissionDenied):
+        write(b"third")

@@ -1,0 +1,214 @@
+"""The command ``delete_old_qpi_exports``: delete from the legacy path what is proven equal at the new one.
+
+The default is the dry run, which changes nothing. Also ``python -m backfill_job delete``. Before anything is deleted a manifest of
+every generation is written and read back; what is not in it stays, and so does what was changed since.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from backfill_job.arguments import add_pace_arguments, add_session_arguments, directory, from_one
+from backfill_job.command import Surroundings, add_migration_arguments, in_one_line
+from backfill_job.deletion.checks import CheckName
+from backfill_job.deletion.confirmation import CONFIRM_TEXT, Consent
+from backfill_job.deletion.flow import delete
+from backfill_job.settings import Settings
+from shared.errors import BucketNotFound, PermissionDenied, UsageError
+from shared.state import UNFIT
+from shared.state_changes import MAX_NOTE, MAX_WHO
+
+__all__ = ["add_arguments", "main", "run"]
+
+COMMAND = "delete_old_qpi_exports"
+
+IN_FLIGHT = 1_600
+"""Objects under way at once: sixteen batches."""
+
+EXAMPLES = """
+examples:
+  delete_old_qpi_exports --env dev --repo ../dags              what would go, and what stands in the way; changes nothing
+  delete_old_qpi_exports --env dev --repo ../dags --confirm-delete         delete, after two questions
+  delete_old_qpi_exports --env dev --repo ../dags --confirm-delete \\
+      --confirm-text DELETE_QPI_EXPORTS --expect-objects 1200  the same without a terminal
+  delete_old_qpi_exports --env dev --confirm-delete --resume gs://.../qpi_exports_deletion_manifest_dev_....json
+  delete_old_qpi_exports --env dev --confirm-delete --anew     a further manifest, of what a deletion has left
+
+exit codes:
+  0  dry run: nothing stands in the way; deletion: everything in the manifest is deleted
+  1  dry run: something stands in the way; deletion: something was kept or is left; the last lines say what
+  2  refused, not confirmed or could not start: nothing was deleted
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EXAMPLES
+    add_migration_arguments(parser)
+    mode = parser.add_argument_group("what is done")
+    which = mode.add_mutually_exclusive_group()
+    which.add_argument(
+        "--dry-run", action="store_true", help="show what would go, change nothing (the default)"
+    )
+    which.add_argument(
+        "--confirm-delete", action="store_true", help="delete, once everything was checked and confirmed"
+    )
+    goes_on = mode.add_mutually_exclusive_group()
+    goes_on.add_argument(
+        "--resume", metavar="MANIFEST", help="go on with a deletion: the manifest's file or gs:// name"
+    )
+    goes_on.add_argument(
+        "--anew", action="store_true", help="verify again, and delete what an earlier deletion has left"
+    )
+    mode.add_argument(
+        "--prepare",
+        action="store_true",
+        help="with --confirm-delete: check, confirm, write the manifest and change the phase, and delete nothing yet; "
+        "the tasks of a job then do with --resume",
+    )
+    mode.add_argument(
+        "--tasks",
+        type=from_one,
+        default=1,
+        metavar="N",
+        help="share the deletions between N processes of this machine, as the tasks of a Cloud Run job do",
+    )
+    _add_check_arguments(parser)
+    add_pace_arguments(parser, in_flight=IN_FLIGHT)
+    add_session_arguments(parser, in_parts=False)
+    parser.add_argument(
+        "--manifest-dir",
+        type=directory,
+        metavar="DIR",
+        help="where the manifest goes on this machine (default: here); it always goes beside the new path too",
+    )
+
+
+def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
+    checks = parser.add_argument_group("what must hold, and who says so")
+    checks.add_argument(
+        "--soak-days",
+        type=_days,
+        default=timedelta(days=7),
+        metavar="DAYS",
+        help="how long the new path must have been the one that counts, without a late write (default 7)",
+    )
+    checks.add_argument(
+        "--repo",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="a checkout of the consumers' code, in which nothing may refer to the legacy path; may be repeated",
+    )
+    passable = [name.value for name in CheckName if name.can_be_passed]
+    checks.add_argument(
+        "--override",
+        action="append",
+        choices=passable,
+        default=[],
+        metavar="CHECK",
+        help=f"pass over a failing check: {', '.join(passable)}; wants --reason and --by; may be repeated",
+    )
+    checks.add_argument("--reason", metavar="TEXT", help="why; goes into the state and the manifest")
+    checks.add_argument(
+        "--by",
+        metavar="WHO",
+        help=f"who deletes, up to {MAX_WHO} characters (default: the account's name here)",
+    )
+    checks.add_argument(
+        "--confirm-text",
+        metavar=CONFIRM_TEXT,
+        help="without a terminal: the text that would have to be typed",
+    )
+    checks.add_argument(
+        "--expect-objects",
+        type=from_one,
+        metavar="N",
+        help="without a terminal: how many objects the manifest must have; the dry run shows it",
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with this process's arguments and surroundings; returns its exit code."""
+    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0] if __doc__ else None)
+    add_arguments(parser)
+    words = sys.argv[1:] if argv is None else argv
+    return run(parser.parse_args(words), Surroundings.of_process(words))
+
+
+def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Parsed by a parser with this command's arguments.
+        surroundings: What it reads from and writes to.
+
+    Returns:
+        The exit code; every error of this project has been said in one line by then.
+    """
+    return in_one_line(
+        COMMAND,
+        surroundings,
+        lambda: _run(arguments, surroundings),
+        cannot_start=(UsageError, BucketNotFound, PermissionDenied),
+    )
+
+
+def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    settings = Settings.from_environ(surroundings.environ)
+    _check_texts(arguments)
+    if arguments.confirm_delete:
+        _check_deletion(arguments, settings, surroundings)
+    else:
+        _check_dry_run(arguments, settings)
+    return delete(COMMAND, arguments, surroundings, settings)
+
+
+def _check_texts(arguments: argparse.Namespace) -> None:
+    for what, text, most in (("--reason", arguments.reason, MAX_NOTE), ("--by", arguments.by, MAX_WHO)):
+        if text is not None and (not text.strip() or len(text) > most or UNFIT.search(text)):
+            raise UsageError(f"{what} wants one line of plain text, 1 to {most:,} characters")
+    if arguments.override and not (arguments.reason and arguments.by):
+        raise UsageError("--override goes on record: say why and who, with --reason TEXT --by WHO")
+
+
+def _check_dry_run(arguments: argparse.Namespace, settings: Settings) -> None:
+    for given, name in ((arguments.resume, "--resume"), (arguments.prepare, "--prepare")):
+        if given:
+            raise UsageError(f"{name} is for --confirm-delete; without it nothing is changed")
+    if settings.task_count > 1 or arguments.tasks > 1:
+        raise UsageError("a dry run shows the whole at once; run it as one task")
+
+
+def _check_deletion(arguments: argparse.Namespace, settings: Settings, surroundings: Surroundings) -> None:
+    """Refuse what makes no sense, and half a consent, before anything is asked of Cloud Storage."""
+    if arguments.prepare and (arguments.resume or arguments.tasks > 1):
+        raise UsageError("--prepare makes a manifest and deletes nothing: without --resume and --tasks")
+    if settings.task_count > 1 and not arguments.resume:
+        raise UsageError(
+            "one process makes the manifest: run --confirm-delete --prepare as one task, then the tasks with "
+            "--resume MANIFEST"
+        )
+    consent = Consent(arguments.confirm_text, arguments.expect_objects)
+    if consent.said or not surroundings.stdin.isatty():
+        consent.check()
+
+
+def _days(text: str) -> timedelta:
+    """Read a number of days from 0."""
+    try:
+        days = float(text)
+    except ValueError:
+        days = math.nan
+    if not 0 <= days <= 3_650:  # noqa: PLR2004 -- ten years; also refuses what is no number
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 0")
+    return timedelta(days=days)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,327 @@
+"""A deletion after its manifest was written and confirmed: this process's chunks, and the end where all are settled."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvloop
+
+from backfill_job.async_api import RetryPolicy
+from backfill_job.batching import MOST_CALLS
+from backfill_job.deletion.deleter import Deleter, Waiting
+from backfill_job.deletion.deletion import Deletion, own_chunks
+from backfill_job.deletion.manifest import Manifest
+from backfill_job.deletion.manifest_files import Found
+from backfill_job.deletion.outcomes import KEPT, Books, DeletionLedger, LineResult
+from backfill_job.deletion.phases import finish
+from backfill_job.deletion.progress import showing_deletion
+from backfill_job.deletion.records import ChunkRecord, ChunkRecords
+from backfill_job.governor import WriteGovernor
+from backfill_job.job import ExitCode, open_api
+from backfill_job.reports import Lines
+from backfill_job.session import Session
+from backfill_job.wording import counted, shown
+from shared.errors import UsageError
+from shared.events_log import Event
+from shared.state import RunRecord
+
+__all__ = ["REPORT", "SUBCOMMAND", "DeletionResult", "Pace", "carry_out", "composed_lines", "settled_before"]
+
+SUBCOMMAND = "delete"
+REPORT = "deletion.json"
+
+MAX_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast is deleted.
+
+    Attributes:
+        governor: Says when the next object may be deleted.
+        in_flight: Objects under way at once.
+        retry: How transient faults are met.
+    """
+
+    governor: WriteGovernor
+    in_flight: int
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionResult:
+    """How a process's part of a deletion ended, and the whole as far as it is known.
+
+    Attributes:
+        books: What this process did.
+        whole: What became of the manifest so far, whoever did it.
+        chunks_left: Chunks without a record, or with lines that were kept.
+        kept: Some of the lines that were kept, as a person reads them.
+        stopped: Why it stopped before its end; empty when it did not.
+        own_done: Whether all of this process's chunks are settled.
+    """
+
+    books: Books
+    whole: Books
+    chunks_left: int
+    kept: tuple[str, ...]
+    stopped: str
+    own_done: bool
+
+    @property
+    def done(self) -> bool:
+        """Whether every line of the manifest is settled."""
+        return not self.chunks_left and not self.stopped
+
+    def exit_code(self, tasks: int) -> ExitCode:
+        """0 only when everything that was this process's is settled; of one process, everything."""
+        right = self.own_done if tasks > 1 else self.done
+        return ExitCode.DONE if right and not self.stopped and self.books.holds else ExitCode.NOT_RIGHT
+
+    def to_json(self) -> dict[str, Any]:
+        """The result for a report."""
+        return {
+            "this_process": self.books.to_json(),
+            "manifest_so_far": self.whole.to_json(),
+            "chunks_left": self.chunks_left,
+            "kept": list(self.kept),
+            "stopped": self.stopped or None,
+        }
+
+
+def settled_before(session: Session, found: Found) -> int:
+    """How many lines of a manifest earlier runs have settled."""
+
+    async def load() -> int:
+        async with open_api(session.job) as api:
+            records = ChunkRecords(api, session.job.gateway, found.manifest, found.sha256)
+            return sum(record.books.lines - len(record.kept) for record in (await records.load()).values())
+
+    return uvloop.run(load())
+
+
+def carry_out(session: Session, found: Found, pace: Pace, by: str) -> ExitCode:
+    """Delete what is this process's to delete, and sum up.
+
+    Args:
+        session: The run.
+        found: The manifest.
+        pace: How fast.
+        by: Who had it done.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        MigrationError: Something stopped it; the same manifest goes on.
+    """
+    clock, job = session.surroundings.clock, session.job
+    began = clock.now()
+    ledger = DeletionLedger()
+    with _object_lines(session) as lines:
+        result = uvloop.run(_delete(session, found, pace, ledger, lines))
+    books = ledger.books()
+    if not books.holds:
+        job.log.emit(Event.LEDGER_BROKEN, listed=books.lines, accounted=books.accounted)
+    tasks = session.settings.task_count
+    phase = "deleting"
+    code = result.exit_code(tasks)
+    if result.done or tasks == 1:
+        record = RunRecord(
+            run=str(job.log.context["run"]),
+            command=SUBCOMMAND,
+            finished=job.clock.now(),
+            exit_code=int(code),
+            summary=result.whole.summary,
+            report=None if session.reports is None else session.reports.place,
+        )
+        phase = finish(session, by, record, done=result.done).phase.value
+    elapsed = round((clock.now() - began).total_seconds(), 3)
+    report = _report(found, result, phase, elapsed, int(code))
+    session.write(REPORT, report)
+    job.log.emit(
+        Event.DELETION_FINISHED,
+        **books.to_json(),
+        exit_code=int(code),
+        summary=books.summary,
+        manifest=found.place,
+        phase=phase,
+        elapsed_s=elapsed,
+    )
+    _compose(session)
+    for line in _screen_lines(found.manifest, result, phase, found.place, tasks):
+        session.console.print(line, markup=False, soft_wrap=True)
+    return code
+
+
+async def _delete(
+    session: Session, found: Found, pace: Pace, ledger: DeletionLedger, lines: Lines | None
+) -> DeletionResult:
+    job, settings, manifest = session.job, session.settings, found.manifest
+    batches = max(1, pace.in_flight // MOST_CALLS)
+    async with open_api(job, batches) as api:
+        records = ChunkRecords(api, job.gateway, manifest, found.sha256)
+        before = await records.load()
+        source = await found.lines(api, job.gateway)
+        waiting = Waiting(pace.governor, pace.retry, random.Random(), asyncio.sleep, time.monotonic)
+        deleter = Deleter(api, manifest.migration, waiting, job.stop)
+        own = own_chunks(len(manifest.chunks), settings.task_index, settings.task_count)
+        todo = sum(
+            manifest.chunks[number].lines if number not in before else len(before[number].kept)
+            for number in own
+        )
+        with showing_deletion(session.console, job.log, ledger, total=todo) as show:
+            deletion = Deletion(
+                manifest,
+                source,
+                records,
+                deleter,
+                asyncio.Semaphore(batches),
+                _reporting(session, lines, show),
+                job.stop,
+                ledger,
+            )
+            await deletion.carry_out(own)
+        stopped = f"stopped by {job.stop.by}" if job.stop.by else str(deleter.error or "")
+        return _result(manifest, await records.load(), ledger.books(), own, stopped)
+
+
+def _reporting(
+    session: Session, lines: Lines | None, show: Callable[[], None]
+) -> Callable[[LineResult], None]:
+    """What is done about the result of every line: the report, and the log where the object was kept."""
+    job = session.job
+
+    def report(result: LineResult) -> None:
+        line = result.line
+        if lines is not None:
+            lines.write(
+                {
+                    "name": line.name,
+                    "generation": str(line.generation),
+                    "outcome": result.outcome.value,
+                    **({"detail": result.detail} if result.detail else {}),
+                }
+            )
+        if result.outcome in KEPT:
+            job.log.emit(
+                Event.OBJECT_KEPT,
+                object=job.migration.source_ref(line.name).uri,
+                outcome=result.outcome.value,
+                error=result.detail,
+                source_generation=line.generation,
+                destination_generation=line.destination_generation,
+            )
+        show()
+
+    return report
+
+
+def _result(
+    manifest: Manifest, records: Mapping[int, ChunkRecord], books: Books, own: range, stopped: str
+) -> DeletionResult:
+    settled = {number for number, record in records.items() if not record.kept}
+    kept = [
+        f"{each.outcome.value.replace('_', ' ')} {shown(each.name)}: {each.detail}"
+        for _, record in sorted(records.items())
+        for each in record.kept
+    ]
+    return DeletionResult(
+        books,
+        Books.merged(record.books for record in records.values()),
+        len(manifest.chunks) - len(settled),
+        tuple(kept[:MAX_SHOWN]),
+        stopped,
+        settled.issuperset(own),
+    )
+
+
+def _report(found: Found, result: DeletionResult, phase: str, elapsed: float, code: int) -> dict[str, Any]:
+    return {
+        "manifest": found.place,
+        "manifest_sha256": found.sha256,
+        "phase": phase,
+        "exit_code": code,
+        "elapsed_s": elapsed,
+        "left_never_migrated": found.manifest.facts.get("left_never_migrated", 0),
+        **result.to_json(),
+    }
+
+
+def _compose(session: Session) -> None:
+    """Put the tasks' reports together, if this task's completed the set."""
+    parts = session.all_parts(REPORT)
+    if parts is None:
+        return
+    last = min(parts, key=lambda part: int(part["chunks_left"]))
+    try:
+        books = Books.merged(Books.from_json(part["this_process"]) for part in parts)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"a task's {REPORT} is not of this version ({error!r})") from error
+    session.write_whole(
+        REPORT,
+        {
+            **last,
+            "this_process": books.to_json(),
+            "exit_code": max(int(part["exit_code"]) for part in parts),
+            "elapsed_s": max(part["elapsed_s"] for part in parts),
+            "tasks": len(parts),
+        },
+    )
+
+
+def composed_lines(report: Mapping[str, Any]) -> list[str]:
+    """What an operator reads of the report of all tasks."""
+    books = Books.from_json(report["manifest_so_far"])
+    lines = [f"all {report['tasks']} tasks together: {books.summary}"]
+    lines += [f"  {each}" for each in report["kept"]]
+    if report["chunks_left"]:
+        return [*lines, _go_on(str(report["manifest"]))]
+    return [
+        *lines,
+        *_end_lines(int(report["left_never_migrated"]), str(report["phase"]), str(report["manifest"])),
+    ]
+
+
+def _screen_lines(
+    manifest: Manifest, result: DeletionResult, phase: str, place: str, tasks: int
+) -> list[str]:
+    lines = [result.books.summary]
+    if result.whole != result.books and tasks == 1:
+        lines.append(f"with earlier runs: {result.whole.summary}")
+    lines += [f"  {each}" for each in result.kept]
+    kept = result.whole.kept
+    if kept > len(result.kept):
+        lines.append(f"  ... and {kept - len(result.kept):,} more; the log has them")
+    if result.stopped:
+        lines.append(f"stopped: {result.stopped}")
+    if result.done:
+        return lines + _end_lines(int(manifest.facts.get("left_never_migrated", 0)), phase, place)
+    if tasks > 1:
+        return [*lines, "Other tasks have not finished, or left something; the last one sums up."]
+    return [*lines, _go_on(place)]
+
+
+def _end_lines(left: int, phase: str, place: str) -> list[str]:
+    lines = [f"{counted(left, 'object')} were left, never migrated."] if left else []
+    return [
+        *lines,
+        f"Every line of the manifest is settled; the phase is {phase}.",
+        f"Keep the manifest: {shown(place)}. `undo` shows what it can bring back, and until when.",
+        "Leave the forward mirror on: what a forgotten writer still uploads is copied to the new path, and alerted.",
+    ]
+
+
+def _go_on(place: str) -> str:
+    return (
+        "NOT FINISHED: the phase stays deleting. What was deleted stays deleted; nothing else was touched. Go on: the same "
+        f"command with --resume {shown(place)}. For what somebody changed meanwhile: --anew, which verifies again."
+    )
+
+
+def _object_lines(session: Session) -> AbstractContextManager[Lines | None]:
+    return nullcontext() if session.own_reports is None else session.own_reports.lines("objects.jsonl")

@@ -1,0 +1,92 @@
+"""The consent to a deletion: a text typed, then yes or no; or, without a terminal, the text and the exact number."""
+
+from dataclasses import dataclass
+
+from backfill_job.phase_change import confirm_by_typing
+from backfill_job.session import Session
+from backfill_job.wording import counted, shown
+from shared.errors import UsageError
+from shared.migration import Migration
+
+__all__ = ["CONFIRM_TEXT", "Consent", "confirm"]
+
+CONFIRM_TEXT = "DELETE_QPI_EXPORTS"
+"""What must be typed."""
+
+NOT_CONFIRMED = "not confirmed; nothing was deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What was said on the command line.
+
+    Attributes:
+        text: ``--confirm-text``; None where it was not said.
+        objects: ``--expect-objects``; None where it was not said.
+    """
+
+    text: str | None = None
+    objects: int | None = None
+
+    @property
+    def said(self) -> bool:
+        """Whether anything was."""
+        return self.text is not None or self.objects is not None
+
+    def check(self) -> None:
+        """Refuse half a consent, or another text, before any work is done.
+
+        Raises:
+            UsageError: It is one.
+        """
+        if self.text is None or self.objects is None:
+            raise UsageError(
+                f"{NOT_CONFIRMED}: without a terminal both --confirm-text {CONFIRM_TEXT} and --expect-objects N are "
+                "wanted; the dry run shows N"
+            )
+        if self.text != CONFIRM_TEXT:
+            raise UsageError(f"{NOT_CONFIRMED}: --confirm-text must be {CONFIRM_TEXT}")
+
+
+def confirm(session: Session, consent: Consent, *, objects: int, critical: int, settled: int = 0) -> None:
+    """Have the deletion confirmed.
+
+    Args:
+        session: Whose terminal.
+        consent: What was said on the command line; where anything was, nobody is asked.
+        objects: Objects in the manifest.
+        critical: How many of them are JSONL data.
+        settled: How many of them an earlier run has settled.
+
+    Raises:
+        UsageError: It was not.
+        Interrupted: Somebody would rather stop.
+    """
+    if consent.said or not session.surroundings.stdin.isatty():
+        consent.check()
+        if consent.objects != objects:
+            raise UsageError(
+                f"{NOT_CONFIRMED}: --expect-objects says {consent.objects:,}, there are {objects:,}; look at the dry run again"
+            )
+        return
+    migration = session.job.migration
+    before = f" ({settled:,} of them are settled already)" if settled else ""
+    question = (
+        f"WARNING: this deletes {counted(objects, 'object')}{before}, {critical:,} of them critical JSONL data, "
+        f"from {shown(migration.source.uri)}."
+    )
+    confirm_by_typing(session, CONFIRM_TEXT, question)
+    _ask(session, objects, migration)
+
+
+def _ask(session: Session, objects: int, migration: Migration) -> None:
+    console, stdin = session.console, session.surroundings.stdin
+    while True:
+        text = f"Environment {migration.label}: delete {counted(objects, 'object')} now? [yes/no] "
+        console.print(text, end="", markup=False, soft_wrap=True)
+        with session.job.stop.raising():
+            answer = stdin.readline()
+        if answer.strip().lower() == "yes":
+            return
+        if not answer or answer.strip().lower() == "no":
+            raise UsageError(NOT_CONFIRMED)

@@ -1,0 +1,301 @@
+"""Deletes what a manifest's lines name: these generations, while the destination still is what was proven equal.
+
+For at most 100 lines at a time::
+
+    wait for the governor ─▶ look at the destination ─▶ one batch of conditional deletions ─▶ read every part's answer
+            ▲                                                                                        │
+            └──────────────────────── what has no certain answer, after a pause ◀────────────────────┘
+
+- The *source* condition (``ifGenerationMatch``) makes a deletion hit the manifest's generation or nothing: whoever wrote there
+  since is safe, however often the request is repeated, and however late a lost one arrives. The request names no version
+  (``generation``): on a versioned bucket that would delete one for good.
+- The *destination* is looked at right before, every time anew: a listing of the lines' range, and a look of its own at each
+  name that the listing does not show as it should be. Nothing in Cloud Storage ties the two buckets together, so between that look and
+  the deletion lies the length of one request; see decision 20.
+- A batch's 200 says nothing about its parts. A part without a certain answer is asked again: if it then is not there any
+  more, it was this run's request that deleted it, or nobody knows who; both are said.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+from backfill_job.async_api import AsyncApi, Pacing, PartAnswer, RetryPolicy, encoded
+from backfill_job.batching import MOST_CALLS, BatchCall
+from backfill_job.copying import concerns_all
+from backfill_job.deletion.manifest import Line
+from backfill_job.deletion.outcomes import LineResult, Outcome
+from backfill_job.fast_listing import first_name, list_pages
+from backfill_job.governor import WriteGovernor
+from backfill_job.stopping import Stop
+from shared.errors import (
+    ConditionFailed,
+    ObjectNotFound,
+    ObjectProtected,
+    StorageError,
+    UnexpectedAnswer,
+)
+from shared.migration import Location, Migration
+from shared.objects import ObjectState
+
+__all__ = ["Deleter", "Waiting"]
+
+TOO_MANY = 429
+"""The one transient answer that says that nothing was done."""
+
+STOPPED = "stopped before it was deleted; go on with --resume"
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How a deleter waits.
+
+    Attributes:
+        governor: Says when the next object may be deleted.
+        retry: How transient faults are met.
+        dice: Where the back-off's chance comes from.
+        sleep: Waits for so many seconds.
+        monotonic: Seconds that only grow.
+    """
+
+    governor: WriteGovernor
+    retry: RetryPolicy
+    dice: random.Random
+    sleep: Callable[[float], Awaitable[None]]
+    monotonic: Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Try:
+    """A line that is not settled yet.
+
+    Attributes:
+        line: The line.
+        asked: Whether a request to delete it may have had its effect.
+        said: What the last answer was.
+    """
+
+    line: Line
+    asked: bool = False
+    said: str = ""
+
+
+class Deleter:
+    """Settles lines of one migration's manifest. Belongs to one event loop.
+
+    Args:
+        api: Whom to ask.
+        migration: What the manifest is about.
+        waiting: How to wait.
+        stop: Whether somebody asked to stop.
+
+    Attributes:
+        error: Why the rest need not be tried: a permission or a bucket that is missing; None as long as nothing is.
+    """
+
+    def __init__(self, api: AsyncApi, migration: Migration, waiting: Waiting, stop: Stop) -> None:
+        self._api = api
+        self._migration = migration
+        self._waiting = waiting
+        self._stop = stop
+        self._turn = asyncio.Lock()
+        self._pacing = Pacing(throttled=waiting.governor.throttled)
+        source = migration.source
+        self._path = f"/b/{encoded(source.bucket)}/o/{encoded(source.prefix)}"
+        self.error: StorageError | None = None
+
+    async def settle(self, lines: Sequence[Line], following: str) -> list[LineResult]:
+        """Delete what some lines name.
+
+        Args:
+            lines: At most 100, in the order of their names.
+            following: The first name after them in the manifest; empty for none.
+
+        Returns:
+            What became of each, in no order. Never raises for Cloud Storage's sake: failures are results.
+        """
+        if len(lines) > MOST_CALLS:
+            raise ValueError(f"{len(lines)} lines; a batch has at most {MOST_CALLS}")
+        waiting = self._waiting
+        end = waiting.monotonic() + waiting.retry.deadline
+        tries = [_Try(line) for line in lines]
+        results: list[LineResult] = []
+        repetition = 0
+        while tries:
+            if not await self._slots(len(tries)) or self.error is not None:
+                return results + [_unfinished(each, str(self.error or STOPPED)) for each in tries]
+            settled, tries = await self._round(tries, following)
+            results += settled
+            if tries:
+                pause = waiting.retry.wait(repetition, waiting.dice)
+                if waiting.monotonic() + pause >= end:
+                    return results + [_unfinished(each, each.said) for each in tries]
+                await waiting.sleep(pause)
+                repetition += 1
+        return results
+
+    async def _slots(self, count: int) -> bool:
+        """Wait for so many of the governor's slots, one after the other; False when somebody asked to stop."""
+        async with self._turn:
+            for _ in range(count):
+                if self._stop.by:
+                    return False
+                pause = self._waiting.governor.reserve()
+                if pause > 0:
+                    await self._waiting.sleep(pause)
+        return not self._stop.by
+
+    async def _round(self, tries: Sequence[_Try], following: str) -> tuple[list[LineResult], list[_Try]]:
+        """Look at the destination, send a batch, read its answers: gives what is settled, and what is not."""
+        try:
+            results, go = await self._rechecked(tries, following)
+        except StorageError as error:
+            self._note(error)
+            return [_unfinished(each, str(error)) for each in tries], []
+        if not go:
+            return results, []
+        answers = await self._sent(go)
+        again: list[_Try] = []
+        for each, answer in zip(go, answers, strict=True):
+            done = await self._read(each, answer)
+            if isinstance(done, LineResult):
+                results.append(done)
+            else:
+                again.append(done)
+        return results, again
+
+    async def _rechecked(self, tries: Sequence[_Try], following: str) -> tuple[list[LineResult], list[_Try]]:
+        """Tell the lines whose destination still is the generation proven equal from the others.
+
+        Raises:
+            StorageError: It could not be found out.
+        """
+        there = await self._listed(tries, following)
+        results: list[LineResult] = []
+        go: list[_Try] = []
+        for each in tries:
+            wanted = each.line.destination_generation
+            if there.get(each.line.name) == wanted:
+                go.append(each)
+                continue
+            now = await self._look(self._migration.destination, each.line.name)
+            if now is not None and now.generation == wanted:
+                go.append(each)
+            else:
+                results.append(await self._not_deleted(each, now))
+        return results, go
+
+    async def _listed(self, tries: Sequence[_Try], following: str) -> dict[str, int]:
+        """The generations at the destination, of the lines' range."""
+        destination = self._migration.destination
+        first, last = tries[0].line.name, tries[-1].line.name
+        end = destination.prefix + following if following else ""
+        found: dict[str, int] = {}
+        pages = list_pages(self._api, destination, start=destination.prefix + first, end=end)
+        async with aclosing(pages):
+            async for page in pages:
+                found.update((name, state.generation) for name, state in page)
+                if page[-1][0] >= last:
+                    break
+        return found
+
+    async def _not_deleted(self, each: _Try, now: ObjectState | None) -> LineResult:
+        """What is to be said of a line whose destination is not what was proven equal."""
+        what = "nothing is there" if now is None else f"generation {now.generation} is there"
+        detail = (
+            f"at the new path {what}, generation {each.line.destination_generation} was proven equal; "
+            "the legacy object was not deleted"
+        )
+        if each.asked:
+            # An earlier request may have deleted it, before the destination changed.
+            source = await self._look(self._migration.source, each.line.name)
+            if source is None:
+                return LineResult(each.line, Outcome.DELETED, "its answer was lost", answer_lost=True)
+            if source.generation != each.line.generation:
+                return LineResult(each.line, Outcome.OVERWRITTEN_SINCE, _overwritten(source.generation))
+        return LineResult(each.line, Outcome.DESTINATION_CHANGED, detail)
+
+    async def _sent(self, go: Sequence[_Try]) -> list[PartAnswer]:
+        """Send one batch; where it as a whole has no success, that is the answer to each."""
+        calls = [
+            BatchCall(
+                "DELETE",
+                f"{self._path}{encoded(each.line.name)}?ifGenerationMatch={each.line.generation}",
+                self._migration.source_ref(each.line.name).uri,
+            )
+            for each in go
+        ]
+        try:
+            return await self._api.batch(calls, self._migration.source.uri, self._pacing)
+        except StorageError as error:
+            if not error.transient and not concerns_all(error):
+                # A 404, say, of whatever answered instead of Cloud Storage must not be read as every object's.
+                error = UnexpectedAnswer(error.uri, f"the batch was refused as a whole: {error.detail}")
+            return [PartAnswer(0, error)] * len(go)
+
+    async def _read(self, each: _Try, answer: PartAnswer) -> LineResult | _Try:
+        """What an answer means; a try again where it means nothing yet."""
+        line = each.line
+        match answer.error:
+            case None:
+                return LineResult(line, Outcome.DELETED)
+            case ConditionFailed():
+                return LineResult(line, Outcome.OVERWRITTEN_SINCE, _overwritten(None))
+            case ObjectProtected() as error:
+                return LineResult(line, Outcome.HELD, error.detail)
+            case ObjectNotFound() as error:
+                return await self._gone(each, error)
+            case StorageError(transient=True) as error:
+                asked = each.asked or answer.status != TOO_MANY
+                return replace(each, asked=asked, said=str(error))
+            case error:
+                self._note(error)
+                return LineResult(line, Outcome.FAILED, str(error))
+
+    async def _gone(self, each: _Try, error: ObjectNotFound) -> LineResult:
+        """What a 404 means: that the object is not there, but only where the bucket is."""
+        if "No such object" not in error.detail:
+            try:
+                listed = await first_name(self._api, self._migration.source, each.line.name, "")
+            except StorageError as problem:
+                self._note(problem)
+                return LineResult(each.line, Outcome.FAILED, str(problem))
+            if listed == each.line.name:
+                return LineResult(each.line, Outcome.FAILED, f"{error}; but it is listed")
+        if each.asked:
+            return LineResult(each.line, Outcome.DELETED, "its answer was lost", answer_lost=True)
+        return LineResult(each.line, Outcome.ALREADY_GONE)
+
+    async def _look(self, location: Location, name: str) -> ObjectState | None:
+        """Read one object's live version; None where there is none.
+
+        Raises:
+            StorageError: Anything else, such as a bucket that is not there.
+        """
+        path = (
+            f"/b/{encoded(location.bucket)}/o/{encoded(location.prefix + name)}"
+            "?projection=noAcl&prettyPrint=false"
+        )
+        try:
+            answer = await self._api.request("GET", path, f"{location.uri}{name}")
+        except ObjectNotFound as error:
+            if "No such object" not in error.detail:
+                await first_name(self._api, location, name, "")
+            return None
+        return ObjectState.from_resource(answer)
+
+    def _note(self, error: StorageError) -> None:
+        if concerns_all(error):
+            self.error = self.error or error
+
+
+def _overwritten(generation: int | None) -> str:
+    what = "another generation" if generation is None else f"generation {generation}"
+    return f"{what} is there: somebody wrote there since the manifest; it was not deleted"
+
+
+def _unfinished(each: _Try, said: str) -> LineResult:
+    may = "; it may have been deleted all the same" if each.asked else ""
+    return LineResult(each.line, Outcome.FAILED, f"{said}{may}")

@@ -1,0 +1,302 @@
+"""A deletion from the first look to the last line: what comes after what, and what stops it.
+
+::
+
+    dry run    look over (verify, check) ─▶ show
+    deletion   look over ─▶ show ─▶ refuse? ─▶ confirm ─▶ manifest, read back ─▶ phase `deleting` ─▶ wait ─▶ delete
+    resumption find the manifest ─▶ is it the state's? ─▶ check ─▶ confirm ────────────────────────▶ wait ─▶ delete
+
+Of several tasks none prepares: one process does everything up to the phase (``--prepare``, or the one that was given
+``--tasks N``), and the tasks resume. So there is one verification, one manifest and one consent, and tasks wait for nobody.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+
+from backfill_job.arguments import governor_from
+from backfill_job.command import Surroundings, migration_from
+from backfill_job.deletion.carrying_out import (
+    REPORT,
+    SUBCOMMAND,
+    Pace,
+    carry_out,
+    composed_lines,
+    settled_before,
+)
+from backfill_job.deletion.checks import CheckName, ReferencesScan
+from backfill_job.deletion.confirmation import CONFIRM_TEXT, Consent, confirm
+from backfill_job.deletion.manifest_files import Found, LinesFile, cloud_ref, find_manifest, manifest_name
+from backfill_job.deletion.phases import GOES_ON_IN, begin, begun_manifests
+from backfill_job.deletion.preparation import (
+    Prepared,
+    Terms,
+    look_over,
+    resumption_checks,
+    write_manifest,
+)
+from backfill_job.deletion.screen import checks_table, overview, refusal
+from backfill_job.job import ExitCode
+from backfill_job.local_tasks import run_as_tasks
+from backfill_job.phase_change import NotFinished, wait_until_seen
+from backfill_job.session import Session, opened
+from backfill_job.settings import Settings
+from backfill_job.wording import shown
+from shared.errors import MigrationError, UsageError
+from shared.events_log import Event
+from shared.migration import Migration
+from shared.state import State, read_state
+from shared.state_changes import MAX_WHO
+
+__all__ = ["delete"]
+
+FRESH = timedelta(minutes=1)
+"""A phase that is older has been seen by every mirror, though clocks differ."""
+
+
+def delete(
+    command: str, arguments: argparse.Namespace, surroundings: Surroundings, settings: Settings
+) -> int:
+    """Show what would be deleted, or delete it.
+
+    Args:
+        command: Its name, as in the names of its log files.
+        arguments: The command's.
+        surroundings: What it reads from and writes to.
+        settings: Which task of which execution this is.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError: Refused, not confirmed, or it could not start: nothing was deleted.
+        MigrationError: Something stopped it; the error says how to go on.
+    """
+    migration = migration_from(arguments)
+    apart = arguments.tasks > 1 and settings.task_count == 1
+    # What was begun may have left nothing; and of several processes this one only prepares.
+    ours = argparse.Namespace(**vars(arguments))
+    ours.allow_empty = bool(arguments.allow_empty or arguments.resume)
+    ours.tasks = 1 if apart else arguments.tasks
+    mode = "delete" if arguments.confirm_delete else "dry-run"
+    with opened(command, ours, surroundings, migration=migration, mode=mode) as session:
+        state = read_state(session.job.gateway, migration)
+        terms = _terms(arguments, surroundings)
+        if not arguments.confirm_delete:
+            return _dry_run(session, state, terms)
+        found = (
+            _resumed(session, arguments, state, terms)
+            if arguments.resume
+            else _begun(session, arguments, state, terms)
+        )
+        if arguments.prepare:
+            return _only_prepared(session, found)
+        if not apart:
+            with _going_on(found.place):
+                return carry_out(session, found, _pace(arguments, settings), terms.by)
+    return _in_tasks(arguments, surroundings, found)
+
+
+def _dry_run(session: Session, state: State, terms: Terms) -> ExitCode:
+    prepared = look_over(session, state, replace(terms, anew=terms.anew or state.phase in GOES_ON_IN))
+    _show(session, prepared, "Dry run: nothing is deleted.")
+    session.write("deletion-plan.json", prepared.to_json())
+    for begun in begun_manifests(state)[-1:]:
+        at = cloud_ref(session.job.migration, begun.name).uri
+        _say(
+            session, f"\nA deletion was begun with the manifest {shown(at)}: go on with --resume {shown(at)}"
+        )
+    refused = refusal(prepared.checks)
+    if refused:
+        _say(session, "\nNothing was deleted. --confirm-delete would be REFUSED; see above what to do.")
+        return ExitCode.NOT_RIGHT
+    _say(
+        session,
+        "\nNothing was deleted. To delete: the same command with --confirm-delete; without a terminal also "
+        f"--confirm-text {CONFIRM_TEXT} --expect-objects {prepared.found.equal}",
+    )
+    return ExitCode.DONE
+
+
+def _begun(session: Session, arguments: argparse.Namespace, state: State, terms: Terms) -> Found:
+    """Verify, check, confirm, write the manifest, and write down that the deletion begins.
+
+    Raises:
+        UsageError: Refused, or not confirmed; nothing was changed.
+    """
+    job = session.job
+    _refuse_wrong_phase(session, state, terms)
+    name = manifest_name(job.migration.label, session.started)
+    folder = arguments.manifest_dir or (
+        Path(tempfile.gettempdir()) if session.settings.cloud_run_job else Path()
+    )
+    with ExitStack() as stack:
+        lines = LinesFile(folder / f"{name}l")
+        stack.callback(lines.discard)
+        prepared = look_over(session, state, terms, lines)
+        _show(session, prepared, "Before anything is deleted:")
+        _refuse(session, refusal(prepared.checks))
+        consent = Consent(arguments.confirm_text, arguments.expect_objects)
+        confirm(session, consent, objects=prepared.found.equal, critical=prepared.found.critical)
+        manifest, sha256 = write_manifest(session, name, lines, prepared, terms.by)
+    at = cloud_ref(job.migration, name).uri
+    _say(
+        session, f"manifest: {shown(at)} and {folder / name}, {manifest.objects:,} objects, SHA-256 {sha256}"
+    )
+    begin(session, manifest, sha256, anew=terms.anew)
+    with _going_on(at):
+        wait_until_seen(session)
+    return Found(manifest, sha256, at, None)
+
+
+def _resumed(session: Session, arguments: argparse.Namespace, state: State, terms: Terms) -> Found:
+    """Take up a manifest that a deletion was begun with, and have it confirmed again.
+
+    Raises:
+        UsageError: It is damaged or another deletion's, something refuses, or it was not confirmed.
+    """
+    found = find_manifest(session.job.gateway, arguments.resume)
+    _refuse_foreign(found, session.job.migration)
+    known = {begun.name: begun.sha256 for begun in begun_manifests(state)}
+    if known.get(found.manifest.name) != found.sha256:
+        changed = (
+            "was changed since" if found.manifest.name in known else "is no deletion's of this migration"
+        )
+        _refuse(
+            session,
+            f"the manifest {shown(found.place)} {changed}: the state knows {', '.join(known) or 'none'}; "
+            "use the copy that the state names, or begin anew",
+        )
+    if session.settings.task_count == 1:
+        checks = resumption_checks(state, found.manifest, terms)
+        session.console.print(checks_table(checks))
+        _refuse(session, refusal(checks))
+    else:  # the whole was checked when it was begun; every task looks at each line's two sides
+        _refuse_wrong_phase(session, state, replace(terms, anew=True))
+    confirm(
+        session,
+        Consent(arguments.confirm_text, arguments.expect_objects),
+        objects=found.manifest.objects,
+        critical=found.manifest.critical,
+        settled=settled_before(session, found),
+    )
+    if state.since is None or session.job.clock.now() - state.since < FRESH:
+        with _going_on(found.place):  # whoever began may have been killed before the mirrors had seen it
+            wait_until_seen(session)
+    return found
+
+
+def _refuse_wrong_phase(session: Session, state: State, terms: Terms) -> None:
+    """Refuse before anything is listed where the phase already does."""
+    if state.phase in GOES_ON_IN and not terms.anew:
+        manifests = begun_manifests(state)
+        at = cloud_ref(session.job.migration, manifests[-1].name).uri if manifests else "MANIFEST"
+        _refuse(
+            session,
+            f"the phase is {state.phase.value}: a deletion was begun. Go on with --resume {shown(at)}, or with --anew for "
+            "what it left",
+        )
+    if state.phase not in GOES_ON_IN and terms.anew:
+        _refuse(session, f"the phase is {state.phase.value}: no deletion was begun; leave --anew out")
+
+
+def _refuse_foreign(found: Found, migration: Migration) -> None:
+    theirs = found.manifest.migration
+    if (theirs.source, theirs.destination) != (migration.source, migration.destination):
+        raise UsageError(
+            f"refused; nothing was deleted: the manifest {shown(found.place)} is about {shown(theirs.source.uri)} and "
+            f"{shown(theirs.destination.uri)}, not about {shown(migration.source.uri)} and {shown(migration.destination.uri)}"
+        )
+
+
+def _refuse(session: Session, why: str) -> None:
+    """Refuse, if there is a reason.
+
+    Raises:
+        UsageError: There is.
+    """
+    if why:
+        session.job.log.emit(Event.DELETION_REFUSED, error=why)
+        raise UsageError(f"refused; nothing was deleted: {why}")
+
+
+def _only_prepared(session: Session, found: Found) -> ExitCode:
+    _say(
+        session,
+        f"Prepared; nothing is deleted yet. Now: --confirm-delete --resume {shown(found.place)} --confirm-text "
+        f"{CONFIRM_TEXT} --expect-objects {found.manifest.objects}",
+    )
+    return ExitCode.DONE
+
+
+def _in_tasks(arguments: argparse.Namespace, surroundings: Surroundings, found: Found) -> int:
+    """Have several processes of this machine delete what was confirmed in this one."""
+    # Of arguments given twice the last one counts.
+    objects = str(found.manifest.objects)
+    more = ("--resume", found.place, "--confirm-text", CONFIRM_TEXT, "--expect-objects", objects)
+    kept = tuple(word for word in surroundings.words if word != "--anew")
+    return run_as_tasks(
+        SUBCOMMAND,
+        arguments,
+        replace(surroundings, words=(*kept, *more)),
+        report=REPORT,
+        show=composed_lines,
+    )
+
+
+@contextmanager
+def _going_on(place: str) -> Iterator[None]:
+    """Say of whatever goes wrong in the block that the deletion was begun, and how it goes on.
+
+    Raises:
+        NotFinished: Something went wrong.
+    """
+    try:
+        yield
+    except MigrationError as error:
+        raise NotFinished(
+            f"{error}. The phase IS deleting; what was deleted stays deleted. Go on: the same command with --resume {place}"
+        ) from error
+
+
+def _terms(arguments: argparse.Namespace, surroundings: Surroundings) -> Terms:
+    environ = surroundings.environ
+    account = environ.get("CLOUD_RUN_JOB") or environ.get("USER") or environ.get("LOGNAME") or "unknown"
+    return Terms(
+        arguments.soak_days,
+        tuple(arguments.repo),
+        (arguments.by or account).strip()[:MAX_WHO],
+        {CheckName(name): arguments.reason for name in arguments.override},
+        arguments.anew,
+        _references_scan() if arguments.repo else None,
+    )
+
+
+def _references_scan() -> ReferencesScan | None:
+    """The scan of consumers' code, where this installation has one."""
+    name = "backfill_job.references.scan"
+    try:
+        scan: ReferencesScan = import_module(name).scan
+    except ModuleNotFoundError as error:
+        if error.name is None or not name.startswith(error.name):
+            raise
+        return None
+    return scan
+
+
+def _pace(arguments: argparse.Namespace, settings: Settings) -> Pace:
+    return Pace(governor_from(arguments, settings.task_count), arguments.in_flight)
+
+
+def _show(session: Session, prepared: Prepared, title: str) -> None:
+    migration = session.job.migration
+    session.console.print(overview(prepared.found, prepared.checks, prepared.net, migration, title=title))
+
+
+def _say(session: Session, text: str) -> None:
+    session.console.print(text, markup=False, soft_wrap=True)

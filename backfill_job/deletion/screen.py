@@ -1,0 +1,135 @@
+"""What an operator reads of a deletion: what would go, critical data first, and everything that stands in the way.
+
+Every text that comes from a bucket goes through `backfill_job.wording.shown` and into a `rich.text.Text`, which knows no markup.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.panel import Panel
+from rich.table import Column, Table
+from rich.text import Text
+
+from backfill_job.deletion.checks import Check
+from backfill_job.deletion.safety_net import SafetyNet
+from backfill_job.deletion.survey import Survey
+from backfill_job.wording import byte_count, counted, listed, shown
+from shared.migration import Migration
+
+__all__ = ["checks_table", "overview", "refusal"]
+
+DAYS_SHOWN = 8
+"""Days shown at either end of a long list."""
+
+
+def overview(
+    found: Survey, checks: Sequence[Check], net: SafetyNet, migration: Migration, *, title: str
+) -> RenderableType:
+    """Lay out what a deletion would take.
+
+    Args:
+        found: What may be deleted.
+        checks: What must hold.
+        net: What would still hold it.
+        migration: What is asked.
+        title: The first line.
+    """
+    return Group(
+        Text(title, style="bold"),
+        Text(f"{shown(migration.source.uri)}, proven equal at {shown(migration.destination.uri)}"),
+        Panel(_critical(found), title="CRITICAL DATA", border_style="red", title_align="left"),
+        *map(Text, _figures(found)),
+        Text(""),
+        _days(found),
+        Text(f"Afterwards: {net.summary}."),
+        Text(""),
+        checks_table(checks),
+    )
+
+
+def checks_table(checks: Sequence[Check]) -> Table:
+    """Lay out the checks: which hold, which refuse, and what to do."""
+    table = Table(
+        Column("", no_wrap=True),
+        Column("check", no_wrap=True),
+        Column("evidence, and what to do", overflow="fold"),
+        box=box.SIMPLE,
+        show_edge=False,
+        pad_edge=False,
+        header_style="",
+    )
+    for check in checks:
+        state = "ok" if check.passed else "REFUSES" if check.refuses else "PASSED OVER"
+        said = Text(check.evidence)
+        if check.override is not None:
+            said.append(f"\nby {check.override.by}: {check.override.reason}")
+        elif not check.passed:
+            said.append(f"\n-> {check.to_do}")
+            if check.name.can_be_passed:
+                said.append(f' (or --override {check.name.value} --reason "..." --by WHO)')
+        table.add_row(Text(state, style="" if check.passed else "bold"), Text(check.name.value), said)
+    return table
+
+
+def refusal(checks: Sequence[Check]) -> str:
+    """Everything that stands in the way, in one line; empty for nothing."""
+    return "; ".join(f"{check.name.value}: {check.evidence}" for check in checks if check.refuses)
+
+
+def _critical(found: Survey) -> Text:
+    if not found.critical:
+        return Text("No JSONL object is among them.")
+    return Text(
+        f"{counted(found.critical, 'JSONL object')}, {byte_count(found.critical_size)}: the questionnaires themselves",
+        style="bold",
+    )
+
+
+def _figures(found: Survey) -> Iterator[str]:
+    days = sorted(day for day in found.tallies.days if day is not None)
+    span = f", {days[0]} to {days[-1]}" if days else ""
+    yield f"Would be deleted: {counted(found.equal, 'object')}, {byte_count(found.size)}"
+    yield f"  days: {len(days):,}{span}"
+    yield f"  folders that would be empty: {len(found.folders):,}"
+    kinds = ", ".join(f"{count:,} {kind.value}" for kind, count in found.kinds.most_common())
+    yield f"  layouts: {kinds or 'none'}"
+    if found.tallies.held:
+        yield f"  under a hold or retention time, which refuses deletion: {counted(found.tallies.held, 'object')}"
+    if found.left:
+        yield f"Would be left, never migrated: {counted(found.left, 'object')}"
+    if found.extra:
+        yield f"At the new path only, not concerned: {counted(found.extra, 'object')}"
+    if found.late.objects:
+        names = listed(map(shown, found.late.names), 3)
+        yield f"Written at the legacy path since the cutover: {counted(found.late.objects, 'object')}: {names}"
+
+
+def _days(found: Survey) -> Table:
+    table = Table(
+        Column("day", no_wrap=True),
+        *(Column(name, justify="right", no_wrap=True) for name in ("JSONL", "objects", "bytes")),
+        box=box.SIMPLE,
+        show_edge=False,
+        pad_edge=False,
+        header_style="",
+    )
+    rows = [
+        (day.isoformat(), tally.source)
+        for day, tally in sorted(
+            (each for each in found.tallies.days.items() if each[0]), key=lambda each: str(each[0])
+        )
+        if day is not None and tally.source.objects
+    ]
+    undated = found.tallies.days[None].source
+    if undated.objects:
+        rows.append(("undated", undated))
+    hidden = rows[DAYS_SHOWN:-DAYS_SHOWN] if len(rows) > 2 * DAYS_SHOWN + 1 else []
+    for number, (day, side) in enumerate(rows):
+        if hidden and number == DAYS_SHOWN:
+            more = sum(side.objects for _, side in hidden)
+            table.add_row(f"… {len(hidden):,} days", "", f"{more:,}", "")
+        if hidden and DAYS_SHOWN <= number < len(rows) - DAYS_SHOWN:
+            continue
+        table.add_row(day, f"{side.jsonl:,}", f"{side.objects:,}", byte_count(side.bytes))
+    return table

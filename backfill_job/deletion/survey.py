@@ -1,0 +1,205 @@
+"""The verification that a deletion rests on: both paths compared in this very run, and every equal name written down.
+
+What goes into the manifest is what the comparison judged equal, from the very facts it judged; nothing is listed again to
+make the manifest of. Names that need a second look are written down when that finds them equal.
+
+What lies at the new path only is counted, and stands in no deletion's way: nothing of it is at the legacy path, and since the
+cutover the new path is ahead by whatever was written there. Names that were never migrated (``--exclude``) are counted,
+and stay.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime
+from hashlib import sha256
+from typing import Any
+
+import uvloop
+
+from backfill_job.certificate import canonical, data_of
+from backfill_job.deletion.manifest import line_of
+from backfill_job.deletion.manifest_files import LinesFile
+from backfill_job.diff import diff
+from backfill_job.job import Job, open_api, spare_the_collector
+from backfill_job.lag import Lag
+from backfill_job.late_writes import LateWrites
+from backfill_job.tallies import Tallies
+from backfill_job.verdict import Finding, Verdict, judged
+from backfill_job.verification import Comparison, Verification, tell_verification
+from shared.late_marks import newest_late_mark
+from shared.objects import ObjectState
+from shared.partitions import Kind, classify
+
+__all__ = ["BLOCKING", "Survey", "survey"]
+
+BLOCKING = (Verdict.MISSING, Verdict.CONTENT_DIFFERS, Verdict.METADATA_DIFFERS, Verdict.IN_FLIGHT)
+"""Verdicts about legacy objects that are not proven equal."""
+
+
+@dataclass(slots=True)
+class Survey:
+    """What both paths hold, and what of it may be deleted.
+
+    Attributes:
+        tallies: Both sides of every day; what was never migrated is in no figure.
+        late: Late writes.
+        equal: Legacy objects proven equal.
+        size: Their bytes together.
+        critical: How many of them are JSONL data.
+        critical_size: Bytes of those.
+        kinds: Objects proven equal by layout.
+        folders: Folders that hold objects proven equal.
+        extra: Objects that only the new path has.
+        left: Legacy objects that were never migrated, and stay.
+        verification: The verdicts; extra names are not among them.
+        data_sha256: Of what both sides hold, as a certificate states it.
+    """
+
+    tallies: Tallies
+    late: LateWrites
+    equal: int = 0
+    size: int = 0
+    critical: int = 0
+    critical_size: int = 0
+    kinds: Counter[Kind] = field(default_factory=Counter)
+    folders: set[str] = field(default_factory=set)
+    extra: int = 0
+    left: int = 0
+    verification: Verification = field(
+        default_factory=lambda: Verification(dict.fromkeys(Verdict, 0), ()),
+    )
+    data_sha256: str = ""
+
+    @property
+    def clean(self) -> bool:
+        """Whether every legacy object that was ever to be migrated is proven equal."""
+        return not any(self.verification.counts[verdict] for verdict in BLOCKING)
+
+    def facts(self) -> dict[str, Any]:
+        """What was found, for the manifest and for reports."""
+        counts = self.verification.counts
+        return {
+            "objects": self.equal,
+            "bytes": self.size,
+            "critical_jsonl": {"objects": self.critical, "bytes": self.critical_size},
+            "kinds": {kind.value: self.kinds[kind] for kind in Kind if self.kinds[kind]},
+            "folders": len(self.folders),
+            "days": self._days(),
+            "left_never_migrated": self.left,
+            "new_path_only": self.extra,
+            "held": self.tallies.held,
+            "verification": {
+                "clean": self.clean,
+                **{verdict.value: counts[verdict] for verdict in Verdict},
+                "data_sha256": self.data_sha256,
+            },
+            "late_writes": {
+                "since": self.late.since,
+                "objects": self.late.objects,
+                "newest": self.late.newest,
+                "names": self.late.names,
+            },
+        }
+
+    def _days(self) -> Mapping[str, Any]:
+        days = {
+            (day.isoformat() if day else "undated"): tally.source for day, tally in self.tallies.days.items()
+        }
+        return {
+            day: {"objects": side.objects, "bytes": side.bytes, "jsonl": side.jsonl}
+            for day, side in sorted(days.items())
+            if side.objects
+        }
+
+
+class _Scribe:
+    """Told every name when it is judged for good."""
+
+    def __init__(self, found: Survey, lines: LinesFile | None) -> None:
+        self._found = found
+        self._lines = lines
+        self.listing = True
+
+    def add(self, findings: Sequence[Finding]) -> None:
+        """See `backfill_job.verification.Listener`."""
+        found = self._found
+        found.tallies.add(findings)
+        for finding in findings:
+            found.late.add(finding)
+            if finding.verdict is Verdict.EQUAL and finding.source is not None:
+                self._write(finding, finding.source)
+            elif finding.verdict is Verdict.EXCLUDED:
+                found.left += finding.source is not None
+
+    def _write(self, finding: Finding, source: ObjectState) -> None:
+        found = self._found
+        what = classify(finding.relative, source.size)
+        found.equal += 1
+        found.size += source.size
+        found.kinds[what.kind] += 1
+        if what.critical:
+            found.critical += 1
+            found.critical_size += source.size
+        folder, slash, _ = finding.relative.rpartition("/")
+        if slash:
+            found.folders.add(folder)
+        if self._lines is not None:
+            (self._lines.add if self.listing else self._lines.add_late)(line_of(finding))
+
+
+def survey(
+    job: Job,
+    *,
+    cutover: datetime | None,
+    lines: LinesFile | None = None,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Survey:
+    """Compare both paths, and write down what may be deleted. Changes nothing.
+
+    Args:
+        job: What to work with; its ranges are taken in the order of the names.
+        cutover: When the new path became the one that counts; None if it has not.
+        lines: Told every name found equal; None where only figures are wanted.
+        progress: Told how many legacy objects were compared so far.
+
+    Returns:
+        What was found.
+
+    Raises:
+        StorageError: A listing or look failed: there is no verdict, and nothing may be deleted.
+        Interrupted: Somebody stopped it.
+    """
+    spare_the_collector()
+    since = "" if cutover is None else cutover.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    marked = newest_late_mark(job.gateway, job.gateway, job.migration, since) if since else ""
+    found = Survey(Tallies(Lag("")), LateWrites(since, newest=marked))
+    scribe = _Scribe(found, lines)
+    comparison = Comparison(job.migration, scribe)
+    uvloop.run(_compare(job, found, comparison, progress))
+    scribe.listing = False
+    found.verification = comparison.result(
+        job.gateway, grace=job.grace, clock=job.clock, both_written=cutover is not None
+    )
+    found.data_sha256 = sha256(canonical(data_of(job.migration, found.tallies))).hexdigest()
+    tell_verification(job.log, job.migration, found.verification)
+    return found
+
+
+async def _compare(job: Job, found: Survey, comparison: Comparison, progress: Callable[[int], None]) -> None:
+    # One range after the other: the manifest is in the order of the names.
+    ranges = sorted(job.ranges, key=lambda each: each.start)
+    async with open_api(job) as api, aclosing(diff(api, job.migration, ranges, at_once=1)) as parts:
+        async for pairs in parts:
+            job.stop.check()
+            findings = [*judged(pairs, job.migration)]
+            extra = [finding for finding in findings if finding.verdict is Verdict.EXTRA]
+            found.extra += len(extra)
+            found.tallies.add(extra)
+            comparison.add(
+                [finding for finding in findings if finding.verdict is not Verdict.EXTRA]
+                if extra
+                else findings
+            )
+            progress(found.equal)

@@ -1,0 +1,1 @@
+"""Brings back what a deletion took, from its manifest."""

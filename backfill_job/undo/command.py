@@ -1,0 +1,290 @@
+"""The command ``undo``: bring back what a deletion took, from its manifest.
+
+``python -m backfill_job undo MANIFEST``. The default is the dry run: it says of every object whether soft delete still holds it
+and until when, and whether the new path has the same. ``--execute`` restores or copies back, never over anything that is there.
+``undo --rehearse --env E`` tries it beforehand, with one object in a scratch prefix.
+"""
+
+import argparse
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import uvloop
+
+from backfill_job.arguments import add_log_arguments, add_pace_arguments, governor_from, report_place
+from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
+from backfill_job.deletion.manifest_files import Found, find_manifest
+from backfill_job.deletion.phases import begun_manifests
+from backfill_job.job import ExitCode, open_api
+from backfill_job.reports import Lines
+from backfill_job.session import Session, opened
+from backfill_job.undo.prospects import Prospect
+from backfill_job.undo.rehearsal import Step, rehearse
+from backfill_job.undo.restoring import Restored
+from backfill_job.undo.screen import MAX_OBJECTS, end_lines, next_steps, object_lines, outlook_table
+from backfill_job.undo.undoing import Outlook, Undo, Undone
+from backfill_job.wording import shown
+from shared.errors import BucketNotFound, PermissionDenied, UsageError
+from shared.events_log import Event
+from shared.gateway import Gateway
+from shared.migration import Migration
+from shared.state import read_state
+
+__all__ = ["add_arguments", "run"]
+
+COMMAND = "undo"
+
+MAX_SHOWN = 20
+
+EPILOG = """
+examples:
+  python -m backfill_job undo gs://.../qpi_exports_deletion_manifest_prod_20270101T080000Z.json
+  python -m backfill_job undo MANIFEST --only 'qpi_answers_20240131/*'              of one day
+  python -m backfill_job undo MANIFEST --execute                                   bring everything back
+  python -m backfill_job undo --rehearse --env prod                                before a deletion
+
+exit codes:
+  0  dry run: everything is there or can be brought back; --execute: everything is there, looked at afterwards
+  1  something is not, or cannot be; the last lines say what
+  2  could not start: arguments, manifest, bucket, permission
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.add_argument(
+        "manifest", nargs="?", metavar="MANIFEST", help="the deletion manifest: its file, or its gs:// name"
+    )
+    mode = parser.add_argument_group("what is done")
+    which = mode.add_mutually_exclusive_group()
+    which.add_argument(
+        "--dry-run", action="store_true", help="say what can be brought back, change nothing (the default)"
+    )
+    which.add_argument("--execute", action="store_true", help="bring it back")
+    which.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="without a manifest: delete and bring back one sample object in a scratch prefix of the legacy bucket",
+    )
+    mode.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="only names below the prefix that match this shell pattern; without '/' it also matches the last part of a "
+        "name; may be repeated",
+    )
+    add_migration_arguments(parser)
+    add_pace_arguments(parser)
+    out = parser.add_argument_group("what it leaves")
+    out.add_argument(
+        "--report", type=report_place, metavar="DIR|gs://…/", help="where reports go; see the README"
+    )
+    add_log_arguments(parser)
+    # The legacy path may be empty: that is what an undo is for.
+    parser.set_defaults(tasks=1, since=None, grace=timedelta(), allow_empty=True)
+
+
+def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Parsed by a parser with this command's arguments.
+        surroundings: What it reads from and writes to.
+
+    Returns:
+        The exit code; every error of this project has been said in one line by then.
+    """
+    return in_one_line(
+        COMMAND,
+        surroundings,
+        lambda: _run(arguments, surroundings),
+        cannot_start=(UsageError, BucketNotFound, PermissionDenied),
+    )
+
+
+def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    if arguments.rehearse:
+        if arguments.manifest or arguments.only:
+            raise UsageError("--rehearse takes no manifest and no --only: it is for before the deletion")
+        migration = migration_from(arguments)
+        with opened(COMMAND, arguments, surroundings, migration=migration, mode="rehearsal") as session:
+            return _rehearse(session)
+    if not arguments.manifest:
+        raise UsageError("name the manifest: undo MANIFEST; or --rehearse --env E before a deletion")
+    with closing(Gateway()) as gateway:
+        found = find_manifest(gateway, arguments.manifest)
+    _refuse_foreign(arguments, found)
+    mode = "execute" if arguments.execute else "dry-run"
+    with opened(COMMAND, arguments, surroundings, migration=found.manifest.migration, mode=mode) as session:
+        _warn_of_strange(session, found)
+        return _undo(session, arguments, found)
+
+
+def _refuse_foreign(arguments: argparse.Namespace, found: Found) -> None:
+    """Where the arguments say what is migrated too, they must say the same."""
+    if arguments.env is None and arguments.source is None and arguments.destination is None:
+        return
+    asked, theirs = migration_from(arguments), found.manifest.migration
+    if (asked.source, asked.destination) != (theirs.source, theirs.destination):
+        raise UsageError(
+            f"the manifest {shown(found.place)} is about {shown(theirs.source.uri)} and {shown(theirs.destination.uri)}, "
+            "not about what the arguments name"
+        )
+
+
+def _warn_of_strange(session: Session, found: Found) -> None:
+    state = read_state(session.job.gateway, session.job.migration)
+    if found.sha256 not in {begun.sha256 for begun in begun_manifests(state)}:
+        _say(session, "WARNING: no deletion of this migration was begun with this very manifest.")
+
+
+def _rehearse(session: Session) -> ExitCode:
+    steps: list[Step] = []
+
+    def tell(step: Step) -> None:
+        steps.append(step)
+        detail = f": {shown(step.detail)}" if step.detail else ""
+        _say(session, f"  {'ok    ' if step.passed else 'FAILED'} {step.what}{detail}")
+
+    async def run_it() -> bool:
+        job = session.job
+        async with open_api(job) as api:
+            token = str(job.log.context["run"])
+            return await rehearse(api, job.gateway, job.migration, token, tell)
+
+    _say(session, "Rehearsal of an undo, with one object in a scratch prefix:")
+    works = uvloop.run(run_it())
+    session.write("rehearsal.json", {"works": works, "steps": [step.to_json() for step in steps]})
+    if not works:
+        _say(session, "An undo would NOT work; mend what failed before anything is deleted.")
+        return ExitCode.NOT_RIGHT
+    if not all(step.passed for step in steps):
+        _say(session, "An undo would work in one of two ways only; consider mending the other.")
+        return ExitCode.DONE
+    _say(session, "An undo would work, in both ways. The scratch copy was removed.")
+    return ExitCode.DONE
+
+
+def _undo(session: Session, arguments: argparse.Namespace, found: Found) -> ExitCode:
+    clock = session.surroundings.clock
+    began = clock.now()
+    some: list[Prospect] = []
+    with _object_lines(session) as lines:
+        outlook, undone = uvloop.run(_carried_out(session, arguments, found, _Told(lines, some)))
+    if not outlook.selected:
+        raise UsageError("--only matches no name in the manifest")
+    session.console.print(outlook_table(outlook))
+    for text in [*object_lines(some, outlook), *end_lines(outlook, undone)]:
+        _say(session, text)
+    right = outlook.possible if undone is None else not undone.not_there
+    code = ExitCode.DONE if right else ExitCode.NOT_RIGHT
+    report: dict[str, Any] = {
+        "manifest": found.place,
+        "manifest_sha256": found.sha256,
+        "only": arguments.only,
+        "exit_code": int(code),
+        "outlook": outlook.to_json(),
+        "undone": None if undone is None else undone.to_json(),
+    }
+    session.write("undo.json", report)
+    if undone is not None:
+        session.job.log.emit(
+            Event.UNDO_FINISHED,
+            exit_code=int(code),
+            summary=f"{undone.there:,} of {outlook.selected:,} objects are there",
+            manifest=found.place,
+            selected=outlook.selected,
+            there=undone.there,
+            brought_back=undone.brought_back,
+            not_there=undone.not_there,
+            elapsed_s=round((clock.now() - began).total_seconds(), 3),
+        )
+        for text in next_steps(
+            read_state(session.job.gateway, session.job.migration).phase, session.job.migration
+        ):
+            _say(session, text)
+    return code
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Who is told of every line.
+
+    Attributes:
+        lines: ``objects.jsonl``, where asked for.
+        some: The first of them, for the screen.
+    """
+
+    lines: Lines | None
+    some: list[Prospect]
+
+
+async def _carried_out(
+    session: Session, arguments: argparse.Namespace, found: Found, told: _Told
+) -> tuple[Outlook, Undone | None]:
+    job = session.job
+    async with open_api(job, arguments.in_flight) as api:
+        undo = Undo(
+            api,
+            found.manifest,
+            await found.lines(api, job.gateway),
+            _wanted(arguments.only, job.migration),
+            job.stop,
+            _reporting(session, told),
+        )
+        if not arguments.execute:
+            return await undo.outlook(), None
+        return await undo.execute(governor_from(arguments, 1), arguments.in_flight)
+
+
+def _reporting(session: Session, told: _Told) -> Callable[[Prospect, Restored | None, bool], None]:
+    """What is done about every line: the report, and the log where it could not be brought back."""
+    migration, log = session.job.migration, session.job.log
+
+    def report(prospect: Prospect, restored: Restored | None, there: bool) -> None:
+        line = prospect.line
+        detail = prospect.because if restored is None else restored.detail
+        if len(told.some) < MAX_OBJECTS:
+            told.some.append(prospect)
+        if told.lines is not None:
+            told.lines.write(
+                {
+                    "name": line.name,
+                    "generation": str(line.generation),
+                    "way": prospect.way.value,
+                    "soft_deleted_until": prospect.until or None,
+                    "same_at_new_path": prospect.same_at_new_path,
+                    **({} if restored is None else {"outcome": restored.outcome.value}),
+                    "there": there,
+                    **({"detail": detail} if detail else {}),
+                }
+            )
+        if restored is not None and not there:
+            log.emit(
+                Event.OBJECT_NOT_RESTORED,
+                object=migration.source_ref(line.name).uri,
+                outcome=restored.outcome.value,
+                error=detail,
+                source_generation=line.generation,
+            )
+
+    return report
+
+
+def _wanted(globs: list[str], migration: Migration) -> Callable[[str], bool]:
+    """Tell which names are meant, by the rules of ``--exclude``."""
+    return replace(migration, excludes=tuple(globs)).is_excluded if globs else lambda _: True
+
+
+def _say(session: Session, text: str) -> None:
+    session.console.print(text, markup=False, soft_wrap=True)
+
+
+def _object_lines(session: Session) -> AbstractContextManager[Lines | None]:
+    return nullcontext() if session.own_reports is None else session.own_reports.lines("objects.jsonl")

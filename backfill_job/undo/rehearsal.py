@@ -1,0 +1,171 @@
+"""A rehearsal of the undo, before anything is deleted: one sample object, in a scratch prefix of the legacy bucket.
+
+It takes the very steps of a deletion and an undo on a copy: copied, deleted on condition of its generation, found among the
+soft-deleted, restored; deleted again, and copied back from the new path. So permissions and settings that an undo would need
+are known to be there before it is too late. The scratch copy is removed; what soft delete keeps of it goes with time.
+"""
+
+from collections.abc import Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from backfill_job.async_api import AsyncApi, Pacing
+from backfill_job.deletion.manifest import Line
+from backfill_job.diff import diff
+from backfill_job.fast_listing import list_soft_deleted
+from backfill_job.sharding import KeyRange
+from backfill_job.undo.prospects import SoftDeleted, prospect
+from backfill_job.undo.restoring import Restorer, UndoOutcome
+from shared.decision import ABSENT
+from shared.errors import (
+    ConditionFailed,
+    MigrationError,
+    UnexpectedAnswer,
+    UsageError,
+)
+from shared.gateway import Gateway
+from shared.migration import Location, Migration
+from shared.objects import ObjectState, same
+
+__all__ = ["Step", "rehearse"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a rehearsal.
+
+    Attributes:
+        what: What was tried.
+        passed: Whether it went as it must.
+        detail: What was seen.
+    """
+
+    what: str
+    passed: bool
+    detail: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """The step for a report."""
+        return {"what": self.what, "passed": self.passed, "detail": self.detail}
+
+
+async def rehearse(
+    api: AsyncApi, gateway: Gateway, migration: Migration, token: str, tell: Callable[[Step], None]
+) -> bool:
+    """Rehearse.
+
+    Args:
+        api: For what an undo does.
+        gateway: For what prepares and removes the scratch copy.
+        migration: What is asked.
+        token: Makes the scratch prefix this rehearsal's own.
+        tell: Told each step.
+
+    Returns:
+        Whether an undo would work: by soft delete, or else by copying back.
+
+    Raises:
+        UsageError: There is no place for it, or no object to rehearse with.
+        MigrationError: A step could not be tried.
+    """
+    if not migration.source.prefix:
+        raise UsageError(
+            f"{migration.source.uri} is a whole bucket: there is no place outside of it for a rehearsal"
+        )
+    name, original, twin = await _sample(api, migration)
+    # The scratch prefix takes the legacy path's part; the new path is itself.
+    scratch = Location(migration.source.bucket, f"_migration/undo-rehearsal/{token}/")
+    stage = Migration(scratch, migration.destination, (), migration.label)
+    at = stage.source_ref(name)
+    copy = gateway.copy(migration.source_ref(name), at, if_source=original.generation, if_destination=ABSENT)
+    tell(Step("copy a sample to a scratch prefix", same(original, copy), f"{at.uri}, {copy.size:,} bytes"))
+    rehearsal = _Rehearsal(api, gateway, stage, tell)
+    try:
+        by_shelf = await rehearsal.by_soft_delete(_line(name, copy, twin))
+        by_copy = await rehearsal.by_copying(name, twin)
+    finally:
+        with suppress(MigrationError):
+            left = gateway.look(at)
+            if left is not None:
+                gateway.delete(at, if_generation=left.generation)
+    return by_shelf or by_copy
+
+
+async def _sample(api: AsyncApi, migration: Migration) -> tuple[str, ObjectState, ObjectState]:
+    """A name that is the same on both sides."""
+    async with aclosing(diff(api, migration, (KeyRange("", ""),), at_once=1)) as parts:
+        async for pairs in parts:
+            for relative, source, destination in pairs:
+                if source is None or destination is None or migration.is_excluded(relative):
+                    continue
+                if same(source, destination) and not source.held:
+                    return relative, source, destination
+    raise UsageError(
+        f"no object of {migration.source.uri} is the same at {migration.destination.uri}: nothing to rehearse with"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Rehearsal:
+    """A rehearsal whose scratch copy is there."""
+
+    api: AsyncApi
+    gateway: Gateway
+    stage: Migration
+    tell: Callable[[Step], None]
+
+    async def by_soft_delete(self, line: Line) -> bool:
+        """Delete the copy and restore it; leaves it deleted."""
+        at = self.stage.source_ref(line.name)
+        self.gateway.delete(at, if_generation=line.generation)
+        self.tell(Step("delete it, on condition of its generation", self.gateway.look(at) is None))
+        held, why = await self._shelved(line)
+        detail = why if held is None else f"until {held.until or 'a time that is not said'}"
+        self.tell(Step("find it among the soft-deleted", held is not None, detail))
+        if held is None:
+            return False
+        done = await Restorer(self.api, self.stage, Pacing()).bring_back(prospect(line, None, held, None))
+        now = self.gateway.look(at)
+        passed = done.outcome is UndoOutcome.RESTORED and now is not None and same(line.state, now)
+        self.tell(Step("restore it, and compare", passed, done.detail))
+        if now is not None:
+            self.gateway.delete(at, if_generation=now.generation)
+        return passed
+
+    async def by_copying(self, name: str, twin: ObjectState) -> bool:
+        """Copy it back from the new path."""
+        line, at = _line(name, twin, twin), self.stage.source_ref(name)
+        found = prospect(line, self.gateway.look(at), None, twin)
+        done = await Restorer(self.api, self.stage, Pacing()).bring_back(found)
+        now = self.gateway.look(at)
+        passed = done.outcome is UndoOutcome.COPIED_BACK and now is not None and same(line.state, now)
+        self.tell(Step("copy it back from the new path, and compare", passed, done.detail))
+        return passed
+
+    async def _shelved(self, line: Line) -> tuple[SoftDeleted | None, str]:
+        """The soft-deleted generation of a line, or why there is none."""
+        source = self.stage.source
+        try:
+            pages = list_soft_deleted(self.api, source, start=source.prefix + line.name)
+            async with aclosing(pages):
+                async for page in pages:
+                    for name, state, until in page:
+                        if (name, state.generation) == (line.name, line.generation):
+                            return SoftDeleted(state, until), ""
+        except (UnexpectedAnswer, ConditionFailed) as error:
+            return None, error.detail
+        return None, "soft delete is off: only copying back from the new path would be left"
+
+
+def _line(name: str, state: ObjectState, twin: ObjectState) -> Line:
+    return Line(
+        name,
+        state.generation,
+        state.size,
+        state.crc32c or "",
+        state.md5,
+        state.created,
+        state.metadata,
+        twin.generation,
+    )

@@ -1,0 +1,160 @@
+"""The deletion as processes of their own: the ways to call it, kills, and tasks on one machine."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from testing_deletion import CONFIRM, PASS, Scene, day
+
+from shared.phase import Phase
+from shared.state import State
+from shared.state_changes import update
+
+ROOT = Path(__file__).parent.parent.parent
+WAYS = {
+    "module": [sys.executable, "-m", "backfill_job", "delete"],
+    "script": [sys.executable, str(ROOT / "backfill_job" / "delete_old_qpi_exports.py")],
+    "command": [str(Path(sys.executable).with_name("delete_old_qpi_exports"))],
+}
+
+
+def line(scene: Scene, objects: int, *more: str, way: str = "module") -> list[str]:
+    migration = scene.paths.migration
+    where = ["--source", migration.source.uri, "--destination", migration.destination.uri, "--grace", "0"]
+    said = ["--confirm-delete", "--confirm-text", CONFIRM, "--expect-objects", str(objects)]
+    return [*WAYS[way], *where, *PASS, "--soak-days", "0", "--ungoverned", *said, *more]
+
+
+def environ(scene: Scene) -> dict[str, str]:
+    return {**os.environ, "STORAGE_EMULATOR_HOST": scene.paths.server.url}
+
+
+def done(scene: Scene, command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, env=environ(scene), cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+def begun(scene: Scene, objects: int) -> str:
+    """Prepare a deletion some time ago, so that nobody has to wait for the mirrors; gives the manifest."""
+    scene.cut_over()
+    assert scene.delete(objects, "--prepare").code == 0
+
+    def age(state: State) -> State:
+        at = datetime.now(UTC) - timedelta(hours=1)
+        entry = type(state.history[-1])(at, "test", "an hour passes", "age")
+        return State(
+            state.source,
+            state.destination,
+            state.phase,
+            at,
+            state.signoffs,
+            state.runs,
+            (*state.history, entry),
+        )
+
+    update(scene.commands.gateway, scene.paths.migration, age)
+    return scene.manifest_uri
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_three_ways_to_call_it_are_the_same_command(scene: Scene, tmp_path: Path, way: str) -> None:
+    """From any folder; its log is called as the user's script called it."""
+    scene.both(day(1))
+    manifest = begun(scene, 1)
+    ended = done(scene, line(scene, 1, "--resume", manifest, way=way), tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert scene.paths.names(side="source") == []
+    (log,) = tmp_path.glob("*.log")
+    assert re.fullmatch(r"delete_old_qpi_exports_custom_\d{8}T\d{6}Z\.log", log.name)
+
+
+def settled(scene: Scene) -> int:
+    """Objects at the legacy path, when the last requests of the killed process have had their effect."""
+    seen = -1
+    while (now := len(scene.paths.names(side="source"))) != seen:
+        seen = now
+        time.sleep(0.2)
+    return seen
+
+
+def test_after_a_kill_the_manifest_goes_on(scene: Scene, tmp_path: Path) -> None:
+    """kill -9 in the middle; a writer uses the pause; the resumption deletes the rest, and not the writer's."""
+    total = 6_000
+    names = scene.fill(total)
+    manifest = begun(scene, total)
+    scene.paths.server.set_faults(latency_ms=30)
+    scene.paths.server.reset_stats()
+    command = line(scene, total, "--resume", manifest)
+    with subprocess.Popen(command, env=environ(scene), cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+        while scene.paths.requests("storage.objects.delete") < total // 4:
+            assert process.poll() is None, "it finished before it could be killed"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    scene.paths.server.clear_faults()
+    left = settled(scene)
+    assert 0 < left < total
+    assert scene.phase is Phase.DELETING
+    gone = sorted({*names} - {*scene.paths.names(side="source")})
+    scene.paths.put(gone[0], b"written again")
+    scene.paths.put(names[-1], b"written over")
+    ended = done(scene, command, tmp_path)
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert sorted(scene.paths.names(side="source")) == sorted([gone[0], names[-1]])
+    assert scene.paths.read(gone[0], side="source") == b"written again"
+    assert scene.paths.read(names[-1], side="source") == b"written over"
+    books = re.search(
+        r"6,000 lines: ([\d,]+) deleted(?:, ([\d,]+) already gone)?, (\d) overwritten since", ended.stdout
+    )
+    assert books is not None, ended.stdout
+    numbers = [int((group or "0").replace(",", "")) for group in books.groups()]
+    assert sum(numbers) == total
+    assert numbers[2] in {1, 2}  # a line that was settled before the kill is not asked for again
+    assert len(scene.paths.names()) == total
+
+
+def test_a_signal_ends_it_in_good_order(scene: Scene, tmp_path: Path) -> None:
+    """What is under way is finished and written down; the books balance; the resumption does the rest."""
+    total = 6_000
+    scene.fill(total)
+    manifest = begun(scene, total)
+    scene.paths.server.set_faults(latency_ms=30)
+    scene.paths.server.reset_stats()
+    command = line(scene, total, "--resume", manifest, "--report", "r")
+    with subprocess.Popen(
+        command, env=environ(scene), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while scene.paths.requests("storage.objects.delete") < total // 4:
+            assert process.poll() is None, "it finished before it could be stopped"
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    scene.paths.server.clear_faults()
+    assert (process.returncode, err) == (1, "")
+    assert "stopped: stopped by SIGTERM" in out
+    report = json.loads((tmp_path / "r" / "deletion.json").read_text())["this_process"]
+    left = len(scene.paths.names(side="source"))
+    assert report["deleted"] == total - left > 0
+    assert report["lines"] == report["deleted"] + report["failed"]
+    ended = done(scene, command, tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert f"{total:,} lines: {total:,} deleted" in ended.stdout
+    assert (scene.phase, scene.paths.names(side="source")) == (Phase.DELETED, [])
+
+
+def test_tasks_on_one_machine_share_the_work(scene: Scene, tmp_path: Path) -> None:
+    """``--tasks 2``: one consent, two processes, two logs, one sum."""
+    scene.fill(3_000)
+    manifest = begun(scene, 3_000)
+    ended = done(scene, line(scene, 3_000, "--resume", manifest, "--tasks", "2"), tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "all 2 tasks together: 3,000 lines: 3,000 deleted" in ended.stdout
+    assert (scene.phase, scene.paths.names(side="source")) == (Phase.DELETED, [])
+    assert len({path.name.partition("_task")[2][0] for path in tmp_path.glob("*_task?_*.log")}) == 2

@@ -1,0 +1,247 @@
+"""The command ``undo``, as its user meets it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from testing_deletion import Scene, day
+
+from shared.phase import Phase
+
+RESTORE, REWRITE = "storage.objects.restore", "storage.objects.rewrite"
+
+
+def deleted(scene: Scene, *names: str) -> dict[str, object]:
+    """Delete everything; gives what was there."""
+    scene.both(*names, metadata={"k": "v"}, cache_control="no-store")
+    scene.cut_over()
+    before = dict(scene.legacy())
+    assert scene.delete(len(names)).code == 0
+    assert scene.legacy() == {}
+    return dict(before)
+
+
+def forget(scene: Scene) -> None:
+    """Let soft delete let go of everything that is deleted from now on."""
+    bucket = scene.paths.bucket("source")
+    bucket.reload()
+    bucket.soft_delete_policy.retention_duration_seconds = 0
+    bucket.patch()
+
+
+def test_the_dry_run_says_of_each_object_what_holds_it_and_until_when(scene: Scene, tmp_path: Path) -> None:
+    """And changes nothing."""
+    deleted(scene, day(1), day(2), day(3))
+    scene.paths.put(day(2), b"newer", side="destination")
+    scene.paths.put(day(3), b"a late writer")
+    scene.paths.server.reset_stats()
+    ended = scene.undo(scene.manifest_uri, "--report", str(tmp_path / "r"))
+    assert (ended.code, ended.err) == (1, "")  # one cannot be brought back
+    assert set(scene.paths.server.stats()["methods"]) <= {
+        "storage.objects.list",
+        "storage.objects.get",
+        "storage.objects.download",
+    }
+    rows = [json.loads(row) for row in (tmp_path / "r" / "objects.jsonl").read_text().splitlines()]
+    until = rows[0]["soft_deleted_until"]
+    assert until.endswith("Z")
+    assert [(row["name"], row["way"], row["same_at_new_path"], row["there"]) for row in rows] == [
+        (day(1), "soft_delete", True, False),
+        (day(2), "soft_delete", False, False),
+        (day(3), "occupied", True, False),
+    ]
+    assert f"{day(1)}: soft delete holds it until {until}; the new path has the same" in ended.out
+    assert f"{day(2)}: soft delete holds it until" in ended.out
+    assert "the new path has NOT the same" in ended.out
+    assert f"occupied {day(3)}: another object is there, which is not overwritten" in ended.out
+    assert "Nothing was changed" in ended.out
+
+
+def test_everything_comes_back_from_soft_delete_as_it_was(scene: Scene) -> None:
+    """Contents and metadata; the phase stays, and it says what that means. Again, there is nothing to do."""
+    before = deleted(scene, day(1), day(1, 2), day(2))
+    ended = scene.undo(scene.manifest_uri, "--execute")
+    assert (ended.code, ended.err) == (0, "")
+    assert scene.legacy() == before
+    assert "3 objects restored, 0 copied back, 0 there before; looked at afterwards: 3 of 3" in ended.out
+    assert scene.phase is Phase.DELETED
+    assert "The phase stays deleted" in ended.out
+    scene.paths.server.reset_stats()
+    again = scene.undo(scene.manifest_uri, "--execute")
+    assert (again.code, "3 there before" in again.out) == (0, True)
+    assert scene.paths.requests(RESTORE) == 0
+
+
+def test_without_soft_delete_it_is_copied_back_from_the_new_path(scene: Scene) -> None:
+    """On condition that it is still the same there; what is not is lost, and said."""
+    scene.both(day(1), day(2), metadata={"k": "v"})
+    forget(scene)
+    scene.cut_over()
+    before = scene.legacy()
+    assert scene.delete(2).code == 0
+    scene.paths.put(day(2), b"newer", side="destination")
+    dry = scene.undo(scene.manifest_uri)
+    assert (dry.code, "LOST: neither soft delete nor the new path has it" in dry.out) == (1, True)
+    ended = scene.undo(scene.manifest_uri, "--execute")
+    assert ended.code == 1
+    assert "0 objects restored, 1 copied back" in ended.out
+    assert f"lost {day(2)}: soft delete holds it no more, and the new path has something else" in ended.out
+    assert scene.legacy() == {day(1): before[day(1)]}
+    assert scene.paths.read(day(2)) == b"newer"
+
+
+def test_whatever_somebody_wrote_meanwhile_stays(scene: Scene) -> None:
+    """An undo never overwrites, not even between its look and its request."""
+    deleted(scene, day(1), day(2))
+    scene.paths.put(day(1), b"a late writer")
+    ended = scene.undo(scene.manifest_uri, "--execute")
+    assert ended.code == 1
+    assert scene.paths.read(day(1), side="source") == b"a late writer"
+    assert scene.paths.look(day(2), side="source") is not None
+
+
+@pytest.mark.parametrize("status", ["reset_before", "reset_after", 503, 429])
+@pytest.mark.parametrize("method", [RESTORE, REWRITE])
+def test_an_undo_survives_lost_answers(scene: Scene, method: str, status: object) -> None:
+    """A request is repeated under its condition; what is there by then is looked at."""
+    if method == REWRITE:
+        forget(scene)
+    before = deleted(scene, day(1), day(2))
+    scene.paths.server.set_faults(rules=[{"method": method, "count": 1, "status": status}])
+    ended = scene.undo(scene.manifest_uri, "--execute")
+    assert (ended.code, ended.err) == (0, "")
+    assert scene.legacy() == before
+
+
+def test_what_soft_delete_lets_go_of_meanwhile_is_copied_back(scene: Scene) -> None:
+    """The look is older than the request."""
+    before = deleted(scene, day(1))
+    rule = {"method": RESTORE, "count": 1, "status": 404, "message": "No such object: gone"}
+    scene.paths.server.set_faults(rules=[rule])
+    ended = scene.undo(scene.manifest_uri, "--execute")
+    assert (ended.code, "0 objects restored, 1 copied back" in ended.out) == (0, True)
+    assert scene.legacy() == before
+
+
+def test_a_missing_permission_is_told_and_the_rest_is_not_tried(scene: Scene) -> None:
+    """Exit code 1; nothing came back, and each object says why."""
+    deleted(scene, day(1), day(2))
+    scene.paths.server.set_faults(rules=[{"method": RESTORE, "count": None, "status": 403}])
+    ended = scene.undo(scene.manifest_uri, "--execute")
+    assert ended.code == 1
+    assert "permission denied" in ended.out
+    scene.paths.server.clear_faults()
+    assert scene.legacy() == {}
+
+
+def test_only_what_is_asked_for_comes_back(scene: Scene) -> None:
+    """By the rules of --exclude; a pattern that matches nothing is a mistake."""
+    before = deleted(scene, day(1), day(1, 2), day(2), "README")
+    ended = scene.undo(scene.manifest_uri, "--execute", "--only", "qpi_answers_20240101/*", "--only", "READ*")
+    assert (ended.code, "3 of 3" in ended.out) == (0, True)
+    assert scene.legacy() == {name: before[name] for name in (day(1), day(1, 2), "README")}
+    nothing = scene.undo(scene.manifest_uri, "--only", "qpi_answers_2023*")
+    assert (nothing.code, "--only matches no name" in nothing.err) == (2, True)
+
+
+def test_more_than_a_chunk_comes_back(scene: Scene) -> None:
+    """Among more names at the new path than the manifest has."""
+    names = scene.fill(2_100)
+    scene.cut_over()
+    assert scene.delete(2_100).code == 0
+    scene.paths.put("zz/later", b"x", side="destination")
+    ended = scene.undo(scene.manifest_uri, "--execute")
+    assert (ended.code, "2,100 of 2,100" in ended.out) == (0, True)
+    assert scene.paths.names(side="source") == names
+
+
+def test_an_object_in_several_pieces_is_copied_back_whole(scene: Scene) -> None:
+    """Each call of the rewrite has the same conditions."""
+    forget(scene)
+    data = b"x" * (3 * 1024 * 1024)
+    for side in ("source", "destination"):
+        scene.paths.put("large", data, side=side)
+    scene.cut_over()
+    assert scene.delete(1).code == 0
+    scene.paths.server.set_faults(max_rewrite_bytes_per_call=1024 * 1024)
+    assert scene.undo(scene.manifest_uri, "--execute").code == 0
+    scene.paths.server.clear_faults()
+    assert scene.paths.read("large", side="source") == data
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "name the manifest"),
+        (("/no/such.json",), "cannot read the manifest"),
+        (("MANIFEST", "--source", "gs://another/x/", "--destination", "gs://other/y/"), "not about what"),
+        (("MANIFEST", "--rehearse"), "takes no manifest"),
+        (("--rehearse",), "say what to migrate"),
+    ],
+    ids=range(5),
+)
+def test_what_cannot_start_is_one_line(scene: Scene, arguments: tuple[str, ...], said: str) -> None:
+    """Exit code 2."""
+    deleted(scene, day(1))
+    ended = scene.undo(*(scene.manifest_uri if word == "MANIFEST" else word for word in arguments))
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert said in ended.err
+
+
+def test_a_manifest_that_no_deletion_was_begun_with_is_said(scene: Scene) -> None:
+    """It may still be what somebody needs, so it is no refusal."""
+    deleted(scene, day(1))
+    head = scene.manifest()
+    local = scene.folder / head["name"]
+    local.write_text(json.dumps({**head, "by": "Eve"}))
+    ended = scene.undo(str(local))
+    assert (ended.code, ended.out.startswith("2")) == (0, True)
+    assert "WARNING: no deletion of this migration was begun with this very manifest" in ended.out
+
+
+def where(scene: Scene) -> tuple[str, ...]:
+    migration = scene.paths.migration
+    return ("--source", migration.source.uri, "--destination", migration.destination.uri)
+
+
+def test_a_rehearsal_takes_one_sample_there_and_back_in_a_scratch_prefix(
+    scene: Scene, tmp_path: Path
+) -> None:
+    """Nothing of either path is touched, and the scratch copy is gone afterwards."""
+    scene.both(day(1), day(2))
+    before = scene.legacy()
+    generations = [scene.paths.look(name, side="source") for name in (day(1), day(2))]
+    ended = scene.undo("--rehearse", *where(scene), "--report", str(tmp_path / "r"))
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.count("  ok     ") == 5
+    assert "An undo would work, in both ways" in ended.out
+    assert scene.legacy() == before
+    assert [scene.paths.look(name, side="source") for name in (day(1), day(2))] == generations
+    assert [blob.name for blob in scene.paths.bucket("source").list_blobs(prefix="_migration/")] == []
+    assert json.loads((tmp_path / "r" / "rehearsal.json").read_text())["works"] is True
+
+
+def test_a_rehearsal_without_soft_delete_says_that_one_way_is_left(scene: Scene) -> None:
+    """Copying back from the new path."""
+    scene.both(day(1))
+    forget(scene)
+    ended = scene.undo("--rehearse", *where(scene))
+    assert ended.code == 0
+    assert "FAILED find it among the soft-deleted: soft delete is off" in ended.out
+    assert "in one of two ways only" in ended.out
+
+
+def test_a_rehearsal_that_fails_is_found_before_it_is_too_late(scene: Scene) -> None:
+    """Neither permission is there."""
+    scene.both(day(1))
+    rule = {"bucket": scene.paths.migration.source.bucket, "count": None, "status": 403}
+    scene.paths.server.set_faults(rules=[{**rule, "method": RESTORE}, {**rule, "method": REWRITE, "skip": 1}])
+    ended = scene.undo("--rehearse", *where(scene))
+    assert (ended.code, "An undo would NOT work" in ended.out) == (1, True)
+
+
+def test_a_rehearsal_needs_something_that_was_migrated(scene: Scene) -> None:
+    """Exit code 2."""
+    scene.paths.put(day(1))
+    ended = scene.undo("--rehearse", *where(scene))
+    assert (ended.code, "nothing to rehearse with" in ended.err) == (2, True)
