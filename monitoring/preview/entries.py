@@ -1,6 +1,6 @@
 """Log lines as Cloud Logging would hold them: read from files, with the resource that each would have been written on.
 
-A local line does not say which resource wrote it. The mirror's events are the function's, all others a job's; a line of another
+A line is JSON, or the text of a log file. A local line does not say which resource wrote it. The mirror's events are the function's, all others a job's; a line of another
 library belongs to whoever wrote the line before it in the same file.
 """
 
@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from monitoring.preview.text_lines import json_line
 from monitoring.values import Values
 from monitoring.vocabulary import LIBRARY, line_problems
 from shared.errors import UsageError
@@ -66,7 +67,7 @@ class Log:
 
 
 def read_log(paths: Sequence[Path]) -> Log:
-    """Read files of JSON lines.
+    """Read files of JSON lines, or of a log file's text lines.
 
     Args:
         paths: The files; the job's and the function's.
@@ -82,15 +83,18 @@ def read_log(paths: Sequence[Path]) -> Log:
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from error
         for text in texts:
-            problems = line_problems(text) if text.strip() else ["the line is empty"]
+            if not text.strip():
+                continue
+            line = json_line(text) or text
+            problems = line_problems(line)
             if problems:
                 strangers[problems[0]] = strangers.get(problems[0], 0) + 1
             else:
-                parsed.append((path, json.loads(text)))
+                parsed.append((path, json.loads(line)))
     if not parsed:
         names = ", ".join(map(str, paths))
         raise UsageError(
-            f"{names}: no line of the structured log in it; let the command run with --log-format json"
+            f"{names}: no line of the structured log in it; give log files of the commands or of the mirror"
         )
     values = _values([line for _, line in parsed])
     return Log(tuple(sorted(_entries(parsed, values), key=lambda entry: entry.at)), values, strangers)

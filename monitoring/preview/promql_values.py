@@ -5,6 +5,7 @@ every element. Dividing by zero gives nothing here, where a chart could show nei
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -114,26 +115,32 @@ class Evaluation:
     def _increase(self, selector: Selector, *, per_second: bool) -> Vector:
         metric, suffix = self.source.catalog.by_prometheus_name[selector.name]
         length = self.interval if selector.range == INTERVAL else selector.range or self.interval
-        found: Vector = {}
+        series: dict[Labels, list[float]] = {}
         for point in self.source.points[metric.type]:
-            if not self.at - length < point.at <= self.at:
-                continue
-            labels = {name.partition(".")[2]: value for name, value in point.labels.items()}
-            labels["monitored_resource"] = point.resource
-            if all(one.holds(labels.get(one.label, "")) for one in selector.matchers):
-                for extra, value in _amounts(point, suffix, self.source.bounds.get(metric.type, ())):
-                    key = frozenset({**labels, **extra}.items())
-                    found[key] = found.get(key, 0.0) + value / (length if per_second else 1)
-        return found
+            if self.at - length < point.at <= self.at:
+                labels = {name.partition(".")[2]: value for name, value in point.labels.items()}
+                labels["monitored_resource"] = point.resource
+                if all(one.holds(labels.get(one.label, "")) for one in selector.matchers):
+                    series.setdefault(frozenset(labels.items()), []).append(point.value)
+        bounds = self.source.bounds.get(metric.type, ())
+        return {
+            labels | extra: amount / (length if per_second else 1)
+            for labels, values in series.items()
+            for extra, amount in _amounts(values, suffix, bounds)
+        }
 
 
-def _amounts(point: Point, suffix: str, bounds: Sequence[float]) -> list[tuple[dict[str, str], float]]:
-    """What a point adds to the series of a metric, or of one of a distribution's three."""
+def _amounts(values: list[float], suffix: str, bounds: Sequence[float]) -> list[tuple[Labels, float]]:
+    """What points add to a metric's series, or to one of a distribution's three."""
     if suffix == "_count":
-        return [({}, 1.0)]
+        return [(frozenset(), float(len(values)))]
     if suffix != "_bucket":
-        return [({}, point.value)]
-    return [({"le": repr(bound)}, 1.0 if point.value <= bound else 0.0) for bound in (*bounds, math.inf)]
+        return [(frozenset(), sum(values))]
+    ordered = sorted(values)
+    return [
+        (frozenset({("le", repr(bound))}), float(bisect_right(ordered, bound)))
+        for bound in (*bounds, math.inf)
+    ]
 
 
 def _quantiles(quantile: float, buckets: Vector) -> Vector:
