@@ -1,5 +1,6 @@
 """The log's vocabulary as the files and the preview need it: which fields an event has, and whether a line keeps to it."""
 
+import functools
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,7 +19,8 @@ LIBRARY = "message"
 OWN = frozenset({"severity", "time", "message", "event"})
 
 
-def event_fields() -> dict[str, frozenset[str]]:
+@functools.cache
+def event_fields() -> Mapping[str, frozenset[str]]:
     """Fields by event, those of the context included."""
     known = {event.event_name: event.value.fields | CONTEXT_FIELDS for event in Event}
     return {**known, LIBRARY: frozenset({"logger"})}

@@ -5,6 +5,7 @@ library belongs to whoever wrote the line before it in the same file.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -107,27 +108,35 @@ def _entries(parsed: Iterable[tuple[Path, dict[str, Any]]], values: Values) -> I
         if event != LIBRARY:
             last[path] = FUNCTION if event.startswith("mirror") else JOB
         resource = last.get(path, JOB)
-        labels = (
-            {"service_name": values.mirror_service}
-            if resource == FUNCTION
-            else {"job_name": f"{values.jobs}backfill"}
-        )
         payload = {key: value for key, value in line.items() if key not in {"severity", "time", "message"}}
         at = datetime.fromisoformat(line["time"]).timestamp()
+        labels = (
+            {"job_name": f"{values.jobs}backfill"}
+            if resource == JOB
+            else {"service_name": _service(line, values)}
+        )
         yield Entry(at, line["severity"], line["message"], payload, resource, labels)
 
 
+def _service(line: Mapping[str, Any], values: Values) -> str:
+    """The mirror, or the one that mirrors back: its events are the new path's."""
+    back = str(line.get("object", "")).startswith(f"gs://{values.destination_bucket}/")
+    return f"{values.mirror_service}-back" if back else values.mirror_service
+
+
 def _values(lines: Sequence[Mapping[str, Any]]) -> Values:
-    """What the lines tell of the project; the rest has names that nobody takes for a real project's."""
+    """What the lines tell of the project; the rest has names that nobody takes for a real project's.
 
-    def first(key: str, otherwise: str) -> str:
-        return next((str(line[key]) for line in lines if line.get(key)), otherwise)
-
-    started = next((line for line in lines if line["event"] == "run_started"), {})
+    Other environments' lines may lie beside: the one with most lines is meant.
+    """
+    environments = Counter(str(line["env"]) for line in lines if line.get("env"))
+    env = environments.most_common(1)[0][0] if environments else "local"
+    ours = [line for line in lines if line.get("env") == env]
+    started = next((line for line in ours if line["event"] == "run_started"), {})
     source = Location.parse(started.get("source") or "gs://legacy-bucket/legacy/")
     destination = Location.parse(started.get("destination") or "gs://new-bucket/new/")
     return Values(
-        env=first("env", "local"),
+        env=env,
         project="local-preview",
         region="local",
         source_bucket=source.bucket,
@@ -135,7 +144,7 @@ def _values(lines: Sequence[Mapping[str, Any]]) -> Values:
         destination_bucket=destination.bucket,
         mirror_service="qpi-exports-mirror",
         jobs="qpi-exports-",
-        tasks=max((int(line["tasks"]) for line in lines if line.get("tasks")), default=1),
+        tasks=max((int(line["tasks"]) for line in ours if line.get("tasks")), default=1),
         deletion_account="deletion@local-preview.iam.gserviceaccount.com",
         runbook="docs/runbook-alerts.md",
     )

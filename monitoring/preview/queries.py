@@ -15,7 +15,7 @@ from monitoring import metric_filter, promql
 from monitoring.preview.promql_values import Evaluation, Labels, Source, Vector
 from shared.errors import UsageError
 
-__all__ = ["Line", "Window", "is_local", "lines"]
+__all__ = ["Line", "Window", "is_local", "lines", "trailing"]
 
 _GROUP = re.compile(r'(metric|resource)\.labels?\."?([a-z0-9_]+)"?')
 
@@ -94,19 +94,39 @@ def _filter_of(query: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
+def trailing(query: Mapping[str, Any], source: Source, window: Window) -> tuple[float | None, ...]:
+    """A filter's figure at every step's end, over the alignment period before it; it must not be grouped."""
+    found = _filter_of(query)
+    wanted = _selected(found, source)
+    period = _seconds(found["aggregation"]["alignmentPeriod"])
+    values = [[value for at, _, value in wanted if end - period < at <= end] for end in window.ends]
+    return tuple(_reduced(one, found["aggregation"]) if one else None for one in values)
+
+
 def _filtered(query: Mapping[str, Any], source: Source, window: Window) -> list[Vector]:
-    wanted = metric_filter.parse(query["filter"])
-    aggregation = query["aggregation"]
-    groups = [match for name in aggregation.get("groupByFields", ()) if (match := _GROUP.fullmatch(name))]
-    names = [f"{match[1]}.{match[2]}" for match in groups]
     steps: list[dict[Labels, list[float]]] = [{} for _ in range(window.steps)]
-    for point in source.points[wanted.metric]:
-        number = math.ceil((point.at - window.start) / window.step) - 1
-        fits = not wanted.resource or point.resource == wanted.resource
-        if 0 <= number < window.steps and fits and all(term.holds(point.labels) for term in wanted.terms):
-            key = frozenset((name, point.labels.get(name, "")) for name in names)
-            steps[number].setdefault(key, []).append(point.value)
-    return [{key: _reduced(values, aggregation) for key, values in step.items()} for step in steps]
+    for at, labels, value in _selected(query, source):
+        number = math.ceil((at - window.start) / window.step) - 1
+        # What happened at the very start belongs to the first step.
+        number = 0 if at == window.start else number
+        if 0 <= number < window.steps:
+            steps[number].setdefault(labels, []).append(value)
+    return [
+        {labels: _reduced(values, query["aggregation"]) for labels, values in step.items()} for step in steps
+    ]
+
+
+def _selected(query: Mapping[str, Any], source: Source) -> list[tuple[float, Labels, float]]:
+    """The points that a filter means: when, what they are grouped by, and their values."""
+    wanted = metric_filter.parse(query["filter"])
+    grouped = query["aggregation"].get("groupByFields", ())
+    names = [f"{match[1]}.{match[2]}" for name in grouped if (match := _GROUP.fullmatch(name))]
+    return [
+        (point.at, frozenset((name, point.labels.get(name, "")) for name in names), point.value)
+        for point in source.points[wanted.metric]
+        if (not wanted.resource or point.resource == wanted.resource)
+        and all(term.holds(point.labels) for term in wanted.terms)
+    ]
 
 
 def _reduced(values: list[float], aggregation: Mapping[str, Any]) -> float:

@@ -14,7 +14,7 @@ from monitoring import log_filter
 from monitoring.preview.drawing import COLOURS, Drawing, Series, draw
 from monitoring.preview.entries import Entry
 from monitoring.preview.promql_values import Source
-from monitoring.preview.queries import Line, Window, is_local, lines
+from monitoring.preview.queries import Line, Window, is_local, lines, trailing
 from shared.errors import UsageError
 from shared.report import figures
 
@@ -179,32 +179,32 @@ def _card(card: Mapping[str, Any], source: Source, window: Window) -> Card | Not
     if not is_local(query, source):
         return Nothing(ELSEWHERE)
     whole = query.get("outputFullDuration", False)
-    steps = (
-        lines(query, source, window)
-        if whole or "prometheusQuery" in query
-        else _trailing(query, source, window)
-    )
-    if not steps:
+    values = _values(query, source, window, whole=whole)
+    known = [step for step, value in enumerate(values) if value is not None]
+    if not known:
         return Nothing(NO_LINE)
-    values = steps[0].values
-    step = max(number for number, value in enumerate(values) if value is not None)
-    value = values[step] or 0.0
+    value = values[known[-1]] or 0.0
     if whole:
         once = Window(window.start, 1, window.step * window.steps)
         value = lines(query, source, once)[0].values[0] or 0.0
     passed = [one for one in card.get("thresholds", ()) if value > one.get("value", 0)]
     tone = _TONES[max(passed, key=lambda one: one.get("value", 0))["color"]] if passed else ""
-    note = "" if whole or step == window.steps - 1 else f"at {_clock(window.ends[step])}, none since"
+    late = not whole and known[-1] < window.steps - 1
+    note = f"at {_clock(window.ends[known[-1]])}, none since" if late else ""
     spark = draw([Series(values, stacked=False)]) if "sparkChartView" in card and len(values) > 1 else None
     return Card(_figure(_unit(query))(value), tone, note, spark)
 
 
-def _trailing(query: Mapping[str, Any], source: Source, window: Window) -> list[Line]:
-    """A filter's figure at every step's end, over the alignment period before it."""
-    period = float(query["timeSeriesFilter"]["aggregation"]["alignmentPeriod"].removesuffix("s"))
-    found = [lines(query, source, Window(end - period, 1, period)) for end in window.ends]
-    values = tuple(one[0].values[0] if one else None for one in found)
-    return [Line({}, values)] if any(value is not None for value in values) else []
+def _values(
+    query: Mapping[str, Any], source: Source, window: Window, *, whole: bool
+) -> tuple[float | None, ...]:
+    """A figure's values at every step: how it grew, or what it looked back on."""
+    if not whole and "prometheusQuery" not in query:
+        return trailing(query, source, window)
+    found = lines(query, source, window)
+    if not found:
+        return ()
+    return tuple(value or 0.0 for value in found[0].values) if whole else found[0].values
 
 
 def _chart(chart: Mapping[str, Any], source: Source, window: Window) -> Chart | Nothing:
