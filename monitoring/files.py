@@ -116,7 +116,7 @@ def checked(message: Any, content: Mapping[str, Any], where: str) -> Any:
     try:
         return message.wrap(json_format.ParseDict(content, message.pb(message())))
     except json_format.ParseError as error:
-        raise UsageError(f"{where}: {error}") from error
+        raise UsageError(f"{where}: {' '.join(str(error).split())}") from error
 
 
 class _StrictLoader(yaml.SafeLoader):
