@@ -3,6 +3,7 @@
 import functools
 import json
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 from monitoring.log_filter import SEVERITIES, Comparison
@@ -61,6 +62,8 @@ def _own_problems(line: Mapping[str, Any]) -> list[str]:
     found = [f"no {name}" for name in sorted(OWN) if not isinstance(line.get(name), str)]
     if line.get("severity") not in SEVERITIES:
         found.append(f"severity {line.get('severity')!r} is none of Cloud Logging's")
+    if isinstance(line.get("time"), str) and not _is_moment(line["time"]):
+        found.append(f"time {line['time']!r} is no moment")
     event = line.get("event")
     if isinstance(event, str) and event not in event_fields():
         found.append(f"no event is called {event}")
@@ -78,6 +81,13 @@ def _field_problems(line: Mapping[str, Any]) -> list[str]:
         elif value is not None and name in FIELD_TYPES and not _fits(value, FIELD_TYPES[name]):
             found.append(f"{name} is {value!r}")
     return found
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _fits(value: Any, types: tuple[type, ...]) -> bool:
