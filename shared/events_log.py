@@ -16,7 +16,15 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-__all__ = ["LOGGER_NAME", "Event", "EventLog", "JsonFormatter", "TextFormatter"]
+__all__ = [
+    "CONTEXT_FIELDS",
+    "FIELD_TYPES",
+    "LOGGER_NAME",
+    "Event",
+    "EventLog",
+    "JsonFormatter",
+    "TextFormatter",
+]
 
 LOGGER_NAME = "qpi_exports_migration"
 
@@ -96,6 +104,11 @@ class Event(Enum):
         "one path was brought up to date from the other",
         "phase done summary listed copied later_writes failed",
     )
+    MIXED_PREFIX_FOUND = _spec(
+        logging.ERROR,
+        "the new bucket is used with the old prefix's case, where nobody looks",
+        "object objects",
+    )
     DELETION_REFUSED = _spec(
         logging.WARNING, "a deletion was asked for and refused; nothing was deleted", "checks error"
     )
@@ -148,6 +161,29 @@ class Event(Enum):
     def event_name(self) -> str:
         """The text in the line's ``event`` field, by which filters find it."""
         return self.name.lower()
+
+
+CONTEXT_FIELDS = frozenset({"run", "env", "task", "tasks"})
+"""What an `EventLog`'s context may carry, besides Cloud Logging's own ``logging.googleapis.com/*``."""
+
+_TEXTS = (
+    "run env mode source destination object verdict phase what by summary error outcome event_id because "
+    "source_generation destination_generation replaced_generation event_generation check reason evidence manifest sha256"
+)
+_COUNTS = (
+    "task tasks objects bytes copy overwrite equal conflict extra excluded impossible listed copied already_equal "
+    "superseded failed missing content_differs metadata_differs in_flight accounted exit_code class_a class_b "
+    "later_writes attempts lines deleted already_gone overwritten_since destination_changed held answers_lost "
+    "selected there brought_back not_there critical"
+)
+FIELD_TYPES: Mapping[str, tuple[type, ...]] = {
+    **dict.fromkeys(_TEXTS.split(), (str,)),
+    **dict.fromkeys(_COUNTS.split(), (int,)),
+    **dict.fromkeys(("objects_per_s", "elapsed_s", "copying_s", "lag_s", "age_s"), (int, float)),
+    **dict.fromkeys(("transient", "clean", "go", "done"), (bool,)),
+    **dict.fromkeys(("differences", "failing", "checks"), (list,)),
+}
+"""What each field of the vocabulary holds, in whatever event it stands; null where there is nothing to say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,169 @@
+"""Creates or updates a project's log-based metrics, dashboard and alert policies from the files.
+
+    python -m monitoring.apply --env dev --project my-project --region europe-west1 --runbook https://…/runbook-alerts.md --dry-run
+
+`--dry-run` prints what would change and changes nothing; it needs the right to read only. Applied a second time it changes nothing.
+What this software did not make is never touched, and nothing is ever deleted: what no file makes any more is named as left over.
+"""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import TextIO
+
+from monitoring.checks import problems
+from monitoring.differences import Action, Change, changes
+from monitoring.files import Resources, load
+from monitoring.services import Project, Services, wanted_of
+from monitoring.values import Values
+from shared.errors import MigrationError, UsageError
+from shared.migration import Environment
+
+__all__ = ["add_value_arguments", "main", "resources_of"]
+
+RUNBOOK = Path("docs") / "runbook-alerts.md"
+
+CANNOT_START = 2
+
+
+def main(
+    argv: Sequence[str] | None = None,
+    connect: Callable[[], Services] = Services.of_surroundings,
+    stdout: TextIO | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
+    """Run the command.
+
+    Args:
+        argv: Its arguments; those of this process by default.
+        connect: Gives the clients; called when the files have been found right.
+        stdout: Where the differences are printed.
+        sleep: Waits some seconds.
+
+    Returns:
+        0 done, 1 a service refused or said nothing, 2 cannot start.
+    """
+    description, _, rest = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        prog="python -m monitoring.apply",
+        description=description,
+        epilog=rest,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_value_arguments(parser)
+    parser.add_argument(
+        "--channel",
+        action="append",
+        default=[],
+        metavar="projects/P/notificationChannels/N",
+        help="tell this notification channel of incidents; may be repeated",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="print the differences, change nothing")
+    arguments = parser.parse_args(argv)
+    try:
+        _apply(
+            arguments,
+            lambda: Project(connect(), arguments.project, arguments.env, sleep),
+            stdout or sys.stdout,
+        )
+    except MigrationError as error:
+        sys.stderr.write(f"monitoring.apply: {error}\n")
+        return CANNOT_START if isinstance(error, UsageError) else 1
+    return 0
+
+
+def add_value_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say which project and environment; read them with `resources_of`."""
+    group = parser.add_argument_group("which project and environment")
+    group.add_argument("--env", required=True, choices=[environment.value for environment in Environment])
+    group.add_argument("--project", required=True, metavar="ID")
+    group.add_argument("--region", required=True, help="where the job and the function run")
+    group.add_argument(
+        "--runbook", required=True, metavar="URL", help="where docs/runbook-alerts.md can be read"
+    )
+    group.add_argument(
+        "--mirror-service", default="", metavar="NAME", help="the function (default: qpi-exports-mirror-ENV)"
+    )
+    group.add_argument(
+        "--jobs", default="", metavar="PREFIX", help="what the jobs' names begin with (default: qpi-exports-)"
+    )
+    group.add_argument(
+        "--tasks", type=int, default=1, metavar="N", help="tasks of an execution of the backfill (default: 1)"
+    )
+    group.add_argument(
+        "--deletion-account",
+        default="",
+        metavar="EMAIL",
+        help="who deletes the legacy path (default: qpi-exports-deletion-ENV@PROJECT.iam.gserviceaccount.com)",
+    )
+
+
+def resources_of(arguments: argparse.Namespace) -> Resources:
+    """Read the files with the arguments' values, and check them.
+
+    Raises:
+        UsageError: Something is wrong with them; the first faults are named.
+    """
+    values = Values.of(
+        arguments.env,
+        arguments.project,
+        arguments.region,
+        arguments.runbook,
+        mirror_service=arguments.mirror_service,
+        jobs=arguments.jobs,
+        tasks=arguments.tasks,
+        deletion_account=arguments.deletion_account,
+    )
+    resources = load(values.by_name())
+    found = problems(resources, _runbook())
+    if found:
+        more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""  # noqa: PLR2004 -- a line's worth
+        raise UsageError(f"the files are not right: {'; '.join(found[:3])}{more}")
+    return resources
+
+
+def _runbook() -> str:
+    """The runbook beside this package: the repository's, whose headings the alerts link to.
+
+    Raises:
+        UsageError: It is not there.
+    """
+    path = Path(str(files("monitoring"))).parent / RUNBOOK
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}); run this in a checkout") from error
+
+
+def _apply(arguments: argparse.Namespace, open_project: Callable[[], Project], stdout: TextIO) -> None:
+    resources = resources_of(arguments)
+    channels = tuple(arguments.channel)
+    for channel in channels:
+        if not channel.startswith("projects/") or "/notificationChannels/" not in channel:
+            raise UsageError(f"--channel {channel} is no projects/P/notificationChannels/N")
+    project = open_project()
+    found = changes(wanted_of(resources, arguments.env, channels), project.existing())
+    for change in found:
+        _tell(change, stdout)
+        if not arguments.dry_run and change.wanted and change.action in {Action.CREATE, Action.UPDATE}:
+            project.put(change.wanted, change.existing)
+    counts = Counter(change.action for change in found)
+    summary = ", ".join(f"{counts[action]} {action.value}" for action in Action if counts[action])
+    print(f"{summary}{'; nothing was changed' if arguments.dry_run else ''}", file=stdout)
+
+
+def _tell(change: Change, stdout: TextIO) -> None:
+    if change.action is Action.LEFT_OVER and change.existing is not None:
+        print(f"left over: {change.existing.name}; no file makes it any more: delete it by hand", file=stdout)
+    elif change.action is not Action.NOTHING:
+        print(f"{change.action.value} {change.kind} {change.key}", file=stdout)
+        for line in change.lines():
+            print(f"  {line}", file=stdout)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,205 @@
+"""What has to be done so that a project holds what the files say: pure, from what is wanted and what is there.
+
+A resource carries a fingerprint of the file's content that it was made from. It is up to date when the fingerprint is the file's
+and everything that the file says is so; what the service added on its own does not count. So a second application changes
+nothing, a key that was taken out of a file is noticed, and so is what somebody changed by hand.
+"""
+
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import yaml
+
+from shared.errors import UsageError
+
+__all__ = ["Action", "Change", "Existing", "Wanted", "changes", "fingerprint"]
+
+
+class Action(Enum):
+    """What is done with one resource."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    NOTHING = "unchanged"
+    LEFT_OVER = "left over"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One resource as a file says it.
+
+    Attributes:
+        kind: ``metric``, ``dashboard`` or ``alert``.
+        key: By which it is known within its kind and environment.
+        content: In the API's JSON form, as the API itself would write it; without the fingerprint.
+    """
+
+    kind: str
+    key: str
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """One resource of the project.
+
+    Attributes:
+        kind: As in `Wanted`.
+        key: As in `Wanted`.
+        name: The service's full name for it.
+        content: As in `Wanted`, with what the service added.
+        managed: Whether this software made it.
+        fingerprint: That of the file it was made from; empty when not known.
+        etag: What an update has to name; empty where there is none.
+    """
+
+    kind: str
+    key: str
+    name: str
+    content: Mapping[str, Any]
+    managed: bool
+    fingerprint: str
+    etag: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be done with one resource, and why.
+
+    Attributes:
+        action: What.
+        kind: As in `Wanted`.
+        key: As in `Wanted`.
+        wanted: None for what is left over.
+        existing: None for what is created.
+    """
+
+    action: Action
+    kind: str
+    key: str
+    wanted: Wanted | None = None
+    existing: Existing | None = None
+
+    def lines(self) -> list[str]:
+        """The difference as a unified diff of YAML; nothing where nothing is changed."""
+        if self.action not in {Action.CREATE, Action.UPDATE} or self.wanted is None:
+            return []
+        before: Any = {}
+        if self.existing is not None:
+            before = self.existing.content
+            if self.existing.fingerprint == fingerprint(self.wanted.content):
+                # The file is the same: what the service added is no difference, only what somebody changed.
+                before = _like(before, self.wanted.content)
+        name = f"{self.kind} {self.key}"
+        return [
+            line.rstrip("\n")
+            for line in difflib.unified_diff(
+                _yaml(before), _yaml(self.wanted.content), f"project: {name}", f"files: {name}"
+            )
+        ]
+
+
+def fingerprint(content: Mapping[str, Any]) -> str:
+    """Twelve hexadecimal digits of a content, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def changes(wanted: Iterable[Wanted], existing: Iterable[Existing]) -> list[Change]:
+    """Compare.
+
+    Args:
+        wanted: What the files say, in the order in which it is to be made.
+        existing: What the project holds; of several environments' resources only this one's.
+
+    Returns:
+        One change a resource, in that order; what is left over comes last.
+
+    Raises:
+        UsageError: Something that this software did not make is in the way, or a metric would have to change what never can.
+    """
+    there: dict[tuple[str, str], Existing] = {}
+    for one in existing:
+        if (one.kind, one.key) in there:
+            raise UsageError(
+                f"{one.kind} {one.key} is there twice: {there[one.kind, one.key].name} and {one.name}; delete one of them"
+            )
+        there[one.kind, one.key] = one
+    found = [_change(one, there.pop((one.kind, one.key), None)) for one in wanted]
+    left = [Change(Action.LEFT_OVER, one.kind, one.key, None, one) for one in there.values() if one.managed]
+    return found + left
+
+
+def _change(wanted: Wanted, existing: Existing | None) -> Change:
+    if existing is None:
+        return Change(Action.CREATE, wanted.kind, wanted.key, wanted)
+    if not existing.managed:
+        raise UsageError(
+            f"{existing.name} is there, and this software did not make it; it is not touched: rename or delete it"
+        )
+    if wanted.kind == "metric":
+        _refuse_another_type(wanted, existing)
+    same = existing.fingerprint == fingerprint(wanted.content) and _holds(wanted.content, existing.content)
+    return Change(Action.NOTHING if same else Action.UPDATE, wanted.kind, wanted.key, wanted, existing)
+
+
+def _refuse_another_type(wanted: Wanted, existing: Existing) -> None:
+    for key in ("metricKind", "valueType"):
+        before, now = (one.content.get("metricDescriptor", {}).get(key) for one in (existing, wanted))
+        if before != now:
+            raise UsageError(
+                f"{existing.name}: {key} is {before} and cannot become {now}; a metric never changes it: give the file another name"
+            )
+    before, now = (
+        {label["key"] for label in one.content.get("metricDescriptor", {}).get("labels", ())}
+        for one in (existing, wanted)
+    )
+    if before - now:
+        raise UsageError(
+            f"{existing.name}: label {', '.join(sorted(before - now))} cannot be taken away from a metric; give the file another name"
+        )
+
+
+def _holds(wanted: Any, existing: Any) -> bool:
+    """Whether everything wanted is so; mappings may hold more."""
+    if isinstance(wanted, Mapping):
+        return isinstance(existing, Mapping) and all(
+            key in existing and _holds(value, existing[key]) for key, value in wanted.items()
+        )
+    if isinstance(wanted, list):
+        return (
+            isinstance(existing, list) and len(wanted) == len(existing) and all(map(_holds, wanted, existing))
+        )
+    return bool(wanted == existing)
+
+
+def _like(existing: Any, wanted: Any) -> Any:
+    """Of what is there, what the file speaks of."""
+    if isinstance(wanted, Mapping) and isinstance(existing, Mapping):
+        return {key: _like(existing[key], value) for key, value in wanted.items() if key in existing}
+    if isinstance(wanted, list) and isinstance(existing, list) and len(wanted) == len(existing):
+        return [_like(one, other) for one, other in zip(existing, wanted, strict=True)]
+    return existing
+
+
+def _yaml(content: Mapping[str, Any]) -> list[str]:
+    if not content:
+        return []
+    text: str = yaml.safe_dump(_plain(content), sort_keys=True, allow_unicode=True, width=110)
+    return text.splitlines(keepends=True)
+
+
+def _plain(content: Any) -> Any:
+    """Mappings as dicts, which is all that YAML's safe form knows."""
+    if isinstance(content, Mapping):
+        return dict(_items(content))
+    return [_plain(one) for one in content] if isinstance(content, list) else content
+
+
+def _items(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        yield key, _plain(value)

@@ -1,0 +1,222 @@
+"""The part of Cloud Logging's query language that this project's filters use: read, looked into, and evaluated.
+
+As in Cloud Logging, ``NOT`` binds most, then ``OR``, then ``AND``, which may be left out. A comparison with a field that
+an entry does not have is false, ``!=`` included (Logging query language, "Missing fields"). What is not understood is refused:
+a filter that nobody can read is not checked.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import UsageError
+
+__all__ = ["SEVERITIES", "Comparison", "Filter", "comparisons", "matches", "parse", "value_at"]
+
+SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
+
+_TOKEN = re.compile(
+    r"""\s*(?:
+        (?P<text>"(?:[^"\\]|\\.)*") | (?P<op>=~|!~|!=|>=|<=|=|>|<|:) | (?P<paren>[()]) | (?P<minus>-(?=[A-Za-z(]))
+        | (?P<word>[A-Za-z0-9_./][A-Za-z0-9_./-]*)
+    )""",
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A field compared with one of several values."""
+
+    field: str
+    op: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Negation:
+    """Not this."""
+
+    part: "Filter"
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """All of these."""
+
+    parts: tuple["Filter", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Some:
+    """At least one of these."""
+
+    parts: tuple["Filter", ...]
+
+
+Filter = Comparison | Negation | Every | Some
+
+
+def parse(text: str) -> Filter:
+    """Read a filter.
+
+    Raises:
+        UsageError: It is empty, or not in the part of the language that is understood.
+    """
+    reader = _Reader(text)
+    found = reader.conjunction()
+    if reader.kind:
+        raise reader.refusal()
+    return found
+
+
+def comparisons(found: Filter) -> Iterator[Comparison]:
+    """Every comparison in a filter."""
+    match found:
+        case Comparison():
+            yield found
+        case Negation(part):
+            yield from comparisons(part)
+        case Every(parts) | Some(parts):
+            for part in parts:
+                yield from comparisons(part)
+
+
+def matches(found: Filter, entry: Mapping[str, Any]) -> bool:
+    """Whether a filter takes a log entry, given as nested mappings."""
+    match found:
+        case Comparison(field, op, values):
+            value = value_at(entry, field)
+            return value is not None and any(_compare(field, value, op, wanted) for wanted in values)
+        case Negation(part):
+            return not matches(part, entry)
+        case Every(parts):
+            return all(matches(part, entry) for part in parts)
+        case Some(parts):
+            return any(matches(part, entry) for part in parts)
+
+
+def value_at(entry: Mapping[str, Any], path: str) -> Any:
+    """What stands at ``a.b.c``; None where nothing does."""
+    value: Any = entry
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _compare(field: str, value: Any, op: str, wanted: str) -> bool:
+    if field == "severity":
+        left, right = SEVERITIES.index(str(value)), SEVERITIES.index(wanted)
+        return {"=": left == right, "!=": left != right, ">=": left >= right, "<=": left <= right}.get(
+            op, left > right if op == ">" else left < right
+        )
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    match op:
+        case "=":
+            return text == wanted
+        case "!=":
+            return text != wanted
+        case "=~":
+            return re.search(wanted, text) is not None
+        case "!~":
+            return re.search(wanted, text) is None
+        case ":":
+            return wanted == "*" or wanted.lower() in text.lower()
+        case _:
+            try:
+                number, bound = float(text), float(wanted)
+            except ValueError:
+                return False
+            return {">": number > bound, "<": number < bound, ">=": number >= bound, "<=": number <= bound}[
+                op
+            ]
+
+
+class _Reader:
+    """Recursive descent over tokens."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._at = 0
+        self.kind, self.symbol = "", ""
+        self._next()
+
+    def conjunction(self) -> Filter:
+        parts = [self._disjunction()]
+        while self.kind and self.symbol != ")":
+            if self._is_word("AND"):
+                self._next()
+            parts.append(self._disjunction())
+        return parts[0] if len(parts) == 1 else Every(tuple(parts))
+
+    def refusal(self) -> UsageError:
+        return UsageError(f"the log filter is not understood at {self.symbol or 'its end'!r}: {self._text!r}")
+
+    def _disjunction(self) -> Filter:
+        parts = [self._factor()]
+        while self._is_word("OR"):
+            self._next()
+            parts.append(self._factor())
+        return parts[0] if len(parts) == 1 else Some(tuple(parts))
+
+    def _factor(self) -> Filter:
+        if self._is_word("NOT") or self.kind == "minus":
+            self._next()
+            return Negation(self._factor())
+        if self.symbol == "(":
+            self._next()
+            found = self.conjunction()
+            self._expect(")")
+            return found
+        return self._comparison()
+
+    def _comparison(self) -> Filter:
+        if self.kind != "word" or self.symbol in {"AND", "OR"}:
+            raise self.refusal()
+        field = self._take()
+        if self.kind != "op":
+            raise self.refusal()
+        op = self._take()
+        if self.symbol != "(":
+            return Comparison(field, op, (self._value(field),))
+        self._next()
+        values = [self._value(field)]
+        while self._is_word("OR"):
+            self._next()
+            values.append(self._value(field))
+        self._expect(")")
+        return Comparison(field, op, tuple(values))
+
+    def _value(self, field: str) -> str:
+        if self.kind not in {"text", "word"}:
+            raise self.refusal()
+        value = re.sub(r"\\(.)", r"\1", self.symbol[1:-1]) if self.kind == "text" else self.symbol
+        if field == "severity" and value not in SEVERITIES:
+            raise self.refusal()
+        self._next()
+        return value
+
+    def _is_word(self, word: str) -> bool:
+        return self.kind == "word" and self.symbol == word
+
+    def _expect(self, symbol: str) -> None:
+        if self.symbol != symbol:
+            raise self.refusal()
+        self._next()
+
+    def _take(self) -> str:
+        symbol = self.symbol
+        self._next()
+        return symbol
+
+    def _next(self) -> None:
+        match = _TOKEN.match(self._text, self._at)
+        if match is None:
+            self.kind, self.symbol = "", self._text[self._at :].strip()[:20]
+            if self.symbol:
+                raise self.refusal()
+            return
+        self._at = match.end()
+        self.kind = match.lastgroup or ""
+        self.symbol = match[self.kind]

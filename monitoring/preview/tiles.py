@@ -1,0 +1,274 @@
+"""The dashboard's tiles with what a log puts into them. Pure.
+
+A figure is taken at the log's end; where nothing had been written for as long as the figure looks back, the last one is shown with the
+moment it was of. Charts have steps as short as the log asks for; in a project they are a minute at least.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from monitoring import log_filter
+from monitoring.preview.drawing import COLOURS, Drawing, Series, draw
+from monitoring.preview.entries import Entry
+from monitoring.preview.promql_values import Source
+from monitoring.preview.queries import Line, Window, is_local, lines, trailing
+from shared.errors import UsageError
+from shared.report import figures
+
+__all__ = ["Card", "Chart", "Header", "Key", "LogLines", "Nothing", "Text", "Tile", "tiles", "window_of"]
+
+STEPS = (1, 2, 5, 10, 30, 60, 300, 900, 3_600, 21_600, 86_400)
+MOST_STEPS = 60
+MOST_LINES = 100
+
+ELSEWHERE = "Counted by Google Cloud itself: only in a project."
+NO_LINE = "No such line in this log."
+
+_LABEL = re.compile(r"\$\{(metric|resource)\.labels\.([a-z_]+)\}")
+_TONES = {"RED": "bad", "YELLOW": "attention"}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Markdown."""
+
+    markdown: str
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A question, which the tiles below it answer."""
+
+    subtitle: str
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Why there is nothing to draw."""
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One figure.
+
+    Attributes:
+        figure: As a person reads it.
+        tone: ``bad``, ``attention`` or nothing.
+        note: Of which moment it is, where that is not the log's end.
+        spark: How it came to be so; None where one figure is all.
+    """
+
+    figure: str
+    tone: str
+    note: str
+    spark: Drawing | None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A line of a legend."""
+
+    colour: int
+    name: str
+    figure: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Series over time.
+
+    Attributes:
+        drawing: Its places.
+        axis: What is counted.
+        top: The axis's end in words.
+        middle: Half of that.
+        keys: The legend.
+        notes: What is not drawn, and where thresholds lie.
+    """
+
+    drawing: Drawing
+    axis: str
+    top: str
+    middle: str
+    keys: tuple[Key, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LogLines:
+    """Entries, the newest first, and how many older ones are left out."""
+
+    entries: tuple[Entry, ...]
+    more: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A widget at its place in the grid."""
+
+    name: str
+    x: int
+    y: int
+    width: int
+    height: int
+    title: str
+    content: Text | Header | Nothing | Card | Chart | LogLines
+
+
+def window_of(entries: Sequence[Entry]) -> Window:
+    """From the first entry to the last, in round steps, at most `MOST_STEPS` where a step may be a day."""
+    first, last = entries[0].at, entries[-1].at
+    step = next((step for step in STEPS if (last - first) / step < MOST_STEPS), STEPS[-1])
+    start = first // step * step
+    return Window(start, max(1, -int(-(last - start) // step)), float(step))
+
+
+def tiles(
+    dashboard: Mapping[str, Any], source: Source, entries: Sequence[Entry], window: Window
+) -> list[Tile]:
+    """Fill every tile.
+
+    Args:
+        dashboard: The dashboard with values in place.
+        source: The log's points.
+        entries: The log, for panels.
+        window: When.
+
+    Raises:
+        UsageError: A widget that cannot be drawn.
+    """
+    found = []
+    for number, tile in enumerate(dashboard["mosaicLayout"]["tiles"]):
+        widget = tile["widget"]
+        x, y, width, height = (int(tile.get(key, 0)) for key in ("xPos", "yPos", "width", "height"))
+        content = _content(widget, source, entries, window)
+        found.append(
+            Tile(widget.get("id", f"part-{number}"), x, y, width, height, widget.get("title", ""), content)
+        )
+    return found
+
+
+def _content(
+    widget: Mapping[str, Any], source: Source, entries: Sequence[Entry], window: Window
+) -> Text | Header | Nothing | Card | Chart | LogLines:
+    match widget:
+        case {"text": text}:
+            return Text(text["content"])
+        case {"sectionHeader": header}:
+            return Header(header.get("subtitle", ""))
+        case {"scorecard": card}:
+            return _card(card, source, window)
+        case {"xyChart": chart}:
+            return _chart(chart, source, window)
+        case {"logsPanel": panel}:
+            return _log_lines(panel["filter"], entries)
+        case {"incidentList": _}:
+            return Nothing("Alert policies are evaluated in a project only.")
+    raise UsageError(
+        f"dashboard.yaml: {widget.get('id') or widget.get('title')}: this widget cannot be drawn"
+    )
+
+
+def _card(card: Mapping[str, Any], source: Source, window: Window) -> Card | Nothing:
+    query = card["timeSeriesQuery"]
+    if not is_local(query, source):
+        return Nothing(ELSEWHERE)
+    whole = query.get("outputFullDuration", False)
+    values = _values(query, source, window, whole=whole)
+    known = [step for step, value in enumerate(values) if value is not None]
+    if not known:
+        return Nothing(NO_LINE)
+    value = values[known[-1]] or 0.0
+    if whole:
+        once = Window(window.start, 1, window.step * window.steps)
+        value = lines(query, source, once)[0].values[0] or 0.0
+    passed = [one for one in card.get("thresholds", ()) if value > one.get("value", 0)]
+    tone = _TONES[max(passed, key=lambda one: one.get("value", 0))["color"]] if passed else ""
+    late = not whole and known[-1] < window.steps - 1
+    note = f"at {_clock(window.ends[known[-1]])}, none since" if late else ""
+    spark = draw([Series(values, stacked=False)]) if "sparkChartView" in card and len(values) > 1 else None
+    return Card(_figure(_unit(query))(value), tone, note, spark)
+
+
+def _values(
+    query: Mapping[str, Any], source: Source, window: Window, *, whole: bool
+) -> tuple[float | None, ...]:
+    """A figure's values at every step: how it grew, or what it looked back on."""
+    if not whole and "prometheusQuery" not in query:
+        return trailing(query, source, window)
+    found = lines(query, source, window)
+    if not found:
+        return ()
+    return tuple(value or 0.0 for value in found[0].values) if whole else found[0].values
+
+
+def _chart(chart: Mapping[str, Any], source: Source, window: Window) -> Chart | Nothing:
+    series: list[Series] = []
+    keys: list[Key] = []
+    notes: list[str] = []
+    label = chart.get("yAxis", {}).get("label", "")
+    unit = "s" if label == "seconds" else ""
+    for one in chart["dataSets"]:
+        query, stacked = one["timeSeriesQuery"], one["plotType"] == "STACKED_BAR"
+        template = one.get("legendTemplate", "")
+        if not is_local(query, source):
+            notes.append(f"{_LABEL.sub('', template)}: {ELSEWHERE}".removeprefix(": "))
+            continue
+        unit = _unit(query) or unit
+        for line in lines(query, source, window):
+            values = [value for value in line.values if value is not None]
+            # Bars of nothing are no news; a line at nothing is.
+            if stacked and not any(values):
+                continue
+            total = _figure(unit)(sum(values) if stacked else values[-1])
+            name = _legend(template, line)
+            keys.append(Key(len(keys) % COLOURS, name, total if stacked else f"last {total}"))
+            series.append(Series(line.values, stacked))
+    if not series:
+        return Nothing(" ".join(notes) or NO_LINE)
+    marks = [float(one["value"]) for one in chart.get("thresholds", ())]
+    figure = _figure(unit)
+    drawing = draw(series, marks)
+    notes += [
+        f"{one.get('label', 'threshold')} at {figure(float(one['value']))}"
+        for one in chart.get("thresholds", ())
+    ]
+    return Chart(drawing, label, figure(drawing.end), figure(drawing.end / 2), tuple(keys), tuple(notes))
+
+
+def _legend(template: str, line: Line) -> str:
+    return _LABEL.sub(lambda match: line.labels.get(f"{match[1]}.{match[2]}") or "(none)", template)
+
+
+def _log_lines(text: str, entries: Iterable[Entry]) -> LogLines | Nothing:
+    wanted = log_filter.parse(text)
+    found = [entry for entry in entries if log_filter.matches(wanted, entry.tree())][::-1]
+    if not found:
+        return Nothing(NO_LINE)
+    return LogLines(tuple(found[:MOST_LINES]), max(0, len(found) - MOST_LINES))
+
+
+def _unit(query: Mapping[str, Any]) -> str:
+    return str(query.get("unitOverride", ""))
+
+
+def _figure(unit: str) -> Callable[[float], str]:
+    match unit:
+        case "s":
+            return figures.seconds
+        case "By":
+            return lambda value: figures.byte_count(round(value))
+        case "%":
+            return lambda value: f"{value:.1f} %"
+        case "1/s":
+            return lambda value: f"{value:,.1f}/s"
+    return lambda value: f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
+
+
+def _clock(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}"

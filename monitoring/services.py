@@ -1,0 +1,261 @@
+"""The three services that hold metrics, dashboards and alert policies: listing, creating and updating, nothing else.
+
+The only module that speaks to them. Nothing is ever deleted. What this software made is known by a mark: labels where a
+resource has them, a last line of the description where it has none (log-based metrics).
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from google.api_core import exceptions
+from google.auth.exceptions import GoogleAuthError
+from google.cloud import monitoring_dashboard_v1, monitoring_v3
+from google.cloud.logging_v2.services.metrics_service_v2 import MetricsServiceV2Client
+from google.cloud.logging_v2.types import LogMetric
+from google.protobuf import json_format
+
+from monitoring.differences import Existing, Wanted, fingerprint
+from monitoring.files import Resources, checked
+from shared.errors import MigrationError, UsageError
+
+__all__ = ["MANAGED_BY", "Project", "Services", "wanted_of"]
+
+MANAGED_BY = "qpi-exports-migration"
+
+PATIENCE = 20
+"""How often a policy is tried whose metric the service does not know yet."""
+
+PAUSE = 15.0
+"""Seconds between; a new metric takes up to some minutes to be known."""
+
+_MARK = re.compile(rf"\n\nManaged by {MANAGED_BY} \(([0-9a-f]{{12}})\)\.\Z")
+
+_OUTPUT_ONLY = {
+    "metric": ("createTime", "updateTime", "version"),
+    "dashboard": ("name", "etag"),
+    "alert": ("name", "creationRecord", "mutationRecord", "validity"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The official clients."""
+
+    metrics: MetricsServiceV2Client
+    dashboards: Any
+    alerts: Any
+
+    @staticmethod
+    def of_surroundings() -> "Services":
+        """Clients with the credentials of this process's surroundings.
+
+        Raises:
+            UsageError: There are none.
+        """
+        try:
+            return Services(
+                MetricsServiceV2Client(),
+                monitoring_dashboard_v1.DashboardsServiceClient(),
+                monitoring_v3.AlertPolicyServiceClient(),
+            )
+        except GoogleAuthError as error:
+            raise UsageError(
+                f"no credentials: {str(error).splitlines()[0]}; run gcloud auth application-default login"
+            ) from error
+
+
+def wanted_of(resources: Resources, env: str, channels: tuple[str, ...]) -> list[Wanted]:
+    """What a project is to hold, in the order in which it can be made: what is named before what names it.
+
+    Args:
+        resources: The files, with values in place.
+        env: Whose dashboard and policies they are; metrics serve all environments of a project.
+        channels: Resource names of the notification channels that policies tell.
+    """
+    metrics = [
+        Wanted("metric", one.content["name"], _normal("metric", one.content)) for one in resources.metrics
+    ]
+    board = {**resources.dashboard.content, "labels": {"managed-by": MANAGED_BY, "env": env}}
+    dashboard = Wanted("dashboard", f"{MANAGED_BY}-{env}", _normal("dashboard", board))
+    alerts = [
+        Wanted(
+            "alert",
+            one.stem,
+            _normal(
+                "alert",
+                {
+                    "enabled": True,
+                    **one.content,
+                    "userLabels": {"managed-by": MANAGED_BY, "env": env, "policy": one.stem},
+                    **({"notificationChannels": [*channels]} if channels else {}),
+                },
+            ),
+        )
+        for one in resources.alerts
+    ]
+    return [*metrics, dashboard, *alerts]
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """What one project holds for one environment.
+
+    Attributes:
+        services: The clients.
+        project: Its id.
+        env: The environment.
+        sleep: Waits some seconds.
+    """
+
+    services: Services
+    project: str
+    env: str
+    sleep: Callable[[float], None]
+
+    def existing(self) -> list[Existing]:
+        """Everything that is there and might be meant.
+
+        Raises:
+            MigrationError: It cannot be listed.
+        """
+        with _errors_of(f"list what project {self.project} holds", UsageError):
+            return [*self._metrics(), *self._dashboards(), *self._alerts()]
+
+    def put(self, wanted: Wanted, existing: Existing | None) -> None:
+        """Create a resource, or make what is there like it.
+
+        Raises:
+            MigrationError: The service refused, or said nothing.
+        """
+        verb = "create" if existing is None else "update"
+        with _errors_of(f"{verb} {wanted.kind} {wanted.key} in project {self.project}"):
+            match wanted.kind:
+                case "metric":
+                    self._put_metric(wanted, existing)
+                case "dashboard":
+                    self._put_dashboard(wanted, existing)
+                case _:
+                    self._put_alert(wanted, existing)
+
+    def _metrics(self) -> Iterator[Existing]:
+        for metric in self.services.metrics.list_log_metrics(parent=f"projects/{self.project}"):
+            content = _dict("metric", metric)
+            mark = _MARK.search(content.get("description", ""))
+            if mark is not None:
+                content["description"] = content["description"][: mark.start()]
+            name = f"projects/{self.project}/metrics/{metric.name}"
+            yield Existing("metric", metric.name, name, content, mark is not None, mark[1] if mark else "")
+
+    def _dashboards(self) -> Iterator[Existing]:
+        parent = f"projects/{self.project}"
+        request = monitoring_dashboard_v1.ListDashboardsRequest(parent=parent)
+        for board in self.services.dashboards.list_dashboards(request):
+            key = board.name.rpartition("/")[2]
+            if key == f"{MANAGED_BY}-{self.env}":
+                content = _dict("dashboard", board)
+                mine, print_ = _taken_out(content.get("labels", {}))
+                yield Existing("dashboard", key, board.name, content, mine, print_, board.etag)
+
+    def _alerts(self) -> Iterator[Existing]:
+        for policy in self.services.alerts.list_alert_policies(name=f"projects/{self.project}"):
+            content = _dict("alert", policy)
+            for condition in content.get("conditions", ()):
+                condition.pop("name", None)
+            labels = content.get("userLabels", {})
+            mine, print_ = _taken_out(labels)
+            if mine and labels.get("env") == self.env:
+                yield Existing("alert", labels.get("policy", ""), policy.name, content, mine, print_)
+
+    def _put_metric(self, wanted: Wanted, existing: Existing | None) -> None:
+        mark = f"\n\nManaged by {MANAGED_BY} ({fingerprint(wanted.content)})."
+        content = {**wanted.content, "description": wanted.content["description"] + mark}
+        metric = checked(LogMetric, content, wanted.key)
+        if existing is None:
+            self.services.metrics.create_log_metric(parent=f"projects/{self.project}", metric=metric)
+        else:
+            self.services.metrics.update_log_metric(metric_name=existing.name, metric=metric)
+
+    def _put_dashboard(self, wanted: Wanted, existing: Existing | None) -> None:
+        name = existing.name if existing else f"projects/{self.project}/dashboards/{wanted.key}"
+        labels = {**wanted.content["labels"], "content": fingerprint(wanted.content)}
+        content = {
+            **wanted.content,
+            "labels": labels,
+            "name": name,
+            "etag": existing.etag if existing else "",
+        }
+        board = checked(monitoring_dashboard_v1.Dashboard, content, wanted.key)
+        if existing is None:
+            request = monitoring_dashboard_v1.CreateDashboardRequest(
+                parent=f"projects/{self.project}", dashboard=board
+            )
+            self.services.dashboards.create_dashboard(request)
+        else:
+            self.services.dashboards.update_dashboard(
+                monitoring_dashboard_v1.UpdateDashboardRequest(dashboard=board)
+            )
+
+    def _put_alert(self, wanted: Wanted, existing: Existing | None) -> None:
+        labels = {**wanted.content["userLabels"], "content": fingerprint(wanted.content)}
+        content = {**wanted.content, "userLabels": labels, **({"name": existing.name} if existing else {})}
+        policy = checked(monitoring_v3.AlertPolicy, content, wanted.key)
+        for attempt in range(1, PATIENCE + 1):
+            try:
+                if existing is None:
+                    self.services.alerts.create_alert_policy(
+                        name=f"projects/{self.project}", alert_policy=policy
+                    )
+                else:
+                    self.services.alerts.update_alert_policy(alert_policy=policy)
+            except exceptions.NotFound as error:
+                # A metric that was created a moment ago is not known everywhere yet.
+                if attempt == PATIENCE or "metric" not in str(error).lower():
+                    raise
+                self.sleep(PAUSE)
+            else:
+                return
+
+
+@contextmanager
+def _errors_of(what: str, refused: type[MigrationError] = MigrationError) -> Iterator[None]:
+    """Turn the services' errors into this project's, with what was tried."""
+    try:
+        yield
+    except (exceptions.PermissionDenied, exceptions.Unauthenticated, GoogleAuthError) as error:
+        raise refused(
+            f"this account may not {what}: {_line(error)}; it needs roles/logging.configWriter, "
+            "roles/monitoring.dashboardEditor and roles/monitoring.alertPolicyEditor (to look only: the viewers)"
+        ) from error
+    except exceptions.GoogleAPICallError as error:
+        raise MigrationError(
+            f"could not {what}: {_line(error)}; run it again, it goes on where it was"
+        ) from error
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _normal(kind: str, content: dict[str, Any]) -> dict[str, Any]:
+    """A content as the API itself would write it."""
+    message = {"metric": LogMetric, "dashboard": monitoring_dashboard_v1.Dashboard}.get(
+        kind, monitoring_v3.AlertPolicy
+    )
+    return _dict(kind, checked(message, content, kind))
+
+
+def _dict(kind: str, message: Any) -> dict[str, Any]:
+    content: dict[str, Any] = json_format.MessageToDict(type(message).pb(message))
+    for key in _OUTPUT_ONLY[kind]:
+        content.pop(key, None)
+    for key in ("name", "type", "description"):
+        content.get("metricDescriptor", {}).pop(key, None)
+    return content
+
+
+def _taken_out(labels: dict[str, str]) -> tuple[bool, str]:
+    """Whether the labels are ours; and the fingerprint, taken out of them."""
+    return labels.get("managed-by") == MANAGED_BY, labels.pop("content", "")

@@ -1,0 +1,225 @@
+"""Applying the files: the official clients against the services in this process. Twice is once, and what is not ours stays."""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from fake_services import PROJECT, FakeProject, serving
+from google.cloud import monitoring_dashboard_v1 as boards
+from google.cloud import monitoring_v3
+from google.cloud.logging_v2.types import LogMetric
+
+from monitoring import apply
+from monitoring.services import Services
+
+ARGUMENTS = [
+    "--env",
+    "dev",
+    "--project",
+    "proj-1",
+    "--region",
+    "europe-west1",
+    "--runbook",
+    "https://example.com/a.md",
+]
+CHANNEL = f"{PROJECT}/notificationChannels/77"
+
+
+@dataclass
+class Applied:
+    project: FakeProject
+    clients: Services
+    capsys: pytest.CaptureFixture[str]
+    waited: list[float] = field(default_factory=list)
+
+    def run(self, *arguments: str) -> tuple[int, str]:
+        """Apply; gives the exit code and what was printed."""
+        self.project.writes.clear()
+        out = io.StringIO()
+        code = apply.main([*ARGUMENTS, *arguments], lambda: self.clients, out, self.waited.append)
+        return code, out.getvalue() + self.capsys.readouterr().err
+
+
+@pytest.fixture
+def applied(capsys: pytest.CaptureFixture[str]) -> Iterator[Applied]:
+    project = FakeProject()
+    with serving(project) as clients:
+        yield Applied(project, clients, capsys)
+
+
+def counts(project: FakeProject) -> tuple[int, int, int]:
+    return len(project.metrics), len(project.dashboards), len(project.alerts)
+
+
+def test_an_empty_project_gets_everything_metrics_first(applied: Applied) -> None:
+    """A policy that names a metric which is not there yet would be refused."""
+    code, out = applied.run("--channel", CHANNEL)
+    assert code == 0, out
+    assert counts(applied.project) == (24, 1, 10)
+    assert "35 create" in out.splitlines()[-1]
+    kinds = [write.split()[1] for write in applied.project.writes]
+    assert kinds == ["metric"] * 24 + ["dashboard"] + ["alert"] * 10
+    for policy in applied.project.alerts.values():
+        assert dict(policy.user_labels) | {"content": ""} == {
+            "managed-by": "qpi-exports-migration",
+            "env": "dev",
+            "policy": policy.user_labels["policy"],
+            "content": "",
+        }
+        assert list(policy.notification_channels) == [CHANNEL]
+        assert "${" not in policy.documentation.content
+
+
+def test_a_second_application_changes_nothing(applied: Applied) -> None:
+    """Although the services answer with names, times and defaults that no file says."""
+    applied.run()
+    code, out = applied.run()
+    assert (code, applied.project.writes) == (0, [])
+    assert out == "35 unchanged\n"
+
+
+def test_a_dry_run_prints_the_difference_and_needs_no_right_to_write(applied: Applied) -> None:
+    """First everything; after an application nothing; after a change by hand that change only."""
+    applied.project.may_write = False
+    code, out = applied.run("--dry-run")
+    assert (code, applied.project.writes, counts(applied.project)) == (0, [], (0, 0, 0))
+    assert "create metric qpi_exports_mirror_lag_seconds" in out
+    assert "  +valueExtractor: EXTRACT(jsonPayload.lag_s)" in out
+    assert out.endswith("35 create; nothing was changed\n")
+    applied.project.may_write = True
+    applied.run()
+    applied.project.alerts[f"{PROJECT}/alertPolicies/4"].severity = monitoring_v3.AlertPolicy.Severity.WARNING
+    code, out = applied.run("--dry-run")
+    changed = [line.strip() for line in out.splitlines() if line.startswith(("  -", "  +"))]
+    assert [line for line in changed if not line.startswith(("---", "+++"))] == [
+        "-severity: WARNING",
+        "+severity: CRITICAL",
+    ]
+    assert out.endswith("1 update, 34 unchanged; nothing was changed\n")
+
+
+def test_what_somebody_changed_by_hand_is_put_back(applied: Applied) -> None:
+    """In each of the three services, and nothing else is written."""
+    applied.run()
+    applied.project.metrics["qpi_exports_ledger_breaks"].filter = "severity>=ERROR"
+    (board,) = applied.project.dashboards.values()
+    board.mosaic_layout.tiles[3].widget.title = "Something else"
+    applied.project.alerts[f"{PROJECT}/alertPolicies/2"].enabled = False
+    code, out = applied.run()
+    assert code == 0, out
+    assert applied.project.writes == [
+        "update metric qpi_exports_ledger_breaks",
+        "update dashboard",
+        "update alert deletion-outside-manifest",
+    ]
+    assert applied.run() == (0, "35 unchanged\n")
+
+
+def test_a_key_taken_out_of_a_file_is_taken_out_of_the_project(applied: Applied) -> None:
+    """What the file no longer says is not in the comparison, but in the fingerprint; here: the channels."""
+    applied.run("--channel", CHANNEL)
+    code, out = applied.run()
+    assert code == 0
+    assert "10 update, 25 unchanged" in out
+    assert all(not policy.notification_channels for policy in applied.project.alerts.values())
+
+
+def test_what_others_made_stays_as_it_is(applied: Applied) -> None:
+    """Other metrics, dashboards, policies, and another environment's."""
+    applied.project.metrics["requests"] = LogMetric(name="requests", filter="severity>=ERROR")
+    applied.project.dashboards[f"{PROJECT}/dashboards/x"] = boards.Dashboard(name=f"{PROJECT}/dashboards/x")
+    theirs = monitoring_v3.AlertPolicy(name=f"{PROJECT}/alertPolicies/x", display_name="theirs")
+    applied.project.alerts[theirs.name] = theirs
+    stage = monitoring_v3.AlertPolicy(
+        name=f"{PROJECT}/alertPolicies/y",
+        user_labels={"managed-by": "qpi-exports-migration", "env": "stg", "policy": "ledger-break"},
+    )
+    applied.project.alerts[stage.name] = stage
+    before = {**applied.project.metrics, **applied.project.dashboards, **applied.project.alerts}
+    code, out = applied.run()
+    assert (code, "left over" in out) == (0, False)
+    after = {**applied.project.metrics, **applied.project.dashboards, **applied.project.alerts}
+    assert before.items() <= after.items()
+
+
+def test_a_metric_of_our_name_that_somebody_else_made_stops_everything(applied: Applied) -> None:
+    """Before anything is changed, with exit code 2."""
+    applied.project.metrics["qpi_exports_errors"] = LogMetric(
+        name="qpi_exports_errors", filter="severity>=ERROR"
+    )
+    code, out = applied.run()
+    assert (code, applied.project.writes) == (2, [])
+    assert "projects/proj-1/metrics/qpi_exports_errors is there, and this software did not make it" in out
+
+
+def test_what_no_file_makes_any_more_is_named_and_stays(applied: Applied) -> None:
+    """Nothing is ever deleted."""
+    applied.run()
+    policy = applied.project.alerts[f"{PROJECT}/alertPolicies/1"]
+    policy.user_labels["policy"] = "an-old-one"
+    code, out = applied.run()
+    assert code == 0
+    assert f"left over: {PROJECT}/alertPolicies/1; no file makes it any more" in out
+    assert applied.project.writes == ["create alert backfill-task-failed"]
+    assert policy.name in applied.project.alerts
+
+
+def test_a_metric_that_would_have_to_change_its_type_is_refused_before_anything(applied: Applied) -> None:
+    """The service never changes it."""
+    applied.run()
+    applied.project.metrics["qpi_exports_errors"].metric_descriptor.value_type = "DISTRIBUTION"
+    code, out = applied.run()
+    assert (code, applied.project.writes) == (2, [])
+    assert "valueType is DISTRIBUTION and cannot become INT64" in out
+
+
+def test_a_metric_that_is_not_known_yet_is_waited_for(applied: Applied) -> None:
+    """A new log-based metric takes a while to be known everywhere."""
+    applied.project.unknown_for = 3
+    code, out = applied.run()
+    assert (code, applied.waited) == (0, [15.0] * 3), out
+    assert counts(applied.project) == (24, 1, 10)
+
+
+def test_a_metric_that_never_becomes_known_is_an_error_after_some_minutes(applied: Applied) -> None:
+    """And the next application goes on where this one ended."""
+    applied.project.unknown_for = 20
+    code, out = applied.run()
+    assert (code, len(applied.waited)) == (1, 19)
+    assert "Cannot find metric" in out.splitlines()[-1]
+    code, out = applied.run()
+    assert code == 0
+    assert "25 unchanged" in out
+
+
+def test_a_missing_right_is_one_line(applied: Applied) -> None:
+    """Not being allowed to look: exit code 2; not being allowed to write: exit code 1, something may be done already."""
+    applied.project.may_read = False
+    code, out = applied.run("--dry-run")
+    assert code == 2
+    assert "this account may not list what project proj-1 holds" in out
+    assert len(out.splitlines()) == 1
+    applied.project.may_read, applied.project.may_write = True, False
+    code, out = applied.run()
+    assert code == 1
+    assert "roles/monitoring.alertPolicyEditor" in out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--channel", "mail@example.com"], "is no projects/P/notificationChannels/N"),
+        (["--project", 'p" OR "'], "cannot stand in a filter"),
+        (["--tasks", "0"], "at least one task"),
+        (["--jobs", "no spaces"], "cannot stand in a filter"),
+    ],
+)
+def test_a_bad_argument_is_one_line_and_nothing_is_asked(
+    applied: Applied, arguments: list[str], message: str
+) -> None:
+    """Exit code 2, before any service is spoken to."""
+    applied.project.may_read = False
+    code, out = applied.run(*arguments)
+    assert (code, len(out.splitlines())) == (2, 1)
+    assert message in out

@@ -1,0 +1,256 @@
+"""The files: valid for Google's own schemas, and every damage that those do not see is found by the checks."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from monitoring.checks import anchors, problems
+from monitoring.files import Resources, load
+from monitoring.values import Values
+from monitoring.vocabulary import event_fields
+from shared.errors import UsageError
+from shared.migration import Environment
+
+ROOT = Path(__file__).parents[2]
+RUNBOOK = (ROOT / "docs" / "runbook-alerts.md").read_text(encoding="utf-8")
+VALUES = Values.of(
+    "dev", "proj-1", "europe-west1", "https://example.com/runbook-alerts.md", tasks=4
+).by_name()
+DISCOVERED = {
+    "metrics": ("logging.v2", "LogMetric"),
+    "alerts": ("monitoring.v3", "AlertPolicy"),
+    "dashboard": ("monitoring.v1", "Dashboard"),
+}
+"""The services' published schemas, as Google's discovery client carries them."""
+
+
+@pytest.fixture
+def damaged(tmp_path: Path) -> Path:
+    """A copy of the files that may be damaged."""
+    for name in ("metrics", "alerts"):
+        shutil.copytree(ROOT / "monitoring" / name, tmp_path / name)
+    shutil.copy(ROOT / "monitoring" / "dashboard.yaml", tmp_path)
+    return tmp_path
+
+
+def replaced(folder: Path, file: str, old: str, new: str) -> None:
+    text = (folder / file).read_text(encoding="utf-8")
+    assert old in text, f"{file} has no {old!r} any more; renew this test"
+    (folder / file).write_text(text.replace(old, new, 1), encoding="utf-8")
+
+
+def by_kind(resources: Resources) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for metric in resources.metrics:
+        yield "metrics", metric.stem, metric.content
+    for alert in resources.alerts:
+        yield "alerts", alert.stem, alert.content
+    yield "dashboard", "dashboard", resources.dashboard.content
+
+
+@pytest.mark.parametrize("environment", list(Environment))
+def test_the_files_are_right_in_every_environment(environment: Environment) -> None:
+    """Events, fields, metrics, labels, tiles, aligners and runbook links: nothing to complain of."""
+    values = Values.of(environment.value, "proj-1", "europe-west1", "https://example.com/r.md")
+    assert problems(load(values.by_name()), RUNBOOK) == []
+
+
+@pytest.mark.parametrize("kind", DISCOVERED)
+def test_the_files_are_what_the_services_publish(kind: str, tmp_path: Path) -> None:
+    """Validated by check-jsonschema against the discovery documents, where a key that they do not have is an error."""
+    api, name = DISCOVERED[kind]
+    document = files("googleapiclient.discovery_cache.documents").joinpath(f"{api}.json")
+    schemas = json.loads(document.read_text(encoding="utf-8"))["schemas"]
+    schema = {
+        "$ref": f"#/definitions/{name}",
+        "definitions": {key: strict(one) for key, one in schemas.items()},
+    }
+    (tmp_path / "schema.json").write_text(json.dumps(schema), encoding="utf-8")
+    for one, stem, content in by_kind(load(VALUES)):
+        if one == kind:
+            (tmp_path / f"{stem}.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    instances = sorted(map(str, tmp_path.glob("*.yaml")))
+
+    def validated() -> subprocess.CompletedProcess[str]:
+        command = [
+            sys.executable,
+            "-m",
+            "check_jsonschema",
+            "--schemafile",
+            str(tmp_path / "schema.json"),
+            *instances,
+        ]
+        return subprocess.run(command, capture_output=True, text=True, check=False)
+
+    assert validated().returncode == 0, validated().stdout
+    Path(instances[0]).write_text(
+        Path(instances[0]).read_text(encoding="utf-8") + "\nmispelt: 1\n", encoding="utf-8"
+    )
+    assert "mispelt" in validated().stdout
+
+
+def strict(schema: Any) -> Any:
+    """A discovery schema as JSON Schema: its references, and no keys but those it names."""
+    if isinstance(schema, list):
+        return [strict(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    # Formats are Google's own, and "any" is no type.
+    found = {key: strict(one) for key, one in schema.items() if key not in {"format", "id", "properties"}}
+    if isinstance(found.get("$ref"), str):
+        found["$ref"] = f"#/definitions/{found['$ref']}"
+    if found.get("type") == "any":
+        del found["type"]
+    if "properties" in schema:
+        found["properties"] = {key: strict(one) for key, one in schema["properties"].items()}
+        found["additionalProperties"] = False
+    return found
+
+
+UNREADABLE = [
+    ("metrics/errors.yaml", "filter: >-", "filtre: >-", "filtre"),
+    ("metrics/errors.yaml", "valueType: INT64", "valueType: INTEGER", "INTEGER"),
+    ("metrics/errors.yaml", "name: qpi", "name: a\nname: qpi", "stands twice"),
+    ("metrics/errors.yaml", "name: qpi", "name: [qpi", "cannot be read"),
+    ("alerts/mirror-lagging.yaml", "thresholdValue: 300", "treshold: 300", "treshold"),
+    ("alerts/mirror-lagging.yaml", "COMPARISON_GT", "COMPARISON_MORE", "COMPARISON_MORE"),
+    ("alerts/mirror-lagging.yaml", "autoClose: 86400s", "autoClose: 1d", "1d"),
+    ("alerts/mirror-lagging.yaml", "${REGION}-${MIRROR_SERVICE}", "${REGOIN}", "REGOIN"),
+    ("alerts/deletion-outside-manifest.yaml", "${DELETION_ACCOUNT}", "me", "no file uses DELETION_ACCOUNT"),
+    ("dashboard.yaml", "thresholds:", "tresholds:", "tresholds"),
+    ("dashboard.yaml", "displayName", "- displayName", "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("file", "old", "new", "told"), UNREADABLE)
+def test_what_the_services_would_refuse_or_ignore_is_refused(
+    damaged: Path, file: str, old: str, new: str, told: str
+) -> None:
+    """A misspelt key, which gcloud ignores, as well as a wrong value, a lost key, a name without value and one unused."""
+    replaced(damaged, file, old, new)
+    with pytest.raises(UsageError, match=re.escape(told)) as refusal:
+        load(VALUES, damaged)
+    assert "\n" not in str(refusal.value)
+
+
+WRONG = [
+    # Metrics: names, filters, fields, labels, values.
+    ("metrics/errors.yaml", "qpi_exports_errors", "qpi_exports_eror", "the name is qpi_exports_eror"),
+    ("metrics/errors.yaml", '"ledger_broken"', '"ledger_brocken"', "no event is called ledger_brocken"),
+    ("metrics/errors.yaml", "severity>=ERROR", "severity>=BAD", "not understood"),
+    ("metrics/errors.yaml", "severity>=ERROR", "severity>=ERROR)", "not understood"),
+    ("metrics/errors.yaml", "jsonPayload.event)", "jsonPayload.object)", "too many values for a label"),
+    ("metrics/errors.yaml", "event: EXTRACT", "other: EXTRACT", "are not the same"),
+    ("metrics/errors.yaml", "INT64", "DISTRIBUTION", "a distribution, and nothing else"),
+    ("metrics/errors.yaml", "DELTA", "GAUGE", "cannot be GAUGE INT64"),
+    ("metrics/ledger_breaks.yaml", 'resource.type="cloud_run_job"', 'jsonPayload.env="x"', "names no resource.type"),
+    ("metrics/mirror_lag_seconds.yaml", "jsonPayload.lag_s>=0", "jsonPayload.lags>=0", "has a field lags"),
+    ("metrics/mirror_lag_seconds.yaml", "EXTRACT(jsonPayload.lag_s)", "EXTRACT(jsonPayload.because)", "gives no number"),
+    ("metrics/mirror_lag_seconds.yaml", "EXTRACT(jsonPayload.lag_s)", "EXTRACT(jsonPayload.age_s)", "no field age_s"),
+    ("metrics/objects_copied.yaml", '"run_finished"', '("run_finished" OR "mirrored")', "mirrored has no field copied"),
+    ("metrics/verifications.yaml", "EXTRACT(jsonPayload.clean)", "EXTRACT(jsonPayload.outcome)", "has a field outcome"),
+    # The dashboard: the grid, queries, labels, aligners.
+    ("dashboard.yaml", "xPos: 36", "xPos: 37", "leaves the grid"),
+    ("dashboard.yaml", "xPos: 36", "xPos: 35", "lies on another tile"),
+    ("dashboard.yaml", "height: 9", "height: 0", "leaves the grid"),
+    ("dashboard.yaml", "id: mirror-lag-now", "id: mirror-dropped", "the same id"),
+    ("dashboard.yaml", "user/qpi_exports_mirror_events", "user/qpi_exports_mirror_event", "qpi_exports_mirror_event"),
+    ("dashboard.yaml", 'metric.label."event"!=', 'metric.label."events"!=', "has no label events"),
+    ("dashboard.yaml", '!="mirror_retry"', '!="mirror_retries"', "no event is called mirror_retries"),
+    ("dashboard.yaml", 'resource.label."service_name"', 'resource.label."job_name"', "has a label job_name"),
+    ("dashboard.yaml", "ALIGN_DELTA", "ALIGN_MEAN", "ALIGN_MEAN does not fit"),
+    ("dashboard.yaml", "ALIGN_MAX", "ALIGN_DELTA", "ALIGN_DELTA does not fit"),
+    ("dashboard.yaml", "REDUCE_PERCENTILE_95", "REDUCE_SUM", "makes no number"),
+    ("dashboard.yaml", '- metric.label."outcome"', '- metric.label."outcomes"', "has no label outcomes"),
+    ("dashboard.yaml", "${metric.labels.outcome}", "${metric.labels.event}", "by which nothing is grouped"),
+    ("dashboard.yaml", "lag_seconds_bucket", "lag_bucket", "there is no metric"),
+    ("dashboard.yaml", "sum by (le)", "sum by (lee)", "has a label lee"),
+    ("dashboard.yaml", 'sum{env="${ENV}"}', 'sum{environ="${ENV}"}', "has no label environ"),
+    ("dashboard.yaml", "${__interval}]))", "${__interval}])", "not understood"),
+    ("dashboard.yaml", "histogram_quantile(", "histogram_quantil(", "not understood"),
+    ("dashboard.yaml", "direction: ABOVE", "targetAxis: Y1", "colour and a direction"),
+    ("dashboard.yaml", "label: alert\n", "label: alert\n          color: RED\n", "neither colour nor direction"),
+    ("dashboard.yaml", 'jsonPayload.event=("run_started"', 'jsonPayload.event=("run_start"', "called run_start"),
+    ("dashboard.yaml", "        resourceNames:\n        - projects/${PROJECT}\n", "", "names no project"),
+    # Alerts: links, texts, conditions that could never be true.
+    ("alerts/ledger-break.yaml", "#alert-ledger-break)", "#alert-ledger)", "must lead to #alert-ledger-break"),
+    ("alerts/ledger-break.yaml", "url: ${RUNBOOK}#alert-ledger-break", "url: ${RUNBOOK}", "must lead to"),
+    ("alerts/ledger-break.yaml", "**What it means.**", "It means", "What it means."),
+    ("alerts/ledger-break.yaml", "severity: CRITICAL\n", "", "no severity"),
+    ("alerts/ledger-break.yaml", "autoClose: 86400s", "autoClose: 60s", "autoClose"),
+    ("alerts/ledger-break.yaml", "combiner: OR", "combiner: OR\nuserLabels: {a: b}", "put in when it is applied"),
+    ("alerts/mixed-prefix.yaml", "jsonPayload.object)", "jsonPayload.objct)", "has a field objct"),
+    ("alerts/mixed-prefix.yaml", "notificationRateLimit:\n    period: 300s", "notificationPrompts: [OPENED]", "stands alone"),
+    ("alerts/mirror-lagging.yaml", "duration: 600s", "duration: 90s", "no multiple of 60s"),
+    ("alerts/mirror-lagging.yaml", "alignmentPeriod: 60s", "alignmentPeriod: 30s", "alignmentPeriod"),
+    ("alerts/mirror-lagging.yaml", 'resource.type="pubsub_subscription" AND', "", "must name a resource.type"),
+    ("alerts/mirror-lagging.yaml", "oldest_unacked_message_age", "oldest_message", "oldest_message"),
+    ("alerts/mirror-lagging.yaml", 'monitored_resource="cloud_run_revision"', 'monitored_resource="gae_app"', "gae_app"),
+    ("alerts/mirror-silent.yaml", "[30m]", "", "needs its increase or rate"),
+    ("alerts/backfill-task-failed.yaml", '"run_stopped"', '"run_stop"', "no event is called run_stop"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("file", "old", "new", "told"), WRONG)
+def test_every_damage_that_the_services_would_accept_is_found(
+    damaged: Path, file: str, old: str, new: str, told: str
+) -> None:
+    """A file that is valid and wrong: it would show nothing, or never wake anybody."""
+    replaced(damaged, file, old, new)
+    found = problems(load(VALUES, damaged), RUNBOOK)
+    assert any(told in problem for problem in found), found
+
+
+@pytest.mark.parametrize(
+    "alert", sorted(path.stem for path in (ROOT / "monitoring" / "alerts").glob("*.yaml"))
+)
+def test_every_alert_s_heading_in_the_runbook_is_needed(alert: str) -> None:
+    """Renamed or taken away, the link that whoever is woken follows leads nowhere."""
+    without = re.sub(rf"(?m)^### Alert {alert}$", "### Something else", RUNBOOK)
+    assert without != RUNBOOK
+    assert [
+        problem
+        for problem in problems(load(VALUES), without)
+        if f"alerts/{alert}.yaml" in problem and "#alert-" in problem
+    ]
+
+
+def test_anchors_are_github_s() -> None:
+    """Lower case, no punctuation, dashes for spaces."""
+    assert anchors("# A b: c?\ntext # no\n### Alert x-y\n") == {"a-b-c", "alert-x-y"}
+
+
+def test_events_in_filters_are_those_that_the_code_emits() -> None:
+    """Every event of the vocabulary is named where a module emits it; one that nobody emits could be counted for ever."""
+    code = "".join(
+        path.read_text(encoding="utf-8")
+        for package in ("backfill_job", "mirror_function", "shared")
+        for path in (ROOT / package).rglob("*.py")
+    )
+    unknown = {name for name in event_fields() if name != "message" and f"Event.{name.upper()}" not in code}
+    assert unknown <= {"mixed_prefix_found"}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"ENV": ""}, "ENV=''"),
+        ({"PROJECT": 'x" OR severity>=INFO OR "'}, "cannot stand in a filter"),
+    ],
+)
+def test_values_hold_nothing_that_means_something_in_a_filter(change: dict[str, str], told: str) -> None:
+    """They are put between quotes, where a quote would end the text."""
+    plain = {"env": "dev", "project": "p", "region": "r", "runbook": "https://example.com/"}
+    plain |= {name.lower(): value for name, value in change.items()}
+    preset = Values.of("dev", "p", "r", "https://example.com/")
+    fields = {name: getattr(preset, name) for name in Values.__dataclass_fields__} | plain
+    with pytest.raises(UsageError, match=re.escape(told)):
+        Values(**fields).by_name()

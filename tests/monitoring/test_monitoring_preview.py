@@ -1,0 +1,348 @@
+"""The preview: lines become points, points become figures and charts, and a page that a browser shows without a complaint."""
+
+import functools
+import json
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import chromium, needs_chromium, visit
+from hypothesis import given
+from hypothesis import strategies as st
+from playwright.sync_api import Browser
+
+from monitoring import metric_filter, promql
+from monitoring.catalog import Catalog
+from monitoring.files import Resources, load
+from monitoring.preview.__main__ import draw, main
+from monitoring.preview.drawing import Series, round_end
+from monitoring.preview.drawing import draw as placed
+from monitoring.preview.entries import read_log
+from monitoring.preview.points import Point, points
+from monitoring.preview.promql_values import Evaluation, Source
+from monitoring.preview.queries import Window, lines
+from monitoring.preview.text_lines import json_line
+from monitoring.preview.tiles import Card, Chart, LogLines, Nothing, tiles, window_of
+from monitoring.values import Values
+from monitoring.vocabulary import line_problems
+from shared.errors import UsageError
+from shared.events_log import FIELD_TYPES, Event, JsonFormatter, TextFormatter
+
+BEGAN = datetime(2026, 11, 23, 6, 0, tzinfo=UTC).timestamp()
+SOURCE, DESTINATION = "gs://old-bucket/QPI_exports/", "gs://new-bucket/qpi_exports/"
+RUN = {"run": "dev-1", "env": "dev"}
+HOSTILE = '</style><img src=x onerror=alert(1)>"\u202e'
+
+
+def record(event: Event, seconds: float, **fields: Any) -> logging.LogRecord:
+    about = {"msg": event.value.meaning, "levelname": logging.getLevelName(event.value.level)}
+    payload = {"event": event.event_name, **fields}
+    return logging.makeLogRecord({**about, "created": BEGAN + seconds, "json_fields": payload})
+
+
+def mirrored(
+    seconds: float, lag: float | None, outcome: str = "copied", bucket: str = SOURCE
+) -> logging.LogRecord:
+    return record(Event.MIRRORED, seconds, object=f"{bucket}x.jsonl", outcome=outcome, lag_s=lag)
+
+
+JOB = [
+    record(Event.RUN_STARTED, 0.2, **RUN, mode="execute", source=SOURCE, destination=DESTINATION),
+    record(Event.PLAN_MADE, 1, **RUN, objects=200, bytes=1000),
+    record(Event.PROGRESS, 5, **RUN, listed=50, copied=50, objects_per_s=10.0, elapsed_s=5.0),
+    record(Event.OBJECT_FAILED, 8, **RUN, object=f"{SOURCE}{HOSTILE}", error="no", transient=False),
+    record(Event.RUN_FINISHED, 9, **RUN, copied=190, already_equal=9, failed=1, bytes=2048, listed=200),
+    record(Event.VERIFICATION_FINISHED, 9.5, **RUN, clean=False, equal=199, missing=1),
+]
+MIRROR = [
+    *(mirrored(second, lag) for second, lag in ((1, 0.5), (2, 1.5), (3, 100.0))),
+    mirrored(4, None, "ignored"),
+    mirrored(4.5, 0.1, bucket=DESTINATION),
+    record(Event.MIRROR_RETRY, 5, object=f"{SOURCE}y.jsonl", age_s=1.0, error="later"),
+    record(
+        Event.MIRROR_DROPPED, 6, object=f"{SOURCE}y.jsonl", outcome="gave_up", age_s=90_000.0, error="old"
+    ),
+]
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> list[Path]:
+    job, mirror = tmp_path / "job.log", tmp_path / "mirror.log"
+    job.write_text("".join(f"{TextFormatter().format(one)}\n" for one in JOB), encoding="utf-8")
+    mirror.write_text("".join(f"{JsonFormatter().format(one)}\n" for one in MIRROR), encoding="utf-8")
+    return [job, mirror]
+
+
+@pytest.fixture
+def drawn(logs: list[Path]) -> Mapping[str, Any]:
+    """What every tile shows, by its id."""
+    log = read_log(logs)
+    resources = resources_for(log.values)
+    found = tiles(
+        resources.dashboard.content, source_of(resources, logs), log.entries, window_of(log.entries)
+    )
+    return {tile.name: tile.content for tile in found}
+
+
+@functools.cache
+def resources_for(values: Values) -> Resources:
+    return load(values.by_name())
+
+
+def source_of(resources: Resources, logs: list[Path]) -> Source:
+    bounds = {
+        "logging.googleapis.com/user/qpi_exports_mirror_lag_seconds": [
+            0.05 * 1.5**number for number in range(41)
+        ]
+    }
+    return Source(points(resources.metrics, read_log(logs).entries), Catalog.of(resources.metrics), bounds)
+
+
+def value_for(name: str) -> st.SearchStrategy[Any]:
+    kinds = FIELD_TYPES.get(name, (str,))
+    texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+    if list in kinds:
+        return st.lists(texts, max_size=3)
+    if bool in kinds:
+        return st.booleans()
+    return texts if str in kinds else st.integers(0, 10**12) | st.none()
+
+
+@given(st.data(), st.sampled_from(list(Event)))
+def test_a_line_of_a_log_file_says_what_its_json_would(data: st.DataObject, event: Event) -> None:
+    """Whatever fields an event has, whatever stands in them: read from the text, the very line that Cloud Logging gets."""
+    fields = {
+        name: data.draw(value_for(name)) for name in sorted(event.value.fields) if data.draw(st.booleans())
+    }
+    one = record(event, 1.25, **RUN, **fields)
+    found = json_line(TextFormatter().format(one))
+    assert found is not None
+    assert json.loads(found) == json.loads(JsonFormatter().format(one))
+    assert line_problems(found) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "Traceback", "2026-11-23T06:00:00.000Z INFO     unheard_of: hello x=1", "2026-11-23T06:00:00.000Z INFO     progress: copying x", "2026-11-23T06:00:00.000Z INFO     progress: copying x={"],
+)  # fmt: skip
+def test_what_is_no_line_of_a_log_file_is_not_made_one(text: str) -> None:
+    """Tracebacks, torn lines, strangers' lines."""
+    assert json_line(text) is None
+
+
+def test_figures_are_counted_as_written(drawn: Mapping[str, Any]) -> None:
+    """Each card's figure follows from the lines above; the mirror back is another service and counts nowhere."""
+    figures = {name: (one.figure, one.tone) for name, one in drawn.items() if isinstance(one, Card)}
+    assert figures == {
+        "mirror-events-now": ("5", ""),
+        "mirror-lag-now": ("1 min 45 s", "attention"),
+        "mirror-dropped": ("1", "bad"),
+        "backfill-part": ("25.0 %", ""),
+        "backfill-remaining": ("15 s", ""),
+        "backfill-speed": ("10.0/s", ""),
+        "backfill-failed": ("1", "bad"),
+        "verified-unequal": ("1", "bad"),
+    }
+
+
+def test_charts_add_up(drawn: Mapping[str, Any]) -> None:
+    """Legends hold each series' sum, or a line's last value; what only a project counts is said to be so."""
+    keys = {
+        name: [(key.name, key.figure) for key in one.keys]
+        for name, one in drawn.items()
+        if isinstance(one, Chart)
+    }
+    assert keys["mirror-outcomes"] == [("copied", "3"), ("ignored", "1"), ("gave_up", "1")]
+    assert keys["mirror-lag"][0] == ("half of copies", "last 1 min 40 s")
+    assert keys["backfill-outcomes"] == [("copied", "190"), ("already equal", "9"), ("failed", "1")]
+    assert keys["backfill-bytes"] == [("bytes", "2.0 KiB")]
+    assert keys["errors"] == [("mirror_dropped", "1"), ("object_failed", "1")]
+    assert drawn["mirror-silence"].notes == ("writes: Counted by Google Cloud itself: only in a project.",)
+    assert drawn["mirror-5xx"] == Nothing("Counted by Google Cloud itself: only in a project.")
+    assert drawn["ledger-breaks"] == Nothing("No such line in this log.")
+
+
+def test_panels_hold_the_lines_that_their_filters_take(drawn: Mapping[str, Any]) -> None:
+    """The newest first."""
+    errors, diary = drawn["last-errors"], drawn["diary"]
+    assert isinstance(errors, LogLines)
+    assert [entry.payload["event"] for entry in errors.entries] == ["object_failed", "mirror_dropped"]
+    assert [entry.payload["event"] for entry in diary.entries] == [
+        "verification_finished", "run_finished", "plan_made", "run_started"
+    ]  # fmt: skip
+
+
+QUERIES = [
+    ('sum(increase(x:m{service_name="qpi-exports-mirror"}[10s]))', 6.0),
+    ('sum(increase(x:m{event="mirror_retry"}[10s])) / 2', 0.5),
+    ("sum(increase(x:m[1s]))", None),
+    ("sum(rate(x:m[10s])) * 10", 7.0),
+    ('count(sum by (outcome) (increase(x:m{event!~"mirror_(retry|dropped)"}[10s])))', 2.0),
+    ("sum(increase(x:m[10s])) > 6", 7.0),
+    ("sum(increase(x:m[10s])) > 7", None),
+    ('sum(increase(x:m[10s])) unless sum(increase(x:m{event="mirrored"}[10s]))', None),
+    ("sum(increase(x:m[1s])) or vector(0)", 0.0),
+    ("clamp_min(3 - sum(increase(x:m[10s])), 0)", 0.0),
+    ("max(increase(x:m[10s])) - min(increase(x:m[10s]))", 2.0),
+    ("sum(increase(x:m[10s])) / 0", None),
+    ("2 + 3 * 4 - (1 + 1)", 12.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("query", "value"), QUERIES)
+def test_promql_is_computed_as_prometheus_does(query: str, value: float | None, logs: list[Path]) -> None:
+    """Windows, label matchers, arithmetic, comparisons that filter, sets; at ten seconds, where the log has ended."""
+    resources = resources_for(read_log(logs).values)
+    text = query.replace("x:m", "logging_googleapis_com:user_qpi_exports_mirror_events")
+    vector = Evaluation(source_of(resources, logs), 1.0, BEGAN + 10).vector(promql.parse(text))
+    assert [*vector.values()] == ([] if value is None else [value])
+
+
+@given(st.lists(st.floats(0.08, 4_000), min_size=1, max_size=50), st.sampled_from([0.5, 0.95, 0.99]))
+def test_a_quantile_from_buckets_is_within_the_bucket_of_the_true_one(
+    values: list[float], quantile: float
+) -> None:
+    """Half as much again, as the metric's buckets are."""
+    resources = resources_for(Values.of("dev", "p", "r", "https://example.com/"))
+    name = "logging.googleapis.com/user/qpi_exports_mirror_lag_seconds"
+    found = {name: [Point(BEGAN, "cloud_run_revision", {}, value) for value in values]}
+    source = Source(
+        found, Catalog.of(resources.metrics), {name: [0.05 * 1.5**number for number in range(41)]}
+    )
+    query = f"histogram_quantile({quantile}, sum by (le) (increase(logging_googleapis_com:user_qpi_exports_mirror_lag_seconds_bucket[10s])))"
+    (estimate,) = Evaluation(source, 1.0, BEGAN).vector(promql.parse(query)).values()
+    rank = max(1, -int(-(len(values) * quantile) // 1))
+    true = sorted(values)[rank - 1]
+    assert true / 1.51 <= estimate <= true * 1.51
+
+
+@given(
+    st.lists(st.lists(st.floats(0, 1e9) | st.none(), min_size=5, max_size=5), min_size=1, max_size=4),
+    st.booleans(),
+)
+def test_nothing_is_drawn_outside_of_a_chart(rows: list[list[float | None]], stacked: bool) -> None:
+    """Bars lie upon each other within 100 by 100, and the axis ends at a round number above them all."""
+    found = placed([Series(tuple(row), stacked) for row in rows])
+    assert found.end == pytest.approx(round_end(found.end))
+    for bar in found.bars:
+        assert 0 <= bar.x <= bar.x + bar.width <= 100.01
+        assert bar.y >= -0.01
+        assert bar.y + bar.height <= 100.02
+    for path, _ in found.paths:
+        assert all(-0.01 <= float(number) <= 100.01 for number in re.findall(r"[ML]?([\d.]+)", path))
+    if stacked:
+        total = max(sum(value or 0 for value in column) for column in zip(*rows, strict=True))
+        assert total <= found.end or total == pytest.approx(found.end)
+
+
+@given(st.floats(1e-6, 1e15))
+def test_an_axis_ends_at_one_two_or_five(highest: float) -> None:
+    """And at no more than two and a half times what it has to show."""
+    end = round_end(highest)
+    assert highest <= end <= highest * 2.5001
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", 'resource.type="x"', 'metric.type="a" metric.type="b"', 'metric.type="a" OR metric.type="b"', 'metric.type="a" metric.label.x>1'],
+)  # fmt: skip
+def test_metric_filters_that_are_not_understood_are_refused(text: str) -> None:
+    """Nothing is drawn of half a filter."""
+    with pytest.raises(UsageError, match="metric filter"):
+        metric_filter.parse(text)
+
+
+def test_every_point_is_in_one_step(logs: list[Path]) -> None:
+    """Also one that lies at the window's very start."""
+    resources = resources_for(read_log(logs).values)
+    query = {
+        "timeSeriesFilter": {
+            "filter": 'metric.type="logging.googleapis.com/user/qpi_exports_mirror_events"',
+            "aggregation": {"perSeriesAligner": "ALIGN_DELTA", "crossSeriesReducer": "REDUCE_SUM"},
+        }
+    }
+    (found,) = lines(query, source_of(resources, logs), Window(BEGAN + 1, 3, 2.0))
+    assert found.values == (3.0, 3.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "cannot be read: No such file"),
+        ("", "no line of the structured log"),
+        ("hello\n{}\n[1]\n", "no line of the structured log"),
+        (
+            '{"event": "progress", "severity": "INFO", "time": "x", "message": "m"}\n',
+            "no line of the structured log",
+        ),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_line_and_two(
+    content: str | None, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A missing file, and files without any line of the log."""
+    log = tmp_path / "a.log"
+    if content is not None:
+        log.write_text(content, encoding="utf-8")
+    assert main([str(log), "--out", str(tmp_path / "page.html")]) == 2
+    err = capsys.readouterr().err
+    assert told in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_a_page_that_cannot_be_written_is_one_line_and_two(
+    logs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The folder is not there."""
+    assert main([*map(str, logs), "--out", str(tmp_path / "none" / "page.html")]) == 2
+    assert "choose another --out" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@needs_chromium
+def test_a_browser_shows_it_without_a_complaint(logs: list[Path], tmp_path: Path, browser: Browser) -> None:
+    """One file, nothing loaded or run, nothing sideways on a phone, axe content in both schemes; hostile names are text."""
+    assert main([*map(str, logs), "--out", str(tmp_path / "page.html")]) == 0
+    with visit(browser, tmp_path / "page.html", width=1440, color_scheme="light") as seen:
+        assert seen.axe() == []
+        seen.page.emulate_media(color_scheme="dark")
+        assert seen.axe("color-contrast") == []
+        assert "onerror=alert(1)" in seen.page.locator("#last-errors").inner_text()
+        assert seen.page.locator("script, img, [style]").count() == 0
+        for width in (1440, 1000, 999, 360):
+            seen.page.set_viewport_size({"width": width, "height": 900})
+            assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
+        assert (seen.console, seen.requests, seen.dialogs) == ([], [(tmp_path / "page.html").as_uri()], [])
+
+
+@needs_chromium
+def test_tiles_stand_where_the_dashboard_has_them(logs: list[Path], tmp_path: Path, browser: Browser) -> None:
+    """In columns and rows of the dashboard's own grid; none cuts off its figure, legend or title."""
+    (tmp_path / "page.html").write_text(draw(logs), encoding="utf-8")
+    layout = resources_for(read_log(logs).values).dashboard.content["mosaicLayout"]
+    with visit(browser, tmp_path / "page.html", width=1440) as seen:
+        grid = seen.page.locator("#main").bounding_box()
+        assert grid is not None
+        column = (grid["width"] - 40) / layout["columns"]
+        for tile in layout["tiles"]:
+            if "id" not in tile["widget"]:
+                continue
+            box = seen.page.locator(f"#{tile['widget']['id']}").bounding_box()
+            assert box is not None
+            assert box["x"] - grid["x"] - 20 == pytest.approx(tile["xPos"] * column + 5, abs=2)
+            assert box["width"] == pytest.approx(tile["width"] * column - 10, abs=2)
+            assert box["height"] == pytest.approx(tile["height"] * 17 - 10, abs=2)
+        cut = seen.page.evaluate(
+            "[...document.querySelectorAll('.grid section')].filter((one) => one.scrollHeight > one.clientHeight + 1).map((one) => one.id)"
+        )
+        assert cut == []
