@@ -53,7 +53,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 lock: $(READY)
 	$(LOCK) --extra mirror -o requirements.txt
-	$(LOCK) --extra job -o requirements-job.txt
+	$(LOCK) --extra job --extra bigquery -o requirements-job.txt
 	$(LOCK) --extra monitoring -o requirements-monitoring.txt
 	$(LOCK) --extra job --extra mirror --extra local --extra embedded --extra bigquery --extra monitoring --extra dev -o requirements-dev.txt
 

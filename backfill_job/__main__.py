@@ -10,6 +10,7 @@ from backfill_job.command import Surroundings
 __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
+    "smoke": "backfill_job.smoke",
     "migrate": "backfill_job.migrate_qpi_exports",
     "references": "backfill_job.references.command",
     "import-test": "backfill_job.import_test.command",

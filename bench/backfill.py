@@ -23,10 +23,10 @@ from shared.migration import Environment, qpi_exports
 
 MIGRATION = qpi_exports(Environment.DEV)
 SOURCE, DESTINATION = MIGRATION.source, MIGRATION.destination
-LATENCY = {"latency_ms": 45.0, "latency_jitter_ms": 5.0}
-"""50 ms on average. With exactly 50 for everybody, the local server's one event loop answers all requests under way in step,
-and what is measured is the step."""
-SLOW = "first copy, 50 ms a request"
+JITTER_MS = 5.0
+"""Of each injected delay, on average. With exactly the same for everybody, the local server's one event loop answers all
+requests under way in step, and what is measured is the step."""
+SLOW = "first copy, {} ms a request"
 IN_FLIGHT = 256
 
 Command = Callable[[str, Path], tuple[list[str], dict[str, str]]]
@@ -63,7 +63,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=3, metavar="N")
     parser.add_argument("--only", choices=["ours", "rclone", "gcloud"], help="leave the others out")
     parser.add_argument(
-        "--latency", action="store_true", help="ours once more, with 50 ms a request, as one task and as two"
+        "--latency",
+        type=float,
+        nargs="?",
+        const=50.0,
+        metavar="MS",
+        help="ours once more, with so many milliseconds a request (50), as one task and as two",
     )
     arguments = parser.parse_args(argv)
     tools: dict[str, tuple[Command, int]] = {"ours": (ours, arguments.objects)}
@@ -83,8 +88,11 @@ def main(argv: Sequence[str] | None = None) -> int:
                 found.setdefault((phase, f"{name} ({objects:,})"), []).append(figures)
         if arguments.latency:
             for name, command in (("ours", ours), ("ours, 2 tasks", two_tasks)):
-                slow = measured(command, arguments.objects, LATENCY)["first copy"]
-                found.setdefault((SLOW, f"{name} ({arguments.objects:,})"), []).append(slow)
+                delay = {"latency_ms": arguments.latency - JITTER_MS, "latency_jitter_ms": JITTER_MS}
+                slow = measured(command, arguments.objects, delay)["first copy"]
+                found.setdefault(
+                    (SLOW.format(f"{arguments.latency:g}"), f"{name} ({arguments.objects:,})"), []
+                ).append(slow)
     show(found)
     return 0
 

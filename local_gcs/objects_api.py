@@ -43,6 +43,7 @@ class ObjectsApi:
             "storage.objects.move": self.move,
             "storage.objects.compose": self.compose,
             "storage.objects.restore": self.restore,
+            "storage.objects.testIamPermissions": self.test_permissions,
             "storage.objectAccessControls": self.access_controls,
         }
 
@@ -191,6 +192,12 @@ class ObjectsApi:
             conditions=parse_conditions(call.params),
         )
         return self._answer(call, version)
+
+    def test_permissions(self, call: Call) -> Reply:
+        """Everything is permitted on an object that is there."""
+        self._read(call)
+        asked = call.params.get("permissions", "").split("\n")
+        return json_reply(call, {"kind": "storage#testIamPermissionsResponse", "permissions": asked})
 
     def access_controls(self, call: Call) -> Reply:
         """Access control lists are accepted and forgotten."""

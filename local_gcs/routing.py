@@ -29,6 +29,7 @@ COPY = {"POST": "storage.objects.copy"}
 MOVE = {"POST": "storage.objects.move"}
 COMPOSE = {"POST": "storage.objects.compose"}
 RESTORE = {"POST": "storage.objects.restore"}
+OBJECT_PERMISSIONS = {"GET": "storage.objects.testIamPermissions"}
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 OBJECT_ACCESS = dict.fromkeys(VERBS, "storage.objectAccessControls")
 BUCKET_ACCESS = dict.fromkeys(VERBS, "storage.bucketAccessControls")
@@ -122,6 +123,8 @@ def _object(bucket: str, name: str, rest: list[str]) -> tuple[dict[str, str], tu
             return COMPOSE, (bucket, name)
         case ["restore"]:
             return RESTORE, (bucket, name)
+        case ["iam", "testPermissions"]:
+            return OBJECT_PERMISSIONS, (bucket, name)
         case ["acl", *_]:
             return OBJECT_ACCESS, (bucket, name)
     raise not_found()

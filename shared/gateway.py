@@ -14,7 +14,7 @@ Errors leave as this project's own. A 404 is "absent" only when it is about the 
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -283,6 +283,43 @@ class Gateway:
             return next(iter(listing), None) is not None
         except _CLIENT_ERRORS as error:
             raise self._listing_error(error, bucket, prefix) from error
+
+    def permitted(self, bucket: str, name: str, permissions: Sequence[str]) -> frozenset[str]:
+        """Ask which permissions the account in use holds.
+
+        Args:
+            bucket: Bucket name.
+            name: An object's name in it; empty for the bucket itself.
+            permissions: Those to ask about.
+
+        Returns:
+            Those of them that it holds there.
+
+        Raises:
+            ObjectNotFound, StorageError: The service would not say.
+        """
+        at = self._client.bucket(bucket)
+        asked = at.blob(name) if name else at
+        try:
+            held = asked.test_iam_permissions(list(permissions), timeout=self._timeout, retry=self._retry)
+        except _CLIENT_ERRORS as error:
+            if not name:
+                raise self._listing_error(error, bucket, "") from error
+            raise self._translated(error, f"gs://{bucket}/{name}", bucket) from error
+        return frozenset(held) & frozenset(permissions)
+
+    def bucket_resource(self, bucket: str) -> Mapping[str, Any]:
+        """A bucket's configuration, as the JSON API shows it.
+
+        Raises:
+            BucketNotFound, PermissionDenied, StorageError: It cannot be read.
+        """
+        at = self._client.bucket(bucket)
+        try:
+            at.reload(timeout=self._timeout, retry=self._retry)
+        except _CLIENT_ERRORS as error:
+            raise self._listing_error(error, bucket, "") from error
+        return dict(at._properties)  # noqa: SLF001 -- as in look()
 
     def _listing_error(self, error: Exception, bucket: str, prefix: str) -> StorageError:
         cause = error.cause if isinstance(error, api.RetryError) else error

@@ -24,7 +24,7 @@ def locked(name: str) -> dict[str, str]:
     ("file", "extras"),
     [
         ("requirements.txt", ["mirror"]),
-        ("requirements-job.txt", ["job"]),
+        ("requirements-job.txt", ["job", "bigquery"]),
         ("requirements-dev.txt", ["job", "mirror", "local", "embedded", "bigquery", "dev"]),
     ],
 )

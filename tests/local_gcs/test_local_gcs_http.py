@@ -296,3 +296,11 @@ def test_downloads_say_what_they_are(http: Http, bucket: str) -> None:
     assert answer.headers["x-goog-generation"] == put["generation"]
     assert answer.headers["x-goog-hash"] == f"crc32c={put['crc32c']},md5={put['md5Hash']}"
     assert (answer.headers["Content-Encoding"], answer.headers["ETag"]) == ("gzip", put["etag"])
+
+
+def test_permissions_on_an_object_are_asked_of_one_that_is_there(http: Http, bucket: str) -> None:
+    """Everything is permitted; of an absent object nothing is said."""
+    path = f"/storage/v1/b/{bucket}/o/a/iam/testPermissions?permissions=storage.objects.get&permissions=x.y"
+    assert http.ask("GET", path).status_code == 404
+    http.put(bucket, "a", b"")
+    assert http.ask("GET", path).json()["permissions"] == ["storage.objects.get", "x.y"]

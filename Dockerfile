@@ -1,0 +1,25 @@
+# The image of the Cloud Run jobs: backfill, sweep, verification, deletion and whatever else `python -m backfill_job` offers.
+# The base is the interpreter that the tests run on. Every package is a wheel of requirements-job.txt, by its hash: nothing is
+# compiled, and no compiler is installed.
+FROM python:3.11-slim-bookworm
+
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONSAFEPATH=1 \
+    PYTHONPATH=/app
+
+COPY requirements-job.txt /app/
+RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
+      --require-hashes --only-binary=:all: --requirement /app/requirements-job.txt
+
+COPY shared/ /app/shared/
+COPY backfill_job/ /app/backfill_job/
+RUN python -m compileall -q /app/shared /app/backfill_job
+
+# Nobody in particular, by number, so that a platform can tell that it is not root. Nothing under /app is its to change; what a
+# command leaves in its working directory lies in /tmp.
+USER 10001:10001
+WORKDIR /tmp
+
+# No shell in between: the process gets Cloud Run's SIGTERM itself.
+ENTRYPOINT ["python", "-m", "backfill_job"]
+CMD ["--help"]

@@ -1,0 +1,129 @@
+"""Who needs which permission, and where: the least with which every part does its work.
+
+The deployment grants exactly this (``deploy/project.py``), ``smoke`` asks Cloud Storage whether it is so, and the table in
+``docs/deploy.md`` is made from it. Three facts of Cloud Storage shape it:
+
+- Replacing an object takes ``storage.objects.delete`` on it. So whoever keeps a copy up to date can delete there.
+- To whoever may not list a bucket, an object that is absent is 403 and not 404: without listing, absence cannot be known.
+- Listing is a permission on the bucket, the others are on its objects; so only these can be limited to a prefix.
+
+On the legacy path only the deletion and the way back (the reverse mirror and the rollback, which replace what was changed on the
+new path) hold ``storage.objects.delete``; the operators hold it on the canary's folder.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from shared.late_marks import FOLDER
+from shared.migration import Location, Migration
+
+__all__ = ["CANARY_FOLDER", "REHEARSAL_FOLDER", "RIGHTS", "Area", "Part", "Right", "Role", "location_of"]
+
+CANARY_FOLDER = "_canary/"
+"""The gate's (``backfill_job.gate.canary``), said again: this module loads no library, for the deployment runs on a bare Python."""
+
+REHEARSAL_FOLDER = "_migration/undo-rehearsal/"
+"""Where the rehearsal of an undo (``backfill_job.undo.rehearsal``) deletes and restores what it wrote itself."""
+
+
+class Part(Enum):
+    """What has an account of its own, by the name that the account has."""
+
+    BACKFILL = "backfill"
+    VERIFY = "verify"
+    DELETION = "deletion"
+    MIRROR = "mirror"
+    REVERSE = "reverse"
+    STATUS = "status"
+    OPERATOR = "operator"
+
+
+class Area(Enum):
+    """Where a permission holds."""
+
+    LEGACY_BUCKET = "the legacy bucket"
+    LEGACY_PATH = "the legacy path"
+    CANARY = "the canary's folder on the legacy path"
+    REHEARSAL = "the undo rehearsal's folder in the legacy bucket"
+    NEW_BUCKET = "the new bucket"
+    NEW_PATH = "the new path"
+    OWN = "the migration's own objects"
+    MARKS = "the marks of late writes"
+
+    @property
+    def is_bucket(self) -> bool:
+        """Whether it is a bucket as a whole."""
+        return self in {Area.LEGACY_BUCKET, Area.NEW_BUCKET}
+
+
+class Role(Enum):
+    """A custom role's name in a project, and its permissions."""
+
+    LIST = ("qpiExportsList", ("storage.objects.list",))
+    INSPECT = ("qpiExportsInspect", ("storage.buckets.get", "storage.objects.list"))
+    READ = ("qpiExportsRead", ("storage.objects.get",))
+    WRITE = ("qpiExportsWrite", ("storage.objects.create", "storage.objects.delete", "storage.objects.get"))
+    DELETE = (
+        "qpiExportsDelete",
+        (
+            "storage.objects.create",
+            "storage.objects.delete",
+            "storage.objects.get",
+            "storage.objects.restore",
+        ),
+    )
+
+    def __init__(self, role_id: str, permissions: tuple[str, ...]) -> None:
+        self.role_id = role_id
+        self.permissions = permissions
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """One role, held by one part in one place."""
+
+    part: Part
+    area: Area
+    role: Role
+
+
+def _rights() -> Iterator[Right]:
+    # Of each part: bucket and path on the legacy side, bucket and path on the new side, the migration's own objects.
+    held = {
+        Part.BACKFILL: ((Role.LIST, Role.READ), (Role.LIST, Role.WRITE), Role.WRITE),
+        Part.VERIFY: ((Role.LIST, Role.READ), (Role.LIST, Role.READ), Role.WRITE),
+        Part.DELETION: ((Role.LIST, Role.DELETE), (Role.LIST, Role.READ), Role.WRITE),
+        Part.MIRROR: ((Role.LIST, Role.READ), (Role.LIST, Role.WRITE), Role.READ),
+        Part.REVERSE: ((Role.LIST, Role.WRITE), (Role.LIST, Role.READ), Role.WRITE),
+        Part.STATUS: ((), (Role.LIST,), Role.READ),
+        Part.OPERATOR: ((Role.INSPECT, Role.READ), (Role.INSPECT, Role.WRITE), Role.WRITE),
+    }
+    sides = ((Area.LEGACY_BUCKET, Area.LEGACY_PATH), (Area.NEW_BUCKET, Area.NEW_PATH))
+    for part, (legacy, new, own) in held.items():
+        for areas, roles in zip(sides, (legacy, new), strict=True):
+            yield from (Right(part, area, role) for area, role in zip(areas, roles, strict=False))
+        yield Right(part, Area.OWN, own)
+    yield Right(Part.OPERATOR, Area.CANARY, Role.WRITE)
+    yield Right(Part.DELETION, Area.REHEARSAL, Role.DELETE)
+    yield Right(Part.MIRROR, Area.MARKS, Role.WRITE)
+
+
+RIGHTS = tuple(_rights())
+"""Every right there is."""
+
+
+def location_of(area: Area, migration: Migration) -> Location:
+    """Where an area lies."""
+    source, destination = migration.source, migration.destination
+    own = migration.own_ref("")
+    return {
+        Area.LEGACY_BUCKET: Location(source.bucket, ""),
+        Area.LEGACY_PATH: source,
+        Area.CANARY: Location(source.bucket, source.prefix + CANARY_FOLDER),
+        Area.REHEARSAL: Location(source.bucket, REHEARSAL_FOLDER),
+        Area.NEW_BUCKET: Location(destination.bucket, ""),
+        Area.NEW_PATH: destination,
+        Area.OWN: Location(own.bucket, own.name),
+        Area.MARKS: Location(own.bucket, f"{own.name}{FOLDER}/"),
+    }[area]

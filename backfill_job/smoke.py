@@ -1,0 +1,256 @@
+"""The command ``smoke``: is this project fit for the migration? To be given first, before anything is copied.
+
+It asks Cloud Storage which permissions the account in use holds, reads what the buckets' configuration means for the migration, and
+with ``--canary`` writes one object to see that its event arrives. It changes nothing but for the canary, which it removes again.
+
+What a part may do is asked by that part: a job's account with ``gcloud run jobs execute JOB --args=smoke,--env=E,--part=PART``.
+"""
+
+import argparse
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import timedelta
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from backfill_job.arguments import seconds
+from backfill_job.bucket_facts import Level, Point, bucket_points
+from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
+from backfill_job.gate.canary import canary_name, fly, removal
+from backfill_job.job import ExitCode
+from backfill_job.rights import RIGHTS, Area, Part, location_of
+from backfill_job.settings import Settings
+from backfill_job.wording import counted, shown
+from shared.errors import BucketNotFound, PermissionDenied, StorageError, UsageError
+from shared.gateway import Gateway
+from shared.migration import Location, Migration
+from shared.phase import Phase
+from shared.state import read_state
+
+__all__ = ["ASKED", "add_arguments", "rights_points", "run"]
+
+COMMAND = "smoke"
+WIDTH = 110
+
+ASKED = (
+    "storage.buckets.delete",
+    "storage.buckets.get",
+    "storage.buckets.setIamPolicy",
+    "storage.buckets.update",
+    "storage.objects.create",
+    "storage.objects.delete",
+    "storage.objects.get",
+    "storage.objects.list",
+    "storage.objects.restore",
+    "storage.objects.setIamPolicy",
+    "storage.objects.update",
+)
+"""What is asked about: all that is needed anywhere, and what nobody here should hold."""
+
+OF_OBJECTS = tuple(
+    name for name in ASKED if name.startswith("storage.objects.") and not name.endswith(".list")
+)
+"""What can be held on an object."""
+
+AROUND = {Area.CANARY: Area.LEGACY_PATH, Area.MARKS: Area.OWN}
+"""An area that lies within another: what is held there, is held here."""
+
+BEFORE_CUTOVER = (Phase.DUAL_WRITE, Phase.ROLLED_BACK)
+"""The phases in which the mirror brings what is written on the legacy path."""
+
+EPILOG = """
+examples:
+  python -m backfill_job smoke --env dev            the operator's rights, and both buckets
+  python -m backfill_job smoke --env dev --canary   the same, and one object sent through the mirror
+  gcloud run jobs execute qpi-exports-backfill-dev --region=R --tasks=1 --wait --args=smoke,--env=dev,--part=backfill
+
+exit codes:
+  0  fit; what wants attention is said
+  1  something is missing or stands in the way; the table says what to do
+  2  could not start: arguments, bucket, credentials
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    add_migration_arguments(parser)
+    parser.add_argument(
+        "--part",
+        choices=[part.value for part in Part],
+        default=Part.OPERATOR.value,
+        help="whose rights the account in use should have (default: operator)",
+    )
+    parser.add_argument(
+        "--canary",
+        nargs="?",
+        type=seconds,
+        const=timedelta(seconds=60),
+        metavar="SECONDS",
+        help="write one object under the legacy prefix, see it arrive within so long (default 60), remove it again",
+    )
+    parser.add_argument(
+        "--json", action="store_true", help="the result as one JSON line (the default in a job)"
+    )
+
+
+def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    """Run the command.
+
+    Args:
+        arguments: Parsed by a parser with this command's arguments.
+        surroundings: What it reads from and writes to.
+
+    Returns:
+        The exit code; every error of this project has been said in one line by then.
+    """
+    cannot_start = (UsageError, BucketNotFound, PermissionDenied)
+    return in_one_line(
+        COMMAND, surroundings, lambda: _run(arguments, surroundings), cannot_start=cannot_start
+    )
+
+
+def rights_points(part: Part, held: Mapping[Area, frozenset[str] | str]) -> Iterator[Point]:
+    """Judge what an account holds against what its part needs.
+
+    Args:
+        part: Which part.
+        held: Of each area the permissions that the account holds there, or why that is not known.
+    """
+    for area in (one for one in Area if one in held):
+        name, has, around = f"rights on {area.value}", held[area], (area, AROUND.get(area))
+        rights = [right for right in RIGHTS if right.part is part and right.area in around]
+        needs = {permission for right in rights for permission in right.role.permissions}
+        if isinstance(has, str):
+            if any(right.area is area for right in rights):
+                yield Point(name, Level.ATTENTION, f"not known: {has}", "the canary and the first execution will show it")
+            continue
+        missing, more = sorted(needs - has), sorted(has - needs)
+        if missing:
+            step = f"`python -m deploy --env ENV project` grants them; is this the account of the part {part.value}?"
+            yield Point(name, Level.BAD, f"missing: {', '.join(missing)}", step)
+        elif more:
+            seen = f"more than the part {part.value} needs: {', '.join(more)}"
+            yield Point(name, Level.ATTENTION, seen, "take it away, or use the part's own account")
+        else:
+            yield Point(name, Level.GOOD, ", ".join(sorted(needs)) or "none, as it should be")
+
+
+def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
+    in_a_job = bool(Settings.from_environ(surroundings.environ).cloud_run_job)
+    migration, part = migration_from(arguments), Part(arguments.part)
+    with closing(Gateway(retry_deadline=30.0)) as gateway:
+        points = [*rights_points(part, _held(gateway, migration)), *_bucket_points(gateway, migration, part)]
+        if arguments.canary is not None:
+            points.append(_canary(gateway, migration, arguments.canary.total_seconds(), surroundings))
+    bad = [point for point in points if point.level is Level.BAD]
+    if arguments.json or in_a_job:
+        print(json.dumps(_content(part, points)), file=surroundings.stdout)
+    else:
+        _show(points, surroundings)
+    return ExitCode.NOT_RIGHT if bad else ExitCode.DONE
+
+
+def _held(gateway: Gateway, migration: Migration) -> dict[Area, frozenset[str] | str]:
+    """What the account in use holds in every area."""
+    held: dict[Area, frozenset[str] | str] = {}
+    for area in Area:
+        at = location_of(area, migration)
+        if area.is_bucket:
+            # On the bucket as a whole nobody needs more than to list it; what is held there, is held on every object.
+            held[area] = gateway.permitted(at.bucket, "", ASKED)
+        else:
+            held[area] = _held_on_objects(gateway, at)
+    return held
+
+
+def _held_on_objects(gateway: Gateway, at: Location) -> frozenset[str] | str:
+    """What is held on the objects of a prefix: asked of one that is there."""
+    try:
+        page = next(iter(gateway.list_pages(at.bucket, at.prefix)), None)
+        if page is None:
+            return f"there is no object under {at.uri} yet"
+        return gateway.permitted(at.bucket, page.objects[0].name, OF_OBJECTS)
+    except StorageError as error:
+        return str(error)
+
+
+def _bucket_points(gateway: Gateway, migration: Migration, part: Part) -> Iterator[Point]:
+    try:
+        legacy, new = (gateway.bucket_resource(at.bucket) for at in (migration.source, migration.destination))
+    except PermissionDenied as error:
+        if part is Part.OPERATOR:
+            yield Point("buckets", Level.BAD, str(error), "the operator reads both buckets' configuration")
+        return
+    yield from bucket_points(legacy, new)
+
+
+def _canary(gateway: Gateway, migration: Migration, limit: float, surroundings: Surroundings) -> Point:
+    state = read_state(gateway, migration)
+    if state.phase not in BEFORE_CUTOVER:
+        why = f"not sent: in phase {state.phase.value} it would be taken for a late writer's"
+        return Point("canary", Level.ATTENTION, why)
+    relative = canary_name(COMMAND, secrets.token_hex(4))
+    if migration.is_excluded(relative):
+        raise UsageError(f"--exclude leaves out the canary {relative}; it could never arrive")
+    clock = surroundings.clock
+    flight = fly(gateway, migration, relative, limit=limit, clock=clock, pause=clock.sleep)
+    if flight.left:
+        return Point("canary", Level.BAD, f"could not be removed: {flight.why_left}", removal(flight.left))
+    if flight.problem:
+        return Point(
+            "canary", Level.BAD, flight.problem, "mend what the error names, then the same command again"
+        )
+    if flight.arrived is None:
+        step = "is the mirror deployed, has its trigger the bucket's location, may the trigger's account call it? See its log"
+        return Point(
+            "canary", Level.BAD, f"{flight.uri} had not arrived after {limit:g} s; it was removed", step
+        )
+    seen = f"arrived after {flight.arrived:.1f} s, removed on both paths: writer, event, mirror and both buckets work together"
+    return Point("canary", Level.GOOD, seen)
+
+
+def _verdict(points: list[Point]) -> str:
+    bad, attention = (sum(point.level is level for point in points) for level in (Level.BAD, Level.ATTENTION))
+    if bad:
+        return f"NOT FIT: {counted(bad, 'point')} to be mended"
+    return f"FIT; {counted(attention, 'point')} for your attention" if attention else "FIT"
+
+
+def _content(part: Part, points: list[Point]) -> dict[str, Any]:
+    bad = any(point.level is Level.BAD for point in points)
+    return {
+        "severity": "ERROR" if bad else "INFO",
+        "message": f"{COMMAND} of {part.value}: {_verdict(points)}",
+        "fit": not bad,
+        "points": [
+            {
+                "name": point.name,
+                "level": point.level.value,
+                "evidence": point.evidence,
+                "next_step": point.next_step,
+            }
+            for point in points
+        ],
+    }
+
+
+def _show(points: list[Point], surroundings: Surroundings) -> None:
+    stdout = surroundings.stdout
+    console = Console(file=stdout, width=None if stdout.isatty() else WIDTH, highlight=False)
+    columns = (Column("", no_wrap=True), Column("", no_wrap=True), Column("", overflow="fold"))
+    table = Table(*columns, box=box.SIMPLE, show_edge=False, pad_edge=False, show_header=False)
+    for point in points:
+        table.add_row(Text(point.name), Text(point.level.value), Text(shown(point.evidence)))
+    console.print(table)
+    for point in points:
+        if point.next_step:
+            console.print(f"  {point.name}: {shown(point.next_step)}", markup=False, soft_wrap=True)
+    console.print(f"\n{_verdict(points)}", markup=False)

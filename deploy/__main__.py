@@ -1,0 +1,95 @@
+"""Sets up a project, and puts the parts into it: ``python -m deploy --env dev [--print] WHAT…``.
+
+WHAT is ``project`` (an owner, once, and after a change of rights), or ``jobs``, ``functions``, ``scheduler`` (every build), in the
+order given. Doing it again changes nothing. ``--print`` prints every command and runs none; ``--table`` prints who may do what.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from deploy.parts import function_steps, job_steps, release, scheduler_steps
+from deploy.project import project_steps
+from deploy.steps import Answer, Step, Words, perform, script, with_gcloud
+from deploy.table import table
+from deploy.values import Values, read_values
+from shared.errors import MigrationError, UsageError
+from shared.migration import Environment
+
+__all__ = ["main", "steps_of"]
+
+FOLDER = Path(__file__).parent
+
+WHAT = ("project", "jobs", "functions", "scheduler")
+
+
+def main(
+    argv: Sequence[str] | None = None, run: Callable[[Words], Answer] = with_gcloud, folder: Path = FOLDER
+) -> int:
+    """Run the command.
+
+    Args:
+        argv: Its arguments; those of this process by default.
+        run: Runs one gcloud command.
+        folder: Where the environments' values lie.
+
+    Returns:
+        0 done, 1 a command failed, 2 cannot start.
+    """
+    summary, _, rest = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(prog="python -m deploy", description=summary, epilog=rest)
+    parser.add_argument("--env", required=True, choices=[environment.value for environment in Environment])
+    parser.add_argument("--tag", default="", help="the image's tag, for jobs")
+    parser.add_argument("--print", action="store_true", help="print every command, run none")
+    parser.add_argument("--table", action="store_true", help="print who may do what where, run nothing")
+    parser.add_argument("what", nargs="*", metavar="WHAT", help=", ".join(WHAT))
+    arguments = parser.parse_args(argv)
+    try:
+        values = read_values(Environment(arguments.env), folder)
+        if arguments.table:
+            sys.stdout.write("\n".join(table(values)) + "\n")
+            return 0
+        steps = [*steps_of(values, arguments.what, arguments.tag)]
+        if arguments.print:
+            sys.stdout.write("\n".join(script(steps)) + "\n")
+        else:
+            perform(steps, run, _say)
+    except MigrationError as error:
+        sys.stderr.write(f"deploy: {error}\n")
+        return 2 if isinstance(error, UsageError) else 1
+    return 0
+
+
+def steps_of(values: Values, what: Sequence[str], tag: str) -> Iterator[Step]:
+    """The steps of what was asked for.
+
+    Raises:
+        UsageError: Nothing was asked for, or something unknown; or jobs without a tag.
+    """
+    unknown = [name for name in what if name not in WHAT]
+    if unknown or not what:
+        raise UsageError(
+            f"{' '.join(unknown) or 'nothing'} cannot be deployed; say one or more of {', '.join(WHAT)}"
+        )
+    if "jobs" in what and not tag:
+        raise UsageError("say which image the jobs run: --tag TAG")
+    for name in what:
+        match name:
+            case "project":
+                yield from project_steps(values)
+            case "jobs":
+                yield from job_steps(values, tag)
+            case "functions":
+                yield from function_steps(values, release(FOLDER.parent))
+            case _:
+                yield from scheduler_steps(values)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

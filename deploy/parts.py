@@ -1,0 +1,259 @@
+"""What a build puts into the project: jobs, functions, schedules; each as it shall be, whatever it was."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from backfill_job.rights import Area, Part, location_of
+from deploy.project import DEAD_LETTERS, FUNCTION_BUILD, SCHEDULER, TRIGGER, gcloud
+from deploy.steps import Ask, Ensure, Run, Step
+from deploy.values import Values
+
+__all__ = ["function_steps", "image", "job_steps", "release", "scheduler_steps", "uploaded"]
+
+FINALIZED = "google.cloud.storage.object.v1.finalized"
+
+NO_BUCKET_LOOKUPS = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA=true"
+"""Keeps Google's client from asking for the bucket in the background, which no account here may."""
+
+DELIVERIES = 100
+"""Before an event goes to the dead letters: the most there is, about 15 hours with pauses up to ten minutes. The mirror itself
+gives up later, so an event that only needs time is there when it comes from the dead letters, and the sweeper has brought it."""
+
+
+def image(values: Values, tag: str) -> str:
+    """The jobs' image."""
+    return f"{values.repository}/job:{tag}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    name: str
+    part: Part
+    args: tuple[str, ...]
+    tasks: int
+    retries: int
+    timeout: str
+
+
+def _jobs(values: Values) -> tuple[_Job, ...]:
+    env, reports = f"--env={values.env.value}", location_of(Area.OWN, values.migration).uri + "reports"
+    copy = ("migrate", env, "--execute", "--yes")
+    return (
+        _Job("backfill", Part.BACKFILL, (*copy, f"--report={reports}/backfill/"), values.tasks, 3, "24h"),
+        # The next sweep is the retry.
+        _Job("sweep", Part.BACKFILL, (*copy, "--since=2d"), 1, 0, "1h"),
+        _Job("verify", Part.VERIFY, ("verify", env, f"--report={reports}/verify/"), values.tasks, 1, "24h"),
+        # As deployed it only shows what would go. To delete takes other arguments, and so whoever may override them.
+        _Job(
+            "deletion",
+            Part.DELETION,
+            ("delete", env, "--dry-run", f"--report={reports}/deletion/"),
+            1,
+            0,
+            "24h",
+        ),
+    )
+
+
+def job_steps(values: Values, tag: str) -> Iterator[Step]:
+    """The jobs: one image, each with its own account."""
+    for job in _jobs(values):
+        yield Run(
+            gcloud(
+                values,
+                *("run", "jobs", "deploy", values.name(job.name), f"--region={values.region}"),
+                f"--image={image(values, tag)}",
+                f"--service-account={values.account(job.part)}",
+                f"--args={','.join(job.args)}",
+                f"--set-env-vars={NO_BUCKET_LOOKUPS}",
+                f"--tasks={job.tasks}",
+                f"--max-retries={job.retries}",
+                f"--task-timeout={job.timeout}",
+                *("--cpu=1", "--memory=1Gi", f"--labels=app=qpi-exports,env={values.env.value}"),
+            )
+        )
+        people = values.deleters if job.part is Part.DELETION else values.operators
+        yield _on_run(values, "jobs", job.name, people, "roles/run.developer")
+    for name in ("sweep", "backfill"):
+        yield _on_run(
+            values, "jobs", name, f"serviceAccount:{values.account(SCHEDULER)}", "roles/run.invoker"
+        )
+
+
+def function_steps(values: Values, source: str) -> Iterator[Step]:
+    """The mirrors with their triggers and dead letters, and the status page.
+
+    Args:
+        values: The environment's.
+        source: What `release` says of the source; a function that carries it already is left as it is.
+    """
+    migration = values.migration
+    for part, bucket, reverse in (
+        (Part.MIRROR, migration.source.bucket, "false"),
+        (Part.REVERSE, migration.destination.bucket, "true"),
+    ):
+        where = f"{part.name}_LOCATION"
+        # A trigger has to be where its bucket is: a region, or a multi-region such as eu.
+        yield Ask(
+            where,
+            gcloud(
+                values, "storage", "buckets", "describe", f"gs://{bucket}", "--format=value(location.lower())"
+            ),
+        )
+        yield _function(
+            values,
+            part,
+            source,
+            "--entry-point=mirror_object",
+            f"--trigger-event-filters=type={FINALIZED}",
+            f"--trigger-event-filters=bucket={bucket}",
+            f"--trigger-location=${where}",
+            f"--trigger-service-account={values.account(TRIGGER)}",
+            "--retry",
+            f"--set-env-vars=MIRROR_ENV={values.env.value},MIRROR_REVERSE={reverse},{NO_BUCKET_LOOKUPS}",
+            *("--concurrency=16", "--max-instances=100", "--timeout=120s"),
+        )
+        yield _on_run(
+            values, "services", part.value, f"serviceAccount:{values.account(TRIGGER)}", "roles/run.invoker"
+        )
+        yield from _dead_letters(values, part)
+    yield _function(
+        values,
+        Part.STATUS,
+        source,
+        "--entry-point=status_page",
+        "--trigger-http",
+        f"--set-env-vars=MIRROR_ENV={values.env.value},{NO_BUCKET_LOOKUPS}",
+        *("--concurrency=16", "--max-instances=2", "--timeout=60s"),
+    )
+    yield _on_run(values, "services", Part.STATUS.value, values.operators, "roles/run.invoker")
+
+
+def scheduler_steps(values: Values) -> Iterator[Step]:
+    """The sweeps: recent days often, everything at night."""
+    for name, job, schedule in (
+        ("sweep", "sweep", values.sweep_schedule),
+        ("full", "backfill", values.full_schedule),
+    ):
+        at = f"--location={values.region}"
+        what = (
+            values.name(name),
+            at,
+            f"--schedule={schedule}",
+            f"--time-zone={values.time_zone}",
+            f"--uri=https://run.googleapis.com/v2/projects/{values.project}/locations/{values.region}/jobs/{values.name(job)}:run",
+            "--http-method=POST",
+            f"--oauth-service-account-email={values.account(SCHEDULER)}",
+        )
+        yield Ensure(
+            gcloud(
+                values,
+                "scheduler",
+                "jobs",
+                "list",
+                at,
+                f"--filter=name~/{values.name(name)}$",
+                "--format=value(name)",
+            ),
+            gcloud(values, "scheduler", "jobs", "create", "http", *what),
+            gcloud(values, "scheduler", "jobs", "update", "http", *what),
+        )
+
+
+def uploaded(root: Path) -> tuple[str, ...]:
+    """The files that a function is made of, as ``.gcloudignore`` leaves them."""
+    found = [root / "main.py", root / "requirements.txt"]
+    for package in ("shared", "mirror_function"):
+        found += [
+            path for path in (root / package).rglob("*") if path.is_file() and "__pycache__" not in path.parts
+        ]
+    return tuple(sorted(path.relative_to(root).as_posix() for path in found))
+
+
+def release(root: Path) -> str:
+    """A name for the functions' source that changes with it, fit for a label."""
+    digest = hashlib.sha256()
+    for name in uploaded(root):
+        digest.update(f"{name}\0".encode() + hashlib.sha256((root / name).read_bytes()).digest())
+    return digest.hexdigest()[:40]
+
+
+def _function(values: Values, part: Part, source: str, *flags: str) -> Ensure:
+    """A function, unless just this one is deployed: a deployment takes minutes and makes a new revision."""
+    name = values.name(part.value)
+    words = (
+        *(
+            "functions",
+            "deploy",
+            name,
+            "--gen2",
+            "--runtime=python311",
+            f"--region={values.region}",
+            "--source=.",
+        ),
+        f"--service-account={values.account(part)}",
+        *flags,
+        *("--cpu=1", "--memory=512Mi", "--no-allow-unauthenticated"),
+        f"--build-service-account=projects/{values.project}/serviceAccounts/{values.account(FUNCTION_BUILD)}",
+        f"--docker-repository=projects/{values.project}/locations/{values.region}/repositories/qpi-exports",
+    )
+    label = hashlib.sha256("\n".join((source, *words)).encode()).hexdigest()[:40]
+    return Ensure(
+        gcloud(
+            values,
+            *("functions", "list", "--v2", f"--regions={values.region}"),
+            f"--filter=name~/{name}$ AND labels.release={label} AND state=ACTIVE",
+            "--format=value(name)",
+        ),
+        gcloud(values, *words, f"--update-labels=app=qpi-exports,env={values.env.value},release={label}"),
+    )
+
+
+def _dead_letters(values: Values, part: Part) -> Iterator[Step]:
+    """The subscription that Eventarc made for a mirror, told what to do with events that nobody could handle."""
+    trigger, subscription = f"{part.name}_TRIGGER", f"{part.name}_SUBSCRIPTION"
+    name = values.name(part.value)
+    yield Ask(
+        trigger,
+        gcloud(
+            values,
+            "functions",
+            "describe",
+            name,
+            "--gen2",
+            f"--region={values.region}",
+            "--format=value(eventTrigger.trigger)",
+        ),
+    )
+    yield Ask(
+        subscription,
+        gcloud(
+            values,
+            "eventarc",
+            "triggers",
+            "describe",
+            f"${trigger}",
+            "--format=value(transport.pubsub.subscription)",
+        ),
+    )
+    yield Run(
+        gcloud(
+            values,
+            *("pubsub", "subscriptions", "update", f"${subscription}"),
+            f"--dead-letter-topic=projects/{values.project}/topics/{values.name(DEAD_LETTERS)}",
+            f"--max-delivery-attempts={DELIVERIES}",
+        )
+    )
+
+
+def _on_run(values: Values, kind: str, name: str, member: str, role: str) -> Run:
+    return Run(
+        gcloud(
+            values,
+            *("run", kind, "add-iam-policy-binding", values.name(name), f"--region={values.region}"),
+            f"--member={member}",
+            f"--role={role}",
+        )
+    )

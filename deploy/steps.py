@@ -1,0 +1,165 @@
+"""Steps of a deployment: printed as a shell script, or performed one by one with the same meaning.
+
+Every step leads to the same place however often it is taken. Three kinds suffice:
+
+- `Run`: a command that says how something shall be, whatever it was.
+- `Ensure`: a command that only creates, preceded by a listing that says whether it is there.
+- `Ask`: a question whose answer later steps use as ``$NAME``.
+
+"Is it there?" is a listing with a filter, which is empty where nothing is there. No permission, no network, a wrong project
+are errors of the listing; none of them can be read as "nothing there".
+"""
+
+import re
+import shlex
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from shared.errors import MigrationError
+
+__all__ = ["Answer", "Ask", "Ensure", "Failed", "Run", "Step", "Words", "perform", "script", "with_gcloud"]
+
+Words = tuple[str, ...]
+
+_VARIABLE = re.compile(r"\$([A-Z][A-Z_]*)")
+
+
+class Failed(MigrationError):
+    """A command of the deployment failed. What was done before stays; the same command goes on from there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A command that may be given again."""
+
+    command: Words
+
+
+@dataclass(frozen=True, slots=True)
+class Ensure:
+    """Something that is to be there.
+
+    Attributes:
+        listing: Prints something where it is there, and nothing where it is not.
+        create: Makes it.
+        update: Brings it up to date when it is there; None where there is nothing to bring.
+    """
+
+    listing: Words
+    create: Words
+    update: Words | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A question.
+
+    Attributes:
+        name: What later steps call the answer.
+        command: Prints the answer; an empty one is an error.
+    """
+
+    name: str
+    command: Words
+
+
+Step = Run | Ensure | Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def script(steps: Iterable[Step]) -> Iterator[str]:
+    """The steps as lines of bash, that can be read, reviewed and run."""
+    yield "set -euo pipefail"
+    for step in steps:
+        match step:
+            case Run(command):
+                yield _line(command)
+            case Ask(name, command):
+                yield f'{name}="$({_line(command)})"'
+            case Ensure(listing, create, None):
+                yield f'FOUND="$({_line(listing)})"\n[ -n "$FOUND" ] ||\n  {_line(create)}'
+            case Ensure(listing, create, update):
+                yield f'FOUND="$({_line(listing)})"\nif [ -n "$FOUND" ]; then'
+                yield f"  {_line(update or ())}\nelse\n  {_line(create)}\nfi"
+
+
+def perform(steps: Iterable[Step], run: Callable[[Words], Answer], say: Callable[[str], None]) -> None:
+    """Take the steps.
+
+    Args:
+        steps: In their order.
+        run: Runs a command.
+        say: Told each command that changes something, before it is run.
+
+    Raises:
+        Failed: A command failed; none of the later ones was run.
+    """
+    answers: dict[str, str] = {}
+    for step in steps:
+        match step:
+            case Run(command):
+                _change(command, answers, run, say)
+            case Ask(name, command):
+                answers[name] = _result(command, answers, run)
+                if not answers[name]:
+                    raise Failed(f"{_line(command)}: an empty answer; without it there is no {name}")
+            case Ensure(listing, create, update):
+                change = update if _result(listing, answers, run) else create
+                if change:
+                    _change(change, answers, run, say)
+
+
+def with_gcloud(words: Words) -> Answer:
+    """Run one command as a process."""
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise Failed(f"{words[0]} cannot be run ({error.strerror}); install the Google Cloud CLI") from error
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
+def _change(
+    command: Words, answers: Mapping[str, str], run: Callable[[Words], Answer], say: Callable[[str], None]
+) -> None:
+    say(shlex.join(_filled(command, answers)))
+    _result(command, answers, run)
+
+
+def _result(command: Words, answers: Mapping[str, str], run: Callable[[Words], Answer]) -> str:
+    words = _filled(command, answers)
+    answer = run(words)
+    if answer.code:
+        why = " ".join(answer.err.split()) or "no message"
+        raise Failed(f"{shlex.join(words)}: ended with {answer.code}: {why}")
+    return answer.out.strip()
+
+
+def _filled(command: Words, answers: Mapping[str, str]) -> Words:
+    return tuple(_VARIABLE.sub(lambda match: answers[match[1]], word) for word in command)
+
+
+def _line(command: Words) -> str:
+    return " ".join(map(_quoted, command))
+
+
+def _quoted(word: str) -> str:
+    if not _VARIABLE.search(word):
+        return shlex.quote(word)
+    pieces = re.split(f"({_VARIABLE.pattern.replace('(', '(?:')})", word)
+    return (
+        '"'
+        + "".join(
+            f"${{{piece[1:]}}}" if number % 2 else re.sub(r'(["\\$`])', r"\\\1", piece)
+            for number, piece in enumerate(pieces)
+        )
+        + '"'
+    )

@@ -1,0 +1,299 @@
+"""The command ``smoke``, as its user meets it, and what it makes of rights and buckets."""
+
+import argparse
+import io
+import json
+import os
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from testing_commands import Ended
+from testing_paths import Paths
+
+from backfill_job import smoke
+from backfill_job.bucket_facts import Level, Point, bucket_points
+from backfill_job.clock import Clock
+from backfill_job.command import Surroundings
+from backfill_job.gate.canary import FOLDER
+from backfill_job.rights import CANARY_FOLDER, RIGHTS, Area, Part, Role, location_of
+from shared.gateway import Gateway
+from shared.migration import Environment, qpi_exports
+
+Smoke = Callable[..., Ended]
+
+
+@pytest.fixture
+def run_smoke(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Smoke:
+    """Runs the command on the test's own pair of prefixes; `pause` is called wherever it would wait."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
+
+    def run(*arguments: str, pause: Callable[[], None] = lambda: None, **environ: str) -> Ended:
+        parser = argparse.ArgumentParser(prog="smoke")
+        smoke.add_arguments(parser)
+        out, err = io.StringIO(), io.StringIO()
+        clock = Clock(lambda: datetime.now(UTC), lambda _: pause())
+        surroundings = Surroundings({**os.environ, **environ}, io.StringIO(), out, err, clock)
+        migration = paths.migration
+        where = ["--source", migration.source.uri, "--destination", migration.destination.uri]
+        code = smoke.run(parser.parse_args([*where, *arguments]), surroundings)
+        return Ended(int(code), out.getvalue(), err.getvalue())
+
+    return run
+
+
+def points_of(ended: Ended) -> dict[str, dict[str, str]]:
+    return {point["name"]: point for point in json.loads(ended.out)["points"]}
+
+
+def test_a_project_without_faults_is_fit_and_what_wants_attention_is_said(
+    run_smoke: Smoke, paths: Paths
+) -> None:
+    """The local server permits everything, which is more than anybody needs, and is no reason to fail."""
+    paths.put("qpi_answers_20250301/user_id_1.jsonl")
+    ended = run_smoke()
+    assert (ended.code, ended.err) == (0, "")
+    assert "FIT; 6 points for your attention" in ended.out
+    assert "more than the part operator needs:" in ended.out
+    assert "rights on the legacy path: take it away, or use the part's own account" in ended.out
+
+
+def test_nothing_is_changed_without_a_canary(run_smoke: Smoke, paths: Paths) -> None:
+    """Reading and asking only."""
+    run_smoke()
+    stats = paths.server.stats()["methods"]
+    assert sorted(stats) == [
+        "storage.buckets.get",
+        "storage.buckets.testIamPermissions",
+        "storage.objects.list",
+    ]
+
+
+def test_in_a_job_the_result_is_one_line_for_cloud_logging(run_smoke: Smoke) -> None:
+    """With a severity that alerts can see, and the same points."""
+    ended = run_smoke("--part=backfill", CLOUD_RUN_JOB="j", CLOUD_RUN_EXECUTION="e")
+    (line,) = ended.out.splitlines()
+    content = json.loads(line)
+    assert (content["severity"], content["fit"]) == ("INFO", True)
+    assert content["message"].startswith("smoke of backfill: FIT")
+
+
+def test_a_bucket_that_is_not_there_is_one_line_and_exit_code_2(run_smoke: Smoke) -> None:
+    """Nothing can be said of it."""
+    ended = run_smoke("--source=gs://nowhere-at-all/x/")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err.startswith("smoke: gs://nowhere-at-all: no such bucket")
+
+
+def test_an_operator_who_cannot_read_the_buckets_is_told(run_smoke: Smoke, paths: Paths) -> None:
+    """A refusal is a point that failed, never a bucket without faults."""
+    paths.server.set_faults(rules=[{"method": "storage.buckets.get", "count": None, "status": 403}])
+    ended = run_smoke("--json")
+    assert ended.code == 1
+    assert points_of(ended)["buckets"]["level"] == "FAIL"
+    other = run_smoke("--json", "--part=mirror")
+    assert (other.code, "buckets" in points_of(other), "location" in points_of(other)) == (0, False, False)
+
+
+def test_rights_on_objects_that_the_service_will_not_tell_are_not_taken_for_held(
+    run_smoke: Smoke, paths: Paths
+) -> None:
+    """Neither held nor missing: not known, and said so."""
+    paths.put("a.jsonl")
+    paths.server.set_faults(
+        rules=[{"method": "storage.objects.testIamPermissions", "count": None, "status": 400}]
+    )
+    point = points_of(run_smoke("--json"))["rights on the legacy path"]
+    assert point["level"] == "attention"
+    assert point["evidence"].startswith("not known: gs://")
+
+
+def test_a_service_in_trouble_is_one_line_and_exit_code_1(run_smoke: Smoke, paths: Paths) -> None:
+    """An error is never read as a right that is missing, or as one that is held."""
+    rule = {"method": "storage.buckets.testIamPermissions", "count": None, "status": 400}
+    paths.server.set_faults(rules=[rule])
+    ended = run_smoke()
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("smoke: gs://")
+
+
+class TestCanary:
+    """One object through the mirror."""
+
+    def test_a_mirror_that_works(self, run_smoke: Smoke, paths: Paths, gateway: Gateway) -> None:
+        """It arrives and both are removed."""
+        once = threading.Event()
+
+        def mirror() -> None:
+            for name in paths.names(side="source"):
+                if not once.is_set():
+                    once.set()
+                    source, destination = (
+                        paths.migration.source_ref(name),
+                        paths.migration.destination_ref(name),
+                    )
+                    seen = gateway.look(source)
+                    assert seen is not None
+                    gateway.copy(source, destination, if_source=seen.generation, if_destination=0)
+
+        ended = run_smoke("--json", "--canary", pause=mirror)
+        point = points_of(ended)["canary"]
+        assert (ended.code, point["level"]) == (0, "ok"), point
+        assert "arrived after" in point["evidence"]
+        assert (paths.names(side="source"), paths.names()) == ([], [])
+
+    def test_no_mirror(self, run_smoke: Smoke, paths: Paths) -> None:
+        """It does not arrive: exit code 1, what to look at, and nothing is left."""
+        ended = run_smoke("--canary=1")
+        assert ended.code == 1
+        assert "had not arrived" in ended.out
+        assert "NOT FIT: 1 point to be mended" in ended.out
+        assert "is the mirror deployed" in ended.out
+        assert paths.names(side="source") == []
+
+    def test_no_right_to_write(self, run_smoke: Smoke, paths: Paths) -> None:
+        """The refusal is the evidence."""
+        paths.server.set_faults(rules=[{"method": "storage.objects.insert", "count": None, "status": 403}])
+        point = points_of(run_smoke("--json", "--canary"))["canary"]
+        assert point["level"] == "FAIL"
+        assert "permission denied" in point["evidence"]
+
+    def test_left_out(self, run_smoke: Smoke, paths: Paths) -> None:
+        """A canary that the migration leaves out could never arrive: it is not sent."""
+        ended = run_smoke("--canary", "--exclude=*.txt")
+        assert (ended.code, ended.out) == (2, "")
+        assert paths.requests("storage.objects.insert") == 0
+
+
+class TestRights:
+    """What is held against what is needed; pure."""
+
+    @pytest.mark.parametrize("part", Part)
+    def test_what_the_deployment_grants_is_what_smoke_wants(self, part: Part) -> None:
+        """An account with exactly its rights has no point that fails or wants attention."""
+        assert {point.level for point in smoke.rights_points(part, granted(part))} == {Level.GOOD}
+
+    @pytest.mark.parametrize("right", RIGHTS, ids=lambda right: f"{right.part.value}-{right.area.name}")
+    def test_each_permission_is_missed(self, right: Any) -> None:
+        """Whatever single permission is taken away, the area that needs it fails and names it."""
+        for permission in right.role.permissions:
+            held = granted(right.part)
+            held[right.area] = held[right.area] - {permission}
+            bad = [one for one in smoke.rights_points(right.part, held) if one.level is Level.BAD]
+            assert [(one.name, one.evidence) for one in bad] == [
+                (f"rights on {right.area.value}", f"missing: {permission}")
+            ]
+
+    @pytest.mark.parametrize("area", Area)
+    def test_each_permission_too_many_is_seen(self, area: Area) -> None:
+        """In every area, also where the part needs nothing at all."""
+        held = granted(Part.STATUS)
+        held[area] = held[area] | {"storage.objects.setIamPolicy"}
+        points = [one for one in smoke.rights_points(Part.STATUS, held) if one.level is Level.ATTENTION]
+        assert [one.name for one in points] == [f"rights on {area.value}"]
+
+    def test_only_the_way_back_and_the_deletion_may_delete_on_the_legacy_path(self) -> None:
+        """The backfill cannot, nor the mirror, nor an operator beyond the canary's folder; nobody can in the whole bucket."""
+        migration = qpi_exports(Environment.PROD)
+        legacy = migration.source.bucket
+        deleters = {
+            (right.part, right.area)
+            for right in RIGHTS
+            if "storage.objects.delete" in right.role.permissions
+            and location_of(right.area, migration).bucket == legacy
+        }
+        assert deleters == {
+            (Part.DELETION, Area.LEGACY_PATH),
+            (Part.DELETION, Area.REHEARSAL),
+            (Part.REVERSE, Area.LEGACY_PATH),
+            (Part.OPERATOR, Area.CANARY),
+        }
+
+    def test_whoever_looks_may_list(self) -> None:
+        """Without listing, an absent object is answered with 403, and could not be told from a refusal."""
+        sides = {
+            Area.LEGACY_BUCKET: {Area.LEGACY_PATH, Area.CANARY, Area.REHEARSAL},
+            Area.NEW_BUCKET: {Area.NEW_PATH, Area.OWN, Area.MARKS},
+        }
+        for part in Part:
+            areas = {right.area for right in RIGHTS if right.part is part}
+            listed = {
+                right.area
+                for right in RIGHTS
+                if right.part is part and "storage.objects.list" in right.role.permissions
+            }
+            assert listed == {bucket for bucket, within in sides.items() if areas & within}, part
+
+    def test_the_canary_s_folder_is_the_gate_s(self) -> None:
+        """Said twice, because the deployment loads no library; the same both times."""
+        assert CANARY_FOLDER == FOLDER
+
+    def test_every_role_holds_only_what_is_asked_about(self) -> None:
+        """A permission that smoke does not ask about could be missing unseen."""
+        assert {name for role in Role for name in role.permissions} <= set(smoke.ASKED)
+
+
+def granted(part: Part) -> dict[Area, Any]:
+    """What the deployment's bindings give a part in each area."""
+    around = {Area.CANARY: (Area.CANARY, Area.LEGACY_PATH), Area.MARKS: (Area.MARKS, Area.OWN)}
+    return {
+        area: frozenset(
+            name
+            for right in RIGHTS
+            if right.part is part and right.area in around.get(area, (area,))
+            for name in right.role.permissions
+        )
+        for area in Area
+    }
+
+
+GOOD: dict[str, Any] = {
+    "name": "b",
+    "location": "EU",
+    "locationType": "multi-region",
+    "storageClass": "STANDARD",
+    "iamConfiguration": {"uniformBucketLevelAccess": {"enabled": True}},
+    "softDeletePolicy": {"retentionDurationSeconds": "604800"},
+}
+
+
+class TestBuckets:
+    """What a configuration means; pure."""
+
+    def test_the_usual_buckets(self) -> None:
+        """Nothing to say against them."""
+        assert {point.level for point in bucket_points(GOOD, GOOD)} == {Level.GOOD}
+
+    @pytest.mark.parametrize(
+        ("side", "change", "name", "level"),
+        [
+            ("legacy", {"location": "US"}, "location", Level.ATTENTION),
+            ("new", {"locationType": "region"}, "location", Level.ATTENTION),
+            ("legacy", {"storageClass": "NEARLINE"}, "storage class", Level.ATTENTION),
+            ("new", {"storageClass": "NEARLINE"}, None, None),
+            ("legacy", {"iamConfiguration": {}}, "legacy bucket: uniform access", Level.BAD),
+            ("new", {"iamConfiguration": {"uniformBucketLevelAccess": {"enabled": False}}}, "new bucket: uniform access", Level.BAD),
+            ("legacy", {"billing": {"requesterPays": True}}, "legacy bucket: requester pays", Level.BAD),
+            ("new", {"billing": {"requesterPays": True}}, "new bucket: requester pays", Level.BAD),
+            ("legacy", {"retentionPolicy": {"retentionPeriod": "86400"}}, "legacy bucket: retention and holds", Level.ATTENTION),
+            ("new", {"retentionPolicy": {"retentionPeriod": "1"}}, "new bucket: retention and holds", Level.BAD),
+            ("legacy", {"defaultEventBasedHold": True}, "legacy bucket: retention and holds", Level.ATTENTION),
+            ("new", {"defaultEventBasedHold": True}, "new bucket: retention and holds", Level.BAD),
+            ("new", {"encryption": {"defaultKmsKeyName": "projects/p/k"}}, "new bucket: encryption", Level.ATTENTION),
+            ("legacy", {"lifecycle": {"rule": [{"action": {"type": "Delete"}}]}}, "legacy bucket: lifecycle", Level.ATTENTION),
+            ("new", {"lifecycle": {"rule": [{"action": {"type": "SetStorageClass"}}]}}, None, None),
+            ("legacy", {"softDeletePolicy": {"retentionDurationSeconds": "0"}}, "legacy bucket: soft delete", Level.ATTENTION),
+            ("legacy", {"versioning": {"enabled": True}}, "legacy bucket: versioning", Level.ATTENTION),
+            ("new", {"versioning": {"enabled": True}}, None, None),
+        ],
+    )  # fmt: skip
+    def test_each_setting(
+        self, side: str, change: dict[str, Any], name: str | None, level: Level | None
+    ) -> None:
+        """One setting, one point that is not good, with what to do; the others stay good."""
+        legacy, new = (GOOD | change if side == one else GOOD for one in ("legacy", "new"))
+        points: list[Point] = [point for point in bucket_points(legacy, new) if point.level is not Level.GOOD]
+        assert [(point.name, point.level) for point in points] == ([(name, level)] if name else [])
+        assert all(point.next_step for point in points)

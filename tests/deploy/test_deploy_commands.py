@@ -1,0 +1,409 @@
+"""What the deployment would do in each environment, and whether it is what the migration needs."""
+
+import argparse
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gcloud_parser import needs_gcloud, not_understood
+
+import backfill_job.__main__ as commands
+from backfill_job.rights import Part, Role
+from deploy.__main__ import WHAT, steps_of
+from deploy.parts import function_steps, job_steps, release, scheduler_steps, uploaded
+from deploy.project import SERVICES, project_steps
+from deploy.steps import Ask, Ensure, Run, Step, Words, script
+from deploy.table import table
+from deploy.values import Values, read_values
+from mirror_function.settings import MirrorSettings
+from shared.migration import Environment
+
+ROOT = Path(__file__).parent.parent.parent
+GOLDEN = Path(__file__).parent / "golden"
+BIN = Path(sys.executable).parent
+ENVIRONMENTS = pytest.mark.parametrize("env", Environment, ids=lambda env: env.value)
+
+WITHOUT_OBJECTS = {
+    "roles/artifactregistry.writer",
+    "roles/bigquery.jobUser",
+    "roles/cloudbuild.builds.editor",
+    "roles/cloudfunctions.developer",
+    "roles/cloudscheduler.admin",
+    "roles/eventarc.developer",
+    "roles/eventarc.eventReceiver",
+    "roles/iam.serviceAccountTokenCreator",
+    "roles/iam.serviceAccountUser",
+    "roles/logging.configWriter",
+    "roles/logging.logWriter",
+    "roles/logging.viewer",
+    "roles/monitoring.alertPolicyEditor",
+    "roles/monitoring.dashboardEditor",
+    "roles/monitoring.viewer",
+    "roles/pubsub.editor",
+    "roles/pubsub.publisher",
+    "roles/pubsub.subscriber",
+    "roles/run.admin",
+    "roles/run.developer",
+    "roles/run.invoker",
+    "roles/run.viewer",
+    "roles/serviceusage.serviceUsageConsumer",
+}
+"""Predefined roles, looked through: none writes or deletes objects of Cloud Storage."""
+
+
+def values_of(env: Environment = Environment.DEV) -> Values:
+    return read_values(env, ROOT / "deploy")
+
+
+def words_of(steps: Any) -> list[Words]:
+    """Every command of steps."""
+    found: list[Words] = []
+    for step in steps:
+        match step:
+            case Run(command) | Ask(_, command):
+                found.append(command)
+            case Ensure(listing, create, update):
+                found += [command for command in (listing, create, update) if command]
+    return found
+
+
+def all_steps(env: Environment = Environment.DEV) -> list[Step]:
+    """Every step, with a release that does not change with the source."""
+    values = values_of(env)
+    return [
+        *project_steps(values),
+        *job_steps(values, "0123abc"),
+        *function_steps(values, "0" * 40),
+        *scheduler_steps(values),
+    ]
+
+
+def option(command: Words, name: str) -> str:
+    (value,) = [word.partition("=")[2] for word in command if word.startswith(f"--{name}=")]
+    return value
+
+
+def command_of(steps: Any, *start: str) -> Words:
+    (found,) = [words for words in words_of(steps) if words[1 : len(start) + 1] == start]
+    return found
+
+
+@ENVIRONMENTS
+def test_the_commands_are_those_that_were_reviewed(env: Environment, request: pytest.FixtureRequest) -> None:
+    """Every command of every environment, as ``--print`` shows it; a change is seen as a difference of a file."""
+    # The functions' label is a digest, of which a reviewer sees nothing.
+    lines = re.sub(r"(?<=release=)[0-9a-f]{40}", "RELEASE", "\n".join(script(all_steps(env))) + "\n")
+    assert lines == (GOLDEN / f"{env.value}.sh").read_text()
+
+
+@ENVIRONMENTS
+def test_the_printed_script_is_good_bash(env: Environment) -> None:
+    """It can be run as it is; shellcheck has nothing to say."""
+    text = "\n".join(script(all_steps(env))) + "\n"
+    done = subprocess.run(
+        [BIN / "shellcheck", "--shell=bash", "-"], input=text, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@needs_gcloud
+def test_gcloud_understands_every_command(tmp_path: Path) -> None:
+    """gcloud's own parser, without any network: each command and flag exists, and each value has the form it wants."""
+    by_shape = {
+        tuple(
+            word.partition("=")[0] if word.startswith("--") else word for word in words if "gs://" not in word
+        ): words
+        for words in words_of(all_steps(Environment.PROD))
+    }
+    # Names differ, flags do not: one command of each kind is enough.
+    kinds = {
+        tuple(word for word in shape if "qpi" not in word.lower()): words for shape, words in by_shape.items()
+    }
+    wrong = not_understood(kinds.values(), tmp_path)
+    assert wrong == []
+    assert len(kinds) > 30
+    broken = [("gcloud", "run", "jobs", "deploy", "j", "--retries=3")]
+    assert [what for what, _ in not_understood(broken, tmp_path)] == ["gcloud run jobs deploy j --retries=3"]
+
+
+def test_environments_differ_in_their_values_only() -> None:
+    """What was tried in dev is what happens in prod."""
+
+    def with_names_of_dev(env: Environment) -> str:
+        text = "\n".join(script(all_steps(env)))
+        text = text.replace(f"data-platform-{env.value}", "data-platform-dev").replace(
+            f"env={env.value}", "env=dev"
+        )
+        text = text.replace(f"-{env.value}", "-dev").replace(f"ENV={env.value}", "ENV=dev")
+        return re.sub(r"(?<=release=)[0-9a-f]{40}", "", re.sub(r"--tasks=\d+", "", text))
+
+    dev, stg, prod = (with_names_of_dev(env) for env in Environment)
+    assert dev == stg == prod
+
+
+class TestIam:
+    """Who may do what."""
+
+    def test_no_predefined_role_reaches_the_objects(self) -> None:
+        """Else the rights by prefix would mean nothing. The exceptions are on buckets of builds."""
+        given = {
+            (option(words, "role"), words)
+            for words in words_of(all_steps())
+            if "add-iam-policy-binding" in words and option(words, "role").startswith("roles/")
+        }
+        reaching = {(role, words) for role, words in given if role not in WITHOUT_OBJECTS}
+        assert {role for role, _ in reaching} == {"roles/storage.objectUser", "roles/storage.objectViewer"}
+        for role, words in reaching:
+            assert "gs://data-platform-dev-qpi-exports-build" in words or (
+                role == "roles/storage.objectViewer" and "gcf-v2-sources-" in option(words, "condition")
+            )
+
+    def test_objects_are_granted_by_prefix(self) -> None:
+        """No account of the migration holds anything but listing on a bucket as a whole."""
+        whole = {
+            option(words, "role").rpartition("/")[2]
+            for words in words_of(project_steps(values_of()))
+            if words[1:4] == ("storage", "buckets", "add-iam-policy-binding")
+            and "qpiExports" in option(words, "role")
+            and option(words, "condition") == "None"
+        }
+        assert whole == {Role.LIST.role_id, Role.INSPECT.role_id}
+
+    @ENVIRONMENTS
+    def test_only_two_accounts_may_delete_on_the_legacy_path(self, env: Environment) -> None:
+        """Read from the commands themselves: the deletion, and the way back, which replaces there."""
+        legacy = f'startsWith("projects/_/buckets/data-bucket-{env.value}/objects/QPI_exports/")'
+        deleting = {role.role_id for role in Role if "storage.objects.delete" in role.permissions}
+        holders = {
+            option(words, "member").partition("@")[0].removeprefix("serviceAccount:")
+            for words in words_of(project_steps(values_of(env)))
+            if words[1:4] == ("storage", "buckets", "add-iam-policy-binding")
+            and option(words, "role").rpartition("/")[2] in deleting
+            and (option(words, "condition") == "None" or legacy in option(words, "condition"))
+        }
+        assert holders == {f"qpi-exports-deletion-{env.value}", f"qpi-exports-reverse-{env.value}"}
+
+    def test_only_owners_of_data_start_a_deletion(self) -> None:
+        """Operators may start and change every job but that one; the scheduler may start two, and change none."""
+        steps = [
+            words for words in words_of(job_steps(values_of(), "t")) if "add-iam-policy-binding" in words
+        ]
+        held = {
+            (words[4], option(words, "member").partition("@")[0], option(words, "role")) for words in steps
+        }
+        operators, owners = "group:data-operations", "group:data-owners"
+        assert held == {
+            *(
+                (f"qpi-exports-{job}-dev", operators, "roles/run.developer")
+                for job in ("backfill", "sweep", "verify")
+            ),
+            ("qpi-exports-deletion-dev", owners, "roles/run.developer"),
+            *(
+                (f"qpi-exports-{job}-dev", "serviceAccount:qpi-exports-scheduler-dev", "roles/run.invoker")
+                for job in ("backfill", "sweep")
+            ),
+        }
+
+    def test_the_table_of_the_documentation_is_made_from_the_same_source(self) -> None:
+        """``docs/deploy.md`` holds what ``--table`` prints."""
+        assert "\n".join(table(values_of(Environment.PROD))) in (ROOT / "docs" / "deploy.md").read_text()
+
+    def test_every_account_is_made_before_it_is_named(self) -> None:
+        """And every role; a binding to what is not there fails."""
+        made: set[str] = set()
+        for words in words_of(all_steps()):
+            if words[1:4] == ("iam", "service-accounts", "create"):
+                made.add(words[4])
+            elif "list" not in words:
+                named = re.findall(r"(qpi-exports-[a-z-]+-dev)@", " ".join(words))
+                assert set(named) <= made, words
+        assert {f"qpi-exports-{part.value}-dev" for part in Part} <= made
+        assert all(len(name) <= 30 for name in made), "an account's name has at most 30 characters"
+
+
+class TestParts:
+    """What is deployed."""
+
+    def test_the_jobs_arguments_are_taken_by_the_commands(self) -> None:
+        """A job whose arguments the image refuses would fail at its first execution."""
+        for words in words_of(job_steps(values_of(), "t")):
+            if words[1:4] == ("run", "jobs", "deploy"):
+                given = option(words, "args").split(",")
+                parsed_arguments = arguments_of(given)
+                assert parsed_arguments.env == "dev"
+                if given[0] == "migrate":
+                    assert (parsed_arguments.execute, parsed_arguments.yes) == (True, True)
+
+    def test_the_deletion_job_as_deployed_deletes_nothing(self) -> None:
+        """Whoever starts it by mistake gets the dry run."""
+        words = command_of(job_steps(values_of(), "t"), "run", "jobs", "deploy", "qpi-exports-deletion-dev")
+        given = option(words, "args").split(",")
+        assert "--dry-run" in given
+        assert not arguments_of(given).confirm_delete
+
+    def test_no_two_jobs_run_with_the_same_rights_but_backfill_and_sweep(self) -> None:
+        """One image, and an account for each kind of work."""
+        jobs = [
+            words
+            for words in words_of(job_steps(values_of(), "t"))
+            if words[1:4] == ("run", "jobs", "deploy")
+        ]
+        accounts = [option(words, "service-account").partition("@")[0] for words in jobs]
+        assert accounts == [
+            f"qpi-exports-{name}-dev" for name in ("backfill", "backfill", "verify", "deletion")
+        ]
+        assert {option(words, "image") for words in jobs} == {
+            "europe-west1-docker.pkg.dev/data-platform-dev/qpi-exports/job:t"
+        }
+
+    def test_every_deployment_of_a_mirror_turns_redelivery_on(self) -> None:
+        """A deployment with trigger flags and without ``--retry`` turns it off."""
+        mirrors = [
+            words
+            for words in words_of(function_steps(values_of(), "x"))
+            if words[1:3] == ("functions", "deploy") and "--trigger-http" not in words
+        ]
+        assert [words[3] for words in mirrors] == ["qpi-exports-mirror-dev", "qpi-exports-reverse-dev"]
+        for words in mirrors:
+            assert "--retry" in words
+            assert option(words, "trigger-location") in {"$MIRROR_LOCATION", "$REVERSE_LOCATION"}
+
+    def test_a_trigger_is_where_its_bucket_is(self) -> None:
+        """The location is asked of the very bucket whose events it brings."""
+        steps = [*function_steps(values_of(), "x")]
+        asked = {
+            step.name: step.command[4]
+            for step in steps
+            if isinstance(step, Ask) and step.name.endswith("LOCATION")
+        }
+        for words in words_of(steps):
+            if words[1:3] == ("functions", "deploy") and "--retry" in words:
+                (bucket,) = [word.rpartition("=")[2] for word in words if "event-filters=bucket=" in word]
+                assert asked[option(words, "trigger-location")[1:]] == f"gs://{bucket}"
+
+    @pytest.mark.parametrize(("part", "reverse"), [("mirror", False), ("reverse", True)])
+    def test_the_mirrors_understand_their_environment(self, part: str, reverse: bool) -> None:
+        """Read by the function itself: the pair of prefixes, and which way."""
+        words = command_of(function_steps(values_of(), "x"), "functions", "deploy", f"qpi-exports-{part}-dev")
+        environ = dict(pair.split("=", 1) for pair in option(words, "set-env-vars").split(","))
+        settings = MirrorSettings.from_environ(environ)
+        assert (settings.migration, settings.reverse) == (values_of().migration, reverse)
+        (bucket,) = [word.rpartition("=")[2] for word in words if "event-filters=bucket=" in word]
+        assert bucket == settings.way.source.bucket
+        assert int(option(words, "concurrency")) == settings.connections
+
+    def test_entry_points_exist(self) -> None:
+        """In the root's main.py, where the buildpack looks."""
+        code = (ROOT / "main.py").read_text()
+        for words in words_of(function_steps(values_of(), "x")):
+            if words[1:3] == ("functions", "deploy"):
+                assert f'"{option(words, "entry-point")}"' in code
+
+    def test_the_status_page_is_not_public(self) -> None:
+        """No deployed function may be called by anybody."""
+        for words in words_of(function_steps(values_of(), "x")):
+            if words[1:3] == ("functions", "deploy"):
+                assert "--no-allow-unauthenticated" in words
+            assert "allUsers" not in " ".join(words)
+
+    def test_what_cannot_be_handled_goes_to_the_dead_letters(self) -> None:
+        """Both subscriptions that Eventarc made, by their names, to a topic that is made before."""
+        steps = words_of(function_steps(values_of(), "x"))
+        updated = [words for words in steps if words[1:4] == ("pubsub", "subscriptions", "update")]
+        assert [words[4] for words in updated] == ["$MIRROR_SUBSCRIPTION", "$REVERSE_SUBSCRIPTION"]
+        topics = {option(words, "dead-letter-topic") for words in updated}
+        made = command_of(project_steps(values_of()), "pubsub", "topics", "create")
+        assert topics == {f"projects/data-platform-dev/topics/{made[4]}"}
+
+    def test_schedules_start_jobs_that_are_deployed(self) -> None:
+        """By the very address of the job."""
+        jobs = {
+            words[4]
+            for words in words_of(job_steps(values_of(), "t"))
+            if words[1:4] == ("run", "jobs", "deploy")
+        }
+        for words in words_of(scheduler_steps(values_of())):
+            if "create" in words or "update" in words:
+                assert re.fullmatch(r".*/jobs/(.*):run", option(words, "uri"))[1] in jobs  # type: ignore[index]
+
+    def test_every_service_that_is_used_is_enabled(self) -> None:
+        """By the commands' own names."""
+        groups = {
+            "artifacts": "artifactregistry",
+            "functions": "cloudfunctions",
+            "scheduler": "cloudscheduler",
+        }
+        used = {groups.get(words[1], words[1]) for words in words_of(all_steps())} - {"services", "projects"}
+        assert used <= set(SERVICES)
+
+
+class TestAgain:
+    """Doing it again changes nothing."""
+
+    def test_a_function_is_deployed_again_only_when_it_is_another(self) -> None:
+        """Its source, its flags: the label that is looked for is the one that was given."""
+        for step in function_steps(values_of(), "x"):
+            if isinstance(step, Ensure):
+                label = re.search("release=([0-9a-f]{40})", option(step.listing, "filter"))
+                assert label
+                assert f"release={label[1]}" in option(step.create, "update-labels")
+                assert step.update is None
+        assert labels("x") != labels("y")
+
+    def test_whatever_is_not_idempotent_is_asked_for_first(self) -> None:
+        """Nothing is created but behind a listing."""
+        for step in all_steps():
+            if isinstance(step, Run):
+                assert not {"create", "add"} & set(step.command), step
+
+    def test_the_release_changes_with_every_uploaded_file_and_with_nothing_else(self, tmp_path: Path) -> None:
+        """A name, a byte; not a test, not a cache."""
+        for name in ("main.py", "requirements.txt", "shared/a.py", "mirror_function/b.py", "tests/c.py"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(name)
+        before = release(tmp_path)
+        (tmp_path / "tests/c.py").write_text("other")
+        (tmp_path / "shared/__pycache__").mkdir()
+        (tmp_path / "shared/__pycache__/a.pyc").write_text("x")
+        assert release(tmp_path) == before
+        (tmp_path / "shared/a.py").write_text("other")
+        changed = release(tmp_path)
+        (tmp_path / "shared/a.py").rename(tmp_path / "shared/b.py")
+        assert len({before, changed, release(tmp_path)}) == 3
+
+    def test_the_release_is_of_what_is_uploaded(self) -> None:
+        """The two packages with their templates, main.py and requirements.txt."""
+        names = uploaded(ROOT)
+        assert {name.partition("/")[0] for name in names} == {
+            "main.py",
+            "requirements.txt",
+            "shared",
+            "mirror_function",
+        }
+        assert "shared/report/templates/page.css" in names
+
+
+def test_each_word_of_the_command_line_has_its_steps() -> None:
+    """And none takes another's."""
+    sizes = [len([*steps_of(values_of(), [what], "t")]) for what in WHAT]
+    assert all(sizes)
+    assert len([*steps_of(values_of(), WHAT, "t")]) == sum(sizes)
+
+
+def labels(source: str) -> list[str]:
+    return [
+        option(step.listing, "filter")
+        for step in function_steps(values_of(), source)
+        if isinstance(step, Ensure)
+    ]
+
+
+def arguments_of(words: list[str]) -> Any:
+    """A job's arguments, parsed by the command they are for."""
+    parser = argparse.ArgumentParser(exit_on_error=False)
+    import_module(commands.COMMANDS[words[0]]).add_arguments(parser)
+    return parser.parse_args(words[1:])

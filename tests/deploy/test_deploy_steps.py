@@ -1,0 +1,182 @@
+"""Steps of a deployment: printed, performed, and refused."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.__main__ import main
+from deploy.steps import Answer, Ask, Ensure, Failed, Run, Words, perform, script
+
+DEPLOY = Path(__file__).parent.parent.parent / "deploy"
+
+
+def answering(answers: dict[str, Answer], seen: list[Words]) -> Callable[[Words], Answer]:
+    def run(words: Words) -> Answer:
+        seen.append(words)
+        return answers.get(words[0], Answer(0, "", ""))
+
+    return run
+
+
+class TestPerform:
+    """The steps, one by one, with a gcloud that answers as told."""
+
+    @pytest.mark.parametrize(
+        ("listed", "update", "changes"),
+        [
+            ("", ("update",), ["create"]),
+            ("", None, ["create"]),
+            ("it\n", ("update",), ["update"]),
+            ("it\n", None, []),
+        ],
+    )
+    def test_what_is_there_is_updated_and_never_created_again(
+        self, listed: str, update: Words | None, changes: list[str]
+    ) -> None:
+        """A listing decides; it changes nothing and is not told."""
+        seen: list[Words] = []
+        told: list[str] = []
+        run = answering({"list": Answer(0, listed, "")}, seen)
+        perform([Ensure(("list",), ("create",), update)], run, told.append)
+        assert [words[0] for words in seen] == ["list", *changes]
+        assert told == changes
+
+    def test_a_listing_that_fails_is_not_an_absence(self) -> None:
+        """Nothing is created, and gcloud's words are passed on in one line."""
+        seen: list[Words] = []
+        run = answering({"list": Answer(1, "", "PERMISSION_DENIED:\n  not found or no access")}, seen)
+        with pytest.raises(Failed, match=r"^list: ended with 1: PERMISSION_DENIED: not found or no access$"):
+            perform([Ensure(("list",), ("create",))], run, lambda _: None)
+        assert seen == [("list",)]
+
+    def test_after_a_failure_nothing_more_is_done(self) -> None:
+        """The same command goes on from there."""
+        seen: list[Words] = []
+        with pytest.raises(Failed):
+            perform(
+                [Run(("bad",)), Run(("next",))], answering({"bad": Answer(2, "", "")}, seen), lambda _: None
+            )
+        assert seen == [("bad",)]
+
+    def test_an_answer_is_used_by_later_steps(self) -> None:
+        """As a part of a word, too."""
+        seen: list[Words] = []
+        run = answering({"ask": Answer(0, "42\n", "")}, seen)
+        perform([Ask("NUMBER", ("ask",)), Run(("do", "a-$NUMBER-b"))], run, lambda _: None)
+        assert seen[-1] == ("do", "a-42-b")
+
+    def test_an_empty_answer_is_an_error(self) -> None:
+        """A trigger without a subscription, or a project without a number, is not deployed around."""
+        with pytest.raises(Failed, match="an empty answer; without it there is no NUMBER"):
+            perform([Ask("NUMBER", ("ask",))], answering({}, []), lambda _: None)
+
+
+class TestScript:
+    """The steps as bash: run for real, with printf in place of gcloud."""
+
+    @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=8), max_size=4))
+    def test_every_word_arrives_as_it_was(self, words: list[str]) -> None:
+        """Whatever quotes, blanks, dollars and line breaks it holds, beside a variable or not."""
+        plain = [word.replace("$", "") for word in words]
+        texts = (*plain, *(f"{word}$NUMBER" for word in plain))
+        lines = script([Ask("NUMBER", ("printf", "42")), Run(("printf", "%s\\0", *texts))])
+        done = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, check=True)
+        assert (
+            done.stdout.decode().split("\0")[:-1] == [*plain, *(f"{word}42" for word in plain)] or not texts
+        )
+
+    @pytest.mark.parametrize(
+        ("listing", "update", "printed", "code"),
+        [
+            (("printf", ""), None, "create", 0),
+            (("printf", "it"), None, "", 0),
+            (("printf", ""), ("printf", "update"), "create", 0),
+            (("printf", "it"), ("printf", "update"), "update", 0),
+            (("false",), None, "", 1),
+            (("false",), ("printf", "update"), "", 1),
+        ],
+    )
+    def test_it_means_what_perform_does(
+        self, listing: Words, update: Words | None, printed: str, code: int
+    ) -> None:
+        """Create what is absent, update what is there, and end where a listing fails."""
+        lines = script([Ensure(listing, ("printf", "create"), update)])
+        done = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+        assert (done.stdout, done.returncode) == (printed, code)
+
+
+def env_folder(tmp_path: Path, change: Callable[[str], str]) -> Path:
+    (tmp_path / "dev.env").write_text(change((DEPLOY / "dev.env").read_text()))
+    return tmp_path
+
+
+class TestCommand:
+    """``python -m deploy``: one clear line for what cannot be."""
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda text: text + "REGOIN=x\n", "dev.env, line 12: 'REGOIN=x' is none of PROJECT"),
+            (lambda text: text + "REGION\n", "dev.env, line 12: 'REGION' is none of"),
+            (lambda text: text + "TASKS=3\n", "dev.env, line 12: TASKS is given twice"),
+            (lambda text: text.replace("TASKS=2", "TASKS=0"), "line 4: '0' is no possible value of TASKS"),
+            (lambda text: text.replace("TASKS=2", "TASKS="), "line 4: '' is no possible value of TASKS"),
+            (lambda text: text.replace("TASKS=2", "TASKS=2 "), "line 4: '2 ' is no possible value of TASKS"),
+            (lambda text: text.replace("TASKS=2", ""), "dev.env: no value for TASKS"),
+            (lambda text: text.replace("-dev\n", "-dev;rm -r .\n"), "is no possible value of PROJECT"),
+        ],
+    )
+    def test_a_file_of_values_is_read_strictly(
+        self, change: Callable[[str], str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Unknown, missing, double and impossible values: nothing is run, exit code 2."""
+        folder = env_folder(tmp_path, change)
+        assert main(["--env=dev", "scheduler"], lambda _: pytest.fail("run"), folder) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert said in err
+
+    @pytest.mark.parametrize(
+        ("arguments", "said"),
+        [
+            (
+                [],
+                "deploy: nothing cannot be deployed; say one or more of project, jobs, functions, scheduler\n",
+            ),
+            (
+                ["job"],
+                "deploy: job cannot be deployed; say one or more of project, jobs, functions, scheduler\n",
+            ),
+            (["jobs"], "deploy: say which image the jobs run: --tag TAG\n"),
+        ],
+    )
+    def test_what_to_deploy_must_be_said(
+        self, arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Nothing is run, exit code 2."""
+        assert main(["--env=dev", *arguments], lambda _: pytest.fail("run")) == 2
+        assert capsys.readouterr().err == said
+
+    def test_a_failing_command_is_one_line_and_exit_code_1(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """With gcloud's own words."""
+        assert main(["--env=dev", "scheduler"], lambda _: Answer(1, "", "ERROR: no")) == 1
+        assert capsys.readouterr().err.endswith("ended with 1: ERROR: no\n")
+
+    def test_printing_runs_nothing(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """Every command is shown instead."""
+        assert main(["--env=dev", "--print", "scheduler"], lambda _: pytest.fail("run")) == 0
+        assert capsys.readouterr().out.startswith("set -euo pipefail\n")
+
+    def test_it_needs_nothing_but_python(self) -> None:
+        """A build's step has gcloud and Python, and no package of ours."""
+        command = ["python3", "-I", "-S", "-c"]
+        code = (
+            f"import sys; sys.path.insert(0, {str(DEPLOY.parent)!r}); from deploy.__main__ import main; "
+            "sys.exit(main(['--env=prod', '--print', '--tag=t', 'project', 'jobs', 'functions', 'scheduler']))"
+        )
+        done = subprocess.run([*command, code], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
