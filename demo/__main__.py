@@ -17,6 +17,7 @@ import local_gcs
 from demo.leaving import change_code, cut_over, delete, sum_up_leaving, undo
 from demo.moving import both_mirrors, fill, move, prove, sum_up_move
 from demo.stage import MIGRATION, Stage
+from monitoring.preview.__main__ import draw
 
 __all__ = ["main"]
 
@@ -46,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _tell(stage: Stage, objects: int, rate: float) -> None:
+    began = time.time()
     fill(stage, objects)
     with both_mirrors(stage) as mirrors:
         move(stage, mirrors, rate)
@@ -54,12 +56,16 @@ def _tell(stage: Stage, objects: int, rate: float) -> None:
         cut_over(stage, mirrors, checkout, rate)
         manifest = delete(stage, checkout)
         undo(stage, manifest)
+    # Logs of an earlier demo may lie in the same folder.
+    logs = [path for path in sorted(stage.report.glob("*.log")) if path.stat().st_mtime >= began]
+    (stage.report / "dashboard.html").write_text(draw(logs), encoding="utf-8")
     stage.say("13. What happened", "")
     for line in (
         *sum_up_move(stage),
         *sum_up_leaving(manifest),
         f"reports      {stage.report}/ (a folder for each step, the mirrors' logs, the commands' logs)",
         f"look at      {stage.report}/verify/report.html",
+        f"             {stage.report}/dashboard.html, the operator's dashboard over this run",
     ):
         stage.print(line)
 

@@ -265,7 +265,7 @@ def _plain(key: str, value: Any) -> Any:
 def _sentence(message: str, fields: Mapping[str, Any]) -> str:
     """Put the object, and the error or the like, into the sentence: log viewers show only the message in their lists."""
     subject = fields.get("object")
-    reason = fields.get("error") or fields.get("summary") or fields.get("what")
+    reason = fields.get("error") or fields.get("summary") or fields.get("what") or fields.get("mode")
     return " ".join(part for part in (f"{subject}:" if subject else "", message) if part) + (
         f": {reason}" if reason else ""
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("shared", "backfill_job", "mirror_function", "local_gcs", "demo", "deploy")
+PACKAGES = ("shared", "backfill_job", "mirror_function", "local_gcs", "monitoring", "demo", "deploy")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).glob("*.py"))
 
 

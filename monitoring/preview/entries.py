@@ -80,7 +80,8 @@ def read_log(paths: Sequence[Path]) -> Log:
     strangers: dict[str, int] = {}
     for path in paths:
         try:
-            texts = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            # Not splitlines: a name may hold characters that it takes for line breaks.
+            texts = path.read_text(encoding="utf-8", errors="replace").split("\n")
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from error
         for text in texts:

@@ -15,7 +15,7 @@ from shared.events_log import Event, JsonFormatter
 __all__ = ["json_line"]
 
 _START = re.compile(r"(\d{4}-\d\d-\d\dT[\d:.]+Z) ([A-Z]+) +([a-z_]+): ")
-_FIELD = re.compile(r" ([a-z_]+)=")
+_FIELD = re.compile(r" ([a-z][a-z0-9_]*)=")
 _MEANINGS = {event.event_name: event.value.meaning for event in Event}
 
 
