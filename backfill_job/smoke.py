@@ -172,19 +172,23 @@ def _held(gateway: Gateway, migration: Migration) -> dict[Area, frozenset[str] |
             # On the bucket as a whole nobody needs more than to list it; what is held there, is held on every object.
             held[area] = gateway.permitted(at.bucket, "", ASKED)
         else:
-            held[area] = _held_on_objects(gateway, at)
+            within = tuple(
+                location_of(one, migration).prefix for one, outer in AROUND.items() if outer is area
+            )
+            held[area] = _held_on_objects(gateway, at, within)
     return held
 
 
-def _held_on_objects(gateway: Gateway, at: Location) -> frozenset[str] | str:
-    """What is held on the objects of a prefix: asked of one that is there."""
+def _held_on_objects(gateway: Gateway, at: Location, within: tuple[str, ...]) -> frozenset[str] | str:
+    """What is held on the objects of a prefix: asked of one that is there, and in none of the areas within."""
     try:
-        page = next(iter(gateway.list_pages(at.bucket, at.prefix)), None)
-        if page is None:
-            return f"there is no object under {at.uri} yet"
-        return gateway.permitted(at.bucket, page.objects[0].name, OF_OBJECTS)
+        for page in gateway.list_pages(at.bucket, at.prefix):
+            for state in page.objects:
+                if not state.name.startswith(within):
+                    return gateway.permitted(at.bucket, state.name, OF_OBJECTS)
     except StorageError as error:
         return str(error)
+    return f"there is no object under {at.uri} yet"
 
 
 def _bucket_points(gateway: Gateway, migration: Migration, part: Part) -> Iterator[Point]:

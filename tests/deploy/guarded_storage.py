@@ -4,6 +4,7 @@ A proxy in front of the real local server. As the service does, it asks for ``st
 replaced, and answers 403 for an absent object to whoever may not list its bucket. What was used is remembered.
 """
 
+import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,6 +62,16 @@ class Guard:
                 found = True
         return found
 
+    def permitted(self, verb: str, target: str) -> bytes | None:
+        """The answer to a question about permissions; None for any other request."""
+        url = urlsplit(target)
+        if not url.path.endswith("/iam/testPermissions"):
+            return None
+        _, args = resolve(verb, url.path)
+        bucket, name = (*args, "")[:2]
+        asked = parse_qs(url.query)["permissions"]
+        return json.dumps({"permissions": [one for one in asked if self._holds(one, bucket, name)]}).encode()
+
     def _needs(self, verb: str, target: str, body: bytes) -> Iterator[Need]:
         url = urlsplit(target)
         if url.path.startswith("/batch/"):
@@ -71,7 +82,7 @@ class Guard:
         method, args = resolve(verb, url.path)
         if method == "storage.objects.insert":
             yield from self._insert(verb, args[0], parse_qs(url.query), body)
-        elif not method.endswith(".testIamPermissions"):
+        else:
             yield from self._of_method(method, *args)
 
     def _insert(self, verb: str, bucket: str, query: dict[str, list[str]], body: bytes) -> Iterator[Need]:
@@ -131,8 +142,11 @@ def guarding(guard: Guard) -> Iterator[str]:
 
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            need = guard.missing(self.command, self.path, body)
-            if need:
+            permitted = guard.permitted(self.command, self.path)
+            need = None if permitted else guard.missing(self.command, self.path, body)
+            if permitted:
+                status, headers, answer = 200, [("Content-Type", "application/json")], permitted
+            elif need:
                 answer = REFUSAL % " ".join(need).encode()
                 status, headers = 403, [("Content-Type", "application/json")]
             else:

@@ -3,6 +3,10 @@
 And with no more than it needs: each right it is given is made use of.
 """
 
+import argparse
+import io
+import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -15,7 +19,9 @@ from testing_commands import Commands, Ended
 from testing_deletion import Scene
 from testing_paths import Paths
 
-from backfill_job.clock import Clock
+from backfill_job import smoke
+from backfill_job.clock import Clock, system_clock
+from backfill_job.command import Surroundings
 from backfill_job.gate.canary import canary_name, fly
 from backfill_job.rights import RIGHTS, Part
 from mirror_function.event import read_event
@@ -228,3 +234,39 @@ def test_the_backfill_s_account_cannot_delete_on_the_legacy_path(paths: Paths, g
     with closing(Gateway(retry_deadline=5.0)) as gateway, pytest.raises(PermissionDenied):
         gateway.delete(paths.migration.source_ref(NAME.format(1)), if_generation=generation)
     assert paths.names(side="source") == [NAME.format(1)]
+
+
+def smoked(stage: Stage, part: Part) -> tuple[int, dict[str, str]]:
+    """The smoke test's exit code, and its levels by name."""
+    parser = argparse.ArgumentParser()
+    smoke.add_arguments(parser)
+    migration, out, err = stage.paths.migration, io.StringIO(), io.StringIO()
+    words = ["--source", migration.source.uri, "--destination", migration.destination.uri]
+    surroundings = Surroundings(dict(os.environ), io.StringIO(), out, err, system_clock())
+    code = smoke.run(parser.parse_args([*words, "--json", "--part", part.value]), surroundings)
+    assert err.getvalue() == ""
+    return code, {point["name"]: point["level"] for point in json.loads(out.getvalue())["points"]}
+
+
+@pytest.mark.parametrize("part", Part, ids=lambda part: part.value)
+def test_smoke_finds_every_account_fit_and_no_other_in_its_place(
+    part: Part, paths: Paths, commands: Commands, guard: Guard, tmp_path: Path
+) -> None:
+    """With an object in every place that can be asked about: nothing missing, nothing too much. Another account is one or the other."""
+    stage = Stage(paths, commands, guard, tmp_path)
+    stage.fill()
+    paths.put(CANARY)
+    own = paths.migration.own_ref("")
+    for bucket, name in (
+        (paths.migration.source.bucket, "_migration/undo-rehearsal/x"),
+        (own.bucket, f"{own.name}state"),
+        (own.bucket, f"{own.name}late-writes/x"),
+    ):
+        paths.client.bucket(bucket).blob(name).upload_from_string(b"")
+    parts = [*Part]
+    for other in (part, parts[parts.index(part) - 1]):
+        guard.part = other
+        code, levels = smoked(stage, part)
+        rights = {name: level for name, level in levels.items() if name.startswith("rights on")}
+        assert (set(rights.values()) == {"ok"}) == (other is part), (other, rights)
+        assert code == int("FAIL" in levels.values())
