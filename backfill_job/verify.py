@@ -33,6 +33,7 @@ from backfill_job.verification import Comparison, tell_verification
 from backfill_job.verification_report import verification_report
 from backfill_job.verify_result import VerifyResult
 from shared.errors import PermissionDenied, UsageError
+from shared.events_log import Event
 from shared.late_marks import newest_late_mark
 from shared.phase import Phase
 from shared.report.page import render_report
@@ -218,6 +219,9 @@ async def _mixed(job: Job) -> list[Remark]:
                     Level.WARNING, "mixed_prefix", None, f"not known whether there is a mixed prefix: {error}"
                 )
             ]
+    found = [sibling for sibling in siblings if sibling != job.migration.source]
+    for sibling in found:
+        job.log.emit(Event.MIXED_PREFIX_FOUND, object=sibling.uri)
     return [
         Remark(
             Level.CRITICAL,
@@ -226,8 +230,7 @@ async def _mixed(job: Job) -> list[Remark]:
             f"{sibling.uri} holds objects: the destination's name in another case, where no reader looks. "
             "Find out who writes there, and copy what is missing",
         )
-        for sibling in siblings
-        if sibling != job.migration.source
+        for sibling in found
     ]
 
 

@@ -107,7 +107,7 @@ class Event(Enum):
     MIXED_PREFIX_FOUND = _spec(
         logging.ERROR,
         "the new bucket is used with the old prefix's case, where nobody looks",
-        "object objects",
+        "object",
     )
     DELETION_REFUSED = _spec(
         logging.WARNING, "a deletion was asked for and refused; nothing was deleted", "checks error"
