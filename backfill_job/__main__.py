@@ -5,9 +5,9 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from backfill_job.command import Surroundings
+from backfill_job.command import Command, Surroundings
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "load", "main"]
 
 COMMANDS = {
     "smoke": "backfill_job.smoke",
@@ -24,7 +24,7 @@ COMMANDS = {
     "undo": "backfill_job.undo.command",
     "status": "backfill_job.status",
 }
-"""Each command's module: its docstring is the help, `add_arguments` and `run` are the rest."""
+"""Each command's module, in the order in which a migration needs them; its `COMMAND` is the command."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,11 +35,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Only the one that is asked for is loaded: some need much.
     asked = [words[0]] if words and words[0] in COMMANDS else [*COMMANDS]
     for name in asked:
-        module = import_module(COMMANDS[name])
-        summary = (module.__doc__ or "").splitlines()[0]
-        module.add_arguments(commands.add_parser(name, help=summary, description=summary))
+        command = load(name)
+        command.prepare(commands.add_parser(name, help=command.summary, description=command.summary))
     arguments = parser.parse_args(words)
-    return int(import_module(COMMANDS[arguments.command]).run(arguments, Surroundings.of_process(words[1:])))
+    return load(arguments.command).run(arguments, Surroundings.of_process(words[1:]))
+
+
+def load(name: str) -> Command:
+    """Import the command of this name in `COMMANDS`."""
+    command: Command = import_module(COMMANDS[name]).COMMAND
+    return command
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import uvloop
 
 from backfill_job.arguments import add_log_arguments
 from backfill_job.certificate import Certificate, changes, data_of, read_certificate
-from backfill_job.command import Surroundings, in_one_line
+from backfill_job.command import Command, Surroundings
 from backfill_job.diff import diff
 from backfill_job.job import ExitCode, Job, open_api, spare_the_collector
 from backfill_job.lag import Lag
@@ -18,9 +18,9 @@ from backfill_job.tallies import Tallies
 from backfill_job.verdict import judged
 from shared.errors import UsageError
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["COMMAND"]
 
-COMMAND = "certify"
+NAME = "certify"
 
 MAX_SHOWN = 50
 
@@ -37,8 +37,6 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     parser.add_argument(
         "--check",
         type=Path,
@@ -50,26 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(tasks=1, since=None, grace=timedelta(), allow_empty=True, report=None)
 
 
-def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Parsed by a parser with this command's arguments.
-        surroundings: What it reads from and writes to.
-
-    Returns:
-        The exit code; every error of this project has been said in one line by then.
-    """
-    return in_one_line(COMMAND, surroundings, lambda: _run(arguments, surroundings))
-
-
 def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     try:
         contents = arguments.check.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {arguments.check}: {error.strerror}") from error
     stated = read_certificate(contents, str(arguments.check))
-    with opened(COMMAND, arguments, surroundings, migration=stated.migration, mode="check") as session:
+    with opened(NAME, arguments, surroundings, migration=stated.migration, mode="check") as session:
         return _check(session, stated)
 
 
@@ -107,3 +92,6 @@ async def _tallied(job: Job) -> Tallies:
             job.stop.check()
             tallies.add(judged(pairs, job.migration))
     return tallies
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

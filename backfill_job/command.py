@@ -1,4 +1,4 @@
-"""What every command of the operator shares: its surroundings, its arguments about the migration, its exit codes."""
+"""What every command of the operator is: its help, arguments and work; and the surroundings it is given."""
 
 import argparse
 import os
@@ -10,10 +10,13 @@ from typing import TextIO
 from backfill_job.clock import Clock, system_clock
 from backfill_job.job import ExitCode
 from backfill_job.stopping import leave_in_time
-from shared.errors import MigrationError, UsageError
+from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
 from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
 
-__all__ = ["Surroundings", "add_migration_arguments", "in_one_line", "migration_from"]
+__all__ = ["BEFORE_ANYTHING", "Command", "Surroundings", "add_migration_arguments", "migration_from"]
+
+BEFORE_ANYTHING = (UsageError, BucketNotFound, PermissionDenied)
+"""For a command whose first requests meet these errors: `Command.cannot_start`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +49,59 @@ class Surroundings:
         )
 
 
-def in_one_line(
-    command: str,
-    surroundings: Surroundings,
-    work: Callable[[], int],
-    *,
-    cannot_start: tuple[type[MigrationError], ...] = (UsageError,),
-) -> int:
-    """Run a command's work; an error of this project becomes one line and an exit code, never a traceback.
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One of the operator's commands: its help, its arguments, its work, and how it ends.
 
-    Args:
-        command: The command's name, which begins the line.
-        surroundings: The command's.
-        work: What it does; gives the exit code.
+    Attributes:
+        name: Begins its errors' lines and its files' names.
+        description: What it is for; the help shows the first line.
+        examples: Examples and exit codes, as the help shows them.
+        add_arguments: Adds its arguments to a parser.
+        work: Does it; gives the exit code.
         cannot_start: Errors that mean that nothing was done.
-
-    Returns:
-        The exit code.
     """
-    try:
-        return work()
-    except MigrationError as error:
-        print(f"{command}: {error}", file=surroundings.stderr)
-        return ExitCode.CANNOT_START if isinstance(error, cannot_start) else ExitCode.NOT_RIGHT
+
+    name: str
+    description: str
+    examples: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    work: Callable[[argparse.Namespace, Surroundings], int]
+    cannot_start: tuple[type[MigrationError], ...] = (UsageError,)
+
+    @property
+    def summary(self) -> str:
+        """What it is for, in one line."""
+        return self.description.partition("\n")[0]
+
+    def prepare(self, parser: argparse.ArgumentParser) -> None:
+        """Make a parser this command's."""
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.epilog = self.examples
+        self.add_arguments(parser)
+
+    def run(self, arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+        """Run it; an error of this project becomes one line and an exit code, never a traceback.
+
+        Args:
+            arguments: Parsed by a parser that `prepare` made this command's.
+            surroundings: What it reads from and writes to.
+
+        Returns:
+            The exit code.
+        """
+        try:
+            return int(self.work(arguments, surroundings))
+        except MigrationError as error:
+            print(f"{self.name}: {error}", file=surroundings.stderr)
+            return ExitCode.CANNOT_START if isinstance(error, self.cannot_start) else ExitCode.NOT_RIGHT
+
+    def main(self, argv: Sequence[str] | None = None) -> int:
+        """Run it as a program of its own, with this process's surroundings and by default its arguments."""
+        parser = argparse.ArgumentParser(prog=self.name, description=self.summary)
+        self.prepare(parser)
+        words = sys.argv[1:] if argv is None else argv
+        return self.run(parser.parse_args(words), Surroundings.of_process(words))
 
 
 def add_migration_arguments(parser: argparse.ArgumentParser) -> None:

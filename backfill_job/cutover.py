@@ -10,7 +10,7 @@ from datetime import datetime
 
 from backfill_job.arguments import add_pace_arguments, add_session_arguments, governor_from
 from backfill_job.bulk import Limits
-from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
+from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.gate.command import add_gate_arguments, gate_options, run_gate
 from backfill_job.handover import Handover, bring_over
 from backfill_job.job import ExitCode
@@ -26,11 +26,11 @@ from shared.phase import Phase
 from shared.state import State, read_state, utc_text
 from shared.state_changes import MAX_WHO
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["COMMAND"]
 
-COMMAND = "cutover"
+NAME = "cutover"
 
-EPILOG = """
+EXAMPLES = """
 examples:
   python -m backfill_job cutover --env prod --by "Ada Lovelace" --repo ../airflow-dags --canary
   python -m backfill_job cutover --env prod --by "Ada Lovelace"      again, once the last writer has switched
@@ -44,8 +44,6 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EPILOG
     add_migration_arguments(parser)
     mode = parser.add_argument_group("what is done")
     mode.add_argument("--by", required=True, metavar="WHO", help=f"who decides, up to {MAX_WHO} characters")
@@ -55,24 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser, in_parts=False)
 
 
-def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Parsed by a parser with this command's arguments.
-        surroundings: What it reads from and writes to.
-
-    Returns:
-        The exit code; every error of this project has been said in one line by then.
-    """
-    return in_one_line(COMMAND, surroundings, lambda: _run(arguments, surroundings))
-
-
 def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
     if not arguments.yes and not surroundings.stdin.isatty():
         raise UsageError("cutover asks before it changes the phase, and there is no terminal; add --yes")
     migration = migration_from(arguments)
-    with opened(COMMAND, arguments, surroundings, migration=migration, mode=COMMAND) as session:
+    with opened(NAME, arguments, surroundings, migration=migration, mode=NAME) as session:
         state = read_state(session.job.gateway, migration)
         if state.phase is Phase.CUT_OVER:
             _say(session, f"Already cut over, since {_since(state)}. Bringing over what late writers wrote …")
@@ -161,3 +146,6 @@ def _since(state: State) -> str:
 
 def _say(session: Session, text: str) -> None:
     session.console.print(text, markup=False, soft_wrap=True)
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

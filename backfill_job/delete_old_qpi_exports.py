@@ -7,23 +7,22 @@ every generation is written and read back; what is not in it stays, and so does 
 import argparse
 import math
 import sys
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from backfill_job.arguments import add_pace_arguments, add_session_arguments, directory, from_one
-from backfill_job.command import Surroundings, add_migration_arguments, in_one_line
+from backfill_job.command import BEFORE_ANYTHING, Command, Surroundings, add_migration_arguments
 from backfill_job.deletion.checks import CheckName
 from backfill_job.deletion.confirmation import CONFIRM_TEXT, Consent
 from backfill_job.deletion.flow import delete
 from backfill_job.settings import Settings
-from shared.errors import BucketNotFound, PermissionDenied, UsageError
+from shared.errors import UsageError
 from shared.state import UNFIT
 from shared.state_changes import MAX_NOTE, MAX_WHO
 
-__all__ = ["add_arguments", "main", "run"]
+__all__ = ["COMMAND"]
 
-COMMAND = "delete_old_qpi_exports"
+NAME = "delete_old_qpi_exports"
 
 IN_FLIGHT = 1_600
 """Objects under way at once: sixteen batches."""
@@ -46,8 +45,6 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     add_migration_arguments(parser)
     mode = parser.add_argument_group("what is done")
     which = mode.add_mutually_exclusive_group()
@@ -133,32 +130,6 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with this process's arguments and surroundings; returns its exit code."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0] if __doc__ else None)
-    add_arguments(parser)
-    words = sys.argv[1:] if argv is None else argv
-    return run(parser.parse_args(words), Surroundings.of_process(words))
-
-
-def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Parsed by a parser with this command's arguments.
-        surroundings: What it reads from and writes to.
-
-    Returns:
-        The exit code; every error of this project has been said in one line by then.
-    """
-    return in_one_line(
-        COMMAND,
-        surroundings,
-        lambda: _run(arguments, surroundings),
-        cannot_start=(UsageError, BucketNotFound, PermissionDenied),
-    )
-
-
 def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     settings = Settings.from_environ(surroundings.environ)
     _check_texts(arguments)
@@ -166,7 +137,7 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
         _check_deletion(arguments, settings, surroundings)
     else:
         _check_dry_run(arguments, settings)
-    return delete(COMMAND, arguments, surroundings, settings)
+    return delete(NAME, arguments, surroundings, settings)
 
 
 def _check_texts(arguments: argparse.Namespace) -> None:
@@ -210,5 +181,8 @@ def _days(text: str) -> timedelta:
     return timedelta(days=days)
 
 
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=BEFORE_ANYTHING)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(COMMAND.main())

@@ -5,14 +5,14 @@ The default is the dry run, which changes nothing. Also ``python -m backfill_job
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 from backfill_job.arguments import add_pace_arguments, add_session_arguments, governor_from
 from backfill_job.bulk import Limits
-from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
+from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.estimate import Actual, Compared, Estimate, Work, compare, estimate
 from backfill_job.findings import Findings
 from backfill_job.job import ExitCode
@@ -27,9 +27,9 @@ from backfill_job.settings import Settings
 from shared.errors import UsageError
 from shared.events_log import Event
 
-__all__ = ["add_arguments", "main", "run"]
+__all__ = ["COMMAND"]
 
-COMMAND = "migrate_qpi_exports"
+NAME = "migrate_qpi_exports"
 
 OBJECTS_PER_SECOND = 5_000.0
 """What one task can copy; measured, see docs/performance.md. The governor allows less at first."""
@@ -51,8 +51,6 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     add_migration_arguments(parser)
     mode = parser.add_argument_group("what is done")
     which = mode.add_mutually_exclusive_group()
@@ -65,27 +63,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command with this process's arguments and surroundings; returns its exit code."""
-    parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__.splitlines()[0] if __doc__ else None)
-    add_arguments(parser)
-    words = sys.argv[1:] if argv is None else argv
-    return run(parser.parse_args(words), Surroundings.of_process(words))
-
-
-def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Parsed by a parser with this command's arguments.
-        surroundings: What it reads from and writes to.
-
-    Returns:
-        The exit code; every error of this project has been said in one line by then.
-    """
-    return in_one_line(COMMAND, surroundings, lambda: _run(arguments, surroundings))
-
-
 def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     settings = Settings.from_environ(surroundings.environ)
     _check_arguments(arguments, settings, surroundings)
@@ -93,7 +70,7 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
         return run_as_tasks("migrate", arguments, surroundings, report="run.json", show=_composed_lines)
     migration = migration_from(arguments)
     mode = "execute" if arguments.execute else "dry-run"
-    with opened(COMMAND, arguments, surroundings, migration=migration, mode=mode) as session:
+    with opened(NAME, arguments, surroundings, migration=migration, mode=mode) as session:
         return _execute(session, arguments) if arguments.execute else _dry_run(session)
 
 
@@ -241,5 +218,8 @@ def _object_lines(session: Session) -> AbstractContextManager[Lines | None]:
     return nullcontext() if session.own_reports is None else session.own_reports.lines("objects.jsonl")
 
 
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(COMMAND.main())

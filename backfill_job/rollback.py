@@ -10,7 +10,7 @@ import argparse
 
 from backfill_job.arguments import add_pace_arguments, add_session_arguments, governor_from
 from backfill_job.bulk import Limits
-from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
+from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.estimate import Work, estimate
 from backfill_job.handover import Handover, bring_over, reversed_job
 from backfill_job.job import ExitCode
@@ -27,11 +27,11 @@ from shared.phase import Phase
 from shared.state import State, read_state, utc_text
 from shared.state_changes import MAX_WHO
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["COMMAND"]
 
-COMMAND = "rollback"
+NAME = "rollback"
 
-EPILOG = """
+EXAMPLES = """
 examples:
   python -m backfill_job rollback --env prod --dry-run             what would be copied back; changes nothing
   python -m backfill_job rollback --env prod --by "Ada Lovelace"   go back, after a typed confirmation
@@ -49,8 +49,6 @@ OBJECTS_PER_SECOND = 500.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EPILOG
     add_migration_arguments(parser)
     mode = parser.add_argument_group("what is done")
     mode.add_argument(
@@ -62,25 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser, in_parts=False)
 
 
-def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Parsed by a parser with this command's arguments.
-        surroundings: What it reads from and writes to.
-
-    Returns:
-        The exit code; every error of this project has been said in one line by then.
-    """
-    return in_one_line(COMMAND, surroundings, lambda: _run(arguments, surroundings))
-
-
 def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
     if not arguments.dry_run:
         _check_arguments(arguments, surroundings)
     migration = migration_from(arguments)
-    mode = f"{COMMAND} rehearsal" if arguments.dry_run else COMMAND
-    with opened(COMMAND, arguments, surroundings, migration=migration, mode=mode) as session:
+    mode = f"{NAME} rehearsal" if arguments.dry_run else NAME
+    with opened(NAME, arguments, surroundings, migration=migration, mode=mode) as session:
         state = read_state(session.job.gateway, migration)
         if state.phase not in {Phase.CUT_OVER, Phase.ROLLED_BACK}:
             raise UsageError(_no_way_back(state))
@@ -192,3 +177,6 @@ def _next_steps(migration: Migration) -> list[str]:
 
 def _say(session: Session, text: str) -> None:
     session.console.print(text, markup=False, soft_wrap=True)
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

@@ -13,24 +13,29 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
+from backfill_job.command import (
+    BEFORE_ANYTHING,
+    Command,
+    Surroundings,
+    add_migration_arguments,
+    migration_from,
+)
 from backfill_job.job import ExitCode
 from backfill_job.logs import LogFormat, logging_to
 from backfill_job.settings import Settings
-from shared.errors import BucketNotFound, PermissionDenied, UsageError
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.state import HistoryEntry, Signatory, State, utc_text
 from shared.state_changes import MAX_NOTE, MAX_WHO, Stamp, sign_off, update, withdraw
 
-__all__ = ["add_arguments", "run", "signoffs_line", "signoffs_table"]
+__all__ = ["COMMAND", "signoffs_line", "signoffs_table"]
 
-COMMAND = "signoff"
+NAME = "signoff"
 WIDTH = 100
 """Columns of a table that does not go to a terminal."""
 
-EPILOG = """
+EXAMPLES = """
 examples:
   python -m backfill_job signoff data --by "Ada Lovelace" --env prod
   python -m backfill_job signoff data --by "Ada Lovelace" --env prod --note "row counts of a week compared"
@@ -45,8 +50,6 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EPILOG
     names = [name.value for name in Signatory]
     parser.add_argument("name", metavar="NAME", choices=names, help=f"who signs off: {', '.join(names)}")
     parser.add_argument(
@@ -57,24 +60,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--withdraw", action="store_true", help="take this person's sign-off back")
     add_migration_arguments(parser)
-
-
-def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Parsed by a parser with this command's arguments.
-        surroundings: What it reads from and writes to.
-
-    Returns:
-        The exit code; every error of this project has been said in one line by then.
-    """
-    return in_one_line(
-        COMMAND,
-        surroundings,
-        lambda: _run(arguments, surroundings),
-        cannot_start=(UsageError, BucketNotFound, PermissionDenied),
-    )
 
 
 def signoffs_table(state: State) -> Table:
@@ -144,3 +129,6 @@ def _show(state: State, entry: HistoryEntry, surroundings: Surroundings) -> None
 
 def _add(table: Table, *cells: str) -> None:
     table.add_row(*map(Text, cells))
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=BEFORE_ANYTHING)

@@ -21,21 +21,27 @@ from rich.text import Text
 
 from backfill_job.arguments import seconds
 from backfill_job.bucket_facts import Level, Point, bucket_points
-from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
+from backfill_job.command import (
+    BEFORE_ANYTHING,
+    Command,
+    Surroundings,
+    add_migration_arguments,
+    migration_from,
+)
 from backfill_job.gate.canary import canary_name, fly, removal
 from backfill_job.job import ExitCode
 from backfill_job.rights import RIGHTS, Area, Part, location_of
 from backfill_job.settings import Settings
 from backfill_job.wording import counted, shown
-from shared.errors import BucketNotFound, PermissionDenied, StorageError, UsageError
+from shared.errors import PermissionDenied, StorageError, UsageError
 from shared.gateway import Gateway
 from shared.migration import Location, Migration
 from shared.phase import Phase
 from shared.state import read_state
 
-__all__ = ["ASKED", "add_arguments", "rights_points", "run"]
+__all__ = ["ASKED", "COMMAND", "rights_points"]
 
-COMMAND = "smoke"
+NAME = "smoke"
 WIDTH = 110
 
 ASKED = (
@@ -64,7 +70,7 @@ AROUND = {Area.CANARY: Area.LEGACY_PATH, Area.MARKS: Area.OWN}
 BEFORE_CUTOVER = (Phase.DUAL_WRITE, Phase.ROLLED_BACK)
 """The phases in which the mirror brings what is written on the legacy path."""
 
-EPILOG = """
+EXAMPLES = """
 examples:
   python -m backfill_job smoke --env dev            the operator's rights, and both buckets
   python -m backfill_job smoke --env dev --canary   the same, and one object sent through the mirror
@@ -79,8 +85,6 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EPILOG
     add_migration_arguments(parser)
     parser.add_argument(
         "--part",
@@ -98,22 +102,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--json", action="store_true", help="the result as one JSON line (the default in a job)"
-    )
-
-
-def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Parsed by a parser with this command's arguments.
-        surroundings: What it reads from and writes to.
-
-    Returns:
-        The exit code; every error of this project has been said in one line by then.
-    """
-    cannot_start = (UsageError, BucketNotFound, PermissionDenied)
-    return in_one_line(
-        COMMAND, surroundings, lambda: _run(arguments, surroundings), cannot_start=cannot_start
     )
 
 
@@ -206,7 +194,7 @@ def _canary(gateway: Gateway, migration: Migration, limit: float, surroundings: 
     if state.phase not in BEFORE_CUTOVER:
         why = f"not sent: in phase {state.phase.value} it would be taken for a late writer's"
         return Point("canary", Level.ATTENTION, why)
-    relative = canary_name(COMMAND, secrets.token_hex(4))
+    relative = canary_name(NAME, secrets.token_hex(4))
     if migration.is_excluded(relative):
         raise UsageError(f"--exclude leaves out the canary {relative}; it could never arrive")
     clock = surroundings.clock
@@ -237,7 +225,7 @@ def _content(part: Part, points: list[Point]) -> dict[str, Any]:
     bad = any(point.level is Level.BAD for point in points)
     return {
         "severity": "ERROR" if bad else "INFO",
-        "message": f"{COMMAND} of {part.value}: {_verdict(points)}",
+        "message": f"{NAME} of {part.value}: {_verdict(points)}",
         "fit": not bad,
         "points": [
             {
@@ -263,3 +251,6 @@ def _show(points: list[Point], surroundings: Surroundings) -> None:
         if point.next_step:
             console.print(f"  {point.name}: {shown(point.next_step)}", markup=False, soft_wrap=True)
     console.print(f"\n{_verdict(points)}", markup=False)
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=BEFORE_ANYTHING)

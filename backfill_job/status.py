@@ -11,7 +11,7 @@ from rich.console import Console
 from werkzeug.serving import make_server
 
 from backfill_job.arguments import from_one
-from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
+from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.job import ExitCode
 from backfill_job.signoff import signoffs_line, signoffs_table
 from backfill_job.stopping import stopping_on_signals
@@ -23,9 +23,9 @@ from shared.report.page import Unreadable, verdict_of_status
 from shared.report.web import create_app
 from shared.state import State, read_state, utc_text
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["COMMAND"]
 
-COMMAND = "status"
+NAME = "status"
 WIDTH = 100
 RUNS_SHOWN = 8
 CHANGES_SHOWN = 10
@@ -48,26 +48,11 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     add_migration_arguments(parser)
     parser.add_argument("--serve", action="store_true", help=f"serve the page on {HOST} until Ctrl-C")
     parser.add_argument(
         "--port", type=from_one, default=8765, metavar="N", help="with --serve (default 8765)"
     )
-
-
-def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Parsed by a parser with this command's arguments.
-        surroundings: What it reads from and writes to.
-
-    Returns:
-        The exit code; every error of this project has been said in one line by then.
-    """
-    return in_one_line(COMMAND, surroundings, lambda: _run(arguments, surroundings))
 
 
 def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
@@ -154,3 +139,6 @@ def _serve(migration: Migration, gateway: Gateway, port: int, surroundings: Surr
         except Interrupted:
             return ExitCode.DONE
     return ExitCode.DONE
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

@@ -13,7 +13,7 @@ from backfill_job.arguments import add_session_arguments, since
 from backfill_job.async_api import AsyncApi
 from backfill_job.case_siblings import case_siblings
 from backfill_job.certificate import canonical, certificate, data_of
-from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
+from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.contents import Scope, check_contents
 from backfill_job.contents_report import ContentsCheck
 from backfill_job.diff import diff
@@ -40,9 +40,9 @@ from shared.report.page import render_report
 from shared.state import RunRecord, read_state
 from shared.state_changes import update, with_run
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["COMMAND"]
 
-COMMAND = "verify"
+NAME = "verify"
 
 MAX_SHOWN = 20
 
@@ -62,8 +62,6 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     add_migration_arguments(parser)
     what = parser.add_argument_group("what is compared")
     what.add_argument(
@@ -88,25 +86,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser)
 
 
-def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Parsed by a parser with this command's arguments.
-        surroundings: What it reads from and writes to.
-
-    Returns:
-        The exit code; every error of this project has been said in one line by then.
-    """
-    return in_one_line(COMMAND, surroundings, lambda: _run(arguments, surroundings))
-
-
 def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     settings = Settings.from_environ(surroundings.environ)
     if arguments.tasks > 1 and settings.task_count == 1:
-        return run_as_tasks(COMMAND, arguments, surroundings, report="verification.json", show=_screen_lines)
+        return run_as_tasks(NAME, arguments, surroundings, report="verification.json", show=_screen_lines)
     migration = migration_from(arguments)
-    with opened(COMMAND, arguments, surroundings, migration=migration, mode=COMMAND) as session:
+    with opened(NAME, arguments, surroundings, migration=migration, mode=NAME) as session:
         return _verify(session, arguments)
 
 
@@ -254,7 +239,7 @@ def _record(session: Session, report: Mapping[str, Any], certified: bytes) -> No
     job = session.job
     record = RunRecord(
         run=report["run"],
-        command=COMMAND,
+        command=NAME,
         finished=datetime.fromisoformat(report["finished"]),
         exit_code=report["exit_code"],
         summary=report["summary"],
@@ -311,3 +296,6 @@ def _scope(text: str) -> Scope:
 
 def _utc_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

@@ -3,16 +3,16 @@
 import argparse
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import TextIO
 
 from testing_paths import Paths
 
-from backfill_job.__main__ import COMMANDS
+from backfill_job.__main__ import load
 from backfill_job.clock import Clock
 from backfill_job.command import Surroundings
 from shared.gateway import Gateway
@@ -20,7 +20,7 @@ from shared.phase import Phase
 from shared.state import State, read_state
 from shared.state_changes import Stamp, update, with_phase
 
-__all__ = ["Commands", "Ended"]
+__all__ = ["Commands", "Ended", "run_command", "where"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,35 @@ class _Terminal(io.StringIO):
 
 def _no_pause(_seconds: float) -> None:
     """Let the time pass at once."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def run_command(
+    command: str,
+    *arguments: str,
+    typed: str | None = None,
+    stdin: TextIO | None = None,
+    now: Callable[[], datetime] = _now,
+    sleep: Callable[[float], None] = _no_pause,
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> Ended:
+    """Run a command to its end, on a terminal where `typed` is what is typed on it; else without, or reading `stdin`."""
+    parser = argparse.ArgumentParser(prog=command)
+    load(command).prepare(parser)
+    out = io.StringIO() if typed is None else _Terminal()
+    err = io.StringIO()
+    stdin = stdin or (io.StringIO() if typed is None else _Terminal(typed))
+    surroundings = Surroundings({**os.environ, **environ}, stdin, out, err, Clock(now, sleep))
+    code = load(command).run(parser.parse_args(arguments), surroundings)
+    return Ended(code, out.getvalue(), err.getvalue())
+
+
+def where(paths: Paths) -> tuple[str, ...]:
+    """The arguments that name a test's own pair of prefixes."""
+    return ("--source", paths.migration.source.uri, "--destination", paths.migration.destination.uri)
 
 
 @dataclass
@@ -78,20 +107,10 @@ class Commands:
         self, command: str, *arguments: str, typed: str | None = None, stdin: TextIO | None = None
     ) -> Ended:
         """Run one; `typed` is what is typed on a terminal, None for no terminal; or `stdin` is read."""
-        module = import_module(COMMANDS[command])
-        parser = argparse.ArgumentParser(prog=command)
-        module.add_arguments(parser)
-        migration = self.paths.migration
-        where = ["--source", migration.source.uri, "--destination", migration.destination.uri]
         quick = () if "--grace" in arguments else ("--grace", "0")
         logs = () if command == "import-test" else ("--log-dir", str(self.folder / "logs"))
-        out, err = io.StringIO(), io.StringIO()
-        stdin = stdin or (io.StringIO() if typed is None else _Terminal(typed))
-        surroundings = Surroundings(
-            dict(os.environ), stdin, out, err, Clock(lambda: datetime.now(UTC), self._sleep)
-        )
-        code = module.run(parser.parse_args([*where, *quick, *logs, *arguments]), surroundings)
-        return Ended(int(code), out.getvalue(), err.getvalue())
+        words = (*where(self.paths), *quick, *logs, *arguments)
+        return run_command(command, *words, typed=typed, stdin=stdin, sleep=self._sleep)
 
     def _sleep(self, seconds: float) -> None:
         self.waited.append(seconds)

@@ -1,21 +1,15 @@
 """A migration that is ready to have its legacy path deleted, for the tests of the deletion and of the undo."""
 
-import argparse
-import io
 import json
-import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from testing_commands import Commands, Ended
+from testing_commands import Commands, Ended, run_command
 from testing_paths import Paths
 
-from backfill_job.clock import Clock
-from backfill_job.command import Surroundings
-from backfill_job.undo import command as undo
 from shared.objects import ObjectState
 from shared.phase import Phase
 from shared.state import Signatory, State
@@ -81,14 +75,7 @@ class Scene:
 
     def undo(self, *arguments: str) -> Ended:
         """Undo; the manifest says what is migrated."""
-        parser = argparse.ArgumentParser(prog="undo")
-        undo.add_arguments(parser)
-        logs = ("--log-dir", str(self.folder / "logs"), "--ungoverned")
-        out, err = io.StringIO(), io.StringIO()
-        clock = Clock(lambda: datetime.now(UTC), lambda _: None)
-        surroundings = Surroundings(dict(os.environ), io.StringIO(), out, err, clock)
-        code = undo.run(parser.parse_args([*arguments, *logs]), surroundings)
-        return Ended(int(code), out.getvalue(), err.getvalue())
+        return run_command("undo", *arguments, "--log-dir", str(self.folder / "logs"), "--ungoverned")
 
     @property
     def phase(self) -> Phase:

@@ -9,18 +9,18 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from backfill_job.arguments import add_session_arguments, from_one, report_place, seconds
-from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
+from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.gate.check import Limits
 from backfill_job.gate.run import GateOptions, GateResult, run_gate
 from backfill_job.import_test.command import REPORT_NAME
 from backfill_job.job import ExitCode
 from backfill_job.session import opened
 
-__all__ = ["GateResult", "add_arguments", "add_gate_arguments", "gate_options", "run", "run_gate"]
+__all__ = ["COMMAND", "GateResult", "add_gate_arguments", "gate_options", "run_gate"]
 
-COMMAND = "gate"
+NAME = "gate"
 
-EPILOG = """
+EXAMPLES = """
 examples:
   python -m backfill_job gate --env prod --repo ../airflow-dags --canary --dead-letters dead-letters.json
 
@@ -33,8 +33,6 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EPILOG
     add_migration_arguments(parser)
     add_gate_arguments(parser)
     add_session_arguments(parser, in_parts=False)
@@ -122,23 +120,8 @@ def gate_options(arguments: argparse.Namespace) -> GateOptions:
     )
 
 
-def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Parsed by a parser with this command's arguments.
-        surroundings: What it reads from and writes to.
-
-    Returns:
-        The exit code; every error of this project has been said in one line by then.
-    """
-    return in_one_line(COMMAND, surroundings, lambda: _run(arguments, surroundings))
-
-
 def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
-    with opened(
-        COMMAND, arguments, surroundings, migration=migration_from(arguments), mode=COMMAND
-    ) as session:
+    with opened(NAME, arguments, surroundings, migration=migration_from(arguments), mode=NAME) as session:
         result = run_gate(session, gate_options(arguments))
         result.show(session.console)
         return ExitCode.DONE if result.go else ExitCode.NOT_RIGHT
@@ -156,3 +139,6 @@ def _day(text: str) -> date:
         return datetime.strptime(text, "%Y%m%d").date()  # noqa: DTZ007 -- a day has no time zone
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no day; YYYYMMDD is wanted") from None
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

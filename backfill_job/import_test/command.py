@@ -15,7 +15,7 @@ from rich.console import Console
 
 from backfill_job.arguments import directory
 from backfill_job.clock import Clock
-from backfill_job.command import Surroundings, in_one_line, migration_from
+from backfill_job.command import Command, Surroundings, migration_from
 from backfill_job.import_test.comparison import ImportDay, Verdict
 from backfill_job.import_test.days import chosen_days
 from backfill_job.import_test.engines import READERS, chosen_engine
@@ -30,9 +30,9 @@ from shared.errors import MigrationError, PermissionDenied, StorageError, UsageE
 from shared.gateway import Gateway
 from shared.migration import Environment, Migration
 
-__all__ = ["REPORT_NAME", "REPORT_SCHEMA", "add_arguments", "run"]
+__all__ = ["COMMAND", "REPORT_NAME", "REPORT_SCHEMA"]
 
-COMMAND = "import-test"
+NAME = "import-test"
 REPORT_NAME = "import-test.json"
 
 REPORT_SCHEMA = 1
@@ -59,8 +59,6 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     # The DAG knows of no excludes.
     parser.set_defaults(exclude=[], no_default_excludes=True)
     what = parser.add_argument_group("which paths")
@@ -110,19 +108,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Parsed by a parser with this command's arguments.
-        surroundings: What it reads from and writes to.
-
-    Returns:
-        The exit code; every error of this project has been said in one line by then.
-    """
-    return in_one_line(COMMAND, surroundings, lambda: _run(arguments, surroundings))
-
-
 @dataclass(slots=True)
 class _Results:
     """A run of the command, and the days done so far."""
@@ -143,7 +128,7 @@ class _Results:
         complete = len(self.days) == len(self.asked)
         return {
             "schema": REPORT_SCHEMA,
-            "kind": COMMAND,
+            "kind": NAME,
             "run": self.run,
             "engine": self.engine,
             "fingerprint_definition": DEFINITION,
@@ -274,3 +259,6 @@ def _seconds(text: str) -> timedelta:
     if duration < timedelta():
         raise UsageError(f"--grace {text!r} is no number of seconds from 0")
     return duration
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from backfill_job.command import Surroundings, in_one_line
+from backfill_job.command import Command, Surroundings
 from backfill_job.job import ExitCode
 from backfill_job.references.findings import Finding, ScanResult
 from backfill_job.references.fix import Proposal, propose, write
@@ -20,9 +20,9 @@ from backfill_job.wording import counted
 from shared.errors import UsageError
 from shared.migration import Environment, Location, Migration, qpi_exports
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["COMMAND"]
 
-COMMAND = "references"
+NAME = "references"
 
 EXAMPLES = """
 examples:
@@ -47,8 +47,6 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EXAMPLES
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="a file or folder of consumer code"
     )
@@ -71,19 +69,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--source", metavar="gs://BUCKET/PREFIX/", help="the old path, instead of the preset's")
     what.add_argument("--destination", metavar="gs://BUCKET/PREFIX/", help="the new path")
-
-
-def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Parsed by a parser with this command's arguments.
-        surroundings: What it writes to.
-
-    Returns:
-        The exit code; every error of this project has been said in one line by then.
-    """
-    return in_one_line(COMMAND, surroundings, lambda: _run(arguments, surroundings))
 
 
 def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
@@ -146,3 +131,6 @@ def _json(result: ScanResult, proposal: Proposal) -> dict[str, Any]:
         return {**finding.to_json(), "changes": changes, "advice": proposal.refusals.get(finding, "")}
 
     return {**result.to_json(), "findings": [with_change(finding) for finding in result.findings]}
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

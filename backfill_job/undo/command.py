@@ -15,7 +15,13 @@ from typing import Any
 import uvloop
 
 from backfill_job.arguments import add_log_arguments, add_pace_arguments, governor_from, report_place
-from backfill_job.command import Surroundings, add_migration_arguments, in_one_line, migration_from
+from backfill_job.command import (
+    BEFORE_ANYTHING,
+    Command,
+    Surroundings,
+    add_migration_arguments,
+    migration_from,
+)
 from backfill_job.deletion.manifest_files import Found, find_manifest
 from backfill_job.deletion.phases import begun_manifests
 from backfill_job.job import ExitCode, open_api
@@ -27,19 +33,19 @@ from backfill_job.undo.restoring import Restored
 from backfill_job.undo.screen import MAX_OBJECTS, end_lines, next_steps, object_lines, outlook_table
 from backfill_job.undo.undoing import Outlook, Undo, Undone
 from backfill_job.wording import shown
-from shared.errors import BucketNotFound, PermissionDenied, UsageError
+from shared.errors import UsageError
 from shared.events_log import Event
 from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.state import read_state
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["COMMAND"]
 
-COMMAND = "undo"
+NAME = "undo"
 
 MAX_SHOWN = 20
 
-EPILOG = """
+EXAMPLES = """
 examples:
   python -m backfill_job undo gs://.../qpi_exports_deletion_manifest_prod_20270101T080000Z.json
   python -m backfill_job undo MANIFEST --only 'qpi_answers_20240131/*'              of one day
@@ -55,8 +61,6 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = EPILOG
     parser.add_argument(
         "manifest", nargs="?", metavar="MANIFEST", help="the deletion manifest: its file, or its gs:// name"
     )
@@ -90,30 +94,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(tasks=1, since=None, grace=timedelta(), allow_empty=True)
 
 
-def run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    """Run the command.
-
-    Args:
-        arguments: Parsed by a parser with this command's arguments.
-        surroundings: What it reads from and writes to.
-
-    Returns:
-        The exit code; every error of this project has been said in one line by then.
-    """
-    return in_one_line(
-        COMMAND,
-        surroundings,
-        lambda: _run(arguments, surroundings),
-        cannot_start=(UsageError, BucketNotFound, PermissionDenied),
-    )
-
-
 def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     if arguments.rehearse:
         if arguments.manifest or arguments.only:
             raise UsageError("--rehearse takes no manifest and no --only: it is for before the deletion")
         migration = migration_from(arguments)
-        with opened(COMMAND, arguments, surroundings, migration=migration, mode="rehearsal") as session:
+        with opened(NAME, arguments, surroundings, migration=migration, mode="rehearsal") as session:
             return _rehearse(session)
     if not arguments.manifest:
         raise UsageError("name the manifest: undo MANIFEST; or --rehearse --env E before a deletion")
@@ -121,7 +107,7 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
         found = find_manifest(gateway, arguments.manifest)
     _refuse_foreign(arguments, found)
     mode = "execute" if arguments.execute else "dry-run"
-    with opened(COMMAND, arguments, surroundings, migration=found.manifest.migration, mode=mode) as session:
+    with opened(NAME, arguments, surroundings, migration=found.manifest.migration, mode=mode) as session:
         _warn_of_strange(session, found)
         return _undo(session, arguments, found)
 
@@ -288,3 +274,6 @@ def _say(session: Session, text: str) -> None:
 
 def _object_lines(session: Session) -> AbstractContextManager[Lines | None]:
     return nullcontext() if session.own_reports is None else session.own_reports.lines("objects.jsonl")
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=BEFORE_ANYTHING)

@@ -1,24 +1,17 @@
 """The certificate: recomputed by the command, and by a page of shell that shares no code with it."""
 
-import argparse
-import io
 import json
-import os
 import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from foreign_tools import gcloud_environment
+from testing_commands import Ended, run_command
 from testing_paths import Paths
 
-from backfill_job import certify
 from backfill_job.certificate import canonical, certificate, data_of
-from backfill_job.clock import Clock
-from backfill_job.command import Surroundings
 from backfill_job.lag import Lag
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import judged
@@ -43,25 +36,12 @@ NAMES = [
 ]
 
 
-@dataclass
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def check(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], Ended]:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
 
     def run(file: Path) -> Ended:
-        parser = argparse.ArgumentParser()
-        certify.add_arguments(parser)
-        out, err = io.StringIO(), io.StringIO()
-        clock = Clock(lambda: datetime.now(UTC), lambda _: None)
-        surroundings = Surroundings(dict(os.environ), io.StringIO(), out, err, clock)
-        arguments = parser.parse_args(["--check", str(file), "--log-dir", str(tmp_path / "logs")])
-        return Ended(certify.run(arguments, surroundings), out.getvalue(), err.getvalue())
+        return run_command("certify", "--check", str(file), "--log-dir", str(tmp_path / "logs"))
 
     return run
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from testing_deletion import CONFIRM, PASS, Scene, day
 
+from backfill_job import delete_old_qpi_exports
 from backfill_job.deletion import preparation
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_files import cloud_ref, upload
@@ -532,10 +533,8 @@ def test_the_reverse_mirror_s_copies_do_not_begin_the_soaking_anew(scene: Scene)
 
 def test_the_help_names_what_can_be_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
     """And shows the commands to type."""
-    from backfill_job.delete_old_qpi_exports import main  # noqa: PLC0415 -- the entry itself is tested
-
     with pytest.raises(SystemExit):
-        main(["--help"])
+        delete_old_qpi_exports.COMMAND.main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "soak, late-writes, references, sign-offs" in text
     assert "--confirm-delete --resume gs://" in text

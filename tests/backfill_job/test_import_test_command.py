@@ -1,39 +1,28 @@
 """The command, as its user meets it: days, engines, table, report, exit codes."""
 
-import argparse
-import io
 import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from test_import_test_bigquery import Stub, job_error, stub
 from test_import_test_embedded import A, line
+from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
 from backfill_job import __main__ as commands
-from backfill_job.clock import Clock
-from backfill_job.command import Surroundings
 from backfill_job.import_test import command
 
 __all__ = ["stub"]
 
 ROOT = Path(__file__).parent.parent.parent
 B = ("8", 0, [])
-
-
-@dataclass
-class Ended:
-    code: int
-    out: str
-    err: str
 
 
 Command = Callable[..., Ended]
@@ -45,23 +34,10 @@ def import_test(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Command:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
 
     def run(*arguments: str, destination: str = "", pauses: Callable[[], object] = lambda: None) -> Ended:
-        parser = argparse.ArgumentParser(prog="import-test")
-        command.add_arguments(parser)
-        out, err = io.StringIO(), io.StringIO()
-        clock = Clock(lambda: datetime.now(UTC), lambda _: pauses() and None)
-        where = [
-            "--source",
-            paths.migration.source.uri,
-            "--destination",
-            destination or paths.migration.destination.uri,
-        ]
+        elsewhere = ("--destination", destination) if destination else ()
         quick = () if "--grace" in arguments else ("--grace", "0")
-        surroundings = Surroundings(os.environ, io.StringIO(), out, err, clock)
-        return Ended(
-            command.run(parser.parse_args([*where, *quick, *arguments]), surroundings),
-            out.getvalue(),
-            err.getvalue(),
-        )
+        words = (*where(paths), *elsewhere, *quick, *arguments)
+        return run_command("import-test", *words, sleep=lambda _: pauses() and None)
 
     return run
 

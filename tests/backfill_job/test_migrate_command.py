@@ -1,23 +1,17 @@
 """The command, as its user meets it: arguments, questions, files, exit codes."""
 
-import argparse
-import io
 import json
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.cloud import storage
+from testing_commands import Ended, run_command
 from testing_paths import Paths, json_lines
 
 import local_gcs
 from backfill_job import migrate_qpi_exports
-from backfill_job.clock import Clock
-from backfill_job.command import Surroundings
 
 NAMES = [
     "",
@@ -34,18 +28,6 @@ NAMES = [
 ]
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-@dataclass
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def migrate(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
     """Runs the command on the test's own pair of prefixes."""
@@ -59,25 +41,14 @@ def migrate(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
         destination: str = "",
         **environ: str,
     ) -> Ended:
-        parser = argparse.ArgumentParser(prog="migrate_qpi_exports", exit_on_error=True)
-        migrate_qpi_exports.add_arguments(parser)
-        stream = Terminal if terminal else io.StringIO
-        out, err = stream(), io.StringIO()
         migration = paths.migration
         chosen = [
             *(() if source == "-" else ("--source", source or migration.source.uri)),
             *(() if destination == "-" else ("--destination", destination or migration.destination.uri)),
         ]
         quick = () if "--grace" in arguments else ("--grace", "0")
-        surroundings = Surroundings(
-            {**os.environ, **environ},
-            stream(stdin),
-            out,
-            err,
-            Clock(lambda: datetime.now(UTC), lambda _: None),
-        )
-        parsed = parser.parse_args([*chosen, "--log-dir", str(tmp_path / "logs"), *quick, *arguments])
-        return Ended(migrate_qpi_exports.run(parsed, surroundings), out.getvalue(), err.getvalue())
+        words = (*chosen, "--log-dir", str(tmp_path / "logs"), *quick, *arguments)
+        return run_command("migrate", *words, typed=stdin if terminal else None, environ=environ)
 
     return run
 
@@ -599,7 +570,7 @@ def test_the_environment_chooses_the_buckets(tmp_path: Path, monkeypatch: pytest
         monkeypatch.chdir(tmp_path)
         client = storage.Client(project="test")
         client.bucket("data-bucket-dev").blob("QPI_exports/a").upload_from_string(b"one")
-        assert migrate_qpi_exports.main(["--env", "dev", "--execute", "--yes", "--grace", "0"]) == 0
+        assert migrate_qpi_exports.COMMAND.main(["--env", "dev", "--execute", "--yes", "--grace", "0"]) == 0
         found: list[Any] = [blob.name for blob in client.list_blobs("de-bigquery-data-export-dev")]
         client._http.close()
     assert found == ["qpi_exports/a"]

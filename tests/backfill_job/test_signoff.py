@@ -1,7 +1,5 @@
 """The command ``signoff``, as its user meets it."""
 
-import argparse
-import io
 import json
 import os
 import re
@@ -9,17 +7,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from testing_commands import Ended, run_command, where
 from testing_paths import Paths, json_lines
 
 from backfill_job import signoff
 from backfill_job.__main__ import COMMANDS
-from backfill_job.clock import Clock
-from backfill_job.command import Surroundings
 from shared.gateway import Gateway
 from shared.phase import Phase, state_ref
 from shared.state import HistoryEntry, Signatory, SignOff, State, read_state
@@ -27,18 +24,6 @@ from shared.state_changes import Stamp, update, with_phase
 
 ROOT = Path(__file__).parent.parent.parent
 START = datetime(2025, 3, 1, 8, 30, tzinfo=UTC)
-
-
-@dataclass
-class Ended:
-    code: int
-    out: str
-    err: str
-
-
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
 
 
 @pytest.fixture
@@ -49,17 +34,10 @@ def sign(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
     def run(
         *arguments: str, destination: str = "", minutes: int = 0, terminal: bool = False, **environ: str
     ) -> Ended:
-        parser = argparse.ArgumentParser(prog="signoff")
-        signoff.add_arguments(parser)
-        out, err = Terminal() if terminal else io.StringIO(), io.StringIO()
         now = START + timedelta(minutes=minutes)
-        surroundings = Surroundings(
-            {**os.environ, **environ}, io.StringIO(), out, err, Clock(lambda: now, lambda _: None)
-        )
-        where = ["--source", paths.migration.source.uri]
-        where += ["--destination", destination or paths.migration.destination.uri]
-        code = signoff.run(parser.parse_args([*arguments, *where]), surroundings)
-        return Ended(code, out.getvalue(), err.getvalue())
+        words = (*arguments, *where(paths), *(("--destination", destination) if destination else ()))
+        typed = "" if terminal else None
+        return run_command("signoff", *words, typed=typed, now=lambda: now, environ=environ)
 
     return run
 

@@ -1,22 +1,16 @@
 """The command ``smoke``, as its user meets it, and what it makes of rights and buckets."""
 
-import argparse
-import io
 import json
-import os
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from testing_commands import Ended
+from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
 from backfill_job import smoke
 from backfill_job.bucket_facts import Level, Point, bucket_points
-from backfill_job.clock import Clock
-from backfill_job.command import Surroundings
 from backfill_job.gate.canary import FOLDER
 from backfill_job.rights import CANARY_FOLDER, RIGHTS, Area, Part, Role, location_of
 from shared.gateway import Gateway
@@ -31,15 +25,7 @@ def run_smoke(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Smoke:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
 
     def run(*arguments: str, pause: Callable[[], None] = lambda: None, **environ: str) -> Ended:
-        parser = argparse.ArgumentParser(prog="smoke")
-        smoke.add_arguments(parser)
-        out, err = io.StringIO(), io.StringIO()
-        clock = Clock(lambda: datetime.now(UTC), lambda _: pause())
-        surroundings = Surroundings({**os.environ, **environ}, io.StringIO(), out, err, clock)
-        migration = paths.migration
-        where = ["--source", migration.source.uri, "--destination", migration.destination.uri]
-        code = smoke.run(parser.parse_args([*where, *arguments]), surroundings)
-        return Ended(int(code), out.getvalue(), err.getvalue())
+        return run_command("smoke", *where(paths), *arguments, sleep=lambda _: pause(), environ=environ)
 
     return run
 

@@ -1,7 +1,5 @@
 """The command ``status``: as text, and as a page."""
 
-import argparse
-import io
 import os
 import signal
 import socket
@@ -9,25 +7,11 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from testing_commands import Ended, run_command, where
 from testing_paths import Paths
-
-from backfill_job import signoff, status, verify
-from backfill_job.clock import Clock
-from backfill_job.command import Surroundings
-
-COMMANDS = {"status": status, "signoff": signoff, "verify": verify}
-
-
-@dataclass
-class Ended:
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -35,18 +19,8 @@ def run(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
 
     def run(command: str, *arguments: str) -> Ended:
-        parser = argparse.ArgumentParser()
-        module = COMMANDS[command]
-        module.add_arguments(parser)
-        out, err = io.StringIO(), io.StringIO()
-        clock = Clock(lambda: datetime.now(UTC), lambda _: None)
-        surroundings = Surroundings(dict(os.environ), io.StringIO(), out, err, clock)
-        chosen = ["--source", paths.migration.source.uri, "--destination", paths.migration.destination.uri]
-        if command == "verify":
-            chosen += ["--log-dir", str(tmp_path), "--grace", "0"]
-        return Ended(
-            module.run(parser.parse_args([*arguments, *chosen]), surroundings), out.getvalue(), err.getvalue()
-        )
+        quick = ("--log-dir", str(tmp_path), "--grace", "0") if command == "verify" else ()
+        return run_command(command, *arguments, *where(paths), *quick)
 
     return run
 

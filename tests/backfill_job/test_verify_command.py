@@ -1,36 +1,24 @@
 """The command ``verify``, as its user meets it."""
 
-import argparse
-import io
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
-from backfill_job import verify
 from backfill_job.certificate import canonical
-from backfill_job.clock import Clock
-from backfill_job.command import Surroundings
 from shared.gateway import Gateway
 from shared.state import read_state
 
 GOOD = b'{"user_id":"7"}\n'
-
-
-@dataclass
-class Ended:
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -38,16 +26,9 @@ def run(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
 
     def run(*arguments: str, now: datetime | None = None, **environ: str) -> Ended:
-        parser = argparse.ArgumentParser()
-        verify.add_arguments(parser)
-        out, err = io.StringIO(), io.StringIO()
-        clock = Clock(lambda: now or datetime.now(UTC), lambda _: None)
-        surroundings = Surroundings({**os.environ, **environ}, io.StringIO(), out, err, clock)
-        migration = paths.migration
-        chosen = ["--source", migration.source.uri, "--destination", migration.destination.uri]
         quick = () if "--grace" in arguments else ("--grace", "0")
-        parsed = parser.parse_args([*chosen, "--log-dir", str(tmp_path / "logs"), *quick, *arguments])
-        return Ended(verify.run(parsed, surroundings), out.getvalue(), err.getvalue())
+        words = (*where(paths), "--log-dir", str(tmp_path / "logs"), *quick, *arguments)
+        return run_command("verify", *words, now=lambda: now or datetime.now(UTC), environ=environ)
 
     return run
 

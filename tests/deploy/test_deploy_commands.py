@@ -4,7 +4,6 @@ import argparse
 import re
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -405,5 +404,5 @@ def labels(source: str) -> list[str]:
 def arguments_of(words: list[str]) -> Any:
     """A job's arguments, parsed by the command they are for."""
     parser = argparse.ArgumentParser(exit_on_error=False)
-    import_module(commands.COMMANDS[words[0]]).add_arguments(parser)
+    commands.load(words[0]).prepare(parser)
     return parser.parse_args(words[1:])

@@ -21,7 +21,7 @@ import pytest
 import yaml
 from gcloud_parser import needs_gcloud, not_understood
 
-from backfill_job.__main__ import COMMANDS
+from backfill_job.__main__ import load
 from deploy.__main__ import main as deploy_main
 from deploy.parts import image, uploaded
 from deploy.project import BUILD
@@ -389,7 +389,7 @@ class TestDocumentation:
                 assert deploy_main([*words, "--print"]) == 0
             else:
                 parser = argparse.ArgumentParser(exit_on_error=False)
-                import_module(COMMANDS[words[0]]).add_arguments(parser)
+                load(words[0]).prepare(parser)
                 parser.parse_args(words[1:])
 
     def test_every_value_is_explained(self) -> None:

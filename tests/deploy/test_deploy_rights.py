@@ -3,10 +3,7 @@
 And with no more than it needs: each right it is given is made use of.
 """
 
-import argparse
-import io
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -15,13 +12,11 @@ from pathlib import Path
 
 import pytest
 from guarded_storage import Guard, guarding
-from testing_commands import Commands, Ended
+from testing_commands import Commands, Ended, run_command, where
 from testing_deletion import Scene
 from testing_paths import Paths
 
-from backfill_job import smoke
-from backfill_job.clock import Clock, system_clock
-from backfill_job.command import Surroundings
+from backfill_job.clock import Clock
 from backfill_job.gate.canary import canary_name, fly
 from backfill_job.rights import RIGHTS, Part
 from mirror_function.event import read_event
@@ -238,14 +233,9 @@ def test_the_backfill_s_account_cannot_delete_on_the_legacy_path(paths: Paths, g
 
 def smoked(stage: Stage, part: Part) -> tuple[int, dict[str, str]]:
     """The smoke test's exit code, and its levels by name."""
-    parser = argparse.ArgumentParser()
-    smoke.add_arguments(parser)
-    migration, out, err = stage.paths.migration, io.StringIO(), io.StringIO()
-    words = ["--source", migration.source.uri, "--destination", migration.destination.uri]
-    surroundings = Surroundings(dict(os.environ), io.StringIO(), out, err, system_clock())
-    code = smoke.run(parser.parse_args([*words, "--json", "--part", part.value]), surroundings)
-    assert err.getvalue() == ""
-    return code, {point["name"]: point["level"] for point in json.loads(out.getvalue())["points"]}
+    said = run_command("smoke", *where(stage.paths), "--json", "--part", part.value)
+    assert said.err == ""
+    return said.code, {point["name"]: point["level"] for point in json.loads(said.out)["points"]}
 
 
 @pytest.mark.parametrize("part", Part, ids=lambda part: part.value)

@@ -27,7 +27,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         load(server.url, SOURCE, generate(400, until=date(2026, 11, 22)))
         patch.setenv("STORAGE_EMULATOR_HOST", server.url)
         folder = str(tmp_path_factory.mktemp("logs"))
-        assert migrate_qpi_exports.main(["--env", "dev", "--execute", "--yes", "--log-dir", folder]) == 0
+        assert (
+            migrate_qpi_exports.COMMAND.main(["--env", "dev", "--execute", "--yes", "--log-dir", folder]) == 0
+        )
         yield server.url
 
 
