@@ -1,6 +1,6 @@
 """What a BigQuery load takes for one row of an export: the consumer's schema and the load's rules, as data. Pure.
 
-The consumer loads with ``NEWLINE_DELIMITED_JSON``, the schema `QPI_ANSWERS`, and the load's defaults: one bad row or
+The consumer loads with ``NEWLINE_DELIMITED_JSON``, the schema `SCHEMA`, and the load's defaults: one bad row or
 unknown field fails the whole load. What is written beside each rule: **D** documented (BigQuery documentation, "Loading
 JSON data", "Data types", "Load job quotas"), **O** observed by others (error messages and bug reports of public
 projects), **A** assumed here, on the side of saying too much.
@@ -47,12 +47,13 @@ Details say types, positions and the schema's field names, and unknown field nam
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
-__all__ = ["QPI_ANSWERS", "Field", "FieldType", "ProblemKind", "RowRules", "Severity"]
+from backfill_job.schema import SCHEMA, Field, Type
+
+__all__ = ["ProblemKind", "RowRules", "Severity"]
 
 LONGEST_NAME_SHOWN = 40
 """Characters of an unknown field name in a detail."""
@@ -137,47 +138,8 @@ _WARNINGS = frozenset(
 )
 
 
-class FieldType(Enum):
-    """The column types that occur."""
-
-    STRING = "STRING"
-    TIMESTAMP = "TIMESTAMP"
-    RECORD = "RECORD"
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A column.
-
-    Attributes:
-        name: Its name; case does not matter.
-        type: Its type.
-        repeated: Whether its mode is REPEATED; else it is NULLABLE.
-        wanted: Whether a row without a value for it is odd.
-        fields: What a RECORD consists of.
-    """
-
-    name: str
-    type: FieldType
-    repeated: bool = False
-    wanted: bool = True
-    fields: "tuple[Field, ...]" = ()
-
-
-QPI_ANSWERS = (
-    Field("user_id", FieldType.STRING),
-    Field("submitted_at", FieldType.TIMESTAMP),
-    Field(
-        "answers",
-        FieldType.RECORD,
-        repeated=True,
-        fields=(
-            Field("question_id", FieldType.STRING),
-            Field("answer_ids", FieldType.STRING, repeated=True, wanted=False),
-        ),
-    ),
-)
-"""The schema with which the consumer loads submissions."""
+OPTIONAL = frozenset({"answers.answer_ids"})
+"""Columns without which a row is not odd: a question may be left open."""
 
 Problems = dict[ProblemKind, str]
 """What is wrong with a line: a kind is noted once, with the detail of where it was seen first."""
@@ -194,7 +156,7 @@ class RowRules:
         fields: The schema.
     """
 
-    def __init__(self, fields: tuple[Field, ...] = QPI_ANSWERS) -> None:
+    def __init__(self, fields: tuple[Field, ...] = SCHEMA) -> None:
         self._root = _Record(fields, "")
 
     def judge(self, row: Mapping[str, Any]) -> Problems:
@@ -251,12 +213,12 @@ class _Column:
     def __init__(self, field: Field, path: str) -> None:
         self.path = path
         self._repeated = field.repeated
-        self._wanted = field.wanted
+        self._wanted = path not in OPTIONAL
         self._record = _Record(field.fields, path + ".")
         self._judge_one = {
-            FieldType.STRING: self._judge_string,
-            FieldType.TIMESTAMP: self._judge_timestamp,
-            FieldType.RECORD: self._judge_record,
+            Type.STRING: self._judge_string,
+            Type.TIMESTAMP: self._judge_timestamp,
+            Type.RECORD: self._judge_record,
         }[field.type]
 
     def judge(self, value: Any, found: Problems) -> None:
