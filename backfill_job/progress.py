@@ -1,8 +1,10 @@
 """How far a run is: a bar on a terminal, a log line every ten seconds everywhere."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 
 from rich.console import Console
 from rich.progress import (
@@ -17,26 +19,47 @@ from rich.progress import (
 from backfill_job.ledger import Account, Ledger
 from shared.events_log import Event, EventLog
 
-__all__ = ["LOG_SECONDS", "showing_progress"]
+__all__ = ["Reading", "showing", "showing_progress"]
 
 LOG_SECONDS = 10.0
 SHOW_SECONDS = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the books say.
+
+    Attributes:
+        settled: How many objects are accounted for.
+        done: How many of them were worked on, for the rate.
+        facts: The books for the log.
+    """
+
+    settled: int
+    done: int
+    facts: Mapping[str, object]
+
+
 @contextmanager
-def showing_progress(
-    console: Console, log: EventLog, *, total: int | None, monotonic: Callable[[], float] = time.monotonic
-) -> Iterator[Callable[[Ledger], None]]:
-    """Show how far a run is.
+def showing(
+    console: Console,
+    what: str,
+    tell: Callable[..., None],
+    *,
+    total: int | None,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Iterator[Callable[[Callable[[], Reading]], None]]:
+    """Show how far some work is.
 
     Args:
         console: Gets a bar where it is a terminal, else nothing.
-        log: Gets a line every `LOG_SECONDS`.
+        what: The work, in a word.
+        tell: Called every `LOG_SECONDS` with the books' facts, ``objects_per_s`` and ``elapsed_s``.
         total: Objects expected, where known.
         monotonic: Seconds that only grow.
 
     Yields:
-        To be called with the books after every object; looks into them a few times a second only.
+        To be called after every object with what reads the books, which it does a few times a second only.
     """
     bar = Progress(
         TextColumn("{task.description}"),
@@ -47,26 +70,40 @@ def showing_progress(
         console=console,
         disable=not console.is_terminal,
     )
-    task = bar.add_task("copying", total=total)
+    task = bar.add_task(what, total=total)
     started = shown = logged = monotonic()
-    books: Ledger | None = None
+    latest: Callable[[], Reading] | None = None
 
-    def update(ledger: Ledger) -> None:
-        nonlocal books, shown, logged
-        books = ledger
+    def update(read: Callable[[], Reading]) -> None:
+        nonlocal latest, shown, logged
+        latest = read
         now = monotonic()
         if now - shown < SHOW_SECONDS:
             return
         shown = now
-        balance = ledger.balance()
-        bar.update(task, completed=balance.accounted)
+        reading = read()
+        bar.update(task, completed=reading.settled)
         if now - logged >= LOG_SECONDS:
             logged = now
             elapsed = now - started
-            rate = round(balance.counts[Account.COPIED] / elapsed, 1)
-            log.emit(Event.PROGRESS, **balance.to_json(), objects_per_s=rate, elapsed_s=round(elapsed, 1))
+            tell(**reading.facts, objects_per_s=round(reading.done / elapsed, 1), elapsed_s=round(elapsed, 1))
 
     with bar:
         yield update
-        if books is not None:
-            bar.update(task, completed=books.balance().accounted)
+        if latest is not None:
+            bar.update(task, completed=latest().settled)
+
+
+@contextmanager
+def showing_progress(
+    console: Console, log: EventLog, *, total: int | None, monotonic: Callable[[], float] = time.monotonic
+) -> Iterator[Callable[[Ledger], None]]:
+    """Show how far an execution is, as `showing` does; it is called with the books."""
+    tell = partial(log.emit, Event.PROGRESS)
+    with showing(console, "copying", tell, total=total, monotonic=monotonic) as update:
+        yield lambda ledger: update(partial(_reading, ledger))
+
+
+def _reading(ledger: Ledger) -> Reading:
+    balance = ledger.balance()
+    return Reading(balance.accounted, balance.counts[Account.COPIED], balance.to_json())
