@@ -16,6 +16,7 @@ from shared.errors import UsageError
 from shared.migration import Location
 
 __all__ = [
+    "add_canary_argument",
     "add_log_arguments",
     "add_pace_arguments",
     "add_session_arguments",
@@ -53,6 +54,18 @@ def add_session_arguments(parser: argparse.ArgumentParser, *, in_parts: bool = T
         "--report", type=report_place, metavar="DIR|gs://…/", help="where reports go; see the README"
     )
     add_log_arguments(parser)
+
+
+def add_canary_argument(parser: argparse._ActionsContainer) -> None:
+    """Add ``--canary [SECONDS]``, a `timedelta`; None where it is not given."""
+    parser.add_argument(
+        "--canary",
+        nargs="?",
+        type=seconds,
+        const=timedelta(seconds=60),
+        metavar="SECONDS",
+        help="write one object under the legacy prefix, see it arrive within so long (default 60), remove it again",
+    )
 
 
 def _add_part_arguments(how: argparse._ArgumentGroup) -> None:

@@ -80,8 +80,12 @@ def change_phase(
 
 
 @contextmanager
-def phase_changed(phase: Phase) -> Iterator[None]:
+def phase_changed(phase: Phase, go_on: str = "give the same command again to finish") -> Iterator[None]:
     """Say of whatever goes wrong in the block that the phase has been changed before.
+
+    Args:
+        phase: What it was changed to.
+        go_on: What to do then.
 
     Raises:
         NotFinished: Something went wrong.
@@ -89,9 +93,7 @@ def phase_changed(phase: Phase) -> Iterator[None]:
     try:
         yield
     except MigrationError as error:
-        raise NotFinished(
-            f"{error}. The phase IS {phase.value} already; give the same command again to finish"
-        ) from error
+        raise NotFinished(f"{error}. The phase IS {phase.value} already; {go_on}") from error
 
 
 def wait_until_seen(session: Session) -> None:

@@ -11,7 +11,6 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from datetime import timedelta
 from typing import Any
 
 from rich import box
@@ -19,7 +18,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from backfill_job.arguments import seconds
+from backfill_job.arguments import add_canary_argument
 from backfill_job.bucket_facts import Level, Point, bucket_points
 from backfill_job.command import (
     BEFORE_ANYTHING,
@@ -92,14 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=Part.OPERATOR.value,
         help="whose rights the account in use should have (default: operator)",
     )
-    parser.add_argument(
-        "--canary",
-        nargs="?",
-        type=seconds,
-        const=timedelta(seconds=60),
-        metavar="SECONDS",
-        help="write one object under the legacy prefix, see it arrive within so long (default 60), remove it again",
-    )
+    add_canary_argument(parser)
     parser.add_argument(
         "--json", action="store_true", help="the result as one JSON line (the default in a job)"
     )

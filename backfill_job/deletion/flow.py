@@ -12,8 +12,7 @@ Of several tasks none prepares: one process does everything up to the phase (``-
 
 import argparse
 import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from importlib import import_module
@@ -43,13 +42,14 @@ from backfill_job.deletion.preparation import (
 from backfill_job.deletion.screen import checks_table, overview, refusal
 from backfill_job.job import ExitCode
 from backfill_job.local_tasks import run_as_tasks
-from backfill_job.phase_change import NotFinished, wait_until_seen
+from backfill_job.phase_change import phase_changed, wait_until_seen
 from backfill_job.session import Session, opened
 from backfill_job.settings import Settings
 from backfill_job.wording import shown
-from shared.errors import MigrationError, UsageError
+from shared.errors import UsageError
 from shared.events_log import Event
 from shared.migration import Migration
+from shared.phase import Phase
 from shared.state import State, read_state
 from shared.state_changes import MAX_WHO
 
@@ -249,19 +249,11 @@ def _in_tasks(arguments: argparse.Namespace, surroundings: Surroundings, found: 
     )
 
 
-@contextmanager
-def _going_on(place: str) -> Iterator[None]:
-    """Say of whatever goes wrong in the block that the deletion was begun, and how it goes on.
-
-    Raises:
-        NotFinished: Something went wrong.
-    """
-    try:
-        yield
-    except MigrationError as error:
-        raise NotFinished(
-            f"{error}. The phase IS deleting; what was deleted stays deleted. Go on: the same command with --resume {place}"
-        ) from error
+def _going_on(place: str) -> AbstractContextManager[None]:
+    """Say of whatever goes wrong in the block that the deletion was begun, and how it goes on."""
+    return phase_changed(
+        Phase.DELETING, f"what was deleted stays deleted. Go on: the same command with --resume {place}"
+    )
 
 
 def _terms(arguments: argparse.Namespace, surroundings: Surroundings) -> Terms:

@@ -8,7 +8,7 @@ import argparse
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from backfill_job.arguments import add_session_arguments, from_one, report_place, seconds
+from backfill_job.arguments import add_canary_argument, add_session_arguments, from_one, report_place, seconds
 from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.gate.check import Limits
 from backfill_job.gate.run import GateOptions, GateResult, run_gate
@@ -51,14 +51,7 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="checkouts of the consumers' code, with the change prepared",
     )
-    gate.add_argument(
-        "--canary",
-        nargs="?",
-        type=seconds,
-        const=timedelta(seconds=60),
-        metavar="SECONDS",
-        help="write one object under the legacy prefix, see it arrive within so long (default 60), remove it again",
-    )
+    add_canary_argument(gate)
     gate.add_argument(
         "--dead-letters",
         type=Path,

@@ -2,10 +2,12 @@
 
 import ast
 import string
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from testing_references import MIGRATIONS, mend, write_tree
 
@@ -54,6 +56,7 @@ SINKS = [
     "sync(src={p}, place={b})",
     "check({b}, {p})",
 ]
+Tree = tuple[str, str, tuple[str, ...], tuple[str, ...], str]
 HEAD = "import os\n\nimport config\nfrom config import *\n\n\ndef check(where, what):\n    return GCSHook().list(where, prefix=what)\n\n\n"
 RIGHT = {
     ("legacy", "old"): "legacy",
@@ -100,7 +103,7 @@ trees = st.builds(
 )
 
 
-def written(root: Path, tree: tuple[str, str, tuple[str, ...], tuple[str, ...], str]) -> Path:
+def written(root: Path, tree: Tree) -> Path:
     _, _, (config_b, before_b, use_b), (config_p, before_p, use_p), sink = tree
     # Within an f-string of Python 3.11 the other quotes have to be used.
     quote = {ord('"'): "'"} if "{{{b}}}" in sink else {}
@@ -120,6 +123,14 @@ def parses(root: Path) -> bool:
     return True
 
 
+@contextmanager
+def checkout_with(tree: Tree) -> Iterator[Path]:
+    with TemporaryDirectory() as folder:
+        root = written(Path(folder), tree)
+        assume(parses(root))
+        yield root
+
+
 def in_code(result: ScanResult) -> set[str]:
     return {finding.kind.value for finding in result.findings if finding.place.value == "code"}
 
@@ -127,13 +138,10 @@ def in_code(result: ScanResult) -> set[str]:
 @settings(max_examples=250, deadline=None)
 @given(trees)
 def test_any_form_is_right_or_left_to_a_person(
-    tree: tuple[str, str, tuple[str, ...], tuple[str, ...], str],
+    tree: Tree,
 ) -> None:
     """Whatever expressions name bucket and prefix: the right class or unresolved; never nothing, never a wrong "migrated"."""
-    with TemporaryDirectory() as folder:
-        root = written(Path(folder), tree)
-        if not parses(root):
-            return
+    with checkout_with(tree) as root:
         kinds = in_code(scan([root], MIGRATIONS))
     right = RIGHT.get((BUCKETS[tree[0]], PREFIXES[tree[1]]))
     if BUCKETS[tree[0]] == "other":
@@ -146,13 +154,10 @@ def test_any_form_is_right_or_left_to_a_person(
 @settings(max_examples=120, deadline=None)
 @given(trees)
 def test_mending_leaves_nothing_that_it_mended_and_is_done_once(
-    tree: tuple[str, str, tuple[str, ...], tuple[str, ...], str],
+    tree: Tree,
 ) -> None:
     """After a fix the files parse, what was mended is migrated, and a second fix changes nothing."""
-    with TemporaryDirectory() as folder:
-        root = written(Path(folder), tree)
-        if not parses(root):
-            return
+    with checkout_with(tree) as root:
         before = {path: path.read_bytes() for path in root.iterdir()}
         mended, refused = mend(root)
         assert parses(root)
