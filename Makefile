@@ -55,7 +55,7 @@ lock: $(READY)
 	$(LOCK) --extra mirror -o requirements.txt
 	$(LOCK) --extra job --extra bigquery -o requirements-job.txt
 	$(LOCK) --extra monitoring -o requirements-monitoring.txt
-	$(LOCK) --extra job --extra mirror --extra local --extra embedded --extra bigquery --extra monitoring --extra dev -o requirements-dev.txt
+	$(LOCK) --extra job --extra mirror --extra local --extra embedded --extra bigquery --extra completion --extra monitoring --extra dev -o requirements-dev.txt
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -1,50 +1,29 @@
-"""The operator's commands: ``python -m backfill_job COMMAND``."""
+"""The operator's commands as one program: ``python -m backfill_job COMMAND``, installed as ``backfill_job``."""
 
-import argparse
 import sys
 from collections.abc import Sequence
-from importlib import import_module
+from pathlib import Path
 
-from backfill_job.command import Command, Surroundings
+from backfill_job.command import Surroundings
+from backfill_job.commands import COMMANDS, load, parser_of
+from backfill_job.job import ExitCode
 
-__all__ = ["COMMANDS", "load", "main"]
+__all__ = ["NAME", "main"]
 
-COMMANDS = {
-    "smoke": "backfill_job.smoke",
-    "migrate": "backfill_job.migrate_qpi_exports",
-    "references": "backfill_job.references.command",
-    "import-test": "backfill_job.import_test.command",
-    "verify": "backfill_job.verify",
-    "certify": "backfill_job.certify",
-    "signoff": "backfill_job.signoff",
-    "gate": "backfill_job.gate.command",
-    "cutover": "backfill_job.cutover",
-    "rollback": "backfill_job.rollback",
-    "delete": "backfill_job.delete_old_qpi_exports",
-    "undo": "backfill_job.undo.command",
-    "status": "backfill_job.status",
-}
-"""Each command's module, in the order in which a migration needs them; its `COMMAND` is the command."""
+NAME = "backfill_job"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns its exit code."""
+    """Run one command; without any say where to begin. Returns the exit code."""
     words = sys.argv[1:] if argv is None else argv
-    parser = argparse.ArgumentParser(prog="python -m backfill_job", description=__doc__)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    prog = NAME if Path(sys.argv[0]).name == NAME else f"python -m {NAME}"
+    if not words:
+        # Not 0: a job that was deployed without its arguments has done nothing.
+        parser_of(prog).print_help(sys.stderr)
+        return ExitCode.CANNOT_START
     # Only the one that is asked for is loaded: some need much.
-    asked = [words[0]] if words and words[0] in COMMANDS else [*COMMANDS]
-    for name in asked:
-        command = load(name)
-        command.prepare(commands.add_parser(name, help=command.summary, description=command.summary))
-    arguments = parser.parse_args(words)
+    arguments = parser_of(prog, [words[0]] if words[0] in COMMANDS else COMMANDS).parse_args(words)
     return load(arguments.command).run(arguments, Surroundings.of_process(words[1:]))
-
-
-def load(name: str) -> Command:
-    """Import the command of this name in `COMMANDS`."""
-    command: Command = import_module(COMMANDS[name]).COMMAND
-    return command
 
 
 if __name__ == "__main__":

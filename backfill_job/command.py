@@ -55,7 +55,7 @@ class Command:
 
     Attributes:
         name: Begins its errors' lines and its files' names.
-        description: What it is for; the help shows the first line.
+        description: ``The command ``name``: what it is for.``, and more; the help shows the first line.
         examples: Examples and exit codes, as the help shows them.
         add_arguments: Adds its arguments to a parser.
         work: Does it; gives the exit code.
@@ -72,7 +72,8 @@ class Command:
     @property
     def summary(self) -> str:
         """What it is for, in one line."""
-        return self.description.partition("\n")[0]
+        what = self.description.partition("\n")[0].partition(": ")[2]
+        return what[:1].upper() + what[1:]
 
     def prepare(self, parser: argparse.ArgumentParser) -> None:
         """Make a parser this command's."""

@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a log line every ten seconds everywhere."""
+"""How far a run is: a bar on a terminal, a log line every ten seconds and at the end everywhere."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -54,7 +54,7 @@ def showing(
     Args:
         console: Gets a bar where it is a terminal, else nothing.
         what: The work, in a word.
-        tell: Called every `LOG_SECONDS` with the books' facts, ``objects_per_s`` and ``elapsed_s``.
+        tell: Called every `LOG_SECONDS` and at the end with the books' facts, ``objects_per_s`` and ``elapsed_s``.
         total: Objects expected, where known.
         monotonic: Seconds that only grow.
 
@@ -71,13 +71,13 @@ def showing(
         disable=not console.is_terminal,
     )
     task = bar.add_task(what, total=total)
-    started = shown = logged = monotonic()
+    started = shown = logged = last = monotonic()
     latest: Callable[[], Reading] | None = None
 
     def update(read: Callable[[], Reading]) -> None:
-        nonlocal latest, shown, logged
+        nonlocal latest, shown, logged, last
         latest = read
-        now = monotonic()
+        now = last = monotonic()
         if now - shown < SHOW_SECONDS:
             return
         shown = now
@@ -85,13 +85,20 @@ def showing(
         bar.update(task, completed=reading.settled)
         if now - logged >= LOG_SECONDS:
             logged = now
-            elapsed = now - started
-            tell(**reading.facts, objects_per_s=round(reading.done / elapsed, 1), elapsed_s=round(elapsed, 1))
+            say(reading, now)
+
+    def say(reading: Reading, now: float) -> None:
+        elapsed = now - started
+        rate = round(reading.done / elapsed, 1) if elapsed else 0.0
+        tell(**reading.facts, objects_per_s=rate, elapsed_s=round(elapsed, 1))
 
     with bar:
         yield update
         if latest is not None:
-            bar.update(task, completed=latest().settled)
+            reading = latest()
+            bar.update(task, completed=reading.settled)
+            # Who watches the figures would else see the work stand still just before its end.
+            say(reading, last)
 
 
 @contextmanager

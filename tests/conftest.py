@@ -58,6 +58,12 @@ def gateway(server: local_gcs.LocalServer, monkeypatch: pytest.MonkeyPatch) -> I
 
 
 @pytest.fixture
-def scene(paths: Paths, gateway: Gateway, tmp_path: Path) -> Scene:
+def commands(paths: Paths, gateway: Gateway, tmp_path: Path) -> Commands:
+    """The operator's commands, on the test's own pair of prefixes."""
+    return Commands(paths, tmp_path, gateway)
+
+
+@pytest.fixture
+def scene(paths: Paths, commands: Commands, tmp_path: Path) -> Scene:
     """A pair of prefixes with the operator's commands, for deletions and undos."""
-    return Scene(paths, Commands(paths, tmp_path, gateway), tmp_path)
+    return Scene(paths, commands, tmp_path)

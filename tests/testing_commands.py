@@ -12,9 +12,9 @@ from typing import TextIO
 
 from testing_paths import Paths
 
-from backfill_job.__main__ import load
 from backfill_job.clock import Clock
 from backfill_job.command import Surroundings
+from backfill_job.commands import load
 from shared.gateway import Gateway
 from shared.phase import Phase
 from shared.state import State, read_state

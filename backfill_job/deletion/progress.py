@@ -1,4 +1,4 @@
-"""How far a deletion is: a bar on a terminal, a log line every ten seconds everywhere."""
+"""How far a deletion is: a bar on a terminal, a log line every ten seconds and at the end everywhere."""
 
 import time
 from collections.abc import Callable, Iterator

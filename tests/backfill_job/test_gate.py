@@ -17,13 +17,7 @@ from testing_gate import FOLDER, everything_right
 from testing_paths import Paths
 
 from demo.function import running_function
-from shared.gateway import Gateway
 from shared.phase import Phase
-
-
-@pytest.fixture
-def commands(paths: Paths, gateway: Gateway, tmp_path: Path) -> Commands:
-    return Commands(paths, tmp_path, gateway)
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """Writes on the legacy path after the cutover, as the verification finds them."""
 
 import json
-from pathlib import Path
 
-import pytest
 from testing_commands import Commands
 from testing_paths import Paths
 
@@ -11,11 +9,6 @@ from backfill_job.late_writes import MAX_NAMES, LateWrites
 from shared.gateway import Gateway
 from shared.late_marks import mark_late_write
 from shared.phase import Phase
-
-
-@pytest.fixture
-def commands(paths: Paths, gateway: Gateway, tmp_path: Path) -> Commands:
-    return Commands(paths, tmp_path, gateway)
 
 
 def later(paths: Paths) -> None:

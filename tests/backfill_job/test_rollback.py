@@ -8,16 +8,10 @@ from testing_commands import Commands
 from testing_paths import Paths
 
 from backfill_job.phase_change import MARGIN_SECONDS
-from shared.gateway import Gateway
 from shared.phase import CACHE_SECONDS, Phase
 
 NOW = ("--by", "Ada", "--yes", "--ungoverned")
 WAITED = CACHE_SECONDS + MARGIN_SECONDS
-
-
-@pytest.fixture
-def commands(paths: Paths, gateway: Gateway, tmp_path: Path) -> Commands:
-    return Commands(paths, tmp_path, gateway)
 
 
 def both(paths: Paths, name: str, data: bytes = b"old") -> None:

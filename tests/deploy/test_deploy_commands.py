@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from gcloud_parser import needs_gcloud, not_understood
 
-import backfill_job.__main__ as commands
+from backfill_job.commands import load
 from backfill_job.rights import Part, Role
 from deploy.__main__ import WHAT, steps_of
 from deploy.parts import function_steps, job_steps, release, scheduler_steps, uploaded
@@ -404,5 +404,5 @@ def labels(source: str) -> list[str]:
 def arguments_of(words: list[str]) -> Any:
     """A job's arguments, parsed by the command they are for."""
     parser = argparse.ArgumentParser(exit_on_error=False)
-    commands.load(words[0]).prepare(parser)
+    load(words[0]).prepare(parser)
     return parser.parse_args(words[1:])

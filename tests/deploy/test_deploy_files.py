@@ -21,7 +21,7 @@ import pytest
 import yaml
 from gcloud_parser import needs_gcloud, not_understood
 
-from backfill_job.__main__ import load
+from backfill_job.commands import load
 from deploy.__main__ import main as deploy_main
 from deploy.parts import image, uploaded
 from deploy.project import BUILD

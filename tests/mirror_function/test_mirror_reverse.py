@@ -26,11 +26,6 @@ from shared.phase import Phase, PhaseReader
 NAME = "qpi_answers_20240101/user_id_7.jsonl"
 
 
-@pytest.fixture
-def commands(paths: Paths, gateway: Gateway, tmp_path: Path) -> Commands:
-    return Commands(paths, tmp_path, gateway)
-
-
 def event_of(paths: Paths, state: ObjectState, kind: EventKind = EventKind.FINALIZED) -> ObjectEvent:
     return ObjectEvent("e-1", kind, paths.migration.destination.bucket, state, datetime.now(UTC))
 

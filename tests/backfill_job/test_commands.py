@@ -1,0 +1,129 @@
+"""All commands as one program: what is said without arguments, what every help has, what a shell completes."""
+
+import argparse
+import re
+import shlex
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+from testing_commands import run_command
+
+from backfill_job.__main__ import main
+from backfill_job.commands import COMMANDS, PROGRAMS, load, parser_of
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def help_of(name: str) -> str:
+    parser = argparse.ArgumentParser(prog=name)
+    load(name).prepare(parser)
+    return parser.format_help()
+
+
+def examples_in(text: str) -> list[str]:
+    """The command lines of a help's examples, without what is said beside them."""
+    part = text.partition("\nexamples:\n")[2].partition("\n\n")[0].replace("\\\n", " ")
+    return [re.split(r"(?<=\S) {2,}(?!--)", line.strip())[0] for line in part.splitlines()]
+
+
+def test_without_arguments_it_says_where_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
+    """And exits with 2, so that a job that was deployed without its arguments does not look as if it had done something."""
+    assert main([]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "Traceback" not in said.err
+    _, _, steps = said.err.partition("where to begin:\n")
+    assert steps.splitlines()[0].split()[:2] == ["make", "demo"]
+    for name in COMMANDS:
+        assert re.search(rf"^    {name}( |$)", said.err, re.MULTILINE)
+    typed = [line.split("   ")[0].split() for line in steps.splitlines() if "--env" in line]
+    assert [words[:3] for words in typed] == [["python", "-m", "backfill_job"]] * 3
+    parser = parser_of("x")
+    assert [parser.parse_args(words[3:]).command for words in typed] == ["smoke", "migrate", "status"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_help_says_what_it_is_for_and_every_exit_code(name: str) -> None:
+    """In one line each."""
+    summary, text = load(name).summary, help_of(name)
+    assert summary[0].isupper()
+    assert summary.endswith((".", "?"))
+    assert "``" not in summary
+    codes = re.findall(r"^  (\d)  \S", text.partition("\nexit codes:\n")[2], re.MULTILINE)
+    assert codes in (["0", "1", "2"], ["0", "2"])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_example_is_understood(name: str) -> None:
+    """An example that the command refuses is worse than none."""
+    examples = examples_in(help_of(name))
+    assert examples
+    for example in examples:
+        words = shlex.split(example.removeprefix('eval "$(').removesuffix(')"'))
+        if words[:4] == ["gcloud", "run", "jobs", "execute"]:
+            (words,) = (word[7:].split(",") for word in words if word.startswith("--args="))
+        elif words[0] in PROGRAMS:
+            words[0] = PROGRAMS[words[0]]
+        else:
+            words = words[1:] if words[0] == "backfill_job" else words[3:]
+        assert words[0] == name
+        # The checkout is on an operator's machine.
+        words = [ROOT.as_posix() if word == "../airflow-dags" else word for word in words]
+        assert parser_of("x", [name]).parse_args(words).command == name
+
+
+def test_the_installed_programs_are_these_commands() -> None:
+    """``backfill_job``, and the two that are programs of their own."""
+    installed = {
+        one.name for one in entry_points(group="console_scripts") if one.value.startswith("backfill_job.")
+    }
+    assert installed == {"backfill_job", *PROGRAMS}
+
+
+def completed(script: str, *words: str) -> set[str]:
+    """What bash offers for the last of these words."""
+    quoted = " ".join(map(shlex.quote, words))
+    ask = f'COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _shtab_{words[0]}; printf "%s\\n" "${{COMPREPLY[@]}}"'
+    done = subprocess.run(
+        ["bash", "--norc", "-c", f"{script}\n{ask}"], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+    assert done.stderr == ""
+    return set(done.stdout.split())
+
+
+def test_bash_completes_commands_options_and_their_values() -> None:
+    """By bash itself, with what ``completion bash`` prints."""
+    ended = run_command("completion", "bash")
+    assert (ended.code, ended.err) == (0, "")
+    assert completed(ended.out, "backfill_job", "c") == {"certify", "cutover", "completion"}
+    assert completed(ended.out, "backfill_job", "verify", "--rep") == {"--report"}
+    assert completed(ended.out, "backfill_job", "verify", "--env", "") == {"dev", "stg", "prod"}
+    assert completed(ended.out, "migrate_qpi_exports", "--exe") == {"--execute"}
+    assert completed(ended.out, "delete_old_qpi_exports", "--confirm-d") == {"--confirm-delete"}
+    assert completed(ended.out, "backfill_job", "certify", "--check", "READ") == {"README.md"}
+
+
+def test_zsh_gets_its_own_form() -> None:
+    """There is no zsh to try it in here; what it prints names the three programs."""
+    ended = run_command("completion", "zsh")
+    assert (ended.code, ended.err) == (0, "")
+    assert re.findall(r"^#compdef (\S+)", ended.out, re.MULTILINE) == ["backfill_job", *PROGRAMS]
+
+
+def test_without_the_package_that_writes_it_one_line_says_what_to_install() -> None:
+    """Exit code 2."""
+    code = "import sys; sys.modules['shtab'] = None; from backfill_job.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "completion", "bash"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert (
+        done.stderr == "completion: the package shtab is not installed: pip install -e '.[job,completion]'\n"
+    )

@@ -1,0 +1,62 @@
+"""How far some work is, as whoever watches the log sees it."""
+
+import io
+from typing import Any
+
+from rich.console import Console
+
+from backfill_job.progress import Reading, showing
+
+
+class Work:
+    """Some work with a clock of its own."""
+
+    def __init__(self) -> None:
+        self.time = 100.0
+        self.done = 0
+        self.told: list[dict[str, Any]] = []
+        self.screen = io.StringIO()
+
+    def read(self) -> Reading:
+        return Reading(self.done + 5, self.done, {"copied": self.done})
+
+    def go(self, *steps: float) -> None:
+        """An object after each of these pauses, and a pause in the end."""
+        console = Console(file=self.screen)
+        with showing(
+            console,
+            "copying",
+            lambda **fields: self.told.append(fields),
+            total=None,
+            monotonic=lambda: self.time,
+        ) as update:
+            for step in steps:
+                self.time += step
+                self.done += 1
+                update(self.read)
+            self.time += 1_000.0  # as a verification takes it
+
+
+def test_the_log_is_told_every_ten_seconds_and_at_the_end() -> None:
+    """The last line is of all that was done, at the pace at which it was done."""
+    work = Work()
+    work.go(4, 4, 4, 4, 4)
+    assert work.told == [
+        {"copied": 3, "objects_per_s": 0.2, "elapsed_s": 12.0},
+        {"copied": 5, "objects_per_s": 0.2, "elapsed_s": 20.0},
+    ]
+    assert work.screen.getvalue() == "", "a bar is for terminals"
+
+
+def test_quick_work_is_told_once() -> None:
+    """Also where the time stood still."""
+    work = Work()
+    work.go(0, 0)
+    assert work.told == [{"copied": 2, "objects_per_s": 0.0, "elapsed_s": 0.0}]
+
+
+def test_no_work_is_no_line() -> None:
+    """Nothing was looked at."""
+    work = Work()
+    work.go()
+    assert work.told == []
