@@ -93,7 +93,7 @@ def _no_way_back(state: State) -> str:
 def _rehearse(session: Session) -> ExitCode:
     job = reversed_job(session.job)
     findings = analyse(job)
-    costs = estimate(Work.of(findings), speed=OBJECTS_PER_SECOND)
+    costs = estimate(Work.of(findings, len(session.job.ranges)), speed=OBJECTS_PER_SECOND)
     title = "Rehearsal of a rollback: nothing is changed."
     session.console.print(render(findings, costs, job.migration, title=title))
     session.write("rollback-plan.json", {"findings": findings.to_json(), "estimate": costs.to_json()})
