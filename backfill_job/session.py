@@ -158,6 +158,11 @@ def opened(
                     allow_empty=job.allow_empty or bool(task) or arguments.since is not None,
                 )
                 session = Session(command, job, reports, console, surroundings, settings, started)
+                if job.endpoint and console.is_terminal:
+                    console.print(
+                        f"Not Google's Cloud Storage, but {job.endpoint} (STORAGE_EMULATOR_HOST).",
+                        markup=False,
+                    )
                 _begin(session, mode)
                 yield session
         except MigrationError as error:

@@ -248,7 +248,9 @@ class TextFormatter(logging.Formatter):
         values = " ".join(
             f"{key}={json.dumps(fields[key], ensure_ascii=False, default=str)}" for key in fields
         )
-        text = f"{_moment(record)} {record.levelname:<8} {event}: {record.getMessage()} {values}".rstrip()
+        text = _seen(
+            f"{_moment(record)} {record.levelname:<8} {event}: {record.getMessage()} {values}".rstrip()
+        )
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
         return text
@@ -269,6 +271,13 @@ def _sentence(message: str, fields: Mapping[str, Any]) -> str:
     return " ".join(part for part in (f"{subject}:" if subject else "", message) if part) + (
         f": {reason}" if reason else ""
     )
+
+
+def _seen(text: str) -> str:
+    """Escape, as JSON does, what would move a cursor, begin a line, turn the direction of reading, or not be seen."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
 
 
 def _moment(record: logging.LogRecord) -> str:

@@ -113,16 +113,23 @@ def _say(lines: Iterable[str], surroundings: Surroundings) -> None:
 def _write_patch(path: Path, proposal: Proposal) -> str:
     top = checkout_of(proposal.contents, Path())
     diff = unified_diff(proposal.contents, top)
-    try:
-        path.write_bytes(diff)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from error
+    _write_at(path, diff)
     places = counted(len(proposal.changes), "place")
     return f"Wrote changes of {places} to {path}: `git apply {path.absolute()}` in {top}."
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    ReportDirectory(path.parent).write(path.name, json_bytes(content))
+    if path.exists() and not path.is_file():  # a device or a pipe is written to; a file in its place would be the end of it
+        _write_at(path, json_bytes(content))
+    else:
+        ReportDirectory(path.parent).write(path.name, json_bytes(content))
+
+
+def _write_at(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _json(result: ScanResult, proposal: Proposal) -> dict[str, Any]:

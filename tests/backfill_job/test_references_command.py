@@ -293,3 +293,16 @@ def test_it_runs_as_a_process(tmp_path: Path) -> None:
     )
     assert (ran.returncode, ran.stderr) == (1, "")
     assert "BLOCKED" in ran.stdout
+
+
+def test_json_to_what_is_no_file_is_written_into_it(tmp_path: Path) -> None:
+    """A pipe stays a pipe, and ``--json /dev/null`` by a super-user leaves the machine its null device."""
+    root, pipe = write_tree(tmp_path / "tree", {"a.py": LEGACY}), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        assert references(root, "--json", pipe).code == 1
+        assert json.loads(os.read(reader, 1 << 16))["findings"]
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
