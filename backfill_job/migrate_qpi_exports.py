@@ -70,7 +70,7 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
         return run_as_tasks("migrate", arguments, surroundings, report="run.json", show=_composed_lines)
     migration = migration_from(arguments)
     mode = "execute" if arguments.execute else "dry-run"
-    with opened(NAME, arguments, surroundings, migration=migration, mode=mode) as session:
+    with opened(NAME, arguments, surroundings, migration=migration, mode=mode, in_tasks=True) as session:
         return _execute(session, arguments) if arguments.execute else _dry_run(session)
 
 

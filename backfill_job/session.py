@@ -110,6 +110,7 @@ def opened(
     *,
     migration: Migration,
     mode: str,
+    in_tasks: bool = False,
 ) -> Iterator[Session]:
     """Start a run: logging, signals, the gateway, a first look at both sides, this task's part, and the reports.
 
@@ -119,6 +120,7 @@ def opened(
         surroundings: What the command reads from and writes to.
         migration: What is asked.
         mode: What it is about to do, for the log.
+        in_tasks: Whether several tasks may share the work; else each would take its part for the whole.
 
     Yields:
         The run, ready to work.
@@ -128,6 +130,10 @@ def opened(
         MigrationError: Whatever the block raises; it has been logged.
     """
     settings = Settings.from_environ(surroundings.environ)
+    if settings.task_count > 1 and not in_tasks:
+        raise UsageError(
+            f"{command} is about the whole, and this is one of {settings.task_count} tasks; run it as one task (--tasks=1)"
+        )
     if arguments.tasks > 1 and arguments.tasks != settings.task_count:
         raise UsageError("this is a task of a job already; give the job more tasks instead of --tasks")
     started = surroundings.clock.now()

@@ -91,7 +91,7 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     if arguments.tasks > 1 and settings.task_count == 1:
         return run_as_tasks(NAME, arguments, surroundings, report="verification.json", show=_screen_lines)
     migration = migration_from(arguments)
-    with opened(NAME, arguments, surroundings, migration=migration, mode=NAME) as session:
+    with opened(NAME, arguments, surroundings, migration=migration, mode=NAME, in_tasks=True) as session:
         return _verify(session, arguments)
 
 

@@ -84,7 +84,7 @@ def delete(
     ours.allow_empty = bool(arguments.allow_empty or arguments.resume)
     ours.tasks = 1 if apart else arguments.tasks
     mode = "delete" if arguments.confirm_delete else "dry-run"
-    with opened(command, ours, surroundings, migration=migration, mode=mode) as session:
+    with opened(command, ours, surroundings, migration=migration, mode=mode, in_tasks=True) as session:
         state = read_state(session.job.gateway, migration)
         terms = _terms(arguments, surroundings)
         if not arguments.confirm_delete:
