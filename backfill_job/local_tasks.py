@@ -39,7 +39,7 @@ def run_as_tasks(
         show: Gives lines for people from that report.
 
     Returns:
-        The worst exit code.
+        The exit code of all together: 2 only if none could start, for then nothing was done.
     """
     execution = f"local-{surroundings.clock.now():%Y%m%dT%H%M%S.%fZ}"
     with tempfile.TemporaryDirectory() as folder, closing(LateGateway(1, OperationsCounter())) as store:
@@ -54,7 +54,7 @@ def run_as_tasks(
             f"{command}: not every task left its report; their logs say why. Run the same command again",
             file=surroundings.stderr,
         )
-        return code or 1
+        return code or ExitCode.NOT_RIGHT
     for text in show(whole):
         print(text, file=surroundings.stdout)
     return code
@@ -70,7 +70,7 @@ def _run_tasks(arguments: Sequence[str], count: int, execution: str, environ: Ma
         environ: Their environment, but for what makes them tasks.
 
     Returns:
-        The worst exit code; a signal is passed on to all.
+        The exit code of all together; a signal is passed on to all.
     """
     tasks = [
         subprocess.Popen(
@@ -93,8 +93,14 @@ def _run_tasks(arguments: Sequence[str], count: int, execution: str, environ: Ma
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         codes = [task.wait() for task in tasks]
-        # A task that a signal ended has a negative code.
-        return max(ExitCode.NOT_RIGHT if code < 0 else code for code in codes)
+        return _together(codes)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _together(codes: Sequence[int]) -> int:
+    """One exit code for several processes; one that a signal ended has a negative code."""
+    if len(set(codes)) == 1 and codes[0] in set(ExitCode):
+        return codes[0]
+    return ExitCode.NOT_RIGHT
