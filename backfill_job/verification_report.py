@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from backfill_job.clock import time_text
 from backfill_job.contents_report import Side
 from backfill_job.remarks import Level, Remark
 from backfill_job.tallies import DayTally, Tallies
@@ -62,7 +63,7 @@ def verification_report(
     return {
         "format": FORMAT,
         **identity,
-        "finished": finished.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "finished": time_text(finished),
         "grace_s": grace.total_seconds(),
         "exit_code": 0 if clean else 1,
         "clean": clean,

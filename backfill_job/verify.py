@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -13,13 +13,14 @@ from backfill_job.arguments import add_session_arguments, since
 from backfill_job.async_api import AsyncApi
 from backfill_job.case_siblings import case_siblings
 from backfill_job.certificate import canonical, certificate, data_of
+from backfill_job.clock import time_text
 from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.contents import Scope, check_contents
 from backfill_job.contents_report import ContentsCheck
 from backfill_job.diff import diff
 from backfill_job.job import ExitCode, Job, open_api, spare_the_collector
 from backfill_job.lag import Lag
-from backfill_job.late_writes import LateWrites
+from backfill_job.late_writes import LateWrites, cutover_of, late_since
 from backfill_job.local_tasks import run_as_tasks
 from backfill_job.march import Pair
 from backfill_job.read_back import LIMITS as CONTENTS_LIMITS
@@ -34,7 +35,6 @@ from backfill_job.verification_report import verification_report
 from backfill_job.verify_result import VerifyResult
 from shared.errors import PermissionDenied, UsageError
 from shared.events_log import Event
-from shared.late_marks import newest_late_mark
 from shared.phase import Phase
 from shared.report.page import render_report
 from shared.state import RunRecord, read_state
@@ -100,7 +100,7 @@ def _verify(session: Session, arguments: argparse.Namespace) -> ExitCode:
     if session.settings.task_count > 1 and session.reports is None:
         raise UsageError("several tasks put their results together in --report; say where")
     spare_the_collector()
-    since_when = _utc_text(arguments.mirror_since(session.started))
+    since_when = time_text(arguments.mirror_since(session.started))
     tallies = Tallies(Lag(since_when), late=_late_writes(job))
     result = uvloop.run(_compare(job, arguments.contents, tallies))
     tell_verification(job.log, job.migration, result.verification)
@@ -116,18 +116,10 @@ def _verify(session: Session, arguments: argparse.Namespace) -> ExitCode:
 
 
 def _late_writes(job: Job) -> LateWrites:
-    """To be counted since the cutover, beginning with what the mirror saw."""
-    since = _cut_over_at(job)
-    return LateWrites(
-        since, newest=newest_late_mark(job.gateway, job.gateway, job.migration, since) if since else ""
-    )
-
-
-def _cut_over_at(job: Job) -> str:
-    """When the legacy path lost its word; empty while it has it."""
+    """To be counted since the cutover, while the new path is the one that counts."""
     state = read_state(job.gateway, job.migration)
-    counts = state.phase in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}
-    return "" if counts or state.since is None else _utc_text(state.since)
+    legacy_counts = state.phase in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}
+    return late_since(job.gateway, job.migration, None if legacy_counts else cutover_of(state))
 
 
 async def _compare(job: Job, scope: Scope, tallies: Tallies) -> VerifyResult:
@@ -292,10 +284,6 @@ def _scope(text: str) -> Scope:
         return Scope.parse(text)
     except UsageError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _utc_text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

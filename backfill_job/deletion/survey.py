@@ -24,11 +24,10 @@ from backfill_job.deletion.manifest_files import LinesFile
 from backfill_job.diff import diff
 from backfill_job.job import Job, open_api, spare_the_collector
 from backfill_job.lag import Lag
-from backfill_job.late_writes import LateWrites
+from backfill_job.late_writes import LateWrites, late_since
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import Finding, Verdict, judged
 from backfill_job.verification import Comparison, Verification, tell_verification
-from shared.late_marks import newest_late_mark
 from shared.objects import ObjectState
 from shared.partitions import Kind, classify
 
@@ -172,9 +171,7 @@ def survey(
         Interrupted: Somebody stopped it.
     """
     spare_the_collector()
-    since = "" if cutover is None else cutover.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    marked = newest_late_mark(job.gateway, job.gateway, job.migration, since) if since else ""
-    found = Survey(Tallies(Lag("")), LateWrites(since, newest=marked))
+    found = Survey(Tallies(Lag("")), late_since(job.gateway, job.migration, cutover))
     scribe = _Scribe(found, lines)
     comparison = Comparison(job.migration, scribe)
     uvloop.run(_compare(job, found, comparison, progress))
