@@ -28,7 +28,7 @@ from backfill_job.job import ExitCode, open_api
 from backfill_job.reports import Lines
 from backfill_job.session import Session, opened
 from backfill_job.undo.prospects import Prospect
-from backfill_job.undo.rehearsal import Step, rehearse
+from backfill_job.undo.rehearsal import Rehearsed, Step, rehearse
 from backfill_job.undo.restoring import Restored
 from backfill_job.undo.screen import MAX_OBJECTS, end_lines, next_steps, object_lines, outlook_table
 from backfill_job.undo.undoing import Outlook, Undo, Undone
@@ -138,23 +138,26 @@ def _rehearse(session: Session) -> ExitCode:
         detail = f": {shown(step.detail)}" if step.detail else ""
         _say(session, f"  {'ok    ' if step.passed else 'FAILED'} {step.what}{detail}")
 
-    async def run_it() -> bool:
+    async def run_it() -> Rehearsed:
         job = session.job
         async with open_api(job) as api:
             token = str(job.log.context["run"])
             return await rehearse(api, job.gateway, job.migration, token, tell)
 
     _say(session, "Rehearsal of an undo, with one object in a scratch prefix:")
-    works = uvloop.run(run_it())
-    session.write("rehearsal.json", {"works": works, "steps": [step.to_json() for step in steps]})
-    if not works:
+    rehearsed = uvloop.run(run_it())
+    session.write("rehearsal.json", {"works": rehearsed.works, "steps": [step.to_json() for step in steps]})
+    if not rehearsed.works:
         _say(session, "An undo would NOT work; mend what failed before anything is deleted.")
-        return ExitCode.NOT_RIGHT
-    if not all(step.passed for step in steps):
+    elif not all(step.passed for step in steps):
         _say(session, "An undo would work in one of two ways only; consider mending the other.")
-        return ExitCode.DONE
-    _say(session, "An undo would work, in both ways. The scratch copy was removed.")
-    return ExitCode.DONE
+    else:
+        _say(session, "An undo would work, in both ways.")
+    if rehearsed.left:
+        _say(session, f"The scratch copy is LEFT: {shown(rehearsed.left)}")
+    else:
+        _say(session, "The scratch copy was removed.")
+    return ExitCode.DONE if rehearsed.works and not rehearsed.left else ExitCode.NOT_RIGHT
 
 
 def _undo(session: Session, arguments: argparse.Namespace, found: Found) -> ExitCode:
