@@ -23,7 +23,7 @@ from shared.errors import UsageError
 from shared.events_log import Event
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.state import State, read_state, utc_text
+from shared.state import State, utc_text
 from shared.state_changes import MAX_WHO
 
 __all__ = ["COMMAND"]
@@ -58,7 +58,7 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
         raise UsageError("cutover asks before it changes the phase, and there is no terminal; add --yes")
     migration = migration_from(arguments)
     with opened(NAME, arguments, surroundings, migration=migration, mode=NAME) as session:
-        state = read_state(session.job.gateway, migration)
+        state = session.state()
         if state.phase is Phase.CUT_OVER:
             _say(session, f"Already cut over, since {_since(state)}. Bringing over what late writers wrote …")
         elif not _go(session, arguments, state):

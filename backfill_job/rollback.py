@@ -24,7 +24,7 @@ from shared.errors import UsageError
 from shared.events_log import Event
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.state import State, read_state, utc_text
+from shared.state import State, utc_text
 from shared.state_changes import MAX_WHO
 
 __all__ = ["COMMAND"]
@@ -66,7 +66,7 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
     migration = migration_from(arguments)
     mode = f"{NAME} rehearsal" if arguments.dry_run else NAME
     with opened(NAME, arguments, surroundings, migration=migration, mode=mode) as session:
-        state = read_state(session.job.gateway, migration)
+        state = session.state()
         if state.phase not in {Phase.CUT_OVER, Phase.ROLLED_BACK}:
             raise UsageError(_no_way_back(state))
         if arguments.dry_run:

@@ -27,12 +27,13 @@ from backfill_job.since import without_older_days
 from backfill_job.stopping import Stop, stopping_on_signals
 from backfill_job.tasks import agreed_ranges, all_ranges
 from backfill_job.tunnel import proxy_for
-from shared.errors import MigrationError, UsageError
+from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
 from shared.events_log import Event, EventLog
 from shared.migration import Location, Migration
 from shared.operations import OperationsCounter
 from shared.phase import PhaseReader
 from shared.ruling import ByPhase
+from shared.state import State, read_state
 
 __all__ = ["Session", "opened", "reports_at"]
 
@@ -71,6 +72,18 @@ class Session:
         if self.reports is None or self.settings.task_count == 1:
             return self.reports
         return self.reports.part(part_name(self.settings.task_index, self.settings.task_count))
+
+    def state(self) -> State:
+        """Read the migration's state before anything is done.
+
+        Raises:
+            UsageError: This account may not: it cannot start.
+            StorageError: It could not be read, or is damaged.
+        """
+        try:
+            return read_state(self.job.gateway, self.job.migration)
+        except (PermissionDenied, BucketNotFound) as error:
+            raise UsageError(f"cannot start: {error}") from error
 
     def identity(self) -> dict[str, Any]:
         """Which run a report is of."""

@@ -37,7 +37,7 @@ from shared.errors import PermissionDenied, UsageError
 from shared.events_log import Event
 from shared.phase import Phase
 from shared.report.page import render_report
-from shared.state import RunRecord, read_state
+from shared.state import RunRecord
 from shared.state_changes import update, with_run
 
 __all__ = ["COMMAND"]
@@ -101,7 +101,7 @@ def _verify(session: Session, arguments: argparse.Namespace) -> ExitCode:
         raise UsageError("several tasks put their results together in --report; say where")
     spare_the_collector()
     since_when = time_text(arguments.mirror_since(session.started))
-    tallies = Tallies(Lag(since_when), late=_late_writes(job))
+    tallies = Tallies(Lag(since_when), late=_late_writes(session))
     result = uvloop.run(_compare(job, arguments.contents, tallies))
     tell_verification(job.log, job.migration, result.verification)
     session.write("shard.json", result.to_json())
@@ -115,9 +115,9 @@ def _verify(session: Session, arguments: argparse.Namespace) -> ExitCode:
     return _conclude(session, arguments, result)
 
 
-def _late_writes(job: Job) -> LateWrites:
+def _late_writes(session: Session) -> LateWrites:
     """To be counted since the cutover, while the new path is the one that counts."""
-    state = read_state(job.gateway, job.migration)
+    state, job = session.state(), session.job
     legacy_counts = state.phase in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}
     return late_since(job.gateway, job.migration, None if legacy_counts else cutover_of(state))
 

@@ -132,6 +132,27 @@ def test_without_the_package_that_writes_it_one_line_says_what_to_install() -> N
 
 
 @pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("cutover", ("--by", "Ada", "--yes")),
+        ("rollback", ("--by", "Ada", "--yes")),
+        ("rollback", ("--dry-run",)),
+        ("verify", ()),
+        ("delete", ()),
+    ],
+)
+def test_whoever_may_not_read_the_state_cannot_start(
+    paths: Paths, commands: Commands, command: str, arguments: tuple[str, ...]
+) -> None:
+    """Exit code 2, as every help says of a missing permission before anything is done."""
+    paths.put("qpi_answers_20240101/user_id_1.jsonl")
+    rule = {"method": "storage.objects.download", "name_prefix": "_migration/", "count": None, "status": 403}
+    paths.server.set_faults(rules=[rule])
+    ended = commands.run(command, *arguments)
+    assert (ended.code, "permission denied" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(
     ("command", "arguments", "phase"),
     [
         ("cutover", ("--by", "Ada", "--yes"), Phase.DUAL_WRITE),
