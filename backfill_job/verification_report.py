@@ -79,11 +79,7 @@ def verification_report(
         "lag": tallies.lag.figures(),
         "contents": None if result.contents is None else result.contents.to_json(),
         "differences": [finding.to_json() for finding in verification.findings],
-        "differences_total": sum(
-            verification.counts[verdict]
-            for verdict in Verdict
-            if verdict not in {Verdict.EQUAL, Verdict.EXCLUDED}
-        ),
+        "differences_total": sum(verification.wrong.values()),
         "certificate": None if certificate is None else dict(certificate),
     }
 

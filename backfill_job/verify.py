@@ -30,7 +30,7 @@ from backfill_job.session import Session, opened
 from backfill_job.settings import Settings
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import judged
-from backfill_job.verification import Comparison, tell_verification
+from backfill_job.verification import Comparison, more_line, tell_verification
 from backfill_job.verification_report import verification_report
 from backfill_job.verify_result import VerifyResult
 from shared.errors import PermissionDenied, UsageError
@@ -256,8 +256,8 @@ def _screen_lines(report: Mapping[str, Any]) -> list[str]:
         + (f" ({', '.join(finding['differences'])})" if finding["differences"] else "")
         for finding in report["differences"][:MAX_SHOWN]
     ]
-    more = report["differences_total"] - len(lines)
-    lines += [f"  ... and {more:,} more; the report has them"] if more else []
+    total = report["differences_total"]
+    lines += [more_line(len(lines), total)] if total > len(lines) else []
     lines += [f"  {remark['level']}: {remark['text']}" for remark in report["remarks"]]
     lines += _contents_lines(report["contents"])
     if report["certificate"]:
