@@ -15,6 +15,7 @@ from backfill_job.command import Surroundings, migration_from
 from backfill_job.job import ExitCode
 from backfill_job.late_gateway import LateGateway
 from backfill_job.session import reports_at
+from backfill_job.settings import PASSING_REPORTS
 from backfill_job.shard_reports import read_report
 from shared.operations import OperationsCounter
 
@@ -45,9 +46,11 @@ def run_as_tasks(
     with tempfile.TemporaryDirectory() as folder, closing(LateGateway(1, OperationsCounter())) as store:
         place = arguments.report or Path(folder)
         reports = reports_at(place, store, migration_from(arguments))
-        words = [*surroundings.words, *(() if arguments.report else ("--report", folder))]
+        words, environ = surroundings.words, surroundings.environ
+        if arguments.report is None:
+            words, environ = (*words, "--report", folder), {**environ, PASSING_REPORTS: "1"}
         line = [sys.executable, "-m", "backfill_job", command, *words]
-        code = _run_tasks(line, arguments.tasks, execution, surroundings.environ)
+        code = _run_tasks(line, arguments.tasks, execution, environ)
         whole = None if reports is None else read_report(reports, report)
     if whole is None or whole.get("run") != execution:
         print(

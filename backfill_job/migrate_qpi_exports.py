@@ -6,7 +6,6 @@ The default is the dry run, which changes nothing. Also ``python -m backfill_job
 import argparse
 import sys
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +19,6 @@ from backfill_job.local_tasks import run_as_tasks
 from backfill_job.migrate import Means, analyse, execute
 from backfill_job.overview import render
 from backfill_job.progress import showing_progress
-from backfill_job.reports import Lines
 from backfill_job.run_result import RunResult
 from backfill_job.session import Session, opened
 from backfill_job.settings import Settings
@@ -84,7 +82,7 @@ def _check_arguments(arguments: argparse.Namespace, settings: Settings, surround
 
 
 def _dry_run(session: Session) -> ExitCode:
-    with _object_lines(session) as lines:
+    with session.object_lines() as lines:
         findings = analyse(session.job, lines)
     costs = _show(findings, session, "Dry run: nothing is changed.")
     _write(
@@ -104,7 +102,7 @@ def _execute(session: Session, arguments: argparse.Namespace) -> ExitCode:
     now = session.surroundings.clock.now
     began = now()
     with (
-        _object_lines(session) as lines,
+        session.object_lines() as lines,
         showing_progress(session.console, session.job.log, total=expected) as progress,
     ):
         limits = Limits(in_flight=arguments.in_flight)
@@ -118,9 +116,9 @@ def _execute(session: Session, arguments: argparse.Namespace) -> ExitCode:
     _write(session, "run.json", _run_report(result, elapsed, arguments))
     _tell_finished(session, result, elapsed)
     for line in result.screen_lines():
-        session.console.print(line, markup=False, soft_wrap=True)
+        session.say(line)
     for compared in _compared(result, arguments, tasks=1):
-        session.console.print(f"  {compared}", markup=False, soft_wrap=True)
+        session.say(f"  {compared}")
     _compose(session, arguments)
     return result.exit_code
 
@@ -210,12 +208,8 @@ def _confirm(session: Session) -> None:
 
 def _write(session: Session, name: str, content: dict[str, Any]) -> None:
     session.write(name, content)
-    if session.own_reports is not None:
-        session.console.print(f"report: {session.own_reports.place}", markup=False, soft_wrap=True)
-
-
-def _object_lines(session: Session) -> AbstractContextManager[Lines | None]:
-    return nullcontext() if session.own_reports is None else session.own_reports.lines("objects.jsonl")
+    if session.own_reports is not None and session.place is not None:
+        session.say(f"report: {session.own_reports.place}")
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

@@ -4,7 +4,7 @@ import argparse
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from backfill_job.command import Surroundings
 from backfill_job.job import Job, check_start
 from backfill_job.late_gateway import LateGateway
 from backfill_job.logs import LogFormat, log_file_path, logging_to
-from backfill_job.reports import ReportDirectory, Reports, json_bytes
+from backfill_job.reports import Lines, ReportDirectory, Reports, json_bytes
 from backfill_job.settings import Settings
 from backfill_job.shard_reports import complete_set, part_name
 from backfill_job.sharding import KeyRange
@@ -72,6 +72,21 @@ class Session:
         if self.reports is None or self.settings.task_count == 1:
             return self.reports
         return self.reports.part(part_name(self.settings.task_index, self.settings.task_count))
+
+    @property
+    def place(self) -> str | None:
+        """Where the reports of the whole run are found afterwards; None where nobody wants them."""
+        return None if self.reports is None or self.settings.passing_reports else self.reports.place
+
+    def say(self, text: str) -> None:
+        """Print a line for people, as it is, however long."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def object_lines(self) -> AbstractContextManager[Lines | None]:
+        """``objects.jsonl`` of this process's reports, for the length of a block; None where nobody would find it."""
+        if self.own_reports is None or self.place is None:
+            return nullcontext()
+        return self.own_reports.lines("objects.jsonl")
 
     def state(self) -> State:
         """Read the migration's state before anything is done.

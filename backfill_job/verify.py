@@ -180,7 +180,7 @@ def _conclude(session: Session, arguments: argparse.Namespace, result: VerifyRes
     if not arguments.no_record and certified is not None:
         _record(session, report, certified)
     for line in _screen_lines(report):
-        session.console.print(line, markup=False, soft_wrap=True)
+        session.say(line)
     return ExitCode(report["exit_code"])
 
 
@@ -219,7 +219,8 @@ def _leave(session: Session, report: Mapping[str, Any], certified: bytes | None)
     if certified is not None:
         session.reports.write("certificate.json", certified)
     session.reports.write("report.html", render_report(report).encode(), content_type="text/html")
-    session.console.print(f"report: {session.reports.place}", markup=False, soft_wrap=True)
+    if session.place is not None:
+        session.say(f"report: {session.place}")
 
 
 def _record(session: Session, report: Mapping[str, Any], certified: bytes) -> None:
@@ -235,7 +236,7 @@ def _record(session: Session, report: Mapping[str, Any], certified: bytes) -> No
         finished=datetime.fromisoformat(report["finished"]),
         exit_code=report["exit_code"],
         summary=report["summary"],
-        report=None if session.reports is None else session.reports.place,
+        report=session.place,
         certificate_sha256=report["certificate"]["sha256"],
     )
     try:
