@@ -60,12 +60,12 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
     with opened(NAME, arguments, surroundings, migration=migration, mode=NAME) as session:
         state = session.state()
         if state.phase is Phase.CUT_OVER:
-            _say(session, f"Already cut over, since {_since(state)}. Bringing over what late writers wrote …")
+            session.say(f"Already cut over, since {_since(state)}. Bringing over what late writers wrote …")
         elif not _go(session, arguments, state):
             return ExitCode.NOT_RIGHT
         else:
             state = change_phase(session, Phase.CUT_OVER, arguments.by, _require_signoffs)
-            _say(session, f"The phase is {state.phase.value}, since {_since(state)}.")
+            session.say(f"The phase is {state.phase.value}, since {_since(state)}.")
         with phase_changed(Phase.CUT_OVER):
             return _finish(session, arguments, state)
 
@@ -81,7 +81,7 @@ def _go(session: Session, arguments: argparse.Namespace, state: State) -> bool:
     gate = run_gate(session, gate_options(arguments))
     gate.show(session.console)
     if not gate.go:
-        _say(session, "\nNO-GO: nothing was changed.")
+        session.say("\nNO-GO: nothing was changed.")
         return False
     if not arguments.yes:
         migration = session.job.migration
@@ -109,7 +109,7 @@ def _finish(session: Session, arguments: argparse.Namespace, state: State) -> Ex
     session.write("cutover.json", {"phase": state.phase.value, "handover": handover.to_json()})
     job.log.emit(Event.HANDED_OVER, phase=state.phase.value, **handover.figures())
     for line in (*_told(handover), *(_next_steps(job.migration) if handover.done else ())):
-        _say(session, line)
+        session.say(line)
     return exit_code
 
 
@@ -142,10 +142,6 @@ def _next_steps(migration: Migration) -> list[str]:
 
 def _since(state: State) -> str:
     return utc_text(state.since) if isinstance(state.since, datetime) else "its beginning"
-
-
-def _say(session: Session, text: str) -> None:
-    session.console.print(text, markup=False, soft_wrap=True)
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

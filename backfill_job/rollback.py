@@ -97,7 +97,7 @@ def _rehearse(session: Session) -> ExitCode:
     title = "Rehearsal of a rollback: nothing is changed."
     session.console.print(render(findings, costs, job.migration, title=title))
     session.write("rollback-plan.json", {"findings": findings.to_json(), "estimate": costs.to_json()})
-    _say(session, "\nNothing was changed. To go back: the same command with --by WHO, without --dry-run.")
+    session.say("\nNothing was changed. To go back: the same command with --by WHO, without --dry-run.")
     return ExitCode.DONE
 
 
@@ -110,24 +110,21 @@ def _roll_back(session: Session, arguments: argparse.Namespace, state: State) ->
             f"From now on {shown(migration.source.uri)} counts again, and {shown(migration.destination.uri)} follows it.",
         )
     if state.phase is Phase.CUT_OVER:
-        _say(session, "Bringing the legacy path up to date …")
+        session.say("Bringing the legacy path up to date …")
         handover = _bring_back(session, arguments)
         if not handover.done:
             _leave(session, state.phase, handover)
-            _say(
-                session,
+            session.say(
                 "NOT rolled back: the phase is still cut_over. Mend what the log says, and try again.",
             )
             return ExitCode.NOT_RIGHT
-        _say(session, handover.summary)
+        session.say(handover.summary)
         state = change_phase(session, Phase.ROLLED_BACK, arguments.by)
-        _say(
-            session,
+        session.say(
             f"The phase is {state.phase.value}. The sign-offs are void: the next cutover needs new ones.",
         )
     elif state.since is not None:
-        _say(
-            session,
+        session.say(
             f"Already rolled back, since {utc_text(state.since)}. Bringing back what late writers wrote …",
         )
     with phase_changed(Phase.ROLLED_BACK):
@@ -139,10 +136,10 @@ def _finish(session: Session, arguments: argparse.Namespace) -> ExitCode:
     handover = _bring_back(session, arguments)
     _leave(session, Phase.ROLLED_BACK, handover)
     if not handover.done:
-        _say(session, "NOT FINISHED: mend what the log says, and give the same command again.")
+        session.say("NOT FINISHED: mend what the log says, and give the same command again.")
         return ExitCode.NOT_RIGHT
     for line in _next_steps(session.job.migration):
-        _say(session, line)
+        session.say(line)
     return ExitCode.DONE
 
 
@@ -156,9 +153,9 @@ def _bring_back(session: Session, arguments: argparse.Namespace) -> Handover:
 def _leave(session: Session, phase: Phase, handover: Handover) -> None:
     session.write("rollback.json", {"phase": phase.value, "handover": handover.to_json()})
     session.job.log.emit(Event.HANDED_OVER, phase=phase.value, **handover.figures())
-    _say(session, handover.summary)
+    session.say(handover.summary)
     for name in handover.later[:20]:
-        _say(session, f"  later on the legacy path: {shown(name)}")
+        session.say(f"  later on the legacy path: {shown(name)}")
 
 
 def _next_steps(migration: Migration) -> list[str]:
@@ -173,10 +170,6 @@ def _next_steps(migration: Migration) -> list[str]:
         f"  4. The mirror goes on: {destination} follows, so that the next cutover needs no new backfill.",
         "  5. Before the next cutover: `verify`, and every sign-off anew.",
     ]
-
-
-def _say(session: Session, text: str) -> None:
-    session.console.print(text, markup=False, soft_wrap=True)
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)
