@@ -10,6 +10,7 @@ from typing import TextIO
 from backfill_job.clock import Clock, system_clock
 from backfill_job.job import ExitCode
 from backfill_job.stopping import leave_in_time
+from shared.command_line import OneLineParser
 from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
 from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
 
@@ -99,7 +100,7 @@ class Command:
 
     def main(self, argv: Sequence[str] | None = None) -> int:
         """Run it as a program of its own, with this process's surroundings and by default its arguments."""
-        parser = argparse.ArgumentParser(prog=self.name, description=self.summary)
+        parser = OneLineParser(prog=self.name, description=self.summary)
         self.prepare(parser)
         words = sys.argv[1:] if argv is None else argv
         return self.run(parser.parse_args(words), Surroundings.of_process(words))

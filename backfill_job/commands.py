@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from importlib import import_module
 
 from backfill_job.command import Command
+from shared.command_line import OneLineParser
 
 __all__ = ["COMMANDS", "PROGRAMS", "load", "parser_of"]
 
@@ -57,7 +58,7 @@ def parser_of(prog: str, names: Iterable[str] = COMMANDS) -> argparse.ArgumentPa
     """
     width = max(len(line.format(prog=prog)) for line, _ in FIRST_STEPS)
     steps = [f"  {line.format(prog=prog):{width}}   {what}" for line, what in FIRST_STEPS]
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog=prog,
         description="The operator's commands, in the order in which a migration needs them.",
         epilog="\n".join(("where to begin:", *steps, FURTHER)),

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from backfill_job.command import Command, Surroundings
 from backfill_job.commands import PROGRAMS, load, parser_of
 from backfill_job.job import ExitCode
+from shared.command_line import OneLineParser
 from shared.errors import UsageError
 
 __all__ = ["COMMAND"]
@@ -55,7 +56,7 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
 def _programs() -> Iterator[argparse.ArgumentParser]:
     yield parser_of("backfill_job")
     for program, command in PROGRAMS.items():
-        parser = argparse.ArgumentParser(prog=program)
+        parser = OneLineParser(prog=program)
         load(command).prepare(parser)
         yield parser
 

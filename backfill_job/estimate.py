@@ -30,6 +30,9 @@ __all__ = [
 PAGE_SIZE = 1_000
 """Objects a list request gives at most (Cloud Storage JSON API, "Objects: list", maxResults)."""
 
+LOOKS_AT_FOLDERS = 2
+"""List requests, one a side, that find out where to cut the key space."""
+
 LOOKED_AGAIN = 0.01
 """Share of the copies that need another look, because somebody wrote in between or an answer was lost: a guess."""
 
@@ -83,6 +86,7 @@ class Work:
         new_objects: Objects to copy to where nothing is.
         replaced_objects: Objects to copy over something else.
         second_copy_bytes: What the complete copy holds, already there or not.
+        ranges: Pieces of the key space that are listed each by itself; 0 for the whole at once.
     """
 
     source_objects: int = 0
@@ -90,14 +94,15 @@ class Work:
     new_objects: int = 0
     replaced_objects: int = 0
     second_copy_bytes: int = 0
+    ranges: int = 0
 
     def __post_init__(self) -> None:
         if min(asdict(self).values()) < 0:
             raise ValueError(f"{self}: nothing is there less than zero times")
 
     @staticmethod
-    def of(findings: Findings) -> "Work":
-        """What an analysis found to do."""
+    def of(findings: Findings, ranges: int = 0) -> "Work":
+        """What an analysis found to do that listed so many ranges."""
         steps = findings.steps
         complete = (Step.COPY, Step.OVERWRITE, Step.EQUAL, Step.CONFLICT)
         return Work(
@@ -106,6 +111,7 @@ class Work:
             steps[Step.COPY].objects,
             steps[Step.OVERWRITE].objects,
             sum(steps[step].bytes for step in complete),
+            ranges,
         )
 
     @staticmethod
@@ -252,8 +258,16 @@ def estimate(
     """
     if speed <= 0 or tasks < 1:
         raise ValueError(f"{tasks} tasks at {speed} objects/s copy nothing")
-    plan_pass = _pages(work.source_objects) + _pages(work.destination_objects)
-    verification_pass = _pages(work.source_objects) + _pages(work.destination_objects + work.new_objects)
+    at_source, at_destination, copied = (
+        _pages(objects, work.ranges)
+        for objects in (
+            work.source_objects,
+            work.destination_objects,
+            work.destination_objects + work.new_objects,
+        )
+    )
+    plan_pass = LOOKS_AT_FOLDERS + at_source + at_destination
+    verification_pass = at_source + copied
     reads = ceil(work.copies * LOOKED_AGAIN) * READS_PER_LOOK
     bound = inf if ceiling is None else ceiling
 
@@ -306,8 +320,10 @@ def _recommended_tasks(writes: int, speed: float, bound: float, alone: float) ->
     return max(1, min(ceil(needed / speed), MAX_TASKS))
 
 
-def _pages(objects: int) -> int:
-    return max(1, -(-objects // PAGE_SIZE))
+def _pages(objects: int, ranges: int) -> int:
+    """Requests that list so many objects, about evenly spread over the ranges; an empty one takes a request, too."""
+    ranges = max(ranges, 1)
+    return ranges * max(1, ceil(objects / ranges / PAGE_SIZE))
 
 
 def _cost(class_a: int, class_b: int, prices: Prices) -> Cost:

@@ -145,9 +145,10 @@ class _Execution:
     means: Means
     ledger: Ledger = field(default_factory=Ledger)
     comparison: Comparison = field(init=False)
-    work: Work = field(default_factory=Work)
+    work: Work = field(init=False)
 
     def __post_init__(self) -> None:
+        self.work = Work(ranges=len(self.job.ranges))
         self.comparison = Comparison(self.job.migration)
 
     def carry_out(self) -> tuple[float, MigrationError | None]:

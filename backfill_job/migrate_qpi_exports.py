@@ -181,7 +181,7 @@ def _tell_finished(session: Session, result: RunResult, elapsed: float, *, compo
 
 def _show(findings: Findings, session: Session, title: str) -> Estimate:
     """Print the overview; gives the estimate in it."""
-    costs = estimate(Work.of(findings), speed=OBJECTS_PER_SECOND)
+    costs = estimate(Work.of(findings, len(session.job.ranges)), speed=OBJECTS_PER_SECOND)
     session.console.print(render(findings, costs, session.job.migration, title=title))
     return costs
 

@@ -34,11 +34,12 @@ NAME = "rollback"
 EXAMPLES = """
 examples:
   python -m backfill_job rollback --env prod --dry-run             what would be copied back; changes nothing
+  python -m backfill_job rollback --env prod --refresh             copy what the reverse mirror missed; no rollback
   python -m backfill_job rollback --env prod --by "Ada Lovelace"   go back, after a typed confirmation
   python -m backfill_job rollback --env prod --by "Ada Lovelace"   again, once the last writer has switched back
 
 exit codes:
-  0  the legacy path counts, and has everything that was written on the new one
+  0  the legacy path has everything that was written on the new one; and counts, but for --refresh
   1  something is left to do; the last line says what, and which phase it is
   2  could not start: arguments, bucket, permission, phase, or not confirmed
 """
@@ -51,8 +52,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_migration_arguments(parser)
     mode = parser.add_argument_group("what is done")
-    mode.add_argument(
+    which = mode.add_mutually_exclusive_group()
+    which.add_argument(
         "--dry-run", action="store_true", help="a rehearsal: show what would be copied back, change nothing"
+    )
+    which.add_argument(
+        "--refresh",
+        action="store_true",
+        help="only bring the legacy path up to date, as a sweep does for what the reverse mirror missed; the new path goes on "
+        "to count",
     )
     mode.add_argument("--by", metavar="WHO", help=f"who decides, up to {MAX_WHO} characters")
     mode.add_argument("--yes", action="store_true", help="do not ask; needed without a terminal")
@@ -61,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
-    if not arguments.dry_run:
+    if not arguments.dry_run and not arguments.refresh:
         _check_arguments(arguments, surroundings)
     migration = migration_from(arguments)
     mode = f"{NAME} rehearsal" if arguments.dry_run else NAME
@@ -71,6 +79,8 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
             raise UsageError(_no_way_back(state))
         if arguments.dry_run:
             return _rehearse(session)
+        if arguments.refresh:
+            return _refresh(session, arguments, state)
         return _roll_back(session, arguments, state)
 
 
@@ -93,12 +103,20 @@ def _no_way_back(state: State) -> str:
 def _rehearse(session: Session) -> ExitCode:
     job = reversed_job(session.job)
     findings = analyse(job)
-    costs = estimate(Work.of(findings), speed=OBJECTS_PER_SECOND)
+    costs = estimate(Work.of(findings, len(session.job.ranges)), speed=OBJECTS_PER_SECOND)
     title = "Rehearsal of a rollback: nothing is changed."
     session.console.print(render(findings, costs, job.migration, title=title))
     session.write("rollback-plan.json", {"findings": findings.to_json(), "estimate": costs.to_json()})
     session.say("\nNothing was changed. To go back: the same command with --by WHO, without --dry-run.")
     return ExitCode.DONE
+
+
+def _refresh(session: Session, arguments: argparse.Namespace, state: State) -> ExitCode:
+    """Sweep the way back. Nobody is asked: the later write counts, and what is replaced is kept."""
+    handover = _bring_back(session, arguments)
+    _leave(session, state.phase, handover)
+    session.say(f"The phase is {state.phase.value}, as before.")
+    return ExitCode.DONE if handover.done else ExitCode.NOT_RIGHT
 
 
 def _roll_back(session: Session, arguments: argparse.Namespace, state: State) -> ExitCode:

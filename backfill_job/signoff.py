@@ -33,6 +33,9 @@ __all__ = ["COMMAND", "signoffs_line", "signoffs_table"]
 
 NAME = "signoff"
 WIDTH = 100
+
+PATIENCE_SECONDS = 30.0
+"""For one request; a sign-off can be given again."""
 """Columns of a table that does not go to a terminal."""
 
 EXAMPLES = """
@@ -92,7 +95,7 @@ def signoffs_line(state: State) -> str:
 def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
     in_cloud_run = bool(Settings.from_environ(surroundings.environ).cloud_run_job)
     migration = migration_from(arguments)
-    with closing(Gateway()) as gateway:
+    with closing(Gateway(retry_deadline=PATIENCE_SECONDS)) as gateway:
         state, entry = _change(arguments, surroundings, gateway, migration)
     with logging_to(surroundings.stdout, LogFormat.JSON) if in_cloud_run else nullcontext():
         EventLog({"env": migration.label}).emit(

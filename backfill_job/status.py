@@ -27,6 +27,9 @@ __all__ = ["COMMAND"]
 
 NAME = "status"
 WIDTH = 100
+
+PATIENCE_SECONDS = 15.0
+"""For one request: whoever looks wants to know soon that nothing answers."""
 RUNS_SHOWN = 8
 CHANGES_SHOWN = 10
 HOST = "127.0.0.1"
@@ -57,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     migration = migration_from(arguments)
-    with closing(Gateway()) as gateway:
+    with closing(Gateway(retry_deadline=PATIENCE_SECONDS)) as gateway:
         if arguments.serve:
             return _serve(migration, gateway, arguments.port, surroundings)
         return _show(migration, gateway, surroundings)

@@ -5,7 +5,6 @@ before it runs: from the first dry run over the cutover to the deletion, and the
 behind, and where to look.
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -18,15 +17,14 @@ from demo.leaving import change_code, cut_over, delete, sum_up_leaving, undo
 from demo.moving import both_mirrors, fill, move, prove, sum_up_move
 from demo.stage import MIGRATION, Stage
 from monitoring.preview.__main__ import draw
+from shared.command_line import OneLineParser
 
 __all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Tell the story; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m demo", description=__doc__.splitlines()[0] if __doc__ else ""
-    )
+    parser = OneLineParser(prog="python -m demo", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument(
         "--objects", type=int, default=20_000, metavar="N", help="objects to migrate (default 20,000)"
     )

@@ -4,7 +4,6 @@ WHAT is ``project`` (an owner, once, and after a change of rights), or ``jobs``,
 order given. Doing it again changes nothing. ``--print`` prints every command and runs none; ``--table`` prints who may do what.
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from deploy.project import project_steps
 from deploy.steps import Answer, Step, Words, perform, script, with_gcloud
 from deploy.table import table
 from deploy.values import Values, read_values
+from shared.command_line import OneLineParser
 from shared.errors import MigrationError, UsageError
 from shared.migration import Environment
 
@@ -38,7 +38,7 @@ def main(
         0 done, 1 a command failed, 2 cannot start.
     """
     summary, _, rest = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(prog="python -m deploy", description=summary, epilog=rest)
+    parser = OneLineParser(prog="python -m deploy", description=summary, epilog=rest)
     parser.add_argument("--env", required=True, choices=[environment.value for environment in Environment])
     parser.add_argument("--tag", default="", help="the image's tag, for jobs")
     parser.add_argument("--print", action="store_true", help="print every command, run none")

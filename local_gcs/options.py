@@ -3,12 +3,13 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
 from local_gcs.calls import parse_object
 from local_gcs.errors import Refused
 from local_gcs.events import RetryPolicy
 from local_gcs.faults import FaultPlan
+from shared.command_line import OneLineParser
 
 __all__ = ["Options", "parse_arguments"]
 
@@ -40,13 +41,6 @@ class Options:
     faults: FaultPlan = field(default_factory=FaultPlan)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     until_stdin_closes: bool = False
-
-
-class _Parser(argparse.ArgumentParser):
-    """Complains in one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
 
 
 def parse_arguments(arguments: Sequence[str]) -> Options:
@@ -88,10 +82,8 @@ def _faults(parser: argparse.ArgumentParser, given: argparse.Namespace) -> Fault
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="local_gcs",
-        description="A strict local Cloud Storage: a test double, in memory.",
-        allow_abbrev=False,
+    parser = OneLineParser(
+        prog="local_gcs", description="A strict local Cloud Storage: a test double, in memory."
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=4443, help="0 picks a free one (default: %(default)s)")

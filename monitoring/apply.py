@@ -20,6 +20,7 @@ from monitoring.differences import Action, Change, changes
 from monitoring.files import Resources, load
 from monitoring.services import Project, Services, wanted_of
 from monitoring.values import Values
+from shared.command_line import OneLineParser
 from shared.errors import MigrationError, UsageError
 from shared.migration import Environment
 
@@ -48,7 +49,7 @@ def main(
         0 done, 1 a service refused or said nothing, 2 cannot start.
     """
     description, _, rest = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m monitoring.apply",
         description=description,
         epilog=rest,

@@ -306,7 +306,7 @@ def _screen_lines(
 
 
 def _end_lines(left: int, phase: str, place: str) -> list[str]:
-    lines = [f"{counted(left, 'object')} were left, never migrated."] if left else []
+    lines = [f"Left, as never migrated: {counted(left, 'object')}."] if left else []
     return [
         *lines,
         f"Every line of the manifest is settled; the phase is {phase}.",

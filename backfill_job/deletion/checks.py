@@ -185,8 +185,8 @@ def verification_check(found: Survey, migration: Migration) -> Check:
             CheckName.VERIFICATION,
             passed=False,
             evidence=f"{found.equal:,} equal; NOT EQUAL: {wrong}: {names}",
-            to_do="`verify` shows all of them. Bring the newer version over (before the deletion: `cutover` again; else "
-            "gcloud storage cp), then give this command again",
+            to_do="`verify` shows all of them. Bring the newer version over, then give this command again: `cutover` again where the "
+            "legacy path has it, `rollback --refresh` where the new path has it (both before the deletion; else gcloud storage cp)",
         )
     if not found.equal:
         return Check(

@@ -19,6 +19,7 @@ from monitoring.preview.page import render
 from monitoring.preview.points import points
 from monitoring.preview.promql_values import Source
 from monitoring.preview.tiles import tiles, window_of
+from shared.command_line import OneLineParser
 from shared.errors import UsageError
 
 __all__ = ["draw", "main"]
@@ -29,7 +30,7 @@ CANNOT_START = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 0, or 2 where it cannot be done."""
     description, _, rest = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
+    parser = OneLineParser(
         prog="python -m monitoring.preview",
         description=description,
         epilog=rest,

@@ -1,6 +1,7 @@
 """A chart's lines and stacked bars as places in a drawing 100 units wide and high, the axis's end at a round number. Pure."""
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,8 +93,8 @@ def draw(series: Sequence[Series], marks: Sequence[float] = ()) -> Drawing:
 
 
 def round_end(highest: float) -> float:
-    """The next of 1, 2, 5, 10, 20 … that is no less; 1 where there is nothing."""
-    if highest <= 0:
+    """The next of 1, 2, 5, 10, 20 … that is no less; 1 where there is nothing to speak of."""
+    if highest < sys.float_info.min:  # of less there is no power of ten
         return 1.0
     size = 10.0 ** math.floor(math.log10(highest))
     return next(size * factor for factor in (1, 2, 5, 10, 20) if size * factor >= highest)

@@ -176,3 +176,25 @@ def test_what_is_about_the_whole_is_no_work_for_one_of_several_tasks(
     assert ended.code == 2
     assert "run it as one task" in ended.err
     assert commands.state.phase is phase
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["gat"], "argument COMMAND: invalid choice: 'gat' (choose from "),
+        (["gate", "--env", "qa"], "gate: argument --env: invalid choice: 'qa'"),
+        (["verify", "--env"], "verify: argument --env: expected one argument"),
+        (["delete", "--env", "dev", "--confirm"], "unrecognized arguments: --confirm"),
+        (["migrate", "--env", "dev", "--exec"], "unrecognized arguments: --exec"),
+    ],
+)
+def test_wrong_arguments_are_one_line(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a page of usage before it; and no option is guessed from its beginning, least of all one that deletes."""
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert line.endswith("(--help shows what it takes)")

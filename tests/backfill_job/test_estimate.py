@@ -21,12 +21,12 @@ FIELDS = (
 
 
 def test_operations_are_counted_one_by_one() -> None:
-    """A rewrite a copy, a list request a page, pass and side, and two reads for each copy in a hundred."""
+    """A rewrite a copy, a list request a page, pass and side, one a side for the folders, and two reads for each copy in a hundred."""
     found = estimate(Work(20_001, 4_000, 16_000, 500, 0), speed=1_000)
 
-    assert found.dry_run == Cost(class_a=21 + 4, class_b=0, dollars=25 * 0.005 / 1_000)
-    assert (found.execute.class_a, found.execute.class_b) == ((21 + 4) + 16_500 + (21 + 20), 165 * 2)
-    assert found.execute.dollars == pytest.approx(16_566 * 0.005 / 1_000 + 330 * 0.0004 / 1_000)
+    assert found.dry_run == Cost(class_a=2 + 21 + 4, class_b=0, dollars=27 * 0.005 / 1_000)
+    assert (found.execute.class_a, found.execute.class_b) == (2 + (21 + 4) + 16_500 + (21 + 20), 165 * 2)
+    assert found.execute.dollars == pytest.approx(16_568 * 0.005 / 1_000 + 330 * 0.0004 / 1_000)
 
 
 def test_ten_million_objects_cost_fifty_dollars() -> None:
@@ -41,8 +41,17 @@ def test_an_empty_side_still_costs_a_request() -> None:
     """Finding nothing takes one list request a side and pass."""
     found = estimate(Work(0, 0, 0, 0, 0), speed=1_000)
 
-    assert (found.dry_run.class_a, found.execute.class_a, found.execute.class_b) == (2, 4, 0)
+    assert (found.dry_run.class_a, found.execute.class_a, found.execute.class_b) == (4, 6, 0)
     assert found.seconds == 0
+
+
+def test_every_range_that_is_listed_by_itself_takes_its_requests() -> None:
+    """A page of each, however few objects there are; and more where a range has more than a page."""
+    few = estimate(Work(800, 0, 800, 0, 0, ranges=60), speed=1_000)
+    many = estimate(Work(90_000, 0, 90_000, 0, 0, ranges=60), speed=1_000)
+
+    assert (few.dry_run.class_a, few.execute.class_a) == (2 + 60 + 60, 2 + 60 + 60 + 800 + 60 + 60)
+    assert many.dry_run.class_a == 2 + 120 + 60
 
 
 def test_the_price_table_is_the_only_place_of_prices() -> None:
@@ -110,7 +119,7 @@ def test_json_says_what_it_is_based_on() -> None:
 
     assert found["prices"]["as_of"] == "2025"
     assert found["prices"]["source"] == "cloud.google.com/storage/pricing-examples"
-    assert found["execute"]["class_a"] == 1 + 4
+    assert found["execute"]["class_a"] == 1 + 4 + 2
 
 
 def copies(number: int) -> Work:
@@ -185,12 +194,12 @@ def test_the_estimate_beside_what_it_came_to() -> None:
     lines = compare(found, Actual(class_a=1_030, class_b=5, seconds=12.5))
 
     assert [str(line) for line in lines] == [
-        "Class A operations: 1,004 estimated, 1,030 counted (+2.6 %)",
+        "Class A operations: 1,006 estimated, 1,030 counted (+2.4 %)",
         "Class B operations: 20 estimated, 5 counted (-75.0 %)",
-        "operations cost: under $0.01 estimated, under $0.01 by the same prices (+2.5 %)",
+        "operations cost: under $0.01 estimated, under $0.01 by the same prices (+2.3 %)",
         "copying: 10 s estimated, 12 s taken (+25.0 %)",
     ]
-    assert lines[0].to_json() == {"what": "class_a", "estimated": 1_004, "actual": 1_030}
+    assert lines[0].to_json() == {"what": "class_a", "estimated": 1_006, "actual": 1_030}
     assert lines[2].actual == pytest.approx((1_030 * 0.005 + 5 * 0.0004) / 1_000)
 
 

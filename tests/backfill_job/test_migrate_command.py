@@ -702,9 +702,10 @@ def test_the_estimate_stands_beside_what_it_took(
         "second_copy_bytes": sum(
             blob.size for blob in paths.bucket("source").list_blobs(prefix="QPI_exports/a/")
         ),
+        "ranges": 1,
     }
     assert [line["what"] for line in run["estimate"]] == ["class_a", "class_b", "dollars", "seconds"]
-    assert "Class A operations: 34 estimated, " in ended.out
+    assert "Class A operations: 36 estimated, " in ended.out
 
 
 def test_since_leaves_out_older_days_only(

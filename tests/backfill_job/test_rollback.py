@@ -199,3 +199,27 @@ def test_a_fault_after_the_phase_was_changed_says_so(paths: Paths, commands: Com
     assert "NOT FINISHED" in ended.out + ended.err
     commands.pauses = lambda _: None
     assert commands.run("rollback", *NOW).code == 0
+
+
+def test_a_refresh_brings_what_the_reverse_mirror_missed_and_changes_no_phase(
+    paths: Paths, commands: Commands
+) -> None:
+    """Neither a name nor a yes is wanted; the way to equal paths before a deletion when an event was lost."""
+    both(paths, "a/1")
+    both(paths, "a/2")
+    commands.go(Phase.CUT_OVER)
+    paths.put("a/1", b"answered again", side="destination")
+    paths.put("a/3", b"new", side="destination")
+    paths.put("a/2", b"by a late writer")
+    before = commands.state
+    ended = commands.run("rollback", "--refresh", "--ungoverned")
+    assert (ended.code, ended.err) == (0, "")
+    assert {name: paths.read(name, side="source") for name in paths.names(side="source")} == {
+        "a/1": b"answered again",
+        "a/2": b"by a late writer",
+        "a/3": b"new",
+    }
+    assert commands.state == before
+    assert commands.waited == []
+    assert "later on the legacy path: a/2" in ended.out
+    assert "The phase is cut_over, as before." in ended.out

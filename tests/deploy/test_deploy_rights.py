@@ -112,7 +112,7 @@ def verify(stage: Stage) -> None:
 
 
 def forward(stage: Stage) -> None:
-    """New, changed, gone again; and after the cutover two late writers, whose marks may fall into one minute."""
+    """New, changed, gone again; and after the cutover three late writers, two of whose marks fall into one minute even when it ends meanwhile."""
     name = NAME.format(1)
     for contents in (ONE, TWO):
         stage.paths.put(name, contents)
@@ -120,7 +120,7 @@ def forward(stage: Stage) -> None:
     stage.paths.put(name, ONE)
     assert stage.event(name, meanwhile=lambda: stage.paths.delete(name)).outcome is MirrorOutcome.SUPERSEDED
     stage.commands.go(Phase.CUT_OVER)
-    for number in (2, 3):
+    for number in (2, 3, 4):
         stage.paths.put(NAME.format(number), ONE)
         assert stage.event(NAME.format(number)).late
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from browser import chromium, needs_chromium, visit
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Browser
 
@@ -224,6 +224,7 @@ def test_a_quantile_from_buckets_is_within_the_bucket_of_the_true_one(
     st.lists(st.lists(st.floats(0, 1e9) | st.none(), min_size=5, max_size=5), min_size=1, max_size=4),
     st.booleans(),
 )
+@example([[None, 0.0, 0.0, 0.0, 5e-324]], False)
 def test_nothing_is_drawn_outside_of_a_chart(rows: list[list[float | None]], stacked: bool) -> None:
     """Bars lie upon each other within 100 by 100, and the axis ends at a round number above them all."""
     found = placed([Series(tuple(row), stacked) for row in rows])
