@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from backfill_job.arguments import add_pace_arguments, add_session_arguments, governor_from
+from backfill_job.asking import confirm_by_yes
 from backfill_job.bulk import Limits
 from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.estimate import Actual, Compared, Estimate, Work, compare, estimate
@@ -22,6 +23,7 @@ from backfill_job.progress import showing_progress
 from backfill_job.run_result import RunResult
 from backfill_job.session import Session, opened
 from backfill_job.settings import Settings
+from backfill_job.since import narrowed_to
 from shared.errors import UsageError
 from shared.events_log import Event
 
@@ -97,7 +99,7 @@ def _execute(session: Session, arguments: argparse.Namespace) -> ExitCode:
     if not arguments.yes:
         findings = analyse(session.job)
         _show(findings, session, "Before anything is copied:")
-        _confirm(session)
+        confirm_by_yes(session, "Copy now? Both paths stay as they are for their users.")
         expected = findings.source.objects
     now = session.surroundings.clock.now
     began = now()
@@ -108,10 +110,7 @@ def _execute(session: Session, arguments: argparse.Namespace) -> ExitCode:
         limits = Limits(in_flight=arguments.in_flight)
         governor = governor_from(arguments, session.settings.task_count)
         result = execute(session.job, Means(limits, governor, progress, lines))
-    narrowed = (
-        "" if arguments.since is None else f"since {arguments.since(session.started):%Y-%m-%d %H:%M} only"
-    )
-    result = replace(result, narrowed=narrowed)
+    result = replace(result, narrowed=narrowed_to(arguments.since, session.started))
     elapsed = round((now() - began).total_seconds(), 3)
     _write(session, "run.json", _run_report(result, elapsed, arguments))
     _tell_finished(session, result, elapsed)
@@ -184,26 +183,6 @@ def _show(findings: Findings, session: Session, title: str) -> Estimate:
     costs = estimate(Work.of(findings, len(session.job.ranges)), speed=OBJECTS_PER_SECOND)
     session.console.print(render(findings, costs, session.job.migration, title=title))
     return costs
-
-
-def _confirm(session: Session) -> None:
-    """Ask yes or no until the answer is one of them.
-
-    Raises:
-        UsageError: The answer is no, or there is none.
-        Interrupted: Somebody would rather stop.
-    """
-    console, stdin = session.console, session.surroundings.stdin
-    while True:
-        console.print(
-            "Copy now? Both paths stay as they are for their users. [yes/no] ", end="", markup=False
-        )
-        with session.job.stop.raising():
-            answer = stdin.readline()
-        if answer.strip().lower() == "yes":
-            return
-        if not answer or answer.strip().lower() == "no":
-            raise UsageError("not confirmed; nothing was changed")
 
 
 def _write(session: Session, name: str, content: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ who switch back late.
 import argparse
 
 from backfill_job.arguments import add_pace_arguments, add_session_arguments, governor_from
+from backfill_job.asking import confirm_by_typing
 from backfill_job.bulk import Limits
 from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.estimate import Work, estimate
@@ -16,7 +17,7 @@ from backfill_job.handover import Handover, bring_over, reversed_job
 from backfill_job.job import ExitCode
 from backfill_job.migrate import Means, analyse
 from backfill_job.overview import render
-from backfill_job.phase_change import change_phase, confirm_by_typing, phase_changed, wait_until_seen
+from backfill_job.phase_change import change_phase, phase_changed, wait_until_seen
 from backfill_job.progress import showing_progress
 from backfill_job.session import Session, opened
 from backfill_job.wording import shown

@@ -28,6 +28,7 @@ from backfill_job.remarks import Level, Remark, remarks
 from backfill_job.reports import json_bytes
 from backfill_job.session import Session, opened
 from backfill_job.settings import Settings
+from backfill_job.since import narrowed_to
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import judged
 from backfill_job.verification import Comparison, more_line, tell_verification
@@ -159,9 +160,7 @@ def _merged(parts: list[Mapping[str, Any]]) -> VerifyResult:
 def _conclude(session: Session, arguments: argparse.Namespace, result: VerifyResult) -> ExitCode:
     """Weigh what was found, certify it, and leave the reports."""
     job = session.job
-    narrowed = (
-        "" if arguments.since is None else f"since {arguments.since(session.started):%Y-%m-%d %H:%M} only"
-    )
+    narrowed = narrowed_to(arguments.since, session.started)
     found = [*uvloop.run(_mixed(job)), *remarks(result.tallies, job.clock.now().date())]
     identity = session.identity()
     report = verification_report(

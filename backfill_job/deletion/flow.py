@@ -15,6 +15,7 @@ import tempfile
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -178,7 +179,7 @@ def _resumed(session: Session, arguments: argparse.Namespace, state: State, term
         Consent(arguments.confirm_text, arguments.expect_objects),
         objects=found.manifest.objects,
         critical=found.manifest.critical,
-        settled=settled_before(session, found),
+        settled=partial(settled_before, session, found),
     )
     if state.since is None or session.job.clock.now() - state.since < FRESH:
         with _going_on(found.place):  # whoever began may have been killed before the mirrors had seen it
