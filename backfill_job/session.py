@@ -13,7 +13,6 @@ from typing import Any
 from rich.console import Console
 
 from backfill_job.async_api import GOOGLE_HOST
-from backfill_job.clock import Clock
 from backfill_job.cloud_reports import ReportPrefix
 from backfill_job.command import Surroundings
 from backfill_job.job import Job, check_start
@@ -24,7 +23,7 @@ from backfill_job.settings import Settings
 from backfill_job.shard_reports import complete_set, part_name
 from backfill_job.sharding import KeyRange
 from backfill_job.since import without_older_days
-from backfill_job.stopping import Stop, stopping_on_signals
+from backfill_job.stopping import Stop, stopping_on_signals, until_stopped
 from backfill_job.tasks import agreed_ranges, all_ranges
 from backfill_job.tunnel import proxy_for
 from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
@@ -209,17 +208,13 @@ def _job(
     log: EventLog,
     stop: Stop,
 ) -> Job:
-    def sleep(duration: float) -> None:
-        surroundings.clock.sleep(duration)
-        stop.check()
-
     endpoint = surroundings.environ.get("STORAGE_EMULATOR_HOST")
     return Job(
         migration=migration,
         store=store,
         operations=operations,
         log=log,
-        clock=Clock(surroundings.clock.now, sleep),
+        clock=until_stopped(surroundings.clock, stop),
         allow_empty=arguments.allow_empty,
         endpoint=endpoint,
         proxy=None if endpoint else proxy_for(GOOGLE_HOST, surroundings.environ),

@@ -1,6 +1,7 @@
 """The command ``smoke``, as its user meets it, and what it makes of rights and buckets."""
 
 import json
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -138,6 +139,18 @@ class TestCanary:
         assert "NOT FIT: 1 point to be mended" in ended.out
         assert "is the mirror deployed" in ended.out
         assert paths.names(side="source") == []
+
+    def test_stopped(self, run_smoke: Smoke, paths: Paths) -> None:
+        """Ctrl-C while the canary is waited for: one line, and the canary is removed all the same."""
+        signals = iter([signal.SIGINT])
+
+        def pause() -> None:
+            for number in signals:
+                signal.raise_signal(number)
+
+        ended = run_smoke("--canary", pause=pause)
+        assert (ended.code, ended.err) == (1, "smoke: stopped by SIGINT before its end\n")
+        assert paths.names(side="source") == paths.names() == []
 
     def test_no_right_to_write(self, run_smoke: Smoke, paths: Paths) -> None:
         """The refusal is the evidence."""
