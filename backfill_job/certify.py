@@ -63,24 +63,17 @@ def _check(session: Session, stated: Certificate) -> ExitCode:
     tallies = uvloop.run(_tallied(session.job))
     now = data_of(session.job.migration, tallies)
     found = changes(stated.data, now)
-    console = session.console
     for line in found[:MAX_SHOWN]:
-        console.print(f"  {line}", markup=False, soft_wrap=True)
+        session.say(f"  {line}")
     if len(found) > MAX_SHOWN:
-        console.print(f"  ... and {len(found) - MAX_SHOWN:,} more", markup=False)
+        session.say(f"  ... and {len(found) - MAX_SHOWN:,} more")
     if found:
-        console.print(
+        session.say(
             f"NOT what {stated.run.get('run', 'the run')} certified: {len(found):,} lines differ. Objects written since "
-            "change their own days; any other day needs looking into",
-            markup=False,
-            soft_wrap=True,
+            "change their own days; any other day needs looking into"
         )
         return ExitCode.NOT_RIGHT
-    console.print(
-        f"Both paths hold what the certificate says: data SHA-256 {stated.data_sha256}",
-        markup=False,
-        soft_wrap=True,
-    )
+    session.say(f"Both paths hold what the certificate says: data SHA-256 {stated.data_sha256}")
     return ExitCode.DONE
 
 

@@ -9,13 +9,14 @@ import argparse
 from datetime import datetime
 
 from backfill_job.arguments import add_pace_arguments, add_session_arguments, governor_from
+from backfill_job.asking import confirm_by_typing
 from backfill_job.bulk import Limits
 from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.gate.command import add_gate_arguments, gate_options, run_gate
 from backfill_job.handover import Handover, bring_over
 from backfill_job.job import ExitCode
 from backfill_job.migrate import Means
-from backfill_job.phase_change import change_phase, confirm_by_typing, phase_changed, wait_until_seen
+from backfill_job.phase_change import change_phase, phase_changed, wait_until_seen
 from backfill_job.progress import showing_progress
 from backfill_job.session import Session, opened
 from backfill_job.wording import shown
@@ -23,7 +24,7 @@ from shared.errors import UsageError
 from shared.events_log import Event
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.state import State, read_state, utc_text
+from shared.state import State, utc_text
 from shared.state_changes import MAX_WHO
 
 __all__ = ["COMMAND"]
@@ -58,14 +59,14 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
         raise UsageError("cutover asks before it changes the phase, and there is no terminal; add --yes")
     migration = migration_from(arguments)
     with opened(NAME, arguments, surroundings, migration=migration, mode=NAME) as session:
-        state = read_state(session.job.gateway, migration)
+        state = session.state()
         if state.phase is Phase.CUT_OVER:
-            _say(session, f"Already cut over, since {_since(state)}. Bringing over what late writers wrote …")
+            session.say(f"Already cut over, since {_since(state)}. Bringing over what late writers wrote …")
         elif not _go(session, arguments, state):
             return ExitCode.NOT_RIGHT
         else:
             state = change_phase(session, Phase.CUT_OVER, arguments.by, _require_signoffs)
-            _say(session, f"The phase is {state.phase.value}, since {_since(state)}.")
+            session.say(f"The phase is {state.phase.value}, since {_since(state)}.")
         with phase_changed(Phase.CUT_OVER):
             return _finish(session, arguments, state)
 
@@ -81,7 +82,7 @@ def _go(session: Session, arguments: argparse.Namespace, state: State) -> bool:
     gate = run_gate(session, gate_options(arguments))
     gate.show(session.console)
     if not gate.go:
-        _say(session, "\nNO-GO: nothing was changed.")
+        session.say("\nNO-GO: nothing was changed.")
         return False
     if not arguments.yes:
         migration = session.job.migration
@@ -109,7 +110,7 @@ def _finish(session: Session, arguments: argparse.Namespace, state: State) -> Ex
     session.write("cutover.json", {"phase": state.phase.value, "handover": handover.to_json()})
     job.log.emit(Event.HANDED_OVER, phase=state.phase.value, **handover.figures())
     for line in (*_told(handover), *(_next_steps(job.migration) if handover.done else ())):
-        _say(session, line)
+        session.say(line)
     return exit_code
 
 
@@ -142,10 +143,6 @@ def _next_steps(migration: Migration) -> list[str]:
 
 def _since(state: State) -> str:
     return utc_text(state.since) if isinstance(state.since, datetime) else "its beginning"
-
-
-def _say(session: Session, text: str) -> None:
-    session.console.print(text, markup=False, soft_wrap=True)
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

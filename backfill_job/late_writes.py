@@ -4,16 +4,54 @@ What the reverse mirror brings back is not one of them: there the new path's ver
 what a late writer wrote and the forward mirror copied; therefore the forward mirror's own marks count, too (`shared.late_marks`).
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
+from backfill_job.clock import time_text
 from backfill_job.verdict import Finding, Verdict
+from shared.late_marks import newest_late_mark
+from shared.migration import Migration
 from shared.objects import ObjectState, is_later
+from shared.phase import Phase
+from shared.state import State
 
-__all__ = ["LateWrites"]
+if TYPE_CHECKING:
+    from shared.gateway import Gateway
+
+__all__ = ["LateWrites", "cutover_of", "late_since"]
 
 MAX_NAMES = 20
+
+_TO_CUT_OVER = re.compile(r"phase [a-z_]+ to cut_over\b")
+"""How the history tells of a cutover (`shared.state_changes.with_phase`)."""
+
+
+def cutover_of(state: State) -> datetime | None:
+    """When the last cutover was: the time of its entry in the history; None if there was none."""
+    return next(
+        (entry.at for entry in reversed(state.history) if _TO_CUT_OVER.match(entry.what)),
+        state.since if state.phase is Phase.CUT_OVER else None,
+    )
+
+
+def late_since(gateway: "Gateway", migration: Migration, cutover: datetime | None) -> "LateWrites":
+    """Begin to count since a cutover, with what the mirror saw.
+
+    Args:
+        gateway: Where the mirror's marks lie.
+        migration: The migration, in its own direction.
+        cutover: Since when the new path counts; None where it does not: nothing is late then.
+
+    Raises:
+        StorageError: The marks could not be read.
+    """
+    if cutover is None:
+        return LateWrites()
+    since = time_text(cutover)
+    return LateWrites(since, newest=newest_late_mark(gateway, gateway, migration, since))
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from backfill_job.command import Surroundings, migration_from
 from backfill_job.job import ExitCode
 from backfill_job.late_gateway import LateGateway
 from backfill_job.session import reports_at
+from backfill_job.settings import PASSING_REPORTS
 from backfill_job.shard_reports import read_report
 from shared.operations import OperationsCounter
 
@@ -39,22 +40,24 @@ def run_as_tasks(
         show: Gives lines for people from that report.
 
     Returns:
-        The worst exit code.
+        The exit code of all together: 2 only if none could start, for then nothing was done.
     """
     execution = f"local-{surroundings.clock.now():%Y%m%dT%H%M%S.%fZ}"
     with tempfile.TemporaryDirectory() as folder, closing(LateGateway(1, OperationsCounter())) as store:
         place = arguments.report or Path(folder)
         reports = reports_at(place, store, migration_from(arguments))
-        words = [*surroundings.words, *(() if arguments.report else ("--report", folder))]
+        words, environ = surroundings.words, surroundings.environ
+        if arguments.report is None:
+            words, environ = (*words, "--report", folder), {**environ, PASSING_REPORTS: "1"}
         line = [sys.executable, "-m", "backfill_job", command, *words]
-        code = _run_tasks(line, arguments.tasks, execution, surroundings.environ)
+        code = _run_tasks(line, arguments.tasks, execution, environ)
         whole = None if reports is None else read_report(reports, report)
     if whole is None or whole.get("run") != execution:
         print(
             f"{command}: not every task left its report; their logs say why. Run the same command again",
             file=surroundings.stderr,
         )
-        return code or 1
+        return code or ExitCode.NOT_RIGHT
     for text in show(whole):
         print(text, file=surroundings.stdout)
     return code
@@ -70,7 +73,7 @@ def _run_tasks(arguments: Sequence[str], count: int, execution: str, environ: Ma
         environ: Their environment, but for what makes them tasks.
 
     Returns:
-        The worst exit code; a signal is passed on to all.
+        The exit code of all together; a signal is passed on to all.
     """
     tasks = [
         subprocess.Popen(
@@ -93,8 +96,14 @@ def _run_tasks(arguments: Sequence[str], count: int, execution: str, environ: Ma
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         codes = [task.wait() for task in tasks]
-        # A task that a signal ended has a negative code.
-        return max(ExitCode.NOT_RIGHT if code < 0 else code for code in codes)
+        return _together(codes)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _together(codes: Sequence[int]) -> int:
+    """One exit code for several processes; one that a signal ended has a negative code."""
+    if len(set(codes)) == 1 and codes[0] in set(ExitCode):
+        return codes[0]
+    return ExitCode.NOT_RIGHT

@@ -6,11 +6,11 @@ The default is the dry run, which changes nothing. Also ``python -m backfill_job
 import argparse
 import sys
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 from backfill_job.arguments import add_pace_arguments, add_session_arguments, governor_from
+from backfill_job.asking import confirm_by_yes
 from backfill_job.bulk import Limits
 from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.estimate import Actual, Compared, Estimate, Work, compare, estimate
@@ -20,10 +20,10 @@ from backfill_job.local_tasks import run_as_tasks
 from backfill_job.migrate import Means, analyse, execute
 from backfill_job.overview import render
 from backfill_job.progress import showing_progress
-from backfill_job.reports import Lines
 from backfill_job.run_result import RunResult
 from backfill_job.session import Session, opened
 from backfill_job.settings import Settings
+from backfill_job.since import narrowed_to
 from shared.errors import UsageError
 from shared.events_log import Event
 
@@ -70,7 +70,7 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
         return run_as_tasks("migrate", arguments, surroundings, report="run.json", show=_composed_lines)
     migration = migration_from(arguments)
     mode = "execute" if arguments.execute else "dry-run"
-    with opened(NAME, arguments, surroundings, migration=migration, mode=mode) as session:
+    with opened(NAME, arguments, surroundings, migration=migration, mode=mode, in_tasks=True) as session:
         return _execute(session, arguments) if arguments.execute else _dry_run(session)
 
 
@@ -84,7 +84,7 @@ def _check_arguments(arguments: argparse.Namespace, settings: Settings, surround
 
 
 def _dry_run(session: Session) -> ExitCode:
-    with _object_lines(session) as lines:
+    with session.object_lines() as lines:
         findings = analyse(session.job, lines)
     costs = _show(findings, session, "Dry run: nothing is changed.")
     _write(
@@ -99,28 +99,25 @@ def _execute(session: Session, arguments: argparse.Namespace) -> ExitCode:
     if not arguments.yes:
         findings = analyse(session.job)
         _show(findings, session, "Before anything is copied:")
-        _confirm(session)
+        confirm_by_yes(session, "Copy now? Both paths stay as they are for their users.")
         expected = findings.source.objects
     now = session.surroundings.clock.now
     began = now()
     with (
-        _object_lines(session) as lines,
+        session.object_lines() as lines,
         showing_progress(session.console, session.job.log, total=expected) as progress,
     ):
         limits = Limits(in_flight=arguments.in_flight)
         governor = governor_from(arguments, session.settings.task_count)
         result = execute(session.job, Means(limits, governor, progress, lines))
-    narrowed = (
-        "" if arguments.since is None else f"since {arguments.since(session.started):%Y-%m-%d %H:%M} only"
-    )
-    result = replace(result, narrowed=narrowed)
+    result = replace(result, narrowed=narrowed_to(arguments.since, session.started))
     elapsed = round((now() - began).total_seconds(), 3)
     _write(session, "run.json", _run_report(result, elapsed, arguments))
     _tell_finished(session, result, elapsed)
     for line in result.screen_lines():
-        session.console.print(line, markup=False, soft_wrap=True)
+        session.say(line)
     for compared in _compared(result, arguments, tasks=1):
-        session.console.print(f"  {compared}", markup=False, soft_wrap=True)
+        session.say(f"  {compared}")
     _compose(session, arguments)
     return result.exit_code
 
@@ -188,34 +185,10 @@ def _show(findings: Findings, session: Session, title: str) -> Estimate:
     return costs
 
 
-def _confirm(session: Session) -> None:
-    """Ask yes or no until the answer is one of them.
-
-    Raises:
-        UsageError: The answer is no, or there is none.
-        Interrupted: Somebody would rather stop.
-    """
-    console, stdin = session.console, session.surroundings.stdin
-    while True:
-        console.print(
-            "Copy now? Both paths stay as they are for their users. [yes/no] ", end="", markup=False
-        )
-        with session.job.stop.raising():
-            answer = stdin.readline()
-        if answer.strip().lower() == "yes":
-            return
-        if not answer or answer.strip().lower() == "no":
-            raise UsageError("not confirmed; nothing was changed")
-
-
 def _write(session: Session, name: str, content: dict[str, Any]) -> None:
     session.write(name, content)
-    if session.own_reports is not None:
-        session.console.print(f"report: {session.own_reports.place}", markup=False, soft_wrap=True)
-
-
-def _object_lines(session: Session) -> AbstractContextManager[Lines | None]:
-    return nullcontext() if session.own_reports is None else session.own_reports.lines("objects.jsonl")
+    if session.own_reports is not None and session.place is not None:
+        session.say(f"report: {session.own_reports.place}")
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

@@ -1,17 +1,17 @@
-"""Moving the migration to another phase: asked for, recorded, and waited for until everybody has seen it."""
+"""Moving the migration to another phase: recorded, and waited for until everybody has seen it."""
 
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from backfill_job.session import Session
-from shared.errors import MigrationError, StorageError, UsageError
+from shared.errors import MigrationError, StorageError
 from shared.events_log import Event
 from shared.phase import CACHE_SECONDS, Phase
 from shared.state import State
 from shared.state_changes import Stamp, update, with_phase
 
-__all__ = ["NotFinished", "change_phase", "confirm_by_typing", "phase_changed", "wait_until_seen"]
+__all__ = ["change_phase", "phase_changed", "wait_until_seen"]
 
 MARGIN_SECONDS = 1.0
 """Waited beyond the mirrors' cache, for clocks that tick apart."""
@@ -19,26 +19,6 @@ MARGIN_SECONDS = 1.0
 
 class NotFinished(MigrationError):
     """The phase was changed, and what belongs to it was not finished."""
-
-
-def confirm_by_typing(session: Session, text: str, question: str) -> None:
-    """Ask for a text to be typed.
-
-    Args:
-        session: Whose streams.
-        text: What must be typed.
-        question: What it means.
-
-    Raises:
-        UsageError: Something else was typed, or nothing.
-        Interrupted: Somebody would rather stop.
-    """
-    console, stdin = session.console, session.surroundings.stdin
-    console.print(f"\n{question}\nType {text} to go on: ", end="", markup=False, soft_wrap=True)
-    with session.job.stop.raising():
-        answer = stdin.readline()
-    if answer.strip() != text:
-        raise UsageError("not confirmed; nothing was changed")
 
 
 def change_phase(

@@ -1,7 +1,8 @@
 """Who needs which permission, and where: the least with which every part does its work.
 
 The deployment grants exactly this (``deploy/project.py``), ``smoke`` asks Cloud Storage whether it is so, and the table in
-``docs/deploy.md`` is made from it. Three facts of Cloud Storage shape it:
+``docs/deploy.md`` is made from it; so this module loads no library, for the deployment runs on
+a bare Python. Three facts of Cloud Storage shape it:
 
 - Replacing an object takes ``storage.objects.delete`` on it. So whoever keeps a copy up to date can delete there.
 - To whoever may not list a bucket, an object that is absent is 403 and not 404: without listing, absence cannot be known.
@@ -21,7 +22,7 @@ from shared.migration import Location, Migration
 __all__ = ["CANARY_FOLDER", "REHEARSAL_FOLDER", "RIGHTS", "Area", "Part", "Right", "Role", "location_of"]
 
 CANARY_FOLDER = "_canary/"
-"""The gate's (``backfill_job.gate.canary``), said again: this module loads no library, for the deployment runs on a bare Python."""
+"""Where canaries are written (``backfill_job.gate.canary``), below the legacy prefix."""
 
 REHEARSAL_FOLDER = "_migration/undo-rehearsal/"
 """Where the rehearsal of an undo (``backfill_job.undo.rehearsal``) deletes and restores what it wrote itself."""

@@ -9,6 +9,7 @@ who switch back late.
 import argparse
 
 from backfill_job.arguments import add_pace_arguments, add_session_arguments, governor_from
+from backfill_job.asking import confirm_by_typing
 from backfill_job.bulk import Limits
 from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.estimate import Work, estimate
@@ -16,7 +17,7 @@ from backfill_job.handover import Handover, bring_over, reversed_job
 from backfill_job.job import ExitCode
 from backfill_job.migrate import Means, analyse
 from backfill_job.overview import render
-from backfill_job.phase_change import change_phase, confirm_by_typing, phase_changed, wait_until_seen
+from backfill_job.phase_change import change_phase, phase_changed, wait_until_seen
 from backfill_job.progress import showing_progress
 from backfill_job.session import Session, opened
 from backfill_job.wording import shown
@@ -24,7 +25,7 @@ from shared.errors import UsageError
 from shared.events_log import Event
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.state import State, read_state, utc_text
+from shared.state import State, utc_text
 from shared.state_changes import MAX_WHO
 
 __all__ = ["COMMAND"]
@@ -74,7 +75,7 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
     migration = migration_from(arguments)
     mode = f"{NAME} rehearsal" if arguments.dry_run else NAME
     with opened(NAME, arguments, surroundings, migration=migration, mode=mode) as session:
-        state = read_state(session.job.gateway, migration)
+        state = session.state()
         if state.phase not in {Phase.CUT_OVER, Phase.ROLLED_BACK}:
             raise UsageError(_no_way_back(state))
         if arguments.dry_run:
@@ -107,7 +108,7 @@ def _rehearse(session: Session) -> ExitCode:
     title = "Rehearsal of a rollback: nothing is changed."
     session.console.print(render(findings, costs, job.migration, title=title))
     session.write("rollback-plan.json", {"findings": findings.to_json(), "estimate": costs.to_json()})
-    _say(session, "\nNothing was changed. To go back: the same command with --by WHO, without --dry-run.")
+    session.say("\nNothing was changed. To go back: the same command with --by WHO, without --dry-run.")
     return ExitCode.DONE
 
 
@@ -115,7 +116,7 @@ def _refresh(session: Session, arguments: argparse.Namespace, state: State) -> E
     """Sweep the way back. Nobody is asked: the later write counts, and what is replaced is kept."""
     handover = _bring_back(session, arguments)
     _leave(session, state.phase, handover)
-    _say(session, f"The phase is {state.phase.value}, as before.")
+    session.say(f"The phase is {state.phase.value}, as before.")
     return ExitCode.DONE if handover.done else ExitCode.NOT_RIGHT
 
 
@@ -128,24 +129,21 @@ def _roll_back(session: Session, arguments: argparse.Namespace, state: State) ->
             f"From now on {shown(migration.source.uri)} counts again, and {shown(migration.destination.uri)} follows it.",
         )
     if state.phase is Phase.CUT_OVER:
-        _say(session, "Bringing the legacy path up to date …")
+        session.say("Bringing the legacy path up to date …")
         handover = _bring_back(session, arguments)
         if not handover.done:
             _leave(session, state.phase, handover)
-            _say(
-                session,
+            session.say(
                 "NOT rolled back: the phase is still cut_over. Mend what the log says, and try again.",
             )
             return ExitCode.NOT_RIGHT
-        _say(session, handover.summary)
+        session.say(handover.summary)
         state = change_phase(session, Phase.ROLLED_BACK, arguments.by)
-        _say(
-            session,
+        session.say(
             f"The phase is {state.phase.value}. The sign-offs are void: the next cutover needs new ones.",
         )
     elif state.since is not None:
-        _say(
-            session,
+        session.say(
             f"Already rolled back, since {utc_text(state.since)}. Bringing back what late writers wrote …",
         )
     with phase_changed(Phase.ROLLED_BACK):
@@ -157,10 +155,10 @@ def _finish(session: Session, arguments: argparse.Namespace) -> ExitCode:
     handover = _bring_back(session, arguments)
     _leave(session, Phase.ROLLED_BACK, handover)
     if not handover.done:
-        _say(session, "NOT FINISHED: mend what the log says, and give the same command again.")
+        session.say("NOT FINISHED: mend what the log says, and give the same command again.")
         return ExitCode.NOT_RIGHT
     for line in _next_steps(session.job.migration):
-        _say(session, line)
+        session.say(line)
     return ExitCode.DONE
 
 
@@ -174,9 +172,9 @@ def _bring_back(session: Session, arguments: argparse.Namespace) -> Handover:
 def _leave(session: Session, phase: Phase, handover: Handover) -> None:
     session.write("rollback.json", {"phase": phase.value, "handover": handover.to_json()})
     session.job.log.emit(Event.HANDED_OVER, phase=phase.value, **handover.figures())
-    _say(session, handover.summary)
+    session.say(handover.summary)
     for name in handover.later[:20]:
-        _say(session, f"  later on the legacy path: {shown(name)}")
+        session.say(f"  later on the legacy path: {shown(name)}")
 
 
 def _next_steps(migration: Migration) -> list[str]:
@@ -191,10 +189,6 @@ def _next_steps(migration: Migration) -> list[str]:
         f"  4. The mirror goes on: {destination} follows, so that the next cutover needs no new backfill.",
         "  5. Before the next cutover: `verify`, and every sign-off anew.",
     ]
-
-
-def _say(session: Session, text: str) -> None:
-    session.console.print(text, markup=False, soft_wrap=True)
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

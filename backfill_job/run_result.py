@@ -7,7 +7,7 @@ from typing import Any
 from backfill_job.estimate import Work
 from backfill_job.job import ExitCode
 from backfill_job.ledger import Account, Balance
-from backfill_job.verification import MAX_FINDINGS, SETTLED_VERDICTS, Verification
+from backfill_job.verification import Verification, more_line
 from shared.operations import Operations
 
 __all__ = ["RunResult"]
@@ -63,24 +63,17 @@ class RunResult:
         if self.verification is None:
             return f"{books}; not verified"
         where = f" ({self.narrowed})" if self.narrowed else ""
-        if self.verification.clean:
-            return f"{books}; verified: both sides are equal{where}"
-        wrong = ", ".join(
-            f"{count:,} {verdict.value.replace('_', ' ')}"
-            for verdict, count in self.verification.counts.items()
-            if count and verdict not in SETTLED_VERDICTS
-        )
-        return f"{books}; NOT EQUAL: {wrong}{where}"
+        verified = "verified: " if self.verification.clean else ""
+        return f"{books}; {verified}{self.verification.said}{where}"
 
     def screen_lines(self) -> list[str]:
         """What the operator reads at the end: the summary, the first differing names, and what to do."""
         lines = [self.summary]
-        findings = self.verification.findings if self.verification else ()
-        lines += [f"  {finding}" for finding in findings[:MAX_NAMES_SHOWN]]
-        if len(findings) > MAX_NAMES_SHOWN:
-            lines.append(
-                f"  ... and more; all are in the log and in run.json's differences (the first {MAX_FINDINGS:,})"
-            )
+        if self.verification is not None and not self.verification.clean:
+            shown = self.verification.findings[:MAX_NAMES_SHOWN]
+            total = sum(self.verification.wrong.values())
+            lines += [f"  {finding}" for finding in shown]
+            lines += [more_line(len(shown), total)] if total > len(shown) else []
         if self.exit_code is not ExitCode.DONE:
             lines.append(
                 "Nothing is lost: what was copied stays, the source is untouched. Run the same command again."

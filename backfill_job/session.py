@@ -4,7 +4,7 @@ import argparse
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -13,26 +13,26 @@ from typing import Any
 from rich.console import Console
 
 from backfill_job.async_api import GOOGLE_HOST
-from backfill_job.clock import Clock
 from backfill_job.cloud_reports import ReportPrefix
 from backfill_job.command import Surroundings
 from backfill_job.job import Job, check_start
 from backfill_job.late_gateway import LateGateway
 from backfill_job.logs import LogFormat, log_file_path, logging_to
-from backfill_job.reports import ReportDirectory, Reports, json_bytes
+from backfill_job.reports import Lines, ReportDirectory, Reports, json_bytes
 from backfill_job.settings import Settings
 from backfill_job.shard_reports import complete_set, part_name
 from backfill_job.sharding import KeyRange
 from backfill_job.since import without_older_days
-from backfill_job.stopping import Stop, stopping_on_signals
+from backfill_job.stopping import Stop, stopping_on_signals, until_stopped
 from backfill_job.tasks import agreed_ranges, all_ranges
 from backfill_job.tunnel import proxy_for
-from shared.errors import MigrationError, UsageError
+from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
 from shared.events_log import Event, EventLog
 from shared.migration import Location, Migration
 from shared.operations import OperationsCounter
 from shared.phase import PhaseReader
 from shared.ruling import ByPhase
+from shared.state import State, read_state
 
 __all__ = ["Session", "opened", "reports_at"]
 
@@ -72,6 +72,33 @@ class Session:
             return self.reports
         return self.reports.part(part_name(self.settings.task_index, self.settings.task_count))
 
+    @property
+    def place(self) -> str | None:
+        """Where the reports of the whole run are found afterwards; None where nobody wants them."""
+        return None if self.reports is None or self.settings.passing_reports else self.reports.place
+
+    def say(self, text: str) -> None:
+        """Print a line for people, as it is, however long."""
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def object_lines(self) -> AbstractContextManager[Lines | None]:
+        """``objects.jsonl`` of this process's reports, for the length of a block; None where nobody would find it."""
+        if self.own_reports is None or self.place is None:
+            return nullcontext()
+        return self.own_reports.lines("objects.jsonl")
+
+    def state(self) -> State:
+        """Read the migration's state before anything is done.
+
+        Raises:
+            UsageError: This account may not: it cannot start.
+            StorageError: It could not be read, or is damaged.
+        """
+        try:
+            return read_state(self.job.gateway, self.job.migration)
+        except (PermissionDenied, BucketNotFound) as error:
+            raise UsageError(f"cannot start: {error}") from error
+
     def identity(self) -> dict[str, Any]:
         """Which run a report is of."""
         migration = self.job.migration
@@ -110,6 +137,7 @@ def opened(
     *,
     migration: Migration,
     mode: str,
+    in_tasks: bool = False,
 ) -> Iterator[Session]:
     """Start a run: logging, signals, the gateway, a first look at both sides, this task's part, and the reports.
 
@@ -119,6 +147,7 @@ def opened(
         surroundings: What the command reads from and writes to.
         migration: What is asked.
         mode: What it is about to do, for the log.
+        in_tasks: Whether several tasks may share the work; else each would take its part for the whole.
 
     Yields:
         The run, ready to work.
@@ -128,6 +157,10 @@ def opened(
         MigrationError: Whatever the block raises; it has been logged.
     """
     settings = Settings.from_environ(surroundings.environ)
+    if settings.task_count > 1 and not in_tasks:
+        raise UsageError(
+            f"{command} is about the whole, and this is one of {settings.task_count} tasks; run it as one task (--tasks=1)"
+        )
     if arguments.tasks > 1 and arguments.tasks != settings.task_count:
         raise UsageError("this is a task of a job already; give the job more tasks instead of --tasks")
     started = surroundings.clock.now()
@@ -180,17 +213,13 @@ def _job(
     log: EventLog,
     stop: Stop,
 ) -> Job:
-    def sleep(duration: float) -> None:
-        surroundings.clock.sleep(duration)
-        stop.check()
-
     endpoint = surroundings.environ.get("STORAGE_EMULATOR_HOST")
     return Job(
         migration=migration,
         store=store,
         operations=operations,
         log=log,
-        clock=Clock(surroundings.clock.now, sleep),
+        clock=until_stopped(surroundings.clock, stop),
         allow_empty=arguments.allow_empty,
         endpoint=endpoint,
         proxy=None if endpoint else proxy_for(GOOGLE_HOST, surroundings.environ),

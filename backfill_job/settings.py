@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 from shared.errors import UsageError
 
-__all__ = ["Settings"]
+__all__ = ["PASSING_REPORTS", "Settings"]
+
+PASSING_REPORTS = "QPI_EXPORTS_PASSING_REPORTS"
+"""The variable by which whoever starts several tasks says that their reports are for nobody else, and go with the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +20,14 @@ class Settings:
         execution: The execution that several tasks share; empty where there is just one process.
         task_index: Which task this is, from 0.
         task_count: How many tasks the execution has.
+        passing_reports: Whether the reports' place is gone after the run.
     """
 
     cloud_run_job: str = ""
     execution: str = ""
     task_index: int = 0
     task_count: int = 1
+    passing_reports: bool = False
 
     @staticmethod
     def from_environ(environ: Mapping[str, str]) -> "Settings":
@@ -44,7 +49,8 @@ class Settings:
             raise UsageError(
                 "CLOUD_RUN_EXECUTION is not set; several tasks need a name for what they do together"
             )
-        return Settings(environ.get("CLOUD_RUN_JOB", ""), execution, index, count)
+        passing = bool(environ.get(PASSING_REPORTS))
+        return Settings(environ.get("CLOUD_RUN_JOB", ""), execution, index, count, passing)
 
 
 def _number(environ: Mapping[str, str], name: str, default: int) -> int:

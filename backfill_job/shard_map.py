@@ -22,8 +22,6 @@ VERSION = 1
 class ShardMap:
     """The boundaries that all tasks of one execution work with.
 
-    A prefix that is written to looks different to every task that discovers it, so one task's boundaries hold for all.
-
     Attributes:
         run: Which execution it is.
         tasks: How many tasks it has.

@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from backfill_job.sharding import KeyRange
 
-__all__ = ["moment_of", "without_older_days"]
+__all__ = ["moment_of", "narrowed_to", "without_older_days"]
 
 DATED = ("qpi_answers_", "qpi_questions_")
 """What stands before the date in every layout that has one; folders and flat files alike."""
@@ -41,6 +41,16 @@ def moment_of(text: str) -> Callable[[datetime], datetime]:
     moment = datetime.fromisoformat(text)
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return lambda _: aware
+
+
+def narrowed_to(since: Callable[[datetime], datetime] | None, started: datetime) -> str:
+    """Say to what a run is narrowed; empty where it is about everything.
+
+    Args:
+        since: What `moment_of` gave; None where nothing was asked for.
+        started: When the run began.
+    """
+    return "" if since is None else f"since {since(started):%Y-%m-%d %H:%M} only"
 
 
 def without_older_days(tiles: Iterable[KeyRange], since: datetime) -> tuple[KeyRange, ...]:

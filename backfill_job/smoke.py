@@ -20,6 +20,7 @@ from rich.text import Text
 
 from backfill_job.arguments import add_canary_argument
 from backfill_job.bucket_facts import Level, Point, bucket_points
+from backfill_job.clock import Clock
 from backfill_job.command import (
     BEFORE_ANYTHING,
     Command,
@@ -31,6 +32,7 @@ from backfill_job.gate.canary import canary_name, fly, removal
 from backfill_job.job import ExitCode
 from backfill_job.rights import RIGHTS, Area, Part, location_of
 from backfill_job.settings import Settings
+from backfill_job.stopping import Stop, stopping_on_signals, until_stopped
 from backfill_job.wording import counted, shown
 from shared.errors import PermissionDenied, StorageError, UsageError
 from shared.gateway import Gateway
@@ -77,7 +79,7 @@ examples:
 
 exit codes:
   0  fit; what wants attention is said
-  1  something is missing or stands in the way; the table says what to do
+  1  something is missing or stands in the way; the table says what to do; or stopped
   2  could not start: arguments, bucket, credentials
 """
 
@@ -131,10 +133,15 @@ def rights_points(part: Part, held: Mapping[Area, frozenset[str] | str]) -> Iter
 def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
     in_a_job = bool(Settings.from_environ(surroundings.environ).cloud_run_job)
     migration, part = migration_from(arguments), Part(arguments.part)
-    with closing(Gateway(retry_deadline=30.0)) as gateway:
+    with (
+        stopping_on_signals(surroundings.stopping) as stop,
+        closing(Gateway(retry_deadline=30.0)) as gateway,
+    ):
         points = [*rights_points(part, _held(gateway, migration)), *_bucket_points(gateway, migration, part)]
         if arguments.canary is not None:
-            points.append(_canary(gateway, migration, arguments.canary.total_seconds(), surroundings))
+            points.append(
+                _canary(gateway, migration, arguments.canary.total_seconds(), surroundings.clock, stop)
+            )
     bad = [point for point in points if point.level is Level.BAD]
     if arguments.json or in_a_job:
         print(json.dumps(_content(part, points)), file=surroundings.stdout)
@@ -181,7 +188,7 @@ def _bucket_points(gateway: Gateway, migration: Migration, part: Part) -> Iterat
     yield from bucket_points(legacy, new)
 
 
-def _canary(gateway: Gateway, migration: Migration, limit: float, surroundings: Surroundings) -> Point:
+def _canary(gateway: Gateway, migration: Migration, limit: float, clock: Clock, stop: Stop) -> Point:
     state = read_state(gateway, migration)
     if state.phase not in BEFORE_CUTOVER:
         why = f"not sent: in phase {state.phase.value} it would be taken for a late writer's"
@@ -189,8 +196,9 @@ def _canary(gateway: Gateway, migration: Migration, limit: float, surroundings: 
     relative = canary_name(NAME, secrets.token_hex(4))
     if migration.is_excluded(relative):
         raise UsageError(f"--exclude leaves out the canary {relative}; it could never arrive")
-    clock = surroundings.clock
-    flight = fly(gateway, migration, relative, limit=limit, clock=clock, pause=clock.sleep)
+    stop.check()
+    waiting = until_stopped(clock, stop)
+    flight = fly(gateway, migration, relative, limit=limit, clock=waiting, pause=clock.sleep)
     if flight.left:
         return Point("canary", Level.BAD, f"could not be removed: {flight.why_left}", removal(flight.left))
     if flight.problem:

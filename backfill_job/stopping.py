@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from backfill_job.clock import Clock
 from shared.errors import Interrupted
 
-__all__ = ["Stop", "leave_in_time", "stopping_on_signals"]
+__all__ = ["Stop", "leave_in_time", "stopping_on_signals", "until_stopped"]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -51,6 +52,16 @@ class Stop:
             yield
         finally:
             self.at_once = False
+
+
+def until_stopped(clock: Clock, stop: Stop) -> Clock:
+    """The same clock, whose waiting ends in `Interrupted` when somebody has asked to stop."""
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        stop.check()
+
+    return Clock(clock.now, sleep)
 
 
 def leave_in_time() -> None:

@@ -1,4 +1,4 @@
-"""Several tasks of one execution: how they agree on who works on what, and how a laptop runs them.
+"""The key space cut into pieces: for one process, or so that several tasks of one execution agree on who works on what.
 
 Tasks share nothing but the map of the key space (``backfill_job.shard_map``): whoever comes first discovers the partitions
 and writes it down, on condition that nobody has; all read it. A task that is started again reads the same map.

@@ -22,7 +22,7 @@ from shared.migration import Migration
 from shared.objects import ObjectState, parse_time
 from shared.store import ObjectStore
 
-__all__ = ["SETTLED_VERDICTS", "Comparison", "Verification", "tell_verification"]
+__all__ = ["Comparison", "Verification", "more_line", "tell_verification"]
 
 MAX_SECOND_LOOKS = 10_000
 """With more differing names than this, the paths are plainly not equal; the rest is judged by the listings alone."""
@@ -52,9 +52,24 @@ class Verification:
     findings: tuple[Finding, ...]
 
     @property
+    def wrong(self) -> dict[Verdict, int]:
+        """Names that were not found equal on both sides, by verdict; what is still in flight is not proven."""
+        return {
+            verdict: count
+            for verdict, count in self.counts.items()
+            if count and verdict not in SETTLED_VERDICTS
+        }
+
+    @property
     def clean(self) -> bool:
-        """Whether every name was found equal on both sides; what is still in flight is not proven."""
-        return not any(count for verdict, count in self.counts.items() if verdict not in SETTLED_VERDICTS)
+        """Whether every name was found equal on both sides."""
+        return not self.wrong
+
+    @property
+    def said(self) -> str:
+        """What was found, in words: ``both sides are equal``, or ``NOT EQUAL: 1 missing``."""
+        wrong = (f"{count:,} {verdict.value.replace('_', ' ')}" for verdict, count in self.wrong.items())
+        return "both sides are equal" if self.clean else f"NOT EQUAL: {', '.join(wrong)}"
 
     def figures(self) -> dict[str, int | bool]:
         """The figures under the names that logs and reports use."""
@@ -99,6 +114,12 @@ def tell_verification(log: EventLog, migration: Migration, verification: Verific
             destination_generation=finding.destination.generation if finding.destination else None,
         )
     log.emit(Event.VERIFICATION_FINISHED, **verification.figures())
+
+
+def more_line(shown: int, total: int) -> str:
+    """What is said where fewer differing names are shown than there are."""
+    kept = "them" if total <= MAX_FINDINGS else f"the first {MAX_FINDINGS:,}"
+    return f"  ... and {total - shown:,} more; the log names {kept}"
 
 
 class Listener(Protocol):

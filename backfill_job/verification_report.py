@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from backfill_job.clock import time_text
 from backfill_job.contents_report import Side
 from backfill_job.remarks import Level, Remark
 from backfill_job.tallies import DayTally, Tallies
@@ -62,7 +63,7 @@ def verification_report(
     return {
         "format": FORMAT,
         **identity,
-        "finished": finished.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "finished": time_text(finished),
         "grace_s": grace.total_seconds(),
         "exit_code": 0 if clean else 1,
         "clean": clean,
@@ -78,11 +79,7 @@ def verification_report(
         "lag": tallies.lag.figures(),
         "contents": None if result.contents is None else result.contents.to_json(),
         "differences": [finding.to_json() for finding in verification.findings],
-        "differences_total": sum(
-            verification.counts[verdict]
-            for verdict in Verdict
-            if verdict not in {Verdict.EQUAL, Verdict.EXCLUDED}
-        ),
+        "differences_total": sum(verification.wrong.values()),
         "certificate": None if certificate is None else dict(certificate),
     }
 

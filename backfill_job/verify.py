@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -13,13 +13,14 @@ from backfill_job.arguments import add_session_arguments, since
 from backfill_job.async_api import AsyncApi
 from backfill_job.case_siblings import case_siblings
 from backfill_job.certificate import canonical, certificate, data_of
+from backfill_job.clock import time_text
 from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.contents import Scope, check_contents
 from backfill_job.contents_report import ContentsCheck
 from backfill_job.diff import diff
 from backfill_job.job import ExitCode, Job, open_api, spare_the_collector
 from backfill_job.lag import Lag
-from backfill_job.late_writes import LateWrites
+from backfill_job.late_writes import LateWrites, cutover_of, late_since
 from backfill_job.local_tasks import run_as_tasks
 from backfill_job.march import Pair
 from backfill_job.read_back import LIMITS as CONTENTS_LIMITS
@@ -27,17 +28,17 @@ from backfill_job.remarks import Level, Remark, remarks
 from backfill_job.reports import json_bytes
 from backfill_job.session import Session, opened
 from backfill_job.settings import Settings
+from backfill_job.since import narrowed_to
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import judged
-from backfill_job.verification import Comparison, tell_verification
+from backfill_job.verification import Comparison, more_line, tell_verification
 from backfill_job.verification_report import verification_report
 from backfill_job.verify_result import VerifyResult
 from shared.errors import PermissionDenied, UsageError
 from shared.events_log import Event
-from shared.late_marks import newest_late_mark
 from shared.phase import Phase
 from shared.report.page import render_report
-from shared.state import RunRecord, read_state
+from shared.state import RunRecord
 from shared.state_changes import update, with_run
 
 __all__ = ["COMMAND"]
@@ -91,7 +92,7 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     if arguments.tasks > 1 and settings.task_count == 1:
         return run_as_tasks(NAME, arguments, surroundings, report="verification.json", show=_screen_lines)
     migration = migration_from(arguments)
-    with opened(NAME, arguments, surroundings, migration=migration, mode=NAME) as session:
+    with opened(NAME, arguments, surroundings, migration=migration, mode=NAME, in_tasks=True) as session:
         return _verify(session, arguments)
 
 
@@ -100,8 +101,8 @@ def _verify(session: Session, arguments: argparse.Namespace) -> ExitCode:
     if session.settings.task_count > 1 and session.reports is None:
         raise UsageError("several tasks put their results together in --report; say where")
     spare_the_collector()
-    since_when = _utc_text(arguments.mirror_since(session.started))
-    tallies = Tallies(Lag(since_when), late=_late_writes(job))
+    since_when = time_text(arguments.mirror_since(session.started))
+    tallies = Tallies(Lag(since_when), late=_late_writes(session))
     result = uvloop.run(_compare(job, arguments.contents, tallies))
     tell_verification(job.log, job.migration, result.verification)
     session.write("shard.json", result.to_json())
@@ -115,19 +116,11 @@ def _verify(session: Session, arguments: argparse.Namespace) -> ExitCode:
     return _conclude(session, arguments, result)
 
 
-def _late_writes(job: Job) -> LateWrites:
-    """To be counted since the cutover, beginning with what the mirror saw."""
-    since = _cut_over_at(job)
-    return LateWrites(
-        since, newest=newest_late_mark(job.gateway, job.gateway, job.migration, since) if since else ""
-    )
-
-
-def _cut_over_at(job: Job) -> str:
-    """When the legacy path lost its word; empty while it has it."""
-    state = read_state(job.gateway, job.migration)
-    counts = state.phase in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}
-    return "" if counts or state.since is None else _utc_text(state.since)
+def _late_writes(session: Session) -> LateWrites:
+    """To be counted since the cutover, while the new path is the one that counts."""
+    state, job = session.state(), session.job
+    legacy_counts = state.phase in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}
+    return late_since(job.gateway, job.migration, None if legacy_counts else cutover_of(state))
 
 
 async def _compare(job: Job, scope: Scope, tallies: Tallies) -> VerifyResult:
@@ -167,9 +160,7 @@ def _merged(parts: list[Mapping[str, Any]]) -> VerifyResult:
 def _conclude(session: Session, arguments: argparse.Namespace, result: VerifyResult) -> ExitCode:
     """Weigh what was found, certify it, and leave the reports."""
     job = session.job
-    narrowed = (
-        "" if arguments.since is None else f"since {arguments.since(session.started):%Y-%m-%d %H:%M} only"
-    )
+    narrowed = narrowed_to(arguments.since, session.started)
     found = [*uvloop.run(_mixed(job)), *remarks(result.tallies, job.clock.now().date())]
     identity = session.identity()
     report = verification_report(
@@ -188,7 +179,7 @@ def _conclude(session: Session, arguments: argparse.Namespace, result: VerifyRes
     if not arguments.no_record and certified is not None:
         _record(session, report, certified)
     for line in _screen_lines(report):
-        session.console.print(line, markup=False, soft_wrap=True)
+        session.say(line)
     return ExitCode(report["exit_code"])
 
 
@@ -227,7 +218,8 @@ def _leave(session: Session, report: Mapping[str, Any], certified: bytes | None)
     if certified is not None:
         session.reports.write("certificate.json", certified)
     session.reports.write("report.html", render_report(report).encode(), content_type="text/html")
-    session.console.print(f"report: {session.reports.place}", markup=False, soft_wrap=True)
+    if session.place is not None:
+        session.say(f"report: {session.place}")
 
 
 def _record(session: Session, report: Mapping[str, Any], certified: bytes) -> None:
@@ -243,7 +235,7 @@ def _record(session: Session, report: Mapping[str, Any], certified: bytes) -> No
         finished=datetime.fromisoformat(report["finished"]),
         exit_code=report["exit_code"],
         summary=report["summary"],
-        report=None if session.reports is None else session.reports.place,
+        report=session.place,
         certificate_sha256=report["certificate"]["sha256"],
     )
     try:
@@ -264,8 +256,8 @@ def _screen_lines(report: Mapping[str, Any]) -> list[str]:
         + (f" ({', '.join(finding['differences'])})" if finding["differences"] else "")
         for finding in report["differences"][:MAX_SHOWN]
     ]
-    more = report["differences_total"] - len(lines)
-    lines += [f"  ... and {more:,} more; the report has them"] if more else []
+    total = report["differences_total"]
+    lines += [more_line(len(lines), total)] if total > len(lines) else []
     lines += [f"  {remark['level']}: {remark['text']}" for remark in report["remarks"]]
     lines += _contents_lines(report["contents"])
     if report["certificate"]:
@@ -292,10 +284,6 @@ def _scope(text: str) -> Scope:
         return Scope.parse(text)
     except UsageError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _utc_text(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

@@ -8,7 +8,7 @@ from typing import Any
 
 from backfill_job.contents_report import ContentsCheck
 from backfill_job.tallies import Tallies
-from backfill_job.verification import SETTLED_VERDICTS, Verification
+from backfill_job.verification import Verification
 from shared.operations import Operations
 
 __all__ = ["VerifyResult"]
@@ -33,16 +33,9 @@ class VerifyResult:
     @property
     def summary(self) -> str:
         """The verdicts in one sentence."""
-        verdicts = self.verification.counts
-        names = sum(verdicts.values())
-        if self.verification.clean:
-            return f"{names:,} names compared: both sides are equal"
-        wrong = ", ".join(
-            f"{count:,} {verdict.value.replace('_', ' ')}"
-            for verdict, count in verdicts.items()
-            if count and verdict not in SETTLED_VERDICTS
-        )
-        return f"{names:,} names compared; NOT EQUAL: {wrong}"
+        names = sum(self.verification.counts.values())
+        separator = ":" if self.verification.clean else ";"
+        return f"{names:,} names compared{separator} {self.verification.said}"
 
     def to_json(self) -> dict[str, Any]:
         """Everything, to be merged with others'."""

@@ -126,28 +126,30 @@ class Wire:
                 self._idle.append(connection)
             return answer
         finally:
-            self._taken -= 1
-            self._let_next()
+            self._pass_on()
 
     async def _turn(self) -> None:
         """Wait until a connection may be used."""
-        if self._taken >= self._limit:
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled():
-                    self._let_next()
-                raise
-        self._taken += 1
+        if self._taken < self._limit:
+            self._taken += 1
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._pass_on()
+            raise
 
-    def _let_next(self) -> None:
+    def _pass_on(self) -> None:
+        """Give a place to whoever has waited longest; it is free for nobody else meanwhile."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
                 turn.set_result(None)
                 return
+        self._taken -= 1
 
     async def _connected(self) -> "_Connection":
         loop = asyncio.get_running_loop()

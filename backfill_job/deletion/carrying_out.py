@@ -4,7 +4,6 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,7 +121,7 @@ def carry_out(session: Session, found: Found, pace: Pace, by: str) -> ExitCode:
     clock, job = session.surroundings.clock, session.job
     began = clock.now()
     ledger = DeletionLedger()
-    with _object_lines(session) as lines:
+    with session.object_lines() as lines:
         result = uvloop.run(_delete(session, found, pace, ledger, lines))
     books = ledger.books()
     if not books.holds:
@@ -137,7 +136,7 @@ def carry_out(session: Session, found: Found, pace: Pace, by: str) -> ExitCode:
             finished=job.clock.now(),
             exit_code=int(code),
             summary=result.whole.summary,
-            report=None if session.reports is None else session.reports.place,
+            report=session.place,
         )
         phase = finish(session, by, record, done=result.done).phase.value
     elapsed = round((clock.now() - began).total_seconds(), 3)
@@ -154,7 +153,7 @@ def carry_out(session: Session, found: Found, pace: Pace, by: str) -> ExitCode:
     )
     _compose(session)
     for line in _screen_lines(found.manifest, result, phase, found.place, tasks):
-        session.console.print(line, markup=False, soft_wrap=True)
+        session.say(line)
     return code
 
 
@@ -321,7 +320,3 @@ def _go_on(place: str) -> str:
         "NOT FINISHED: the phase stays deleting. What was deleted stays deleted; nothing else was touched. Go on: the same "
         f"command with --resume {shown(place)}. For what somebody changed meanwhile: --anew, which verifies again."
     )
-
-
-def _object_lines(session: Session) -> AbstractContextManager[Lines | None]:
-    return nullcontext() if session.own_reports is None else session.own_reports.lines("objects.jsonl")

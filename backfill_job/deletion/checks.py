@@ -15,7 +15,6 @@ A late write begins the soaking anew: whoever wrote it was still using the legac
 written at the new path are no late writes.
 """
 
-import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -37,7 +36,6 @@ __all__ = [
     "Check",
     "CheckName",
     "ReferencesScan",
-    "cutover_of",
     "late_writes_check",
     "passed_over",
     "phase_check",
@@ -46,10 +44,6 @@ __all__ = [
     "soak_check",
     "verification_check",
 ]
-
-
-_TO_CUT_OVER = re.compile(r"phase [a-z_]+ to cut_over\b")
-"""How the history tells of a cutover (`shared.state_changes.with_phase`)."""
 
 
 class CheckName(Enum):
@@ -128,14 +122,6 @@ class ScanFound(Protocol):
 
 ReferencesScan = Callable[[Sequence[Path], Sequence[Migration]], ScanFound]
 """Finds what still refers to the legacy path; raises `UsageError` where a path is not there."""
-
-
-def cutover_of(state: State) -> datetime | None:
-    """When the last cutover was: the time of its entry in the history; None if there was none."""
-    return next(
-        (entry.at for entry in reversed(state.history) if _TO_CUT_OVER.match(entry.what)),
-        state.since if state.phase is Phase.CUT_OVER else None,
-    )
 
 
 def phase_check(state: State, wanted: Collection[Phase]) -> Check:

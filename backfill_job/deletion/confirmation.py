@@ -1,12 +1,12 @@
 """The consent to a deletion: a text typed, then yes or no; or, without a terminal, the text and the exact number."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from backfill_job.phase_change import confirm_by_typing
+from backfill_job.asking import confirm_by_typing, confirm_by_yes
 from backfill_job.session import Session
 from backfill_job.wording import counted, shown
 from shared.errors import UsageError
-from shared.migration import Migration
 
 __all__ = ["CONFIRM_TEXT", "Consent", "confirm"]
 
@@ -48,7 +48,14 @@ class Consent:
             raise UsageError(f"{NOT_CONFIRMED}: --confirm-text must be {CONFIRM_TEXT}")
 
 
-def confirm(session: Session, consent: Consent, *, objects: int, critical: int, settled: int = 0) -> None:
+def confirm(
+    session: Session,
+    consent: Consent,
+    *,
+    objects: int,
+    critical: int,
+    settled: Callable[[], int] = lambda: 0,
+) -> None:
     """Have the deletion confirmed.
 
     Args:
@@ -56,7 +63,7 @@ def confirm(session: Session, consent: Consent, *, objects: int, critical: int, 
         consent: What was said on the command line; where anything was, nobody is asked.
         objects: Objects in the manifest.
         critical: How many of them are JSONL data.
-        settled: How many of them an earlier run has settled.
+        settled: Gives how many of them earlier runs have settled; asked only where somebody is.
 
     Raises:
         UsageError: It was not.
@@ -70,23 +77,11 @@ def confirm(session: Session, consent: Consent, *, objects: int, critical: int, 
             )
         return
     migration = session.job.migration
-    before = f" ({settled:,} of them are settled already)" if settled else ""
+    before = f" ({done:,} of them are settled already)" if (done := settled()) else ""
     question = (
         f"WARNING: this deletes {counted(objects, 'object')}{before}, {critical:,} of them critical JSONL data, "
         f"from {shown(migration.source.uri)}."
     )
     confirm_by_typing(session, CONFIRM_TEXT, question)
-    _ask(session, objects, migration)
-
-
-def _ask(session: Session, objects: int, migration: Migration) -> None:
-    console, stdin = session.console, session.surroundings.stdin
-    while True:
-        text = f"Environment {migration.label}: delete {counted(objects, 'object')} now? [yes/no] "
-        console.print(text, end="", markup=False, soft_wrap=True)
-        with session.job.stop.raising():
-            answer = stdin.readline()
-        if answer.strip().lower() == "yes":
-            return
-        if not answer or answer.strip().lower() == "no":
-            raise UsageError(NOT_CONFIRMED)
+    now = f"Environment {migration.label}: delete {counted(objects, 'object')} now?"
+    confirm_by_yes(session, now, NOT_CONFIRMED)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
+from backfill_job.batching import MOST_CALLS
 from backfill_job.deletion.deleter import Deleter
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_files import LinesSource, read_lines
@@ -20,8 +21,6 @@ from shared.errors import MigrationError
 __all__ = ["Deletion", "own_chunks"]
 
 CHUNKS_AT_ONCE = 4
-BATCH_LINES = 100
-"""The most that a batch may have (`backfill_job.batching.MOST_CALLS`)."""
 
 
 def own_chunks(chunks: int, index: int, count: int) -> range:
@@ -88,7 +87,7 @@ class Deletion:
         follows = {line.name: following.name for line, following in pairwise(whole)} | {
             whole[-1].name: self.manifest.following(number)
         }
-        parts = [todo[first : first + BATCH_LINES] for first in range(0, len(todo), BATCH_LINES)]
+        parts = [todo[first : first + MOST_CALLS] for first in range(0, len(todo), MOST_CALLS)]
         results = await asyncio.gather(*(self._batch(part, follows[part[-1].name]) for part in parts))
         record: ChunkRecord = recorded(number, (each for part in results for each in part), before)
         await self.records.write(record)

@@ -15,6 +15,7 @@ import tempfile
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def delete(
     ours.allow_empty = bool(arguments.allow_empty or arguments.resume)
     ours.tasks = 1 if apart else arguments.tasks
     mode = "delete" if arguments.confirm_delete else "dry-run"
-    with opened(command, ours, surroundings, migration=migration, mode=mode) as session:
+    with opened(command, ours, surroundings, migration=migration, mode=mode, in_tasks=True) as session:
         state = read_state(session.job.gateway, migration)
         terms = _terms(arguments, surroundings)
         if not arguments.confirm_delete:
@@ -108,15 +109,12 @@ def _dry_run(session: Session, state: State, terms: Terms) -> ExitCode:
     session.write("deletion-plan.json", prepared.to_json())
     for begun in begun_manifests(state)[-1:]:
         at = cloud_ref(session.job.migration, begun.name).uri
-        _say(
-            session, f"\nA deletion was begun with the manifest {shown(at)}: go on with --resume {shown(at)}"
-        )
+        session.say(f"\nA deletion was begun with the manifest {shown(at)}: go on with --resume {shown(at)}")
     refused = refusal(prepared.checks)
     if refused:
-        _say(session, "\nNothing was deleted. --confirm-delete would be REFUSED; see above what to do.")
+        session.say("\nNothing was deleted. --confirm-delete would be REFUSED; see above what to do.")
         return ExitCode.NOT_RIGHT
-    _say(
-        session,
+    session.say(
         "\nNothing was deleted. To delete: the same command with --confirm-delete; without a terminal also "
         f"--confirm-text {CONFIRM_TEXT} --expect-objects {prepared.found.equal}",
     )
@@ -145,9 +143,7 @@ def _begun(session: Session, arguments: argparse.Namespace, state: State, terms:
         confirm(session, consent, objects=prepared.found.equal, critical=prepared.found.critical)
         manifest, sha256 = write_manifest(session, name, lines, prepared, terms.by)
     at = cloud_ref(job.migration, name).uri
-    _say(
-        session, f"manifest: {shown(at)} and {folder / name}, {manifest.objects:,} objects, SHA-256 {sha256}"
-    )
+    session.say(f"manifest: {shown(at)} and {folder / name}, {manifest.objects:,} objects, SHA-256 {sha256}")
     begin(session, manifest, sha256, anew=terms.anew)
     with _going_on(at):
         wait_until_seen(session)
@@ -183,7 +179,7 @@ def _resumed(session: Session, arguments: argparse.Namespace, state: State, term
         Consent(arguments.confirm_text, arguments.expect_objects),
         objects=found.manifest.objects,
         critical=found.manifest.critical,
-        settled=settled_before(session, found),
+        settled=partial(settled_before, session, found),
     )
     if state.since is None or session.job.clock.now() - state.since < FRESH:
         with _going_on(found.place):  # whoever began may have been killed before the mirrors had seen it
@@ -226,8 +222,7 @@ def _refuse(session: Session, why: str) -> None:
 
 
 def _only_prepared(session: Session, found: Found) -> ExitCode:
-    _say(
-        session,
+    session.say(
         f"Prepared; nothing is deleted yet. Now: --confirm-delete --resume {shown(found.place)} --confirm-text "
         f"{CONFIRM_TEXT} --expect-objects {found.manifest.objects}",
     )
@@ -288,7 +283,3 @@ def _pace(arguments: argparse.Namespace, settings: Settings) -> Pace:
 def _show(session: Session, prepared: Prepared, title: str) -> None:
     migration = session.job.migration
     session.console.print(overview(prepared.found, prepared.checks, prepared.net, migration, title=title))
-
-
-def _say(session: Session, text: str) -> None:
-    session.console.print(text, markup=False, soft_wrap=True)

@@ -252,7 +252,11 @@ async def prove_written(api: AsyncApi, gateway: Gateway, manifest: Manifest, fol
     for place, found in ((str(folder / manifest.name), local), (at.uri, gateway.read(at))):
         if found != head:
             raise NotReadBack(f"{place} does not hold the manifest that was written; nothing was deleted")
-    cloud = await _cloud_lines(api, gateway, manifest)
+    lines_at = cloud_ref(manifest.migration, manifest.lines_name)
+    try:
+        cloud = await _cloud_lines(api, gateway, lines_at, manifest.length)
+    except UsageError as error:
+        raise NotReadBack(f"{error}; nothing was deleted") from error
     for lines in (LocalLines(folder / manifest.lines_name), cloud):
         await _prove_lines(manifest, lines)
     if (folder / manifest.lines_name).stat().st_size != manifest.length:
@@ -294,7 +298,9 @@ class Found:
             UsageError: They are not where they belong.
         """
         if self.folder is None:
-            return await _cloud_lines(api, gateway, self.manifest, self.place)
+            head = _object_at(self.place)
+            lines_at = ObjectRef(head.bucket, f"{head.name}l")
+            return await _cloud_lines(api, gateway, lines_at, self.manifest.length)
         path = self.folder / self.manifest.lines_name
         if not path.is_file():
             raise UsageError(
@@ -324,27 +330,36 @@ def find_manifest(gateway: Gateway, place: str) -> Found:
         except OSError as error:
             raise UsageError(f"cannot read the manifest {place}: {error.strerror}") from error
         return Found(read_manifest(contents, place), sha256(contents).hexdigest(), place, path.parent)
-    bucket, _, name = place.removeprefix("gs://").partition("/")
-    found = gateway.read(ObjectRef(Location(bucket, "").bucket, name)) if name else None
+    found = gateway.read(_object_at(place))
     if found is None:
         raise UsageError(f"there is no manifest {place}")
     return Found(read_manifest(found, place), sha256(found).hexdigest(), place, None)
 
 
-async def _cloud_lines(
-    api: AsyncApi, gateway: Gateway, manifest: Manifest, head_place: str = ""
-) -> CloudLines:
-    at = cloud_ref(manifest.migration, manifest.lines_name)
-    if head_place:
-        bucket, _, name = f"{head_place}l".removeprefix("gs://").partition("/")
-        at = ObjectRef(bucket, name)
+async def _cloud_lines(api: AsyncApi, gateway: Gateway, at: ObjectRef, length: int) -> CloudLines:
+    """The lines in Cloud Storage, of one generation.
+
+    Raises:
+        UsageError: They are not there, or are not as long as the head says.
+        StorageError: It is not known.
+    """
     there = await asyncio.to_thread(gateway.look, at)
-    if there is None or there.size != manifest.length:
+    if there is None or there.size != length:
         size = "nothing" if there is None else f"{there.size:,} bytes"
-        raise NotReadBack(
-            f"{at.uri} holds {size} where {manifest.length:,} bytes were written; nothing was deleted"
-        )
+        raise UsageError(f"{at.uri} holds {size}, where the manifest has {length:,} bytes of lines")
     return CloudLines(api, at, there.generation)
+
+
+def _object_at(place: str) -> ObjectRef:
+    """Read ``gs://bucket/name``.
+
+    Raises:
+        UsageError: It names no bucket or no object.
+    """
+    bucket, _, name = place.removeprefix("gs://").partition("/")
+    if not name:
+        raise UsageError(f"there is no manifest {place}")
+    return ObjectRef(Location(bucket, "").bucket, name)
 
 
 async def _prove_lines(manifest: Manifest, lines: LinesSource) -> None:

@@ -15,7 +15,6 @@ from backfill_job.deletion.checks import (
     Check,
     CheckName,
     ReferencesScan,
-    cutover_of,
     late_writes_check,
     passed_over,
     phase_check,
@@ -30,6 +29,7 @@ from backfill_job.deletion.phases import BEGINS_IN, GOES_ON_IN
 from backfill_job.deletion.safety_net import SafetyNet, safety_net
 from backfill_job.deletion.survey import Survey, survey
 from backfill_job.job import Job, open_api
+from backfill_job.late_writes import cutover_of
 from backfill_job.session import Session
 from shared.events_log import Event
 from shared.state import State

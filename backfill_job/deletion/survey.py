@@ -9,7 +9,7 @@ and stay.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,11 +24,10 @@ from backfill_job.deletion.manifest_files import LinesFile
 from backfill_job.diff import diff
 from backfill_job.job import Job, open_api, spare_the_collector
 from backfill_job.lag import Lag
-from backfill_job.late_writes import LateWrites
+from backfill_job.late_writes import LateWrites, late_since
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import Finding, Verdict, judged
 from backfill_job.verification import Comparison, Verification, tell_verification
-from shared.late_marks import newest_late_mark
 from shared.objects import ObjectState
 from shared.partitions import Kind, classify
 
@@ -154,7 +153,6 @@ def survey(
     *,
     cutover: datetime | None,
     lines: LinesFile | None = None,
-    progress: Callable[[int], None] = lambda _: None,
 ) -> Survey:
     """Compare both paths, and write down what may be deleted. Changes nothing.
 
@@ -162,7 +160,6 @@ def survey(
         job: What to work with; its ranges are taken in the order of the names.
         cutover: When the new path became the one that counts; None if it has not.
         lines: Told every name found equal; None where only figures are wanted.
-        progress: Told how many legacy objects were compared so far.
 
     Returns:
         What was found.
@@ -172,12 +169,10 @@ def survey(
         Interrupted: Somebody stopped it.
     """
     spare_the_collector()
-    since = "" if cutover is None else cutover.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    marked = newest_late_mark(job.gateway, job.gateway, job.migration, since) if since else ""
-    found = Survey(Tallies(Lag("")), LateWrites(since, newest=marked))
+    found = Survey(Tallies(Lag("")), late_since(job.gateway, job.migration, cutover))
     scribe = _Scribe(found, lines)
     comparison = Comparison(job.migration, scribe)
-    uvloop.run(_compare(job, found, comparison, progress))
+    uvloop.run(_compare(job, found, comparison))
     scribe.listing = False
     found.verification = comparison.result(
         job.gateway, grace=job.grace, clock=job.clock, both_written=cutover is not None
@@ -187,7 +182,7 @@ def survey(
     return found
 
 
-async def _compare(job: Job, found: Survey, comparison: Comparison, progress: Callable[[int], None]) -> None:
+async def _compare(job: Job, found: Survey, comparison: Comparison) -> None:
     # One range after the other: the manifest is in the order of the names.
     ranges = sorted(job.ranges, key=lambda each: each.start)
     async with open_api(job) as api, aclosing(diff(api, job.migration, ranges, at_once=1)) as parts:
@@ -202,4 +197,3 @@ async def _compare(job: Job, found: Survey, comparison: Comparison, progress: Ca
                 if extra
                 else findings
             )
-            progress(found.equal)

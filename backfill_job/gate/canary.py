@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from backfill_job.clock import Clock
+from backfill_job.rights import CANARY_FOLDER
 from shared.decision import ABSENT
 from shared.errors import (
     ConditionFailed,
@@ -27,9 +28,7 @@ from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, differences, parse_time
 
-__all__ = ["FOLDER", "Flight", "canary_name", "fly"]
-
-FOLDER = "_canary/"
+__all__ = ["Flight", "canary_name", "fly", "removal"]
 
 POLL_SECONDS = 0.5
 
@@ -66,7 +65,7 @@ def canary_name(run: str, token: str) -> str:
         run: The run's name, by which it is found in the log.
         token: What no other canary has.
     """
-    return f"{FOLDER}{run}-{token}.txt"
+    return f"{CANARY_FOLDER}{run}-{token}.txt"
 
 
 def fly(

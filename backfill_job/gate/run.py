@@ -186,7 +186,7 @@ class _Gate:
         uri = self._migration.source_ref(relative).uri
         # Said before it is written: whatever ends this process, somebody can read what to remove.
         job.log.emit(Event.CANARY_WRITTEN, object=uri)
-        self._session.console.print(f"Canary: {uri}; it is removed again.\n", markup=False, soft_wrap=True)
+        self._session.say(f"Canary: {uri}; it is removed again.\n")
         pause = self._session.surroundings.clock.sleep
         flight = fly(job.gateway, self._migration, relative, limit=limit, clock=job.clock, pause=pause)
         return _flown(flight, limit), flight.arrived

@@ -24,7 +24,7 @@ from backfill_job.import_test.screen import details, table_of
 from backfill_job.import_test.trial import Engine, try_day
 from backfill_job.job import ExitCode
 from backfill_job.reports import ReportDirectory, json_bytes
-from backfill_job.stopping import Stop, stopping_on_signals
+from backfill_job.stopping import Stop, stopping_on_signals, until_stopped
 from backfill_job.wording import counted
 from shared.errors import MigrationError, PermissionDenied, StorageError, UsageError
 from shared.gateway import Gateway
@@ -157,12 +157,7 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
     started = now()
     name = f"{migration.label}-{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     with stopping_on_signals() as stop:
-
-        def sleep(seconds: float) -> None:
-            surroundings.clock.sleep(seconds)
-            stop.check()
-
-        clock = Clock(now, sleep)
+        clock = until_stopped(surroundings.clock, stop)
         engine_name, engine_of = chosen_engine(arguments, surroundings, name, clock, stop)
         report = None if arguments.report is None else ReportDirectory(arguments.report)
         results = _Results(name, engine_name, migration, days, arguments.allow_empty, started)

@@ -7,7 +7,7 @@ and until when, and whether the new path has the same. ``--execute`` restores or
 
 import argparse
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -28,7 +28,7 @@ from backfill_job.job import ExitCode, open_api
 from backfill_job.reports import Lines
 from backfill_job.session import Session, opened
 from backfill_job.undo.prospects import Prospect
-from backfill_job.undo.rehearsal import Step, rehearse
+from backfill_job.undo.rehearsal import Rehearsed, Step, rehearse
 from backfill_job.undo.restoring import Restored
 from backfill_job.undo.screen import MAX_OBJECTS, end_lines, next_steps, object_lines, outlook_table
 from backfill_job.undo.undoing import Outlook, Undo, Undone
@@ -127,7 +127,7 @@ def _refuse_foreign(arguments: argparse.Namespace, found: Found) -> None:
 def _warn_of_strange(session: Session, found: Found) -> None:
     state = read_state(session.job.gateway, session.job.migration)
     if found.sha256 not in {begun.sha256 for begun in begun_manifests(state)}:
-        _say(session, "WARNING: no deletion of this migration was begun with this very manifest.")
+        session.say("WARNING: no deletion of this migration was begun with this very manifest.")
 
 
 def _rehearse(session: Session) -> ExitCode:
@@ -136,38 +136,41 @@ def _rehearse(session: Session) -> ExitCode:
     def tell(step: Step) -> None:
         steps.append(step)
         detail = f": {shown(step.detail)}" if step.detail else ""
-        _say(session, f"  {'ok    ' if step.passed else 'FAILED'} {step.what}{detail}")
+        session.say(f"  {'ok    ' if step.passed else 'FAILED'} {step.what}{detail}")
 
-    async def run_it() -> bool:
+    async def run_it() -> Rehearsed:
         job = session.job
         async with open_api(job) as api:
             token = str(job.log.context["run"])
             return await rehearse(api, job.gateway, job.migration, token, tell)
 
-    _say(session, "Rehearsal of an undo, with one object in a scratch prefix:")
-    works = uvloop.run(run_it())
-    session.write("rehearsal.json", {"works": works, "steps": [step.to_json() for step in steps]})
-    if not works:
-        _say(session, "An undo would NOT work; mend what failed before anything is deleted.")
-        return ExitCode.NOT_RIGHT
-    if not all(step.passed for step in steps):
-        _say(session, "An undo would work in one of two ways only; consider mending the other.")
-        return ExitCode.DONE
-    _say(session, "An undo would work, in both ways. The scratch copy was removed.")
-    return ExitCode.DONE
+    session.say("Rehearsal of an undo, with one object in a scratch prefix:")
+    rehearsed = uvloop.run(run_it())
+    session.write("rehearsal.json", {"works": rehearsed.works, "steps": [step.to_json() for step in steps]})
+    if not rehearsed.works:
+        session.say("An undo would NOT work; mend what failed before anything is deleted.")
+    elif not all(step.passed for step in steps):
+        session.say("An undo would work in one of two ways only; consider mending the other.")
+    else:
+        session.say("An undo would work, in both ways.")
+    if rehearsed.left:
+        session.say(f"The scratch copy is LEFT: {shown(rehearsed.left)}")
+    else:
+        session.say("The scratch copy was removed.")
+    return ExitCode.DONE if rehearsed.works and not rehearsed.left else ExitCode.NOT_RIGHT
 
 
 def _undo(session: Session, arguments: argparse.Namespace, found: Found) -> ExitCode:
     clock = session.surroundings.clock
     began = clock.now()
     some: list[Prospect] = []
-    with _object_lines(session) as lines:
+    with session.object_lines() as lines:
         outlook, undone = uvloop.run(_carried_out(session, arguments, found, _Told(lines, some)))
     if not outlook.selected:
         raise UsageError("--only matches no name in the manifest")
     session.console.print(outlook_table(outlook))
     for text in [*object_lines(some, outlook), *end_lines(outlook, undone)]:
-        _say(session, text)
+        session.say(text)
     right = outlook.possible if undone is None else not undone.not_there
     code = ExitCode.DONE if right else ExitCode.NOT_RIGHT
     report: dict[str, Any] = {
@@ -194,7 +197,7 @@ def _undo(session: Session, arguments: argparse.Namespace, found: Found) -> Exit
         for text in next_steps(
             read_state(session.job.gateway, session.job.migration).phase, session.job.migration
         ):
-            _say(session, text)
+            session.say(text)
     return code
 
 
@@ -266,14 +269,6 @@ def _reporting(session: Session, told: _Told) -> Callable[[Prospect, Restored | 
 def _wanted(globs: list[str], migration: Migration) -> Callable[[str], bool]:
     """Tell which names are meant, by the rules of ``--exclude``."""
     return replace(migration, excludes=tuple(globs)).is_excluded if globs else lambda _: True
-
-
-def _say(session: Session, text: str) -> None:
-    session.console.print(text, markup=False, soft_wrap=True)
-
-
-def _object_lines(session: Session) -> AbstractContextManager[Lines | None]:
-    return nullcontext() if session.own_reports is None else session.own_reports.lines("objects.jsonl")
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=BEFORE_ANYTHING)

@@ -69,6 +69,7 @@ def prospects(lines: Sequence[Line], now: Now) -> list[Prospect]:
             now.legacy.get(line.name),
             now.soft_deleted.get((line.name, line.generation)),
             now.new_path.get(line.name),
+            no_shelf=now.no_shelf,
         )
         for line in lines
     ]

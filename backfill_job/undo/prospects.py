@@ -65,7 +65,12 @@ class Prospect:
 
 
 def prospect(
-    line: Line, legacy: ObjectState | None, soft_deleted: SoftDeleted | None, new_path: ObjectState | None
+    line: Line,
+    legacy: ObjectState | None,
+    soft_deleted: SoftDeleted | None,
+    new_path: ObjectState | None,
+    *,
+    no_shelf: str = "",
 ) -> Prospect:
     """Say what can be done, by the table above.
 
@@ -74,6 +79,7 @@ def prospect(
         legacy: The live legacy object; None when absent.
         soft_deleted: The soft-deleted generation that the line names; None when there is none (any more).
         new_path: The live object at the new path; None when absent.
+        no_shelf: Why soft-deleted generations could not be listed; empty where they could.
     """
     was = line.state
     there_too = new_path is not None and same(was, new_path)
@@ -95,15 +101,17 @@ def prospect(
         return way(Way.SOFT_DELETE)
     if there_too:
         return way(Way.NEW_PATH)
-    return way(Way.LOST, _why_lost(was, soft_deleted, new_path))
-
-
-def _why_lost(was: ObjectState, soft_deleted: SoftDeleted | None, new_path: ObjectState | None) -> str:
     shelf = (
-        "soft delete holds it no more"
+        f"what soft delete holds cannot be listed ({no_shelf})"
+        if no_shelf
+        else "soft delete holds it no more"
         if soft_deleted is None
         else "what soft delete holds is not what the manifest says"
     )
+    return way(Way.LOST, _why_lost(was, shelf, new_path))
+
+
+def _why_lost(was: ObjectState, shelf: str, new_path: ObjectState | None) -> str:
     if new_path is None:
         return f"{shelf}, and the new path has none"
     differing = differences(was, new_path)

@@ -6,7 +6,7 @@ are known to be there before it is too late. The scratch copy is removed; what s
 """
 
 from collections.abc import Callable
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from backfill_job.async_api import AsyncApi, Pacing
 from backfill_job.deletion.manifest import Line
 from backfill_job.diff import diff
 from backfill_job.fast_listing import list_soft_deleted
+from backfill_job.rights import REHEARSAL_FOLDER
 from backfill_job.sharding import KeyRange
 from backfill_job.undo.prospects import SoftDeleted, prospect
 from backfill_job.undo.restoring import Restorer, UndoOutcome
@@ -21,14 +22,15 @@ from shared.decision import ABSENT
 from shared.errors import (
     ConditionFailed,
     MigrationError,
+    ObjectNotFound,
     UnexpectedAnswer,
     UsageError,
 )
 from shared.gateway import Gateway
 from shared.migration import Location, Migration
-from shared.objects import ObjectState, same
+from shared.objects import ObjectRef, ObjectState, same
 
-__all__ = ["Step", "rehearse"]
+__all__ = ["Rehearsed", "Step", "rehearse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +52,22 @@ class Step:
         return {"what": self.what, "passed": self.passed, "detail": self.detail}
 
 
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """What came of a rehearsal.
+
+    Attributes:
+        works: Whether an undo would work: by soft delete, or else by copying back.
+        left: The scratch copy where it could not be removed, and why; empty where it was.
+    """
+
+    works: bool
+    left: str = ""
+
+
 async def rehearse(
     api: AsyncApi, gateway: Gateway, migration: Migration, token: str, tell: Callable[[Step], None]
-) -> bool:
+) -> Rehearsed:
     """Rehearse.
 
     Args:
@@ -63,7 +78,7 @@ async def rehearse(
         tell: Told each step.
 
     Returns:
-        Whether an undo would work: by soft delete, or else by copying back.
+        What came of it.
 
     Raises:
         UsageError: There is no place for it, or no object to rehearse with.
@@ -75,7 +90,7 @@ async def rehearse(
         )
     name, original, twin = await _sample(api, migration)
     # The scratch prefix takes the legacy path's part; the new path is itself.
-    scratch = Location(migration.source.bucket, f"_migration/undo-rehearsal/{token}/")
+    scratch = Location(migration.source.bucket, f"{REHEARSAL_FOLDER}{token}/")
     stage = Migration(scratch, migration.destination, (), migration.label)
     at = stage.source_ref(name)
     copy = gateway.copy(migration.source_ref(name), at, if_source=original.generation, if_destination=ABSENT)
@@ -85,11 +100,21 @@ async def rehearse(
         by_shelf = await rehearsal.by_soft_delete(_line(name, copy, twin))
         by_copy = await rehearsal.by_copying(name, twin)
     finally:
-        with suppress(MigrationError):
-            left = gateway.look(at)
-            if left is not None:
-                gateway.delete(at, if_generation=left.generation)
-    return by_shelf or by_copy
+        left = _removed(gateway, at)
+    return Rehearsed(by_shelf or by_copy, left)
+
+
+def _removed(gateway: Gateway, at: ObjectRef) -> str:
+    """Remove the scratch copy; says what to do where it cannot be removed."""
+    try:
+        there = gateway.look(at)
+        if there is not None:
+            gateway.delete(at, if_generation=there.generation)
+    except ObjectNotFound:
+        pass  # a repetition of the request, after its answer was lost
+    except MigrationError as error:
+        return f"{error}; to remove it: gcloud storage rm '{at.uri}'"
+    return ""
 
 
 async def _sample(api: AsyncApi, migration: Migration) -> tuple[str, ObjectState, ObjectState]:

@@ -160,9 +160,10 @@ class Undo:
             in_flight: Objects under way at once.
 
         Returns:
-            What could be done, and what was; of all chunks that were begun before a stop.
+            What could be done, and what was.
 
         Raises:
+            Interrupted: Somebody stopped it; what was brought back stays.
             UsageError: The manifest was changed.
             StorageError: A listing failed; what was brought back stays.
         """
@@ -184,7 +185,7 @@ class Undo:
         if not wanted:
             return []
         now = await look(self.api, self.manifest.migration, wanted, self.manifest.following(number))
-        outlook.no_shelf = now.no_shelf
+        outlook.no_shelf = outlook.no_shelf or now.no_shelf
         return prospects(wanted, now)
 
     async def _bring_back(

@@ -9,10 +9,12 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
-from testing_commands import run_command
+from testing_commands import Commands, run_command, where
+from testing_paths import Paths
 
 from backfill_job.__main__ import main
 from backfill_job.commands import COMMANDS, PROGRAMS, load, parser_of
+from shared.phase import Phase
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -127,6 +129,53 @@ def test_without_the_package_that_writes_it_one_line_says_what_to_install() -> N
     assert (
         done.stderr == "completion: the package shtab is not installed: pip install -e '.[job,completion]'\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        ("cutover", ("--by", "Ada", "--yes")),
+        ("rollback", ("--by", "Ada", "--yes")),
+        ("rollback", ("--dry-run",)),
+        ("verify", ()),
+        ("delete", ()),
+    ],
+)
+def test_whoever_may_not_read_the_state_cannot_start(
+    paths: Paths, commands: Commands, command: str, arguments: tuple[str, ...]
+) -> None:
+    """Exit code 2, as every help says of a missing permission before anything is done."""
+    paths.put("qpi_answers_20240101/user_id_1.jsonl")
+    rule = {"method": "storage.objects.download", "name_prefix": "_migration/", "count": None, "status": 403}
+    paths.server.set_faults(rules=[rule])
+    ended = commands.run(command, *arguments)
+    assert (ended.code, "permission denied" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "phase"),
+    [
+        ("cutover", ("--by", "Ada", "--yes"), Phase.DUAL_WRITE),
+        ("rollback", ("--by", "Ada", "--yes"), Phase.CUT_OVER),
+        ("rollback", ("--dry-run",), Phase.CUT_OVER),
+        ("gate", (), Phase.DUAL_WRITE),
+        ("undo", ("--rehearse",), Phase.DUAL_WRITE),
+    ],
+)
+def test_what_is_about_the_whole_is_no_work_for_one_of_several_tasks(
+    paths: Paths, commands: Commands, command: str, arguments: tuple[str, ...], phase: Phase
+) -> None:
+    """Each task would take its part for everything: a rollback would end with the other tasks' objects left behind."""
+    for number in range(1, 9):
+        paths.put(f"qpi_answers_2024010{number}/user_id_1.jsonl", side="destination")
+        paths.put(f"qpi_answers_2024010{number}/user_id_0.jsonl")
+    if phase is Phase.CUT_OVER:
+        commands.go(Phase.CUT_OVER)
+    tasks = {"CLOUD_RUN_TASK_COUNT": "2", "CLOUD_RUN_TASK_INDEX": "0", "CLOUD_RUN_EXECUTION": "e-1"}
+    ended = run_command(command, *where(paths), "--log-dir", str(commands.folder), *arguments, environ=tasks)
+    assert ended.code == 2
+    assert "run it as one task" in ended.err
+    assert commands.state.phase is phase
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import pytest
 
 from backfill_job.deletion.checks import (
     CheckName,
-    cutover_of,
     late_writes_check,
     passed_over,
     phase_check,
@@ -20,7 +19,7 @@ from backfill_job.deletion.checks import (
 )
 from backfill_job.deletion.survey import BLOCKING, Survey
 from backfill_job.lag import Lag
-from backfill_job.late_writes import LateWrites
+from backfill_job.late_writes import LateWrites, cutover_of
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import Finding, Verdict
 from backfill_job.verification import Verification

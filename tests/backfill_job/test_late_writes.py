@@ -63,6 +63,19 @@ def test_what_the_reverse_mirror_brings_back_is_not_late(paths: Paths, commands:
     assert late_remarks(commands) == []
 
 
+def test_what_was_late_is_late_still_when_the_deletion_has_begun(paths: Paths, commands: Commands) -> None:
+    """Late is counted from the cutover, not from the latest phase."""
+    commands.go(Phase.CUT_OVER)
+    cutover = commands.state.since
+    later(paths)
+    paths.put("new")
+    later(paths)
+    commands.go(Phase.DELETING)
+    (text,) = late_remarks(commands)
+    assert cutover is not None
+    assert f"after the cutover of {cutover:%Y-%m-%dT%H:%M:%S}" in text
+
+
 def test_parts_make_a_whole() -> None:
     """Several tasks, one of which began before the cutover; a bounded number of names."""
     parts = [

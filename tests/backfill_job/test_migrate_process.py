@@ -233,6 +233,24 @@ def test_tasks_without_a_report_are_summed_up_all_the_same(paths: Paths, tmp_pat
     assert "60 copied; NOT EQUAL: 1 extra\n  extra 'extra'\n" in done.stdout.partition("tasks together:")[2]
 
 
+def test_a_task_that_cannot_start_does_not_say_so_for_the_others(paths: Paths, tmp_path: Path) -> None:
+    """Exit code 2 would mean that nothing was done, and the other task has copied its part."""
+    paths.server.fill(paths.migration.source.bucket, 60, prefix=paths.migration.source.prefix, days=6)
+    paths.server.set_faults(rules=[{"method": "storage.objects.list", "count": 1, "status": 403}])
+    done = subprocess.run(
+        [*WAYS["command"], *arguments(paths, "--execute", "--yes", "--ungoverned", "--tasks=2")],
+        env=environ(paths),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "cannot start" in done.stderr
+    assert "not every task left its report" in done.stderr
+    assert paths.names()
+
+
 def test_what_hangs_does_not_hold_up_a_stop(paths: Paths, tmp_path: Path) -> None:
     """A call in a thread that gets no answer: Cloud Run's ten seconds are not waited for, the report is there."""
     for number in range(20):

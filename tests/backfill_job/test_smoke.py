@@ -1,6 +1,7 @@
 """The command ``smoke``, as its user meets it, and what it makes of rights and buckets."""
 
 import json
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +12,7 @@ from testing_paths import Paths
 
 from backfill_job import smoke
 from backfill_job.bucket_facts import Level, Point, bucket_points
-from backfill_job.gate.canary import FOLDER
+from backfill_job.gate.canary import canary_name
 from backfill_job.rights import CANARY_FOLDER, RIGHTS, Area, Part, Role, location_of
 from shared.gateway import Gateway
 from shared.migration import Environment, qpi_exports
@@ -139,6 +140,18 @@ class TestCanary:
         assert "is the mirror deployed" in ended.out
         assert paths.names(side="source") == []
 
+    def test_stopped(self, run_smoke: Smoke, paths: Paths) -> None:
+        """Ctrl-C while the canary is waited for: one line, and the canary is removed all the same."""
+        signals = iter([signal.SIGINT])
+
+        def pause() -> None:
+            for number in signals:
+                signal.raise_signal(number)
+
+        ended = run_smoke("--canary", pause=pause)
+        assert (ended.code, ended.err) == (1, "smoke: stopped by SIGINT before its end\n")
+        assert paths.names(side="source") == paths.names() == []
+
     def test_no_right_to_write(self, run_smoke: Smoke, paths: Paths) -> None:
         """The refusal is the evidence."""
         paths.server.set_faults(rules=[{"method": "storage.objects.insert", "count": None, "status": 403}])
@@ -213,8 +226,8 @@ class TestRights:
             assert listed == {bucket for bucket, within in sides.items() if areas & within}, part
 
     def test_the_canary_s_folder_is_the_gate_s(self) -> None:
-        """Said twice, because the deployment loads no library; the same both times."""
-        assert CANARY_FOLDER == FOLDER
+        """What the deployment grants there is granted for the gate's canaries."""
+        assert canary_name("run", "token").startswith(CANARY_FOLDER)
 
     def test_every_role_holds_only_what_is_asked_about(self) -> None:
         """A permission that smoke does not ask about could be missing unseen."""

@@ -1,11 +1,18 @@
 """The command ``undo``, as its user meets it."""
 
+import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from testing_deletion import Scene, day
 
+from backfill_job.async_api import UNPACED, AsyncApi, Pacing
+from backfill_job.deletion.manifest_files import find_manifest
+from backfill_job.stopping import Stop
+from backfill_job.undo.undoing import Undo
+from shared.errors import UnexpectedAnswer
 from shared.phase import Phase
 
 RESTORE, REWRITE = "storage.objects.restore", "storage.objects.rewrite"
@@ -155,6 +162,47 @@ def test_more_than_a_chunk_comes_back(scene: Scene) -> None:
     assert scene.paths.names(side="source") == names
 
 
+class RefusesOneShelf(AsyncApi):
+    """The client, whose first question for soft-deleted objects is refused."""
+
+    refused = False
+
+    async def request(self, method: str, path: str, uri: str, pacing: Pacing = UNPACED) -> dict[str, Any]:
+        if "softDeleted" in path and not self.refused:
+            self.refused = True
+            raise UnexpectedAnswer(uri, "refused")
+        return await super().request(method, path, uri, pacing)
+
+
+def test_one_chunk_whose_soft_deleted_objects_cannot_be_listed_is_said(scene: Scene) -> None:
+    """Though those of later chunks can."""
+    scene.fill(1_100)
+    scene.cut_over()
+    assert scene.delete(1_100).code == 0
+    gateway = scene.commands.gateway
+    found = find_manifest(gateway, scene.manifest_uri)
+
+    async def outlook() -> str:
+        async with RefusesOneShelf(endpoint=scene.paths.server.url) as api:
+            lines = await found.lines(api, gateway)
+            undo = Undo(api, found.manifest, lines, lambda _: True, Stop(), lambda *_: None)
+            return (await undo.outlook()).no_shelf
+
+    assert asyncio.run(outlook()) == "refused"
+
+
+def test_a_manifest_without_its_lines_is_refused_for_what_it_is(scene: Scene) -> None:
+    """Exit code 2, and no word about what was or was not deleted: the deletion is long over."""
+    deleted(scene, day(1))
+    scene.paths.client.bucket(scene.paths.migration.destination.bucket).blob(
+        scene.manifest_uri.split("/", 3)[3] + "l"
+    ).delete()
+    ended = scene.undo(scene.manifest_uri, "--execute")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "holds nothing" in ended.err
+    assert "nothing was deleted" not in ended.err
+
+
 def test_an_object_in_several_pieces_is_copied_back_whole(scene: Scene) -> None:
     """Each call of the rewrite has the same conditions."""
     forget(scene)
@@ -245,3 +293,18 @@ def test_a_rehearsal_needs_something_that_was_migrated(scene: Scene) -> None:
     scene.paths.put(day(1))
     ended = scene.undo("--rehearse", *where(scene))
     assert (ended.code, "nothing to rehearse with" in ended.err) == (2, True)
+
+
+def test_a_scratch_copy_that_could_not_be_removed_is_said(scene: Scene) -> None:
+    """With the command that removes it, and exit code 1: it works, and something is left."""
+    scene.both(day(1))
+    bucket = scene.paths.migration.source.bucket
+    rule = {"method": "storage.objects.delete", "bucket": bucket, "skip": 2, "count": None, "status": 403}
+    scene.paths.server.set_faults(rules=[rule])
+    ended = scene.undo("--rehearse", *where(scene))
+    scene.paths.server.clear_faults()
+    (left,) = scene.paths.bucket("source").list_blobs(prefix="_migration/")
+    assert ended.code == 1
+    assert "An undo would work, in both ways" in ended.out
+    assert "was removed" not in ended.out
+    assert f"gcloud storage rm 'gs://{bucket}/{left.name}'" in ended.out

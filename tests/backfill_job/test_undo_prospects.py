@@ -60,3 +60,9 @@ def test_nothing_that_is_there_is_ever_in_the_way_of_a_write(
         brought = shelf.state if found.way is Way.SOFT_DELETE and shelf else new
         assert brought is not None
         assert same(LINE.state, brought)
+
+
+def test_what_cannot_be_listed_is_not_said_to_be_gone() -> None:
+    """Nobody knows what soft delete holds then; somebody who may look may still restore it."""
+    found = prospect(LINE, None, None, None, no_shelf="refused")
+    assert found.because == "what soft delete holds cannot be listed (refused), and the new path has none"

@@ -4,13 +4,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from testing_paths import Paths
 
 from backfill_job.clock import Clock
+from backfill_job.estimate import Work
+from backfill_job.ledger import Ledger
 from backfill_job.march import Pair
-from backfill_job.verdict import Verdict, judged
-from backfill_job.verification import Comparison, Verification
+from backfill_job.run_result import RunResult
+from backfill_job.verdict import Finding, Verdict, judged
+from backfill_job.verification import MAX_FINDINGS, Comparison, Verification
 from shared.gateway import Gateway
+from shared.operations import Operations
 
 
 @dataclass
@@ -120,3 +125,25 @@ def test_an_object_rewritten_meanwhile_is_in_flight_and_not_clean(paths: Paths, 
     hours.due.append(lambda: paths.put("a", b"two"))
     found = check(paths, gateway, hours, grace=60.0)
     assert (verdicts(found), found.clean) == ({"a": "in_flight"}, False)
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [(20, ""), (50, "30 more; the log names them"), (5_000, "4,980 more; the log names the first 1,000")],
+)
+def test_what_is_not_shown_is_said_to_be_where_it_is(missing: int, said: str) -> None:
+    """The log names as many as are kept in memory, and no more."""
+    names = min(missing, MAX_FINDINGS)
+    findings = tuple(Finding(f"{number}", Verdict.MISSING, None, None) for number in range(names))
+    found = Verification({**dict.fromkeys(Verdict, 0), Verdict.MISSING: missing}, findings)
+    run = RunResult(
+        Ledger().balance(),
+        found,
+        stopped="",
+        denied=False,
+        copying_s=0.0,
+        work=Work(),
+        operations=Operations(),
+    )
+    more = [line for line in run.screen_lines() if "more" in line]
+    assert more == ([f"  ... and {said}"] if said else [])

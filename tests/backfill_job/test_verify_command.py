@@ -160,7 +160,7 @@ def test_tasks_come_to_the_same_certificate(
         assert three["contents"]["rows"] == 38
 
 
-def test_local_tasks_sum_up(paths: Paths, tmp_path: Path) -> None:
+def test_local_tasks_sum_up(paths: Paths, gateway: Gateway, tmp_path: Path) -> None:
     """``--tasks 2``: two processes, one answer."""
     both(paths, *(day(number) for number in range(1, 10)))
     migration = paths.migration
@@ -170,6 +170,10 @@ def test_local_tasks_sum_up(paths: Paths, tmp_path: Path) -> None:
     done = subprocess.run(line, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.endswith("9 names compared: both sides are equal\n")
+    # Without --report there is none to be found afterwards, and nobody is sent to look for one.
+    assert "report: " not in done.stdout
+    (recorded,) = read_state(gateway, migration).runs
+    assert recorded.report is None
 
 
 def test_the_lag_of_the_mirror_is_taken_from_the_objects_times(

@@ -204,6 +204,20 @@ def test_more_requests_than_connections_wait_their_turn() -> None:
     assert played(story, connections=3).connections == 3
 
 
+def test_whoever_has_just_had_an_answer_does_not_go_before_those_who_wait() -> None:
+    """Nor beside them: there are never more connections than there may be."""
+
+    async def story(it: Peer, wire: Wire) -> None:
+        async def two(who: str) -> None:
+            for number in range(2):
+                assert await wire.send("GET", f"/{who}{number}") == Answer(200, b"ok")
+
+        await asyncio.gather(*map(two, "ab"))
+        assert [request.split()[1] for request in it.requests] == [b"/a0", b"/b0", b"/a1", b"/b1"]
+
+    assert played(story, connections=1).connections == 1
+
+
 def test_nobody_there_is_no_answer() -> None:
     """A port that nobody listens on."""
 
