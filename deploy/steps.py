@@ -84,7 +84,7 @@ def script(steps: Iterable[Step]) -> Iterator[str]:
             case Run(command):
                 yield _line(command)
             case Ask(name, command):
-                yield f'{name}="$({_line(command)})"'
+                yield f'{name}="$({_line(command)})"\n: "${{{name}:?an empty answer}}"'
             case Ensure(listing, create, None):
                 yield f'FOUND="$({_line(listing)})"\n[ -n "$FOUND" ] ||\n  {_line(create)}'
             case Ensure(listing, create, update):

@@ -14,7 +14,7 @@ from mirror_function.settings import MirrorSettings
 from shared.decision import Authority
 from shared.errors import BucketNotFound, MigrationError, PermissionDenied, StorageError
 from shared.migration import Migration
-from shared.objects import ObjectRef, ObjectState, parse_time
+from shared.objects import ObjectRef, ObjectState, is_later, parse_time, same
 from shared.phase import Phase, PhaseReader
 from shared.propagate_delete import DeleteOutcome, propagate_delete
 from shared.replicate import Glance, Outcome, Replication, replicate
@@ -136,9 +136,26 @@ def _finalized(
         store, source, destination, authority, glance=Glance(event.state, None), keep=_keep(way, relative)
     )
     found = _replicated(done, event, phase)
-    is_late = done.straggler or done.outcome is Outcome.CONFLICT
     no_more = not settings.reverse and phase.forward_authority is Authority.DESTINATION
-    return replace(found, late=relative) if is_late and no_more else found
+    return replace(found, late=relative) if no_more and _is_late(done, event.state) else found
+
+
+def _is_late(done: Replication, written: ObjectState) -> bool:
+    """Tell whether a version at the legacy path is somebody's write, and not what the way back brought there.
+
+    What was brought back is younger than the version it is a copy of, and may be older than the one that followed it.
+    """
+    source, destination = done.source, done.destination
+    if source is None or destination is None:
+        return False
+    match done.outcome:
+        case Outcome.CONFLICT:
+            return not is_later(destination.created, source.created)
+        case Outcome.ALREADY_EQUAL:
+            # Its copy was made at an earlier delivery, which may have ended before it left its mark; or by a sweep.
+            return same(written, destination) and is_later(destination.created, written.created)
+        case _:
+            return done.straggler
 
 
 def _deleted(

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from google.api_core import exceptions
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import GoogleAuthError, TransportError
 from google.cloud import monitoring_dashboard_v1, monitoring_v3
 from google.cloud.logging_v2.services.metrics_service_v2 import MetricsServiceV2Client
 from google.cloud.logging_v2.types import LogMetric
@@ -225,14 +225,18 @@ def _errors_of(what: str, refused: type[MigrationError] = MigrationError) -> Ite
     try:
         yield
     except (exceptions.PermissionDenied, exceptions.Unauthenticated, GoogleAuthError) as error:
+        if isinstance(error, TransportError):  # whoever gives tokens could not be asked: no matter of rights
+            raise _unanswered(what, error) from error
         raise refused(
             f"this account may not {what}: {_line(error)}; it needs roles/logging.configWriter, "
             "roles/monitoring.dashboardEditor and roles/monitoring.alertPolicyEditor (to look only: the viewers)"
         ) from error
-    except exceptions.GoogleAPICallError as error:
-        raise MigrationError(
-            f"could not {what}: {_line(error)}; run it again, it goes on where it was"
-        ) from error
+    except (exceptions.GoogleAPICallError, exceptions.RetryError) as error:
+        raise _unanswered(what, error) from error
+
+
+def _unanswered(what: str, error: Exception) -> MigrationError:
+    return MigrationError(f"could not {what}: {_line(error)}; run it again, it goes on where it was")
 
 
 def _line(error: BaseException) -> str:

@@ -108,6 +108,13 @@ class TestScript:
         done = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
         assert (done.stdout, done.returncode) == (printed, code)
 
+    def test_an_empty_answer_ends_it(self) -> None:
+        """As in `perform`: nothing is done without what was asked for, and the line says what that was."""
+        lines = script([Ask("NUMBER", ("printf", "")), Run(("printf", "go on"))])
+        done = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
+        assert (done.stdout, done.returncode != 0) == ("", True)
+        assert "NUMBER: an empty answer" in done.stderr
+
 
 def env_folder(tmp_path: Path, change: Callable[[str], str]) -> Path:
     (tmp_path / "dev.env").write_text(change((DEPLOY / "dev.env").read_text()))

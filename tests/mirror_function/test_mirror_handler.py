@@ -490,6 +490,35 @@ def test_what_the_new_path_s_writers_do_is_never_marked(mirror: Callable[..., Mi
     assert marked(function) == ""
 
 
+def test_a_late_write_is_marked_by_the_next_delivery_when_its_mark_could_not_be_written(
+    mirror: Callable[..., Mirror],
+) -> None:
+    """By then the object has been copied, and is found equal."""
+    function = mirror()
+    set_phase(function.paths, Phase.CUT_OVER)
+    resource = function.put()
+    function.paths.server.set_faults(rules=[{"method": "storage.objects.insert", "status": 403}])
+    assert function.deliver(resource).status == 503
+    assert function.paths.read(NAME) == b"one"
+    assert marked(function) == ""
+    assert function.deliver(resource).line["outcome"] == "already_equal"
+    assert marked(function) == resource["timeCreated"]
+
+
+@pytest.mark.parametrize("again", [b"one", b"two"])
+def test_what_the_way_back_brought_is_never_marked(mirror: Callable[..., Mirror], again: bytes) -> None:
+    """Not even where the new path has been written once more by the time that its event arrives."""
+    function = mirror()
+    set_phase(function.paths, Phase.CUT_OVER)
+    function.paths.put(NAME, b"one", side="destination")
+    brought_back = function.put()
+    assert function.deliver(brought_back).line["outcome"] == "already_equal"
+    if again != b"one":
+        function.paths.put(NAME, again, side="destination")
+        assert function.deliver(brought_back).line["outcome"] == "conflict"
+    assert marked(function) == ""
+
+
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"created": "later"}', '{"created": null}', "\xff"])
 def test_a_damaged_mark_is_never_taken_for_silence(mirror: Callable[..., Mirror], text: str) -> None:
     """Whoever asks is told which object it is."""

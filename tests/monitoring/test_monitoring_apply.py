@@ -2,10 +2,12 @@
 
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from fake_services import PROJECT, FakeProject, serving
+from google.api_core import exceptions
+from google.auth.exceptions import TransportError
 from google.cloud import monitoring_dashboard_v1 as boards
 from google.cloud import monitoring_v3
 from google.cloud.logging_v2.types import LogMetric
@@ -204,6 +206,34 @@ def test_a_missing_right_is_one_line(applied: Applied) -> None:
     code, out = applied.run()
     assert code == 1
     assert "roles/monitoring.alertPolicyEditor" in out.splitlines()[-1]
+
+
+class Unanswered:
+    """A client whose call ends in an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def list_log_metrics(self, **_: object) -> object:
+        raise self._error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        exceptions.RetryError("Timeout of 60.0s exceeded", exceptions.ServiceUnavailable("try later")),
+        TransportError("the token server cannot be reached"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_service_that_does_not_answer_is_one_line_that_blames_no_right(
+    applied: Applied, error: Exception
+) -> None:
+    """Neither when the client has tried for its time, nor when it gets no token for want of a network."""
+    applied.clients = replace(applied.clients, metrics=Unanswered(error))
+    code, out = applied.run("--dry-run")
+    assert (code, len(out.splitlines())) == (1, 1)
+    assert "could not list what project proj-1 holds" in out
 
 
 @pytest.mark.parametrize(

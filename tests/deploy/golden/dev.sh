@@ -129,8 +129,10 @@ gcloud projects add-iam-policy-binding data-platform-dev --member=serviceAccount
 gcloud projects add-iam-policy-binding data-platform-dev --member=serviceAccount:qpi-exports-build-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/pubsub.editor --condition=None --quiet
 gcloud projects add-iam-policy-binding data-platform-dev --member=serviceAccount:qpi-exports-build-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/run.admin --condition=None --quiet
 STORAGE_AGENT="$(gcloud storage service-agent --project=data-platform-dev --quiet)"
+: "${STORAGE_AGENT:?an empty answer}"
 gcloud projects add-iam-policy-binding data-platform-dev "--member=serviceAccount:${STORAGE_AGENT}" --role=roles/pubsub.publisher --condition=None --quiet
 NUMBER="$(gcloud projects describe data-platform-dev '--format=value(projectNumber)' --project=data-platform-dev --quiet)"
+: "${NUMBER:?an empty answer}"
 gcloud projects add-iam-policy-binding data-platform-dev "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.subscriber --condition=None --quiet
 gcloud pubsub topics add-iam-policy-binding qpi-exports-dead-letters-dev "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.publisher --project=data-platform-dev --quiet
 gcloud projects add-iam-policy-binding data-platform-dev --member=serviceAccount:qpi-exports-fn-build-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/storage.objectViewer "--condition=expression=resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${NUMBER}-europe-west1/\"),title=function-sources" --quiet
@@ -168,20 +170,26 @@ gcloud run jobs add-iam-policy-binding qpi-exports-deletion-dev --region=europe-
 gcloud run jobs add-iam-policy-binding qpi-exports-sweep-dev --region=europe-west1 --member=serviceAccount:qpi-exports-scheduler-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-dev --quiet
 gcloud run jobs add-iam-policy-binding qpi-exports-backfill-dev --region=europe-west1 --member=serviceAccount:qpi-exports-scheduler-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-dev --quiet
 MIRROR_LOCATION="$(gcloud storage buckets describe gs://data-bucket-dev '--format=value(location.lower())' --project=data-platform-dev --quiet)"
+: "${MIRROR_LOCATION:?an empty answer}"
 FOUND="$(gcloud functions list --v2 --regions=europe-west1 '--filter=name~/qpi-exports-mirror-dev$ AND labels.release=RELEASE AND state=ACTIVE' '--format=value(name)' --project=data-platform-dev --quiet)"
 [ -n "$FOUND" ] ||
   gcloud functions deploy qpi-exports-mirror-dev --gen2 --runtime=python311 --region=europe-west1 --source=. --service-account=qpi-exports-mirror-dev@data-platform-dev.iam.gserviceaccount.com --entry-point=mirror_object --trigger-event-filters=type=google.cloud.storage.object.v1.finalized --trigger-event-filters=bucket=data-bucket-dev "--trigger-location=${MIRROR_LOCATION}" --trigger-service-account=qpi-exports-trigger-dev@data-platform-dev.iam.gserviceaccount.com --retry --set-env-vars=MIRROR_ENV=dev,MIRROR_REVERSE=false,DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA=true --concurrency=16 --max-instances=100 --timeout=120s --cpu=1 --memory=512Mi --no-allow-unauthenticated --build-service-account=projects/data-platform-dev/serviceAccounts/qpi-exports-fn-build-dev@data-platform-dev.iam.gserviceaccount.com --docker-repository=projects/data-platform-dev/locations/europe-west1/repositories/qpi-exports --update-labels=app=qpi-exports,env=dev,release=RELEASE --project=data-platform-dev --quiet
 gcloud run services add-iam-policy-binding qpi-exports-mirror-dev --region=europe-west1 --member=serviceAccount:qpi-exports-trigger-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-dev --quiet
 MIRROR_TRIGGER="$(gcloud functions describe qpi-exports-mirror-dev --gen2 --region=europe-west1 '--format=value(eventTrigger.trigger)' --project=data-platform-dev --quiet)"
+: "${MIRROR_TRIGGER:?an empty answer}"
 MIRROR_SUBSCRIPTION="$(gcloud eventarc triggers describe "${MIRROR_TRIGGER}" '--format=value(transport.pubsub.subscription)' --project=data-platform-dev --quiet)"
+: "${MIRROR_SUBSCRIPTION:?an empty answer}"
 gcloud pubsub subscriptions update "${MIRROR_SUBSCRIPTION}" --dead-letter-topic=projects/data-platform-dev/topics/qpi-exports-dead-letters-dev --max-delivery-attempts=100 --project=data-platform-dev --quiet
 REVERSE_LOCATION="$(gcloud storage buckets describe gs://de-bigquery-data-export-dev '--format=value(location.lower())' --project=data-platform-dev --quiet)"
+: "${REVERSE_LOCATION:?an empty answer}"
 FOUND="$(gcloud functions list --v2 --regions=europe-west1 '--filter=name~/qpi-exports-reverse-dev$ AND labels.release=RELEASE AND state=ACTIVE' '--format=value(name)' --project=data-platform-dev --quiet)"
 [ -n "$FOUND" ] ||
   gcloud functions deploy qpi-exports-reverse-dev --gen2 --runtime=python311 --region=europe-west1 --source=. --service-account=qpi-exports-reverse-dev@data-platform-dev.iam.gserviceaccount.com --entry-point=mirror_object --trigger-event-filters=type=google.cloud.storage.object.v1.finalized --trigger-event-filters=bucket=de-bigquery-data-export-dev "--trigger-location=${REVERSE_LOCATION}" --trigger-service-account=qpi-exports-trigger-dev@data-platform-dev.iam.gserviceaccount.com --retry --set-env-vars=MIRROR_ENV=dev,MIRROR_REVERSE=true,DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA=true --concurrency=16 --max-instances=100 --timeout=120s --cpu=1 --memory=512Mi --no-allow-unauthenticated --build-service-account=projects/data-platform-dev/serviceAccounts/qpi-exports-fn-build-dev@data-platform-dev.iam.gserviceaccount.com --docker-repository=projects/data-platform-dev/locations/europe-west1/repositories/qpi-exports --update-labels=app=qpi-exports,env=dev,release=RELEASE --project=data-platform-dev --quiet
 gcloud run services add-iam-policy-binding qpi-exports-reverse-dev --region=europe-west1 --member=serviceAccount:qpi-exports-trigger-dev@data-platform-dev.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-dev --quiet
 REVERSE_TRIGGER="$(gcloud functions describe qpi-exports-reverse-dev --gen2 --region=europe-west1 '--format=value(eventTrigger.trigger)' --project=data-platform-dev --quiet)"
+: "${REVERSE_TRIGGER:?an empty answer}"
 REVERSE_SUBSCRIPTION="$(gcloud eventarc triggers describe "${REVERSE_TRIGGER}" '--format=value(transport.pubsub.subscription)' --project=data-platform-dev --quiet)"
+: "${REVERSE_SUBSCRIPTION:?an empty answer}"
 gcloud pubsub subscriptions update "${REVERSE_SUBSCRIPTION}" --dead-letter-topic=projects/data-platform-dev/topics/qpi-exports-dead-letters-dev --max-delivery-attempts=100 --project=data-platform-dev --quiet
 FOUND="$(gcloud functions list --v2 --regions=europe-west1 '--filter=name~/qpi-exports-status-dev$ AND labels.release=RELEASE AND state=ACTIVE' '--format=value(name)' --project=data-platform-dev --quiet)"
 [ -n "$FOUND" ] ||

@@ -129,8 +129,10 @@ gcloud projects add-iam-policy-binding data-platform-prod --member=serviceAccoun
 gcloud projects add-iam-policy-binding data-platform-prod --member=serviceAccount:qpi-exports-build-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/pubsub.editor --condition=None --quiet
 gcloud projects add-iam-policy-binding data-platform-prod --member=serviceAccount:qpi-exports-build-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/run.admin --condition=None --quiet
 STORAGE_AGENT="$(gcloud storage service-agent --project=data-platform-prod --quiet)"
+: "${STORAGE_AGENT:?an empty answer}"
 gcloud projects add-iam-policy-binding data-platform-prod "--member=serviceAccount:${STORAGE_AGENT}" --role=roles/pubsub.publisher --condition=None --quiet
 NUMBER="$(gcloud projects describe data-platform-prod '--format=value(projectNumber)' --project=data-platform-prod --quiet)"
+: "${NUMBER:?an empty answer}"
 gcloud projects add-iam-policy-binding data-platform-prod "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.subscriber --condition=None --quiet
 gcloud pubsub topics add-iam-policy-binding qpi-exports-dead-letters-prod "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.publisher --project=data-platform-prod --quiet
 gcloud projects add-iam-policy-binding data-platform-prod --member=serviceAccount:qpi-exports-fn-build-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/storage.objectViewer "--condition=expression=resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${NUMBER}-europe-west1/\"),title=function-sources" --quiet
@@ -168,20 +170,26 @@ gcloud run jobs add-iam-policy-binding qpi-exports-deletion-prod --region=europe
 gcloud run jobs add-iam-policy-binding qpi-exports-sweep-prod --region=europe-west1 --member=serviceAccount:qpi-exports-scheduler-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-prod --quiet
 gcloud run jobs add-iam-policy-binding qpi-exports-backfill-prod --region=europe-west1 --member=serviceAccount:qpi-exports-scheduler-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-prod --quiet
 MIRROR_LOCATION="$(gcloud storage buckets describe gs://data-bucket-prod '--format=value(location.lower())' --project=data-platform-prod --quiet)"
+: "${MIRROR_LOCATION:?an empty answer}"
 FOUND="$(gcloud functions list --v2 --regions=europe-west1 '--filter=name~/qpi-exports-mirror-prod$ AND labels.release=RELEASE AND state=ACTIVE' '--format=value(name)' --project=data-platform-prod --quiet)"
 [ -n "$FOUND" ] ||
   gcloud functions deploy qpi-exports-mirror-prod --gen2 --runtime=python311 --region=europe-west1 --source=. --service-account=qpi-exports-mirror-prod@data-platform-prod.iam.gserviceaccount.com --entry-point=mirror_object --trigger-event-filters=type=google.cloud.storage.object.v1.finalized --trigger-event-filters=bucket=data-bucket-prod "--trigger-location=${MIRROR_LOCATION}" --trigger-service-account=qpi-exports-trigger-prod@data-platform-prod.iam.gserviceaccount.com --retry --set-env-vars=MIRROR_ENV=prod,MIRROR_REVERSE=false,DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA=true --concurrency=16 --max-instances=100 --timeout=120s --cpu=1 --memory=512Mi --no-allow-unauthenticated --build-service-account=projects/data-platform-prod/serviceAccounts/qpi-exports-fn-build-prod@data-platform-prod.iam.gserviceaccount.com --docker-repository=projects/data-platform-prod/locations/europe-west1/repositories/qpi-exports --update-labels=app=qpi-exports,env=prod,release=RELEASE --project=data-platform-prod --quiet
 gcloud run services add-iam-policy-binding qpi-exports-mirror-prod --region=europe-west1 --member=serviceAccount:qpi-exports-trigger-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-prod --quiet
 MIRROR_TRIGGER="$(gcloud functions describe qpi-exports-mirror-prod --gen2 --region=europe-west1 '--format=value(eventTrigger.trigger)' --project=data-platform-prod --quiet)"
+: "${MIRROR_TRIGGER:?an empty answer}"
 MIRROR_SUBSCRIPTION="$(gcloud eventarc triggers describe "${MIRROR_TRIGGER}" '--format=value(transport.pubsub.subscription)' --project=data-platform-prod --quiet)"
+: "${MIRROR_SUBSCRIPTION:?an empty answer}"
 gcloud pubsub subscriptions update "${MIRROR_SUBSCRIPTION}" --dead-letter-topic=projects/data-platform-prod/topics/qpi-exports-dead-letters-prod --max-delivery-attempts=100 --project=data-platform-prod --quiet
 REVERSE_LOCATION="$(gcloud storage buckets describe gs://de-bigquery-data-export-prod '--format=value(location.lower())' --project=data-platform-prod --quiet)"
+: "${REVERSE_LOCATION:?an empty answer}"
 FOUND="$(gcloud functions list --v2 --regions=europe-west1 '--filter=name~/qpi-exports-reverse-prod$ AND labels.release=RELEASE AND state=ACTIVE' '--format=value(name)' --project=data-platform-prod --quiet)"
 [ -n "$FOUND" ] ||
   gcloud functions deploy qpi-exports-reverse-prod --gen2 --runtime=python311 --region=europe-west1 --source=. --service-account=qpi-exports-reverse-prod@data-platform-prod.iam.gserviceaccount.com --entry-point=mirror_object --trigger-event-filters=type=google.cloud.storage.object.v1.finalized --trigger-event-filters=bucket=de-bigquery-data-export-prod "--trigger-location=${REVERSE_LOCATION}" --trigger-service-account=qpi-exports-trigger-prod@data-platform-prod.iam.gserviceaccount.com --retry --set-env-vars=MIRROR_ENV=prod,MIRROR_REVERSE=true,DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA=true --concurrency=16 --max-instances=100 --timeout=120s --cpu=1 --memory=512Mi --no-allow-unauthenticated --build-service-account=projects/data-platform-prod/serviceAccounts/qpi-exports-fn-build-prod@data-platform-prod.iam.gserviceaccount.com --docker-repository=projects/data-platform-prod/locations/europe-west1/repositories/qpi-exports --update-labels=app=qpi-exports,env=prod,release=RELEASE --project=data-platform-prod --quiet
 gcloud run services add-iam-policy-binding qpi-exports-reverse-prod --region=europe-west1 --member=serviceAccount:qpi-exports-trigger-prod@data-platform-prod.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-prod --quiet
 REVERSE_TRIGGER="$(gcloud functions describe qpi-exports-reverse-prod --gen2 --region=europe-west1 '--format=value(eventTrigger.trigger)' --project=data-platform-prod --quiet)"
+: "${REVERSE_TRIGGER:?an empty answer}"
 REVERSE_SUBSCRIPTION="$(gcloud eventarc triggers describe "${REVERSE_TRIGGER}" '--format=value(transport.pubsub.subscription)' --project=data-platform-prod --quiet)"
+: "${REVERSE_SUBSCRIPTION:?an empty answer}"
 gcloud pubsub subscriptions update "${REVERSE_SUBSCRIPTION}" --dead-letter-topic=projects/data-platform-prod/topics/qpi-exports-dead-letters-prod --max-delivery-attempts=100 --project=data-platform-prod --quiet
 FOUND="$(gcloud functions list --v2 --regions=europe-west1 '--filter=name~/qpi-exports-status-prod$ AND labels.release=RELEASE AND state=ACTIVE' '--format=value(name)' --project=data-platform-prod --quiet)"
 [ -n "$FOUND" ] ||

@@ -129,8 +129,10 @@ gcloud projects add-iam-policy-binding data-platform-stg --member=serviceAccount
 gcloud projects add-iam-policy-binding data-platform-stg --member=serviceAccount:qpi-exports-build-stg@data-platform-stg.iam.gserviceaccount.com --role=roles/pubsub.editor --condition=None --quiet
 gcloud projects add-iam-policy-binding data-platform-stg --member=serviceAccount:qpi-exports-build-stg@data-platform-stg.iam.gserviceaccount.com --role=roles/run.admin --condition=None --quiet
 STORAGE_AGENT="$(gcloud storage service-agent --project=data-platform-stg --quiet)"
+: "${STORAGE_AGENT:?an empty answer}"
 gcloud projects add-iam-policy-binding data-platform-stg "--member=serviceAccount:${STORAGE_AGENT}" --role=roles/pubsub.publisher --condition=None --quiet
 NUMBER="$(gcloud projects describe data-platform-stg '--format=value(projectNumber)' --project=data-platform-stg --quiet)"
+: "${NUMBER:?an empty answer}"
 gcloud projects add-iam-policy-binding data-platform-stg "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.subscriber --condition=None --quiet
 gcloud pubsub topics add-iam-policy-binding qpi-exports-dead-letters-stg "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.publisher --project=data-platform-stg --quiet
 gcloud projects add-iam-policy-binding data-platform-stg --member=serviceAccount:qpi-exports-fn-build-stg@data-platform-stg.iam.gserviceaccount.com --role=roles/storage.objectViewer "--condition=expression=resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-${NUMBER}-europe-west1/\"),title=function-sources" --quiet
@@ -168,20 +170,26 @@ gcloud run jobs add-iam-policy-binding qpi-exports-deletion-stg --region=europe-
 gcloud run jobs add-iam-policy-binding qpi-exports-sweep-stg --region=europe-west1 --member=serviceAccount:qpi-exports-scheduler-stg@data-platform-stg.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-stg --quiet
 gcloud run jobs add-iam-policy-binding qpi-exports-backfill-stg --region=europe-west1 --member=serviceAccount:qpi-exports-scheduler-stg@data-platform-stg.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-stg --quiet
 MIRROR_LOCATION="$(gcloud storage buckets describe gs://data-bucket-stg '--format=value(location.lower())' --project=data-platform-stg --quiet)"
+: "${MIRROR_LOCATION:?an empty answer}"
 FOUND="$(gcloud functions list --v2 --regions=europe-west1 '--filter=name~/qpi-exports-mirror-stg$ AND labels.release=RELEASE AND state=ACTIVE' '--format=value(name)' --project=data-platform-stg --quiet)"
 [ -n "$FOUND" ] ||
   gcloud functions deploy qpi-exports-mirror-stg --gen2 --runtime=python311 --region=europe-west1 --source=. --service-account=qpi-exports-mirror-stg@data-platform-stg.iam.gserviceaccount.com --entry-point=mirror_object --trigger-event-filters=type=google.cloud.storage.object.v1.finalized --trigger-event-filters=bucket=data-bucket-stg "--trigger-location=${MIRROR_LOCATION}" --trigger-service-account=qpi-exports-trigger-stg@data-platform-stg.iam.gserviceaccount.com --retry --set-env-vars=MIRROR_ENV=stg,MIRROR_REVERSE=false,DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA=true --concurrency=16 --max-instances=100 --timeout=120s --cpu=1 --memory=512Mi --no-allow-unauthenticated --build-service-account=projects/data-platform-stg/serviceAccounts/qpi-exports-fn-build-stg@data-platform-stg.iam.gserviceaccount.com --docker-repository=projects/data-platform-stg/locations/europe-west1/repositories/qpi-exports --update-labels=app=qpi-exports,env=stg,release=RELEASE --project=data-platform-stg --quiet
 gcloud run services add-iam-policy-binding qpi-exports-mirror-stg --region=europe-west1 --member=serviceAccount:qpi-exports-trigger-stg@data-platform-stg.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-stg --quiet
 MIRROR_TRIGGER="$(gcloud functions describe qpi-exports-mirror-stg --gen2 --region=europe-west1 '--format=value(eventTrigger.trigger)' --project=data-platform-stg --quiet)"
+: "${MIRROR_TRIGGER:?an empty answer}"
 MIRROR_SUBSCRIPTION="$(gcloud eventarc triggers describe "${MIRROR_TRIGGER}" '--format=value(transport.pubsub.subscription)' --project=data-platform-stg --quiet)"
+: "${MIRROR_SUBSCRIPTION:?an empty answer}"
 gcloud pubsub subscriptions update "${MIRROR_SUBSCRIPTION}" --dead-letter-topic=projects/data-platform-stg/topics/qpi-exports-dead-letters-stg --max-delivery-attempts=100 --project=data-platform-stg --quiet
 REVERSE_LOCATION="$(gcloud storage buckets describe gs://de-bigquery-data-export-stg '--format=value(location.lower())' --project=data-platform-stg --quiet)"
+: "${REVERSE_LOCATION:?an empty answer}"
 FOUND="$(gcloud functions list --v2 --regions=europe-west1 '--filter=name~/qpi-exports-reverse-stg$ AND labels.release=RELEASE AND state=ACTIVE' '--format=value(name)' --project=data-platform-stg --quiet)"
 [ -n "$FOUND" ] ||
   gcloud functions deploy qpi-exports-reverse-stg --gen2 --runtime=python311 --region=europe-west1 --source=. --service-account=qpi-exports-reverse-stg@data-platform-stg.iam.gserviceaccount.com --entry-point=mirror_object --trigger-event-filters=type=google.cloud.storage.object.v1.finalized --trigger-event-filters=bucket=de-bigquery-data-export-stg "--trigger-location=${REVERSE_LOCATION}" --trigger-service-account=qpi-exports-trigger-stg@data-platform-stg.iam.gserviceaccount.com --retry --set-env-vars=MIRROR_ENV=stg,MIRROR_REVERSE=true,DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA=true --concurrency=16 --max-instances=100 --timeout=120s --cpu=1 --memory=512Mi --no-allow-unauthenticated --build-service-account=projects/data-platform-stg/serviceAccounts/qpi-exports-fn-build-stg@data-platform-stg.iam.gserviceaccount.com --docker-repository=projects/data-platform-stg/locations/europe-west1/repositories/qpi-exports --update-labels=app=qpi-exports,env=stg,release=RELEASE --project=data-platform-stg --quiet
 gcloud run services add-iam-policy-binding qpi-exports-reverse-stg --region=europe-west1 --member=serviceAccount:qpi-exports-trigger-stg@data-platform-stg.iam.gserviceaccount.com --role=roles/run.invoker --project=data-platform-stg --quiet
 REVERSE_TRIGGER="$(gcloud functions describe qpi-exports-reverse-stg --gen2 --region=europe-west1 '--format=value(eventTrigger.trigger)' --project=data-platform-stg --quiet)"
+: "${REVERSE_TRIGGER:?an empty answer}"
 REVERSE_SUBSCRIPTION="$(gcloud eventarc triggers describe "${REVERSE_TRIGGER}" '--format=value(transport.pubsub.subscription)' --project=data-platform-stg --quiet)"
+: "${REVERSE_SUBSCRIPTION:?an empty answer}"
 gcloud pubsub subscriptions update "${REVERSE_SUBSCRIPTION}" --dead-letter-topic=projects/data-platform-stg/topics/qpi-exports-dead-letters-stg --max-delivery-attempts=100 --project=data-platform-stg --quiet
 FOUND="$(gcloud functions list --v2 --regions=europe-west1 '--filter=name~/qpi-exports-status-stg$ AND labels.release=RELEASE AND state=ACTIVE' '--format=value(name)' --project=data-platform-stg --quiet)"
 [ -n "$FOUND" ] ||
