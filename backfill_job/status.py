@@ -45,7 +45,7 @@ examples:
 exit codes:
   0  shown
   1  something could not be read, and it says what
-  2  could not start: arguments, bucket, permission, the port is taken
+  2  could not start: arguments, credentials, the port is taken
 """
 
 

@@ -13,6 +13,8 @@ import pytest
 from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
+from backfill_job.commands import load
+
 
 @pytest.fixture
 def run(paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
@@ -51,6 +53,14 @@ def test_a_damaged_state_is_said(paths: Paths, run: Callable[..., Ended]) -> Non
     assert ended.code == 1
     assert "cannot be read: gs://" in ended.out
     assert "phase:" not in ended.out
+
+
+def test_a_bucket_that_is_not_there_is_said(paths: Paths, run: Callable[..., Ended]) -> None:
+    """As something that could not be read, with exit code 1; the help promises nothing else."""
+    paths.bucket("destination").delete()
+    ended = run("status")
+    assert (ended.code, "no such bucket" in ended.out) == (1, True)
+    assert "2  could not start: arguments, credentials, the port is taken" in load("status").examples
 
 
 def test_the_page_is_served_until_ctrl_c(paths: Paths, run: Callable[..., Ended], tmp_path: Path) -> None:
