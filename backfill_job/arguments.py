@@ -23,10 +23,21 @@ __all__ = [
     "directory",
     "from_one",
     "governor_from",
+    "is_there",
     "report_place",
     "seconds",
     "since",
+    "up_to",
 ]
+
+MOST_DIGITS = 9
+"""Of a number of things: more is a mistake, or would be counted to."""
+
+MOST_IN_FLIGHT = 10_000
+"""Objects under way at once: each has a connection and a task of its own, and a process is given so many files."""
+
+SHOWN = 60
+"""Characters shown of a value that is not what it should be."""
 
 
 def add_session_arguments(parser: argparse.ArgumentParser, *, in_parts: bool = True) -> None:
@@ -94,7 +105,7 @@ def add_pace_arguments(parser: argparse.ArgumentParser, *, in_flight: int = 256)
     pace = parser.add_argument_group("how fast")
     pace.add_argument(
         "--in-flight",
-        type=from_one,
+        type=up_to(MOST_IN_FLIGHT),
         default=in_flight,
         metavar="N",
         help=f"objects under way at once (default {in_flight:,})",
@@ -143,9 +154,17 @@ def directory(text: str) -> Path:
     if "://" in text:
         raise argparse.ArgumentTypeError(f"{text} is no local directory")
     path = Path(text)
-    if path.exists() and not path.is_dir():
+    if is_there(path) and not path.is_dir():
         raise argparse.ArgumentTypeError(f"{text} is a file, a directory is wanted")
     return path
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether there is anything at a path; one that cannot be asked for, of 300 letters say, is a wrong argument."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error.strerror}") from error
 
 
 def report_place(text: str) -> Path | Location:
@@ -180,7 +199,24 @@ def seconds(text: str) -> timedelta:
 
 
 def from_one(text: str) -> int:
-    """Read a whole number from 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+    """Read a whole number from 1; below a billion."""
+    if not text.isdecimal() or len(text) > MOST_DIGITS or int(text) < 1:
+        raise argparse.ArgumentTypeError(
+            f"{_short(text)} is no whole number from 1 to {10**MOST_DIGITS - 1:,}"
+        )
     return int(text)
+
+
+def up_to(most: int) -> Callable[[str], int]:
+    """Make the reader of a whole number from 1 to another one."""
+
+    def read(text: str) -> int:
+        if not text.isdecimal() or len(text) > MOST_DIGITS or not 1 <= int(text) <= most:
+            raise argparse.ArgumentTypeError(f"{_short(text)} is no whole number from 1 to {most:,}")
+        return int(text)
+
+    return read
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= SHOWN else f"{text[:SHOWN]}…")

@@ -10,7 +10,7 @@ from typing import TextIO
 from backfill_job.clock import Clock, system_clock
 from backfill_job.job import ExitCode
 from backfill_job.stopping import leave_in_time
-from shared.command_line import OneLineParser
+from shared.command_line import OneLineParser, one_line
 from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
 from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
 
@@ -95,7 +95,7 @@ class Command:
         try:
             return int(self.work(arguments, surroundings))
         except MigrationError as error:
-            print(f"{self.name}: {error}", file=surroundings.stderr)
+            print(f"{self.name}: {one_line(str(error))}", file=surroundings.stderr)
             return ExitCode.CANNOT_START if isinstance(error, self.cannot_start) else ExitCode.NOT_RIGHT
 
     def main(self, argv: Sequence[str] | None = None) -> int:

@@ -17,9 +17,13 @@ from backfill_job.late_gateway import LateGateway
 from backfill_job.session import reports_at
 from backfill_job.settings import PASSING_REPORTS
 from backfill_job.shard_reports import read_report
+from shared.errors import UsageError
 from shared.operations import OperationsCounter
 
 __all__ = ["run_as_tasks"]
+
+MOST_PROCESSES = 64
+"""Of one machine, about 60 MB each: a slip of the finger must not bring it down. A job may have more tasks."""
 
 
 def run_as_tasks(
@@ -41,7 +45,15 @@ def run_as_tasks(
 
     Returns:
         The exit code of all together: 2 only if none could start, for then nothing was done.
+
+    Raises:
+        UsageError: More processes than a machine should be given.
     """
+    if arguments.tasks > MOST_PROCESSES:
+        raise UsageError(
+            f"--tasks {arguments.tasks:,}: at most {MOST_PROCESSES} processes are started on one machine; give a Cloud Run "
+            "job more tasks instead"
+        )
     execution = f"local-{surroundings.clock.now():%Y%m%dT%H%M%S.%fZ}"
     with tempfile.TemporaryDirectory() as folder, closing(LateGateway(1, OperationsCounter())) as store:
         place = arguments.report or Path(folder)

@@ -13,7 +13,7 @@ from deploy.project import project_steps
 from deploy.steps import Answer, Step, Words, perform, script, with_gcloud
 from deploy.table import table
 from deploy.values import Values, read_values
-from shared.command_line import OneLineParser
+from shared.command_line import OneLineParser, one_line
 from shared.errors import MigrationError, UsageError
 from shared.migration import Environment
 
@@ -56,7 +56,7 @@ def main(
         else:
             perform(steps, run, _say)
     except MigrationError as error:
-        sys.stderr.write(f"deploy: {error}\n")
+        sys.stderr.write(f"deploy: {one_line(str(error))}\n")
         return 2 if isinstance(error, UsageError) else 1
     return 0
 

@@ -8,6 +8,7 @@ import uvloop
 
 from local_gcs.options import Options, parse_arguments
 from local_gcs.server import CannotStart, serve
+from shared.command_line import one_line
 
 __all__ = ["main"]
 
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(options)
     except CannotStart as error:
-        sys.stderr.write(f"local_gcs: {error}\n")
+        sys.stderr.write(f"local_gcs: {one_line(str(error))}\n")
         return CANNOT_START
     return 0
 

@@ -20,7 +20,7 @@ from monitoring.differences import Action, Change, changes
 from monitoring.files import Resources, load
 from monitoring.services import Project, Services, wanted_of
 from monitoring.values import Values
-from shared.command_line import OneLineParser
+from shared.command_line import OneLineParser, one_line
 from shared.errors import MigrationError, UsageError
 from shared.migration import Environment
 
@@ -72,7 +72,7 @@ def main(
             stdout or sys.stdout,
         )
     except MigrationError as error:
-        sys.stderr.write(f"monitoring.apply: {error}\n")
+        sys.stderr.write(f"monitoring.apply: {one_line(str(error))}\n")
         return CANNOT_START if isinstance(error, UsageError) else 1
     return 0
 

@@ -8,11 +8,19 @@ import argparse
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from backfill_job.arguments import add_canary_argument, add_session_arguments, from_one, report_place, seconds
+from backfill_job.arguments import (
+    add_canary_argument,
+    add_session_arguments,
+    is_there,
+    report_place,
+    seconds,
+    up_to,
+)
 from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.gate.check import Limits
 from backfill_job.gate.run import GateOptions, GateResult, run_gate
 from backfill_job.import_test.command import REPORT_NAME
+from backfill_job.import_test.days import MAX_DAYS
 from backfill_job.job import ExitCode
 from backfill_job.session import opened
 
@@ -87,7 +95,7 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         )
     limits.add_argument(
         "--import-days",
-        type=from_one,
+        type=up_to(MAX_DAYS),
         default=usual.import_days,
         metavar="N",
         help=f"days up to yesterday that the import test must cover (default {usual.import_days})",
@@ -122,7 +130,7 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
 
 def _checkout(text: str) -> Path:
     path = Path(text)
-    if not path.exists():
+    if not is_there(path):
         raise argparse.ArgumentTypeError(f"{text} does not exist; name a checkout of the consumers' code")
     return path
 

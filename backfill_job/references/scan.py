@@ -98,7 +98,11 @@ def walk_files(paths: Sequence[Path], skip: Sequence[str] = ()) -> Tree:
     seen: set[str] = set()
     roots = [os.path.realpath(path) for path in paths]
     for path in paths:
-        if not path.exists():
+        try:
+            there = path.exists()
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}; name files or folders of a checkout") from error
+        if not there:
             raise UsageError(f"{path} does not exist; name files or folders of a checkout")
         _add(path, tree, skip, seen, roots, asked=True)
     return tree

@@ -19,7 +19,7 @@ from monitoring.preview.page import render
 from monitoring.preview.points import points
 from monitoring.preview.promql_values import Source
 from monitoring.preview.tiles import tiles, window_of
-from shared.command_line import OneLineParser
+from shared.command_line import OneLineParser, one_line
 from shared.errors import UsageError
 
 __all__ = ["draw", "main"]
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"{arguments.out} cannot be written: {error.strerror}; choose another --out"
             ) from error
     except UsageError as error:
-        sys.stderr.write(f"monitoring.preview: {error}\n")
+        sys.stderr.write(f"monitoring.preview: {one_line(str(error))}\n")
         return CANNOT_START
     sys.stdout.write(f"{arguments.out}\n")
     return 0
