@@ -13,7 +13,7 @@ help:
 	@echo "make demo    the whole migration against a local Cloud Storage (about two minutes)"
 	@echo "make test    lint, types, tests"
 	@echo "make audit   known vulnerabilities of every locked version; asks PyPI's advisory database"
-	@echo "make soak    writer, mirror and backfill under faults and kills for MINUTES=30"
+	@echo "make soak    the whole story under faults and kills for MINUTES=30, of a fresh seed or SEED=N"
 	@echo "make bench   the backfill against rclone and gcloud storage rsync, N=50000 objects"
 	@echo "make setup   .venv with everything for both; the other targets depend on it"
 	@echo "make lock    renew the locked requirements after a change in pyproject.toml"
@@ -51,7 +51,7 @@ audit: .audit/bin/pip-audit
 	for file in requirements*.txt; do echo "$$file"; .audit/bin/pip-audit --strict --progress-spinner off --require-hashes --disable-pip -r $$file || exit 1; done
 
 soak: $(READY)
-	SOAK_SECONDS=$$(($(MINUTES) * 60)) $(BIN)/pytest tests/e2e/test_e2e_mirror.py
+	SOAK_SECONDS=$$(($(MINUTES) * 60)) SOAK_SEED=$(SEED) $(BIN)/pytest -q tests/e2e/test_e2e_whole_story.py
 
 bench: $(READY)
 	$(BIN)/python bench/backfill.py --latency --objects $(N)

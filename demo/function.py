@@ -19,7 +19,7 @@ from shared.migration import Migration
 __all__ = ["FunctionProcess", "running_function"]
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 30.0
+PATIENCE = 180.0
 """Seconds to wait for the server to answer, or to stop."""
 
 

@@ -90,6 +90,12 @@ def add_value_arguments(parser: argparse.ArgumentParser) -> None:
         "--mirror-service", default="", metavar="NAME", help="the function (default: qpi-exports-mirror-ENV)"
     )
     group.add_argument(
+        "--reverse-service",
+        default="",
+        metavar="NAME",
+        help="the function that mirrors back (default: qpi-exports-reverse-ENV)",
+    )
+    group.add_argument(
         "--jobs", default="", metavar="PREFIX", help="what the jobs' names begin with (default: qpi-exports-)"
     )
     group.add_argument(
@@ -115,6 +121,7 @@ def resources_of(arguments: argparse.Namespace) -> Resources:
         arguments.region,
         arguments.runbook,
         mirror_service=arguments.mirror_service,
+        reverse_service=arguments.reverse_service,
         jobs=arguments.jobs,
         tasks=arguments.tasks,
         deletion_account=arguments.deletion_account,

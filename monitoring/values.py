@@ -32,6 +32,7 @@ class Values:
         source_prefix: Its prefix.
         destination_bucket: The new path's bucket.
         mirror_service: The mirror's Cloud Run service; a function's is named like the function.
+        reverse_service: The service of the mirror back to the legacy path.
         jobs: What the names of all Cloud Run jobs of this migration begin with.
         tasks: Tasks of one execution of the backfill.
         deletion_account: The service account that deletes the legacy path.
@@ -45,6 +46,7 @@ class Values:
     source_prefix: str
     destination_bucket: str
     mirror_service: str
+    reverse_service: str
     jobs: str
     tasks: int
     deletion_account: str
@@ -58,6 +60,7 @@ class Values:
         runbook: str,
         *,
         mirror_service: str = "",
+        reverse_service: str = "",
         jobs: str = "",
         tasks: int = 1,
         deletion_account: str = "",
@@ -72,6 +75,7 @@ class Values:
             source_prefix=migration.source.prefix,
             destination_bucket=migration.destination.bucket,
             mirror_service=mirror_service or f"qpi-exports-mirror-{env}",
+            reverse_service=reverse_service or f"qpi-exports-reverse-{env}",
             jobs=jobs or "qpi-exports-",
             tasks=tasks,
             deletion_account=deletion_account

@@ -122,7 +122,7 @@ def _entries(parsed: Iterable[tuple[Path, dict[str, Any]]], values: Values) -> I
 def _service(line: Mapping[str, Any], values: Values) -> str:
     """The mirror, or the one that mirrors back: its events are the new path's."""
     back = str(line.get("object", "")).startswith(f"gs://{values.destination_bucket}/")
-    return f"{values.mirror_service}-back" if back else values.mirror_service
+    return values.reverse_service if back else values.mirror_service
 
 
 def _values(lines: Sequence[Mapping[str, Any]]) -> Values:
@@ -144,6 +144,7 @@ def _values(lines: Sequence[Mapping[str, Any]]) -> Values:
         source_prefix=source.prefix,
         destination_bucket=destination.bucket,
         mirror_service="qpi-exports-mirror",
+        reverse_service="qpi-exports-reverse",
         jobs="qpi-exports-",
         tasks=max((int(line["tasks"]) for line in ours if line.get("tasks")), default=1),
         deletion_account="deletion@local-preview.iam.gserviceaccount.com",

@@ -1,0 +1,334 @@
+"""The whole story, chapter by chapter: what the operator, the writers and the consumer do, in the order of the runbook."""
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from random import Random
+
+from story_backfill import run_tasks
+from story_facts import Handover, Path
+from story_operator import Attempt, Stopped
+from story_stage import BURST, MIGRATION, PATHS, REGULARS, SLOW, STEADY, Stage, time_passing
+from story_weather import killing
+from story_world import manifest_checksums, versions_now
+
+from demo.writer import LiveWriter
+from shared.state import Signatory
+
+__all__ = ["tell"]
+
+BY = ("--by", "Ada Lovelace")
+SWEEP = ("migrate", "--env", "dev", "--execute", "--yes", "--ungoverned", "--grace", "20")
+ENV = ("--env", "dev")
+DELETES = "storage.objects.delete"
+CALM = 20.0
+"""Uploads a second while somebody verifies: what is in flight counts as not proven."""
+
+
+def tell(stage: Stage, seconds: float) -> None:
+    """Tell it.
+
+    Args:
+        stage: With everybody on it.
+        seconds: At least how long, by going back and forth more often; 0 for once.
+    """
+    end = time.monotonic() + seconds
+    with (
+        time_passing(stage, 6.0),
+        killing(stage.functions, Random(f"killer-{stage.seed}"), stage.operator, stage.kills, 12.0),
+    ):
+        _arrive(stage)
+        ready = _prepare(stage)
+        number = 1
+        _cut_over(stage, ready, number, again=seconds > 0 or stage.rng.random() < 0.5)
+        while True:
+            _roll_back(stage, number)
+            if time.monotonic() < end:
+                _storm(stage)
+                _backfill(stage, f"sweep-{number}", kills=stage.rng.randrange(3, 8))
+            number += 1
+            _cut_over(stage, ready, number, again=True)
+            if time.monotonic() >= end:
+                break
+        manifest = _delete(stage, ready)
+        _undo(stage, manifest)
+        _rest(stage)
+    _end(stage)
+
+
+def _arrive(stage: Stage) -> None:
+    operator = stage.operator
+    with stage.chapter("dry run in a storm"):
+        _storm(stage)
+        stage.nights_of_history(3)
+        operator.run("migrate", *ENV)
+    with stage.chapter("backfill under fire"):
+        _backfill(stage, "backfill-1", kills=stage.rng.randrange(4, 8))
+    with stage.chapter("the mirror catches up"):
+        _calm(stage)
+        stage.settle()
+    with stage.chapter("sweep"):
+        operator.run(*SWEEP, tries=6)
+
+
+def _backfill(stage: Stage, execution: str, kills: int) -> None:
+    report = f"gs://{MIGRATION.destination.bucket}/reports/{execution}/"
+    run_tasks(stage.operator, stage.rng, execution=execution, report=report, kills=kills, killed=stage.kills)
+
+
+def _storm(stage: Stage) -> None:
+    """As many writes as the machine takes, until there are enough of them; and much goes wrong."""
+    stage.weather(drops=True, storm=True)
+    stage.burst = stage.writer.uploads + BURST
+    stage.wanted, stage.writer.overwrites = stage.rate, 0.3
+
+
+def _calm(stage: Stage) -> None:
+    """A low-activity window: fewer writes, and no event is lost; everything else goes on going wrong."""
+    stage.weather(drops=False)
+    stage.wanted, stage.writer.overwrites = min(CALM, stage.rate), 0.1
+
+
+def _busy(stage: Stage) -> None:
+    stage.weather(drops=True)
+    stage.wanted, stage.writer.overwrites = STEADY, 0.5
+
+
+def _rest(stage: Stage) -> None:
+    """Let the writer pause, and everything begun be acknowledged."""
+    stage.wanted = 0.0
+    stage.operator.until(lambda: not stage.writer.rate, "the writer's rest")
+    stage.operator.until(lambda: not stage.writer.submitted, "the writer's rest")
+
+
+def _prepare(stage: Stage) -> tuple[str, ...]:
+    """What is done once before the first cutover; gives the gate's arguments."""
+    with stage.chapter("import test, references"):
+        checkout, letters = stage.folder / "checkout", stage.folder / "letters.json"
+        checkout.mkdir()
+        (checkout / "config.py").write_text(f'PATH = "{PATHS[Path.NEW].uri}"\n')
+        letters.write_text("[]")
+        stage.operator.run("import-test", *ENV, "--last", "7", "--allow-empty")
+        stage.operator.run("references", str(checkout))
+    patient = ("--lag-p50", "60", "--lag-p99", "250")
+    return ("--repo", str(checkout), "--canary", "120", "--dead-letters", str(letters), *patient)
+
+
+def _cut_over(stage: Stage, ready: tuple[str, ...], number: int, *, again: bool) -> None:
+    operator, command = stage.operator, ("cutover", *ENV, *BY, "--yes", "--ungoverned")
+    with stage.chapter(f"proof {number}"):
+        _calm(stage)
+        stage.settle()
+        operator.run(
+            "verify", *ENV, "--grace", "20", "--mirror-since", "1m", tries=8, between=lambda: _sweep(stage)
+        )
+    with stage.chapter(f"sign-offs and gate {number}"):
+        with ThreadPoolExecutor(4) as together:
+            signed = [together.submit(operator.run, "signoff", name.value, *ENV, *BY) for name in Signatory]
+        for one in signed:
+            one.result()
+        if number == 1:
+            operator.run("gate", *ENV, *ready)
+    with stage.chapter(f"cutover {number}"):
+        done = operator.run(*command, *ready)
+        _hand_over(stage, done, Path.NEW)
+    with stage.chapter(f"writers switch {number}"):
+        _busy(stage)
+        _switch(stage, Path.NEW)
+    if again:
+        with stage.chapter(f"cutover {number} again"):
+            stage.weather(drops=False)
+            done = operator.run("cutover", *ENV, *BY, "--yes", "--ungoverned")
+            _hand_over(stage, done, Path.NEW)
+            stage.consumer.quiet = True
+    stage.nights_of_history(3)
+
+
+def _roll_back(stage: Stage, number: int) -> None:
+    operator, command = stage.operator, ("rollback", *ENV, *BY, "--yes", "--ungoverned")
+    with stage.chapter(f"life on the new path {number}"):
+        _busy(stage)
+        _live(stage, 4)
+        operator.run("rollback", *ENV, "--dry-run")
+    with stage.chapter(f"rollback {number}"):
+        done = operator.run(*command)
+        _hand_over(stage, done, Path.LEGACY)
+    with stage.chapter(f"writers switch back {number}"):
+        _switch(stage, Path.LEGACY)
+    with stage.chapter(f"rollback {number} again"):
+        stage.weather(drops=False)
+        done = operator.run(*command)
+        _hand_over(stage, done, Path.LEGACY)
+        stage.consumer.quiet = True
+
+
+def _hand_over(stage: Stage, done: Attempt, path: Path) -> None:
+    """The command has reported: the consumer is switched; from now on somebody is between two paths."""
+    content = done.read(f"{done.name}.json")["handover"]
+    if done.ended is None:
+        raise Stopped(f"{done.name} has not ended")
+    stage.handovers.append(Handover(path, done.began, done.ended, frozenset(content["later"])))
+    stage.consumer.quiet = False
+    stage.consumer.configure(path)
+
+
+def _switch(stage: Stage, path: Path) -> None:
+    """Not all writers at once; it is over when nothing is under way on the other path."""
+    for share in (*sorted(stage.rng.uniform(0.1, 0.9) for _ in range(2)), 1.0):
+        stage.writer.switch(PATHS[path], share=share)
+        stage.operator.tell(f"{share:.0%} of the writers use the {path.value} path")
+        _live(stage, stage.rng.uniform(0.5, 1.5))
+    stage.operator.until(
+        lambda: all(location == PATHS[path] for location in list(stage.writer.under_way.values())),
+        "the last writer's switch",
+    )
+
+
+def _live(stage: Stage, seconds: float) -> None:
+    """Let the writer write what it writes in so long, however slow the machine is."""
+    wanted = stage.writer.uploads + min(stage.wanted, SLOW) * seconds
+    stage.operator.until(lambda: stage.writer.uploads >= wanted, "the writer's work")
+
+
+def _sweep(stage: Stage) -> None:
+    """What the runbook says where a verification finds something missing or different."""
+    stage.operator.run(*SWEEP, tries=1, accepted=lambda attempt: attempt.code in {0, 1})
+
+
+def _delete(stage: Stage, ready: tuple[str, ...]) -> str:
+    """Before the deletion nobody writes for a moment; during it, two do. Gives the manifest."""
+    operator = stage.operator
+    with stage.chapter("before the deletion"):
+        stage.consumer.quiet = True
+        _calm(stage)
+        _rest(stage)
+        stage.settle(0)
+        operator.run("rollback", *ENV, "--refresh", "--ungoverned")
+        operator.run("undo", "--rehearse", *ENV)
+        over = ("--override", "soak", "--override", "late-writes", "--reason", "a story has no week", *BY)
+        words = (
+            "delete",
+            *ENV,
+            *ready[:2],
+            *over,
+            "--grace",
+            "20",
+            "--ungoverned",
+            "--manifest-dir",
+            str(stage.folder),
+        )
+        planned = operator.run(
+            *words, tries=6, between=lambda: operator.run("rollback", *ENV, "--refresh", "--ungoverned")
+        )
+        objects = planned.read("deletion-plan.json")["objects"]
+        stage.before = versions_now(stage)
+    said = ("--confirm-delete", "--confirm-text", "DELETE_QPI_EXPORTS", "--expect-objects", str(objects))
+    with stage.chapter("deletion, killed"):
+        stage.deleting_since = datetime.now(UTC)
+        manifest = _kill_the_deletion(stage, (*words, *said), objects)
+    with stage.chapter("deletion, resumed"):
+        operator.run(*words, *said, "--resume", manifest, accepted=_all_that_could_be)
+    return manifest
+
+
+def _kill_the_deletion(stage: Stage, words: tuple[str, ...], objects: int) -> str:
+    """Begin it, let writers write from the manifest on, and kill it in the middle; gives the manifest."""
+    operator = stage.operator
+    before = stage.server.count(DELETES)
+    attempt, process = operator.begin(*words)
+
+    def event(name: str) -> Callable[[], bool]:
+        def there() -> bool:
+            if process.poll() is not None:
+                raise Stopped(f"the deletion ended before it was killed:\n{attempt.said()}")
+            return f'"event": "{name}"' in attempt.out.read_text()
+
+        return there
+
+    operator.until(event("manifest_written"), "the manifest")
+    lines = (json.loads(line) for line in attempt.out.read_text().splitlines())
+    manifest = str(next(line["manifest"] for line in lines if line["event"] == "manifest_written"))
+    stage.manifest = manifest_checksums(stage, manifest)
+    _busy(stage)
+    stage.weather(drops=True, batches=True)
+    _forget_a_writer(stage)
+    enough = before + objects * stage.rng.uniform(0.1, 0.6)
+
+    def deleted() -> bool:
+        return process.poll() is not None or stage.server.count(DELETES) >= enough
+
+    operator.until(deleted, "the first deletions")
+    operator.kill(attempt, process)
+    stage.kills["deletion"] += 1
+    return manifest
+
+
+def _forget_a_writer(stage: Stage) -> None:
+    """It overwrites, on the legacy path, objects of the last days; and writes some new ones."""
+    days = stage.days[-4:]
+    rng = Random(f"forgotten-{stage.seed}")
+    stage.forgotten = LiveWriter(
+        stage.server.url,
+        PATHS[Path.LEGACY],
+        rate=25,
+        overwrites=0.9,
+        regulars=REGULARS,
+        seed=stage.seed + 1,
+        day=lambda: rng.choice(days),
+        told=lambda told: stage.acknowledged(told, forgotten=True),
+    )
+    stage.forgotten.start()
+    stage.operator.tell("a forgotten writer writes on the legacy path")
+
+
+def _all_that_could_be(attempt: Attempt) -> bool:
+    """Whether nothing is left but what somebody changed since: the rest of the manifest is gone."""
+    if attempt.code == 0:
+        return True
+    if attempt.code != 1 or not (attempt.report / "deletion.json").exists():
+        return False
+    left = attempt.read("deletion.json")
+    return not left["stopped"] and not left["manifest_so_far"]["failed"]
+
+
+def _undo(stage: Stage, manifest: str) -> None:
+    with stage.chapter("undo"):
+        stage.stop_the_forgotten()
+        stage.operator.run("undo", manifest, accepted=lambda attempt: attempt.code in {0, 1})
+        done = stage.operator.run(
+            "undo", manifest, "--execute", "--ungoverned", accepted=_all_that_could_be_undone
+        )
+        lines = (json.loads(line) for line in (done.report / "objects.jsonl").read_text().splitlines())
+        stage.not_there = frozenset(line["name"] for line in lines if not line["there"])
+
+
+def _all_that_could_be_undone(attempt: Attempt) -> bool:
+    if attempt.code == 0:
+        return True
+    if attempt.code != 1 or not (attempt.report / "undo.json").exists():
+        return False
+    undone = attempt.read("undo.json")["undone"]
+    return undone is not None and not undone["outcomes"]["failed"] and not undone["outcomes"]["lost"]
+
+
+def _end(stage: Stage) -> None:
+    """The last day is over; everything arrives; the consumer imports what it has not; both paths are certified."""
+    with stage.chapter("the end"):
+        stage.settle(0)
+        stage.turn_the_day()
+        stage.nights_of_history(HISTORY_LEFT)
+        stage.operator.until(lambda: not stage.consumer.behind, "the last nights")
+        stage.consumer.stop()
+        stage.server.clear_faults()
+        stage.operator.run(
+            "verify",
+            *ENV,
+            "--grace",
+            "0",
+            accepted=lambda attempt: (attempt.report / "certificate.json").exists(),
+        )
+
+
+HISTORY_LEFT = 100

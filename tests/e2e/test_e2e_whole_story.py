@@ -1,0 +1,80 @@
+"""The whole story under fire, from the first dry run to the undo, with real processes. ``make soak MINUTES=30`` makes it longer."""
+
+import os
+import secrets
+import sys
+from pathlib import Path as File
+
+import pytest
+from story_facts import World
+from story_history import told
+from story_judges import Fault, judge
+from story_plot import tell
+from story_report import Report, summed_up
+from story_stage import Stage, started
+from story_world import gathered, lines_about
+
+SECONDS = float(os.environ.get("SOAK_SECONDS", "0"))
+RATE = float(os.environ.get("SOAK_RATE", "300"))
+SEED = int(os.environ.get("SOAK_SEED") or (secrets.randbelow(10**6) if SECONDS else 1))
+AGAIN = (
+    f"make soak MINUTES={SECONDS / 60:.0f} SEED={SEED}"
+    if SECONDS
+    else f"SOAK_SEED={SEED} make soak MINUTES=0"
+)
+
+
+@pytest.mark.timeout(SECONDS * 2 + 1_200)
+def test_the_whole_story_loses_nothing(tmp_path: File, capsys: pytest.CaptureFixture[str]) -> None:
+    """Everything acknowledged is where it belongs, the consumer has each row once, the books balance, every alarm can ring."""
+    with capsys.disabled():
+        sys.stdout.write(f"\nthe whole story, seed {SEED}; again with: {AGAIN}\nits folder: {tmp_path}\n")
+    with started(tmp_path, SEED, RATE) as stage:
+        tell(stage, SECONDS)
+        stats = stage.server.stats()
+        world = gathered(stage)
+        report = summed_up(stage, world, stats)
+        faults = judge(world)
+        said = told(world, faults, lambda name: lines_about(stage, name)) if faults else ""
+    (tmp_path / "story.json").write_text(report.to_json())
+    with capsys.disabled():
+        sys.stdout.write(f"{report}\n")
+    assert not faults, f"seed {SEED}; again with: {AGAIN}\n{said}"
+    _was_a_storm(report)
+    _a_sabotage_is_found(stage, world)
+
+
+def _was_a_storm(report: Report) -> None:
+    """A run in which little went wrong proves little."""
+    for kind in ("429", "503", "reset", "truncated"):
+        assert report.faults[kind] > 0, kind
+    for fate in ("duplicated", "dropped", "failed"):
+        assert report.events[fate] > 0, fate
+    for victim in ("backfill task", "deletion"):
+        assert report.kills[victim] > 0, victim
+    assert report.kills.get("forward", 0) + report.kills.get("reverse", 0) > 0
+    assert report.found["handovers"] >= 4
+    assert report.found["deleted"] > 0
+    assert report.consumer["nights"] > 0
+
+
+def _a_sabotage_is_found(stage: Stage, world: World) -> None:
+    """One object removed from the new path behind everybody's back, in what was gathered of the real run."""
+    name = next(
+        name
+        for name, versions in world.versions.items()
+        if sum(each.live for each in versions) == 2 and len(world.uploads.get(name, ())) > 1
+    )
+    without = [each for each in world.versions[name] if not (each.live and each.path.value == "new")]
+    robbed = World(
+        uploads=world.uploads,
+        versions={**world.versions, name: without},
+        happenings=world.happenings,
+        imports=world.imports,
+    )
+    faults = [fault for fault in judge(robbed) if fault.judge == "belongs" and fault.name == name]
+    assert faults == [Fault("belongs", name, "its last version is not on the new path: legacy")]
+    said = told(robbed, faults, lambda name: lines_about(stage, name))
+    assert f"What happened to {name}:" in said
+    assert "acknowledged on the" in said
+    assert "legacy path: generation" in said

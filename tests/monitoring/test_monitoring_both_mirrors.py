@@ -1,0 +1,62 @@
+"""Both mirrors are watched: what the one back to the legacy path cannot do wakes somebody, too."""
+
+from typing import Any
+
+import pytest
+
+from monitoring import log_filter, metric_filter
+from monitoring.files import load, user_metric
+from monitoring.preview.entries import Entry
+from monitoring.preview.points import points
+from monitoring.values import Values
+
+VALUES = Values.of("dev", "proj-1", "europe-west1", "https://example.com/runbook-alerts.md", tasks=4)
+RESOURCES = load(VALUES.by_name())
+
+
+def rung(event: str, service: str) -> list[str]:
+    """The policies with a condition that a line of a function rings, by the condition's own filter."""
+    entry = Entry(0.0, "ERROR", "", {"event": event}, "cloud_run_revision", {"service_name": service})
+    return [
+        alert.stem
+        for alert in RESOURCES.alerts
+        if any(holds(each, entry) for each in alert.content["conditions"])
+    ]
+
+
+def holds(condition: dict[str, Any], entry: Entry) -> bool:
+    if "conditionMatchedLog" in condition:
+        return log_filter.matches(log_filter.parse(condition["conditionMatchedLog"]["filter"]), entry.tree())
+    if "conditionThreshold" not in condition:
+        return False
+    series = metric_filter.parse(condition["conditionThreshold"]["filter"])
+    metrics = [each for each in RESOURCES.metrics if user_metric(each.content["name"]) == series.metric]
+    found = [point for some in points(metrics, [entry]).values() for point in some]
+    return any(all(term.holds(point.labels) for term in series.terms) for point in found)
+
+
+@pytest.mark.parametrize("service", ["qpi-exports-mirror-dev", "qpi-exports-reverse-dev"])
+@pytest.mark.parametrize(
+    ("event", "alert"),
+    [
+        ("mirror_dropped", "mirror-dropped-event"),
+        ("mirror_straggler", "late-writer"),
+        ("mirror_misconfigured", "mirror-failing"),
+    ],
+)
+def test_a_line_of_either_mirror_rings(service: str, event: str, alert: str) -> None:
+    """An event given up, a late writer, a wrong configuration; each by the name that the deployment gives the function."""
+    assert rung(event, service) == [alert]
+
+
+def test_a_stranger_s_line_does_not() -> None:
+    """Another service's line rings nothing."""
+    assert rung("mirror_dropped", "somebody-else") == []
+
+
+def test_either_mirror_s_refusals_are_counted_apart() -> None:
+    """Five in a hundred of one are not thinned out by the other's."""
+    (alert,) = [each for each in RESOURCES.alerts if each.stem == "mirror-failing"]
+    query = alert.content["conditions"][0]["conditionPrometheusQueryLanguage"]["query"]
+    assert query.count('service_name=~"qpi-exports-mirror-dev|qpi-exports-reverse-dev"') == 2
+    assert query.count("sum by (service_name)") == 2
