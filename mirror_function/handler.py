@@ -21,6 +21,7 @@ from mirror_function.event import ObjectEvent, read_event
 from mirror_function.logs import start_logging, trace_fields
 from mirror_function.mirror import Mirrored, MirrorOutcome, is_worth_another_delivery, mirror
 from mirror_function.settings import MirrorSettings
+from mirror_function.unreadable import entered
 from shared.errors import MigrationError, UsageError
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
@@ -67,6 +68,7 @@ def mirror_object(cloud_event: CloudEvent) -> None:
     Raises:
         ServiceUnavailable: Deliver it again.
     """
+    entered()
     start_logging()
     try:
         worker = _worker()

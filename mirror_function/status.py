@@ -13,6 +13,7 @@ import functions_framework
 from werkzeug.wrappers import Response
 
 from mirror_function.settings import MirrorSettings
+from mirror_function.unreadable import entered
 from shared.gateway import Gateway
 from shared.report.loading import StatusData, read_status
 from shared.report.web import create_app
@@ -33,6 +34,7 @@ def status_page(request: flask.Request) -> Response:
     Returns:
         The application's answer.
     """
+    entered()
     # A copy: the framework's own request is kept in the original.
     return Response.from_app(_app().wsgi_app, dict(request.environ))
 
