@@ -6,7 +6,7 @@ import sys
 from pathlib import Path as File
 
 import pytest
-from story_facts import World
+from story_facts import Path, World
 from story_history import told
 from story_judges import Fault, judge
 from story_plot import tell
@@ -62,10 +62,12 @@ def _a_sabotage_is_found(stage: Stage, world: World) -> None:
     """One object removed from the new path behind everybody's back, in what was gathered of the real run."""
     name = next(
         name
-        for name, versions in world.versions.items()
-        if sum(each.live for each in versions) == 2 and len(world.uploads.get(name, ())) > 1
+        for name, uploads in world.uploads.items()
+        if len(uploads) > 1
+        and not uploads[-1].forgotten
+        and all(world.live(name, path) == uploads[-1].checksum for path in Path)
     )
-    without = [each for each in world.versions[name] if not (each.live and each.path.value == "new")]
+    without = [each for each in world.versions[name] if not (each.live and each.path is Path.NEW)]
     robbed = World(
         uploads=world.uploads,
         versions={**world.versions, name: without},
