@@ -7,6 +7,7 @@ from pathlib import Path
 from backfill_job.command import Surroundings
 from backfill_job.commands import COMMANDS, load, parser_of
 from backfill_job.job import ExitCode
+from shared.command_line import as_program
 
 __all__ = ["NAME", "main"]
 
@@ -21,6 +22,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Not 0: a job that was deployed without its arguments has done nothing.
         parser_of(prog).print_help(sys.stderr)
         return ExitCode.CANNOT_START
+    return as_program(lambda: _run(prog, words))
+
+
+def _run(prog: str, words: Sequence[str]) -> int:
     # Only the one that is asked for is loaded: some need much.
     arguments = parser_of(prog, [words[0]] if words[0] in COMMANDS else COMMANDS).parse_args(words)
     return load(arguments.command).run(arguments, Surroundings.of_process(words[1:]))

@@ -36,6 +36,9 @@ MOST_DIGITS = 9
 MOST_IN_FLIGHT = 10_000
 """Objects under way at once: each has a connection and a task of its own, and a process is given so many files."""
 
+LONGEST = timedelta(days=3_650)
+"""Seconds are subtracted from the present: what leads out of the calendar is a mistake."""
+
 SHOWN = 60
 """Characters shown of a value that is not what it should be."""
 
@@ -193,8 +196,8 @@ def seconds(text: str) -> timedelta:
         duration = timedelta(seconds=float(text))
     except (ValueError, OverflowError):
         duration = timedelta(seconds=-1)
-    if duration < timedelta():
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0")
+    if not timedelta() <= duration <= LONGEST:
+        raise argparse.ArgumentTypeError(f"{_short(text)} is no number of seconds from 0 to ten years")
     return duration
 
 

@@ -10,7 +10,7 @@ from typing import TextIO
 from backfill_job.clock import Clock, system_clock
 from backfill_job.job import ExitCode
 from backfill_job.stopping import leave_in_time
-from shared.command_line import OneLineParser, one_line
+from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
 from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
 
@@ -103,7 +103,7 @@ class Command:
         parser = OneLineParser(prog=self.name, description=self.summary)
         self.prepare(parser)
         words = sys.argv[1:] if argv is None else argv
-        return self.run(parser.parse_args(words), Surroundings.of_process(words))
+        return as_program(lambda: self.run(parser.parse_args(words), Surroundings.of_process(words)))
 
 
 def add_migration_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """Where the log's lines go: the screen, stdout for Cloud Logging, and the log file."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -59,6 +60,7 @@ def logging_to(
     before = ours.level
     ours.setLevel(logging.INFO)
     for handler in handlers:
+        _end_quietly(handler)
         root.addHandler(handler)
     try:
         yield
@@ -67,3 +69,19 @@ def logging_to(
             root.removeHandler(handler)
             handler.close()
         ours.setLevel(before)
+
+
+def _end_quietly(handler: logging.Handler) -> None:
+    """Have a handler whose stream takes no more say so once; logging would print a traceback for every line."""
+    usual = handler.handleError
+
+    def handle(record: logging.LogRecord) -> None:
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            usual(record)
+            return
+        handler.setLevel(logging.CRITICAL + 1)
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"no more log lines: {error.strerror}\n")
+
+    handler.handleError = handle  # type: ignore[method-assign]

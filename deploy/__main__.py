@@ -13,7 +13,7 @@ from deploy.project import project_steps
 from deploy.steps import Answer, Step, Words, perform, script, with_gcloud
 from deploy.table import table
 from deploy.values import Values, read_values
-from shared.command_line import OneLineParser, one_line
+from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import MigrationError, UsageError
 from shared.migration import Environment
 
@@ -92,4 +92,4 @@ def _say(line: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_program(main))

@@ -8,7 +8,7 @@ import uvloop
 
 from local_gcs.options import Options, parse_arguments
 from local_gcs.server import CannotStart, serve
-from shared.command_line import one_line
+from shared.command_line import as_program, one_line
 
 __all__ = ["main"]
 
@@ -44,4 +44,4 @@ def _announce(url: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_program(main))

@@ -20,7 +20,7 @@ from monitoring.differences import Action, Change, changes
 from monitoring.files import Resources, load
 from monitoring.services import Project, Services, wanted_of
 from monitoring.values import Values
-from shared.command_line import OneLineParser, one_line
+from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import MigrationError, UsageError
 from shared.migration import Environment
 
@@ -174,4 +174,4 @@ def _tell(change: Change, stdout: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_program(main))

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from backfill_job.arguments import directory
+from backfill_job.arguments import directory, seconds
 from backfill_job.clock import Clock
 from backfill_job.command import Command, Surroundings, migration_from
 from backfill_job.import_test.comparison import ImportDay, Verdict
@@ -248,12 +248,9 @@ def _console(surroundings: Surroundings) -> Console:
 
 def _seconds(text: str) -> timedelta:
     try:
-        duration = timedelta(seconds=float(text))
-    except (ValueError, OverflowError):
-        duration = timedelta(seconds=-1)
-    if duration < timedelta():
-        raise UsageError(f"--grace {text!r} is no number of seconds from 0")
-    return duration
+        return seconds(text)
+    except argparse.ArgumentTypeError as error:
+        raise UsageError(f"--grace {error}") from error
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

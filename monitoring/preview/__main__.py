@@ -19,7 +19,7 @@ from monitoring.preview.page import render
 from monitoring.preview.points import points
 from monitoring.preview.promql_values import Source
 from monitoring.preview.tiles import tiles, window_of
-from shared.command_line import OneLineParser, one_line
+from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import UsageError
 
 __all__ = ["draw", "main"]
@@ -94,4 +94,4 @@ def _bounds(metric: Mapping[str, Any]) -> list[float]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_program(main))

@@ -1,7 +1,11 @@
 """What the fuzz tests found, shrunk to one example each."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fuzzing import World, run_words
@@ -87,3 +91,66 @@ def test_a_path_that_cannot_be_asked_for_is_a_wrong_argument(command: str, said:
     found = run_words(command, said)
     assert (found.code, found.err.count("\n")) == (2, 1)
     assert "File name too long" in found.err
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("import-test", ("--date", "20240101", "--engine", "duckdb", "--grace", "86399999999999")),
+        ("import-test", ("--date", "20240101", "--engine", "duckdb", "--grace", "nan")),
+        ("verify", ("--grace", "86399999999999")),
+        ("gate", ("--max-age", "1e12")),
+    ],
+)
+def test_a_time_that_leads_out_of_the_calendar_is_refused(command: str, said: tuple[str, ...]) -> None:
+    """It was a traceback: date value out of range."""
+    found = run_words(command, [*NAMES, *said])
+    assert (found.code, found.err.count("\n")) == (2, 1)
+    assert "no number of seconds from 0 to ten years" in found.err
+
+
+def program(*words: str, environ: dict[str, str], **more: Any) -> subprocess.CompletedProcess[bytes]:
+    """Run a command as a process of its own, without what this one's environment says of encodings."""
+    plain = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "LC_", "LANG"))}
+    line = [sys.executable, "-m", "backfill_job", *words]
+    return subprocess.run(
+        line, check=False, stderr=subprocess.PIPE, env={**plain, **environ}, timeout=60, **more
+    )
+
+
+@pytest.mark.parametrize("encoding", ["ascii:strict", "latin-1:strict", "utf-8:strict"])
+@pytest.mark.parametrize("name", ["\u00fcn\u00ef", "\udcff", "\U0001f600"])
+def test_a_name_that_stdout_s_encoding_has_not_is_written_escaped(
+    encoding: str, name: str, world: World
+) -> None:
+    """It was a traceback: 'ascii' codec can't encode."""
+    folder = world.folder / name
+    folder.mkdir()
+    (folder / "dag.py").write_text('PATH = "gs://data-bucket-dev/QPI_exports/"\n')
+    environ = {"PYTHONIOENCODING": encoding, "LANG": "C", "PYTHONUTF8": "0"}
+    found = program("references", name, environ=environ, stdout=subprocess.PIPE, cwd=world.folder)
+    assert (found.returncode, found.stderr) == (1, b"")
+    assert b"dag.py" in found.stdout
+
+
+def test_whoever_has_read_enough_ends_the_program_without_a_word(world: World) -> None:
+    """``| head``: it was a traceback, and exit code 120."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    found = program("completion", "bash", environ={}, stdout=writing)
+    os.close(writing)
+    assert (found.returncode, found.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize("command", ["migrate", "status", "smoke", "verify"])
+def test_nobody_reading_is_no_traceback_in_any_command(command: str, world: World) -> None:
+    """Neither from the command, nor from its log."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    pair = ("--source", world.migration.source.uri, "--destination", world.migration.destination.uri)
+    more = ("--grace", "0") if command == "verify" else ()
+    found = program(command, *pair, *more, environ={}, stdout=writing, cwd=world.folder)
+    os.close(writing)
+    assert found.returncode == 1
+    assert b"Traceback" not in found.stderr, found.stderr.decode()
+    assert b"Exception ignored" not in found.stderr
