@@ -288,7 +288,7 @@ def test_a_doubt_stays_one_though_a_forgotten_writer_wrote_the_object_later() ->
     name = "qpi_answers_20261102/user_id_0.jsonl"
     forgotten = upload(40, "c9", forgotten=True)
     uploads = {**world.uploads, name: (*world.uploads[name], forgotten)}
-    versions = {**world.versions, name: (*world.versions[name], version(40, "c9", Path.LEGACY))}
+    versions = {**world.versions, name: (*world.versions[name][1:], version(40, "c9", Path.LEGACY))}
     assert judge(replace(world, uploads=uploads, versions=versions)) == []
 
 
