@@ -22,6 +22,7 @@ from backfill_job.verdict import Finding
 from shared.errors import UsageError
 from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectState
+from shared.strict_json import OTHER_FORM, parse_json, reason, shown_value
 
 __all__ = [
     "CHUNK_LINES",
@@ -297,8 +298,8 @@ def chunk_lines(manifest: Manifest, number: int, data: bytes) -> list[Line]:
         )
     try:
         lines = [_line(row) for row in data.splitlines()]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{where} is damaged ({error!r})") from error
+    except OTHER_FORM as error:
+        raise UsageError(f"{where} is damaged ({reason(error)})") from error
     names = [line.name for line in lines]
     ascending = all(one < other for one, other in pairwise(names))
     if (len(names), names[:1], names[-1:]) != (chunk.lines, [chunk.first], [chunk.last]) or not ascending:
@@ -320,17 +321,17 @@ def read_manifest(contents: bytes, place: str) -> Manifest:
         UsageError: It is no manifest, a newer program's, or damaged.
     """
     try:
-        content = json.loads(contents)
+        content = parse_json(contents)
         found = content["format"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(f"{place} is no deletion manifest ({error!r})") from error
+    except OTHER_FORM as error:
+        raise UsageError(f"{place} is no deletion manifest ({reason(error)})") from error
     if found != FORMAT:
-        raise UsageError(f"{place} has the format {found!r}; this program reads {FORMAT}")
+        raise UsageError(f"{place} has the format {shown_value(found)}; this program reads {FORMAT}")
     try:
         manifest = _manifest(content)
         _check(manifest, content)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{place} is a damaged deletion manifest ({error})") from error
+    except (*OTHER_FORM, UsageError) as error:
+        raise UsageError(f"{place} is a damaged deletion manifest ({reason(error)})") from error
     return manifest
 
 
