@@ -201,7 +201,7 @@ class _Rewriter:
         decision = decide(source, line.destination, authority)
         if source is None or decision.action is not Action.COPY or source.size > self._largest:
             return await self._rule.replicated(line)
-        if authority is Authority.LATER_WRITE:  # takes more than one request
+        if authority is not Authority.SOURCE:  # takes more than one request
             return await self._rule.replicated(line)
         name = encoded(line.relative)
         path = (

@@ -6,8 +6,9 @@ proving it: what the store answers must be the same as what was seen at the sour
 Whose word counts is asked *after* each look: then whoever writes only once a change of phase must be known everywhere is
 never judged by the phase before it, however long the look took.
 
-Where the later write counts, a copy can look later than the version that was written while it was under way. So the
-source is looked at once more after each copy; and a destination that holds what the source has held is taken for a copy,
+Elsewhere than where the source's word counts, a copy would stand in the way of the version that was written while it was under way:
+it looks later, or it is there first. So the source is looked at once more after each such copy, and what we made ourselves may be
+replaced. Where the later write counts, a destination that holds what the source has held is taken for a copy,
 not for a write, whether its answer came or was lost. What remains of such doubts must not cost anybody's data: whatever
 else is replaced there is *kept* first, as a copy beside the migration's state (``docs/decisions/0016``).
 
@@ -112,8 +113,10 @@ def replicate(
         seen = None
         whose = _now(authority)
         is_ours = ours is not None and now.destination == ours.destination
-        over_copy = whose is Authority.LATER_WRITE and (is_ours or _is_copy(now.destination, held))
-        decision = decide(now.source, now.destination, Authority.SOURCE if over_copy else whose)
+        over_copy = is_ours or (whose is Authority.LATER_WRITE and _is_copy(now.destination, held))
+        decision = decide(now.source, now.destination, whose)
+        if decision.action is Action.CONFLICT and over_copy:
+            decision = decide(now.source, now.destination, Authority.SOURCE)
         if now.source is None or decision.action is not Action.COPY:
             return _settled(decision.action, now, ours, attempt)
         if whose is Authority.LATER_WRITE and decision.because and not over_copy:
@@ -135,7 +138,9 @@ def replicate(
         if CONTENT_DIFFERENCES.intersection(differing):
             raise _not_proven(destination, differing)
         ours = Replication(Outcome.COPIED, now.source, copy, decision.straggler, attempt)
-        if not differing and not (whose is Authority.LATER_WRITE and _moved_on(store, source, now.source)):
+        # Where the source's word counts, whoever wrote it anew has an event of their own, which may overwrite.
+        watches = whose is not Authority.SOURCE
+        if not differing and not (watches and _moved_on(store, source, now.source)):
             return ours
         # Else look again at both. Where the copy differs, its contents are proven all the same: the source's metadata
         # was changed between the look and the copy.

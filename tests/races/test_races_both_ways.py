@@ -115,6 +115,30 @@ def test_after_a_rollback_the_legacy_path_has_the_last_write(side: Side) -> None
         _is_safe(walk(story, random.Random(seed).randrange), LEGACY, "last")
 
 
+NEW_NAME = Story(
+    acts=(*CUTOVER, *ROLLBACK, Pass(NEW)),
+    uploads=(Upload(NEW, "a", after=CUT + 2), Upload(NEW, "bb", after=CUT + 2, before=BACK)),
+    across=False,
+)
+"""Late writers create an object on the new path after the rollback, and overwrite it there."""
+
+
+def test_a_straggler_overwritten_while_it_was_copied_arrives_in_its_last_version() -> None:
+    """Whoever copied it looks once more, and may replace what it made itself."""
+    for seed in range(WALKS):
+        world = walk(NEW_NAME, random.Random(seed).randrange)
+        assert {world.holds(LEGACY), world.holds(NEW)} == {"bb"}, "\n".join(world.told)
+
+
+def test_a_straggler_that_is_not_looked_at_again_ends_in_an_older_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its late copy passes for a later write."""
+    monkeypatch.setattr(shared.replicate, "_moved_on", lambda *_: False)
+    ends = {walk(NEW_NAME, random.Random(seed).randrange).holds(NEW) for seed in range(WALKS)}
+    assert ends == {"a", "bb"}
+
+
 @st.composite
 def stories(draw: st.DrawFn, *, across: bool) -> Story:
     """Writers who use the legacy path at any time, and the new one from the first report of a cutover on."""
