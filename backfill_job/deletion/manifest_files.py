@@ -19,14 +19,8 @@ from typing import BinaryIO, Protocol
 import orjson
 
 from backfill_job.async_api import AsyncApi, encoded
-from backfill_job.deletion.manifest import (
-    ChunkIndex,
-    Line,
-    Manifest,
-    chunk_lines,
-    line_row,
-    read_manifest,
-)
+from backfill_job.deletion.manifest import ChunkIndex, Line, Manifest, line_row
+from backfill_job.deletion.manifest_reading import chunk_lines, read_manifest
 from shared.decision import ABSENT
 from shared.errors import CannotWrite, ConditionFailed, UsageError
 from shared.gateway import Gateway

@@ -19,7 +19,7 @@ from testing_damage import damaged, spelled_out
 from testing_deletion import Scene, day
 
 from backfill_job.certificate import read_certificate
-from backfill_job.deletion.manifest import chunk_lines, read_manifest
+from backfill_job.deletion.manifest_reading import chunk_lines, read_manifest
 from backfill_job.gate.dead_letters import read_dead_letters
 from backfill_job.gate.import_record import read_import_record
 from backfill_job.gate.verification_record import read_verification_record
@@ -40,7 +40,7 @@ ROOT = Path(__file__).parent.parent.parent
 READERS = {
     "backfill_job/async_api.py": "answers of the service, not files: tests/backfill_job/test_async_api.py",
     "backfill_job/certificate.py": "certificate",
-    "backfill_job/deletion/manifest.py": "manifest, lines",
+    "backfill_job/deletion/manifest_reading.py": "manifest, lines",
     "backfill_job/deletion/manifest_files.py": "its own rows, just written",
     "backfill_job/deletion/records.py": "test_a_damaged_record",
     "backfill_job/gate/dead_letters.py": "dead letters",
