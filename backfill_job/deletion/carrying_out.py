@@ -14,7 +14,7 @@ from backfill_job.batching import MOST_CALLS
 from backfill_job.deletion.deleter import Deleter, Waiting
 from backfill_job.deletion.deletion import Deletion, own_chunks
 from backfill_job.deletion.manifest import Manifest
-from backfill_job.deletion.manifest_files import Found
+from backfill_job.deletion.manifest_places import Found
 from backfill_job.deletion.outcomes import KEPT, Books, DeletionLedger, LineResult
 from backfill_job.deletion.phases import finish
 from backfill_job.deletion.progress import showing_deletion

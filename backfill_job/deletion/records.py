@@ -17,7 +17,7 @@ import orjson
 
 from backfill_job.async_api import AsyncApi, encoded
 from backfill_job.deletion.manifest import Line, Manifest
-from backfill_job.deletion.manifest_files import cloud_ref
+from backfill_job.deletion.manifest_places import cloud_ref
 from backfill_job.deletion.outcomes import KEPT, SETTLED, Books, LineResult, Outcome
 from backfill_job.fast_listing import list_pages
 from shared.errors import UnexpectedAnswer
