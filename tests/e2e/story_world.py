@@ -8,6 +8,7 @@ from datetime import datetime
 from http.client import HTTPException
 from pathlib import Path as File
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import ProxyHandler, build_opener
 
@@ -257,4 +258,6 @@ def _get(url: str, path: str) -> bytes:
                 return bytes(answer.read())
         except (OSError, HTTPException) as error:  # a status that is no success, no answer, or half of one
             failed = error
+            if isinstance(error, HTTPError):
+                error.close()
     raise OSError(f"{path}: no answer in 50 tries") from failed
