@@ -217,7 +217,8 @@ def _chart(chart: Mapping[str, Any], source: Source, window: Window) -> Chart | 
         query, stacked = one["timeSeriesQuery"], one["plotType"] == "STACKED_BAR"
         template = one.get("legendTemplate", "")
         if not is_local(query, source):
-            notes.append(f"{_LABEL.sub('', template)}: {ELSEWHERE}".removeprefix(": "))
+            name = _LABEL.sub("", template).strip()
+            notes.append(f"{name}: {ELSEWHERE}" if name else ELSEWHERE)
             continue
         unit = _unit(query) or unit
         for line in lines(query, source, window):
@@ -230,7 +231,8 @@ def _chart(chart: Mapping[str, Any], source: Source, window: Window) -> Chart | 
             keys.append(Key(len(keys) % COLOURS, name, total if stacked else f"last {total}"))
             series.append(Series(line.values, stacked))
     if not series:
-        return Nothing(" ".join(notes) or NO_LINE)
+        local = len(notes) < len(chart["dataSets"])
+        return Nothing(" ".join([NO_LINE, *notes]) if local else ELSEWHERE)
     marks = [float(one["value"]) for one in chart.get("thresholds", ())]
     figure = _figure(unit)
     drawing = draw(series, marks)

@@ -64,7 +64,7 @@ MIRROR = [
     mirrored(4.5, 0.1, bucket=DESTINATION),
     record(Event.MIRROR_RETRY, 5, object=f"{SOURCE}y.jsonl", age_s=1.0, error="later"),
     record(
-        Event.MIRROR_DROPPED, 6, object=f"{SOURCE}y.jsonl", outcome="gave_up", age_s=90_000.0, error="old"
+        Event.MIRROR_DROPPED, 6, object=f"{SOURCE}y.jsonl", outcome="dropped", age_s=90_000.0, error="old"
     ),
 ]
 
@@ -135,12 +135,14 @@ def test_what_is_no_line_of_a_log_file_is_not_made_one(text: str) -> None:
 
 
 def test_figures_are_counted_as_written(drawn: Mapping[str, Any]) -> None:
-    """Each card's figure follows from the lines above; the mirror back is another service and counts nowhere."""
+    """Each card's figure follows from the lines above; the mirror back is another service and has figures of its own."""
     figures = {name: (one.figure, one.tone) for name, one in drawn.items() if isinstance(one, Card)}
     assert figures == {
         "mirror-events-now": ("5", ""),
         "mirror-lag-now": ("1 min 45 s", "attention"),
         "mirror-dropped": ("1", "bad"),
+        "mirror-back-events-now": ("1", ""),
+        "mirror-back-lag-now": ("111 ms", ""),
         "backfill-part": ("25.0 %", ""),
         "backfill-remaining": ("15 s", ""),
         "backfill-speed": ("10.0/s", ""),
@@ -171,7 +173,7 @@ def test_charts_add_up(drawn: Mapping[str, Any]) -> None:
         for name, one in drawn.items()
         if isinstance(one, Chart)
     }
-    assert keys["mirror-outcomes"] == [("copied", "3"), ("ignored", "1"), ("gave_up", "1")]
+    assert keys["mirror-outcomes"] == [("copied", "3"), ("ignored", "1"), ("dropped", "1")]
     assert keys["mirror-lag"][0] == ("half of copies", "last 1 min 40 s")
     assert keys["backfill-outcomes"] == [("copied", "190"), ("already equal", "9"), ("failed", "1")]
     assert keys["backfill-bytes"] == [("bytes", "2.0 KiB")]
