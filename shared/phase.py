@@ -10,16 +10,16 @@ counts depends on the phase alone, and a mirror that stopped over a spoilt sign-
 and therefore read all of it, strictly: `shared.state`.
 """
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from threading import Lock
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 from shared.decision import Authority
 from shared.errors import PhaseUnknown
 from shared.migration import Migration
 from shared.objects import ObjectRef
+from shared.strict_json import shown_value, strictly_parsed
 
 __all__ = [
     "CACHE_SECONDS",
@@ -29,16 +29,12 @@ __all__ = [
     "damaged",
     "phase_in",
     "read_phase",
-    "shown_value",
     "state_content",
     "state_ref",
 ]
 
 CACHE_SECONDS = 10.0
 """How long a mirror may go on with a phase it has read. A cutover waits this out before it reports success."""
-
-SHOWN = 60
-"""Characters shown of a value that is not what it should be."""
 
 
 class Phase(Enum):
@@ -49,6 +45,11 @@ class Phase(Enum):
     ROLLED_BACK = "rolled_back"
     DELETING = "deleting"
     DELETED = "deleted"
+
+    @property
+    def before_cutover(self) -> bool:
+        """Whether a cutover lies ahead: the legacy path counts, and the mirror brings what is written there."""
+        return self in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}
 
     @property
     def forward_authority(self) -> Authority:
@@ -125,7 +126,7 @@ def state_content(contents: bytes, migration: Migration) -> dict[str, Any]:
         PhaseUnknown: It is no unambiguous JSON object, or another migration's state.
     """
     try:
-        content = json.loads(contents.decode(), object_pairs_hook=_unambiguous, parse_constant=_no_number)
+        content = strictly_parsed(contents)
     except (ValueError, RecursionError) as error:
         raise damaged(migration, f"no JSON ({error})") from error
     if not isinstance(content, dict):
@@ -140,7 +141,7 @@ def state_content(contents: bytes, migration: Migration) -> dict[str, Any]:
     return content
 
 
-def phase_in(content: dict[str, Any], migration: Migration) -> Phase:
+def phase_in(content: Mapping[str, Any], migration: Migration) -> Phase:
     """Give the phase that a state's fields name.
 
     Raises:
@@ -168,18 +169,6 @@ def damaged(migration: Migration, what: str) -> PhaseUnknown:
         f"not a migration's state: {what}; restore the version before (soft delete or versioning keeps it), "
         "or ask who changed it",
     )
-
-
-def shown_value(value: Any) -> str:
-    """Name a JSON value in an error: on one line, printable, and not long."""
-    match value:
-        case dict():
-            return "an object"
-        case list():
-            return "a list"
-        case _:
-            text = ascii(value)
-            return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 class PhaseReader:
@@ -223,16 +212,3 @@ class PhaseReader:
         phase = read_phase(self._store, self._migration)
         self._read = (now, phase)
         return phase
-
-
-def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a name that stands twice: readers of JSON differ on which of the two counts."""
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        twice = next(name for number, (name, _) in enumerate(pairs) if name in dict(pairs[:number]))
-        raise ValueError(f"{shown_value(twice)} stands there twice")
-    return content
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")

@@ -1,11 +1,10 @@
 """The latest verification's report, read for the gate: this migration's, and of everything, or not at all. Pure."""
 
-import json
-
 from shared.errors import UsageError
 from shared.report.advice import Target
 from shared.report.facts import Verification
 from shared.report.reading import read_verification, require_migration
+from shared.strict_json import strictly_parsed
 
 __all__ = ["read_verification_record"]
 
@@ -25,7 +24,7 @@ def read_verification_record(contents: bytes, where: str, target: Target) -> Ver
         UsageError: It is damaged, contradicts itself, is of a part only, or another migration's.
     """
     try:
-        content = json.loads(contents)
+        content = strictly_parsed(contents)
         found = read_verification(content)
         require_migration(content, "the verification", target.source, target.destination)
     except UsageError as error:

@@ -4,11 +4,10 @@ Two small objects of the migration's own are read, and nothing else. What cannot
 nor not there: it is handed on as unreadable, with the reason.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 from shared.errors import StorageError, UsageError
 from shared.migration import Migration
@@ -17,6 +16,7 @@ from shared.phase import StateStore, state_ref
 from shared.report.advice import Target
 from shared.report.page import Unreadable
 from shared.report.reading import read_state, read_verification, require_migration
+from shared.strict_json import strictly_parsed
 
 __all__ = ["StatusData", "latest_verification_ref", "read_status"]
 
@@ -78,7 +78,7 @@ def _read(
         contents = store.read(at)
         if contents is None:
             return None
-        content = json.loads(contents, parse_constant=_no_number)
+        content = strictly_parsed(contents)
         read(content)
         require_migration(content, what, migration.source.uri, migration.destination.uri)
     except StorageError as error:
@@ -88,8 +88,3 @@ def _read(
     except (ValueError, RecursionError) as error:
         return Unreadable(f"{at.uri}: no JSON ({error}); restore it, or write it again")
     return dict(content)
-
-
-def _no_number(name: str) -> NoReturn:
-    """Refuse what Python takes for a number and JSON does not."""
-    raise ValueError(f"{name} is no number")
