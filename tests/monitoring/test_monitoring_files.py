@@ -143,6 +143,13 @@ def test_what_the_services_would_refuse_or_ignore_is_refused(
     assert "\n" not in str(refusal.value)
 
 
+def test_a_file_in_another_encoding_is_refused(damaged: Path) -> None:
+    """As one that is no YAML, in one line."""
+    (damaged / "dashboard.yaml").write_bytes("displayName: Übersicht".encode("latin-1"))
+    with pytest.raises(UsageError, match=r"^dashboard\.yaml cannot be read: .*can't decode byte"):
+        load(VALUES, damaged)
+
+
 WRONG = [
     # Metrics: names, filters, fields, labels, values.
     ("metrics/errors.yaml", "qpi_exports_errors", "qpi_exports_eror", "the name is qpi_exports_eror"),
