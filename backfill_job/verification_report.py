@@ -11,10 +11,9 @@ from backfill_job.remarks import Level, Remark
 from backfill_job.tallies import DayTally, Tallies
 from backfill_job.verdict import Verdict
 from backfill_job.verify_result import VerifyResult
+from shared.report.reading import FORMAT
 
-__all__ = ["FORMAT", "is_clean", "verification_report"]
-
-FORMAT = "qpi-exports-migration/verification/1"
+__all__ = ["is_clean", "verification_report"]
 
 _WORST_FIRST = (
     (Verdict.MISSING, "missing"),
