@@ -92,7 +92,6 @@ async def check_contents(
     scope: Scope,
     *,
     stop: Stop,
-    checked: Callable[[str], None] = lambda _: None,
     limits: Limits = LIMITS,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> ContentsCheck:
@@ -105,7 +104,6 @@ async def check_contents(
         migration: What is asked.
         scope: Which objects.
         stop: Whether somebody asked to stop.
-        checked: Told each name that was dealt with, in no order.
         limits: How much at once.
         monotonic: Seconds that only grow.
 
@@ -120,7 +118,7 @@ async def check_contents(
     tally = Tally()
     async with aclosing(batches):
         reader = _Reader(api, migration, limits, tally)
-        await _Check(batches, _Choice(migration, scope), reader, stop, checked).run(limits.in_flight)
+        await _Check(batches, _Choice(migration, scope), reader, stop).run(limits.in_flight)
     return tally.result(str(scope), monotonic() - began)
 
 
@@ -208,13 +206,11 @@ class _Check:
         choice: _Choice,
         reader: _Reader,
         stop: Stop,
-        checked: Callable[[str], None],
     ) -> None:
         self._batches = batches
         self._choice = choice
         self._reader = reader
         self._stop = stop
-        self._checked = checked
         self._pairs: Iterator[Pair] = iter(())
         self._drawing = asyncio.Lock()
         self._ended = False
@@ -240,7 +236,6 @@ class _Check:
         while (pair := await self._next()) is not None:
             relative, source, destination = pair
             await self._reader.check(relative, source, destination)
-            self._checked(relative)
 
     async def _next(self) -> tuple[str, ObjectState, ObjectState] | None:
         """The next name to check; None at the end. One worker at a time draws."""

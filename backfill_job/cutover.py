@@ -77,7 +77,7 @@ def _go(session: Session, arguments: argparse.Namespace, state: State) -> bool:
     Raises:
         UsageError: The operator says no, or the phase allows no cutover.
     """
-    if state.phase not in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}:
+    if not state.phase.before_cutover:
         raise UsageError(f"the migration is in phase {state.phase.value}; there is no cutover from there")
     gate = run_gate(session, gate_options(arguments))
     gate.show(session.console)

@@ -37,7 +37,6 @@ from backfill_job.wording import counted, shown
 from shared.errors import PermissionDenied, StorageError, UsageError
 from shared.gateway import Gateway
 from shared.migration import Location, Migration
-from shared.phase import Phase
 from shared.state import read_state
 
 __all__ = ["ASKED", "COMMAND", "rights_points"]
@@ -67,9 +66,6 @@ OF_OBJECTS = tuple(
 
 AROUND = {Area.CANARY: Area.LEGACY_PATH, Area.MARKS: Area.OWN}
 """An area that lies within another: what is held there, is held here."""
-
-BEFORE_CUTOVER = (Phase.DUAL_WRITE, Phase.ROLLED_BACK)
-"""The phases in which the mirror brings what is written on the legacy path."""
 
 EXAMPLES = """
 examples:
@@ -190,7 +186,7 @@ def _bucket_points(gateway: Gateway, migration: Migration, part: Part) -> Iterat
 
 def _canary(gateway: Gateway, migration: Migration, limit: float, clock: Clock, stop: Stop) -> Point:
     state = read_state(gateway, migration)
-    if state.phase not in BEFORE_CUTOVER:
+    if not state.phase.before_cutover:
         why = f"not sent: in phase {state.phase.value} it would be taken for a late writer's"
         return Point("canary", Level.ATTENTION, why)
     relative = canary_name(NAME, secrets.token_hex(4))

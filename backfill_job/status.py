@@ -21,7 +21,7 @@ from shared.migration import Migration
 from shared.report.loading import StatusData, read_status
 from shared.report.page import Unreadable, verdict_of_status
 from shared.report.web import create_app
-from shared.state import State, read_state, utc_text
+from shared.state import State, utc_text
 
 __all__ = ["COMMAND"]
 
@@ -77,7 +77,9 @@ def _show(migration: Migration, gateway: Gateway, surroundings: Surroundings) ->
     for line in (*verdict.reasons, *(f"cannot be read: {why}" for why in data.unreadable)):
         console.print(f"  {line}", markup=False, soft_wrap=True)
     if not isinstance(data.state, Unreadable):
-        _show_state(read_state(gateway, migration), console)
+        # What the verdict was made of, not what may be there by now.
+        state = State.initial(migration) if data.state is None else State.from_content(data.state, migration)
+        _show_state(state, console)
     for line in _verification_lines(data.verification):
         console.print(line, markup=False, soft_wrap=True)
     return ExitCode.NOT_RIGHT if data.unreadable else ExitCode.DONE

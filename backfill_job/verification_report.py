@@ -11,10 +11,9 @@ from backfill_job.remarks import Level, Remark
 from backfill_job.tallies import DayTally, Tallies
 from backfill_job.verdict import Verdict
 from backfill_job.verify_result import VerifyResult
+from shared.report.reading import FORMAT
 
-__all__ = ["FORMAT", "is_clean", "verification_report"]
-
-FORMAT = "qpi-exports-migration/verification/1"
+__all__ = ["is_clean", "verification_report"]
 
 _WORST_FIRST = (
     (Verdict.MISSING, "missing"),
@@ -40,7 +39,6 @@ def verification_report(
     finished: datetime,
     grace: timedelta,
     narrowed: str = "",
-    certificate: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """Put the report together.
 
@@ -51,10 +49,9 @@ def verification_report(
         finished: When it ended.
         grace: How long a changed object was given to arrive.
         narrowed: What was left out on request, in words; empty for nothing.
-        certificate: ``sha256`` and ``data_sha256``; None where none was made.
 
     Returns:
-        The report's content.
+        The report's content; without a certificate, which is made of it.
     """
     verification, tallies = result.verification, result.tallies
     days, undated = _days(tallies)
@@ -80,7 +77,7 @@ def verification_report(
         "contents": None if result.contents is None else result.contents.to_json(),
         "differences": [finding.to_json() for finding in verification.findings],
         "differences_total": sum(verification.wrong.values()),
-        "certificate": None if certificate is None else dict(certificate),
+        "certificate": None,
     }
 
 

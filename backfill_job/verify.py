@@ -37,7 +37,6 @@ from backfill_job.verification_report import verification_report
 from backfill_job.verify_result import VerifyResult
 from shared.errors import PermissionDenied, UsageError
 from shared.events_log import Event
-from shared.phase import Phase
 from shared.report.page import render_report
 from shared.state import RunRecord
 from shared.state_changes import update, with_run
@@ -120,8 +119,7 @@ def _verify(session: Session, arguments: argparse.Namespace) -> ExitCode:
 def _late_writes(session: Session) -> LateWrites:
     """To be counted since the cutover, while the new path is the one that counts."""
     state, job = session.state(), session.job
-    legacy_counts = state.phase in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}
-    return late_since(job.gateway, job.migration, None if legacy_counts else cutover_of(state))
+    return late_since(job.gateway, job.migration, None if state.phase.before_cutover else cutover_of(state))
 
 
 async def _compare(job: Job, scope: Scope, tallies: Tallies) -> VerifyResult:

@@ -17,9 +17,15 @@ from demo.leaving import change_code, cut_over, delete, sum_up_leaving, undo
 from demo.moving import both_mirrors, fill, move, prove, sum_up_move
 from demo.stage import MIGRATION, Stage
 from monitoring.preview.__main__ import draw
-from shared.command_line import OneLineParser
+from shared.command_line import OneLineParser, as_program
 
 __all__ = ["main"]
+
+FEWEST = 1_000
+"""Objects: fewer, over sixty days, are no history to speak of."""
+
+HIGHEST_RATE = 1_000
+"""Uploads a second: more than one machine writes, mirrors and tells of."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,9 +41,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--report", type=Path, default=Path("demo-report"), metavar="DIR", help="default: demo-report"
     )
     arguments = parser.parse_args(argv)
+    if arguments.objects < FEWEST:
+        parser.error(f"argument --objects: {arguments.objects} are too few; at least {FEWEST:,} are wanted")
+    if not 0 < arguments.rate <= HIGHEST_RATE:
+        parser.error(f"argument --rate: {arguments.rate:g} is not above 0 and at most {HIGHEST_RATE:,}")
+    try:
+        arguments.report.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        parser.error(f"argument --report: {arguments.report} cannot be made ({error.strerror})")
     began = time.monotonic()
     console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
-    arguments.report.mkdir(parents=True, exist_ok=True)
     with local_gcs.running(buckets=[MIGRATION.source.bucket, MIGRATION.destination.bucket]) as server:
         _tell(Stage(console, server, arguments.report), arguments.objects, arguments.rate)
     console.print(f"\nThe whole took {time.monotonic() - began:.0f} seconds.")
@@ -69,4 +82,4 @@ def _tell(stage: Stage, objects: int, rate: float) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(as_program(main))

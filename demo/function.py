@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -83,12 +83,14 @@ class FunctionProcess:
 
     def lines(self) -> list[dict[str, Any]]:
         """Its structured log lines so far; a line torn by a kill is left out."""
-        lines = self._log.read_text(errors="replace").splitlines()
+        # Not splitlines: a name may hold characters that it takes for line breaks.
+        lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
     def _stop(self, how: signal.Signals) -> None:
         if self._process is not None:
-            os.killpg(self._process.pid, how)
+            with suppress(ProcessLookupError):  # it ended by itself
+                os.killpg(self._process.pid, how)
             self._process.wait(PATIENCE)
             self._process = None
 

@@ -11,7 +11,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from local_gcs.batch import batch
 from local_gcs.buckets_api import BucketsApi
-from local_gcs.calls import Call, Reply, Wire, parse_query, refusal
+from local_gcs.calls import Call, Method, Reply, Wire, parse_query, refusal
 from local_gcs.errors import Refused
 from local_gcs.faults import NO_HIT, Faults, Hit
 from local_gcs.model import Storage
@@ -25,7 +25,6 @@ from local_gcs.uploads import UploadsApi
 
 __all__ = ["Api"]
 
-Method = Callable[[Call], Reply]
 Step = Callable[[], Reply]
 Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 

@@ -1,10 +1,9 @@
 """The methods of buckets and what hangs on them."""
 
-from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from local_gcs.calls import Call, Reply, json_reply
+from local_gcs.calls import Call, Method, Reply, json_reply
 from local_gcs.conditions import integer, parse_conditions
 from local_gcs.errors import not_found
 from local_gcs.model import Storage
@@ -12,7 +11,6 @@ from local_gcs.resources import Renderer
 
 __all__ = ["BucketsApi"]
 
-Method = Callable[[Call], Reply]
 REPLACEABLE = {
     "labels",
     "lifecycle",

@@ -11,7 +11,7 @@ from local_gcs.errors import Refused, invalid
 from local_gcs.fields import parse_fields
 from local_gcs.names import decode
 
-__all__ = ["Call", "Reply", "Wire", "json_reply", "parse_object", "parse_query", "refusal"]
+__all__ = ["Call", "Method", "Reply", "Wire", "json_reply", "parse_object", "parse_query", "refusal"]
 
 JSON = "application/json; charset=UTF-8"
 
@@ -82,6 +82,10 @@ class Reply:
     wire: Wire = Wire.WHOLE
     rest: "Callable[[], Reply] | None" = None
     pause: float = 0.0
+
+
+Method = Callable[[Call], Reply]
+"""One method of the API."""
 
 
 def json_reply(call: Call, resource: Any) -> Reply:

@@ -3,6 +3,7 @@
 The second kind is a table: what a test cannot ask the service is written down once, with the labels that filters may use.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -11,7 +12,13 @@ from monitoring import log_filter
 from monitoring.files import USER_METRIC, Resource
 from shared.errors import UsageError
 
-__all__ = ["BUILT_IN", "RESOURCE_LABELS", "Catalog", "Metric", "Values", "prometheus_name"]
+__all__ = ["BUILT_IN", "GROUP", "LEGEND", "RESOURCE_LABELS", "Catalog", "Metric", "Values", "prometheus_name"]
+
+GROUP = re.compile(r'(metric|resource)\.labels?\."?([a-z0-9_]+)"?')
+"""How a query names a label to group by: whose label, and which."""
+
+LEGEND = re.compile(r"\$\{(metric|resource)\.labels\.([a-z_]+)\}")
+"""How a legend names one."""
 
 
 class Values(Enum):

@@ -4,6 +4,7 @@ Each check gives sentences, one a fault; nothing found is an empty list. The tes
 changes anything.
 """
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -52,13 +53,23 @@ def problems(resources: Resources, runbook: str) -> list[str]:
     known = anchors(runbook)
     for alert in resources.alerts:
         found += [f"alerts/{alert.stem}.yaml: {problem}" for problem in alert_problems(alert, catalog, known)]
-    return found
+    return [*found, *_unused(resources)]
 
 
 def anchors(markdown: str) -> set[str]:
     """The anchors of a Markdown text's headings, as GitHub makes them."""
     headings = re.findall(r"^#+\s+(.*?)\s*$", markdown, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def _unused(resources: Resources) -> Iterator[str]:
+    """Metrics that are counted and paid for, and that nobody looks at."""
+    contents = [resources.dashboard.content, *(alert.content for alert in resources.alerts)]
+    named = {name for content in contents for name in _NAME.findall(json.dumps(content))}
+    for metric in resources.metrics:
+        name = metric.content.get("name", "")
+        if named.isdisjoint({name, f"{name}_sum", f"{name}_count", f"{name}_bucket"}):
+            yield f"metrics/{metric.stem}.yaml: neither the dashboard nor an alert uses it"
 
 
 def _metric_problems(metric: Resource) -> Iterator[str]:

@@ -4,14 +4,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from monitoring.catalog import Catalog
+from monitoring.catalog import LEGEND, Catalog
 from monitoring.files import Resource
 from monitoring.log_filter_checks import log_filter_problems
 from monitoring.query_checks import query_problems
 
 __all__ = ["dashboard_problems"]
-
-_LEGEND = re.compile(r"\$\{(metric|resource)\.labels\.([a-z_]+)\}")
 
 
 def dashboard_problems(dashboard: Resource, catalog: Catalog) -> Iterator[str]:
@@ -70,6 +68,6 @@ def _legend_problems(data_set: Mapping[str, Any]) -> Iterator[str]:
         .get("groupByFields", [])
     )
     kept = {re.sub(r'labels?\.|"', "", name) for name in grouped}
-    for subject, label in _LEGEND.findall(data_set.get("legendTemplate", "")):
+    for subject, label in LEGEND.findall(data_set.get("legendTemplate", "")):
         if f"{subject}.{label}" not in kept:
             yield f"the legend names {subject} label {label}, by which nothing is grouped"

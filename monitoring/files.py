@@ -92,7 +92,7 @@ def raw_files(root: Traversable | None = None) -> Iterator[tuple[str, dict[str, 
     for where, path in paths:
         try:
             content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 -- a SafeLoader
-        except (yaml.YAMLError, OSError) as error:
+        except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{where} cannot be read: {' '.join(str(error).split())}") from error
         if not isinstance(content, dict):
             raise UsageError(f"{where} is no mapping")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from monitoring import metric_filter, promql
-from monitoring.catalog import RESOURCE_LABELS, Catalog, Metric, Values
+from monitoring.catalog import GROUP, RESOURCE_LABELS, Catalog, Metric, Values
 from monitoring.vocabulary import event_fields
 from shared.errors import UsageError
 
@@ -35,8 +35,6 @@ REDUCERS = {
 """What a reducer makes one number of. The sum of distributions is a distribution, which no line or figure can show."""
 
 NOT_THE_METRIC_S = {"monitored_resource"}
-
-_GROUP = re.compile(r'(metric|resource)\.labels?\."?([a-z0-9_]+)"?')
 
 
 def query_problems(
@@ -82,7 +80,7 @@ def _filter_problems(query: Mapping[str, Any], catalog: Catalog, *, one_resource
             yield f"no event is called {term.value}"
     aggregation = query.get("aggregation", {})
     for group in aggregation.get("groupByFields", ()):
-        match = _GROUP.fullmatch(group)
+        match = GROUP.fullmatch(group)
         if match is None:
             yield f"the group {group} is not understood"
         else:

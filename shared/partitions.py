@@ -29,7 +29,6 @@ __all__ = [
     "Gap",
     "Kind",
     "answers_folder",
-    "answers_name",
     "classify",
     "file_type",
     "gaps",
@@ -141,11 +140,6 @@ def answers_folder(day: date) -> str:
     """The folder of a day's submissions, below the prefix: ``qpi_answers_YYYYMMDD/``."""
     # Not strftime: %Y has no leading zeros everywhere.
     return f"qpi_answers_{day.isoformat().replace('-', '')}/"
-
-
-def answers_name(day: date, user_id: int) -> str:
-    """The name of a user's submission of a day, below the prefix."""
-    return f"{answers_folder(day)}user_id_{user_id}.jsonl"
 
 
 def gaps(days: Iterable[date]) -> tuple[Gap, ...]:

@@ -10,7 +10,7 @@ counts depends on the phase alone, and a mirror that stopped over a spoilt sign-
 and therefore read all of it, strictly: `shared.state`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from threading import Lock
 from typing import Any, Protocol
@@ -45,6 +45,11 @@ class Phase(Enum):
     ROLLED_BACK = "rolled_back"
     DELETING = "deleting"
     DELETED = "deleted"
+
+    @property
+    def before_cutover(self) -> bool:
+        """Whether a cutover lies ahead: the legacy path counts, and the mirror brings what is written there."""
+        return self in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}
 
     @property
     def forward_authority(self) -> Authority:
@@ -136,7 +141,7 @@ def state_content(contents: bytes, migration: Migration) -> dict[str, Any]:
     return content
 
 
-def phase_in(content: dict[str, Any], migration: Migration) -> Phase:
+def phase_in(content: Mapping[str, Any], migration: Migration) -> Phase:
     """Give the phase that a state's fields name.
 
     Raises:

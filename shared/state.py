@@ -10,7 +10,7 @@ new version of the form. An older program refuses that, and its mirror still rea
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from dataclasses import fields as fields_of
 from datetime import UTC, datetime
@@ -180,7 +180,19 @@ class State:
         Raises:
             PhaseUnknown: It is damaged, another migration's, or a newer program's. Nothing in it is guessed at.
         """
-        content = state_content(contents, migration)
+        return State.from_content(state_content(contents, migration), migration)
+
+    @staticmethod
+    def from_content(content: Mapping[str, Any], migration: Migration) -> "State":
+        """Read what was parsed before.
+
+        Args:
+            content: The object's contents, which name this migration.
+            migration: Whose state it is.
+
+        Raises:
+            PhaseUnknown: As `from_json`.
+        """
         version = content.get("version")
         if type(version) is int and version > VERSION:  # type(): true is no number
             raise PhaseUnknown(
@@ -292,7 +304,7 @@ class _Fields:
         return (_Fields.of(item, kind, f"{key}[{number}]") for number, item in enumerate(value))
 
 
-def _state(content: dict[str, Any], phase: Phase) -> State:
+def _state(content: Mapping[str, Any], phase: Phase) -> State:
     fields = _Fields.of(content, State, "the state")
     if fields.number("version") != VERSION:
         raise fields.wrong("version")

@@ -12,14 +12,12 @@ from backfill_job.gate.check import SHOWN, Check, Limits, ago, failed, hours, no
 from backfill_job.gate.import_record import ImportRecord
 from backfill_job.wording import counted, listed
 from shared.migration import DEFAULT_EXCLUDES
-from shared.phase import Phase
 from shared.report.advice import Target
 from shared.report.facts import Level, NameVerdict, Remark, Verification
 from shared.report.headline import Tone, headline
 from shared.state import State, utc_text
 
 __all__ = [
-    "BEFORE_CUTOVER",
     "LATE_WRITES",
     "Presence",
     "import_test_check",
@@ -29,9 +27,6 @@ __all__ = [
     "signoffs_check",
     "verification_check",
 ]
-
-BEFORE_CUTOVER = frozenset({Phase.DUAL_WRITE, Phase.ROLLED_BACK})
-"""The phases from which a cutover is possible."""
 
 LATE_WRITES = "late_writes"
 """The kind of a verification's remark about writes on the legacy path after the cutover."""
@@ -55,7 +50,7 @@ class Presence:
 def phase_check(state: State) -> Check:
     """From this phase a cutover is possible."""
     since = "" if state.since is None else f" since {utc_text(state.since)}"
-    if state.phase in BEFORE_CUTOVER:
+    if state.phase.before_cutover:
         return passed("phase", f"{state.phase.value}{since}")
     return failed(
         "phase",

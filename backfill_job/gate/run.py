@@ -14,7 +14,6 @@ from backfill_job.case_siblings import case_siblings
 from backfill_job.gate.canary import Flight, canary_name, fly, removal
 from backfill_job.gate.check import Check, Limits, failed, not_run, passed
 from backfill_job.gate.checks import (
-    BEFORE_CUTOVER,
     Presence,
     import_test_check,
     late_writes_check,
@@ -140,7 +139,7 @@ class _Gate:
         yield _judged(
             "verification", found, lambda seen: verification_check(seen, target, since, now, limits)
         )
-        if isinstance(state, State) and state.phase not in BEFORE_CUTOVER:
+        if isinstance(state, State) and not state.phase.before_cutover:
             yield late_writes_check(verification, state, target)
         yield lag_check(lag, arrived, limits)
         yield alive_check(lag, canary, arrived, now, limits)
@@ -173,7 +172,7 @@ class _Gate:
             return not_run(
                 name, "the phase is not known, so nobody knows what the mirror would do", _HELP_OUT
             ), None
-        if state.phase not in BEFORE_CUTOVER:
+        if not state.phase.before_cutover:
             why = f"in phase {state.phase.value} it would be taken for a late writer's"
             return not_run(name, why, "leave out --canary: there is no cutover ahead"), None
         job = self._job

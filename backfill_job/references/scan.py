@@ -15,7 +15,7 @@ from pathlib import Path
 
 from backfill_job.references.findings import Finding, Place, Resolution, ScanError, ScanResult
 from backfill_job.references.python_code import PythonCode
-from backfill_job.references.sources import Source, decode, is_binary
+from backfill_job.references.sources import Source, decode, is_binary, is_broken
 from backfill_job.references.targets import Kind, Targets
 from backfill_job.references.text import reviewed, scan_text
 from backfill_job.references.texts import Text
@@ -116,7 +116,12 @@ def _add(
     ):
         tree.skipped.append(path)
         return
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:
+        tree.errors.append(ScanError(path, f"cannot be looked at: {error.strerror}"))
+        return
+    if not there:
         tree.errors.append(ScanError(path, "is a link to something that is not there"))
         return
     if path.is_symlink() and not asked and _is_within(os.path.realpath(path), roots):
@@ -195,14 +200,25 @@ class _Scan:
         except OSError as error:
             self._errors.append(ScanError(path, f"cannot be read: {error.strerror}"))
             return None
+        if is_broken(data):
+            self._errors.append(
+                ScanError(path, "cannot be read: not in the encoding that its byte order mark says")
+            )
+            return None
         if not is_binary(data):
             return data
-        if _holds(data, self._targets.key_bytes) and self._targets.key_pattern.search(data.decode("latin-1")):
+        plain = data.replace(
+            b"\0", b""
+        )  # a text of two or four bytes a character, without a mark that says so
+        if any(
+            _holds(each, self._targets.key_bytes) and self._targets.key_pattern.search(each.decode("latin-1"))
+            for each in (data, plain)
+        ):
             findings.append(self._unreadable(path, 0, "a binary file that holds the name"))
         return None
 
     def _huge(self, path: Path) -> Iterator[Finding]:
-        pattern = re.compile(b"|".join(map(re.escape, self._targets.key_bytes)), re.IGNORECASE)
+        pattern = re.compile(b"|".join(map(_however_wide, self._targets.key_bytes)), re.IGNORECASE)
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             match = pattern.search(data)
             if match is not None:
@@ -231,6 +247,11 @@ class _Scan:
             return self._sources[path].line(number)
 
         return line
+
+
+def _however_wide(word: bytes) -> bytes:
+    """A pattern for a word, whether its characters have one byte, two or four."""
+    return rb"\0*".join(re.escape(bytes([byte])) for byte in word)
 
 
 def _holds(data: bytes, words: Sequence[bytes]) -> bool:

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Source", "decode", "is_binary"]
+__all__ = ["Source", "decode", "is_binary", "is_broken"]
 
 _SNIFFED = 8_192
 _LINE_END = re.compile(r"\r\n|\r|\n")
@@ -82,7 +82,7 @@ class Source:
 
 
 def decode(path: Path, data: bytes) -> Source:
-    """Read a file's bytes as text, so that they can be written back."""
+    """Read a file's bytes as text, so that they can be written back; they are not `is_broken`."""
     for bom, encoding in _BOMS:
         if data.startswith(bom):
             return Source.of(path, data[len(bom) :].decode(encoding, _errors(encoding)), encoding, bom)
@@ -96,6 +96,18 @@ def decode(path: Path, data: bytes) -> Source:
 def is_binary(data: bytes) -> bool:
     """Tell whether bytes are no text."""
     return b"\0" in data[:_SNIFFED] and not any(data.startswith(bom) for bom, _ in _BOMS)
+
+
+def is_broken(data: bytes) -> bool:
+    """Tell whether bytes are not in the encoding that their byte order mark promises."""
+    for bom, encoding in _BOMS:
+        if data.startswith(bom):
+            try:
+                data[len(bom) :].decode(encoding, _errors(encoding))
+            except UnicodeDecodeError:
+                return True
+            return False
+    return False
 
 
 def _declared(data: bytes) -> str:

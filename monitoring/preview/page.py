@@ -4,9 +4,7 @@ Everything that comes from a log is escaped. The page's own policy allows its st
 places by rules of that sheet, for a style attribute would be refused.
 """
 
-import base64
 import functools
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -20,6 +18,7 @@ from monitoring.preview.queries import Window
 from monitoring.preview.tiles import Tile
 from shared.report import figures
 from shared.report.names import visible
+from shared.report.page import source_hash
 
 __all__ = ["ROW", "render"]
 
@@ -60,7 +59,7 @@ def render(
             # What lies above comes first, also for who reads the page without its grid.
             tiles=sorted(tiles, key=lambda tile: (tile.y, tile.x)),
             style=style,
-            policy=f"default-src 'none'; style-src '{_hash(style)}'; img-src data:; base-uri 'none'; form-action 'none'",
+            policy=f"default-src 'none'; style-src '{source_hash(style)}'; img-src data:; base-uri 'none'; form-action 'none'",
             start=f"{ends[0]:%Y-%m-%d %H:%M:%S}",
             end=f"{ends[1]:%Y-%m-%d %H:%M:%S}",
             start_clock=f"{ends[0]:%H:%M:%S}",
@@ -115,7 +114,3 @@ def _markdown(text: str) -> Markup:
 @functools.cache
 def _file(package: str, name: str) -> str:
     return files(package).joinpath("templates", name).read_text(encoding="utf-8")
-
-
-def _hash(source: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"

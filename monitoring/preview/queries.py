@@ -6,18 +6,16 @@ extrapolated.
 """
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from monitoring import metric_filter, promql
+from monitoring.catalog import GROUP
 from monitoring.preview.promql_values import Evaluation, Labels, Source, Vector
 from shared.errors import UsageError
 
 __all__ = ["Line", "Window", "is_local", "lines", "trailing"]
-
-_GROUP = re.compile(r'(metric|resource)\.labels?\."?([a-z0-9_]+)"?')
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,7 @@ def _selected(query: Mapping[str, Any], source: Source) -> list[tuple[float, Lab
     """The points that a filter means: when, what they are grouped by, and their values."""
     wanted = metric_filter.parse(query["filter"])
     grouped = query["aggregation"].get("groupByFields", ())
-    names = [f"{match[1]}.{match[2]}" for name in grouped if (match := _GROUP.fullmatch(name))]
+    names = [f"{match[1]}.{match[2]}" for name in grouped if (match := GROUP.fullmatch(name))]
     return [
         (point.at, frozenset((name, point.labels.get(name, "")) for name in names), point.value)
         for point in source.points[wanted.metric]

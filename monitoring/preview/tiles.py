@@ -4,13 +4,13 @@ A figure is taken at the log's end; where nothing had been written for as long a
 moment it was of. Charts have steps as short as the log asks for; in a project they are a minute at least.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from monitoring import log_filter
+from monitoring.catalog import LEGEND
 from monitoring.preview.drawing import COLOURS, Drawing, Series, draw
 from monitoring.preview.entries import Entry
 from monitoring.preview.promql_values import Source
@@ -27,7 +27,6 @@ MOST_LINES = 100
 ELSEWHERE = "Counted by Google Cloud itself: only in a project."
 NO_LINE = "No such line in this log."
 
-_LABEL = re.compile(r"\$\{(metric|resource)\.labels\.([a-z_]+)\}")
 _TONES = {"RED": "bad", "YELLOW": "attention"}
 
 
@@ -217,7 +216,8 @@ def _chart(chart: Mapping[str, Any], source: Source, window: Window) -> Chart | 
         query, stacked = one["timeSeriesQuery"], one["plotType"] == "STACKED_BAR"
         template = one.get("legendTemplate", "")
         if not is_local(query, source):
-            notes.append(f"{_LABEL.sub('', template)}: {ELSEWHERE}".removeprefix(": "))
+            name = LEGEND.sub("", template).strip()
+            notes.append(f"{name}: {ELSEWHERE}" if name else ELSEWHERE)
             continue
         unit = _unit(query) or unit
         for line in lines(query, source, window):
@@ -230,7 +230,8 @@ def _chart(chart: Mapping[str, Any], source: Source, window: Window) -> Chart | 
             keys.append(Key(len(keys) % COLOURS, name, total if stacked else f"last {total}"))
             series.append(Series(line.values, stacked))
     if not series:
-        return Nothing(" ".join(notes) or NO_LINE)
+        local = len(notes) < len(chart["dataSets"])
+        return Nothing(" ".join([NO_LINE, *notes]) if local else ELSEWHERE)
     marks = [float(one["value"]) for one in chart.get("thresholds", ())]
     figure = _figure(unit)
     drawing = draw(series, marks)
@@ -242,7 +243,7 @@ def _chart(chart: Mapping[str, Any], source: Source, window: Window) -> Chart | 
 
 
 def _legend(template: str, line: Line) -> str:
-    return _LABEL.sub(lambda match: line.labels.get(f"{match[1]}.{match[2]}") or "(none)", template)
+    return LEGEND.sub(lambda match: line.labels.get(f"{match[1]}.{match[2]}") or "(none)", template)
 
 
 def _log_lines(text: str, entries: Iterable[Entry]) -> LogLines | Nothing:

@@ -37,6 +37,7 @@ __all__ = [
     "render_report",
     "render_status",
     "render_unknown",
+    "source_hash",
     "verdict_of_status",
 ]
 
@@ -139,8 +140,8 @@ def content_policy() -> str:
     return "; ".join(
         (
             "default-src 'none'",
-            f"style-src '{_hash(_source('page.css'))}'",
-            f"script-src '{_hash(_source('page.js'))}'",
+            f"style-src '{source_hash(_source('page.css'))}'",
+            f"script-src '{source_hash(_source('page.js'))}'",
             "img-src data:",
             "base-uri 'none'",
             "form-action 'none'",
@@ -260,5 +261,6 @@ def _source(name: str) -> Markup:
     return Markup(files("shared.report").joinpath("templates", name).read_text(encoding="utf-8"))  # noqa: S704 -- our own files
 
 
-def _hash(source: str) -> str:
+def source_hash(source: str) -> str:
+    """How a page's policy names a style sheet or script that stands in the page."""
     return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"

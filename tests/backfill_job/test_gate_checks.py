@@ -166,10 +166,8 @@ def verification_json() -> dict[str, Any]:
     }
     certificate = {"sha256": "a" * 64, "data_sha256": "b" * 64}
     remark = backfill_job.remarks.Remark(backfill_job.remarks.Level.WARNING, "outlier", "2026-11-19", "odd")
-    content = verification_report(
-        identity, result, [remark], finished=NOW - HOUR, grace=60 * SECOND, certificate=certificate
-    )
-    return json.loads(json.dumps(content))  # type: ignore[no-any-return]
+    content = verification_report(identity, result, [remark], finished=NOW - HOUR, grace=60 * SECOND)
+    return json.loads(json.dumps({**content, "certificate": certificate}))  # type: ignore[no-any-return]
 
 
 def verdict_on(content: Any, target: Target = TARGET) -> Standing:
@@ -394,6 +392,13 @@ def _changed(content: Any, path: tuple[Any, ...], change: Callable[[Any, Any], N
         inner = inner[key]
     change(inner, path[-1])
     return whole
+
+
+def test_an_ambiguous_report_never_passes(verification_json: dict[str, Any]) -> None:
+    """Clean for one reader of JSON, and not for another."""
+    text = json.dumps(verification_json).removesuffix("}") + ', "clean": true}'
+    with pytest.raises(UsageError, match="'clean' stands there twice"):
+        verdict_on(text.encode())
 
 
 def test_a_damaged_import_test_never_passes() -> None:

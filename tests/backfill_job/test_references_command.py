@@ -1,5 +1,6 @@
 """The command `references` and the edges of what it is pointed at."""
 
+import codecs
 import contextlib
 import io
 import json
@@ -214,6 +215,35 @@ def test_a_huge_file_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     (tmp_path / "b.sql").write_text("-- filler\n" * 20)
     (finding,) = scan([tmp_path], MIGRATIONS).findings
     assert (finding.path.name, finding.line, finding.kind.value) == ("a.sql", 21, "unresolved")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_wide_characters_hide_no_name(encoding: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a byte order mark such a text looks binary; with one, or without, it may be larger than what is read as code."""
+    text = "-- filler\n" * 20 + "select 'gs://data-bucket-dev/QPI_exports/'\n"
+    (tmp_path / "a.sql").write_bytes(text.encode(encoding))
+    assert kinds(tmp_path) == [("unresolved", "a binary file that holds the name")]
+    monkeypatch.setattr(scanning, "MAX_BYTES", 100)
+    (finding,) = scan([tmp_path], MIGRATIONS).findings
+    assert (finding.line, finding.kind.value) == (21, "unresolved")
+
+
+@pytest.mark.parametrize("broken", ["a.sql", "a.py"])
+def test_a_text_that_is_not_in_its_encoding_blocks(broken: str, tmp_path: Path) -> None:
+    """Its mark promises two bytes a character, and the last one has one: nobody knows what it says."""
+    (tmp_path / broken).write_bytes(codecs.BOM_UTF16_LE + LEGACY.encode("utf-16-le") + b"x")
+    result = scan([tmp_path], MIGRATIONS)
+    assert [(error.path.name, "byte order mark" in error.message) for error in result.errors] == [
+        (broken, True)
+    ]
+    assert not result.clean
+
+
+def test_what_cannot_even_be_looked_at_blocks(tmp_path: Path) -> None:
+    """Such as a link to a name that no file system takes."""
+    (tmp_path / "a.py").symlink_to("x" * 300)
+    (error,) = scan([tmp_path], MIGRATIONS).errors
+    assert (error.path.name, error.message) == ("a.py", "cannot be looked at: File name too long")
 
 
 def test_python_that_does_not_parse_is_read_as_text_and_says_so(tmp_path: Path) -> None:

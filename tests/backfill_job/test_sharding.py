@@ -23,7 +23,7 @@ from backfill_job.sharding import (
     samples_wanted,
 )
 from shared.errors import UsageError
-from shared.partitions import answers_folder, answers_name
+from shared.partitions import answers_folder
 
 NAMES = st.text(max_size=8)
 BOUNDARIES = st.lists(NAMES, max_size=40)
@@ -287,7 +287,12 @@ def test_names_that_come_later_have_a_place() -> None:
     """A new day, a flat file and the prefix's own placeholder belong to a task although no discovery saw them."""
     tiles = ranges(boundaries_for(days(10), 3))
 
-    later = [answers_name(date(2031, 1, 1), 1), "qpi_answers_20240103.jsonl", "", "\U0010ffff"]
+    later = [
+        f"{answers_folder(date(2031, 1, 1))}user_id_1.jsonl",
+        "qpi_answers_20240103.jsonl",
+        "",
+        "\U0010ffff",
+    ]
 
     for name in later:
         assert sum(name in tile for index in range(3) for tile in assign(tiles, index, 3)) == 1

@@ -55,6 +55,30 @@ def test_a_damaged_state_is_said(paths: Paths, run: Callable[..., Ended]) -> Non
     assert "phase:" not in ended.out
 
 
+@pytest.mark.parametrize("name", ["state.json", "latest/verification.json"])
+def test_an_ambiguous_object_is_said(name: str, paths: Paths, run: Callable[..., Ended]) -> None:
+    """The mirrors refuse a state that names its phase twice; it is not shown as if all were well. Nor is a verification."""
+    paths.put("a")
+    assert run("verify").code == 1
+    assert run("signoff", "data", "--by", "Ada").code == 0
+    lying = paths.bucket("destination").blob(f"_migration/qpi_exports/{name}")
+    lying.upload_from_string(
+        lying.download_as_bytes().rstrip().removesuffix(b"}") + b', "source": "gs://x/"}'
+    )
+    ended = run("status")
+    assert (ended.code, "'source' stands there twice" in ended.out) == (1, True)
+
+
+def test_the_state_is_read_once(paths: Paths, run: Callable[..., Ended]) -> None:
+    """What the verdict says and what is listed below it are of one moment."""
+    assert run("signoff", "data", "--by", "Ada").code == 0
+    paths.put("a")
+    assert run("verify").code == 1
+    paths.server.reset_stats()
+    assert run("status").code == 0
+    assert paths.requests("storage.objects.download") == 2  # the state, the verification
+
+
 def test_a_bucket_that_is_not_there_is_said(paths: Paths, run: Callable[..., Ended]) -> None:
     """As something that could not be read, with exit code 1; the help promises nothing else."""
     paths.bucket("destination").delete()

@@ -15,7 +15,7 @@ from backfill_job.tallies import SideTally, Tallies, line_digest
 from backfill_job.verdict import judged
 from shared.migration import Environment, qpi_exports
 from shared.objects import Metadata, ObjectState, parse_time
-from shared.partitions import answers_name
+from shared.partitions import answers_folder
 
 MIGRATION = qpi_exports(Environment.DEV)
 DAY = date(2024, 1, 1)
@@ -26,7 +26,11 @@ def state(name: str, size: int = 1, crc32c: str | None = "AAAAAA==", created: st
 
 
 names = st.one_of(
-    st.builds(answers_name, st.dates(DAY, DAY + timedelta(days=9)), st.integers(1, 50)),
+    st.builds(
+        lambda day, user: f"{answers_folder(day)}user_id_{user}.jsonl",
+        st.dates(DAY, DAY + timedelta(days=9)),
+        st.integers(1, 50),
+    ),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=8),
 )
 pairs = st.builds(

@@ -147,6 +147,15 @@ class TestCommand:
         assert (out, err.count("\n")) == ("", 1)
         assert said in err
 
+    def test_a_file_in_another_encoding_is_one_line(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """Exit code 2, as for any other file that cannot be read."""
+        (tmp_path / "dev.env").write_bytes("# für alle\n".encode("latin-1"))
+        assert main(["--env=dev", "scheduler"], lambda _: pytest.fail("run"), tmp_path) == 2
+        err = capsys.readouterr().err
+        assert (err.count("\n"), "is no text in UTF-8" in err) == (1, True)
+
     @pytest.mark.parametrize(
         ("arguments", "said"),
         [

@@ -1,5 +1,6 @@
 """Both mirrors are watched: what the one back to the legacy path cannot do wakes somebody, too."""
 
+import json
 from typing import Any
 
 import pytest
@@ -60,3 +61,34 @@ def test_either_mirror_s_refusals_are_counted_apart() -> None:
     query = alert.content["conditions"][0]["conditionPrometheusQueryLanguage"]["query"]
     assert query.count('service_name=~"qpi-exports-mirror-dev|qpi-exports-reverse-dev"') == 2
     assert query.count("sum by (service_name)") == 2
+
+
+def test_the_dashboard_answers_the_same_questions_of_either_mirror() -> None:
+    """Alive, how far behind, what waits, what was given up: each figure of one has its twin, which asks for the other service only."""
+    mine, theirs = "qpi-exports-mirror-dev", "qpi-exports-reverse-dev"
+    figures = {
+        tile["widget"]["id"]: tile["widget"]["scorecard"]
+        for tile in RESOURCES.dashboard.content["mosaicLayout"]["tiles"]
+        if tile["widget"].get("id", "").startswith("mirror-") and "scorecard" in tile["widget"]
+    }
+    back = {name: card for name, card in figures.items() if name.startswith("mirror-back-")}
+    forth = {name: card for name, card in figures.items() if name not in back}
+    assert len(forth) == 4
+    assert back == {
+        name.replace("mirror-", "mirror-back-", 1): json.loads(json.dumps(card).replace(mine, theirs))
+        for name, card in forth.items()
+    }
+    assert all(mine in json.dumps(card) for card in forth.values())
+
+
+@pytest.mark.parametrize("service", ["qpi-exports-mirror-dev", "qpi-exports-reverse-dev"])
+def test_either_mirror_s_errors_are_among_the_last(service: str) -> None:
+    """The dashboard's panel takes a line of both functions, and of no other."""
+    (panel,) = [
+        tile["widget"]["logsPanel"]["filter"]
+        for tile in RESOURCES.dashboard.content["mosaicLayout"]["tiles"]
+        if tile["widget"].get("id") == "last-errors"
+    ]
+    for name, taken in ((service, True), (f"{service}-2", False)):
+        entry = Entry(0.0, "ERROR", "", {}, "cloud_run_revision", {"service_name": name})
+        assert log_filter.matches(log_filter.parse(panel), entry.tree()) is taken

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 import yaml
 
-from monitoring.checks import anchors, problems
+from monitoring.checks import LABEL_FIELDS, anchors, problems
 from monitoring.files import Resources, load
 from monitoring.values import Values
 from monitoring.vocabulary import event_fields
 from shared.errors import UsageError
+from shared.events_log import FIELD_TYPES
 from shared.migration import Environment
 
 ROOT = Path(__file__).parents[2]
@@ -120,6 +121,7 @@ UNREADABLE = [
     ("metrics/errors.yaml", "valueType: INT64", "valueType: INTEGER", "INTEGER"),
     ("metrics/errors.yaml", "name: qpi", "name: a\nname: qpi", "stands twice"),
     ("metrics/errors.yaml", "name: qpi", "name: [qpi", "cannot be read"),
+    ("dashboard.yaml", "  columns: 48", "  columns: 48\n  columns: 24", "columns stands twice"),
     ("alerts/mirror-lagging.yaml", "thresholdValue: 300", "treshold: 300", "treshold"),
     ("alerts/mirror-lagging.yaml", "COMPARISON_GT", "COMPARISON_MORE", "COMPARISON_MORE"),
     ("alerts/mirror-lagging.yaml", "autoClose: 86400s", "autoClose: 1d", "1d"),
@@ -141,6 +143,13 @@ def test_what_the_services_would_refuse_or_ignore_is_refused(
     assert "\n" not in str(refusal.value)
 
 
+def test_a_file_in_another_encoding_is_refused(damaged: Path) -> None:
+    """As one that is no YAML, in one line."""
+    (damaged / "dashboard.yaml").write_bytes("displayName: Übersicht".encode("latin-1"))
+    with pytest.raises(UsageError, match=r"^dashboard\.yaml cannot be read: .*can't decode byte"):
+        load(VALUES, damaged)
+
+
 WRONG = [
     # Metrics: names, filters, fields, labels, values.
     ("metrics/errors.yaml", "qpi_exports_errors", "qpi_exports_eror", "the name is qpi_exports_eror"),
@@ -160,7 +169,9 @@ WRONG = [
     # The dashboard: the grid, queries, labels, aligners.
     ("dashboard.yaml", "xPos: 36", "xPos: 37", "leaves the grid"),
     ("dashboard.yaml", "xPos: 36", "xPos: 35", "lies on another tile"),
+    ("dashboard.yaml", "yPos: 42\n    width: 48", "yPos: 41\n    width: 48", "lies on another tile"),
     ("dashboard.yaml", "height: 9", "height: 0", "leaves the grid"),
+    ("dashboard.yaml", "user_qpi_exports_bytes_copied_sum", "user_qpi_exports_objects_copied_sum", "metrics/bytes_copied.yaml: neither"),
     ("dashboard.yaml", "id: mirror-lag-now", "id: mirror-dropped", "the same id"),
     ("dashboard.yaml", "user/qpi_exports_mirror_events", "user/qpi_exports_mirror_event", "qpi_exports_mirror_event"),
     ("dashboard.yaml", 'metric.label."event"!=', 'metric.label."events"!=', "has no label events"),
@@ -221,6 +232,36 @@ def test_every_alert_s_heading_in_the_runbook_is_needed(alert: str) -> None:
         for problem in problems(load(VALUES), without)
         if f"alerts/{alert}.yaml" in problem and "#alert-" in problem
     ]
+
+
+def test_no_label_has_many_values() -> None:
+    """Only what is one of a few: never a name, a number, a run or a sentence, each of which would be a series of its own."""
+    few = {"env", "mode", "outcome", "phase", "verdict"}
+    many = {name for name, types in FIELD_TYPES.items() if types != (bool,)} - few
+    assert not LABEL_FIELDS & many
+    assert few | {"event", "clean"} >= LABEL_FIELDS
+
+
+def test_the_oldest_event_is_the_oldest() -> None:
+    """Of all subscriptions and at any moment: a mean of their ages hides the one that waits."""
+    resources = load(VALUES)
+    found = [
+        (one["perSeriesAligner"], one["crossSeriesReducer"])
+        for each in (resources.dashboard, *resources.alerts)
+        for one in aggregations_of(each.content, "oldest_unacked_message_age")
+    ]
+    assert set(found) == {("ALIGN_MAX", "REDUCE_MAX")}
+
+
+def aggregations_of(content: Any, metric: str) -> Iterator[dict[str, Any]]:
+    """How values of a metric are put together, wherever a filter names it."""
+    if isinstance(content, dict):
+        if metric in str(content.get("filter")):
+            yield from content.get("aggregations") or [content["aggregation"]]
+        content = list(content.values())
+    if isinstance(content, list):
+        for each in content:
+            yield from aggregations_of(each, metric)
 
 
 def test_anchors_are_github_s() -> None:

@@ -13,6 +13,7 @@ from testing_paths import Paths
 
 from demo.function import running_function
 from monitoring.vocabulary import MAX_LINE, line_problems
+from shared.events_log import CONTEXT_FIELDS, FIELD_TYPES, Event
 
 ROOT = Path(__file__).parents[2]
 DAY = "qpi_answers_20240101"
@@ -83,6 +84,12 @@ def test_the_function_s_output_is_the_vocabulary_s(paths: Paths, tmp_path: Path)
     lines = checked(log.read_text(encoding="utf-8").strip("\n").split("\n"))
     assert {line.get("outcome") for line in lines if line["event"] == "mirrored"} == {"copied", "ignored"}
     assert "mirror_retry" in {line["event"] for line in lines}
+
+
+def test_every_field_has_a_type() -> None:
+    """Those of every event and of the context, and no others: a field without a type is not checked on any line."""
+    fields = CONTEXT_FIELDS.union(*(event.value.fields for event in Event))
+    assert set(FIELD_TYPES) == fields
 
 
 @pytest.mark.parametrize(

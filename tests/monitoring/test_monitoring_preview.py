@@ -17,14 +17,14 @@ from playwright.sync_api import Browser
 
 from monitoring import metric_filter, promql
 from monitoring.catalog import Catalog
-from monitoring.files import Resources, load
+from monitoring.files import Resource, Resources, load
 from monitoring.preview.__main__ import draw, main
 from monitoring.preview.drawing import Series, round_end
 from monitoring.preview.drawing import draw as placed
-from monitoring.preview.entries import read_log
+from monitoring.preview.entries import Entry, read_log
 from monitoring.preview.points import Point, points
 from monitoring.preview.promql_values import Evaluation, Source
-from monitoring.preview.queries import Window, lines
+from monitoring.preview.queries import Window, lines, trailing
 from monitoring.preview.text_lines import json_line
 from monitoring.preview.tiles import Card, Chart, LogLines, Nothing, tiles, window_of
 from monitoring.values import Values
@@ -64,7 +64,7 @@ MIRROR = [
     mirrored(4.5, 0.1, bucket=DESTINATION),
     record(Event.MIRROR_RETRY, 5, object=f"{SOURCE}y.jsonl", age_s=1.0, error="later"),
     record(
-        Event.MIRROR_DROPPED, 6, object=f"{SOURCE}y.jsonl", outcome="gave_up", age_s=90_000.0, error="old"
+        Event.MIRROR_DROPPED, 6, object=f"{SOURCE}y.jsonl", outcome="dropped", age_s=90_000.0, error="old"
     ),
 ]
 
@@ -135,18 +135,35 @@ def test_what_is_no_line_of_a_log_file_is_not_made_one(text: str) -> None:
 
 
 def test_figures_are_counted_as_written(drawn: Mapping[str, Any]) -> None:
-    """Each card's figure follows from the lines above; the mirror back is another service and counts nowhere."""
+    """Each card's figure follows from the lines above; the mirror back is another service and has figures of its own."""
     figures = {name: (one.figure, one.tone) for name, one in drawn.items() if isinstance(one, Card)}
     assert figures == {
         "mirror-events-now": ("5", ""),
         "mirror-lag-now": ("1 min 45 s", "attention"),
         "mirror-dropped": ("1", "bad"),
+        "mirror-back-events-now": ("1", ""),
+        "mirror-back-lag-now": ("111 ms", ""),
         "backfill-part": ("25.0 %", ""),
         "backfill-remaining": ("15 s", ""),
         "backfill-speed": ("10.0/s", ""),
         "backfill-failed": ("1", "bad"),
         "verified-unequal": ("1", "bad"),
     }
+
+
+def test_a_threshold_is_passed_by_what_is_more(logs: list[Path]) -> None:
+    """Seven events: a mark at seven is not passed, one just below is; of those that are, the highest has its colour."""
+    query = {"prometheusQuery": "sum(increase(logging_googleapis_com:user_qpi_exports_mirror_events[10s]))"}
+    resources, log = resources_for(read_log(logs).values), read_log(logs)
+    tones = []
+    for marks in ({"YELLOW": 5, "RED": 7}, {"YELLOW": 5, "RED": 6.9}):
+        thresholds = [{"value": value, "color": color} for color, value in marks.items()]
+        widget = {"scorecard": {"timeSeriesQuery": query, "thresholds": thresholds}}
+        dashboard = {"mosaicLayout": {"tiles": [{"widget": widget}]}}
+        (tile,) = tiles(dashboard, source_of(resources, logs), log.entries, Window(BEGAN, 1, 10.0))
+        assert isinstance(tile.content, Card)
+        tones.append((tile.content.figure, tile.content.tone))
+    assert tones == [("7", "attention"), ("7", "bad")]
 
 
 def test_charts_add_up(drawn: Mapping[str, Any]) -> None:
@@ -156,7 +173,7 @@ def test_charts_add_up(drawn: Mapping[str, Any]) -> None:
         for name, one in drawn.items()
         if isinstance(one, Chart)
     }
-    assert keys["mirror-outcomes"] == [("copied", "3"), ("ignored", "1"), ("gave_up", "1")]
+    assert keys["mirror-outcomes"] == [("copied", "3"), ("ignored", "1"), ("dropped", "1")]
     assert keys["mirror-lag"][0] == ("half of copies", "last 1 min 40 s")
     assert keys["backfill-outcomes"] == [("copied", "190"), ("already equal", "9"), ("failed", "1")]
     assert keys["backfill-bytes"] == [("bytes", "2.0 KiB")]
@@ -220,6 +237,13 @@ def test_a_quantile_from_buckets_is_within_the_bucket_of_the_true_one(
     assert true / 1.51 <= estimate <= true * 1.51
 
 
+def test_stacked_bars_stand_on_each_other() -> None:
+    """Each begins where all below it end, not only the last; what is nothing takes no place."""
+    bars = placed([Series((value, 5.0), stacked=True) for value in (1.0, 2.0, None, 2.0)]).bars
+    first = [(bar.y, bar.height, bar.colour) for bar in bars if bar.x < 50]
+    assert first == [(95.0, 5.0, 0), (85.0, 10.0, 1), (75.0, 10.0, 3)]
+
+
 @given(
     st.lists(st.lists(st.floats(0, 1e9) | st.none(), min_size=5, max_size=5), min_size=1, max_size=4),
     st.booleans(),
@@ -255,6 +279,68 @@ def test_metric_filters_that_are_not_understood_are_refused(text: str) -> None:
     """Nothing is drawn of half a filter."""
     with pytest.raises(UsageError, match="metric filter"):
         metric_filter.parse(text)
+
+
+def test_only_a_number_is_a_distribution_s_value() -> None:
+    """As Cloud Logging records nothing of a truth value, a text, or nothing."""
+    content = {
+        "name": "x",
+        "filter": 'resource.type="cloud_run_job"',
+        "valueExtractor": "EXTRACT(jsonPayload.copied)",
+    }
+    entries = [
+        Entry(at, "INFO", "", {"copied": value}, "cloud_run_job", {})
+        for at, value in enumerate((True, "7", None, 7, 2.5))
+    ]
+    (found,) = points([Resource("x", content)], entries).values()
+    assert [point.value for point in found] == [7.0, 2.5]
+
+
+def made_of(*moments_and_values: tuple[float, float]) -> Source:
+    """A metric ``x`` with points at seconds after the beginning."""
+    found = [Point(BEGAN + second, "cloud_run_job", {}, value) for second, value in moments_and_values]
+    return Source({"x": found}, Catalog({}), {})
+
+
+def aggregated(aligner: str, reducer: str, period: str = "600s") -> dict[str, Any]:
+    aggregation = {"alignmentPeriod": period, "perSeriesAligner": aligner, "crossSeriesReducer": reducer}
+    return {"timeSeriesFilter": {"filter": 'metric.type="x"', "aggregation": aggregation}}
+
+
+def test_a_figure_looks_back_no_further_than_its_period() -> None:
+    """At each end, what happened after the period before it began: not the moment itself, nor anything older."""
+    source = made_of((1, 1.0), (600, 2.0), (601, 4.0), (1200, 8.0))
+    query = aggregated("ALIGN_DELTA", "REDUCE_SUM")
+    assert trailing(query, source, Window(BEGAN, 4, 600.0)) == (3.0, 12.0, None, None)
+    assert trailing(query, source, Window(BEGAN, 2, 900.0)) == (6.0, None)
+
+
+def test_a_filter_s_resource_is_asked_for() -> None:
+    """A job's and a function's points of one metric are told apart, where the filter names one of them."""
+    query = aggregated("ALIGN_DELTA", "REDUCE_SUM")
+    found = []
+    for resource in ("cloud_run_job", "cloud_run_revision"):
+        query["timeSeriesFilter"]["filter"] = f'metric.type="x" resource.type="{resource}"'
+        found += lines(query, made_of((1, 8.0)), Window(BEGAN, 1, 600.0))
+    assert [line.values for line in found] == [(8.0,)]
+
+
+@pytest.mark.parametrize(
+    ("aligner", "reducer", "value"),
+    [
+        ("ALIGN_DELTA", "REDUCE_SUM", 15.0),
+        ("ALIGN_RATE", "REDUCE_SUM", 0.025),
+        ("ALIGN_MEAN", "REDUCE_MEAN", 3.75),
+        ("ALIGN_MAX", "REDUCE_MAX", 8.0),
+        ("ALIGN_DELTA", "REDUCE_PERCENTILE_50", 2.0),
+        ("ALIGN_DELTA", "REDUCE_PERCENTILE_99", 8.0),
+    ],
+)
+def test_a_reducer_makes_the_number_that_it_names(aligner: str, reducer: str, value: float) -> None:
+    """Of four values in one period."""
+    source = made_of((1, 8.0), (2, 1.0), (3, 2.0), (4, 4.0))
+    (found,) = lines(aggregated(aligner, reducer), source, Window(BEGAN, 1, 600.0))
+    assert found.values == (value,)
 
 
 def test_every_point_is_in_one_step(logs: list[Path]) -> None:
