@@ -15,15 +15,16 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from backfill_job.async_api import AsyncApi, Pacing, encoded
+from backfill_job.clock import Clock
 from backfill_job.copying import Result, concerns_all, replicated, settled
 from backfill_job.governor import NullGovernor, WriteGovernor
 from backfill_job.ledger import Account
 from backfill_job.plan import PlanLine
 from backfill_job.stopping import Stop
 from shared.decision import Action, Authority, decide
-from shared.errors import MigrationError, StorageError
+from shared.errors import MigrationError, NotSettled, StorageError
 from shared.migration import Migration
-from shared.objects import RESOURCE_FIELDS, ObjectState, differences
+from shared.objects import RESOURCE_FIELDS, ObjectState, differences, parse_time
 from shared.ruling import Ruling
 from shared.store import ObjectStore
 
@@ -53,6 +54,14 @@ class Limits:
     finish_within: float = 5.0
 
 
+SETTLING_SECONDS = 5.0
+"""How old a version must be to be taken for a later write: by then the mirror that may have made it, as a late copy, has looked
+again at what it copied, and brought over what was written meanwhile (``docs/decisions/0016``). It needs a request for each."""
+
+MOST_WAITS = 3
+"""So often a version that turns out too young is waited for; the clocks may tick apart, and the object may be written again."""
+
+
 async def carry_out_in_bulk(
     batches: AsyncGenerator[Iterable[PlanLine], None],
     api: AsyncApi,
@@ -62,6 +71,7 @@ async def carry_out_in_bulk(
     *,
     report: Callable[[Result], None],
     stop: Stop,
+    clock: Clock,
     governor: WriteGovernor | None = None,
     limits: Limits | None = None,
 ) -> None:
@@ -76,6 +86,7 @@ async def carry_out_in_bulk(
         ruling: Whose word counts where the two sides differ; asked for every line.
         report: Told the result of every line taken, in no order, in the event loop's thread.
         stop: Whether somebody asked to stop.
+        clock: The time and the waiting.
         governor: Says when the next rewrite may be sent; None for no bound.
         limits: How much at once.
 
@@ -87,31 +98,52 @@ async def carry_out_in_bulk(
     """
     limits = limits or Limits()
     pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="replicate")
+    waiting = ThreadPoolExecutor(limits.in_flight, thread_name_prefix="settling")
     try:
         async with aclosing(batches):
             pace = _Pace(governor or NullGovernor())
-            rule = _Rule(pool, store, migration, ruling)
+            rule = _Rule(pool, waiting, store, migration, ruling, clock)
             rewriter = _Rewriter(api, rule, pace, limits.largest)
             await _Lane(batches, rewriter, report, stop, pace).run(limits)
     finally:
         # A call that hangs beyond its time is not waited for; it is conditional, so it may end as it likes.
         pool.shutdown(wait=False, cancel_futures=True)
+        waiting.shutdown(wait=False, cancel_futures=True)
 
 
 @dataclass(frozen=True, slots=True)
 class _Rule:
-    """`replicate`, on threads."""
+    """`replicate`, on threads; those that wait are others, so that nobody waits for them."""
 
     pool: ThreadPoolExecutor
+    waiting: ThreadPoolExecutor
     store: ObjectStore
     migration: Migration
     ruling: Ruling
+    clock: Clock
 
     async def replicated(self, line: PlanLine) -> Result:
-        """Replicate one object."""
+        """Replicate one object, when it is old enough to be judged."""
+        for _ in range(MOST_WAITS):
+            try:
+                return await self._replicated(line, self._settling)
+            except NotSettled as young:
+                await asyncio.get_running_loop().run_in_executor(
+                    self.waiting, self.clock.sleep, young.seconds
+                )
+        return await self._replicated(line)
+
+    async def _replicated(
+        self, line: PlanLine, settling: Callable[[ObjectState], float] | None = None
+    ) -> Result:
         return await asyncio.get_running_loop().run_in_executor(
-            self.pool, replicated, line, self.store, self.migration, self.ruling
+            self.pool, replicated, line, self.store, self.migration, self.ruling, settling
         )
+
+    def _settling(self, version: ObjectState) -> float:
+        """Seconds until a version is `SETTLING_SECONDS` old, by clocks that may tick apart."""
+        age = (self.clock.now() - parse_time(version.updated)).total_seconds()
+        return min(SETTLING_SECONDS, SETTLING_SECONDS - age)
 
     async def whose(self) -> Authority:
         """Whose word counts now.
@@ -169,7 +201,7 @@ class _Rewriter:
         decision = decide(source, line.destination, authority)
         if source is None or decision.action is not Action.COPY or source.size > self._largest:
             return await self._rule.replicated(line)
-        if authority is Authority.LATER_WRITE:  # takes more than one request
+        if authority is not Authority.SOURCE:  # takes more than one request
             return await self._rule.replicated(line)
         name = encoded(line.relative)
         path = (

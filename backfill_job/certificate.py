@@ -17,6 +17,7 @@ from typing import Any
 from backfill_job.tallies import DayTally, SideTally, Tallies
 from shared.errors import UsageError
 from shared.migration import Location, Migration
+from shared.strict_json import OTHER_FORM, parse_json, reason, shown_value
 
 __all__ = ["FORMAT", "Certificate", "canonical", "certificate", "changes", "data_of", "read_certificate"]
 
@@ -92,12 +93,12 @@ def read_certificate(contents: bytes, name: str) -> Certificate:
         UsageError: It is none, or it was changed since it was written.
     """
     try:
-        content = json.loads(contents)
+        content = parse_json(contents)
         found = content["format"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(f"{name} is no certificate ({error!r})") from error
+    except OTHER_FORM as error:
+        raise UsageError(f"{name} is no certificate ({reason(error)})") from error
     if found != FORMAT:
-        raise UsageError(f"{name} has the format {found!r}; this program reads {FORMAT}")
+        raise UsageError(f"{name} has the format {shown_value(found)}; this program reads {FORMAT}")
     try:
         data, stated, run = content["data"], content["data_sha256"], content["run"]
         migration = Migration(
@@ -107,11 +108,11 @@ def read_certificate(contents: bytes, name: str) -> Certificate:
             _check_sides(sides)
         actual = sha256(canonical(data)).hexdigest()
         run = dict(run)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{name} is a damaged certificate ({error!r})") from error
+    except (*OTHER_FORM, UsageError) as error:
+        raise UsageError(f"{name} is a damaged certificate ({reason(error)})") from error
     if stated != actual:
         raise UsageError(
-            f"{name} was changed since it was written: its data has the SHA-256 {actual}, it states {stated!r}"
+            f"{name} was changed since it was written: its data has the SHA-256 {actual}, it states {shown_value(stated)}"
         )
     return Certificate(migration, data, actual, run)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from backfill_job.jsonl import Problem
 from backfill_job.load_rules import ProblemKind, Severity
+from shared.strict_json import OTHER_FORM, reason
 
 __all__ = ["Affected", "ContentsCheck", "Example", "Side", "Tally"]
 
@@ -166,8 +167,8 @@ class ContentsCheck:
                 examples=tuple(Example(**example) for example in resource["examples"]),
                 seconds=float(resource["seconds"]),
             )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"not a contents check's result ({error!r})") from error
+        except OTHER_FORM as error:
+            raise ValueError(f"not a contents check's result ({reason(error)})") from error
 
 
 class Tally:

@@ -4,12 +4,13 @@ Nothing is decided here. Lines whose step needs no copy are booked as they stand
 the replication rule, which makes a plan of any age safe. ``backfill_job.bulk`` does it for many at once.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeGuard
 
 from backfill_job.ledger import Account
 from backfill_job.plan import PlanLine, Step
-from shared.errors import BucketNotFound, PermissionDenied, StorageError
+from shared.errors import BucketNotFound, NotSettled, PermissionDenied, StorageError
 from shared.migration import Migration
 from shared.objects import ObjectState
 from shared.replicate import Glance, replicate
@@ -61,7 +62,13 @@ def settled(line: PlanLine) -> Result | None:
     return Result(line.relative, account, line.source, line.destination, error=line.note or None)
 
 
-def replicated(line: PlanLine, store: ObjectStore, migration: Migration, ruling: Ruling) -> Result:
+def replicated(
+    line: PlanLine,
+    store: ObjectStore,
+    migration: Migration,
+    ruling: Ruling,
+    settling: Callable[[ObjectState], float] | None = None,
+) -> Result:
     """Replicate the object of a line by the rule, whatever the plan says, and book what became of it.
 
     Args:
@@ -69,9 +76,13 @@ def replicated(line: PlanLine, store: ObjectStore, migration: Migration, ruling:
         store: Where both sides live.
         migration: What is asked.
         ruling: Whose word counts where the two sides differ.
+        settling: See `replicate`.
 
     Returns:
         The result; failures of Cloud Storage are results too.
+
+    Raises:
+        NotSettled: See `replicate`.
     """
     try:
         done = replicate(
@@ -81,7 +92,10 @@ def replicated(line: PlanLine, store: ObjectStore, migration: Migration, ruling:
             ruling.ask,
             glance=Glance(line.source, line.destination),
             keep=lambda version: migration.kept_ref(line.relative, version.generation),
+            settling=settling,
         )
+    except NotSettled:
+        raise
     except StorageError as error:
         return Result(line.relative, Account.FAILED, line.source, line.destination, error=error)
     account = Account.of(done.outcome)

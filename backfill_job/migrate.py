@@ -182,6 +182,7 @@ class _Execution:
                 self.job.ruling,
                 report=self._report,
                 stop=self.job.stop,
+                clock=self.job.clock,
                 governor=self.means.governor,
                 limits=self.means.limits,
             )

@@ -23,6 +23,7 @@ from backfill_job.progress import showing_progress
 from backfill_job.run_result import RunResult
 from backfill_job.session import Session, opened
 from backfill_job.settings import Settings
+from backfill_job.shard_reports import of_this_version
 from backfill_job.since import narrowed_to
 from shared.errors import UsageError
 from shared.events_log import Event
@@ -127,11 +128,9 @@ def _compose(session: Session, arguments: argparse.Namespace) -> None:
     parts = session.all_parts("run.json")
     if parts is None:
         return
-    try:
+    with of_this_version("run.json"):
         whole = RunResult.merged([RunResult.from_json(part) for part in parts])
-        elapsed = max(part["elapsed_s"] for part in parts)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"a task's run.json is not of this version ({error!r})") from error
+        elapsed = max(float(part["elapsed_s"]) for part in parts)
     session.write_whole("run.json", _run_report(whole, elapsed, arguments, tasks=len(parts)))
     _tell_finished(session, whole, elapsed, composed=True)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from backfill_job.sharding import KeyRange, assign, ranges
 from shared.errors import UsageError
+from shared.strict_json import parse_json, shown_value
 
 __all__ = ["VERSION", "ShardMap"]
 
@@ -38,13 +39,19 @@ class ShardMap:
 
     def __post_init__(self) -> None:
         if self.version != VERSION:
-            raise UsageError(f"shard map of version {self.version!r}; this program knows version {VERSION}")
+            raise UsageError(
+                f"shard map of version {shown_value(self.version)}; this program knows version {VERSION}"
+            )
         if not self.run or self.tasks < 1:
-            raise UsageError(f"shard map of run {self.run!r} with {self.tasks} tasks: no such execution")
+            raise UsageError(
+                f"shard map of run {shown_value(self.run)} with {shown_value(self.tasks)} tasks: no such execution"
+            )
         # The empty name before them, so that an empty boundary is found out too.
         for one, other in pairwise(("", *self.boundaries)):
             if one >= other:
-                raise UsageError(f"shard map whose boundaries do not ascend: {other!r} comes after {one!r}")
+                raise UsageError(
+                    f"shard map whose boundaries do not ascend: {shown_value(other)} comes after {shown_value(one)}"
+                )
             _check_name(other)
 
     def ranges_of(self, index: int) -> tuple[KeyRange, ...]:
@@ -76,22 +83,24 @@ class ShardMap:
         found = _read(text)
         if (found.run, found.tasks) != (run, tasks):
             raise UsageError(
-                f"shard map of run {found.run!r} with {found.tasks} tasks, where {run!r} with {tasks} was expected"
+                f"shard map of run {shown_value(found.run)} with {shown_value(found.tasks)} tasks, where {run!r} with {tasks} was expected"
             )
         return found
 
 
 def _read(text: bytes | str) -> ShardMap:
     try:
-        content: Any = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        content: Any = parse_json(text)
+    except ValueError as error:
         raise UsageError(f"shard map that is no JSON: {error}") from error
     if not isinstance(content, dict) or {*content} != {"version", "run", "tasks", "boundaries"}:
         raise UsageError("shard map without version, run, tasks and boundaries, or with something else")
     version, run, tasks, boundaries = (content[key] for key in ("version", "run", "tasks", "boundaries"))
     # type() and not isinstance(): true is no number of tasks.
     if type(version) is not int or type(tasks) is not int or not isinstance(run, str):
-        raise UsageError(f"shard map of version {version!r}, run {run!r}, {tasks!r} tasks: damaged")
+        raise UsageError(
+            f"shard map of version {shown_value(version)}, run {shown_value(run)}, {shown_value(tasks)} tasks: damaged"
+        )
     if not isinstance(boundaries, list) or not all(isinstance(name, str) for name in boundaries):
         raise UsageError("shard map whose boundaries are no names")
     return ShardMap(run, tasks, tuple(boundaries), version)

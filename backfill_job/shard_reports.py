@@ -4,16 +4,16 @@ Every task writes its part, then looks whether all parts of its execution are th
 same. A part that an earlier execution left in the same place is not of this one, and does not count.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
-
-import orjson
 
 from backfill_job.reports import Reports
 from backfill_job.settings import Settings
 from shared.errors import UsageError
+from shared.strict_json import OTHER_FORM, parse_json, reason
 
-__all__ = ["complete_set", "part_name", "read_report"]
+__all__ = ["complete_set", "of_this_version", "part_name", "read_report"]
 
 
 def part_name(index: int, count: int) -> str:
@@ -34,12 +34,28 @@ def read_report(reports: Reports, name: str) -> Mapping[str, Any] | None:
     if data is None:
         return None
     try:
-        content = orjson.loads(data)
-    except orjson.JSONDecodeError as error:
+        content = parse_json(data)
+    except ValueError as error:
         raise UsageError(f"{reports.place}: {name} is no JSON ({error}); remove it and run again") from error
     if not isinstance(content, dict):
         raise UsageError(f"{reports.place}: {name} is no report; remove it and run again")
     return content
+
+
+@contextmanager
+def of_this_version(name: str) -> Iterator[None]:
+    """Take the tasks' reports apart in the block.
+
+    Args:
+        name: Which report.
+
+    Raises:
+        UsageError: One has another form.
+    """
+    try:
+        yield
+    except OTHER_FORM as error:
+        raise UsageError(f"a task's {name} is not of this version ({reason(error)})") from error
 
 
 def complete_set(reports: Reports, name: str, settings: Settings) -> list[Mapping[str, Any]] | None:

@@ -15,7 +15,7 @@ from backfill_job.settings import Settings
 from backfill_job.shard_map import ShardMap
 from backfill_job.sharding import KeyRange, Partition, boundaries_for, ranges, samples_wanted
 from shared.decision import ABSENT
-from shared.errors import ConditionFailed, UnexpectedAnswer
+from shared.errors import ConditionFailed, UnexpectedAnswer, UsageError
 
 __all__ = ["agreed_ranges", "all_ranges"]
 
@@ -51,7 +51,10 @@ def agreed_ranges(job: Job, settings: Settings) -> tuple[KeyRange, ...]:
         raise UnexpectedAnswer(
             at.uri, "the tasks' shard map was deleted while they read it; start the execution again"
         )
-    return ShardMap.from_json(text, run=run, tasks=tasks).ranges_of(settings.task_index)
+    try:
+        return ShardMap.from_json(text, run=run, tasks=tasks).ranges_of(settings.task_index)
+    except UsageError as error:
+        raise UsageError(f"{at.uri}: {error}; start a new execution, which makes its own") from error
 
 
 def all_ranges(job: Job) -> tuple[KeyRange, ...]:

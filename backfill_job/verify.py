@@ -28,6 +28,7 @@ from backfill_job.remarks import Level, Remark, remarks
 from backfill_job.reports import json_bytes
 from backfill_job.session import Session, opened
 from backfill_job.settings import Settings
+from backfill_job.shard_reports import of_this_version
 from backfill_job.since import narrowed_to
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import judged
@@ -149,10 +150,8 @@ async def _compared(job: Job, api: AsyncApi, comparison: Comparison) -> AsyncGen
 
 
 def _merged(parts: list[Mapping[str, Any]]) -> VerifyResult:
-    try:
+    with of_this_version("shard.json"):
         return VerifyResult.merged([VerifyResult.from_json(part) for part in parts])
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"a task's shard.json is not of this version ({error!r})") from error
 
 
 def _conclude(session: Session, arguments: argparse.Namespace, result: VerifyResult) -> ExitCode:

@@ -10,6 +10,7 @@ from pathlib import Path
 from backfill_job.rights import Part
 from shared.errors import UsageError
 from shared.migration import Environment, Migration, qpi_exports
+from shared.strict_json import shown_value
 
 __all__ = ["Values", "read_values"]
 
@@ -95,7 +96,7 @@ def read_values(env: Environment, folder: Path) -> Values:
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} cannot be read ({error.reason}); it must be UTF-8") from error
+        raise UsageError(f"{path} is no text in UTF-8 ({error.reason} at byte {error.start})") from error
     found: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
@@ -103,12 +104,14 @@ def read_values(env: Environment, folder: Path) -> Values:
         name, equals, value = line.partition("=")
         where = f"{path.name}, line {number}"
         if not equals or name not in _FORMS:
-            raise UsageError(f"{where}: {line!r} is none of {', '.join(_FORMS)} with '=' and a value")
+            raise UsageError(
+                f"{where}: {shown_value(line)} is none of {', '.join(_FORMS)} with '=' and a value"
+            )
         if name in found:
             raise UsageError(f"{where}: {name} is given twice")
         found[name] = value.removeprefix('"').removesuffix('"')
         if not re.fullmatch(_FORMS[name], found[name]):
-            raise UsageError(f"{where}: {found[name]!r} is no possible value of {name}")
+            raise UsageError(f"{where}: {shown_value(found[name])} is no possible value of {name}")
     missing = ", ".join(name for name in _FORMS if name not in found)
     if missing:
         raise UsageError(f"{path.name}: no value for {missing}")

@@ -23,7 +23,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from random import Random
-from types import NoneType
+from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args
 
 import orjson
@@ -260,7 +260,7 @@ def _made(kind: type[Made], values: Mapping[str, Any]) -> Made:
 
 def _fits(value: Any, wanted: Any) -> bool:
     """Whether a JSON value is of a field's type; no number is below zero. What is made of parts was checked with them."""
-    types = set(get_args(wanted)) or {wanted}
+    types = set(get_args(wanted)) if isinstance(wanted, UnionType) else {wanted}
     if not types <= {int, float, bool, str, NoneType}:
         return True
     if isinstance(value, bool) or value is None:

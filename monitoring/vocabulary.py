@@ -1,13 +1,13 @@
 """The log's vocabulary as the files and the preview need it: which fields an event has, and whether a line keeps to it."""
 
 import functools
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from monitoring.log_filter import SEVERITIES, Comparison
 from shared.events_log import CONTEXT_FIELDS, FIELD_TYPES, Event
+from shared.strict_json import parse_json
 
 __all__ = ["MAX_LINE", "event_fields", "events_named", "is_number", "line_problems"]
 
@@ -50,7 +50,7 @@ def line_problems(text: str) -> list[str]:
     if size > MAX_LINE:
         return [f"the line has {size:,} bytes, more than {MAX_LINE:,}"]
     try:
-        line = json.loads(text)
+        line = parse_json(text)
     except ValueError:
         return ["the line is no JSON"]
     if not isinstance(line, dict):

@@ -27,8 +27,8 @@ copy. ``tests/races`` explores it.
 
 *The later write*: while both paths have writers, or had until a moment ago, neither side's word counts throughout. There the
 destination is replaced only by what was written after it. A copy carries the time at which it was made, so an old
-version whose copy was late can look like a later write; whoever makes such copies looks at the source again
-(`shared.replicate`). A wrong guess leaves a difference that is reported, and loses nothing. ``docs/decisions/0016`` says
+version whose copy was late can look like a later write; whoever makes such copies, or a straggler's, looks at the source again, and may
+replace what it made itself (`shared.replicate`). A wrong guess leaves a difference that is reported, and loses nothing. ``docs/decisions/0016`` says
 where each word counts.
 """
 

@@ -14,6 +14,7 @@
         ├── ObjectProtected    a hold or a retention policy forbids it
         ├── Unavailable        no answer, throttled, or a fault of the service: another try can help
         ├── Contended          the object changed under every one of our attempts: another try can help
+        ├── NotSettled         the version is too young to tell a write from a late copy: wait, then try again
         ├── PhaseUnknown       the migration's state is damaged: nothing is done until it is mended; then another try helps
         ├── CopyNotProven      the copy's answer does not show what was to be copied
         └── UnexpectedAnswer   an answer nobody has planned for
@@ -30,6 +31,7 @@ __all__ = [
     "CopyNotProven",
     "Interrupted",
     "MigrationError",
+    "NotSettled",
     "ObjectNotFound",
     "ObjectProtected",
     "PermissionDenied",
@@ -104,6 +106,22 @@ class Contended(StorageError):
     """The object changed under every one of our attempts."""
 
     transient = True
+
+
+class NotSettled(StorageError):
+    """The version would replace another one, and is too young to tell a later write from a late copy.
+
+    Attributes:
+        seconds: After which it can be told.
+    """
+
+    transient = True
+
+    def __init__(self, uri: str, seconds: float) -> None:
+        super().__init__(
+            uri, f"too young to be taken for a later write; in {seconds:.1f} seconds it can be told"
+        )
+        self.seconds = seconds
 
 
 class PhaseUnknown(StorageError):

@@ -16,6 +16,7 @@ from shared.errors import ConditionFailed, StorageError
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, is_later, parse_time
 from shared.store import ContentsStore, ListingStore
+from shared.strict_json import parse_json
 
 __all__ = ["mark_late_write", "newest_late_mark"]
 
@@ -64,7 +65,7 @@ def newest_late_mark(store: ListingStore, contents: ContentsStore, migration: Mi
     at = ObjectRef(folder.bucket, newest)
     read = contents.read_version(at)
     try:
-        created = str(json.loads((read or (0, b""))[1])["created"])
+        created = str(parse_json((read or (0, b""))[1])["created"])
         parse_time(created)
     except (ValueError, KeyError, TypeError) as error:
         raise StorageError(

@@ -19,7 +19,7 @@ from shared.decision import Authority
 from shared.errors import PhaseUnknown
 from shared.migration import Migration
 from shared.objects import ObjectRef
-from shared.strict_json import shown_value, strictly_parsed
+from shared.strict_json import parse_json, shown_value
 
 __all__ = [
     "CACHE_SECONDS",
@@ -126,8 +126,8 @@ def state_content(contents: bytes, migration: Migration) -> dict[str, Any]:
         PhaseUnknown: It is no unambiguous JSON object, or another migration's state.
     """
     try:
-        content = strictly_parsed(contents)
-    except (ValueError, RecursionError) as error:
+        content = parse_json(contents)
+    except ValueError as error:
         raise damaged(migration, f"no JSON ({error})") from error
     if not isinstance(content, dict):
         raise damaged(migration, f"{shown_value(content)} where an object was expected")

@@ -6,10 +6,14 @@ proving it: what the store answers must be the same as what was seen at the sour
 Whose word counts is asked *after* each look: then whoever writes only once a change of phase must be known everywhere is
 never judged by the phase before it, however long the look took.
 
-Where the later write counts, a copy can look later than the version that was written while it was under way. So the
-source is looked at once more after each copy; and a destination that holds what the source has held is taken for a copy,
+Elsewhere than where the source's word counts, a copy would stand in the way of the version that was written while it was under way:
+it looks later, or it is there first. So the source is looked at once more after each such copy, and what we made ourselves may be
+replaced. Where the later write counts, a destination that holds what the source has held is taken for a copy,
 not for a write, whether its answer came or was lost. What remains of such doubts must not cost anybody's data: whatever
 else is replaced there is *kept* first, as a copy beside the migration's state (``docs/decisions/0016``).
+
+What lies at the source may be a late copy, too: one that the other way's mirror made, and is about to look at again. Whoever can wait
+says when a version is old enough for that to be over.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +22,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from shared.decision import ABSENT, Action, Authority, decide
-from shared.errors import ConditionFailed, Contended, CopyNotProven, ObjectNotFound
+from shared.errors import ConditionFailed, Contended, CopyNotProven, NotSettled, ObjectNotFound
 from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectRef, ObjectState, differences, same
 from shared.store import ObjectStore
 
@@ -73,6 +77,7 @@ def replicate(
     *,
     glance: Glance | None = None,
     keep: Callable[[ObjectState], ObjectRef] | None = None,
+    settling: Callable[[ObjectState], float] | None = None,
     max_attempts: int = DEFAULT_ATTEMPTS,
 ) -> Replication:
     """Make the destination the same as the source, unless somebody's newer word stands against it.
@@ -87,6 +92,7 @@ def replicate(
         authority: Whose word counts where the two differ; a function is asked after every look.
         glance: Both sides as seen earlier. Saves the two looks when a copy is due; anything else is looked at again.
         keep: Says where to keep a destination version before it is replaced; wanted where the later write may count.
+        settling: Seconds until a source version is old enough to be taken for a later write; None: all are.
         max_attempts: After so many looks that led nowhere, give up.
 
     Returns:
@@ -95,6 +101,7 @@ def replicate(
     Raises:
         Contended: The object kept changing (transient).
         CopyNotProven: The copy's answer is not the source that was seen.
+        NotSettled: It would be taken for a later write, and is too young for that. Nothing of it was done.
         StorageError: The store's own, see `ObjectStore`.
         ValueError: The later write counts, and nobody said where to keep what is replaced.
     """
@@ -106,10 +113,14 @@ def replicate(
         seen = None
         whose = _now(authority)
         is_ours = ours is not None and now.destination == ours.destination
-        over_copy = whose is Authority.LATER_WRITE and (is_ours or _is_copy(now.destination, held))
-        decision = decide(now.source, now.destination, Authority.SOURCE if over_copy else whose)
+        over_copy = is_ours or (whose is Authority.LATER_WRITE and _is_copy(now.destination, held))
+        decision = decide(now.source, now.destination, whose)
+        if decision.action is Action.CONFLICT and over_copy:
+            decision = decide(now.source, now.destination, Authority.SOURCE)
         if now.source is None or decision.action is not Action.COPY:
             return _settled(decision.action, now, ours, attempt)
+        if whose is Authority.LATER_WRITE and decision.because and not over_copy:
+            _check_settled(source, now.source, settling)
         held.append(now.source)
         _check_progress(now, ours, destination)
         if whose is Authority.LATER_WRITE and decision.because and not is_ours:
@@ -127,7 +138,9 @@ def replicate(
         if CONTENT_DIFFERENCES.intersection(differing):
             raise _not_proven(destination, differing)
         ours = Replication(Outcome.COPIED, now.source, copy, decision.straggler, attempt)
-        if not differing and not (whose is Authority.LATER_WRITE and _moved_on(store, source, now.source)):
+        # Where the source's word counts, whoever wrote it anew has an event of their own, which may overwrite.
+        watches = whose is not Authority.SOURCE
+        if not differing and not (watches and _moved_on(store, source, now.source)):
             return ours
         # Else look again at both. Where the copy differs, its contents are proven all the same: the source's metadata
         # was changed between the look and the copy.
@@ -157,6 +170,19 @@ def _keep(
         raise ValueError("where the later write counts, say where to keep what is replaced")
     with suppress(ConditionFailed, ObjectNotFound):
         store.copy(at, keep(version), if_source=version.generation, if_destination=ABSENT)
+
+
+def _check_settled(
+    at: ObjectRef, version: ObjectState, settling: Callable[[ObjectState], float] | None
+) -> None:
+    """Refuse a version that is too young to be taken for a later write.
+
+    Raises:
+        NotSettled: It is.
+    """
+    seconds = 0.0 if settling is None else settling(version)
+    if seconds > 0:
+        raise NotSettled(at.uri, seconds)
 
 
 def _moved_on(store: ObjectStore, source: ObjectRef, copied: ObjectState) -> bool:

@@ -14,7 +14,7 @@ from backfill_job.batching import MOST_CALLS
 from backfill_job.deletion.deleter import Deleter, Waiting
 from backfill_job.deletion.deletion import Deletion, own_chunks
 from backfill_job.deletion.manifest import Manifest
-from backfill_job.deletion.manifest_files import Found
+from backfill_job.deletion.manifest_places import Found
 from backfill_job.deletion.outcomes import KEPT, Books, DeletionLedger, LineResult
 from backfill_job.deletion.phases import finish
 from backfill_job.deletion.progress import showing_deletion
@@ -23,8 +23,8 @@ from backfill_job.governor import WriteGovernor
 from backfill_job.job import ExitCode, open_api
 from backfill_job.reports import Lines
 from backfill_job.session import Session
+from backfill_job.shard_reports import of_this_version
 from backfill_job.wording import counted, shown
-from shared.errors import UsageError
 from shared.events_log import Event
 from shared.state import RunRecord
 
@@ -256,21 +256,17 @@ def _compose(session: Session) -> None:
     parts = session.all_parts(REPORT)
     if parts is None:
         return
-    last = min(parts, key=lambda part: int(part["chunks_left"]))
-    try:
+    with of_this_version(REPORT):
+        last = min(parts, key=lambda part: int(part["chunks_left"]))
         books = Books.merged(Books.from_json(part["this_process"]) for part in parts)
-    except (KeyError, TypeError, ValueError) as error:
-        raise UsageError(f"a task's {REPORT} is not of this version ({error!r})") from error
-    session.write_whole(
-        REPORT,
-        {
+        whole = {
             **last,
             "this_process": books.to_json(),
             "exit_code": max(int(part["exit_code"]) for part in parts),
-            "elapsed_s": max(part["elapsed_s"] for part in parts),
+            "elapsed_s": max(float(part["elapsed_s"]) for part in parts),
             "tasks": len(parts),
-        },
-    )
+        }
+    session.write_whole(REPORT, whole)
 
 
 def composed_lines(report: Mapping[str, Any]) -> list[str]:

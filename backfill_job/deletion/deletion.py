@@ -12,7 +12,7 @@ from itertools import pairwise
 from backfill_job.batching import MOST_CALLS
 from backfill_job.deletion.deleter import Deleter
 from backfill_job.deletion.manifest import Line, Manifest
-from backfill_job.deletion.manifest_files import LinesSource, read_lines
+from backfill_job.deletion.manifest_places import LinesSource, read_lines
 from backfill_job.deletion.outcomes import DeletionLedger, LineResult
 from backfill_job.deletion.records import ChunkRecord, ChunkRecords, recorded
 from backfill_job.stopping import Stop

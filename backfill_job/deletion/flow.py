@@ -31,7 +31,8 @@ from backfill_job.deletion.carrying_out import (
 )
 from backfill_job.deletion.checks import CheckName, ReferencesScan
 from backfill_job.deletion.confirmation import CONFIRM_TEXT, Consent, confirm
-from backfill_job.deletion.manifest_files import Found, LinesFile, cloud_ref, find_manifest, manifest_name
+from backfill_job.deletion.manifest_files import LinesFile, manifest_name
+from backfill_job.deletion.manifest_places import Found, cloud_ref, find_manifest
 from backfill_job.deletion.phases import GOES_ON_IN, begin, begun_manifests
 from backfill_job.deletion.preparation import (
     Prepared,

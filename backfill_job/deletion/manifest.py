@@ -4,23 +4,19 @@ Two files. The *lines* (``….jsonl``) name one legacy object each, in the order
 and metadata, and the generation at the destination that was found equal to it. Canonical JSON, one a line. The *head*
 (``….json``) says which deletion they are for, what was counted and overridden, and binds the lines: their length and SHA-256,
 and those of every chunk of at most 1,000 lines, so that each can be read and trusted alone. The head's own SHA-256
-stands in the migration's state.
-
-Both are read strictly. A manifest that is damaged, of another migration or of a newer program is refused with a reason.
+stands in the migration's state. ``manifest_reading`` reads both.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
-from itertools import pairwise
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import orjson
 
 from backfill_job.verdict import Finding
-from shared.errors import UsageError
-from shared.migration import Location, Migration
+from shared.migration import Migration
 from shared.objects import Metadata, ObjectState
 
 __all__ = [
@@ -31,10 +27,8 @@ __all__ = [
     "Line",
     "Manifest",
     "Override",
-    "chunk_lines",
     "line_of",
     "line_row",
-    "read_manifest",
 ]
 
 FORMAT = "qpi-exports-migration/deletion-manifest/1"
@@ -44,8 +38,6 @@ CHUNK_LINES = 1_000
 """Lines of a chunk; what is read, settled and recorded at once."""
 
 _METADATA = tuple(each.name for each in fields(Metadata) if each.name != "custom")
-
-_Value = TypeVar("_Value")
 
 
 class Line(NamedTuple):
@@ -275,138 +267,6 @@ def line_row(line: Line) -> bytes:
         "destination_generation": str(line.destination_generation),
     }
     return orjson.dumps(content, option=orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE)
-
-
-def chunk_lines(manifest: Manifest, number: int, data: bytes) -> list[Line]:
-    """Read a chunk.
-
-    Args:
-        manifest: The head.
-        number: Which chunk, from 0.
-        data: Its bytes.
-
-    Raises:
-        UsageError: It is not what the head says, or names what may not be deleted.
-    """
-    chunk = manifest.chunks[number]
-    where = f"{manifest.lines_name}, chunk {number}"
-    if sha256(data).hexdigest() != chunk.sha256:
-        raise UsageError(
-            f"{where} was changed since the manifest was written (its SHA-256 is another); nothing of it is "
-            "deleted or restored. Use the other copy of the manifest"
-        )
-    try:
-        lines = [_line(row) for row in data.splitlines()]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UsageError(f"{where} is damaged ({error!r})") from error
-    names = [line.name for line in lines]
-    ascending = all(one < other for one, other in pairwise(names))
-    if (len(names), names[:1], names[-1:]) != (chunk.lines, [chunk.first], [chunk.last]) or not ascending:
-        raise UsageError(f"{where} has other names than the manifest says")
-    for name in names:
-        if manifest.migration.is_excluded(name):
-            raise UsageError(f"{where} names {name!r}, which was never migrated")
-    return lines
-
-
-def read_manifest(contents: bytes, place: str) -> Manifest:
-    """Read a head.
-
-    Args:
-        contents: The file's.
-        place: Where it lies, for errors.
-
-    Raises:
-        UsageError: It is no manifest, a newer program's, or damaged.
-    """
-    try:
-        content = json.loads(contents)
-        found = content["format"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UsageError(f"{place} is no deletion manifest ({error!r})") from error
-    if found != FORMAT:
-        raise UsageError(f"{place} has the format {found!r}; this program reads {FORMAT}")
-    try:
-        manifest = _manifest(content)
-        _check(manifest, content)
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise UsageError(f"{place} is a damaged deletion manifest ({error})") from error
-    return manifest
-
-
-def _manifest(content: dict[str, Any]) -> Manifest:
-    lines = content["lines"]
-    return Manifest(
-        name=_typed(content["name"], str),
-        run=_typed(content["run"], str),
-        made=_typed(content["made"], str),
-        by=_typed(content["by"], str),
-        migration=Migration(
-            Location.parse(content["source"]),
-            Location.parse(content["destination"]),
-            tuple(_typed(each, str) for each in content["excludes"]),
-            _typed(content["env"], str),
-        ),
-        objects=_typed(content["objects"], int),
-        size=_typed(content["bytes"], int),
-        critical=_typed(content["critical"], int),
-        length=_typed(lines["bytes"], int),
-        sha256=_typed(lines["sha256"], str),
-        chunks=tuple(Chunk(**chunk) for chunk in content["chunks"]),
-        overrides=tuple(Override(**override) for override in content["overrides"]),
-        facts=_typed(content["facts"], dict),
-    )
-
-
-def _check(manifest: Manifest, content: dict[str, Any]) -> None:
-    """Find out whether the chunks are all lines, once and in order.
-
-    Raises:
-        ValueError: They are not.
-    """
-    if content["lines"]["name"] != manifest.lines_name or "/" in manifest.name:
-        raise ValueError(f"its lines are called {content['lines']['name']!r}")
-    if manifest.name != manifest.name.strip() or not manifest.name.endswith(".json"):
-        raise ValueError(f"it is called {manifest.name!r}")
-    offset, lines, last = 0, 0, None
-    for number, chunk in enumerate(manifest.chunks):
-        whole = chunk.offset == offset and chunk.length > 0 and 0 < chunk.lines <= CHUNK_LINES
-        if not whole or chunk.first > chunk.last or (last is not None and chunk.first <= last):
-            raise ValueError(f"chunk {number} does not follow the one before")
-        offset, lines, last = offset + chunk.length, lines + chunk.lines, chunk.last
-    if (offset, lines) != (manifest.length, manifest.objects):
-        raise ValueError(
-            f"its chunks are {lines:,} lines and {offset:,} bytes, where {manifest.objects:,} and "
-            f"{manifest.length:,} are stated"
-        )
-
-
-def _line(row: bytes) -> Line:
-    content = orjson.loads(row)
-    generation, there = (_number(content[key]) for key in ("generation", "destination_generation"))
-    return Line(
-        _typed(content["name"], str),
-        generation,
-        _typed(content["size"], int),
-        _typed(content["crc32c"], str),
-        None if content["md5"] is None else _typed(content["md5"], str),
-        _typed(content["created"], str),
-        Metadata(**content["metadata"]),
-        there,
-    )
-
-
-def _number(text: Any) -> int:
-    """A generation. 0 would mean "no object" in a condition."""
-    if not isinstance(text, str) or not text.isdecimal() or int(text) == 0:
-        raise ValueError(f"{text!r} is no generation")
-    return int(text)
-
-
-def _typed(value: Any, kind: type[_Value]) -> _Value:
-    if type(value) is not kind:  # not isinstance(): true is no number
-        raise ValueError(f"{value!r} where {kind.__name__} was expected")
-    return value
 
 
 def _plain(metadata: Metadata) -> dict[str, Any]:

@@ -24,7 +24,8 @@ from backfill_job.deletion.checks import (
     verification_check,
 )
 from backfill_job.deletion.manifest import Manifest
-from backfill_job.deletion.manifest_files import LinesFile, cloud_ref, prove_written, upload, write_head
+from backfill_job.deletion.manifest_files import LinesFile, prove_written, upload, write_head
+from backfill_job.deletion.manifest_places import cloud_ref
 from backfill_job.deletion.phases import BEGINS_IN, GOES_ON_IN
 from backfill_job.deletion.safety_net import SafetyNet, safety_net
 from backfill_job.deletion.survey import Survey, survey

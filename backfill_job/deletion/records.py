@@ -17,13 +17,14 @@ import orjson
 
 from backfill_job.async_api import AsyncApi, encoded
 from backfill_job.deletion.manifest import Line, Manifest
-from backfill_job.deletion.manifest_files import cloud_ref
+from backfill_job.deletion.manifest_places import cloud_ref
 from backfill_job.deletion.outcomes import KEPT, SETTLED, Books, LineResult, Outcome
 from backfill_job.fast_listing import list_pages
 from shared.errors import UnexpectedAnswer
 from shared.gateway import Gateway
 from shared.migration import Location
 from shared.objects import ObjectRef
+from shared.strict_json import OTHER_FORM, reason
 
 __all__ = ["ChunkRecord", "ChunkRecords", "recorded"]
 
@@ -161,9 +162,10 @@ class ChunkRecords:
         data = await self._api.media(path, at.uri, first=0, size=size, whole=True)
         try:
             record = self._record(orjson.loads(data))
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        except OTHER_FORM as error:
             raise UnexpectedAnswer(
-                at.uri, f"no record of a chunk ({error!r}); remove it: its lines are then asked for again"
+                at.uri,
+                f"no record of a chunk ({reason(error)}); remove it: its lines are then asked for again",
             ) from error
         return record
 

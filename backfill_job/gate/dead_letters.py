@@ -4,7 +4,6 @@ The messages lie in a Pub/Sub subscription, for which this project needs no clie
 old it is counts: the file's own time is when somebody looked.
 """
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from backfill_job.gate.check import SHOWN, Check, Limits, failed, hours, not_run, passed
 from backfill_job.wording import counted, listed
 from shared.errors import UsageError
+from shared.strict_json import parse_json
 
 __all__ = ["DeadLetters", "dead_letters_check", "read_dead_letters"]
 
@@ -46,11 +46,11 @@ def read_dead_letters(file: Path) -> DeadLetters:
         UsageError: It is not there, or is something else. An empty file is no empty list: the command failed.
     """
     try:
-        content = json.loads(file.read_bytes())
+        content = parse_json(file.read_bytes())
         seen = datetime.fromtimestamp(file.stat().st_mtime, UTC)
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"{file} is no JSON ({error})") from error
     if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
         raise UsageError(f"{file} is not what gcloud prints: a JSON list of messages, [] for none")

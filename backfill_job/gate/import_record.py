@@ -1,6 +1,5 @@
 """An import test's report, read strictly for the gate: whole and in accord with itself, or not at all. Pure."""
 
-import json
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -8,6 +7,7 @@ from backfill_job.import_test.command import REPORT_SCHEMA
 from backfill_job.import_test.comparison import Verdict
 from shared.errors import UsageError
 from shared.report.fields import Fields
+from shared.strict_json import parse_json
 
 __all__ = ["ImportRecord", "ImportedDay", "read_import_record"]
 
@@ -66,11 +66,11 @@ def read_import_record(contents: bytes, where: str) -> ImportRecord:
         UsageError: It is no such report, damaged, or contradicts itself.
     """
     try:
-        fields = Fields.of(json.loads(contents), "the import test")
+        fields = Fields.of(parse_json(contents), "the import test")
         return _record(fields)
     except UsageError as error:
         raise UsageError(f"{where}: {error}; run import-test again") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"{where}: no JSON ({error}); run import-test again") from error
 
 

@@ -22,7 +22,7 @@ from backfill_job.command import (
     add_migration_arguments,
     migration_from,
 )
-from backfill_job.deletion.manifest_files import Found, find_manifest
+from backfill_job.deletion.manifest_places import Found, find_manifest
 from backfill_job.deletion.phases import begun_manifests
 from backfill_job.job import ExitCode, open_api
 from backfill_job.reports import Lines

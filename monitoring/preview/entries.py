@@ -4,7 +4,6 @@ A line is JSON, or the text of a log file. A local line does not say which resou
 library belongs to whoever wrote the line before it in the same file.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from monitoring.values import Values
 from monitoring.vocabulary import LIBRARY, line_problems
 from shared.errors import UsageError
 from shared.migration import Location
+from shared.strict_json import parse_json
 
 __all__ = ["Entry", "Log", "read_log"]
 
@@ -92,7 +92,7 @@ def read_log(paths: Sequence[Path]) -> Log:
             if problems:
                 strangers[problems[0]] = strangers.get(problems[0], 0) + 1
             else:
-                parsed.append((path, json.loads(line)))
+                parsed.append((path, parse_json(line)))
     if not parsed:
         names = ", ".join(map(str, paths))
         raise UsageError(

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from shared.errors import UsageError
 from shared.objects import parse_time
+from shared.strict_json import shown_text, shown_value
 
 __all__ = ["Fields"]
 
@@ -24,9 +25,6 @@ _HEX = re.compile("[0-9a-f]{64}")
 
 LARGEST = 2**63
 """Counts below this: what a counter of any store holds, and what every reader of the page's figures can print."""
-
-SHOWN = 60
-"""Characters shown of a value that is not what it should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,7 @@ class Fields:
             UsageError: It is something else.
         """
         if not isinstance(content, Mapping):
-            raise UsageError(f"{where} is {_shown(content)} where an object was expected")
+            raise UsageError(f"{where} is {shown_value(content)} where an object was expected")
         return Fields(where, content)
 
     def wrong(self, key: str, wanted: str) -> UsageError:
@@ -63,8 +61,8 @@ class Fields:
             The error to raise.
         """
         if key not in self.content:
-            return UsageError(f"{self.where} has no {_plain(key)}")
-        return UsageError(f"{self._at(key)} is {_shown(self.content[key])}; {wanted} was expected")
+            return UsageError(f"{self.where} has no {shown_text(key)}")
+        return UsageError(f"{self._at(key)} is {shown_value(self.content[key])}; {wanted} was expected")
 
     def text(self, key: str) -> str:
         """A text."""
@@ -162,7 +160,7 @@ class Fields:
         """The names of its fields, which must be texts."""
         for key in self.content:
             if not isinstance(key, str):
-                raise UsageError(f"{self.where} has a field {_shown(key)}; names are texts")
+                raise UsageError(f"{self.where} has a field {shown_value(key)}; names are texts")
         return tuple(self.content)
 
     def _list(self, key: str) -> list[Any]:
@@ -173,30 +171,4 @@ class Fields:
 
     def _at(self, key: str) -> str:
         # The first field of an object follows a colon, the others a dot.
-        return f"{self.where}{'.' if ':' in self.where else ': '}{_plain(key)}"
-
-
-def _shown(value: object) -> str:
-    match value:
-        case Mapping():
-            return "an object"
-        case list() | tuple():
-            return "a list"
-        case str():
-            return _plain(ascii(value))
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case int() if abs(value) >= LARGEST:
-            return "a huge number"
-        case int() | float():
-            return str(value)
-        case _:
-            return f"a {type(value).__name__}"
-
-
-def _plain(text: str) -> str:
-    """On one line, printable, and not long."""
-    text = text if text.isascii() and text.isprintable() else ascii(text)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+        return f"{self.where}{'.' if ':' in self.where else ': '}{shown_text(key)}"

@@ -16,7 +16,7 @@ from shared.phase import StateStore, state_ref
 from shared.report.advice import Target
 from shared.report.page import Unreadable
 from shared.report.reading import read_state, read_verification, require_migration
-from shared.strict_json import strictly_parsed
+from shared.strict_json import parse_json
 
 __all__ = ["StatusData", "latest_verification_ref", "read_status"]
 
@@ -78,13 +78,13 @@ def _read(
         contents = store.read(at)
         if contents is None:
             return None
-        content = strictly_parsed(contents)
+        content = parse_json(contents)
         read(content)
         require_migration(content, what, migration.source.uri, migration.destination.uri)
     except StorageError as error:
         return Unreadable(str(error))
     except UsageError as error:
         return Unreadable(f"{at.uri}: {error}")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         return Unreadable(f"{at.uri}: no JSON ({error}); restore it, or write it again")
     return dict(content)

@@ -4,6 +4,8 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from testing_paths import Paths
 
 from backfill_job.async_api import AsyncApi, Pacing, RetryPolicy
 from backfill_job.bulk import Limits, carry_out_in_bulk
+from backfill_job.clock import Clock, system_clock
 from backfill_job.copying import Result
 from backfill_job.fast_listing import list_pages
 from backfill_job.governor import NullGovernor
@@ -23,6 +26,7 @@ from backfill_job.verdict import judged
 from shared.decision import Authority
 from shared.errors import BucketNotFound, Interrupted, PermissionDenied, Unavailable, UnexpectedAnswer
 from shared.gateway import Gateway
+from shared.objects import is_later, parse_time
 from shared.ruling import Always, Ruling
 
 REWRITE = "storage.objects.rewrite"
@@ -71,6 +75,7 @@ class Run:
         self.results: list[Result] = []
         self.drawn = 0
         self.stop = Stop()
+        self.clock = system_clock()
         self.governor = CountingGovernor()
         self.on_result: Callable[[Result], None] = lambda _: None
 
@@ -130,6 +135,7 @@ class Run:
                 self.ruling,
                 report=self.report,
                 stop=self.stop,
+                clock=self.clock,
                 governor=self.governor,
                 limits=limits,
             )
@@ -582,3 +588,65 @@ def test_a_report_that_fails_ends_the_run(run: Run, paths: Paths) -> None:
     with pytest.raises(OSError, match="no space left"):
         run.carry_out(lines, limits=Limits(in_flight=4))
     assert run.drawn < 20
+
+
+@dataclass
+class Hand:
+    """A clock that a test moves by hand; ``during`` happens in each wait."""
+
+    time: datetime
+    during: Callable[[], object] = lambda: None
+    waits: list[float] = field(default_factory=list)
+
+    def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.during()
+        self.time += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def late(run: Run, paths: Paths) -> tuple[Run, Hand]:
+    """The source's version is a second old, and was made after another one at the destination."""
+    run.authority, run.ruling = Authority.LATER_WRITE, Always(Authority.LATER_WRITE)
+    paths.put("q", b"later", side="destination")
+    destination, state = paths.look("q"), None
+    assert destination is not None
+    while state is None or not is_later(state.created, destination.created):  # times have milliseconds
+        paths.put("q", b"early, and copied late")
+        state = paths.look("q", side="source")
+    hand = Hand(parse_time(state.updated) + timedelta(seconds=1))
+    run.clock = Clock(lambda: hand.time, hand.sleep)
+    return run, hand
+
+
+def test_a_young_version_replaces_nothing_until_it_is_old_enough(
+    late: tuple[Run, Hand], paths: Paths
+) -> None:
+    """Whoever made it, as a late copy, brings over the later version meanwhile."""
+    run, hand = late
+    hand.during = lambda: paths.put("q", b"later")
+    run.carry_out()
+    assert hand.waits == [4.0]
+    assert (paths.read("q", side="source"), paths.read("q")) == (b"later", b"later")
+    assert b"early, and copied late" not in {paths.read(name) for name in paths.names()}
+
+
+def test_a_version_that_stays_is_taken_for_a_later_write(late: tuple[Run, Hand], paths: Paths) -> None:
+    """It waits once, and keeps what it replaces."""
+    run, hand = late
+    run.carry_out()
+    assert hand.waits == [4.0]
+    assert paths.read("q") == b"early, and copied late"
+    assert run.accounts == {Account.COPIED: 1}
+
+
+@pytest.mark.parametrize(("age", "waits"), [(5, []), (1_000_000, []), (-1_000_000, [5.0, 5.0, 5.0])])
+def test_the_waiting_has_an_end_though_clocks_tick_apart(
+    late: tuple[Run, Hand], paths: Paths, age: int, waits: list[float]
+) -> None:
+    """An old version is not waited for; one of the future three times."""
+    run, hand = late
+    hand.time += timedelta(seconds=age - 1)
+    run.carry_out()
+    assert hand.waits == waits
+    assert paths.read("q") == b"early, and copied late"

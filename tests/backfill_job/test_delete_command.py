@@ -12,7 +12,8 @@ from testing_deletion import CONFIRM, PASS, Scene, day
 from backfill_job import delete_old_qpi_exports
 from backfill_job.deletion import preparation
 from backfill_job.deletion.manifest import Manifest
-from backfill_job.deletion.manifest_files import cloud_ref, upload
+from backfill_job.deletion.manifest_files import upload
+from backfill_job.deletion.manifest_places import cloud_ref
 from backfill_job.phase_change import MARGIN_SECONDS
 from shared.gateway import Gateway
 from shared.late_marks import mark_late_write

@@ -16,11 +16,10 @@ from backfill_job.deletion.manifest import (
     Line,
     Manifest,
     Override,
-    chunk_lines,
     line_of,
     line_row,
-    read_manifest,
 )
+from backfill_job.deletion.manifest_reading import chunk_lines, read_manifest
 from backfill_job.march import Pair
 from backfill_job.verdict import judge
 from shared.errors import UsageError

@@ -25,7 +25,7 @@ from backfill_job.async_api import AsyncApi, PartAnswer
 from backfill_job.batching import BatchCall
 from backfill_job.deletion.deleter import Deleter
 from backfill_job.deletion.manifest import Line, Manifest
-from backfill_job.deletion.manifest_files import LinesSource, find_manifest, read_lines
+from backfill_job.deletion.manifest_places import LinesSource, find_manifest, read_lines
 from backfill_job.deletion.phases import Begun
 from backfill_job.fast_listing import list_pages
 from shared.errors import ObjectNotFound

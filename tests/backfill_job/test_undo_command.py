@@ -9,7 +9,7 @@ import pytest
 from testing_deletion import Scene, day
 
 from backfill_job.async_api import UNPACED, AsyncApi, Pacing
-from backfill_job.deletion.manifest_files import find_manifest
+from backfill_job.deletion.manifest_places import find_manifest
 from backfill_job.stopping import Stop
 from backfill_job.undo.undoing import Undo
 from shared.errors import UnexpectedAnswer

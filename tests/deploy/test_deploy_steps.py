@@ -154,7 +154,7 @@ class TestCommand:
         (tmp_path / "dev.env").write_bytes("# für alle\n".encode("latin-1"))
         assert main(["--env=dev", "scheduler"], lambda _: pytest.fail("run"), tmp_path) == 2
         err = capsys.readouterr().err
-        assert (err.count("\n"), "it must be UTF-8" in err) == (1, True)
+        assert (err.count("\n"), "is no text in UTF-8" in err) == (1, True)
 
     @pytest.mark.parametrize(
         ("arguments", "said"),

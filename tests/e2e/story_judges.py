@@ -240,10 +240,10 @@ def doubtful(world: World) -> frozenset[str]:
     """Names that the product reported, whose last version is kept, or live somewhere, though not where it belongs."""
     found = set()
     for name in world.reported:
-        uploads = world.uploads.get(name)
-        if not uploads or uploads[-1].forgotten:
+        ours = [each for each in world.uploads.get(name, ()) if not each.forgotten]
+        if not ours:
             continue
-        last = uploads[-1].checksum
+        last = ours[-1].checksum
         safe = last in world.kept.get(name, ()) or world.live(name, Path.LEGACY) == last
         if safe and world.live(name, Path.NEW) != last:
             found.add(name)

@@ -65,7 +65,7 @@ def _arrive(stage: Stage) -> None:
         stage.nights_of_history(3)
         operator.run("migrate", *ENV)
     with stage.chapter("backfill under fire"):
-        _backfill(stage, "backfill-1", kills=stage.rng.randrange(4, 8))
+        _backfill(stage, "backfill-1", kills=stage.rng.randrange(3, 6))
     with stage.chapter("the mirror catches up"):
         _calm(stage)
         stage.settle()

@@ -5,8 +5,10 @@ import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from http.client import HTTPException
 from pathlib import Path as File
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import quote
 from urllib.request import ProxyHandler, build_opener
 
@@ -249,13 +251,13 @@ def _listed(url: str, location: Location, *, versions: bool = False) -> Iterator
 def _get(url: str, path: str) -> bytes:
     """Ask the storage, again until it answers: it may have its faults just now."""
     opener = build_opener(ProxyHandler({}))
-    for attempt in range(50):
+    failed: Exception | None = None
+    for _ in range(50):
         try:
             with opener.open(url + path, timeout=60) as answer:
-                data = answer.read()
-                if len(data) == int(answer.headers.get("Content-Length") or len(data)):
-                    return bytes(data)
-        except OSError:  # HTTPError, too
-            if attempt == 49:
-                raise
-    raise OSError(f"{path} was cut short again and again")
+                return bytes(answer.read())
+        except (OSError, HTTPException) as error:  # a status that is no success, no answer, or half of one
+            failed = error
+            if isinstance(error, HTTPError):
+                error.close()
+    raise OSError(f"{path}: no answer in 50 tries") from failed

@@ -282,6 +282,16 @@ def test_a_doubt_that_was_reported_and_kept_is_no_fault_unless_there_are_many() 
     assert {fault.judge for fault in judge(replace(in_doubt(2), kept={}))} >= {"belongs", "backwards"}
 
 
+def test_a_doubt_stays_one_though_a_forgotten_writer_wrote_the_object_later() -> None:
+    """What was due is what the others wrote last."""
+    world = in_doubt(1)
+    name = "qpi_answers_20261102/user_id_0.jsonl"
+    forgotten = upload(40, "c9", forgotten=True)
+    uploads = {**world.uploads, name: (*world.uploads[name], forgotten)}
+    versions = {**world.versions, name: (*world.versions[name][1:], version(40, "c9", Path.LEGACY))}
+    assert judge(replace(world, uploads=uploads, versions=versions)) == []
+
+
 def test_every_judge_is_tried() -> None:
     """Each of them finds something in some sabotaged world."""
     worlds = [sabotage(right()) for some in WRONG.values() for sabotage in some] + [in_doubt(3)]

@@ -9,6 +9,7 @@ import pytest
 from story_facts import Path, World
 from story_history import told
 from story_judges import Fault, judge
+from story_operator import Stopped
 from story_plot import tell
 from story_report import Report, summed_up
 from story_stage import Stage, started
@@ -26,7 +27,13 @@ def test_the_whole_story_loses_nothing(tmp_path: File, capsys: pytest.CaptureFix
     with capsys.disabled():
         sys.stdout.write(f"\nthe whole story, seed {SEED}; again with: {AGAIN}\nits folder: {tmp_path}\n")
     with started(tmp_path, SEED, RATE) as stage:
-        tell(stage, SECONDS)
+        try:
+            tell(stage, SECONDS)
+        except Stopped as error:
+            error.add_note(
+                "\n".join([f"seed {SEED}; again with: {AGAIN}", "the last that was done:", *_last(stage)])
+            )
+            raise
         stats = stage.server.stats()
         world = gathered(stage)
         report = summed_up(stage, world, stats)
@@ -38,6 +45,10 @@ def test_the_whole_story_loses_nothing(tmp_path: File, capsys: pytest.CaptureFix
     assert not faults, f"seed {SEED}; again with: {AGAIN}\n{said}"
     _was_a_storm(report)
     _a_sabotage_is_found(stage, world)
+
+
+def _last(stage: Stage) -> list[str]:
+    return [f"  {each.at:%H:%M:%S.%f} {each.what}"[:200] for each in stage.operator.happenings[-15:]]
 
 
 def _was_a_storm(report: Report) -> None:

@@ -21,7 +21,7 @@ from mirror_function.event import EventKind, ObjectEvent
 from mirror_function.mirror import mirror
 from mirror_function.settings import MirrorSettings
 from shared.decision import Authority
-from shared.errors import ConditionFailed, Contended, ObjectNotFound
+from shared.errors import ConditionFailed, Contended, NotSettled, ObjectNotFound
 from shared.migration import Location, Migration
 from shared.objects import ObjectRef, ObjectState
 from shared.phase import Phase
@@ -107,12 +107,14 @@ class Story:
         acts: The operator's, one after the other.
         uploads: The writers', in this order.
         losses: How many events may get lost.
+        across: A mirror's work on an event may last across a change of phase, and longer than a pass waits.
         deliver: What a mirror does with an event; mutants replace it.
     """
 
     acts: tuple[Act, ...]
     uploads: tuple[Upload, ...]
     losses: int = 0
+    across: bool = True
     deliver: "Callable[[ObjectEvent, MirrorSettings, ReplayedStore], object]" = (
         lambda event, settings, store: mirror(event, settings, store, store)  # type: ignore[arg-type]
     )
@@ -143,8 +145,16 @@ class Ask(NamedTuple):
     """Reading the phase."""
 
 
-Call = Look | Copy | Keep | Ask
-Answer = Version | Refusal | Phase | None
+class Wait(NamedTuple):
+    """A version is too young to be judged: as long as a mirror's work on an event usually takes."""
+
+
+class Waited(NamedTuple):
+    """So much time has gone by."""
+
+
+Call = Look | Copy | Keep | Ask | Wait
+Answer = Version | Refusal | Phase | Waited | None
 Program = Callable[["ReplayedStore"], object]
 
 
@@ -185,6 +195,10 @@ class ReplayedStore:
         answer = self._answer(Ask())
         assert isinstance(answer, Phase)
         return answer
+
+    def wait(self) -> None:
+        """Until what is under way has ended, if it does not hang."""
+        self._answer(Wait())
 
     def _answer(self, call: Call) -> Answer:
         try:
@@ -238,8 +252,12 @@ class World:
         """What may happen next."""
         to_come = self._story.uploads[self._uploads :]
         awaited = any(upload.before <= self._acts for upload in to_come)
+        begun = any(actor.event and actor.history for actor in self.actors)
+        waits = begun and not self._story.across
         if self._acts < len(self._story.acts) and self._passing is None and not awaited:
-            yield self._act
+            act = self._story.acts[self._acts]
+            if not (waits and isinstance(act, Move | Settled)):
+                yield self._act
         if to_come and to_come[0].after <= self._acts:
             yield self._upload
         for actor in self.actors:
@@ -248,6 +266,9 @@ class World:
             if isinstance(call, Ask):
                 for phase in self._phases:
                     yield lambda actor=actor, phase=phase: self._get(actor, phase)  # type: ignore[misc]
+            elif isinstance(call, Wait):
+                if not waits:
+                    yield lambda actor=actor: self._get(actor, Waited())  # type: ignore[misc]
             else:
                 yield lambda actor=actor, call=call: self._serve(actor, call)  # type: ignore[misc]
             if actor.event and not actor.history and self._lost < self._story.losses:
@@ -326,7 +347,7 @@ class World:
 
     def _get(self, actor: Actor, answer: Answer) -> None:
         actor.history += (answer,)
-        shown = answer.data if isinstance(answer, Version) else answer and answer.value
+        shown = answer.data if isinstance(answer, Version) else getattr(answer, "value", answer)
         self.told.append(f"{actor.name} gets {shown!r}")
         if actor.asks() is None:
             self.actors.remove(actor)
@@ -365,7 +386,20 @@ def _pass(source: Side) -> Program:
     def program(store: ReplayedStore) -> object:
         here, there = REFS[source], REFS[source.other]
         seen = Glance(store.look(here), store.look(there))
-        return replicate(store, here, there, Authority.LATER_WRITE, glance=seen, keep=_keep)
+        judged: list[int] = []
+
+        def settling(version: ObjectState) -> float:
+            known = version.generation in judged
+            judged.append(version.generation)
+            return 0.0 if known else 1.0
+
+        while True:
+            try:
+                return replicate(
+                    store, here, there, Authority.LATER_WRITE, glance=seen, keep=_keep, settling=settling
+                )
+            except NotSettled:
+                store.wait()
 
     return program
 

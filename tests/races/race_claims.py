@@ -22,7 +22,9 @@ class Claim(Enum):
     ENDS_EQUAL = "at quiescence both sides are the same, or the source is absent"
     FORWARD = "the destination's contents never go from a newer source version back to an older one"
     BOOKS_TRUE = "every outcome names what the destination really held"
-    CREATE_ONLY = "once the destination has the authority, nothing there is overwritten"
+    CREATE_ONLY = (
+        "once the destination has the authority, nothing there is overwritten but what was just copied there"
+    )
     LATER_STAYS = "where the later write counts, no write is replaced by an earlier one"
     ENDS = "replicate ends within its attempts"
     PROVEN = "no copy differs from the source version it was meant to be"
@@ -35,18 +37,32 @@ class Wrong(NamedTuple):
     sentence: str
 
 
-def about_commit(there: Version | None, version: Version, authority: Authority) -> Wrong | None:
-    """Judge a rewrite's commit over what lies there."""
+def about_commit(
+    there: Version | None, version: Version, authority: Authority, before: Version | None
+) -> Wrong | None:
+    """Judge a rewrite's commit over what lies there.
+
+    Args:
+        there: What lies there; its ``write`` is 0 where somebody wrote it there.
+        version: The copy.
+        authority: Whose word counts.
+        before: What lay there at the beginning.
+    """
     if there is None:
         return None
     change = f"from {shown(there)} to {shown(version)}"
-    if authority is Authority.DESTINATION:
+    if authority is Authority.DESTINATION and (there.write == 0 or _same(there, before)):
         return Wrong(Claim.CREATE_ONLY, f"the destination was overwritten {change}")
     if authority is Authority.LATER_WRITE and there.write == 0 and there.created > 2 * version.write:
         return Wrong(Claim.LATER_STAYS, f"a later write was replaced {change}")
     if version.write < there.write and version[2:4] != there[2:4]:
         return Wrong(Claim.FORWARD, f"the destination went backwards {change}")
     return None
+
+
+def _same(one: Version, other: Version | None) -> bool:
+    """Whether they are one version; tokens are renamed on the way."""
+    return other is not None and (one.write, one.created) == (other.write, other.created)
 
 
 def about_quiet(source: Version | None, there: Version | None, authority: Authority) -> Wrong | None:

@@ -250,7 +250,9 @@ class World:
         destination = put(state.destination, version, call.if_destination)
         if isinstance(destination, Refusal):
             return destination, None
-        return destination, about_commit(state.destination.live, version, self.scope.authority)
+        return destination, about_commit(
+            state.destination.live, version, self.scope.authority, self.scope.copied
+        )
 
     def _get(self, turn: Turn, answer: Answer, wrong: Wrong | None = None, act: Act = Act.GETS) -> Step:
         """Let an actor have its answer, and judge its result if that was the last."""

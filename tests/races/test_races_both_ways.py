@@ -1,8 +1,8 @@
 """Cut over, write, roll back, write, cut over again: under every interleaving tried, the last write is never lost.
 
 At every moment it is on one of the paths, or kept; the walk itself sees to that. In the end it is where it belongs, unless
-some copy was *late*: begun before its source was written anew, and committed after. Such a copy looks like a later write, and
-may cost the last write its place; then it is among what was kept.
+some copy was *late*, begun before its source was written anew and committed after, and its maker at work *across* a change of phase, or
+for longer than a pass waits. Such a copy looks like a later write, and may cost the last write its place; then it is among what was kept.
 """
 
 import random
@@ -60,19 +60,43 @@ THERE_AND_BACK = Story(
 )
 """Writers switch late both times, and the object is overwritten on either path."""
 
+GIVEN_AGAIN = Story(
+    acts=(*CUTOVER, Pass(LEGACY)),
+    uploads=(Upload(LEGACY, "a"), Upload(NEW, "bb", after=CUT), Upload(NEW, "ccc", after=CUT)),
+    across=False,
+)
+"""The way back copies the second version late, just when the operator gives ``cutover`` again."""
+
 
 def test_there_and_back_and_there_again_loses_nothing() -> None:
     """In the end the last write is on the new path, and came back to the legacy path, too."""
     for seed in range(WALKS):
         world = walk(THERE_AND_BACK, random.Random(seed).randrange)
-        _belongs(world, NEW, "ggggggg")
+        _is_safe(world, NEW, "ggggggg")
         assert world.holds(LEGACY) == world.holds(NEW), "\n".join((f"seed {seed}", *world.told))
 
 
 def test_lost_events_lose_nothing_either() -> None:
     """Whatever events are lost: the passes bring the last write to where the consumer reads."""
     for seed in range(WALKS):
-        _belongs(walk(replace(THERE_AND_BACK, losses=4), random.Random(seed).randrange), NEW, "ggggggg")
+        _is_safe(walk(replace(THERE_AND_BACK, losses=4), random.Random(seed).randrange), NEW, "ggggggg")
+
+
+@pytest.mark.parametrize("losses", [0, 4])
+def test_where_no_delivery_lasts_across_a_phase_the_last_write_is_in_its_place(losses: int) -> None:
+    """Late copies or not: a pass waits until whoever made one has looked again."""
+    story = replace(THERE_AND_BACK, losses=losses, across=False)
+    walks = [walk(story, random.Random(seed).randrange) for seed in range(WALKS)]
+    for world in walks:
+        assert world.holds(NEW) == "ggggggg", "\n".join(world.told)
+    assert any(world.late_copies for world in walks)
+
+
+def test_a_pass_beside_a_late_copy_of_the_way_back_takes_it_for_no_write() -> None:
+    """It waits, and then the way back has brought over the last write itself."""
+    for seed in range(WALKS):
+        world = walk(GIVEN_AGAIN, random.Random(seed).randrange)
+        assert world.holds(NEW) == "ccc", "\n".join(world.told)
 
 
 @pytest.mark.parametrize("side", [LEGACY, NEW])
@@ -88,11 +112,35 @@ def test_after_a_rollback_the_legacy_path_has_the_last_write(side: Side) -> None
         losses=2,
     )
     for seed in range(WALKS):
-        _belongs(walk(story, random.Random(seed).randrange), LEGACY, "last")
+        _is_safe(walk(story, random.Random(seed).randrange), LEGACY, "last")
+
+
+NEW_NAME = Story(
+    acts=(*CUTOVER, *ROLLBACK, Pass(NEW)),
+    uploads=(Upload(NEW, "a", after=CUT + 2), Upload(NEW, "bb", after=CUT + 2, before=BACK)),
+    across=False,
+)
+"""Late writers create an object on the new path after the rollback, and overwrite it there."""
+
+
+def test_a_straggler_overwritten_while_it_was_copied_arrives_in_its_last_version() -> None:
+    """Whoever copied it looks once more, and may replace what it made itself."""
+    for seed in range(WALKS):
+        world = walk(NEW_NAME, random.Random(seed).randrange)
+        assert {world.holds(LEGACY), world.holds(NEW)} == {"bb"}, "\n".join(world.told)
+
+
+def test_a_straggler_that_is_not_looked_at_again_ends_in_an_older_version(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its late copy passes for a later write."""
+    monkeypatch.setattr(shared.replicate, "_moved_on", lambda *_: False)
+    ends = {walk(NEW_NAME, random.Random(seed).randrange).holds(NEW) for seed in range(WALKS)}
+    assert ends == {"a", "bb"}
 
 
 @st.composite
-def stories(draw: st.DrawFn) -> Story:
+def stories(draw: st.DrawFn, *, across: bool) -> Story:
     """Writers who use the legacy path at any time, and the new one from the first report of a cutover on."""
     acts = (*CUTOVER, *ROLLBACK, *CUTOVER, Pass(LEGACY))
     uploads, after = [Upload(LEGACY, "0")], 0
@@ -100,14 +148,24 @@ def stories(draw: st.DrawFn) -> Story:
         after = draw(st.integers(after, AGAIN))
         side = draw(st.sampled_from([LEGACY, NEW])) if after >= CUT else LEGACY
         uploads.append(Upload(side, "x" * number, after=after, before=AGAIN))
-    return Story(acts, tuple(uploads), losses=draw(st.integers(0, 3)))
+    return Story(acts, tuple(uploads), losses=draw(st.integers(0, 3)), across=across)
 
 
 @settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(story=stories(), seed=st.integers(0, 1_000_000))
-def test_any_story_ends_with_the_last_write_on_the_new_path(story: Story, seed: int) -> None:
+@given(story=stories(across=True), seed=st.integers(0, 1_000_000))
+def test_any_story_ends_with_the_last_write_on_the_new_path_or_kept(story: Story, seed: int) -> None:
     """Any order of writes, any interleaving, some events lost."""
-    _belongs(walk(story, random.Random(seed).randrange), NEW, story.uploads[-1].data)
+    _is_safe(walk(story, random.Random(seed).randrange), NEW, story.uploads[-1].data)
+
+
+@settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(story=stories(across=False), seed=st.integers(0, 1_000_000))
+def test_any_story_without_such_deliveries_ends_with_the_last_write_on_the_new_path(
+    story: Story, seed: int
+) -> None:
+    """The same, and no delivery lasts across a change of phase, or hangs."""
+    world = walk(story, random.Random(seed).randrange)
+    assert world.holds(NEW) == story.uploads[-1].data, "\n".join(world.told)
 
 
 def _keep(version: ObjectState) -> ObjectRef:
@@ -151,13 +209,22 @@ def test_writers_who_do_not_wait_for_the_report_lose_a_write() -> None:
     _loses(Story(CUTOVER, hasty))
 
 
+def test_passes_that_do_not_wait_put_a_late_copy_in_the_place_of_the_last_write(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A pass between a mirror's late copy and its second look."""
+    monkeypatch.setattr(shared.replicate, "_check_settled", lambda *_: None)
+    ends = {walk(GIVEN_AGAIN, random.Random(seed).randrange).holds(NEW) for seed in range(WALKS)}
+    assert ends != {"ccc"}
+
+
 def test_replacing_without_keeping_loses_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
     """A late copy passes for a later write, and what it replaces is gone."""
     monkeypatch.setattr(shared.replicate, "_keep", lambda *_: None)
     _loses(THERE_AND_BACK)
 
 
-def _belongs(world: World, side: Side, last: str) -> None:
+def _is_safe(world: World, side: Side, last: str) -> None:
     in_its_place = world.holds(side) == last
     assert in_its_place or (world.late_copies and last in world.kept), "\n".join(world.told)
 
