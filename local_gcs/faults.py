@@ -23,7 +23,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from random import Random
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args
 
 import orjson
 
@@ -133,10 +134,18 @@ class FaultPlan:
         """
         _known(cls, plan)
         rates = plan.get("rates") or {}
-        if not isinstance(rates, dict) or not rates.keys() <= set(RATES) or sum(rates.values()) > 1:
+        if (
+            not isinstance(rates, dict)
+            or not rates.keys() <= set(RATES)
+            or not all(_fits(share, float) for share in rates.values())
+            or sum(rates.values()) > 1
+        ):
             raise invalid(f"rates: shares that sum to at most 1, of {', '.join(RATES)}")
+        rules = plan.get("rules") or ()
+        if not isinstance(rules, list | tuple):
+            raise invalid("rules: a list is wanted")
         values = dict(plan)
-        values["rules"] = tuple(_rule(rule) for rule in plan.get("rules") or ())
+        values["rules"] = tuple(_rule(rule) for rule in rules)
         values["events"] = _made(EventFaults, plan.get("events") or {})
         values["rates"] = rates
         return _made(cls, values)
@@ -240,10 +249,25 @@ Made = TypeVar("Made")
 
 def _made(kind: type[Made], values: Mapping[str, Any]) -> Made:
     _known(kind, values)
+    for entry in fields(kind):  # type: ignore[arg-type]  # every kind here is a dataclass
+        if entry.name in values and not _fits(values[entry.name], entry.type):
+            raise invalid(f"{entry.name}: {values[entry.name]!r} is no possible value")
     try:
         return kind(**values)
     except TypeError as error:
         raise invalid(f"Malformed faults: {error}") from error
+
+
+def _fits(value: Any, wanted: Any) -> bool:
+    """Whether a JSON value is of a field's type; no number is below zero. What is made of parts was checked with them."""
+    types = set(get_args(wanted)) if isinstance(wanted, UnionType) else {wanted}
+    if not types <= {int, float, bool, str, NoneType}:
+        return True
+    if isinstance(value, bool) or value is None:
+        return type(value) in types
+    if isinstance(value, int | float):
+        return value >= 0 and (float in types or (int in types and isinstance(value, int)))
+    return isinstance(value, str) and str in types
 
 
 def _known(kind: Any, values: Any) -> None:

@@ -1,5 +1,6 @@
 """What the log-based metrics count in a log: points, as Cloud Logging would make them. Pure."""
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -51,7 +52,13 @@ def _value(content: Mapping[str, Any], tree: Mapping[str, Any]) -> float | None:
     if "valueExtractor" not in content:
         return 1.0
     value = _extracted(content["valueExtractor"], tree)
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _labels(content: Mapping[str, Any], tree: Mapping[str, Any], entry: Entry) -> dict[str, str]:

@@ -282,7 +282,7 @@ def test_metric_filters_that_are_not_understood_are_refused(text: str) -> None:
 
 
 def test_only_a_number_is_a_distribution_s_value() -> None:
-    """As Cloud Logging records nothing of a truth value, a text, or nothing."""
+    """As Cloud Logging records nothing of a truth value, a text, or nothing; nor of a number that is none, or too large for one."""
     content = {
         "name": "x",
         "filter": 'resource.type="cloud_run_job"',
@@ -290,7 +290,7 @@ def test_only_a_number_is_a_distribution_s_value() -> None:
     }
     entries = [
         Entry(at, "INFO", "", {"copied": value}, "cloud_run_job", {})
-        for at, value in enumerate((True, "7", None, 7, 2.5))
+        for at, value in enumerate((True, "7", None, 7, float("inf"), float("nan"), 10**400, 2.5))
     ]
     (found,) = points([Resource("x", content)], entries).values()
     assert [point.value for point in found] == [7.0, 2.5]
