@@ -5,6 +5,7 @@
 
 import json
 import os
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
@@ -118,7 +119,8 @@ def line_bytes(line: Mapping[str, Any]) -> bytes:
 class ReportDirectory:
     """Reports as files.
 
-    A file that is not complete, or was not completed because of an error, is called ``NAME.partial``.
+    A file has its name when it is complete. Lines that are being written, or were not completed because of an error, are in
+    ``NAME.partial``.
 
     Args:
         path: The directory; made if it is not there.
@@ -160,10 +162,14 @@ class ReportDirectory:
 
     def write(self, name: str, data: bytes, *, content_type: str = "application/json") -> None:  # noqa: ARG002 -- the name's ending says it
         """See `Reports.write`."""
-        path, partial = self.path / name, self.path / (name + ".partial")
+        # Two tasks may put the same whole together at once, so each has a partial file of its own.
+        path, partial = self.path / name, self.path / f"{name}.{uuid.uuid4().hex}.partial"
         with _explained(path):
-            partial.write_bytes(data)
-            partial.replace(path)
+            try:
+                partial.write_bytes(data)
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
 
     def read(self, name: str) -> bytes | None:
         """See `Reports.read`."""

@@ -1,6 +1,7 @@
 """Report files: complete or absent."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -39,9 +40,20 @@ def test_a_directory_that_cannot_be_made_is_one_clear_line(tmp_path: Path) -> No
 def test_a_file_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> None:
     """The same for a file in it."""
     report = ReportDirectory(tmp_path)
-    (tmp_path / "plan.json.partial").mkdir()
+    (tmp_path / "plan.json").mkdir()
     with pytest.raises(CannotWrite, match="cannot write"):
         report.write("plan.json", b"{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["plan.json"]
     (tmp_path / "objects.jsonl.partial").mkdir()
     with pytest.raises(UsageError, match="cannot write"):
         report.lines("objects.jsonl").__enter__()
+
+
+def test_a_report_that_two_tasks_write_at_once_is_there_whole(tmp_path: Path) -> None:
+    """Whoever completes the set composes it; two may find so at once."""
+    reports, data = ReportDirectory(tmp_path), b"x" * 100_000
+    with ThreadPoolExecutor(4) as tasks:
+        for written in [tasks.submit(reports.write, "run.json", data) for _ in range(200)]:
+            written.result()
+    assert reports.read("run.json") == data
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
