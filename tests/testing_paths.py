@@ -1,6 +1,7 @@
 """A pair of prefixes on a real local Cloud Storage, as tests use it."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,11 @@ class Paths:
         return self.client.bucket(getattr(self.migration, side).bucket)
 
     def put(self, relative: str, data: bytes = b"{}\n", *, side: str = "source", **attributes: Any) -> int:
-        """Upload an object below a prefix, as its writer would; gives its generation."""
+        """Upload an object below a prefix, as its writer would; gives its generation.
+
+        What is put later is later: Cloud Storage's times have milliseconds, and this machine puts two objects in one.
+        """
+        time.sleep(0.002)
         blob = self.bucket(side).blob(getattr(self.migration, side).prefix + relative)
         content_type = attributes.pop("content_type", "application/json")
         for name, value in attributes.items():

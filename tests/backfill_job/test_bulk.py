@@ -26,7 +26,7 @@ from backfill_job.verdict import judged
 from shared.decision import Authority
 from shared.errors import BucketNotFound, Interrupted, PermissionDenied, Unavailable, UnexpectedAnswer
 from shared.gateway import Gateway
-from shared.objects import is_later, parse_time
+from shared.objects import parse_time
 from shared.ruling import Always, Ruling
 
 REWRITE = "storage.objects.rewrite"
@@ -609,11 +609,9 @@ def late(run: Run, paths: Paths) -> tuple[Run, Hand]:
     """The source's version is a second old, and was made after another one at the destination."""
     run.authority, run.ruling = Authority.LATER_WRITE, Always(Authority.LATER_WRITE)
     paths.put("q", b"later", side="destination")
-    destination, state = paths.look("q"), None
-    assert destination is not None
-    while state is None or not is_later(state.created, destination.created):  # times have milliseconds
-        paths.put("q", b"early, and copied late")
-        state = paths.look("q", side="source")
+    paths.put("q", b"early, and copied late")
+    state = paths.look("q", side="source")
+    assert state is not None
     hand = Hand(parse_time(state.updated) + timedelta(seconds=1))
     run.clock = Clock(lambda: hand.time, hand.sleep)
     return run, hand
