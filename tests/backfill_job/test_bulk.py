@@ -648,3 +648,20 @@ def test_the_waiting_has_an_end_though_clocks_tick_apart(
     run.carry_out()
     assert hand.waits == waits
     assert paths.read("q") == b"early, and copied late"
+
+
+def test_what_is_under_way_at_a_stop_may_finish(run: Run, paths: Paths) -> None:
+    """Answers that take longer than a look for the stop, and less than the time they are given, are waited for."""
+    put_many(paths, 40)
+    lines = run.plan()
+
+    def stop(_: Result) -> None:
+        run.stop.by = "SIGTERM"
+
+    run.on_result = stop
+    paths.server.set_faults(latency_ms=700)
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        run.carry_out(lines, limits=Limits(in_flight=8, finish_within=60.0))
+    assert run.accounts == {Account.COPIED: run.drawn}
+    paths.server.clear_faults()
+    assert len(paths.names()) == run.drawn < 40

@@ -552,3 +552,49 @@ def test_a_mark_of_the_mirror_begins_the_soaking_anew(scene: Scene, gateway: Gat
     mark_late_write(gateway, scene.paths.migration, day(1), written)
     ended = scene.delete(1, "--soak-days", "7")
     assert (ended.code, "late-writes: the mirror saw a write there at 20" in ended.err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said", "in_the_plan"),
+    [
+        (
+            {"softDeletePolicy": {"retentionDurationSeconds": 0}},
+            (
+                "Afterwards: soft delete is OFF: an undo could only copy back from the new path. Consider: gcloud storage "
+                "buckets update --soft-delete-duration=30d."
+            ),
+            {"soft_delete_s": 0.0, "versioning": False, "retention_s": 0.0},
+        ),
+        (
+            {"versioning": {"enabled": True}, "retentionPolicy": {"retentionPeriod": 7200}},
+            (
+                "Afterwards: soft delete holds deleted objects for 7 d 00 h; versioning keeps them as noncurrent versions "
+                "too; a retention policy of 2 h 00 min keeps younger objects from being deleted."
+            ),
+            {"soft_delete_s": 604800.0, "versioning": True, "retention_s": 7200.0},
+        ),
+        (
+            None,
+            "Afterwards: not known whether soft delete is on (permission denied (The caller does not have the needed permission.)).",
+            {"soft_delete_s": None, "versioning": False, "retention_s": 0.0},
+        ),
+    ],
+    ids=["off", "versions and retention", "may not be read"],
+)
+def test_what_would_still_hold_a_deleted_object_is_said_before(
+    scene: Scene, tmp_path: Path, settings: dict[str, Any] | None, said: str, in_the_plan: dict[str, Any]
+) -> None:
+    """By the legacy bucket's settings; that they may not be read is said, and refuses nothing."""
+    scene.both(day(1))
+    scene.cut_over()
+    bucket = scene.paths.bucket("source")
+    if settings is None:
+        rule = {"method": "storage.buckets.get", "bucket": bucket.name, "count": None, "status": 403}
+        scene.paths.server.set_faults(rules=[rule])
+    else:
+        scene.paths.client._connection.api_request("PATCH", f"/b/{bucket.name}", data=settings)
+    ended = scene.run("--soak-days", "0", "--report", str(tmp_path / "r"))
+    assert (ended.code, ended.err) == (0, "")
+    assert said in " ".join(ended.out.split())
+    plan = json.loads((tmp_path / "r" / "deletion-plan.json").read_text())
+    assert plan["safety_net"] == in_the_plan

@@ -296,3 +296,24 @@ class TestBuckets:
         points: list[Point] = [point for point in bucket_points(legacy, new) if point.level is not Level.GOOD]
         assert [(point.name, point.level) for point in points] == ([(name, level)] if name else [])
         assert all(point.next_step for point in points)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "json_wanted"),
+    [((), {}, False), (("--json",), {}, True), ((), {"CLOUD_RUN_JOB": "job"}, True)],
+    ids=["a person", "asked for", "in a job"],
+)
+def test_a_program_gets_json_and_a_person_a_table(
+    run_smoke: Smoke, paths: Paths, arguments: tuple[str, ...], environ: dict[str, str], json_wanted: bool
+) -> None:
+    """A job's log is read by programs, so there the one JSON line needs no argument."""
+    paths.put("qpi_answers_20250301/user_id_1.jsonl")
+    ended = run_smoke(*arguments, **environ)
+    assert ended.code == 0
+    if json_wanted:
+        (line,) = ended.out.splitlines()
+        content = json.loads(line)
+        assert (content["severity"], content["fit"]) == ("INFO", True)
+        assert content["message"] == "smoke of operator: FIT; 6 points for your attention"
+    else:
+        assert ended.out.splitlines()[-1] == "FIT; 6 points for your attention"
