@@ -406,3 +406,35 @@ def test_what_the_new_path_lost_meanwhile_is_told(scene: Scene) -> None:
     ended = scene.undo(scene.manifest_uri, "--execute")
     assert ended.code == 1
     assert f"failed {day(1)}: it changed since it was looked at; run it again (" in ended.out
+
+
+def test_of_many_that_cannot_be_brought_back_the_screen_shows_some_and_counts_the_rest(scene: Scene) -> None:
+    """Twenty by name; every other one is counted."""
+    forget(scene)
+    names = [day(1, user) for user in range(1, 24)]
+    deleted(scene, *names)
+    for name in names:
+        scene.paths.delete(name, side="destination")
+    for arguments in ((), ("--execute",)):
+        ended = scene.undo(scene.manifest_uri, *arguments)
+        assert ended.code == 1
+        assert ended.out.count("  lost qpi_answers_20240101/") == 20
+        assert "  ... and 3 more; --report has them" in ended.out
+
+
+def test_that_soft_deleted_objects_cannot_be_listed_is_said(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then only the new path helps."""
+    before = deleted(scene, day(1))
+
+    def refuse() -> dict[str, Any]:
+        raise UnexpectedAnswer("gs://x/", "soft delete is not what it was")
+
+    answering_instead(monkeypatch, "softDeleted", refuse)
+    dry = scene.undo(scene.manifest_uri)
+    assert dry.code == 0
+    assert "Soft-deleted objects cannot be listed: soft delete is not what it was" in dry.out
+    ended = scene.undo(scene.manifest_uri, "--execute")
+    assert (ended.code, "0 objects restored, 1 copied back" in ended.out) == (0, True)
+    assert scene.legacy() == before
