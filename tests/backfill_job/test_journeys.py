@@ -4,6 +4,7 @@ Each stands for a class of faults that single assertions let live: a figure that
 is not said, an event on a run that was good.
 """
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -29,8 +30,16 @@ COPY = ("--execute", "--yes", "--ungoverned")
 
 
 @pytest.fixture
-def begin(server: local_gcs.LocalServer, paths: Paths, gateway: Gateway, tmp_path: Path) -> Begin:
-    return lambda name: Journey.of(name, server, paths, gateway, tmp_path)
+def begin(
+    server: local_gcs.LocalServer,
+    paths: Paths,
+    gateway: Gateway,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Begin:
+    # Paths are relative, so that the names of temporary folders do not move what is wrapped on a screen.
+    monkeypatch.chdir(tmp_path)
+    return lambda name: Journey.of(name, server, paths, gateway, Path())
 
 
 def scene_of(on: Journey) -> Scene:
@@ -57,6 +66,7 @@ def test_a_migration_from_the_first_look_to_its_verification(begin: Begin) -> No
     on.put("differs", b"source")
     on.put("differs", b"destination, older", side="destination")
     on.put("only new", b"x", side="destination")
+    on.run("smoke", report=False)
     on.run("status", report=False)
     on.run("migrate")
     on.run("migrate", *COPY)
@@ -76,6 +86,11 @@ def test_a_good_run_from_the_copy_to_the_undo_logs_what_it_must_and_nothing_bad(
     on.put(day(1), b'{"user_id":"1"}\n')
     on.run("migrate")
     on.run("migrate", *COPY)
+    (asked,) = (fields for event, fields in on.events if event == "run_finished")
+    (report,) = Path().glob("*/run.json")
+    operations = json.loads(report.read_text())["operations"]
+    assert operations == {"class_a": asked["class_a"], "class_b": asked["class_b"]}
+    assert operations["class_a"] > operations["class_b"] > 0
     arguments = everything_right(on.paths, on.commands)
     for log in (on.folder / "logs").glob("*"):
         log.rename(on.folder / f"before {log.name}")
@@ -259,7 +274,7 @@ def test_two_tasks_share_a_migration_a_verification_and_a_deletion(begin: Begin)
     on.paths.delete("other", side="destination")
     on.put("README", b"changed since")
     for number in range(2):
-        on.run_task(number, 2, "verify")
+        on.run_task(number, 2, "verify", "--since", "2024-01-02")
     on.put("README", b"changed since", side="destination")
     on.run("verify")
     scene_of(on).cut_over(days_ago=30)

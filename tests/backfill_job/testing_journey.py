@@ -225,7 +225,7 @@ class Journey:
             self.record.append(f"--- {title}\n{text.rstrip()}\n")
 
     def _plain(self, text: str) -> str:
-        text = text.replace(str(self.folder), "<folder>").replace(self.paths.server.url, "<server>")
+        text = text.replace(self.paths.server.url, "<server>")
         text = re.sub(r"\b\d{16}\b", lambda match: self.labels.get(match[0], "<generation>"), text)
         times = r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
         text = re.sub(times, lambda match: self.labels.get(match[0], "<time>"), text)
