@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from testing_deletion import Scene, day
 
-from backfill_job.async_api import UNPACED, AsyncApi, Pacing
 from backfill_job.deletion.manifest_places import find_manifest
 from backfill_job.stopping import Stop
 from backfill_job.undo.undoing import Undo
 from shared.errors import UnexpectedAnswer
+from shared.gcs.api import AsyncApi
 from shared.phase import Phase
 
 RESTORE, REWRITE = "storage.objects.restore", "storage.objects.rewrite"
@@ -167,11 +167,11 @@ class RefusesOneShelf(AsyncApi):
 
     refused = False
 
-    async def request(self, method: str, path: str, uri: str, pacing: Pacing = UNPACED) -> dict[str, Any]:
-        if "softDeleted" in path and not self.refused:
+    async def list_page(self, *where: str, more: str = "", **bounds: Any) -> dict[str, Any]:
+        if "softDeleted" in more and not self.refused:
             self.refused = True
-            raise UnexpectedAnswer(uri, "refused")
-        return await super().request(method, path, uri, pacing)
+            raise UnexpectedAnswer(where[0], "refused")
+        return await super().list_page(*where, more=more, **bounds)
 
 
 def test_one_chunk_whose_soft_deleted_objects_cannot_be_listed_is_said(scene: Scene) -> None:

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from backfill_job.wire import SHORTEST_BOUND, Answer, AnswerTooLong, NoAnswer, Wire
 from shared.errors import UsageError
+from shared.gcs.wire import SHORTEST_BOUND, Answer, AnswerTooLong, NoAnswer, Wire
 
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 

@@ -1,0 +1,189 @@
+"""Listings as streams of pages, without a client object for each name.
+
+The next page is requested while the caller uses the last one. A listing that fails raises; it is never cut short silently.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+from typing import Any, TypeVar
+
+from shared.errors import UnexpectedAnswer
+from shared.gcs.api import AsyncApi
+from shared.migration import Location
+from shared.objects import RESOURCE_FIELDS, ObjectState
+
+_Read = TypeVar("_Read")
+
+__all__ = ["Page", "SoftDeleted", "discover", "first_name", "list_pages", "list_soft_deleted"]
+
+Page = list[tuple[str, ObjectState]]
+"""Names below a prefix, with the objects' states, in the order of the names."""
+
+SoftDeleted = tuple[str, ObjectState, str]
+"""A soft-deleted generation: name below the prefix, the object as it was, and when it will be gone for good (RFC 3339;
+empty where the service does not say)."""
+
+MOST_PAGES = 30
+"""Of a look at the folders: 30,000 days are 82 years."""
+
+
+async def list_pages(
+    api: AsyncApi, location: Location, *, start: str = "", end: str = ""
+) -> AsyncGenerator[Page, None]:
+    """List live objects in the order of their names' UTF-8 bytes. Not a snapshot. Holds two pages at most.
+
+    Args:
+        api: The client.
+        location: What to list.
+        start: Only names from this on (complete names, inclusive); empty for no bound.
+        end: Only names before this (complete names, exclusive); empty for no bound.
+
+    Yields:
+        Pages of 1 to 1,000 objects; none for an empty location.
+
+    Raises:
+        BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: The listing is incomplete and must not be
+            used for a verdict.
+    """
+    skip = len(location.prefix)
+
+    def page_of(answer: dict[str, Any]) -> Page:
+        states = map(ObjectState.from_resource, answer.get("items", ()))
+        return [(state.name[skip:], state) for state in states]
+
+    last: str | None = None
+    answers = _answers(api, location, f"items({RESOURCE_FIELDS})", page_of, start=start, end=end)
+    async with aclosing(answers) as pages:
+        async for page in pages:
+            if page:
+                _check_order(page, location, last)
+                last = page[-1][0]
+                yield page
+
+
+async def list_soft_deleted(
+    api: AsyncApi, location: Location, *, start: str = "", end: str = ""
+) -> AsyncGenerator[list[SoftDeleted], None]:
+    """List soft-deleted generations in the order of their names; a name may have several. Bounds as in `list_pages`.
+
+    Yields:
+        Pages, never empty.
+
+    Raises:
+        UnexpectedAnswer: Also where the bucket has no soft delete.
+        BucketNotFound, PermissionDenied, Unavailable: The listing is incomplete.
+    """
+    skip = len(location.prefix)
+
+    def page_of(answer: dict[str, Any]) -> list[SoftDeleted]:
+        return [
+            (state.name[skip:], state, str(item.get("hardDeleteTime") or ""))
+            for item in answer.get("items", ())
+            for state in (ObjectState.from_resource(item),)
+        ]
+
+    fields = f"items({RESOURCE_FIELDS},hardDeleteTime)"
+    answers = _answers(api, location, fields, page_of, start=start, end=end, more="&softDeleted=true")
+    async with aclosing(answers) as pages:
+        async for page in pages:
+            if page:
+                yield page
+
+
+async def discover(api: AsyncApi, location: Location, *, most_pages: int = MOST_PAGES) -> tuple[str, ...]:
+    """Find the partitions of a location: the folders that a listing with a delimiter gives.
+
+    Args:
+        api: The client.
+        location: What to list.
+        most_pages: Stops after so many pages: there may be millions of objects beside the folders.
+
+    Returns:
+        The partitions below the prefix, each with its final ``/``, in order; or the first of them.
+
+    Raises:
+        BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: The partitions are not known.
+    """
+    prefixes: list[str] = []
+    skip = len(location.prefix)
+    pages = 0
+
+    def folders_of(answer: dict[str, Any]) -> list[str]:
+        return [str(prefix)[skip:] for prefix in answer.get("prefixes", ())]
+
+    async with aclosing(_answers(api, location, "prefixes", folders_of, more="&delimiter=%2F")) as answers:
+        async for folders in answers:
+            prefixes += folders
+            pages += 1
+            if pages == most_pages:
+                break
+    return tuple(prefixes)
+
+
+async def first_name(api: AsyncApi, location: Location, start: str, end: str) -> str | None:
+    """Find the first name from `start` on and before `end` (empty for no bound), all below the prefix.
+
+    Returns:
+        The name; None when there is none.
+
+    Raises:
+        BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: It is not known.
+    """
+    above = location.prefix
+    answer = await api.list_page(
+        location.bucket,
+        above,
+        "items(name)",
+        start=above + start,
+        end=above + end if end else "",
+        limit=1,
+    )
+    items = answer.get("items")
+    return str(items[0]["name"])[len(above) :] if items else None
+
+
+async def _answers(
+    api: AsyncApi,
+    location: Location,
+    fields: str,
+    read: Callable[[dict[str, Any]], _Read],
+    *,
+    start: str = "",
+    end: str = "",
+    more: str = "",
+) -> AsyncGenerator[_Read, None]:
+    """The answers of a listing, read one page ahead; a page that waits is read already, which is smaller."""
+
+    async def fetch(token: str) -> tuple[_Read, str]:
+        answer = await api.list_page(
+            location.bucket,
+            location.prefix,
+            f"{fields},nextPageToken",
+            start=start,
+            end=end,
+            token=token,
+            more=more,
+        )
+        return read(answer), answer.get("nextPageToken", "")
+
+    ahead: asyncio.Task[tuple[_Read, str]] | None = asyncio.create_task(fetch(""))
+    try:
+        while ahead is not None:
+            answer, token = await ahead
+            ahead = asyncio.create_task(fetch(token)) if token else None
+            yield answer
+    finally:
+        if ahead is not None:
+            ahead.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await ahead
+
+
+def _check_order(page: Page, location: Location, last: str | None) -> None:
+    for relative, _ in page:
+        if last is not None and relative <= last:
+            raise UnexpectedAnswer(
+                f"{location.uri}{relative}", f"the listing is not sorted: {relative!r} came after {last!r}"
+            )
+        last = relative
