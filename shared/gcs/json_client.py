@@ -7,7 +7,7 @@ Every request may be repeated safely: a read changes nothing, and every write ca
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypedDict, TypeVar
@@ -167,9 +167,11 @@ class JsonClient:
         await self._access.close()
         await self._wire.__aexit__(kind, error, trace)
 
-    async def json(self, method: str, target: str, uri: str, pacing: Pacing = UNPACED) -> dict[str, Any]:
+    def json(
+        self, method: str, target: str, uri: str, pacing: Pacing = UNPACED
+    ) -> Coroutine[Any, Any, dict[str, Any]]:
         """Send a request without a body, and give the JSON object of its answer. Otherwise as `exchange`."""
-        return await self.exchange(method, target, uri, _json_object, pacing=pacing)
+        return self.exchange(method, target, uri, _json_object, pacing=pacing)
 
     async def exchange(
         self,

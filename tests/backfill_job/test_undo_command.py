@@ -7,12 +7,17 @@ from typing import Any
 
 import pytest
 from testing_deletion import Scene, day
+from testing_paths import Paths
 
+from backfill_job.deletion.manifest import Line
 from backfill_job.deletion.manifest_places import find_manifest
 from backfill_job.stopping import Stop
+from backfill_job.undo.prospects import Prospect, Way
+from backfill_job.undo.restoring import Restored, Restorer, UndoOutcome
 from backfill_job.undo.undoing import Undo
-from shared.errors import UnexpectedAnswer
-from shared.gcs.api import AsyncApi
+from shared.errors import BucketNotFound, StorageError, UnexpectedAnswer
+from shared.gcs.api import AsyncApi, Pacing
+from shared.objects import Metadata
 from shared.phase import Phase
 
 RESTORE, REWRITE = "storage.objects.restore", "storage.objects.rewrite"
@@ -308,3 +313,27 @@ def test_a_scratch_copy_that_could_not_be_removed_is_said(scene: Scene) -> None:
     assert "An undo would work, in both ways" in ended.out
     assert "was removed" not in ended.out
     assert f"gcloud storage rm 'gs://{bucket}/{left.name}'" in ended.out
+
+
+def test_a_bucket_that_is_gone_is_not_read_as_an_absent_legacy_object(paths: Paths) -> None:
+    """After a failed precondition the legacy object is looked at; a 404 of its bucket ends the undo."""
+    line = Line("a", 7, 0, "AAAAAA==", None, "", Metadata(), 8)
+    gone = {"status": 404, "count": None, "message": "The specified bucket does not exist."}
+    paths.server.set_faults(
+        rules=[
+            {"method": RESTORE, "status": 412, "count": None},
+            {**gone, "method": "storage.objects.get"},
+            {**gone, "method": "storage.objects.list"},
+        ]
+    )
+
+    async def restored() -> tuple[Restored, StorageError | None]:
+        async with AsyncApi(endpoint=paths.server.url) as api:
+            restorer = Restorer(api, paths.migration, Pacing())
+            ended = await restorer.bring_back(Prospect(line, Way.SOFT_DELETE, "", False, None))
+            return ended, restorer.error
+
+    ended, error = asyncio.run(restored())
+    assert ended.outcome is UndoOutcome.FAILED
+    assert "no such bucket (The specified bucket does not exist.)" in ended.detail
+    assert isinstance(error, BucketNotFound)
