@@ -15,7 +15,7 @@ from shared.objects import RESOURCE_FIELDS, ObjectState
 
 _Read = TypeVar("_Read")
 
-__all__ = ["Page", "SoftDeleted", "discover", "first_name", "list_pages", "list_soft_deleted"]
+__all__ = ["Page", "SoftDeleted", "discover", "first_name", "list_pages", "list_soft_deleted", "top_level"]
 
 Page = list[tuple[str, ObjectState]]
 """Names below a prefix, with the objects' states, in the order of the names."""
@@ -105,20 +105,38 @@ async def discover(api: AsyncApi, location: Location, *, most_pages: int = MOST_
     Raises:
         BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: The partitions are not known.
     """
-    prefixes: list[str] = []
+    found, _ = await _below(api, location, "prefixes", most_pages)
+    return tuple(found)
+
+
+async def top_level(
+    api: AsyncApi, location: Location, *, most_pages: int = MOST_PAGES
+) -> tuple[tuple[str, ...], bool]:
+    """Find the folders and the objects right below a location. Otherwise as `discover`.
+
+    Returns:
+        The names below the prefix, folders with their final ``/``, in order; and whether these are all of them.
+    """
+    found, complete = await _below(api, location, "prefixes,items(name)", most_pages)
+    return tuple(found), complete
+
+
+async def _below(api: AsyncApi, location: Location, fields: str, most_pages: int) -> tuple[list[str], bool]:
+    names: list[str] = []
     skip = len(location.prefix)
     pages = 0
 
-    def folders_of(answer: dict[str, Any]) -> list[str]:
-        return [str(prefix)[skip:] for prefix in answer.get("prefixes", ())]
+    def names_of(answer: dict[str, Any]) -> list[str]:
+        objects = (item["name"] for item in answer.get("items", ()))
+        return sorted(str(name)[skip:] for name in (*answer.get("prefixes", ()), *objects))
 
-    async with aclosing(_answers(api, location, "prefixes", folders_of, more="&delimiter=%2F")) as answers:
-        async for folders in answers:
-            prefixes += folders
-            pages += 1
+    async with aclosing(_answers(api, location, fields, names_of, more="&delimiter=%2F")) as answers:
+        async for page in answers:
             if pages == most_pages:
-                break
-    return tuple(prefixes)
+                return names, False
+            names += page
+            pages += 1
+    return names, True
 
 
 async def first_name(api: AsyncApi, location: Location, start: str, end: str) -> str | None:
