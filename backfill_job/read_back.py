@@ -142,7 +142,8 @@ class _Contents:
             self._unpacking = Unpacking(self._most)
         elif self._encoding not in {None, "identity"}:
             self._checker.note(
-                ProblemKind.BAD_ENCODING, f"its content encoding is {self._encoding!r:.40}, and it is no gzip"
+                ProblemKind.BAD_ENCODING,
+                f"its content encoding is {self._encoding!r:.40}, and it is not gzip",
             )
 
     def report(self, *, proven: bool) -> ContentsReport:

@@ -7,25 +7,26 @@ object", or else the bucket is asked. `shared.gateway` does the same (decision 1
 import re
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, NamedTuple, Self, Unpack
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from shared.answers import names_object, no_answer
 from shared.errors import BucketNotFound, ObjectNotFound, StorageError, UnexpectedAnswer
 from shared.gcs.batch import CONTENT_TYPE, MOST_CALLS, batch_body, batch_parts
+from shared.gcs.credentials import AccessSource
 from shared.gcs.json_client import (
     OK,
     THROTTLED,
     UNPACED,
-    ClientOptions,
     JsonClient,
     Pacing,
     RetryPolicy,
     refusal,
 )
-from shared.gcs.wire import Answer
+from shared.gcs.wire import Answer, Proxy
 from shared.migration import Location
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
+from shared.operations import OperationsCounter
 
 __all__ = ["MOST_CALLS", "UNPACED", "AsyncApi", "Pacing", "PartAnswer", "RetryPolicy", "Rewrite", "encoded"]
 
@@ -77,7 +78,7 @@ class PartAnswer(NamedTuple):
 
 
 class AsyncApi:
-    """The JSON API. An asynchronous context manager; belongs to one event loop. See `ClientOptions`.
+    """The JSON API. An asynchronous context manager; belongs to one event loop. `JsonClient` explains the arguments.
 
     Every verb repeats its request after transient faults, except `delete_batch`. Every verb raises `BucketNotFound` where
     a bucket is missing, and `StorageError` for every other answer that is not a success.
@@ -86,8 +87,26 @@ class AsyncApi:
         UsageError: There are no credentials, or the endpoint is not an address.
     """
 
-    def __init__(self, **options: Unpack[ClientOptions]) -> None:
-        self._client = JsonClient(**options)
+    def __init__(
+        self,
+        *,
+        endpoint: str | None = None,
+        access: AccessSource | None = None,
+        connections: int = 264,
+        timeout: float = 60.0,
+        retry: RetryPolicy | None = None,
+        operations: OperationsCounter | None = None,
+        proxy: Proxy | None = None,
+    ) -> None:
+        self._client = JsonClient(
+            endpoint=endpoint,
+            access=access,
+            connections=connections,
+            timeout=timeout,
+            retry=retry,
+            operations=operations,
+            proxy=proxy,
+        )
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
@@ -99,7 +118,7 @@ class AsyncApi:
         await self._client.__aexit__(kind, error, trace)
 
     async def look(self, at: ObjectRef) -> ObjectState | None:
-        """Read one object's live version; None only where the bucket is there and has no such object."""
+        """See `ObjectStore.look`."""
         try:
             answer = await self._client.json("GET", f"{_path(at)}?{_RESOURCE}", at.uri)
         except ObjectNotFound as error:
@@ -117,19 +136,9 @@ class AsyncApi:
         token: str = "",
         pacing: Pacing = UNPACED,
     ) -> Rewrite:
-        """Send one call of a server-side copy. Most copies need one; large or far ones need several.
+        """Send one call of a copy (`ObjectStore.copy`). Most copies need one; large or far ones need several.
 
-        Args:
-            source: What to copy.
-            destination: Where to.
-            if_source: The source's live generation must be this.
-            if_destination: The destination's live generation must be this; 0 = it must be absent.
-            token: From the previous call; empty for the first.
-            pacing: Limits the rate.
-
-        Raises:
-            ConditionFailed: A precondition failed; perhaps because of this copy, whose answer was lost.
-            ObjectNotFound: The source object is absent.
+        `token` is the previous call's; it is empty for the first call.
         """
         target = (
             f"{_path(source)}/rewriteTo/b/{encoded(destination.bucket)}/o/{encoded(destination.name)}"
@@ -158,7 +167,7 @@ class AsyncApi:
         if_destination: int,
         pacing: Pacing = UNPACED,
     ) -> ObjectState:
-        """Copy server-side, in as many calls as needed, each under the same preconditions. See `rewrite`."""
+        """See `ObjectStore.copy`. Takes as many calls as needed, each under the same preconditions."""
         token = ""
         while True:
             made = await self.rewrite(
@@ -276,10 +285,10 @@ class AsyncApi:
 
         Args:
             bucket: Bucket name.
-            prefix: Only names that start with this.
+            prefix: As in `ListingStore.list_pages`, and so are `start` and `end`.
             fields: What the answer holds (Cloud Storage documentation, "Partial responses").
-            start: Only names from this on (complete names, inclusive); empty for no bound.
-            end: Only names before this (complete names, exclusive); empty for no bound.
+            start: Empty for no bound.
+            end: Empty for no bound.
             token: The previous answer's ``nextPageToken``; empty for the first page.
             limit: The most objects in the answer.
             more: Further parameters of the query, each with ``&`` before it.

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypedDict, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import orjson
 
@@ -25,7 +25,6 @@ __all__ = [
     "OK",
     "THROTTLED",
     "UNPACED",
-    "ClientOptions",
     "JsonClient",
     "Pacing",
     "RetryPolicy",
@@ -87,36 +86,6 @@ class Pacing:
 UNPACED = Pacing()
 
 
-class ClientOptions(TypedDict, total=False):
-    """What a client can be made with; `JsonClient` has the defaults.
-
-    Attributes:
-        endpoint: Scheme and host of a local Cloud Storage, which needs no credentials; None for Google's.
-        access: Where authorization comes from; None for the environment's (Application Default Credentials), or for
-            no credentials at an `endpoint`.
-        connections: Requests under way at once; more callers wait.
-        timeout: Seconds without an answer after which one sending counts as lost. Rewrites need at least 30 (Cloud
-            Storage reference, "Objects: rewrite").
-        dice: The backoff's source of randomness.
-        monotonic: Seconds that only grow.
-        now: The time in seconds since the epoch, for the expiry of tokens.
-        operations: Counts every request that is sent.
-        proxy: None to connect directly.
-    """
-
-    endpoint: str | None
-    access: AccessSource | None
-    connections: int
-    timeout: float
-    retry: RetryPolicy | None
-    dice: random.Random | None
-    sleep: Callable[[float], Awaitable[None]]
-    monotonic: Callable[[], float]
-    now: Callable[[], float]
-    operations: OperationsCounter | None
-    proxy: Proxy | None
-
-
 class _Failure(NamedTuple):
     """How a sending failed: its HTTP status (0 for no answer), and the error that it means."""
 
@@ -125,7 +94,22 @@ class _Failure(NamedTuple):
 
 
 class JsonClient:
-    """Sends requests. An asynchronous context manager; belongs to one event loop. See `ClientOptions`.
+    """Sends requests. An asynchronous context manager; belongs to one event loop.
+
+    Args:
+        endpoint: Scheme and host of a local Cloud Storage, which needs no credentials; None for Google's.
+        access: Where authorization comes from; None for the environment's (Application Default Credentials), or for
+            no credentials at an `endpoint`.
+        connections: Requests under way at once; more callers wait.
+        timeout: Seconds without an answer after which one sending counts as lost. Rewrites need at least 30 (Cloud
+            Storage reference, "Objects: rewrite").
+        retry: How transient faults are met.
+        operations: Counts every request that is sent.
+        proxy: None to connect directly.
+        dice: The backoff's source of randomness.
+        sleep: Waits for so many seconds.
+        monotonic: Seconds that only grow.
+        now: The time in seconds since the epoch, for the expiry of tokens.
 
     Raises:
         UsageError: There are no credentials, or `endpoint` is not an address.
@@ -139,12 +123,12 @@ class JsonClient:
         connections: int = 264,
         timeout: float = 60.0,
         retry: RetryPolicy | None = None,
+        operations: OperationsCounter | None = None,
+        proxy: Proxy | None = None,
         dice: random.Random | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
-        operations: OperationsCounter | None = None,
-        proxy: Proxy | None = None,
     ) -> None:
         base = endpoint or f"https://{GOOGLE_HOST}"
         self._wire = Wire(base, connections=connections, timeout=timeout, proxy=proxy)

@@ -149,14 +149,8 @@ async def first_name(api: AsyncApi, location: Location, start: str, end: str) ->
         BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: It is not known.
     """
     above = location.prefix
-    answer = await api.list_page(
-        location.bucket,
-        above,
-        "items(name)",
-        start=above + start,
-        end=above + end if end else "",
-        limit=1,
-    )
+    end = above + end if end else ""
+    answer = await api.list_page(location.bucket, above, "items(name)", start=above + start, end=end, limit=1)
     items = answer.get("items")
     return str(items[0]["name"])[len(above) :] if items else None
 
@@ -166,23 +160,16 @@ async def _answers(
     location: Location,
     fields: str,
     read: Callable[[dict[str, Any]], _Read],
-    *,
-    start: str = "",
-    end: str = "",
-    more: str = "",
+    **query: str,
 ) -> AsyncGenerator[_Read, None]:
-    """The answers of a listing, read one page ahead; a page that waits is read already, which is smaller."""
+    """The answers of a listing, read one page ahead; a page that waits is read already, which is smaller.
+
+    `query` is passed on to `AsyncApi.list_page`.
+    """
+    fields = f"{fields},nextPageToken"
 
     async def fetch(token: str) -> tuple[_Read, str]:
-        answer = await api.list_page(
-            location.bucket,
-            location.prefix,
-            f"{fields},nextPageToken",
-            start=start,
-            end=end,
-            token=token,
-            more=more,
-        )
+        answer = await api.list_page(location.bucket, location.prefix, fields, token=token, **query)  # type: ignore[arg-type]  # never its limit
         return read(answer), answer.get("nextPageToken", "")
 
     ahead: asyncio.Task[tuple[_Read, str]] | None = asyncio.create_task(fetch(""))

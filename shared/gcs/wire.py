@@ -107,7 +107,7 @@ class Wire:
         except ValueError:
             port = -1
         if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1 or parts.path.strip("/"):
-            raise UsageError(f"{base!r} is no address; http://HOST:PORT or https://HOST is wanted")
+            raise UsageError(f"{base!r} is not an address; http://HOST:PORT or https://HOST is wanted")
         self._host = parts.hostname
         self._port = port or (443 if parts.scheme == "https" else 80)
         self._ssl = ssl.create_default_context() if parts.scheme == "https" else None
