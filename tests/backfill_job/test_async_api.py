@@ -13,6 +13,7 @@ from testing_paths import Paths
 
 from backfill_job.access import AccessSource, Grant
 from backfill_job.async_api import AsyncApi, Pacing, RetryPolicy, encoded
+from local_gcs.waiting import HANGS, wait_until_async
 from shared.errors import (
     ConditionFailed,
     ObjectNotFound,
@@ -282,7 +283,9 @@ def test_half_an_answer_is_no_answer(raw: bytes) -> None:
     async def asked(answers: list[bytes]) -> dict[str, Any]:
         async with (
             answering(lambda _: answers.pop(0) if len(answers) > 1 else answers[0]) as url,
-            AsyncApi(endpoint=url, retry=RetryPolicy(deadline=5.0 * len(answers) - 5.0, initial=0.01)) as api,
+            AsyncApi(
+                endpoint=url, retry=RetryPolicy(deadline=HANGS * (len(answers) - 1), initial=0.01)
+            ) as api,
         ):
             return await api.request("POST", "/b/b/o", "gs://b/o")
 
@@ -340,12 +343,17 @@ def test_the_governor_hears_of_every_throttling_and_admits_every_repetition(path
 def test_no_more_connections_than_allowed() -> None:
     """More callers wait."""
     now = most = 0
+    full = asyncio.Event()
 
     async def slowly(_: str) -> bytes:
         nonlocal now, most
         now += 1
         most = max(most, now)
-        await asyncio.sleep(0.005)
+        if most == 3:
+            full.set()
+        await full.wait()  # no answer before all connections are in use
+        for _ in range(50):  # a fourth request would arrive in these turns of the loop
+            await asyncio.sleep(0)
         now -= 1
         return http()
 
@@ -421,7 +429,7 @@ def test_a_token_is_renewed_before_it_expires_while_requests_go_on() -> None:
                 await api.request("GET", "/b/b/o", "gs://b/o")
             assert tokens.given == 1
             world.time = 780.0
-            while seen[-1] == "Bearer 1" and len(seen) < 1_000:
+            while seen[-1] == "Bearer 1":  # the renewal is under way in a thread
                 await api.request("GET", "/b/b/o", "gs://b/o")
 
     asyncio.run(story())
@@ -464,11 +472,8 @@ def test_a_failed_renewal_does_no_harm_while_the_old_token_is_good() -> None:
             world.time = 990.0
             for _ in range(50):
                 await api.request("GET", "/b/b/o", "gs://b/o")
-            for _ in range(1_000):  # the renewal is under way in a thread; nobody waited for it
-                if tokens.asked == 2:
-                    break
-                await asyncio.sleep(0.005)
-            assert tokens.asked == 2
+            # The renewal is under way in a thread; no request waited for it.
+            await wait_until_async(lambda: tokens.asked, lambda asked: asked == 2, "the renewal")
             world.time = 1001.0
             await api.request("GET", "/b/b/o", "gs://b/o")
 
@@ -563,7 +568,7 @@ def test_other_contents_than_were_asked_for_are_refused(answer: bytes, said: str
             heads.append(head)
             return answer
 
-        retry = RetryPolicy(deadline=0.1, initial=0.001)
+        retry = RetryPolicy(initial=0.001)
         async with answering(reply) as url, AsyncApi(endpoint=url, retry=retry) as api:
             return await api.media("/b/b/o/o?generation=1", "gs://b/o", first=2, size=3, whole=False)
 

@@ -14,6 +14,7 @@ from testing_paths import Paths
 from backfill_job.async_api import AsyncApi
 from backfill_job.fast_listing import discover, list_pages
 from backfill_job.march import Page, march, march_pages
+from local_gcs.waiting import wait_until_async
 from shared.errors import BucketNotFound, Unavailable, UnexpectedAnswer
 from shared.gateway import Gateway
 from shared.migration import Location
@@ -76,7 +77,11 @@ def test_the_next_page_is_asked_for_while_one_is_used_and_no_more(paths: Paths) 
         async with AsyncApi(endpoint=paths.server.url) as api:
             listing = list_pages(api, source)
             page = await anext(listing)
-            await asyncio.sleep(0.2)
+            await wait_until_async(
+                lambda: paths.requests("storage.objects.list"), lambda asked: asked >= 2, "the second page"
+            )
+            for _ in range(20):  # a third request would be sent and counted before these
+                await api.request("GET", f"/b/{source.bucket}", source.uri)
             asked = paths.requests("storage.objects.list")
             await listing.aclose()
             return len(page), asked

@@ -12,6 +12,7 @@ from backfill_job.async_api import AsyncApi
 from backfill_job.fast_listing import list_pages
 from backfill_job.tunnel import Proxy, proxy_for
 from backfill_job.wire import NoAnswer, Wire
+from local_gcs.waiting import HANGS
 from shared.errors import UsageError
 
 HOST = "storage.googleapis.com"
@@ -103,7 +104,7 @@ def test_a_proxy_that_refuses_is_no_answer(answer: str, error: str) -> None:
     async def ask() -> None:
         async with proxy(answer) as seen:
             way = Proxy("127.0.0.1", seen.port)
-            async with Wire("http://127.0.0.1:9", connections=1, timeout=5, proxy=way) as wire:
+            async with Wire("http://127.0.0.1:9", connections=1, timeout=HANGS, proxy=way) as wire:
                 await wire.send("GET", "/")
 
     with pytest.raises(NoAnswer, match=error):
