@@ -4,16 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 30
 N ?= 50000
+OBJECTS ?= 3000
 PIP_AUDIT := pip-audit==2.10.1
 READY := $(VENV)/.ready
 
 .PHONY: help setup test lint types unit audit soak bench demo lock clean
 
 help:
-	@echo "make demo    the whole migration against a local Cloud Storage (about two minutes)"
+	@echo "make demo    the whole migration against a local Cloud Storage (about two minutes), OBJECTS=3000 of them"
 	@echo "make test    lint, types, tests"
 	@echo "make audit   known vulnerabilities of every locked version; asks PyPI's advisory database"
-	@echo "make soak    the whole story under faults and kills for MINUTES=30, of a fresh seed or SEED=N"
+	@echo "make soak    the whole story under faults and kills for MINUTES=30, with a fresh seed or SEED=N"
 	@echo "make bench   the backfill against rclone and gcloud storage rsync, N=50000 objects"
 	@echo "make setup   .venv with everything for both; the other targets depend on it"
 	@echo "make lock    renew the locked requirements after a change in pyproject.toml"
@@ -57,7 +58,7 @@ bench: $(READY)
 	$(BIN)/python bench/backfill.py --latency --objects $(N)
 
 demo: $(READY)
-	$(BIN)/python -m demo
+	$(BIN)/python -m demo --objects $(OBJECTS)
 
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--custom-compile-command "make lock" pyproject.toml
