@@ -32,7 +32,7 @@ MIRROR_CHECKS = {"mirror lag", "mirror alive", "canary"}
 """Checks of the gate that a slow machine can fail. Every other failed check is a fault."""
 OPERATOR = "Ada Lovelace"
 FEW = 20
-"""Uploads that are enough to show something."""
+"""Uploads, and users who answer again, that are enough to show something."""
 CONFIG = '''\
 """Where the exports are."""
 
@@ -136,7 +136,7 @@ def _rest(stage: Stage, writer: LiveWriter) -> None:
 
 def _move(stage: Stage, mirrors: Mirrors, rate: float) -> None:
     """Dry run, execution and sweep, while a writer writes."""
-    with _writer(stage, rate) as writer:
+    with _writer(stage, rate, regulars=FEW) as writer:
         stage.print(
             f"A writer uploads {rate:g} submissions a second, fewer while the mirror lags. Some users answer again."
         )

@@ -104,7 +104,7 @@ class LiveWriter:
         self._told = told
         self._pending = pending
         self.most_pending = most_pending
-        self._carried = 1.0
+        self._carried = 1.0 if pending is None else 0.0  # of the rate, as far as the mirrors carry it
         self._turns = 0
         self._rng = Random(f"writer-{seed}")
         self._stop = threading.Event()
