@@ -281,6 +281,7 @@ def _measure_again(stage: Stage, writer: LiveWriter, folder: Path, rate: float) 
     _let_write(writer, rate / 4)
     _rest(stage, writer)
     _verify(stage, "verify-again", since)
+    writer.rate = rate
     return True
 
 
