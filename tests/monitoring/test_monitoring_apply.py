@@ -253,3 +253,33 @@ def test_a_bad_argument_is_one_line_and_nothing_is_asked(
     code, out = applied.run(*arguments)
     assert (code, len(out.splitlines())) == (2, 1)
     assert message in out
+
+
+@pytest.mark.parametrize("option", ["--env", "--project", "--region", "--runbook"])
+def test_a_required_argument_is_required(applied: Applied, option: str) -> None:
+    """Each of them, in one line with exit code 2."""
+    at = ARGUMENTS.index(option)
+    with pytest.raises(SystemExit) as stopped:
+        apply.main([*ARGUMENTS[:at], *ARGUMENTS[at + 2 :]], lambda: applied.clients)
+    assert (stopped.value.code, applied.project.writes) == (2, [])
+    assert option in applied.capsys.readouterr().err
+
+
+def test_a_difference_leaves_out_the_names_that_the_service_gave(applied: Applied) -> None:
+    """A policy's conditions have names in the project; no file could say them, so a change of the file does not show them."""
+    applied.run("--channel", CHANNEL)
+    code, out = applied.run("--dry-run")
+    assert code == 0
+    assert f"  -- {CHANNEL}" in out
+    assert "/conditions/" not in out
+    assert "creationRecord" not in out
+
+
+def test_a_metric_s_label_is_not_taken_away(applied: Applied) -> None:
+    """Refused before anything is changed: the service would keep it."""
+    applied.run()
+    labels = applied.project.metrics["qpi_exports_errors"].metric_descriptor.labels
+    labels.add(key="mode")
+    code, out = applied.run()
+    assert (code, applied.project.writes) == (2, [])
+    assert "qpi_exports_errors: label mode cannot be taken away" in out
