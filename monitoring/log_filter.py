@@ -1,8 +1,8 @@
-"""The part of Cloud Logging's query language that this project's filters use: read, looked into, and evaluated.
+"""Reads and evaluates the part of Cloud Logging's query language that this project's filters use.
 
-As in Cloud Logging, ``NOT`` binds most, then ``OR``, then ``AND``, which may be left out. A comparison with a field that
-an entry does not have is false, ``!=`` included (Logging query language, "Missing fields"). What is not understood is refused:
-a filter that nobody can read is not checked.
+As in Cloud Logging, ``NOT`` binds strongest, then ``OR``, then ``AND``, which may be left out. A comparison with a field that an entry
+does not have is false, ``!=`` included (Logging query language, "Missing fields"). A filter outside this part is refused, because no
+check could cover it.
 """
 
 import re
@@ -27,7 +27,7 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A field compared with one of several values."""
+    """A field compared with one or several values; one that fits is enough."""
 
     field: str
     op: str
@@ -36,21 +36,21 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Negation:
-    """Not this."""
+    """The part must not hold."""
 
     part: "Filter"
 
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """All of these."""
+    """All parts must hold."""
 
     parts: tuple["Filter", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Some:
-    """At least one of these."""
+    """At least one part must hold."""
 
     parts: tuple["Filter", ...]
 
@@ -84,7 +84,7 @@ def comparisons(found: Filter) -> Iterator[Comparison]:
 
 
 def matches(found: Filter, entry: Mapping[str, Any]) -> bool:
-    """Whether a filter takes a log entry, given as nested mappings."""
+    """Whether a filter takes a log entry: nested mappings."""
     match found:
         case Comparison(field, op, values):
             value = value_at(entry, field)
@@ -98,7 +98,7 @@ def matches(found: Filter, entry: Mapping[str, Any]) -> bool:
 
 
 def value_at(entry: Mapping[str, Any], path: str) -> Any:
-    """What stands at ``a.b.c``; None where nothing does."""
+    """The value at ``a.b.c``; None where the entry has none."""
     value: Any = entry
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -134,7 +134,7 @@ def _compare(field: str, value: Any, op: str, wanted: str) -> bool:
 
 
 class _Reader:
-    """Recursive descent over tokens."""
+    """A recursive descent over the filter's tokens."""
 
     def __init__(self, text: str) -> None:
         self._text = text

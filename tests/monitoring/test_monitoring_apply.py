@@ -239,7 +239,7 @@ def test_a_service_that_does_not_answer_is_one_line_that_blames_no_right(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--channel", "mail@example.com"], "is no projects/P/notificationChannels/N"),
+        (["--channel", "mail@example.com"], "is not projects/P/notificationChannels/N"),
         (["--project", 'p" OR "'], "cannot stand in a filter"),
         (["--tasks", "0"], "at least one task"),
         (["--jobs", "no spaces"], "cannot stand in a filter"),

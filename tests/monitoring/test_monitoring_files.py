@@ -14,8 +14,7 @@ import pytest
 import yaml
 
 from monitoring.checks import LABEL_FIELDS, anchors, problems
-from monitoring.files import Resources, load
-from monitoring.values import Values
+from monitoring.files import Resources, Values, load
 from monitoring.vocabulary import event_fields
 from shared.errors import UsageError
 from shared.events_log import FIELD_TYPES
@@ -150,6 +149,10 @@ def test_a_file_in_another_encoding_is_refused(damaged: Path) -> None:
         load(VALUES, damaged)
 
 
+FAILED = (
+    'sum(increase(logging_googleapis_com:user_qpi_exports_objects_failed_sum{env="${ENV}"}[${__interval}]))'
+)
+
 WRONG = [
     # Metrics: names, filters, fields, labels, values.
     ("metrics/errors.yaml", "qpi_exports_errors", "qpi_exports_eror", "the name is qpi_exports_eror"),
@@ -200,12 +203,14 @@ WRONG = [
     ("alerts/ledger-break.yaml", "combiner: OR", "combiner: OR\nuserLabels: {a: b}", "put in when it is applied"),
     ("alerts/mixed-prefix.yaml", "jsonPayload.object)", "jsonPayload.objct)", "has a field objct"),
     ("alerts/mixed-prefix.yaml", "notificationRateLimit:\n    period: 300s", "notificationPrompts: [OPENED]", "stands alone"),
-    ("alerts/mirror-lagging.yaml", "duration: 600s", "duration: 90s", "no multiple of 60s"),
+    ("alerts/mirror-lagging.yaml", "duration: 600s", "duration: 90s", "not a multiple of 60s"),
     ("alerts/mirror-lagging.yaml", "alignmentPeriod: 60s", "alignmentPeriod: 30s", "alignmentPeriod"),
     ("alerts/mirror-lagging.yaml", 'resource.type="pubsub_subscription" AND', "", "must name a resource.type"),
     ("alerts/mirror-lagging.yaml", "oldest_unacked_message_age", "oldest_message", "oldest_message"),
     ("alerts/mirror-lagging.yaml", 'monitored_resource="cloud_run_revision"', 'monitored_resource="gae_app"', "gae_app"),
-    ("alerts/mirror-silent.yaml", "[30m]", "", "needs its increase or rate"),
+    ("alerts/mirror-silent.yaml", "[30m]", "", "expected type matrix in call to function 'increase'"),
+    ("dashboard.yaml", FAILED, FAILED.replace("increase", "").replace("[${__interval}]", ""), "needs its increase or rate"),
+    ("alerts/mirror-silent.yaml", "unless", "unless on (le)", "not understood"),
     ("alerts/backfill-task-failed.yaml", '"run_stopped"', '"run_stop"', "no event is called run_stop"),
 ]  # fmt: skip
 

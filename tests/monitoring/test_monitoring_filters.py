@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from monitoring import log_filter, metric_filter
-from monitoring.catalog import Catalog
+from monitoring import log_filter
 from monitoring.log_filter import Comparison, Every, Negation, Some
-from monitoring.metric_filter import MetricFilter, Term
+from monitoring.query import MetricFilter, Term, groups, metric_filter, promql, selectors
 from monitoring.query_checks import query_problems
+from monitoring.vocabulary import Catalog
 from shared.errors import UsageError
 
 A, B, C = (Comparison(name, "=", ("1",)) for name in "abc")
@@ -126,7 +126,7 @@ def test_a_log_filter_takes_what_cloud_logging_would(text: str, taken: bool) -> 
 )  # fmt: skip
 def test_a_metric_filter_is_read(text: str, found: MetricFilter) -> None:
     """Labels with and without quotes, as label or labels; AND may be left out."""
-    assert metric_filter.parse(text) == found
+    assert metric_filter(text) == found
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_metric_filter_is_read(text: str, found: MetricFilter) -> None:
 def test_a_metric_filter_that_is_not_understood_is_refused(text: str, told: str) -> None:
     """Nothing is computed from half a filter."""
     with pytest.raises(UsageError, match=re.escape(told)):
-        metric_filter.parse(text)
+        metric_filter(text)
 
 
 @pytest.mark.parametrize(
@@ -191,3 +191,43 @@ def test_an_aligner_that_does_not_fit_is_found(aligner: str, reducer: str, told:
     found = complained({"aggregation": {"perSeriesAligner": aligner, "crossSeriesReducer": reducer}})
     assert len(found) == bool(told)
     assert all(problem.startswith(told) for problem in found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x:m offset 5m", "x:m @ 5", 'x:m{a="b" or c="d"}', '{a="b"}', "rate(x:m[5m] offset 5m)", "max_over_time(x:m[1h:1m])",
+        "sum without (a) (x:m)", "topk(5, x:m)", "stddev(x:m)", "x:m / on (a) y:m", "x:m / ignoring (a) y:m", "1 > bool 2",
+        "x:m * on (a) group_left () y:m", 'label_replace(x:m, "a", "b", "c", "d")', '"text"', "sum(x:m offset 5m) > 1",
+        "-(x:m offset 5m)", "1 + (2 * x:m @ 5)", "sum(", "nosuch(x:m)", "rate(x:m)", "increase(x:m[0s])", 'x:m{a=~"("}', "",
+    ],
+)  # fmt: skip
+def test_a_query_that_is_not_understood_is_refused(text: str) -> None:
+    """What is not PromQL, and what the checks and the preview do not understand, however deep."""
+    with pytest.raises(UsageError, match="the query is not understood") as refusal:
+        promql(text)
+    assert repr(text) in str(refusal.value)
+
+
+def test_a_query_s_selectors_are_read() -> None:
+    """Below every kind of node, each once; a range in seconds, the interval being the chart's step."""
+    text = '-sum(rate(a:m{x="1",y!~"2"}[10m])) / (clamp_min(b:m, 0)) > 0 unless avg by (k, l) (increase(c:m[${__interval}]))'
+    query = promql(text, 1.5)
+    found = [(one.name, [matcher.name for matcher in one.matchers], one.range) for one in selectors(query)]
+    assert found == [("a:m", ["x", "y"], 600.0), ("b:m", [], None), ("c:m", [], 1.5)]
+    assert groups(query) == {"k", "l"}
+    assert groups(promql("sum(a:m)")) == set()
+
+
+@pytest.mark.parametrize(
+    ("matchers", "taken"),
+    [
+        ("", True), ('a="abc"', True), ('a="ab"', False), ('a!="ab"', True), ('a!="abc"', False), ('a=~"a.*"', True),
+        ('a=~"b"', False), ('a!~"b"', True), ('a!~"a.*"', False), ('b=""', True), ('b!=""', False),
+        ('a="abc",c="1"', True), ('a="abc",c="2"', False),
+    ],
+)  # fmt: skip
+def test_a_selector_takes_what_prometheus_would(matchers: str, taken: bool) -> None:
+    """A regular expression matches the whole value; a label that a series does not have is empty; all matchers must hold."""
+    (found,) = selectors(promql(f"x:m{{{matchers}}}"))
+    assert found.takes({"a": "abc", "c": "1"}) is taken

@@ -15,21 +15,16 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Browser
 
-from monitoring import metric_filter, promql
-from monitoring.catalog import Catalog
-from monitoring.files import Resource, Resources, load
+from monitoring.files import Resource, Resources, Values, load
 from monitoring.preview.__main__ import draw, main
 from monitoring.preview.drawing import Series, round_end
 from monitoring.preview.drawing import draw as placed
-from monitoring.preview.entries import Entry, read_log
-from monitoring.preview.points import Point, points
-from monitoring.preview.promql_values import Evaluation, Source
-from monitoring.preview.queries import Window, lines, trailing
-from monitoring.preview.text_lines import json_line
+from monitoring.preview.entries import Entry, json_line, read_log
+from monitoring.preview.points import Point, Source, points
+from monitoring.preview.queries import Evaluation, Window, lines, trailing
 from monitoring.preview.tiles import Card, Chart, LogLines, Nothing, tiles, window_of
-from monitoring.values import Values
-from monitoring.vocabulary import line_problems
-from shared.errors import UsageError
+from monitoring.query import promql
+from monitoring.vocabulary import Catalog, line_problems
 from shared.events_log import FIELD_TYPES, Event, JsonFormatter, TextFormatter
 
 BEGAN = datetime(2026, 11, 23, 6, 0, tzinfo=UTC).timestamp()
@@ -94,12 +89,7 @@ def resources_for(values: Values) -> Resources:
 
 
 def source_of(resources: Resources, logs: list[Path]) -> Source:
-    bounds = {
-        "logging.googleapis.com/user/qpi_exports_mirror_lag_seconds": [
-            0.05 * 1.5**number for number in range(41)
-        ]
-    }
-    return Source(points(resources.metrics, read_log(logs).entries), Catalog.of(resources.metrics), bounds)
+    return Source.of(resources.metrics, read_log(logs).entries)
 
 
 def value_for(name: str) -> st.SearchStrategy[Any]:
@@ -215,7 +205,7 @@ def test_promql_is_computed_as_prometheus_does(query: str, value: float | None, 
     """Windows, label matchers, arithmetic, comparisons that filter, sets; at ten seconds, where the log has ended."""
     resources = resources_for(read_log(logs).values)
     text = query.replace("x:m", "logging_googleapis_com:user_qpi_exports_mirror_events")
-    vector = Evaluation(source_of(resources, logs), 1.0, BEGAN + 10).vector(promql.parse(text))
+    vector = Evaluation(source_of(resources, logs), BEGAN + 10).vector(promql(text))
     assert [*vector.values()] == ([] if value is None else [value])
 
 
@@ -231,7 +221,7 @@ def test_a_quantile_from_buckets_is_within_the_bucket_of_the_true_one(
         found, Catalog.of(resources.metrics), {name: [0.05 * 1.5**number for number in range(41)]}
     )
     query = f"histogram_quantile({quantile}, sum by (le) (increase(logging_googleapis_com:user_qpi_exports_mirror_lag_seconds_bucket[10s])))"
-    (estimate,) = Evaluation(source, 1.0, BEGAN).vector(promql.parse(query)).values()
+    (estimate,) = Evaluation(source, BEGAN).vector(promql(query)).values()
     rank = max(1, -int(-(len(values) * quantile) // 1))
     true = sorted(values)[rank - 1]
     assert true / 1.51 <= estimate <= true * 1.51
@@ -269,16 +259,6 @@ def test_an_axis_ends_at_one_two_or_five(highest: float) -> None:
     """And at no more than two and a half times what it has to show."""
     end = round_end(highest)
     assert highest <= end <= highest * 2.5001
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", 'resource.type="x"', 'metric.type="a" metric.type="b"', 'metric.type="a" OR metric.type="b"', 'metric.type="a" metric.label.x>1'],
-)  # fmt: skip
-def test_metric_filters_that_are_not_understood_are_refused(text: str) -> None:
-    """Nothing is drawn of half a filter."""
-    with pytest.raises(UsageError, match="metric filter"):
-        metric_filter.parse(text)
 
 
 def test_only_a_number_is_a_distribution_s_value() -> None:
