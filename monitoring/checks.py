@@ -1,6 +1,7 @@
 """Finds the faults that Google's own schemas do not see: in the files, between them, and against the log, the runbook and the grid.
 
-Each check yields a sentence for each fault. `monitoring.apply` refuses to start when there is one, and the tests want none.
+Each check yields a sentence for each fault. `monitoring.apply` refuses to start when there is one, and the tests want none. A module of its
+own although only `monitoring.apply` imports it: it is pure, so a change of a file is checked without a project.
 """
 
 import json
@@ -17,7 +18,7 @@ from monitoring.vocabulary import Catalog, event_fields, events_named, is_number
 from shared.errors import UsageError
 from shared.events_log import Event
 
-__all__ = ["LABEL_FIELDS", "NEEDS_NO_ALERT", "anchors", "problems", "unalerted"]
+__all__ = ["LABEL_FIELDS", "LEVELS", "NEEDS_NO_ALERT", "anchors", "problems", "unalerted"]
 
 LABEL_FIELDS = frozenset({"env", "event", "outcome", "verdict", "clean"})
 """Fields with few values. Every combination of labels is a series of its own, for ever; a name or a number cannot be a label."""
@@ -33,6 +34,9 @@ NEEDS_NO_ALERT: Mapping[str, str] = {
     "check_passed_over": "the operator's own choice; it stands in the state and in the manifest",
 }
 """Events of WARNING or above without an alert, each with its reason (decision 23)."""
+
+LEVELS: Mapping[str, int] = {event.event_name: event.value.level for event in Event}
+"""The log's events with their severities."""
 
 ALERT_PARTS = ("What happened.", "What it means.", "What to do.")
 MAX_ALIGNMENT = 25 * 3_600
@@ -81,7 +85,7 @@ def anchors(markdown: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def unalerted(resources: Resources) -> Iterator[str]:
+def unalerted(resources: Resources, levels: Mapping[str, int] = LEVELS) -> Iterator[str]:
     """Events of WARNING or above without an alert or a reason, reasons without such an event, and errors that are not counted."""
     alerted = {
         event
@@ -89,12 +93,12 @@ def unalerted(resources: Resources) -> Iterator[str]:
         for condition in alert.content.get("conditions", ())
         for event in _events_of(condition, resources)
     }
-    grave = {event.event_name for event in Event if event.value.level >= logging.WARNING}
+    grave = {event for event, level in levels.items() if level >= logging.WARNING}
     for event in sorted(grave - alerted - NEEDS_NO_ALERT.keys()):
         yield f"the event {event} has no alert; add one, or its reason to NEEDS_NO_ALERT"
     for event in sorted(NEEDS_NO_ALERT.keys() - (grave - alerted)):
         yield f"NEEDS_NO_ALERT has a reason for {event}, which has an alert or is not an event of WARNING or above"
-    errors = {event.event_name for event in Event if event.value.level >= logging.ERROR}
+    errors = {event for event, level in levels.items() if level >= logging.ERROR}
     for metric in resources.metrics:
         if metric.stem == "errors":
             for event in sorted(errors - _events_in(metric.content["filter"])):

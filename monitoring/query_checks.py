@@ -1,4 +1,7 @@
-"""Whether a log filter or a query names events, fields, metrics and labels that exist, and aligns values in a way that they allow."""
+"""Whether a log filter or a query names events, fields, metrics and labels that exist, and aligns values in a way that they allow.
+
+A module of its own although only `checks` imports it: what a query may say is another question than what a file must hold.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any

@@ -5,6 +5,8 @@ values themselves, and PromQL from the metric's own buckets. ``increase`` is the
 
 As in Prometheus, an operation on two vectors keeps the elements whose labels are the same on both sides, and a number goes with every
 element. A division by zero gives nothing: a chart can show neither infinity nor "not a number".
+
+A module of its own although only `tiles` imports it: it computes numbers and knows nothing of their presentation.
 """
 
 import math

@@ -2,6 +2,8 @@
 
 A figure is the one at the log's end. Where the time that it looks back on has no line, the last figure is shown with its moment. Charts
 have steps as short as the log needs; in a project a step is at least a minute.
+
+A module of its own although only the command imports it: it makes values that tests compare, and the command makes HTML of them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

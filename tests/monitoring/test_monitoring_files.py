@@ -1,6 +1,7 @@
 """The files: valid for Google's own schemas, and every damage that those do not see is found by the checks."""
 
 import json
+import logging
 import re
 import shutil
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from monitoring.checks import LABEL_FIELDS, anchors, problems
+from monitoring.checks import LABEL_FIELDS, LEVELS, NEEDS_NO_ALERT, anchors, problems, unalerted
 from monitoring.files import Resources, Values, load
 from monitoring.vocabulary import event_fields
 from shared.errors import UsageError
@@ -274,7 +275,7 @@ def test_anchors_are_github_s() -> None:
     assert anchors("# A b: c?\ntext # no\n### Alert x-y\n") == {"a-b-c", "alert-x-y"}
 
 
-def test_events_in_filters_are_those_that_the_code_emits() -> None:
+def test_every_event_is_emitted() -> None:
     """Every event of the vocabulary is named where a module emits it; one that nobody emits could be counted for ever."""
     code = "".join(
         path.read_text(encoding="utf-8")
@@ -300,3 +301,68 @@ def test_values_hold_nothing_that_means_something_in_a_filter(change: dict[str, 
     fields = {name: getattr(preset, name) for name in Values.__dataclass_fields__} | plain
     with pytest.raises(UsageError, match=re.escape(told)):
         Values(**fields).by_name()
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [
+        (logging.INFO, []),
+        (logging.WARNING, ["the event new_event has no alert; add one, or its reason to NEEDS_NO_ALERT"]),
+        (
+            logging.ERROR,
+            [
+                "the event new_event has no alert; add one, or its reason to NEEDS_NO_ALERT",
+                "metrics/errors.yaml: the filter leaves out the event new_event",
+            ],
+        ),
+    ],
+)
+def test_a_grave_event_without_alert_or_reason_is_found(level: int, told: list[str]) -> None:
+    """A metric alone wakes no person; an error is counted among the errors, too."""
+    assert [*unalerted(load(VALUES), {**LEVELS, "new_event": level})] == told
+
+
+def test_a_reason_without_need_is_found(damaged: Path) -> None:
+    """For an event that is gone, is below WARNING, or has an alert: a list that nobody cleans says nothing."""
+    told = [
+        "NEEDS_NO_ALERT has a reason for mirror_retry, which has an alert or is not an event of WARNING or above"
+    ]
+    without = {event: level for event, level in LEVELS.items() if event != "mirror_retry"}
+    assert [*unalerted(load(VALUES), without)] == told
+    assert [*unalerted(load(VALUES), {**LEVELS, "mirror_retry": logging.INFO})] == told
+    replaced(
+        damaged,
+        "alerts/mirror-dropped-event.yaml",
+        '="mirror_dropped"',
+        '=("mirror_dropped" OR "mirror_retry")',
+    )
+    assert [*unalerted(load(VALUES, damaged))] == told
+    assert all(NEEDS_NO_ALERT.values())
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "event"),
+    [
+        ("alerts/mirror-failing.yaml", 'metric.label."event"="mirror_misconfigured"', 'metric.label."event"="mirrored"', "mirror_misconfigured"),
+        ("alerts/mirror-failing.yaml", 'metric.label."event"="mirror_mis', 'metric.label."event"!="mirror_mis', "mirror_misconfigured"),
+        ("alerts/ledger-break.yaml", "user/qpi_exports_ledger_breaks", "user/qpi_exports_verifications", "ledger_broken"),
+        ("alerts/mixed-prefix.yaml", '"mixed_prefix_found"', '"verification_finished"', "mixed_prefix_found"),
+        ("metrics/stragglers.yaml", '("mirror_straggler" OR "object_straggler")', '"mirror_straggler"', "object_straggler"),
+    ],
+)  # fmt: skip
+def test_an_alert_that_does_not_see_an_event_is_found(
+    damaged: Path, file: str, old: str, new: str, event: str
+) -> None:
+    """By a condition on log lines, by a metric's filter, and by the label that a condition compares."""
+    text = (damaged / file).read_text(encoding="utf-8")
+    assert old in text
+    (damaged / file).write_text(text.replace(old, new), encoding="utf-8")
+    found = [*unalerted(load(VALUES, damaged))]
+    assert f"the event {event} has no alert; add one, or its reason to NEEDS_NO_ALERT" in found
+
+
+def test_an_alert_s_heading_without_its_file_is_found() -> None:
+    """A runbook that describes an alert which no project has."""
+    assert problems(load(VALUES), f"{RUNBOOK}\n### Alert long-gone\n") == [
+        "the runbook has a heading for long-gone, which no file in alerts/ defines"
+    ]
