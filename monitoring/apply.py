@@ -155,8 +155,8 @@ def _apply(arguments: argparse.Namespace, open_project: Callable[[], Project], s
 def _tell(change: Change, stdout: TextIO) -> None:
     if change.action is Action.LEFT_OVER and change.existing is not None:
         print(f"left over: {change.existing.name}; no file makes it any more: delete it by hand", file=stdout)
-    elif change.action is not Action.NOTHING:
-        print(f"{change.action.value} {change.kind} {change.key}", file=stdout)
+    elif change.action is not Action.NOTHING and change.wanted is not None:
+        print(f"{change.action.value} {change.wanted.kind} {change.wanted.key}", file=stdout)
         for line in change.lines():
             print(f"  {line}", file=stdout)
 

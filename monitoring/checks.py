@@ -12,7 +12,7 @@ from typing import Any
 
 from monitoring import log_filter
 from monitoring.files import USER_METRIC, Resource, Resources
-from monitoring.query import LEGEND, metric_filter
+from monitoring.query import LEGEND, metric_filter, seconds
 from monitoring.query_checks import field_problems, log_filter_problems, query_problems
 from monitoring.vocabulary import Catalog, event_fields, events_named, is_number
 from shared.errors import UsageError
@@ -238,7 +238,7 @@ def _alert_problems(alert: Resource, catalog: Catalog, known: set[str]) -> Itera
             yield f"no {key}"
     if "notificationChannels" in content or "userLabels" in content:
         yield "channels and labels are put in when it is applied"
-    if _seconds(content.get("alertStrategy", {}).get("autoClose", "0s")) < MIN_AUTO_CLOSE:
+    if seconds(content.get("alertStrategy", {}).get("autoClose", "0s")) < MIN_AUTO_CLOSE:
         yield f"autoClose is at least {MIN_AUTO_CLOSE}s"
     for condition in content.get("conditions", ()):
         for problem in _condition_problems(condition, content, catalog):
@@ -278,16 +278,12 @@ def _condition_problems(
             query = {"timeSeriesFilter": {"filter": threshold["filter"], "aggregation": aggregation}}
             yield from query_problems(query, catalog, one_resource=True)
             yield from _duration_problems(threshold.get("duration", "0s"))
-            if not MIN_ALIGNMENT <= _seconds(aggregation["alignmentPeriod"]) <= MAX_ALIGNMENT:
+            if not MIN_ALIGNMENT <= seconds(aggregation["alignmentPeriod"]) <= MAX_ALIGNMENT:
                 yield f"alignmentPeriod is {MIN_ALIGNMENT}s to {MAX_ALIGNMENT}s"
         case _:
             yield "this kind of condition is not checked; use one that is"
 
 
 def _duration_problems(duration: str) -> Iterator[str]:
-    if _seconds(duration) % 60:
+    if seconds(duration) % 60:
         yield f"duration {duration} is not a multiple of 60s"
-
-
-def _seconds(duration: str) -> float:
-    return float(duration.removesuffix("s"))

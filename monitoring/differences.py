@@ -75,9 +75,7 @@ class Change:
     """
 
     action: Action
-    kind: str
-    key: str
-    wanted: Wanted | None = None
+    wanted: Wanted | None
     existing: Existing | None = None
 
     def lines(self) -> list[str]:
@@ -90,7 +88,7 @@ class Change:
             if self.existing.fingerprint == fingerprint(self.wanted.content):
                 # The file is the same: only what somebody changed is a difference, not what the service added.
                 before = _like(before, self.wanted.content)
-        name = f"{self.kind} {self.key}"
+        name = f"{self.wanted.kind} {self.wanted.key}"
         return [
             line.rstrip("\n")
             for line in difflib.unified_diff(
@@ -122,13 +120,13 @@ def changes(wanted: Iterable[Wanted], existing: Iterable[Existing]) -> list[Chan
             )
         there[one.kind, one.key] = one
     found = [_change(one, there.pop((one.kind, one.key), None)) for one in wanted]
-    left = [Change(Action.LEFT_OVER, one.kind, one.key, None, one) for one in there.values() if one.managed]
+    left = [Change(Action.LEFT_OVER, None, one) for one in there.values() if one.managed]
     return found + left
 
 
 def _change(wanted: Wanted, existing: Existing | None) -> Change:
     if existing is None:
-        return Change(Action.CREATE, wanted.kind, wanted.key, wanted)
+        return Change(Action.CREATE, wanted)
     if not existing.managed:
         raise UsageError(
             f"{existing.name} is there, and this software did not make it; it is not touched: rename or delete it"
@@ -136,7 +134,7 @@ def _change(wanted: Wanted, existing: Existing | None) -> Change:
     if wanted.kind == "metric":
         _refuse_another_type(wanted, existing)
     same = existing.fingerprint == fingerprint(wanted.content) and _holds(wanted.content, existing.content)
-    return Change(Action.NOTHING if same else Action.UPDATE, wanted.kind, wanted.key, wanted, existing)
+    return Change(Action.NOTHING if same else Action.UPDATE, wanted, existing)
 
 
 def _refuse_another_type(wanted: Wanted, existing: Existing) -> None:

@@ -26,6 +26,7 @@ __all__ = [
     "groups",
     "metric_filter",
     "promql",
+    "seconds",
     "selector",
     "selectors",
 ]
@@ -164,6 +165,11 @@ def groups(found: Expr) -> set[str]:
     """Every label that a query's aggregations group by."""
     modifiers = [part.modifier for part in _parts(found) if isinstance(part, promql_parser.AggregateExpr)]
     return {label for modifier in modifiers if modifier for label in modifier.labels}
+
+
+def seconds(duration: str) -> float:
+    """A duration in the API's JSON form, such as ``300s``."""
+    return float(duration.removesuffix("s"))
 
 
 def _parts(found: Expr) -> Iterator[Expr]:

@@ -20,7 +20,7 @@ import promql_parser
 from promql_parser import Expr, MatrixSelector, NumberLiteral
 
 from monitoring.preview.points import Source
-from monitoring.query import GROUP, Selector, metric_filter, promql, selector, selectors
+from monitoring.query import GROUP, Selector, metric_filter, promql, seconds, selector, selectors
 from shared.errors import UsageError
 
 __all__ = ["Evaluation", "Line", "Window", "is_local", "lines", "trailing"]
@@ -116,7 +116,7 @@ def trailing(query: Mapping[str, Any], source: Source, window: Window) -> tuple[
     """A filter's figure at every step's end, over the alignment period before it; it must not be grouped."""
     found = _filter_of(query)
     wanted = _selected(found, source)
-    period = _seconds(found["aggregation"]["alignmentPeriod"])
+    period = seconds(found["aggregation"]["alignmentPeriod"])
     values = [[value for at, _, value in wanted if end - period < at <= end] for end in window.ends]
     return tuple(_reduced(one, found["aggregation"]) if one else None for one in values)
 
@@ -157,7 +157,7 @@ def _reduced(values: list[float], aggregation: Mapping[str, Any]) -> float:
     reducer = aggregation["crossSeriesReducer"]
     if reducer == "REDUCE_SUM":
         rate = aggregation["perSeriesAligner"] == "ALIGN_RATE"
-        return sum(values) / (_seconds(aggregation["alignmentPeriod"]) if rate else 1)
+        return sum(values) / (seconds(aggregation["alignmentPeriod"]) if rate else 1)
     if reducer == "REDUCE_MEAN":
         return sum(values) / len(values)
     if reducer == "REDUCE_MAX":
@@ -166,10 +166,6 @@ def _reduced(values: list[float], aggregation: Mapping[str, Any]) -> float:
         raise UsageError(f"{reducer} cannot be drawn")
     rank = math.ceil(len(values) * int(reducer.rpartition("_")[2]) / 100)
     return sorted(values)[max(rank, 1) - 1]
-
-
-def _seconds(duration: str) -> float:
-    return float(duration.removesuffix("s"))
 
 
 @dataclass(frozen=True, slots=True)
