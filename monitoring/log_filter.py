@@ -5,8 +5,9 @@ does not have is false, ``!=`` included (Logging query language, "Missing fields
 check could cover it.
 """
 
+import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +24,17 @@ _TOKEN = re.compile(
     )""",
     re.VERBOSE,
 )
+
+
+_ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+"""The operators that order values; a severity has no others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,30 +119,19 @@ def value_at(entry: Mapping[str, Any], path: str) -> Any:
 
 def _compare(field: str, value: Any, op: str, wanted: str) -> bool:
     if field == "severity":
-        left, right = SEVERITIES.index(str(value)), SEVERITIES.index(wanted)
-        return {"=": left == right, "!=": left != right, ">=": left >= right, "<=": left <= right}.get(
-            op, left > right if op == ">" else left < right
-        )
+        return _ORDER[op](SEVERITIES.index(str(value)), SEVERITIES.index(wanted))
     text = str(value).lower() if isinstance(value, bool) else str(value)
     match op:
-        case "=":
-            return text == wanted
-        case "!=":
-            return text != wanted
-        case "=~":
-            return re.search(wanted, text) is not None
-        case "!~":
-            return re.search(wanted, text) is None
+        case "=" | "!=":
+            return _ORDER[op](text, wanted)
+        case "=~" | "!~":
+            return (re.search(wanted, text) is not None) is (op == "=~")
         case ":":
             return wanted == "*" or wanted.lower() in text.lower()
-        case _:
-            try:
-                number, bound = float(text), float(wanted)
-            except ValueError:
-                return False
-            return {">": number > bound, "<": number < bound, ">=": number >= bound, "<=": number <= bound}[
-                op
-            ]
+    try:
+        return _ORDER[op](float(text), float(wanted))
+    except ValueError:
+        return False
 
 
 class _Reader:
@@ -175,7 +176,7 @@ class _Reader:
         if self.kind != "word" or self.symbol in {"AND", "OR"}:
             raise self.refusal()
         field = self._take()
-        if self.kind != "op":
+        if self.kind != "op" or (field == "severity" and self.symbol not in _ORDER):
             raise self.refusal()
         op = self._take()
         if self.symbol != "(":

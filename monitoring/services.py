@@ -235,7 +235,7 @@ def _errors_of(what: str, refused: type[MigrationError] = MigrationError) -> Ite
 
 
 def _unanswered(what: str, error: Exception) -> MigrationError:
-    return MigrationError(f"could not {what}: {_line(error)}; run it again, it goes on where it was")
+    return MigrationError(f"could not {what}: {_line(error)}; run it again; it continues where it stopped")
 
 
 def _line(error: BaseException) -> str:

@@ -190,7 +190,7 @@ def test_a_metric_that_is_not_known_yet_is_waited_for(applied: Applied) -> None:
 
 
 def test_a_metric_that_never_becomes_known_is_an_error_after_some_minutes(applied: Applied) -> None:
-    """And the next application goes on where this one ended."""
+    """And the next application continues where this one ended."""
     applied.project.unknown_for = 20
     code, out = applied.run()
     assert (code, len(applied.waited)) == (1, 19)

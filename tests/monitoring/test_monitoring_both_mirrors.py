@@ -1,4 +1,4 @@
-"""Both mirrors are watched: what the one back to the legacy path cannot do wakes somebody, too."""
+"""Both mirrors are watched: a failure of the mirror back wakes somebody, too."""
 
 import json
 from typing import Any

@@ -106,7 +106,7 @@ def lines(wanted: dict[str, Any], there: Existing | None) -> list[str]:
 
 
 def test_a_change_by_hand_is_shown_without_what_the_service_added() -> None:
-    """The file is the same as before: names and defaults of the service are no difference."""
+    """The file is the same as before: names and defaults of the service are not a difference."""
     wanted = {"a": 1, "list": [{"b": 1}]}
     assert lines(wanted, existing({"a": 2, "z": 9, "list": [{"b": 1, "name": "n"}]}, wanted, kind="alert")) == [
         "--- project: alert k", "+++ files: alert k", "@@ -1,3 +1,3 @@", "-a: 2", "+a: 1", " list:", " - b: 1",

@@ -45,7 +45,7 @@ def damaged(tmp_path: Path) -> Path:
 
 def replaced(folder: Path, file: str, old: str, new: str) -> None:
     text = (folder / file).read_text(encoding="utf-8")
-    assert old in text, f"{file} has no {old!r} any more; renew this test"
+    assert old in text, f"{file} no longer has {old!r}; renew this test"
     (folder / file).write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
@@ -104,7 +104,7 @@ def strict(schema: Any) -> Any:
         return [strict(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    # Formats are Google's own, and "any" is no type.
+    # Formats are Google's own, and "any" is not a type.
     found = {key: strict(one) for key, one in schema.items() if key not in {"format", "id", "properties"}}
     if isinstance(found.get("$ref"), str):
         found["$ref"] = f"#/definitions/{found['$ref']}"
@@ -144,7 +144,7 @@ def test_what_the_services_would_refuse_or_ignore_is_refused(
 
 
 def test_a_file_in_another_encoding_is_refused(damaged: Path) -> None:
-    """As one that is no YAML, in one line."""
+    """As a file that is not YAML, in one line."""
     (damaged / "dashboard.yaml").write_bytes("displayName: Übersicht".encode("latin-1"))
     with pytest.raises(UsageError, match=r"^dashboard\.yaml cannot be read: .*can't decode byte"):
         load(VALUES, damaged)
@@ -230,7 +230,7 @@ def test_every_damage_that_the_services_would_accept_is_found(
     "alert", sorted(path.stem for path in (ROOT / "monitoring" / "alerts").glob("*.yaml"))
 )
 def test_every_alert_s_heading_in_the_runbook_is_needed(alert: str) -> None:
-    """Renamed or taken away, the link that whoever is woken follows leads nowhere."""
+    """Without it the link in the notification leads nowhere."""
     without = re.sub(rf"(?m)^### Alert {alert}$", "### Something else", RUNBOOK)
     assert without != RUNBOOK
     assert [
@@ -276,7 +276,7 @@ def test_anchors_are_github_s() -> None:
 
 
 def test_every_event_is_emitted() -> None:
-    """Every event of the vocabulary is named where a module emits it; one that nobody emits could be counted for ever."""
+    """Every event of the vocabulary is named where a module emits it; a filter could count one that the code never emits."""
     code = "".join(
         path.read_text(encoding="utf-8")
         for package in ("backfill_job", "mirror_function", "shared")
@@ -323,7 +323,7 @@ def test_a_grave_event_without_alert_or_reason_is_found(level: int, told: list[s
 
 
 def test_a_reason_without_need_is_found(damaged: Path) -> None:
-    """For an event that is gone, is below WARNING, or has an alert: a list that nobody cleans says nothing."""
+    """For an event that is gone, is below WARNING, or has an alert: a stale list says nothing."""
     told = [
         "NEEDS_NO_ALERT has a reason for mirror_retry, which has an alert or is not an event of WARNING or above"
     ]

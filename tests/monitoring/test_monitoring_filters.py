@@ -46,7 +46,7 @@ def test_a_log_filter_is_read(text: str, tree: log_filter.Filter) -> None:
 
 REFUSED_LOG_FILTERS = [
     "", "a", "a=", "a=1)", "(a=1", "a=(1", "a=(1 2)", "a=()", "=1", "AND", "OR a=1", "a=1 OR", "a=1 AND",
-    "NOT", "-", "a 1", '"a"=1', "AND=1", "OR=1", "a=1 AND AND b=1", "severity>=BAD", "severity=(ERROR OR BAD)", 'a="1',
+    "NOT", "-", "a 1", '"a"=1', "AND=1", "OR=1", "a=1 AND AND b=1", "severity>=BAD", "severity:ERROR", "severity=~ERR", "severity!~ERR", "severity=(ERROR OR BAD)", 'a="1',
     "a=1 #comment", "a==1", "a=)", "a=NOT b", "a=1 ) b=1", "(a=1 b", "a=(1 OR 2",
 ]  # fmt: skip
 
