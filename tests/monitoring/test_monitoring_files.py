@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -170,6 +171,11 @@ WRONG = [
     ("metrics/mirror_lag_seconds.yaml", "EXTRACT(jsonPayload.lag_s)", "EXTRACT(jsonPayload.age_s)", "no field age_s"),
     ("metrics/objects_copied.yaml", '"run_finished"', '("run_finished" OR "mirrored")', "mirrored has no field copied"),
     ("metrics/verifications.yaml", "EXTRACT(jsonPayload.clean)", "EXTRACT(jsonPayload.outcome)", "has a field outcome"),
+    ("metrics/errors.yaml", "EXTRACT(jsonPayload.event)", "EXTRACT(resource.type)", "the extractor EXTRACT(resource.type) is not understood"),
+    ("metrics/errors.yaml", "severity>=ERROR", "severity>=ERROR\n  resource.labels.pod=x", "no resource in the filter has a label pod"),
+    ("metrics/errors.yaml", "description: >-\n", "description: ''\nfilter_: >-\n".replace("filter_", "valueExtractor"), "description must have 1 to 8000 characters"),
+    ("metrics/errors.yaml", "severity>=ERROR", f"severity>=ERROR\n  jsonPayload.event!={'x' * 20_000}", "filter must have 1 to 20000 characters"),
+    ("metrics/mirror_lag_seconds.yaml", "bucketOptions:\n  exponentialBuckets:\n    numFiniteBuckets: 40\n    growthFactor: 1.5\n    scale: 0.05\n", "", "a distribution, and nothing else"),
     # The dashboard: the grid, queries, labels, aligners.
     ("dashboard.yaml", "xPos: 36", "xPos: 37", "leaves the grid"),
     ("dashboard.yaml", "xPos: 36", "xPos: 35", "lies on another tile"),
@@ -185,6 +191,7 @@ WRONG = [
     ("dashboard.yaml", "ALIGN_MAX", "ALIGN_DELTA", "ALIGN_DELTA does not fit"),
     ("dashboard.yaml", "REDUCE_PERCENTILE_95", "REDUCE_SUM", "makes no number"),
     ("dashboard.yaml", '- metric.label."outcome"', '- metric.label."outcomes"', "has no label outcomes"),
+    ("dashboard.yaml", '- metric.label."outcome"', "- metric.outcome", "the group metric.outcome is not understood"),
     ("dashboard.yaml", "${metric.labels.outcome}", "${metric.labels.event}", "by which nothing is grouped"),
     ("dashboard.yaml", "lag_seconds_bucket", "lag_bucket", "there is no metric"),
     ("dashboard.yaml", "sum by (le)", "sum by (lee)", "has a label lee"),
@@ -201,6 +208,12 @@ WRONG = [
     ("alerts/ledger-break.yaml", "**What it means.**", "It means", "What it means."),
     ("alerts/ledger-break.yaml", "severity: CRITICAL\n", "", "no severity"),
     ("alerts/ledger-break.yaml", "autoClose: 86400s", "autoClose: 60s", "autoClose"),
+    ("alerts/ledger-break.yaml", "combiner: OR", "combiner: OR\nnotificationChannels: [c]", "put in when it is applied"),
+    ("alerts/ledger-break.yaml", "alignmentPeriod: 300s", "alignmentPeriod: 90060s", "alignmentPeriod is 60s to 90000s"),
+    ("alerts/ledger-break.yaml", "duration: 0s", "duration: 30s", "duration 30s is not a multiple of 60s"),
+    ("alerts/ledger-break.yaml", "autoClose: 86400s", "autoClose: 1799s", "autoClose is at least 1800s"),
+    ("alerts/backfill-task-failed.yaml", 'resource.type="cloud_run_job"', 'resource.type="gcs_bucket"', "is not written on gcs_bucket"),
+    ("alerts/mixed-prefix.yaml", '"mixed_prefix_found"', '"mixed_prefix"', "no event is called mixed_prefix"),
     ("alerts/ledger-break.yaml", "combiner: OR", "combiner: OR\nuserLabels: {a: b}", "put in when it is applied"),
     ("alerts/mixed-prefix.yaml", "jsonPayload.object)", "jsonPayload.objct)", "has a field objct"),
     ("alerts/mixed-prefix.yaml", "notificationRateLimit:\n    period: 300s", "notificationPrompts: [OPENED]", "stands alone"),
@@ -366,3 +379,47 @@ def test_an_alert_s_heading_without_its_file_is_found() -> None:
     assert problems(load(VALUES), f"{RUNBOOK}\n### Alert long-gone\n") == [
         "the runbook has a heading for long-gone, which no file in alerts/ defines"
     ]
+
+
+def alert_with(stem: str, **keys: Any) -> list[str]:
+    """What the checks say when one alert has other keys."""
+    resources = load(VALUES)
+    alerts = [
+        replace(alert, content={**alert.content, **keys}) if alert.stem == stem else alert
+        for alert in resources.alerts
+    ]
+    return problems(replace(resources, alerts=tuple(alerts)), RUNBOOK)
+
+
+def test_a_condition_that_no_check_reads_is_found() -> None:
+    """Absence, for one: it would be as good as unchecked."""
+    absent = {"displayName": "c", "conditionAbsent": {"filter": 'metric.type="x"'}}
+    told = "alerts/ledger-break.yaml: c: this kind of condition is not checked; use one that is"
+    assert told in alert_with("ledger-break", conditions=[absent])
+
+
+def test_a_condition_on_log_lines_stands_alone() -> None:
+    """The service refuses a second one; a limit of notifications belongs to it."""
+    (alert,) = [alert for alert in load(VALUES).alerts if alert.stem == "mixed-prefix"]
+    (condition,) = alert.content["conditions"]
+    told = f"alerts/mixed-prefix.yaml: {condition['displayName']}: a condition on log lines stands alone and has a notificationRateLimit"
+    assert alert_with("mixed-prefix", conditions=[condition] * 2) == [told, told]
+    assert alert_with("mixed-prefix", alertStrategy={"autoClose": "86400s"}) == [told]
+
+
+@pytest.mark.parametrize("key", ["displayName", "severity", "combiner", "conditions"])
+def test_an_alert_without_a_key_is_found(key: str) -> None:
+    """Each that a policy cannot do without."""
+    assert f"alerts/ledger-break.yaml: no {key}" in alert_with(
+        "ledger-break", **{key: None if key != "conditions" else []}
+    )
+
+
+def test_a_limit_is_what_it_says() -> None:
+    """The longest description that Cloud Logging takes is right, and so is the shortest time to close."""
+    resources = load(VALUES)
+    (metric,) = [metric for metric in resources.metrics if metric.stem == "ledger_breaks"]
+    longest = replace(metric, content={**metric.content, "description": "x" * 8_000})
+    others = tuple(longest if one is metric else one for one in resources.metrics)
+    assert problems(replace(resources, metrics=others), RUNBOOK) == []
+    assert alert_with("ledger-break", alertStrategy={"autoClose": "1800s"}) == []

@@ -193,6 +193,12 @@ def test_an_aligner_that_does_not_fit_is_found(aligner: str, reducer: str, told:
     assert all(problem.startswith(told) for problem in found)
 
 
+def test_a_query_that_no_check_reads_is_found() -> None:
+    """Such as one in Cloud Monitoring's own query language."""
+    told = "this kind of query is not checked; use one that is"
+    assert [*query_problems({"timeSeriesQueryLanguage": "fetch x"}, Catalog.of([]))] == [told]
+
+
 @pytest.mark.parametrize(
     "text",
     [
