@@ -179,12 +179,5 @@ def _like(existing: Any, wanted: Any) -> Any:
 def _yaml(content: Mapping[str, Any]) -> list[str]:
     if not content:
         return []
-    text: str = yaml.safe_dump(_plain(content), sort_keys=True, allow_unicode=True, width=110)
+    text: str = yaml.safe_dump(content, sort_keys=True, allow_unicode=True, width=110)
     return text.splitlines(keepends=True)
-
-
-def _plain(content: Any) -> Any:
-    """Mappings as dicts: YAML's safe form knows no other."""
-    if isinstance(content, Mapping):
-        return {key: _plain(value) for key, value in content.items()}
-    return [_plain(one) for one in content] if isinstance(content, list) else content

@@ -111,6 +111,8 @@ def test_a_change_by_hand_is_shown_without_what_the_service_added() -> None:
     assert lines(wanted, existing({"a": 2, "z": 9, "list": [{"b": 1, "name": "n"}]}, wanted, kind="alert")) == [
         "--- project: alert k", "+++ files: alert k", "@@ -1,3 +1,3 @@", "-a: 2", "+a: 1", " list:", " - b: 1",
     ]  # fmt: skip
+    assert "-a: 7" in lines({"a": {"b": 1}}, existing({"a": 7}, {"a": {"b": 1}}, kind="alert"))
+    assert "-a: 7" in lines({"a": [1]}, existing({"a": 7}, {"a": [1]}, kind="alert"))
     longer = existing({"a": 1, "list": [{"b": 1}, {"c": 2}]}, wanted, kind="alert")
     assert lines(wanted, longer)[2:] == ["@@ -1,4 +1,3 @@", " a: 1", " list:", " - b: 1", "-- c: 2"]
 
@@ -122,3 +124,4 @@ def test_another_file_is_shown_whole() -> None:
         "--- project: alert k"
     ]
     assert lines({"a": 1}, existing({"a": 1}, kind="alert")) == []
+    assert lines({"b": 1, "a": "ü"}, None)[3:] == ["+a: ü", "+b: 1"]

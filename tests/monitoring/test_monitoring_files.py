@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
+from monitoring import checks
 from monitoring.checks import LABEL_FIELDS, LEVELS, NEEDS_NO_ALERT, anchors, problems, unalerted
 from monitoring.files import Resources, Values, load
 from monitoring.vocabulary import event_fields
@@ -188,7 +189,7 @@ WRONG = [
     ("dashboard.yaml", '!="mirror_retry"', '!="mirror_retries"', "no event is called mirror_retries"),
     ("dashboard.yaml", 'resource.label."service_name"', 'resource.label."job_name"', "has a label job_name"),
     ("dashboard.yaml", "ALIGN_DELTA", "ALIGN_MEAN", "ALIGN_MEAN does not fit"),
-    ("dashboard.yaml", "ALIGN_MAX", "ALIGN_DELTA", "ALIGN_DELTA does not fit"),
+    ("dashboard.yaml", "ALIGN_MAX", "ALIGN_DELTA", "dashboard.yaml: mirror-oldest-event: ALIGN_DELTA does not fit"),
     ("dashboard.yaml", "REDUCE_PERCENTILE_95", "REDUCE_SUM", "makes no number"),
     ("dashboard.yaml", '- metric.label."outcome"', '- metric.label."outcomes"', "has no label outcomes"),
     ("dashboard.yaml", '- metric.label."outcome"', "- metric.outcome", "the group metric.outcome is not understood"),
@@ -379,6 +380,21 @@ def test_an_alert_s_heading_without_its_file_is_found() -> None:
     assert problems(load(VALUES), f"{RUNBOOK}\n### Alert long-gone\n") == [
         "the runbook has a heading for long-gone, which no file in alerts/ defines"
     ]
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ((0, 0, 1, 1), []), ((1, 5, 1, 1), []), ((0, 0, 2, 1), []), ((1, 0, 2, 1), ["t: leaves the grid"]),
+        ((0, 0, 0, 1), ["t: leaves the grid"]), ((0, 0, 1, 0), ["t: leaves the grid"]),
+        ((-1, 0, 1, 1), ["t: leaves the grid"]), ((0, -1, 1, 1), ["t: leaves the grid"]),
+    ],
+)  # fmt: skip
+def test_a_tile_lies_within_the_grid(place: tuple[int, int, int, int], told: list[str]) -> None:
+    """A grid of two columns has no lower edge."""
+    tile = dict(zip(("xPos", "yPos", "width", "height"), place, strict=True))
+    layout = {"columns": 2, "tiles": [{**tile, "widget": {"title": "t"}}]}
+    assert [*checks._layout_problems(layout)] == told
 
 
 def alert_with(stem: str, **keys: Any) -> list[str]:

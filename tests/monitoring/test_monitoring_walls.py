@@ -81,3 +81,12 @@ def test_importing_starts_nothing() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", MODULES.values(), ids=MODULES)
+def test_facts_are_frozen(path: Path) -> None:
+    """Every dataclass: a value that one part changes would surprise another."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ClassDef):
+            made = [ast.unparse(one) for one in node.decorator_list if "dataclass" in ast.unparse(one)]
+            assert made in ([], ["dataclass(frozen=True, slots=True)"]), node.name
