@@ -1,8 +1,8 @@
 """Compares what the files say with what a project holds, and says what has to be done. Pure.
 
 A resource carries a fingerprint of the file's content that it was made from. It is up to date when the fingerprint is the file's and the
-resource holds everything that the file says; what the service added does not count. So a second application changes nothing, and it
-notices both a key that was taken out of a file and a change that somebody made by hand.
+resource holds everything that the file says; what the service added does not count. So a second application changes nothing. A key that was
+taken out of a file is a difference, and so is a change that somebody made by hand.
 """
 
 import difflib

@@ -4,9 +4,6 @@
 
 Takes the JSON lines of the commands (``--log-format json``) and of the mirror, and the commands' log files. Metrics are counted as Cloud
 Logging would count them, by the same files that `python -m monitoring.apply` puts into a project.
-
-The page is one self-contained HTML text without a script, in the look of the project's other pages. Everything from a log is escaped. The
-page's own policy allows its style sheet by its hash and nothing else, so tiles get their places by rules of that sheet.
 """
 
 import argparse
@@ -44,7 +41,7 @@ GAP = 5
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; returns 0, or 2 where it cannot be done."""
-    description, rest, _ = (__doc__ or "").split("\n\n", 2)
+    description, _, rest = (__doc__ or "").partition("\n\n")
     parser = OneLineParser(
         prog="python -m monitoring.preview",
         description=description,
@@ -72,7 +69,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def draw(logs: Sequence[Path]) -> str:
-    """The page for log files.
+    """The page for log files: one self-contained HTML text without a script, in the look of the project's other pages.
+
+    Everything from a log is escaped. The page's policy allows its style sheet by its hash and nothing else, so tiles get their places by
+    rules of that sheet.
 
     Raises:
         UsageError: A file cannot be read, or none has a line of this project's log.

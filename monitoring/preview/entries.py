@@ -2,7 +2,7 @@
 
 A line is JSON, or the text of a command's log file, which a local run always leaves: `TextFormatter` writes each field as JSON after a
 sentence that the vocabulary knows. A local line does not name its resource: the mirror's events are the function's, all others are a
-job's, and a line of another library belongs to the resource of the line before it in the same file.
+job's. A line of another library belongs to the resource of the line before it in the same file.
 """
 
 import json

@@ -3,8 +3,8 @@
 In a project Cloud Monitoring keeps distributions in buckets and estimates percentiles from them. Here a filter takes percentiles from the
 values themselves, and PromQL from the metric's own buckets. ``increase`` is the plain sum of a window, without extrapolation.
 
-As in Prometheus, an operation on two vectors keeps the elements whose labels are the same on both sides, and a number goes with every
-element. A division by zero gives nothing: a chart can show neither infinity nor "not a number".
+As in Prometheus, an operation on two vectors keeps the elements whose labels are the same on both sides. A number goes with every element.
+A division by zero gives nothing: a chart can show neither infinity nor "not a number".
 
 A module of its own although only `tiles` imports it: it computes numbers and knows nothing of their presentation.
 """
