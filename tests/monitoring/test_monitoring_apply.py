@@ -1,6 +1,7 @@
 """Applying the files: the official clients against the services in this process. Twice is once, and what is not ours stays."""
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -136,6 +137,10 @@ def test_what_others_made_stays_as_it_is(applied: Applied) -> None:
     """Other metrics, dashboards, policies, and another environment's."""
     applied.project.metrics["requests"] = LogMetric(name="requests", filter="severity>=ERROR")
     applied.project.dashboards[f"{PROJECT}/dashboards/x"] = boards.Dashboard(name=f"{PROJECT}/dashboards/x")
+    other = boards.Dashboard(
+        name=f"{PROJECT}/dashboards/qpi-exports-migration-stg", labels={"managed-by": "qpi-exports-migration"}
+    )
+    applied.project.dashboards[other.name] = other
     theirs = monitoring_v3.AlertPolicy(name=f"{PROJECT}/alertPolicies/x", display_name="theirs")
     applied.project.alerts[theirs.name] = theirs
     stage = monitoring_v3.AlertPolicy(
@@ -278,6 +283,10 @@ def test_a_difference_leaves_out_the_names_that_the_service_gave(applied: Applie
     assert f"  -- {CHANNEL}" in out
     assert "/conditions/" not in out
     assert "creationRecord" not in out
+    metric = applied.project.metrics["qpi_exports_errors"]
+    metric.description = re.sub(r"[0-9a-f]{12}", "0" * 12, metric.description)
+    code, out = applied.run("--channel", CHANNEL, "--dry-run")
+    assert out == f"update metric qpi_exports_errors\n1 update, {ALL - 1} unchanged; nothing was changed\n"
 
 
 def test_a_metric_s_label_is_not_taken_away(applied: Applied) -> None:
