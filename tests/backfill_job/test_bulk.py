@@ -648,3 +648,31 @@ def test_the_waiting_has_an_end_though_clocks_tick_apart(
     run.carry_out()
     assert hand.waits == waits
     assert paths.read("q") == b"early, and copied late"
+
+
+def test_what_is_under_way_at_a_stop_may_finish(
+    run: Run, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers that come after the stop was seen, and within the time they are given, are waited for."""
+    put_many(paths, 40)
+    lines = run.plan()
+    real, asked = Spy.request, []
+
+    async def request(self: Spy, method: str, path: str, *rest: Any) -> dict[str, Any]:
+        asked.append(path)
+        first = len(asked) == 1
+        answer = await real(self, method, path, *rest)
+        while not first and not run.stop.by:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.0 if first else 0.5)
+        return answer
+
+    def stop(_: Result) -> None:
+        run.stop.by = "SIGTERM"
+
+    monkeypatch.setattr(Spy, "request", request)
+    run.on_result = stop
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        run.carry_out(lines, limits=Limits(in_flight=8, finish_within=60.0))
+    assert run.accounts == {Account.COPIED: run.drawn}
+    assert len(paths.names()) == run.drawn == len(asked) == 8
