@@ -677,3 +677,14 @@ def test_what_is_no_result_is_not_read_as_one(damage: Callable[[dict[str, Any]],
     damage(resource)
     with pytest.raises(ValueError, match=r"contents|ProblemKind"):
         ContentsCheck.from_json(resource)
+
+
+def test_a_problem_of_the_source_s_is_not_shown_as_the_migration_s(run: Run) -> None:
+    """The same kind of problem as often on both sides, in another line; the destination has one of another kind more."""
+    run.paths.put(USER, BAD + row("2"), side="source")
+    run.paths.put(USER, row("2") + BAD + b"{", side="destination")
+    found = run.check()
+    (kind,) = names(found, Side.MIGRATION)
+    assert kind != "unknown_field"
+    assert [(it.kind, it.line) for it in found.examples if it.side == "migration"] == [(kind, 3)]
+    assert names(found, Side.SOURCE) == {"unknown_field": 1}
