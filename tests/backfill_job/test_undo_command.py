@@ -16,13 +16,7 @@ from backfill_job.stopping import Stop
 from backfill_job.undo.prospects import Prospect, Way
 from backfill_job.undo.restoring import Restored, Restorer, UndoOutcome
 from backfill_job.undo.undoing import Undo
-from shared.errors import (
-    BucketNotFound,
-    ConditionFailed,
-    ObjectNotFound,
-    StorageError,
-    UnexpectedAnswer,
-)
+from shared.errors import BucketNotFound, ConditionFailed, ObjectNotFound, StorageError, UnexpectedAnswer
 from shared.gcs.api import UNPACED, AsyncApi, Pacing
 from shared.gcs.json_client import JsonClient
 from shared.objects import Metadata
@@ -323,30 +317,6 @@ def test_a_scratch_copy_that_could_not_be_removed_is_said(scene: Scene) -> None:
     assert f"gcloud storage rm 'gs://{bucket}/{left.name}'" in ended.out
 
 
-def test_a_bucket_that_is_gone_is_not_read_as_an_absent_legacy_object(paths: Paths) -> None:
-    """After a failed precondition the legacy object is looked at; a 404 of its bucket ends the undo."""
-    line = Line("a", 7, 0, "AAAAAA==", None, "", Metadata(), 8)
-    gone = {"status": 404, "count": None, "message": "The specified bucket does not exist."}
-    paths.server.set_faults(
-        rules=[
-            {"method": RESTORE, "status": 412, "count": None},
-            {**gone, "method": "storage.objects.get"},
-            {**gone, "method": "storage.objects.list"},
-        ]
-    )
-
-    async def restored() -> tuple[Restored, StorageError | None]:
-        async with AsyncApi(endpoint=paths.server.url) as api:
-            restorer = Restorer(api, paths.migration, Pacing())
-            ended = await restorer.bring_back(Prospect(line, Way.SOFT_DELETE, "", False, None))
-            return ended, restorer.error
-
-    ended, error = asyncio.run(restored())
-    assert ended.outcome is UndoOutcome.FAILED
-    assert "no such bucket (The specified bucket does not exist.)" in ended.detail
-    assert isinstance(error, BucketNotFound)
-
-
 def answering_instead(
     monkeypatch: pytest.MonkeyPatch, part: str, instead: Callable[[], dict[str, Any]], times: int = 1_000
 ) -> list[str]:
@@ -474,3 +444,27 @@ def test_that_soft_deleted_objects_cannot_be_listed_is_said(
     ended = scene.undo(scene.manifest_uri, "--execute")
     assert (ended.code, "0 objects restored, 1 copied back" in ended.out) == (0, True)
     assert scene.legacy() == before
+
+
+def test_a_bucket_that_is_gone_is_not_read_as_an_absent_legacy_object(paths: Paths) -> None:
+    """After a failed precondition the legacy object is looked at; a 404 of its bucket ends the undo."""
+    line = Line("a", 7, 0, "AAAAAA==", None, "", Metadata(), 8)
+    gone = {"status": 404, "count": None, "message": "The specified bucket does not exist."}
+    paths.server.set_faults(
+        rules=[
+            {"method": RESTORE, "status": 412, "count": None},
+            {**gone, "method": "storage.objects.get"},
+            {**gone, "method": "storage.objects.list"},
+        ]
+    )
+
+    async def restored() -> tuple[Restored, StorageError | None]:
+        async with AsyncApi(endpoint=paths.server.url) as api:
+            restorer = Restorer(api, paths.migration, Pacing())
+            ended = await restorer.bring_back(Prospect(line, Way.SOFT_DELETE, "", False, None))
+            return ended, restorer.error
+
+    ended, error = asyncio.run(restored())
+    assert ended.outcome is UndoOutcome.FAILED
+    assert "no such bucket (The specified bucket does not exist.)" in ended.detail
+    assert isinstance(error, BucketNotFound)
