@@ -160,6 +160,7 @@ def test_what_is_wrong_with_equal_objects_is_the_source_s_problem(run: Run) -> N
         (BAD, row("other", extra=2), {"unknown_field": 1}, {}),
         (BAD, BAD + row("2", extra=1), {"unknown_field": 1}, {"unknown_field": 1}),
         (row(), row("2"), {}, {}),
+        (BAD + row("2"), row("2") + BAD + b"\n", {"unknown_field": 1}, {"blank_line": 1}),
         (row(), b"", {}, {"empty": 1}),
     ],
 )
