@@ -19,8 +19,8 @@ from backfill_job.arguments import (
 from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.gate.check import Limits
 from backfill_job.gate.run import GateOptions, GateResult, run_gate
-from backfill_job.import_test.command import REPORT_NAME
-from backfill_job.import_test.days import MAX_DAYS
+from backfill_job.import_test.day import MAX_DAYS
+from backfill_job.import_test.results import REPORT_NAME
 from backfill_job.job import ExitCode
 from backfill_job.session import opened
 

@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from backfill_job.import_test.command import REPORT_SCHEMA
-from backfill_job.import_test.comparison import Verdict
+from backfill_job.import_test.compare import Verdict
+from backfill_job.import_test.results import KIND, REPORT_SCHEMA
 from shared.errors import UsageError
 from shared.report.fields import Fields
 from shared.strict_json import parse_json
 
 __all__ = ["ImportRecord", "ImportedDay", "read_import_record"]
-
-KIND = "import-test"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ from backfill_job.gate.mirror_checks import alive_check, lag_check
 from backfill_job.gate.references_check import references_check
 from backfill_job.gate.result import FORMAT, GateResult
 from backfill_job.gate.verification_record import read_verification_record
-from backfill_job.import_test.command import REPORT_NAME
+from backfill_job.import_test.results import REPORT_NAME
 from backfill_job.job import open_api
 from backfill_job.reports import json_bytes
 from backfill_job.session import Session, reports_at

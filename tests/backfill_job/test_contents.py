@@ -20,13 +20,13 @@ from test_async_api import HASTY, answering, http
 from testing_paths import Paths
 
 from backfill_job.async_api import AsyncApi, RetryPolicy
-from backfill_job.contents import Scope, check_contents
-from backfill_job.contents_report import EXAMPLES_OF_A_KIND, Affected, ContentsCheck, Example, Side, Tally
+from backfill_job.contents.check import Scope, check_contents
+from backfill_job.contents.lines import Bounds, Problem
+from backfill_job.contents.reader import Limits, Unpacking, read_back
+from backfill_job.contents.result import EXAMPLES_OF_A_KIND, Affected, ContentsCheck, Example, Side, Tally
+from backfill_job.contents.rows import ProblemKind
 from backfill_job.fast_listing import list_pages
-from backfill_job.jsonl import Bounds, Problem
-from backfill_job.load_rules import ProblemKind
 from backfill_job.march import Pair, march_pages
-from backfill_job.read_back import Limits, Unpacking, read_back
 from backfill_job.stopping import Stop
 from shared.errors import (
     BucketNotFound,
@@ -511,7 +511,7 @@ PACKED = gzip.compress(row() + row("2"), mtime=0)
         (gzip.compress(row()[:-9], mtime=0)[:-1], "gzip", {"compressed", "bad_encoding", "empty"}),
         (row(), "gzip", {"bad_encoding"}),
         (row(), "identity", set()),
-        (b"\x1b whatever", "br", {"bad_encoding", "not_json"}),
+        (b"\x1b whatever", "br", {"other_encoding", "not_json"}),
         (gzip.compress(row() * 1000, mtime=0), "gzip", {"compressed", "too_large"}),
     ],
 )
@@ -540,7 +540,7 @@ import asyncio, json, re, sys
 from pathlib import Path
 from backfill_job.async_api import AsyncApi
 from backfill_job.fast_listing import list_pages
-from backfill_job.contents import Scope, check_contents
+from backfill_job.contents.check import Scope, check_contents
 from backfill_job.march import march_pages
 from backfill_job.stopping import Stop
 from shared.migration import Location, Migration
@@ -637,6 +637,7 @@ def test_a_result_says_how_many_objects_and_lines_have_a_problem_and_how_bad_it_
     found = tallied(
         [
             ("b", Side.SOURCE, {ProblemKind.COERCED: 3}, 1),
+            ("c", Side.SOURCE, {ProblemKind.EMPTY: 1}, 0),
             ("a", Side.MIGRATION, {ProblemKind.TRUNCATED: 1}, 4),
         ],
         0.5,
@@ -644,24 +645,31 @@ def test_a_result_says_how_many_objects_and_lines_have_a_problem_and_how_bad_it_
     assert found.to_json() == {
         "mode": "all",
         "clean": False,
-        "objects": 2,
-        "rows": 4,
-        "bytes": 20,
+        "objects": 3,
+        "rows": 6,
+        "bytes": 30,
         "changed": 1,
         "seconds": 0.5,
-        "objects_per_s": 4.0,
-        "source_problems": {"coerced": {"objects": 1, "lines": 3, "severity": "warning"}},
+        "objects_per_s": 6.0,
+        "source_problems": {
+            "coerced": {"objects": 1, "lines": 3, "severity": "not_judged"},
+            "empty": {"objects": 1, "lines": 1, "severity": "warning"},
+        },
         "migration_problems": {"truncated": {"objects": 1, "lines": 1, "severity": "error"}},
         "examples": [
             {"name": "a", "side": "migration", "line": 4, "kind": "truncated", "detail": "here"},
             {"name": "b", "side": "source", "line": 1, "kind": "coerced", "detail": "here"},
+            {"name": "c", "side": "source", "line": 0, "kind": "empty", "detail": "here"},
         ],
     }
 
 
 def test_warnings_leave_a_result_clean() -> None:
-    """What loads is fine, however odd."""
-    assert tallied([("a", Side.SOURCE, {ProblemKind.COERCED: 1}, 1)]).clean
+    """What loads is fine, however odd; what was not judged is not known to load."""
+    assert tallied([("a", Side.SOURCE, {ProblemKind.NULL_ARRAY: 1}, 1)]).clean
+    for side in Side:
+        unknown = tallied([("a", side, {ProblemKind.COERCED: 1}, 1)])
+        assert (unknown.clean, unknown.errors(side)) == (False, 1)
     assert ContentsCheck("none").clean
 
 

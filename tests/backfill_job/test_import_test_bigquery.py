@@ -28,12 +28,17 @@ from google.cloud.bigquery.retry import DEFAULT_RETRY
 from test_import_test_embedded import A, Held, by_hand, line
 
 from backfill_job.clock import Clock
-from backfill_job.import_test.bigquery import BigQueryEngine, Dataset, connect
-from backfill_job.import_test.bigquery_errors import judged, translated
-from backfill_job.import_test.comparison import Loaded, NotLoadable
-from backfill_job.import_test.embedded import EmbeddedEngine
-from backfill_job.import_test.fingerprint import Fingerprint, bigquery_sql
-from backfill_job.import_test.folders import Folder
+from backfill_job.import_test.bigquery import (
+    BigQueryEngine,
+    Dataset,
+    bigquery_sql,
+    connect,
+    judged,
+    translated,
+)
+from backfill_job.import_test.compare import Fingerprint, Loaded, NotLoadable
+from backfill_job.import_test.day import Folder
+from backfill_job.import_test.duckdb import EmbeddedEngine
 from backfill_job.stopping import Stop
 from shared.errors import (
     Interrupted,

@@ -17,7 +17,7 @@ from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
 from backfill_job import __main__ as commands
-from backfill_job.import_test import command
+from backfill_job.import_test import results
 
 __all__ = ["stub"]
 
@@ -48,7 +48,7 @@ def put(paths: Paths, day: str, name: str, data: bytes, *sides: str) -> None:
 
 
 def report(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((path / command.REPORT_NAME).read_text())
+    content: dict[str, Any] = json.loads((path / results.REPORT_NAME).read_text())
     return content
 
 
@@ -91,7 +91,7 @@ def test_one_wrong_day_of_several_ends_with_1(import_test: Command, paths: Paths
     put(paths, "20240130", "user_id_7.jsonl", line(A))
     put(paths, "20240131", "user_id_7.jsonl", line(A), "source")
     put(paths, "20240131", "user_id_7.jsonl", line(B), "destination")
-    put(paths, "20240201", "user_id_7.jsonl", b'{"user_id":7}')
+    put(paths, "20240201", "user_id_7.jsonl", b'{"user_id":["7"]}')
     put(paths, "20240202", "user_id_7.jsonl", line(A))
     ended = import_test("--from", "20240130", "--to", "20240202", "--report", str(tmp_path / "r"))
     assert ended.code == 1
@@ -167,8 +167,8 @@ def test_a_day_that_keeps_changing_ends_with_1(import_test: Command, paths: Path
     ("arguments", "says"),
     [
         ((), "say which days"),
-        (("--date", "2024-01-31"), "--date '2024-01-31' is no day; YYYYMMDD is wanted"),
-        (("--date", "20240230"), "is no day"),
+        (("--date", "2024-01-31"), "--date '2024-01-31' is not a day; YYYYMMDD is wanted"),
+        (("--date", "20240230"), "is not a day"),
         (("--from", "20240101"), "belong together"),
         (("--last", "many"), "--last 'many'"),
         (("--date", "20240131", "--grace", "-1"), "--grace '-1'"),
@@ -204,7 +204,7 @@ def test_an_engine_that_is_not_installed_is_named_with_what_installs_it(
 ) -> None:
     """Both are optional; exit code 2 and one line."""
     for module, ours, arguments, says in (
-        ("duckdb", "embedded", (), "DuckDB is not installed; install it in the checkout with: pip install"),
+        ("duckdb", "duckdb", (), "DuckDB is not installed; install it in the checkout with: pip install"),
         (
             "google.cloud.bigquery",
             "bigquery",

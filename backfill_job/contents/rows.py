@@ -1,0 +1,394 @@
+"""What a BigQuery load does with one row of an export: the consumer's schema and the rules of the load, in one table. Pure.
+
+`verify --contents` and `import-test` both judge by these rules. The consumer loads with ``NEWLINE_DELIMITED_JSON``, the
+schema `SCHEMA` and the defaults of a load: one bad row or one unknown field fails the whole load. The last column of the
+table names the source of each rule. **D** is the BigQuery documentation: "Loading JSON data from Cloud Storage" with
+"Details of loading JSON data", and "Data types". **O** is an error message that several public projects report.
+Everything else is not judged here: no rule says that it loads, and none says that it does not.
+
+==================================================  ====================  ===========  ==================================
+what a line or value is                             kind                  verdict      source
+==================================================  ====================  ===========  ==================================
+a JSON object with the fields of the schema                               loads        D
+null or nothing where a value belongs               ``no_value``          loads        D: every column is NULLABLE
+a field named in another case                       ``field_case``        loads        D: column names ignore case
+null where a REPEATED field is                      ``null_array``        loads        D: "a JSON array or null"
+gzip                                                ``compressed``        loads        D, unless other objects of the load
+                                                                                       are not compressed
+not JSON; cut off at the end of the object          ``not_json``,         not          D
+                                                    ``truncated``         loadable
+JSON, but not an object                             ``not_an_object``     not          D: each line holds one object
+                                                                          loadable
+a field that the schema does not have               ``unknown_field``     not          D
+                                                                          loadable
+an object or a list where a STRING is               ``wrong_type``        not          O: "Array specified for non-repeated
+                                                                          loadable     field"
+not a list where a REPEATED field is                ``wrong_type``        not          D
+                                                                          loadable
+not an object where a RECORD is                     ``wrong_type``        not          O
+                                                                          loadable
+null within a list                                  ``null_in_array``     not          D
+                                                                          loadable
+a TIMESTAMP in no known form, outside the years     ``bad_timestamp``     not          D
+1 to 9999 in UTC, or not in the calendar                                  loadable
+labelled gzip and is not; damaged gzip              ``bad_encoding``      not          D: gzip files load
+                                                                          loadable
+a number or a boolean where a STRING is             ``coerced``           not judged   reports differ
+one name twice in an object                         ``duplicate_field``   not judged
+a NUL character in a text                           ``nul_character``     not judged
+half of a surrogate pair in a text                  ``lone_surrogate``    not judged
+NaN, Infinity, a number that a double cannot hold   ``not_a_number``      not judged
+a TIMESTAMP in another known form, see below        ``odd_timestamp``     not judged
+bytes that are not UTF-8                            ``invalid_utf8``      not judged   D only says: "expects" UTF-8
+a byte order mark                                   ``byte_order_mark``   not judged
+an empty line                                       ``blank_line``        not judged
+a line longer than is held here                     ``line_too_long``     not judged
+another content encoding than gzip                  ``other_encoding``    not judged
+==================================================  ====================  ===========  ==================================
+
+A TIMESTAMP loads as ``YYYY-MM-DD`` or ``YYYY/MM/DD``, a space or ``T``, ``HH:MM[:SS[.SSSSSS]]``, then nothing (UTC), ``Z``,
+`` UTC``, or an offset ``(+|-)H[H][:M[M]]`` with or without a space before it; or as a number of whole seconds since 1970
+(all D). Other forms are documented for queries and not for loads, or only reported: a date without a time, parts with
+one digit, lower-case letters, the name of a time zone, an offset without a colon or beyond 14 hours, more than six
+digits of a second, a point without digits, a leap second, a number in a text, a fraction of a number, a number beyond the
+year 9999 (milliseconds?). Those are not judged here.
+
+Details name types, positions and fields of the schema, and the names of unknown fields. They never contain values.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from typing import Any
+
+__all__ = ["SCHEMA", "Field", "ProblemKind", "Problems", "Row", "RowRules", "Severity", "Type"]
+
+
+class Type(Enum):
+    """A column's type; the value is BigQuery's name for it."""
+
+    STRING = "STRING"
+    TIMESTAMP = "TIMESTAMP"
+    RECORD = "RECORD"
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column, or one field of a record.
+
+    Attributes:
+        fields: The fields of a record; empty for other types.
+    """
+
+    name: str
+    type: Type
+    repeated: bool = False
+    fields: tuple["Field", ...] = ()
+
+
+SCHEMA = (
+    Field("user_id", Type.STRING),
+    Field("submitted_at", Type.TIMESTAMP),
+    Field(
+        "answers",
+        Type.RECORD,
+        repeated=True,
+        fields=(Field("question_id", Type.STRING), Field("answer_ids", Type.STRING, repeated=True)),
+    ),
+)
+"""The exact schema that the consumer loads with. Nothing is required; a field that is not in it fails the load."""
+
+OPTIONAL = frozenset({"answers.answer_ids"})
+"""Columns that may be absent without a remark: a user may leave a question open."""
+
+
+class Severity(Enum):
+    """What a problem means to the load; the value is the name in reports."""
+
+    ERROR = "error"
+    """Not loadable."""
+    NOT_JUDGED = "not_judged"
+    """It is not known whether it loads, or as what."""
+    WARNING = "warning"
+    """It loads, but is odd."""
+
+
+class ProblemKind(Enum):
+    """What may be wrong with an object or one of its lines; the value is the name in reports."""
+
+    NOT_JSON = "not_json"
+    TRUNCATED = "truncated"
+    NOT_AN_OBJECT = "not_an_object"
+    LINE_TOO_LONG = "line_too_long"
+    INVALID_UTF8 = "invalid_utf8"
+    BYTE_ORDER_MARK = "byte_order_mark"
+    NOT_A_NUMBER = "not_a_number"
+    LONE_SURROGATE = "lone_surrogate"
+    DUPLICATE_FIELD = "duplicate_field"
+    UNKNOWN_FIELD = "unknown_field"
+    WRONG_TYPE = "wrong_type"
+    NULL_IN_ARRAY = "null_in_array"
+    BAD_TIMESTAMP = "bad_timestamp"
+    BAD_ENCODING = "bad_encoding"
+    OTHER_ENCODING = "other_encoding"
+    TOO_LARGE = "too_large"
+    NOT_AS_LISTED = "not_as_listed"
+    FIELD_CASE = "field_case"
+    COERCED = "coerced"
+    NULL_ARRAY = "null_array"
+    NO_VALUE = "no_value"
+    NUL_CHARACTER = "nul_character"
+    ODD_TIMESTAMP = "odd_timestamp"
+    BLANK_LINE = "blank_line"
+    EMPTY = "empty"
+    DUPLICATE_USER = "duplicate_user"
+    USERS_NOT_COMPARED = "users_not_compared"
+    COMPRESSED = "compressed"
+
+    @property
+    def severity(self) -> Severity:
+        """What it means to the load."""
+        return _SEVERITIES.get(self, Severity.ERROR)
+
+
+_SEVERITIES = {
+    ProblemKind.LINE_TOO_LONG: Severity.NOT_JUDGED,
+    ProblemKind.INVALID_UTF8: Severity.NOT_JUDGED,
+    ProblemKind.BYTE_ORDER_MARK: Severity.NOT_JUDGED,
+    ProblemKind.NOT_A_NUMBER: Severity.NOT_JUDGED,
+    ProblemKind.LONE_SURROGATE: Severity.NOT_JUDGED,
+    ProblemKind.DUPLICATE_FIELD: Severity.NOT_JUDGED,
+    ProblemKind.OTHER_ENCODING: Severity.NOT_JUDGED,
+    ProblemKind.TOO_LARGE: Severity.NOT_JUDGED,
+    ProblemKind.COERCED: Severity.NOT_JUDGED,
+    ProblemKind.NUL_CHARACTER: Severity.NOT_JUDGED,
+    ProblemKind.ODD_TIMESTAMP: Severity.NOT_JUDGED,
+    ProblemKind.BLANK_LINE: Severity.NOT_JUDGED,
+    ProblemKind.FIELD_CASE: Severity.WARNING,
+    ProblemKind.NULL_ARRAY: Severity.WARNING,
+    ProblemKind.NO_VALUE: Severity.WARNING,
+    ProblemKind.EMPTY: Severity.WARNING,
+    ProblemKind.DUPLICATE_USER: Severity.WARNING,
+    ProblemKind.USERS_NOT_COMPARED: Severity.WARNING,
+    ProblemKind.COMPRESSED: Severity.WARNING,
+}
+"""Every other kind is an error."""
+
+Problems = dict[ProblemKind, str]
+"""What is wrong with a line: each kind once, with the detail of its first place."""
+
+Row = dict[str, Any]
+"""Every field of the schema by its name; a TIMESTAMP as microseconds since 1970 UTC; what is absent as None or ``[]``."""
+
+_JSON_TYPES = {
+    dict: "object", list: "array", str: "string", bool: "boolean", int: "number", float: "number", type(None): "null"
+}  # fmt: skip
+_COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+
+
+class RowRules:
+    """Reads and judges rows by a schema."""
+
+    def __init__(self, fields: tuple[Field, ...] = SCHEMA) -> None:
+        self._root = _Record(fields, "")
+
+    def read(self, parsed: Mapping[str, Any]) -> tuple[Row, Problems]:
+        """Read a row from a parsed JSON object.
+
+        Args:
+            parsed: As orjson parses it. A name given twice is not seen here: a parsed object has its last value only.
+
+        Returns:
+            The row as BigQuery would hold it, and what is wrong. The row means nothing where a problem is not a warning.
+        """
+        found: Problems = {}
+        return self._root.read(parsed, found), found
+
+
+class _Record:
+    """A RECORD's fields, by name."""
+
+    def __init__(self, fields: tuple[Field, ...], path: str) -> None:
+        self._columns = {field.name.lower(): _Column(field, path + field.name) for field in fields}
+        self._path = path
+
+    def read(self, value: Mapping[str, Any], found: Problems) -> Row:
+        columns = self._columns
+        row = {}
+        for name, item in value.items():
+            column = columns.get(name) or self._in_another_case(name, value, found)
+            if column is not None:
+                row[column.name] = column.read(item, found)
+        if len(row) < len(columns):
+            for column in columns.values():
+                if column.name not in row:
+                    row[column.name] = column.absent(found)
+        return row
+
+    def _in_another_case(self, name: str, value: Mapping[str, Any], found: Problems) -> "_Column | None":
+        folded = name.lower()
+        column = self._columns.get(folded)
+        if column is None:
+            shown = repr(name) if _COLUMN_NAME.fullmatch(name) else "a field whose name no column can have"
+            found.setdefault(ProblemKind.UNKNOWN_FIELD, f"{self._path}{shown}")
+            return None
+        found.setdefault(ProblemKind.FIELD_CASE, column.path)
+        if sum(other.lower() == folded for other in value) > 1:
+            found.setdefault(ProblemKind.DUPLICATE_FIELD, f"{column.path}, in two cases")
+        return column
+
+
+class _Column:
+    """A field at its place in the schema."""
+
+    def __init__(self, field: Field, path: str) -> None:
+        self.name = field.name
+        self.path = path
+        self._repeated = field.repeated
+        self._wanted = path not in OPTIONAL
+        self._record = _Record(field.fields, path + ".")
+        self._read_one = {
+            Type.STRING: self._read_string,
+            Type.TIMESTAMP: self._read_timestamp,
+            Type.RECORD: self._read_record,
+        }[field.type]
+
+    def read(self, value: Any, found: Problems) -> Any:
+        if not self._repeated:
+            return self.absent(found) if value is None else self._read_one(value, found)
+        if type(value) is list:
+            if None in value:
+                found.setdefault(ProblemKind.NULL_IN_ARRAY, self.path)
+            return [self._read_one(item, found) for item in value if item is not None]
+        if value is None:
+            found.setdefault(ProblemKind.NULL_ARRAY, self.path)
+            return []
+        return self._wrong(value, "array", found)
+
+    def absent(self, found: Problems) -> Any:
+        if self._wanted:
+            found.setdefault(ProblemKind.NO_VALUE, self.path)
+        return [] if self._repeated else None
+
+    def _read_record(self, value: Any, found: Problems) -> Any:
+        return self._record.read(value, found) if type(value) is dict else self._wrong(value, "object", found)
+
+    def _read_string(self, value: Any, found: Problems) -> Any:
+        if type(value) is str:
+            if "\0" in value:
+                found.setdefault(ProblemKind.NUL_CHARACTER, self.path)
+        elif isinstance(value, dict | list):
+            self._wrong(value, "STRING", found)
+        else:
+            found.setdefault(
+                ProblemKind.COERCED, f"{self.path}: {_JSON_TYPES[type(value)]} where STRING is wanted"
+            )
+        return value
+
+    def _read_timestamp(self, value: Any, found: Problems) -> Any:
+        if isinstance(value, bool | dict | list):
+            return self._wrong(value, "TIMESTAMP", found)
+        moment = _moment_of_text(value) if type(value) is str else _moment_of_number(value)
+        if isinstance(moment, int):
+            return moment
+        kind, why = moment
+        found.setdefault(kind, f"{self.path}: {why}")
+        return None
+
+    def _wrong(self, value: Any, wanted: str, found: Problems) -> None:
+        found.setdefault(
+            ProblemKind.WRONG_TYPE, f"{self.path}: {_JSON_TYPES[type(value)]} where {wanted} is wanted"
+        )
+
+
+# --- TIMESTAMP ------------------------------------------------------------------------------------------------
+
+_Moment = int | tuple[ProblemKind, str]
+"""Microseconds since 1970, or what is wrong."""
+
+FIRST_SECOND = -62_135_596_800
+LAST_SECOND = 253_402_300_799
+"""0001-01-01 and 9999-12-31, in seconds since 1970: the range of TIMESTAMP (documentation, "Data types")."""
+
+LEAP_SECOND = 60
+KEPT_DIGITS = 6
+WIDEST_OFFSET = timedelta(hours=14)
+MILLION = 1_000_000
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+_LOADS = re.compile(
+    r"[0-9]{4}([-/])[0-9]{2}\1[0-9]{2}[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
+    r"(?:Z| UTC| ?[+-][0-9]{1,2}(?::[0-9]{1,2})?)?"
+)
+"""The forms that the documentation gives for loads."""
+
+_KNOWN = re.compile(
+    r"(?P<year>[0-9]{4})(?P<dash>[-/])(?P<month>[0-9]{1,2})(?P=dash)(?P<day>[0-9]{1,2})"
+    r"(?:[ Tt](?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{1,2})(?::(?P<second>[0-9]{1,2})(?P<fraction>\.[0-9]*)?)?)?"
+    r"(?: ?(?:[Zz]|UTC|(?P<sign>[+-])(?P<hours>[0-9]{1,2})(?P<colon>:?)(?P<minutes>[0-9]{1,2})?)"
+    r"| (?P<zone>[A-Za-z_]+(?:/[A-Za-z0-9_+-]+)*))?"
+)
+"""Those, and the forms that are documented for queries or reported to load."""
+
+_NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?")
+
+
+def _moment_of_number(value: float) -> _Moment:
+    if not FIRST_SECOND <= value <= LAST_SECOND:
+        return ProblemKind.ODD_TIMESTAMP, "a number beyond the seconds of the years 1 to 9999 (milliseconds?)"
+    if value != int(value):
+        return ProblemKind.ODD_TIMESTAMP, "a fraction of a number of seconds"
+    return int(value) * MILLION
+
+
+def _moment_of_text(text: str) -> _Moment:
+    match = _KNOWN.fullmatch(text)
+    if match is None:
+        if _NUMBER.fullmatch(text):
+            return ProblemKind.ODD_TIMESTAMP, "a number in a text"
+        return ProblemKind.BAD_TIMESTAMP, f"a text of {len(text)} characters in no form of a TIMESTAMP"
+    leap = match["second"] == str(LEAP_SECOND)
+    offset = timedelta(hours=int(match["hours"] or 0), minutes=int(match["minutes"] or 0))
+    try:
+        moment = datetime(
+            int(match["year"]),
+            int(match["month"]),
+            int(match["day"]),
+            int(match["hour"] or 0),
+            int(match["minute"] or 0),
+            59 if leap else int(match["second"] or 0),
+            int((match["fraction"] or ".")[1 : KEPT_DIGITS + 1].ljust(KEPT_DIGITS, "0")),
+            UTC,
+        )
+    except ValueError:
+        return ProblemKind.BAD_TIMESTAMP, "a date or time that does not exist"
+    if (
+        leap
+        or offset > WIDEST_OFFSET
+        or int(match["minutes"] or 0) >= LEAP_SECOND
+        or not _LOADS.fullmatch(text)
+    ):
+        return ProblemKind.ODD_TIMESTAMP, _why_odd(match, leap=leap, far=offset > WIDEST_OFFSET)
+    micros = (moment - _EPOCH + (offset if match["sign"] == "-" else -offset)) // _MICROSECOND
+    if not FIRST_SECOND * MILLION <= micros < (LAST_SECOND + 1) * MILLION:
+        return ProblemKind.BAD_TIMESTAMP, "before the year 1 or after the year 9999, in UTC"
+    return micros
+
+
+def _why_odd(match: re.Match[str], *, leap: bool, far: bool) -> str:
+    """Which part of a known form is not documented for loads."""
+    fraction = match["fraction"] or ""
+    reasons = (
+        (leap, "a leap second"),
+        (match["hour"] is None, "a date without a time"),
+        (match["zone"], "the name of a time zone"),
+        (fraction == ".", "a point without digits"),
+        (len(fraction) > KEPT_DIGITS + 1, "more than six digits of a second"),
+        (match["minutes"] and not match["colon"], "an offset without a colon"),
+        (far, "an offset of more than 14 hours"),
+    )
+    return next((why for applies, why in reasons if applies), "a form that is not documented for loads")
