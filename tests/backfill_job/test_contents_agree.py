@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_import_test_embedded import Held
+from test_import_test_duckdb import Held
 from testing_commands import run_command, where
 from testing_paths import Paths
 

@@ -25,7 +25,7 @@ import requests
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
-from test_import_test_embedded import A, Held, by_hand, line
+from test_import_test_duckdb import A, Held, by_hand, line
 
 from backfill_job.clock import Clock
 from backfill_job.import_test.bigquery import (

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from test_import_test_bigquery import Stub, job_error, stub
-from test_import_test_embedded import A, line
+from test_import_test_duckdb import A, line
 from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 

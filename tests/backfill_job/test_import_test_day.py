@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from test_import_test_embedded import FOLDER, A, line
+from test_import_test_duckdb import FOLDER, A, line
 from testing_paths import Paths
 
 from backfill_job.clock import Clock

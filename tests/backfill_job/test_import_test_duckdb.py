@@ -41,10 +41,10 @@ def by_hand(rows: Sequence[Submission]) -> str:
 
     lanes = [0] * 8
     for user_id, instant, answers in rows:
-        row = text(user_id) + (b"-" if instant is None else b"%d" % instant) + b";%d;" % len(answers)
+        parts = [text(user_id), b"-" if instant is None else b"%d" % instant, b";%d;" % len(answers)]
         for question_id, answer_ids in answers:
-            row += text(question_id) + b"%d;" % len(answer_ids) + b"".join(map(text, answer_ids))
-        digest = hashlib.sha256(row).digest()
+            parts += [text(question_id), b"%d;" % len(answer_ids), *map(text, answer_ids)]
+        digest = hashlib.sha256(b"".join(parts)).digest()
         for lane in range(8):
             lanes[lane] += int.from_bytes(digest[4 * lane : 4 * lane + 4], "big")
     return "".join(f"{lane % 2**32:08x}" for lane in lanes)
