@@ -213,8 +213,8 @@ class _Execution:
 
     async def _batches(
         self, parts: AsyncGenerator[Iterable[Pair], None]
-    ) -> AsyncGenerator[Iterable[PlanLine], None]:
-        """Count what is listed, settle what is equal, and pass the rest on, planned."""
+    ) -> AsyncGenerator[Iterable[Finding], None]:
+        """Count what is listed, settle what is equal, and pass the rest on."""
         job = self.job
         async with aclosing(parts):
             async for pairs in parts:
@@ -224,7 +224,7 @@ class _Execution:
                 equal = [finding for finding in findings if finding.verdict is Verdict.EQUAL]
                 self._settle(equal)
                 if len(equal) < len(findings):
-                    yield plan(self._rest(findings), job.migration, await _whose(job))
+                    yield self._rest(findings)
 
     def _rest(self, findings: Sequence[Finding]) -> Iterator[Finding]:
         """What is not equal; it counts as listed when it is drawn, so that the books of a stopped run balance."""

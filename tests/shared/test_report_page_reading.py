@@ -130,7 +130,11 @@ def test_no_field_of_a_verification_may_be_missing(key: str) -> None:
         (("differences_total",), 1, r"more differences than differences_total"),
         (("lag", "buckets", 3, "up_to_s"), 0.1, r"lag\.buckets is a list; a list with rising bounds"),
         (("lag", "buckets", 3, "up_to_s"), None, r"null only as the last"),
-        (("contents", "source_problems", "blank_line", "severity"), "fatal", r"one of error, not_judged, warning"),
+        (
+            ("contents", "source_problems", "blank_line", "severity"),
+            "fatal",
+            r"one of error, not_judged, warning",
+        ),
         (("undated",), None, r"undated is null; an object"),
         (("remarks", 0, "level"), "loud", r"level is 'loud'; one of critical, warning, note"),
     ],
