@@ -166,7 +166,6 @@ class LineChecker:
             )
             return
         found: Problems = {}
-        read: Row | None = None
         if line.startswith(BYTE_ORDER_MARK):
             found[ProblemKind.BYTE_ORDER_MARK] = "at the beginning of the line"
             line = line[len(BYTE_ORDER_MARK) :]
@@ -181,27 +180,22 @@ class LineChecker:
                 found[ProblemKind.BLANK_LINE] = "nothing in it"
         else:
             self._rows += 1
-            read = self._read_row(parsed, line, found)
+            self._judge_row(parsed, line, found)
         for kind, detail in found.items():
             self._found(kind, detail, self._line)
-        if (
-            read is not None
-            and self._take_row is not None
-            and all(kind.severity is Severity.WARNING for kind in found)
-        ):
-            self._take_row(read)
 
-    def _read_row(self, parsed: Any, line: bytes, found: Problems) -> Row | None:
+    def _judge_row(self, parsed: Any, line: bytes, found: Problems) -> None:
         if not isinstance(parsed, dict):
             found[ProblemKind.NOT_AN_OBJECT] = "a JSON value, but not an object"
-            return None
-        row, problems = _RULES.read(parsed)
-        found |= problems
+            return
+        found |= _RULES.judge(parsed)
         if _may_repeat_a_name(parsed, line, found) and _repeats_a_name(line):
             found.setdefault(ProblemKind.DUPLICATE_FIELD, "one name more than once in an object")
-        if row["user_id"] is not None:
-            self._compare_user(str(row["user_id"]), found)
-        return row
+        user = parsed.get("user_id")
+        if user is not None:
+            self._compare_user(str(user), found)
+        if self._take_row is not None and all(kind.severity is Severity.WARNING for kind in found):
+            self._take_row(_RULES.row(parsed))
 
     def _compare_user(self, user: str, found: Problems) -> None:
         key = hash(user)

@@ -59,7 +59,7 @@ Details name types, positions and fields of the schema, and the names of unknown
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -98,7 +98,8 @@ SCHEMA = (
         fields=(Field("question_id", Type.STRING), Field("answer_ids", Type.STRING, repeated=True)),
     ),
 )
-"""The exact schema that the consumer loads with. Nothing is required; a field that is not in it fails the load."""
+"""The exact schema that the consumer loads with. Nothing is required; a field that is not in it fails the load. Names are in
+lower case."""
 
 OPTIONAL = frozenset({"answers.answer_ids"})
 """Columns that may be absent without a remark: a user may leave a question open."""
@@ -189,43 +190,46 @@ _COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 class RowRules:
-    """Reads and judges rows by a schema."""
+    """Judges rows by a schema, and reads those that load."""
 
     def __init__(self, fields: tuple[Field, ...] = SCHEMA) -> None:
         self._root = _Record(fields, "")
 
-    def read(self, parsed: Mapping[str, Any]) -> tuple[Row, Problems]:
-        """Read a row from a parsed JSON object.
+    def judge(self, parsed: Mapping[str, Any]) -> Problems:
+        """What is wrong with a row.
 
         Args:
             parsed: As orjson parses it. A name given twice is not seen here: a parsed object has its last value only.
-
-        Returns:
-            The row as BigQuery would hold it, and what is wrong. The row means nothing where a problem is not a warning.
         """
         found: Problems = {}
-        return self._root.read(parsed, found), found
+        self._root.judge(parsed, found)
+        return found
+
+    def row(self, parsed: Mapping[str, Any]) -> Row:
+        """The row as BigQuery would hold it; only for an object with no problem but warnings."""
+        return self._root.row(parsed)
 
 
 class _Record:
     """A RECORD's fields, by name."""
 
     def __init__(self, fields: tuple[Field, ...], path: str) -> None:
-        self._columns = {field.name.lower(): _Column(field, path + field.name) for field in fields}
+        self._columns = {field.name: _Column(field, path + field.name) for field in fields}
         self._path = path
 
-    def read(self, value: Mapping[str, Any], found: Problems) -> Row:
+    def judge(self, value: Mapping[str, Any], found: Problems) -> None:
         columns = self._columns
-        row = {}
+        known = 0
         for name, item in value.items():
             column = columns.get(name) or self._in_another_case(name, value, found)
             if column is not None:
-                row[column.name] = column.read(item, found)
-        if len(row) < len(columns):
-            for column in columns.values():
-                if column.name not in row:
-                    row[column.name] = column.absent(found)
-        return row
+                known += 1
+                column.judge(item, found)
+        if known < len(columns):
+            names = {name.lower() for name in value}
+            for name, column in columns.items():
+                if name not in names:
+                    column.judge_absent(found)
 
     def _in_another_case(self, name: str, value: Mapping[str, Any], found: Problems) -> "_Column | None":
         folded = name.lower()
@@ -239,43 +243,58 @@ class _Record:
             found.setdefault(ProblemKind.DUPLICATE_FIELD, f"{column.path}, in two cases")
         return column
 
+    def row(self, value: Mapping[str, Any]) -> Row:
+        given = {name.lower(): item for name, item in value.items()}
+        return {name: column.value(given.get(name)) for name, column in self._columns.items()}
+
 
 class _Column:
-    """A field at its place in the schema."""
+    """A field at its place in the schema. The schema's names are in lower case."""
 
     def __init__(self, field: Field, path: str) -> None:
-        self.name = field.name
         self.path = path
         self._repeated = field.repeated
         self._wanted = path not in OPTIONAL
         self._record = _Record(field.fields, path + ".")
-        self._read_one = {
-            Type.STRING: self._read_string,
-            Type.TIMESTAMP: self._read_timestamp,
-            Type.RECORD: self._read_record,
+        self._judge_one, self._value_of_one = {
+            Type.STRING: (self._judge_string, str),
+            Type.TIMESTAMP: (self._judge_timestamp, _moment),
+            Type.RECORD: (self._judge_record, self._record.row),
         }[field.type]
 
-    def read(self, value: Any, found: Problems) -> Any:
+    def judge(self, value: Any, found: Problems) -> None:
         if not self._repeated:
-            return self.absent(found) if value is None else self._read_one(value, found)
-        if type(value) is list:
-            if None in value:
-                found.setdefault(ProblemKind.NULL_IN_ARRAY, self.path)
-            return [self._read_one(item, found) for item in value if item is not None]
-        if value is None:
+            if value is None:
+                self.judge_absent(found)
+            else:
+                self._judge_one(value, found)
+        elif type(value) is list:
+            for item in value:
+                if item is None:
+                    found.setdefault(ProblemKind.NULL_IN_ARRAY, self.path)
+                else:
+                    self._judge_one(item, found)
+        elif value is None:
             found.setdefault(ProblemKind.NULL_ARRAY, self.path)
-            return []
-        return self._wrong(value, "array", found)
+        else:
+            self._wrong(value, "array", found)
 
-    def absent(self, found: Problems) -> Any:
+    def judge_absent(self, found: Problems) -> None:
         if self._wanted:
             found.setdefault(ProblemKind.NO_VALUE, self.path)
-        return [] if self._repeated else None
 
-    def _read_record(self, value: Any, found: Problems) -> Any:
-        return self._record.read(value, found) if type(value) is dict else self._wrong(value, "object", found)
+    def value(self, value: Any) -> Any:
+        if self._repeated:
+            return [self._value_of_one(item) for item in value or ()]
+        return None if value is None else self._value_of_one(value)
 
-    def _read_string(self, value: Any, found: Problems) -> Any:
+    def _judge_record(self, value: Any, found: Problems) -> None:
+        if type(value) is dict:
+            self._record.judge(value, found)
+        else:
+            self._wrong(value, "object", found)
+
+    def _judge_string(self, value: Any, found: Problems) -> None:
         if type(value) is str:
             if "\0" in value:
                 found.setdefault(ProblemKind.NUL_CHARACTER, self.path)
@@ -285,17 +304,15 @@ class _Column:
             found.setdefault(
                 ProblemKind.COERCED, f"{self.path}: {_JSON_TYPES[type(value)]} where STRING is wanted"
             )
-        return value
 
-    def _read_timestamp(self, value: Any, found: Problems) -> Any:
+    def _judge_timestamp(self, value: Any, found: Problems) -> None:
         if isinstance(value, bool | dict | list):
-            return self._wrong(value, "TIMESTAMP", found)
-        moment = _moment_of_text(value) if type(value) is str else _moment_of_number(value)
-        if isinstance(moment, int):
-            return moment
-        kind, why = moment
-        found.setdefault(kind, f"{self.path}: {why}")
-        return None
+            self._wrong(value, "TIMESTAMP", found)
+            return
+        moment = _moment(value)
+        if not isinstance(moment, int):
+            kind, why = moment
+            found.setdefault(kind, f"{self.path}: {why}")
 
     def _wrong(self, value: Any, wanted: str, found: Problems) -> None:
         found.setdefault(
@@ -312,29 +329,55 @@ FIRST_SECOND = -62_135_596_800
 LAST_SECOND = 253_402_300_799
 """0001-01-01 and 9999-12-31, in seconds since 1970: the range of TIMESTAMP (documentation, "Data types")."""
 
-LEAP_SECOND = 60
+LEAP_SECOND = "60"
 KEPT_DIGITS = 6
-WIDEST_OFFSET = timedelta(hours=14)
+WIDEST_OFFSET = 14 * 60
+"""Minutes."""
 MILLION = 1_000_000
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
 _LOADS = re.compile(
-    r"[0-9]{4}([-/])[0-9]{2}\1[0-9]{2}[ T][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?"
-    r"(?:Z| UTC| ?[+-][0-9]{1,2}(?::[0-9]{1,2})?)?"
+    r"([0-9]{4})([-/])([0-9]{2})\2([0-9]{2})[ T]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,6}))?)?"
+    r"(?:Z| UTC| ?([+-])([0-9]{1,2})(?::([0-9]{1,2}))?)?"
 )
 """The forms that the documentation gives for loads."""
 
 _KNOWN = re.compile(
     r"(?P<year>[0-9]{4})(?P<dash>[-/])(?P<month>[0-9]{1,2})(?P=dash)(?P<day>[0-9]{1,2})"
     r"(?:[ Tt](?P<hour>[0-9]{1,2}):(?P<minute>[0-9]{1,2})(?::(?P<second>[0-9]{1,2})(?P<fraction>\.[0-9]*)?)?)?"
-    r"(?: ?(?:[Zz]|UTC|(?P<sign>[+-])(?P<hours>[0-9]{1,2})(?P<colon>:?)(?P<minutes>[0-9]{1,2})?)"
+    r"(?: ?(?:[Zz]|UTC|[+-](?P<hours>[0-9]{1,2})(?P<colon>:?)(?P<minutes>[0-9]{1,2})?)"
     r"| (?P<zone>[A-Za-z_]+(?:/[A-Za-z0-9_+-]+)*))?"
 )
 """Those, and the forms that are documented for queries or reported to load."""
 
 _NUMBER = re.compile(r"[+-]?[0-9]{1,20}(?:\.[0-9]*)?(?:[eE][+-]?[0-9]{1,3})?")
+
+
+def _moment(value: str | float) -> _Moment:
+    """Read a TIMESTAMP from a text or a number."""
+    if not isinstance(value, str):
+        return _moment_of_number(value)
+    match = _LOADS.fullmatch(value)
+    if match is None:
+        return _other_form(value)
+    year, _, month, day, hour, minute, second, fraction, sign, hours, minutes = match.groups()
+    try:
+        moment = datetime(
+            int(year), int(month), int(day), int(hour), int(minute), int(second or 0), tzinfo=UTC
+        )
+    except ValueError:
+        return _other_form(value)
+    seconds = round((moment - _EPOCH).total_seconds())
+    if sign:
+        offset = int(hours) * 60 + int(minutes or 0)
+        if offset > WIDEST_OFFSET or int(minutes or 0) >= 60:  # noqa: PLR2004 -- minutes
+            return _other_form(value)
+        seconds += offset * (60 if sign == "-" else -60)
+    if not FIRST_SECOND <= seconds <= LAST_SECOND:
+        return ProblemKind.BAD_TIMESTAMP, "before the year 1 or after the year 9999, in UTC"
+    return seconds * MILLION + (int(fraction.ljust(KEPT_DIGITS, "0")) if fraction else 0)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _moment_of_number(value: float) -> _Moment:
@@ -345,43 +388,22 @@ def _moment_of_number(value: float) -> _Moment:
     return int(value) * MILLION
 
 
-def _moment_of_text(text: str) -> _Moment:
+def _other_form(text: str) -> tuple[ProblemKind, str]:
+    """Why a text is not one that the documentation gives for loads."""
     match = _KNOWN.fullmatch(text)
     if match is None:
         if _NUMBER.fullmatch(text):
             return ProblemKind.ODD_TIMESTAMP, "a number in a text"
         return ProblemKind.BAD_TIMESTAMP, f"a text of {len(text)} characters in no form of a TIMESTAMP"
-    leap = match["second"] == str(LEAP_SECOND)
-    offset = timedelta(hours=int(match["hours"] or 0), minutes=int(match["minutes"] or 0))
+    date = (int(match[part]) for part in ("year", "month", "day"))
+    leap = match["second"] == LEAP_SECOND
+    clock = (int(match["hour"] or 0), int(match["minute"] or 0), 59 if leap else int(match["second"] or 0))
     try:
-        moment = datetime(
-            int(match["year"]),
-            int(match["month"]),
-            int(match["day"]),
-            int(match["hour"] or 0),
-            int(match["minute"] or 0),
-            59 if leap else int(match["second"] or 0),
-            int((match["fraction"] or ".")[1 : KEPT_DIGITS + 1].ljust(KEPT_DIGITS, "0")),
-            UTC,
-        )
+        datetime(*date, *clock, tzinfo=UTC)
     except ValueError:
         return ProblemKind.BAD_TIMESTAMP, "a date or time that does not exist"
-    if (
-        leap
-        or offset > WIDEST_OFFSET
-        or int(match["minutes"] or 0) >= LEAP_SECOND
-        or not _LOADS.fullmatch(text)
-    ):
-        return ProblemKind.ODD_TIMESTAMP, _why_odd(match, leap=leap, far=offset > WIDEST_OFFSET)
-    micros = (moment - _EPOCH + (offset if match["sign"] == "-" else -offset)) // _MICROSECOND
-    if not FIRST_SECOND * MILLION <= micros < (LAST_SECOND + 1) * MILLION:
-        return ProblemKind.BAD_TIMESTAMP, "before the year 1 or after the year 9999, in UTC"
-    return micros
-
-
-def _why_odd(match: re.Match[str], *, leap: bool, far: bool) -> str:
-    """Which part of a known form is not documented for loads."""
     fraction = match["fraction"] or ""
+    offset = int(match["hours"] or 0) * 60 + int(match["minutes"] or 0)
     reasons = (
         (leap, "a leap second"),
         (match["hour"] is None, "a date without a time"),
@@ -389,6 +411,7 @@ def _why_odd(match: re.Match[str], *, leap: bool, far: bool) -> str:
         (fraction == ".", "a point without digits"),
         (len(fraction) > KEPT_DIGITS + 1, "more than six digits of a second"),
         (match["minutes"] and not match["colon"], "an offset without a colon"),
-        (far, "an offset of more than 14 hours"),
+        (offset > WIDEST_OFFSET, "an offset of more than 14 hours"),
     )
-    return next((why for applies, why in reasons if applies), "a form that is not documented for loads")
+    why = next((why for applies, why in reasons if applies), "a form that is not documented for loads")
+    return ProblemKind.ODD_TIMESTAMP, why
