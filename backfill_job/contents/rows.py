@@ -334,6 +334,7 @@ KEPT_DIGITS = 6
 WIDEST_OFFSET = 14 * 60
 """Minutes."""
 MILLION = 1_000_000
+SECONDS_OF_A_DAY = 86_400
 
 _LOADS = re.compile(
     r"([0-9]{4})([-/])([0-9]{2})\2([0-9]{2})[ T]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:\.([0-9]{1,6}))?)?"
@@ -366,7 +367,8 @@ def _moment(value: str | float) -> _Moment:
         )
     except ValueError:
         return _other_form(value)
-    seconds = round((moment - _EPOCH).total_seconds())
+    since = moment - _EPOCH
+    seconds = since.days * SECONDS_OF_A_DAY + since.seconds
     if sign:
         offset = int(hours) * 60 + int(minutes or 0)
         if offset > WIDEST_OFFSET or int(minutes or 0) >= 60:  # noqa: PLR2004 -- minutes
