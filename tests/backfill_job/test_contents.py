@@ -201,7 +201,7 @@ def test_only_jsonl_on_both_sides_is_read(run: Run) -> None:
 
 
 def test_what_is_left_behind_is_not_read(run: Run) -> None:
-    """An excluded name is nobody's."""
+    """An excluded name is not checked."""
     run.both(USER, BAD)
     run.both("backup.jsonl", BAD)
     paths = replace(run.paths, migration=replace(run.paths.migration, excludes=("backup*",)))
@@ -260,7 +260,7 @@ def test_what_is_no_scope_is_refused(text: str) -> None:
 
 
 def test_an_object_that_was_overwritten_or_deleted_meanwhile_is_changed(run: Run) -> None:
-    """It is not judged by other bytes than were listed, on either side, and it is no error."""
+    """It is not judged by other bytes than were listed, on either side, and it is not an error."""
     for number in (1, 2, 3):
         run.both(f"{DAY}user_id_{number}.jsonl", row())
     run.paths.put(DAY + "user_id_4.jsonl", row(), side="source")
@@ -299,7 +299,7 @@ def test_a_read_that_fails_ends_the_check_without_a_verdict(
 
 
 def test_an_error_closes_the_listings_at_once(run: Run) -> None:
-    """They would go on asking for pages that nobody wants."""
+    """They would go on asking for pages that are not needed."""
     run.both(USER, row())
     listed = run.pairs()
     closed = []
@@ -438,7 +438,7 @@ def state_of(data: bytes) -> ObjectState:
 
 
 def test_bytes_that_suffered_on_the_way_are_read_again() -> None:
-    """TCP's checksum lets a few through; that is no problem of the object."""
+    """TCP's checksum lets a few through; that is not a problem of the object."""
     data = row()
     answers = [http(data.replace(b"1", b"7")), http(data)]
 
@@ -545,7 +545,7 @@ from backfill_job.march import march_pages
 from backfill_job.stopping import Stop
 from shared.migration import Location, Migration
 
-def peak():  # of this program; getrusage's would begin with that of whoever started it
+def peak():  # of this program; getrusage would start with the peak of the parent process
     return int(re.search("VmHWM:\\s*([0-9]+) kB", Path("/proc/self/status").read_text())[1])
 
 async def main():

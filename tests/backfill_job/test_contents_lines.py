@@ -83,7 +83,7 @@ def test_a_good_object_has_no_problem_with_and_without_its_last_line_feed() -> N
     ],
 )
 def test_a_line_that_is_no_row_is_said_to_be_what_it_is(data: bytes, expected: dict[str, int]) -> None:
-    """One name a cause, so that whoever reads the report knows what to mend."""
+    """One name a cause, so a reader of the report knows what to mend."""
     assert kinds(data) == expected
 
 
@@ -333,7 +333,7 @@ def test_where_a_value_is_wrong_is_said_by_the_schema_s_names() -> None:
     ],
 )
 def test_no_report_holds_values(data: bytes) -> None:
-    """Answers to questionnaires are nobody's business but the consumer's."""
+    """Answers to questionnaires concern only the consumer."""
     report = checked(data)
     assert report.examples
     assert SECRET not in repr(report)

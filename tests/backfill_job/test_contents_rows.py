@@ -33,7 +33,7 @@ def read(*lines: Any) -> list[Row]:
 
 
 def refusal(line: Any) -> str:
-    """Why a line is no row that is known to load."""
+    """Why a line is not known to load."""
     rows, report = rows_of((line if isinstance(line, str) else json.dumps(line)).encode())
     assert rows == []
     problem = report.first(Severity.ERROR) or report.first(Severity.NOT_JUDGED)

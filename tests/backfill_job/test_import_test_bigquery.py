@@ -339,14 +339,14 @@ def test_a_row_that_bigquery_refuses_makes_the_folder_unloadable(engine: BigQuer
     ],
 )
 def test_what_bigquery_quotes_from_a_row_is_cut_out(message: str) -> None:
-    """Contents are people's answers: they do not go into logs and reports, whoever said them."""
+    """Contents are people's answers: they do not go into logs and reports."""
     found = judged({"reason": "invalid"}, [{**TOO_MANY, "message": message}], GLOB)
     assert "SECRET" not in found.reason
     assert "user_id_7.jsonl" in found.reason
 
 
 def test_no_more_is_cut_out_than_what_is_quoted() -> None:
-    """An apostrophe is no quote: what went wrong, and where, stays."""
+    """An apostrophe is not a quote: what went wrong, and where, stays."""
     message = (
         "Couldn't convert value to timestamp: Could not parse 'SECRET' as TIMESTAMP for field submitted_at"
     )

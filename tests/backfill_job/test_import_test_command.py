@@ -139,7 +139,7 @@ def test_the_report_says_who_was_compared_when_and_how(
 def test_an_error_halfway_leaves_a_report_that_does_not_pass(
     import_test: Command, paths: Paths, tmp_path: Path
 ) -> None:
-    """A listing that fails ends the run with 1 and one line; days done stay on record, and nobody takes it for a pass."""
+    """A listing that fails ends the run with 1 and one line; the days that are done stay on record, and the run does not pass."""
     for day in ("20240130", "20240131"):
         put(paths, day, "user_id_7.jsonl", line(A))
     # Two listings at the start, four a day.

@@ -185,7 +185,7 @@ def test_the_same_instant_in_two_notations_is_the_same_row() -> None:
 
 
 def test_the_definition_does_not_change_unnoticed() -> None:
-    """Reports of different versions are compared: whoever changes the fingerprint has to rename its definition."""
+    """Reports of different versions are compared: a change of the fingerprint needs a new name of its definition."""
     found = sums(line(A), line((None, None, [])))
     assert found.fingerprint.definition == "rows-1"
     assert found.fingerprint.digits == by_hand([A, (None, None, [])])
@@ -322,7 +322,7 @@ def outcome_of(*objects: bytes, limits: Limits = LIMITS, encodings: Sequence[str
 
 
 def test_a_line_longer_than_the_bound_is_not_judged() -> None:
-    """A limit of this engine, not of BigQuery: nobody says that it does not load."""
+    """A limit of this engine, not of BigQuery: BigQuery may load it."""
     limits = replace(LIMITS, bounds=replace(LIMITS.bounds, line=200))
     outcome = outcome_of(line(A), line(("x" * 300, 0, [])), limits=limits)
     assert isinstance(outcome, NotJudged)

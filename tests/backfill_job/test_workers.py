@@ -225,4 +225,4 @@ def test_a_caller_that_is_cancelled_leaves_no_worker_behind() -> None:
 
     asyncio.run(main())
     assert sorted(cancelled) == [0, 1, 2]
-    gc.collect()  # a task whose exception nobody took would be heard now
+    gc.collect()  # a task whose exception was not retrieved would warn now
