@@ -65,7 +65,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     days.add_argument("--to", dest="last", metavar="YYYYMMDD", help="the last of several days; with --from")
     days.add_argument("--last", dest="last_days", metavar="N", help="the N days up to yesterday, UTC")
     days.add_argument(
-        "--allow-empty", action="store_true", help="a day without a single object on either path is not an error"
+        "--allow-empty",
+        action="store_true",
+        help="a day without a single object on either path is not an error",
     )
     how = parser.add_argument_group("how")
     how.add_argument(

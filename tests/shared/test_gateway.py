@@ -1,5 +1,6 @@
 """The gateway's promises, against a real server: policies, and errors in the project's own terms."""
 
+import gzip
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -54,6 +55,7 @@ def test_a_missing_bucket_is_an_error_and_never_an_absent_object(paths: Paths, g
         lambda: gateway.look(nowhere),
         lambda: gateway.read(nowhere),
         lambda: gateway.read_version(nowhere),
+        lambda: gateway.read_stored(nowhere),
         lambda: gateway.write(nowhere, b"", if_generation=0),
         lambda: list(gateway.list_pages(nowhere.bucket, "QPI_exports/")),
         lambda: gateway.check_bucket(nowhere.bucket, "QPI_exports/"),
@@ -220,6 +222,18 @@ def test_a_small_object_is_read_as_a_whole(paths: Paths, gateway: Gateway) -> No
     """The state object is read like this."""
     paths.put("a", b'{"phase": "cut_over"}')
     assert gateway.read(there(paths)) == b'{"phase": "cut_over"}'
+
+
+@pytest.mark.parametrize("data", [b'{"a": 1}', gzip.compress(b'{"a": 1}', mtime=0)])
+@pytest.mark.parametrize("label", [None, "gzip"])
+def test_an_object_is_read_as_it_is_stored(
+    paths: Paths, gateway: Gateway, data: bytes, label: str | None
+) -> None:
+    """Whether it is gzip or not, and whatever its label says: nothing is unpacked on the way."""
+    paths.put("a", data, content_encoding=label)
+    assert gateway.read_stored(there(paths)) == data
+    paths.delete("a")
+    assert gateway.read_stored(there(paths)) is None
 
 
 def test_contents_come_with_the_generation_they_belong_to(paths: Paths, gateway: Gateway) -> None:
