@@ -57,7 +57,7 @@ Details name types, positions and fields of the schema, and the names of unknown
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
@@ -256,11 +256,12 @@ class _Column:
         self._repeated = field.repeated
         self._wanted = path not in OPTIONAL
         self._record = _Record(field.fields, path + ".")
-        self._judge_one, self._value_of_one = {
+        by_type: dict[Type, tuple[Callable[[Any, Problems], None], Callable[[Any], Any]]] = {
             Type.STRING: (self._judge_string, str),
             Type.TIMESTAMP: (self._judge_timestamp, _moment),
             Type.RECORD: (self._judge_record, self._record.row),
-        }[field.type]
+        }
+        self._judge_one, self._value_of_one = by_type[field.type]
 
     def judge(self, value: Any, found: Problems) -> None:
         if not self._repeated:
@@ -362,12 +363,9 @@ def _moment(value: str | float) -> _Moment:
         return _other_form(value)
     year, _, month, day, hour, minute, second, fraction, sign, hours, minutes = match.groups()
     try:
-        moment = datetime(
-            int(year), int(month), int(day), int(hour), int(minute), int(second or 0), tzinfo=UTC
-        )
+        since = _clock(year, month, day, hour, minute, second) - _EPOCH
     except ValueError:
         return _other_form(value)
-    since = moment - _EPOCH
     seconds = since.days * SECONDS_OF_A_DAY + since.seconds
     if sign:
         offset = int(hours) * 60 + int(minutes or 0)
@@ -380,6 +378,16 @@ def _moment(value: str | float) -> _Moment:
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _clock(year: str, month: str, day: str, *time: str | None) -> datetime:
+    """A date and time from its digits, in UTC.
+
+    Raises:
+        ValueError: It does not exist.
+    """
+    hour, minute, second = (int(part or 0) for part in time)
+    return datetime(int(year), int(month), int(day), hour, minute, second, tzinfo=UTC)
 
 
 def _moment_of_number(value: float) -> _Moment:
@@ -397,11 +405,9 @@ def _other_form(text: str) -> tuple[ProblemKind, str]:
         if _NUMBER.fullmatch(text):
             return ProblemKind.ODD_TIMESTAMP, "a number in a text"
         return ProblemKind.BAD_TIMESTAMP, f"a text of {len(text)} characters in no form of a TIMESTAMP"
-    date = (int(match[part]) for part in ("year", "month", "day"))
     leap = match["second"] == LEAP_SECOND
-    clock = (int(match["hour"] or 0), int(match["minute"] or 0), 59 if leap else int(match["second"] or 0))
     try:
-        datetime(*date, *clock, tzinfo=UTC)
+        _clock(*match.group("year", "month", "day", "hour", "minute"), "59" if leap else match["second"])
     except ValueError:
         return ProblemKind.BAD_TIMESTAMP, "a date or time that does not exist"
     fraction = match["fraction"] or ""

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.stopping import Stop
-from backfill_job.workers import work
+from backfill_job.workers import STOP_POLL, work
 from shared.errors import Interrupted
 
 
@@ -155,6 +155,21 @@ def test_after_a_stop_items_under_way_may_finish() -> None:
     with pytest.raises(Interrupted):
         asyncio.run(work(items, do, workers=3, stop=stop, after_stop=inf))
     assert (items.drawn, sorted(done)) == (3, [0, 1, 2])
+
+
+@pytest.mark.parametrize("after_stop", [inf, 1000.0])
+def test_after_a_stop_items_have_the_whole_of_their_time(after_stop: float) -> None:
+    """Also those that take longer than it takes to notice the stop."""
+    stop, done = Stop(), []
+
+    async def do(item: int) -> None:
+        stop.by = "SIGTERM"
+        await asyncio.sleep(3 * STOP_POLL)
+        done.append(item)
+
+    with pytest.raises(Interrupted):
+        asyncio.run(work(range(9), do, workers=1, stop=stop, after_stop=after_stop))
+    assert done == [0]
 
 
 def test_what_does_not_finish_in_its_time_after_a_stop_is_cancelled() -> None:
