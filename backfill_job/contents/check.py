@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
 
-from backfill_job.async_api import AsyncApi
 from backfill_job.contents.lines import ContentsReport, Problem
 from backfill_job.contents.reader import LIMITS, Limits, Reading, read_back
 from backfill_job.contents.result import ContentsCheck, Side, Tally
@@ -30,6 +29,7 @@ from backfill_job.march import Pair
 from backfill_job.stopping import Stop
 from backfill_job.workers import work
 from shared.errors import UsageError
+from shared.gcs.api import AsyncApi
 from shared.migration import Migration
 from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences
 from shared.partitions import classify

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import google_crc32c
 
-from backfill_job.async_api import AsyncApi, encoded
 from backfill_job.contents.lines import BOUNDS, Bounds, ContentsReport, LineChecker
 from backfill_job.contents.rows import ProblemKind, Row
-from shared.errors import BucketNotFound, ObjectNotFound
+from shared.errors import ObjectNotFound
+from shared.gcs.api import AsyncApi
 from shared.objects import ObjectRef, ObjectState
 
 __all__ = ["LIMITS", "Contents", "Limits", "Reading", "Unpacking", "read_back"]
@@ -92,39 +92,22 @@ async def read_back(
         reading = await _read(api, bucket, state, limits)
         return reading if reading.proven else await _read(api, bucket, state, limits)
     except ObjectNotFound:
-        await _require_bucket(api, bucket)
         return None
 
 
 async def _read(api: AsyncApi, bucket: str, state: ObjectState, limits: Limits) -> Reading:
-    uri = ObjectRef(bucket, state.name).uri
-    path = f"/b/{encoded(bucket)}/o/{encoded(state.name)}?generation={state.generation}"
+    at = ObjectRef(bucket, state.name)
     whole = state.size <= limits.piece
     contents = Contents(state, limits)
     checksum = 0
     for first in range(0, state.size, limits.piece):
         size = min(limits.piece, state.size - first)
-        data = await api.media(path, uri, first=first, size=size, whole=whole)
+        data = await api.read_range(at, state.generation, first=first, size=size, whole=whole)
         checksum = google_crc32c.extend(checksum, data)
         for _ in contents.take(data):
             await asyncio.sleep(0)  # other workers have their turn between two steps
     proven = state.crc32c is None or b64encode(checksum.to_bytes(4, "big")).decode() == state.crc32c
     return Reading(contents.report(proven=proven), state.size, proven)
-
-
-async def _require_bucket(api: AsyncApi, bucket: str) -> None:
-    """Make sure that a 404 was about the object.
-
-    Raises:
-        BucketNotFound: It was about the bucket.
-        StorageError: It is not known.
-    """
-    try:
-        await api.request("GET", f"/b/{encoded(bucket)}/o?maxResults=1&fields=kind", f"gs://{bucket}")
-    except ObjectNotFound as error:
-        raise BucketNotFound(
-            f"gs://{bucket}", error.detail.replace("no such object", "no such bucket", 1)
-        ) from error
 
 
 class Contents:

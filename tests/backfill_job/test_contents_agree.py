@@ -14,16 +14,16 @@ from test_import_test_duckdb import Held
 from testing_commands import run_command, where
 from testing_paths import Paths
 
-from backfill_job.async_api import AsyncApi
 from backfill_job.contents.check import Scope, check_contents
 from backfill_job.contents.reader import Contents
 from backfill_job.contents.result import Side
 from backfill_job.contents.rows import Severity
-from backfill_job.fast_listing import list_pages
 from backfill_job.import_test.compare import Loaded, NotLoadable
 from backfill_job.import_test.duckdb import EmbeddedEngine
 from backfill_job.march import Pair, march_pages
 from backfill_job.stopping import Stop
+from shared.gcs.api import AsyncApi
+from shared.gcs.listing import list_pages
 from shared.objects import Metadata, ObjectState
 
 LOADS, NOT_LOADABLE, NOT_JUDGED = "loads", "not loadable", "not judged here"

@@ -17,6 +17,8 @@ from testing_gate import FOLDER, everything_right
 from testing_paths import Paths
 
 from demo.function import running_function
+from shared.gateway import Gateway
+from shared.migration import Location, Migration
 from shared.phase import Phase
 
 
@@ -386,3 +388,31 @@ def test_ctrl_c_while_it_waits_for_the_canary_removes_it(paths: Paths, tmp_path:
     assert "/_canary/" in out
     assert "GO" not in out.replace("QPI", "")
     assert paths.names(side="source") == ["a/1"]
+
+
+def test_a_source_that_differs_from_the_destination_in_case_only_is_no_mixed_prefix(
+    paths: Paths, commands: Commands, gateway: Gateway, tmp_path: Path
+) -> None:
+    """Both in one bucket: the legacy prefix is where it belongs, and a third spelling is not."""
+    bucket = paths.migration.destination.bucket
+    own = Paths(
+        paths.server,
+        paths.client,
+        Migration(Location(bucket, "QPI_exports/"), Location(bucket, "qpi_exports/")),
+    )
+    own.put("a/1")
+    here = Commands(own, tmp_path, gateway)
+    here.run("gate")
+    found = {check["name"]: check for check in gate_json(own, here)["checks"]}
+    assert found["mixed prefix"] == {
+        "name": "mixed prefix",
+        "standing": "PASS",
+        "evidence": f"nothing but gs://{bucket}/qpi_exports/, in any case",
+        "next_step": "",
+    }
+    paths.client.bucket(bucket).blob("Qpi_Exports/stray").upload_from_string(b"x")
+    here.run("gate")
+    found = {check["name"]: check for check in gate_json(own, here)["checks"]}
+    assert found["mixed prefix"]["standing"] == "FAIL"
+    assert f"gs://{bucket}/Qpi_Exports/ (such as 'Qpi_Exports/stray')" in found["mixed prefix"]["evidence"]
+    assert "QPI_exports/" not in found["mixed prefix"]["evidence"]
