@@ -422,6 +422,12 @@ def test_a_day_that_is_not_equal_is_not_read_as_passed(verdict: str) -> None:
             imported(record(days=days))
 
 
+def test_an_import_test_that_is_not_complete_is_not_read_as_passed() -> None:
+    """Even without an error, and with every day equal that was tested."""
+    with pytest.raises(UsageError, match="passed"):
+        imported(record(days=record()["days"][:-1], complete=False))
+
+
 def test_a_damaged_import_test_never_passes() -> None:
     """Whatever stands in any one place instead, or nothing does. Allowing what did not happen changes nothing."""
 
