@@ -86,7 +86,7 @@ class Handover:
         }
 
 
-def reversed_job(run: Run) -> Run:
+def reversed_run(run: Run) -> Run:
     """The job on the way back, where the later write counts."""
     return replace(run, migration=run.migration.reversed(), ruling=Always(Authority.LATER_WRITE))
 
