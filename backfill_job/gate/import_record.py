@@ -62,7 +62,7 @@ def read_import_record(contents: bytes, where: str) -> ImportRecord:
     except UsageError as error:
         raise UsageError(f"{where}: {error}; run import-test again") from error
     except ValueError as error:
-        raise UsageError(f"{where}: not JSON ({error}); run import-test again") from error
+        raise UsageError(f"{where}: no JSON ({error}); run import-test again") from error
 
 
 def _record(fields: Fields) -> ImportRecord:
