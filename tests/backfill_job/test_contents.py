@@ -26,6 +26,7 @@ from backfill_job.contents.result import EXAMPLES_OF_A_KIND, Affected, ContentsC
 from backfill_job.contents.rows import ProblemKind
 from backfill_job.march import Pair, march_pages
 from backfill_job.stopping import Stop
+from local_gcs.waiting import HANGS
 from shared.errors import (
     BucketNotFound,
     Interrupted,
@@ -42,7 +43,7 @@ from shared.objects import Metadata, ObjectRef, ObjectState
 GET = "storage.objects.get"
 DAY = "qpi_answers_20240101/"
 USER = DAY + "user_id_1.jsonl"
-SWIFT = RetryPolicy(deadline=20.0, initial=0.001, maximum=0.01)
+SWIFT = RetryPolicy(deadline=HANGS, initial=0.001, maximum=0.01)
 ALL = Scope.parse("all")
 
 

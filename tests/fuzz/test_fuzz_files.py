@@ -56,7 +56,6 @@ READERS = {
     "monitoring/files.py": "our own files: tests/monitoring/test_monitoring_files.py",
     "monitoring/vocabulary.py": "log",
     "monitoring/preview/entries.py": "log",
-    "monitoring/preview/text_lines.py": "log",
 }
 """Every module that parses JSON or YAML, and where it is fuzzed."""
 
