@@ -493,6 +493,9 @@ def test_what_unpacks_to_more_than_is_judged_is_stopped() -> None:
     assert (sum(sizes), max(sizes)) == (100_001, 1000)
     assert unpacking.stopped
     assert not unpacking.complete
+    last = Unpacking(5)  # one byte too many, and then the member ends
+    assert [len(unpacked) for unpacked in last.unpack(gzip.compress(bytes(6)))] == [6]
+    assert (last.stopped, last.complete) == (True, False)
     exact = Unpacking(1000, 100)
     assert sum(len(unpacked) for unpacked in exact.unpack(gzip.compress(bytes(1000)))) == 1000
     assert exact.complete
