@@ -187,7 +187,7 @@ def test_only_days_that_are_not_equal_are_explained_with_a_few_names() -> None:
 def test_a_run_that_ended_with_an_error_does_not_pass_though_every_day_does() -> None:
     """Stopped after the last day, say."""
     found = day(GOOD, GOOD)
-    migration = Migration(Location("a", "QPI_exports/"), Location("b", "qpi_exports/"))
+    migration = Migration(Location("legacy", "QPI_exports/"), Location("new", "qpi_exports/"))
     results = Results("run", "duckdb", migration, (found.day,), False, found.tested, [found])
     assert results.to_json(found.tested, None)["passed"] is True
     stopped = results.to_json(found.tested, Interrupted("stopped by SIGINT before its end"))
