@@ -229,6 +229,97 @@ def test_a_verification_of_a_part_or_of_another_migration_is_none(
         verdict_on({**verification_json, **changes})
 
 
+DAY = "qpi_answers_20261119/user_id_1.jsonl"
+MISSING = {"name": DAY, "verdict": "missing", "differences": [], "source": None, "destination": None}
+
+TAMPERED: dict[str, tuple[tuple[Any, ...], Any]] = {
+    "the exit code alone": (("exit_code",), 1),
+    "an exit code that no command has": (("exit_code",), 3),
+    "clean alone": (("clean",), False),
+    "a missing name, and clean all the same": (("counts", "missing"), 1),
+    "a name that is still in flight": (("counts", "in_flight"), 1),
+    "an extra name": (("counts", "extra"), 1),
+    "more equal names than the days have": (("counts", "equal"), 3),
+    "fewer equal names than the days have": (("counts", "equal"), 1),
+    "nothing compared": (("counts", "equal"), 0),
+    "a count below nothing": (("counts", "missing"), -1),
+    "a verdict that this program does not know": (("counts", "lost"), 1),
+    "a day whose names are missing, called equal": (("days", 0, "verdicts"), {"missing": 1}),
+    "a day that is called missing": (("days", 0, "verdicts", "missing"), 1),
+    "a day without its names": (("days", 0, "verdicts"), {}),
+    "a day that has objects, called absent": (("days", 0, "verdict"), "absent"),
+    "what has no day, missing": (("undated", "verdicts"), {"missing": 1}),
+    "another digest at the destination": (("totals", "destination", "digest"), "1" * 64),
+    "a digest that is none": (("totals", "destination", "digest"), "1" * 63),
+    "a difference in the list, and none in the count": (("differences",), [MISSING]),
+    "something critical": (("remarks", 0, "level"), "critical"),
+    "late writes": (("remarks", 0, "kind"), "late_writes"),
+    "no certificate": (("certificate",), None),
+    "a certificate without the data": (("certificate",), {"sha256": "a" * 64}),
+    "a part only": (("narrowed",), "since 2026-11-01 00:00 only"),
+    "a part, though it says not which": (("narrowed",), ""),
+    "another pattern left out": (("excludes",), ["*.jsonl"]),
+    "too old": (("finished",), "2026-11-20T05:59:59.000Z"),
+    "of the future": (("finished",), "2026-11-20T12:00:01.000Z"),
+    "a time without a zone": (("finished",), "2026-11-20T11:00:00.000"),
+    "true for a count": (("counts", "equal"), True),
+    "a text for a count": (("counts", "equal"), "2"),
+    "a fraction for a count": (("counts", "equal"), 2.5),
+    "a huge count": (("counts", "equal"), 10**400),
+    "1 for true": (("clean",), 1),
+}
+
+
+@pytest.mark.parametrize("case", TAMPERED)
+def test_a_tampered_verification_is_never_a_pass(verification_json: dict[str, Any], case: str) -> None:
+    """Whatever one field of the file says else, the gate refuses the file or the check."""
+    path, value = TAMPERED[case]
+
+    def put(inner: Any, key: Any) -> None:
+        inner[key] = value
+
+    try:
+        standing = verdict_on(_changed(verification_json, path, put))
+    except UsageError as error:
+        assert str(error).startswith("it: ")
+        assert "\n" not in str(error)  # noqa: PT017 -- one line, whatever the damage
+        return
+    assert standing is Standing.FAIL
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"clean": true', b'"clean": false, "clean": true'),
+        (b'"missing": 0', b'"missing": 7, "missing": 0'),
+        (b'"grace_s": 60.0', b'"grace_s": NaN'),
+        (b'"max_s": 0.0', b'"max_s": Infinity'),
+        (b'{"format"', b'\xef\xbb\xbf{"format"'),
+        (b'"summary": "', b'"summary": "\xff'),
+        (b'"not_kept": [', b'"not_kept": [' + b"[" * 100_000),
+        (b'"certificate": {', b'"certificate": {]'),
+    ],
+    ids=[
+        "a name twice",
+        "a count twice",
+        "NaN",
+        "Infinity",
+        "a mark in front",
+        "no UTF-8",
+        "nested too deeply",
+        "a stray bracket",
+    ],
+)
+def test_what_is_no_unambiguous_json_is_no_verification(
+    verification_json: dict[str, Any], old: bytes, new: bytes
+) -> None:
+    """Readers of JSON differ on which of two values counts."""
+    contents = json.dumps(verification_json).encode()
+    assert contents.count(old) == 1 or old == b'"missing": 0'
+    with pytest.raises(UsageError, match=r"^it: "):
+        verdict_on(contents.replace(old, new, 1))
+
+
 # --- the mirror -----------------------------------------------------------------------------------------------
 
 
