@@ -17,7 +17,9 @@ EXTRAS = PROJECT["optional-dependencies"]
 
 def locked(name: str) -> dict[str, str]:
     """Pinned versions by distribution."""
-    return dict(re.findall(r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==([^ ;\\]+)", (ROOT / name).read_text(), re.MULTILINE))
+    return dict(
+        re.findall(r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==([^ ;\\]+)", (ROOT / name).read_text(), re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize(
