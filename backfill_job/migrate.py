@@ -25,7 +25,7 @@ from backfill_job.plan import PlanLine, plan
 from backfill_job.reports import Lines, side
 from backfill_job.run_result import RunResult
 from backfill_job.verdict import Finding, Verdict, judged
-from backfill_job.verification import Comparison, Verification, tell_verification
+from backfill_job.verify.compare import Compared, Comparison, log_comparison
 from shared.decision import Authority
 from shared.errors import BucketNotFound, Interrupted, MigrationError, PermissionDenied, StorageError
 from shared.events_log import Event
@@ -115,7 +115,7 @@ def execute(job: Job, means: Means) -> RunResult:
         verification = execution.comparison.result(job.store, grace=job.grace, clock=job.clock)
     except (StorageError, Interrupted) as error:
         return execution.result(copying, error=error)
-    tell_verification(job.log, job.migration, verification)
+    log_comparison(job.log, job.migration, verification)
     return execution.result(copying, verification=verification)
 
 
@@ -196,7 +196,7 @@ class _Execution:
                 self.comparison.add([*judged(pairs, job.migration)])
 
     def result(
-        self, copying: float, *, verification: Verification | None = None, error: MigrationError | None = None
+        self, copying: float, *, verification: Compared | None = None, error: MigrationError | None = None
     ) -> RunResult:
         """Sum up."""
         if error is not None:

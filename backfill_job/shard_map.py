@@ -11,7 +11,7 @@ from typing import Any
 
 from backfill_job.sharding import KeyRange, assign, ranges
 from shared.errors import UsageError
-from shared.strict_json import parse_json, shown_value
+from shared.json_io import parse_json, shown_value
 
 __all__ = ["VERSION", "ShardMap"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from monitoring.log_filter import SEVERITIES, Comparison
 from shared.events_log import CONTEXT_FIELDS, FIELD_TYPES, Event
-from shared.strict_json import parse_json
+from shared.json_io import parse_json
 
 __all__ = ["MAX_LINE", "event_fields", "events_named", "is_number", "line_problems"]
 

@@ -18,11 +18,11 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from shared.errors import PhaseUnknown
+from shared.json_io import shown_value
 from shared.migration import Migration
 from shared.objects import parse_time
 from shared.phase import Phase, damaged, phase_in, state_content, state_ref
 from shared.store import ContentsStore
-from shared.strict_json import shown_value
 
 __all__ = [
     "SHA256",

@@ -22,9 +22,9 @@ from backfill_job.deletion.outcomes import KEPT, SETTLED, Books, LineResult, Out
 from backfill_job.fast_listing import list_pages
 from shared.errors import UnexpectedAnswer
 from shared.gateway import Gateway
+from shared.json_io import OTHER_FORM, reason
 from shared.migration import Location
 from shared.objects import ObjectRef
-from shared.strict_json import OTHER_FORM, reason
 
 __all__ = ["ChunkRecord", "ChunkRecords", "recorded"]
 

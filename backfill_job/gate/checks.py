@@ -13,9 +13,9 @@ from backfill_job.gate.import_record import ImportRecord
 from backfill_job.wording import counted, listed
 from shared.migration import DEFAULT_EXCLUDES
 from shared.report.advice import Target
-from shared.report.facts import Level, NameVerdict, Remark, Verification
 from shared.report.headline import Tone, headline
 from shared.state import State, utc_text
+from shared.verification import Level, Remark, Verdict, Verification
 
 __all__ = [
     "LATE_WRITES",
@@ -98,7 +98,7 @@ def verification_check(
     told = headline(found)
     if told.tone is not Tone.GOOD:  # what its own page does not call well, for whatever reason
         return failed(name, f"{said}: {' '.join((told.title + '.', *told.reasons))}", again)
-    return passed(name, f"{found.counts[NameVerdict.EQUAL]:,} names equal, {ago(age)}")
+    return passed(name, f"{found.counts[Verdict.EQUAL]:,} names equal, {ago(age)}")
 
 
 def import_test_check(found: ImportRecord | None, target: Target, now: datetime, limits: Limits) -> Check:
@@ -205,8 +205,7 @@ def _copyable(found: Verification) -> bool:
     """Whether the migration, run again, would mend something of it."""
     counts = found.counts
     return any(
-        counts[verdict]
-        for verdict in (NameVerdict.MISSING, NameVerdict.CONTENT_DIFFERS, NameVerdict.METADATA_DIFFERS)
+        counts[verdict] for verdict in (Verdict.MISSING, Verdict.CONTENT_DIFFERS, Verdict.METADATA_DIFFERS)
     )
 
 

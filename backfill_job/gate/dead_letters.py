@@ -12,7 +12,7 @@ from typing import Any
 from backfill_job.gate.check import SHOWN, Check, Limits, failed, hours, not_run, passed
 from backfill_job.wording import counted, listed
 from shared.errors import UsageError
-from shared.strict_json import parse_json
+from shared.json_io import parse_json
 
 __all__ = ["DeadLetters", "dead_letters_check", "read_dead_letters"]
 

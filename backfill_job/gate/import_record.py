@@ -6,8 +6,8 @@ from datetime import date, datetime
 from backfill_job.import_test.command import REPORT_SCHEMA
 from backfill_job.import_test.comparison import Verdict
 from shared.errors import UsageError
+from shared.json_io import parse_json
 from shared.report.fields import Fields
-from shared.strict_json import parse_json
 
 __all__ = ["ImportRecord", "ImportedDay", "read_import_record"]
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from backfill_job.gate.check import Check, Limits, Standing, failed, not_run, passed
 from backfill_job.wording import counted
-from shared.report.facts import Lag
+from shared.verification import Lag
 
 __all__ = ["alive_check", "lag_check"]
 
@@ -29,19 +29,19 @@ def lag_check(lag: Lag | None, arrived: float | None, limits: Limits) -> Check:
         if arrived <= limits.lag_p50:
             return passed(name, said)
         return failed(name, f"{said}, over {limits.lag_p50:g} s", _LOOK_AT_THE_MIRROR)
-    if not lag.objects or lag.p50 is None or lag.p99 is None or lag.max is None:
+    if not lag.objects or lag.p50_s is None or lag.p99_s is None or lag.max_s is None:
         return not_run(
             name,
             f"the latest verification saw no object written {since}, the time from which it measured",
             "add --canary; or verify with --mirror-since and a time since which the mirror runs and somebody has written",
         )
-    said = f"p50 {lag.p50:g} s, p99 {lag.p99:g} s, max {lag.max:g} s over {counted(lag.objects, 'object')} {since}"
+    said = f"p50 {lag.p50_s:g} s, p99 {lag.p99_s:g} s, max {lag.max_s:g} s over {counted(lag.objects, 'object')} {since}"
     over = [
         f"{which} over {limit:g} s"
         for which, seconds, limit in (
-            ("p50", lag.p50, limits.lag_p50),
-            ("p99", lag.p99, limits.lag_p99),
-            ("max", lag.max, limits.lag_max),
+            ("p50", lag.p50_s, limits.lag_p50),
+            ("p99", lag.p99_s, limits.lag_p99),
+            ("max", lag.max_s, limits.lag_max),
         )
         if not 0 <= seconds <= limit
     ]

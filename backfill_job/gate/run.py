@@ -10,7 +10,6 @@ from typing import TypeVar
 
 import uvloop
 
-from backfill_job.case_siblings import case_siblings
 from backfill_job.gate.canary import Flight, canary_name, fly, removal
 from backfill_job.gate.check import Check, Limits, failed, not_run, passed
 from backfill_job.gate.checks import (
@@ -32,6 +31,7 @@ from backfill_job.import_test.command import REPORT_NAME
 from backfill_job.job import open_api
 from backfill_job.reports import json_bytes
 from backfill_job.session import Session, reports_at
+from backfill_job.verify.case_siblings import case_siblings
 from backfill_job.wording import listed
 from shared.errors import Interrupted, MigrationError, StorageError
 from shared.events_log import Event
@@ -39,9 +39,8 @@ from shared.migration import Location
 from shared.objects import ObjectState
 from shared.partitions import answers_folder
 from shared.report.advice import Target
-from shared.report.facts import Verification
-from shared.report.loading import latest_verification_ref
 from shared.state import State, read_state
+from shared.verification import Verification, latest_verification_ref
 
 __all__ = ["FORMAT", "GateOptions", "GateResult", "run_gate"]
 

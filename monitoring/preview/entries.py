@@ -15,8 +15,8 @@ from monitoring.preview.text_lines import json_line
 from monitoring.values import Values
 from monitoring.vocabulary import LIBRARY, line_problems
 from shared.errors import UsageError
+from shared.json_io import parse_json
 from shared.migration import Location
-from shared.strict_json import parse_json
 
 __all__ = ["Entry", "Log", "read_log"]
 

@@ -7,14 +7,12 @@ from datetime import datetime
 
 from shared.migration import DEFAULT_EXCLUDES, Environment, qpi_exports
 from shared.phase import Phase
-from shared.report.facts import Level, NameVerdict, State, Verification
 from shared.report.figures import counted
 from shared.report.headline import FRESH
+from shared.state import State
+from shared.verification import Level, Verdict, Verification
 
-__all__ = ["SIGNATORIES", "Step", "Target", "report_steps", "status_steps", "target_of"]
-
-SIGNATORIES = ("qpi-team", "development", "operations", "data")
-"""Who has to sign off before the cutover."""
+__all__ = ["Step", "Target", "report_steps", "status_steps", "target_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +137,8 @@ _AFTER_CUTOVER = frozenset({Phase.CUT_OVER, Phase.DELETING, Phase.DELETED})
 def _repairs(verification: Verification, target: Target, phase: Phase) -> list[Step]:
     """How the two sides become equal."""
     counts = verification.counts
-    missing = counts[NameVerdict.MISSING]
-    differing = counts[NameVerdict.CONTENT_DIFFERS] + counts[NameVerdict.METADATA_DIFFERS]
+    missing = counts[Verdict.MISSING]
+    differing = counts[Verdict.CONTENT_DIFFERS] + counts[Verdict.METADATA_DIFFERS]
     steps = []
     if differing and phase is Phase.CUT_OVER:
         steps.append(
@@ -174,18 +172,18 @@ def _repairs(verification: Verification, target: Target, phase: Phase) -> list[S
                 target.command("migrate", "--execute"),
             )
         )
-    elif counts[NameVerdict.IN_FLIGHT]:
+    elif counts[Verdict.IN_FLIGHT]:
         steps.append(
             Step(
-                f"Verify again in a minute: {counted(counts[NameVerdict.IN_FLIGHT], 'object')} changed while this run "
+                f"Verify again in a minute: {counted(counts[Verdict.IN_FLIGHT], 'object')} changed while this run "
                 "compared. If they are then missing or differ, is the mirror running?",
                 target.command("verify"),
             )
         )
-    if counts[NameVerdict.EXTRA]:
+    if counts[Verdict.EXTRA]:
         steps.append(
             Step(
-                f"Find out who wrote what only the destination has ({counted(counts[NameVerdict.EXTRA], 'object')}): the "
+                f"Find out who wrote what only the destination has ({counted(counts[Verdict.EXTRA], 'object')}): the "
                 "consumer would load it. Move it away, or exclude it by name. Nothing here deletes it."
             )
         )
@@ -205,7 +203,7 @@ def _concerns(verification: Verification) -> list[Step]:
                 "such: somebody else wrote there."
             )
         )
-    if contents is not None and any(problem.error for problem in contents.source_problems):
+    if contents is not None and any(problem.error for problem in contents.source_problems.values()):
         steps.append(
             Step(
                 "Tell the writer's team of the files that the import would refuse, under Contents. They are so at the "
@@ -214,8 +212,8 @@ def _concerns(verification: Verification) -> list[Step]:
         )
     if (
         verification.lag is not None
-        and verification.lag.p99 is not None
-        and verification.lag.p99 > verification.grace
+        and verification.lag.p99_s is not None
+        and verification.lag.p99_s > verification.grace_s
     ):
         steps.append(
             Step(
@@ -227,8 +225,7 @@ def _concerns(verification: Verification) -> list[Step]:
 
 
 def _dual_write(state: State, target: Target) -> list[Step]:
-    signed = {signoff.name for signoff in state.signoffs}
-    unsigned = [name for name in SIGNATORIES if name not in signed]
+    unsigned = [name.value for name in state.missing_signoffs]
     steps = []
     if unsigned:
         steps.append(

@@ -12,8 +12,8 @@ from enum import Enum
 from typing import Any, TypeVar
 
 from shared.errors import UsageError
+from shared.json_io import shown_text, shown_value
 from shared.objects import parse_time
-from shared.strict_json import shown_text, shown_value
 
 __all__ = ["Fields"]
 

@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from shared.phase import Phase
-from shared.report.facts import Level, NameVerdict, State, Verification
 from shared.report.figures import age, counted, moment
 from shared.report.wording import PHASE_WORDS, VERDICT_WORDS
+from shared.state import State
+from shared.verification import Level, Verdict, Verification
 
 __all__ = ["FRESH", "Headline", "Tone", "headline", "status_headline", "unknown_headline"]
 
@@ -48,21 +49,21 @@ class Headline:
 def headline(verification: Verification) -> Headline:
     """Judge a verification by itself."""
     counts = verification.counts
-    differing = counts[NameVerdict.CONTENT_DIFFERS] + counts[NameVerdict.METADATA_DIFFERS]
+    differing = counts[Verdict.CONTENT_DIFFERS] + counts[Verdict.METADATA_DIFFERS]
     apart = [
         f"{number:,} {what}"
         for number, what in (
-            (counts[NameVerdict.MISSING], "missing"),
+            (counts[Verdict.MISSING], "missing"),
             (differing, "differing"),
-            (counts[NameVerdict.EXTRA], "extra"),
-            (counts[NameVerdict.IN_FLIGHT], "in flight"),
+            (counts[Verdict.EXTRA], "extra"),
+            (counts[Verdict.IN_FLIGHT], "in flight"),
         )
         if number
     ]
     books = _contradictions(verification)
     if books:
         return Headline(Tone.BAD, "This report contradicts itself", books)
-    if apart == [f"{counts[NameVerdict.IN_FLIGHT]:,} in flight"]:
+    if apart == [f"{counts[Verdict.IN_FLIGHT]:,} in flight"]:
         return Headline(Tone.ATTENTION, f"Not proven equal yet: {apart[0]}")
     if apart:
         return Headline(Tone.BAD, f"Not equal: {', '.join(apart)}")
@@ -117,7 +118,7 @@ def unknown_headline(what: Sequence[str]) -> Headline:
 
 def _contradictions(verification: Verification) -> tuple[str, ...]:
     """Days and totals are counted at different places, so that a mistake in the books shows."""
-    by_day: Counter[NameVerdict] = Counter()
+    by_day: Counter[Verdict] = Counter()
     for day in (*verification.days, verification.undated):
         by_day.update(day.verdicts)
     return tuple(
@@ -125,7 +126,7 @@ def _contradictions(verification: Verification) -> tuple[str, ...]:
         "a fault of the program. Do not rely on this report."
         for verdict, total in verification.counts.items()
         # What is left out is not looked at, so it need not be given a day.
-        if verdict is not NameVerdict.EXCLUDED and by_day[verdict] != total
+        if verdict is not Verdict.EXCLUDED and by_day[verdict] != total
     )
 
 
@@ -137,7 +138,7 @@ def _reservations(verification: Verification) -> tuple[str, ...]:
     contents = verification.contents
     if contents is not None and contents.migration_problems:
         found.append("Reading the files found problems that only the destination has.")
-    if verification.source_total.digest != verification.destination_total.digest:
+    if verification.totals.source.digest != verification.totals.destination.digest:
         found.append(
             "The two listings' digests differ, although every name was found equal when looked at again: "
             "objects changed meanwhile. Verify again."

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from shared.report.facts import Day, DayState, NameVerdict, Remark, Side
 from shared.report.figures import byte_count, counted
 from shared.report.names import visible
 from shared.report.wording import STATE_LETTERS, STATE_WORDS, VERDICT_WORDS
+from shared.verification import Day, DayState, Remark, Side, Verdict
 
 __all__ = ["Cell", "HeatMap", "Month", "Shade", "Year", "heat_map"]
 
@@ -109,7 +109,7 @@ def heat_map(days: Sequence[Day], remarks: Sequence[Remark]) -> HeatMap:
     Returns:
         The heat map.
     """
-    sizes = sorted(day.source.objects for day in days if day.state is DayState.EQUAL)
+    sizes = sorted(day.source.objects for day in days if day.verdict is DayState.EQUAL)
     bounds = _quartiles(sizes)
     remarked: dict[date, list[str]] = {}
     for remark in remarks:
@@ -122,7 +122,7 @@ def heat_map(days: Sequence[Day], remarks: Sequence[Remark]) -> HeatMap:
     return HeatMap(
         tuple(_years(years, bounds, remarked)),
         _shades(sizes, bounds),
-        Counter(day.state for day in days),
+        Counter(day.verdict for day in days),
     )
 
 
@@ -153,7 +153,9 @@ def _years(
     laid_out: list[Year] = []
     empty: list[int] = []
     for number, days in years.items():
-        if all(day.state is DayState.ABSENT for day in days) and not any(day.day in remarked for day in days):
+        if all(day.verdict is DayState.ABSENT for day in days) and not any(
+            day.day in remarked for day in days
+        ):
             empty.append(number)
             continue
         laid_out += _stretch(empty)
@@ -171,7 +173,7 @@ def _stretch(empty: Sequence[int]) -> list[Year]:
 
 
 def _summary(days: Sequence[Day]) -> str:
-    states = Counter(day.state for day in days)
+    states = Counter(day.verdict for day in days)
     parts = [f"{states[state]:,} {STATE_WORDS[state]}" for state in DayState if states[state]]
     return f"{counted(len(days), 'day')}: {', '.join(parts)}"
 
@@ -203,35 +205,35 @@ def _week(day: date, first: date) -> int:
 
 
 def _cell(day: Day, when: date, bounds: Sequence[int], remarks: Sequence[str]) -> Cell:
-    looks = [day.state.value.replace("_", "-")]
-    if day.state is DayState.EQUAL:
+    looks = [day.verdict.value.replace("_", "-")]
+    if day.verdict is DayState.EQUAL:
         step = next(number for number, bound in enumerate(bounds) if day.source.objects <= bound)
         looks.append(_shade(step, bounds))
     if remarks:
         looks.append("remarked")
     title = f"{WEEKDAYS[when.weekday()]} {when.day} {MONTHS[when.month - 1]} {when.year}"
-    lines = [f"{title}: {STATE_WORDS[day.state]}", *_sides(day), *map(visible, remarks)]
-    return Cell(when, " ".join(looks), STATE_LETTERS[day.state], tuple(lines))
+    lines = [f"{title}: {STATE_WORDS[day.verdict]}", *_sides(day), *map(visible, remarks)]
+    return Cell(when, " ".join(looks), STATE_LETTERS[day.verdict], tuple(lines))
 
 
 def _sides(day: Day) -> list[str]:
-    if day.state is DayState.ABSENT:
+    if day.verdict is DayState.ABSENT:
         return ["No objects on either side"]
     one, other = _side(day.source), _side(day.destination)
-    if day.state is DayState.EQUAL:
+    if day.verdict is DayState.EQUAL:
         # What the second look settled may have changed between the two listings.
         both = one if one == other else f"{one} at the source, {other} at the destination"
         return [f"{both} on both sides" if one == other else both, *_excluded(day)]
     counts = [
         f"{number:,} {VERDICT_WORDS[verdict]}"
-        for verdict in NameVerdict
+        for verdict in Verdict
         if (number := day.verdicts.get(verdict, 0))
     ]
     return [f"Source: {one}", f"Destination: {other}", ", ".join(counts)]
 
 
 def _excluded(day: Day) -> list[str]:
-    number = day.verdicts.get(NameVerdict.EXCLUDED, 0)
+    number = day.verdicts.get(Verdict.EXCLUDED, 0)
     return [f"{number:,} excluded"] if number else []
 
 

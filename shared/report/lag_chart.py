@@ -8,8 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.report.facts import Lag, LagBucket
 from shared.report.figures import seconds, seconds_short
+from shared.verification import Lag, LagBucket
 
 __all__ = ["LagBar", "LagChart", "LagMark", "lag_chart"]
 
@@ -90,21 +90,21 @@ def lag_chart(lag: Lag) -> LagChart:
                 y=round(HEIGHT - height, 1),
                 height=round(height, 1),
                 bound=""
-                if bucket.up_to is None or number == len(lag.buckets) - 1
-                else seconds_short(bucket.up_to),
+                if bucket.up_to_s is None or number == len(lag.buckets) - 1
+                else seconds_short(bucket.up_to_s),
                 bound_x=round((number + 1) * width, 2),
-                range=_range(lower, bucket.up_to),
+                range=_range(lower, bucket.up_to_s),
                 objects=bucket.objects,
                 share=_share(bucket.objects, total),
             )
         )
-        lower = bucket.up_to if bucket.up_to is not None else lower
-    named = (("p50", lag.p50), ("p90", lag.p90), ("p99", lag.p99))
+        lower = bucket.up_to_s if bucket.up_to_s is not None else lower
+    named = (("p50", lag.p50_s), ("p90", lag.p90_s), ("p99", lag.p99_s))
     marks = tuple(
         LagMark(name, seconds(value), place, row, at_end=place > 60)  # noqa: PLR2004 -- percent
         for row, (name, value) in enumerate(named)
         if value is not None
-        for place in [_place(value, lag.buckets, lag.max)]
+        for place in [_place(value, lag.buckets, lag.max_s)]
     )
     return LagChart(tuple(bars), marks)
 
@@ -129,7 +129,7 @@ def _place(value: float, buckets: Sequence[LagBucket], longest: float | None) ->
     width = 100 / max(1, len(buckets))
     lower = 0.0
     for number, bucket in enumerate(buckets):
-        upper = bucket.up_to if bucket.up_to is not None else max(longest or 0.0, value, lower)
+        upper = bucket.up_to_s if bucket.up_to_s is not None else max(longest or 0.0, value, lower)
         if value <= upper:
             return round((number + _within(value, lower, upper)) * width, 2)
         lower = upper

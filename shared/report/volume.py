@@ -9,9 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from shared.report.facts import Day, DayState
 from shared.report.figures import byte_count, count
 from shared.report.wording import STATE_WORDS
+from shared.verification import Day, DayState
 
 __all__ = ["Bar", "Month", "Panel", "Scale", "Volume", "volume"]
 
@@ -135,7 +135,7 @@ def volume(days: Sequence[Day]) -> Volume:
     """Add up days by month and lay them out. Months without an object on either side are left out."""
     by_month: dict[date, list[Day]] = {}
     for day in days:
-        if day.day is not None and day.state is not DayState.ABSENT:
+        if day.day is not None and day.verdict is not DayState.ABSENT:
             by_month.setdefault(day.day.replace(day=1), []).append(day)
     months = tuple(_month(first, by_month[first]) for first in sorted(by_month))
     return Volume(
@@ -167,7 +167,7 @@ class _Pair:
 
 
 def _month(first: date, days: Sequence[Day]) -> Month:
-    states = Counter(day.state for day in days)
+    states = Counter(day.verdict for day in days)
     return Month(
         first,
         sum(day.source.objects for day in days),

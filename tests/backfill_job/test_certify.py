@@ -12,10 +12,9 @@ from foreign_tools import gcloud_environment
 from testing_commands import Ended, run_command
 from testing_paths import Paths
 
-from backfill_job.certificate import canonical, certificate, data_of
-from backfill_job.lag import Lag
-from backfill_job.tallies import Tallies
 from backfill_job.verdict import judged
+from backfill_job.verify.certificate import canonical, certificate, data_of
+from backfill_job.verify.day_counts import DayCounts
 from shared.gateway import Gateway
 from shared.partitions import DAY_PATTERN, LAYOUTS
 
@@ -58,10 +57,10 @@ def fill(paths: Paths) -> None:
 
 
 def certified(paths: Paths, gateway: Gateway, folder: Path) -> Path:
-    tallies = Tallies(Lag(""))
-    tallies.add(judged(paths.diff(gateway), paths.migration))
+    counts = DayCounts()
+    counts.add(judged(paths.diff(gateway), paths.migration))
     path = folder / "certificate.json"
-    path.write_bytes(canonical(certificate(data_of(paths.migration, tallies), {"run": "test-1"})))
+    path.write_bytes(canonical(certificate(data_of(paths.migration, counts), {"run": "test-1"})))
     return path
 
 

@@ -18,17 +18,17 @@ from backfill_job.deletion.checks import (
     verification_check,
 )
 from backfill_job.deletion.survey import BLOCKING, Survey
-from backfill_job.lag import Lag
 from backfill_job.late_writes import LateWrites, cutover_of
-from backfill_job.tallies import Tallies
 from backfill_job.verdict import Finding, Verdict
-from backfill_job.verification import Verification
+from backfill_job.verify.compare import Compared
+from backfill_job.verify.day_counts import DayCounts
 from shared.errors import UsageError
 from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectState
 from shared.phase import Phase
 from shared.state import Signatory, State
 from shared.state_changes import Stamp, sign_off, with_phase
+from shared.verification import NameDifference
 
 MIGRATION = Migration(Location("legacy", "QPI_exports/"), Location("new", "qpi_exports/"))
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
@@ -128,9 +128,9 @@ def test_a_late_write_begins_the_soaking_anew(newest: str, *, passed: bool) -> N
 
 
 def survey(**counts: int) -> Survey:
-    found = Survey(Tallies(Lag("")), LateWrites(""), equal=counts.pop("equal", 5))
+    found = Survey(DayCounts(), LateWrites(""), equal=counts.pop("equal", 5))
     verdicts = {verdict: counts.get(verdict.value, 0) for verdict in Verdict}
-    found.verification = Verification(verdicts, (Finding("x", Verdict.MISSING, None, None),))
+    found.compared = Compared(verdicts, (NameDifference("x", Verdict.MISSING, (), None, None),))
     return found
 
 

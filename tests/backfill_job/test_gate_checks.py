@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import backfill_job.lag
-import backfill_job.remarks
 from backfill_job.gate.check import Check, Limits, Standing
 from backfill_job.gate.checks import (
     Presence,
@@ -30,20 +28,31 @@ from backfill_job.gate.mirror_checks import alive_check, lag_check
 from backfill_job.gate.references_check import references_check
 from backfill_job.gate.result import GateResult
 from backfill_job.gate.verification_record import read_verification_record
-from backfill_job.tallies import Tallies
-from backfill_job.verdict import Finding, Verdict
-from backfill_job.verification import Verification as VerifyOutcome
-from backfill_job.verification_report import verification_report
-from backfill_job.verify_result import VerifyResult
+from backfill_job.verdict import Finding
+from backfill_job.verify.compare import Compared
+from backfill_job.verify.day_counts import DayCounts
+from backfill_job.verify.lag import LagCounts
+from backfill_job.verify.result import VerifyResult, verification
 from shared.errors import UsageError
 from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectState
 from shared.operations import Operations
 from shared.phase import Phase
 from shared.report.advice import Target
-from shared.report.facts import Certificate, DayState, Lag, Level, NameVerdict, Remark, Side, Verification
-from shared.report.facts import Day as ReportDay
 from shared.state import Signatory, SignOff, State
+from shared.verification import (
+    FORMAT,
+    CertificateSums,
+    Day,
+    DayState,
+    Lag,
+    Level,
+    Remark,
+    Side,
+    Sides,
+    Verdict,
+    Verification,
+)
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -57,6 +66,7 @@ CUT_OVER = replace(STATE, phase=Phase.CUT_OVER, since=NOW - 2 * HOUR)
 
 SIDE = Side(7, 7, 7, 0, "0" * 64)
 VERIFICATION = Verification(
+    format=FORMAT,
     run="r",
     env="custom",
     source=TARGET.source,
@@ -64,16 +74,16 @@ VERIFICATION = Verification(
     excludes=TARGET.excludes,
     started=NOW - HOUR,
     finished=NOW - HOUR,
-    grace=60.0,
+    grace_s=60.0,
     tasks=1,
     exit_code=0,
     clean=True,
     summary="7 names compared: both sides are equal",
-    counts={**dict.fromkeys(NameVerdict, 0), NameVerdict.EQUAL: 7},
-    source_total=SIDE,
-    destination_total=SIDE,
+    narrowed=None,
+    counts={**dict.fromkeys(Verdict, 0), Verdict.EQUAL: 7},
+    totals=Sides(SIDE, SIDE),
     days=(),
-    undated=ReportDay(None, SIDE, SIDE, {NameVerdict.EQUAL: 7}, DayState.EQUAL),
+    undated=Day(source=SIDE, destination=SIDE, verdicts={Verdict.EQUAL: 7}, verdict=DayState.EQUAL),
     remarks=(),
     not_kept=(),
     metadata_differences={},
@@ -81,7 +91,7 @@ VERIFICATION = Verification(
     contents=None,
     differences=(),
     differences_total=0,
-    certificate=Certificate("a" * 64, "b" * 64),
+    certificate=CertificateSums("a" * 64, "b" * 64),
 )
 
 
@@ -112,12 +122,12 @@ def test_a_whole_clean_fresh_verification_of_this_phase_passes() -> None:
         {"certificate": None},
         {"clean": False},
         {"exit_code": 1},
-        {"counts": dict.fromkeys(NameVerdict, 0)},
-        {"counts": {**dict.fromkeys(NameVerdict, 0), NameVerdict.EXCLUDED: 7}},
+        {"counts": dict.fromkeys(Verdict, 0)},
+        {"counts": {**dict.fromkeys(Verdict, 0), Verdict.EXCLUDED: 7}},
         {"remarks": (Remark(Level.CRITICAL, "mixed_prefix", None, "here"),)},
         {"remarks": (Remark(Level.WARNING, "late_writes", None, "somebody"),)},
-        {"counts": {**VERIFICATION.counts, NameVerdict.EQUAL: 8}},
-        {"destination_total": replace(SIDE, digest="1" * 64)},
+        {"counts": {**VERIFICATION.counts, Verdict.EQUAL: 8}},
+        {"totals": Sides(SIDE, replace(SIDE, digest="1" * 64))},
         {"excludes": ()},
         {"excludes": (*TARGET.excludes, "*.jsonl")},
         {"target": replace(TARGET, excludes=())},
@@ -141,7 +151,7 @@ def test_what_is_critical_or_differs_is_named() -> None:
     critical = Remark(Level.CRITICAL, "mixed_prefix", None, "gs://new/QPI_exports/ holds objects")
     check = verification_check(replace(VERIFICATION, remarks=(critical,)), TARGET, None, NOW, LIMITS)
     assert critical.text in check.evidence
-    counts = {**VERIFICATION.counts, NameVerdict.MISSING: 3, NameVerdict.IN_FLIGHT: 1}
+    counts = {**VERIFICATION.counts, Verdict.MISSING: 3, Verdict.IN_FLIGHT: 1}
     check = verification_check(replace(VERIFICATION, clean=False, counts=counts), TARGET, None, NOW, LIMITS)
     assert "3 missing, 1 in flight" in check.evidence
 
@@ -150,11 +160,11 @@ def test_what_is_critical_or_differs_is_named() -> None:
 def verification_json() -> dict[str, Any]:
     """A report as the command writes it, of one day and something without a day."""
     both = ObjectState("a", 1, 1, 1, "crc", None, "2026-11-20T11:00:00.000Z", "", Metadata())
-    tallies = Tallies(backfill_job.lag.Lag("2026-11-20T10:00:00.000Z"))
+    counted = DayCounts(LagCounts("2026-11-20T10:00:00.000Z"))
     names = ("qpi_answers_20261119/user_id_1.jsonl", "README")
-    tallies.add([Finding(name, Verdict.EQUAL, both, both, ()) for name in names])
+    counted.add([Finding(name, Verdict.EQUAL, both, both, ()) for name in names])
     counts = {**dict.fromkeys(Verdict, 0), Verdict.EQUAL: len(names)}
-    result = VerifyResult(VerifyOutcome(counts, ()), tallies, None, Operations())
+    result = VerifyResult(Compared(counts, ()), counted, None, Operations())
     identity = {
         "run": "r",
         "env": "custom",
@@ -164,10 +174,10 @@ def verification_json() -> dict[str, Any]:
         "started": (NOW - HOUR).isoformat(),
         "tasks": 1,
     }
-    certificate = {"sha256": "a" * 64, "data_sha256": "b" * 64}
-    remark = backfill_job.remarks.Remark(backfill_job.remarks.Level.WARNING, "outlier", "2026-11-19", "odd")
-    content = verification_report(identity, result, [remark], finished=NOW - HOUR, grace=60 * SECOND)
-    return json.loads(json.dumps({**content, "certificate": certificate}))  # type: ignore[no-any-return]
+    remark = Remark(Level.WARNING, "outlier", date(2026, 11, 19), "odd")
+    found = verification(identity, result, [remark], finished=NOW - HOUR, grace=60 * SECOND)
+    found = replace(found, certificate=CertificateSums("a" * 64, "b" * 64))
+    return json.loads(json.dumps(found.to_json()))  # type: ignore[no-any-return]
 
 
 def verdict_on(content: Any, target: Target = TARGET) -> Standing:
@@ -281,7 +291,7 @@ def test_a_tampered_verification_is_never_a_pass(verification_json: dict[str, An
     try:
         standing = verdict_on(_changed(verification_json, path, put))
     except UsageError as error:
-        assert str(error).startswith("it: ")
+        assert str(error).startswith("it: ")  # noqa: PT017 -- another refusal is as good
         assert "\n" not in str(error)  # noqa: PT017 -- one line, whatever the damage
         return
     assert standing is Standing.FAIL
@@ -326,14 +336,14 @@ def test_what_is_no_unambiguous_json_is_no_verification(
 @pytest.mark.parametrize(("which", "limit"), [("p50", 5.0), ("p99", 60.0), ("max", 300.0)])
 def test_each_lag_has_its_limit(which: str, limit: float) -> None:
     """At the limit it passes, above it fails, and the evidence says which."""
-    assert lag_check(replace(LAG, **{which: limit}), None, LIMITS).standing is Standing.PASS
-    check = lag_check(replace(LAG, **{which: limit + 0.1}), 0.1, LIMITS)
+    assert lag_check(replace(LAG, **{f"{which}_s": limit}), None, LIMITS).standing is Standing.PASS
+    check = lag_check(replace(LAG, **{f"{which}_s": limit + 0.1}), 0.1, LIMITS)
     assert (check.standing, f"{which} over" in check.evidence) == (Standing.FAIL, True)
 
 
 def test_where_nobody_wrote_the_canary_s_lag_is_the_lag() -> None:
     """Without a canary there is nothing to judge; without a verification either, as nobody knows who wrote."""
-    empty = replace(LAG, objects=0, p50=None, p90=None, p99=None, max=None)
+    empty = replace(LAG, objects=0, p50_s=None, p90_s=None, p99_s=None, max_s=None)
     assert lag_check(empty, 0.4, LIMITS).standing is Standing.PASS
     assert lag_check(empty, LIMITS.lag_p50 + 0.1, LIMITS).standing is Standing.FAIL
     assert lag_check(empty, None, LIMITS).standing is Standing.NOT_RUN

@@ -7,18 +7,17 @@ import report_samples as samples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.report.facts import Day, DayState, Lag, LagBucket, Level, Remark
 from shared.report.heat_map import Cell, HeatMap, heat_map
 from shared.report.lag_chart import HEIGHT as LAG_HEIGHT
 from shared.report.lag_chart import lag_chart
-from shared.report.reading import read_verification
 from shared.report.volume import HEIGHT, _binary_tick, _round_tick, volume
+from shared.verification import Day, DayState, Lag, LagBucket, Level, Remark
 
 STATES = ["equal", "equal", "equal", "differing", "missing", "in_flight", "absent"]
 
 
 def read_days(made: list[dict[str, Any]]) -> tuple[Day, ...]:
-    return read_verification(samples.verification(made)).days
+    return samples.read(samples.verification(made)).days
 
 
 days_strategy = st.builds(
@@ -52,7 +51,7 @@ def test_every_day_has_one_cell_in_its_weekday_s_row_and_its_week_s_column(days:
     """Weeks start on Monday; only years without any object are left out."""
     drawn = heat_map(days, [])
     cells = cells_of(drawn)
-    years = {day.day.year for day in days if day.day and day.state is not DayState.ABSENT}
+    years = {day.day.year for day in days if day.day and day.verdict is not DayState.ABSENT}
     assert sorted(cell.day for _, _, cell in cells) == [
         day.day for day in days if day.day and day.day.year in years
     ]
@@ -159,7 +158,7 @@ def made_lag(bounds: list[float | None], objects: list[int], **values: float | N
         ],
         **values,
     )
-    found = read_verification(samples.clean(1) | {"lag": file}).lag
+    found = samples.read(samples.clean(1) | {"lag": file}).lag
     assert found is not None
     return found
 

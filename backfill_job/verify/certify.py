@@ -8,14 +8,13 @@ from pathlib import Path
 import uvloop
 
 from backfill_job.arguments import add_log_arguments
-from backfill_job.certificate import Certificate, changes, data_of, read_certificate
 from backfill_job.command import Command, Surroundings
 from backfill_job.diff import diff
 from backfill_job.job import ExitCode, Job, open_api, spare_the_collector
-from backfill_job.lag import Lag
 from backfill_job.session import Session, opened
-from backfill_job.tallies import Tallies
 from backfill_job.verdict import judged
+from backfill_job.verify.certificate import Certificate, changes, data_of, read_certificate
+from backfill_job.verify.day_counts import DayCounts
 from shared.errors import UsageError
 
 __all__ = ["COMMAND"]
@@ -60,8 +59,8 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
 
 def _check(session: Session, stated: Certificate) -> ExitCode:
     spare_the_collector()
-    tallies = uvloop.run(_tallied(session.job))
-    now = data_of(session.job.migration, tallies)
+    counts = uvloop.run(_counted(session.job))
+    now = data_of(session.job.migration, counts)
     found = changes(stated.data, now)
     for line in found[:MAX_SHOWN]:
         session.say(f"  {line}")
@@ -77,14 +76,14 @@ def _check(session: Session, stated: Certificate) -> ExitCode:
     return ExitCode.DONE
 
 
-async def _tallied(job: Job) -> Tallies:
+async def _counted(job: Job) -> DayCounts:
     """Count both sides as listed, without second looks: a certificate is about what is there."""
-    tallies = Tallies(Lag(""))
+    counts = DayCounts()
     async with open_api(job) as api, aclosing(diff(api, job.migration, job.ranges)) as parts:
         async for pairs in parts:
             job.stop.check()
-            tallies.add(judged(pairs, job.migration))
-    return tallies
+            counts.add(judged(pairs, job.migration))
+    return counts
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

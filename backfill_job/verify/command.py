@@ -1,9 +1,9 @@
 """The command ``verify``: compare both paths name by name, and certify what they hold. Copies nothing."""
 
 import argparse
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from datetime import datetime
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
@@ -11,39 +11,49 @@ import uvloop
 
 from backfill_job.arguments import add_session_arguments, since
 from backfill_job.async_api import AsyncApi
-from backfill_job.case_siblings import case_siblings
-from backfill_job.certificate import canonical, certificate, data_of
 from backfill_job.clock import time_text
 from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.contents import Scope, check_contents
 from backfill_job.contents_report import ContentsCheck
 from backfill_job.diff import diff
 from backfill_job.job import ExitCode, Job, open_api, spare_the_collector
-from backfill_job.lag import Lag
 from backfill_job.late_writes import LateWrites, cutover_of, late_since
 from backfill_job.local_tasks import run_as_tasks
 from backfill_job.march import Pair
 from backfill_job.read_back import LIMITS as CONTENTS_LIMITS
-from backfill_job.remarks import Level, Remark, remarks
 from backfill_job.reports import json_bytes
 from backfill_job.session import Session, opened
 from backfill_job.settings import Settings
 from backfill_job.shard_reports import of_this_version
 from backfill_job.since import narrowed_to
-from backfill_job.tallies import Tallies
 from backfill_job.verdict import judged
-from backfill_job.verification import Comparison, more_line, tell_verification
-from backfill_job.verification_report import verification_report
-from backfill_job.verify_result import VerifyResult
+from backfill_job.verify.case_siblings import case_siblings
+from backfill_job.verify.certificate import canonical, certificate, data_of
+from backfill_job.verify.compare import Comparison, log_comparison, more_line
+from backfill_job.verify.day_counts import DayCounts
+from backfill_job.verify.day_warnings import day_warnings
+from backfill_job.verify.lag import LagCounts
+from backfill_job.verify.result import VerifyResult, verification
 from shared.errors import PermissionDenied, UsageError
 from shared.events_log import Event
 from shared.report.page import render_report
 from shared.state import RunRecord
 from shared.state_changes import update, with_run
+from shared.verification import (
+    CertificateSums,
+    Contents,
+    Level,
+    Remark,
+    Verification,
+    latest_verification_ref,
+    verification_of,
+)
 
 __all__ = ["COMMAND"]
 
 NAME = "verify"
+
+REPORT = "verification.json"
 
 MAX_SHOWN = 20
 
@@ -90,7 +100,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     settings = Settings.from_environ(surroundings.environ)
     if arguments.tasks > 1 and settings.task_count == 1:
-        return run_as_tasks(NAME, arguments, surroundings, report="verification.json", show=_screen_lines)
+        return run_as_tasks(NAME, arguments, surroundings, report=REPORT, show=_report_lines)
     migration = migration_from(arguments)
     with opened(NAME, arguments, surroundings, migration=migration, mode=NAME, in_tasks=True) as session:
         return _verify(session, arguments)
@@ -102,29 +112,28 @@ def _verify(session: Session, arguments: argparse.Namespace) -> ExitCode:
         raise UsageError("several tasks put their results together in --report; say where")
     spare_the_collector()
     since_when = time_text(arguments.mirror_since(session.started))
-    tallies = Tallies(Lag(since_when), late=_late_writes(session))
-    result = uvloop.run(_compare(job, arguments.contents, tallies))
-    tell_verification(job.log, job.migration, result.verification)
+    counts = DayCounts(LagCounts(since_when), late=_late_writes(session))
+    result = uvloop.run(_compare(job, arguments.contents, counts))
+    log_comparison(job.log, job.migration, result.compared)
     session.write("shard.json", result.to_json())
-    parts: list[Mapping[str, Any]] | None = None
     if session.settings.task_count > 1:
         parts = session.all_parts("shard.json")
         if parts is None:
             session.console.print("Compared; the last task sums up.")
-            return ExitCode.DONE if result.verification.clean else ExitCode.NOT_RIGHT
+            return ExitCode.DONE if result.compared.clean else ExitCode.NOT_RIGHT
         result = _merged(parts)
     return _conclude(session, arguments, result)
 
 
 def _late_writes(session: Session) -> LateWrites:
-    """To be counted since the cutover, while the new path is the one that counts."""
+    """The late writes to count: those since the cutover, while the new path is the source of truth."""
     state, job = session.state(), session.job
     return late_since(job.gateway, job.migration, None if state.phase.before_cutover else cutover_of(state))
 
 
-async def _compare(job: Job, scope: Scope, tallies: Tallies) -> VerifyResult:
+async def _compare(job: Job, scope: Scope, counts: DayCounts) -> VerifyResult:
     """List both sides, read what is to be read, and look again at what differs."""
-    comparison = Comparison(job.migration, tallies)
+    comparison = Comparison(job.migration, counts)
     contents: ContentsCheck | None = None
     async with (
         open_api(job, CONTENTS_LIMITS.in_flight) as api,
@@ -135,12 +144,12 @@ async def _compare(job: Job, scope: Scope, tallies: Tallies) -> VerifyResult:
         else:
             async for _ in pairs:
                 pass
-    verification = comparison.result(job.store, grace=job.grace, clock=job.clock)
-    return VerifyResult(verification, tallies, contents, job.operations.total())
+    compared = comparison.result(job.store, grace=job.grace, clock=job.clock)
+    return VerifyResult(compared, counts, contents, job.operations.total())
 
 
 async def _compared(job: Job, api: AsyncApi, comparison: Comparison) -> AsyncGenerator[Iterable[Pair], None]:
-    """The diff, after it was compared: for whoever reads the contents."""
+    """The diff, after the comparison took it in: for the check of the contents."""
     async with aclosing(diff(api, job.migration, job.ranges)) as parts:
         async for pairs in parts:
             job.stop.check()
@@ -149,35 +158,34 @@ async def _compared(job: Job, api: AsyncApi, comparison: Comparison) -> AsyncGen
             yield listed
 
 
-def _merged(parts: list[Mapping[str, Any]]) -> VerifyResult:
+def _merged(parts: Sequence[Mapping[str, Any]]) -> VerifyResult:
     with of_this_version("shard.json"):
         return VerifyResult.merged([VerifyResult.from_json(part) for part in parts])
 
 
 def _conclude(session: Session, arguments: argparse.Namespace, result: VerifyResult) -> ExitCode:
-    """Weigh what was found, certify it, and leave the reports."""
+    """Make the verification of what was compared, certify it, and leave the reports."""
     job = session.job
     narrowed = narrowed_to(arguments.since, session.started)
-    found = [*uvloop.run(_mixed(job)), *remarks(result.tallies, job.clock.now().date())]
-    identity = session.identity()
-    report = verification_report(
-        identity, result, found, finished=job.clock.now(), grace=job.grace, narrowed=narrowed
+    remarks = [*uvloop.run(_mixed(job)), *day_warnings(result.counts, job.clock.now().date())]
+    found = verification(
+        session.identity(), result, remarks, finished=job.clock.now(), grace=job.grace, narrowed=narrowed
     )
     certified: bytes | None = None
     if not narrowed:
-        told = {key: report[key] for key in ("run", "started", "finished", "clean", "counts")}
-        content = certificate(data_of(job.migration, result.tallies), told)
-        certified = canonical(content)
-        report["certificate"] = {
-            "sha256": sha256(certified).hexdigest(),
-            "data_sha256": content["data_sha256"],
-        }
-    _leave(session, report, certified)
+        content = found.to_json()
+        told = {key: content[key] for key in ("run", "started", "finished", "clean", "counts")}
+        made = certificate(data_of(job.migration, result.counts), told)
+        certified = canonical(made)
+        found = replace(
+            found, certificate=CertificateSums(sha256(certified).hexdigest(), made["data_sha256"])
+        )
+    _leave(session, found, certified)
     if not arguments.no_record and certified is not None:
-        _record(session, report, certified)
-    for line in _screen_lines(report):
+        _record(session, found, certified)
+    for line in _screen_lines(found):
         session.say(line)
-    return ExitCode(report["exit_code"])
+    return ExitCode(found.exit_code)
 
 
 async def _mixed(job: Job) -> list[Remark]:
@@ -207,71 +215,71 @@ async def _mixed(job: Job) -> list[Remark]:
     ]
 
 
-def _leave(session: Session, report: Mapping[str, Any], certified: bytes | None) -> None:
+def _leave(session: Session, found: Verification, certified: bytes | None) -> None:
     """Write the reports of the whole, where they are wanted."""
     if session.reports is None:
         return
-    session.reports.write("verification.json", json_bytes(report))
+    session.reports.write(REPORT, json_bytes(found.to_json()))
     if certified is not None:
         session.reports.write("certificate.json", certified)
-    session.reports.write("report.html", render_report(report).encode(), content_type="text/html")
+    session.reports.write("report.html", render_report(found).encode(), content_type="text/html")
     if session.place is not None:
         session.say(f"report: {session.place}")
 
 
-def _record(session: Session, report: Mapping[str, Any], certified: bytes) -> None:
-    """Note the result in the migration's state, where the gate and the status page look.
+def _record(session: Session, found: Verification, certified: bytes) -> None:
+    """Record the result in the migration's state, where the gate and the status page look.
 
     Raises:
-        StorageError: It could not be noted.
+        StorageError: It could not be recorded.
     """
     job = session.job
     record = RunRecord(
-        run=report["run"],
+        run=found.run,
         command=NAME,
-        finished=datetime.fromisoformat(report["finished"]),
-        exit_code=report["exit_code"],
-        summary=report["summary"],
+        finished=found.finished,
+        exit_code=found.exit_code,
+        summary=found.summary,
         report=session.place,
-        certificate_sha256=report["certificate"]["sha256"],
+        certificate_sha256=sha256(certified).hexdigest(),
     )
     try:
-        job.gateway.put(job.migration.own_ref("certificates", f"{report['run']}.json"), certified)
-        job.gateway.put(job.migration.own_ref("latest", "verification.json"), json_bytes(report))
+        job.gateway.put(job.migration.own_ref("certificates", f"{found.run}.json"), certified)
+        job.gateway.put(latest_verification_ref(job.migration), json_bytes(found.to_json()))
         update(job.gateway, job.migration, lambda state: with_run(state, record))
     except PermissionDenied as error:
         raise PermissionDenied(
             error.uri,
-            f"{report['summary']}; but it could not be recorded ({error.detail}). To compare only: --no-record",
+            f"{found.summary}; but it could not be recorded ({error.detail}). To compare only: --no-record",
         ) from error
 
 
-def _screen_lines(report: Mapping[str, Any]) -> list[str]:
+def _report_lines(content: Mapping[str, Any]) -> list[str]:
+    """What an operator reads when the tasks of this machine have ended."""
+    return _screen_lines(verification_of(content, REPORT))
+
+
+def _screen_lines(found: Verification) -> list[str]:
     """What an operator reads at the end."""
-    lines = [
-        f"  {finding['verdict'].replace('_', ' ')} {finding['name']!r}"
-        + (f" ({', '.join(finding['differences'])})" if finding["differences"] else "")
-        for finding in report["differences"][:MAX_SHOWN]
-    ]
-    total = report["differences_total"]
+    lines = [f"  {difference}" for difference in found.differences[:MAX_SHOWN]]
+    total = found.differences_total
     lines += [more_line(len(lines), total)] if total > len(lines) else []
-    lines += [f"  {remark['level']}: {remark['text']}" for remark in report["remarks"]]
-    lines += _contents_lines(report["contents"])
-    if report["certificate"]:
-        lines.append(f"  certificate: data SHA-256 {report['certificate']['data_sha256']}")
-    return [*lines, report["summary"]]
+    lines += [f"  {remark.level.value}: {remark.text}" for remark in found.remarks]
+    lines += [] if found.contents is None else _contents_lines(found.contents)
+    if found.certificate is not None:
+        lines.append(f"  certificate: data SHA-256 {found.certificate.data_sha256}")
+    return [*lines, found.summary]
 
 
-def _contents_lines(contents: Mapping[str, Any] | None) -> list[str]:
-    if contents is None:
-        return []
-    lines = [
-        f"  contents ({contents['mode']}): {contents['objects']:,} objects, {contents['rows']:,} rows read"
-    ]
-    for whose, said in (("source_problems", "the source's own"), ("migration_problems", "THE MIGRATION'S")):
+def _contents_lines(contents: Contents) -> list[str]:
+    lines = [f"  contents ({contents.mode}): {contents.objects:,} objects, {contents.rows:,} rows read"]
+    for problems, said in (
+        (contents.source_problems, "the source's own"),
+        (contents.migration_problems, "THE MIGRATION'S"),
+    ):
         lines += [
-            f"  contents: {kind.replace('_', ' ')} in {count['objects']:,} objects ({said})"
-            for kind, count in contents[whose].items()
+            f"  contents: {kind.replace('_', ' ')} in {problem.objects:,} objects ({said})"
+            for kind, problem in problems.items()
         ]
     return lines
 
