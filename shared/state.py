@@ -155,9 +155,9 @@ class State:
         """The newest run that left a certificate."""
         return next((run for run in reversed(self.runs) if run.certificate_sha256), None)
 
-    def to_json(self) -> bytes:
-        """The state as the contents of its object: for people too, and the same bytes for the same state."""
-        content = {
+    def content(self) -> dict[str, Any]:
+        """The fields as JSON has them."""
+        return {
             "version": self.version,
             "source": self.source,
             "destination": self.destination,
@@ -167,7 +167,10 @@ class State:
             "runs": _plain(self.runs),
             "history": _plain(self.history),
         }
-        return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
+
+    def to_json(self) -> bytes:
+        """The state as the contents of its object: for people too, and the same bytes for the same state."""
+        return (json.dumps(self.content(), ensure_ascii=False, indent=2) + "\n").encode()
 
     @staticmethod
     def from_json(contents: bytes, migration: Migration) -> "State":

@@ -98,7 +98,7 @@ def _as_json(data: Status, now: datetime) -> dict[str, Any]:
         "title": verdict.title,
         "reasons": list(verdict.reasons),
         "unreadable": list(data.unreadable),
-        "state": json.loads(data.state.to_json()) if isinstance(data.state, State) else None,
+        "state": data.state.content() if isinstance(data.state, State) else None,
         "verification": data.verification.to_json() if isinstance(data.verification, Verification) else None,
     }
 
