@@ -6,7 +6,8 @@ field against a dataclass: a missing field, an unknown field and a value of anot
 """
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
@@ -40,6 +41,11 @@ Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 SHOWN = 60
 """Characters shown of a value that is not what it should be."""
 
+_STEP = re.compile(r"\[([0-9]+)\]|([^.\[\]]+)")
+"""A step of a path as msgspec gives it."""
+
+_MISSING = re.compile("Object missing required field `(.*)`")
+
 LONGEST_REASON = 200
 """Characters shown of a reason, which may quote the file."""
 
@@ -50,13 +56,19 @@ HUGE = 2**63
 """Numbers from here on are not written out."""
 
 
-def decode(kind: type[_Value], contents: bytes, where: str) -> _Value:
+def decode(
+    kind: type[_Value],
+    contents: bytes,
+    where: str,
+    written: Callable[[_Value], object] = msgspec.to_builtins,
+) -> _Value:
     """Read a file as a value.
 
     Args:
         kind: A dataclass whose fields are the file's.
         contents: The file's.
         where: The file's name, for errors.
+        written: How the value is written as JSON.
 
     Raises:
         UsageError: It is not JSON, or not such a value. The message names the file and the field.
@@ -66,30 +78,35 @@ def decode(kind: type[_Value], contents: bytes, where: str) -> _Value:
     except ValueError as error:
         raise UsageError(f"{where}: no JSON ({error})") from error
     try:
-        return convert(kind, content)
+        return convert(kind, content, written)
     except ValueError as error:
         raise UsageError(f"{where}: {error}") from error
 
 
-def convert(kind: type[_Value], content: object) -> _Value:
-    """Make a value of JSON that was parsed before.
+def convert(
+    kind: type[_Value], content: object, written: Callable[[_Value], object] = msgspec.to_builtins
+) -> _Value:
+    """Make a value of JSON that was parsed before, and make sure that writing it again gives the same JSON.
 
     Args:
-        kind: A dataclass, or what else msgspec knows. Its fields are the only ones that may be there.
+        kind: A dataclass, or what else msgspec knows.
         content: What `parse_json` returned.
+        written: How the value is written as JSON.
 
     Raises:
         ValueError: It is something else. The message names the field.
     """
     try:
         found = msgspec.convert(content, kind)
+        differing = _first_difference(content, written(found))
     except UnicodeEncodeError as error:
         raise ValueError(f"{shown_text(error.object)} is not a text that UTF-8 can hold") from error
+    except OverflowError as error:
+        raise ValueError("a time is out of range") from error
     except ValueError as error:
-        raise ValueError(_named(error)) from error
-    unknown = _unknown_field(content, msgspec.to_builtins(found))
-    if unknown is not None:
-        raise ValueError(f"{unknown} is an unknown field")
+        raise ValueError(_named(error, content)) from error
+    if differing:
+        raise ValueError(differing)
     return found
 
 
@@ -165,27 +182,48 @@ def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
 
 
-def _named(error: ValueError) -> str:
-    """Say a msgspec error with the field first: ``totals.source.bytes: expected `int` >= 0``."""
-    what, at, place = str(error).rpartition(" - at ")
-    if not at:
+def _named(error: ValueError, content: object) -> str:
+    """Say a msgspec error with the field and its value first: ``totals.source.bytes is -1; expected `int` >= 0``."""
+    what, _, place = str(error).partition(" - at ")
+    what = re.sub(" matching regex .*", " of another form", what, flags=re.DOTALL)
+    path = place.removesuffix("`").rpartition("`$")[2].removeprefix(".")
+    if missing := _MISSING.fullmatch(what):
+        return f"{path or 'the file'} has no {missing[1]!r}"
+    if not path:
         return reason(error)
-    field = place.replace("`key` in ", "a name in ").replace("`$.", "").replace("`$", "").rstrip("`")
-    return reason(ValueError(f"{field}: {what[:1].lower()}{what[1:]}"))
+    if "`key`" in place:
+        return reason(ValueError(f"a name in {path} is wrong; {what[:1].lower()}{what[1:]}"))
+    known, value = _value_at(content, path)
+    return reason(
+        ValueError(f"{path} is {shown_value(value) if known else 'wrong'}; {what[:1].lower()}{what[1:]}")
+    )
 
 
-def _unknown_field(content: object, known: object, path: str = "") -> str | None:
-    """The first field that the value did not take over."""
-    match content, known:
+def _value_at(content: Any, path: str) -> tuple[bool, object]:
+    """Whether the path leads to a value, and the value."""
+    try:
+        for number, name in _STEP.findall(path):
+            content = content[int(number)] if number else content[name]
+    except (KeyError, TypeError, IndexError):
+        return False, None
+    return True, content
+
+
+def _first_difference(content: object, written: object, path: str = "") -> str:
+    """Where the JSON is not what the value is written as; empty for nowhere."""
+    pairs: Iterable[tuple[str, object, object]]
+    match content, written:
         case dict(), dict():
-            for name, value in content.items():
+            for name in content.keys() ^ written.keys():
                 inner = f"{path}.{shown_text(name)}" if path else shown_text(name)
-                if name not in known:
-                    return inner
-                if (found := _unknown_field(value, known[name], inner)) is not None:
-                    return found
+                unknown = f"{inner} is an unknown field"
+                return unknown if name in content else f"{path or 'the file'} has no {name!r}"
+            pairs = ((f"{path}.{name}" if path else name, content[name], written[name]) for name in content)
         case list(), list() | tuple():
-            for number, (value, other) in enumerate(zip(content, known, strict=True)):
-                if (found := _unknown_field(value, other, f"{path}[{number}]")) is not None:
-                    return found
-    return None
+            both = zip(content, written, strict=True)
+            pairs = ((f"{path}[{number}]", *each) for number, each in enumerate(both))
+        case _ if content == written:
+            return ""
+        case _:
+            return f"{path} is {shown_value(content)}; expected {shown_value(written)}"
+    return next(filter(None, (_first_difference(one, other, inner) for inner, one, other in pairs)), "")

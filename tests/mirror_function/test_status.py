@@ -102,7 +102,7 @@ def test_no_export_is_read_or_listed(function: FlaskClient, paths: Paths) -> Non
         (latest_verification_ref, b"[" * 100_000, "no JSON"),
         (latest_verification_ref, b'{"format": NaN}', "no JSON"),
         (latest_verification_ref, [], "Expected `object`, got `array`"),
-        (latest_verification_ref, {"format": "something/1"}, "format: invalid enum value"),
+        (latest_verification_ref, {"format": "something/1"}, "format is"),
         (latest_verification_ref, samples.clean(3), "this migration&#39;s"),
     ],
 )
