@@ -190,7 +190,7 @@ CLEAN = samples.clean(3)
         (stands(), None, Tone.UNKNOWN, "Never verified", ""),
         (
             stands(),
-            CLEAN | {"finished": "2026-11-22T05:00:00Z"},
+            CLEAN | {"finished": "2026-11-22T05:00:00.000Z"},
             Tone.ATTENTION,
             "Equal when it was last verified",
             "1 d 01 h ago",
