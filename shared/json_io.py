@@ -60,15 +60,15 @@ def decode(
     kind: type[_Value],
     contents: bytes,
     where: str,
-    written: Callable[[_Value], object] = msgspec.to_builtins,
+    written: Callable[[_Value], object] | None = msgspec.to_builtins,
 ) -> _Value:
-    """Read a file as a value.
+    """Read a file as a value; see `convert`.
 
     Args:
         kind: A dataclass whose fields are the file's.
         contents: The file's.
         where: The file's name, for errors.
-        written: How the value is written as JSON.
+        written: How the value is written as JSON; None for a value that takes some of the file's fields only.
 
     Raises:
         UsageError: It is not JSON, or not such a value. The message names the file and the field.
@@ -84,21 +84,23 @@ def decode(
 
 
 def convert(
-    kind: type[_Value], content: object, written: Callable[[_Value], object] = msgspec.to_builtins
+    kind: type[_Value], content: object, written: Callable[[_Value], object] | None = msgspec.to_builtins
 ) -> _Value:
     """Make a value of JSON that was parsed before, and make sure that writing it again gives the same JSON.
+
+    So an unknown field is refused, and so is a value in another form than this program's, such as a local time.
 
     Args:
         kind: A dataclass, or what else msgspec knows.
         content: What `parse_json` returned.
-        written: How the value is written as JSON.
+        written: How the value is written as JSON; None for a value that takes some of the fields only.
 
     Raises:
         ValueError: It is something else. The message names the field.
     """
     try:
         found = msgspec.convert(content, kind)
-        differing = _first_difference(content, written(found))
+        differing = "" if written is None else _first_difference(content, written(found))
     except UnicodeEncodeError as error:
         raise ValueError(f"{shown_text(error.object)} is not a text that UTF-8 can hold") from error
     except OverflowError as error:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from shared.errors import UsageError
-from shared.json_io import Count, Number, Sha256, convert, parse_json
+from shared.json_io import Count, Number, Sha256, decode
 from shared.migration import Migration
 from shared.objects import Difference, ObjectRef, ObjectState
 from shared.phase import StateStore
@@ -41,11 +41,12 @@ __all__ = [
     "latest_verification_ref",
     "read_latest_verification",
     "read_verification",
-    "verification_of",
 ]
 
 FORMAT: Final = "qpi-exports-migration/verification/1"
 """What the file's ``format`` says. A new field is a new format."""
+
+_ADVICE = "the file is damaged, or of another version: run verify again"
 
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 _Generation = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}\Z")]
@@ -425,21 +426,12 @@ def read_verification(contents: bytes, where: str) -> Verification:
         UsageError: It is damaged, something else, or contradicts itself.
     """
     try:
-        content = parse_json(contents)
-    except ValueError as error:
-        raise UsageError(f"{where}: no JSON ({error}); run verify again") from error
-    return verification_of(content, where)
-
-
-def verification_of(content: object, where: str) -> Verification:
-    """Read ``verification.json``, parsed before; see `read_verification`."""
-    try:
-        found = convert(Verification, content, Verification.to_json)
+        found = decode(Verification, contents, where, Verification.to_json)
         _check(found)
+    except UsageError as error:
+        raise UsageError(f"{error}; {_ADVICE}") from error
     except ValueError as error:
-        raise UsageError(
-            f"{where}: {error}; the file is damaged, or of another version: run verify again"
-        ) from error
+        raise UsageError(f"{where}: {error}; {_ADVICE}") from error
     return found
 
 

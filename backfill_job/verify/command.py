@@ -46,7 +46,7 @@ from shared.verification import (
     Remark,
     Verification,
     latest_verification_ref,
-    verification_of,
+    read_verification,
 )
 
 __all__ = ["COMMAND"]
@@ -256,7 +256,7 @@ def _record(session: Session, found: Verification, certified: bytes) -> None:
 
 def _report_lines(content: Mapping[str, Any]) -> list[str]:
     """What an operator reads when the tasks of this machine have ended."""
-    return _screen_lines(verification_of(content, REPORT))
+    return _screen_lines(read_verification(json_bytes(content), REPORT))
 
 
 def _screen_lines(found: Verification) -> list[str]:
