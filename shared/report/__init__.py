@@ -1,6 +1,6 @@
 """The report page and the status page: a verification and the migration's state as HTML.
 
 They take `shared.verification.Verification` and `shared.state.State`. ``headline`` and ``advice`` say what follows from them,
-``heat_map``, ``volume`` and ``lag_chart`` lay out the drawings, ``page`` renders. ``loading`` reads both from Cloud Storage, and
-``web`` serves the status page.
+``charts`` lays out the drawings, and ``page`` renders. ``loading`` reads both from Cloud Storage, and ``web`` serves the status
+page.
 """

@@ -21,12 +21,10 @@ from markupsafe import Markup
 from shared.phase import Phase
 from shared.report import figures, wording
 from shared.report.advice import report_steps, status_steps
+from shared.report.charts import heat_map, lag_chart, volume
 from shared.report.headline import Headline, Tone, headline, status_headline, unknown_headline
-from shared.report.heat_map import heat_map
-from shared.report.lag_chart import lag_chart
 from shared.report.loading import Status
 from shared.report.names import name_markup, visible, visible_name
-from shared.report.volume import volume
 from shared.verification import DayState, Level, Verdict, Verification
 
 __all__ = [

@@ -7,10 +7,17 @@ import report_samples as samples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.report.heat_map import Cell, HeatMap, heat_map
-from shared.report.lag_chart import HEIGHT as LAG_HEIGHT
-from shared.report.lag_chart import lag_chart
-from shared.report.volume import HEIGHT, _binary_tick, _round_tick, volume
+from shared.report.charts import (
+    LAG_HEIGHT,
+    VOLUME_HEIGHT,
+    Cell,
+    HeatMap,
+    _binary_tick,
+    _round_tick,
+    heat_map,
+    lag_chart,
+    volume,
+)
 from shared.verification import Day, DayState, Lag, LagBucket, Level, Remark
 
 STATES = ["equal", "equal", "equal", "differing", "missing", "in_flight", "absent"]
@@ -132,7 +139,7 @@ def test_bars_are_as_high_as_their_months_are_large(days: tuple[Day, ...]) -> No
         assert len(bars) == 2 * len(drawn.months)
         for bar in bars:
             assert bar.y >= 0
-            assert round(bar.y + bar.height, 1) == HEIGHT
+            assert round(bar.y + bar.height, 1) == VOLUME_HEIGHT
             assert 0 <= bar.x < 100
     heights = [bar.height for panel in drawn.scales[0].panels for bar in panel.bars]
     sizes = [size for month in drawn.months for size in (month.source_objects, month.destination_objects)]
