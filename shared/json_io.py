@@ -128,7 +128,7 @@ def parse_json(contents: bytes | str) -> Any:
         text = contents.decode() if isinstance(contents, bytes) else contents
         return json.loads(text, object_pairs_hook=_unambiguous, parse_constant=_no_number)
     except UnicodeDecodeError as error:
-        raise ValueError(f"byte {error.start} is no UTF-8") from None
+        raise ValueError(f"byte {error.start} is not UTF-8") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -181,7 +181,7 @@ def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _named(error: ValueError, content: object) -> str:

@@ -1,11 +1,11 @@
 """The migration's shared state: its phase, who signed off, which runs there were, and who changed what.
 
-One JSON object in the new bucket (`shared.phase.state_ref`) is all that operators, jobs and the mirror share. Here is what
-it says and its form; `shared.state_changes` has what may become of it.
+Operators, jobs and the mirror share one JSON object in the new bucket (`shared.phase.state_ref`). This module has its fields
+and its form; `shared.state_changes` has the changes.
 
-The form is read strictly, because whoever reads it here may go on to write it: an unknown field may be something that
-this program would have to heed, and can neither be dropped nor be carried along with good conscience. So a new field is a
-new version of the form. An older program refuses that, and its mirror still reads the phase.
+The form is read strictly, because the reader may write it again. This program might have to act on an unknown field, so it
+can neither drop the field nor keep it unread. So a new field is a new version of the form. An older program refuses that
+version, and its mirror still reads the phase.
 """
 
 import json
@@ -103,7 +103,7 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One change that somebody made.
+    """One change that a person made.
 
     Attributes:
         at: When; aware.

@@ -86,7 +86,7 @@ def read_certificate(contents: bytes, name: str) -> Certificate:
         content = parse_json(contents)
         found = content["format"]
     except OTHER_FORM as error:
-        raise UsageError(f"{name} is no certificate ({reason(error)})") from error
+        raise UsageError(f"{name} is not a certificate ({reason(error)})") from error
     if found != FORMAT:
         raise UsageError(f"{name} has the format {shown_value(found)}; this program reads {FORMAT}")
     try:

@@ -30,7 +30,7 @@ examples:
 exit codes:
   0  both paths hold what the certificate says
   1  they do not, or it could not be found out; the last line says which
-  2  could not start: the file is no certificate or was changed, bucket, permission
+  2  could not start: the file is not a certificate or was changed, bucket, permission
 """
 
 

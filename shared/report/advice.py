@@ -21,7 +21,7 @@ class Step:
 
     Attributes:
         text: What and why.
-        command: What to type; empty when it is nothing for a command.
+        command: What to type; empty when no command helps.
     """
 
     text: str
@@ -30,7 +30,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The arguments by which every command is told which migration is meant.
+    """The arguments that tell a command which migration is meant.
 
     Attributes:
         env: The label in its reports.
@@ -53,7 +53,7 @@ class Target:
             subject: What comes before them.
 
         Returns:
-            The line; empty when an argument holds what cannot be seen: what is shown would not be what is meant.
+            The line; empty when an argument has an invisible character: the line would look like another command.
         """
         words = ["python", "-m", "backfill_job", name, *filter(None, [subject]), *self._arguments(), *options]
         return shlex.join(words) if all(map(str.isprintable, words)) else ""
@@ -66,7 +66,7 @@ class Target:
         else:
             arguments.append("--no-default-excludes")
         for pattern in extra:
-            # A pattern that begins with a dash would be taken for an option.
+            # argparse reads a pattern that begins with a dash as an option.
             arguments += [f"--exclude={pattern}"] if pattern.startswith("-") else ["--exclude", pattern]
         return arguments
 
@@ -88,7 +88,7 @@ def target_of(verification: Verification) -> Target:
 
 
 def report_steps(verification: Verification) -> tuple[Step, ...]:
-    """What follows from a verification by itself, whatever the phase: at the time of a report it may be any."""
+    """What follows from a verification alone: a report does not know the phase."""
     target = target_of(verification)
     steps = [*_repairs(verification, target, Phase.DUAL_WRITE), *_concerns(verification)]
     if verification.clean and verification.compared:
@@ -135,7 +135,7 @@ _AFTER_CUTOVER = frozenset({Phase.CUT_OVER, Phase.DELETING, Phase.DELETED})
 
 
 def _repairs(verification: Verification, target: Target, phase: Phase) -> list[Step]:
-    """How the two sides become equal."""
+    """How to make the two sides equal."""
     counts = verification.counts
     missing = counts[Verdict.MISSING]
     differing = counts[Verdict.CONTENT_DIFFERS] + counts[Verdict.METADATA_DIFFERS]
@@ -143,7 +143,7 @@ def _repairs(verification: Verification, target: Target, phase: Phase) -> list[S
     if differing and phase is Phase.CUT_OVER:
         steps.append(
             Step(
-                f"Give the cutover command again: it brings over what late writers overwrote on the legacy path, among the "
+                f"Run the cutover command again: it brings over what late writers overwrote on the legacy path, among the "
                 f"{counted(differing, 'differing name')}. Where the new path's write is the later one, it leaves it.",
                 target.command("cutover", "--by", "NAME"),
             )
@@ -152,7 +152,7 @@ def _repairs(verification: Verification, target: Target, phase: Phase) -> list[S
     elif differing and phase in _AFTER_CUTOVER:
         steps.append(
             Step(
-                f"Settle the differing names ({differing:,}) by hand: after the cutover nothing at the new path is "
+                f"Resolve the differing names ({differing:,}) by hand: after the cutover nothing at the new path is "
                 "overwritten. Both sides' facts are in the table below."
             )
         )
@@ -191,16 +191,16 @@ def _repairs(verification: Verification, target: Target, phase: Phase) -> list[S
 
 
 def _concerns(verification: Verification) -> list[Step]:
-    """What a person has to look into."""
+    """What a person has to check."""
     steps = []
     if any(remark.level is Level.CRITICAL for remark in verification.remarks):
-        steps.append(Step("Settle every critical remark below with whoever owns the data."))
+        steps.append(Step("Resolve every critical remark below with the owner of the data."))
     contents = verification.contents
     if contents is not None and contents.migration_problems:
         steps.append(
             Step(
-                "Look into the problems that only the destination's files have, under Contents. A copy never makes "
-                "such: somebody else wrote there."
+                "Look into the problems that only the destination's files have, under Contents. A copy never "
+                "causes them: another program wrote there."
             )
         )
     if contents is not None and any(problem.error for problem in contents.source_problems.values()):

@@ -1,7 +1,7 @@
-"""The verdict in one line, and how it is to be taken. Pure.
+"""The verdict in one line, and its tone. Pure.
 
-The page never sounds better than the evidence: what was not compared, not settled, contradictory or is long ago is not
-called well.
+The page never sounds better than the evidence. It calls nothing good that was not compared, is not settled, contradicts
+itself, or is old.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ FRESH = timedelta(hours=24)
 
 
 class Tone(Enum):
-    """How a headline is to be taken. Each has a shape, a colour and a word of its own."""
+    """How good the news is. Each tone has its own shape, colour and word."""
 
     GOOD = "good"
     ATTENTION = "attention"
@@ -36,9 +36,8 @@ class Headline:
     """The verdict.
 
     Attributes:
-        tone: How it is to be taken.
-        title: It, in a few words.
-        reasons: What it rests on or what stands in its way, one sentence each.
+        title: The verdict in a few words.
+        reasons: What it rests on or what prevents a better one, one sentence each.
     """
 
     tone: Tone
@@ -60,9 +59,9 @@ def headline(verification: Verification) -> Headline:
         )
         if number
     ]
-    books = _contradictions(verification)
-    if books:
-        return Headline(Tone.BAD, "This report contradicts itself", books)
+    contradictions = _contradictions(verification)
+    if contradictions:
+        return Headline(Tone.BAD, "This report contradicts itself", contradictions)
     if apart == [f"{counts[Verdict.IN_FLIGHT]:,} in flight"]:
         return Headline(Tone.ATTENTION, f"Not proven equal yet: {apart[0]}")
     if apart:
@@ -96,7 +95,9 @@ def status_headline(state: State, verification: Verification | None, now: dateti
         return _after_deletion(state, verification)
     if verification is None:
         return Headline(
-            Tone.UNKNOWN, "Never verified", ("Nobody has compared the two paths; nothing is known of them.",)
+            Tone.UNKNOWN,
+            "Never verified",
+            ("No verification has compared the two paths; nothing is known of them.",),
         )
     found = headline(verification)
     doubts = _doubts(state, verification, now)
@@ -108,7 +109,7 @@ def status_headline(state: State, verification: Verification | None, now: dateti
 
 
 def unknown_headline(what: Sequence[str]) -> Headline:
-    """Say that something could not be read, so that nothing can be said.
+    """Say that something could not be read, so that nothing is known.
 
     Args:
         what: What could not be read, and why.
@@ -117,7 +118,7 @@ def unknown_headline(what: Sequence[str]) -> Headline:
 
 
 def _contradictions(verification: Verification) -> tuple[str, ...]:
-    """Days and totals are counted at different places, so that a mistake in the books shows."""
+    """Days and totals are counted at different places, so that a mistake in counting shows."""
     by_day: Counter[Verdict] = Counter()
     for day in (*verification.days, verification.undated):
         by_day.update(day.verdicts)
@@ -164,7 +165,7 @@ def _doubts(state: State, verification: Verification, now: datetime) -> tuple[st
 
 
 def _after_deletion(state: State, verification: Verification | None) -> Headline:
-    """While the legacy path is being deleted the sides differ on purpose; only what was found before it counts."""
+    """During and after the deletion the sides differ on purpose; only what was found before it counts."""
     title = (
         "The legacy path is deleted" if state.phase is Phase.DELETED else "The legacy path is being deleted"
     )

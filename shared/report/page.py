@@ -1,9 +1,9 @@
 """Renders the report page and the status page: values in, one self-contained HTML text out.
 
-Everything is rendered here, on the server's side, with escaping on for every value; a page reads, prints and links without
-any script. The one script adds tooltips, arrow keys, filtering and copying. Style and script stand in the page and are
-allowed by their hashes; the page's own policy forbids everything else, so that no markup that slipped through could load or
-run anything. No style attribute is used, which the policy would refuse as well: drawings have their places in SVG attributes.
+Everything is rendered here, on the server, and every value is escaped. A page reads, prints and links without any script. The
+one script adds tooltips, arrow keys, filtering and copying. Style and script are in the page, and its policy allows them by
+their hashes. The policy forbids everything else, so markup that escaped the escaping could not load or run anything. It also
+refuses style attributes: drawings have their places in SVG attributes.
 """
 
 import base64
@@ -79,17 +79,12 @@ def verdict_of_status(status: Status, now: datetime) -> Headline:
 
 
 def render_unknown(why: str, now: datetime) -> str:
-    """Render a page that says that nothing is known.
-
-    Args:
-        why: What could not be read, as one line.
-        now: The current time; aware.
-    """
+    """Render a page that says that nothing is known, and why; the time is aware."""
     return _render("unknown.html", headline=unknown_headline([why]), now=now)
 
 
 def content_policy() -> str:
-    """What a page may load and run: its own style and script, and its icon. Nothing from anywhere."""
+    """What a page may load and run: only its own style, script and icon."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -103,7 +98,7 @@ def content_policy() -> str:
 
 
 def _by_itself(found: Verification, *, known: bool) -> Headline:
-    """A verification's own verdict, below the page's; not in its colours where the page's is that nothing is known."""
+    """A verification's own verdict, below the page's; without its colours where the page says that nothing is known."""
     verdict = headline(found)
     return verdict if known else replace(verdict, tone=Tone.UNKNOWN)
 
@@ -121,14 +116,14 @@ def _about(found: Verification | None) -> dict[str, Any]:
 
 
 def _embedded(verification: Verification) -> Markup:
-    """The JSON for machines, in a form that cannot end the element it stands in.
+    """The JSON for machines, in a form that cannot end its element.
 
-    ASCII only, which also keeps U+2028 and lone surrogates as escapes.
+    ASCII only: that also keeps U+2028 and lone surrogates as escapes.
     """
     text = json.dumps(verification.to_json(), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 -- nothing in it has a meaning in HTML any more
+    return Markup(text)  # noqa: S704 -- no character of it means anything in HTML
 
 
 def _render(template: str, **values: Any) -> str:
@@ -171,16 +166,16 @@ def _environment() -> Environment:
 
 
 def _printable(value: Any) -> Any:
-    """Every text that a page shows passes here: what nobody could see is escaped. Markup was made by us."""
+    """Escape the invisible characters of every text that a page shows. `Markup` is our own."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @functools.cache
 def _source(name: str) -> Markup:
-    """A style sheet or script, as it stands in the page."""
+    """A style sheet or script, as the page contains it."""
     return Markup(files("shared.report").joinpath("templates", name).read_text(encoding="utf-8"))  # noqa: S704 -- our own files
 
 
 def source_hash(source: str) -> str:
-    """How a page's policy names a style sheet or script that stands in the page."""
+    """How a page's policy names a style sheet or script that the page contains."""
     return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"

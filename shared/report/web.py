@@ -1,10 +1,10 @@
-"""The status page as a Flask application: read at every request, shown, nothing kept.
+"""The status page as a Flask application. It reads at every request and keeps nothing.
 
-It answers ``GET`` only: ``/`` for people, ``/status.json`` for machines, ``/healthz`` for whoever watches the process (and
+It answers ``GET`` only: ``/`` for people, ``/status.json`` for machines, ``/healthz`` for a monitor of the process (and
 ``/health``, because Cloud Run keeps some paths that end in z to itself). When something could not be read, both pages
-answer 503 and say what: no watcher may take the page's being there for good news.
+answer 503 and say what, so that a monitor does not take an answer for good news.
 
-Who may see it is decided in front of it: IAM for the function, the loopback interface for a laptop.
+Access is decided in front of it: by IAM for the function, by the loopback interface for a laptop.
 """
 
 import json

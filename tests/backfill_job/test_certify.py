@@ -112,8 +112,8 @@ def test_a_page_of_shell_recomputes_it(paths: Paths, gateway: Gateway, tmp_path:
     [
         (lambda text: text.replace('"objects":1', '"objects":2', 1), "was changed since it was written"),
         (lambda text: text.replace("certificate/1", "certificate/2"), "has the format"),
-        (lambda text: text[:-9], "is no certificate"),
-        (lambda _: "[]", "is no certificate"),
+        (lambda text: text[:-9], "is not a certificate"),
+        (lambda _: "[]", "is not a certificate"),
         (lambda _: '{"format": "qpi-exports-migration/certificate/1"}', "is a damaged certificate"),
         (lambda text: text.replace("gs://", "s3://"), "is no Cloud Storage prefix"),
         (lambda text: text.replace('"days":{', '"days":{"x":7,'), "is a damaged certificate"),

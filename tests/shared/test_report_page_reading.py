@@ -157,7 +157,7 @@ def test_no_field_of_a_verification_may_be_missing(key: str) -> None:
             r"finished is '2026-11-23T05:15:00\+01:00'; expected '2026-11-23T04:15:00.000Z'",
         ),
         (("started",), "0001-01-01T00:00:00+14:00", r"a time is out of range"),
-        (("grace_s",), float("nan"), r"no JSON \(NaN is no number\)"),
+        (("grace_s",), float("nan"), r"no JSON \(NaN is not a number\)"),
         (("grace_s",), 1e300, r"grace_s is 1e\+300; expected `float` < 9.22"),
         (("clean",), 1, r"clean is 1; expected `bool`, got `int`"),
         (("clean",), True, r"it contradicts itself: clean is true, and [0-9]+ names are not equal"),

@@ -210,7 +210,7 @@ def test_a_field_that_is_not_as_it_should_be_is_named(path: str, value: Any, sai
         (b"[" * 100_000, "no JSON"),
         (b"null", "null where an object was expected"),
         (b"[]", "a list where an object was expected"),
-        (b'{"phase": NaN}', "NaN is no number"),
+        (b'{"phase": NaN}', "NaN is not a number"),
         (b'{"phase": "cut_over", "phase": "dual_write"}', "'phase' stands there twice"),
         (b'{"phase": 1' + b"0" * 5_000 + b"}", "no JSON"),
         (WRITTEN.encode()[:-3], "no JSON"),
