@@ -16,7 +16,7 @@ from backfill_job.deletion.checks import (
     soak_check,
     verification_check,
 )
-from backfill_job.deletion.survey import BLOCKING, Survey
+from backfill_job.deletion.survey import Survey
 from backfill_job.late_writes import LateWrites, cutover_of
 from backfill_job.verdict import Finding, Verdict
 from backfill_job.verify.compare import Compared
@@ -132,7 +132,9 @@ def survey(**counts: int) -> Survey:
     return found
 
 
-@pytest.mark.parametrize("verdict", BLOCKING)
+@pytest.mark.parametrize(
+    "verdict", [Verdict.MISSING, Verdict.CONTENT_DIFFERS, Verdict.METADATA_DIFFERS, Verdict.IN_FLIGHT]
+)
 def test_one_legacy_object_that_is_not_proven_equal_stands_in_the_way(verdict: Verdict) -> None:
     """Of millions."""
     check = verification_check(survey(**{verdict.value: 1}), MIGRATION)

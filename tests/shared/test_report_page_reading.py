@@ -198,6 +198,19 @@ def test_what_is_wrong_with_a_verification_is_said(path: tuple[Any, ...], value:
     assert str(caught.value).endswith("run verify again")
 
 
+def test_names_that_are_all_equal_with_nothing_else_wrong_are_clean() -> None:
+    """A file that calls them not clean is damaged; something critical or broken is a reason."""
+    file = samples.clean(3) | {"clean": False, "exit_code": 1}
+    with pytest.raises(UsageError, match="clean is false, and 0 names are not equal"):
+        samples.read(file)
+    critical = {"level": "critical", "kind": "x", "day": None, "text": "t"}
+    assert not samples.read(file | {"remarks": [critical]}).clean
+    broken = samples.contents(migration_problems={"x": {"objects": 1, "lines": 1, "severity": "error"}})
+    assert not samples.read(file | {"contents": broken}).clean
+    with pytest.raises(UsageError, match="clean is false, and 0 names are not equal"):
+        samples.read(file | {"contents": samples.contents()})
+
+
 @pytest.mark.parametrize(
     ("state", "message"),
     [("equal", "is called equal, and is not"), ("absent", "is called absent, and has objects")],
