@@ -191,17 +191,22 @@ class Problem:
     """How much of one kind of problem reading the JSONL objects found.
 
     Attributes:
-        severity: An error means that the import would fail or lose a row.
+        severity: An error means that the import would fail or lose a row. Of what is not judged, nothing is known.
     """
 
     objects: Count
     lines: Count
-    severity: Literal["error", "warning"]
+    severity: Literal["error", "not_judged", "warning"]
 
     @property
     def error(self) -> bool:
         """Whether the import would fail or lose a row."""
         return self.severity == "error"
+
+    @property
+    def judged(self) -> bool:
+        """Whether it is known what the import makes of it."""
+        return self.severity != "not_judged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -458,7 +463,7 @@ def _check(found: Verification) -> None:
 def _spoilt(found: Verification) -> bool:
     """Whether something other than the names prevents a clean verification."""
     broken = found.contents is not None and any(
-        problem.error for problem in found.contents.migration_problems.values()
+        problem.severity != "warning" for problem in found.contents.migration_problems.values()
     )
     return broken or any(remark.level is Level.CRITICAL for remark in found.remarks)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from backfill_job.import_test.comparison import Verdict
+from backfill_job.import_test.compare import Verdict
 from shared.errors import UsageError
 from shared.json_io import decode
 
@@ -32,7 +32,7 @@ class ImportedDay:
 
 @dataclass(frozen=True, slots=True)
 class ImportRecord:
-    """What an import test left.
+    """What an import test recorded.
 
     Attributes:
         legacy: The legacy path, ``gs://bucket/prefix/``.

@@ -4,8 +4,8 @@ A writer that uses the old prefix's case in the new bucket writes where no reade
 names, so nothing reports an error.
 """
 
-from backfill_job.async_api import AsyncApi
-from backfill_job.fast_listing import discover
+from shared.gcs.api import AsyncApi
+from shared.gcs.listing import discover
 from shared.migration import Location
 
 __all__ = ["case_siblings"]

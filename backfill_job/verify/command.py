@@ -10,17 +10,16 @@ from typing import Any
 import uvloop
 
 from backfill_job.arguments import add_session_arguments, since
-from backfill_job.async_api import AsyncApi
 from backfill_job.clock import time_text
 from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
-from backfill_job.contents import Scope, check_contents
-from backfill_job.contents_report import ContentsCheck
+from backfill_job.contents.check import Scope, check_contents
+from backfill_job.contents.reader import LIMITS as CONTENTS_LIMITS
+from backfill_job.contents.result import ContentsCheck
 from backfill_job.diff import diff
 from backfill_job.job import ExitCode, Job, open_api, spare_the_collector
 from backfill_job.late_writes import LateWrites, cutover_of, late_since
 from backfill_job.local_tasks import run_as_tasks
 from backfill_job.march import Pair
-from backfill_job.read_back import LIMITS as CONTENTS_LIMITS
 from backfill_job.reports import json_bytes
 from backfill_job.session import Session, opened
 from backfill_job.settings import Settings
@@ -36,6 +35,7 @@ from backfill_job.verify.lag import LagCounts
 from backfill_job.verify.result import VerifyResult, verification
 from shared.errors import PermissionDenied, UsageError
 from shared.events_log import Event
+from shared.gcs.api import AsyncApi
 from shared.report.page import render_report
 from shared.state import RunRecord
 from shared.state_changes import update, with_run
@@ -278,7 +278,7 @@ def _contents_lines(contents: Contents) -> list[str]:
         (contents.migration_problems, "THE MIGRATION'S"),
     ):
         lines += [
-            f"  contents: {kind.replace('_', ' ')} in {problem.objects:,} objects ({said})"
+            f"  contents: {kind.replace('_', ' ')}{'' if problem.judged else ', not judged here,'} in {problem.objects:,} objects ({said})"
             for kind, problem in problems.items()
         ]
     return lines

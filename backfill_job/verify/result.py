@@ -7,8 +7,8 @@ from datetime import date, datetime, timedelta
 from functools import reduce
 from typing import Any
 
-from backfill_job.contents_report import ContentsCheck
-from backfill_job.contents_report import Side as WhoseProblem
+from backfill_job.contents.result import ContentsCheck
+from backfill_job.contents.result import Side as WhoseProblem
 from backfill_job.verify.compare import Compared
 from backfill_job.verify.day_counts import DayCount, DayCounts
 from shared.json_io import convert

@@ -1,18 +1,19 @@
 """The verification that is made of what was compared: clean only where everything is."""
 
+import json
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from backfill_job.contents_report import Affected, ContentsCheck
-from backfill_job.load_rules import ProblemKind, Severity
+from backfill_job.contents.result import Affected, ContentsCheck
+from backfill_job.contents.rows import ProblemKind, Severity
 from backfill_job.verify.compare import Compared
 from backfill_job.verify.day_counts import DayCount, DayCounts
 from backfill_job.verify.lag import LagCounts
 from backfill_job.verify.result import VerifyResult, verification
 from shared.operations import Operations
-from shared.verification import DayState, Level, Remark, Verdict, Verification
+from shared.verification import DayState, Level, Remark, Verdict, Verification, read_verification
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, 123_456, tzinfo=UTC)
 IDENTITY: dict[str, Any] = {
@@ -24,9 +25,9 @@ IDENTITY: dict[str, Any] = {
     "started": "2026-11-20T11:00:00.000+00:00",
     "tasks": 1,
 }
-ERROR, WARNING = (
+ERROR, NOT_JUDGED, WARNING = (
     next(kind for kind in ProblemKind if kind.severity is severity)
-    for severity in (Severity.ERROR, Severity.WARNING)
+    for severity in (Severity.ERROR, Severity.NOT_JUDGED, Severity.WARNING)
 )
 ONE = Affected(1, 1)
 
@@ -62,15 +63,17 @@ def test_something_critical_is_not_clean(level: Level, *, clean: bool) -> None:
     ("contents", "clean"),
     [
         (ContentsCheck("all", migration={ERROR: ONE}), False),
+        (ContentsCheck("all", migration={NOT_JUDGED: ONE}), False),
         (ContentsCheck("all", migration={WARNING: ONE}), True),
         (ContentsCheck("all", source={ERROR: ONE}), True),
     ],
-    ids=["the copy's error", "the copy's warning", "the source's error"],
+    ids=["the copy's error", "not judged in the copy", "the copy's warning", "the source's error"],
 )
 def test_contents_that_the_copy_broke_are_not_clean(contents: ContentsCheck, *, clean: bool) -> None:
     """What is wrong at the source already is the source's."""
     found = made(contents=contents)
     assert (found.clean, found.exit_code) == (clean, 0 if clean else 1)
+    assert read_verification(json.dumps(found.to_json()).encode(), "v.json") == found
 
 
 @pytest.mark.parametrize(
@@ -94,4 +97,6 @@ def test_a_day_is_as_bad_as_its_worst_name(verdicts: list[Verdict], state: DaySt
 
 def test_what_is_made_is_what_is_read_back() -> None:
     """As precise as its file, times included."""
-    assert made().finished == NOW.replace(microsecond=123_000)
+    found = made()
+    assert found.finished == NOW.replace(microsecond=123_000)
+    assert read_verification(json.dumps(found.to_json()).encode(), "v.json") == found

@@ -242,7 +242,11 @@ def test_a_file_is_read_to_the_last_field() -> None:
     assert found.lag is not None
     assert found.lag.buckets[-1].up_to_s is None
     assert found.contents is not None
-    assert [problem.error for problem in found.contents.source_problems.values()] == [True, False]
+    assert [(problem.error, problem.judged) for problem in found.contents.source_problems.values()] == [
+        (True, True),
+        (False, False),
+        (False, True),
+    ]
     assert found.differences[0].destination is None
     stands = samples.read_state(STATE | {"phase": "cut_over", "since": "2026-11-23T00:00:00Z"})
     assert (stands.phase, stands.since) == (Phase.CUT_OVER, datetime(2026, 11, 23, 0, 0, tzinfo=UTC))
