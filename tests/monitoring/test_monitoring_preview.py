@@ -157,6 +157,40 @@ def test_a_threshold_is_passed_by_what_is_more(logs: list[Path]) -> None:
     assert tones == [("7", "attention"), ("7", "bad")]
 
 
+def test_a_figure_without_later_lines_has_its_moment(logs: list[Path]) -> None:
+    """Seven events by ten seconds, and none in the half minute after; one step alone has nothing to draw."""
+    resources, log = resources_for(read_log(logs).values), read_log(logs)
+    card = {"timeSeriesQuery": {"prometheusQuery": spelt("sum(increase(x:m[10s]))")}, "sparkChartView": {}}
+    dashboard = {"mosaicLayout": {"tiles": [{"widget": {"scorecard": card}}]}}
+    found = []
+    for steps in (1, 2, 4):
+        (tile,) = tiles(dashboard, source_of(resources, logs), log.entries, Window(BEGAN, steps, 10.0))
+        assert isinstance(tile.content, Card)
+        found.append((tile.content.figure, tile.content.note, tile.content.spark is not None))
+    assert found == [
+        ("7", "", False),
+        ("7", "at 06:00:10, none since", True),
+        ("7", "at 06:00:10, none since", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("moments", "window"),
+    [
+        ((1003.5,), Window(1003.0, 1, 1.0)),
+        ((1003.0, 1062.9), Window(1003.0, 60, 1.0)),
+        ((1003.0, 1063.0), Window(1002.0, 31, 2.0)),
+        ((1003.0, 1303.0), Window(1000.0, 31, 10.0)),
+        ((86_401.0, 86_400.0 * 200), Window(86_400.0, 199, 86_400.0)),
+    ],
+)
+def test_a_window_begins_at_a_round_step_and_holds_every_line(
+    moments: tuple[float, ...], window: Window
+) -> None:
+    """The shortest steps that leave less than sixty between the first and the last line; a day at most."""
+    assert window_of([Entry(at, "INFO", "", {}, "cloud_run_job", {}) for at in moments]) == window
+
+
 def test_charts_add_up(drawn: Mapping[str, Any]) -> None:
     """Legends hold each series' sum, or a line's last value; what only a project counts is said to be so."""
     keys = {
@@ -168,6 +202,12 @@ def test_charts_add_up(drawn: Mapping[str, Any]) -> None:
     assert keys["mirror-lag"][0] == ("half of copies", "last 1 min 40 s")
     assert keys["backfill-outcomes"] == [("copied", "190"), ("already equal", "9"), ("failed", "1")]
     assert keys["backfill-bytes"] == [("bytes", "2.0 KiB")]
+    scale = [
+        (one.top, one.middle)
+        for name, one in drawn.items()
+        if name in {"backfill-outcomes", "backfill-bytes"}
+    ]
+    assert scale == [("200", "100"), ("4.9 KiB", "2.4 KiB")]
     assert keys["errors"] == [("mirror_dropped", "1"), ("object_failed", "1")]
     assert drawn["mirror-silence"].notes == ("writes: Counted by Google Cloud itself: only in a project.",)
     assert drawn["mirror-5xx"] == Nothing("Counted by Google Cloud itself: only in a project.")
