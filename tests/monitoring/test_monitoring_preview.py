@@ -224,6 +224,17 @@ def test_panels_hold_the_lines_that_their_filters_take(drawn: Mapping[str, Any])
     ]  # fmt: skip
 
 
+def test_a_panel_holds_a_hundred_lines_and_counts_the_rest() -> None:
+    """One without any line says so."""
+    entries = [Entry(at, "INFO", str(at), {}, "cloud_run_job", {}) for at in range(103)]
+    found = []
+    for severity in ("INFO", "ERROR"):
+        panel = {"widget": {"logsPanel": {"filter": f"severity={severity}"}}}
+        (tile,) = tiles({"mosaicLayout": {"tiles": [panel]}}, made_of(), entries, Window(0.0, 1, 103.0))
+        found.append(tile.content)
+    assert found == [LogLines(tuple(entries[:2:-1]), 3), Nothing("No such line in this log.")]
+
+
 QUERIES = [
     ('sum(increase(x:m{service_name="qpi-exports-mirror"}[10s]))', 6.0),
     ('sum(increase(x:m{event="mirror_retry"}[10s])) / 2', 0.5),
