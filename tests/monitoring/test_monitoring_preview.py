@@ -125,6 +125,54 @@ def test_what_is_no_line_of_a_log_file_is_not_made_one(text: str) -> None:
     assert json_line(text) is None
 
 
+def test_a_library_s_line_is_read() -> None:
+    """Its sentence is any text; without the logger's name at its end it is not such a line."""
+    start = "2026-11-23T06:00:00.000Z WARNING  message: "
+    found = json_line(f'{start}Retrying logger=x of y logger="urllib3"')
+    assert found is not None
+    line = json.loads(found)
+    assert (line["message"], line["logger"]) == ("Retrying logger=x of y", "urllib3")
+    assert json_line(f"{start}Retrying") is None
+    assert json_line(f"{start}Retrying logger=") is None
+
+
+def test_the_environment_with_most_lines_is_drawn(tmp_path: Path) -> None:
+    """With its own paths and tasks; lines of another environment do not count, and without any the names are no project's."""
+    other = {**RUN, "env": "stg", "tasks": 9}
+    lines_of = [
+        record(Event.RUN_STARTED, 0, **other, mode="execute", source="gs://s/s/", destination="gs://t/t/"),
+        *(record(Event.PROGRESS, second, **RUN, tasks=4, listed=1) for second in (1, 2)),
+        record(Event.RUN_STARTED, 3, **RUN, mode="execute", source=SOURCE, destination=DESTINATION),
+    ]
+    log = tmp_path / "a.log"
+    log.write_text("".join(f"{JsonFormatter().format(one)}\n" for one in lines_of), encoding="utf-8")
+    values = read_log([log]).values
+    assert (values.env, values.tasks, values.source_bucket) == ("dev", 4, "old-bucket")
+    assert (values.source_prefix, values.destination_bucket) == ("QPI_exports/", "new-bucket")
+    log.write_text(f"{JsonFormatter().format(MIRROR[0])}\n", encoding="utf-8")
+    values = read_log([log]).values
+    assert (values.env, values.tasks, values.source_bucket) == ("local", 1, "legacy-bucket")
+    assert (values.source_prefix, values.destination_bucket) == ("legacy/", "new-bucket")
+
+
+def test_a_label_is_what_the_line_says() -> None:
+    """A text as it is, a truth value as JSON has it, a missing field empty."""
+    extractors = {name: f"EXTRACT(jsonPayload.{name})" for name in ("phase", "clean", "verdict")}
+    content = {"name": "x", "filter": "severity=INFO", "labelExtractors": extractors}
+    entry = Entry(0.0, "INFO", "", {"phase": "Both", "clean": True}, "cloud_run_job", {"job_name": "J"})
+    ((point,),) = points([Resource("x", content)], [entry]).values()
+    assert point.labels == {
+        "resource.job_name": "J", "metric.phase": "Both", "metric.clean": "true", "metric.verdict": ""
+    }  # fmt: skip
+
+
+def test_a_point_outside_of_the_window_is_in_no_step() -> None:
+    """Neither before it nor after it."""
+    source = made_of((-5, 4.0), (1, 1.0), (700, 2.0))
+    (found,) = lines(aggregated("ALIGN_DELTA", "REDUCE_SUM"), source, Window(BEGAN, 1, 600.0))
+    assert found.values == (1.0,)
+
+
 def test_figures_are_counted_as_written(drawn: Mapping[str, Any]) -> None:
     """Each card's figure follows from the lines above; the mirror back is another service and has figures of its own."""
     figures = {name: (one.figure, one.tone) for name, one in drawn.items() if isinstance(one, Card)}
