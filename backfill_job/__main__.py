@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from backfill_job.command import ExitCode, ProcessIO
 from backfill_job.commands import COMMANDS, load, parser_of
+from backfill_job.run.command import ExitCode, ProcessIO
 from shared.command_line import as_program
 
 __all__ = ["NAME", "main"]

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import uvloop
 
-from backfill_job.arguments import add_log_arguments
 from backfill_job.certificate import Certificate, changes, data_of, read_certificate
-from backfill_job.command import Command, ExitCode, ProcessIO
 from backfill_job.diff import diff
 from backfill_job.lag import Lag
-from backfill_job.open_run import opened
-from backfill_job.run_value import Run, open_api, tune_gc
+from backfill_job.run.arguments import add_log_arguments
+from backfill_job.run.command import Command, ExitCode, ProcessIO
+from backfill_job.run.open_run import opened
+from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import judged
 from shared.errors import UsageError

@@ -7,8 +7,8 @@ themselves, so that it cannot fall behind them.
 import argparse
 from collections.abc import Iterator
 
-from backfill_job.command import Command, ExitCode, ProcessIO
 from backfill_job.commands import PROGRAMS, load, parser_of
+from backfill_job.run.command import Command, ExitCode, ProcessIO
 from shared.command_line import OneLineParser
 from shared.errors import UsageError
 

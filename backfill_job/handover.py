@@ -13,8 +13,8 @@ from typing import Any
 from backfill_job.copying import Result
 from backfill_job.ledger import Account
 from backfill_job.migrate import Means, copy
+from backfill_job.run.run import Run
 from backfill_job.run_result import RunResult
-from backfill_job.run_value import Run
 from backfill_job.wording import counted
 from shared.decision import Authority
 from shared.ruling import Always
@@ -86,7 +86,7 @@ class Handover:
         }
 
 
-def reversed_job(run: Run) -> Run:
+def reversed_run(run: Run) -> Run:
     """The job on the way back, where the later write counts."""
     return replace(run, migration=run.migration.reversed(), ruling=Always(Authority.LATER_WRITE))
 

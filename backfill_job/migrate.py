@@ -20,9 +20,9 @@ from backfill_job.governor import WriteGovernor
 from backfill_job.ledger import Account, Ledger
 from backfill_job.march import Pair
 from backfill_job.plan import PlanLine, plan
-from backfill_job.reports import Lines, side
+from backfill_job.run.reports import Lines, side
+from backfill_job.run.run import Run, open_api, refuse_empty, tune_gc
 from backfill_job.run_result import RunResult
-from backfill_job.run_value import Run, open_api, refuse_empty, tune_gc
 from backfill_job.verdict import Finding, Verdict, judged
 from backfill_job.verification import Comparison, Verification, tell_verification
 from shared.decision import Authority

@@ -8,18 +8,18 @@ who switch back late.
 
 import argparse
 
-from backfill_job.arguments import add_pace_arguments, add_session_arguments, governor_from
-from backfill_job.asking import confirm_by_typing
 from backfill_job.bulk import Limits
-from backfill_job.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.estimate import Work, estimate
-from backfill_job.handover import Handover, bring_over, reversed_job
+from backfill_job.handover import Handover, bring_over, reversed_run
 from backfill_job.migrate import Means, analyse
-from backfill_job.open_run import opened
 from backfill_job.overview import render
-from backfill_job.phase_change import change_phase, phase_changed, wait_until_seen
-from backfill_job.progress import showing_progress
-from backfill_job.run_value import Run
+from backfill_job.run.arguments import add_pace_arguments, add_session_arguments, governor_from
+from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.open_run import opened
+from backfill_job.run.phase_change import change_phase, phase_changed, wait_until_seen
+from backfill_job.run.progress import showing_progress
+from backfill_job.run.questions import confirm_by_typing
+from backfill_job.run.run import Run
 from backfill_job.wording import shown
 from shared.errors import UsageError
 from shared.events_log import Event
@@ -102,11 +102,11 @@ def _no_way_back(state: State) -> str:
 
 
 def _rehearse(run: Run) -> ExitCode:
-    run = reversed_job(run)
-    findings = analyse(run)
+    back = reversed_run(run)
+    findings = analyse(back)
     costs = estimate(Work.of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
     title = "Rehearsal of a rollback: nothing is changed."
-    run.console.print(render(findings, costs, run.migration, title=title))
+    run.console.print(render(findings, costs, back.migration, title=title))
     run.write("rollback-plan.json", {"findings": findings.to_json(), "estimate": costs.to_json()})
     run.say("\nNothing was changed. To go back: the same command with --by WHO, without --dry-run.")
     return ExitCode.DONE
@@ -165,7 +165,7 @@ def _finish(run: Run, arguments: argparse.Namespace) -> ExitCode:
 def _bring_back(run: Run, arguments: argparse.Namespace) -> Handover:
     with showing_progress(run.console, run.log, total=None) as progress:
         means = Means(Limits(in_flight=arguments.in_flight), governor_from(arguments, 1), progress)
-        return bring_over(reversed_job(run), means)
+        return bring_over(reversed_run(run), means)
 
 
 def _leave(run: Run, phase: Phase, handover: Handover) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from backfill_job.command import (
+from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
     ExitCode,
@@ -21,8 +21,8 @@ from backfill_job.command import (
     add_migration_arguments,
     migration_from,
 )
-from backfill_job.logs import LogFormat, logging_to
-from backfill_job.settings import Settings
+from backfill_job.run.logs import LogFormat, logging_to
+from backfill_job.run.settings import Settings
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.migration import Migration

@@ -15,11 +15,13 @@ from typing import Any
 
 from rich.console import Console
 
-from backfill_job.arguments import add_canary_argument
 from backfill_job.bucket_facts import bucket_checks
 from backfill_job.checks import Check, Standing, blocking, failed, passed, show
-from backfill_job.clock import Clock
-from backfill_job.command import (
+from backfill_job.gate.canary import canary_name, fly, removal
+from backfill_job.rights import RIGHTS, Area, Part, location_of
+from backfill_job.run.arguments import add_canary_argument
+from backfill_job.run.clock import Clock
+from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
     ExitCode,
@@ -27,10 +29,8 @@ from backfill_job.command import (
     add_migration_arguments,
     migration_from,
 )
-from backfill_job.gate.canary import canary_name, fly, removal
-from backfill_job.rights import RIGHTS, Area, Part, location_of
-from backfill_job.settings import Settings
-from backfill_job.stopping import Stop, stopping_on_signals, until_stopped
+from backfill_job.run.settings import Settings
+from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from backfill_job.wording import counted
 from shared.errors import PermissionDenied, StorageError, UsageError
 from shared.gateway import Gateway

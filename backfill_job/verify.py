@@ -9,11 +9,8 @@ from typing import Any
 
 import uvloop
 
-from backfill_job.arguments import add_session_arguments, since
 from backfill_job.case_siblings import case_siblings
 from backfill_job.certificate import canonical, certificate, data_of
-from backfill_job.clock import time_text
-from backfill_job.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.contents.check import Scope, check_contents
 from backfill_job.contents.reader import LIMITS as CONTENTS_LIMITS
 from backfill_job.contents.result import ContentsCheck
@@ -21,15 +18,18 @@ from backfill_job.contents.rows import Severity
 from backfill_job.diff import diff
 from backfill_job.lag import Lag
 from backfill_job.late_writes import LateWrites, cutover_of, late_since
-from backfill_job.local_tasks import run_as_tasks
 from backfill_job.march import Pair
-from backfill_job.open_run import opened
 from backfill_job.remarks import Level, Remark, remarks
-from backfill_job.reports import json_bytes
-from backfill_job.run_value import Run, open_api, tune_gc
-from backfill_job.settings import Settings
-from backfill_job.shard_reports import of_this_version
-from backfill_job.since import narrowed_to
+from backfill_job.run.arguments import add_session_arguments, since
+from backfill_job.run.clock import time_text
+from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.local_tasks import run_as_tasks
+from backfill_job.run.open_run import opened
+from backfill_job.run.reports import json_bytes
+from backfill_job.run.run import Run, open_api, tune_gc
+from backfill_job.run.settings import Settings
+from backfill_job.run.since import narrowed_to
+from backfill_job.run.task_reports import of_this_version
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import judged
 from backfill_job.verification import Comparison, more_line, tell_verification

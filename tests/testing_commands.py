@@ -12,9 +12,9 @@ from typing import TextIO
 
 from testing_paths import Paths
 
-from backfill_job.clock import Clock
-from backfill_job.command import ProcessIO
 from backfill_job.commands import load
+from backfill_job.run.clock import Clock
+from backfill_job.run.command import ProcessIO
 from shared.gateway import Gateway
 from shared.phase import Phase
 from shared.state import State, read_state

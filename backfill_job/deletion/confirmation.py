@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from backfill_job.asking import confirm_by_typing, confirm_by_yes
-from backfill_job.run_value import Run
+from backfill_job.run.questions import confirm_by_typing, confirm_by_yes
+from backfill_job.run.run import Run
 from backfill_job.wording import counted, shown
 from shared.errors import UsageError
 

@@ -18,9 +18,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from backfill_job.arguments import governor_from
 from backfill_job.checks import show
-from backfill_job.command import ExitCode, ProcessIO, migration_from
 from backfill_job.deletion.carrying_out import (
     REPORT,
     SUBCOMMAND,
@@ -41,11 +39,13 @@ from backfill_job.deletion.preparation import (
     write_manifest,
 )
 from backfill_job.deletion.screen import overview, refusal
-from backfill_job.local_tasks import run_as_tasks
-from backfill_job.open_run import opened
-from backfill_job.phase_change import phase_changed, wait_until_seen
-from backfill_job.run_value import Run
-from backfill_job.settings import Settings
+from backfill_job.run.arguments import governor_from
+from backfill_job.run.command import ExitCode, ProcessIO, migration_from
+from backfill_job.run.local_tasks import run_as_tasks
+from backfill_job.run.open_run import opened
+from backfill_job.run.phase_change import phase_changed, wait_until_seen
+from backfill_job.run.run import Run
+from backfill_job.run.settings import Settings
 from backfill_job.wording import shown
 from shared.errors import UsageError
 from shared.events_log import Event

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from backfill_job.deletion.manifest import Manifest
-from backfill_job.run_value import Run
+from backfill_job.run.run import Run
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.phase import Phase

@@ -27,7 +27,7 @@ from backfill_job.deletion.phases import BEGINS_IN, GOES_ON_IN
 from backfill_job.deletion.safety_net import SafetyNet, safety_net
 from backfill_job.deletion.survey import Survey, survey
 from backfill_job.late_writes import cutover_of
-from backfill_job.run_value import Run, open_api
+from backfill_job.run.run import Run, open_api
 from shared.events_log import Event
 from shared.state import State
 

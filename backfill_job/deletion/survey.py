@@ -24,7 +24,7 @@ from backfill_job.deletion.manifest_files import LinesFile
 from backfill_job.diff import diff
 from backfill_job.lag import Lag
 from backfill_job.late_writes import LateWrites, late_since
-from backfill_job.run_value import Run, open_api, tune_gc
+from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import Finding, Verdict, judged
 from backfill_job.verification import Comparison, Verification, tell_verification

@@ -8,7 +8,12 @@ import argparse
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from backfill_job.arguments import (
+from backfill_job.gate.checks import Limits
+from backfill_job.gate.evidence import GateOptions
+from backfill_job.gate.verdict import run_gate
+from backfill_job.import_test.day import MAX_DAYS
+from backfill_job.import_test.results import REPORT_NAME
+from backfill_job.run.arguments import (
     add_canary_argument,
     add_session_arguments,
     is_there,
@@ -16,13 +21,8 @@ from backfill_job.arguments import (
     seconds,
     up_to,
 )
-from backfill_job.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
-from backfill_job.gate.checks import Limits
-from backfill_job.gate.evidence import GateOptions
-from backfill_job.gate.verdict import run_gate
-from backfill_job.import_test.day import MAX_DAYS
-from backfill_job.import_test.results import REPORT_NAME
-from backfill_job.open_run import opened
+from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.open_run import opened
 
 __all__ = ["COMMAND", "add_gate_arguments", "gate_options"]
 

@@ -19,8 +19,8 @@ from backfill_job.gate.dead_letters import DeadLetters, read_dead_letters
 from backfill_job.gate.import_record import ImportRecord, read_import_record
 from backfill_job.gate.verification_record import read_verification_record
 from backfill_job.import_test.results import REPORT_NAME
-from backfill_job.open_run import reports_at
-from backfill_job.run_value import Run, open_api
+from backfill_job.run.open_run import reports_at
+from backfill_job.run.run import Run, open_api
 from shared.errors import Interrupted, MigrationError
 from shared.events_log import Event
 from shared.migration import Location

@@ -30,9 +30,9 @@ from backfill_job.gate.checks import (
     verification_check,
 )
 from backfill_job.gate.evidence import Evidence, GateOptions
-from backfill_job.reports import json_bytes
 from backfill_job.rights import Area
-from backfill_job.run_value import Run
+from backfill_job.run.reports import json_bytes
+from backfill_job.run.run import Run
 from backfill_job.wording import counted, listed
 from shared.errors import MigrationError, StorageError
 from shared.events_log import Event

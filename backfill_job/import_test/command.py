@@ -11,14 +11,14 @@ from datetime import timedelta
 
 from rich.console import Console
 
-from backfill_job.arguments import directory, seconds
-from backfill_job.clock import Clock
-from backfill_job.command import Command, ExitCode, ProcessIO, migration_from
 from backfill_job.import_test.day import Engine, chosen_days, try_day
 from backfill_job.import_test.engines import READERS, chosen_engine
 from backfill_job.import_test.results import KIND, REPORT_NAME, Results, details, table_of
-from backfill_job.reports import ReportDirectory, json_bytes
-from backfill_job.stopping import Stop, stopping_on_signals, until_stopped
+from backfill_job.run.arguments import directory, seconds
+from backfill_job.run.clock import Clock
+from backfill_job.run.command import Command, ExitCode, ProcessIO, migration_from
+from backfill_job.run.reports import ReportDirectory, json_bytes
+from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from shared.errors import MigrationError, PermissionDenied, StorageError, UsageError
 from shared.gateway import Gateway
 from shared.migration import Environment, Migration

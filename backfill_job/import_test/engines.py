@@ -4,10 +4,10 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 
-from backfill_job.clock import Clock
-from backfill_job.command import ProcessIO
 from backfill_job.import_test.day import Engine
-from backfill_job.stopping import Stop
+from backfill_job.run.clock import Clock
+from backfill_job.run.command import ProcessIO
+from backfill_job.run.stopping import Stop
 from shared.errors import UsageError
 from shared.gateway import Gateway
 

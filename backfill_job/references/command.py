@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from backfill_job.command import Command, ExitCode, ProcessIO
 from backfill_job.references.findings import Finding, ScanResult
 from backfill_job.references.fix import Proposal, propose, write
 from backfill_job.references.patch import checkout_of, unified_diff
 from backfill_job.references.scan import scan
 from backfill_job.references.screen import report
-from backfill_job.reports import ReportDirectory, json_bytes
+from backfill_job.run.command import Command, ExitCode, ProcessIO
+from backfill_job.run.reports import ReportDirectory, json_bytes
 from backfill_job.wording import counted
 from shared.errors import UsageError
 from shared.migration import Environment, Location, Migration, qpi_exports

@@ -14,9 +14,11 @@ from typing import Any
 
 import uvloop
 
-from backfill_job.arguments import add_log_arguments, add_pace_arguments, governor_from, report_place
 from backfill_job.checks import Check
-from backfill_job.command import (
+from backfill_job.deletion.manifest_places import Found, find_manifest
+from backfill_job.deletion.phases import begun_manifests
+from backfill_job.run.arguments import add_log_arguments, add_pace_arguments, governor_from, report_place
+from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
     ExitCode,
@@ -24,11 +26,9 @@ from backfill_job.command import (
     add_migration_arguments,
     migration_from,
 )
-from backfill_job.deletion.manifest_places import Found, find_manifest
-from backfill_job.deletion.phases import begun_manifests
-from backfill_job.open_run import opened
-from backfill_job.reports import Lines
-from backfill_job.run_value import Run, open_api
+from backfill_job.run.open_run import opened
+from backfill_job.run.reports import Lines
+from backfill_job.run.run import Run, open_api
 from backfill_job.undo.prospects import Prospect
 from backfill_job.undo.rehearsal import Rehearsed, rehearse
 from backfill_job.undo.restoring import Restored

@@ -19,9 +19,9 @@ from urllib.request import ProxyHandler, Request, build_opener
 import hypothesis
 
 import local_gcs
-from backfill_job.clock import Clock
-from backfill_job.command import ProcessIO
 from backfill_job.commands import load
+from backfill_job.run.clock import Clock
+from backfill_job.run.command import ProcessIO
 from local_gcs.waiting import HANGS
 from shared.command_line import OneLineParser
 from shared.errors import Interrupted

@@ -11,17 +11,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from backfill_job.cloud_reports import ReportPrefix
-from backfill_job.command import ProcessIO
-from backfill_job.late_gateway import LateGateway
-from backfill_job.logs import LogFormat, log_file_path, logging_to
-from backfill_job.reports import ReportDirectory, Reports
-from backfill_job.run_value import Run, check_start
-from backfill_job.settings import Settings
-from backfill_job.sharding import KeyRange, ranges
-from backfill_job.since import without_older_days
-from backfill_job.stopping import stopping_on_signals, until_stopped
-from backfill_job.tasks import agreed_ranges, all_ranges, top_level_names
+from backfill_job.run.command import ProcessIO
+from backfill_job.run.key_ranges import KeyRange, ranges
+from backfill_job.run.late_gateway import LateGateway
+from backfill_job.run.logs import LogFormat, log_file_path, logging_to
+from backfill_job.run.reports import ReportDirectory, ReportPrefix, Reports
+from backfill_job.run.run import Run, check_start
+from backfill_job.run.settings import Settings
+from backfill_job.run.since import without_older_days
+from backfill_job.run.stopping import stopping_on_signals, until_stopped
+from backfill_job.run.tasks import agreed_ranges, all_ranges, top_level_names
 from shared.errors import MigrationError, UsageError
 from shared.events_log import Event, EventLog
 from shared.gcs.json_client import GOOGLE_HOST

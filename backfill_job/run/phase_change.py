@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from backfill_job.run_value import Run
+from backfill_job.run.run import Run
 from shared.errors import MigrationError, StorageError
 from shared.events_log import Event
 from shared.phase import CACHE_SECONDS, Phase

@@ -11,11 +11,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from backfill_job.command import ExitCode, ProcessIO, migration_from
-from backfill_job.late_gateway import LateGateway
-from backfill_job.open_run import reports_at
-from backfill_job.settings import PASSING_REPORTS
-from backfill_job.shard_reports import read_report
+from backfill_job.run.command import ExitCode, ProcessIO, migration_from
+from backfill_job.run.late_gateway import LateGateway
+from backfill_job.run.open_run import reports_at
+from backfill_job.run.settings import PASSING_REPORTS
+from backfill_job.run.task_reports import read_report
 from shared.errors import UsageError
 from shared.operations import OperationsCounter
 

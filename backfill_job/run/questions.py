@@ -1,6 +1,6 @@
 """Questions to whoever runs a command on a terminal: a text to be typed, or yes and no."""
 
-from backfill_job.run_value import Run
+from backfill_job.run.run import Run
 from shared.errors import UsageError
 
 __all__ = ["NOT_CONFIRMED", "confirm_by_typing", "confirm_by_yes"]

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 from rich.console import Console
 
-from backfill_job.clock import Clock
-from backfill_job.command import ProcessIO
-from backfill_job.late_gateway import LateGateway
-from backfill_job.reports import Lines, Reports, json_bytes
-from backfill_job.settings import Settings
-from backfill_job.shard_reports import complete_set, part_name
-from backfill_job.sharding import KeyRange
-from backfill_job.stopping import Stop
+from backfill_job.run.clock import Clock
+from backfill_job.run.command import ProcessIO
+from backfill_job.run.key_ranges import KeyRange
+from backfill_job.run.late_gateway import LateGateway
+from backfill_job.run.reports import Lines, Reports, json_bytes
+from backfill_job.run.settings import Settings
+from backfill_job.run.stopping import Stop
+from backfill_job.run.task_reports import complete_set, part_name
 from shared.errors import BucketNotFound, PermissionDenied, StorageError, UsageError
 from shared.events_log import EventLog
 from shared.gcs.api import AsyncApi, RetryPolicy

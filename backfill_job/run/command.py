@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TextIO
 
-from backfill_job.clock import Clock, system_clock
-from backfill_job.stopping import leave_in_time
+from backfill_job.run.clock import Clock, system_clock
+from backfill_job.run.stopping import leave_in_time
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
 from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
