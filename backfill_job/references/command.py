@@ -15,9 +15,9 @@ from backfill_job.references.scan import scan
 from backfill_job.references.screen import report
 from backfill_job.run.command import Command, ExitCode, ProcessIO
 from backfill_job.run.reports import ReportDirectory, json_bytes
-from backfill_job.wording import counted
 from shared.errors import UsageError
 from shared.migration import Environment, Location, Migration, qpi_exports
+from shared.text import counted
 
 __all__ = ["COMMAND"]
 

@@ -6,7 +6,7 @@ from itertools import groupby
 from backfill_job.references.findings import Finding, Place, ScanResult
 from backfill_job.references.fix import Proposal
 from backfill_job.references.targets import Kind
-from backfill_job.wording import counted, shown
+from shared.text import counted, shown
 
 __all__ = ["report"]
 

@@ -24,7 +24,7 @@ from backfill_job.contents.lines import Bounds, Problem
 from backfill_job.contents.reader import Limits, Unpacking, read_back
 from backfill_job.contents.result import EXAMPLES_OF_A_KIND, Affected, ContentsCheck, Example, Side, Tally
 from backfill_job.contents.rows import ProblemKind
-from backfill_job.march import Pair, march_pages
+from backfill_job.copying.diff import Pair, march_pages
 from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
 from shared.errors import (
@@ -544,7 +544,7 @@ from pathlib import Path
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages
 from backfill_job.contents.check import Scope, check_contents
-from backfill_job.march import march_pages
+from backfill_job.copying.diff import march_pages
 from backfill_job.run.stopping import Stop
 from shared.migration import Location, Migration
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.run.stopping import Stop
-from backfill_job.workers import STOP_POLL, work
+from backfill_job.run.workers import STOP_POLL, work
 from shared.errors import Interrupted
 
 
