@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,8 +41,13 @@ def change_code(stage: Stage) -> Path:
         "8. The consumers' code",
         f"Who still reads the legacy path? A small checkout is in {checkout}; its DAG has the bucket in one file, the prefix in another.",
     )
-    stage.run("references", str(checkout), "--fix", env=False)
-    stage.print("\nThe change was written, as in a branch that is merged at the cutover. What is left:")
+    patch = checkout / "references.patch"
+    subprocess.run(["git", "init", "-q"], cwd=checkout, check=True)
+    stage.run("references", str(checkout), "--patch", str(patch), env=False, expected=1)
+    stage.print(f"\n$ git apply {patch}\n\nThe change, as in a branch that is merged at the cutover:")
+    stage.print(patch.read_text())
+    subprocess.run(["git", "apply", patch.name], cwd=checkout, check=True)
+    patch.unlink()
     stage.run("references", str(checkout), env=False)
     return checkout
 

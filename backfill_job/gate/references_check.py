@@ -41,7 +41,7 @@ def references_check(repos: Sequence[Path], migration: Migration) -> Check:
         return failed(
             NAME,
             f"{counted(len(problems), 'place')} in the way: {listed(problems, SHOWN)}",
-            "python -m backfill_job references PATH shows them all, and --fix changes what can be changed",
+            "python -m backfill_job references PATH shows them all; --patch FILE writes what can be changed, for git apply",
         )
     reading = result.counts[Kind.MIGRATED]
     if not reading:

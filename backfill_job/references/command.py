@@ -1,17 +1,17 @@
 """The command ``references``: find the code that still reads the legacy path, or mixes new bucket and old prefix.
 
-Without ``--fix`` it changes nothing.
+It changes nothing: ``--patch`` writes the changes as a diff for ``git apply``.
 """
 
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from backfill_job.command import Command, Surroundings
 from backfill_job.job import ExitCode
 from backfill_job.references.findings import Finding, ScanResult
-from backfill_job.references.fix import Proposal, propose, write
+from backfill_job.references.fix import Proposal, propose
 from backfill_job.references.patch import checkout_of, unified_diff
 from backfill_job.references.scan import scan
 from backfill_job.references.screen import report
@@ -28,8 +28,7 @@ EXAMPLES = """
 examples:
   python -m backfill_job references ../airflow-dags                  all three QPI environments
   python -m backfill_job references . --env prod --json refs.json    one of them, with every finding in a file
-  python -m backfill_job references . --patch refs.patch             the changes for `git apply`; changes nothing
-  python -m backfill_job references . --fix                          the changes, written
+  python -m backfill_job references . --patch refs.patch             the changes, for `git apply refs.patch`
 
 classes:
   legacy      reads the old path
@@ -45,15 +44,25 @@ exit codes:
 """
 
 
+class _FixIsGone(argparse.Action):
+    """Refuses ``--fix``, which wrote the changes itself until it was removed."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """End with one line and exit code 2."""
+        parser.error("--fix was removed: use --patch FILE, look at the change, then `git apply FILE`")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="a file or folder of consumer code"
     )
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--fix", action="store_true", help="write the smallest correct edits")
-    how.add_argument(
-        "--patch", type=Path, metavar="FILE", help="write the same edits as a diff for `git apply`"
+    parser.add_argument("--fix", action=_FixIsGone, nargs=0, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--patch",
+        type=Path,
+        metavar="FILE",
+        help="write the smallest correct changes as a diff for `git apply`",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every finding")
     parser.add_argument(
@@ -75,18 +84,8 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
     paths, skip = list(arguments.paths), list(arguments.skip)
     result = scan(paths, _migrations(arguments), skip=skip)
     proposal = propose(result, skip=skip)
-    applied = ""
-    if arguments.patch is not None:
-        applied = _write_patch(arguments.patch, proposal)
-    elif arguments.fix and proposal.contents:
-        write(proposal)
-        files, places = len(proposal.contents), len(proposal.changes)
-        applied = f"Mended {counted(places, 'place')} in {counted(files, 'file')}; this is what is left."
-        _say(report(result, proposal, applied="Before:"), surroundings)
-        result = scan(paths, list(result.migrations), skip=skip)
-        proposal = propose(result, skip=skip)
-        surroundings.stdout.write("\n")
-    _say(report(result, proposal, applied=applied), surroundings)
+    written = "" if arguments.patch is None else _write_patch(arguments.patch, proposal)
+    _say(report(result, proposal, written), surroundings)
     if arguments.json is not None:
         _write(arguments.json, _json(result, proposal))
     return ExitCode.DONE if result.clean else ExitCode.NOT_RIGHT

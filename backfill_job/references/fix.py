@@ -1,4 +1,4 @@
-"""Mends what a scan found: the smallest edits, all of a finding's or none, and only where nothing else is changed by them.
+"""Proposes the change of what a scan found: the smallest edits, all of a finding's or none, and only where nothing else is changed by them.
 
 Findings lean on each other: a constant may be edited when everything that reads it is being mended. So all of them are
 assumed to be mended first, and those whose edits are forbidden are dropped until no more are; then the tree is scanned once
@@ -7,12 +7,8 @@ more as it would be, and what would still block, or block anew, is not written.
 
 import ast
 import json
-import os
-import stat
-import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,9 +21,8 @@ from backfill_job.references.scan import MAX_BYTES, scan, walk_files
 from backfill_job.references.sources import Source, decode
 from backfill_job.references.targets import Kind, Targets
 from backfill_job.references.texts import Position
-from shared.errors import CannotWrite
 
-__all__ = ["LineChange", "Proposal", "propose", "write"]
+__all__ = ["LineChange", "Proposal", "propose"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,39 +70,6 @@ def propose(result: ScanResult, *, skip: Sequence[str] = ()) -> Proposal:
     planner = _Planner(result, skip)
     planner.plan()
     return planner.proposal()
-
-
-def write(proposal: Proposal) -> None:
-    """Write the proposal's files, each in one step; modes and line ends stay.
-
-    Raises:
-        CannotWrite: A file cannot be written, or was changed since it was scanned. Files before it are written.
-    """
-    for path, (before, after) in proposal.contents.items():
-        try:
-            if path.read_bytes() != before:
-                raise CannotWrite(
-                    f"{path} was changed since it was scanned; nothing of it was written, scan again"
-                )
-            _write_file(path, after)
-        except OSError as error:
-            raise CannotWrite(f"cannot write {path}: {error.strerror}; it is as it was") from error
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    partial = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.chmod(stat.S_IMODE(path.stat().st_mode))
-        partial.replace(path)
-    except OSError:
-        with suppress(OSError):
-            partial.unlink()
-        raise
 
 
 @dataclass

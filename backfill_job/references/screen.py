@@ -14,13 +14,13 @@ ROWS = 10
 """Places in documentation and comments that are shown; the rest is counted."""
 
 
-def report(result: ScanResult, proposal: Proposal, *, applied: str = "") -> Iterator[str]:
+def report(result: ScanResult, proposal: Proposal, written: str = "") -> Iterator[str]:
     """Lay out a scan's result.
 
     Args:
         result: What was found.
         proposal: What can be mended.
-        applied: What was done with the proposal; empty for nothing.
+        written: Where the patch was written; empty for nowhere.
 
     Yields:
         Lines.
@@ -38,7 +38,7 @@ def report(result: ScanResult, proposal: Proposal, *, applied: str = "") -> Iter
         yield f"CANNOT READ {shown(error.path.as_posix())}: {shown(error.message)}"
     yield from _apart(result)
     yield ""
-    yield from _summary(result, proposal, applied)
+    yield from _summary(result, proposal, written)
 
 
 def _finding(finding: Finding, proposal: Proposal) -> Iterator[str]:
@@ -86,18 +86,18 @@ def _listed(heading: str, findings: Sequence[Finding]) -> Iterator[str]:
         yield f"  … and {len(findings) - ROWS:,} more"
 
 
-def _summary(result: ScanResult, proposal: Proposal, applied: str) -> Iterator[str]:
+def _summary(result: ScanResult, proposal: Proposal, written: str) -> Iterator[str]:
     counts = ", ".join(f"{count:,} {kind.value}" for kind, count in result.counts.items())
     skipped = f", {counted(len(result.skipped), 'path')} left out as asked" if result.skipped else ""
     yield f"{counted(result.files, 'file')} scanned{skipped}; in code: {counts}."
-    if applied:
-        yield applied
+    if written:
+        yield written
     if result.clean:
         yield "Clean: no code reads the legacy path or mixes the two."
         return
     unread = f", and {counted(len(result.errors), 'path')} could not be read" if result.errors else ""
     yield f"BLOCKED by {counted(len(result.blocking), 'place')}{unread}. The legacy prefix must stay."
-    if proposal.changes and not applied:
-        yield f"{counted(len(proposal.changes), 'place')} can be mended: the same command with --fix, or --patch FILE."
+    if proposal.changes and not written:
+        yield f"{counted(len(proposal.changes), 'place')} can be changed: the same command with --patch FILE writes the changes for `git apply`."
     if proposal.refusals:
         yield f"{counted(len(proposal.refusals), 'place')} left to you; for one that is no path write `references: reviewed REASON` beside it."

@@ -1,7 +1,6 @@
-"""Mending: the smallest edits, files as they were otherwise, and nothing that could not be resolved."""
+"""Patches: the smallest edits, files as they were otherwise, and nothing that could not be resolved."""
 
 import os
-import stat
 import subprocess
 from pathlib import Path
 from textwrap import dedent
@@ -9,10 +8,9 @@ from textwrap import dedent
 import pytest
 from testing_references import MIGRATIONS, mend, write_tree
 
-from backfill_job.references.fix import propose, write
+from backfill_job.references.fix import propose
 from backfill_job.references.patch import checkout_of, unified_diff
 from backfill_job.references.scan import scan
-from shared.errors import CannotWrite
 
 OLD = 'read("gs://data-bucket-dev/QPI_exports/")'
 NEW = 'read("gs://de-bigquery-data-export-dev/qpi_exports/")'
@@ -65,43 +63,6 @@ def test_bytes_that_are_no_text_stay(tmp_path: Path) -> None:
     path.write_bytes(b"# caf\xe9\ngsutil ls gs://data-bucket-dev/QPI_exports/\n")
     assert mend(tmp_path) == (1, [])
     assert path.read_bytes() == b"# caf\xe9\ngsutil ls gs://de-bigquery-data-export-dev/qpi_exports/\n"
-
-
-def test_a_file_keeps_its_mode_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    """An executable stays executable; the temporary file is gone."""
-    path = tmp_path / "a.sh"
-    path.write_text("gsutil ls gs://data-bucket-dev/QPI_exports/\n")
-    path.chmod(0o750)
-    mend(tmp_path)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o750
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_write_that_fails_leaves_the_file_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The new contents take the file's place in one step or not at all, and the error names the file."""
-    path = write_tree(tmp_path, {"a.py": OLD}) / "a.py"
-    proposal = propose(scan([tmp_path], MIGRATIONS))
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CannotWrite, match=r"a\.py: No space left on device"):
-        write(proposal)
-    assert path.read_text() == OLD
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_file_that_changed_since_the_scan_is_not_written(tmp_path: Path) -> None:
-    """Somebody saved the file in between: their version stays."""
-    path = write_tree(tmp_path, {"a.py": OLD}) / "a.py"
-    proposal = propose(scan([tmp_path], MIGRATIONS))
-    path.write_text("# mine\n" + OLD)
-    with pytest.raises(CannotWrite, match="changed since it was scanned"):
-        write(proposal)
-    assert path.read_text() == "# mine\n" + OLD
 
 
 REFUSED = {
@@ -234,7 +195,7 @@ AWKWARD = {
 
 
 def test_git_takes_the_patch_of_awkward_files(tmp_path: Path) -> None:
-    """No newline at the end, CRLF, spaces, quotes and letters beyond ASCII in names: `git apply` gives what --fix writes."""
+    """No newline at the end, CRLF, spaces, quotes and letters beyond ASCII in names: `git apply` gives the proposed contents."""
     fixed, patched = write_tree(tmp_path / "fixed", AWKWARD), write_tree(tmp_path / "patched", AWKWARD)
     subprocess.run(["git", "init", "-q"], cwd=patched, check=True, env=GIT)
     proposal = propose(scan([patched / "deep", *sorted(patched.glob("*.*"))], MIGRATIONS))
