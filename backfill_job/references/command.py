@@ -11,8 +11,7 @@ from typing import Any, NoReturn
 from backfill_job.command import Command, Surroundings
 from backfill_job.job import ExitCode
 from backfill_job.references.findings import Finding, ScanResult
-from backfill_job.references.fix import Proposal, propose
-from backfill_job.references.patch import checkout_of, unified_diff
+from backfill_job.references.patch import Proposal, checkout_of, propose, unified_diff
 from backfill_job.references.scan import scan
 from backfill_job.references.screen import report
 from backfill_job.reports import ReportDirectory, json_bytes

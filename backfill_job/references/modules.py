@@ -1,28 +1,47 @@
 """Python files as scopes of names: which expressions a name may stand for.
 
 Nothing is imported or run. The order of assignments is not followed: a name stands for everything that is ever assigned to it.
+
+The Python files of a scan: parsed when they are asked for, and found by what an import calls them.
+
+What an expression can stand for besides a text: something with parts, and where its names are looked up.
 """
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from pathlib import Path
+from functools import lru_cache
+from itertools import takewhile
+from pathlib import Path, PurePath
 
-from backfill_job.references.sources import Source
-from backfill_job.references.texts import Position
+from backfill_job.references.texts import UNKNOWN, Position, Source, Text, decode
 
 __all__ = [
     "FUNCTIONS",
+    "NOTHING",
     "Binding",
+    "Frame",
     "Function",
     "How",
     "Module",
+    "Project",
+    "Ref",
     "Scope",
     "ScopeNode",
+    "Value",
+    "Values",
+    "What",
     "defaults",
+    "field_names",
+    "is_decorated",
+    "is_static",
+    "module_name",
     "own_nodes",
+    "owner_of",
+    "positional_names",
+    "returns",
 ]
 
 _CHANGES = frozenset({"update", "setdefault", "append", "extend", "insert", "pop", "clear"})
@@ -255,3 +274,229 @@ def _bind_target(
             inner = element.value if isinstance(element, ast.Starred) else element
             opaque = How.OPAQUE if starred else how
             _bind_target(inner, value, opaque, (*steps, index), names)
+
+
+class Project:
+    """The Python files of a scan, parsed when they are asked for.
+
+    Args:
+        paths: The files scanned.
+        read: Reads a file.
+    """
+
+    def __init__(self, paths: Iterable[Path], read: Callable[[Path], bytes]) -> None:
+        self._read = read
+        self._modules: dict[Path, Module | None] = {}
+        self._by_name: dict[str, list[Path]] = defaultdict(list)
+        self.set_from_outside: set[str] = set()
+        """Names that some file sets as another module's: ``config.BUCKET = ...``."""
+        self.paths = tuple(paths)
+        for path in self.paths:
+            self._by_name[module_name(path)].append(path)
+
+    def module(self, path: Path) -> Module | None:
+        """Parse a file; None when it cannot be read or is no Python."""
+        if path not in self._modules:
+            self._modules[path] = self._parse(path)
+        return self._modules[path]
+
+    def find(self, name: str, level: int, importer: Path) -> list[Module]:
+        """The modules that an import may mean.
+
+        Args:
+            name: Dotted name; empty in ``from . import x``.
+            level: Leading dots.
+            importer: The importing file.
+
+        Returns:
+            The files nearest to the importer; several when they are equally near.
+        """
+        parts = tuple(part for part in name.split(".") if part)
+        paths = _relative(parts, level, importer) if level else self._absolute(parts, importer)
+        return [module for path in paths if (module := self.module(path)) is not None]
+
+    def _absolute(self, parts: tuple[str, ...], importer: Path) -> list[Path]:
+        if not parts:
+            return []
+        matching = [
+            path for path in self._by_name.get(parts[-1], ()) if _dotted(path)[-len(parts) :] == parts
+        ]
+        if matching:
+            nearness = {path: _folders_in_common(path, importer) for path in matching}
+            return [path for path in matching if nearness[path] == max(nearness.values())]
+        for folder in _folders_above(importer):
+            if found := _files(folder, parts):
+                return found[:1]
+        return []
+
+    def _parse(self, path: Path) -> Module | None:
+        try:
+            source = decode(path, self._read(path))
+            return Module(source, ast.parse(source.text))
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+
+def _folders_in_common(one: PurePath, other: PurePath) -> int:
+    """How many folders two paths have in common."""
+    return sum(
+        1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one.parts, other.parts, strict=False))
+    )
+
+
+def module_name(path: PurePath) -> str:
+    """What imports of a file end with: its name, or the package's."""
+    return path.parent.name if path.name == "__init__.py" else path.stem
+
+
+def _dotted(path: PurePath) -> tuple[str, ...]:
+    return path.parent.parts if path.name == "__init__.py" else (*path.parent.parts, path.stem)
+
+
+def _files(folder: Path, parts: tuple[str, ...]) -> list[Path]:
+    base = folder.joinpath(*parts)
+    candidates = [base / "__init__.py", *([base.with_name(base.name + ".py")] if parts else [])]
+    return [path for path in candidates if path.is_file()]
+
+
+def _relative(parts: tuple[str, ...], level: int, importer: Path) -> list[Path]:
+    folder = importer.parent
+    for _ in range(level - 1):
+        folder = folder.parent
+    return _files(folder, parts)
+
+
+@lru_cache(4_096)
+def _folders_of(folder: Path) -> tuple[Path, ...]:
+    above = []
+    for candidate in (folder, *folder.parents):
+        above.append(candidate)
+        if (candidate / ".git").exists():
+            return tuple(above)
+    return ()
+
+
+def _folders_above(importer: Path) -> tuple[Path, ...]:
+    """The folders from a file's own up to the top of its checkout; none outside of a checkout."""
+    return _folders_of(importer.parent.absolute())
+
+
+class What(Enum):
+    """What a reference leads to."""
+
+    CONTAINER = auto()  # a list, tuple, set or dict as it is written
+    FUNCTION = auto()
+    CLASS = auto()
+    MODULE = auto()
+    INSTANCE = auto()  # what a call makes, with what it was given
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """Where names are looked up.
+
+    Attributes:
+        module: The file.
+        scope: The innermost scope.
+        outer: The frame around it.
+        given: What parameters stand for in this call.
+        root: The function that was entered without knowing its callers, if any was.
+        depth: How many calls deep.
+    """
+
+    module: Module
+    scope: Scope
+    outer: "Frame | None" = None
+    given: Mapping[str, "Values"] | None = None
+    root: Function | None = None
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ref:
+    """Something with parts.
+
+    Attributes:
+        what: Which kind of thing.
+        node: Where it is written; for an instance the call that makes it, or the class whose method is looked at.
+        frame: Where its parts are evaluated.
+        name: A module's dotted name.
+        made_by: An instance's class; a method's instance.
+        loads: The names through which it was read.
+    """
+
+    what: What
+    node: ast.AST
+    frame: Frame
+    name: str = ""
+    made_by: "Ref | None" = None
+    loads: frozenset[Position] = frozenset()
+
+    def through(self, loads: frozenset[Position]) -> "Ref":
+        """The same, read through more names."""
+        return replace(self, loads=self.loads | loads) if loads - self.loads else self
+
+
+Value = Text | Ref
+Values = tuple[Value, ...]
+NOTHING: Values = (UNKNOWN,)
+
+
+def owner_of(frame: Frame) -> Ref | None:
+    """What a method's first parameter stands for, in the frame of its class; None in any other."""
+    node = frame.scope.node
+    if not isinstance(node, ast.ClassDef) or frame.outer is None:
+        return None
+    return Ref(What.INSTANCE, node, frame.outer, made_by=Ref(What.CLASS, node, frame.outer))
+
+
+def positional_names(callee: Ref) -> list[str]:
+    """The names of a function's or class's parameters that can be given by position, without ``self``."""
+    node = callee.node
+    if isinstance(node, ast.ClassDef):
+        for inner in node.body:
+            if isinstance(inner, FUNCTIONS) and inner.name == "__init__":
+                return [argument.arg for argument in (*inner.args.posonlyargs, *inner.args.args)][1:]
+        return field_names(callee)
+    if not isinstance(node, FUNCTIONS):
+        return []
+    names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
+    bound = callee.made_by is not None or (names[:1] in (["self"], ["cls"]))
+    return names[1:] if bound and not is_static(node) else names
+
+
+def field_names(cls: Ref) -> list[str]:
+    """The annotated names of a class's body, in their order."""
+    if not isinstance(cls.node, ast.ClassDef):
+        return []
+    return [
+        node.target.id
+        for node in cls.node.body
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+    ]
+
+
+def returns(function: Function) -> Iterator[ast.expr]:
+    """What a function returns; not what functions within it do."""
+    waiting: list[ast.AST] = list(function.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Return) and node.value is not None:
+            yield node.value
+        elif not isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+def is_decorated(node: ast.AST, names: set[str]) -> bool:
+    """Tell whether a function bears one of these decorators."""
+    if not isinstance(node, FUNCTIONS):
+        return False
+    return any(
+        (decorator.id if isinstance(decorator, ast.Name) else getattr(decorator, "attr", "")) in names
+        for decorator in node.decorator_list
+    )
+
+
+def is_static(node: ast.AST) -> bool:
+    """Tell whether a method is given no object."""
+    return is_decorated(node, {"staticmethod"})

@@ -14,11 +14,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from backfill_job.references.findings import Finding, Place, Resolution, ScanError, ScanResult
-from backfill_job.references.python_code import PythonCode
-from backfill_job.references.sources import Source, decode, is_binary, is_broken
+from backfill_job.references.other_files import reviewed, scan_text
+from backfill_job.references.python import PythonCode
 from backfill_job.references.targets import Kind, Targets
-from backfill_job.references.text import reviewed, scan_text
-from backfill_job.references.texts import Text
+from backfill_job.references.texts import Source, Text, decode, is_binary, is_broken
 from shared.errors import UsageError
 from shared.migration import Migration
 

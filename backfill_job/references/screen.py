@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from backfill_job.references.findings import Finding, Place, ScanResult
-from backfill_job.references.fix import Proposal
+from backfill_job.references.patch import Proposal
 from backfill_job.references.targets import Kind
 from backfill_job.wording import counted, shown
 

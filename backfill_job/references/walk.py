@@ -3,24 +3,353 @@
 Beside a bucket it is resolved. Alone, as in an assignment, it stays *open*: it is closed when its characters or names are part of
 what was resolved somewhere else, and unresolved otherwise. So nothing is lost by looking only at the places where buckets
 and prefixes meet.
+
+Which bucket belongs to a prefix, by how the code writes them together.
+
+In a call: keyword arguments, the parameters' names of a function that can be read, the known signatures of Cloud Storage's client
+and of Airflow's hook, the bucket whose method is called. In a dict, a class body and a parameter list: the names beside it.
+
+Judges one expression where it is used: what it comes to, which bucket is beside it, what that is to the migration.
 """
 
 import ast
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 
-from backfill_job.references.calling import is_lookup
-from backfill_job.references.calls import Arguments, Beside, Found, arguments, beside, names_others
-from backfill_job.references.findings import Finding, Place
-from backfill_job.references.judgement import Judge, Seen, Usage, Use
-from backfill_job.references.members import entries_of
-from backfill_job.references.modules import FUNCTIONS, Function, How, Module, defaults
-from backfill_job.references.targets import Kind
-from backfill_job.references.texts import Position
-from backfill_job.references.values import Frame, Ref, What, owner_of
+from backfill_job.references.evaluate import Evaluator, TooDeep, entries_of, is_lookup, slots_of
+from backfill_job.references.findings import Finding, Place, Resolution, worst
+from backfill_job.references.mentions import (
+    Mention,
+    bucket_for,
+    bucket_name,
+    mentions,
+    names_a_thing,
+    names_objects,
+    resolve,
+)
+from backfill_job.references.modules import (
+    FUNCTIONS,
+    Frame,
+    Function,
+    How,
+    Module,
+    Ref,
+    What,
+    defaults,
+    owner_of,
+    positional_names,
+)
+from backfill_job.references.targets import Kind, Targets
+from backfill_job.references.texts import Position, Text, with_holes
 
-__all__ = ["Walk"]
+__all__ = [
+    "Arguments",
+    "Beside",
+    "Found",
+    "Judge",
+    "Seen",
+    "Usage",
+    "Use",
+    "Walk",
+    "arguments",
+    "beside",
+    "names_others",
+]
+
+Found = tuple[tuple[Text, ...], bool]
+"""A bucket's possible names, and whether it surely is the one."""
+
+_OBJECT = ("bucket_name", "object_name")
+_COPY = ("source_bucket", "source_object", "destination_bucket", "destination_object")
+_SIGNATURES: Mapping[str, Sequence[str]] = {
+    "list": ("bucket_name", "versions", "max_results", "prefix", "delimiter"),
+    "list_by_timespan": (
+        "bucket_name",
+        "timespan_start",
+        "timespan_end",
+        "versions",
+        "max_results",
+        "prefix",
+    ),
+    "list_blobs": ("bucket_or_name",),
+    "copy": _COPY,
+    "rewrite": _COPY,
+    "sync": ("source_bucket", "destination_bucket", "source_object", "destination_object"),
+    "compose": ("bucket_name", "source_objects", "destination_object"),
+    "copy_blob": ("source_blob", "destination_bucket", "new_name"),
+    **dict.fromkeys(
+        ("exists", "object_exists", "download", "download_as_byte_array", "upload", "delete"), _OBJECT
+    ),
+    **dict.fromkeys(("provide_file", "provide_file_and_upload", "get_blob_update_time", "get_size"), _OBJECT),
+    **dict.fromkeys(("get_crc32c_hash", "get_md5_hash", "get_metadata", "is_older_than"), _OBJECT),
+    **dict.fromkeys(("is_updated_after", "is_updated_before", "is_updated_between"), _OBJECT),
+}
+"""Positional parameters of Airflow's GCSHook and of google-cloud-storage, by the method's name."""
+
+_OF_A_BUCKET = re.compile(r"((get|delete|copy|rename|restore)_)?blob|list_blobs|get_notification")
+_TWO = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """An expression with the name it has beside others, and where it is evaluated."""
+
+    node: ast.expr
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The arguments of one call, under their names.
+
+    Attributes:
+        call: The call.
+        frame: Where it stands.
+        names: What the arguments given by position are called, as far as anybody knows.
+        named: Every argument that has a name.
+    """
+
+    call: ast.Call
+    frame: Frame
+    names: Mapping[int, str]
+    named: Mapping[str, Beside]
+
+    def bucket(self, slot: int | str, evaluator: Evaluator, targets: Targets) -> Found | None:
+        """Find the bucket that an argument belongs to.
+
+        Args:
+            slot: The argument's position or keyword.
+            evaluator: Evaluates the others.
+            targets: What is looked for.
+
+        Returns:
+            Its possible names; None when none is found, or nobody can tell which.
+        """
+        name = slot if isinstance(slot, str) else self.names.get(slot, "")
+        found = beside(name or "prefix", self.named, evaluator)
+        if found is not None:
+            return found
+        func = self.call.func
+        if isinstance(func, ast.Attribute) and _OF_A_BUCKET.fullmatch(func.attr):
+            receiver = evaluator.texts(func.value, self.frame)
+            if any(text.known for text in receiver):
+                return receiver, True
+        return self._before(slot, evaluator, targets) if isinstance(slot, int) else None
+
+    def _before(self, slot: int, evaluator: Evaluator, targets: Targets) -> Found | None:
+        """One of our buckets, given before the prefix to a function that nobody knows."""
+        for node in reversed(self.call.args[:slot]):
+            texts = evaluator.texts(node, self.frame)
+            if any(targets.may_be_bucket(bucket_name(text, targets).chars) for text in texts):
+                return texts, False
+        return None
+
+
+def arguments(call: ast.Call, frame: Frame, evaluator: Evaluator) -> Arguments:
+    """Name a call's arguments."""
+    names: dict[int, str] = {}
+    for callee in evaluator.values(call.func, frame):
+        if isinstance(callee, Ref) and callee.what in {What.FUNCTION, What.CLASS}:
+            names = dict(enumerate(positional_names(callee)))
+    func = call.func
+    if not names and isinstance(func, ast.Attribute) and len(call.args) + len(call.keywords) >= _TWO:
+        names = dict(enumerate(_SIGNATURES.get(func.attr, ())))
+    named: dict[str, Beside] = {}
+    for slot, node, where in slots_of(evaluator, call, frame):
+        name = slot if isinstance(slot, str) else names.get(slot)
+        if name is not None:
+            named[name] = Beside(node, where)
+    return Arguments(call, frame, names, named)
+
+
+def beside(name: str, named: Mapping[str, Beside], evaluator: Evaluator) -> Found | None:
+    """Find the bucket that belongs to a name among those beside it."""
+    chosen = bucket_for(name, named)
+    if chosen is None:
+        return None
+    other, certain = chosen
+    return evaluator.texts(other.node, other.frame), certain
+
+
+def names_others(named: Mapping[str, Beside], evaluator: Evaluator, targets: Targets) -> bool:
+    """Tell whether other objects are named beside a prefix: a change of their bucket would move them, too."""
+    return any(
+        not targets.carries(text.chars)
+        for name, other in named.items()
+        if names_objects(name)
+        for node in _flat(other.node)
+        for text in evaluator.texts(node, other.frame)
+        if text.chars
+    )
+
+
+def _flat(node: ast.expr) -> Iterator[ast.expr]:
+    elements: Iterable[ast.expr] = node.elts if isinstance(node, (ast.List, ast.Tuple, ast.Set)) else ()
+    if not isinstance(node, (ast.List, ast.Tuple, ast.Set)):
+        yield node
+    for element in elements:
+        yield from _flat(element)
+
+
+LONGEST = 200
+"""Characters of an expression that are shown."""
+
+
+class Use(Enum):
+    """What an expression is used for."""
+
+    PLAIN = auto()
+    DECLARED = auto()  # beside a bucket that may be meant as a default
+    QUIET = auto()  # only printed or logged
+    KEY = auto()
+    SETTING = auto()  # the name of a setting that has no default
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How an expression is used.
+
+    Attributes:
+        use: How.
+        name: What it is called there.
+        bucket: Finds the bucket that belongs to it.
+        shared: Tells whether other objects are named with that bucket.
+        done: What an expression around it was judged for.
+        place: Code, or a text for people.
+        together: Where the call or dict around it begins.
+    """
+
+    use: Use = Use.PLAIN
+    name: str = ""
+    bucket: Callable[[], Found | None] = lambda: None
+    shared: Callable[[], bool] = lambda: False
+    done: frozenset[Position] = frozenset()
+    place: Place = Place.CODE
+    together: int = -1
+
+    def inner(self) -> "Usage":
+        """How the parts of such an expression are used, unless they are known better."""
+        use = Use.QUIET if self.use is Use.QUIET else Use.PLAIN
+        return Usage(use, done=self.done, place=self.place)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A finding, the function that was entered for it without knowing its callers, and its marks while it is open."""
+
+    finding: Finding
+    root: Function | None
+    marks: frozenset[Position] | None = None
+
+
+@dataclass
+class Judge:
+    """Judges expressions.
+
+    Attributes:
+        evaluator: Evaluates them.
+        targets: What is looked for.
+        seen: What was found so far.
+    """
+
+    evaluator: Evaluator
+    targets: Targets
+    seen: list[Seen] = field(default_factory=list)
+
+    def judge(self, node: ast.expr, usage: Usage, frame: Frame) -> frozenset[Position]:
+        """Judge an expression where it is used; gives the characters that it was judged for."""
+        resolutions: list[Resolution] = []
+        alone: list[Text] = []
+        judged: set[Position] = set()
+        for text in self._texts(node, frame):
+            ready = with_holes(text, self.targets.carries)
+            for mention in mentions(ready, self.targets):
+                prefix = ready.cut(mention.start, mention.end)
+                marks = prefix.positions()
+                if marks <= usage.done and (marks or usage.done):
+                    continue
+                if usage.use is Use.QUIET and not marks & self.inside(node, frame):
+                    continue
+                judged |= marks
+                found = self._resolved(ready, mention, prefix, usage)
+                resolutions += found or []
+                alone += [prefix] if found is None else []
+        if resolutions:
+            finding = self.finding(node, resolutions, frame, "")
+            note = _note(finding, usage)
+            shared = finding.blocks and usage.shared()
+            finding = replace(
+                finding, place=usage.place, note=note, shares_bucket=shared, together=usage.together
+            )
+            self.seen.append(Seen(finding, frame.root))
+        if alone:
+            self._leave_open(node, alone, usage, frame)
+        return frozenset(judged)
+
+    def _texts(self, node: ast.expr, frame: Frame) -> Iterator[Text]:
+        try:
+            texts = self.evaluator.texts(node, frame)
+        except TooDeep:
+            unread = Resolution(Kind.UNRESOLVED, None, Text(self.targets.prefixes[0]))
+            finding = self.finding(node, [unread], frame, "it leads too deep to be read")
+            self.seen.append(Seen(finding, None))
+            return
+        yield from (text for text in texts if self.targets.carries(text.chars))
+
+    def _resolved(self, text: Text, mention: Mention, prefix: Text, usage: Usage) -> list[Resolution] | None:
+        """Every way a mention can come out; None when there is no bucket beside it."""
+        if usage.use is Use.SETTING:
+            return [Resolution(Kind.UNRESOLVED, None, prefix)]
+        if mention.other or mention.bucket is not None:
+            return [resolve(text, mention, None, self.targets)]
+        if usage.use is Use.QUIET or (mention.bare and self._is_a_name(prefix, usage)):
+            return [Resolution(Kind.OTHER, None, prefix)]
+        found = usage.bucket()
+        if found is None:
+            return [] if mention.part else None
+        ways = [resolve(text, mention, bucket, self.targets, certain=found[1]) for bucket in found[0]]
+        if mention.part:
+            return [way for way in ways if way.kind is Kind.UNRESOLVED]
+        return None if usage.use is Use.DECLARED and worst(ways) is Kind.UNRESOLVED else ways
+
+    def _is_a_name(self, prefix: Text, usage: Usage) -> bool:
+        if names_a_thing(usage.name):
+            return True
+        return usage.use is Use.KEY and prefix.chars not in {target.old for target in self.targets.targets}
+
+    def _leave_open(self, node: ast.expr, prefixes: list[Text], usage: Usage, frame: Frame) -> None:
+        resolutions = [Resolution(Kind.UNRESOLVED, None, prefix) for prefix in prefixes]
+        finding = self.finding(node, resolutions, frame, "no bucket was found for it")
+        marks = frozenset(mark for prefix in prefixes for mark in prefix.evidence())
+        marks = marks & self.inside(node, frame) or marks
+        self.seen.append(Seen(replace(finding, place=usage.place), frame.root, marks))
+
+    def inside(self, node: ast.expr, frame: Frame) -> frozenset[Position]:
+        """Every character of an expression as it is written."""
+        start, end = frame.module.offset(node), frame.module.end(node)
+        return frozenset((frame.module.path, offset) for offset in range(start, end + 1))
+
+    def finding(self, node: ast.expr, resolutions: Sequence[Resolution], frame: Frame, note: str) -> Finding:
+        """A finding that shows an expression."""
+        source = frame.module.source
+        offset = frame.module.offset(node)
+        written = " ".join(source.text[offset : frame.module.end(node)].split())
+        shown = written if len(written) <= LONGEST else written[: LONGEST - 1] + "…"
+        ways = tuple(dict.fromkeys(resolutions))
+        line, column = source.line_of(offset), source.column_of(offset)
+        return Finding(source.path, offset, line, column, shown, worst(ways), Place.CODE, ways, note)
+
+
+def _note(finding: Finding, usage: Usage) -> str:
+    if usage.use is Use.SETTING:
+        return "the setting's value is not in the code"
+    if finding.kind is Kind.OTHER:
+        return "only printed or logged" if usage.use is Use.QUIET else "another bucket, or a longer name"
+    return "the bucket could not be read" if finding.kind is Kind.UNRESOLVED else ""
+
 
 _EVALUATED = (
     *(ast.Constant, ast.JoinedStr, ast.BinOp, ast.Name, ast.Attribute, ast.Subscript),

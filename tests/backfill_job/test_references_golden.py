@@ -16,8 +16,7 @@ from testing_references import (
     write_tree,
 )
 
-from backfill_job.references.fix import propose
-from backfill_job.references.patch import checkout_of, unified_diff
+from backfill_job.references.patch import checkout_of, propose, unified_diff
 from backfill_job.references.scan import scan
 
 SWITCHED = IMPORT_QPI.replace("DATA_BUCKET", "EXPORT_BUCKET")

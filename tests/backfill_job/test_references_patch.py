@@ -8,8 +8,7 @@ from textwrap import dedent
 import pytest
 from testing_references import MIGRATIONS, mend, write_tree
 
-from backfill_job.references.fix import propose
-from backfill_job.references.patch import checkout_of, unified_diff
+from backfill_job.references.patch import checkout_of, propose, unified_diff
 from backfill_job.references.scan import scan
 
 OLD = 'read("gs://data-bucket-dev/QPI_exports/")'

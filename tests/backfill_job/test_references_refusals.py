@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from testing_references import MIGRATIONS, write_tree
 
-from backfill_job.references.fix import propose
+from backfill_job.references.patch import propose
 from backfill_job.references.scan import scan
 from shared.migration import Location, Migration
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from backfill_job.references.fix import propose
+from backfill_job.references.patch import propose
 from backfill_job.references.scan import scan
 from shared.migration import Environment, qpi_exports
 

@@ -1,19 +1,164 @@
-"""The bucket that belongs to a prefix in a file that is no Python: on its line, in its braces, in its block of YAML.
+"""Every other file: each place that holds the name of a prefix is judged by what is written around it.
+
+Also for the parts of a Python file that are no expressions, and for Python that cannot be parsed.
+
+What is code in a file that is no Python, and what is not: comments, documentation, quoted texts.
+
+When in doubt it is code, which blocks: a comment is one only where its mark stands outside of quotes.
+
+The bucket that belongs to a prefix in a file that is no Python: on its line, in its braces, in its block of YAML.
 
 Only what is written is read: a value without quotes is a name in most languages, and then nobody knows what it stands for.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import PurePath
 
-from backfill_job.references.languages import Language
-from backfill_job.references.pairing import bucket_for, is_bucket_like, names_objects
-from backfill_job.references.sources import Source
-from backfill_job.references.texts import UNKNOWN, Span, Text, with_holes
+from backfill_job.references.findings import Finding, Place, Resolution
+from backfill_job.references.mentions import (
+    Mention,
+    bucket_for,
+    is_bucket_like,
+    mentions,
+    names_a_thing,
+    names_objects,
+    resolve,
+)
+from backfill_job.references.targets import Kind, Targets
+from backfill_job.references.texts import UNKNOWN, Source, Span, Text, with_holes
 
-__all__ = ["Beside", "Neighbours"]
+__all__ = [
+    "BucketBeside",
+    "Language",
+    "Layout",
+    "Neighbours",
+    "finding_at",
+    "language_of",
+    "layout",
+    "reviewed",
+    "scan_text",
+]
+
+_DOCUMENTATION = re.compile(
+    r".*\.(md|markdown|rst|txt|adoc|mdx)|(readme|changelog|changes|license|notice|contributing|authors)(\..*)?"
+)
+_HASH = re.compile(
+    r".*\.(sh|bash|zsh|ksh|ya?ml|toml|ini|cfg|conf|env|properties|rb?|pl|dockerfile|mk|nix|jl)"
+    r"|.*dockerfile.*|makefile|\.env(\..*)?|\.?bashrc|procfile|vagrantfile|gemfile|\.gitignore|\.gcloudignore"
+)
+_QUOTED_VALUES = re.compile(r".*\.(toml|rb?|pl|nix|jl)")
+_SLASH = re.compile(
+    r".*\.([jt]sx?|[mc]js|java|scala|go|kts?|c|h|cc|[ch]pp|cs|swift|rs|proto|groovy|gradle|tf|tfvars|hcl|json[c5]"
+    r"|bzl|php|dart|scss)"
+)
+_SQL = re.compile(r".*\.(sql|bq|hql|ddl|psql|sqlx)")
+_DATA = re.compile(r".*\.(json[c5]?|ya?ml|tf|tfvars|hcl|toml)")
+
+_SLASH_TOKENS = re.compile(
+    r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`|(?P<comment>//[^\n]*|/\*.*?\*/|(?m:^)[ \t]*#[^\n]*)",
+    re.DOTALL,
+)
+_SQL_TOKENS = re.compile(
+    r"'''.*?'''|\"\"\".*?\"\"\"|'(?:''|\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`[^`\n]*`"
+    r"|(?P<comment>--[^\n]*|/\*.*?\*/|\{#.*?#\}|(?m:^)[ \t]*#[^\n]*)",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """What is known of a kind of file.
+
+    Attributes:
+        documentation: It is for people as a whole.
+        hash: ``#`` begins a comment.
+        slash: ``//`` and ``/*`` do.
+        sql: ``--`` does, and names of tables stand in no quotes.
+        bare_values: Values need no quotes: shell, YAML, INI.
+        blocks: Its structure is its indentation: YAML.
+        data: What stands in the same braces or block belongs together.
+    """
+
+    documentation: bool = False
+    hash: bool = False
+    slash: bool = False
+    sql: bool = False
+    bare_values: bool = False
+    blocks: bool = False
+    data: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where a file's comments and quoted texts are, each as start and end, in order."""
+
+    comments: Sequence[tuple[int, int]] = ()
+    quoted: Sequence[tuple[int, int]] = ()
+
+    def place(self, offset: int) -> Place:
+        """Whether a character is in a comment."""
+        return Place.COMMENT if _within(self.comments, offset) else Place.CODE
+
+    def is_quoted(self, offset: int) -> bool:
+        """Whether a character is in a quoted text."""
+        return _within(self.quoted, offset)
+
+
+def language_of(path: PurePath, text: str) -> Language:
+    """Tell a file's language by its name, or by its first line."""
+    name = path.name.lower()
+    data = _DATA.fullmatch(name) is not None
+    if _DOCUMENTATION.fullmatch(name):
+        return Language(documentation=True)
+    if _SQL.fullmatch(name):
+        return Language(sql=True)
+    if _SLASH.fullmatch(name):
+        return Language(slash=True, data=data)
+    if _HASH.fullmatch(name) or (not path.suffix and text.startswith("#!")):
+        bare = _QUOTED_VALUES.fullmatch(name) is None
+        return Language(hash=True, bare_values=bare, blocks=name.endswith(("yaml", "yml")), data=data)
+    return Language(data=data)
+
+
+def layout(language: Language, text: str) -> Layout:
+    """Find a file's comments and quoted texts."""
+    if language.hash:
+        return Layout(list(_hash_comments(text)))
+    if not (language.slash or language.sql):
+        return Layout()
+    comments, quoted = [], []
+    for match in (_SQL_TOKENS if language.sql else _SLASH_TOKENS).finditer(text):
+        if match.group("comment") is not None:
+            comments.append(match.span())
+        elif not match.group().startswith("`"):
+            quoted.append(match.span())
+    return Layout(comments, quoted)
+
+
+def _hash_comments(text: str) -> Iterator[tuple[int, int]]:
+    """From a ``#`` behind white space, with every quote on its line closed, to the line's end."""
+    start = 0
+    for line in text.splitlines(keepends=True):
+        quote = ""
+        for index, char in enumerate(line):
+            if quote:
+                quote = "" if char == quote else quote
+            elif char in "\"'`":
+                quote = char
+            elif char == "#" and (index == 0 or line[index - 1] in " \t"):
+                yield start + index, start + len(line)
+                break
+        start += len(line)
+
+
+def _within(spans: Sequence[tuple[int, int]], offset: int) -> bool:
+    index = bisect_right(spans, (offset, float("inf"))) - 1
+    return index >= 0 and spans[index][0] <= offset < spans[index][1]
+
 
 LEVELS = 4
 """Braces and blocks around a prefix that are looked at."""
@@ -42,7 +187,7 @@ _NO_STRUCTURE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class BucketBeside:
     """The bucket found beside a prefix.
 
     Attributes:
@@ -94,7 +239,7 @@ class Neighbours:
         match = _OWN_FLAG.search(before) or _OWN_NAME.match(before)
         return "" if match is None else match.group("name").rpartition(".")[2]
 
-    def bucket(self, offset: int) -> Beside | None:
+    def bucket(self, offset: int) -> BucketBeside | None:
         """Find the bucket that belongs to the prefix at an offset; None when there is none, or nobody can tell which."""
         name = self.own_name(offset) or "prefix"
         if self.language.blocks and (number := self._key_line(self.source.line_of(offset))):
@@ -104,7 +249,7 @@ class Neighbours:
             if found is not None:
                 others = [text for other, text in named.items() if names_objects(other)]
                 alone = certain and all(self.dear(text.chars) for text in others)
-                return Beside(found[0], certain=found[1] and certain, alone=alone, start=start)
+                return BucketBeside(found[0], certain=found[1] and certain, alone=alone, start=start)
         return None
 
     def is_assigned(self, name: str) -> bool:
@@ -257,3 +402,155 @@ class Neighbours:
             found[text.chars] = text
         written = len(re.findall(rf"{before}(?::=|=(?!=))", self.source.text))
         return next(iter(found.values())) if len(found) == 1 and written <= len(matches) else None
+
+
+LONGEST = 200
+"""Characters of a line that are shown."""
+
+_REVIEWED = re.compile(r"references:[ \t]*reviewed\b[ \t:,-]*(?P<why>[^\r\n]*)", re.IGNORECASE)
+_SETTING = re.compile(r"(?:\$\{?)(?P<name>\w*)\Z")
+_TERRAFORM_LABEL = re.compile(
+    r"[ \t]*(?:resource|data|module|variable|output|provider|backend|moved|locals)\b"
+)
+
+
+def scan_text(source: Source, targets: Targets, note: str = "") -> Iterator[Finding]:
+    """Judge every name of a prefix in a file.
+
+    Args:
+        source: The file.
+        targets: What is looked for.
+        note: What is to be said of every finding.
+
+    Yields:
+        A finding for every place, whatever it is.
+    """
+    language = language_of(source.path, source.text)
+    shape = layout(language, source.text)
+    beside = Neighbours(source, language, targets.carries)
+    for number in _lines(source, targets):
+        text = beside.line(number)
+        for mention in mentions(text, targets):
+            offset = _offset(text, mention)
+            if offset is not None:
+                found = _TextJudge(source, targets, language, shape, beside).judge(text, mention, offset)
+                yield replace(
+                    found, note=f"{note}; {found.note}" if note and found.note else note or found.note
+                )
+
+
+def finding_at(source: Source, offset: int, resolution: Resolution, place: Place, note: str) -> Finding:
+    """A finding that shows the whole line."""
+    number = source.line_of(offset)
+    written = source.line(number).strip()
+    if len(written) > LONGEST:
+        column = source.column_of(offset)
+        written = (
+            "…" + source.line(number)[max(0, column - LONGEST // 2) : column + LONGEST // 2].strip() + "…"
+        )
+    return Finding(
+        source.path,
+        offset,
+        number,
+        source.column_of(offset),
+        written,
+        resolution.kind,
+        place,
+        (resolution,),
+        note,
+    )
+
+
+def reviewed(finding: Finding, line: Callable[[int], str]) -> Finding:
+    """Take a person's word: ``references: reviewed REASON`` in the line or in the one before it.
+
+    Only what could not be resolved can be answered for; what is legacy or mixed stays what it is.
+    """
+    if finding.kind is not Kind.UNRESOLVED or finding.place is not Place.CODE:
+        return finding
+    for number in (finding.line, finding.line - 1):
+        match = _REVIEWED.search(line(number))
+        if match is not None and (why := match.group("why").rstrip("*/->#} ").strip()):
+            return replace(finding, reviewed=why)
+    return finding
+
+
+class _TextJudge:
+    """Judges the mentions of one file."""
+
+    def __init__(
+        self, source: Source, targets: Targets, language: Language, shape: Layout, beside: Neighbours
+    ) -> None:
+        self._source = source
+        self._targets = targets
+        self._language = language
+        self._shape = shape
+        self._beside = beside
+
+    def judge(self, text: Text, mention: Mention, offset: int) -> Finding:
+        place = Place.DOCUMENTATION if self._language.documentation else self._shape.place(offset)
+        beside = None if mention.bucket is not None or mention.other else self._beside.bucket(offset)
+        resolution, note = self._resolution(text, mention, offset, beside)
+        found = finding_at(self._source, offset, resolution, place, note)
+        line = self._source.starts[found.line - 1]
+        if beside is None:
+            return replace(found, together=line)
+        return replace(found, shares_bucket=not beside.alone, together=beside.start)
+
+    def _resolution(
+        self, text: Text, mention: Mention, offset: int, beside: BucketBeside | None
+    ) -> tuple[Resolution, str]:
+        prefix = text.cut(mention.start, mention.end)
+        if mention.other:
+            if self._is_setting(offset):
+                return Resolution(Kind.UNRESOLVED, None, prefix), "the setting's value is not in this file"
+            return resolve(text, mention, None, self._targets), mention.other
+        if mention.bucket is not None:
+            found = resolve(text, mention, None, self._targets)
+        elif mention.bare and self._is_a_name(prefix, offset):
+            return Resolution(Kind.OTHER, None, prefix), "a name, not a path"
+        else:
+            name = None if beside is None else beside.bucket
+            found = resolve(text, mention, name, self._targets, certain=beside is None or beside.certain)
+        return found, _note(found)
+
+    def _is_setting(self, offset: int) -> bool:
+        before = self._source.text[max(0, offset - 100) : offset]
+        match = _SETTING.search(before)
+        behind = re.compile(r"\w*").match(self._source.text, offset)
+        if match is None or behind is None:
+            return False
+        return not self._beside.is_assigned(match.group("name") + behind.group())
+
+    def _is_a_name(self, prefix: Text, offset: int) -> bool:
+        if self._language.sql and not self._shape.is_quoted(offset):
+            return True
+        line = self._source.line(self._source.line_of(offset))
+        if _TERRAFORM_LABEL.match(line) and self._language.slash:
+            return True
+        if names_a_thing(self._beside.own_name(offset)):
+            return True
+        behind = self._source.text[offset + len(prefix.chars) : offset + len(prefix.chars) + 8]
+        is_key = re.match(r"\\?[\"']?[ \t]*(?::(?!//)|=(?![=>]))", behind) is not None
+        return is_key and prefix.chars not in {target.old for target in self._targets.targets}
+
+
+def _note(resolution: Resolution) -> str:
+    if resolution.kind is Kind.UNRESOLVED:
+        return (
+            "the bucket could not be read" if resolution.bucket is not None else "no bucket was found for it"
+        )
+    return "another bucket" if resolution.kind is Kind.OTHER else ""
+
+
+def _lines(source: Source, targets: Targets) -> list[int]:
+    found = {source.line_of(match.start()) for match in targets.key_pattern.finditer(source.text)}
+    return sorted(found)
+
+
+def _offset(text: Text, mention: Mention) -> int | None:
+    """Where a mention is written; None for one that is only partly there."""
+    if mention.part:
+        return None
+    spans = text.cut(mention.start, mention.end).spans
+    return spans[0].offset if spans else None
