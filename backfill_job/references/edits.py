@@ -1,14 +1,13 @@
-"""What would have to be written, and where, so that a finding names the new path.
+"""What would have to be written, and where, so that a finding names the new path; and what else reads it there.
 
-The smallest edit: of a bucket's name the parts between holes that differ, of a prefix its name. Only what is written down
-as itself can be edited: not what an escape, a method or two strings side by side come to.
+The smallest edit: of a bucket's name the parts between holes that differ, of a prefix its name. Only characters that are written
+as themselves can be edited: not the result of an escape or a method.
 
-Whether a text may be edited where it is written: only when everything that reads it is being mended with it.
-
-A bucket's constant usually serves other prefixes, too. So from the characters to be edited the way is followed forward: to
-the name they are assigned to, to every place in the tree that reads that name, to the names those are assigned to, until
-each reading is one that a finding under repair was read through. One that is not forbids the edit, and so does every way of
-keeping a text that is not followed here.
+A bucket's constant usually serves other prefixes, too. So from the characters to be edited the way is followed forward: to the
+name they are assigned to, to every place in the tree that reads that name, to the names those are assigned to. Each of these
+readings must be one that an edited finding was read through. Any other one forbids the edit, and so does a way of keeping a
+text that is not followed here.
+Only `patch` uses it, which decides over all findings together; this module judges one edit at a time.
 """
 
 import ast
@@ -27,14 +26,17 @@ from backfill_job.references.modules import (
     Module,
     Project,
     Ref,
+    Value,
     What,
     owner_of,
     positional_names,
 )
 from backfill_job.references.targets import Kind, Target
-from backfill_job.references.texts import HOLE, Position, Source, Text, readable
+from backfill_job.references.texts import HOLE, PYTHON, Position, Source, Text, readable
 
-__all__ = ["Audit", "CannotEdit", "Edit", "apply_edits", "edits_for", "wanted"]
+__all__ = ["CannotEdit", "Edit", "Readers", "apply_edits", "edits_for", "wanted"]
+
+_PRINTS = re.compile(r"print|(?i:[\w.]*log\w*\.(debug|info|warning|error|exception|critical))")
 
 
 class CannotEdit(Exception):
@@ -46,12 +48,9 @@ class Edit:
     """Characters of a file to be replaced.
 
     Attributes:
-        path: The file.
         start: The first character's offset in the decoded file.
         end: The offset behind the last one.
-        before: What stands there.
-        after: What is to stand there.
-        of_bucket: Whether it is a bucket's name and no prefix.
+        of_bucket: Whether it is a bucket's name, not a prefix.
     """
 
     path: Path
@@ -63,19 +62,12 @@ class Edit:
 
 
 def edits_for(finding: Finding, source: Callable[[Path], Source]) -> tuple[Edit, ...]:
-    """Find the edits that would mend a finding.
-
-    Args:
-        finding: It blocks.
-        source: Reads a file.
-
-    Returns:
-        The edits, in order.
+    """Find the edits that would change a blocking finding to the new path, in order.
 
     Raises:
         CannotEdit: They cannot be told.
     """
-    if finding.kind is Kind.UNRESOLVED or any(one.kind is Kind.UNRESOLVED for one in finding.resolutions):
+    if any(one.kind is Kind.UNRESOLVED for one in finding.resolutions):
         raise CannotEdit(finding.note or "one of its values could not be read")
     found: set[Edit] = set()
     for resolution in finding.resolutions:
@@ -92,7 +84,7 @@ def edits_for(finding: Finding, source: Callable[[Path], Source]) -> tuple[Edit,
 
 
 def wanted(finding: Finding) -> str:
-    """What a person has to write, in words: the new bucket and the new prefix."""
+    """What a person has to write, in words: the new bucket and the new prefix; empty where that is not known."""
     for resolution in finding.resolutions:
         for target in resolution.targets:
             bucket = None if resolution.bucket is None else _new_bucket(resolution.bucket.chars, target)
@@ -142,7 +134,7 @@ def _new_bucket(bucket: str, target: Target) -> str | None:
 
 
 def _replaced(text: Text, new: str, source: Callable[[Path], Source], *, of_bucket: bool) -> Iterator[Edit]:
-    before, after = _differing(text.chars, new) if of_bucket else (0, 0)
+    before, after = _in_common(text.chars, new) if of_bucket else (0, 0)
     part = text.cut(before, len(text.chars) - after)
     new = new[before : len(new) - after]
     if not part.chars or sum(span.end - span.start for span in part.spans) != len(part.chars):
@@ -159,25 +151,19 @@ def _replaced(text: Text, new: str, source: Callable[[Path], Source], *, of_buck
             yield Edit(span.path, span.offset, end, old, changed, of_bucket)
 
 
-def _differing(old: str, new: str) -> tuple[int, int]:
+def _in_common(old: str, new: str) -> tuple[int, int]:
     """How many characters both have in common at the beginning and at the end, in whole parts of the name."""
-    olds, news = re.findall(r"[^-._]*[-._]?", old), re.findall(r"[^-._]*[-._]?", new)
-    start = _common(olds, news)
-    end = _common(_words_from_the_end(old[start:]), _words_from_the_end(new[start:]))
-    shortest = min(len(old), len(new)) - start
-    return start, min(end, shortest)
+    start = _same(re.findall(r"[^-._]*[-._]?", old), re.findall(r"[^-._]*[-._]?", new))
+    olds, news = (re.findall(r"[-._]?[^-._]*", name[start:])[-2::-1] for name in (old, new))
+    return start, min(_same(olds, news), min(len(old), len(new)) - start)
 
 
-def _words_from_the_end(text: str) -> list[str]:
-    return re.findall(r"[-._]?[^-._]*", text)[-2::-1]
-
-
-def _common(olds: Sequence[str], news: Sequence[str]) -> int:
+def _same(olds: Sequence[str], news: Sequence[str]) -> int:
     same = takewhile(lambda pair: pair[0] == pair[1], zip(olds, news, strict=False))
     return sum(len(old) for old, _ in same)
 
 
-_PRINTS = re.compile(r"print|(?i:[\w.]*log\w*\.(debug|info|warning|error|exception|critical))")
+# --- what else reads it ------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -191,15 +177,8 @@ class _Index:
 
 
 @dataclass
-class Audit:
-    """Follows texts forward.
-
-    Attributes:
-        project: The Python files.
-        evaluator: Evaluates them.
-        read: Reads a file.
-        source: Reads a file as text.
-    """
+class Readers:
+    """Finds what reads a text."""
 
     project: Project
     evaluator: Evaluator
@@ -208,21 +187,20 @@ class Audit:
     _indexes: dict[Path, _Index] = field(default_factory=dict)
     _naming: dict[str, list[Path]] = field(default_factory=dict)
 
-    def check(self, edit: Edit, mended: frozenset[Position]) -> None:
-        """Make sure that an edit changes only what is being mended.
+    def check(self, edit: Edit, edited: frozenset[Position]) -> None:
+        """Make sure that an edit changes only what is being edited.
 
         Args:
-            edit: The edit.
-            mended: Every name that the findings under repair were read through.
+            edited: Every name that the findings to be edited were read through.
 
         Raises:
-            CannotEdit: Something else reads it, or nobody can tell.
+            CannotEdit: Something else reads it, or that cannot be told.
         """
-        module = self.project.module(edit.path) if edit.path.suffix in {".py", ".pyi"} else None
+        module = self.project.module(edit.path) if edit.path.suffix in PYTHON else None
         if module is None:
-            _check_text(self.source(edit.path), edit, mended)
+            _check_text(self.source(edit.path), edit, edited)
         else:
-            _Way(self, edit, mended).follow(module, edit.start)
+            _Way(self, edit, edited).follow(module, edit.start)
 
     def index(self, module: Module) -> _Index:
         """Everything about a module's names."""
@@ -257,24 +235,28 @@ class Audit:
 class _Way:
     """The ways of one edit's text."""
 
-    audit: Audit
+    readers: Readers
     edit: Edit
-    mended: frozenset[Position]
+    edited: frozenset[Position]
     _seen: set[Position] = field(default_factory=set)
 
     def follow(self, module: Module, offset: int, *, given: bool = False) -> None:
-        """Follow the text from one place where it stands, or is read; `given` to a parameter, whose value is not known there."""
+        """Follow the text from one place where it stands, or is read; `given` to a parameter, whose value is unknown there."""
         if (module.path, offset) in self._seen:
             return
         self._seen.add((module.path, offset))
         for name in self._kept_as(module, offset, given=given):
-            for other, use in self._readers(name, (module.path, offset)):
-                self._check_reading(name, other, use)
-                self.follow(other, other.load(use)[1] - 1)
+            for other, use in self._uses(name, (module.path, offset)):
+                self._continue(name, other, use)
+
+    def _continue(self, name: str, module: Module, node: ast.expr, *, given: bool = False) -> None:
+        if module.load(node) not in self.edited:
+            raise CannotEdit(f"{name} is also read at {_place(module, node)}")
+        self.follow(module, module.end(node) - 1, given=given)
 
     def _kept_as(self, module: Module, offset: int, *, given: bool) -> Iterator[str]:
         """The names that what stands at an offset is read through from there."""
-        index, inner = self.audit.index(module), None
+        index, inner = self.readers.index(module), None
         node = _innermost(module, offset)
         while node is not None:
             match node:
@@ -306,7 +288,7 @@ class _Way:
         """Make sure that a function which is given the text reads it for nothing else."""
         if argument is None or argument is call.func:
             return
-        for callee in self.audit.evaluator.values(call.func, self.audit.index(module).frames[call]):
+        for callee in self.readers.evaluator.values(call.func, self.readers.index(module).frames[call]):
             if not isinstance(callee, Ref) or callee.what not in {What.FUNCTION, What.CLASS}:
                 continue
             names = positional_names(callee)
@@ -315,23 +297,17 @@ class _Way:
                 name = names[call.args.index(argument)]
             if name is None or not isinstance(callee.node, FUNCTIONS):
                 raise CannotEdit(f"it is given to a class, or in a list, at {_place(module, call)}")
-            other = callee.frame.module
             for node in ast.walk(callee.node):
                 if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load):
-                    self._check_reading(name, other, node)
-                    self.follow(other, other.load(node)[1] - 1, given=True)
+                    self._continue(name, callee.frame.module, node, given=True)
 
-    def _check_reading(self, name: str, module: Module, node: ast.expr) -> None:
-        if module.load(node) not in self.mended:
-            raise CannotEdit(f"{name} is also read at {_place(module, node)}")
-
-    def _readers(self, name: str, at: Position) -> Iterator[tuple[Module, ast.expr]]:
+    def _uses(self, name: str, at: Position) -> Iterator[tuple[Module, ast.expr]]:
         """Every place in the tree that reads a name and comes to the text."""
-        for path in self.audit.naming(name, at[0]):
-            module = self.audit.project.module(path)
+        for path in self.readers.naming(name, at[0]):
+            module = self.readers.project.module(path)
             if module is None:
-                raise CannotEdit(f"{name} is named in {path.as_posix()}, which is no valid Python")
-            index = self.audit.index(module)
+                raise CannotEdit(f"{name} is named in {path.as_posix()}, which is not valid Python")
+            index = self.readers.index(module)
             if name in index.looked_up:
                 raise CannotEdit(f"{name} is looked up by its name in {path.as_posix()}")
             aliases = [
@@ -349,37 +325,36 @@ class _Way:
     def _comes_to(self, module: Module, node: ast.expr, at: Position, *, given: bool = False) -> bool:
         """Tell whether an expression may be the text, or hold it."""
         try:
-            values = self.audit.evaluator.values(node, self.audit.index(module).frames[node])
+            values = self.readers.evaluator.values(node, self.readers.index(module).frames[node])
         except (TooDeep, RecursionError):
             return True
         return any(self._is_it(value, at) or (given and _has_hole(value)) for value in values)
 
-    def _is_it(self, value: Text | Ref, at: Position) -> bool:
+    def _is_it(self, value: Value, at: Position) -> bool:
         if isinstance(value, Text):
             return (self.edit.path, self.edit.start) in value.positions()
         module = value.frame.module
         if value.what not in {What.CONTAINER, What.INSTANCE} or not isinstance(value.node, ast.expr):
             return False
         if value.what is What.INSTANCE and value.made_by is None and isinstance(value.node, ast.Call):
-            called = self.audit.evaluator.qualified(value.node.func, value.frame).rpartition(".")[2]
+            called = self.readers.evaluator.qualified(value.node.func, value.frame).rpartition(".")[2]
             if called not in {"dict", "SimpleNamespace"}:
-                return False  # an operator, a hook: it has taken the text, and nobody reads it back
+                return False  # an operator or a hook has taken the text; its attributes are not read back
         start, end = module.offset(value.node), module.end(value.node)
         marks = (at, (self.edit.path, self.edit.start))
         return any(path == module.path and start <= offset < end for path, offset in marks)
 
 
-def _check_text(source: Source, edit: Edit, mended: frozenset[Position]) -> None:
+def _check_text(source: Source, edit: Edit, edited: frozenset[Position]) -> None:
     """Make sure that the variable which the text is assigned to is read for nothing else in its file."""
-    line = source.line_of(edit.start)
-    before = source.text[source.starts[line - 1] : edit.start]
+    before = source.text[source.starts[source.line_of(edit.start) - 1] : edit.start]
     assigned = re.search(r"(\w+)(?:\\?[\"'])?[ \t]*(?::?=|:)[ \t]*(?:\\?[\"'])?[^\s\"'=:]*\Z", before)
     if assigned is None:
         return
     name = re.escape(assigned.group(1))
     reading = rf"\$\{{?(?:var\.|local\.)?{name}\b(?:[^}}\n]*?\}})?|\{{\{{\s*{name}\s*\}}\}}|\{{{name}\}}"
     for match in re.finditer(reading, source.text):
-        if (edit.path, match.end()) not in mended and (edit.path, _end_of(match)) not in mended:
+        if (edit.path, match.end()) not in edited and (edit.path, _end_of(match)) not in edited:
             place = f"{edit.path.as_posix()}:{source.line_of(match.start())}"
             raise CannotEdit(f"{assigned.group(1)} is also read at {place}")
 
@@ -418,14 +393,12 @@ def _is_printed(node: ast.AST, index: _Index) -> bool:
     inner, outer = node, index.parents.get(node)
     while isinstance(outer, (ast.FormattedValue, ast.JoinedStr, ast.BinOp)):
         inner, outer = outer, index.parents.get(outer)
-    return (
-        isinstance(outer, ast.Call)
-        and inner is not outer.func
-        and _PRINTS.fullmatch(ast.unparse(outer.func)) is not None
-    )
+    if not isinstance(outer, ast.Call) or inner is outer.func:
+        return False
+    return _PRINTS.fullmatch(ast.unparse(outer.func)) is not None
 
 
-def _has_hole(value: Text | Ref) -> bool:
+def _has_hole(value: Value) -> bool:
     return isinstance(value, Text) and HOLE in value.chars
 
 

@@ -2,13 +2,11 @@
 
 A prefix is named where its name stands as a whole component of a path. ``QPI_exports_old/`` and ``load_qpi_exports`` are longer
 names and ``gs://bucket/archive/QPI_exports/`` is another folder: those are mentions with a reason why they are not the path.
-Whatever follows ``QPI_exports`` without being part of a name, nothing included, lets it be the path.
+Anything may follow ``QPI_exports`` in the path, or nothing, unless it makes the name longer.
 
-Which of several named buckets a named prefix belongs to.
-
-``source_bucket`` belongs to ``source_objects`` and ``destination_bucket`` to ``destination_object``; ``bucket`` and ``bucket_name``
-belong to whatever has no bucket of its own side; ``QPI_BUCKET`` to ``QPI_PREFIX``. ``temp_bucket`` may belong to something
-else altogether: it is given, but not as certain.
+Names also tell which of several buckets a prefix belongs to. ``source_bucket`` belongs to ``source_objects`` and
+``destination_bucket`` to ``destination_object``; ``bucket`` and ``bucket_name`` belong to every prefix that has no bucket of its
+own side; ``QPI_BUCKET`` to ``QPI_PREFIX``. ``temp_bucket`` may belong to something else: it is given, but not as certain.
 """
 
 import re
@@ -55,7 +53,7 @@ def bucket_for(name: str, named: Mapping[str, _Value]) -> tuple[_Value, bool] | 
         named: Everything named beside it; buckets are those whose name says so.
 
     Returns:
-        The bucket, and whether it surely belongs to it; None when there is none, or nobody can tell which.
+        The bucket, and whether it certainly belongs to it; None for none, or for several candidates.
     """
     own = _words(name)
     buckets = {other: _words(other) for other in named if other != name and is_bucket_like(other)}
@@ -75,7 +73,7 @@ def is_bucket_like(name: str) -> bool:
 
 
 def names_a_thing(name: str) -> bool:
-    """Tell whether what bears this name is the name of a thing that lies in no bucket: a task, a table."""
+    """Tell whether a value with this name names something outside of buckets: a task, a table."""
     return _THINGS.fullmatch(name) is not None
 
 
@@ -131,12 +129,11 @@ class Mention:
     """One place in a text that names a prefix.
 
     Attributes:
-        start: Where the name begins.
-        end: Where it ends; its final slash is not part of it.
+        end: Where the name ends; its final slash is not part of it.
         other: Why it is not the path; empty when it may be.
         bucket: The bucket that the text states with it; None if it states none.
         folder: What stands between the beginning of the path and the name; empty for nothing.
-        bare: Whether it stands alone, without a slash on either side: it may be a name of another kind.
+        bare: Whether it stands alone, without a slash on either side: it may name something else.
         part: Whether holes cut the name short, so that it may be another one.
     """
 
@@ -150,15 +147,7 @@ class Mention:
 
 
 def mentions(text: Text, targets: Targets) -> Iterator[Mention]:
-    """Find every mention of a prefix.
-
-    Args:
-        text: With holes for placeholders.
-        targets: What is looked for.
-
-    Yields:
-        The mentions, in the text's order; those that holes cut short last.
-    """
+    """Find every mention of a prefix in a text with holes; those that holes cut short come last."""
     whole = {match.end(): match for match in targets.prefix_pattern.finditer(text.chars)}
     covered = [match.span() for match in whole.values()]
     for match in targets.key_pattern.finditer(text.chars):
@@ -177,14 +166,11 @@ def resolve(
     """Say what a mention is, with a bucket found for it.
 
     Args:
-        text: The text it stands in.
-        mention: The mention.
-        bucket: The bucket found beside the text; what the text itself states has the last word.
-        targets: What is looked for.
-        certain: Whether that bucket surely belongs to it; one that does not is believed only if it is ours.
+        bucket: The bucket found beside the text; one that the text itself states overrides it.
+        certain: Whether that bucket certainly belongs to it; otherwise it counts only if it is ours.
 
     Returns:
-        What it is; `Kind.UNRESOLVED` whenever there is a doubt.
+        What it is; `Kind.UNRESOLVED` when in doubt.
     """
     prefix = text.cut(mention.start, mention.end).through(text.loads)
     if mention.other:
@@ -212,7 +198,7 @@ def bucket_name(text: Text, targets: Targets) -> Text:
 
 
 def _lone_key(text: Text, match: re.Match[str]) -> Mention:
-    """A part of a longer prefix: another folder's where something else stands before it, else nobody knows."""
+    """A part of a longer prefix: another folder's where something else stands before it, otherwise unresolved."""
     whole = _mention_boundaries(text.chars, match.start(), match.end())
     if whole:
         return Mention(match.start(), match.end(), whole)

@@ -1,19 +1,14 @@
-"""Every other file: each place that holds the name of a prefix is judged by what is written around it.
+"""Every file that is not Python: each place that holds the name of a prefix is judged by what is written around it.
 
-Also for the parts of a Python file that are no expressions, and for Python that cannot be parsed.
-
-What is code in a file that is no Python, and what is not: comments, documentation, quoted texts.
-
-When in doubt it is code, which blocks: a comment is one only where its mark stands outside of quotes.
-
-The bucket that belongs to a prefix in a file that is no Python: on its line, in its braces, in its block of YAML.
-
-Only what is written is read: a value without quotes is a name in most languages, and then nobody knows what it stands for.
+The bucket that belongs to a prefix stands on its line, in its braces, in its block of YAML, or in a variable of the file. Only
+what is written is read: in most languages a value without quotes is a name, and its value is unknown.
+When in doubt a place is code, which blocks: a comment is one only where its mark stands outside of quotes.
+Also for the parts of a Python file that are not expressions, and for Python that cannot be parsed.
 """
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePath
@@ -29,19 +24,18 @@ from backfill_job.references.mentions import (
     resolve,
 )
 from backfill_job.references.targets import Kind, Targets
-from backfill_job.references.texts import UNKNOWN, Source, Span, Text, with_holes
+from backfill_job.references.texts import UNKNOWN, Source, Text, with_holes
 
-__all__ = [
-    "BucketBeside",
-    "Language",
-    "Layout",
-    "Neighbours",
-    "finding_at",
-    "language_of",
-    "layout",
-    "reviewed",
-    "scan_text",
-]
+__all__ = ["finding_at", "scan_text"]
+
+LONGEST = 200
+"""Characters of a line that are shown."""
+
+LEVELS = 4
+"""Braces and blocks around a prefix that are looked at."""
+
+MAX_NESTING = 4
+"""Variables within variables that are followed."""
 
 _DOCUMENTATION = re.compile(
     r".*\.(md|markdown|rst|txt|adoc|mdx)|(readme|changelog|changes|license|notice|contributing|authors)(\..*)?"
@@ -68,9 +62,64 @@ _SQL_TOKENS = re.compile(
     re.DOTALL,
 )
 
+_QUOTE = r"\\?[\"'`]"
+_BARE = r"(?:\{\{[^}\n]*\}\}|[^\s\"'`,;)\]}\\(])"
+_VALUE = rf"(?:&\w+[ \t]+)?(?:{_QUOTE}(?P<quoted>[^\"'`\\\n]*){_QUOTE}|(?P<bare>(?!-){_BARE}+))"
+_ASSIGNED = r"(?:\\?[\"'`])?[ \t]*(?:=>|:=|[:=(])[ \t]*"
+_PAIR = re.compile(rf"(?P<name>[A-Za-z_][\w.-]*){_ASSIGNED}{_VALUE}")
+_FLAG = re.compile(rf"(?<![\w-])--?(?P<name>[A-Za-z][\w-]*)[ \t]+{_VALUE}")
+_OWN_NAME = re.compile(rf".*(?<![\w.-])(?P<name>[A-Za-z_][\w.-]*){_ASSIGNED}[\[{{(]*[^\n:=,;(]*\Z")
+_OWN_FLAG = re.compile(r"(?<![\w-])--?(?P<name>[A-Za-z][\w-]*)[ \t]+[^\s]*\Z")
+_FLAT = re.compile(r"^[ \t]*(?:export[ \t]+|ENV[ \t]+|ARG[ \t]+|set[ \t]+)?[A-Za-z_]\w*[ \t]*=")
+_KEY = re.compile(r"^[ ]*(?P<dashes>(?:-[ ]+)*)(?P<name>[\"']?[\w.$/-]+[\"']?)[ ]*:(?=\s|$)")
+_NAME = re.compile(
+    r"\$\{(?:var\.|local\.)?(?P<braced>\w+)(?::?[-=](?P<default>[^{}]*))?\}|\$(?P<plain>\w+)"
+    r"|\{\{\s*(?P<jinja>\w+)\s*\}\}|\{(?P<field>\w+)\}"
+)
+_NO_STRUCTURE = re.compile(
+    r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|\$\{[^{}\n]*\}|\{\w*\}|\"(?:\\.|[^\"\\\n])*\"", re.DOTALL
+)
+"""Braces in it mean something else."""
+
+_SETTING = re.compile(r"(?:\$\{?)(?P<name>\w*)\Z")
+_TERRAFORM_LABEL = re.compile(
+    r"[ \t]*(?:resource|data|module|variable|output|provider|backend|moved|locals)\b"
+)
+
+
+def scan_text(source: Source, targets: Targets, note: str = "") -> Iterator[Finding]:
+    """Judge every name of a prefix in a file.
+
+    Args:
+        note: What is said of every finding, before its own note.
+    """
+    file = _File(source, targets)
+    numbers = {source.line_of(match.start()) for match in targets.key_pattern.finditer(source.text)}
+    for number in sorted(numbers):
+        start = source.starts[number - 1]
+        text = file.text(start, start + len(source.line(number)))
+        for mention in mentions(text, targets):
+            spans = text.cut(mention.start, mention.end).spans
+            if spans and not mention.part:
+                found = file.judge(text, mention, spans[0].offset)
+                yield replace(found, note="; ".join(filter(None, (note, found.note))))
+
+
+def finding_at(source: Source, offset: int, resolution: Resolution, place: Place, note: str) -> Finding:
+    """A finding that shows the whole line."""
+    line = source.line(source.line_of(offset))
+    written = line.strip()
+    if len(written) > LONGEST:
+        column = source.column_of(offset)
+        written = "…" + line[max(0, column - LONGEST // 2) : column + LONGEST // 2].strip() + "…"
+    return Finding.at(source, offset, written, [resolution], place=place, note=note)
+
+
+# --- languages ---------------------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True, slots=True)
-class Language:
+class _Language:
     """What is known of a kind of file.
 
     Attributes:
@@ -92,51 +141,38 @@ class Language:
     data: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Where a file's comments and quoted texts are, each as start and end, in order."""
-
-    comments: Sequence[tuple[int, int]] = ()
-    quoted: Sequence[tuple[int, int]] = ()
-
-    def place(self, offset: int) -> Place:
-        """Whether a character is in a comment."""
-        return Place.COMMENT if _within(self.comments, offset) else Place.CODE
-
-    def is_quoted(self, offset: int) -> bool:
-        """Whether a character is in a quoted text."""
-        return _within(self.quoted, offset)
-
-
-def language_of(path: PurePath, text: str) -> Language:
+def _language_of(path: PurePath, text: str) -> _Language:
     """Tell a file's language by its name, or by its first line."""
     name = path.name.lower()
     data = _DATA.fullmatch(name) is not None
     if _DOCUMENTATION.fullmatch(name):
-        return Language(documentation=True)
+        return _Language(documentation=True)
     if _SQL.fullmatch(name):
-        return Language(sql=True)
+        return _Language(sql=True)
     if _SLASH.fullmatch(name):
-        return Language(slash=True, data=data)
+        return _Language(slash=True, data=data)
     if _HASH.fullmatch(name) or (not path.suffix and text.startswith("#!")):
         bare = _QUOTED_VALUES.fullmatch(name) is None
-        return Language(hash=True, bare_values=bare, blocks=name.endswith(("yaml", "yml")), data=data)
-    return Language(data=data)
+        return _Language(hash=True, bare_values=bare, blocks=name.endswith(("yaml", "yml")), data=data)
+    return _Language(data=data)
 
 
-def layout(language: Language, text: str) -> Layout:
-    """Find a file's comments and quoted texts."""
+_Spans = Sequence[tuple[int, int]]
+
+
+def _comments_and_quoted(language: _Language, text: str) -> tuple[_Spans, _Spans]:
+    """Where a file's comments and quoted texts are, each as start and end, in order."""
+    comments: list[tuple[int, int]] = []
+    quoted: list[tuple[int, int]] = []
     if language.hash:
-        return Layout(list(_hash_comments(text)))
-    if not (language.slash or language.sql):
-        return Layout()
-    comments, quoted = [], []
-    for match in (_SQL_TOKENS if language.sql else _SLASH_TOKENS).finditer(text):
-        if match.group("comment") is not None:
-            comments.append(match.span())
-        elif not match.group().startswith("`"):
-            quoted.append(match.span())
-    return Layout(comments, quoted)
+        comments += _hash_comments(text)
+    elif language.slash or language.sql:
+        for match in (_SQL_TOKENS if language.sql else _SLASH_TOKENS).finditer(text):
+            if match.group("comment") is not None:
+                comments.append(match.span())
+            elif not match.group().startswith("`"):
+                quoted.append(match.span())
+    return comments, quoted
 
 
 def _hash_comments(text: str) -> Iterator[tuple[int, int]]:
@@ -155,45 +191,22 @@ def _hash_comments(text: str) -> Iterator[tuple[int, int]]:
         start += len(line)
 
 
-def _within(spans: Sequence[tuple[int, int]], offset: int) -> bool:
+def _within(spans: _Spans, offset: int) -> bool:
     index = bisect_right(spans, (offset, float("inf"))) - 1
     return index >= 0 and spans[index][0] <= offset < spans[index][1]
 
 
-LEVELS = 4
-"""Braces and blocks around a prefix that are looked at."""
-
-MAX_NESTING = 4
-"""Variables within variables that are followed."""
-
-_QUOTE = r"\\?[\"'`]"
-_BARE = r"(?:\{\{[^}\n]*\}\}|[^\s\"'`,;)\]}\\(])"
-_VALUE = rf"(?:&\w+[ \t]+)?(?:{_QUOTE}(?P<quoted>[^\"'`\\\n]*){_QUOTE}|(?P<bare>(?!-){_BARE}+))"
-_ASSIGNED = r"(?:\\?[\"'`])?[ \t]*(?:=>|:=|[:=(])[ \t]*"
-_PAIR = re.compile(rf"(?P<name>[A-Za-z_][\w.-]*){_ASSIGNED}{_VALUE}")
-_FLAG = re.compile(rf"(?<![\w-])--?(?P<name>[A-Za-z][\w-]*)[ \t]+{_VALUE}")
-_OWN_NAME = re.compile(rf".*(?<![\w.-])(?P<name>[A-Za-z_][\w.-]*){_ASSIGNED}[\[{{(]*[^\n:=,;(]*\Z")
-_OWN_FLAG = re.compile(r"(?<![\w-])--?(?P<name>[A-Za-z][\w-]*)[ \t]+[^\s]*\Z")
-_FLAT = re.compile(r"^[ \t]*(?:export[ \t]+|ENV[ \t]+|ARG[ \t]+|set[ \t]+)?[A-Za-z_]\w*[ \t]*=")
-_KEY = re.compile(r"^[ ]*(?P<dashes>(?:-[ ]+)*)(?P<name>[\"']?[\w.$/-]+[\"']?)[ ]*:(?=\s|$)")
-_NAME = re.compile(
-    r"\$\{(?:var\.|local\.)?(?P<braced>\w+)(?::?[-=](?P<default>[^{}]*))?\}|\$(?P<plain>\w+)"
-    r"|\{\{\s*(?P<jinja>\w+)\s*\}\}|\{(?P<field>\w+)\}"
-)
-_NO_STRUCTURE = re.compile(
-    r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|\$\{[^{}\n]*\}|\{\w*\}|\"(?:\\.|[^\"\\\n])*\"", re.DOTALL
-)
-"""Braces in it mean something else."""
+# --- one file ----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
-class BucketBeside:
+class _Beside:
     """The bucket found beside a prefix.
 
     Attributes:
         bucket: Its name.
-        certain: Whether it surely is the one.
-        alone: Whether it belongs to nothing else: no other object is named beside it.
+        certain: Whether it certainly is the one.
+        alone: Whether it belongs to nothing else: other objects are not named beside it.
         start: Where what both stand in begins.
     """
 
@@ -204,74 +217,114 @@ class BucketBeside:
 
 
 @dataclass
-class Neighbours:
-    """What stands beside a prefix in one file.
-
-    Attributes:
-        source: The file.
-        language: Its language.
-        dear: Which placeholders are left as they are, for what is written in them.
-    """
+class _File:
+    """One file, and the judge of its mentions."""
 
     source: Source
-    language: Language
-    dear: Callable[[str], bool]
+    targets: Targets
     _values: dict[str, Text | None] = field(default_factory=dict)
 
-    def line(self, number: int) -> Text:
-        """A line with its placeholders resolved where the file says what they stand for."""
-        start = self.source.starts[number - 1]
-        return self.text(start, start + len(self.source.line(number)))
+    def __post_init__(self) -> None:
+        self._language = _language_of(self.source.path, self.source.text)
+        self._comments, self._quoted = _comments_and_quoted(self._language, self.source.text)
 
     def text(self, start: int, end: int, nesting: int = 0) -> Text:
-        """A part of the file, likewise."""
-        written = Text(self.source.text[start:end], (Span(0, end - start, self.source.path, start),))
+        """A part of the file, with its placeholders resolved where the file says what they stand for."""
 
         def lookup(match: re.Match[str]) -> Text | None:
             found = self._placeholder(match.group(), nesting, start + match.start())
             return None if found is None else found.through({(self.source.path, start + match.end())})
 
-        return with_holes(written, self.dear, lookup)
+        return with_holes(self.source.piece(start, end), self.targets.carries, lookup)
 
-    def own_name(self, offset: int) -> str:
+    def judge(self, text: Text, mention: Mention, offset: int) -> Finding:
+        """Say what a mention is."""
+        place = Place.COMMENT if _within(self._comments, offset) else Place.CODE
+        if self._language.documentation:
+            place = Place.DOCUMENTATION
+        beside = None if mention.bucket is not None or mention.other else self._bucket(offset)
+        resolution, note = self._resolution(text, mention, offset, beside)
+        found = finding_at(self.source, offset, resolution, place, note)
+        if beside is None:
+            return replace(found, together=self.source.starts[found.line - 1])
+        return replace(found, shares_bucket=not beside.alone, together=beside.start)
+
+    def _resolution(
+        self, text: Text, mention: Mention, offset: int, beside: _Beside | None
+    ) -> tuple[Resolution, str]:
+        prefix = text.cut(mention.start, mention.end)
+        if mention.other:
+            if self._is_setting(offset):
+                return Resolution(Kind.UNRESOLVED, None, prefix), "the setting's value is not in this file"
+            return resolve(text, mention, None, self.targets), mention.other
+        if mention.bucket is None and mention.bare and self._is_a_name(prefix, offset):
+            return Resolution(Kind.OTHER, None, prefix), "a name, not a path"
+        name = None if beside is None else beside.bucket
+        found = resolve(text, mention, name, self.targets, certain=beside is None or beside.certain)
+        if found.kind is Kind.UNRESOLVED:
+            missing = "no bucket was found for it"
+            return found, missing if found.bucket is None else "the bucket could not be read"
+        return found, "another bucket" if found.kind is Kind.OTHER else ""
+
+    def _is_setting(self, offset: int) -> bool:
+        """Whether a name is a variable's that the file does not set."""
+        match = _SETTING.search(self.source.text[max(0, offset - 100) : offset])
+        behind = re.compile(r"\w*").match(self.source.text, offset)
+        if match is None or behind is None:
+            return False
+        return self._assigned(match.group("name") + behind.group()) is None
+
+    def _is_a_name(self, prefix: Text, offset: int) -> bool:
+        if self._language.sql and not _within(self._quoted, offset):
+            return True
+        line = self.source.line(self.source.line_of(offset))
+        if _TERRAFORM_LABEL.match(line) and self._language.slash:
+            return True
+        if names_a_thing(self._own_name(offset)):
+            return True
+        behind = self.source.text[offset + len(prefix.chars) : offset + len(prefix.chars) + 8]
+        is_key = re.match(r"\\?[\"']?[ \t]*(?::(?!//)|=(?![=>]))", behind) is not None
+        return is_key and prefix.chars not in {target.old for target in self.targets.targets}
+
+    # --- the bucket that belongs to a prefix -----------------------------------------------------------------------
+
+    def _own_name(self, offset: int) -> str:
         """What the text at an offset is called: the key or variable before it on its line; empty for nothing."""
         before = self.source.text[self.source.starts[self.source.line_of(offset) - 1] : offset]
         match = _OWN_FLAG.search(before) or _OWN_NAME.match(before)
         return "" if match is None else match.group("name").rpartition(".")[2]
 
-    def bucket(self, offset: int) -> BucketBeside | None:
-        """Find the bucket that belongs to the prefix at an offset; None when there is none, or nobody can tell which."""
-        name = self.own_name(offset) or "prefix"
-        if self.language.blocks and (number := self._key_line(self.source.line_of(offset))):
+    def _bucket(self, offset: int) -> _Beside | None:
+        """The bucket that belongs to the prefix at an offset; None for none, or for several candidates."""
+        name = self._own_name(offset) or "prefix"
+        if self._language.blocks and (number := self._key_line(self.source.line_of(offset))):
             name = self._key(number)[0]
         for start, named, certain in self._surroundings(offset):
-            found = bucket_for(name, {other: text for other, text in named.items() if is_bucket_like(other)})
+            found = bucket_for(name, named)
             if found is not None:
                 others = [text for other, text in named.items() if names_objects(other)]
-                alone = certain and all(self.dear(text.chars) for text in others)
-                return BucketBeside(found[0], certain=found[1] and certain, alone=alone, start=start)
+                alone = certain and all(self.targets.carries(text.chars) for text in others)
+                return _Beside(found[0], certain=found[1] and certain, alone=alone, start=start)
         return None
 
-    def is_assigned(self, name: str) -> bool:
-        """Tell whether the file says what a variable stands for."""
-        return self._assigned(name) is not None
-
-    # --- where to look -------------------------------------------------------------------------------------------
-
     def _surroundings(self, offset: int) -> Iterator[tuple[int, dict[str, Text], bool]]:
-        """Where it begins, the names and values in it, and whether they surely belong to the offset; the nearest first."""
+        """The parts of the file around an offset, the nearest first.
+
+        Yields:
+            Where it begins, the names and values in it, and whether they certainly belong to the offset.
+        """
         around = sorted((pair for pair in self._braces if pair[0] < offset < pair[1]), reverse=True)
-        blocks = list(self._mappings(offset)) if self.language.blocks else []
+        blocks = list(self._mappings(offset)) if self._language.blocks else []
         for level, (start, end) in enumerate(around[:LEVELS]):
-            yield start, self._pairs([(start + 1, end)], offset), level == 0 and self.language.data
+            yield start, self._pairs([(start + 1, end)], offset), level == 0 and self._language.data
         for level, lines in enumerate(blocks):
             spans = [self._span(number) for number in lines]
             yield min(spans)[0], self._pairs(spans, offset), level == 0
-        if blocks or (around and self.language.data):
+        if blocks or (around and self._language.data):
             return
         number = self.source.line_of(offset)
         yield self._span(number)[0], self._pairs([self._span(number)], offset), True
-        if self.language.hash and _FLAT.match(self.source.line(number)):
+        if self._language.hash and _FLAT.match(self.source.line(number)):
             yield 0, self._pairs([(0, len(self.source.text))], offset), False
 
     def _span(self, number: int) -> tuple[int, int]:
@@ -297,7 +350,7 @@ class Neighbours:
 
     def _value(self, match: re.Match[str], start: int) -> Text:
         group = "quoted" if match.group("quoted") is not None else "bare"
-        bare = self.language.bare_values and not match.group(group).startswith("*")  # a reference of YAML
+        bare = self._language.bare_values and not match.group(group).startswith("*")  # a reference of YAML
         if group == "bare" and not bare:
             return UNKNOWN
         return self.text(start + match.start(group), start + match.end(group))
@@ -319,10 +372,9 @@ class Neighbours:
 
     def _key(self, number: int) -> tuple[str, int, bool]:
         """A line's key, or nothing; the column where it begins; whether it begins an item of a list."""
-        line = self.source.line(number)
-        match = _KEY.match(line)
+        match = _KEY.match(self.source.line(number))
         if match is None:
-            return "", len(line) - len(line.lstrip(" ")), False
+            return "", self._indent(number), False
         return match.group("name").strip("\"'"), match.start("name"), bool(match.group("dashes"))
 
     def _key_line(self, number: int) -> int:
@@ -382,12 +434,12 @@ class Neighbours:
     def _assigned(self, name: str, nesting: int = 0) -> Text | None:
         """The one value that the file gives to a name; None for none, or for several."""
         if name not in self._values:
-            self._values[name] = None  # while it is looked for: a name that refers to itself
+            self._values[name] = None  # during the search: a name that refers to itself
             self._values[name] = self._read_assigned(re.escape(name), nesting)
         return self._values[name]
 
     def _read_assigned(self, name: str, nesting: int) -> Text | None:
-        bare = r"|(?P<bare>[^\s\"'#;,\\]+)" if self.language.bare_values else ""
+        bare = r"|(?P<bare>[^\s\"'#;,\\]+)" if self._language.bare_values else ""
         value = rf"(?:{_QUOTE}(?P<quoted>[^\"'\\\n]*){_QUOTE}{bare})"
         before = rf"(?<![\w.${{-]){name}(?:\\?[\"'])?[ \t]*"
         pattern = rf"{before}(?::=|=|:)[ \t]*(?:&\w+[ \t]+)?{value}"
@@ -402,155 +454,3 @@ class Neighbours:
             found[text.chars] = text
         written = len(re.findall(rf"{before}(?::=|=(?!=))", self.source.text))
         return next(iter(found.values())) if len(found) == 1 and written <= len(matches) else None
-
-
-LONGEST = 200
-"""Characters of a line that are shown."""
-
-_REVIEWED = re.compile(r"references:[ \t]*reviewed\b[ \t:,-]*(?P<why>[^\r\n]*)", re.IGNORECASE)
-_SETTING = re.compile(r"(?:\$\{?)(?P<name>\w*)\Z")
-_TERRAFORM_LABEL = re.compile(
-    r"[ \t]*(?:resource|data|module|variable|output|provider|backend|moved|locals)\b"
-)
-
-
-def scan_text(source: Source, targets: Targets, note: str = "") -> Iterator[Finding]:
-    """Judge every name of a prefix in a file.
-
-    Args:
-        source: The file.
-        targets: What is looked for.
-        note: What is to be said of every finding.
-
-    Yields:
-        A finding for every place, whatever it is.
-    """
-    language = language_of(source.path, source.text)
-    shape = layout(language, source.text)
-    beside = Neighbours(source, language, targets.carries)
-    for number in _lines(source, targets):
-        text = beside.line(number)
-        for mention in mentions(text, targets):
-            offset = _offset(text, mention)
-            if offset is not None:
-                found = _TextJudge(source, targets, language, shape, beside).judge(text, mention, offset)
-                yield replace(
-                    found, note=f"{note}; {found.note}" if note and found.note else note or found.note
-                )
-
-
-def finding_at(source: Source, offset: int, resolution: Resolution, place: Place, note: str) -> Finding:
-    """A finding that shows the whole line."""
-    number = source.line_of(offset)
-    written = source.line(number).strip()
-    if len(written) > LONGEST:
-        column = source.column_of(offset)
-        written = (
-            "…" + source.line(number)[max(0, column - LONGEST // 2) : column + LONGEST // 2].strip() + "…"
-        )
-    return Finding(
-        source.path,
-        offset,
-        number,
-        source.column_of(offset),
-        written,
-        resolution.kind,
-        place,
-        (resolution,),
-        note,
-    )
-
-
-def reviewed(finding: Finding, line: Callable[[int], str]) -> Finding:
-    """Take a person's word: ``references: reviewed REASON`` in the line or in the one before it.
-
-    Only what could not be resolved can be answered for; what is legacy or mixed stays what it is.
-    """
-    if finding.kind is not Kind.UNRESOLVED or finding.place is not Place.CODE:
-        return finding
-    for number in (finding.line, finding.line - 1):
-        match = _REVIEWED.search(line(number))
-        if match is not None and (why := match.group("why").rstrip("*/->#} ").strip()):
-            return replace(finding, reviewed=why)
-    return finding
-
-
-class _TextJudge:
-    """Judges the mentions of one file."""
-
-    def __init__(
-        self, source: Source, targets: Targets, language: Language, shape: Layout, beside: Neighbours
-    ) -> None:
-        self._source = source
-        self._targets = targets
-        self._language = language
-        self._shape = shape
-        self._beside = beside
-
-    def judge(self, text: Text, mention: Mention, offset: int) -> Finding:
-        place = Place.DOCUMENTATION if self._language.documentation else self._shape.place(offset)
-        beside = None if mention.bucket is not None or mention.other else self._beside.bucket(offset)
-        resolution, note = self._resolution(text, mention, offset, beside)
-        found = finding_at(self._source, offset, resolution, place, note)
-        line = self._source.starts[found.line - 1]
-        if beside is None:
-            return replace(found, together=line)
-        return replace(found, shares_bucket=not beside.alone, together=beside.start)
-
-    def _resolution(
-        self, text: Text, mention: Mention, offset: int, beside: BucketBeside | None
-    ) -> tuple[Resolution, str]:
-        prefix = text.cut(mention.start, mention.end)
-        if mention.other:
-            if self._is_setting(offset):
-                return Resolution(Kind.UNRESOLVED, None, prefix), "the setting's value is not in this file"
-            return resolve(text, mention, None, self._targets), mention.other
-        if mention.bucket is not None:
-            found = resolve(text, mention, None, self._targets)
-        elif mention.bare and self._is_a_name(prefix, offset):
-            return Resolution(Kind.OTHER, None, prefix), "a name, not a path"
-        else:
-            name = None if beside is None else beside.bucket
-            found = resolve(text, mention, name, self._targets, certain=beside is None or beside.certain)
-        return found, _note(found)
-
-    def _is_setting(self, offset: int) -> bool:
-        before = self._source.text[max(0, offset - 100) : offset]
-        match = _SETTING.search(before)
-        behind = re.compile(r"\w*").match(self._source.text, offset)
-        if match is None or behind is None:
-            return False
-        return not self._beside.is_assigned(match.group("name") + behind.group())
-
-    def _is_a_name(self, prefix: Text, offset: int) -> bool:
-        if self._language.sql and not self._shape.is_quoted(offset):
-            return True
-        line = self._source.line(self._source.line_of(offset))
-        if _TERRAFORM_LABEL.match(line) and self._language.slash:
-            return True
-        if names_a_thing(self._beside.own_name(offset)):
-            return True
-        behind = self._source.text[offset + len(prefix.chars) : offset + len(prefix.chars) + 8]
-        is_key = re.match(r"\\?[\"']?[ \t]*(?::(?!//)|=(?![=>]))", behind) is not None
-        return is_key and prefix.chars not in {target.old for target in self._targets.targets}
-
-
-def _note(resolution: Resolution) -> str:
-    if resolution.kind is Kind.UNRESOLVED:
-        return (
-            "the bucket could not be read" if resolution.bucket is not None else "no bucket was found for it"
-        )
-    return "another bucket" if resolution.kind is Kind.OTHER else ""
-
-
-def _lines(source: Source, targets: Targets) -> list[int]:
-    found = {source.line_of(match.start()) for match in targets.key_pattern.finditer(source.text)}
-    return sorted(found)
-
-
-def _offset(text: Text, mention: Mention) -> int | None:
-    """Where a mention is written; None for one that is only partly there."""
-    if mention.part:
-        return None
-    spans = text.cut(mention.start, mention.end).spans
-    return spans[0].offset if spans else None

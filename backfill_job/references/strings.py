@@ -1,10 +1,9 @@
-"""Where the characters of a Python string are written.
+"""Python's strings: where their characters are written, and what its string methods do with texts that have holes.
 
-The parser gives a string's value and where the whole expression stands. This reads the expression again, character by
-character: prefixes, quotes, escapes, the braces of f-strings, strings written side by side. What it reads is believed only if it
-comes to the same value; otherwise the value is known and its place is not.
-
-What Python does with strings, done with texts that have holes.
+The parser gives a string's value and where the whole expression stands. This module reads the expression again, character by
+character: prefixes, quotes, escapes, the braces of f-strings, strings written side by side. It believes what it reads only if
+that comes to the same value; otherwise the value is known and its place is not.
+Only the evaluator uses it: the module is apart because it knows Python's notation and nothing of names and scopes.
 """
 
 import ast
@@ -26,7 +25,7 @@ _NO_VALUE = frozenset({"\\\n", "\\\r\n", "\\\r"})
 
 @dataclass(frozen=True, slots=True)
 class _Char:
-    """A character of a value, and where it is written as itself; -1 where it is not. A brace pair of an f-string is ``None``."""
+    """A character of a value, None for braces of an f-string; and where it is written as itself, -1 where it is not."""
 
     value: str | None
     offset: int = -1
@@ -45,25 +44,17 @@ def literal(node: ast.Constant, source: Source) -> Text:
 
 def formatted(node: ast.JoinedStr, source: Source) -> list[Text | ast.FormattedValue]:
     """An f-string's parts: texts that know where they are written, and what stands in braces."""
-    wanted: list[str | ast.FormattedValue] = []
-    for value in node.values:
-        if isinstance(value, ast.FormattedValue):
-            wanted.append(value)
-        elif isinstance(value, ast.Constant):
-            wanted.append(str(value.value))
+    wanted = [
+        value if isinstance(value, ast.FormattedValue) else str(value.value)
+        for value in node.values
+        if isinstance(value, (ast.FormattedValue, ast.Constant))
+    ]
+    braces = [part for part in wanted if isinstance(part, ast.FormattedValue)]
     found = _split(_read(node, source) or [])
-    texts = [chars for chars in found if chars is not None]
+    written = "".join(char.value or "" for chars in found if chars is not None for char in chars)
     known = "".join(part for part in wanted if isinstance(part, str))
-    if "".join(char.value or "" for chars in texts for char in chars) != known or len(texts) != len(
-        found
-    ) - sum(isinstance(part, ast.FormattedValue) for part in wanted):
+    if written != known or found.count(None) != len(braces):
         return [Text(part) if isinstance(part, str) else part for part in wanted]
-    return _aligned(found, [part for part in wanted if isinstance(part, ast.FormattedValue)], source)
-
-
-def _aligned(
-    found: list[list[_Char] | None], braces: list[ast.FormattedValue], source: Source
-) -> list[Text | ast.FormattedValue]:
     following = iter(braces)
     return [next(following) if chars is None else _text(chars, source) for chars in found]
 
@@ -95,7 +86,7 @@ def _text(chars: list[_Char], source: Source) -> Text:
 
 
 def _read(node: ast.expr, source: Source) -> list[_Char] | None:
-    """Read the strings of one expression; None when they are not understood."""
+    """Read the strings of one expression; None for anything but strings."""
     position = source.offset(node.lineno, node.col_offset)
     end = source.offset(node.end_lineno or node.lineno, node.end_col_offset or 0)
     chars: list[_Char] = []
@@ -163,13 +154,15 @@ def _behind_braces(text: str, position: int, end: int) -> int:
 
 
 Texts = Sequence[Text]
-Dear = Callable[[str], bool]
+MustKeep = Callable[[str], bool]
 
 _FIELD = re.compile(r"\{\{|\}\}|\{([^{}!:]*)(?:![rsa])?(?::[^{}]*)?\}")
 _CONVERSION = re.compile(r"%%|%\((\w+)\)[-#0-9.]*[sdifr]|%[-#0-9.]*[sdifr]")
 
 
-def format_fields(text: Text, args: Sequence[Texts], keywords: Mapping[str, Texts], dear: Dear) -> Texts:
+def format_fields(
+    text: Text, args: Sequence[Texts], keywords: Mapping[str, Texts], must_keep: MustKeep
+) -> Texts:
     """``text.format(*args, **keywords)``."""
     counter = iter(range(len(text.chars)))
 
@@ -182,10 +175,10 @@ def format_fields(text: Text, args: Sequence[Texts], keywords: Mapping[str, Text
             return args[index] if index < len(args) else [UNKNOWN]
         return keywords.get(name, [UNKNOWN])
 
-    return _filled(text, _FIELD, field, dear)
+    return _filled(text, _FIELD, field, must_keep)
 
 
-def percent(text: Text, args: Sequence[Texts], keywords: Mapping[str, Texts], dear: Dear) -> Texts:
+def percent(text: Text, args: Sequence[Texts], keywords: Mapping[str, Texts], must_keep: MustKeep) -> Texts:
     """``text % args``, or ``text % keywords``."""
     counter = iter(range(len(text.chars)))
 
@@ -197,11 +190,11 @@ def percent(text: Text, args: Sequence[Texts], keywords: Mapping[str, Texts], de
         index = next(counter)
         return args[index] if index < len(args) else [UNKNOWN]
 
-    return _filled(text, _CONVERSION, field, dear)
+    return _filled(text, _CONVERSION, field, must_keep)
 
 
-def path_join(parts: Sequence[Texts], dear: Dear) -> Texts:
-    """``os.path.join`` and its kin: one slash between the parts; a part that begins with one starts anew."""
+def path_join(parts: Sequence[Texts], must_keep: MustKeep) -> Texts:
+    """``os.path.join`` and its kin: one slash between the parts; a part that begins with one replaces those before it."""
     results: list[Text] = []
     for index, values in enumerate(parts):
         if index == 0:
@@ -211,7 +204,7 @@ def path_join(parts: Sequence[Texts], dear: Dear) -> Texts:
         anew = [value for value in values if value.chars.startswith("/")]
         below = [value for value in values if not value.chars.startswith("/")]
         bases = [base if base.chars.endswith("/") or not base.chars else base + slash for base in results]
-        results = [*anew, *product([bases, below], dear)] if below else anew
+        results = [*anew, *product([bases, below], must_keep)] if below else anew
     return results
 
 
@@ -247,7 +240,7 @@ def _without_suffix(text: Text, args: Sequence[Text]) -> Text:
 def _with_case(change: Callable[[str], str]) -> Callable[[Text, Sequence[Text]], Text]:
     def changed(text: Text, _: Sequence[Text]) -> Text:
         chars = change(text.chars)
-        # Still written where it was written: what is mended there comes out here.
+        # It still has its places: a change there comes out here.
         return Text(chars, text.spans if len(chars) == len(text.chars) else (), text.loads)
 
     return changed
@@ -274,7 +267,7 @@ METHODS: Mapping[str, Callable[[Text, Sequence[Text]], Text]] = {
 
 
 def _filled(
-    text: Text, pattern: re.Pattern[str], field: Callable[[re.Match[str]], Texts], dear: Dear
+    text: Text, pattern: re.Pattern[str], field: Callable[[re.Match[str]], Texts], must_keep: MustKeep
 ) -> Texts:
     parts: list[Texts] = []
     last = 0
@@ -282,4 +275,4 @@ def _filled(
         parts += [[text.cut(last, match.start())], field(match)]
         last = match.end()
     parts.append([text.cut(last, len(text.chars))])
-    return product(parts, dear)
+    return product(parts, must_keep)

@@ -1,13 +1,9 @@
-"""Texts with holes: what an expression evaluates to when parts of it are known only at run time.
+"""Texts with holes, and the files they are written in.
 
-A text is a string in which `HOLE` stands for what nobody knows before the program runs: an environment, a date. Every
-character that was written down remembers where: its file and its offset there, so that a finding can be mended where it is
-written and not where it is used. A text also remembers through which names it was read.
-
-Files as they are read and written back: encoding, byte order mark and line ends stay as they are.
-
-A text that is not UTF-8 is read so that every byte can be written back (PEP 383). A Python file is read as its own coding
-line says.
+A text is a string in which `HOLE` stands for what is known only when the program runs: an environment, a date. Every character
+that was written down remembers its file and its offset there, so that a change is made where it is written and not where it is
+used. A text also remembers through which names it was read.
+A file that is not UTF-8 is read so that every byte can be written back (PEP 383). A Python file is read as its coding line says.
 """
 
 import codecs
@@ -21,6 +17,7 @@ from pathlib import Path
 
 __all__ = [
     "HOLE",
+    "PYTHON",
     "UNKNOWN",
     "Position",
     "Source",
@@ -30,16 +27,20 @@ __all__ = [
     "is_binary",
     "is_broken",
     "joined",
+    "limited",
     "product",
     "readable",
     "with_holes",
 ]
 
 HOLE = "\ue000"
-"""One character of Unicode's private use area, which no source file of ours needs for itself."""
+"""One character of Unicode's private use area, which the scanned files do not use."""
 
 MAX_VALUES = 64
 """How many values of one expression are followed."""
+
+PYTHON = frozenset({".py", ".pyi"})
+"""The suffixes of files that are read as Python."""
 
 Position = tuple[Path, int]
 """A character in a file: its path, and its offset in the decoded text."""
@@ -52,6 +53,15 @@ _PLACEHOLDERS = re.compile(
     r"|<[A-Za-z_][\w-]*>",  # prose
     re.DOTALL,
 )
+_SNIFFED = 8_192
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +71,6 @@ class Span:
     Attributes:
         start: The first one's index in the text.
         end: The index behind the last one.
-        path: The file.
         offset: The first one's offset in the file.
     """
 
@@ -77,7 +86,7 @@ class Text:
 
     Attributes:
         chars: The characters; `HOLE` for what is not known.
-        spans: Where they are written; what is computed or escaped is written nowhere.
+        spans: Where they are written; computed and escaped characters have none.
         loads: The names through which it was read.
     """
 
@@ -129,47 +138,41 @@ def joined(parts: Iterable[Text]) -> Text:
     return sum(parts, Text(""))
 
 
-def product(parts: Sequence[Sequence[Text]], dear: Callable[[str], bool]) -> tuple[Text, ...]:
-    """Every way to join one value of each part.
+def product(parts: Sequence[Sequence[Text]], must_keep: Callable[[str], bool]) -> tuple[Text, ...]:
+    """Every way to join one value of each part: at most `MAX_VALUES`, and `UNKNOWN` where there were more.
 
     Args:
-        parts: The values of each part.
-        dear: Which results must not be lost when there are too many.
-
-    Returns:
-        At most `MAX_VALUES` texts; where there were more, one of them is `UNKNOWN`.
+        must_keep: Tells which texts must stay when there are too many.
     """
     results: list[Text] = [Text("")]
     for values in parts:
-        results = limited([result + value for result in results for value in values], dear)
+        results = limited([result + value for result in results for value in values], must_keep)
     return tuple(results)
 
 
-def limited(values: Sequence[Text], dear: Callable[[str], bool]) -> list[Text]:
-    """The distinct values, and at most `MAX_VALUES`: the dear ones first."""
+def limited(values: Sequence[Text], must_keep: Callable[[str], bool]) -> list[Text]:
+    """The distinct values, at most `MAX_VALUES`: those that must stay come first."""
     distinct = list(dict.fromkeys(values))
     if len(distinct) <= MAX_VALUES:
         return distinct
-    distinct.sort(key=lambda text: not dear(text.chars))
+    distinct.sort(key=lambda text: not must_keep(text.chars))
     return [*distinct[: MAX_VALUES - 1], UNKNOWN]
 
 
 def with_holes(
-    text: Text, dear: Callable[[str], bool], lookup: Callable[[re.Match[str]], Text | None] = lambda _: None
+    text: Text,
+    must_keep: Callable[[str], bool],
+    lookup: Callable[[re.Match[str]], Text | None] = lambda _: None,
 ) -> Text:
     """Make a hole of every placeholder written in a text: ``{{ env }}``, ``${ENV}``, ``%s``, ``{env}``.
 
     Args:
-        text: As it is written.
-        dear: Which placeholders are left as they are, for what is written in them.
-        lookup: What a placeholder stands for; None when nobody knows.
-
-    Returns:
-        The text with holes.
+        must_keep: Tells which placeholders stay, because of what is written in them.
+        lookup: What a placeholder stands for; None when that is not known.
     """
     parts, last = [], 0
     for match in _PLACEHOLDERS.finditer(text.chars):
-        if not dear(match.group()):
+        if not must_keep(match.group()):
             parts += [text.cut(last, match.start()), lookup(match) or UNKNOWN]
             last = match.end()
     if not parts:
@@ -182,15 +185,7 @@ def readable(chars: str) -> str:
     return re.sub(f"{HOLE}+", "{…}", chars)
 
 
-_SNIFFED = 8_192
-_LINE_END = re.compile(r"\r\n|\r|\n")
-_BOMS = (
-    (codecs.BOM_UTF8, "utf-8"),
-    (codecs.BOM_UTF32_LE, "utf-32-le"),
-    (codecs.BOM_UTF32_BE, "utf-32-be"),
-    (codecs.BOM_UTF16_LE, "utf-16-le"),
-    (codecs.BOM_UTF16_BE, "utf-16-be"),
-)
+# --- files -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,10 +193,8 @@ class Source:
     """A file's text.
 
     Attributes:
-        path: The file.
         text: Its characters, line ends as they are.
-        encoding: What they are encoded in.
-        bom: The byte order mark before them, if there is one.
+        bom: The byte order mark before them; empty for none.
         starts: Where each line starts.
     """
 
@@ -248,13 +241,17 @@ class Source:
         whole = self.line(number).encode("utf-8", "surrogatepass")
         return start + len(whole[:column].decode("utf-8", "surrogatepass"))
 
+    def piece(self, start: int, end: int) -> Text:
+        """A part of the file as a text that knows where it is written."""
+        return Text(self.text[start:end], (Span(0, end - start, self.path, start),))
+
 
 def decode(path: Path, data: bytes) -> Source:
     """Read a file's bytes as text, so that they can be written back; they are not `is_broken`."""
     for bom, encoding in _BOMS:
         if data.startswith(bom):
             return Source.of(path, data[len(bom) :].decode(encoding, _errors(encoding)), encoding, bom)
-    encoding = _declared(data) if path.suffix in {".py", ".pyi"} else "utf-8"
+    encoding = _declared(data) if path.suffix in PYTHON else "utf-8"
     try:
         return Source.of(path, data.decode(encoding, _errors(encoding)), encoding)
     except UnicodeDecodeError:
@@ -262,12 +259,12 @@ def decode(path: Path, data: bytes) -> Source:
 
 
 def is_binary(data: bytes) -> bool:
-    """Tell whether bytes are no text."""
+    """Tell whether bytes are not a text."""
     return b"\0" in data[:_SNIFFED] and not any(data.startswith(bom) for bom, _ in _BOMS)
 
 
 def is_broken(data: bytes) -> bool:
-    """Tell whether bytes are not in the encoding that their byte order mark promises."""
+    """Tell whether bytes are not in the encoding that their byte order mark says."""
     for bom, encoding in _BOMS:
         if data.startswith(bom):
             try:
@@ -281,16 +278,12 @@ def is_broken(data: bytes) -> bool:
 def _declared(data: bytes) -> str:
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-    except SyntaxError:  # an encoding that nobody knows, or bytes that are none of UTF-8
+    except SyntaxError:  # an unknown encoding, or bytes that are not UTF-8
         return "utf-8"
     return "utf-8" if encoding == "utf-8-sig" else encoding
 
 
 def _errors(encoding: str) -> str:
-    return (
-        "surrogateescape"
-        if encoding.startswith("utf-8")
-        else "surrogatepass"
-        if "utf" in encoding
-        else "strict"
-    )
+    if encoding.startswith("utf-8"):
+        return "surrogateescape"
+    return "surrogatepass" if "utf" in encoding else "strict"
