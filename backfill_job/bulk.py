@@ -1,4 +1,4 @@
-"""The bulk lane: one conditional rewrite an object, many at once, for what a plan says is to be copied.
+"""The bulk lane: one conditional rewrite an object, many at once, for the lines of the diff that call for a copy.
 
 Both sides are known from the listings, so a copy takes one request. Its conditions, its proof and everything that is
 not a plain success are the replication rule's: `decide` gives the two generations, `differences` compares the answer
@@ -19,8 +19,8 @@ from backfill_job.clock import Clock
 from backfill_job.copying import Result, concerns_all, replicated, settled
 from backfill_job.governor import NullGovernor, WriteGovernor
 from backfill_job.ledger import Account
-from backfill_job.plan import PlanLine
 from backfill_job.stopping import Stop
+from backfill_job.verdict import Finding
 from shared.decision import Action, Authority, decide
 from shared.errors import MigrationError, NotSettled, StorageError
 from shared.migration import Migration
@@ -63,7 +63,7 @@ MOST_WAITS = 3
 
 
 async def carry_out_in_bulk(
-    batches: AsyncGenerator[Iterable[PlanLine], None],
+    batches: AsyncGenerator[Iterable[Finding], None],
     api: AsyncApi,
     store: ObjectStore,
     migration: Migration,
@@ -75,10 +75,10 @@ async def carry_out_in_bulk(
     governor: WriteGovernor | None = None,
     limits: Limits | None = None,
 ) -> None:
-    """Do what a plan says.
+    """Copy what the lines of a diff call for.
 
     Args:
-        batches: The plan in parts, which are drawn from line by line; lines about objects that only the destination
+        batches: The diff in parts, which are drawn from line by line; lines about objects that only the destination
             has must have been taken out. Closed at the end.
         api: For the rewrites.
         store: For everything else; used from several threads.
@@ -122,7 +122,7 @@ class _Rule:
     ruling: Ruling
     clock: Clock
 
-    async def replicated(self, line: PlanLine) -> Result:
+    async def replicated(self, line: Finding) -> Result:
         """Replicate one object, when it is old enough to be judged."""
         for _ in range(MOST_WAITS):
             try:
@@ -134,7 +134,7 @@ class _Rule:
         return await self._replicated(line)
 
     async def _replicated(
-        self, line: PlanLine, settling: Callable[[ObjectState], float] | None = None
+        self, line: Finding, settling: Callable[[ObjectState], float] | None = None
     ) -> Result:
         return await asyncio.get_running_loop().run_in_executor(
             self.pool, replicated, line, self.store, self.migration, self.ruling, settling
@@ -180,6 +180,7 @@ class _Rewriter:
     """Copies the object of a line with one request, or has it replicated."""
 
     def __init__(self, api: AsyncApi, rule: _Rule, pace: _Pace, largest: int) -> None:
+        self.migration = rule.migration
         self._api = api
         self._rule = rule
         self._pacing = Pacing(pace.slot, pace.throttled)
@@ -191,7 +192,7 @@ class _Rewriter:
         self._uri = source.uri
         self._query = f"&projection=noAcl&prettyPrint=false&fields={encoded(REWRITE_FIELDS)}"
 
-    async def copied(self, line: PlanLine) -> Result:
+    async def copied(self, line: Finding) -> Result:
         """Copy one object."""
         source = line.source
         try:
@@ -223,7 +224,7 @@ class _Lane:
 
     def __init__(
         self,
-        batches: AsyncGenerator[Iterable[PlanLine], None],
+        batches: AsyncGenerator[Iterable[Finding], None],
         rewriter: _Rewriter,
         report: Callable[[Result], None],
         stop: Stop,
@@ -234,7 +235,7 @@ class _Lane:
         self._report = report
         self._stop = stop
         self._pace = pace
-        self._lines: Iterator[PlanLine] = iter(())
+        self._lines: Iterator[Finding] = iter(())
         self._taking = asyncio.Lock()
         self._ended = False
         self._error: MigrationError | None = None
@@ -277,7 +278,7 @@ class _Lane:
             if concerns_all(result.error):
                 self._end(result.error)
 
-    async def _take(self) -> PlanLine | None:
+    async def _take(self) -> Finding | None:
         """The next line to copy, at the governor's pace; None at the end. One worker at a time stands here."""
         async with self._taking:
             try:
@@ -293,14 +294,14 @@ class _Lane:
                     raise
             return line
 
-    async def _next(self) -> PlanLine | None:
+    async def _next(self) -> Finding | None:
         while not self._ended:
             # A line that was drawn is accounted for: so the stop is looked at before one is drawn.
             self._stop.check()
             line = next(self._lines, None)
             if line is None:
                 await self._draw()
-            elif (result := settled(line)) is not None:
+            elif (result := settled(line, self._rewriter.migration)) is not None:
                 self._report(result)
             else:
                 return line
@@ -317,6 +318,6 @@ class _Lane:
         self._error = self._error or error
 
 
-def _unfinished(line: PlanLine) -> Result:
+def _unfinished(line: Finding) -> Result:
     error = "stopped before an answer came; it may or may not have been copied. Run the same command again"
     return Result(line.relative, Account.FAILED, line.source, line.destination, error=error)

@@ -16,7 +16,7 @@ from shared.objects import RESOURCE_FIELDS, ObjectState
 
 _Read = TypeVar("_Read")
 
-__all__ = ["discover", "first_name", "list_pages", "list_soft_deleted"]
+__all__ = ["discover", "first_name", "list_pages", "list_soft_deleted", "top_level"]
 
 PAGE_SIZE = 1000
 """The most that Cloud Storage gives at once."""
@@ -115,21 +115,46 @@ async def discover(api: AsyncApi, location: Location, *, most_pages: int = MOST_
     Raises:
         BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: It is not known what there is.
     """
-    prefixes: list[str] = []
+    found, _ = await _below(api, location, "prefixes,nextPageToken", most_pages)
+    return tuple(found)
+
+
+async def top_level(
+    api: AsyncApi, location: Location, *, most_pages: int = MOST_PAGES
+) -> tuple[tuple[str, ...], bool]:
+    """Find the folders and the objects right below a location: what a listing with a delimiter gives.
+
+    Args:
+        api: Whom to ask.
+        location: What to list.
+        most_pages: Pages after which it is left at what was found.
+
+    Returns:
+        The names below the prefix, folders with their final ``/``, in order; and whether that is all of them.
+
+    Raises:
+        BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: It is not known what there is.
+    """
+    found, complete = await _below(api, location, "prefixes,items(name),nextPageToken", most_pages)
+    return tuple(found), complete
+
+
+async def _below(api: AsyncApi, location: Location, fields: str, most_pages: int) -> tuple[list[str], bool]:
+    names: list[str] = []
     skip = len(location.prefix)
     pages = 0
 
-    def folders_of(answer: dict[str, Any]) -> list[str]:
-        return [str(prefix)[skip:] for prefix in answer.get("prefixes", ())]
+    def names_of(answer: dict[str, Any]) -> list[str]:
+        objects = (item["name"] for item in answer.get("items", ()))
+        return sorted(str(name)[skip:] for name in (*answer.get("prefixes", ()), *objects))
 
-    fields = "prefixes,nextPageToken"
-    async with aclosing(_answers(api, location, fields, "&delimiter=%2F", folders_of)) as answers:
-        async for folders in answers:
-            prefixes += folders
-            pages += 1
+    async with aclosing(_answers(api, location, fields, "&delimiter=%2F", names_of)) as answers:
+        async for page in answers:
             if pages == most_pages:
-                break
-    return tuple(prefixes)
+                return names, False
+            names += page
+            pages += 1
+    return names, True
 
 
 async def first_name(api: AsyncApi, location: Location, start: str, end: str) -> str | None:

@@ -20,9 +20,8 @@ from backfill_job.fast_listing import list_pages
 from backfill_job.governor import NullGovernor
 from backfill_job.ledger import Account
 from backfill_job.march import march_pages
-from backfill_job.plan import PlanLine, Step, plan
 from backfill_job.stopping import Stop
-from backfill_job.verdict import judged
+from backfill_job.verdict import Finding, Verdict, judged
 from shared.decision import Authority
 from shared.errors import BucketNotFound, Interrupted, PermissionDenied, Unavailable, UnexpectedAnswer
 from shared.gateway import Gateway
@@ -91,25 +90,25 @@ class Run:
     def accounts(self) -> Counter[Account]:
         return Counter(result.account for result in self.results)
 
-    def plan(self) -> list[PlanLine]:
+    def plan(self) -> list[Finding]:
         """What both sides look like now, as lines to be carried out later."""
         return asyncio.run(self._planned())
 
-    async def _planned(self) -> list[PlanLine]:
+    async def _planned(self) -> list[Finding]:
         async with AsyncApi(endpoint=self.paths.server.url) as api:
             return [line async for batch in self._batches(api) for line in batch]
 
-    async def _batches(self, api: AsyncApi) -> AsyncGenerator[Iterable[PlanLine], None]:
+    async def _batches(self, api: AsyncApi) -> AsyncGenerator[Iterable[Finding], None]:
         migration = self.paths.migration
         sides = list_pages(api, migration.source), list_pages(api, migration.destination)
         async with aclosing(march_pages(*sides)) as parts:
             async for pairs in parts:
-                lines = plan(judged(pairs, migration), migration, self.authority)
-                yield (line for line in lines if line.step is not Step.EXTRA)
+                lines = judged(pairs, migration)
+                yield (line for line in lines if line.verdict is not Verdict.EXTRA)
 
     def carry_out(
         self,
-        lines: Sequence[PlanLine] | AsyncGenerator[Iterable[PlanLine], None] | None = None,
+        lines: Sequence[Finding] | AsyncGenerator[Iterable[Finding], None] | None = None,
         *,
         limits: Limits | None = None,
         retry: RetryPolicy = SWIFT,
@@ -118,7 +117,7 @@ class Run:
 
     async def _carried_out(
         self,
-        lines: Sequence[PlanLine] | AsyncGenerator[Iterable[PlanLine], None] | None,
+        lines: Sequence[Finding] | AsyncGenerator[Iterable[Finding], None] | None,
         limits: Limits | None,
         retry: RetryPolicy,
     ) -> Spy:
@@ -141,13 +140,13 @@ class Run:
             )
             return api
 
-    def counted(self, lines: Iterable[PlanLine]) -> Iterator[PlanLine]:
+    def counted(self, lines: Iterable[Finding]) -> Iterator[Finding]:
         for line in lines:
             self.drawn += 1
             yield line
 
 
-async def in_batches(*batches: Iterable[PlanLine]) -> AsyncGenerator[Iterable[PlanLine], None]:
+async def in_batches(*batches: Iterable[Finding]) -> AsyncGenerator[Iterable[Finding], None]:
     for batch in batches:
         yield batch
 
@@ -179,7 +178,7 @@ def test_every_object_takes_one_request_whatever_its_name(run: Run, paths: Paths
         assert result.destination == paths.look(result.relative)
         assert result.source == paths.look(result.relative, side="source")
         assert paths.read(result.relative) == result.relative.encode()
-    assert {line.step for line in run.plan()} == {Step.EQUAL}
+    assert {line.verdict for line in run.plan()} == {Verdict.EQUAL}
 
 
 def test_more_than_a_page_is_copied_once_and_then_nothing_is_left_to_do(run: Run, paths: Paths) -> None:
@@ -203,12 +202,13 @@ def test_lines_that_call_for_no_copy_are_booked_as_they_stand(run: Run, paths: P
     run.results.clear()
     paths.put(".DS_Store")
     line = run.plan()[0]
-    impossible = PlanLine("x", Step.IMPOSSIBLE, line.source, None, note="too long")
+    impossible = Finding("x" * 1_024, Verdict.MISSING, line.source, None)
     paths.server.reset_stats()
     run.carry_out([*run.plan(), impossible])
     assert run.of("equal").account is Account.ALREADY_EQUAL
     assert run.of(".DS_Store").account is Account.EXCLUDED
-    assert (run.of("x").account, run.of("x").error) == (Account.FAILED, "too long")
+    result = run.of("x" * 1_024)
+    assert (result.account, "1024 are allowed" in str(result.error)) == (Account.FAILED, True)
     assert run.governor.reserved == 1
     assert paths.requests(REWRITE) == paths.requests("storage.objects.get") == 0
 
@@ -515,7 +515,7 @@ def test_a_listing_that_fails_ends_the_run_after_what_is_under_way(run: Run, pat
     put_many(paths, 50)
     lines = run.plan()
 
-    async def broken() -> AsyncGenerator[Iterable[PlanLine], None]:
+    async def broken() -> AsyncGenerator[Iterable[Finding], None]:
         yield iter(lines[:20])
         raise Unavailable("gs://b", "listing broke off")
 
@@ -529,7 +529,7 @@ def test_a_plan_that_fails_half_way_through_a_batch_ends_the_run_likewise(run: R
     put_many(paths, 50)
     lines = run.plan()
 
-    def broken() -> Iterator[PlanLine]:
+    def broken() -> Iterator[Finding]:
         yield from lines[:20]
         raise UnexpectedAnswer("gs://b", "not sorted")
 

@@ -708,6 +708,25 @@ def test_the_estimate_stands_beside_what_it_took(
     assert "Class A operations: 36 estimated, " in ended.out
 
 
+def test_since_leaves_out_nothing_that_has_no_day_in_its_name(
+    paths: Paths, migrate: Callable[..., Ended]
+) -> None:
+    """Also where such a name lies between names of older days."""
+    undated = [
+        "qpi_answers_2026-11-23.jsonl",
+        "qpi_answers_1 final.jsonl",
+        "qpi_answers_20200199/user_id_1.jsonl",
+    ]
+    older = [
+        "qpi_answers_20200101/user_id_1.jsonl",
+        "qpi_answers_20200102.jsonl",
+        "qpi_questions_20200103.csv",
+    ]
+    fill(paths, [*undated, *older])
+    assert migrate("--execute", "--yes", "--since", "2026-11-23").code == 0
+    assert paths.names() == sorted(undated)
+
+
 def test_since_leaves_out_older_days_only(
     paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
 ) -> None:

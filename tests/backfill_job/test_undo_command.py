@@ -261,7 +261,7 @@ def test_a_rehearsal_takes_one_sample_there_and_back_in_a_scratch_prefix(
     generations = [scene.paths.look(name, side="source") for name in (day(1), day(2))]
     ended = scene.undo("--rehearse", *where(scene), "--report", str(tmp_path / "r"))
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.count("  ok     ") == 5
+    assert ended.out.count("  PASS ") == 5
     assert "An undo would work, in both ways" in ended.out
     assert scene.legacy() == before
     assert [scene.paths.look(name, side="source") for name in (day(1), day(2))] == generations
@@ -275,7 +275,7 @@ def test_a_rehearsal_without_soft_delete_says_that_one_way_is_left(scene: Scene)
     forget(scene)
     ended = scene.undo("--rehearse", *where(scene))
     assert ended.code == 0
-    assert "FAILED find it among the soft-deleted: soft delete is off" in ended.out
+    assert "FAIL find it among the soft-deleted: soft delete is off" in ended.out
     assert "in one of two ways only" in ended.out
 
 
