@@ -117,9 +117,8 @@ def _write_patch(path: Path, proposal: Proposal) -> str:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    if (
-        path.exists() and not path.is_file()
-    ):  # a device or a pipe is written to; a file in its place would be the end of it
+    if path.exists() and not path.is_file():
+        # A device or a pipe is written to, never replaced by a file.
         _write_at(path, json_bytes(content))
     else:
         ReportDirectory(path.parent).write(path.name, json_bytes(content))

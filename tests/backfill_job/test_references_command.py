@@ -242,7 +242,7 @@ def test_wide_characters_hide_no_name(encoding: str, tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("broken", ["a.sql", "a.py"])
 def test_a_text_that_is_not_in_its_encoding_blocks(broken: str, tmp_path: Path) -> None:
-    """Its mark promises two bytes a character, and the last one has one: nobody knows what it says."""
+    """Its mark promises two bytes a character, and the last one has one: its content is unknown."""
     (tmp_path / broken).write_bytes(codecs.BOM_UTF16_LE + LEGACY.encode("utf-16-le") + b"x")
     result = scan([tmp_path], MIGRATIONS)
     assert [(error.path.name, "byte order mark" in error.message) for error in result.errors] == [
@@ -310,7 +310,7 @@ def test_a_link_out_of_the_tree_is_followed(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_is_named(tmp_path: Path) -> None:
-    """--skip leaves out what it matches and the report says so: nobody may take it for scanned."""
+    """--skip leaves out what it matches and the report says so: a reader must not take it for scanned."""
     root = write_tree(tmp_path / "tree", {"tests/a.py": LEGACY, "b.py": MIGRATED})
     ran = references(root, "--skip", "tests", "--json", tmp_path / "x.json")
     assert ran.code == 0

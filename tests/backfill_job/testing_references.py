@@ -137,7 +137,7 @@ def printed(root: Path) -> list[str]:
     ]
 
 
-def mend(root: Path) -> tuple[int, list[str]]:
+def apply_changes(root: Path) -> tuple[int, list[str]]:
     """Write what a patch would change; gives how many findings it changes, and why it leaves the others."""
     proposal = propose(scan([root], MIGRATIONS))
     for path, (before, after) in proposal.contents.items():
