@@ -84,7 +84,10 @@ class Evaluator:
 
     def module_frame(self, module: Module) -> Frame:
         """Where a module's names are looked up."""
-        return self._frames.setdefault((id(module),), Frame(module, module.scope(module.tree)))
+        key = (id(module),)
+        if key not in self._frames:
+            self._frames[key] = Frame(module, module.scope(module.tree))
+        return self._frames[key]
 
     def class_frame(self, node: ast.ClassDef, outer: Frame) -> Frame:
         """Where the names of a class's body are looked up."""
@@ -108,8 +111,11 @@ class Evaluator:
             return None
         given = self._given(node, callee, call, frame)
         identities = tuple((name, tuple(map(_identity, values))) for name, values in sorted(given.items()))
-        inner = Frame(where.module, where.module.scope(node), where, given, frame.root, frame.depth + 1)
-        return self._frames.setdefault((id(node), id(where), identities, id(frame.root)), inner)
+        key = (id(node), id(where), identities, id(frame.root))
+        if key not in self._frames:
+            scope = where.module.scope(node)
+            self._frames[key] = Frame(where.module, scope, where, given, frame.root, frame.depth + 1)
+        return self._frames[key]
 
     def _given(self, node: Function, callee: Ref, call: ast.Call, frame: Frame) -> dict[str, Values]:
         """What each parameter stands for in a call, as far as the call says it."""

@@ -5,6 +5,7 @@ holds a prefix's name, in any case, is a finding of some class. Files without a 
 searched as bytes.
 """
 
+import codecs
 import mmap
 import os
 import re
@@ -247,7 +248,9 @@ def _in_any_width(word: bytes) -> bytes:
 
 
 def _holds(data: bytes, words: Sequence[bytes]) -> bool:
-    if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+    if data.startswith(
+        (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
+    ):  # UTF-32-LE begins as UTF-16-LE
         data = data.replace(b"\0", b"")
     lowered = data.lower()
     return any(word in lowered for word in words)

@@ -251,6 +251,22 @@ def test_a_text_that_is_not_in_its_encoding_blocks(broken: str, tmp_path: Path) 
     assert not result.clean
 
 
+@pytest.mark.parametrize(
+    ("mark", "encoding"),
+    [
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+        (codecs.BOM_UTF32_LE, "utf-32-le"),
+        (codecs.BOM_UTF32_BE, "utf-32-be"),
+    ],
+)
+def test_every_byte_order_mark_is_understood(mark: bytes, encoding: str, tmp_path: Path) -> None:
+    """A marked file is a text in its encoding, not a binary file."""
+    (tmp_path / "a.sql").write_bytes(mark + "select 'gs://data-bucket-dev/QPI_exports/'".encode(encoding))
+    assert kinds(tmp_path) == [("legacy", "")]
+
+
 def test_what_cannot_even_be_looked_at_blocks(tmp_path: Path) -> None:
     """Such as a link to a name that no file system takes."""
     (tmp_path / "a.py").symlink_to("x" * 300)
