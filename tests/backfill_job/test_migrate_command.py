@@ -743,3 +743,17 @@ def test_since_leaves_out_older_days_only(
     assert json.loads((tmp_path / "run.json").read_text())["narrowed"] == "since 2024-03-10 12:00 only"
     assert migrate("--execute", "--yes", "--since", "3650d").code == 0
     assert sorted(paths.names()) == sorted([*old, *recent, *dateless])
+
+
+def test_a_log_file_that_cannot_be_written_is_one_line_and_nothing_starts(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """Exit code 2 before anything is asked."""
+    fill(paths)
+    (tmp_path / "file").write_text("")
+    paths.server.reset_stats()
+    ended = migrate("--execute", "--yes", "--log-dir", str(tmp_path / "file" / "below"))
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert f"cannot write the log file {tmp_path / 'file' / 'below'}/migrate_qpi_exports_custom_" in ended.err
+    assert ended.err.endswith("Not a directory; choose --log-dir\n")
+    assert paths.server.stats()["methods"] == {}

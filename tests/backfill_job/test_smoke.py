@@ -4,6 +4,7 @@ import json
 import signal
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,6 +18,8 @@ from backfill_job.gate.canary import canary_name
 from backfill_job.rights import CANARY_FOLDER, RIGHTS, Area, Part, Role, location_of
 from shared.gateway import Gateway
 from shared.migration import Environment, qpi_exports
+from shared.phase import Phase
+from shared.state_changes import Stamp, update, with_phase
 
 Smoke = Callable[..., Ended]
 
@@ -298,3 +301,47 @@ class TestBuckets:
         legacy, new = (GOOD | change if side == one else GOOD for one in ("legacy", "new"))
         checks = [one for one in bucket_checks(legacy, new) if one.next_step]
         assert [(one.name, one.standing) for one in checks] == ([(name, standing)] if name else [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "json_wanted"),
+    [((), {}, False), (("--json",), {}, True), ((), {"CLOUD_RUN_JOB": "job"}, True)],
+    ids=["a person", "asked for", "in a job"],
+)
+def test_a_program_gets_json_and_a_person_a_table(
+    run_smoke: Smoke, paths: Paths, arguments: tuple[str, ...], environ: dict[str, str], json_wanted: bool
+) -> None:
+    """A job's log is read by programs, so there the one JSON line needs no argument."""
+    paths.put("qpi_answers_20250301/user_id_1.jsonl")
+    ended = run_smoke(*arguments, **environ)
+    assert ended.code == 0
+    if json_wanted:
+        (line,) = ended.out.splitlines()
+        content = json.loads(line)
+        assert (content["severity"], content["fit"]) == ("INFO", True)
+        assert content["message"] == "smoke of operator: FIT; 6 checks with advice"
+    else:
+        assert ended.out.splitlines()[-1] == "FIT; 6 checks with advice"
+
+
+def test_after_the_cutover_no_canary_is_sent(run_smoke: Smoke, paths: Paths, gateway: Gateway) -> None:
+    """It would be taken for a late writer's: that is said, nothing is written, and it is no reason to fail."""
+    stamp = Stamp("c", "Ada", datetime.now(UTC))
+    update(gateway, paths.migration, lambda state: with_phase(state, Phase.CUT_OVER, stamp))
+    paths.server.reset_stats()
+    ended = run_smoke("--json", "--canary", "1")
+    assert ended.code == 0
+    assert points_of(ended)["canary"] == {
+        "name": "canary",
+        "standing": "NOT APPLICABLE",
+        "evidence": "not sent: in phase cut_over it would be taken for a late writer's",
+        "next_step": "",
+    }
+    assert paths.requests("storage.objects.insert") == 0
+
+
+def test_a_canary_that_is_excluded_is_not_sent(run_smoke: Smoke, paths: Paths) -> None:
+    """It could never arrive."""
+    ended = run_smoke("--canary", "1", "--exclude", "_canary/*")
+    assert (ended.code, "it could never arrive" in ended.err) == (2, True)
+    assert paths.names(side="source") == []
