@@ -103,3 +103,13 @@ def test_one_text_for_two_environments_that_differ_is_refused(tmp_path: Path) ->
     assert [said.partition(";")[0] for said in proposal.refusals.values()] == [
         "each environment would need another text here"
     ]
+
+
+def test_a_part_of_a_longer_prefix_is_another_name_or_unresolved(tmp_path: Path) -> None:
+    """Where the prefix has several folders, its longest one alone blocks, and a longer name of it does not."""
+    migration = Migration(Location.parse("gs://lake/raw/clicks/"), Location.parse("gs://lake2/new/clicks/"))
+    result = scan([write_tree(tmp_path, {"a.yaml": "a: clicks_old/\nb: clicks/\n"})], [migration])
+    assert [(finding.line, finding.kind.value, finding.note) for finding in result.findings] == [
+        (1, "other", "part of a longer name"),
+        (2, "unresolved", "no bucket was found for it"),
+    ]
