@@ -24,7 +24,7 @@ from backfill_job.run.reports import Lines, side
 from backfill_job.run.run import Run, open_api, refuse_empty, tune_gc
 from backfill_job.run_result import RunResult
 from backfill_job.verdict import Finding, Verdict, judged
-from backfill_job.verification import Comparison, Verification, tell_verification
+from backfill_job.verify.compare import Compared, Comparison, log_comparison
 from shared.decision import Authority
 from shared.errors import BucketNotFound, Interrupted, MigrationError, PermissionDenied, StorageError
 from shared.events_log import Event
@@ -113,7 +113,7 @@ def execute(run: Run, means: Means) -> RunResult:
         verification = execution.comparison.result(run.store, grace=run.grace, clock=run.clock)
     except (StorageError, Interrupted) as error:
         return execution.result(copying, error=error)
-    tell_verification(run.log, run.migration, verification)
+    log_comparison(run.log, run.migration, verification)
     return execution.result(copying, verification=verification)
 
 
@@ -194,7 +194,7 @@ class _Execution:
                 self.comparison.add([*judged(pairs, run.migration)])
 
     def result(
-        self, copying: float, *, verification: Verification | None = None, error: MigrationError | None = None
+        self, copying: float, *, verification: Compared | None = None, error: MigrationError | None = None
     ) -> RunResult:
         """Sum up."""
         if error is not None:

@@ -7,7 +7,7 @@ from typing import Any
 from backfill_job.estimate import Work
 from backfill_job.ledger import Account, Balance
 from backfill_job.run.command import ExitCode
-from backfill_job.verification import Verification, more_line
+from backfill_job.verify.compare import Compared, more_line
 from shared.operations import Operations
 
 __all__ = ["RunResult"]
@@ -31,7 +31,7 @@ class RunResult:
     """
 
     balance: Balance
-    verification: Verification | None
+    verification: Compared | None
     stopped: str
     denied: bool
     copying_s: float
@@ -70,9 +70,9 @@ class RunResult:
         """What the operator reads at the end: the summary, the first differing names, and what to do."""
         lines = [self.summary]
         if self.verification is not None and not self.verification.clean:
-            shown = self.verification.findings[:MAX_NAMES_SHOWN]
+            shown = self.verification.differences[:MAX_NAMES_SHOWN]
             total = sum(self.verification.wrong.values())
-            lines += [f"  {finding}" for finding in shown]
+            lines += [f"  {difference}" for difference in shown]
             lines += [more_line(len(shown), total)] if total > len(shown) else []
         if self.exit_code is not ExitCode.DONE:
             lines.append(
@@ -105,7 +105,7 @@ class RunResult:
         verification = content["verification"]
         return RunResult(
             Balance.from_json(content["ledger"]),
-            None if verification is None else Verification.from_json(verification),
+            None if verification is None else Compared.from_json(verification),
             content["stopped"] or "",
             content["denied"],
             content["copying_s"],
@@ -120,7 +120,7 @@ class RunResult:
         verifications = [part.verification for part in parts if part.verification is not None]
         return RunResult(
             Balance.merged(part.balance for part in parts),
-            Verification.merged(verifications) if len(verifications) == len(parts) else None,
+            Compared.merged(verifications) if len(verifications) == len(parts) else None,
             "; ".join(f"task {number}: {part.stopped}" for number, part in enumerate(parts) if part.stopped),
             any(part.denied for part in parts),
             max(part.copying_s for part in parts),

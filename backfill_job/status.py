@@ -2,23 +2,23 @@
 
 import argparse
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from socket import create_server
-from typing import Any
 
 from rich.console import Console
 from werkzeug.serving import make_server
 
 from backfill_job.run.arguments import from_one
+from backfill_job.run.clock import time_text
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.stopping import stopping_on_signals
 from backfill_job.signoff import signoffs_line, signoffs_table
 from shared.errors import Interrupted, UsageError
 from shared.gateway import Gateway
 from shared.migration import Migration
-from shared.report.loading import StatusData, read_status
-from shared.report.page import Unreadable, verdict_of_status
+from shared.report.loading import Status, read_status
+from shared.report.page import verdict_of_status
 from shared.report.web import create_app
 from shared.state import State, utc_text
 
@@ -70,16 +70,15 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO) -> ExitCode:
     data = read_status(gateway, migration, now)
     terminal = io.stdout.isatty()
     console = Console(file=io.stdout, width=None if terminal else WIDTH, highlight=False)
-    verdict = verdict_of_status(data.state, data.verification, target=data.target, now=now)
+    verdict = verdict_of_status(data, now)
     console.print(f"{migration.source.uri} → {migration.destination.uri}", markup=False, soft_wrap=True)
     console.print(verdict.title, markup=False, soft_wrap=True)
     for line in (*verdict.reasons, *(f"cannot be read: {why}" for why in data.unreadable)):
         console.print(f"  {line}", markup=False, soft_wrap=True)
-    if not isinstance(data.state, Unreadable):
-        # What the verdict was made of, not what may be there by now.
-        state = State.initial(migration) if data.state is None else State.from_content(data.state, migration)
-        _show_state(state, console)
-    for line in _verification_lines(data.verification):
+    if data.known_state is not None:
+        # The same state as the verdict's, not a newer one.
+        _show_state(data.known_state, console)
+    for line in _verification_lines(data):
         console.print(line, markup=False, soft_wrap=True)
     return ExitCode.NOT_RIGHT if data.unreadable else ExitCode.DONE
 
@@ -107,22 +106,21 @@ def _changes(state: State) -> Iterator[str]:
         yield f"{utc_text(entry.at)} {entry.by}: {entry.what}"
 
 
-def _verification_lines(verification: Mapping[str, Any] | Unreadable | None) -> Iterator[str]:
-    if isinstance(verification, Unreadable):
-        return
-    if verification is None:
+def _verification_lines(status: Status) -> Iterator[str]:
+    if status.verification is None:
         yield "\nlatest verification: none"
-        return
-    yield f"\nlatest verification, {verification['finished']}: {verification['summary']}"
-    for remark in verification["remarks"]:
-        yield f"  {remark['level']}: {remark['text']}"
+    found = status.known_verification
+    if found is not None:
+        yield f"\nlatest verification, {time_text(found.finished)}: {found.summary}"
+        for remark in found.remarks:
+            yield f"  {remark.level.value}: {remark.text}"
 
 
 def _serve(migration: Migration, gateway: Gateway, port: int, io: ProcessIO) -> ExitCode:
     """Serve the page until somebody stops it."""
     now = io.clock.now
 
-    def load() -> StatusData:
+    def load() -> Status:
         return read_status(gateway, migration, now())
 
     app = create_app(load, now=now, trusted_hosts=[HOST, "localhost"])

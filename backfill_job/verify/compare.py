@@ -1,7 +1,7 @@
-"""Verification: both sides listed again and compared name by name.
+"""Compares both sides name by name, from listings made after the work to be verified.
 
-Nothing counts as wrong before it was looked at twice: a listing is not a snapshot, and the writer keeps writing. Names
-that differ are read again one by one; those whose source changed within the grace period are given that long to
+No name counts as wrong before it was looked at twice: a listing is not a snapshot, and the writer keeps writing. The
+comparison reads names that differ again one by one. Names whose source changed within the grace period get that long to
 arrive, and are called *in flight* when they still do not agree.
 """
 
@@ -13,52 +13,48 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Protocol
 
+from msgspec import to_builtins
+
 from backfill_job.march import Pair
 from backfill_job.run.clock import Clock
-from backfill_job.verdict import Finding, Verdict, judge
+from backfill_job.verdict import Finding, judge
 from shared.errors import UsageError
 from shared.events_log import Event, EventLog
+from shared.json_io import Count, convert
 from shared.migration import Migration
 from shared.objects import ObjectState, parse_time
 from shared.store import ObjectStore
+from shared.verification import NameDifference, SideFacts, Verdict
 
-__all__ = ["Comparison", "Verification", "more_line", "tell_verification"]
+__all__ = ["Compared", "Comparison", "log_comparison", "more_line"]
 
 MAX_SECOND_LOOKS = 10_000
-"""With more differing names than this, the paths are plainly not equal; the rest is judged by the listings alone."""
+"""With more differing names than this, the paths are plainly not equal; the listings alone judge the rest."""
 
 RECHECK_SECONDS = 5.0
 
 SECOND_LOOK_THREADS = 16
 
-MAX_FINDINGS = 1_000
+MAX_DIFFERENCES = 1_000
 """Names kept in memory for the report's list of differences; all are counted."""
 
 
-SETTLED_VERDICTS = frozenset({Verdict.EQUAL, Verdict.EXCLUDED})
-"""What the listings alone may settle; everything else is looked at again."""
-
-
 @dataclass(frozen=True, slots=True)
-class Verification:
-    """What a verification found.
+class Compared:
+    """What a comparison of names found: of one task, or of all tasks together.
 
     Attributes:
         counts: Names by verdict; every verdict is there.
-        findings: The names behind every verdict but ``equal`` and ``excluded``, in no order, at most `MAX_FINDINGS`.
+        differences: The names that got a second look and are not equal, in no order, at most `MAX_DIFFERENCES`.
     """
 
-    counts: dict[Verdict, int]
-    findings: tuple[Finding, ...]
+    counts: Mapping[Verdict, int]
+    differences: tuple[NameDifference, ...]
 
     @property
     def wrong(self) -> dict[Verdict, int]:
         """Names that were not found equal on both sides, by verdict; what is still in flight is not proven."""
-        return {
-            verdict: count
-            for verdict, count in self.counts.items()
-            if count and verdict not in SETTLED_VERDICTS
-        }
+        return {verdict: count for verdict, count in self.counts.items() if count and not verdict.settled}
 
     @property
     def clean(self) -> bool:
@@ -76,54 +72,54 @@ class Verification:
         return {"clean": self.clean, **{verdict.value: self.counts[verdict] for verdict in Verdict}}
 
     def to_json(self) -> dict[str, Any]:
-        """The figures and the findings for a report."""
-        return {**self.figures(), "differences": [finding.to_json() for finding in self.findings]}
+        """The figures and the differences for a task's report."""
+        return {**self.figures(), "differences": to_builtins(self.differences)}
 
     @staticmethod
-    def from_json(content: Mapping[str, Any]) -> "Verification":
+    def from_json(content: Mapping[str, Any]) -> "Compared":
         """Read what `to_json` gave.
 
         Raises:
             KeyError, TypeError, ValueError: It is something else.
         """
-        return Verification(
-            {verdict: int(content[verdict.value]) for verdict in Verdict},
-            tuple(Finding.from_json(finding) for finding in content["differences"]),
+        return Compared(
+            {verdict: convert(Count, content[verdict.value]) for verdict in Verdict},
+            convert(tuple[NameDifference, ...], content["differences"]),
         )
 
     @staticmethod
-    def merged(parts: Iterable["Verification"]) -> "Verification":
+    def merged(parts: Iterable["Compared"]) -> "Compared":
         """What several tasks found in their parts of the key space."""
         all_parts = list(parts)
-        findings = (finding for part in all_parts for finding in part.findings)
-        return Verification(
+        differences = (difference for part in all_parts for difference in part.differences)
+        return Compared(
             {verdict: sum(part.counts[verdict] for part in all_parts) for verdict in Verdict},
-            tuple(islice(findings, MAX_FINDINGS)),
+            tuple(islice(differences, MAX_DIFFERENCES)),
         )
 
 
-def tell_verification(log: EventLog, migration: Migration, verification: Verification) -> None:
-    """Write to the log what a verification found: a line for each finding, and the figures."""
-    for finding in verification.findings:
+def log_comparison(log: EventLog, migration: Migration, compared: Compared) -> None:
+    """Write to the log what a comparison found: a line for each difference, and the figures."""
+    for found in compared.differences:
         log.emit(
             Event.VERIFICATION_DIFFERENCE,
-            object=migration.source_ref(finding.relative).uri,
-            verdict=finding.verdict.value,
-            differences=[difference.value for difference in finding.differing],
-            source_generation=finding.source.generation if finding.source else None,
-            destination_generation=finding.destination.generation if finding.destination else None,
+            object=migration.source_ref(found.name).uri,
+            verdict=found.verdict.value,
+            differences=[difference.value for difference in found.differences],
+            source_generation=int(found.source.generation) if found.source else None,
+            destination_generation=int(found.destination.generation) if found.destination else None,
         )
-    log.emit(Event.VERIFICATION_FINISHED, **verification.figures())
+    log.emit(Event.VERIFICATION_FINISHED, **compared.figures())
 
 
 def more_line(shown: int, total: int) -> str:
     """What is said where fewer differing names are shown than there are."""
-    kept = "them" if total <= MAX_FINDINGS else f"the first {MAX_FINDINGS:,}"
+    kept = "them" if total <= MAX_DIFFERENCES else f"the first {MAX_DIFFERENCES:,}"
     return f"  ... and {total - shown:,} more; the log names {kept}"
 
 
 class Listener(Protocol):
-    """Whoever wants to know what became of every name."""
+    """Takes in every name when it is judged for good."""
 
     def add(self, findings: Sequence[Finding]) -> None:
         """Take in names that are judged for good."""
@@ -136,13 +132,12 @@ class Comparison:
     Memory grows only with the names that differ, up to `MAX_SECOND_LOOKS`.
 
     Args:
-        migration: What is asked.
-        tallies: Told every name when it is judged for good; None where only verdicts are wanted.
+        listener: Gets every name when it is judged for good; None where only verdicts are wanted.
     """
 
-    def __init__(self, migration: Migration, tallies: Listener | None = None) -> None:
+    def __init__(self, migration: Migration, listener: Listener | None = None) -> None:
         self._migration = migration
-        self._tallies = tallies
+        self._listener = listener
         self._counts: Counter[Verdict] = Counter()
         self._suspects: list[str] = []
 
@@ -154,7 +149,7 @@ class Comparison:
         for finding in findings if len(equal) < len(findings) else ():
             if finding.verdict is Verdict.EQUAL:
                 continue
-            if finding.verdict in SETTLED_VERDICTS or len(self._suspects) >= MAX_SECOND_LOOKS:
+            if finding.verdict.settled or len(self._suspects) >= MAX_SECOND_LOOKS:
                 self._counts[finding.verdict] += 1
                 self._tell([finding])
             else:
@@ -162,34 +157,36 @@ class Comparison:
 
     def result(
         self, store: ObjectStore, *, grace: timedelta, clock: Clock, both_written: bool = False
-    ) -> Verification:
+    ) -> Compared:
         """Look again at what differs, and sum up.
 
         Args:
             store: For the second looks.
             grace: How long after its last change a source object may take to arrive.
             clock: The time and the waiting.
-            both_written: Whether the destination has writers, too, so that its changes take time to arrive as well.
-
-        Returns:
-            The counts and the findings.
+            both_written: The destination has writers, too, so its changes also take time to arrive.
 
         Raises:
             StorageError: A look failed: there is no verdict.
         """
         counts = Counter(self._counts)
-        findings: list[Finding] = []
+        differences: list[NameDifference] = []
         looks = _second_looks(self._suspects, store, self._migration, grace, clock, both_written=both_written)
         for finding in looks:
             counts[finding.verdict] += 1
             self._tell([finding])
-            if finding.verdict is not Verdict.EQUAL and len(findings) < MAX_FINDINGS:
-                findings.append(finding)
-        return Verification({verdict: counts[verdict] for verdict in Verdict}, tuple(findings))
+            if finding.verdict is not Verdict.EQUAL and len(differences) < MAX_DIFFERENCES:
+                differences.append(_difference(finding))
+        return Compared({verdict: counts[verdict] for verdict in Verdict}, tuple(differences))
 
     def _tell(self, findings: Sequence[Finding]) -> None:
-        if self._tallies is not None:
-            self._tallies.add(findings)
+        if self._listener is not None:
+            self._listener.add(findings)
+
+
+def _difference(finding: Finding) -> NameDifference:
+    source, destination = SideFacts.of(finding.source), SideFacts.of(finding.destination)
+    return NameDifference(finding.relative, finding.verdict, finding.differing, source, destination)
 
 
 def _second_looks(
@@ -201,7 +198,7 @@ def _second_looks(
     *,
     both_written: bool,
 ) -> Iterator[Finding]:
-    """Judge suspects by single reads until they agree or their time is up. Names gone from both sides are dropped."""
+    """Judge suspects by single reads until they agree or their time is up. Drops names gone from both sides."""
     deadline = clock.now() + grace
     with ThreadPoolExecutor(SECOND_LOOK_THREADS, thread_name_prefix="verify") as pool:
         while suspects:

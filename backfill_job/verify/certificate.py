@@ -1,9 +1,9 @@
 """The certificate: what both sides held when they were compared, in a form that a second person can recompute.
 
 It has two parts. ``data`` is what Cloud Storage said: the two locations, and for every day and side the objects, bytes, JSONL
-files and the digest (``backfill_job.tallies``). Whoever lists the same objects comes to the same ``data``, whatever program
-lists them, and so to the same ``data_sha256``: the SHA-256 of its canonical JSON, which is UTF-8 with keys sorted by code point,
-no spaces, integers in decimal, and no escapes but those that JSON demands. ``run`` is who compared when, and with which result.
+files and the digest (``backfill_job.verify.day_counts``). Any program that lists the same objects computes the same ``data``
+and the same ``data_sha256``: the SHA-256 of its canonical JSON. That is UTF-8 with keys sorted by code point, no spaces,
+integers in decimal, and only the escapes that JSON demands. ``run`` says who compared, when, and with which result.
 
 The legacy and the new path hold the same names, sizes and checksums exactly when each day has equal figures on both sides.
 """
@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from backfill_job.tallies import DayTally, SideTally, Tallies
+from backfill_job.verify.day_counts import DayCount, DayCounts, SideCount
 from shared.errors import UsageError
+from shared.json_io import OTHER_FORM, parse_json, reason, shown_value
 from shared.migration import Location, Migration
-from shared.strict_json import OTHER_FORM, parse_json, reason, shown_value
 
 __all__ = ["FORMAT", "Certificate", "canonical", "certificate", "changes", "data_of", "read_certificate"]
 
@@ -31,31 +31,28 @@ def canonical(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def data_of(migration: Migration, tallies: Tallies) -> dict[str, Any]:
-    """The part of a certificate that depends on nothing but the objects."""
+def data_of(migration: Migration, counts: DayCounts) -> dict[str, Any]:
+    """The part of a certificate that depends only on the objects."""
     days = {
-        (day.isoformat() if day else UNDATED): _sides(tally)
-        for day, tally in tallies.days.items()
-        if tally.source.objects or tally.destination.objects
+        (day.isoformat() if day else UNDATED): _sides(count)
+        for day, count in counts.days.items()
+        if count.source.objects or count.destination.objects
     }
     return {
         "source": migration.source.uri,
         "destination": migration.destination.uri,
         "excludes": sorted(migration.excludes),
         "days": days,
-        "total": _sides(tallies.total()),
+        "total": _sides(counts.total()),
     }
 
 
 def certificate(data: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
-    """Put a certificate together.
+    """The content of a certificate; `canonical` gives its bytes.
 
     Args:
         data: See `data_of`.
-        run: Who compared, when, and what came out.
-
-    Returns:
-        Its content; `canonical` gives the bytes.
+        run: Who compared, when, and with which result.
     """
     return {
         "format": FORMAT,
@@ -67,14 +64,7 @@ def certificate(data: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, An
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate that was read, and is what it was when it was written.
-
-    Attributes:
-        migration: What it is about.
-        data: What both sides held.
-        data_sha256: Of the data.
-        run: Who compared, when, and what came out.
-    """
+    """A certificate that was read and is unchanged since it was written; see the top of this file."""
 
     migration: Migration
     data: Mapping[str, Any]
@@ -90,13 +80,13 @@ def read_certificate(contents: bytes, name: str) -> Certificate:
         name: The file's, for errors.
 
     Raises:
-        UsageError: It is none, or it was changed since it was written.
+        UsageError: It is not a certificate, or it was changed since it was written.
     """
     try:
         content = parse_json(contents)
         found = content["format"]
     except OTHER_FORM as error:
-        raise UsageError(f"{name} is no certificate ({reason(error)})") from error
+        raise UsageError(f"{name} is not a certificate ({reason(error)})") from error
     if found != FORMAT:
         raise UsageError(f"{name} has the format {shown_value(found)}; this program reads {FORMAT}")
     try:
@@ -125,9 +115,9 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         now: The data as it is now, of the same migration.
 
     Returns:
-        A line for each day and side that differs, in order; empty when all is the same.
+        A line for each day and side that differs, in order; empty when nothing differs.
     """
-    none: dict[str, Any] = {side: SideTally().to_json() for side in ("source", "destination")}
+    none: dict[str, Any] = {side: SideCount().to_json() for side in ("source", "destination")}
     lines = []
     for day in sorted({*before["days"], *now["days"]}):
         old, new = before["days"].get(day, none), now["days"].get(day, none)
@@ -139,13 +129,13 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _sides(tally: DayTally) -> dict[str, Any]:
-    return {"source": tally.source.to_json(), "destination": tally.destination.to_json()}
+def _sides(count: DayCount) -> dict[str, Any]:
+    return {"source": count.source.to_json(), "destination": count.destination.to_json()}
 
 
 def _check_sides(sides: Mapping[str, Any]) -> None:
     for side in ("source", "destination"):
-        SideTally.from_json(sides[side])
+        SideCount.from_json(sides[side])
 
 
 def _said(side: Mapping[str, Any]) -> str:

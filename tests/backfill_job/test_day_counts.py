@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.lag import Lag
 from backfill_job.march import Pair
-from backfill_job.tallies import SideTally, Tallies, line_digest
 from backfill_job.verdict import judged
+from backfill_job.verify.day_counts import DayCounts, SideCount, line_digest
+from backfill_job.verify.lag import LagCounts
 from shared.migration import Environment, qpi_exports
 from shared.objects import Metadata, ObjectState, parse_time
 from shared.partitions import answers_folder
@@ -47,8 +47,8 @@ pairs = st.builds(
 diffs = st.lists(pairs, max_size=30, unique_by=lambda pair: pair.relative)
 
 
-def tallied(diff: list[Pair]) -> Tallies:
-    found = Tallies(Lag(""))
+def counted(diff: list[Pair]) -> DayCounts:
+    found = DayCounts()
     found.add(judged(diff, MIGRATION))
     return found
 
@@ -58,20 +58,20 @@ def test_tasks_and_their_order_change_nothing(diff: list[Pair], tasks: int, dice
     """Any split of the names over tasks, in any order, through JSON, gives the same."""
     shuffled = diff[:]
     dice.shuffle(shuffled)
-    parts = [tallied(shuffled[number::tasks]) for number in range(tasks)]
-    through_json = [Tallies.from_json(json.loads(json.dumps(part.to_json()))) for part in parts]
-    assert Tallies.merged(through_json).to_json() == tallied(diff).to_json()
+    parts = [counted(shuffled[number::tasks]) for number in range(tasks)]
+    through_json = [DayCounts.from_json(json.loads(json.dumps(part.to_json()))) for part in parts]
+    assert DayCounts.merged(through_json).to_json() == counted(diff).to_json()
 
 
 @given(diffs)
 def test_every_name_is_counted_once_on_each_side_that_has_it(diff: list[Pair]) -> None:
     """The days and what has none add up to the whole."""
-    total = tallied(diff).total()
+    total = counted(diff).total()
     kept = [pair for pair in diff if not MIGRATION.is_excluded(pair.relative)]
     assert total.verdicts.total() == len(kept)
     for side in ("source", "destination"):
         states = [getattr(pair, side) for pair in kept if getattr(pair, side) is not None]
-        found: SideTally = getattr(total, side)
+        found: SideCount = getattr(total, side)
         assert (found.objects, found.bytes) == (len(states), sum(each.size for each in states))
 
 
@@ -81,7 +81,7 @@ def test_any_change_of_one_object_changes_the_digest(diff: list[Pair], data: st.
     kept = [pair for pair in diff if pair.source is not None and not MIGRATION.is_excluded(pair.relative)]
     if not kept:
         return
-    before = tallied(kept).total().source.digest
+    before = counted(kept).total().source.digest
     victim = data.draw(st.sampled_from(kept))
     assert victim.source is not None
     others = [pair for pair in kept if pair is not victim]
@@ -92,7 +92,7 @@ def test_any_change_of_one_object_changes_the_digest(diff: list[Pair], data: st.
         [*others, victim._replace(source=victim.source._replace(size=7))],
         [*others, victim._replace(source=victim.source._replace(crc32c="CCCCCC=="))],
     ):
-        assert tallied(changed).total().source.digest != before
+        assert counted(changed).total().source.digest != before
 
 
 def test_the_digest_is_what_its_definition_says() -> None:
@@ -101,7 +101,7 @@ def test_the_digest_is_what_its_definition_says() -> None:
         sha256("5 AAAAAA== é/x".encode()).hexdigest(), 16
     )
     assert line_digest("x", state("", 0, None)) == int(sha256(b"0 - x").hexdigest(), 16)
-    side = SideTally(digest=2**256 - 1)
+    side = SideCount(digest=2**256 - 1)
     side.add(0, 2, jsonl=False)
     assert side.digest == 1
 
@@ -112,10 +112,10 @@ def test_no_two_different_lines_look_alike() -> None:
 
 
 @pytest.mark.parametrize("damage", [{"days": {"2024-13-01": {}}}, {"lag": 7}, {"held": "x"}, {"undated": {}}])
-def test_damaged_tallies_are_refused(damage: dict[str, object]) -> None:
+def test_damaged_counts_are_refused(damage: dict[str, object]) -> None:
     """By whoever reads a task's report."""
     with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
-        Tallies.from_json({**tallied([]).to_json(), **damage})
+        DayCounts.from_json({**counted([]).to_json(), **damage})
 
 
 # --- lag ------------------------------------------------------------------------------------------------------
@@ -129,7 +129,7 @@ def copied(lag: float, created: str = "2024-01-02T00:00:00.000Z") -> tuple[Objec
 
 def test_lags_of_older_objects_do_not_count() -> None:
     """The backfill copied them: they tell nothing about the mirror."""
-    lag = Lag("2024-01-02T00:00:00.000Z")
+    lag = LagCounts("2024-01-02T00:00:00.000Z")
     lag.add(*copied(5.0, "2024-01-01T23:59:59.999Z"))
     lag.add(*copied(5.0, "2024-01-02T00:00:00.001Z"))
     assert (lag.objects, lag.largest) == (1, 5.0)
@@ -138,18 +138,18 @@ def test_lags_of_older_objects_do_not_count() -> None:
 @given(st.lists(st.integers(0, 5_000_000), min_size=1, max_size=60), st.sampled_from([1, 50, 90, 99, 100]))
 def test_a_percentile_is_at_most_a_tenth_too_much(milliseconds: list[int], percent: int) -> None:
     """And never too little."""
-    lag = Lag("2024-01-01T00:00:00.000Z")
+    lag = LagCounts("2024-01-01T00:00:00.000Z")
     for number in milliseconds:
         lag.add(*copied(number / 1_000))
     exact = sorted(milliseconds)[-(-len(milliseconds) * percent // 100) - 1] / 1_000
     assert exact - 1e-9 <= lag.percentile(percent) <= max(exact, 0.001) * 1.1 + 1e-9
-    figures = lag.figures()
-    assert sum(bucket["objects"] for bucket in figures["buckets"]) == len(milliseconds)
-    assert figures["max_s"] == max(milliseconds) / 1_000
+    shown = lag.lag()
+    assert sum(bucket.objects for bucket in shown.buckets) == len(milliseconds)
+    assert shown.max_s == max(milliseconds) / 1_000
 
 
 def test_a_copy_older_than_its_source_is_counted_apart() -> None:
     """Contents that came back: equal, and no lag at all."""
-    lag = Lag("2024-01-01T00:00:00.000Z")
+    lag = LagCounts("2024-01-01T00:00:00.000Z")
     lag.add(*copied(-1.0))
     assert (lag.objects, lag.negative, lag.percentile(99)) == (0, 1, 0.0)

@@ -1,9 +1,11 @@
-"""How far the copies were behind their sources, from the two objects' own times: mergeable, and small whatever the number.
+"""How far the copies are behind their sources, from the two objects' own times. Mergeable, and small for any number of objects.
 
-The lag of an object is its copy's creation minus its own, both Cloud Storage's clock. It tells about the mirror only for
-objects written since the mirror runs: whatever the backfill copied is as old as it is. So objects count from a moment on.
+The lag of an object is its copy's creation minus its own, both by Cloud Storage's clock. It tells about the mirror only for
+objects written since the mirror runs, because the backfill copies objects of any age. So objects count from a moment on.
 
-A lag is put into a class a tenth wide; what is said of percentiles is the upper bound of a class, so up to a tenth too much.
+Each lag falls into a class a tenth wide. A percentile is the upper bound of its class, so it is up to a tenth too large.
+
+This is a module of its own, although only `day_counts` imports it: percentiles of a histogram have nothing to do with days.
 """
 
 import math
@@ -12,9 +14,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from shared.json_io import Count, Number, convert
 from shared.objects import ObjectState, is_later, parse_time
+from shared.verification import Lag, LagBucket
 
-__all__ = ["Lag"]
+__all__ = ["LagCounts"]
 
 STEP = math.log(1.1)
 
@@ -26,11 +30,11 @@ BUCKETS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1_800.0, 3_60
 
 
 @dataclass(slots=True)
-class Lag:
+class LagCounts:
     """Lags of the objects that were written since some moment.
 
     Attributes:
-        since: The moment, as an RFC 3339 time.
+        since: The moment, as an RFC 3339 time; empty where no lag is wanted.
         classes: Objects by class.
         negative: Objects whose copy is older than they are: contents that came back, or the same uploaded again.
         largest: Seconds.
@@ -42,7 +46,7 @@ class Lag:
     largest: float = 0.0
 
     def add(self, source: ObjectState, destination: ObjectState) -> None:
-        """Count an object that is the same on both sides, if it is young enough. One without readable times is not."""
+        """Count an object that is the same on both sides, if it is young enough and its times are readable."""
         if not is_later(source.created, self.since):
             return
         try:
@@ -61,7 +65,7 @@ class Lag:
         return sum(self.classes.values())
 
     def percentile(self, percent: float) -> float:
-        """The lag in seconds that so many percent of the objects do not exceed, up to a tenth too much; 0 without objects."""
+        """The lag in seconds that this many percent of the objects do not exceed, up to a tenth too large; 0 without objects."""
         wanted = math.ceil(self.objects * percent / 100)
         seen = 0
         for number in sorted(self.classes):
@@ -70,22 +74,22 @@ class Lag:
                 return min(_upper(number), self.largest)
         return 0.0
 
-    def figures(self) -> dict[str, Any]:
+    def lag(self) -> Lag:
         """What a report shows."""
         counts: Counter[float | None] = Counter()
         for number, objects in self.classes.items():
             upper = min(_upper(number), self.largest)
             counts[next((bound for bound in BUCKETS if upper <= bound), None)] += objects
-        return {
-            "since": self.since,
-            "objects": self.objects,
-            "buckets": [{"up_to_s": bound, "objects": counts[bound]} for bound in (*BUCKETS, None)],
-            "p50_s": round(self.percentile(50), 3),
-            "p90_s": round(self.percentile(90), 3),
-            "p99_s": round(self.percentile(99), 3),
-            "max_s": round(self.largest, 3),
-            "negative": self.negative,
-        }
+        return Lag(
+            since=parse_time(self.since),
+            objects=self.objects,
+            buckets=tuple(LagBucket(bound, counts[bound]) for bound in (*BUCKETS, None)),
+            p50_s=round(self.percentile(50), 3),
+            p90_s=round(self.percentile(90), 3),
+            p99_s=round(self.percentile(99), 3),
+            max_s=round(self.largest, 3),
+            negative=self.negative,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Everything, to be merged with others'."""
@@ -93,17 +97,22 @@ class Lag:
         return {"since": self.since, "classes": classes, "negative": self.negative, "largest": self.largest}
 
     @staticmethod
-    def from_json(content: Mapping[str, Any]) -> "Lag":
+    def from_json(content: Mapping[str, Any]) -> "LagCounts":
         """Read what `to_json` gave.
 
         Raises:
             KeyError, TypeError, ValueError: It is something else.
         """
-        classes = Counter({int(number): int(objects) for number, objects in content["classes"].items()})
-        return Lag(content["since"], classes, int(content["negative"]), float(content["largest"]))
+        classes = convert(dict[str, Count], content["classes"])
+        return LagCounts(
+            convert(str, content["since"]),
+            Counter({int(number): objects for number, objects in classes.items()}),
+            convert(Count, content["negative"]),
+            convert(Number, content["largest"]),
+        )
 
     @staticmethod
-    def merged(parts: Iterable["Lag"]) -> "Lag":
+    def merged(parts: Iterable["LagCounts"]) -> "LagCounts":
         """Those of several tasks together, which counted from the same moment on.
 
         Raises:
@@ -112,7 +121,7 @@ class Lag:
         all_parts = list(parts)
         if not all_parts:
             raise ValueError("nothing to merge")
-        return Lag(
+        return LagCounts(
             all_parts[0].since,
             sum((part.classes for part in all_parts), Counter()),
             sum(part.negative for part in all_parts),

@@ -2,22 +2,22 @@
 
 from datetime import date, timedelta
 
-from backfill_job.lag import Lag
-from backfill_job.remarks import remarks
-from backfill_job.tallies import Tallies
+from backfill_job.verify.day_counts import DayCounts
+from backfill_job.verify.day_warnings import day_warnings
 
 TODAY = date(2024, 3, 10)
 
 
 def days(counts: dict[str | None, tuple[int, int]], *, empty: int = 0, **more: object) -> list[str]:
-    tallies = Tallies(Lag(""), **more)  # type: ignore[arg-type]
+    counted = DayCounts(**more)  # type: ignore[arg-type]
     for text, (ours, theirs) in counts.items():
-        day = tallies.days[None if text is None else date.fromisoformat(text)]
+        day = counted.days[None if text is None else date.fromisoformat(text)]
         for side, number in ((day.source, ours), (day.destination, theirs)):
             side.objects = side.jsonl = number
             side.empty_jsonl = min(empty, number)
     return [
-        f"{found.level.value} {found.kind} {found.day}: {found.text}" for found in remarks(tallies, TODAY)
+        f"{found.level.value} {found.kind} {found.day}: {found.text}"
+        for found in day_warnings(counted, TODAY)
     ]
 
 

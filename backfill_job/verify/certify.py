@@ -7,15 +7,14 @@ from pathlib import Path
 
 import uvloop
 
-from backfill_job.certificate import Certificate, changes, data_of, read_certificate
 from backfill_job.diff import diff
-from backfill_job.lag import Lag
 from backfill_job.run.arguments import add_log_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO
 from backfill_job.run.open_run import opened
 from backfill_job.run.run import Run, open_api, tune_gc
-from backfill_job.tallies import Tallies
 from backfill_job.verdict import judged
+from backfill_job.verify.certificate import Certificate, changes, data_of, read_certificate
+from backfill_job.verify.day_counts import DayCounts
 from shared.errors import UsageError
 
 __all__ = ["COMMAND"]
@@ -31,7 +30,7 @@ examples:
 exit codes:
   0  both paths hold what the certificate says
   1  they do not, or it could not be found out; the last line says which
-  2  could not start: the file is no certificate or was changed, bucket, permission
+  2  could not start: the file is not a certificate or was changed, bucket, permission
 """
 
 
@@ -60,8 +59,8 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
 
 def _check(run: Run, stated: Certificate) -> ExitCode:
     tune_gc()
-    tallies = uvloop.run(_tallied(run))
-    now = data_of(run.migration, tallies)
+    counts = uvloop.run(_counted(run))
+    now = data_of(run.migration, counts)
     found = changes(stated.data, now)
     for line in found[:MAX_SHOWN]:
         run.say(f"  {line}")
@@ -77,14 +76,14 @@ def _check(run: Run, stated: Certificate) -> ExitCode:
     return ExitCode.DONE
 
 
-async def _tallied(run: Run) -> Tallies:
+async def _counted(run: Run) -> DayCounts:
     """Count both sides as listed, without second looks: a certificate is about what is there."""
-    tallies = Tallies(Lag(""))
+    counts = DayCounts()
     async with open_api(run) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
         async for pairs in parts:
             run.stop.check()
-            tallies.add(judged(pairs, run.migration))
-    return tallies
+            counts.add(judged(pairs, run.migration))
+    return counts
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

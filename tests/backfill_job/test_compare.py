@@ -12,11 +12,12 @@ from backfill_job.ledger import Ledger
 from backfill_job.march import Pair
 from backfill_job.run.clock import Clock
 from backfill_job.run_result import RunResult
-from backfill_job.verdict import Finding, Verdict, judged
-from backfill_job.verification import MAX_FINDINGS, Comparison, Verification
+from backfill_job.verdict import judged
+from backfill_job.verify.compare import MAX_DIFFERENCES, Compared, Comparison
 from shared.gateway import Gateway
 from shared.objects import parse_time
 from shared.operations import Operations
+from shared.verification import NameDifference, Verdict
 
 
 @dataclass
@@ -37,20 +38,20 @@ class Hours:
             self.due.pop(0)()
 
 
-def check(paths: Paths, gateway: Gateway, hours: Hours, grace: float = 0.0) -> Verification:
+def check(paths: Paths, gateway: Gateway, hours: Hours, grace: float = 0.0) -> Compared:
     return compared(paths, gateway, paths.diff(gateway), hours, grace)
 
 
 def compared(
     paths: Paths, gateway: Gateway, pairs: Iterable[Pair], hours: Hours, grace: float = 0.0
-) -> Verification:
+) -> Compared:
     comparison = Comparison(paths.migration)
     comparison.add([*judged(pairs, paths.migration)])
     return comparison.result(gateway, grace=timedelta(seconds=grace), clock=hours.clock())
 
 
-def verdicts(found: Verification) -> dict[str, str]:
-    return {finding.relative: finding.verdict.value for finding in found.findings}
+def verdicts(found: Compared) -> dict[str, str]:
+    return {difference.name: difference.verdict.value for difference in found.differences}
 
 
 def later(hours: float = 1.0) -> Hours:
@@ -80,7 +81,7 @@ def test_two_equal_sides_are_clean(paths: Paths, gateway: Gateway) -> None:
     for side in ("source", "destination"):
         paths.put("a", b"one", side=side)
     found = check(paths, gateway, later())
-    assert (found.clean, found.findings, found.counts[Verdict.EQUAL]) == (True, (), 1)
+    assert (found.clean, found.differences, found.counts[Verdict.EQUAL]) == (True, (), 1)
 
 
 def test_what_arrived_between_the_listings_and_the_second_look_is_equal(
@@ -134,9 +135,9 @@ def test_an_object_rewritten_meanwhile_is_in_flight_and_not_clean(paths: Paths, 
 )
 def test_what_is_not_shown_is_said_to_be_where_it_is(missing: int, said: str) -> None:
     """The log names as many as are kept in memory, and no more."""
-    names = min(missing, MAX_FINDINGS)
-    findings = tuple(Finding(f"{number}", Verdict.MISSING, None, None) for number in range(names))
-    found = Verification({**dict.fromkeys(Verdict, 0), Verdict.MISSING: missing}, findings)
+    names = min(missing, MAX_DIFFERENCES)
+    findings = tuple(NameDifference(f"{number}", Verdict.MISSING, (), None, None) for number in range(names))
+    found = Compared({**dict.fromkeys(Verdict, 0), Verdict.MISSING: missing}, findings)
     run = RunResult(
         Ledger().balance(),
         found,

@@ -1,7 +1,7 @@
-"""The silent failure, seen in the data: objects beside the destination prefix under a name that differs only by case.
+"""Finds a silent failure in the data: objects beside the destination prefix, under a name that differs only by case.
 
-Somebody who writes to the new bucket under the old prefix's case writes where no reader looks; and Cloud Storage, to which
-both are just names, does not mind.
+A writer that uses the old prefix's case in the new bucket writes where no reader looks. To Cloud Storage both are valid
+names, so nothing reports an error.
 """
 
 from shared.gcs.api import AsyncApi
@@ -12,17 +12,14 @@ __all__ = ["case_siblings"]
 
 
 async def case_siblings(api: AsyncApi, location: Location) -> tuple[Location, ...]:
-    """Find prefixes that are a location's but for the case of its last part.
+    """Find the prefixes that differ from a location only by the case of its last part, in order.
 
     Args:
-        api: Whom to ask.
+        api: The fast client.
         location: A prefix; not a whole bucket.
 
-    Returns:
-        Them, in order.
-
     Raises:
-        StorageError: It is not known: the prefix's parent may not be listed, say.
+        StorageError: It is not known; for example, there is no permission to list the prefix's parent.
     """
     parent, _, last = location.prefix.rstrip("/").rpartition("/")
     above = Location(location.bucket, f"{parent}/" if parent else "")

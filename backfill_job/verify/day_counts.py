@@ -1,12 +1,12 @@
-"""Both sides of every day, counted while the diff streams by: objects, bytes, JSONL files, and a digest for each side.
+"""Counts both sides of every day while the diff streams by: objects, bytes, JSONL files, and a digest for each side.
 
-The digest of a set of objects is the sum, modulo 2**256, of the SHA-256 of each object's line, which is
+The digest of a set of objects is the sum, modulo 2**256, of the SHA-256 of each object's line. The line is
 ``SIZE CRC32C NAME`` in UTF-8: the size in decimal, the checksum as the API gives it (``-`` where it gives none), the name
-below the prefix, one space between. It does not depend on the order, so tasks add theirs up; and no object can be missing,
-twice, or another one without changing it, but by an accident that does not happen. It is no defence against somebody who
-may choose names and contents at will in order to make two sets look alike.
+below the prefix, one space between. The digest does not depend on the order, so tasks add theirs up. A missing object, a
+second one or another one changes it. It does not protect against an attacker who chooses names and contents so that two
+sets look alike.
 
-Names that were left out on request (``--exclude``) are in no figure. What has no day in its name counts as undated.
+No figure includes the names that were left out on request (``--exclude``). An object without a day in its name is undated.
 """
 
 from collections import Counter, defaultdict
@@ -16,15 +16,27 @@ from datetime import date
 from hashlib import sha256
 from typing import Any
 
-from backfill_job.lag import Lag
+from msgspec import to_builtins
+
 from backfill_job.late_writes import LateWrites
-from backfill_job.verdict import Finding, Verdict
+from backfill_job.verdict import Finding
+from backfill_job.verify.lag import LagCounts
+from shared.json_io import Count, convert
 from shared.objects import ObjectState
 from shared.partitions import classify
+from shared.verification import Day, DayState, Side, Verdict
 
-__all__ = ["DayTally", "SideTally", "Tallies", "line_digest"]
+__all__ = ["DayCount", "DayCounts", "SideCount", "line_digest"]
 
 MODULUS = 2**256
+
+_WORST_FIRST = (
+    (Verdict.MISSING, DayState.MISSING),
+    (Verdict.CONTENT_DIFFERS, DayState.DIFFERING),
+    (Verdict.METADATA_DIFFERS, DayState.DIFFERING),
+    (Verdict.EXTRA, DayState.DIFFERING),
+    (Verdict.IN_FLIGHT, DayState.IN_FLIGHT),
+)
 
 
 def line_digest(relative: str, state: ObjectState) -> int:
@@ -34,14 +46,10 @@ def line_digest(relative: str, state: ObjectState) -> int:
 
 
 @dataclass(slots=True)
-class SideTally:
-    """One side of a day.
+class SideCount:
+    """One side of a day, while it is counted; `Side` is the result.
 
     Attributes:
-        objects: How many.
-        bytes: Their sizes together.
-        jsonl: How many of them are JSONL data.
-        empty_jsonl: How many of those are empty.
         digest: See the top of this file.
     """
 
@@ -60,8 +68,8 @@ class SideTally:
             self.jsonl += 1
             self.empty_jsonl += not size
 
-    def __add__(self, other: "SideTally") -> "SideTally":
-        return SideTally(
+    def __add__(self, other: "SideCount") -> "SideCount":
+        return SideCount(
             self.objects + other.objects,
             self.bytes + other.bytes,
             self.jsonl + other.jsonl,
@@ -69,41 +77,58 @@ class SideTally:
             (self.digest + other.digest) % MODULUS,
         )
 
+    def side(self) -> Side:
+        """The figures as a report shows them."""
+        return Side(self.objects, self.bytes, self.jsonl, self.empty_jsonl, f"{self.digest:064x}")
+
     def to_json(self) -> dict[str, Any]:
         """The figures; the digest as 64 hexadecimal digits."""
-        return {
-            "objects": self.objects,
-            "bytes": self.bytes,
-            "jsonl": self.jsonl,
-            "empty_jsonl": self.empty_jsonl,
-            "digest": f"{self.digest:064x}",
-        }
+        content: dict[str, Any] = to_builtins(self.side())
+        return content
 
     @staticmethod
-    def from_json(content: Mapping[str, Any]) -> "SideTally":
+    def from_json(content: object) -> "SideCount":
         """Read what `to_json` gave.
 
         Raises:
-            KeyError, TypeError, ValueError: It is something else.
+            ValueError: It is something else.
         """
-        objects, size, jsonl, empty = (
-            int(content[name]) for name in ("objects", "bytes", "jsonl", "empty_jsonl")
-        )
-        return SideTally(objects, size, jsonl, empty, int(content["digest"], 16))
+        side = convert(Side, content)
+        return SideCount(side.objects, side.bytes, side.jsonl, side.empty_jsonl, int(side.digest, 16))
 
 
 @dataclass(slots=True)
-class DayTally:
-    """A day, or what has none."""
+class DayCount:
+    """A day, or what has none, while it is counted; `Day` is the result.
 
-    source: SideTally = field(default_factory=SideTally)
-    destination: SideTally = field(default_factory=SideTally)
+    Attributes:
+        verdicts: Names by the verdict's value.
+    """
+
+    source: SideCount = field(default_factory=SideCount)
+    destination: SideCount = field(default_factory=SideCount)
     verdicts: Counter[str] = field(default_factory=Counter)
 
-    def __add__(self, other: "DayTally") -> "DayTally":
-        return DayTally(
+    def __add__(self, other: "DayCount") -> "DayCount":
+        return DayCount(
             self.source + other.source, self.destination + other.destination, self.verdicts + other.verdicts
         )
+
+    def day(self, day: date | None) -> Day:
+        """The figures as a report shows them."""
+        return Day(
+            day=day,
+            source=self.source.side(),
+            destination=self.destination.side(),
+            verdicts={Verdict(name): count for name, count in sorted(self.verdicts.items())},
+            verdict=self._state(),
+        )
+
+    def _state(self) -> DayState:
+        if not self.verdicts.total():
+            return DayState.ABSENT
+        worst = (state for verdict, state in _WORST_FIRST if self.verdicts[verdict.value])
+        return next(worst, DayState.EQUAL)
 
     def to_json(self) -> dict[str, Any]:
         """Both sides, and how many names have which verdict."""
@@ -114,32 +139,34 @@ class DayTally:
         }
 
     @staticmethod
-    def from_json(content: Mapping[str, Any]) -> "DayTally":
+    def from_json(content: Mapping[str, Any]) -> "DayCount":
         """Read what `to_json` gave.
 
         Raises:
             KeyError, TypeError, ValueError: It is something else.
         """
-        verdicts = Counter({Verdict(name).value: int(count) for name, count in content["verdicts"].items()})
-        source, destination = (SideTally.from_json(content[side]) for side in ("source", "destination"))
-        return DayTally(source, destination, verdicts)
+        verdicts = convert(dict[Verdict, Count], content["verdicts"])
+        source, destination = (SideCount.from_json(content[side]) for side in ("source", "destination"))
+        return DayCount(
+            source, destination, Counter({verdict.value: count for verdict, count in verdicts.items()})
+        )
 
 
 @dataclass(slots=True)
-class Tallies:
+class DayCounts:
     """Everything that a verification counts. Memory grows with the number of days.
 
     Attributes:
         lag: How far the mirror is behind.
         days: By day; None for what has no day in its name.
-        impossible_dates: Objects by eight digits that should be a date and are none.
+        impossible_dates: Objects by eight digits that should be a date and are not.
         metadata_differences: Names by what differs in their metadata.
         held: Source objects under a hold or a retention time.
         late: Writes on the legacy path after the cutover.
     """
 
-    lag: Lag
-    days: defaultdict[date | None, DayTally] = field(default_factory=lambda: defaultdict(DayTally))
+    lag: LagCounts = field(default_factory=lambda: LagCounts(""))
+    days: defaultdict[date | None, DayCount] = field(default_factory=lambda: defaultdict(DayCount))
     impossible_dates: Counter[str] = field(default_factory=Counter)
     metadata_differences: Counter[str] = field(default_factory=Counter)
     held: int = 0
@@ -172,9 +199,9 @@ class Tallies:
         if verdict is Verdict.METADATA_DIFFERS:
             self.metadata_differences.update(difference.value for difference in differing)
 
-    def total(self) -> DayTally:
+    def total(self) -> DayCount:
         """All days and what has none."""
-        return sum(self.days.values(), DayTally())
+        return sum(self.days.values(), DayCount())
 
     def to_json(self) -> dict[str, Any]:
         """Everything, to be merged with others'."""
@@ -189,33 +216,33 @@ class Tallies:
         }
 
     @staticmethod
-    def from_json(content: Mapping[str, Any]) -> "Tallies":
+    def from_json(content: Mapping[str, Any]) -> "DayCounts":
         """Read what `to_json` gave.
 
         Raises:
             KeyError, TypeError, ValueError, AttributeError: It is something else.
         """
-        found = Tallies(
-            Lag.from_json(content["lag"]),
-            impossible_dates=Counter(content["impossible_dates"]),
-            metadata_differences=Counter(content["metadata_differences"]),
-            held=int(content["held"]),
+        found = DayCounts(
+            LagCounts.from_json(content["lag"]),
+            impossible_dates=Counter(convert(dict[str, Count], content["impossible_dates"])),
+            metadata_differences=Counter(convert(dict[str, Count], content["metadata_differences"])),
+            held=convert(Count, content["held"]),
             late=LateWrites.from_json(content["late"]),
         )
-        found.days[None] = DayTally.from_json(content["undated"])
-        for day, tally in content["days"].items():
-            found.days[date.fromisoformat(day)] = DayTally.from_json(tally)
+        found.days[None] = DayCount.from_json(content["undated"])
+        for day, count in content["days"].items():
+            found.days[date.fromisoformat(day)] = DayCount.from_json(count)
         return found
 
     @staticmethod
-    def merged(parts: Sequence["Tallies"]) -> "Tallies":
+    def merged(parts: Sequence["DayCounts"]) -> "DayCounts":
         """Those of several tasks together."""
-        whole = Tallies(
-            Lag.merged(part.lag for part in parts), late=LateWrites.merged(part.late for part in parts)
+        whole = DayCounts(
+            LagCounts.merged(part.lag for part in parts), late=LateWrites.merged(part.late for part in parts)
         )
         for part in parts:
-            for day, tally in part.days.items():
-                whole.days[day] += tally
+            for day, count in part.days.items():
+                whole.days[day] += count
             whole.impossible_dates += part.impossible_dates
             whole.metadata_differences += part.metadata_differences
             whole.held += part.held
