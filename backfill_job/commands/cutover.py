@@ -131,7 +131,7 @@ def _next_steps(migration: Migration) -> list[str]:
     return [
         "",
         "What to do now:",
-        f"  1. Consumers: merge the change that reads {destination} (`{again} references PATH --fix` makes it).",
+        f"  1. Consumers: merge the change that reads {destination} (`{again} references PATH --patch FILE` writes it).",
         f"  2. The writer's team: switch to {destination}, now. Until all have, what is new on {source} still arrives;",
         "     what they overwrite there is logged (mirror_conflict) and waits for step 3.",
         "  3. When the last writer has switched: give this same command again. It brings over what late writers overwrote.",
