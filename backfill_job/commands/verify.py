@@ -13,7 +13,7 @@ from backfill_job.contents.check import Scope, check_contents
 from backfill_job.contents.reader import LIMITS as CONTENTS_LIMITS
 from backfill_job.contents.result import ContentsCheck
 from backfill_job.copying.compare import Comparison, log_comparison, more_line
-from backfill_job.copying.diff import Pair, diff, judged
+from backfill_job.copying.diff import DiffLine, diff, judged
 from backfill_job.late_writes import LateWrites, cutover_of, late_since
 from backfill_job.run.arguments import add_session_arguments, since
 from backfill_job.run.clock import time_text
@@ -145,7 +145,7 @@ async def _compare(run: Run, scope: Scope, counts: DayCounts) -> VerifyResult:
     return VerifyResult(compared, counts, contents, run.operations.total())
 
 
-async def _compared(run: Run, api: AsyncApi, comparison: Comparison) -> AsyncGenerator[Iterable[Pair], None]:
+async def _compared(run: Run, api: AsyncApi, comparison: Comparison) -> AsyncGenerator[Iterable[DiffLine], None]:
     """The diff, after the comparison took it in: for the check of the contents."""
     async with aclosing(diff(api, run.migration, run.ranges)) as parts:
         async for pairs in parts:

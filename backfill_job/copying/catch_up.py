@@ -1,10 +1,11 @@
-"""One path brought up to date from the other while either may be written: the later write counts.
+"""Brings one path up to date from the other while clients may write to either: the later write wins.
 
-A cutover does it from the legacy path to the new one, a rollback the other way. Nothing is replaced by anything older, and
-what is replaced is kept (`shared.replicate`). What stays different, because the other path holds the later write, is named.
+A cutover does this from the legacy path to the new one, a rollback the other way. An older version never replaces a newer
+one, and `shared.replicate` keeps each replaced version. Names that still differ, because the other path holds the later
+write, are in the result.
 
-It is its own proof: after the copying both sides are listed once more, and what still differs is looked at, and copied, one
-by one, each copy proven by its answer. So it is done when the second pass failed nowhere and its books balance.
+The catch-up proves itself. After the first pass it lists both sides once more. It looks at each name that still differs, and
+copies it if needed; the answer proves each copy. So it is done when the second pass has no failure and accounts for every object.
 """
 
 from dataclasses import dataclass, replace
@@ -20,20 +21,20 @@ from shared.decision import Authority
 from shared.ruling import Always
 from shared.text import counted
 
-__all__ = ["Handover", "bring_over"]
+__all__ = ["CatchUp", "catch_up", "reversed_run"]
 
 MAX_NAMES = 1_000
-"""Names kept of objects whose later write is on the other path; all are counted, and logged."""
+"""Names kept of objects whose later write is on the other path; the result counts all, and the log names them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Handover:
-    """What became of it.
+class CatchUp:
+    """How a catch-up ended.
 
     Attributes:
-        copied: Objects brought over.
-        proof: The pass that found nothing left to do, or why it could not.
-        later: Names, below the prefixes, of objects of which the other path holds a later write; `MAX_NAMES` at most.
+        copied: Objects copied in both passes.
+        proof: The last pass: it found nothing left to do, or says why it could not.
+        later: Names, below the prefixes, of objects whose later write is on the other path; `MAX_NAMES` at most.
     """
 
     copied: int
@@ -42,7 +43,7 @@ class Handover:
 
     @property
     def done(self) -> bool:
-        """Whether every object is on the other path, the same or in a later version."""
+        """Whether the other path holds every object, in the same or in a later version."""
         balance = self.proof.balance
         return not self.proof.stopped and balance.holds and not balance.counts[Account.FAILED]
 
@@ -53,18 +54,18 @@ class Handover:
 
     @property
     def summary(self) -> str:
-        """What became of it, in a sentence."""
+        """The result in one sentence."""
         balance = self.proof.balance
-        books = f"{counted(balance.listed, 'object')} looked at, {self.copied:,} brought over"
+        said = f"{counted(balance.listed, 'object')} looked at, {self.copied:,} brought over"
         if self.later_writes:
-            books += f", {self.later_writes:,} left because the other path holds a later write"
+            said += f", {self.later_writes:,} left because the other path holds a later write"
         if self.proof.stopped:
-            return f"{books}; stopped: {self.proof.stopped}"
+            return f"{said}; stopped: {self.proof.stopped}"
         if not balance.holds:
-            return f"{books}; THE BOOKS DO NOT BALANCE ({balance.accounted:,} accounted for)"
+            return f"{said}; THE COUNTS DO NOT BALANCE ({balance.accounted:,} accounted for)"
         if balance.counts[Account.FAILED]:
-            return f"{books}; {balance.counts[Account.FAILED]:,} FAILED: the log says why"
-        return f"{books}; proven name by name"
+            return f"{said}; {balance.counts[Account.FAILED]:,} FAILED: the log says why"
+        return f"{said}; proven name by name"
 
     def figures(self) -> dict[str, bool | int | str]:
         """The figures under the names that the log uses."""
@@ -79,7 +80,7 @@ class Handover:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """For a report."""
+        """The content for a report."""
         return {
             **self.figures(),
             "later": list(self.later),
@@ -88,31 +89,26 @@ class Handover:
 
 
 def reversed_run(run: Run) -> Run:
-    """The job on the way back, where the later write counts."""
+    """The run from the new path back to the legacy path, where the later write wins."""
     return replace(run, migration=run.migration.reversed(), ruling=Always(Authority.LATER_WRITE))
 
 
-def bring_over(run: Run, options: CopyOptions) -> Handover:
-    """Bring what is at the source to the destination, unless a later write is there.
+def catch_up(run: Run, options: CopyOptions) -> CatchUp:
+    """Copy what is at the source to the destination, unless the destination holds a later write.
 
-    Args:
-        run: What to work with; whatever its ruling, the later write counts.
-        options: How to copy.
-
-    Returns:
-        What became of it, also when it stopped before its end.
+    The later write wins, whatever the run's own authority is. Also returns when it stops before its end.
 
     Raises:
-        UsageError: The source is empty, and that was not allowed.
+        UsageError: The source is empty, and the run does not allow that.
     """
     run = replace(run, ruling=Always(Authority.LATER_WRITE))
     result, later = _pass(run, options)
     copied = result.balance.counts[Account.COPIED]
     if not result.stopped and not result.balance.nothing_written:
-        # Else the listings that the pass was made of are listings after the work, too.
+        # A pass that wrote nothing is its own second pass (decision 0012).
         result, later = _pass(run, options)
         copied += result.balance.counts[Account.COPIED]
-    return Handover(copied, result, later)
+    return CatchUp(copied, result, later)
 
 
 def _pass(run: Run, options: CopyOptions) -> tuple[RunResult, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""How an execution ended: of one process, or of all tasks of an execution put together."""
+"""How an execution ended: the result of one process, or of all tasks together."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -20,14 +20,14 @@ class RunResult:
     """How an execution ended.
 
     Attributes:
-        balance: The books.
-        verification: What both sides look like afterwards; None when the run stopped before.
+        balance: How many objects were listed, and what happened to them.
+        verification: How both sides compare afterwards; None when the run stopped before that.
         stopped: Why it stopped before its end; empty when it did not.
-        denied: It stopped for want of a bucket or a permission.
-        copying_s: Seconds that listing and copying took, without the verification.
-        work: What the listings showed was to be done.
-        operations: What was asked of Cloud Storage, as it is billed.
-        narrowed: What was left out on request, in words; empty for nothing.
+        denied: It stopped because a bucket or a permission is missing.
+        copying_s: Seconds for listing and copying, without the verification.
+        work: What the listings showed.
+        operations: Requests to Cloud Storage, as they are billed.
+        narrowed: The part of the names that the operator asked for, in words; empty for all.
     """
 
     balance: Balance
@@ -41,7 +41,7 @@ class RunResult:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 only when everything was copied, balances, and was verified."""
+        """0 only when every object is copied, accounted for and verified."""
         if self.stopped:
             nothing_done = not self.balance.counts[Account.COPIED]
             return ExitCode.CANNOT_START if self.denied and nothing_done else ExitCode.NOT_RIGHT
@@ -50,24 +50,24 @@ class RunResult:
 
     @property
     def summary(self) -> str:
-        """The end of the run in one sentence."""
+        """The result in one sentence."""
         counts = self.balance.counts
-        booked = ", ".join(
+        outcomes = ", ".join(
             f"{counts[account]:,} {account.value.replace('_', ' ')}" for account in Account if counts[account]
         )
-        books = f"{self.balance.listed:,} objects listed: {booked or 'nothing to do'}"
+        said = f"{self.balance.listed:,} objects listed: {outcomes or 'nothing to do'}"
         if not self.balance.holds:
-            books += f"; THE BOOKS DO NOT BALANCE ({self.balance.accounted:,} accounted for)"
+            said += f"; THE COUNTS DO NOT BALANCE ({self.balance.accounted:,} accounted for)"
         if self.stopped:
-            return f"{books}; stopped: {self.stopped}"
+            return f"{said}; stopped: {self.stopped}"
         if self.verification is None:
-            return f"{books}; not verified"
+            return f"{said}; not verified"
         where = f" ({self.narrowed})" if self.narrowed else ""
         verified = "verified: " if self.verification.clean else ""
-        return f"{books}; {verified}{self.verification.said}{where}"
+        return f"{said}; {verified}{self.verification.said}{where}"
 
     def screen_lines(self) -> list[str]:
-        """What the operator reads at the end: the summary, the first differing names, and what to do."""
+        """The lines for the operator: the summary, the first differing names, and what to do."""
         lines = [self.summary]
         if self.verification is not None and not self.verification.clean:
             shown = self.verification.differences[:MAX_NAMES_SHOWN]
@@ -100,7 +100,7 @@ class RunResult:
         """Read what `to_json` gave.
 
         Raises:
-            KeyError, TypeError, ValueError: It is something else.
+            KeyError, TypeError, ValueError: The content has another form.
         """
         verification = content["verification"]
         return RunResult(
@@ -116,7 +116,7 @@ class RunResult:
 
     @staticmethod
     def merged(parts: Sequence["RunResult"]) -> "RunResult":
-        """The tasks of one execution put together, in the order of their numbers."""
+        """Combine the tasks of one execution, in the order of their numbers."""
         verifications = [part.verification for part in parts if part.verification is not None]
         return RunResult(
             Balance.merged(part.balance for part in parts),

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from backfill_job.checks import Override
-from backfill_job.copying.diff import Finding
+from backfill_job.copying.diff import DiffLine
 from shared.migration import Migration
 from shared.objects import Metadata, ObjectState
 
@@ -216,7 +216,7 @@ class ChunkIndex:
         self._rows = []
 
 
-def line_of(finding: Finding) -> Line:
+def line_of(finding: DiffLine) -> Line:
     """The line of a name that was found equal.
 
     Raises:

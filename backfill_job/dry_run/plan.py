@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from backfill_job.copying.diff import Finding, Verdict
+from backfill_job.copying.diff import DiffLine, Verdict
 from shared.decision import Action, Authority, decide
 from shared.errors import UsageError
 from shared.migration import Migration
@@ -64,7 +64,7 @@ _STEPS = {
 """What a verdict alone decides."""
 
 
-def plan(findings: Iterable[Finding], migration: Migration, authority: Authority) -> Iterator[PlanLine]:
+def plan(findings: Iterable[DiffLine], migration: Migration, authority: Authority) -> Iterator[PlanLine]:
     """Plan for every name of a diff, in its order.
 
     Args:
@@ -79,7 +79,7 @@ def plan(findings: Iterable[Finding], migration: Migration, authority: Authority
         yield _planned(finding, migration, authority)
 
 
-def _planned(finding: Finding, migration: Migration, authority: Authority) -> PlanLine:
+def _planned(finding: DiffLine, migration: Migration, authority: Authority) -> PlanLine:
     relative, verdict, source, destination, differing = finding
     step = _STEPS.get(verdict)
     if step is not None:

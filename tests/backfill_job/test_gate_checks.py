@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from backfill_job.checks import Check, Standing, references_check
 from backfill_job.copying.compare import Compared
-from backfill_job.copying.diff import Finding
+from backfill_job.copying.diff import DiffLine
 from backfill_job.gate.checks import (
     Limits,
     Presence,
@@ -165,7 +165,7 @@ def verification_json() -> dict[str, Any]:
     both = ObjectState("a", 1, 1, 1, "crc", None, "2026-11-20T11:00:00.000Z", "", Metadata())
     counted = DayCounts(LagCounts("2026-11-20T10:00:00.000Z"))
     names = ("qpi_answers_20261119/user_id_1.jsonl", "README")
-    counted.add([Finding(name, Verdict.EQUAL, both, both, ()) for name in names])
+    counted.add([DiffLine(name, Verdict.EQUAL, both, both, ()) for name in names])
     counts = {**dict.fromkeys(Verdict, 0), Verdict.EQUAL: len(names)}
     result = VerifyResult(Compared(counts, ()), counted, None, Operations())
     identity = {

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.copying.catch_up import Handover
+from backfill_job.copying.catch_up import CatchUp
 from backfill_job.copying.result import RunResult
 from backfill_job.copying.work import Work
 from backfill_job.deletion.outcomes import Books
@@ -52,20 +52,20 @@ def test_every_outcome_of_the_rule_has_its_account() -> None:
 
 
 def test_books_that_do_not_balance_say_so_in_every_summary() -> None:
-    """A copy, a handover, a deletion: none of them passes for done, and each gives both numbers."""
+    """A copy, a catch-up, a deletion: none of them passes for done, and each gives both numbers."""
     ledger = Ledger()
     ledger.list(5)
     ledger.book(Account.COPIED, 10)
     balance = ledger.balance()
     run = RunResult(balance, None, "", False, 1.0, Work(), Operations(0, 0))
     assert (
-        run.summary == "5 objects listed: 1 copied; THE BOOKS DO NOT BALANCE (1 accounted for); not verified"
+        run.summary == "5 objects listed: 1 copied; THE COUNTS DO NOT BALANCE (1 accounted for); not verified"
     )
     assert run.exit_code is not ExitCode.DONE
-    handover = Handover(1, run, ())
-    assert not handover.done
-    assert handover.summary == (
-        "5 objects looked at, 1 brought over; THE BOOKS DO NOT BALANCE (1 accounted for)"
+    caught_up = CatchUp(1, run, ())
+    assert not caught_up.done
+    assert caught_up.summary == (
+        "5 objects looked at, 1 brought over; THE COUNTS DO NOT BALANCE (1 accounted for)"
     )
     counts = dict.fromkeys(LineOutcome, 0) | {LineOutcome.DELETED: 3}
     books = Books(4, counts, 30, 2)
