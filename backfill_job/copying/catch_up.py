@@ -8,23 +8,30 @@ The catch-up proves itself. After the first pass it lists both sides once more. 
 copies it if needed; the answer proves each copy. So it is done when the second pass has no failure and accounts for every object.
 """
 
+import argparse
 from dataclasses import dataclass, replace
 from typing import Any
 
 from backfill_job.copying.execution import copy
+from backfill_job.copying.lane import Limits
 from backfill_job.copying.line import Result
-from backfill_job.copying.options import CopyOptions
+from backfill_job.copying.options import CopyOptions, governor_from
+from backfill_job.copying.progress import showing_progress
 from backfill_job.copying.result import RunResult
 from backfill_job.ledger import Account
 from backfill_job.run.run import Run
 from shared.decision import Authority
+from shared.events_log import Event
+from shared.phase import Phase
 from shared.ruling import Always
-from shared.text import counted
+from shared.text import counted, shown
 
 __all__ = ["CatchUp", "catch_up", "reversed_run"]
 
 MAX_NAMES = 1_000
 """Names kept of objects whose later write is on the other path; the result counts all, and the log names them."""
+
+MAX_NAMES_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,27 +94,41 @@ class CatchUp:
             "ledger": {**self.proof.balance.to_json(), "holds": self.proof.balance.holds},
         }
 
+    def record(self, run: Run, phase: Phase, other_path: str) -> None:
+        """Write the command's report, log the figures, and print the summary with the later writes on the other path."""
+        run.write(f"{run.command}.json", {"phase": phase.value, "handover": self.to_json()})
+        run.log.emit(Event.HANDED_OVER, phase=phase.value, **self.figures())
+        run.say(self.summary)
+        for name in self.later[:MAX_NAMES_SHOWN]:
+            run.say(f"  later on {other_path}: {shown(name)}")
+
 
 def reversed_run(run: Run) -> Run:
     """The run from the new path back to the legacy path, where the later write wins."""
     return replace(run, migration=run.migration.reversed(), ruling=Always(Authority.LATER_WRITE))
 
 
-def catch_up(run: Run, options: CopyOptions) -> CatchUp:
-    """Copy what is at the source to the destination, unless the destination holds a later write.
+def catch_up(run: Run, arguments: argparse.Namespace) -> CatchUp:
+    """Copy what is at the source to the destination, unless the destination holds a later write. Shows its progress.
 
     The later write wins, whatever the run's own authority is. Also returns when it stops before its end.
+
+    Args:
+        run: From which path to which, and everything else.
+        arguments: With those of `add_pace_arguments`.
 
     Raises:
         UsageError: The source is empty, and the run does not allow that.
     """
     run = replace(run, ruling=Always(Authority.LATER_WRITE))
-    result, later = _pass(run, options)
-    copied = result.balance.counts[Account.COPIED]
-    if not result.stopped and not result.balance.nothing_written:
-        # A pass that wrote nothing is its own second pass (decision 0012).
+    with showing_progress(run.console, run.log, total=None) as progress:
+        options = CopyOptions(Limits(in_flight=arguments.in_flight), governor_from(arguments, 1), progress)
         result, later = _pass(run, options)
-        copied += result.balance.counts[Account.COPIED]
+        copied = result.balance.counts[Account.COPIED]
+        if not result.stopped and not result.balance.nothing_written:
+            # A pass that wrote nothing is its own second pass (decision 0012).
+            result, later = _pass(run, options)
+            copied += result.balance.counts[Account.COPIED]
     return CatchUp(copied, result, later)
 
 

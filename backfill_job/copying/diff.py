@@ -196,8 +196,9 @@ async def _next(parts: AsyncGenerator[Iterator[DiffLine], None]) -> Iterator[Dif
 
 
 def _range(api: AsyncApi, migration: Migration, part: KeyRange) -> AsyncGenerator[Iterator[DiffLine], None]:
-    (start, end), (to_start, to_end) = part.below(migration.source.prefix), part.below(
-        migration.destination.prefix
+    (start, end), (to_start, to_end) = (
+        part.below(migration.source.prefix),
+        part.below(migration.destination.prefix),
     )
     ours = list_pages(api, migration.source, start=start, end=end)
     theirs = list_pages(api, migration.destination, start=to_start, end=to_end)

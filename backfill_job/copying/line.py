@@ -67,9 +67,7 @@ def settled(line: DiffLine, migration: Migration) -> Result | None:
     why = "" if account else impossible(line, migration)
     if account is None and not why:
         return None
-    return Result(
-        line.relative, account or Account.FAILED, line.source, line.destination, error=why or None
-    )
+    return Result(line.relative, account or Account.FAILED, line.source, line.destination, error=why or None)
 
 
 def replicated(

@@ -1,6 +1,7 @@
 """How an execution ended: the result of one process, or of all tasks together."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ from backfill_job.copying.work import Work
 from backfill_job.ledger import Account, Balance
 from backfill_job.run.command import ExitCode
 from shared.operations import Operations
+from shared.text import counted
+from shared.verification import Verdict
 
 __all__ = ["RunResult"]
 
@@ -75,10 +78,36 @@ class RunResult:
             lines += [f"  {difference}" for difference in shown]
             lines += [more_line(len(shown), total)] if total > len(shown) else []
         if self.exit_code is not ExitCode.DONE:
-            lines.append(
-                "Nothing is lost: what was copied stays, the source is untouched. Run the same command again."
-            )
+            again = " Run the same command again." if self._again_helps else ""
+            lines.append(f"Nothing is lost: what was copied stays, the source is untouched.{again}")
+            lines += self._beyond_copying()
         return lines
+
+    @property
+    def _again_helps(self) -> bool:
+        """Whether another run can copy or prove something that this one could not."""
+        counts = self.balance.counts
+        if self.stopped or self.verification is None or not self.balance.holds or counts[Account.FAILED]:
+            return True
+        wrong = Counter(self.verification.wrong)
+        differing = wrong[Verdict.CONTENT_DIFFERS] + wrong[Verdict.METADATA_DIFFERS]
+        return (
+            wrong[Verdict.MISSING] + wrong[Verdict.IN_FLIGHT] + max(0, differing - counts[Account.CONFLICT])
+            > 0
+        )
+
+    def _beyond_copying(self) -> Iterator[str]:
+        """What to do about differences that no copy removes, in whichever phase the migration is."""
+        if conflicts := self.balance.counts[Account.CONFLICT]:
+            yield (
+                f"{counted(conflicts, 'object')} in conflict: the destination's version wins. In phase cut_over, "
+                "`cutover` run again copies each later write to the new path; in phase rolled_back, `rollback` copies it back."
+            )
+        if extra := Counter(self.verification.wrong)[Verdict.EXTRA] if self.verification else 0:
+            yield (
+                f"{counted(extra, 'object')} only at the destination: this command never removes them. After the cutover they "
+                "are new exports; before it, find out who wrote them."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """The result for ``run.json``."""

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.copying.catch_up import CatchUp
+from backfill_job.copying.compare import Compared
 from backfill_job.copying.result import RunResult
 from backfill_job.copying.work import Work
 from backfill_job.deletion.outcomes import Books
@@ -12,6 +13,7 @@ from backfill_job.ledger import Account, Ledger
 from backfill_job.run.command import ExitCode
 from shared.operations import Operations
 from shared.replicate import Outcome
+from shared.verification import Verdict
 
 
 @given(st.lists(st.tuples(st.sampled_from(Account), st.integers(0, 1000))))
@@ -81,3 +83,44 @@ def test_books_that_do_not_balance_say_so_in_every_summary() -> None:
         60,
         4,
     )
+
+
+def advice(verdicts: dict[Verdict, int], *, conflicts: int = 0, failed: int = 0, stopped: str = "") -> str:
+    ledger = Ledger()
+    equal = 7 - conflicts - failed
+    for account, objects in (
+        (Account.ALREADY_EQUAL, equal),
+        (Account.CONFLICT, conflicts),
+        (Account.FAILED, failed),
+    ):
+        ledger.list(objects)
+        ledger.book(account, objects=objects)
+    found = Compared({**dict.fromkeys(Verdict, 0), **verdicts}, ())
+    result = RunResult(
+        ledger.balance(), None if stopped else found, stopped, False, 1.0, Work(), Operations(0, 0)
+    )
+    assert result.exit_code is ExitCode.NOT_RIGHT
+    return "\n".join(result.screen_lines())
+
+
+AGAIN = "Run the same command again."
+
+
+def test_the_same_command_is_advised_only_where_it_helps() -> None:
+    """After the cutover it replaces nothing on the new path and removes nothing there: conflicts and new exports stay."""
+    for helps in (
+        advice({}, stopped="SIGTERM"),
+        advice({Verdict.MISSING: 1}, failed=1),
+        advice({Verdict.MISSING: 1, Verdict.EXTRA: 1}),
+        advice({Verdict.IN_FLIGHT: 1}),
+        advice({Verdict.CONTENT_DIFFERS: 2}, conflicts=1),
+        advice({Verdict.METADATA_DIFFERS: 1}),
+    ):
+        assert AGAIN in helps
+    conflict = advice({Verdict.CONTENT_DIFFERS: 1, Verdict.METADATA_DIFFERS: 1}, conflicts=2)
+    assert AGAIN not in conflict
+    assert "2 objects in conflict" in conflict
+    assert "In phase cut_over, `cutover` run again" in conflict
+    new_exports = advice({Verdict.EXTRA: 3})
+    assert AGAIN not in new_exports
+    assert "3 objects only at the destination" in new_exports

@@ -53,7 +53,9 @@ def test_names_that_only_sort_right_as_bytes() -> None:
     ours = ["a", "a!", "a#1", "a/b", "a0", "é", "\uffee", "😀"]
     assert ours == sorted(ours, key=lambda text: text.encode())
     assert [
-        pair.relative for pair in merge_listings(listing(ours), listing(ours), MIGRATION) if pair.source and pair.destination
+        pair.relative
+        for pair in merge_listings(listing(ours), listing(ours), MIGRATION)
+        if pair.source and pair.destination
     ] == ours
 
 
@@ -69,7 +71,9 @@ def test_two_listings_in_pages_are_joined_like_two_whole_ones(
     """Where the pages end makes no difference."""
 
     async def joined() -> list[Any]:
-        parts = merge_pages(in_pages(listing(ours), our_size), in_pages(listing(theirs), their_size), MIGRATION)
+        parts = merge_pages(
+            in_pages(listing(ours), our_size), in_pages(listing(theirs), their_size), MIGRATION
+        )
         return [pair async for part in parts for pair in part]
 
     assert asyncio.run(joined()) == list(merge_listings(listing(ours), listing(theirs), MIGRATION))
@@ -85,7 +89,9 @@ def test_joining_holds_one_page_of_each_side() -> None:
             yield page
 
     async def first_part() -> list[str]:
-        parts = merge_pages(counted("ours", listing(["a", "c"])), counted("theirs", listing(["b", "d"])), MIGRATION)
+        parts = merge_pages(
+            counted("ours", listing(["a", "c"])), counted("theirs", listing(["b", "d"])), MIGRATION
+        )
         first = [pair.relative for pair in await anext(parts)]
         await parts.aclose()
         return first
