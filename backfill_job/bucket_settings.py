@@ -1,7 +1,7 @@
-"""What a bucket's settings mean for the migration: every setting that changes what a copy, a deletion or an undo can do.
+"""What a bucket's settings mean for the migration: each setting that changes what a copy, a deletion or an undo can do. Pure.
 
-Pure: bucket resources in, checks out. A setting that stops the migration is FAIL. A setting that changes one of its promises passes,
-and its advice says which promise.
+A setting that stops the migration is FAIL. A setting that weakens a promise passes, and its advice names the promise. Only the
+command ``smoke`` imports this module; it is one because the rules need no Cloud Storage, and the command does.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,12 +16,7 @@ Resource = Mapping[str, Any]
 
 
 def bucket_checks(legacy: Resource, new: Resource) -> Iterator[Check]:
-    """Judge both buckets.
-
-    Args:
-        legacy: The legacy bucket, as the JSON API shows it.
-        new: The new one.
-    """
+    """Check both buckets, as the JSON API shows them."""
     yield _location(legacy, new)
     yield _storage_class(legacy, new)
     for side, resource in (("legacy", legacy), ("new", new)):
@@ -56,7 +51,7 @@ def _uniform_access(side: str, resource: Resource) -> Check:
     if (configuration.get("uniformBucketLevelAccess") or {}).get("enabled"):
         return passed(name, "on: permissions can be limited to a prefix")
     seen = "off: permissions cannot be limited to a prefix, and access lists of single objects are not copied"
-    step = f"gcloud storage buckets update gs://{resource.get('name')} --uniform-bucket-level-access, once nobody relies on access lists"
+    step = f"gcloud storage buckets update gs://{resource.get('name')} --uniform-bucket-level-access, once no reader relies on access lists"
     return failed(name, seen, step)
 
 

@@ -124,5 +124,5 @@ class _Pool(Generic[_Item]):
                 self._failure = self._failure or error
             raise
         finally:
-            # Whatever ended this worker, no other worker draws another item.
+            # However this worker ended, no other worker draws another item.
             self._ended = True
