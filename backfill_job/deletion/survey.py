@@ -20,8 +20,8 @@ import uvloop
 from backfill_job.deletion.manifest import line_of
 from backfill_job.deletion.manifest_files import LinesFile
 from backfill_job.diff import diff
-from backfill_job.job import Job, open_api, spare_the_collector
 from backfill_job.late_writes import LateWrites, late_since
+from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.verdict import Finding, Verdict, judged
 from backfill_job.verify.certificate import canonical, data_of
 from backfill_job.verify.compare import Compared, Comparison, log_comparison
@@ -145,7 +145,7 @@ class _Scribe:
 
 
 def survey(
-    job: Job,
+    run: Run,
     *,
     cutover: datetime | None,
     lines: LinesFile | None = None,
@@ -153,7 +153,7 @@ def survey(
     """Compare both paths, and write down what may be deleted. Changes nothing.
 
     Args:
-        job: What to work with; it is listed in the order of the names.
+        run: What to work with; it is listed in the order of the names.
         cutover: When the new path became the source of truth; None if it has not.
         lines: Gets every name found equal; None where only figures are wanted.
 
@@ -161,27 +161,27 @@ def survey(
         StorageError: A listing or look failed: there is no verdict, and nothing may be deleted.
         Interrupted: An operator stopped it.
     """
-    spare_the_collector()
-    found = Survey(DayCounts(), late_since(job.gateway, job.migration, cutover))
+    tune_gc()
+    found = Survey(DayCounts(), late_since(run.gateway, run.migration, cutover))
     scribe = _Scribe(found, lines)
-    comparison = Comparison(job.migration, scribe)
-    uvloop.run(_compare(job, found, comparison))
+    comparison = Comparison(run.migration, scribe)
+    uvloop.run(_compare(run, found, comparison))
     scribe.listing = False
     found.compared = comparison.result(
-        job.gateway, grace=job.grace, clock=job.clock, both_written=cutover is not None
+        run.gateway, grace=run.grace, clock=run.clock, both_written=cutover is not None
     )
-    found.data_sha256 = sha256(canonical(data_of(job.migration, found.counts))).hexdigest()
-    log_comparison(job.log, job.migration, found.compared)
+    found.data_sha256 = sha256(canonical(data_of(run.migration, found.counts))).hexdigest()
+    log_comparison(run.log, run.migration, found.compared)
     return found
 
 
-async def _compare(job: Job, found: Survey, comparison: Comparison) -> None:
+async def _compare(run: Run, found: Survey, comparison: Comparison) -> None:
     # One range after the other: the manifest is in the order of the names.
-    ranges = sorted(job.ranges, key=lambda each: each.start)
-    async with open_api(job) as api, aclosing(diff(api, job.migration, ranges, at_once=1)) as parts:
+    ranges = sorted(run.ranges, key=lambda each: each.start)
+    async with open_api(run) as api, aclosing(diff(api, run.migration, ranges, at_once=1)) as parts:
         async for pairs in parts:
-            job.stop.check()
-            findings = [*judged(pairs, job.migration)]
+            run.stop.check()
+            findings = [*judged(pairs, run.migration)]
             extra = [finding for finding in findings if finding.verdict is Verdict.EXTRA]
             found.extra += len(extra)
             found.counts.add(extra)
