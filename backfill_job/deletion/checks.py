@@ -22,11 +22,11 @@ from datetime import datetime, timedelta
 from backfill_job.checks import Check, failed, passed, phase_check, signoffs_check
 from backfill_job.deletion.survey import BLOCKING, Survey
 from backfill_job.late_writes import LateWrites
-from backfill_job.wording import counted, duration, listed, shown
 from shared.migration import Migration
 from shared.objects import parse_time
 from shared.phase import Phase
 from shared.state import State, utc_text
+from shared.text import counted, duration, listed, shown
 
 __all__ = [
     "OVERRIDABLE",

@@ -1,6 +1,6 @@
 """What an operator reads of a deletion: what would go, critical data first, and everything that stands in the way.
 
-Every text that comes from a bucket goes through `backfill_job.wording.shown` and into a `rich.text.Text`, which knows no markup.
+Every text that comes from a bucket goes through `shared.text.shown` and into a `rich.text.Text`, which knows no markup.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,8 @@ from rich.text import Text
 from backfill_job.checks import Check, blocking
 from backfill_job.deletion.safety_net import SafetyNet
 from backfill_job.deletion.survey import Survey
-from backfill_job.wording import byte_count, counted, listed, shown
 from shared.migration import Migration
+from shared.text import byte_count, counted, listed, shown
 
 __all__ = ["overview", "refusal"]
 

@@ -17,14 +17,13 @@ from typing import Any
 
 import uvloop
 
+from backfill_job.copying.compare import Compared, Comparison, log_comparison
+from backfill_job.copying.diff import Finding, Verdict, diff, judged
 from backfill_job.deletion.manifest import line_of
 from backfill_job.deletion.manifest_files import LinesFile
-from backfill_job.diff import diff
 from backfill_job.late_writes import LateWrites, late_since
 from backfill_job.run.run import Run, open_api, tune_gc
-from backfill_job.verdict import Finding, Verdict, judged
 from backfill_job.verify.certificate import canonical, data_of
-from backfill_job.verify.compare import Compared, Comparison, log_comparison
 from backfill_job.verify.day_counts import DayCounts
 from shared.objects import ObjectState
 from shared.partitions import Kind, classify
@@ -118,7 +117,7 @@ class _Scribe:
         self.listing = True
 
     def add(self, findings: Sequence[Finding]) -> None:
-        """See `backfill_job.verify.compare.Listener`."""
+        """See `backfill_job.copying.compare.Listener`."""
         found = self._found
         found.counts.add(findings)
         for finding in findings:

@@ -10,12 +10,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from backfill_job.checks import SHOWN, Check, Standing, failed, not_run, passed, phase_check, signoffs_check
 from backfill_job.gate.dead_letters import DeadLetters
 from backfill_job.gate.import_record import ImportRecord
-from backfill_job.wording import counted, listed
 from shared.migration import DEFAULT_EXCLUDES
 from shared.phase import Phase
 from shared.report.advice import Target
 from shared.report.headline import Tone, headline
 from shared.state import State, utc_text
+from shared.text import counted, listed
 from shared.verification import Lag, Level, Remark, Verdict, Verification
 
 __all__ = [

@@ -67,7 +67,7 @@ class _Day:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """The fields that the gate reads; `backfill_job.import_test.command` writes more."""
+    """The fields that the gate reads; `backfill_job.commands.import_test` writes more."""
 
     schema: Literal[1]
     kind: Literal["import-test"]

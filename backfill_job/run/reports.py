@@ -17,15 +17,7 @@ from shared.errors import CannotWrite, UsageError
 from shared.migration import Location
 from shared.objects import ObjectRef, ObjectState
 
-__all__ = [
-    "Lines",
-    "ReportDirectory",
-    "ReportPrefix",
-    "Reports",
-    "json_bytes",
-    "line_bytes",
-    "side",
-]
+__all__ = ["Lines", "ReportDirectory", "ReportPrefix", "Reports", "json_bytes", "line_bytes", "side"]
 
 # TODO-DOC """Reports as objects under a Cloud Storage prefix: ``--report gs://bucket/prefix/``.
 #

@@ -9,7 +9,7 @@ from typing import Any
 
 from backfill_job.contents.result import ContentsCheck
 from backfill_job.contents.result import Side as WhoseProblem
-from backfill_job.verify.compare import Compared
+from backfill_job.copying.compare import Compared
 from backfill_job.verify.day_counts import DayCount, DayCounts
 from shared.json_io import convert
 from shared.operations import Operations

@@ -12,7 +12,7 @@ from foreign_tools import gcloud_environment
 from testing_commands import Ended, run_command
 from testing_paths import Paths
 
-from backfill_job.verdict import judged
+from backfill_job.copying.diff import judged
 from backfill_job.verify.certificate import canonical, certificate, data_of
 from backfill_job.verify.day_counts import DayCounts
 from shared.gateway import Gateway

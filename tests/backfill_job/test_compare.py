@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from testing_paths import Paths
 
-from backfill_job.estimate import Work
+from backfill_job.copying.compare import MAX_DIFFERENCES, Compared, Comparison
+from backfill_job.copying.diff import Pair, judged
+from backfill_job.copying.result import RunResult
+from backfill_job.dry_run.estimate import Work
 from backfill_job.ledger import Ledger
-from backfill_job.march import Pair
 from backfill_job.run.clock import Clock
-from backfill_job.run_result import RunResult
-from backfill_job.verdict import judged
-from backfill_job.verify.compare import MAX_DIFFERENCES, Compared, Comparison
 from shared.gateway import Gateway
 from shared.objects import parse_time
 from shared.operations import Operations

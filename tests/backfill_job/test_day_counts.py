@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.march import Pair
-from backfill_job.verdict import judged
+from backfill_job.copying.diff import Pair, judged
 from backfill_job.verify.day_counts import DayCounts, SideCount, line_digest
 from backfill_job.verify.lag import LagCounts
 from shared.migration import Environment, qpi_exports

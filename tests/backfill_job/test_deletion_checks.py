@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from backfill_job.checks import Standing, attempted, blocking, overridden, references_check
+from backfill_job.copying.compare import Compared
+from backfill_job.copying.diff import Finding, Verdict
 from backfill_job.deletion.checks import (
     OVERRIDABLE,
     deletion_phase_check,
@@ -18,8 +20,6 @@ from backfill_job.deletion.checks import (
 )
 from backfill_job.deletion.survey import Survey
 from backfill_job.late_writes import LateWrites, cutover_of
-from backfill_job.verdict import Finding, Verdict
-from backfill_job.verify.compare import Compared
 from backfill_job.verify.day_counts import DayCounts
 from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectState

@@ -13,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.checks import Check, Standing, references_check
+from backfill_job.copying.compare import Compared
+from backfill_job.copying.diff import Finding
 from backfill_job.gate.checks import (
     Limits,
     Presence,
@@ -31,8 +33,6 @@ from backfill_job.gate.import_record import read_import_record
 from backfill_job.gate.verdict import GATE_CHECKS, GateCheck, GateResult
 from backfill_job.gate.verification_record import read_verification_record
 from backfill_job.rights import RIGHTS, Part
-from backfill_job.verdict import Finding
-from backfill_job.verify.compare import Compared
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.lag import LagCounts
 from backfill_job.verify.result import VerifyResult, verification

@@ -8,7 +8,7 @@ import pytest
 
 from backfill_job.contents.result import Affected, ContentsCheck
 from backfill_job.contents.rows import ProblemKind, Severity
-from backfill_job.verify.compare import Compared
+from backfill_job.copying.compare import Compared
 from backfill_job.verify.day_counts import DayCount, DayCounts
 from backfill_job.verify.lag import LagCounts
 from backfill_job.verify.result import VerifyResult, verification

@@ -10,14 +10,14 @@ by one, each copy proven by its answer. So it is done when the second pass faile
 from dataclasses import dataclass, replace
 from typing import Any
 
-from backfill_job.copying import Result
+from backfill_job.copying.execution import Means, copy
+from backfill_job.copying.line import Result
+from backfill_job.copying.result import RunResult
 from backfill_job.ledger import Account
-from backfill_job.migrate import Means, copy
 from backfill_job.run.run import Run
-from backfill_job.run_result import RunResult
-from backfill_job.wording import counted
 from shared.decision import Authority
 from shared.ruling import Always
+from shared.text import counted
 
 __all__ = ["Handover", "bring_over"]
 

@@ -1,6 +1,6 @@
 """The dry run on a screen: what would be replaced first, then the data, then the estimate.
 
-Every text that comes from a bucket goes through `backfill_job.wording.shown` and into a `rich.text.Text`, which knows no markup: an object called
+Every text that comes from a bucket goes through `shared.text.shown` and into a `rich.text.Text`, which knows no markup: an object called
 ``[bold]x`` is printed as that, and none can move the cursor. Colour says nothing that the words do not.
 """
 
@@ -14,12 +14,12 @@ from rich.panel import Panel
 from rich.table import Column, Table
 from rich.text import Text
 
+from backfill_job.dry_run.estimate import Cost, Estimate
 from backfill_job.dry_run.inventory import Count, Inventory, Named, Period, Sizes
-from backfill_job.estimate import Cost, Estimate
-from backfill_job.plan import Step
-from backfill_job.wording import byte_count, counted, dollars, duration, listed, shown
+from backfill_job.dry_run.plan import Step
 from shared.migration import Migration
 from shared.partitions import Gap
+from shared.text import byte_count, counted, dollars, duration, listed, shown
 
 __all__ = ["render"]
 

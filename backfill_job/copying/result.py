@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from backfill_job.estimate import Work
+from backfill_job.copying.compare import Compared, more_line
+from backfill_job.dry_run.estimate import Work
 from backfill_job.ledger import Account, Balance
 from backfill_job.run.command import ExitCode
-from backfill_job.verify.compare import Compared, more_line
 from shared.operations import Operations
 
 __all__ = ["RunResult"]

@@ -8,11 +8,11 @@ writers use the new path, and its last lines say so. Given again it does the las
 import argparse
 from datetime import datetime
 
-from backfill_job.bulk import Limits
-from backfill_job.gate.command import add_gate_arguments, gate_options
+from backfill_job.commands.gate import add_gate_arguments, gate_options
+from backfill_job.copying.catch_up import Handover, bring_over
+from backfill_job.copying.execution import Means
+from backfill_job.copying.lane import Limits
 from backfill_job.gate.verdict import run_gate
-from backfill_job.handover import Handover, bring_over
-from backfill_job.migrate import Means
 from backfill_job.run.arguments import add_pace_arguments, add_session_arguments, governor_from
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.open_run import opened
@@ -20,13 +20,13 @@ from backfill_job.run.phase_change import change_phase, phase_changed, wait_unti
 from backfill_job.run.progress import showing_progress
 from backfill_job.run.questions import confirm_by_typing
 from backfill_job.run.run import Run
-from backfill_job.wording import shown
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.migration import Migration
 from shared.phase import Phase
 from shared.state import State, utc_text
 from shared.state_changes import MAX_WHO
+from shared.text import shown
 
 __all__ = ["COMMAND"]
 
@@ -131,7 +131,7 @@ def _next_steps(migration: Migration) -> list[str]:
     return [
         "",
         "What to do now:",
-        f"  1. Consumers: merge the change that reads {destination} (`{again} references PATH --fix` makes it).",
+        f"  1. Consumers: merge the change that reads {destination} (`{again} references PATH --patch FILE` writes it).",
         f"  2. The writer's team: switch to {destination}, now. Until all have, what is new on {source} still arrives;",
         "     what they overwrite there is logged (mirror_conflict) and waits for step 3.",
         "  3. When the last writer has switched: give this same command again. It brings over what late writers overwrote.",

@@ -12,9 +12,9 @@ import uvloop
 from backfill_job.contents.check import Scope, check_contents
 from backfill_job.contents.reader import LIMITS as CONTENTS_LIMITS
 from backfill_job.contents.result import ContentsCheck
-from backfill_job.diff import diff
+from backfill_job.copying.compare import Comparison, log_comparison, more_line
+from backfill_job.copying.diff import Pair, diff, judged
 from backfill_job.late_writes import LateWrites, cutover_of, late_since
-from backfill_job.march import Pair
 from backfill_job.run.arguments import add_session_arguments, since
 from backfill_job.run.clock import time_text
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
@@ -25,10 +25,8 @@ from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.run.settings import Settings
 from backfill_job.run.since import narrowed_to
 from backfill_job.run.task_reports import of_this_version
-from backfill_job.verdict import judged
 from backfill_job.verify.case_siblings import case_siblings
 from backfill_job.verify.certificate import canonical, certificate, data_of
-from backfill_job.verify.compare import Comparison, log_comparison, more_line
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.day_warnings import day_warnings
 from backfill_job.verify.lag import LagCounts

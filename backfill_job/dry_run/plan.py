@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from backfill_job.verdict import Finding, Verdict
+from backfill_job.copying.diff import Finding, Verdict
 from shared.decision import Action, Authority, decide
 from shared.errors import UsageError
 from shared.migration import Migration

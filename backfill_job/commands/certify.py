@@ -7,12 +7,11 @@ from pathlib import Path
 
 import uvloop
 
-from backfill_job.diff import diff
+from backfill_job.copying.diff import diff, judged
 from backfill_job.run.arguments import add_log_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO
 from backfill_job.run.open_run import opened
 from backfill_job.run.run import Run, open_api, tune_gc
-from backfill_job.verdict import judged
 from backfill_job.verify.certificate import Certificate, changes, data_of, read_certificate
 from backfill_job.verify.day_counts import DayCounts
 from shared.errors import UsageError

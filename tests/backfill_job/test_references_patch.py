@@ -1,18 +1,15 @@
-"""Mending: the smallest edits, files as they were otherwise, and nothing that could not be resolved."""
+"""Patches: the smallest edits, files as they were otherwise, and nothing that could not be resolved."""
 
 import os
-import stat
 import subprocess
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from testing_references import MIGRATIONS, mend, write_tree
+from testing_references import MIGRATIONS, apply_changes, write_tree
 
-from backfill_job.references.fix import propose, write
-from backfill_job.references.patch import checkout_of, unified_diff
+from backfill_job.references.patch import checkout_of, propose, unified_diff
 from backfill_job.references.scan import scan
-from shared.errors import CannotWrite
 
 OLD = 'read("gs://data-bucket-dev/QPI_exports/")'
 NEW = 'read("gs://de-bigquery-data-export-dev/qpi_exports/")'
@@ -20,10 +17,10 @@ GIT = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"
 
 
 def refusals(root: Path, tree: dict[str, str]) -> list[str]:
-    """Mend a tree that nothing in can be mended; gives the reasons."""
+    """Change a tree that nothing in can be changed; gives the reasons."""
     write_tree(root, tree)
-    mended, reasons = mend(root)
-    assert mended == 0
+    changed, reasons = apply_changes(root)
+    assert changed == 0
     assert {name: (root / name).read_text() for name in tree} == tree
     return reasons
 
@@ -46,7 +43,7 @@ def test_everything_but_the_edit_stays_byte_for_byte(
     """Line ends, byte order mark, encoding and white space are what they were."""
     path = tmp_path / "a.py"
     path.write_bytes((head + OLD + tail).encode(encoding))
-    assert mend(tmp_path) == (1, [])
+    assert apply_changes(tmp_path) == (1, [])
     assert path.read_bytes() == (head + NEW + tail).encode(encoding)
 
 
@@ -55,7 +52,7 @@ def test_a_marked_encoding_is_kept(encoding: str, tmp_path: Path) -> None:
     """A file that begins with a byte order mark is written with the same one."""
     path = tmp_path / "a.conf"
     path.write_bytes("uri = gs://data-bucket-dev/QPI_exports/\r\n".encode(encoding))
-    assert mend(tmp_path) == (1, [])
+    assert apply_changes(tmp_path) == (1, [])
     assert path.read_bytes() == "uri = gs://de-bigquery-data-export-dev/qpi_exports/\r\n".encode(encoding)
 
 
@@ -63,45 +60,8 @@ def test_bytes_that_are_no_text_stay(tmp_path: Path) -> None:
     """A stray byte of another encoding is written back as it was."""
     path = tmp_path / "a.sh"
     path.write_bytes(b"# caf\xe9\ngsutil ls gs://data-bucket-dev/QPI_exports/\n")
-    assert mend(tmp_path) == (1, [])
+    assert apply_changes(tmp_path) == (1, [])
     assert path.read_bytes() == b"# caf\xe9\ngsutil ls gs://de-bigquery-data-export-dev/qpi_exports/\n"
-
-
-def test_a_file_keeps_its_mode_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
-    """An executable stays executable; the temporary file is gone."""
-    path = tmp_path / "a.sh"
-    path.write_text("gsutil ls gs://data-bucket-dev/QPI_exports/\n")
-    path.chmod(0o750)
-    mend(tmp_path)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o750
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_write_that_fails_leaves_the_file_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The new contents take the file's place in one step or not at all, and the error names the file."""
-    path = write_tree(tmp_path, {"a.py": OLD}) / "a.py"
-    proposal = propose(scan([tmp_path], MIGRATIONS))
-
-    def full(descriptor: int) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(CannotWrite, match=r"a\.py: No space left on device"):
-        write(proposal)
-    assert path.read_text() == OLD
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_file_that_changed_since_the_scan_is_not_written(tmp_path: Path) -> None:
-    """Somebody saved the file in between: their version stays."""
-    path = write_tree(tmp_path, {"a.py": OLD}) / "a.py"
-    proposal = propose(scan([tmp_path], MIGRATIONS))
-    path.write_text("# mine\n" + OLD)
-    with pytest.raises(CannotWrite, match="changed since it was scanned"):
-        write(proposal)
-    assert path.read_text() == "# mine\n" + OLD
 
 
 REFUSED = {
@@ -191,7 +151,7 @@ def test_a_key_of_yaml_that_serves_others_is_refused(tmp_path: Path) -> None:
     assert len(refusals(tmp_path, {"a.yaml": code})) == 1
 
 
-def test_one_edit_mends_every_use_of_a_constant(tmp_path: Path) -> None:
+def test_one_edit_changes_every_use_of_a_constant(tmp_path: Path) -> None:
     """Three uses in two files, all of this prefix: the constants are edited once each."""
     tree = {
         "config.py": 'BUCKET = "data-bucket-dev"\nPREFIX = "QPI_exports/"\n',
@@ -199,7 +159,7 @@ def test_one_edit_mends_every_use_of_a_constant(tmp_path: Path) -> None:
         "b.py": "import config\nh.list(config.BUCKET, prefix=config.PREFIX)\n",
     }
     write_tree(tmp_path, tree)
-    assert mend(tmp_path) == (3, [])
+    assert apply_changes(tmp_path) == (3, [])
     assert (tmp_path / "config.py").read_text() == (
         'BUCKET = "de-bigquery-data-export-dev"\nPREFIX = "qpi_exports/"\n'
     )
@@ -213,8 +173,8 @@ def test_a_link_out_of_the_tree_is_not_written_through(tmp_path: Path) -> None:
     root = tmp_path / "tree"
     root.mkdir()
     (root / "a.py").symlink_to(outside)
-    mended, refused = mend(root)
-    assert (mended, outside.read_text()) == (0, OLD)
+    changed, refused = apply_changes(root)
+    assert (changed, outside.read_text()) == (0, OLD)
     assert "link" in refused[0]
 
 
@@ -234,7 +194,7 @@ AWKWARD = {
 
 
 def test_git_takes_the_patch_of_awkward_files(tmp_path: Path) -> None:
-    """No newline at the end, CRLF, spaces, quotes and letters beyond ASCII in names: `git apply` gives what --fix writes."""
+    """No newline at the end, CRLF, spaces, quotes and letters beyond ASCII in names: `git apply` gives the proposed contents."""
     fixed, patched = write_tree(tmp_path / "fixed", AWKWARD), write_tree(tmp_path / "patched", AWKWARD)
     subprocess.run(["git", "init", "-q"], cwd=patched, check=True, env=GIT)
     proposal = propose(scan([patched / "deep", *sorted(patched.glob("*.*"))], MIGRATIONS))
@@ -245,7 +205,7 @@ def test_git_takes_the_patch_of_awkward_files(tmp_path: Path) -> None:
         name: text.encode() for name, text in AWKWARD.items()
     }
     subprocess.run(["git", "apply", str(tmp_path / "x.patch")], cwd=patched, check=True, env=GIT)
-    assert mend(fixed) == (8, [])
+    assert apply_changes(fixed) == (8, [])
     assert {name: (patched / name).read_bytes() for name in AWKWARD} == {
         name: (fixed / name).read_bytes() for name in AWKWARD
     }
@@ -257,7 +217,7 @@ def test_two_environments_in_one_place_are_edited_each(tmp_path: Path) -> None:
         'B = {"dev": "data-bucket-dev", "prod": "data-bucket-prod"}\nh.list(B[env], prefix="QPI_exports/")\n'
     )
     write_tree(tmp_path, {"a.py": code})
-    assert mend(tmp_path) == (1, [])
+    assert apply_changes(tmp_path) == (1, [])
     assert (tmp_path / "a.py").read_text() == (
         'B = {"dev": "de-bigquery-data-export-dev", "prod": "de-bigquery-data-export-prod"}\n'
         'h.list(B[env], prefix="qpi_exports/")\n'

@@ -1,15 +1,15 @@
 """Records a line of the diff, or replicates it by the rule.
 
 Nothing is decided here. A line that needs no copy is recorded as it is. Every other one is looked at again by the replication
-rule, so a diff of any age is safe to act on. ``backfill_job.bulk`` does it for many at once.
+rule, so a diff of any age is safe to act on. ``backfill_job.copying.lane`` does it for many at once.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeGuard
 
+from backfill_job.copying.diff import Finding, Verdict
 from backfill_job.ledger import Account
-from backfill_job.verdict import Finding, Verdict
 from shared.errors import BucketNotFound, NotSettled, PermissionDenied, StorageError, UsageError
 from shared.migration import Migration
 from shared.objects import ObjectState

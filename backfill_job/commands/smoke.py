@@ -15,7 +15,7 @@ from typing import Any
 
 from rich.console import Console
 
-from backfill_job.bucket_facts import bucket_checks
+from backfill_job.bucket_settings import bucket_checks
 from backfill_job.checks import Check, Standing, blocking, failed, passed, show
 from backfill_job.gate.canary import canary_name, fly, removal
 from backfill_job.rights import RIGHTS, Area, Part, location_of
@@ -31,11 +31,11 @@ from backfill_job.run.command import (
 )
 from backfill_job.run.settings import Settings
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
-from backfill_job.wording import counted
 from shared.errors import PermissionDenied, StorageError, UsageError
 from shared.gateway import Gateway
 from shared.migration import Location, Migration
 from shared.state import read_state
+from shared.text import counted
 
 __all__ = ["ASKED", "COMMAND", "rights_checks"]
 

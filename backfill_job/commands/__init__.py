@@ -10,20 +10,20 @@ from shared.command_line import OneLineParser
 __all__ = ["COMMANDS", "PROGRAMS", "load", "parser_of"]
 
 COMMANDS = {
-    "smoke": "backfill_job.smoke",
+    "smoke": "backfill_job.commands.smoke",
     "migrate": "backfill_job.migrate_qpi_exports",
     "references": "backfill_job.references.command",
-    "import-test": "backfill_job.import_test.command",
-    "verify": "backfill_job.verify.command",
-    "certify": "backfill_job.verify.certify",
-    "signoff": "backfill_job.signoff",
-    "gate": "backfill_job.gate.command",
-    "cutover": "backfill_job.cutover",
-    "rollback": "backfill_job.rollback",
+    "import-test": "backfill_job.commands.import_test",
+    "verify": "backfill_job.commands.verify",
+    "certify": "backfill_job.commands.certify",
+    "signoff": "backfill_job.commands.signoff",
+    "gate": "backfill_job.commands.gate",
+    "cutover": "backfill_job.commands.cutover",
+    "rollback": "backfill_job.commands.rollback",
     "delete": "backfill_job.delete_old_qpi_exports",
     "undo": "backfill_job.undo.command",
-    "status": "backfill_job.status",
-    "completion": "backfill_job.completion",
+    "status": "backfill_job.commands.status",
+    "completion": "backfill_job.commands.completion",
 }
 """Each command's module; its `COMMAND` is the command."""
 

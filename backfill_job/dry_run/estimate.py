@@ -9,11 +9,11 @@ from dataclasses import asdict, astuple, dataclass
 from math import ceil, inf, log
 from typing import Any
 
+from backfill_job.copying.diff import Finding, Verdict
+from backfill_job.copying.governor import DOUBLING_SECONDS, FIRST_RATE, seconds_under_ramp
 from backfill_job.dry_run.inventory import Inventory
-from backfill_job.governor import DOUBLING_SECONDS, FIRST_RATE, seconds_under_ramp
-from backfill_job.plan import Step
-from backfill_job.verdict import Finding, Verdict
-from backfill_job.wording import dollars, duration
+from backfill_job.dry_run.plan import Step
+from shared.text import dollars, duration
 
 __all__ = [
     "PRICES",

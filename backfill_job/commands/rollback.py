@@ -8,11 +8,11 @@ who switch back late.
 
 import argparse
 
-from backfill_job.bulk import Limits
-from backfill_job.estimate import Work, estimate
-from backfill_job.handover import Handover, bring_over, reversed_run
-from backfill_job.migrate import Means, analyse
-from backfill_job.overview import render
+from backfill_job.copying.catch_up import Handover, bring_over, reversed_run
+from backfill_job.copying.execution import Means, analyse
+from backfill_job.copying.lane import Limits
+from backfill_job.dry_run.estimate import Work, estimate
+from backfill_job.dry_run.screen import render
 from backfill_job.run.arguments import add_pace_arguments, add_session_arguments, governor_from
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.open_run import opened
@@ -20,13 +20,13 @@ from backfill_job.run.phase_change import change_phase, phase_changed, wait_unti
 from backfill_job.run.progress import showing_progress
 from backfill_job.run.questions import confirm_by_typing
 from backfill_job.run.run import Run
-from backfill_job.wording import shown
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.migration import Migration
 from shared.phase import Phase
 from shared.state import State, utc_text
 from shared.state_changes import MAX_WHO
+from shared.text import shown
 
 __all__ = ["COMMAND"]
 

@@ -11,20 +11,18 @@ from typing import Any
 
 import uvloop
 
-from backfill_job.bulk import Limits, carry_out_in_bulk
-from backfill_job.copying import Result
-from backfill_job.diff import diff
+from backfill_job.copying.compare import Compared, Comparison, log_comparison
+from backfill_job.copying.diff import Finding, Pair, Verdict, diff, judged
+from backfill_job.copying.governor import WriteGovernor
+from backfill_job.copying.lane import Limits, carry_out_in_bulk
+from backfill_job.copying.line import Result
+from backfill_job.copying.result import RunResult
+from backfill_job.dry_run.estimate import Work
 from backfill_job.dry_run.inventory import Inventory
-from backfill_job.estimate import Work
-from backfill_job.governor import WriteGovernor
+from backfill_job.dry_run.plan import PlanLine, plan
 from backfill_job.ledger import Account, Ledger
-from backfill_job.march import Pair
-from backfill_job.plan import PlanLine, plan
 from backfill_job.run.reports import Lines, side
 from backfill_job.run.run import Run, open_api, refuse_empty, tune_gc
-from backfill_job.run_result import RunResult
-from backfill_job.verdict import Finding, Verdict, judged
-from backfill_job.verify.compare import Compared, Comparison, log_comparison
 from shared.decision import Authority
 from shared.errors import BucketNotFound, Interrupted, MigrationError, PermissionDenied, StorageError
 from shared.events_log import Event

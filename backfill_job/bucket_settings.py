@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from backfill_job.checks import Check, failed, passed
-from backfill_job.wording import duration
+from shared.text import duration
 
 __all__ = ["bucket_checks"]
 

@@ -15,9 +15,8 @@ from typing import Any, Protocol
 
 from msgspec import to_builtins
 
-from backfill_job.march import Pair
+from backfill_job.copying.diff import Finding, Pair, judge
 from backfill_job.run.clock import Clock
-from backfill_job.verdict import Finding, judge
 from shared.errors import UsageError
 from shared.events_log import Event, EventLog
 from shared.json_io import Count, convert
