@@ -14,7 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from backfill_job.async_api import AsyncApi, Pacing, encoded
 from backfill_job.clock import Clock
 from backfill_job.copying import Result, concerns_all, replicated, settled
 from backfill_job.governor import NullGovernor, WriteGovernor
@@ -23,15 +22,15 @@ from backfill_job.stopping import Stop
 from backfill_job.verdict import Finding
 from shared.decision import Action, Authority, decide
 from shared.errors import MigrationError, NotSettled, StorageError
+from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
-from shared.objects import RESOURCE_FIELDS, ObjectState, differences, parse_time
+from shared.objects import ObjectState, differences, parse_time
 from shared.ruling import Ruling
 from shared.store import ObjectStore
 
 __all__ = ["Limits", "carry_out_in_bulk"]
 
 MIB = 1024 * 1024
-REWRITE_FIELDS = f"done,rewriteToken,resource({RESOURCE_FIELDS})"
 STOP_POLL = 0.1
 """Seconds after which a stop is noticed even if every request hangs."""
 
@@ -185,12 +184,7 @@ class _Rewriter:
         self._rule = rule
         self._pacing = Pacing(pace.slot, pace.throttled)
         self._largest = largest
-        source, destination = rule.migration.source, rule.migration.destination
-        # Names are encoded byte by byte, so a prefix and what follows it can be encoded apart.
-        self._from = f"/b/{encoded(source.bucket)}/o/{encoded(source.prefix)}"
-        self._to = f"/rewriteTo/b/{encoded(destination.bucket)}/o/{encoded(destination.prefix)}"
-        self._uri = source.uri
-        self._query = f"&projection=noAcl&prettyPrint=false&fields={encoded(REWRITE_FIELDS)}"
+        self._migration = rule.migration
 
     async def copied(self, line: Finding) -> Result:
         """Copy one object."""
@@ -204,15 +198,15 @@ class _Rewriter:
             return await self._rule.replicated(line)
         if authority is not Authority.SOURCE:  # takes more than one request
             return await self._rule.replicated(line)
-        name = encoded(line.relative)
-        path = (
-            f"{self._from}{name}{self._to}{name}?ifSourceGenerationMatch={decision.source_generation}"
-            f"&ifGenerationMatch={decision.destination_generation}{self._query}"
-        )
         try:
-            answer = await self._api.request("POST", path, self._uri + line.relative, self._pacing)
-            copy = ObjectState.from_resource(answer["resource"]) if answer.get("done") is True else None
-        except (StorageError, KeyError, AttributeError):
+            copy, _ = await self._api.rewrite(
+                self._migration.source_ref(line.relative),
+                self._migration.destination_ref(line.relative),
+                if_source=decision.source_generation,
+                if_destination=decision.destination_generation,
+                pacing=self._pacing,
+            )
+        except StorageError:
             copy = None
         if copy is None or differences(source, copy):
             return await self._rule.replicated(line)

@@ -12,7 +12,6 @@ from typing import Any
 
 from rich.console import Console
 
-from backfill_job.async_api import GOOGLE_HOST
 from backfill_job.cloud_reports import ReportPrefix
 from backfill_job.command import Surroundings
 from backfill_job.job import Job, check_start
@@ -25,9 +24,10 @@ from backfill_job.sharding import KeyRange
 from backfill_job.since import without_older_days
 from backfill_job.stopping import Stop, stopping_on_signals, until_stopped
 from backfill_job.tasks import agreed_ranges, all_ranges, top_level_names
-from backfill_job.tunnel import proxy_for
 from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
 from shared.events_log import Event, EventLog
+from shared.gcs.json_client import GOOGLE_HOST
+from shared.gcs.wire import proxy_for
 from shared.migration import Location, Migration
 from shared.operations import OperationsCounter
 from shared.phase import PhaseReader

@@ -8,7 +8,6 @@ import asyncio
 
 import uvloop
 
-from backfill_job.fast_listing import discover, top_level
 from backfill_job.job import Job, open_api
 from backfill_job.probing import splitting_names
 from backfill_job.settings import Settings
@@ -16,6 +15,7 @@ from backfill_job.shard_map import ShardMap
 from backfill_job.sharding import KeyRange, Partition, boundaries_for, ranges, samples_wanted
 from shared.decision import ABSENT
 from shared.errors import ConditionFailed, UnexpectedAnswer, UsageError
+from shared.gcs.listing import discover, top_level
 
 __all__ = ["agreed_ranges", "all_ranges", "top_level_names"]
 

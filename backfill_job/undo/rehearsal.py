@@ -9,11 +9,9 @@ from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from backfill_job.async_api import AsyncApi, Pacing
 from backfill_job.checks import Check, Standing
 from backfill_job.deletion.manifest import Line
 from backfill_job.diff import diff
-from backfill_job.fast_listing import list_soft_deleted
 from backfill_job.rights import REHEARSAL_FOLDER
 from backfill_job.sharding import KeyRange
 from backfill_job.undo.prospects import SoftDeleted, prospect
@@ -27,6 +25,8 @@ from shared.errors import (
     UsageError,
 )
 from shared.gateway import Gateway
+from shared.gcs.api import AsyncApi, Pacing
+from shared.gcs.listing import list_soft_deleted
 from shared.migration import Location, Migration
 from shared.objects import ObjectRef, ObjectState, same
 

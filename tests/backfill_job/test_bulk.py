@@ -9,28 +9,30 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from test_async_api import HASTY, NAMES
+from testing_http import HASTY, NAMES
 from testing_paths import Paths
 
-from backfill_job.async_api import AsyncApi, Pacing, RetryPolicy
 from backfill_job.bulk import Limits, carry_out_in_bulk
 from backfill_job.clock import Clock, system_clock
 from backfill_job.copying import Result
-from backfill_job.fast_listing import list_pages
 from backfill_job.governor import NullGovernor
 from backfill_job.ledger import Account
 from backfill_job.march import march_pages
 from backfill_job.stopping import Stop
 from backfill_job.verdict import Finding, Verdict, judged
+from local_gcs.waiting import HANGS
 from shared.decision import Authority
 from shared.errors import BucketNotFound, Interrupted, PermissionDenied, Unavailable, UnexpectedAnswer
 from shared.gateway import Gateway
+from shared.gcs.api import AsyncApi, RetryPolicy, Rewrite
+from shared.gcs.json_client import JsonClient
+from shared.gcs.listing import list_pages
 from shared.objects import parse_time
 from shared.ruling import Always, Ruling
 
 REWRITE = "storage.objects.rewrite"
 MIB = 1024 * 1024
-SWIFT = RetryPolicy(deadline=20.0, initial=0.001, maximum=0.01)
+SWIFT = RetryPolicy(deadline=HANGS, initial=0.001, maximum=0.01)
 
 
 class Spy(AsyncApi):
@@ -38,14 +40,12 @@ class Spy(AsyncApi):
 
     now = most = sent = 0
 
-    async def request(self, method: str, path: str, uri: str, pacing: Pacing = Pacing()) -> dict[str, Any]:  # noqa: B008 -- frozen
-        if method != "POST":
-            return await super().request(method, path, uri, pacing)
+    async def rewrite(self, *sides: Any, **conditions: Any) -> Rewrite:
         self.sent += 1
         self.now += 1
         self.most = max(self.most, self.now)
         try:
-            return await super().request(method, path, uri, pacing)
+            return await super().rewrite(*sides, **conditions)
         finally:
             self.now -= 1
 
@@ -400,7 +400,7 @@ def test_an_answer_nobody_planned_for_is_no_success(
     async def strange(*_: object) -> dict[str, Any]:
         return answer
 
-    monkeypatch.setattr(Spy, "request", strange)
+    monkeypatch.setattr(JsonClient, "json", strange)
     run.carry_out(lines)
     assert run.accounts == {Account.COPIED: 1}
     assert paths.names() == ["a"]
@@ -562,13 +562,13 @@ def test_what_hangs_beyond_its_time_after_a_stop_is_reported_as_unknown(
     put_many(paths, 300)
     lines = run.plan()
 
-    async def hang(*_: object) -> dict[str, Any]:
+    async def hang(*_: object, **__: object) -> Rewrite:
         if run.drawn == 8:
             run.stop.by = "SIGTERM"
         await asyncio.Event().wait()
-        return {}
+        return Rewrite(None)
 
-    monkeypatch.setattr(Spy, "request", hang)
+    monkeypatch.setattr(Spy, "rewrite", hang)
     with pytest.raises(Interrupted):
         run.carry_out(lines, limits=Limits(in_flight=8, finish_within=0.01))
     assert run.accounts == {Account.FAILED: 8}
@@ -656,12 +656,12 @@ def test_what_is_under_way_at_a_stop_may_finish(
     """Answers that come after the stop was seen, and within the time they are given, are waited for."""
     put_many(paths, 40)
     lines = run.plan()
-    real, asked = Spy.request, []
+    real, asked = Spy.rewrite, []
 
-    async def request(self: Spy, method: str, path: str, *rest: Any) -> dict[str, Any]:
-        asked.append(path)
+    async def rewrite(self: Spy, *sides: Any, **conditions: Any) -> Rewrite:
+        asked.append(sides)
         first = len(asked) == 1
-        answer = await real(self, method, path, *rest)
+        answer = await real(self, *sides, **conditions)
         while not first and not run.stop.by:
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.0 if first else 0.5)
@@ -670,7 +670,7 @@ def test_what_is_under_way_at_a_stop_may_finish(
     def stop(_: Result) -> None:
         run.stop.by = "SIGTERM"
 
-    monkeypatch.setattr(Spy, "request", request)
+    monkeypatch.setattr(Spy, "rewrite", rewrite)
     run.on_result = stop
     with pytest.raises(Interrupted, match="SIGTERM"):
         run.carry_out(lines, limits=Limits(in_flight=8, finish_within=60.0))

@@ -16,18 +16,17 @@ import google_crc32c
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_async_api import HASTY, answering, http
+from testing_http import HASTY, answering, http
 from testing_paths import Paths
 
-from backfill_job.async_api import AsyncApi, RetryPolicy
 from backfill_job.contents import Scope, check_contents
 from backfill_job.contents_report import EXAMPLES_OF_A_KIND, Affected, ContentsCheck, Example, Side, Tally
-from backfill_job.fast_listing import list_pages
 from backfill_job.jsonl import Bounds, Problem
 from backfill_job.load_rules import ProblemKind
 from backfill_job.march import Pair, march_pages
 from backfill_job.read_back import Limits, Unpacking, read_back
 from backfill_job.stopping import Stop
+from local_gcs.waiting import HANGS
 from shared.errors import (
     BucketNotFound,
     Interrupted,
@@ -37,12 +36,14 @@ from shared.errors import (
     UnexpectedAnswer,
     UsageError,
 )
-from shared.objects import Metadata, ObjectState
+from shared.gcs.api import AsyncApi, RetryPolicy
+from shared.gcs.listing import list_pages
+from shared.objects import Metadata, ObjectRef, ObjectState
 
 GET = "storage.objects.get"
 DAY = "qpi_answers_20240101/"
 USER = DAY + "user_id_1.jsonl"
-SWIFT = RetryPolicy(deadline=20.0, initial=0.001, maximum=0.01)
+SWIFT = RetryPolicy(deadline=HANGS, initial=0.001, maximum=0.01)
 ALL = Scope.parse("all")
 
 
@@ -355,7 +356,7 @@ def test_a_stop_ends_the_check_even_when_every_request_hangs(run: Run) -> None:
     stop = Stop()
 
     class Hanging(AsyncApi):
-        async def media(self, *_: object, **__: object) -> bytes:
+        async def read_range(self, *_: object, **__: object) -> bytes:
             stop.by = "SIGTERM"
             await asyncio.Event().wait()
             return b""
@@ -373,15 +374,15 @@ def test_no_more_is_under_way_than_allowed(run: Run) -> None:
     sizes = []
 
     class Counting(AsyncApi):
-        async def media(
-            self, path: str, uri: str, *, first: int, size: int, whole: bool, **more: Any
+        async def read_range(
+            self, at: ObjectRef, generation: int, *, first: int, size: int, whole: bool = False
         ) -> bytes:
             kind = "small" if whole else "large"
             now[kind] += 1
             most[kind] = max(most[kind], now[kind])
             sizes.append(size)
             try:
-                return await super().media(path, uri, first=first, size=size, whole=whole, **more)
+                return await super().read_range(at, generation, first=first, size=size, whole=whole)
             finally:
                 now[kind] -= 1
 
@@ -399,8 +400,8 @@ def test_a_large_object_s_pieces_are_of_one_version(run: Run) -> None:
     listed = run.pairs()
 
     class Overtaken(AsyncApi):
-        async def media(self, path: str, uri: str, **more: Any) -> bytes:
-            data = await super().media(path, uri, **more)
+        async def read_range(self, *version: Any, **more: Any) -> bytes:
+            data = await super().read_range(*version, **more)
             if more["first"] == 0:
                 await asyncio.to_thread(run.paths.put, USER, row("2") * 50, side="destination")
             return data
@@ -537,8 +538,8 @@ def test_a_line_too_long_leaves_no_clean_verdict(run: Run) -> None:
 CHILD = """
 import asyncio, json, re, sys
 from pathlib import Path
-from backfill_job.async_api import AsyncApi
-from backfill_job.fast_listing import list_pages
+from shared.gcs.api import AsyncApi
+from shared.gcs.listing import list_pages
 from backfill_job.contents import Scope, check_contents
 from backfill_job.march import march_pages
 from backfill_job.stopping import Stop

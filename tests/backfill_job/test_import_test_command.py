@@ -18,6 +18,7 @@ from testing_paths import Paths
 
 from backfill_job import __main__ as commands
 from backfill_job.import_test import command
+from local_gcs.waiting import HANGS
 
 __all__ = ["stub"]
 
@@ -325,9 +326,9 @@ def test_ctrl_c_while_bigquery_works_deletes_the_table_and_says_so(
         text=True,
     ) as process:
         try:
-            assert stub.asked.wait(60)
+            assert stub.asked.wait(HANGS)
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=HANGS)
         finally:
             process.kill()
     assert process.returncode == 1

@@ -8,12 +8,18 @@ from typing import Any
 
 import pytest
 from testing_deletion import Scene, day
+from testing_paths import Paths
 
-from backfill_job.async_api import UNPACED, AsyncApi, Pacing
+from backfill_job.deletion.manifest import Line
 from backfill_job.deletion.manifest_places import find_manifest
 from backfill_job.stopping import Stop
+from backfill_job.undo.prospects import Prospect, Way
+from backfill_job.undo.restoring import Restored, Restorer, UndoOutcome
 from backfill_job.undo.undoing import Undo
-from shared.errors import ConditionFailed, ObjectNotFound, StorageError, UnexpectedAnswer
+from shared.errors import BucketNotFound, ConditionFailed, ObjectNotFound, StorageError, UnexpectedAnswer
+from shared.gcs.api import UNPACED, AsyncApi, Pacing
+from shared.gcs.json_client import JsonClient
+from shared.objects import Metadata
 from shared.phase import Phase
 
 RESTORE, REWRITE = "storage.objects.restore", "storage.objects.rewrite"
@@ -168,11 +174,11 @@ class RefusesOneShelf(AsyncApi):
 
     refused = False
 
-    async def request(self, method: str, path: str, uri: str, pacing: Pacing = UNPACED) -> dict[str, Any]:
-        if "softDeleted" in path and not self.refused:
+    async def list_page(self, *where: str, more: str = "", **bounds: Any) -> dict[str, Any]:
+        if "softDeleted" in more and not self.refused:
             self.refused = True
-            raise UnexpectedAnswer(uri, "refused")
-        return await super().request(method, path, uri, pacing)
+            raise UnexpectedAnswer(where[0], "refused")
+        return await super().list_page(*where, more=more, **bounds)
 
 
 def test_one_chunk_whose_soft_deleted_objects_cannot_be_listed_is_said(scene: Scene) -> None:
@@ -315,10 +321,10 @@ def answering_instead(
     monkeypatch: pytest.MonkeyPatch, part: str, instead: Callable[[], dict[str, Any]], times: int = 1_000
 ) -> list[str]:
     """Have Cloud Storage answer something else to the requests whose path holds `part`; gives their paths."""
-    real, asked = AsyncApi.request, []
+    real, asked = JsonClient.json, []
 
     async def request(
-        self: AsyncApi, method: str, path: str, uri: str, pacing: Pacing = UNPACED
+        self: JsonClient, method: str, path: str, uri: str, pacing: Pacing = UNPACED
     ) -> dict[str, Any]:
         if part not in path or len(asked) >= times:
             return await real(self, method, path, uri, pacing)
@@ -326,7 +332,7 @@ def answering_instead(
         await real(self, "GET", f"{path.partition('/o/')[0]}?fields=name", uri)
         return instead()
 
-    monkeypatch.setattr(AsyncApi, "request", request)
+    monkeypatch.setattr(JsonClient, "json", request)
     return asked
 
 
@@ -438,3 +444,27 @@ def test_that_soft_deleted_objects_cannot_be_listed_is_said(
     ended = scene.undo(scene.manifest_uri, "--execute")
     assert (ended.code, "0 objects restored, 1 copied back" in ended.out) == (0, True)
     assert scene.legacy() == before
+
+
+def test_a_bucket_that_is_gone_is_not_read_as_an_absent_legacy_object(paths: Paths) -> None:
+    """After a failed precondition the legacy object is looked at; a 404 of its bucket ends the undo."""
+    line = Line("a", 7, 0, "AAAAAA==", None, "", Metadata(), 8)
+    gone = {"status": 404, "count": None, "message": "The specified bucket does not exist."}
+    paths.server.set_faults(
+        rules=[
+            {"method": RESTORE, "status": 412, "count": None},
+            {**gone, "method": "storage.objects.get"},
+            {**gone, "method": "storage.objects.list"},
+        ]
+    )
+
+    async def restored() -> tuple[Restored, StorageError | None]:
+        async with AsyncApi(endpoint=paths.server.url) as api:
+            restorer = Restorer(api, paths.migration, Pacing())
+            ended = await restorer.bring_back(Prospect(line, Way.SOFT_DELETE, "", False, None))
+            return ended, restorer.error
+
+    ended, error = asyncio.run(restored())
+    assert ended.outcome is UndoOutcome.FAILED
+    assert "no such bucket (The specified bucket does not exist.)" in ended.detail
+    assert isinstance(error, BucketNotFound)

@@ -15,6 +15,7 @@ from local_gcs.conditions import NONE, Conditions
 from local_gcs.generations import unordered
 from local_gcs.model import Change, Storage
 from local_gcs.objects import Attributes, Content, Draft, ObjectVersion
+from local_gcs.waiting import HANGS
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -70,7 +71,7 @@ class Http:
         self.session = session
 
     def ask(self, verb: str, path: str, **more: Any) -> requests.Response:
-        return self.session.request(verb, self.url + path, timeout=30, **more)
+        return self.session.request(verb, self.url + path, timeout=HANGS, **more)
 
     def bucket(self, name: str, **resource: Any) -> str:
         answer = self.ask("POST", "/storage/v1/b", json={"name": name, **resource})
