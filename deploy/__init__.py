@@ -1,1 +1,1 @@
-"""The deployment: what has to be in a project, as steps that can be printed or performed. Needs nothing but Python and gcloud."""
+"""The deployment: what a project must contain, as steps that can be printed or run. It needs only Python and gcloud."""

@@ -1,4 +1,4 @@
-"""The documents keep their word: commands that are understood, links that lead somewhere, targets that exist."""
+"""The documents are true: the parsers accept their commands, their links lead to a heading, their make targets exist."""
 
 import argparse
 import re
@@ -64,6 +64,14 @@ def test_commands_are_found_at_all() -> None:
     """Else the test above would be content with nothing."""
     assert sum(1 for _ in typed((ROOT / "README.md").read_text())) >= 15
     assert sum(1 for _ in typed((ROOT / "docs" / "runbook.md").read_text())) >= 10
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_stands_in_the_readme(name: str) -> None:
+    """As it is typed, in a block or in a sentence."""
+    programs = [program for program, command in PROGRAMS.items() if command == name]
+    text = (ROOT / "README.md").read_text()
+    assert any(re.search(rf"\b{typed}\b", text) for typed in (f"backfill_job {name}", *programs))
 
 
 @by_document
