@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from backfill_job.commands import COMMANDS, PROGRAMS, load
+from backfill_job.deletion.checks import OVERRIDABLE
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
@@ -72,6 +73,13 @@ def test_every_command_stands_in_the_readme(name: str) -> None:
     programs = [program for program, command in PROGRAMS.items() if command == name]
     text = (ROOT / "README.md").read_text()
     assert any(re.search(rf"\b{typed}\b", text) for typed in (f"backfill_job {name}", *programs))
+
+
+def test_the_runbook_knows_the_checks_that_can_be_overridden() -> None:
+    """Its table of the deletion's checks says what to do when one is red."""
+    _, _, part = (ROOT / "docs" / "runbook.md").read_text().partition("\n## 10. Deletion\n")
+    first_cells = re.findall(r"^\| ([a-z, -]+) \|", part, re.MULTILINE)
+    assert {*OVERRIDABLE} <= {name for cell in first_cells for name in cell.split(", ")}
 
 
 @by_document
