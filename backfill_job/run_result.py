@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from backfill_job.estimate import Work
-from backfill_job.job import ExitCode
 from backfill_job.ledger import Account, Balance
+from backfill_job.run.command import ExitCode
 from backfill_job.verification import Verification, more_line
 from shared.operations import Operations
 

@@ -22,7 +22,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaita
 from math import inf
 from typing import Generic, TypeVar
 
-from backfill_job.stopping import Stop
+from backfill_job.run.stopping import Stop
 
 __all__ = ["work"]
 

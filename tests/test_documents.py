@@ -17,6 +17,18 @@ DOCUMENTS = sorted(
 )
 PLACEHOLDERS = {"../airflow-dags": ".", "../dags": ".", "E": "dev", "$ENV": "dev"}
 """What an operator has, or puts in its place."""
+FOLDERS = (
+    "backfill_job",
+    "bench",
+    "demo",
+    "deploy",
+    "docs",
+    "local_gcs",
+    "mirror_function",
+    "monitoring",
+    "shared",
+    "tests",
+)
 
 by_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 
@@ -96,6 +108,13 @@ def test_every_link_leads_to_a_file_and_a_heading(path: Path) -> None:
             headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
             slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
             assert anchor in slugs, target
+
+
+@by_document
+def test_every_file_that_is_named_exists(path: Path) -> None:
+    """With its folder, from the project's root."""
+    named = re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]+)`", path.read_text())
+    assert [name for name in named if "NAME" not in name and not (ROOT / name).exists()] == []
 
 
 @by_document

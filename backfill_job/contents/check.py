@@ -26,7 +26,7 @@ from backfill_job.contents.reader import LIMITS, Limits, Reading, read_back
 from backfill_job.contents.result import ContentsCheck, Side, Tally
 from backfill_job.contents.rows import ProblemKind
 from backfill_job.march import Pair
-from backfill_job.stopping import Stop
+from backfill_job.run.stopping import Stop
 from backfill_job.workers import work
 from shared.errors import UsageError
 from shared.gcs.api import AsyncApi

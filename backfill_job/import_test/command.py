@@ -11,15 +11,14 @@ from datetime import timedelta
 
 from rich.console import Console
 
-from backfill_job.arguments import directory, seconds
-from backfill_job.clock import Clock
-from backfill_job.command import Command, Surroundings, migration_from
 from backfill_job.import_test.day import Engine, chosen_days, try_day
 from backfill_job.import_test.engines import READERS, chosen_engine
 from backfill_job.import_test.results import KIND, REPORT_NAME, Results, details, table_of
-from backfill_job.job import ExitCode
-from backfill_job.reports import ReportDirectory, json_bytes
-from backfill_job.stopping import Stop, stopping_on_signals, until_stopped
+from backfill_job.run.arguments import directory, seconds
+from backfill_job.run.clock import Clock
+from backfill_job.run.command import Command, ExitCode, ProcessIO, migration_from
+from backfill_job.run.reports import ReportDirectory, json_bytes
+from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from shared.errors import MigrationError, PermissionDenied, StorageError, UsageError
 from shared.gateway import Gateway
 from shared.migration import Environment, Migration
@@ -98,8 +97,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
-    now = surroundings.clock.now
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
+    now = io.clock.now
     migration = migration_from(arguments)
     grace = _seconds(arguments.grace)
     days = chosen_days(
@@ -108,11 +107,11 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
     started = now()
     name = f"{migration.label}-{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     with stopping_on_signals() as stop:
-        clock = until_stopped(surroundings.clock, stop)
-        engine_name, engine_of = chosen_engine(arguments, surroundings, name, clock, stop)
+        clock = until_stopped(io.clock, stop)
+        engine_name, engine_of = chosen_engine(arguments, io, name, clock, stop)
         report = None if arguments.report is None else ReportDirectory(arguments.report)
         results = Results(name, engine_name, migration, days, arguments.allow_empty, started)
-        console = _console(surroundings)
+        console = _console(io)
         with closing(Gateway(connections=READERS)) as gateway:
             _check_start(gateway, migration)
             with engine_of(gateway) as engine:
@@ -182,9 +181,9 @@ def _check_start(gateway: Gateway, migration: Migration) -> None:
             raise UsageError(f"cannot start: {error}") from error
 
 
-def _console(surroundings: Surroundings) -> Console:
-    terminal = surroundings.stdout.isatty()
-    return Console(file=surroundings.stdout, width=None if terminal else WIDTH, highlight=False)
+def _console(io: ProcessIO) -> Console:
+    terminal = io.stdout.isatty()
+    return Console(file=io.stdout, width=None if terminal else WIDTH, highlight=False)
 
 
 def _seconds(text: str) -> timedelta:

@@ -15,7 +15,6 @@ from datetime import date, datetime, timedelta
 from itertools import chain, islice
 from typing import Protocol
 
-from backfill_job.clock import Clock
 from backfill_job.import_test.compare import (
     ImportDay,
     Load,
@@ -25,6 +24,7 @@ from backfill_job.import_test.compare import (
     Verdict,
     compare,
 )
+from backfill_job.run.clock import Clock
 from backfill_job.wording import shown
 from shared.errors import UsageError
 from shared.migration import Location, Migration

@@ -14,7 +14,7 @@ from typing import Any
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_places import LinesSource, read_lines
 from backfill_job.governor import WriteGovernor
-from backfill_job.stopping import Stop
+from backfill_job.run.stopping import Stop
 from backfill_job.undo.looking import legacy_now, look, prospects
 from backfill_job.undo.prospects import Prospect, Way
 from backfill_job.undo.restoring import Restored, Restorer, UndoOutcome

@@ -25,7 +25,7 @@ from backfill_job.contents.reader import Limits, Unpacking, read_back
 from backfill_job.contents.result import EXAMPLES_OF_A_KIND, Affected, ContentsCheck, Example, Side, Tally
 from backfill_job.contents.rows import ProblemKind
 from backfill_job.march import Pair, march_pages
-from backfill_job.stopping import Stop
+from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
 from shared.errors import (
     BucketNotFound,
@@ -542,7 +542,7 @@ from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages
 from backfill_job.contents.check import Scope, check_contents
 from backfill_job.march import march_pages
-from backfill_job.stopping import Stop
+from backfill_job.run.stopping import Stop
 from shared.migration import Location, Migration
 
 def peak():  # of this program; getrusage would start with the peak of the parent process

@@ -27,7 +27,6 @@ from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 from test_import_test_duckdb import A, Held, by_hand, line
 
-from backfill_job.clock import Clock
 from backfill_job.import_test.bigquery import (
     BigQueryEngine,
     Dataset,
@@ -39,7 +38,8 @@ from backfill_job.import_test.bigquery import (
 from backfill_job.import_test.compare import Fingerprint, Loaded, NotLoadable
 from backfill_job.import_test.day import Folder
 from backfill_job.import_test.duckdb import EmbeddedEngine
-from backfill_job.stopping import Stop
+from backfill_job.run.clock import Clock
+from backfill_job.run.stopping import Stop
 from shared.errors import (
     Interrupted,
     PermissionDenied,

@@ -7,8 +7,8 @@ from backfill_job.deletion.outcomes import Books
 from backfill_job.deletion.outcomes import Outcome as LineOutcome
 from backfill_job.estimate import Work
 from backfill_job.handover import Handover
-from backfill_job.job import ExitCode
 from backfill_job.ledger import Account, Ledger
+from backfill_job.run.command import ExitCode
 from backfill_job.run_result import RunResult
 from shared.operations import Operations
 from shared.replicate import Outcome

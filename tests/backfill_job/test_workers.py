@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.stopping import Stop
+from backfill_job.run.stopping import Stop
 from backfill_job.workers import STOP_POLL, work
 from shared.errors import Interrupted
 

@@ -24,9 +24,9 @@ from backfill_job.gate.dead_letters import read_dead_letters
 from backfill_job.gate.import_record import read_import_record
 from backfill_job.gate.verification_record import read_verification_record
 from backfill_job.references.scan import scan
-from backfill_job.reports import ReportDirectory
-from backfill_job.shard_map import ShardMap
-from backfill_job.shard_reports import read_report
+from backfill_job.run.reports import ReportDirectory
+from backfill_job.run.task_reports import read_report
+from backfill_job.run.tasks import ShardMap
 from deploy.values import read_values
 from monitoring.preview.entries import read_log
 from shared.errors import MigrationError
@@ -47,8 +47,8 @@ READERS = {
     "backfill_job/gate/dead_letters.py": "dead letters",
     "backfill_job/gate/import_record.py": "import test",
     "backfill_job/gate/verification_record.py": "verification",
-    "backfill_job/shard_map.py": "shard map",
-    "backfill_job/shard_reports.py": "task report",
+    "backfill_job/run/tasks.py": "shard map",
+    "backfill_job/run/task_reports.py": "task report",
     "shared/strict_json.py": "the parser itself",
     "shared/late_marks.py": "test_a_damaged_mark",
     "shared/phase.py": "state",

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
-from backfill_job.clock import Clock
+from backfill_job.run.clock import Clock
 from shared.errors import Interrupted
 
 __all__ = ["Stop", "leave_in_time", "stopping_on_signals", "until_stopped"]

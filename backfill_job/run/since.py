@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 
-from backfill_job.sharding import KeyRange
+from backfill_job.run.key_ranges import KeyRange
 from shared.partitions import classify
 
 __all__ = ["moment_of", "narrowed_to", "without_older_days"]

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from backfill_job.session import Session
+from backfill_job.run.run import Run
 from shared.errors import MigrationError, StorageError
 from shared.events_log import Event
 from shared.phase import CACHE_SECONDS, Phase
@@ -21,13 +21,11 @@ class NotFinished(MigrationError):
     """The phase was changed, and what belongs to it was not finished."""
 
 
-def change_phase(
-    session: Session, phase: Phase, by: str, check: Callable[[State], None] = lambda _: None
-) -> State:
+def change_phase(run: Run, phase: Phase, by: str, check: Callable[[State], None] = lambda _: None) -> State:
     """Change the phase, on record.
 
     Args:
-        session: Of which migration.
+        run: Of which migration.
         phase: Where to.
         by: Who does it.
         check: Raises where the state that is there does not allow it; asked when the change is made.
@@ -39,8 +37,7 @@ def change_phase(
         UsageError: It is not allowed, or no way leads there. Nothing was changed.
         StorageError: It may or may not have been changed.
     """
-    job = session.job
-    stamp = Stamp(uuid.uuid4().hex, by, job.clock.now())
+    stamp = Stamp(uuid.uuid4().hex, by, run.clock.now())
 
     def changed(state: State) -> State:
         if state.phase is not phase:
@@ -48,14 +45,14 @@ def change_phase(
         return with_phase(state, phase, stamp)
 
     try:
-        state = update(job.gateway, job.migration, changed)
+        state = update(run.gateway, run.migration, changed)
     except StorageError as error:
         raise NotFinished(
             f"{error}. The phase may have been changed or not: `status` shows it; then give the same command again"
         ) from error
     for entry in state.history:
         if entry.change == stamp.change:
-            job.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by)
+            run.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by)
     return state
 
 
@@ -76,12 +73,12 @@ def phase_changed(phase: Phase, go_on: str = "give the same command again to fin
         raise NotFinished(f"{error}. The phase IS {phase.value} already; {go_on}") from error
 
 
-def wait_until_seen(session: Session) -> None:
+def wait_until_seen(run: Run) -> None:
     """Wait until no mirror and no job can believe in the phase before.
 
     Raises:
         Interrupted: Somebody stopped it.
     """
     seconds = CACHE_SECONDS + MARGIN_SECONDS
-    session.console.print(f"Waiting {seconds:.0f} seconds, until every mirror must have seen it …")
-    session.job.clock.sleep(seconds)
+    run.console.print(f"Waiting {seconds:.0f} seconds, until every mirror must have seen it …")
+    run.clock.sleep(seconds)

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from backfill_job.reports import Reports
-from backfill_job.settings import Settings
+from backfill_job.run.reports import Reports
+from backfill_job.run.settings import Settings
 from shared.errors import UsageError
 from shared.strict_json import OTHER_FORM, parse_json, reason
 

@@ -11,12 +11,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from backfill_job.command import Surroundings, migration_from
-from backfill_job.job import ExitCode
-from backfill_job.late_gateway import LateGateway
-from backfill_job.session import reports_at
-from backfill_job.settings import PASSING_REPORTS
-from backfill_job.shard_reports import read_report
+from backfill_job.run.command import ExitCode, ProcessIO, migration_from
+from backfill_job.run.late_gateway import LateGateway
+from backfill_job.run.open_run import reports_at
+from backfill_job.run.settings import PASSING_REPORTS
+from backfill_job.run.task_reports import read_report
 from shared.errors import UsageError
 from shared.operations import OperationsCounter
 
@@ -29,7 +28,7 @@ MOST_PROCESSES = 64
 def run_as_tasks(
     command: str,
     arguments: argparse.Namespace,
-    surroundings: Surroundings,
+    io: ProcessIO,
     *,
     report: str,
     show: Callable[[Mapping[str, Any]], Sequence[str]],
@@ -39,7 +38,7 @@ def run_as_tasks(
     Args:
         command: Its name after ``python -m backfill_job``.
         arguments: The command's.
-        surroundings: The command's.
+        io: The command's.
         report: The report in which the tasks' results are composed.
         show: Gives lines for people from that report.
 
@@ -54,11 +53,11 @@ def run_as_tasks(
             f"--tasks {arguments.tasks:,}: at most {MOST_PROCESSES} processes are started on one machine; give a Cloud Run "
             "job more tasks instead"
         )
-    execution = f"local-{surroundings.clock.now():%Y%m%dT%H%M%S.%fZ}"
+    execution = f"local-{io.clock.now():%Y%m%dT%H%M%S.%fZ}"
     with tempfile.TemporaryDirectory() as folder, closing(LateGateway(1, OperationsCounter())) as store:
         place = arguments.report or Path(folder)
         reports = reports_at(place, store, migration_from(arguments))
-        words, environ = surroundings.words, surroundings.environ
+        words, environ = io.words, io.environ
         if arguments.report is None:
             words, environ = (*words, "--report", folder), {**environ, PASSING_REPORTS: "1"}
         line = [sys.executable, "-m", "backfill_job", command, *words]
@@ -67,11 +66,11 @@ def run_as_tasks(
     if whole is None or whole.get("run") != execution:
         print(
             f"{command}: not every task left its report; their logs say why. Run the same command again",
-            file=surroundings.stderr,
+            file=io.stderr,
         )
         return code or ExitCode.NOT_RIGHT
     for text in show(whole):
-        print(text, file=surroundings.stdout)
+        print(text, file=io.stdout)
     return code
 
 

@@ -1,6 +1,6 @@
 """Questions to whoever runs a command on a terminal: a text to be typed, or yes and no."""
 
-from backfill_job.session import Session
+from backfill_job.run.run import Run
 from shared.errors import UsageError
 
 __all__ = ["NOT_CONFIRMED", "confirm_by_typing", "confirm_by_yes"]
@@ -8,11 +8,11 @@ __all__ = ["NOT_CONFIRMED", "confirm_by_typing", "confirm_by_yes"]
 NOT_CONFIRMED = "not confirmed; nothing was changed"
 
 
-def confirm_by_typing(session: Session, text: str, question: str) -> None:
+def confirm_by_typing(run: Run, text: str, question: str) -> None:
     """Ask for a text to be typed.
 
     Args:
-        session: Whose streams.
+        run: Whose streams.
         text: What must be typed.
         question: What it means.
 
@@ -20,15 +20,15 @@ def confirm_by_typing(session: Session, text: str, question: str) -> None:
         UsageError: Something else was typed, or nothing.
         Interrupted: Somebody would rather stop.
     """
-    if _answer(session, f"\n{question}\nType {text} to go on: ").strip() != text:
+    if _answer(run, f"\n{question}\nType {text} to go on: ").strip() != text:
         raise UsageError(NOT_CONFIRMED)
 
 
-def confirm_by_yes(session: Session, question: str, refusal: str = NOT_CONFIRMED) -> None:
+def confirm_by_yes(run: Run, question: str, refusal: str = NOT_CONFIRMED) -> None:
     """Ask yes or no until the answer is one of them.
 
     Args:
-        session: Whose streams.
+        run: Whose streams.
         question: What is asked.
         refusal: What is said where the answer is no.
 
@@ -37,7 +37,7 @@ def confirm_by_yes(session: Session, question: str, refusal: str = NOT_CONFIRMED
         Interrupted: Somebody would rather stop.
     """
     while True:
-        answer = _answer(session, f"{question} [yes/no] ")
+        answer = _answer(run, f"{question} [yes/no] ")
         said = answer.strip().lower()
         if said == "yes":
             return
@@ -45,8 +45,8 @@ def confirm_by_yes(session: Session, question: str, refusal: str = NOT_CONFIRMED
             raise UsageError(refusal)
 
 
-def _answer(session: Session, question: str) -> str:
+def _answer(run: Run, question: str) -> str:
     """The line that is typed; empty where there is none to come."""
-    session.console.print(question, end="", markup=False, soft_wrap=True)
-    with session.job.stop.raising():
-        return session.surroundings.stdin.readline()
+    run.console.print(question, end="", markup=False, soft_wrap=True)
+    with run.stop.raising():
+        return run.io.stdin.readline()

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from backfill_job.governor import Governor, NullGovernor, WriteGovernor
-from backfill_job.logs import LogFormat
-from backfill_job.since import moment_of
+from backfill_job.run.logs import LogFormat
+from backfill_job.run.since import moment_of
 from shared.errors import UsageError
 from shared.migration import Location
 
@@ -181,7 +181,7 @@ def report_place(text: str) -> Path | Location:
 
 
 def since(text: str) -> Callable[[datetime], datetime]:
-    """Read a time or a duration; see `backfill_job.since.moment_of`."""
+    """Read a time or a duration; see `backfill_job.run.since.moment_of`."""
     try:
         return moment_of(text)
     except ValueError:

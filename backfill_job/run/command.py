@@ -1,28 +1,43 @@
-"""What every command of the operator is: its help, arguments and work; and the surroundings it is given."""
+"""What every command of the operator is: its help, its arguments, its work; and the process that it runs in."""
 
 import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TextIO
 
-from backfill_job.clock import Clock, system_clock
-from backfill_job.job import ExitCode
-from backfill_job.stopping import leave_in_time
+from backfill_job.run.clock import Clock, system_clock
+from backfill_job.run.stopping import leave_in_time
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
 from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
 
-__all__ = ["BEFORE_ANYTHING", "Command", "Surroundings", "add_migration_arguments", "migration_from"]
+__all__ = [
+    "BEFORE_ANYTHING",
+    "Command",
+    "ExitCode",
+    "ProcessIO",
+    "add_migration_arguments",
+    "migration_from",
+]
 
 BEFORE_ANYTHING = (UsageError, BucketNotFound, PermissionDenied)
 """For a command whose first requests meet these errors: `Command.cannot_start`."""
 
 
+class ExitCode(IntEnum):
+    """How a command ends."""
+
+    DONE = 0
+    NOT_RIGHT = 1
+    CANNOT_START = 2
+
+
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a command reads from and writes to besides Cloud Storage.
+class ProcessIO:
+    """The process: what a command reads from and writes to besides Cloud Storage.
 
     Attributes:
         environ: The environment.
@@ -43,9 +58,9 @@ class Surroundings:
     stopping: Callable[[], None] = lambda: None
 
     @staticmethod
-    def of_process(words: Sequence[str]) -> "Surroundings":
-        """The surroundings of this process, which has been given these arguments for the command."""
-        return Surroundings(
+    def of_process(words: Sequence[str]) -> "ProcessIO":
+        """The present process, which was given these arguments for the command."""
+        return ProcessIO(
             os.environ, sys.stdin, sys.stdout, sys.stderr, system_clock(), tuple(words), leave_in_time
         )
 
@@ -67,7 +82,7 @@ class Command:
     description: str
     examples: str
     add_arguments: Callable[[argparse.ArgumentParser], None]
-    work: Callable[[argparse.Namespace, Surroundings], int]
+    work: Callable[[argparse.Namespace, ProcessIO], int]
     cannot_start: tuple[type[MigrationError], ...] = (UsageError,)
 
     @property
@@ -82,20 +97,20 @@ class Command:
         parser.epilog = self.examples
         self.add_arguments(parser)
 
-    def run(self, arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+    def run(self, arguments: argparse.Namespace, io: ProcessIO) -> int:
         """Run it; an error of this project becomes one line and an exit code, never a traceback.
 
         Args:
             arguments: Parsed by a parser that `prepare` made this command's.
-            surroundings: What it reads from and writes to.
+            io: What it reads from and writes to.
 
         Returns:
             The exit code.
         """
         try:
-            return int(self.work(arguments, surroundings))
+            return int(self.work(arguments, io))
         except MigrationError as error:
-            print(f"{self.name}: {one_line(str(error))}", file=surroundings.stderr)
+            print(f"{self.name}: {one_line(str(error))}", file=io.stderr)
             return ExitCode.CANNOT_START if isinstance(error, self.cannot_start) else ExitCode.NOT_RIGHT
 
     def main(self, argv: Sequence[str] | None = None) -> int:
@@ -103,7 +118,7 @@ class Command:
         parser = OneLineParser(prog=self.name, description=self.summary)
         self.prepare(parser)
         words = sys.argv[1:] if argv is None else argv
-        return as_program(lambda: self.run(parser.parse_args(words), Surroundings.of_process(words)))
+        return as_program(lambda: self.run(parser.parse_args(words), ProcessIO.of_process(words)))
 
 
 def add_migration_arguments(parser: argparse.ArgumentParser) -> None:
