@@ -148,7 +148,6 @@ NOT_YET: frozenset[str] = frozenset(
         "demo/__main__.py",
         "demo/story.py",
         "docs/architecture.md",
-        "docs/decisions/0014-references.md",
         "local_gcs/__init__.py",
         "local_gcs/demo_data.py",
         "local_gcs/downloads.py",
