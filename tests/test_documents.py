@@ -112,7 +112,9 @@ def test_every_link_leads_to_a_file_and_a_heading(path: Path) -> None:
 
 @by_document
 def test_every_file_that_is_named_exists(path: Path) -> None:
-    """With its folder, from the project's root."""
+    """With its folder, from the project's root. `test_architecture.py` looks at the architecture document."""
+    if path.name == "architecture.md":
+        return
     named = re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]+)`", path.read_text())
     assert [name for name in named if "NAME" not in name and not (ROOT / name).exists()] == []
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import uvloop
 
+from backfill_job.copying.governor import WriteGovernor
 from backfill_job.deletion.deleter import Deleter, Waiting
 from backfill_job.deletion.deletion import Deletion, own_chunks
 from backfill_job.deletion.manifest import Manifest
@@ -17,15 +18,14 @@ from backfill_job.deletion.outcomes import KEPT, Books, DeletionLedger, LineResu
 from backfill_job.deletion.phases import finish
 from backfill_job.deletion.progress import showing_deletion
 from backfill_job.deletion.records import ChunkRecord, ChunkRecords
-from backfill_job.governor import WriteGovernor
 from backfill_job.run.command import ExitCode
 from backfill_job.run.reports import Lines
 from backfill_job.run.run import Run, open_api
 from backfill_job.run.task_reports import of_this_version
-from backfill_job.wording import counted, shown
 from shared.events_log import Event
 from shared.gcs.api import MOST_CALLS, RetryPolicy
 from shared.state import RunRecord
+from shared.text import counted, shown
 
 __all__ = ["REPORT", "SUBCOMMAND", "DeletionResult", "Pace", "carry_out", "composed_lines", "settled_before"]
 

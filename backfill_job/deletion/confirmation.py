@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from backfill_job.run.questions import confirm_by_typing, confirm_by_yes
 from backfill_job.run.run import Run
-from backfill_job.wording import counted, shown
 from shared.errors import UsageError
+from shared.text import counted, shown
 
 __all__ = ["CONFIRM_TEXT", "Consent", "confirm"]
 

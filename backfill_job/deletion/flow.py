@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from backfill_job.checks import show
+from backfill_job.copying.options import governor_from
 from backfill_job.deletion.carrying_out import (
     REPORT,
     SUBCOMMAND,
@@ -39,20 +40,19 @@ from backfill_job.deletion.preparation import (
     write_manifest,
 )
 from backfill_job.deletion.screen import overview, refusal
-from backfill_job.run.arguments import governor_from
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
 from backfill_job.run.open_run import opened
 from backfill_job.run.phase_change import phase_changed, wait_until_seen
 from backfill_job.run.run import Run
 from backfill_job.run.settings import Settings
-from backfill_job.wording import shown
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.migration import Migration
 from shared.phase import Phase
 from shared.state import State, read_state
 from shared.state_changes import MAX_WHO
+from shared.text import shown
 
 __all__ = ["delete"]
 

@@ -15,9 +15,10 @@ from typing import Any
 import uvloop
 
 from backfill_job.checks import Check
+from backfill_job.copying.options import add_pace_arguments, governor_from
 from backfill_job.deletion.manifest_places import Found, find_manifest
 from backfill_job.deletion.phases import begun_manifests
-from backfill_job.run.arguments import add_log_arguments, add_pace_arguments, governor_from, report_place
+from backfill_job.run.arguments import add_log_arguments, report_place
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
@@ -34,12 +35,12 @@ from backfill_job.undo.rehearsal import Rehearsed, rehearse
 from backfill_job.undo.restoring import Restored
 from backfill_job.undo.screen import MAX_OBJECTS, end_lines, next_steps, object_lines, outlook_table
 from backfill_job.undo.undoing import Outlook, Undo, Undone
-from backfill_job.wording import shown
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.state import read_state
+from shared.text import shown
 
 __all__ = ["COMMAND"]
 
