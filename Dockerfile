@@ -18,8 +18,8 @@ COPY shared/ /app/shared/
 COPY backfill_job/ /app/backfill_job/
 RUN python -m compileall -q /app/shared /app/backfill_job
 
-# Nobody in particular, by number, so that a platform can tell that it is not root. Nothing under /app is its to change; what a
-# command leaves in its working directory lies in /tmp.
+# A user without rights, by number, so that a platform can tell that it is not root. It cannot change anything under /app. A
+# command leaves its files in the working directory, /tmp.
 USER 10001:10001
 WORKDIR /tmp
 
