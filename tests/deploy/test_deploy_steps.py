@@ -132,7 +132,10 @@ class TestCommand:
             (lambda text: text + "TASKS=3\n", "dev.env, line 12: TASKS is given twice"),
             (lambda text: text.replace("TASKS=2", "TASKS=0"), "line 4: '0' is not a possible value of TASKS"),
             (lambda text: text.replace("TASKS=2", "TASKS="), "line 4: '' is not a possible value of TASKS"),
-            (lambda text: text.replace("TASKS=2", "TASKS=2 "), "line 4: '2 ' is not a possible value of TASKS"),
+            (
+                lambda text: text.replace("TASKS=2", "TASKS=2 "),
+                "line 4: '2 ' is not a possible value of TASKS",
+            ),
             (lambda text: text.replace("TASKS=2", ""), "dev.env: no value for TASKS"),
             (lambda text: text.replace("-dev\n", "-dev;rm -r .\n"), "is not a possible value of PROJECT"),
         ],
