@@ -14,13 +14,11 @@ from datetime import UTC
 
 from shared.errors import ConditionFailed, StorageError
 from shared.json_io import parse_json
-from shared.migration import Migration
+from shared.migration import LATE_WRITES, Migration
 from shared.objects import ObjectRef, ObjectState, is_later, parse_time
 from shared.store import ContentsStore, ListingStore
 
 __all__ = ["mark_late_write", "newest_late_mark"]
-
-FOLDER = "late-writes"
 
 
 def mark_late_write(store: ContentsStore, migration: Migration, relative: str, written: ObjectState) -> None:
@@ -35,7 +33,7 @@ def mark_late_write(store: ContentsStore, migration: Migration, relative: str, w
     Raises:
         StorageError: It may or may not have been written; mark it again.
     """
-    at = migration.own_ref(FOLDER, f"{_minute(written)}.json")
+    at = migration.own_ref(LATE_WRITES, f"{_minute(written)}.json")
     note = {"object": relative, "generation": str(written.generation), "created": written.created}
     with suppress(ConditionFailed):
         store.write(at, json.dumps(note).encode(), if_generation=0)
@@ -56,7 +54,7 @@ def newest_late_mark(store: ListingStore, contents: ContentsStore, migration: Mi
     Raises:
         StorageError: The marks could not be read, or one is none; nothing is known then.
     """
-    folder = migration.own_ref(FOLDER, "")
+    folder = migration.own_ref(LATE_WRITES, "")
     newest = ""
     for page in store.list_pages(folder.bucket, folder.name):
         newest = max(newest, *(each.name for each in page.objects))
