@@ -17,7 +17,7 @@ from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, is_later, parse_time, same
 from shared.phase import Phase, PhaseReader
 from shared.propagate_delete import DeleteOutcome, propagate_delete
-from shared.replicate import Glance, Outcome, Replication, replicate
+from shared.replicate import LastSeen, Outcome, Replication, replicate
 from shared.store import DeletingStore
 
 __all__ = ["MirrorOutcome", "Mirrored", "is_worth_another_delivery", "mirror"]
@@ -133,7 +133,12 @@ def _finalized(
         return settings.authority(phases.phase()) or Authority.DESTINATION
 
     done = replicate(
-        store, source, destination, authority, glance=Glance(event.state, None), keep=_keep(way, relative)
+        store,
+        source,
+        destination,
+        authority,
+        last_seen=LastSeen(event.state, None),
+        keep=_keep(way, relative),
     )
     found = _replicated(done, event, phase)
     no_more = not settings.reverse and phase.forward_authority is Authority.DESTINATION

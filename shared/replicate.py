@@ -26,7 +26,7 @@ from shared.errors import ConditionFailed, Contended, CopyNotProven, NotSettled,
 from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectRef, ObjectState, differences, same
 from shared.store import ObjectStore
 
-__all__ = ["DEFAULT_ATTEMPTS", "Glance", "Outcome", "Replication", "replicate"]
+__all__ = ["DEFAULT_ATTEMPTS", "LastSeen", "Outcome", "Replication", "replicate"]
 
 DEFAULT_ATTEMPTS = 10
 """Each lost attempt means that somebody else wrote this very object meanwhile; Cloud Storage takes about one write a
@@ -43,7 +43,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
+class LastSeen:
     """Both sides as somebody saw them earlier: a listing, or an event. May be out of date; the conditions catch that."""
 
     source: ObjectState | None
@@ -75,7 +75,7 @@ def replicate(
     destination: ObjectRef,
     authority: Authority | Callable[[], Authority],
     *,
-    glance: Glance | None = None,
+    last_seen: LastSeen | None = None,
     keep: Callable[[ObjectState], ObjectRef] | None = None,
     settling: Callable[[ObjectState], float] | None = None,
     max_attempts: int = DEFAULT_ATTEMPTS,
@@ -90,7 +90,7 @@ def replicate(
         source: The object to replicate.
         destination: Where its copy belongs.
         authority: Whose word counts where the two differ; a function is asked after every look.
-        glance: Both sides as seen earlier. Saves the two looks when a copy is due; anything else is looked at again.
+        last_seen: Both sides as seen earlier. Saves the two looks when a copy is due; anything else is looked at again.
         keep: Says where to keep a destination version before it is replaced; wanted where the later write may count.
         settling: Seconds until a source version is old enough to be taken for a later write; None: all are.
         max_attempts: After so many looks that led nowhere, give up.
@@ -105,11 +105,11 @@ def replicate(
         StorageError: The store's own, see `ObjectStore`.
         ValueError: The later write counts, and nobody said where to keep what is replaced.
     """
-    seen = glance if glance is not None and _calls_for_copy(glance, _now(authority)) else None
+    seen = last_seen if last_seen is not None and _calls_for_copy(last_seen, _now(authority)) else None
     ours: Replication | None = None
-    held = [] if glance is None or glance.source is None else [glance.source]
+    held = [] if last_seen is None or last_seen.source is None else [last_seen.source]
     for attempt in range(1, max_attempts + 1):
-        now = seen or Glance(store.look(source), store.look(destination))
+        now = seen or LastSeen(store.look(source), store.look(destination))
         seen = None
         whose = _now(authority)
         is_ours = ours is not None and now.destination == ours.destination
@@ -190,11 +190,11 @@ def _moved_on(store: ObjectStore, source: ObjectRef, copied: ObjectState) -> boo
     return store.look(source) != copied
 
 
-def _calls_for_copy(glance: Glance, authority: Authority) -> bool:
-    return decide(glance.source, glance.destination, authority).action is Action.COPY
+def _calls_for_copy(last_seen: LastSeen, authority: Authority) -> bool:
+    return decide(last_seen.source, last_seen.destination, authority).action is Action.COPY
 
 
-def _settled(action: Action, now: Glance, ours: Replication | None, attempts: int) -> Replication:
+def _settled(action: Action, now: LastSeen, ours: Replication | None, attempts: int) -> Replication:
     """Name what a look without a copy to make means, given the copy we made on the way, if any."""
     if action is Action.CONFLICT:
         return Replication(Outcome.CONFLICT, now.source, now.destination, attempts=attempts)
@@ -205,7 +205,7 @@ def _settled(action: Action, now: Glance, ours: Replication | None, attempts: in
     return Replication(Outcome.ALREADY_EQUAL, now.source, now.destination, attempts=attempts)
 
 
-def _check_progress(now: Glance, ours: Replication | None, destination: ObjectRef) -> None:
+def _check_progress(now: LastSeen, ours: Replication | None, destination: ObjectRef) -> None:
     """Refuse to copy the same version with the same metadata over our own copy of it: that would not end.
 
     Raises:

@@ -175,7 +175,7 @@ class _Execution:
                 api,
                 self.run.store,
                 self.run.migration,
-                self.run.ruling,
+                self.run.authority,
                 report=self._report,
                 stop=self.run.stop,
                 clock=self.run.clock,
@@ -249,8 +249,8 @@ class _Execution:
 
 async def _whose(run: Run) -> Authority:
     """Whose word counts now."""
-    known = run.ruling.known()
-    return await asyncio.to_thread(run.ruling.ask) if known is None else known
+    known = run.authority.known()
+    return await asyncio.to_thread(run.authority.current) if known is None else known
 
 
 def _record(

@@ -1,6 +1,6 @@
 """Whose word counts just now: the phase decides it, and the phase can change while a run goes on.
 
-A run that lists millions of objects outlives a cutover. So nobody who replicates keeps an authority; they keep a `Ruling`
+A run that lists millions of objects outlives a cutover. So nobody who replicates keeps an authority; they keep a `AuthoritySource`
 and ask it when they decide.
 """
 
@@ -11,13 +11,13 @@ from typing import Protocol
 from shared.decision import Authority
 from shared.phase import Phase, PhaseReader
 
-__all__ = ["Always", "ByPhase", "Ruling"]
+__all__ = ["Always", "AuthoritySource", "ByPhase"]
 
 
-class Ruling(Protocol):
+class AuthoritySource(Protocol):
     """Tells whose word counts. For any number of threads."""
 
-    def ask(self) -> Authority:
+    def current(self) -> Authority:
         """Whose word counts now; may have to read the phase.
 
         Raises:
@@ -40,12 +40,12 @@ class Always:
 
     authority: Authority
 
-    def ask(self) -> Authority:
-        """See `Ruling.ask`."""
+    def current(self) -> Authority:
+        """See `AuthoritySource.current`."""
         return self.authority
 
     def known(self) -> Authority | None:
-        """See `Ruling.known`."""
+        """See `AuthoritySource.known`."""
         return self.authority
 
 
@@ -61,11 +61,11 @@ class ByPhase:
     phases: PhaseReader
     authority: Callable[[Phase], Authority]
 
-    def ask(self) -> Authority:
-        """See `Ruling.ask`."""
+    def current(self) -> Authority:
+        """See `AuthoritySource.current`."""
         return self.authority(self.phases.phase())
 
     def known(self) -> Authority | None:
-        """See `Ruling.known`."""
+        """See `AuthoritySource.known`."""
         phase = self.phases.known()
         return None if phase is None else self.authority(phase)
