@@ -16,8 +16,7 @@ from shared.errors import BucketNotFound, MigrationError, PermissionDenied, Stor
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, is_later, parse_time, same
 from shared.phase import Phase, PhaseReader
-from shared.propagate_delete import DeleteOutcome, propagate_delete
-from shared.replicate import LastSeen, Outcome, Replication, replicate
+from shared.replicate import DeleteOutcome, LastSeen, Outcome, Replication, propagate_delete, replicate
 from shared.store import DeletingStore
 
 __all__ = ["MirrorOutcome", "Mirrored", "is_worth_another_delivery", "mirror"]

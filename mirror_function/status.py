@@ -12,8 +12,8 @@ import flask
 import functions_framework
 from werkzeug.wrappers import Response
 
+from mirror_function.handler import entered
 from mirror_function.settings import MirrorSettings
-from mirror_function.unreadable import entered
 from shared.gateway import Gateway
 from shared.report.loading import Status, read_status
 from shared.report.web import create_app

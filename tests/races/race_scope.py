@@ -8,8 +8,7 @@ from race_replay import DESTINATION, SOURCE, Program, ReplayingStore, keep
 
 from shared.decision import Authority
 from shared.objects import ObjectRef, ObjectState
-from shared.propagate_delete import DeletePropagation, propagate_delete
-from shared.replicate import LastSeen, Replication, replicate
+from shared.replicate import DeletePropagation, LastSeen, Replication, propagate_delete, replicate
 
 __all__ = [
     "Actor",

@@ -18,8 +18,7 @@ import shared.replicate
 from shared.decision import Action, Authority, Decision, decide
 from shared.errors import ConditionFailed, Contended, ObjectNotFound
 from shared.objects import CONTENT_DIFFERENCES, ObjectRef, ObjectState, differences
-from shared.propagate_delete import DeletePropagation
-from shared.replicate import LastSeen, Outcome, Replication, replicate
+from shared.replicate import DeletePropagation, LastSeen, Outcome, Replication, replicate
 
 A, B, C, GONE = Upload("a"), Upload("bb"), Upload("ccc"), Delete()
 TWO, ABC = script(A, B), script(A, B, C)
