@@ -10,10 +10,11 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+from backfill_job.copying.options import add_pace_arguments
 from backfill_job.deletion.checks import OVERRIDABLE
 from backfill_job.deletion.confirmation import CONFIRM_TEXT, Consent
 from backfill_job.deletion.flow import delete
-from backfill_job.run.arguments import add_pace_arguments, add_session_arguments, directory, from_one
+from backfill_job.run.arguments import add_session_arguments, directory, from_one
 from backfill_job.run.command import BEFORE_ANYTHING, Command, ProcessIO, add_migration_arguments
 from backfill_job.run.settings import Settings
 from shared.errors import UsageError

@@ -12,7 +12,7 @@ __all__ = ["COMMANDS", "PROGRAMS", "load", "parser_of"]
 COMMANDS = {
     "smoke": "backfill_job.commands.smoke",
     "migrate": "backfill_job.migrate_qpi_exports",
-    "references": "backfill_job.references.command",
+    "references": "backfill_job.commands.references",
     "import-test": "backfill_job.commands.import_test",
     "verify": "backfill_job.commands.verify",
     "certify": "backfill_job.commands.certify",

@@ -10,8 +10,9 @@ by one, each copy proven by its answer. So it is done when the second pass faile
 from dataclasses import dataclass, replace
 from typing import Any
 
-from backfill_job.copying.execution import Means, copy
+from backfill_job.copying.execution import copy
 from backfill_job.copying.line import Result
+from backfill_job.copying.options import CopyOptions
 from backfill_job.copying.result import RunResult
 from backfill_job.ledger import Account
 from backfill_job.run.run import Run
@@ -91,12 +92,12 @@ def reversed_run(run: Run) -> Run:
     return replace(run, migration=run.migration.reversed(), authority=Always(Authority.LATER_WRITE))
 
 
-def bring_over(run: Run, means: Means) -> Handover:
+def bring_over(run: Run, options: CopyOptions) -> Handover:
     """Bring what is at the source to the destination, unless a later write is there.
 
     Args:
         run: What to work with; whatever its authority, the later write wins.
-        means: How to copy.
+        options: How to copy.
 
     Returns:
         What became of it, also when it stopped before its end.
@@ -105,20 +106,20 @@ def bring_over(run: Run, means: Means) -> Handover:
         UsageError: The source is empty, and that was not allowed.
     """
     run = replace(run, authority=Always(Authority.LATER_WRITE))
-    result, later = _pass(run, means)
+    result, later = _pass(run, options)
     copied = result.balance.counts[Account.COPIED]
     if not result.stopped and not result.balance.nothing_written:
         # Else the listings that the pass was made of are listings after the work, too.
-        result, later = _pass(run, means)
+        result, later = _pass(run, options)
         copied += result.balance.counts[Account.COPIED]
     return Handover(copied, result, later)
 
 
-def _pass(run: Run, means: Means) -> tuple[RunResult, tuple[str, ...]]:
+def _pass(run: Run, options: CopyOptions) -> tuple[RunResult, tuple[str, ...]]:
     later: list[str] = []
 
     def told(result: Result) -> None:
         if result.account is Account.CONFLICT and len(later) < MAX_NAMES:
             later.append(result.relative)
 
-    return copy(run, replace(means, told=told)), tuple(later)
+    return copy(run, replace(options, told=told)), tuple(later)

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from backfill_job.checks import show
+from backfill_job.copying.options import governor_from
 from backfill_job.deletion.carrying_out import (
     REPORT,
     SUBCOMMAND,
@@ -39,7 +40,6 @@ from backfill_job.deletion.preparation import (
     write_manifest,
 )
 from backfill_job.deletion.screen import overview, refusal
-from backfill_job.run.arguments import governor_from
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
 from backfill_job.run.open_run import opened

@@ -10,7 +10,7 @@ from testing_paths import Paths
 from backfill_job.copying.compare import MAX_DIFFERENCES, Compared, Comparison
 from backfill_job.copying.diff import Pair, judged
 from backfill_job.copying.result import RunResult
-from backfill_job.dry_run.estimate import Work
+from backfill_job.copying.work import Work
 from backfill_job.ledger import Ledger
 from backfill_job.run.clock import Clock
 from shared.gateway import Gateway
