@@ -1,7 +1,7 @@
-"""Whose word counts just now: the phase decides it, and the phase can change while a run goes on.
+"""Which side wins at this moment: source, destination or the later write. Read again before every decision.
 
-A run that lists millions of objects outlives a cutover. So nobody who replicates keeps an authority; they keep a `AuthoritySource`
-and ask it when they decide.
+The phase decides it, and a run that lists millions of objects outlives a cutover. So code that replicates never keeps an
+`Authority`: it keeps an `AuthoritySource` and reads it for each decision.
 """
 
 from collections.abc import Callable
@@ -15,28 +15,24 @@ __all__ = ["Always", "AuthoritySource", "ByPhase"]
 
 
 class AuthoritySource(Protocol):
-    """Tells whose word counts. For any number of threads."""
+    """Tells which side wins. Any number of threads may use it."""
 
     def current(self) -> Authority:
-        """Whose word counts now; may have to read the phase.
+        """Which side wins now. May have to read the phase.
 
         Raises:
-            StorageError: It could not be read.
+            StorageError: The phase could not be read.
         """
         ...
 
     def known(self) -> Authority | None:
-        """Whose word counts now, where that is known without waiting."""
+        """Which side wins now, without waiting; None if the phase has to be read first."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Always:
-    """The same word counts throughout.
-
-    Attributes:
-        authority: Whose.
-    """
+    """The same authority in every phase."""
 
     authority: Authority
 
@@ -51,12 +47,7 @@ class Always:
 
 @dataclass(frozen=True, slots=True)
 class ByPhase:
-    """The phase decides.
-
-    Attributes:
-        phases: Reads it.
-        authority: Whose word counts in a phase.
-    """
+    """The authority that `authority` gives for the phase that `phases` reads."""
 
     phases: PhaseReader
     authority: Callable[[Phase], Authority]
