@@ -1,4 +1,4 @@
-"""Figures and names as a person reads them."""
+"""Figures and names, written for people."""
 
 from collections.abc import Iterable, Mapping
 
@@ -14,14 +14,10 @@ _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def shown(text: str) -> str:
-    r"""Make a text from a bucket printable, and unmistakable.
+    r"""Make a text from a bucket, such as an object name, printable and unambiguous.
 
-    Args:
-        text: An object name, for example.
-
-    Returns:
-        What is not printable, and the backslash, escaped as Python escapes it; spaces at either end, which nobody would
-        see, as ``\x20``. No two texts look the same because of what cannot be seen.
+    Unprintable characters and the backslash are escaped as in Python. Spaces at either end, which are invisible, become
+    ``\x20``. So two different texts never look the same because of an invisible character.
     """
     inner = text.strip(" ")
     start = len(text) - len(text.lstrip(" ")) if inner else 0
@@ -35,7 +31,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def listed(items: Iterable[str], limit: int) -> str:
-    """The first items, separated by commas, and how many more there are."""
+    """The first items, separated by commas, and the number of further ones."""
     everything = list(items)
     more = len(everything) - limit
     return ", ".join(everything[:limit]) + (f" … and {more:,} more" if more > 0 else "")
@@ -47,7 +43,7 @@ def byte_count(number: int) -> str:
         return f"{number:,} B"
     scaled, units = number / 1_024, iter(_UNITS)
     unit = next(units)
-    # From 1,023.95 on it would be rounded up to 1,024.0.
+    # From 1,023.95 on the format would round up to 1,024.0.
     while scaled >= 1_023.95 and unit != _UNITS[-1]:  # noqa: PLR2004 -- see above
         scaled, unit = scaled / 1_024, next(units)
     return f"{scaled:,.1f} {unit}"
@@ -69,7 +65,7 @@ def duration(seconds: float) -> str:
 
 
 def dollars(amount: float) -> str:
-    """``$1,234.50``; what is less than a cent but not nothing is called that."""
+    """``$1,234.50``; an amount above 0 and below a cent is ``under $0.01``."""
     return "under $0.01" if 0 < amount < 0.01 else f"${amount:,.2f}"  # noqa: PLR2004 -- a cent
 
 

@@ -1,7 +1,8 @@
 """The certificate: what both sides held when they were compared, in a form that a second person can recompute.
 
-It has two parts. ``data`` is what Cloud Storage said: the two locations, the version of the layouts that give an object its day, and for every day and side the objects, bytes, JSONL
-files and the digest (``backfill_job.verify.day_counts``). Any program that lists the same objects computes the same ``data``
+It has two parts. ``data`` is what Cloud Storage said. It names the two locations and the version of the layouts, which give an object
+its day. For every day and side it has the objects, bytes, JSONL files and the digest (``backfill_job.verify.day_counts``).
+Any program that lists the same objects computes the same ``data``
 and the same ``data_sha256``: the SHA-256 of its canonical JSON. That is UTF-8 with keys sorted by code point, no spaces,
 integers in decimal, and only the escapes that JSON demands. ``run`` says who compared, when, and with which result.
 

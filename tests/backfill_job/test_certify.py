@@ -131,7 +131,7 @@ def test_a_page_of_shell_recomputes_it(paths: Paths, gateway: Gateway, tmp_path:
         (lambda text: text[:-9], "is not a certificate"),
         (lambda _: "[]", "is not a certificate"),
         (lambda _: '{"format": "qpi-exports-migration/certificate/1"}', "is a damaged certificate"),
-        (lambda text: text.replace("gs://", "s3://"), "is no Cloud Storage prefix"),
+        (lambda text: text.replace("gs://", "s3://"), "is not a Cloud Storage prefix"),
         (lambda text: text.replace('"days":{', '"days":{"x":7,'), "is a damaged certificate"),
     ],
 )
