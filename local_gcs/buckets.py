@@ -12,8 +12,7 @@ from typing import Any
 from sortedcontainers import SortedDict
 
 from local_gcs.errors import invalid
-from local_gcs.names import check_bucket_name
-from local_gcs.objects import ObjectVersion
+from local_gcs.objects import ObjectVersion, check_bucket_name
 
 __all__ = ["Bucket", "Settings", "Shelf", "new_resource", "patched_resource"]
 

@@ -3,11 +3,11 @@
 from typing import Any
 from uuid import uuid4
 
-from local_gcs.calls import Call, Method, Reply, json_reply
-from local_gcs.conditions import integer, parse_conditions
+from local_gcs.calls import Call, Method, Reply
 from local_gcs.errors import not_found
 from local_gcs.model import Storage
-from local_gcs.resources import Renderer
+from local_gcs.objects import integer, parse_conditions
+from local_gcs.resources import Renderer, json_reply
 
 __all__ = ["BucketsApi"]
 

@@ -17,6 +17,11 @@ source or the destination, for an upload the object to be, for a listing its pre
 
 ``rewrite_gap_ms`` is the most that lies between a rewrite's reading of the source and its commit; others act meanwhile.
 ``latency_ms`` is added to every request, ``latency_jitter_ms`` is the mean of an exponential tail on top.
+
+Scripted retries: a client registers what shall happen to its next calls and names the script in a header.
+
+The protocol of Google's own storage-testbench: ``POST /retry_test`` with ``{"instructions": {method: [instruction]}}``
+gives an id, and each call that carries it as ``x-retry-test-id`` uses up one instruction of its method.
 """
 
 import re
@@ -25,13 +30,17 @@ from dataclasses import asdict, dataclass, field, fields
 from random import Random
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args
+from uuid import uuid4
 
 import orjson
 
-from local_gcs.calls import Call
-from local_gcs.errors import Refused, invalid
+from local_gcs.calls import Call, Reply
+from local_gcs.errors import Refused, invalid, not_found
+from local_gcs.resources import json_reply
 
-__all__ = ["NO_HIT", "EventFaults", "FaultPlan", "Faults", "Hit", "Rule"]
+__all__ = ["HEADER", "NO_HIT", "EventFaults", "FaultPlan", "Faults", "Hit", "RetryTests", "Rule"]
+
+# -------------------- faults
 
 NAME = re.compile(rb'"name"\s*:\s*("(?:[^"\\]|\\.)*")')
 HEAD = 64 * 1024
@@ -276,3 +285,80 @@ def _known(kind: Any, values: Any) -> None:
     unknown = values.keys() - {entry.name for entry in fields(kind)}
     if unknown:
         raise invalid(f"Unknown in {kind.__name__}: {', '.join(sorted(unknown))}")
+
+
+# -------------------- retry_tests
+
+HEADER = "x-retry-test-id"
+SCRIPTED_STATUS = re.compile(r"return-(\d{3})(?:-after-\d+K)?")
+SCRIPTED = {
+    "return-reset-connection": "reset_before",
+    "return-reset-connection-after-effect": "reset_after",
+    "return-broken-stream": "truncate",
+}
+
+
+class RetryTests:
+    """The registered scripts."""
+
+    def __init__(self) -> None:
+        self._tests: dict[str, dict[str, list[str]]] = {}
+        self.methods = {
+            "retry_test.insert": self.insert,
+            "retry_test.list": self.list,
+            "retry_test.get": self.get,
+            "retry_test.delete": self.delete,
+        }
+
+    def __bool__(self) -> bool:
+        return bool(self._tests)
+
+    def draw(self, call: Call) -> Hit | None:
+        """Use up the next instruction for a call, if it has any."""
+        waiting = self._tests.get(call.headers.get(HEADER, ""), {}).get(call.method)
+        if not waiting:
+            return None
+        instruction = waiting.pop(0)
+        status = SCRIPTED_STATUS.fullmatch(instruction)
+        if status:
+            message = "The retry test asked for this."
+            return Hit(refused=Refused(int(status[1]), "retryTest", message))
+        return Hit(connection=SCRIPTED[instruction])
+
+    def insert(self, call: Call) -> Reply:
+        """Register a script."""
+        instructions = call.resource().get("instructions")
+        if not isinstance(instructions, dict):
+            raise invalid("instructions: a list of instructions for each method.")
+        known = {method: [_checked(text) for text in script] for method, script in instructions.items()}
+        identifier = uuid4().hex
+        self._tests[identifier] = known
+        return json_reply(call, self._resource(identifier))
+
+    def list(self, call: Call) -> Reply:
+        """All scripts."""
+        return json_reply(call, {"retry_test": [self._resource(identifier) for identifier in self._tests]})
+
+    def get(self, call: Call) -> Reply:
+        """What is left of a script."""
+        return json_reply(call, self._resource(call.args[0]))
+
+    def delete(self, call: Call) -> Reply:
+        """Forget a script."""
+        if self._tests.pop(call.args[0], None) is None:
+            raise not_found()
+        return json_reply(call, {})
+
+    def _resource(self, identifier: str) -> dict[str, Any]:
+        if identifier not in self._tests:
+            raise not_found()
+        left = self._tests[identifier]
+        return {"id": identifier, "instructions": left, "completed": not any(left.values())}
+
+
+def _checked(instruction: object) -> str:
+    if not isinstance(instruction, str) or not (
+        instruction in SCRIPTED or SCRIPTED_STATUS.fullmatch(instruction)
+    ):
+        raise invalid(f"Unknown instruction: {instruction!r}")
+    return instruction

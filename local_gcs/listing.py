@@ -14,8 +14,7 @@ from typing import Protocol
 
 from local_gcs.buckets import Bucket
 from local_gcs.errors import invalid
-from local_gcs.names import successor
-from local_gcs.objects import ObjectVersion
+from local_gcs.objects import ObjectVersion, successor
 
 __all__ = ["ListQuery", "Page", "list_live", "list_soft_deleted", "list_versions"]
 

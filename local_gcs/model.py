@@ -11,12 +11,19 @@ from enum import Enum
 from typing import Any
 
 from local_gcs.buckets import Bucket, Settings, new_resource, patched_resource
-from local_gcs.conditions import NONE, Conditions
 from local_gcs.errors import Refused, bucket_missing, invalid, object_missing
-from local_gcs.generations import Generations
-from local_gcs.names import check_object_name
-from local_gcs.objects import Attributes, Content, Draft, ObjectVersion
-from local_gcs.times import later, stamp
+from local_gcs.objects import (
+    NONE,
+    Attributes,
+    Conditions,
+    Content,
+    Draft,
+    Generations,
+    ObjectVersion,
+    check_object_name,
+    later,
+    stamp,
+)
 
 __all__ = ["Change", "ChangeKind", "ComposeSource", "Storage"]
 

@@ -4,15 +4,20 @@ from typing import Any
 
 import orjson
 
-from local_gcs.calls import Call, Reply, json_reply
-from local_gcs.conditions import Conditions, integer, parse_conditions, parse_source_conditions
-from local_gcs.downloads import download
+from local_gcs.calls import Call, Reply
 from local_gcs.errors import invalid
-from local_gcs.fields import EVERYTHING, parse_fields
 from local_gcs.listing import ListQuery, Page, list_live, list_soft_deleted, list_versions
+from local_gcs.media import download
 from local_gcs.model import ComposeSource, Storage
-from local_gcs.objects import Draft, ObjectVersion
-from local_gcs.resources import Renderer, draft_of, patched_draft
+from local_gcs.objects import (
+    Conditions,
+    Draft,
+    ObjectVersion,
+    integer,
+    parse_conditions,
+    parse_source_conditions,
+)
+from local_gcs.resources import EVERYTHING, Renderer, draft_of, json_reply, parse_fields, patched_draft
 from local_gcs.rewrites import Progress, Rewriter, RewriteRequest
 
 __all__ = ["ObjectsApi"]

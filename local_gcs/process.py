@@ -44,7 +44,7 @@ class LocalServer:
         return int(self.stats()["methods"].get(method, {"count": 0})["count"])
 
     def fill(self, bucket: str, count: int, **more: Any) -> int:
-        """Store many objects at once, without events; `local_gcs.fill.Fill` explains `more`."""
+        """Store many objects at once, without events; `local_gcs.local_api.Fill` explains `more`."""
         return int(self._ask("POST", "fill", {"bucket": bucket, "count": count, **more})["objects"])
 
     def add_subscriber(

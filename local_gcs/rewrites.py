@@ -18,11 +18,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from local_gcs.buckets import Bucket
-from local_gcs.conditions import NONE, Conditions
 from local_gcs.errors import invalid
 from local_gcs.model import Storage
-from local_gcs.names import check_object_name
-from local_gcs.objects import Draft, ObjectVersion
+from local_gcs.objects import NONE, Conditions, Draft, ObjectVersion, check_object_name
 
 __all__ = ["Begun", "Progress", "RewriteRequest", "Rewriter"]
 

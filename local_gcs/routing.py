@@ -5,7 +5,7 @@ splits at its slashes before anything is decoded.
 """
 
 from local_gcs.errors import Refused, not_found
-from local_gcs.names import decode
+from local_gcs.objects import decode
 
 __all__ = ["Target", "resolve"]
 

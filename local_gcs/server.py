@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
 
@@ -18,15 +19,14 @@ from aiohttp.streams import StreamReader
 from local_gcs.api import Api
 from local_gcs.calls import Reply, Wire
 from local_gcs.errors import Refused
-from local_gcs.events import Publisher, Subscription
-from local_gcs.faults import Faults
-from local_gcs.generations import ordered, unordered
+from local_gcs.events import Publisher, RetryPolicy, Subscription
+from local_gcs.faults import FaultPlan, Faults
 from local_gcs.local_api import LocalApi
 from local_gcs.model import Storage
-from local_gcs.options import Options
+from local_gcs.objects import ordered, unordered
 from local_gcs.rewrites import Rewriter
 
-__all__ = ["CannotStart", "serve"]
+__all__ = ["CannotStart", "Options", "serve"]
 
 LARGEST_BODY = 1024**3
 LONGEST_LINE = 32 * 1024
@@ -38,6 +38,35 @@ QUICK = 0.2
 
 class CannotStart(Exception):
     """The server cannot start; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the server is started.
+
+    Attributes:
+        host: Address to listen on.
+        port: Port; 0 picks a free one.
+        project: The project that all buckets belong to.
+        buckets: Buckets to make.
+        generations: ``unordered`` or ``ordered``.
+        seed: For generation numbers and faults.
+        events: Subscriber addresses; each gets all events of all buckets.
+        faults: Faults in force from the start.
+        retry: When a failed event delivery is tried again.
+        until_stdin_closes: Stop when standard input ends.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 4443
+    project: str = "test"
+    buckets: tuple[str, ...] = ()
+    generations: str = "unordered"
+    seed: int = 0
+    events: tuple[str, ...] = ()
+    faults: FaultPlan = field(default_factory=FaultPlan)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    until_stdin_closes: bool = False
 
 
 class Server:

@@ -11,10 +11,8 @@ from urllib.parse import quote
 
 import requests
 
-from local_gcs.conditions import NONE, Conditions
-from local_gcs.generations import unordered
 from local_gcs.model import Change, Storage
-from local_gcs.objects import Attributes, Content, Draft, ObjectVersion
+from local_gcs.objects import NONE, Attributes, Conditions, Content, Draft, ObjectVersion, unordered
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 

@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from local_gcs.options import Options
-from local_gcs.server import Server
+from local_gcs.server import Options, Server
 
 NUMBERS = st.sampled_from(["0", "1", "-1", "x", "", "1.5", "9" * 40, "true"])
 TEXTS = st.sampled_from(

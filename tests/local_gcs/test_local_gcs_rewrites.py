@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 from local_gcs_lab import Lab
 
-from local_gcs.conditions import Conditions
-from local_gcs.objects import Attributes, Draft
+from local_gcs.objects import Attributes, Conditions, Draft
 from local_gcs.rewrites import Rewriter, RewriteRequest
 
 Refusal = Callable[..., tuple[int, str]]
