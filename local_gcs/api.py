@@ -1,10 +1,7 @@
-"""Request counts by API method and status, so that a test can say what a tool asked for and what it cost.
+"""The JSON API over one storage: from HTTP method, target, headers and body to an answer, without waiting.
 
-Batch: many calls in one request, each with its own answer (Cloud Storage documentation, "Batch requests").
-
-The JSON API over one storage: from HTTP method, target, headers and body to an answer, without waiting.
-
-Here a request meets its faults and is counted; the parts of a batch pass through here one by one.
+Every request passes here, and so does each part of a batch (Cloud Storage documentation, "Batch requests"): its faults
+hit it, its parameters are checked, and it is counted by API method and status.
 """
 
 import sys
@@ -28,6 +25,7 @@ from local_gcs.calls import (
     parse_headers,
     parse_query,
     refusal,
+    refused_media,
     split_parts,
 )
 from local_gcs.errors import Refused, invalid
@@ -37,11 +35,9 @@ from local_gcs.model import Storage
 from local_gcs.objects_api import ObjectsApi
 from local_gcs.resources import Renderer
 from local_gcs.rewrites import Rewriter
-from local_gcs.routing import resolve
+from local_gcs.routing import check_request, resolve
 
 __all__ = ["Api", "Stats", "batch"]
-
-# -------------------- stats
 
 
 class Stats:
@@ -51,16 +47,11 @@ class Stats:
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def count(self, method: str, outcome: str) -> None:
-        """Count one request.
-
-        Args:
-            method: API method, such as ``storage.objects.rewrite``.
-            outcome: HTTP status, or how the answer was lost.
-        """
+        """Counts one request; the outcome is its HTTP status, or the way in which the answer was lost."""
         self._counts[method, outcome] += 1
 
     def clear(self) -> None:
-        """Begin again at nothing."""
+        """Sets all counts to 0."""
         self._counts.clear()
 
     def snapshot(self) -> dict[str, Any]:
@@ -73,7 +64,7 @@ class Stats:
         return {"requests": self._counts.total(), "methods": methods}
 
 
-# -------------------- batch
+# -------------------------------------------------------------------- batch
 
 MOST_PARTS = 100
 Dispatch = Callable[[str, str, CIMultiDict[str], bytes], Reply]
@@ -81,9 +72,9 @@ Dispatch = Callable[[str, str, CIMultiDict[str], bytes], Reply]
 
 
 def batch(call: Call, dispatch: Dispatch) -> Reply:
-    """Do the parts in their order and join their answers.
+    """Does the parts in their order and joins their answers.
 
-    If the answer to a part is to be lost, so is the answer to the whole: they travel on one connection.
+    If a fault loses the answer to one part, it loses the whole answer, because all travel on one connection.
 
     Raises:
         Refused: 400; it is malformed or has more than 100 parts.
@@ -103,7 +94,7 @@ def batch(call: Call, dispatch: Dispatch) -> Reply:
 
 
 def _do(part: Part, dispatch: Dispatch) -> Reply:
-    """Dispatch the HTTP request that a part holds."""
+    """Dispatches the HTTP request of a part."""
     head, _, body = part.body.replace(b"\r\n", b"\n").partition(b"\n\n")
     line, _, fields = head.partition(b"\n")
     words = line.decode("utf-8", "surrogateescape").split(" ")
@@ -131,7 +122,7 @@ def _rendered(part: Part, reply: Reply) -> bytes:
     return head.encode() + b"\r\n" + reply.body + b"\r\n"
 
 
-# -------------------- api
+# -------------------------------------------------------------------- dispatch
 
 Step = Callable[[], Reply]
 Headers = CIMultiDict[str] | CIMultiDictProxy[str]
@@ -141,14 +132,14 @@ class Api:
     """Dispatches requests.
 
     Args:
-        storage: What they are about.
+        storage: The storage that they read and change.
         rewriter: Does rewrites.
-        faults: What may happen to them.
-        base_url: Where the server listens.
-        project: The one project there is.
+        faults: The faults in force.
+        base_url: Address of the server.
+        project: The project of all buckets.
 
     Attributes:
-        stats: What has been asked for.
+        stats: Counts of requests.
         renderer: Renders resources.
     """
 
@@ -158,6 +149,7 @@ class Api:
         self.stats = Stats()
         self.renderer = Renderer(base_url)
         self._faults = faults
+        self._storage = storage
         self._retry_tests = RetryTests()
         self._methods: dict[str, Method] = {
             **ObjectsApi(storage, rewriter, self.renderer).methods,
@@ -168,30 +160,29 @@ class Api:
         }
 
     def dispatch(self, verb: str, target: str, headers: Headers, body: bytes) -> Reply:
-        """Answer one request.
-
-        Args:
-            verb: HTTP method.
-            target: Path and query as sent.
-            headers: Header fields.
-            body: The body, whole.
-        """
+        """Answers one request; the target is path and query as sent."""
         path, _, query = target.partition("?")
         method = "unknown"
+        if verb == "POST" and (override := headers.get("X-HTTP-Method-Override")):
+            verb = override.upper()
 
         def first() -> Reply:
             nonlocal method
             method, args = resolve(verb, path)
             return self._do(Call(method, args, parse_query(query), headers, body))
 
-        return self._counted(first, lambda: method)
+        # Of a failed read of content Google sends the message as text.
+        media = verb == "GET" and (path.startswith("/download/") or "alt=media" in query)
+        return self._counted(first, lambda: method, refused_media if media else refusal)
 
-    def _counted(self, step: Step, method: Callable[[], str]) -> Reply:
-        """Take a step; count the request when it was the last."""
+    def _counted(
+        self, step: Step, method: Callable[[], str], answer: Callable[[Refused], Reply] = refusal
+    ) -> Reply:
+        """Takes a step, and counts the request if this step answers it."""
         try:
             reply = step()
         except Refused as refused:
-            reply = refusal(refused)
+            reply = answer(refused)
         except Exception:  # noqa: BLE001 - a defect here must show as a 500 and a traceback, not as a hung client
             traceback.print_exc(file=sys.stderr)
             reply = refusal(Refused(500, "internalError", "local_gcs has a defect: see its standard error."))
@@ -203,16 +194,30 @@ class Api:
         return reply
 
     def _do(self, call: Call) -> Reply:
-        """Do what is asked, faults included."""
+        """Does what a request asks, faults included."""
         hit = self._hit(call)
         if hit is NO_HIT:
-            return self._methods[call.method](call)
+            return self._answer(call)
         if hit.refused:
             raise hit.refused
         if hit.connection == "reset_before":
             return Reply(wire=Wire.RESET)
         wire = Wire.RESET if hit.connection == "reset_after" else Wire.TRUNCATED
-        return _cut(lambda: self._methods[call.method](call), wire)
+        return _cut(lambda: self._answer(call), wire, hit.cut)
+
+    def _answer(self, call: Call) -> Reply:
+        check_request(call.method, call.params, call.headers)
+        if self._storage.requester_pays:
+            self._require_payer(call)
+        return self._methods[call.method](call)
+
+    def _require_payer(self, call: Call) -> None:
+        """Refuses a request to a requester-pays bucket that does not name the project that pays."""
+        # The third name of four is the bucket of a copy's destination.
+        buckets = call.args[::2] if len(call.args) == 4 else call.args[:1]  # noqa: PLR2004
+        if "userProject" not in call.params and not self._storage.requester_pays.isdisjoint(buckets):
+            message = "Bucket is requester pays bucket but no user project provided."
+            raise invalid(message, reason="required")
 
     def _hit(self, call: Call) -> Hit:
         if self._retry_tests and (scripted := self._retry_tests.draw(call)):
@@ -220,15 +225,15 @@ class Api:
         return self._faults.draw(call) if self._faults.active else NO_HIT
 
 
-def _cut(step: Step, wire: Wire) -> Reply:
-    """Take a step whose answer, now or after the rest, does not arrive whole."""
+def _cut(step: Step, wire: Wire, cut: int | None) -> Reply:
+    """Takes a step whose answer, now or after further steps, does not arrive whole."""
     try:
         reply = step()
     except Refused as refused:
         reply = refusal(refused)
     if reply.rest is None:
-        reply.wire = wire
+        reply.wire, reply.cut = wire, cut
     else:
         rest = reply.rest
-        reply.rest = lambda: _cut(rest, wire)
+        reply.rest = lambda: _cut(rest, wire, cut)
     return reply

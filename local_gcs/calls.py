@@ -1,6 +1,6 @@
-"""A request and its answer, as the API functions see them: no sockets, no waiting.
+"""A request and its answer, as the API functions see them, without sockets and without waiting; and multipart bodies.
 
-Multipart bodies: split without copying more than once, with either kind of line end.
+A multipart body may have either kind of line end. It is split without copying it more than once.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,10 +25,9 @@ __all__ = [
     "parse_object",
     "parse_query",
     "refusal",
+    "refused_media",
     "split_parts",
 ]
-
-# -------------------- calls
 
 JSON = "application/json; charset=UTF-8"
 
@@ -47,10 +46,9 @@ class Call:
 
     Attributes:
         method: The API method, such as ``storage.objects.get``.
-        args: Names from the path: bucket, object, and what else the path names.
+        args: Names from the path: bucket, object, and whatever else the path names.
         params: The query.
         headers: Header fields; names in any case.
-        body: The body, whole.
     """
 
     method: str
@@ -63,18 +61,18 @@ class Call:
         """The body as a JSON object; an empty body is an empty object.
 
         Raises:
-            Refused: 400; it is something else.
+            Refused: 400; it is not a JSON object.
         """
         if not self.body:
             return {}
         return parse_object(self.body)
 
     def text(self, name: str) -> str:
-        """A query parameter, empty when it is not given."""
+        """A query parameter; empty if it is absent."""
         return self.params.get(name, "")
 
     def flag(self, name: str) -> bool:
-        """Whether a query parameter says ``true``."""
+        """Whether a query parameter is ``true``."""
         return self.params.get(name, "").lower() == "true"
 
 
@@ -83,13 +81,10 @@ class Reply:
     """One answer.
 
     Attributes:
-        status: HTTP status.
-        body: The body, whole.
-        content_type: Its type.
-        headers: Further header fields.
-        wire: How it travels.
-        rest: What is still to be done, after `pause` seconds, to come to the answer; None when this is it.
-        pause: Seconds in which others may act before the rest is done.
+        headers: Header fields besides the content type.
+        cut: A truncated answer ends after so many bytes of its body; None for half of it.
+        rest: The next step towards the answer, after `pause` seconds; None if this is the answer.
+        pause: Seconds in which others may act before the next step.
     """
 
     status: int = 200
@@ -97,6 +92,7 @@ class Reply:
     content_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict)
     wire: Wire = Wire.WHOLE
+    cut: int | None = None
     rest: "Callable[[], Reply] | None" = None
     pause: float = 0.0
 
@@ -106,17 +102,24 @@ Method = Callable[[Call], Reply]
 
 
 def refusal(refused: Refused) -> Reply:
-    """The answer to a request that is not done."""
+    """The answer to a request that is refused."""
     if refused.status == 304:  # noqa: PLR2004 - an answer of this status has no body
         return Reply(304)
     return Reply(refused.status, orjson.dumps(refused.body()))
 
 
+def refused_media(refused: Refused) -> Reply:
+    """The answer to a read of content that is refused: Google sends the message as text, not as JSON."""
+    if refused.status == 304:  # noqa: PLR2004 - an answer of this status has no body
+        return Reply(304)
+    return Reply(refused.status, refused.message.encode(), "text/html; charset=UTF-8")
+
+
 def parse_object(text: bytes | str) -> dict[str, Any]:
-    """A JSON object; ``null``, which Go clients send for nothing, is an empty one.
+    """A JSON object. ``null`` is an empty one: Go clients send it for an absent body.
 
     Raises:
-        Refused: 400; it is something else, or holds a lone surrogate.
+        Refused: 400; it is not a JSON object, or has a lone surrogate.
     """
     try:
         value = orjson.loads(text)
@@ -130,7 +133,7 @@ def parse_object(text: bytes | str) -> dict[str, Any]:
 
 
 def parse_query(query: str) -> dict[str, str]:
-    """The parameters of a query; the last of several with one name counts, but permissions are joined by line feeds.
+    """The parameters of a query. Of several with one name the last counts; permissions are joined by line feeds.
 
     Raises:
         Refused: 400; a value is not UTF-8.
@@ -147,7 +150,7 @@ def parse_query(query: str) -> dict[str, str]:
     return params
 
 
-# -------------------- mime
+# -------------------------------------------------------------------- multipart bodies
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +159,7 @@ class Part:
 
     Attributes:
         headers: Header fields; names in lower case.
-        body: The rest, without the line end that belongs to the boundary.
+        body: The content, without the line end that belongs to the boundary.
     """
 
     headers: dict[str, str]
@@ -167,14 +170,14 @@ def boundary_of(content_type: str) -> bytes:
     """The boundary that a Content-Type names.
 
     Raises:
-        Refused: 400; there is none.
+        Refused: 400; it names none.
     """
     message = Message()
     message["Content-Type"] = content_type
     boundary = message.get_param("boundary")
     if not isinstance(boundary, str) or not boundary:
         raise invalid("Multipart content without a boundary.")
-    # gcloud quotes the boundary as Python does, with single quotes, which HTTP does not know; Google accepts it.
+    # gcloud quotes the boundary with single quotes, which are not HTTP; Google accepts them.
     return boundary.strip("'").encode()
 
 
@@ -182,7 +185,7 @@ def split_parts(body: bytes, boundary: bytes) -> list[Part]:
     """The parts of a multipart body.
 
     Raises:
-        Refused: 400; it does not end as one.
+        Refused: 400; it does not end with the boundary.
     """
     mark = b"\n--" + boundary
     pieces = (b"\n" + body).split(mark)
@@ -192,7 +195,7 @@ def split_parts(body: bytes, boundary: bytes) -> list[Part]:
 
 
 def _part(piece: bytes) -> Part:
-    """A part from what stands between two boundaries: a line end, headers, an empty line, the body."""
+    """A part from the text between two boundaries: a line end, headers, an empty line, the body."""
     piece = piece.removesuffix(b"\r").partition(b"\n")[2]
     if piece.startswith((b"\n", b"\r\n")):
         return Part({}, piece.partition(b"\n")[2])

@@ -1,11 +1,10 @@
-"""Uploads: media, multipart and resumable (Cloud Storage documentation, "Uploads and downloads").
+"""Contents on their way in and out (Cloud Storage documentation, "Uploads and downloads").
 
-A resumable upload checks its conditions when it begins and again when it ends; the object appears at the end only.
+Uploads are media, multipart or resumable. A resumable upload checks its conditions when it begins and again when it ends;
+the object appears only at the end.
 
-Content on its way out: ranges, unpacking, and the headers that tell a client what it gets.
-
-What is stored with ``Content-Encoding: gzip`` leaves unpacked and whole, whatever range is named, unless the client says
-that it takes gzip or the object forbids it (Cloud Storage documentation, "Transcoding of gzip-compressed files").
+A download of an object with ``Content-Encoding: gzip`` is unpacked and whole, and its range is ignored, unless the client
+accepts gzip or the object forbids it (Cloud Storage documentation, "Transcoding of gzip-compressed files").
 """
 
 import gzip
@@ -27,9 +26,7 @@ from local_gcs.resources import Renderer, draft_of, etag, parse_fields
 
 __all__ = ["UploadsApi", "download"]
 
-# -------------------- uploads
-
-CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
+CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+|\*)|\*)/(\d+|\*)")
 QUANTUM = 256 * 1024
 """Every chunk of a resumable upload but the last is a multiple of this many bytes."""
 INCOMPLETE = 308
@@ -41,16 +38,17 @@ class _Session:
     """A resumable upload under way.
 
     Attributes:
-        bucket: Where to.
         resource: The object resource of the first request.
         conditions: Checked at the beginning and at the end.
-        data: What has arrived.
-        version: The object, once it is there.
+        length: The size that the first request announced; empty if it announced none.
+        data: The bytes that have arrived.
+        version: The object; None until the upload is complete.
     """
 
     bucket: str
     resource: dict[str, Any]
     conditions: Conditions
+    length: str = ""
     data: bytearray = field(default_factory=bytearray)
     version: ObjectVersion | None = None
 
@@ -59,9 +57,9 @@ class UploadsApi:
     """The ways to upload.
 
     Args:
-        storage: Where to.
+        storage: The storage to write to.
         renderer: Renders resources.
-        base_url: Where the server listens: a resumable upload's session is an address.
+        base_url: Address of the server; the session of a resumable upload is an address.
     """
 
     def __init__(self, storage: Storage, renderer: Renderer, base_url: str) -> None:
@@ -75,7 +73,7 @@ class UploadsApi:
         }
 
     def insert(self, call: Call) -> Reply:
-        """Upload in whichever way the query names."""
+        """Uploads in the way that the query names."""
         identifier = call.text("upload_id")
         kind = call.text("uploadType")
         if identifier:
@@ -91,9 +89,8 @@ class UploadsApi:
     def _media(self, call: Call) -> Reply:
         content_type = call.headers.get("Content-Type", "")
         resource = _named(call, {"contentType": content_type})
-        return self._answer(
-            call, self._store(call.args[0], resource, call.body, parse_conditions(call.params))
-        )
+        conditions = parse_conditions(call.params)
+        return self._answer(call, self._store(call.args[0], resource, call.body, conditions, call.headers))
 
     def _multipart(self, call: Call) -> Reply:
         parts = split_parts(call.body, boundary_of(call.headers.get("Content-Type", "")))
@@ -103,17 +100,28 @@ class UploadsApi:
             )
         resource = _named(call, parse_object(parts[0].body))
         resource.setdefault("contentType", parts[1].headers.get("content-type"))
+        conditions = parse_conditions(call.params)
         return self._answer(
-            call, self._store(call.args[0], resource, parts[1].body, parse_conditions(call.params))
+            call, self._store(call.args[0], resource, parts[1].body, conditions, call.headers)
         )
 
     def _store(
-        self, bucket: str, resource: dict[str, Any], data: bytes, conditions: Conditions
+        self,
+        bucket: str,
+        resource: dict[str, Any],
+        data: bytes,
+        conditions: Conditions,
+        headers: Mapping[str, str],
     ) -> ObjectVersion:
-        """Store what has arrived, if it is what the client meant to send."""
+        """Stores the bytes that have arrived, if their checksums are those that the client names."""
         content = Content.of(data)
-        for name, found in (("md5Hash", content.md5), ("crc32c", content.crc32c)):
-            expected = resource.get(name)
+        hashes = dict(part.strip().partition("=")[::2] for part in headers.get("X-Goog-Hash", "").split(","))
+        for name, found, expected in (
+            ("md5Hash", content.md5, resource.get("md5Hash")),
+            ("crc32c", content.crc32c, resource.get("crc32c")),
+            ("md5", content.md5, hashes.get("md5")),
+            ("crc32c", content.crc32c, hashes.get("crc32c")),
+        ):
             if expected and expected != found:
                 message = f'Provided {name} "{expected}" doesn\'t match calculated {name} "{found}".'
                 raise invalid(message)
@@ -133,8 +141,10 @@ class UploadsApi:
         bucket = self._storage.bucket(call.args[0])
         check_object_name(resource["name"])
         conditions.require(bucket.live.get(resource["name"]))
+        draft_of(resource)
         identifier = secrets.token_urlsafe(32)
-        self._sessions[identifier] = _Session(bucket.name, resource, conditions)
+        length = call.headers.get("X-Upload-Content-Length", "")
+        self._sessions[identifier] = _Session(bucket.name, resource, conditions, length)
         query = urlencode({"uploadType": "resumable", "name": resource["name"], "upload_id": identifier})
         address = f"{self._base_url}/upload/storage/v1/b/{bucket.name}/o?{query}"
         return Reply(headers={"Location": address, "X-GUploader-UploadID": identifier})
@@ -145,11 +155,13 @@ class UploadsApi:
             return self._answer(call, session.version)
         total = self._receive(session, call)
         if total is None or len(session.data) < total:
-            received = {"Range": f"bytes=0-{len(session.data) - 1}"} if session.data else {}
-            return Reply(INCOMPLETE, headers=received | {"X-GUploader-UploadID": identifier})
+            return _incomplete(session, identifier, call.headers)
         try:
+            if session.length not in {"", str(total)}:
+                raise invalid("The size differs from X-Upload-Content-Length.")
+            data = bytes(session.data)
             session.version = self._store(
-                session.bucket, session.resource, bytes(session.data), session.conditions
+                session.bucket, session.resource, data, session.conditions, call.headers
             )
         except Refused:
             del self._sessions[identifier]
@@ -158,7 +170,11 @@ class UploadsApi:
         return self._answer(call, session.version)
 
     def _receive(self, session: _Session, call: Call) -> int | None:
-        """Take a chunk in; give the size of the whole if it is known by now."""
+        """Takes a chunk in and gives the size of the whole; None as long as it is unknown.
+
+        ``N-*`` is what a client sends that streams: the chunk goes on to the end of the request. With an unknown size,
+        that is the end of the object.
+        """
         header = call.headers.get("Content-Range")
         if header is None:
             session.data[:] = call.body
@@ -170,18 +186,21 @@ class UploadsApi:
         total = None if size == "*" else int(size)
         if first is None:
             return total
-        begin, end = int(first), int(last) + 1
-        if end - begin != len(call.body):
+        begin, streamed = int(first), last == "*"
+        end = begin + len(call.body) if streamed else int(last) + 1
+        if end - begin != len(call.body) or (total is not None and end > total):
             raise invalid("Content-Range does not match the length of the body.")
         if begin > len(session.data):
             raise Refused(503, "backendError", "Invalid request. There is a gap before this range.")
-        if end != total and (end - begin) % QUANTUM:
+        if streamed and total is None:
+            total = end
+        if not streamed and end != total and (end - begin) % QUANTUM:
             raise invalid("Every chunk but the last must be a multiple of 262144 bytes.")
         session.data += call.body[len(session.data) - begin :]
         return total
 
     def cancel(self, call: Call) -> Reply:
-        """Give a resumable upload up."""
+        """Cancels a resumable upload."""
         identifier = call.text("upload_id")
         self._session(identifier)
         del self._sessions[identifier]
@@ -193,12 +212,22 @@ class UploadsApi:
         return self._sessions[identifier]
 
     def _answer(self, call: Call, version: ObjectVersion) -> Reply:
-        selection = parse_fields(call.text("fields"))
+        selection = parse_fields(call.text("fields"), "Object")
         return Reply(body=orjson.dumps(self._renderer.project(selection)(version)))
 
 
+def _incomplete(session: _Session, identifier: str, headers: Mapping[str, str]) -> Reply:
+    """308, or for a client that cannot take it, such as Go's, 200 with 308 in a header."""
+    answer = {"X-GUploader-UploadID": identifier}
+    if session.data:
+        answer["Range"] = f"bytes=0-{len(session.data) - 1}"
+    if headers.get("X-GUploader-No-308", "").lower() == "yes":
+        return Reply(headers=answer | {"X-HTTP-Status-Code-Override": str(INCOMPLETE)})
+    return Reply(INCOMPLETE, headers=answer)
+
+
 def _named(call: Call, resource: Mapping[str, Any]) -> dict[str, Any]:
-    """The resource with what the query says about it: name and encoding."""
+    """The resource with its name, and the encoding from the query."""
     named = dict(resource)
     named["name"] = call.text("name") or resource.get("name") or ""
     if not isinstance(named["name"], str):
@@ -208,7 +237,7 @@ def _named(call: Call, resource: Mapping[str, Any]) -> dict[str, Any]:
     return named
 
 
-# -------------------- downloads
+# -------------------------------------------------------------------- downloads
 
 RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
@@ -217,7 +246,7 @@ def download(version: ObjectVersion, headers: Mapping[str, str]) -> Reply:
     """The content of a version, or the range of it that the request names.
 
     Raises:
-        Refused: 416; the range begins behind the end.
+        Refused: 416; the range begins after the end.
     """
     data, size = version.content.data, version.content.size
     answer = _headers(version)
@@ -226,6 +255,7 @@ def download(version: ObjectVersion, headers: Mapping[str, str]) -> Reply:
         if unpacked is not None:
             del answer["Content-Encoding"]
             answer["Warning"] = "214 UploadServer gunzipped"
+            answer["X-GUploader-Response-Body-Transformations"] = "gunzipped"
             return Reply(200, unpacked, version.attributes.content_type or "application/octet-stream", answer)
     wanted = RANGE.fullmatch(headers.get("Range", ""))
     reply = Reply(200, data, version.attributes.content_type or "application/octet-stream", answer)
@@ -250,7 +280,7 @@ def _is_to_be_unpacked(version: ObjectVersion, headers: Mapping[str, str]) -> bo
 
 
 def _unpacked(data: bytes) -> bytes | None:
-    """What was packed; None for content that is not what its encoding says, which leaves as it is."""
+    """The unpacked content; None if it is not gzip, in spite of its encoding: then it is sent as stored."""
     try:
         return gzip.decompress(data)
     except (OSError, EOFError, zlib.error):
@@ -258,7 +288,7 @@ def _unpacked(data: bytes) -> bytes | None:
 
 
 def _bounds(first: str, last: str, *, size: int) -> tuple[int, int]:
-    """First and last byte of a range; without a first, the last so many bytes."""
+    """First and last byte of a range; a range without a first byte means the last so many bytes."""
     if not first:
         return max(0, size - int(last)), size - 1
     return int(first), min(int(last), size - 1) if last else size - 1

@@ -1,26 +1,15 @@
-"""Names: what may be one, and where a name stands among the others.
+"""What is stored: object versions as values that never change, with their names, times, generations and preconditions.
 
-Python compares `str` by code point, and so does UTF-8 by byte (there are no surrogates in a valid name), so sorted
-`str` is exactly the order of a Cloud Storage listing.
-
-Times as Cloud Storage writes them: RFC 3339, UTC, milliseconds.
-
-Kept as text: all have the same width, so they compare as times do, and nothing is formatted twice.
-
-Generation numbers: unique over all objects, and by default in no order.
-
-Cloud Storage documentation, "Object versioning" and "Request preconditions": there is no guarantee that generation
-numbers increase for successive versions, only that each new version has a unique generation number. A tool that
-compares them is wrong, and the default here shows it.
-
-What is stored: one version of an object, as a value that never changes.
+- *Names.* Python compares `str` by code point and UTF-8 compares by byte, which is the same order: a valid name has no
+  surrogates. So sorted `str` is the order of a Cloud Storage listing.
+- *Times* are kept as RFC 3339 text, UTC, with milliseconds. All have the same width, so they compare as times do. Only a
+  custom time keeps the form in which the client gave it.
+- *Generations.* Google guarantees unique generation numbers, not increasing ones (Cloud Storage documentation, "Object
+  versioning" and "Request preconditions"). A tool that compares them is wrong, and the unordered default shows it.
+- *Preconditions* (same documentation). An absent object has generation 0 and no metageneration. So
+  ``ifGenerationMatch=0`` asks for absence, and ``ifMetagenerationMatch`` never holds for an absent object.
 
 A rewrite shares `Content` and `Attributes` with its source, so a copy costs no bytes and no checksum.
-
-Preconditions: do it only if the object is still the one I saw.
-
-Cloud Storage documentation, "Request preconditions". An absent object has generation 0 and no metageneration: so
-``ifGenerationMatch=0`` asks for absence, and ``ifMetagenerationMatch`` never holds on an absent object.
 """
 
 import hashlib
@@ -41,15 +30,20 @@ __all__ = [
     "NONE",
     "NO_ATTRIBUTES",
     "NO_HOLDS",
+    "OF_OBJECT",
+    "OF_SOURCE",
     "Attributes",
     "Conditions",
     "Content",
+    "Contexts",
     "Draft",
     "Generations",
     "Holds",
     "ObjectVersion",
     "check_bucket_name",
     "check_object_name",
+    "check_storage_class",
+    "custom_time",
     "decode",
     "integer",
     "later",
@@ -62,7 +56,7 @@ __all__ = [
     "unordered",
 ]
 
-# -------------------- names
+# -------------------------------------------------------------------- names
 
 LONGEST = 1024
 LAST = 0x10FFFF
@@ -71,10 +65,10 @@ BUCKET = re.compile(r"(?!goog)[a-z0-9](?:[a-z0-9_.-]{1,220}[a-z0-9])")
 
 
 def check_object_name(name: str) -> str:
-    """The name, if an object may have it (Cloud Storage documentation, "Object naming guidelines").
+    """Gives the name back if an object may have it (Cloud Storage documentation, "Object naming guidelines").
 
     Raises:
-        Refused: 400; it is empty, longer than 1,024 bytes of UTF-8, ``.`` or ``..``, or holds a line break.
+        Refused: 400; it is empty, longer than 1,024 bytes of UTF-8, ``.`` or ``..``, or has a line break.
     """
     if not name:
         raise invalid("Required parameter: name", location="name", reason="required")
@@ -87,7 +81,7 @@ def check_object_name(name: str) -> str:
 
 
 def check_bucket_name(name: object) -> str:
-    """The name, if a bucket may have it (Cloud Storage documentation, "Bucket naming guidelines").
+    """Gives the name back if a bucket may have it (Cloud Storage documentation, "Bucket naming guidelines").
 
     Raises:
         Refused: 400.
@@ -98,10 +92,10 @@ def check_bucket_name(name: object) -> str:
 
 
 def decode(segment: str) -> str:
-    """A percent-encoded path segment or query value as text.
+    """Decodes a percent-encoded path segment or query value.
 
     Raises:
-        Refused: 400; it is not UTF-8 (a lone surrogate is not).
+        Refused: 400; it is not UTF-8. A lone surrogate is not UTF-8.
     """
     if "%" not in segment and segment.isascii():
         return segment
@@ -112,7 +106,7 @@ def decode(segment: str) -> str:
 
 
 def successor(prefix: str) -> str | None:
-    """The first string behind everything that starts with a prefix; None when there is none."""
+    """The first string after every string that starts with a prefix; None if there is none."""
     for position in range(len(prefix) - 1, -1, -1):
         following = ord(prefix[position]) + 1
         if following in SURROGATES:
@@ -122,20 +116,21 @@ def successor(prefix: str) -> str | None:
     return None
 
 
-# -------------------- times
+# -------------------------------------------------------------------- times
+
+
+RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(?P<fraction>\d{1,9}))?(?P<zone>Z|[+-]\d\d:\d\d)")
+MICROSECONDS = 6
+"""Digits of a fraction of a second that the service keeps."""
 
 
 def stamp(moment: datetime) -> str:
-    """A moment as text, such as ``2024-01-02T03:04:05.678Z``.
-
-    Args:
-        moment: Any time in UTC.
-    """
+    """A moment in UTC as text, such as ``2024-01-02T03:04:05.678Z``."""
     return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
 def parse(text: str) -> datetime:
-    """The moment a text names.
+    """The moment that a text names; UTC if it names no zone.
 
     Raises:
         ValueError: It is not RFC 3339.
@@ -144,15 +139,30 @@ def parse(text: str) -> datetime:
     return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
+def custom_time(text: str) -> str:
+    """A custom time as the service shows it: as the client gave it, in UTC and to the microsecond.
+
+    Raises:
+        ValueError: It is not RFC 3339 with a date, a time and a zone.
+    """
+    given = RFC_3339.fullmatch(text)
+    if not given:
+        raise ValueError(text)
+    moment = parse(text)
+    if given["zone"] == "Z" and len(given["fraction"] or "") <= MICROSECONDS:
+        return text
+    return moment.isoformat(timespec="microseconds" if moment.microsecond else "seconds")[:-6] + "Z"
+
+
 def later(text: str, *, seconds: float) -> str:
-    """The moment so many seconds after another."""
+    """The time so many seconds after another."""
     return stamp(parse(text) + timedelta(seconds=seconds))
 
 
-# -------------------- generations
+# -------------------------------------------------------------------- generations
 
 Generations = Iterator[int]
-"""An endless supply of unique 16-digit numbers; ``next`` gives one."""
+"""Gives unique 16-digit numbers without end."""
 
 FIRST = 10**15
 """The smallest number given out: Google's have 16 digits."""
@@ -162,13 +172,10 @@ MASK = (1 << BITS) - 1
 
 
 def unordered(seed: int) -> Generations:
-    """Unique numbers in a seeded order that tells nothing about age.
+    """Unique numbers in an order that says nothing about age; the same seed gives the same numbers.
 
-    Each step of the mixing (odd multiplication modulo a power of two, xor with an own right shift) can be undone, so
-    two counters never give the same number; nothing has to be remembered.
-
-    Args:
-        seed: Same seed, same numbers.
+    Each step of the mixing (odd multiplication modulo a power of two, xor with an own right shift) can be undone. So two
+    counters never give the same number, and the function remembers none.
     """
     random = Random(seed)
     start, first, second = (
@@ -184,18 +191,14 @@ def unordered(seed: int) -> Generations:
 
 
 def ordered(microseconds: Callable[[], int]) -> Generations:
-    """Increasing numbers that look like microseconds, for tools that expect them.
-
-    Args:
-        microseconds: The time since 1970 in microseconds.
-    """
+    """Increasing numbers that look like microseconds since 1970, for tools that expect them."""
     last = 0
     while True:
         last = max(last + 1, microseconds())
         yield last
 
 
-# -------------------- objects
+# -------------------------------------------------------------------- objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +206,9 @@ class Content:
     """The bytes of a version and their checksums, computed once.
 
     Attributes:
-        data: The bytes.
-        size: How many.
         crc32c: Base64 of the big-endian CRC32C.
         md5: Base64 of the MD5; None for a composite object, which has none.
-        components: How many components a composite object has.
+        components: Number of components of a composite object; None for any other.
     """
 
     data: bytes
@@ -245,9 +246,7 @@ class Holds:
     """What keeps a version from being deleted or replaced (Cloud Storage documentation, "Object holds").
 
     Attributes:
-        temporary: A temporary hold is set.
-        event_based: An event-based hold is set.
-        retention_start: When an event-based hold was released: a bucket's retention period counts from then.
+        retention_start: Time at which an event-based hold was released. A retention period counts from then.
     """
 
     temporary: bool | None = None
@@ -258,13 +257,49 @@ class Holds:
 NO_HOLDS = Holds()
 
 
+Contexts = Mapping[str, Mapping[str, str]]
+"""Object contexts by key: ``value``, ``createTime`` and ``updateTime`` (Cloud Storage documentation, "Object contexts").
+
+In a draft a missing time stands for the time of the write.
+"""
+
+STORAGE_CLASSES = frozenset(
+    {
+        "STANDARD",
+        "NEARLINE",
+        "COLDLINE",
+        "ARCHIVE",
+        "MULTI_REGIONAL",
+        "REGIONAL",
+        "DURABLE_REDUCED_AVAILABILITY",
+    }
+)
+
+
+def check_storage_class(name: str) -> str:
+    """Gives the storage class back if there is one of that name.
+
+    Raises:
+        Refused: 400.
+    """
+    if name not in STORAGE_CLASSES:
+        raise invalid(f"Invalid argument: unknown storage class {name!r}.", location="storageClass")
+    return name
+
+
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a client says about a version it wants: the editable part of an object resource."""
+    """What a client says of a version that it wants: the editable part of an object resource.
+
+    Attributes:
+        storage_class: None for the default of the bucket.
+        contexts: None if the client names none.
+    """
 
     attributes: Attributes = NO_ATTRIBUTES
     storage_class: str | None = None
     holds: Holds = NO_HOLDS
+    contexts: Contexts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,20 +307,15 @@ class ObjectVersion:
     """One generation of one object.
 
     Attributes:
-        bucket: Bucket name.
-        name: Object name.
         generation: Unique over all objects.
-        metageneration: 1 when created, one more with each change of metadata.
-        content: Bytes and checksums.
-        attributes: What a copy carries over.
-        storage_class: Such as ``STANDARD``.
-        time_created: When this generation came to be.
-        updated: When its metadata last changed.
-        holds: Holds on it.
-        retention_expires: Until when a bucket's retention policy protects it.
-        time_deleted: When it stopped being the live version.
-        soft_delete_time: When it was soft-deleted.
-        hard_delete_time: When it will be gone for good.
+        metageneration: 1 at creation, one more with each change of metadata.
+        time_created: Creation time of this generation.
+        updated: Time of the last change of metadata.
+        retention_expires: Time until which a bucket's retention policy protects it; None without one.
+        time_deleted: Time at which it stopped being the live version; None for a live one.
+        soft_delete_time: Time of the soft delete; None if it is not soft-deleted.
+        hard_delete_time: Time after which a soft-deleted version cannot be restored.
+        class_since: Time of the last change of the storage class; None if it never changed.
     """
 
     bucket: str
@@ -302,14 +332,16 @@ class ObjectVersion:
     time_deleted: str | None = None
     soft_delete_time: str | None = None
     hard_delete_time: str | None = None
+    class_since: str | None = None
+    contexts: Contexts | None = None
 
 
-# -------------------- conditions
+# -------------------------------------------------------------------- conditions
 
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """Up to four conditions on one object; None asks nothing."""
+    """Up to four conditions on one object; None for no condition."""
 
     generation_match: int | None = None
     generation_not_match: int | None = None
@@ -317,11 +349,11 @@ class Conditions:
     metageneration_not_match: int | None = None
 
     def require(self, version: ObjectVersion | None, *, reading: bool = False) -> None:
-        """Let the operation go on only if all hold.
+        """Refuses unless all conditions hold.
 
         Args:
-            version: What is there, None when nothing is.
-            reading: The operation only reads: a failed not-match then means "not modified".
+            version: The version that is there; None for an absent object.
+            reading: The operation only reads; a failed not-match then means "not modified".
 
         Raises:
             Refused: 412, or 304 for a failed not-match while reading.
@@ -353,10 +385,10 @@ OF_SOURCE = tuple(name.replace("if", "ifSource", 1) for name in OF_OBJECT)
 
 
 def integer(params: Mapping[str, str], name: str) -> int | None:
-    """A query parameter that is a whole number, None when it is not given.
+    """A query parameter that is a whole number; None if it is absent.
 
     Raises:
-        Refused: 400; it is something else.
+        Refused: 400; it is not a number.
     """
     text = params.get(name)
     if text is None:

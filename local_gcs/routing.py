@@ -1,13 +1,21 @@
-"""Which API method a request asks for.
+"""Which API method a request asks for, and whether its parameters are understood.
 
 Names in a path are percent-encoded, slashes included (Cloud Storage documentation, "Encoding URI path parts"), so a path
 splits at its slashes before anything is decoded.
+
+A module of its own because its tables are the list of what is served: tests compare them with Google's discovery
+document, and a proxy in the tests reads rights from them.
 """
 
-from local_gcs.errors import Refused, not_found
-from local_gcs.objects import decode
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
 
-__all__ = ["Target", "resolve"]
+from local_gcs.discovery import google, not_modelled
+from local_gcs.errors import Refused, invalid, not_found
+from local_gcs.objects import OF_OBJECT, OF_SOURCE, decode
+
+__all__ = ["MODELLED", "WITHOUT_EFFECT", "Target", "check_request", "is_meant", "known_method", "resolve"]
 
 Target = tuple[str, tuple[str, ...]]
 """API method, and the decoded names of the path."""
@@ -30,11 +38,7 @@ MOVE = {"POST": "storage.objects.move"}
 COMPOSE = {"POST": "storage.objects.compose"}
 RESTORE = {"POST": "storage.objects.restore"}
 OBJECT_PERMISSIONS = {"GET": "storage.objects.testIamPermissions"}
-VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-OBJECT_ACCESS = dict.fromkeys(VERBS, "storage.objectAccessControls")
-BUCKET_ACCESS = dict.fromkeys(VERBS, "storage.bucketAccessControls")
 RETRY_TEST = {"GET": "retry_test.get", "DELETE": "retry_test.delete"}
-
 DOWNLOAD = {"GET": "storage.objects.download"}
 SERVICE_ACCOUNT = {"GET": "storage.projects.serviceAccount.get"}
 WITHOUT_NAMES = {
@@ -44,7 +48,6 @@ WITHOUT_NAMES = {
     ("", "retry_test"): {"GET": "retry_test.list", "POST": "retry_test.insert"},
     ("", "retry_tests"): {"GET": "retry_test.list"},
 }
-FOLDERS = {"GET": "storage.folders.list"}
 OF_BUCKET = {
     (): {
         "GET": "storage.buckets.get",
@@ -58,9 +61,88 @@ OF_BUCKET = {
     ("iam", "testPermissions"): {"GET": "storage.buckets.testIamPermissions"},
     ("lockRetentionPolicy",): {"POST": "storage.buckets.lockRetentionPolicy"},
     ("notificationConfigs",): {"GET": "storage.notifications.list", "POST": "storage.notifications.insert"},
-    ("managedFolders",): FOLDERS,
-    ("folders",): FOLDERS,
+    ("managedFolders",): {"GET": "storage.managedFolders.list"},
+    ("folders",): {"GET": "storage.folders.list"},
 }
+
+OF_BUCKET_CONDITIONS = ("ifMetagenerationMatch", "ifMetagenerationNotMatch")
+OF_LISTING = ("delimiter", "endOffset", "pageToken", "prefix", "startOffset")
+MODELLED: Mapping[str, frozenset[str]] = {
+    method: frozenset(names)
+    for method, names in {
+        "storage.buckets.delete": OF_BUCKET_CONDITIONS,
+        "storage.buckets.get": OF_BUCKET_CONDITIONS,
+        "storage.buckets.getIamPolicy": (),
+        "storage.buckets.getStorageLayout": (),
+        "storage.buckets.insert": ("project",),
+        "storage.buckets.list": ("maxResults", "pageToken", "prefix", "project"),
+        "storage.buckets.lockRetentionPolicy": ("ifMetagenerationMatch",),
+        "storage.buckets.patch": OF_BUCKET_CONDITIONS,
+        "storage.buckets.setIamPolicy": (),
+        "storage.buckets.testIamPermissions": ("permissions",),
+        "storage.buckets.update": OF_BUCKET_CONDITIONS,
+        "storage.folders.list": (*OF_LISTING, "pageSize"),
+        "storage.managedFolders.list": ("pageSize", "pageToken", "prefix"),
+        "storage.notifications.delete": (),
+        "storage.notifications.get": (),
+        "storage.notifications.insert": (),
+        "storage.notifications.list": (),
+        "storage.objects.compose": ("dropContextGroups", "ifGenerationMatch", "ifMetagenerationMatch"),
+        "storage.objects.copy": (*OF_OBJECT, *OF_SOURCE, "sourceGeneration"),
+        "storage.objects.delete": (*OF_OBJECT, "generation"),
+        "storage.objects.get": (*OF_OBJECT, "generation", "softDeleted"),
+        "storage.objects.insert": (*OF_OBJECT, "contentEncoding", "name"),
+        "storage.objects.list": (
+            *OF_LISTING,
+            "filter",
+            "includeTrailingDelimiter",
+            "matchGlob",
+            "maxResults",
+            "softDeleted",
+            "versions",
+        ),
+        "storage.objects.move": (*OF_OBJECT, *OF_SOURCE),
+        "storage.objects.patch": (*OF_OBJECT, "generation"),
+        "storage.objects.restore": (*OF_OBJECT, "generation"),
+        "storage.objects.rewrite": (
+            *OF_OBJECT,
+            *OF_SOURCE,
+            "dropContextGroups",
+            "maxBytesRewrittenPerCall",
+            "rewriteToken",
+            "sourceGeneration",
+        ),
+        "storage.objects.testIamPermissions": ("generation", "permissions"),
+        "storage.objects.update": (*OF_OBJECT, "generation"),
+        "storage.projects.serviceAccount.get": (),
+    }.items()
+}
+"""Each served method of Google's, and those of its own parameters that do here what they do there."""
+
+WITHOUT_EFFECT = frozenset(
+    {
+        "copySourceAcl",
+        "includeFoldersAsPrefixes",
+        "optionsRequestedPolicyVersion",
+        "projection",
+        "returnPartialSuccess",
+    }
+)
+"""Parameters that change nothing where there are neither access control lists, folders nor unreachable places."""
+WITHOUT_EFFECT_HERE = {"storage.buckets.getStorageLayout": frozenset({"prefix"})}
+"""The same for one method: this prefix only says for which names a permission is asked."""
+
+SYSTEM = frozenset({"$.xgafv", "access_token", "callback", "upload_id", "upload_protocol", "userProject"})
+"""Parameters of Google's front end, and the project that pays, which the API checks for requester-pays buckets."""
+REFUSED_HEADERS = ("X-Goog-Encryption-Algorithm", "X-Goog-Copy-Source-Encryption-Algorithm")
+
+FINER = {
+    "storage.objects.download": "storage.objects.get",
+    "storage.objects.cancelUpload": "storage.objects.insert",
+}
+"""Names under which this server counts a part of a method of Google's."""
+ALIASES = {"storage.serviceaccount.get": "storage.projects.serviceAccount.get"}
+"""Names of Google's storage-testbench that its discovery document does not have."""
 
 
 def resolve(verb: str, path: str) -> Target:
@@ -71,22 +153,25 @@ def resolve(verb: str, path: str) -> Target:
         path: The path as sent, still percent-encoded.
 
     Raises:
-        Refused: 404 or 405, there is no such method; 400, a name is not UTF-8.
+        Refused: 404 or 405, there is no such method; 400, a name is not UTF-8, or Google serves a method there which
+            this server does not model.
     """
-    methods, raw = _match(path.split("/"))
+    methods, raw = _match(path.split("/"), verb)
     method = methods.get(verb)
     if method is None:
-        raise Refused(405, "methodNotAllowed", "Method Not Allowed")
+        raise _missing(verb, path, Refused(405, "methodNotAllowed", "Method Not Allowed"))
     return method, tuple([decode(name) for name in raw])
 
 
-def _match(segments: list[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+def _match(segments: list[str], verb: str) -> tuple[dict[str, str], tuple[str, ...]]:
     """The methods of a path by HTTP method, and its names."""
     match segments:
         case ["", "storage", "v1", "b", bucket, "o", name, *rest]:
-            return _object(bucket, name, rest)
+            return _object(bucket, name, rest, verb)
+        case ["", "storage", "v1", "b", ""]:
+            return WITHOUT_NAMES["", "storage", "v1", "b"], ()
         case ["", "storage", "v1", "b", bucket, *rest]:
-            return _bucket(bucket, rest)
+            return _bucket(bucket, rest, verb)
         case ["", "upload", "storage", "v1", "b", bucket, "o"]:
             return UPLOAD, (bucket,)
         case ["", "resumable", "upload", "storage", "v1", "b", bucket, "o"]:
@@ -97,18 +182,12 @@ def _match(segments: list[str]) -> tuple[dict[str, str], tuple[str, ...]]:
             return SERVICE_ACCOUNT, (project,)
         case ["", "retry_test", test]:
             return RETRY_TEST, (test,)
-    return _fixed(WITHOUT_NAMES, segments), ()
+    if tuple(segments) in WITHOUT_NAMES:
+        return WITHOUT_NAMES[tuple(segments)], ()
+    raise _missing(verb, "/".join(segments), not_found())
 
 
-def _fixed(table: dict[tuple[str, ...], dict[str, str]], segments: list[str]) -> dict[str, str]:
-    """The methods of a path, or of the rest of one, that holds no names."""
-    try:
-        return table[tuple(segments)]
-    except KeyError:
-        raise not_found() from None
-
-
-def _object(bucket: str, name: str, rest: list[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+def _object(bucket: str, name: str, rest: list[str], verb: str) -> tuple[dict[str, str], tuple[str, ...]]:
     """The methods below an object."""
     match rest:
         case []:
@@ -125,16 +204,86 @@ def _object(bucket: str, name: str, rest: list[str]) -> tuple[dict[str, str], tu
             return RESTORE, (bucket, name)
         case ["iam", "testPermissions"]:
             return OBJECT_PERMISSIONS, (bucket, name)
-        case ["acl", *_]:
-            return OBJECT_ACCESS, (bucket, name)
-    raise not_found()
+    raise _missing(verb, "/".join(["/storage/v1/b", bucket, "o", name, *rest]), not_found())
 
 
-def _bucket(bucket: str, rest: list[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+def _bucket(bucket: str, rest: list[str], verb: str) -> tuple[dict[str, str], tuple[str, ...]]:
     """The methods below a bucket."""
     match rest:
         case ["notificationConfigs", identifier]:
             return NOTIFICATION, (bucket, identifier)
-        case ["acl" | "defaultObjectAcl", *_]:
-            return BUCKET_ACCESS, (bucket,)
-    return _fixed(OF_BUCKET, rest), (bucket,)
+    if tuple(rest) in OF_BUCKET:
+        return OF_BUCKET[tuple(rest)], (bucket,)
+    raise _missing(verb, "/".join(["/storage/v1/b", bucket, *rest]), not_found())
+
+
+def _missing(verb: str, path: str, otherwise: Refused) -> Refused:
+    """The refusal of what is not served: of a method that Google has, or else as Google refuses nonsense."""
+    name = google().method_of(verb, path.removeprefix("/storage/v1/"))
+    return otherwise if name is None else not_modelled(f"the method {name}")
+
+
+# -------------------------------------------------------------------- parameters
+
+
+@dataclass(frozen=True, slots=True)
+class _Parameters:
+    """What a request of one method may and must name in its query."""
+
+    accepted: frozenset[str]
+    required: tuple[str, ...]
+    of_google: frozenset[str]
+
+
+@cache
+def _parameters(method: str) -> _Parameters | None:
+    """What a method takes; None for a method that is not Google's."""
+    name = FINER.get(method, method)
+    known = google().methods.get(name)
+    if known is None:
+        return None
+    harmless = (WITHOUT_EFFECT & known.parameters) | WITHOUT_EFFECT_HERE.get(name, frozenset())
+    return _Parameters(
+        MODELLED[name] | harmless | google().parameters | SYSTEM, known.required, known.parameters
+    )
+
+
+def check_request(method: str, params: Mapping[str, str], headers: Mapping[str, str]) -> None:
+    """Refuse a request that names what is unknown or not modelled, or leaves out what it must name.
+
+    A parameter that is not modelled passes when its value turns it off.
+
+    Raises:
+        Refused: 400.
+    """
+    for header in REFUSED_HEADERS:
+        if header in headers:
+            raise not_modelled("customer-supplied encryption keys", location=header)
+    known = _parameters(method)
+    if known is None:
+        return
+    if not params.keys() <= known.accepted:
+        for name in sorted(params.keys() - known.accepted):
+            if name not in known.of_google:
+                raise invalid(f"Unknown parameter: {name}", location=name, reason="invalidParameter")
+            if params[name].lower() not in {"", "false"}:
+                raise not_modelled(f"the parameter {name}", location=name)
+    for name in known.required:
+        if not params.get(name) and "upload_id" not in params:
+            raise invalid(f"Required parameter: {name}", location=name, reason="required")
+
+
+def is_meant(wanted: str, method: str) -> bool:
+    """Whether a fault rule or a retry script for one name is meant for a request of a method."""
+    return wanted == method or FINER.get(method) == wanted or ALIASES.get(wanted) == method
+
+
+def known_method(name: str) -> str:
+    """Gives the name back if a rule or a script may use it: a rule for a misspelt one would never hit.
+
+    Raises:
+        Refused: 400.
+    """
+    if name not in MODELLED and name not in FINER and name not in ALIASES and name != "storage.batch":
+        raise invalid(f"method: {name!r} is not served", location="method")
+    return name

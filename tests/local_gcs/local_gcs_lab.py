@@ -71,7 +71,9 @@ class Http:
         return self.session.request(verb, self.url + path, timeout=30, **more)
 
     def bucket(self, name: str, **resource: Any) -> str:
-        answer = self.ask("POST", "/storage/v1/b", json={"name": name, **resource})
+        answer = self.ask(
+            "POST", "/storage/v1/b", params={"project": "test"}, json={"name": name, **resource}
+        )
         assert answer.status_code == 200, answer.text
         return name
 
