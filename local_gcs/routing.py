@@ -14,6 +14,7 @@ from functools import cache
 from local_gcs.discovery import google, not_modelled
 from local_gcs.errors import Refused, invalid, not_found
 from local_gcs.objects import OF_OBJECT, OF_SOURCE, decode
+from local_gcs.resources import parse_fields
 
 __all__ = ["MODELLED", "WITHOUT_EFFECT", "Target", "check_request", "is_meant", "known_method", "resolve"]
 
@@ -233,6 +234,7 @@ class _Parameters:
     accepted: frozenset[str]
     required: tuple[str, ...]
     of_google: frozenset[str]
+    response: str | None
 
 
 @cache
@@ -244,14 +246,15 @@ def _parameters(method: str) -> _Parameters | None:
         return None
     harmless = (WITHOUT_EFFECT & known.parameters) | WITHOUT_EFFECT_HERE.get(name, frozenset())
     return _Parameters(
-        MODELLED[name] | harmless | google().parameters | SYSTEM, known.required, known.parameters
+        MODELLED[name] | harmless | google().parameters | SYSTEM,
+        known.required,
+        known.parameters,
+        known.response,
     )
 
 
 def check_request(method: str, params: Mapping[str, str], headers: Mapping[str, str]) -> None:
-    """Refuse a request that names what is unknown or not modelled, or leaves out what it must name.
-
-    A parameter that is not modelled passes when its value turns it off.
+    """Refuses a request that names what is unknown or not modelled, or leaves out what it must name.
 
     Raises:
         Refused: 400.
@@ -262,15 +265,22 @@ def check_request(method: str, params: Mapping[str, str], headers: Mapping[str, 
     known = _parameters(method)
     if known is None:
         return
+    if params.get("fields"):
+        parse_fields(params["fields"], known.response)
     if not params.keys() <= known.accepted:
-        for name in sorted(params.keys() - known.accepted):
-            if name not in known.of_google:
-                raise invalid(f"Unknown parameter: {name}", location=name, reason="invalidParameter")
-            if params[name].lower() not in {"", "false"}:
-                raise not_modelled(f"the parameter {name}", location=name)
+        _refuse_others(params, known)
     for name in known.required:
         if not params.get(name) and "upload_id" not in params:
             raise invalid(f"Required parameter: {name}", location=name, reason="required")
+
+
+def _refuse_others(params: Mapping[str, str], known: _Parameters) -> None:
+    """Refuses a parameter that is unknown, or not modelled and not turned off."""
+    for name in sorted(params.keys() - known.accepted):
+        if name not in known.of_google:
+            raise invalid(f"Unknown parameter: {name}", location=name, reason="invalidParameter")
+        if params[name].lower() not in {"", "false"}:
+            raise not_modelled(f"the parameter {name}", location=name)
 
 
 def is_meant(wanted: str, method: str) -> bool:
