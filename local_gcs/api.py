@@ -12,7 +12,7 @@ from http import HTTPStatus
 from secrets import token_hex
 from typing import Any
 
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy, istr
 
 from local_gcs.buckets_api import BucketsApi
 from local_gcs.calls import (
@@ -124,6 +124,7 @@ def _rendered(part: Part, reply: Reply) -> bytes:
 
 # -------------------------------------------------------------------- dispatch
 
+OVERRIDE = istr("X-HTTP-Method-Override")
 Step = Callable[[], Reply]
 Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
@@ -163,26 +164,27 @@ class Api:
         """Answers one request; the target is path and query as sent."""
         path, _, query = target.partition("?")
         method = "unknown"
-        if verb == "POST" and (override := headers.get("X-HTTP-Method-Override")):
-            verb = override.upper()
+        if verb == "POST" and OVERRIDE in headers:
+            verb = headers[OVERRIDE].upper()
 
         def first() -> Reply:
             nonlocal method
             method, args = resolve(verb, path)
             return self._do(Call(method, args, parse_query(query), headers, body))
 
-        # Of a failed read of content Google sends the message as text.
-        media = verb == "GET" and (path.startswith("/download/") or "alt=media" in query)
-        return self._counted(first, lambda: method, refused_media if media else refusal)
+        def refuse(refused: Refused) -> Reply:
+            # Google sends the message of a failed read of content as text.
+            media = verb == "GET" and (path.startswith("/download/") or "alt=media" in query)
+            return refused_media(refused) if media else refusal(refused)
 
-    def _counted(
-        self, step: Step, method: Callable[[], str], answer: Callable[[Refused], Reply] = refusal
-    ) -> Reply:
+        return self._counted(first, lambda: method, refuse)
+
+    def _counted(self, step: Step, method: Callable[[], str], refuse: Callable[[Refused], Reply]) -> Reply:
         """Takes a step, and counts the request if this step answers it."""
         try:
             reply = step()
         except Refused as refused:
-            reply = answer(refused)
+            reply = refuse(refused)
         except Exception:  # noqa: BLE001 - a defect here must show as a 500 and a traceback, not as a hung client
             traceback.print_exc(file=sys.stderr)
             reply = refusal(Refused(500, "internalError", "local_gcs has a defect: see its standard error."))
@@ -190,7 +192,7 @@ class Api:
             self.stats.count(method(), str(reply.status) if reply.wire is Wire.WHOLE else reply.wire.value)
         else:
             rest = reply.rest
-            reply.rest = lambda: self._counted(rest, method)
+            reply.rest = lambda: self._counted(rest, method, refuse)
         return reply
 
     def _do(self, call: Call) -> Reply:

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import orjson
+from multidict import istr
 
 from local_gcs.calls import Call, Reply, boundary_of, parse_object, split_parts
 from local_gcs.errors import Refused, invalid
@@ -31,6 +32,7 @@ QUANTUM = 256 * 1024
 """Every chunk of a resumable upload but the last is a multiple of this many bytes."""
 INCOMPLETE = 308
 CANCELLED = 499
+HASH = istr("X-Goog-Hash")
 
 
 @dataclass(slots=True)
@@ -115,15 +117,14 @@ class UploadsApi:
     ) -> ObjectVersion:
         """Stores the bytes that have arrived, if their checksums are those that the client names."""
         content = Content.of(data)
-        hashes = dict(part.strip().partition("=")[::2] for part in headers.get("X-Goog-Hash", "").split(","))
-        for name, found, expected in (
-            ("md5Hash", content.md5, resource.get("md5Hash")),
-            ("crc32c", content.crc32c, resource.get("crc32c")),
-            ("md5", content.md5, hashes.get("md5")),
-            ("crc32c", content.crc32c, hashes.get("crc32c")),
-        ):
-            if expected and expected != found:
-                message = f'Provided {name} "{expected}" doesn\'t match calculated {name} "{found}".'
+        expected = [("md5Hash", resource.get("md5Hash")), ("crc32c", resource.get("crc32c"))]
+        if HASH in headers:
+            named = (part.strip().partition("=") for part in headers[HASH].split(","))
+            expected += [("md5Hash" if kind == "md5" else kind, value) for kind, _, value in named]
+        for name, value in expected:
+            found = content.md5 if name == "md5Hash" else content.crc32c
+            if value and value != found:
+                message = f'Provided {name} "{value}" doesn\'t match calculated {name} "{found}".'
                 raise invalid(message)
         draft = draft_of(resource)
         if not draft.attributes.content_type:

@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import quote
 
 import orjson
+from multidict import istr
 
 from local_gcs.buckets import Bucket
 from local_gcs.calls import Call, Reply
@@ -338,6 +339,9 @@ def json_reply(call: Call, resource: Any) -> Reply:
     return Reply(body=orjson.dumps(resource))
 
 
+IF_MATCH, IF_NONE_MATCH = istr("If-Match"), istr("If-None-Match")
+
+
 def require_etag(headers: Mapping[str, str], tag: Callable[[], str]) -> None:
     """Refuse a read whose ``If-Match`` or ``If-None-Match`` does not hold (RFC 9110, section 13.1).
 
@@ -348,9 +352,9 @@ def require_etag(headers: Mapping[str, str], tag: Callable[[], str]) -> None:
     Raises:
         Refused: 412 or 304.
     """
-    if "If-Match" in headers and not _names(headers["If-Match"], tag()):
+    if IF_MATCH in headers and not _names(headers[IF_MATCH], tag()):
         raise condition_failed()
-    if "If-None-Match" in headers and _names(headers["If-None-Match"], tag()):
+    if IF_NONE_MATCH in headers and _names(headers[IF_NONE_MATCH], tag()):
         raise not_modified()
 
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from multidict import istr
+
 from local_gcs.discovery import google, not_modelled
 from local_gcs.errors import Refused, invalid, not_found
 from local_gcs.objects import OF_OBJECT, OF_SOURCE, decode
@@ -135,7 +137,7 @@ WITHOUT_EFFECT_HERE = {"storage.buckets.getStorageLayout": frozenset({"prefix"})
 
 SYSTEM = frozenset({"$.xgafv", "access_token", "callback", "upload_id", "upload_protocol", "userProject"})
 """Parameters of Google's front end, and the project that pays, which the API checks for requester-pays buckets."""
-REFUSED_HEADERS = ("X-Goog-Encryption-Algorithm", "X-Goog-Copy-Source-Encryption-Algorithm")
+REFUSED_HEADERS = (istr("X-Goog-Encryption-Algorithm"), istr("X-Goog-Copy-Source-Encryption-Algorithm"))
 
 FINER = {
     "storage.objects.download": "storage.objects.get",
@@ -259,15 +261,14 @@ def check_request(method: str, params: Mapping[str, str], headers: Mapping[str, 
     Raises:
         Refused: 400.
     """
-    for header in REFUSED_HEADERS:
-        if header in headers:
-            raise not_modelled("customer-supplied encryption keys", location=header)
+    if REFUSED_HEADERS[0] in headers or REFUSED_HEADERS[1] in headers:
+        raise not_modelled("customer-supplied encryption keys")
     known = _parameters(method)
     if known is None:
         return
-    if params.get("fields"):
+    if "fields" in params:
         parse_fields(params["fields"], known.response)
-    if not params.keys() <= known.accepted:
+    if not known.accepted.issuperset(params):
         _refuse_others(params, known)
     for name in known.required:
         if not params.get(name) and "upload_id" not in params:
