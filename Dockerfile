@@ -1,6 +1,6 @@
 # The image of the Cloud Run jobs: backfill, sweep, verification, deletion and whatever else `python -m backfill_job` offers.
-# The base is the interpreter that the tests run on. Every package is a wheel of requirements-job.txt, by its hash: nothing is
-# compiled, and no compiler is installed.
+# The base is the interpreter that the tests run on (docs/decisions/0024 says why it has no digest). Every package is a wheel of
+# requirements-job.txt, by its hash: pip resolves nothing, compiles nothing, and finds no compiler.
 FROM python:3.11-slim-bookworm
 
 ENV PYTHONUNBUFFERED=1 \
@@ -9,7 +9,8 @@ ENV PYTHONUNBUFFERED=1 \
 
 COPY requirements-job.txt /app/
 RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
-      --require-hashes --only-binary=:all: --requirement /app/requirements-job.txt
+      --no-deps --require-hashes --only-binary=:all: --requirement /app/requirements-job.txt
+RUN python -m pip check
 
 COPY shared/ /app/shared/
 COPY backfill_job/ /app/backfill_job/

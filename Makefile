@@ -4,8 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 30
 N ?= 50000
-PIP_AUDIT := pip-audit==2.10.1
 READY := $(VENV)/.ready
+# What a lock names is complete: it is installed as it stands, without resolving, and checked. Twice quiet: errors alone are shown.
+LOCKED := -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes --requirement
+# $(call checked,PYTHON,LOCK): installs a lock, or says what to try.
+checked = { $(1) $(LOCKED) $(2) && { found=$$($(1) -m pip check) || { echo "$$found"; false; }; }; } || { echo "$(2) could not be installed. Is the package index reachable (proxy, PIP_INDEX_URL)? Does $(PYTHON) have a wheel for each package? Try again, or with another Python: make clean, then make PYTHON=python3.12 $(or $(firstword $(MAKECMDGOALS)),setup)" >&2; exit 1; }
 
 .PHONY: help setup test lint types unit audit foreign soak bench demo lock clean
 
@@ -24,9 +27,10 @@ setup: $(READY)
 
 $(READY): requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; $(PYTHON) is %d.%d. Name another: make PYTHON=python3.12 ..." % sys.version_info[:2])'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@echo "Setting up $(VENV) with the locked requirements: one to two minutes on two quiet cores."
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(call checked,$(BIN)/python,requirements-dev.txt)
+	@$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 test: lint types unit
@@ -44,9 +48,10 @@ unit: $(READY)
 
 # In an environment of its own: it brings two dozen packages that nothing here is made of. Strict: what could not be asked about
 # is a failure, not a pass.
-.audit/bin/pip-audit:
-	$(PYTHON) -m venv .audit
-	.audit/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_AUDIT)
+.audit/bin/pip-audit: requirements-audit.txt
+	@$(PYTHON) -m venv --clear .audit
+	@$(call checked,.audit/bin/python,requirements-audit.txt)
+	@touch $@
 
 audit: .audit/bin/pip-audit
 	for file in requirements*.txt; do echo "$$file"; .audit/bin/pip-audit --strict --progress-spinner off --require-hashes --disable-pip -r $$file || exit 1; done
@@ -73,13 +78,16 @@ bench: $(READY)
 demo: $(READY)
 	$(BIN)/python -m demo
 
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-	--custom-compile-command "make lock" pyproject.toml
+# Extras stay: a pip before 23.3 looks for a pin of `name[extra]` by that very name.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock"
+LOCK := $(COMPILE) pyproject.toml
 
 lock: $(READY)
 	$(LOCK) --extra mirror -o requirements.txt
 	$(LOCK) --extra job --extra bigquery -o requirements-job.txt
 	$(LOCK) --extra monitoring -o requirements-monitoring.txt
+	$(COMPILE) --group audit -o requirements-audit.txt
 	$(LOCK) --extra job --extra mirror --extra local --extra embedded --extra bigquery --extra completion --extra monitoring --extra dev -o requirements-dev.txt
 
 clean:

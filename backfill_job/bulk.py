@@ -1,4 +1,4 @@
-"""The bulk lane: one conditional rewrite an object, many at once, for what a plan says is to be copied.
+"""The bulk lane: one conditional rewrite an object, many at once, for the lines of the diff that call for a copy.
 
 Both sides are known from the listings, so a copy takes one request. Its conditions, its proof and everything that is
 not a plain success are the replication rule's: `decide` gives the two generations, `differences` compares the answer
@@ -14,24 +14,23 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from backfill_job.async_api import AsyncApi, Pacing, encoded
 from backfill_job.clock import Clock
 from backfill_job.copying import Result, concerns_all, replicated, settled
 from backfill_job.governor import NullGovernor, WriteGovernor
 from backfill_job.ledger import Account
-from backfill_job.plan import PlanLine
 from backfill_job.stopping import Stop
+from backfill_job.verdict import Finding
 from shared.decision import Action, Authority, decide
 from shared.errors import MigrationError, NotSettled, StorageError
+from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
-from shared.objects import RESOURCE_FIELDS, ObjectState, differences, parse_time
+from shared.objects import ObjectState, differences, parse_time
 from shared.ruling import Ruling
 from shared.store import ObjectStore
 
 __all__ = ["Limits", "carry_out_in_bulk"]
 
 MIB = 1024 * 1024
-REWRITE_FIELDS = f"done,rewriteToken,resource({RESOURCE_FIELDS})"
 STOP_POLL = 0.1
 """Seconds after which a stop is noticed even if every request hangs."""
 
@@ -63,7 +62,7 @@ MOST_WAITS = 3
 
 
 async def carry_out_in_bulk(
-    batches: AsyncGenerator[Iterable[PlanLine], None],
+    batches: AsyncGenerator[Iterable[Finding], None],
     api: AsyncApi,
     store: ObjectStore,
     migration: Migration,
@@ -75,10 +74,10 @@ async def carry_out_in_bulk(
     governor: WriteGovernor | None = None,
     limits: Limits | None = None,
 ) -> None:
-    """Do what a plan says.
+    """Copy what the lines of a diff call for.
 
     Args:
-        batches: The plan in parts, which are drawn from line by line; lines about objects that only the destination
+        batches: The diff in parts, which are drawn from line by line; lines about objects that only the destination
             has must have been taken out. Closed at the end.
         api: For the rewrites.
         store: For everything else; used from several threads.
@@ -122,7 +121,7 @@ class _Rule:
     ruling: Ruling
     clock: Clock
 
-    async def replicated(self, line: PlanLine) -> Result:
+    async def replicated(self, line: Finding) -> Result:
         """Replicate one object, when it is old enough to be judged."""
         for _ in range(MOST_WAITS):
             try:
@@ -134,7 +133,7 @@ class _Rule:
         return await self._replicated(line)
 
     async def _replicated(
-        self, line: PlanLine, settling: Callable[[ObjectState], float] | None = None
+        self, line: Finding, settling: Callable[[ObjectState], float] | None = None
     ) -> Result:
         return await asyncio.get_running_loop().run_in_executor(
             self.pool, replicated, line, self.store, self.migration, self.ruling, settling
@@ -180,18 +179,14 @@ class _Rewriter:
     """Copies the object of a line with one request, or has it replicated."""
 
     def __init__(self, api: AsyncApi, rule: _Rule, pace: _Pace, largest: int) -> None:
+        self.migration = rule.migration
         self._api = api
         self._rule = rule
         self._pacing = Pacing(pace.slot, pace.throttled)
         self._largest = largest
-        source, destination = rule.migration.source, rule.migration.destination
-        # Names are encoded byte by byte, so a prefix and what follows it can be encoded apart.
-        self._from = f"/b/{encoded(source.bucket)}/o/{encoded(source.prefix)}"
-        self._to = f"/rewriteTo/b/{encoded(destination.bucket)}/o/{encoded(destination.prefix)}"
-        self._uri = source.uri
-        self._query = f"&projection=noAcl&prettyPrint=false&fields={encoded(REWRITE_FIELDS)}"
+        self._migration = rule.migration
 
-    async def copied(self, line: PlanLine) -> Result:
+    async def copied(self, line: Finding) -> Result:
         """Copy one object."""
         source = line.source
         try:
@@ -203,15 +198,15 @@ class _Rewriter:
             return await self._rule.replicated(line)
         if authority is not Authority.SOURCE:  # takes more than one request
             return await self._rule.replicated(line)
-        name = encoded(line.relative)
-        path = (
-            f"{self._from}{name}{self._to}{name}?ifSourceGenerationMatch={decision.source_generation}"
-            f"&ifGenerationMatch={decision.destination_generation}{self._query}"
-        )
         try:
-            answer = await self._api.request("POST", path, self._uri + line.relative, self._pacing)
-            copy = ObjectState.from_resource(answer["resource"]) if answer.get("done") is True else None
-        except (StorageError, KeyError, AttributeError):
+            copy, _ = await self._api.rewrite(
+                self._migration.source_ref(line.relative),
+                self._migration.destination_ref(line.relative),
+                if_source=decision.source_generation,
+                if_destination=decision.destination_generation,
+                pacing=self._pacing,
+            )
+        except StorageError:
             copy = None
         if copy is None or differences(source, copy):
             return await self._rule.replicated(line)
@@ -223,7 +218,7 @@ class _Lane:
 
     def __init__(
         self,
-        batches: AsyncGenerator[Iterable[PlanLine], None],
+        batches: AsyncGenerator[Iterable[Finding], None],
         rewriter: _Rewriter,
         report: Callable[[Result], None],
         stop: Stop,
@@ -234,7 +229,7 @@ class _Lane:
         self._report = report
         self._stop = stop
         self._pace = pace
-        self._lines: Iterator[PlanLine] = iter(())
+        self._lines: Iterator[Finding] = iter(())
         self._taking = asyncio.Lock()
         self._ended = False
         self._error: MigrationError | None = None
@@ -277,7 +272,7 @@ class _Lane:
             if concerns_all(result.error):
                 self._end(result.error)
 
-    async def _take(self) -> PlanLine | None:
+    async def _take(self) -> Finding | None:
         """The next line to copy, at the governor's pace; None at the end. One worker at a time stands here."""
         async with self._taking:
             try:
@@ -293,14 +288,14 @@ class _Lane:
                     raise
             return line
 
-    async def _next(self) -> PlanLine | None:
+    async def _next(self) -> Finding | None:
         while not self._ended:
             # A line that was drawn is accounted for: so the stop is looked at before one is drawn.
             self._stop.check()
             line = next(self._lines, None)
             if line is None:
                 await self._draw()
-            elif (result := settled(line)) is not None:
+            elif (result := settled(line, self._rewriter.migration)) is not None:
                 self._report(result)
             else:
                 return line
@@ -317,6 +312,6 @@ class _Lane:
         self._error = self._error or error
 
 
-def _unfinished(line: PlanLine) -> Result:
+def _unfinished(line: Finding) -> Result:
     error = "stopped before an answer came; it may or may not have been copied. Run the same command again"
     return Result(line.relative, Account.FAILED, line.source, line.destination, error=error)

@@ -4,8 +4,8 @@ Somebody who writes to the new bucket under the old prefix's case writes where n
 both are just names, does not mind.
 """
 
-from backfill_job.async_api import AsyncApi
-from backfill_job.fast_listing import discover
+from shared.gcs.api import AsyncApi
+from shared.gcs.listing import discover
 from shared.migration import Location
 
 __all__ = ["case_siblings"]

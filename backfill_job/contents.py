@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
 
-from backfill_job.async_api import AsyncApi
 from backfill_job.contents_report import ContentsCheck, Side, Tally
 from backfill_job.jsonl import ContentsReport, Problem
 from backfill_job.load_rules import ProblemKind
@@ -29,6 +28,7 @@ from backfill_job.march import Pair
 from backfill_job.read_back import LIMITS, Limits, Reading, read_back
 from backfill_job.stopping import Stop
 from shared.errors import UsageError
+from shared.gcs.api import AsyncApi
 from shared.migration import Migration
 from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences
 from shared.partitions import classify

@@ -1,7 +1,7 @@
-"""What becomes of a plan's line: booked as it stands, or replicated by the rule.
+"""Records a line of the diff, or replicates it by the rule.
 
-Nothing is decided here. Lines whose step needs no copy are booked as they stand; all others are looked at again by
-the replication rule, which makes a plan of any age safe. ``backfill_job.bulk`` does it for many at once.
+Nothing is decided here. A line that needs no copy is recorded as it is. Every other one is looked at again by the replication
+rule, so a diff of any age is safe to act on. ``backfill_job.bulk`` does it for many at once.
 """
 
 from collections.abc import Callable
@@ -9,21 +9,17 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from backfill_job.ledger import Account
-from backfill_job.plan import PlanLine, Step
-from shared.errors import BucketNotFound, NotSettled, PermissionDenied, StorageError
+from backfill_job.verdict import Finding, Verdict
+from shared.errors import BucketNotFound, NotSettled, PermissionDenied, StorageError, UsageError
 from shared.migration import Migration
 from shared.objects import ObjectState
 from shared.replicate import Glance, replicate
 from shared.ruling import Ruling
 from shared.store import ObjectStore
 
-__all__ = ["Result", "concerns_all", "replicated", "settled"]
+__all__ = ["Result", "concerns_all", "impossible", "replicated", "settled"]
 
-_SETTLED = {
-    Step.EQUAL: Account.ALREADY_EQUAL,
-    Step.EXCLUDED: Account.EXCLUDED,
-    Step.IMPOSSIBLE: Account.FAILED,
-}
+_SETTLED = {Verdict.EQUAL: Account.ALREADY_EQUAL, Verdict.EXCLUDED: Account.EXCLUDED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +50,36 @@ def concerns_all(error: StorageError | str | None) -> TypeGuard[StorageError]:
     return isinstance(error, (PermissionDenied, BucketNotFound))
 
 
-def settled(line: PlanLine) -> Result | None:
-    """Book a line that calls for no copy as it stands; None for one that does."""
-    account = _SETTLED.get(line.step)
+def impossible(line: Finding, migration: Migration) -> str:
+    """Why an object cannot have its name at the destination; empty where it can."""
+    if line.source is None or line.destination is not None:
+        return ""
+    try:
+        migration.destination_ref(line.relative)
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
+def settled(line: Finding, migration: Migration) -> Result | None:
+    """Record a line that needs no copy as it is; None for one that does."""
+    account, why = _SETTLED.get(line.verdict), ""
+    if account is None:
+        why = impossible(line, migration)
+        account = Account.FAILED if why else None
     if account is None:
         return None
-    return Result(line.relative, account, line.source, line.destination, error=line.note or None)
+    return Result(line.relative, account, line.source, line.destination, error=why or None)
 
 
 def replicated(
-    line: PlanLine,
+    line: Finding,
     store: ObjectStore,
     migration: Migration,
     ruling: Ruling,
     settling: Callable[[ObjectState], float] | None = None,
 ) -> Result:
-    """Replicate the object of a line by the rule, whatever the plan says, and book what became of it.
+    """Replicate the object of a line by the rule, whatever the listings showed, and record the result.
 
     Args:
         line: The object, as listed on both sides.

@@ -12,7 +12,8 @@ from backfill_job.arguments import add_pace_arguments, add_session_arguments, go
 from backfill_job.asking import confirm_by_typing
 from backfill_job.bulk import Limits
 from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
-from backfill_job.gate.command import add_gate_arguments, gate_options, run_gate
+from backfill_job.gate.command import add_gate_arguments, gate_options
+from backfill_job.gate.verdict import run_gate
 from backfill_job.handover import Handover, bring_over
 from backfill_job.job import ExitCode
 from backfill_job.migrate import Means

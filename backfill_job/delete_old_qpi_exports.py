@@ -12,7 +12,7 @@ from pathlib import Path
 
 from backfill_job.arguments import add_pace_arguments, add_session_arguments, directory, from_one
 from backfill_job.command import BEFORE_ANYTHING, Command, Surroundings, add_migration_arguments
-from backfill_job.deletion.checks import CheckName
+from backfill_job.deletion.checks import OVERRIDABLE
 from backfill_job.deletion.confirmation import CONFIRM_TEXT, Consent
 from backfill_job.deletion.flow import delete
 from backfill_job.settings import Settings
@@ -102,14 +102,13 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="a checkout of the consumers' code, in which nothing may refer to the legacy path; may be repeated",
     )
-    passable = [name.value for name in CheckName if name.can_be_passed]
     checks.add_argument(
         "--override",
         action="append",
-        choices=passable,
+        choices=OVERRIDABLE,
         default=[],
         metavar="CHECK",
-        help=f"pass over a failing check: {', '.join(passable)}; wants --reason and --by; may be repeated",
+        help=f"override a failing check: {', '.join(OVERRIDABLE)}; wants --reason and --by; may be repeated",
     )
     checks.add_argument("--reason", metavar="TEXT", help="why; goes into the state and the manifest")
     checks.add_argument(

@@ -9,10 +9,10 @@ from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 from itertools import islice
 
-from backfill_job.async_api import AsyncApi
-from backfill_job.fast_listing import list_pages
 from backfill_job.march import Pair, march_pages
 from backfill_job.sharding import KeyRange
+from shared.gcs.api import AsyncApi
+from shared.gcs.listing import list_pages
 from shared.migration import Migration
 
 __all__ = ["RANGES_AT_ONCE", "diff"]

@@ -9,7 +9,7 @@ from dataclasses import asdict, astuple, dataclass
 from math import ceil, inf, log
 from typing import Any
 
-from backfill_job.findings import Findings
+from backfill_job.dry_run.inventory import Inventory
 from backfill_job.governor import DOUBLING_SECONDS, FIRST_RATE, seconds_under_ramp
 from backfill_job.plan import Step
 from backfill_job.verdict import Finding, Verdict
@@ -101,7 +101,7 @@ class Work:
             raise ValueError(f"{self}: nothing is there less than zero times")
 
     @staticmethod
-    def of(findings: Findings, ranges: int = 0) -> "Work":
+    def of(findings: Inventory, ranges: int = 0) -> "Work":
         """What an analysis found to do that listed so many ranges."""
         steps = findings.steps
         complete = (Step.COPY, Step.OVERWRITE, Step.EQUAL, Step.CONFLICT)

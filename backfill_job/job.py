@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from backfill_job.async_api import AsyncApi, RetryPolicy
 from backfill_job.clock import Clock
-from backfill_job.fast_listing import first_name
 from backfill_job.late_gateway import LateGateway
 from backfill_job.sharding import KeyRange, ranges
 from backfill_job.stopping import Stop
-from backfill_job.tunnel import Proxy
 from shared.errors import StorageError, UsageError
 from shared.events_log import EventLog
+from shared.gcs.api import AsyncApi, RetryPolicy
+from shared.gcs.listing import first_name
+from shared.gcs.wire import Proxy
 from shared.migration import Migration
 from shared.operations import OperationsCounter
 from shared.ruling import Ruling

@@ -11,12 +11,10 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from shared.errors import UnexpectedAnswer
+from shared.gcs.listing import Page
 from shared.objects import ObjectState
 
 __all__ = ["Page", "Pair", "march", "march_pages"]
-
-Page = list[tuple[str, ObjectState]]
-"""Part of a listing: (name below the prefix, object), sorted by name. Never empty."""
 
 
 class Pair(NamedTuple):

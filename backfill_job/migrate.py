@@ -11,12 +11,11 @@ from typing import Any
 
 import uvloop
 
-from backfill_job.analysis import Analysis
 from backfill_job.bulk import Limits, carry_out_in_bulk
 from backfill_job.copying import Result
 from backfill_job.diff import diff
+from backfill_job.dry_run.inventory import Inventory
 from backfill_job.estimate import Work
-from backfill_job.findings import Findings
 from backfill_job.governor import WriteGovernor
 from backfill_job.job import Job, open_api, refuse_empty, spare_the_collector
 from backfill_job.ledger import Account, Ledger
@@ -53,7 +52,7 @@ class Means:
     told: Callable[[Result], None] = lambda _: None
 
 
-def analyse(job: Job, lines: Lines | None = None) -> Findings:
+def analyse(job: Job, lines: Lines | None = None) -> Inventory:
     """Compare both sides and say what an execution would do. Changes nothing.
 
     Args:
@@ -69,9 +68,8 @@ def analyse(job: Job, lines: Lines | None = None) -> Findings:
         StorageError: A listing failed; there is no analysis.
     """
     spare_the_collector()
-    analysis = Analysis(today=job.clock.now().date())
-    uvloop.run(_analyse(job, analysis, lines))
-    findings = analysis.result()
+    findings = Inventory(today=job.clock.now().date())
+    uvloop.run(_analyse(job, findings, lines))
     if not findings.source.objects:
         refuse_empty(job)
     steps = {step.value: count.objects for step, count in findings.steps.items()}
@@ -79,13 +77,13 @@ def analyse(job: Job, lines: Lines | None = None) -> Findings:
     return findings
 
 
-async def _analyse(job: Job, analysis: Analysis, lines: Lines | None) -> None:
+async def _analyse(job: Job, findings: Inventory, lines: Lines | None) -> None:
     async with open_api(job) as api, aclosing(diff(api, job.migration, job.ranges)) as parts:
         async for pairs in parts:
             job.stop.check()
             authority = await _whose(job)
             for line in plan(judged(pairs, job.migration), job.migration, authority):
-                analysis.add(line)
+                findings.add(line)
                 if lines is not None:
                     lines.write(_plan_record(line))
 
@@ -213,8 +211,8 @@ class _Execution:
 
     async def _batches(
         self, parts: AsyncGenerator[Iterable[Pair], None]
-    ) -> AsyncGenerator[Iterable[PlanLine], None]:
-        """Count what is listed, settle what is equal, and pass the rest on, planned."""
+    ) -> AsyncGenerator[Iterable[Finding], None]:
+        """Count what is listed, settle what is equal, and pass the rest on."""
         job = self.job
         async with aclosing(parts):
             async for pairs in parts:
@@ -224,7 +222,7 @@ class _Execution:
                 equal = [finding for finding in findings if finding.verdict is Verdict.EQUAL]
                 self._settle(equal)
                 if len(equal) < len(findings):
-                    yield plan(self._rest(findings), job.migration, await _whose(job))
+                    yield self._rest(findings)
 
     def _rest(self, findings: Sequence[Finding]) -> Iterator[Finding]:
         """What is not equal; it counts as listed when it is drawn, so that the books of a stopped run balance."""

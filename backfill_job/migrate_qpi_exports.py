@@ -13,8 +13,8 @@ from backfill_job.arguments import add_pace_arguments, add_session_arguments, go
 from backfill_job.asking import confirm_by_yes
 from backfill_job.bulk import Limits
 from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
+from backfill_job.dry_run.inventory import Inventory
 from backfill_job.estimate import Actual, Compared, Estimate, Work, compare, estimate
-from backfill_job.findings import Findings
 from backfill_job.job import ExitCode
 from backfill_job.local_tasks import run_as_tasks
 from backfill_job.migrate import Means, analyse, execute
@@ -177,7 +177,7 @@ def _tell_finished(session: Session, result: RunResult, elapsed: float, *, compo
     )
 
 
-def _show(findings: Findings, session: Session, title: str) -> Estimate:
+def _show(findings: Inventory, session: Session, title: str) -> Estimate:
     """Print the overview; gives the estimate in it."""
     costs = estimate(Work.of(findings, len(session.job.ranges)), speed=OBJECTS_PER_SECOND)
     session.console.print(render(findings, costs, session.job.migration, title=title))

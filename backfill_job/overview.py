@@ -14,8 +14,8 @@ from rich.panel import Panel
 from rich.table import Column, Table
 from rich.text import Text
 
+from backfill_job.dry_run.inventory import Count, Inventory, Named, Period, Sizes
 from backfill_job.estimate import Cost, Estimate
-from backfill_job.findings import Count, Findings, Named, Period, Sizes
 from backfill_job.plan import Step
 from backfill_job.wording import byte_count, counted, dollars, duration, listed, shown
 from shared.migration import Migration
@@ -50,7 +50,7 @@ _ALARMS = (
 
 
 def render(
-    findings: Findings,
+    findings: Inventory,
     estimate: Estimate,
     migration: Migration,
     *,
@@ -82,7 +82,7 @@ def render(
     return Group(*parts)
 
 
-def _nothing_there(findings: Findings, migration: Migration) -> Text:
+def _nothing_there(findings: Inventory, migration: Migration) -> Text:
     there = findings.destination.objects
     return Text(
         f"{shown(migration.source.uri)} holds no objects: check the bucket and the prefix, whose case counts."
@@ -97,7 +97,7 @@ def _question(migration: Migration, title: str) -> Iterator[RenderableType]:
     yield Text()
 
 
-def _alarm(findings: Findings, names: int) -> Iterator[RenderableType]:
+def _alarm(findings: Inventory, names: int) -> Iterator[RenderableType]:
     found = [(findings.named[step], words) for step, words in _ALARMS if findings.named[step].total]
     if not found:
         yield Text("Nothing would be overwritten, nothing is in conflict.\n", "green")
@@ -108,7 +108,7 @@ def _alarm(findings: Findings, names: int) -> Iterator[RenderableType]:
     yield Panel(Group(*body), title=Text(" LOOK HERE FIRST ", "bold red"), box=box.HEAVY, border_style="red")
 
 
-def _headline(findings: Findings) -> Table:
+def _headline(findings: Inventory) -> Table:
     table = _table("", "objects", "bytes")
     _add(table, "at the source", *_count(findings.source))
     for step, words in _STEPS:
@@ -121,7 +121,7 @@ def _headline(findings: Findings) -> Table:
 
 
 def _sections(
-    findings: Findings, estimate: Estimate, names: int
+    findings: Inventory, estimate: Estimate, names: int
 ) -> Iterator[tuple[str, Sequence[RenderableType]]]:
     outside, strays, extra = findings.outside, findings.strays, findings.named[Step.EXTRA]
     # Where nothing is QPI data, everything is outside, and the folders say more than the names.
@@ -150,7 +150,7 @@ def _sections(
     yield "Estimate", _estimate(estimate)
 
 
-def _partitions(findings: Findings) -> Sequence[RenderableType]:
+def _partitions(findings: Inventory) -> Sequence[RenderableType]:
     if not findings.days:
         return [Text("None: no name has a date where QPI exports have it.")]
     days_of = Counter(day.isoformat()[:7] for day in findings.days)
@@ -168,7 +168,7 @@ def _partitions(findings: Findings) -> Sequence[RenderableType]:
     return [table]
 
 
-def _gaps(findings: Findings) -> Iterator[RenderableType]:
+def _gaps(findings: Inventory) -> Iterator[RenderableType]:
     data = findings.data_days
     if data and findings.gaps:
         stretches = listed(map(_stretch, findings.gaps), ROWS)
@@ -211,7 +211,7 @@ def _sizes(sizes: Sizes) -> Sequence[RenderableType]:
     ]
 
 
-def _reserved(findings: Findings) -> Sequence[RenderableType]:
+def _reserved(findings: Inventory) -> Sequence[RenderableType]:
     if not findings.reserved:
         return ()
     table = _table("key", "at the source", "at the destination")

@@ -8,8 +8,8 @@ about alike, go to different tasks (``backfill_job.sharding``). What a wrong gue
 
 import asyncio
 
-from backfill_job.async_api import AsyncApi
-from backfill_job.fast_listing import first_name
+from shared.gcs.api import AsyncApi
+from shared.gcs.listing import first_name
 from shared.migration import Location
 
 __all__ = ["splitting_names"]

@@ -1,8 +1,8 @@
-"""One object read back: its stored bytes against the listing's size and checksum, its contents against the load's rules.
+"""Reads one object back: its stored bytes against the listing's size and checksum, its contents against the load's rules.
 
-The bytes are read as they are stored, in pieces of one version (the generation is named), so an object that is
-overwritten meanwhile is read as it was listed or not at all. What is gzip is unpacked as it comes. Nothing here grows
-with the object: a piece, what it unpacks to step by step, and one unfinished line are all that is held.
+The bytes are read as they are stored, in pieces of the listed generation: an object that is overwritten meanwhile is read
+as it was listed, or not at all. gzip is decompressed as it arrives. Memory does not grow with the object: one piece, one
+step of decompression and one unfinished line are all that is held.
 """
 
 import asyncio
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import google_crc32c
 
-from backfill_job.async_api import AsyncApi, encoded
 from backfill_job.jsonl import BOUNDS, Bounds, ContentsReport, LineChecker
 from backfill_job.load_rules import ProblemKind
-from shared.errors import BucketNotFound, ObjectNotFound
+from shared.errors import ObjectNotFound
+from shared.gcs.api import AsyncApi
 from shared.objects import ObjectRef, ObjectState
 
 __all__ = ["LIMITS", "Limits", "Reading", "Unpacking", "read_back"]
@@ -32,15 +32,15 @@ GZIP_WINDOW = 31
 class Limits:
     """How much is read at once, and held for it.
 
-    With the values here, some 250 MiB at the worst, most of it for the users of four large objects and for one line at
-    its bound, of nothing but empty lists, being parsed. Exports as they are take a tenth.
+    With these values, about 250 MiB in the worst case. Most of it is for the users of four large objects, and for parsing
+    one line of the greatest length that holds only empty lists. Usual exports take a tenth of that.
 
     Attributes:
         in_flight: Objects under way at once.
-        large: Bytes beyond which an object counts as large; so does a packed one.
+        large: Bytes beyond which an object counts as large. A compressed one always does.
         large_in_flight: How many of those under way may be large.
         piece: Bytes that are read with one request.
-        unpacked: Bytes that a packed object may unpack to; the rest is not judged.
+        unpacked: Bytes to which a compressed object may decompress; the rest is not judged.
         bounds: How much is held to check one object.
     """
 
@@ -52,7 +52,7 @@ class Limits:
     bounds: Bounds = BOUNDS
 
     def is_large(self, state: ObjectState) -> bool:
-        """Whether an object is one of those of which few are read at once."""
+        """Whether only a few objects such as this one are read at once."""
         return state.size > self.large or state.metadata.content_encoding is not None
 
 
@@ -66,7 +66,7 @@ class Reading:
     Attributes:
         report: What its contents are like.
         size: Bytes read.
-        proven: Whether they are those that the listing speaks of.
+        proven: The bytes have the listed checksum.
     """
 
     report: ContentsReport
@@ -79,63 +79,40 @@ async def read_back(
 ) -> Reading | None:
     """Read an object's listed version and check it.
 
-    Bytes that do not have the listed checksum are read once more, as they may have suffered on the way; then they are
-    reported as `ProblemKind.NOT_AS_LISTED`.
-
-    Args:
-        api: Whom to ask.
-        bucket: Where it lies.
-        state: As it was listed.
-        limits: How much is held.
+    Bytes without the listed checksum are read once more, because they may have been damaged on the way. After that they
+    are reported as `ProblemKind.NOT_AS_LISTED`.
 
     Returns:
-        What was read; None when that version is no longer there.
+        None when that version is not there any more.
 
     Raises:
-        BucketNotFound: The bucket is not there: nothing can be said of the object.
+        BucketNotFound: The bucket is missing, so the object's fate is not known.
         StorageError: It could not be read to its end.
     """
     try:
         reading = await _read(api, bucket, state, limits)
         return reading if reading.proven else await _read(api, bucket, state, limits)
     except ObjectNotFound:
-        await _require_bucket(api, bucket)
         return None
 
 
 async def _read(api: AsyncApi, bucket: str, state: ObjectState, limits: Limits) -> Reading:
-    uri = ObjectRef(bucket, state.name).uri
-    path = f"/b/{encoded(bucket)}/o/{encoded(state.name)}?generation={state.generation}"
+    at = ObjectRef(bucket, state.name)
     whole = state.size <= limits.piece
     contents = _Contents(state, limits)
     checksum = 0
     for first in range(0, state.size, limits.piece):
         size = min(limits.piece, state.size - first)
-        data = await api.media(path, uri, first=first, size=size, whole=whole)
+        data = await api.read_range(at, state.generation, first=first, size=size, whole=whole)
         checksum = google_crc32c.extend(checksum, data)
         for _ in contents.take(data):
-            await asyncio.sleep(0)  # others have their turn between two steps
+            await asyncio.sleep(0)  # lets other tasks run between two steps
     proven = state.crc32c is None or b64encode(checksum.to_bytes(4, "big")).decode() == state.crc32c
     return Reading(contents.report(proven=proven), state.size, proven)
 
 
-async def _require_bucket(api: AsyncApi, bucket: str) -> None:
-    """Make sure that a 404 was about the object.
-
-    Raises:
-        BucketNotFound: It was about the bucket.
-        StorageError: It is not known.
-    """
-    try:
-        await api.request("GET", f"/b/{encoded(bucket)}/o?maxResults=1&fields=kind", f"gs://{bucket}")
-    except ObjectNotFound as error:
-        raise BucketNotFound(
-            f"gs://{bucket}", error.detail.replace("no such object", "no such bucket", 1)
-        ) from error
-
-
 class _Contents:
-    """An object's bytes on their way to the lines in them."""
+    """Passes an object's bytes on to the check of its lines."""
 
     def __init__(self, state: ObjectState, limits: Limits) -> None:
         self._checker = LineChecker(limits.bounds)
@@ -156,7 +133,7 @@ class _Contents:
             yield
 
     def _begin(self, data: bytes) -> None:
-        """Look at what it is. The bytes count, not the label: the load opens what it finds."""
+        """Find out the format. The bytes decide, not the metadata: BigQuery's load does the same."""
         self._begun = True
         if data.startswith(GZIP):
             self._checker.note(
@@ -165,11 +142,12 @@ class _Contents:
             self._unpacking = Unpacking(self._most)
         elif self._encoding not in {None, "identity"}:
             self._checker.note(
-                ProblemKind.BAD_ENCODING, f"its content encoding is {self._encoding!r:.40}, and it is no gzip"
+                ProblemKind.BAD_ENCODING,
+                f"its content encoding is {self._encoding!r:.40}, and it is not gzip",
             )
 
     def report(self, *, proven: bool) -> ContentsReport:
-        """What they are like."""
+        """The result, after the last bytes."""
         complete = self._unpacking is None or self._unpacking.complete
         if self._unpacking is not None:
             if self._unpacking.stopped:
@@ -184,13 +162,9 @@ class _Contents:
 
 
 class Unpacking:
-    """gzip data unpacked as they come, in steps of a bounded size. Pure.
+    """Decompresses gzip data as they arrive: at most `most` bytes, in steps of at most `step` bytes. Pure.
 
-    As gzip itself does, it takes several members one after the other, and zeros behind the last.
-
-    Args:
-        most: Bytes to unpack; then it stops.
-        step: Bytes of a step.
+    As gzip itself does, it takes several members one after the other, and zeros after the last.
     """
 
     def __init__(self, most: int, step: int = MIB) -> None:
@@ -203,14 +177,14 @@ class Unpacking:
 
     @property
     def complete(self) -> bool:
-        """Whether what came so far is whole members, without damage, and at least one."""
+        """Whether the data so far are complete members without damage."""
         return not self._damaged and not self._in_member and not self.stopped
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
         """Take the next bytes.
 
         Yields:
-            What they unpack to; nothing any more after damage or at the bound.
+            The decompressed bytes; nothing after damage or beyond the bound.
         """
         while data and not self._damaged and not self.stopped:
             if not self._in_member:

@@ -12,7 +12,6 @@ from typing import Any
 
 from rich.console import Console
 
-from backfill_job.async_api import GOOGLE_HOST
 from backfill_job.cloud_reports import ReportPrefix
 from backfill_job.command import Surroundings
 from backfill_job.job import Job, check_start
@@ -24,10 +23,11 @@ from backfill_job.shard_reports import complete_set, part_name
 from backfill_job.sharding import KeyRange
 from backfill_job.since import without_older_days
 from backfill_job.stopping import Stop, stopping_on_signals, until_stopped
-from backfill_job.tasks import agreed_ranges, all_ranges
-from backfill_job.tunnel import proxy_for
+from backfill_job.tasks import agreed_ranges, all_ranges, top_level_names
 from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
 from shared.events_log import Event, EventLog
+from shared.gcs.json_client import GOOGLE_HOST
+from shared.gcs.wire import proxy_for
 from shared.migration import Location, Migration
 from shared.operations import OperationsCounter
 from shared.phase import PhaseReader
@@ -234,7 +234,7 @@ def _ranges(job: Job, settings: Settings, arguments: argparse.Namespace) -> tupl
     mine = agreed_ranges(job, settings) if settings.task_count > 1 else all_ranges(job)
     if arguments.since is None:
         return mine
-    return without_older_days(mine, arguments.since(job.clock.now()))
+    return without_older_days(mine, top_level_names(job), arguments.since(job.clock.now()))
 
 
 def reports_at(place: Path | Location | None, store: LateGateway, migration: Migration) -> Reports | None:

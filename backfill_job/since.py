@@ -1,19 +1,18 @@
-"""Narrowing a sweep to recent days, by their names.
+"""Narrows a sweep to recent days, by their names.
 
-Only days before the one asked for are left out, and only where the name says the day (``shared.partitions``): whatever else
-lies there is always looked at. The day before is looked at, too: the writer's midnight may not be UTC's.
+Only what `shared.partitions` gives an older day is left out: folders of a day, and flat files of a day. Everything else is always
+looked at. The day before is looked at, too: the writer's midnight is not always UTC's midnight.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
 
 from backfill_job.sharding import KeyRange
+from shared.partitions import classify
 
 __all__ = ["moment_of", "narrowed_to", "without_older_days"]
-
-DATED = ("qpi_answers_", "qpi_questions_")
-"""What stands before the date in every layout that has one; folders and flat files alike."""
 
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -53,18 +52,22 @@ def narrowed_to(since: Callable[[datetime], datetime] | None, started: datetime)
     return "" if since is None else f"since {since(started):%Y-%m-%d %H:%M} only"
 
 
-def without_older_days(tiles: Iterable[KeyRange], since: datetime) -> tuple[KeyRange, ...]:
+def without_older_days(
+    tiles: Iterable[KeyRange], top_level: Sequence[str], since: datetime
+) -> tuple[KeyRange, ...]:
     """Leave out the names of older days.
 
     Args:
         tiles: Pieces of the key space.
+        top_level: The folders, each with its final ``/``, and the objects right below the prefix, of both sides, in order.
+            A name of an older day that is not among them is looked at.
         since: Days that end more than a day before this are left out.
 
     Returns:
         What is left of the pieces, in their order.
     """
     left = tuple(tiles)
-    for skipped in _skipped(since.astimezone(UTC).date()):
+    for skipped in _skipped(top_level, since.astimezone(UTC).date()):
         left = tuple(piece for tile in left for piece in _minus(tile, skipped))
     return left
 
@@ -76,13 +79,26 @@ def _back(now: datetime, duration: timedelta) -> datetime:
         return datetime.min.replace(tzinfo=UTC)
 
 
-def _skipped(day: date) -> Iterable[KeyRange]:
+def _skipped(top_level: Sequence[str], day: date) -> Iterable[KeyRange]:
+    """One range for neighbours that are all of older days: nothing else lies between them."""
     if day <= date(1, 1, 2):
         return
-    first = (day - timedelta(days=1)).isoformat().replace("-", "")
-    for name in DATED:
-        # From the first digit on: a name without a date is no day's. The earliest date is 00010101.
-        yield KeyRange(f"{name}0", f"{name}{first}")
+    first = day - timedelta(days=1)
+    for older, names in groupby(top_level, lambda name: _is_older(name, first)):
+        if older:
+            neighbours = list(names)
+            yield KeyRange(neighbours[0], _after(neighbours[-1]))
+
+
+def _is_older(name: str, first: date) -> bool:
+    # Not as an empty object: what counts is which day the names in a folder have.
+    day = classify(name, 1).day
+    return day is not None and day < first
+
+
+def _after(name: str) -> str:
+    """The first name after an object, or after everything in a folder."""
+    return name[:-1] + chr(ord("/") + 1) if name.endswith("/") else name + "\0"
 
 
 def _minus(tile: KeyRange, skipped: KeyRange) -> Iterable[KeyRange]:

@@ -13,13 +13,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 
 from backfill_job.arguments import add_canary_argument
-from backfill_job.bucket_facts import Level, Point, bucket_points
+from backfill_job.bucket_facts import bucket_checks
+from backfill_job.checks import Check, Standing, blocking, failed, passed, show
 from backfill_job.clock import Clock
 from backfill_job.command import (
     BEFORE_ANYTHING,
@@ -33,13 +31,13 @@ from backfill_job.job import ExitCode
 from backfill_job.rights import RIGHTS, Area, Part, location_of
 from backfill_job.settings import Settings
 from backfill_job.stopping import Stop, stopping_on_signals, until_stopped
-from backfill_job.wording import counted, shown
+from backfill_job.wording import counted
 from shared.errors import PermissionDenied, StorageError, UsageError
 from shared.gateway import Gateway
 from shared.migration import Location, Migration
 from shared.state import read_state
 
-__all__ = ["ASKED", "COMMAND", "rights_points"]
+__all__ = ["ASKED", "COMMAND", "rights_checks"]
 
 NAME = "smoke"
 WIDTH = 110
@@ -95,7 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def rights_points(part: Part, held: Mapping[Area, frozenset[str] | str]) -> Iterator[Point]:
+def rights_checks(part: Part, held: Mapping[Area, frozenset[str] | str]) -> Iterator[Check]:
     """Judge what an account holds against what its part needs.
 
     Args:
@@ -108,22 +106,18 @@ def rights_points(part: Part, held: Mapping[Area, frozenset[str] | str]) -> Iter
         needs = {permission for right in rights for permission in right.role.permissions}
         if isinstance(has, str):
             if any(right.area is area for right in rights):
-                yield Point(
-                    name,
-                    Level.ATTENTION,
-                    f"not known: {has}",
-                    "the canary and the first execution will show it",
-                )
+                unknown, step = f"not known: {has}", "the canary and the first execution will show it"
+                yield Check(name, Standing.NOT_APPLICABLE, unknown, step)
             continue
         missing, more = sorted(needs - has), sorted(has - needs)
         if missing:
             step = f"`python -m deploy --env ENV project` grants them; is this the account of the part {part.value}?"
-            yield Point(name, Level.BAD, f"missing: {', '.join(missing)}", step)
+            yield failed(name, f"missing: {', '.join(missing)}", step)
         elif more:
             seen = f"more than the part {part.value} needs: {', '.join(more)}"
-            yield Point(name, Level.ATTENTION, seen, "take it away, or use the part's own account")
+            yield passed(name, seen, "take it away, or use the part's own account")
         else:
-            yield Point(name, Level.GOOD, ", ".join(sorted(needs)) or "none, as it should be")
+            yield passed(name, ", ".join(sorted(needs)) or "none, as it should be")
 
 
 def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
@@ -133,17 +127,16 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
         stopping_on_signals(surroundings.stopping) as stop,
         closing(Gateway(retry_deadline=30.0)) as gateway,
     ):
-        points = [*rights_points(part, _held(gateway, migration)), *_bucket_points(gateway, migration, part)]
+        checks = [*rights_checks(part, _held(gateway, migration)), *_bucket_checks(gateway, migration, part)]
         if arguments.canary is not None:
-            points.append(
+            checks.append(
                 _canary(gateway, migration, arguments.canary.total_seconds(), surroundings.clock, stop)
             )
-    bad = [point for point in points if point.level is Level.BAD]
     if arguments.json or in_a_job:
-        print(json.dumps(_content(part, points)), file=surroundings.stdout)
+        print(json.dumps(_content(part, checks)), file=surroundings.stdout)
     else:
-        _show(points, surroundings)
-    return ExitCode.NOT_RIGHT if bad else ExitCode.DONE
+        _show(checks, surroundings)
+    return ExitCode.NOT_RIGHT if blocking(checks) else ExitCode.DONE
 
 
 def _held(gateway: Gateway, migration: Migration) -> dict[Area, frozenset[str] | str]:
@@ -174,21 +167,21 @@ def _held_on_objects(gateway: Gateway, at: Location, within: tuple[str, ...]) ->
     return f"there is no object under {at.uri} yet"
 
 
-def _bucket_points(gateway: Gateway, migration: Migration, part: Part) -> Iterator[Point]:
+def _bucket_checks(gateway: Gateway, migration: Migration, part: Part) -> Iterator[Check]:
     try:
         legacy, new = (gateway.bucket_resource(at.bucket) for at in (migration.source, migration.destination))
     except PermissionDenied as error:
         if part is Part.OPERATOR:
-            yield Point("buckets", Level.BAD, str(error), "the operator reads both buckets' configuration")
+            yield failed("buckets", str(error), "the operator reads both buckets' configuration")
         return
-    yield from bucket_points(legacy, new)
+    yield from bucket_checks(legacy, new)
 
 
-def _canary(gateway: Gateway, migration: Migration, limit: float, clock: Clock, stop: Stop) -> Point:
+def _canary(gateway: Gateway, migration: Migration, limit: float, clock: Clock, stop: Stop) -> Check:
     state = read_state(gateway, migration)
     if not state.phase.before_cutover:
         why = f"not sent: in phase {state.phase.value} it would be taken for a late writer's"
-        return Point("canary", Level.ATTENTION, why)
+        return Check("canary", Standing.NOT_APPLICABLE, why)
     relative = canary_name(NAME, secrets.token_hex(4))
     if migration.is_excluded(relative):
         raise UsageError(f"--exclude leaves out the canary {relative}; it could never arrive")
@@ -196,57 +189,38 @@ def _canary(gateway: Gateway, migration: Migration, limit: float, clock: Clock, 
     waiting = until_stopped(clock, stop)
     flight = fly(gateway, migration, relative, limit=limit, clock=waiting, pause=clock.sleep)
     if flight.left:
-        return Point("canary", Level.BAD, f"could not be removed: {flight.why_left}", removal(flight.left))
+        return failed("canary", f"could not be removed: {flight.why_left}", removal(flight.left))
     if flight.problem:
-        return Point(
-            "canary", Level.BAD, flight.problem, "mend what the error names, then the same command again"
-        )
+        return failed("canary", flight.problem, "mend what the error names, then the same command again")
     if flight.arrived is None:
         step = "is the mirror deployed, has its trigger the bucket's location, may the trigger's account call it? See its log"
-        return Point(
-            "canary", Level.BAD, f"{flight.uri} had not arrived after {limit:g} s; it was removed", step
-        )
+        return failed("canary", f"{flight.uri} had not arrived after {limit:g} s; it was removed", step)
     seen = f"arrived after {flight.arrived:.1f} s, removed on both paths: writer, event, mirror and both buckets work together"
-    return Point("canary", Level.GOOD, seen)
+    return passed("canary", seen)
 
 
-def _verdict(points: list[Point]) -> str:
-    bad, attention = (sum(point.level is level for point in points) for level in (Level.BAD, Level.ATTENTION))
+def _verdict(checks: list[Check]) -> str:
+    bad, advice = len(blocking(checks)), sum(bool(check.next_step) for check in checks if not check.blocks)
     if bad:
-        return f"NOT FIT: {counted(bad, 'point')} to be mended"
-    return f"FIT; {counted(attention, 'point')} for your attention" if attention else "FIT"
+        return f"NOT FIT: {counted(bad, 'check')} did not pass"
+    return f"FIT; {counted(advice, 'check')} with advice" if advice else "FIT"
 
 
-def _content(part: Part, points: list[Point]) -> dict[str, Any]:
-    bad = any(point.level is Level.BAD for point in points)
+def _content(part: Part, checks: list[Check]) -> dict[str, Any]:
+    fit = not blocking(checks)
     return {
-        "severity": "ERROR" if bad else "INFO",
-        "message": f"{NAME} of {part.value}: {_verdict(points)}",
-        "fit": not bad,
-        "points": [
-            {
-                "name": point.name,
-                "level": point.level.value,
-                "evidence": point.evidence,
-                "next_step": point.next_step,
-            }
-            for point in points
-        ],
+        "severity": "INFO" if fit else "ERROR",
+        "message": f"{NAME} of {part.value}: {_verdict(checks)}",
+        "fit": fit,
+        "checks": [check.to_json() for check in checks],
     }
 
 
-def _show(points: list[Point], surroundings: Surroundings) -> None:
+def _show(checks: list[Check], surroundings: Surroundings) -> None:
     stdout = surroundings.stdout
     console = Console(file=stdout, width=None if stdout.isatty() else WIDTH, highlight=False)
-    columns = (Column("", no_wrap=True), Column("", no_wrap=True), Column("", overflow="fold"))
-    table = Table(*columns, box=box.SIMPLE, show_edge=False, pad_edge=False, show_header=False)
-    for point in points:
-        table.add_row(Text(point.name), Text(point.level.value), Text(shown(point.evidence)))
-    console.print(table)
-    for point in points:
-        if point.next_step:
-            console.print(f"  {point.name}: {shown(point.next_step)}", markup=False, soft_wrap=True)
-    console.print(f"\n{_verdict(points)}", markup=False)
+    show(console, checks)
+    console.print(f"\n{_verdict(checks)}", markup=False)
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=BEFORE_ANYTHING)

@@ -8,7 +8,6 @@ import asyncio
 
 import uvloop
 
-from backfill_job.fast_listing import discover
 from backfill_job.job import Job, open_api
 from backfill_job.probing import splitting_names
 from backfill_job.settings import Settings
@@ -16,8 +15,9 @@ from backfill_job.shard_map import ShardMap
 from backfill_job.sharding import KeyRange, Partition, boundaries_for, ranges, samples_wanted
 from shared.decision import ABSENT
 from shared.errors import ConditionFailed, UnexpectedAnswer, UsageError
+from shared.gcs.listing import discover, top_level
 
-__all__ = ["agreed_ranges", "all_ranges"]
+__all__ = ["agreed_ranges", "all_ranges", "top_level_names"]
 
 PROBES = 32
 """Requests under way at once while the map is made."""
@@ -70,6 +70,25 @@ def all_ranges(job: Job) -> tuple[KeyRange, ...]:
         StorageError: It is not known what there is.
     """
     return ranges(boundaries_for(uvloop.run(_partitions(job, 1)), 1))
+
+
+def top_level_names(job: Job) -> tuple[str, ...]:
+    """The folders and the objects right below the prefixes, of both sides, in order; as far as both are known.
+
+    Raises:
+        StorageError: It is not known what there is.
+    """
+    return uvloop.run(_top_level(job))
+
+
+async def _top_level(job: Job) -> tuple[str, ...]:
+    async with open_api(job) as api:
+        sides = await asyncio.gather(
+            *(top_level(api, location) for location in (job.migration.source, job.migration.destination))
+        )
+    known = min((names[-1] for names, complete in sides if not complete and names), default=None)
+    names = sorted({name for found, _ in sides for name in found})
+    return tuple(name for name in names if known is None or name <= known)
 
 
 async def _partitions(job: Job, tasks: int) -> list[Partition]:

@@ -10,7 +10,6 @@ from typing import Any
 import uvloop
 
 from backfill_job.arguments import add_session_arguments, since
-from backfill_job.async_api import AsyncApi
 from backfill_job.case_siblings import case_siblings
 from backfill_job.certificate import canonical, certificate, data_of
 from backfill_job.clock import time_text
@@ -37,6 +36,7 @@ from backfill_job.verification_report import verification_report
 from backfill_job.verify_result import VerifyResult
 from shared.errors import PermissionDenied, UsageError
 from shared.events_log import Event
+from shared.gcs.api import AsyncApi
 from shared.report.page import render_report
 from shared.state import RunRecord
 from shared.state_changes import update, with_run

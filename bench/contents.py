@@ -20,14 +20,15 @@ from typing import Any
 import uvloop
 
 import local_gcs
-from backfill_job.async_api import AsyncApi, encoded
 from backfill_job.contents import Scope, check_contents
-from backfill_job.fast_listing import list_pages
 from backfill_job.jsonl import LineChecker
 from backfill_job.march import Pair, march_pages
 from backfill_job.read_back import LIMITS
 from backfill_job.stopping import Stop
+from shared.gcs.api import AsyncApi
+from shared.gcs.listing import list_pages
 from shared.migration import Environment, qpi_exports
+from shared.objects import ObjectRef, ObjectState
 
 MIGRATION = qpi_exports(Environment.DEV)
 PAGE = 1000
@@ -104,7 +105,7 @@ async def only_check(url: str, pairs: list[Pair]) -> Callable[[], Coroutine[Any,
     if destination is None:
         raise ValueError("the destination was not filled")
     async with AsyncApi(endpoint=url) as api:
-        data = await api.media(path_of(destination.name), "", first=0, size=destination.size, whole=True)
+        data = await api.read_range(*version_of(destination), first=0, size=destination.size, whole=True)
 
     async def do() -> None:
         for _ in pairs:
@@ -122,8 +123,8 @@ async def only_read(url: str, pairs: list[Pair], in_flight: int) -> Callable[[],
     async def worker(api: AsyncApi) -> None:
         for pair in waiting:
             if pair.destination is not None:
-                name, size = pair.destination.name, pair.destination.size
-                await api.media(path_of(name), name, first=0, size=size, whole=True)
+                version, size = version_of(pair.destination), pair.destination.size
+                await api.read_range(*version, first=0, size=size, whole=True)
 
     async def do() -> None:
         async with AsyncApi(endpoint=url) as api:
@@ -160,9 +161,9 @@ async def listed(url: str) -> list[Pair]:
         return [pair async for batch in march_pages(*sides) for pair in batch]
 
 
-def path_of(name: str) -> str:
-    """An object of the destination, as a request's path."""
-    return f"/b/{encoded(MIGRATION.destination.bucket)}/o/{encoded(name)}"
+def version_of(state: ObjectState) -> tuple[ObjectRef, int]:
+    """An object of the destination, and its version."""
+    return ObjectRef(MIGRATION.destination.bucket, state.name), state.generation
 
 
 def peak_mib() -> float:

@@ -19,6 +19,9 @@ done
 python3 - "$certificate" "$work" <<'PYTHON'
 import datetime, fnmatch, hashlib, json, re, sys
 
+# The names that have a day: DAY_PATTERN of shared/partitions.py.
+DAY_PATTERN = r"qpi_answers_([0-9]{8})/[\s\S]*|qpi_answers_([0-9]{8})\.jsonl|qpi_questions_([0-9]{8})\.csv"
+
 stated = json.load(open(sys.argv[1], encoding="utf-8"))
 data = stated["data"]
 days = {}
@@ -37,9 +40,9 @@ def excluded(name):
 
 
 def day_of(name):
-    found = re.match(r"qpi_(?:answers_(\d{8})(?:/|\.jsonl\Z)|questions_(\d{8})\.csv\Z)", name, re.ASCII)
+    found = re.fullmatch(DAY_PATTERN, name)
     try:
-        return datetime.date.fromisoformat(found[1] or found[2]).isoformat() if found else "undated"
+        return datetime.date.fromisoformat(found[found.lastindex]).isoformat() if found else "undated"
     except ValueError:
         return "undated"
 

@@ -1,4 +1,4 @@
-"""What an answer that is no success means, in this project's terms: one table for every client of the JSON API."""
+"""Maps HTTP error responses to our exceptions: one table of (status, reason) for every client of the JSON API."""
 
 from collections.abc import Collection
 
@@ -12,7 +12,14 @@ from shared.errors import (
     UnexpectedAnswer,
 )
 
-__all__ = ["PROTECTED_REASONS", "TRANSIENT_STATUSES", "error_for", "is_transient", "no_answer"]
+__all__ = [
+    "PROTECTED_REASONS",
+    "TRANSIENT_STATUSES",
+    "error_for",
+    "is_transient",
+    "names_object",
+    "no_answer",
+]
 
 PROTECTED_REASONS = frozenset({"retentionPolicyNotMet", "objectUnderActiveHold"})
 """Reasons of a 403 that are about the object and not about the account (Cloud Storage documentation, "Object holds")."""
@@ -29,18 +36,15 @@ def is_transient(status: int) -> bool:
 
 
 def error_for(status: int, reasons: Collection[str], message: str, uri: str) -> StorageError:
-    """Say an answer in this project's terms.
+    """The exception that an error response means.
 
-    A 404 is read as being about the object. A caller for whom it may be about the bucket has to find out.
+    Every 404 becomes `ObjectNotFound`. Where `names_object` is false, the client asks the bucket first.
 
     Args:
         status: The HTTP status.
         reasons: The ``reason`` of each entry of the answer's ``error.errors``.
-        message: What the service said.
+        message: The service's words.
         uri: What was asked about, as ``gs://bucket/name``.
-
-    Returns:
-        The error to raise.
     """
     if is_transient(status):
         return Unavailable(uri, f"no success within the time allowed; last answer: {message}")
@@ -57,11 +61,11 @@ def error_for(status: int, reasons: Collection[str], message: str, uri: str) -> 
             return UnexpectedAnswer(uri, f"unexpected answer: {status} {message}")
 
 
-def no_answer(error: object, uri: str) -> Unavailable:
-    """Say that no answer, or only part of one, came within the time allowed.
+def names_object(message: str) -> bool:
+    """Tell whether a 404's message says that the object is missing. Any other 404 may be about the bucket."""
+    return "No such object" in message
 
-    Args:
-        error: What the last attempt ended in.
-        uri: What was asked about.
-    """
+
+def no_answer(error: object, uri: str) -> Unavailable:
+    """The exception for no answer, or only a part of one, within the time allowed; `error` ended the last attempt."""
     return Unavailable(uri, f"no answer within the time allowed; last error: {error}")

@@ -26,7 +26,7 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 
-from shared.answers import error_for, no_answer
+from shared.answers import error_for, names_object, no_answer
 from shared.errors import (
     BucketNotFound,
     ObjectNotFound,
@@ -356,7 +356,7 @@ class Gateway:
         Where the words do not say it, the buckets are asked.
         """
         said = _said(error)
-        if "No such object" not in said:
+        if not names_object(said):
             for bucket in buckets:
                 try:
                     self.check_bucket(bucket, "")

@@ -1,20 +1,18 @@
 """QPI naming: which day an object belongs to, which kind it is, and whether it is JSONL data.
 
-What the prefix holds, by name below it:
+`LAYOUTS` is the one table of the names that are known. What lies outside it:
 
 =============================================  =============  ==========================================
-name                                           kind           since
+name below the prefix                          kind           since
 =============================================  =============  ==========================================
-``qpi_answers_YYYYMMDD/user_id_<N>.jsonl``     ANSWERS        today's layout, one submission an object
-``qpi_answers_YYYYMMDD/`` + anything else      STRAY          whatever else lies in a day's folder
-``qpi_answers_YYYYMMDD.jsonl``                 FLAT_ANSWERS   before the folders, a day's submissions
-``qpi_questions_YYYYMMDD.csv``                 QUESTIONS      before the folders
 ``…/``, zero bytes, or the prefix itself       PLACEHOLDER    consoles and tools that imitate folders
-anything else                                  UNKNOWN        nobody remembers; data until proven otherwise
+anything else                                  UNKNOWN        not documented; data until proven otherwise
 =============================================  =============  ==========================================
 
-Case matters: ``QPI_answers_20240101/user_id_1.jsonl`` is UNKNOWN, and so is a name with a date that no calendar has;
-such a date is shown, never guessed at.
+Case matters: ``QPI_answers_20240101/user_id_1.jsonl`` is UNKNOWN. So is a name with a date that no calendar has: such a date is
+shown, and never guessed.
+
+To add a layout, add its row to `LAYOUTS`, raise `LAYOUTS_VERSION`, and copy `DAY_PATTERN` into ``docs/recompute-certificate.sh``.
 """
 
 import re
@@ -25,28 +23,25 @@ from enum import Enum
 from itertools import pairwise
 
 __all__ = [
+    "DAY_PATTERN",
+    "LAYOUTS",
+    "LAYOUTS_VERSION",
     "Classified",
     "Gap",
     "Kind",
+    "Layout",
     "answers_folder",
     "classify",
     "file_type",
     "gaps",
 ]
 
-_LAYOUTS = re.compile(
-    r"qpi_(?:answers_(?P<folder>[0-9]{8})/(?:(?P<user>user_id_[0-9]+\.jsonl)|(?P<other>.*))"
-    r"|answers_(?P<flat>[0-9]{8})\.jsonl"
-    r"|questions_(?P<questions>[0-9]{8})\.csv)",
-    re.DOTALL,
-)
-
 _JSONL = ".jsonl"
 _ONE_DAY = timedelta(days=1)
 
 
 class Kind(Enum):
-    """Which layout a name belongs to; see the table above."""
+    """What an object is, by its name."""
 
     ANSWERS = "answers"
     FLAT_ANSWERS = "flat answers"
@@ -56,12 +51,59 @@ class Kind(Enum):
     UNKNOWN = "unknown"
 
 
-_KIND_OF_GROUP = {
-    "user": Kind.ANSWERS,
-    "other": Kind.STRAY,
-    "flat": Kind.FLAT_ANSWERS,
-    "questions": Kind.QUESTIONS,
+_HOLES = {
+    "{YYYYMMDD}": r"([0-9]{8})",
+    "{YYYY-MM-DD}": r"([0-9]{4}-[0-9]{2}-[0-9]{2})",
+    "{N}": r"[0-9]+",
+    "{anything}": r"[\s\S]*",
 }
+"""What may stand in a hole of a layout's template. Each layout has exactly one day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """One known form of names below the prefix.
+
+    Attributes:
+        template: The name, with holes (`_HOLES`) for its day and for what varies.
+        kind: What such an object is.
+        since: When it was used, for people.
+    """
+
+    template: str
+    kind: Kind
+    since: str
+
+    @property
+    def pattern(self) -> str:
+        """The names as a regular expression for a full match; its one group is the day's text."""
+        parts = re.split(r"(\{[^}]+\})", self.template)
+        return "".join(_HOLES.get(part) or re.escape(part) for part in parts)
+
+    def name(self, day: date, number: int = 1, anything: str = "") -> str:
+        """The name of an object of that day."""
+        iso = day.isoformat()  # not strftime: %Y has no leading zeros everywhere
+        filled = self.template.replace("{YYYYMMDD}", iso.replace("-", "")).replace("{YYYY-MM-DD}", iso)
+        return filled.replace("{N}", str(number)).replace("{anything}", anything)
+
+
+_ANSWERS = Layout("qpi_answers_{YYYYMMDD}/user_id_{N}.jsonl", Kind.ANSWERS, "today, one submission an object")
+
+LAYOUTS = (
+    _ANSWERS,
+    Layout("qpi_answers_{YYYYMMDD}/{anything}", Kind.STRAY, "whatever else lies in a day's folder"),
+    Layout("qpi_answers_{YYYYMMDD}.jsonl", Kind.FLAT_ANSWERS, "before the folders, a day's submissions"),
+    Layout("qpi_questions_{YYYYMMDD}.csv", Kind.QUESTIONS, "before the folders"),
+)
+"""The first that matches counts."""
+
+LAYOUTS_VERSION = 1
+"""Of `LAYOUTS`. A certificate names it, since it counts by day: another table may put an object under another day."""
+
+DAY_PATTERN = "|".join(dict.fromkeys(layout.pattern for layout in LAYOUTS if layout is not _ANSWERS))
+"""A name that has a day, as a regular expression for a full match, in the dialect of Python."""
+
+_PATTERNS = tuple((layout.kind, re.compile(layout.pattern)) for layout in LAYOUTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +151,17 @@ def classify(relative: str, size: int) -> Classified:
     Returns:
         Kind, day, and whether it is JSONL data.
     """
-    match = _LAYOUTS.fullmatch(relative)
-    day, impossible = (None, "") if match is None else _day(match)
+    kind, text = Kind.UNKNOWN, ""
+    for known, pattern in _PATTERNS:
+        if match := pattern.fullmatch(relative):
+            kind, text = known, match[1]
+            break
+    day = _day(text) if text else None
+    impossible = "" if day else text
     if size == 0 and (not relative or relative.endswith("/")):
         return Classified(Kind.PLACEHOLDER, day, critical=False, impossible_date=impossible)
     critical = relative[-len(_JSONL) :].lower() == _JSONL
-    if match is None or day is None:
-        return Classified(Kind.UNKNOWN, None, critical, impossible)
-    return Classified(_KIND_OF_GROUP[match.lastgroup or "other"], day, critical)
+    return Classified(kind if day else Kind.UNKNOWN, day, critical, impossible)
 
 
 def file_type(relative: str) -> str:
@@ -138,8 +183,7 @@ def file_type(relative: str) -> str:
 
 def answers_folder(day: date) -> str:
     """The folder of a day's submissions, below the prefix: ``qpi_answers_YYYYMMDD/``."""
-    # Not strftime: %Y has no leading zeros everywhere.
-    return f"qpi_answers_{day.isoformat().replace('-', '')}/"
+    return _ANSWERS.name(day).partition("/")[0] + "/"
 
 
 def gaps(days: Iterable[date]) -> tuple[Gap, ...]:
@@ -161,9 +205,8 @@ def gaps(days: Iterable[date]) -> tuple[Gap, ...]:
     )
 
 
-def _day(match: re.Match[str]) -> tuple[date | None, str]:
-    text = match["folder"] or match["flat"] or match["questions"]
+def _day(text: str) -> date | None:
     try:
-        return date.fromisoformat(text), ""
+        return date.fromisoformat(text)
     except ValueError:
-        return None, text
+        return None

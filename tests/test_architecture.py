@@ -42,6 +42,37 @@ def test_only_the_gateway_speaks_to_cloud_storage(package: str) -> None:
     assert users == ["shared/gateway.py"]
 
 
+def test_only_the_fast_client_writes_api_paths() -> None:
+    """A caller names objects; the client's verbs make paths of them, and know what their 404 means.
+
+    ``demo`` plays the external writer, which has HTTP of its own, and ``local_gcs`` is the server.
+    """
+    path_of_the_api = re.compile(r"""["'][^"'\n]*(?:/storage/v1|/b/\{|/o/\{|/rewriteTo/|/o\?)""")
+    writers = sorted(
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        if package not in {"demo", "local_gcs"}
+        for path in (ROOT / package).rglob("*.py")
+        if path_of_the_api.search(path.read_text())
+    )
+    assert writers == ["shared/gcs/api.py"]
+
+
+def test_the_mirror_function_works_without_what_the_fast_client_needs() -> None:
+    """Its requirements.txt has none of these: nothing that it imports, at the start or later, imports ``shared.gcs``."""
+    code = (
+        "import importlib, pkgutil, sys\n"
+        "sys.modules.update(dict.fromkeys(('httptools', 'uvloop', 'orjson', 'shared.gcs')))\n"
+        "import main, mirror_function\n"
+        "for module in pkgutil.walk_packages(mirror_function.__path__, 'mirror_function.'):\n"
+        "    importlib.import_module(module.name)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr
+    locked = (ROOT / "requirements.txt").read_text()
+    assert not re.search(r"^(httptools|uvloop|orjson)==", locked, re.MULTILINE)
+
+
 def test_importing_starts_nothing() -> None:
     """No threads at import: the function's parent process imports before it forks."""
     code = (

@@ -17,7 +17,9 @@ EXTRAS = PROJECT["optional-dependencies"]
 
 def locked(name: str) -> dict[str, str]:
     """Pinned versions by distribution."""
-    return dict(re.findall(r"^([a-z0-9-]+)==([^ ;\\]+)", (ROOT / name).read_text(), re.MULTILINE))
+    return dict(
+        re.findall(r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==([^ ;\\]+)", (ROOT / name).read_text(), re.MULTILINE)
+    )
 
 
 @pytest.mark.parametrize(
@@ -25,7 +27,11 @@ def locked(name: str) -> dict[str, str]:
     [
         ("requirements.txt", ["mirror"]),
         ("requirements-job.txt", ["job", "bigquery"]),
-        ("requirements-dev.txt", ["job", "mirror", "local", "embedded", "bigquery", "dev"]),
+        ("requirements-monitoring.txt", ["monitoring"]),
+        (
+            "requirements-dev.txt",
+            ["job", "mirror", "local", "embedded", "bigquery", "completion", "monitoring", "dev"],
+        ),
     ],
 )
 def test_every_direct_requirement_is_locked_at_a_version_that_fits(file: str, extras: list[str]) -> None:
@@ -39,7 +45,7 @@ def test_every_direct_requirement_is_locked_at_a_version_that_fits(file: str, ex
     assert unfit == []
 
 
-@pytest.mark.parametrize("file", ["requirements.txt", "requirements-job.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("file", sorted(path.name for path in ROOT.glob("requirements*.txt")))
 def test_every_locked_version_has_its_hashes_and_names_no_index(file: str) -> None:
     """The same packages everywhere, from whatever index a machine is set up with."""
     text = (ROOT / file).read_text()

@@ -9,8 +9,6 @@ from typing import Any
 
 import uvloop
 
-from backfill_job.async_api import RetryPolicy
-from backfill_job.batching import MOST_CALLS
 from backfill_job.deletion.deleter import Deleter, Waiting
 from backfill_job.deletion.deletion import Deletion, own_chunks
 from backfill_job.deletion.manifest import Manifest
@@ -26,6 +24,7 @@ from backfill_job.session import Session
 from backfill_job.shard_reports import of_this_version
 from backfill_job.wording import counted, shown
 from shared.events_log import Event
+from shared.gcs.api import MOST_CALLS, RetryPolicy
 from shared.state import RunRecord
 
 __all__ = ["REPORT", "SUBCOMMAND", "DeletionResult", "Pace", "carry_out", "composed_lines", "settled_before"]

@@ -22,14 +22,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from backfill_job.async_api import AsyncApi, Pacing, PartAnswer, RetryPolicy, encoded
-from backfill_job.batching import MOST_CALLS, BatchCall
 from backfill_job.copying import concerns_all
 from backfill_job.deletion.manifest import Line
 from backfill_job.deletion.outcomes import LineResult, Outcome
-from backfill_job.fast_listing import first_name, list_pages
 from backfill_job.governor import WriteGovernor
 from backfill_job.stopping import Stop
+from shared.answers import names_object
 from shared.errors import (
     ConditionFailed,
     ObjectNotFound,
@@ -37,7 +35,9 @@ from shared.errors import (
     StorageError,
     UnexpectedAnswer,
 )
-from shared.migration import Location, Migration
+from shared.gcs.api import MOST_CALLS, AsyncApi, Pacing, PartAnswer, RetryPolicy
+from shared.gcs.listing import first_name, list_pages
+from shared.migration import Migration
 from shared.objects import ObjectState
 
 __all__ = ["Deleter", "Waiting"]
@@ -102,8 +102,6 @@ class Deleter:
         self._stop = stop
         self._turn = asyncio.Lock()
         self._pacing = Pacing(throttled=waiting.governor.throttled)
-        source = migration.source
-        self._path = f"/b/{encoded(source.bucket)}/o/{encoded(source.prefix)}"
         self.error: StorageError | None = None
 
     async def settle(self, lines: Sequence[Line], following: str) -> list[LineResult]:
@@ -180,7 +178,7 @@ class Deleter:
             if there.get(each.line.name) == wanted:
                 go.append(each)
                 continue
-            now = await self._look(self._migration.destination, each.line.name)
+            now = await self._api.look(self._migration.destination_ref(each.line.name))
             if now is not None and now.generation == wanted:
                 go.append(each)
             else:
@@ -210,7 +208,7 @@ class Deleter:
         )
         if each.asked:
             # An earlier request may have deleted it, before the destination changed.
-            source = await self._look(self._migration.source, each.line.name)
+            source = await self._api.look(self._migration.source_ref(each.line.name))
             if source is None:
                 return LineResult(each.line, Outcome.DELETED, "its answer was lost", answer_lost=True)
             if source.generation != each.line.generation:
@@ -219,16 +217,9 @@ class Deleter:
 
     async def _sent(self, go: Sequence[_Try]) -> list[PartAnswer]:
         """Send one batch; where it as a whole has no success, that is the answer to each."""
-        calls = [
-            BatchCall(
-                "DELETE",
-                f"{self._path}{encoded(each.line.name)}?ifGenerationMatch={each.line.generation}",
-                self._migration.source_ref(each.line.name).uri,
-            )
-            for each in go
-        ]
+        deletions = [(each.line.name, each.line.generation) for each in go]
         try:
-            return await self._api.batch(calls, self._migration.source.uri, self._pacing)
+            return await self._api.delete_batch(self._migration.source, deletions, self._pacing)
         except StorageError as error:
             if not error.transient and not concerns_all(error):
                 # A 404, say, of whatever answered instead of Cloud Storage must not be read as every object's.
@@ -255,8 +246,8 @@ class Deleter:
                 return LineResult(line, Outcome.FAILED, str(error))
 
     async def _gone(self, each: _Try, error: ObjectNotFound) -> LineResult:
-        """What a 404 means: that the object is not there, but only where the bucket is."""
-        if "No such object" not in error.detail:
+        """What a 404 means: the object is not there, unless other words than the service's contradict a listing."""
+        if not names_object(error.detail):
             try:
                 listed = await first_name(self._api, self._migration.source, each.line.name, "")
             except StorageError as problem:
@@ -267,24 +258,6 @@ class Deleter:
         if each.asked:
             return LineResult(each.line, Outcome.DELETED, "its answer was lost", answer_lost=True)
         return LineResult(each.line, Outcome.ALREADY_GONE)
-
-    async def _look(self, location: Location, name: str) -> ObjectState | None:
-        """Read one object's live version; None where there is none.
-
-        Raises:
-            StorageError: Anything else, such as a bucket that is not there.
-        """
-        path = (
-            f"/b/{encoded(location.bucket)}/o/{encoded(location.prefix + name)}"
-            "?projection=noAcl&prettyPrint=false"
-        )
-        try:
-            answer = await self._api.request("GET", path, f"{location.uri}{name}")
-        except ObjectNotFound as error:
-            if "No such object" not in error.detail:
-                await first_name(self._api, location, name, "")
-            return None
-        return ObjectState.from_resource(answer)
 
     def _note(self, error: StorageError) -> None:
         if concerns_all(error):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from backfill_job.batching import MOST_CALLS
 from backfill_job.deletion.deleter import Deleter
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_places import LinesSource, read_lines
@@ -17,6 +16,7 @@ from backfill_job.deletion.outcomes import DeletionLedger, LineResult
 from backfill_job.deletion.records import ChunkRecord, ChunkRecords, recorded
 from backfill_job.stopping import Stop
 from shared.errors import MigrationError
+from shared.gcs.api import MOST_CALLS
 
 __all__ = ["Deletion", "own_chunks"]
 

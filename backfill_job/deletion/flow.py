@@ -16,10 +16,10 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 from backfill_job.arguments import governor_from
+from backfill_job.checks import show
 from backfill_job.command import Surroundings, migration_from
 from backfill_job.deletion.carrying_out import (
     REPORT,
@@ -29,7 +29,6 @@ from backfill_job.deletion.carrying_out import (
     composed_lines,
     settled_before,
 )
-from backfill_job.deletion.checks import CheckName, ReferencesScan
 from backfill_job.deletion.confirmation import CONFIRM_TEXT, Consent, confirm
 from backfill_job.deletion.manifest_files import LinesFile, manifest_name
 from backfill_job.deletion.manifest_places import Found, cloud_ref, find_manifest
@@ -41,7 +40,7 @@ from backfill_job.deletion.preparation import (
     resumption_checks,
     write_manifest,
 )
-from backfill_job.deletion.screen import checks_table, overview, refusal
+from backfill_job.deletion.screen import overview, refusal
 from backfill_job.job import ExitCode
 from backfill_job.local_tasks import run_as_tasks
 from backfill_job.phase_change import phase_changed, wait_until_seen
@@ -171,7 +170,7 @@ def _resumed(session: Session, arguments: argparse.Namespace, state: State, term
         )
     if session.settings.task_count == 1:
         checks = resumption_checks(state, found.manifest, terms)
-        session.console.print(checks_table(checks))
+        show(session.console, checks)
         _refuse(session, refusal(checks))
     else:  # the whole was checked when it was begun; every task looks at each line's two sides
         _refuse_wrong_phase(session, state, replace(terms, anew=True))
@@ -259,22 +258,9 @@ def _terms(arguments: argparse.Namespace, surroundings: Surroundings) -> Terms:
         arguments.soak_days,
         tuple(arguments.repo),
         (arguments.by or account).strip()[:MAX_WHO],
-        {CheckName(name): arguments.reason for name in arguments.override},
+        dict.fromkeys(arguments.override, arguments.reason),
         arguments.anew,
-        _references_scan() if arguments.repo else None,
     )
-
-
-def _references_scan() -> ReferencesScan | None:
-    """The scan of consumers' code, where this installation has one."""
-    name = "backfill_job.references.scan"
-    try:
-        scan: ReferencesScan = import_module(name).scan
-    except ModuleNotFoundError as error:
-        if error.name is None or not name.startswith(error.name):
-            raise
-        return None
-    return scan
 
 
 def _pace(arguments: argparse.Namespace, settings: Settings) -> Pace:
@@ -283,4 +269,5 @@ def _pace(arguments: argparse.Namespace, settings: Settings) -> Pace:
 
 def _show(session: Session, prepared: Prepared, title: str) -> None:
     migration = session.job.migration
-    session.console.print(overview(prepared.found, prepared.checks, prepared.net, migration, title=title))
+    session.console.print(overview(prepared.found, prepared.net, migration, title=title))
+    show(session.console, prepared.checks)

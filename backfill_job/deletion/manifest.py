@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from backfill_job.checks import Override
 from backfill_job.verdict import Finding
 from shared.migration import Migration
 from shared.objects import Metadata, ObjectState
@@ -26,7 +27,6 @@ __all__ = [
     "ChunkIndex",
     "Line",
     "Manifest",
-    "Override",
     "line_of",
     "line_row",
 ]
@@ -101,23 +101,6 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Override:
-    """A check that somebody chose to pass over.
-
-    Attributes:
-        check: Its name.
-        reason: Why.
-        by: Who.
-        evidence: What the check had found.
-    """
-
-    check: str
-    reason: str
-    by: str
-    evidence: str
-
-
-@dataclass(frozen=True, slots=True)
 class Manifest:
     """A manifest's head.
 
@@ -133,7 +116,7 @@ class Manifest:
         length: Bytes of the lines.
         sha256: Of the lines.
         chunks: The lines in parts, in their order; leaves nothing out.
-        overrides: Checks that were passed over.
+        overrides: Checks that were overridden.
         facts: What else was found, for people: days, kinds, verification, checks, what is left behind.
     """
 

@@ -17,7 +17,6 @@ from typing import BinaryIO
 
 import orjson
 
-from backfill_job.async_api import AsyncApi
 from backfill_job.deletion.manifest import ChunkIndex, Line, Manifest, line_row
 from backfill_job.deletion.manifest_places import (
     CloudLines,
@@ -30,6 +29,7 @@ from backfill_job.deletion.manifest_places import (
 from shared.decision import ABSENT
 from shared.errors import CannotWrite, ConditionFailed, UsageError
 from shared.gateway import Gateway
+from shared.gcs.api import AsyncApi
 
 __all__ = [
     "LinesFile",

@@ -6,11 +6,11 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
 
-from backfill_job.async_api import AsyncApi, encoded
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_reading import chunk_lines, read_manifest
 from shared.errors import UsageError
 from shared.gateway import Gateway
+from shared.gcs.api import AsyncApi
 from shared.migration import Location, Migration
 from shared.objects import ObjectRef
 
@@ -72,8 +72,7 @@ class CloudLines:
 
     async def part(self, offset: int, length: int) -> bytes:
         """See `LinesSource.part`."""
-        path = f"/b/{encoded(self.at.bucket)}/o/{encoded(self.at.name)}?generation={self.generation}"
-        return await self.api.media(path, self.at.uri, first=offset, size=length, whole=False)
+        return await self.api.read_range(self.at, self.generation, first=offset, size=length)
 
 
 @dataclass(frozen=True, slots=True)

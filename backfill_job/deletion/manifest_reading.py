@@ -6,7 +6,8 @@ from typing import Any, TypeVar
 
 import orjson
 
-from backfill_job.deletion.manifest import CHUNK_LINES, FORMAT, Chunk, Line, Manifest, Override
+from backfill_job.checks import Override
+from backfill_job.deletion.manifest import CHUNK_LINES, FORMAT, Chunk, Line, Manifest
 from shared.errors import UsageError
 from shared.migration import Location, Migration
 from shared.objects import Metadata

@@ -11,15 +11,12 @@ from typing import Any
 
 import uvloop
 
+from backfill_job.checks import Check, attempted, overridden, references_check
 from backfill_job.deletion.checks import (
-    Check,
-    CheckName,
-    ReferencesScan,
+    deletion_phase_check,
+    deletion_signoffs_check,
     late_writes_check,
-    passed_over,
-    phase_check,
-    references_check,
-    signoffs_check,
+    marked,
     soak_check,
     verification_check,
 )
@@ -46,17 +43,15 @@ class Terms:
         soak: How long the new path must have been the one that counts, without a late write.
         repos: Checkouts of the consumers' code.
         by: Who.
-        overrides: Checks to pass over, with the reason.
+        overrides: Checks to override, by name, with the reason.
         anew: Whether an earlier deletion left something, which this one is about.
-        scan: Finds references in code; None where it is not installed.
     """
 
     soak: timedelta
     repos: tuple[Path, ...]
     by: str
-    overrides: Mapping[CheckName, str] = field(default_factory=dict)
+    overrides: Mapping[str, str] = field(default_factory=dict)
     anew: bool = False
-    scan: ReferencesScan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,30 +95,31 @@ def look_over(session: Session, state: State, terms: Terms, lines: LinesFile | N
     found = survey(job, cutover=cutover, lines=lines)
     now = job.clock.now()
     checks = [
-        phase_check(state, GOES_ON_IN if terms.anew else BEGINS_IN),
+        deletion_phase_check(state, GOES_ON_IN if terms.anew else BEGINS_IN),
         soak_check(cutover, terms.soak, now),
         late_writes_check(found.late, terms.soak, now),
         verification_check(found, job.migration),
-        references_check(terms.repos, job.migration, terms.scan),
-        signoffs_check(state),
+        attempted("references", lambda: references_check(terms.repos, job.migration)),
+        deletion_signoffs_check(state),
     ]
     net = uvloop.run(_net(job))
-    return Prepared(found, passed_over(checks, terms.overrides, terms.by), net)
+    return Prepared(found, overridden(marked(checks), terms.overrides, terms.by), net)
 
 
 def resumption_checks(state: State, manifest: Manifest, terms: Terms) -> tuple[Check, ...]:
-    """The checks that make sense again when a deletion goes on: what was passed over then needs no word now.
+    """The checks that make sense again when a deletion goes on: what was overridden then stays overridden.
 
     Args:
         state: The migration's state.
         manifest: What the deletion was begun with.
         terms: What somebody wants.
     """
-    before = {CheckName(each.check): each.reason for each in manifest.overrides}
-    checks = [phase_check(state, GOES_ON_IN), signoffs_check(state)]
+    before = {each.check: each.reason for each in manifest.overrides}
+    checks = [deletion_phase_check(state, GOES_ON_IN), deletion_signoffs_check(state)]
     if terms.repos:
-        checks.append(references_check(terms.repos, manifest.migration, terms.scan))
-    return passed_over(checks, {**before, **terms.overrides}, terms.by)
+        scan = attempted("references", lambda: references_check(terms.repos, manifest.migration))
+        checks.append(scan)
+    return overridden(marked(checks), {**before, **terms.overrides}, terms.by)
 
 
 def write_manifest(

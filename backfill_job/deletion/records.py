@@ -15,13 +15,13 @@ from typing import Any
 
 import orjson
 
-from backfill_job.async_api import AsyncApi, encoded
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_places import cloud_ref
 from backfill_job.deletion.outcomes import KEPT, SETTLED, Books, LineResult, Outcome
-from backfill_job.fast_listing import list_pages
 from shared.errors import UnexpectedAnswer
 from shared.gateway import Gateway
+from shared.gcs.api import AsyncApi
+from shared.gcs.listing import list_pages
 from shared.migration import Location
 from shared.objects import ObjectRef
 from shared.strict_json import OTHER_FORM, reason
@@ -158,8 +158,7 @@ class ChunkRecords:
     async def _read(self, name: str, size: int, generation: int) -> ChunkRecord | None:
         """Read one; None for one that is not this manifest's."""
         at = ObjectRef(self._folder.bucket, self._folder.prefix + name)
-        path = f"/b/{encoded(at.bucket)}/o/{encoded(at.name)}?generation={generation}"
-        data = await self._api.media(path, at.uri, first=0, size=size, whole=True)
+        data = await self._api.read_range(at, generation, first=0, size=size, whole=True)
         try:
             record = self._record(orjson.loads(data))
         except OTHER_FORM as error:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from backfill_job.async_api import AsyncApi, encoded
 from backfill_job.wording import duration
 from shared.errors import PermissionDenied
+from shared.gcs.api import AsyncApi
 
 __all__ = ["SafetyNet", "safety_net"]
 
@@ -68,9 +68,8 @@ async def safety_net(api: AsyncApi, bucket: str) -> SafetyNet:
     Raises:
         StorageError: They could not be read; a missing permission (``storage.buckets.get``) is none of these.
     """
-    path = f"/b/{encoded(bucket)}?fields=softDeletePolicy,versioning,retentionPolicy&prettyPrint=false"
     try:
-        found = await api.request("GET", path, f"gs://{bucket}")
+        found = await api.bucket(bucket, "softDeletePolicy,versioning,retentionPolicy")
     except PermissionDenied as error:
         return SafetyNet(None, why_unknown=error.detail)
     return SafetyNet(

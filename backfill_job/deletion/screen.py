@@ -11,26 +11,23 @@ from rich.panel import Panel
 from rich.table import Column, Table
 from rich.text import Text
 
-from backfill_job.deletion.checks import Check
+from backfill_job.checks import Check, blocking
 from backfill_job.deletion.safety_net import SafetyNet
 from backfill_job.deletion.survey import Survey
 from backfill_job.wording import byte_count, counted, listed, shown
 from shared.migration import Migration
 
-__all__ = ["checks_table", "overview", "refusal"]
+__all__ = ["overview", "refusal"]
 
 DAYS_SHOWN = 8
 """Days shown at either end of a long list."""
 
 
-def overview(
-    found: Survey, checks: Sequence[Check], net: SafetyNet, migration: Migration, *, title: str
-) -> RenderableType:
+def overview(found: Survey, net: SafetyNet, migration: Migration, *, title: str) -> RenderableType:
     """Lay out what a deletion would take.
 
     Args:
         found: What may be deleted.
-        checks: What must hold.
         net: What would still hold it.
         migration: What is asked.
         title: The first line.
@@ -44,37 +41,12 @@ def overview(
         _days(found),
         Text(f"Afterwards: {net.summary}."),
         Text(""),
-        checks_table(checks),
     )
-
-
-def checks_table(checks: Sequence[Check]) -> Table:
-    """Lay out the checks: which hold, which refuse, and what to do."""
-    table = Table(
-        Column("", no_wrap=True),
-        Column("check", no_wrap=True),
-        Column("evidence, and what to do", overflow="fold"),
-        box=box.SIMPLE,
-        show_edge=False,
-        pad_edge=False,
-        header_style="",
-    )
-    for check in checks:
-        state = "ok" if check.passed else "REFUSES" if check.refuses else "PASSED OVER"
-        said = Text(check.evidence)
-        if check.override is not None:
-            said.append(f"\nby {check.override.by}: {check.override.reason}")
-        elif not check.passed:
-            said.append(f"\n-> {check.to_do}")
-            if check.name.can_be_passed:
-                said.append(f' (or --override {check.name.value} --reason "..." --by WHO)')
-        table.add_row(Text(state, style="" if check.passed else "bold"), Text(check.name.value), said)
-    return table
 
 
 def refusal(checks: Sequence[Check]) -> str:
     """Everything that stands in the way, in one line; empty for nothing."""
-    return "; ".join(f"{check.name.value}: {check.evidence}" for check in checks if check.refuses)
+    return "; ".join(f"{check.name}: {check.evidence}" for check in blocking(checks))
 
 
 def _critical(found: Survey) -> Text:

@@ -17,14 +17,15 @@ from backfill_job.arguments import (
     up_to,
 )
 from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
-from backfill_job.gate.check import Limits
-from backfill_job.gate.run import GateOptions, GateResult, run_gate
+from backfill_job.gate.checks import Limits
+from backfill_job.gate.evidence import GateOptions
+from backfill_job.gate.verdict import run_gate
 from backfill_job.import_test.command import REPORT_NAME
 from backfill_job.import_test.days import MAX_DAYS
 from backfill_job.job import ExitCode
 from backfill_job.session import opened
 
-__all__ = ["COMMAND", "GateResult", "add_gate_arguments", "gate_options", "run_gate"]
+__all__ = ["COMMAND", "add_gate_arguments", "gate_options"]
 
 NAME = "gate"
 

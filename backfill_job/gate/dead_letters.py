@@ -5,23 +5,14 @@ old it is counts: the file's own time is when somebody looked.
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from backfill_job.gate.check import SHOWN, Check, Limits, failed, hours, not_run, passed
-from backfill_job.wording import counted, listed
 from shared.errors import UsageError
 from shared.strict_json import parse_json
 
-__all__ = ["DeadLetters", "dead_letters_check", "read_dead_letters"]
-
-NAME = "dead letters"
-
-LOOK = (
-    "gcloud pubsub subscriptions pull DEAD_LETTER_SUBSCRIPTION --limit=100 --format=json > FILE, "
-    "then --dead-letters FILE"
-)
+__all__ = ["DeadLetters", "read_dead_letters"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +47,6 @@ def read_dead_letters(file: Path) -> DeadLetters:
         raise UsageError(f"{file} is not what gcloud prints: a JSON list of messages, [] for none")
     objects = tuple(filter(None, map(_object_of, content)))
     return DeadLetters(len(content), objects, seen)
-
-
-def dead_letters_check(found: DeadLetters | None, now: datetime, limits: Limits) -> Check:
-    """Nothing was given up, as far as somebody saw a short time ago. Pure."""
-    if found is None:
-        return not_run(NAME, "nobody has looked", LOOK)
-    if found.messages:
-        about = f", about {listed(found.objects, SHOWN)}" if found.objects else ""
-        return failed(
-            NAME,
-            f"at least {counted(found.messages, 'event')} given up by the trigger{about}",
-            "migrate --execute brings what they were about; then acknowledge them (pull with --auto-ack), and look again",
-        )
-    seen = f"at {found.seen:%Y-%m-%d %H:%M}Z"
-    if not timedelta() <= now - found.seen <= limits.max_age:
-        return failed(NAME, f"none {seen}: not of the last {hours(limits.max_age)}", LOOK)
-    return passed(NAME, f"none {seen}")
 
 
 def _object_of(message: dict[str, Any]) -> str:

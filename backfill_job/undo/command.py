@@ -15,6 +15,7 @@ from typing import Any
 import uvloop
 
 from backfill_job.arguments import add_log_arguments, add_pace_arguments, governor_from, report_place
+from backfill_job.checks import Check
 from backfill_job.command import (
     BEFORE_ANYTHING,
     Command,
@@ -28,7 +29,7 @@ from backfill_job.job import ExitCode, open_api
 from backfill_job.reports import Lines
 from backfill_job.session import Session, opened
 from backfill_job.undo.prospects import Prospect
-from backfill_job.undo.rehearsal import Rehearsed, Step, rehearse
+from backfill_job.undo.rehearsal import Rehearsed, rehearse
 from backfill_job.undo.restoring import Restored
 from backfill_job.undo.screen import MAX_OBJECTS, end_lines, next_steps, object_lines, outlook_table
 from backfill_job.undo.undoing import Outlook, Undo, Undone
@@ -131,12 +132,12 @@ def _warn_of_strange(session: Session, found: Found) -> None:
 
 
 def _rehearse(session: Session) -> ExitCode:
-    steps: list[Step] = []
+    steps: list[Check] = []
 
-    def tell(step: Step) -> None:
+    def tell(step: Check) -> None:
         steps.append(step)
-        detail = f": {shown(step.detail)}" if step.detail else ""
-        session.say(f"  {'ok    ' if step.passed else 'FAILED'} {step.what}{detail}")
+        detail = f": {shown(step.evidence)}" if step.evidence else ""
+        session.say(f"  {step.standing.value} {step.name}{detail}")
 
     async def run_it() -> Rehearsed:
         job = session.job

@@ -5,12 +5,12 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from backfill_job.async_api import AsyncApi
 from backfill_job.deletion.manifest import Line
-from backfill_job.fast_listing import list_pages, list_soft_deleted
 from backfill_job.march import Page
 from backfill_job.undo.prospects import Prospect, SoftDeleted, prospect
 from shared.errors import ConditionFailed, UnexpectedAnswer
+from shared.gcs.api import AsyncApi
+from shared.gcs.listing import list_pages, list_soft_deleted
 from shared.migration import Location, Migration
 from shared.objects import ObjectState
 

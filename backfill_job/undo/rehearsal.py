@@ -8,12 +8,10 @@ are known to be there before it is too late. The scratch copy is removed; what s
 from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
 
-from backfill_job.async_api import AsyncApi, Pacing
+from backfill_job.checks import Check, Standing
 from backfill_job.deletion.manifest import Line
 from backfill_job.diff import diff
-from backfill_job.fast_listing import list_soft_deleted
 from backfill_job.rights import REHEARSAL_FOLDER
 from backfill_job.sharding import KeyRange
 from backfill_job.undo.prospects import SoftDeleted, prospect
@@ -27,29 +25,12 @@ from shared.errors import (
     UsageError,
 )
 from shared.gateway import Gateway
+from shared.gcs.api import AsyncApi, Pacing
+from shared.gcs.listing import list_soft_deleted
 from shared.migration import Location, Migration
 from shared.objects import ObjectRef, ObjectState, same
 
-__all__ = ["Rehearsed", "Step", "rehearse"]
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step of a rehearsal.
-
-    Attributes:
-        what: What was tried.
-        passed: Whether it went as it must.
-        detail: What was seen.
-    """
-
-    what: str
-    passed: bool
-    detail: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """The step for a report."""
-        return {"what": self.what, "passed": self.passed, "detail": self.detail}
+__all__ = ["Rehearsed", "rehearse"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +47,7 @@ class Rehearsed:
 
 
 async def rehearse(
-    api: AsyncApi, gateway: Gateway, migration: Migration, token: str, tell: Callable[[Step], None]
+    api: AsyncApi, gateway: Gateway, migration: Migration, token: str, tell: Callable[[Check], None]
 ) -> Rehearsed:
     """Rehearse.
 
@@ -94,7 +75,7 @@ async def rehearse(
     stage = Migration(scratch, migration.destination, (), migration.label)
     at = stage.source_ref(name)
     copy = gateway.copy(migration.source_ref(name), at, if_source=original.generation, if_destination=ABSENT)
-    tell(Step("copy a sample to a scratch prefix", same(original, copy), f"{at.uri}, {copy.size:,} bytes"))
+    tell(_step("copy a sample to a scratch prefix", same(original, copy), f"{at.uri}, {copy.size:,} bytes"))
     rehearsal = _Rehearsal(api, gateway, stage, tell)
     try:
         by_shelf = await rehearsal.by_soft_delete(_line(name, copy, twin))
@@ -138,22 +119,22 @@ class _Rehearsal:
     api: AsyncApi
     gateway: Gateway
     stage: Migration
-    tell: Callable[[Step], None]
+    tell: Callable[[Check], None]
 
     async def by_soft_delete(self, line: Line) -> bool:
         """Delete the copy and restore it; leaves it deleted."""
         at = self.stage.source_ref(line.name)
         self.gateway.delete(at, if_generation=line.generation)
-        self.tell(Step("delete it, on condition of its generation", self.gateway.look(at) is None))
+        self.tell(_step("delete it, on condition of its generation", self.gateway.look(at) is None))
         held, why = await self._shelved(line)
         detail = why if held is None else f"until {held.until or 'a time that is not said'}"
-        self.tell(Step("find it among the soft-deleted", held is not None, detail))
+        self.tell(_step("find it among the soft-deleted", held is not None, detail))
         if held is None:
             return False
         done = await Restorer(self.api, self.stage, Pacing()).bring_back(prospect(line, None, held, None))
         now = self.gateway.look(at)
         passed = done.outcome is UndoOutcome.RESTORED and now is not None and same(line.state, now)
-        self.tell(Step("restore it, and compare", passed, done.detail))
+        self.tell(_step("restore it, and compare", passed, done.detail))
         if now is not None:
             self.gateway.delete(at, if_generation=now.generation)
         return passed
@@ -165,7 +146,7 @@ class _Rehearsal:
         done = await Restorer(self.api, self.stage, Pacing()).bring_back(found)
         now = self.gateway.look(at)
         passed = done.outcome is UndoOutcome.COPIED_BACK and now is not None and same(line.state, now)
-        self.tell(Step("copy it back from the new path, and compare", passed, done.detail))
+        self.tell(_step("copy it back from the new path, and compare", passed, done.detail))
         return passed
 
     async def _shelved(self, line: Line) -> tuple[SoftDeleted | None, str]:
@@ -194,3 +175,7 @@ def _line(name: str, state: ObjectState, twin: ObjectState) -> Line:
         state.metadata,
         twin.generation,
     )
+
+
+def _step(what: str, passed: bool, detail: str = "") -> Check:
+    return Check(what, Standing.PASS if passed else Standing.FAIL, detail)

@@ -7,13 +7,12 @@ equal to the manifest's checksums. A request whose answer was lost fails its own
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
-from backfill_job.async_api import AsyncApi, Pacing, encoded
 from backfill_job.copying import concerns_all
-from backfill_job.deletion.manifest import Line
 from backfill_job.undo.prospects import Prospect, Way
-from shared.errors import ConditionFailed, ObjectNotFound, StorageError, UnexpectedAnswer
+from shared.decision import ABSENT
+from shared.errors import ConditionFailed, ObjectNotFound, StorageError
+from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
 from shared.objects import ObjectState, same
 
@@ -99,7 +98,7 @@ class Restorer:
                 made = await act(prospect)
             except ConditionFailed as error:
                 # Somebody is there; or it was this request, repeated after its answer was lost.
-                found = await self._look(line)
+                found = await self._api.look(self._migration.source_ref(line.name))
                 if found is not None:
                     if same(line.state, found):
                         return Restored(prospect, outcome)
@@ -121,46 +120,18 @@ class Restorer:
 
     async def _restore(self, prospect: Prospect) -> ObjectState:
         line = prospect.line
-        path = (
-            f"{self._object(line)}/restore?generation={line.generation}&ifGenerationMatch=0&projection=noAcl"
-        )
-        return ObjectState.from_resource(await self._post(path, line))
+        return await self._api.restore(self._migration.source_ref(line.name), line.generation, self._pacing)
 
     async def _copy_back(self, prospect: Prospect) -> ObjectState:
         """Copy from the new path; large or far copies take several calls, under the same conditions each."""
         line, there = prospect.line, prospect.new_path
+        legacy = self._migration.source_ref(line.name)
         if there is None:
-            raise ObjectNotFound(self._uri(line), "the new path has none")
-        source = self._migration.source
-        origin = self._migration.destination_ref(line.name)
-        path = (
-            f"/b/{encoded(origin.bucket)}/o/{encoded(origin.name)}"
-            f"/rewriteTo/b/{encoded(source.bucket)}/o/{encoded(source.prefix + line.name)}"
-            f"?ifSourceGenerationMatch={there.generation}&ifGenerationMatch=0&projection=noAcl"
+            raise ObjectNotFound(legacy.uri, "the new path has none")
+        return await self._api.copy(
+            self._migration.destination_ref(line.name),
+            legacy,
+            if_source=there.generation,
+            if_destination=ABSENT,
+            pacing=self._pacing,
         )
-        token = ""
-        while True:
-            answer = await self._post(f"{path}&rewriteToken={encoded(token)}" if token else path, line)
-            if answer.get("done") is True:
-                return ObjectState.from_resource(answer.get("resource") or {})
-            token = str(answer.get("rewriteToken") or "")
-            if not token:
-                raise UnexpectedAnswer(self._uri(line), "a copy that is not done, and cannot be gone on with")
-
-    async def _look(self, line: Line) -> ObjectState | None:
-        try:
-            return ObjectState.from_resource(
-                await self._api.request("GET", f"{self._object(line)}?projection=noAcl", self._uri(line))
-            )
-        except ObjectNotFound:
-            return None
-
-    async def _post(self, path: str, line: Line) -> dict[str, Any]:
-        return await self._api.request("POST", path, self._uri(line), self._pacing)
-
-    def _object(self, line: Line) -> str:
-        at = self._migration.source_ref(line.name)
-        return f"/b/{encoded(at.bucket)}/o/{encoded(at.name)}"
-
-    def _uri(self, line: Line) -> str:
-        return self._migration.source_ref(line.name).uri

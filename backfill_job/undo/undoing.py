@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from backfill_job.async_api import AsyncApi, Pacing
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_places import LinesSource, read_lines
 from backfill_job.governor import WriteGovernor
@@ -20,6 +19,7 @@ from backfill_job.undo.looking import legacy_now, look, prospects
 from backfill_job.undo.prospects import Prospect, Way
 from backfill_job.undo.restoring import Restored, Restorer, UndoOutcome
 from backfill_job.wording import shown
+from shared.gcs.api import AsyncApi, Pacing
 from shared.objects import is_later, same
 
 __all__ = ["Outlook", "Undo", "Undone"]

@@ -9,23 +9,23 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from test_async_api import HASTY, NAMES
+from testing_http import HASTY, NAMES
 from testing_paths import Paths
 
-from backfill_job.async_api import AsyncApi, Pacing, RetryPolicy
 from backfill_job.bulk import Limits, carry_out_in_bulk
 from backfill_job.clock import Clock, system_clock
 from backfill_job.copying import Result
-from backfill_job.fast_listing import list_pages
 from backfill_job.governor import NullGovernor
 from backfill_job.ledger import Account
 from backfill_job.march import march_pages
-from backfill_job.plan import PlanLine, Step, plan
 from backfill_job.stopping import Stop
-from backfill_job.verdict import judged
+from backfill_job.verdict import Finding, Verdict, judged
 from shared.decision import Authority
 from shared.errors import BucketNotFound, Interrupted, PermissionDenied, Unavailable, UnexpectedAnswer
 from shared.gateway import Gateway
+from shared.gcs.api import AsyncApi, RetryPolicy, Rewrite
+from shared.gcs.json_client import JsonClient
+from shared.gcs.listing import list_pages
 from shared.objects import parse_time
 from shared.ruling import Always, Ruling
 
@@ -39,14 +39,12 @@ class Spy(AsyncApi):
 
     now = most = sent = 0
 
-    async def request(self, method: str, path: str, uri: str, pacing: Pacing = Pacing()) -> dict[str, Any]:  # noqa: B008 -- frozen
-        if method != "POST":
-            return await super().request(method, path, uri, pacing)
+    async def rewrite(self, *sides: Any, **conditions: Any) -> Rewrite:
         self.sent += 1
         self.now += 1
         self.most = max(self.most, self.now)
         try:
-            return await super().request(method, path, uri, pacing)
+            return await super().rewrite(*sides, **conditions)
         finally:
             self.now -= 1
 
@@ -91,25 +89,25 @@ class Run:
     def accounts(self) -> Counter[Account]:
         return Counter(result.account for result in self.results)
 
-    def plan(self) -> list[PlanLine]:
+    def plan(self) -> list[Finding]:
         """What both sides look like now, as lines to be carried out later."""
         return asyncio.run(self._planned())
 
-    async def _planned(self) -> list[PlanLine]:
+    async def _planned(self) -> list[Finding]:
         async with AsyncApi(endpoint=self.paths.server.url) as api:
             return [line async for batch in self._batches(api) for line in batch]
 
-    async def _batches(self, api: AsyncApi) -> AsyncGenerator[Iterable[PlanLine], None]:
+    async def _batches(self, api: AsyncApi) -> AsyncGenerator[Iterable[Finding], None]:
         migration = self.paths.migration
         sides = list_pages(api, migration.source), list_pages(api, migration.destination)
         async with aclosing(march_pages(*sides)) as parts:
             async for pairs in parts:
-                lines = plan(judged(pairs, migration), migration, self.authority)
-                yield (line for line in lines if line.step is not Step.EXTRA)
+                lines = judged(pairs, migration)
+                yield (line for line in lines if line.verdict is not Verdict.EXTRA)
 
     def carry_out(
         self,
-        lines: Sequence[PlanLine] | AsyncGenerator[Iterable[PlanLine], None] | None = None,
+        lines: Sequence[Finding] | AsyncGenerator[Iterable[Finding], None] | None = None,
         *,
         limits: Limits | None = None,
         retry: RetryPolicy = SWIFT,
@@ -118,7 +116,7 @@ class Run:
 
     async def _carried_out(
         self,
-        lines: Sequence[PlanLine] | AsyncGenerator[Iterable[PlanLine], None] | None,
+        lines: Sequence[Finding] | AsyncGenerator[Iterable[Finding], None] | None,
         limits: Limits | None,
         retry: RetryPolicy,
     ) -> Spy:
@@ -141,13 +139,13 @@ class Run:
             )
             return api
 
-    def counted(self, lines: Iterable[PlanLine]) -> Iterator[PlanLine]:
+    def counted(self, lines: Iterable[Finding]) -> Iterator[Finding]:
         for line in lines:
             self.drawn += 1
             yield line
 
 
-async def in_batches(*batches: Iterable[PlanLine]) -> AsyncGenerator[Iterable[PlanLine], None]:
+async def in_batches(*batches: Iterable[Finding]) -> AsyncGenerator[Iterable[Finding], None]:
     for batch in batches:
         yield batch
 
@@ -179,7 +177,7 @@ def test_every_object_takes_one_request_whatever_its_name(run: Run, paths: Paths
         assert result.destination == paths.look(result.relative)
         assert result.source == paths.look(result.relative, side="source")
         assert paths.read(result.relative) == result.relative.encode()
-    assert {line.step for line in run.plan()} == {Step.EQUAL}
+    assert {line.verdict for line in run.plan()} == {Verdict.EQUAL}
 
 
 def test_more_than_a_page_is_copied_once_and_then_nothing_is_left_to_do(run: Run, paths: Paths) -> None:
@@ -203,12 +201,13 @@ def test_lines_that_call_for_no_copy_are_booked_as_they_stand(run: Run, paths: P
     run.results.clear()
     paths.put(".DS_Store")
     line = run.plan()[0]
-    impossible = PlanLine("x", Step.IMPOSSIBLE, line.source, None, note="too long")
+    impossible = Finding("x" * 1_024, Verdict.MISSING, line.source, None)
     paths.server.reset_stats()
     run.carry_out([*run.plan(), impossible])
     assert run.of("equal").account is Account.ALREADY_EQUAL
     assert run.of(".DS_Store").account is Account.EXCLUDED
-    assert (run.of("x").account, run.of("x").error) == (Account.FAILED, "too long")
+    result = run.of("x" * 1_024)
+    assert (result.account, "1024 are allowed" in str(result.error)) == (Account.FAILED, True)
     assert run.governor.reserved == 1
     assert paths.requests(REWRITE) == paths.requests("storage.objects.get") == 0
 
@@ -400,7 +399,7 @@ def test_an_answer_nobody_planned_for_is_no_success(
     async def strange(*_: object) -> dict[str, Any]:
         return answer
 
-    monkeypatch.setattr(Spy, "request", strange)
+    monkeypatch.setattr(JsonClient, "json", strange)
     run.carry_out(lines)
     assert run.accounts == {Account.COPIED: 1}
     assert paths.names() == ["a"]
@@ -515,7 +514,7 @@ def test_a_listing_that_fails_ends_the_run_after_what_is_under_way(run: Run, pat
     put_many(paths, 50)
     lines = run.plan()
 
-    async def broken() -> AsyncGenerator[Iterable[PlanLine], None]:
+    async def broken() -> AsyncGenerator[Iterable[Finding], None]:
         yield iter(lines[:20])
         raise Unavailable("gs://b", "listing broke off")
 
@@ -529,7 +528,7 @@ def test_a_plan_that_fails_half_way_through_a_batch_ends_the_run_likewise(run: R
     put_many(paths, 50)
     lines = run.plan()
 
-    def broken() -> Iterator[PlanLine]:
+    def broken() -> Iterator[Finding]:
         yield from lines[:20]
         raise UnexpectedAnswer("gs://b", "not sorted")
 
@@ -562,13 +561,13 @@ def test_what_hangs_beyond_its_time_after_a_stop_is_reported_as_unknown(
     put_many(paths, 300)
     lines = run.plan()
 
-    async def hang(*_: object) -> dict[str, Any]:
+    async def hang(*_: object, **__: object) -> Rewrite:
         if run.drawn == 8:
             run.stop.by = "SIGTERM"
         await asyncio.Event().wait()
-        return {}
+        return Rewrite(None)
 
-    monkeypatch.setattr(Spy, "request", hang)
+    monkeypatch.setattr(Spy, "rewrite", hang)
     with pytest.raises(Interrupted):
         run.carry_out(lines, limits=Limits(in_flight=8, finish_within=0.01))
     assert run.accounts == {Account.FAILED: 8}
@@ -648,3 +647,31 @@ def test_the_waiting_has_an_end_though_clocks_tick_apart(
     run.carry_out()
     assert hand.waits == waits
     assert paths.read("q") == b"early, and copied late"
+
+
+def test_what_is_under_way_at_a_stop_may_finish(
+    run: Run, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Answers that come after the stop was seen, and within the time they are given, are waited for."""
+    put_many(paths, 40)
+    lines = run.plan()
+    real, asked = Spy.rewrite, []
+
+    async def rewrite(self: Spy, *sides: Any, **conditions: Any) -> Rewrite:
+        asked.append(sides)
+        first = len(asked) == 1
+        answer = await real(self, *sides, **conditions)
+        while not first and not run.stop.by:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.0 if first else 0.5)
+        return answer
+
+    def stop(_: Result) -> None:
+        run.stop.by = "SIGTERM"
+
+    monkeypatch.setattr(Spy, "rewrite", rewrite)
+    run.on_result = stop
+    with pytest.raises(Interrupted, match="SIGTERM"):
+        run.carry_out(lines, limits=Limits(in_flight=8, finish_within=60.0))
+    assert run.accounts == {Account.COPIED: run.drawn}
+    assert len(paths.names()) == run.drawn == len(asked) == 8

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
+from datetime import date
 from hashlib import sha256
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from backfill_job.lag import Lag
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import judged
 from shared.gateway import Gateway
+from shared.partitions import DAY_PATTERN, LAYOUTS
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = [
@@ -33,6 +35,8 @@ NAMES = [
     "qpi_questions_20240104.csv",
     "unicode é 日本 😀.jsonl",
     "<script>alert(1)</script>",
+    "qpi_answers_2026-11-23.jsonl",
+    *(layout.name(date(2024, 2, 1 + number), 5, "odd name") for number, layout in enumerate(LAYOUTS)),
 ]
 
 
@@ -76,6 +80,11 @@ def test_the_certificate_holds_until_an_object_changes(
     assert ended.code == 1
     assert "2024-01-01 destination: 3 objects" in ended.out
     assert "1 lines differ" in ended.out
+
+
+def test_the_page_of_shell_knows_the_layouts() -> None:
+    """A layout that is added to the table is added there."""
+    assert f'DAY_PATTERN = r"{DAY_PATTERN}"\n' in (ROOT / "docs" / "recompute-certificate.sh").read_text()
 
 
 def test_a_page_of_shell_recomputes_it(paths: Paths, gateway: Gateway, tmp_path: Path) -> None:

@@ -16,13 +16,11 @@ import google_crc32c
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_async_api import HASTY, answering, http
+from testing_http import HASTY, answering, http
 from testing_paths import Paths
 
-from backfill_job.async_api import AsyncApi, RetryPolicy
 from backfill_job.contents import Scope, check_contents
 from backfill_job.contents_report import EXAMPLES_OF_A_KIND, Affected, ContentsCheck, Example, Side, Tally
-from backfill_job.fast_listing import list_pages
 from backfill_job.jsonl import Bounds, Problem
 from backfill_job.load_rules import ProblemKind
 from backfill_job.march import Pair, march_pages
@@ -37,7 +35,9 @@ from shared.errors import (
     UnexpectedAnswer,
     UsageError,
 )
-from shared.objects import Metadata, ObjectState
+from shared.gcs.api import AsyncApi, RetryPolicy
+from shared.gcs.listing import list_pages
+from shared.objects import Metadata, ObjectRef, ObjectState
 
 GET = "storage.objects.get"
 DAY = "qpi_answers_20240101/"
@@ -355,7 +355,7 @@ def test_a_stop_ends_the_check_even_when_every_request_hangs(run: Run) -> None:
     stop = Stop()
 
     class Hanging(AsyncApi):
-        async def media(self, *_: object, **__: object) -> bytes:
+        async def read_range(self, *_: object, **__: object) -> bytes:
             stop.by = "SIGTERM"
             await asyncio.Event().wait()
             return b""
@@ -373,15 +373,15 @@ def test_no_more_is_under_way_than_allowed(run: Run) -> None:
     sizes = []
 
     class Counting(AsyncApi):
-        async def media(
-            self, path: str, uri: str, *, first: int, size: int, whole: bool, **more: Any
+        async def read_range(
+            self, at: ObjectRef, generation: int, *, first: int, size: int, whole: bool = False
         ) -> bytes:
             kind = "small" if whole else "large"
             now[kind] += 1
             most[kind] = max(most[kind], now[kind])
             sizes.append(size)
             try:
-                return await super().media(path, uri, first=first, size=size, whole=whole, **more)
+                return await super().read_range(at, generation, first=first, size=size, whole=whole)
             finally:
                 now[kind] -= 1
 
@@ -399,8 +399,8 @@ def test_a_large_object_s_pieces_are_of_one_version(run: Run) -> None:
     listed = run.pairs()
 
     class Overtaken(AsyncApi):
-        async def media(self, path: str, uri: str, **more: Any) -> bytes:
-            data = await super().media(path, uri, **more)
+        async def read_range(self, *version: Any, **more: Any) -> bytes:
+            data = await super().read_range(*version, **more)
             if more["first"] == 0:
                 await asyncio.to_thread(run.paths.put, USER, row("2") * 50, side="destination")
             return data
@@ -537,8 +537,8 @@ def test_a_line_too_long_leaves_no_clean_verdict(run: Run) -> None:
 CHILD = """
 import asyncio, json, re, sys
 from pathlib import Path
-from backfill_job.async_api import AsyncApi
-from backfill_job.fast_listing import list_pages
+from shared.gcs.api import AsyncApi
+from shared.gcs.listing import list_pages
 from backfill_job.contents import Scope, check_contents
 from backfill_job.march import march_pages
 from backfill_job.stopping import Stop
@@ -677,3 +677,14 @@ def test_what_is_no_result_is_not_read_as_one(damage: Callable[[dict[str, Any]],
     damage(resource)
     with pytest.raises(ValueError, match=r"contents|ProblemKind"):
         ContentsCheck.from_json(resource)
+
+
+def test_a_problem_of_the_source_s_is_not_shown_as_the_migration_s(run: Run) -> None:
+    """The same kind of problem as often on both sides, in another line; the destination has one of another kind more."""
+    run.paths.put(USER, BAD + row("2"), side="source")
+    run.paths.put(USER, row("2") + BAD + b"{", side="destination")
+    found = run.check()
+    (kind,) = names(found, Side.MIGRATION)
+    assert kind != "unknown_field"
+    assert [(it.kind, it.line) for it in found.examples if it.side == "migration"] == [(kind, 3)]
+    assert names(found, Side.SOURCE) == {"unknown_field": 1}

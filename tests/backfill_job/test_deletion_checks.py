@@ -1,19 +1,18 @@
 """What must hold before a deletion, each check by itself."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from backfill_job.checks import Standing, attempted, blocking, overridden, references_check
 from backfill_job.deletion.checks import (
-    CheckName,
+    OVERRIDABLE,
+    deletion_phase_check,
+    deletion_signoffs_check,
     late_writes_check,
-    passed_over,
-    phase_check,
-    references_check,
-    signoffs_check,
+    marked,
     soak_check,
     verification_check,
 )
@@ -23,7 +22,6 @@ from backfill_job.late_writes import LateWrites, cutover_of
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import Finding, Verdict
 from backfill_job.verification import Verification
-from shared.errors import UsageError
 from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectState
 from shared.phase import Phase
@@ -51,9 +49,9 @@ def test_only_the_phase_that_is_wanted_passes(phase: Phase) -> None:
     """And every other says what to do."""
     state = replace(State.initial(MIGRATION), phase=phase)
     for wanted in Phase:
-        check = phase_check(state, {wanted})
+        check = deletion_phase_check(state, {wanted})
         assert check.passed is (phase is wanted)
-        assert check.passed or check.to_do
+        assert check.passed or check.next_step
 
 
 def test_the_soaking_begins_with_the_last_cutover() -> None:
@@ -70,7 +68,7 @@ def test_it_soaks_for_as_many_days_as_are_asked_for(days_ago: float, *, passed: 
     """To the second; and says when it will have."""
     check = soak_check(NOW - timedelta(days=days_ago), WEEK, NOW)
     assert check.passed is passed
-    assert passed or "wait until 2027-03-" in check.to_do
+    assert passed or "wait until 2027-03-" in check.next_step
     assert not soak_check(None, timedelta(), NOW).passed
 
 
@@ -124,7 +122,7 @@ def test_a_late_write_begins_the_soaking_anew(newest: str, *, passed: bool) -> N
     check = late_writes_check(LateWrites(SINCE, 2, ["a", "b"], newest), WEEK, NOW)
     assert check.passed is passed
     assert "2 objects written there since the cutover" in check.evidence
-    assert passed or "find the writer" in check.to_do
+    assert passed or "find the writer" in check.next_step
 
 
 def survey(**counts: int) -> Survey:
@@ -148,60 +146,40 @@ def test_what_was_never_migrated_or_is_only_at_the_new_path_does_not() -> None:
     assert not verification_check(survey(equal=0), MIGRATION).passed
 
 
-@dataclass
-class Scanned:
-    clean: bool
-    blocking: Sequence[object] = ()
-    errors: Sequence[object] = ()
-    files: int = 3
-
-
-def test_references_must_have_been_looked_for_and_found_clean(tmp_path: Path) -> None:
-    """No checkout, no scanner, a folder that is not there, or an empty one: not clean."""
-
-    def check(found: Scanned | UsageError, *repos: Path) -> tuple[bool, str, str]:
-        def scan(paths: Sequence[Path], migrations: Sequence[Migration]) -> Scanned:
-            assert (paths, migrations) == (repos, [MIGRATION])
-            if isinstance(found, UsageError):
-                raise found
-            return found
-
-        done = references_check(repos, MIGRATION, scan)
-        return done.passed, done.evidence, done.to_do
-
-    assert check(Scanned(clean=True), tmp_path)[0]
-    passed, evidence, to_do = check(Scanned(clean=False, blocking=[1, 2], errors=[3]), tmp_path)
-    assert (passed, "2 findings" in evidence, "1 file unreadable" in evidence) == (False, True, True)
-    assert "python -m backfill_job references" in to_do
-    assert not check(Scanned(clean=True, files=0), tmp_path)[0]
-    assert check(Scanned(clean=True))[2] == "name a checkout of the consumers' code with --repo PATH"
-    assert check(UsageError("no such folder"), tmp_path)[:2] == (False, "no such folder")
-    assert not references_check([tmp_path], MIGRATION, None).passed
+def test_a_scan_that_cannot_be_made_is_not_run_and_blocks(tmp_path: Path) -> None:
+    """No checkout, or one that is not there."""
+    gone = tmp_path / "gone"
+    for repos, why in (((), "no checkout of the consumers was named"), ((gone,), f"{gone} does not exist")):
+        check = attempted("references", lambda repos=repos: references_check(repos, MIGRATION))
+        assert (check.standing, why in check.evidence, check.blocks) == (Standing.NOT_RUN, True, True), check
 
 
 @pytest.mark.parametrize("signed", range(5))
 def test_everybody_must_have_signed(signed: int) -> None:
     """And whoever has not is named."""
-    check = signoffs_check(cut_over(signed=signed))
+    check = deletion_signoffs_check(cut_over(signed=signed))
     assert check.passed is (signed == 4)
     assert all(name.value in check.evidence for name in list(Signatory)[signed:])
 
 
-def test_only_some_checks_can_be_passed_over_and_only_where_they_fail() -> None:
+def test_only_some_checks_can_be_overridden_and_only_where_they_block() -> None:
     """Neither the verification nor the phase, whatever somebody says."""
-    failing = [
-        phase_check(State.initial(MIGRATION), {Phase.CUT_OVER}),
-        soak_check(NOW, WEEK, NOW),
-        verification_check(survey(missing=1), MIGRATION),
-        references_check([], MIGRATION, None),
-        signoffs_check(State.initial(MIGRATION)),
-    ]
-    reasons = dict.fromkeys(CheckName, "because")
-    passed = passed_over(failing, reasons, "Ada")
-    assert [check.name for check in passed if check.refuses] == [CheckName.PHASE, CheckName.VERIFICATION]
-    override = passed[1].override
+    failing = marked(
+        [
+            deletion_phase_check(State.initial(MIGRATION), {Phase.CUT_OVER}),
+            soak_check(NOW, WEEK, NOW),
+            verification_check(survey(missing=1), MIGRATION),
+            references_check([], MIGRATION),
+            deletion_signoffs_check(State.initial(MIGRATION)),
+        ]
+    )
+    reasons = dict.fromkeys([*OVERRIDABLE, "phase", "verification"], "because")
+    found = overridden(failing, reasons, "Ada")
+    assert [check.name for check in blocking(found)] == ["phase", "verification"]
+    assert {check.standing for check in found if not check.blocks} == {Standing.OVERRIDDEN}
+    override = found[1].override
     assert override is not None
     assert (override.check, override.by, override.reason) == ("soak", "Ada", "because")
     assert "cut over 2027-03-01" in override.evidence
-    holding = [soak_check(NOW - WEEK, WEEK, NOW)]
-    assert passed_over(holding, reasons, "Ada")[0].override is None
+    passing = marked([soak_check(NOW - WEEK, WEEK, NOW)])
+    assert overridden(passing, reasons, "Ada") == passing

@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from test_async_api import NAMES
 from test_bulk import CountingGovernor
+from testing_http import NAMES
 from testing_paths import Paths
 
-from backfill_job.async_api import AsyncApi, RetryPolicy
 from backfill_job.deletion.deleter import Deleter, Waiting
 from backfill_job.deletion.manifest import Line, line_of
 from backfill_job.deletion.outcomes import LineResult, Outcome
@@ -20,6 +19,7 @@ from backfill_job.stopping import Stop
 from backfill_job.verdict import judged
 from shared.errors import BucketNotFound, PermissionDenied
 from shared.gateway import Gateway
+from shared.gcs.api import AsyncApi, RetryPolicy
 
 DELETE, BATCH = "storage.objects.delete", "storage.batch"
 SWIFT = RetryPolicy(deadline=20.0, initial=0.001, maximum=0.01)

@@ -10,7 +10,6 @@ import pytest
 from testing_deletion import Scene
 from testing_paths import Paths
 
-from backfill_job.async_api import AsyncApi
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_files import (
     LinesFile,
@@ -23,6 +22,7 @@ from backfill_job.deletion.manifest_files import (
 from backfill_job.deletion.manifest_places import CloudLines, cloud_ref, find_manifest, read_lines
 from shared.errors import CannotWrite, UsageError
 from shared.gateway import Gateway
+from shared.gcs.api import AsyncApi
 from shared.objects import Metadata
 
 NAME = manifest_name("dev", datetime(2027, 1, 1, tzinfo=UTC))

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backfill_job.checks import Override
 from backfill_job.deletion.manifest import (
     CHUNK_LINES,
     ChunkIndex,
     Line,
     Manifest,
-    Override,
     line_of,
     line_row,
 )

@@ -21,15 +21,17 @@ import backfill_job.deletion.deletion
 import backfill_job.deletion.flow
 import backfill_job.deletion.preparation
 import backfill_job.deletion.survey
-from backfill_job.async_api import AsyncApi, PartAnswer
-from backfill_job.batching import BatchCall
+import shared.gcs.api
 from backfill_job.deletion.deleter import Deleter
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_places import LinesSource, find_manifest, read_lines
 from backfill_job.deletion.phases import Begun
-from backfill_job.fast_listing import list_pages
 from shared.errors import ObjectNotFound
 from shared.gateway import Gateway
+from shared.gcs.api import AsyncApi, PartAnswer
+from shared.gcs.batch import batch_body
+from shared.gcs.json_client import JsonClient
+from shared.gcs.listing import list_pages
 from shared.objects import ObjectState
 
 Patch = pytest.MonkeyPatch
@@ -48,13 +50,11 @@ def caught(test: Callable[..., object], *arguments: Any) -> None:
 
 def rewriting_calls(monkeypatch: Patch, pattern: str, by: str) -> None:
     """Distort every call of every batch."""
-    real = AsyncApi.batch
 
-    async def batch(self: AsyncApi, calls: Sequence[BatchCall], *rest: Any) -> list[PartAnswer]:
-        wrong = [call._replace(path=re.sub(pattern, by, call.path)) for call in calls]
-        return await real(self, wrong, *rest)
+    def body(calls: Sequence[tuple[str, str]]) -> bytes:
+        return batch_body([(method, re.sub(pattern, by, target)) for method, target in calls])
 
-    monkeypatch.setattr(AsyncApi, "batch", batch)
+    monkeypatch.setattr(shared.gcs.api, "batch_body", body)
 
 
 def test_without_the_generation_condition_a_newer_object_is_deleted(
@@ -69,15 +69,15 @@ def test_a_retry_without_the_generation_condition_deletes_a_newer_object(
     run: deleter_tests.Run, paths: Paths, monkeypatch: Patch
 ) -> None:
     """Dropped from the repetition only: the same, in a rarer moment."""
-    real, sent = AsyncApi.batch, []
+    sent = []
 
-    async def batch(self: AsyncApi, calls: Sequence[BatchCall], *rest: Any) -> list[PartAnswer]:
+    def body(calls: Sequence[tuple[str, str]]) -> bytes:
         sent.append(len(calls))
         if len(sent) > 1:
-            calls = [call._replace(path=call.path.partition("?")[0]) for call in calls]
-        return await real(self, calls, *rest)
+            calls = [(method, target.partition("?")[0]) for method, target in calls]
+        return batch_body(calls)
 
-    monkeypatch.setattr(AsyncApi, "batch", batch)
+    monkeypatch.setattr(shared.gcs.api, "batch_body", body)
     caught(deleter_tests.test_a_retried_deletion_never_removes_a_newer_generation, run, paths)
 
 
@@ -116,12 +116,12 @@ def test_ignoring_a_part_s_failure_counts_what_is_still_there_as_deleted(
     run: deleter_tests.Run, paths: Paths, monkeypatch: Patch, status: int
 ) -> None:
     """The batch's 200 taken for every part's: the ledger lies, and the phase becomes deleted."""
-    real = AsyncApi.batch
+    real = AsyncApi.delete_batch
 
-    async def batch(self: AsyncApi, calls: Sequence[BatchCall], *rest: Any) -> list[PartAnswer]:
-        return [PartAnswer(204, None)] * len(await real(self, calls, *rest))
+    async def batch(self: AsyncApi, *deletions: Any) -> list[PartAnswer]:
+        return [PartAnswer(204, None)] * len(await real(self, *deletions))
 
-    monkeypatch.setattr(AsyncApi, "batch", batch)
+    monkeypatch.setattr(AsyncApi, "delete_batch", batch)
     caught(deleter_tests.test_a_part_that_fails_in_a_successful_batch_is_tried_again, run, paths, status)
 
 
@@ -173,6 +173,7 @@ def test_a_missing_bucket_read_as_already_gone_ends_in_success(
         return None
 
     monkeypatch.setattr(backfill_job.deletion.deleter, "first_name", here)
+    monkeypatch.setattr(AsyncApi, "_require_buckets", here)
     caught(deleter_tests.test_a_bucket_that_is_gone_is_no_deletion, run, paths)
 
 
@@ -227,31 +228,31 @@ def test_deleting_before_the_mirrors_have_seen_the_phase_is_noticed(scene: Scene
 
 def test_an_undo_without_its_condition_overwrites_a_late_writer(scene: Scene, monkeypatch: Patch) -> None:
     """Dropped: what was written at the legacy path between look and request is lost."""
-    real = AsyncApi.request
+    real = JsonClient.json
 
-    async def request(self: AsyncApi, method: str, path: str, *rest: Any) -> dict[str, Any]:
+    async def request(self: JsonClient, method: str, path: str, *rest: Any) -> dict[str, Any]:
         if "/restore?" in path:
             scene.paths.put(undo_tests.day(2), b"a late writer")
             path = path.replace("&ifGenerationMatch=0", "")
         return await real(self, method, path, *rest)
 
     undo_tests.deleted(scene, undo_tests.day(2))
-    monkeypatch.setattr(AsyncApi, "request", request)
+    monkeypatch.setattr(JsonClient, "json", request)
     scene.undo(scene.manifest_uri, "--execute")
     assert scene.paths.read(undo_tests.day(2), side="source") != b"a late writer"
 
 
 def test_an_undo_with_its_condition_leaves_a_late_writer_s_object(scene: Scene, monkeypatch: Patch) -> None:
     """The same moment, with the condition: the proof that the mutant above is caught by the condition alone."""
-    real = AsyncApi.request
+    real = JsonClient.json
 
-    async def request(self: AsyncApi, method: str, path: str, *rest: Any) -> dict[str, Any]:
+    async def request(self: JsonClient, method: str, path: str, *rest: Any) -> dict[str, Any]:
         if "/restore?" in path:
             scene.paths.put(undo_tests.day(2), b"a late writer")
         return await real(self, method, path, *rest)
 
     undo_tests.deleted(scene, undo_tests.day(2))
-    monkeypatch.setattr(AsyncApi, "request", request)
+    monkeypatch.setattr(JsonClient, "json", request)
     ended = scene.undo(scene.manifest_uri, "--execute")
     assert (ended.code, "somebody wrote there meanwhile; it is not overwritten" in ended.out) == (1, True)
     assert scene.paths.read(undo_tests.day(2), side="source") == b"a late writer"

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import pytest
 from testing_paths import Paths
 
-from backfill_job.async_api import AsyncApi
 from backfill_job.diff import diff
 from backfill_job.march import Pair
 from backfill_job.sharding import KeyRange, ranges
 from shared.errors import PermissionDenied
+from shared.gcs.api import AsyncApi
 
 
 def parts_of(paths: Paths, tiles: Sequence[KeyRange], at_once: int) -> list[list[Pair]]:

@@ -17,6 +17,8 @@ from testing_gate import FOLDER, everything_right
 from testing_paths import Paths
 
 from demo.function import running_function
+from shared.gateway import Gateway
+from shared.migration import Location, Migration
 from shared.phase import Phase
 
 
@@ -52,7 +54,7 @@ def test_go_when_everything_is_right_and_what_breaks_is_no_go(paths: Paths, comm
     assert ended.out.splitlines()[-2] == "GO"
     content = gate_json(paths, commands)
     assert content["go"] is True
-    assert set(standings(content).values()) == {"pass"}
+    assert set(standings(content).values()) == {"PASS"}
     for side in ("source", "destination"):
         assert not [name for name in paths.names(side=side) if "canary" in name]
 
@@ -82,7 +84,7 @@ def test_go_when_everything_is_right_and_what_breaks_is_no_go(paths: Paths, comm
 def _no_go(paths: Paths, commands: Commands, arguments: tuple[str, ...], name: str) -> None:
     ended = commands.run("gate", *arguments)
     assert ended.code == 1
-    wrong = {check for check, standing in standings(gate_json(paths, commands)).items() if standing != "pass"}
+    wrong = {check for check, standing in standings(gate_json(paths, commands)).items() if standing != "PASS"}
     assert wrong == {name}, ended.out
     assert f"\n  {name}: " in ended.out, "the next step is missing"
     assert "NO-GO: 1 check did not pass" in ended.out
@@ -94,7 +96,7 @@ def test_on_a_bare_migration_nothing_passes_by_default(paths: Paths, commands: C
     ended = commands.run("gate")
     assert ended.code == 1
     found = standings(gate_json(paths, commands))
-    assert {name for name, standing in found.items() if standing == "pass"} == {"phase", "mixed prefix"}
+    assert {name for name, standing in found.items() if standing == "PASS"} == {"phase", "mixed prefix"}
     assert {name for name, standing in found.items() if standing == "NOT RUN"} == {
         "verification",
         "mirror lag",
@@ -140,7 +142,7 @@ def test_a_check_that_breaks_stops_no_other(paths: Paths, commands: Commands) ->
     commands.gateway.put(at, b"{}")
     ended = commands.run("gate")
     found = standings(gate_json(paths, commands))
-    assert (found["phase"], found["sign-offs"], found["mixed prefix"]) == ("NOT RUN", "NOT RUN", "pass")
+    assert (found["phase"], found["sign-offs"], found["mixed prefix"]) == ("NOT RUN", "NOT RUN", "PASS")
     assert "not a migration's state" in " ".join(ended.out.split())
 
 
@@ -198,8 +200,8 @@ def test_the_result_says_what_was_asked_and_how_it_came_out(paths: Paths, comman
     assert (content["format"], content["verdict"]) == ("qpi-exports-migration/gate/1", "NO-GO")
     assert (content["exit_code"], content["source"]) == (1, paths.migration.source.uri)
     assert (content["limits"]["lag_max"], content["limits"]["max_age"]) == (7.0, 60.0)
-    assert all(check["next_step"] for check in content["checks"] if check["standing"] != "pass")
-    assert content["failing"] == [check["name"] for check in content["checks"] if check["standing"] != "pass"]
+    assert all(check["next_step"] for check in content["checks"] if check["standing"] != "PASS")
+    assert content["failing"] == [check["name"] for check in content["checks"] if check["standing"] != "PASS"]
 
 
 def test_without_a_record_nothing_is_left(paths: Paths, commands: Commands) -> None:
@@ -297,7 +299,7 @@ def test_after_the_cutover_no_canary_is_written_and_late_writes_are_shown(
     assert (found["phase"], found["canary"], found["late writes"]) == ("FAIL", "NOT RUN", "NOT RUN")
     assert commands.run("verify").code == 1
     commands.run("gate")
-    assert standings(gate_json(paths, commands))["late writes"] == "pass"
+    assert standings(gate_json(paths, commands))["late writes"] == "PASS"
     paths.put("a/late")
     assert commands.run("verify").code == 1
     ended = commands.run("gate")
@@ -330,7 +332,7 @@ def test_a_verification_with_other_patterns_is_not_this_migration_s(paths: Paths
     commands.run("gate")
     assert standings(gate_json(paths, commands))["verification"] == "FAIL"
     commands.run("gate", "--exclude", "b/*")
-    assert standings(gate_json(paths, commands))["verification"] == "pass"
+    assert standings(gate_json(paths, commands))["verification"] == "PASS"
 
 
 def test_after_a_rollback_with_both_mirrors_the_canary_arrives_and_nothing_of_it_comes_back(
@@ -356,7 +358,7 @@ def test_after_a_rollback_with_both_mirrors_the_canary_arrives_and_nothing_of_it
         )
         commands.run("gate", "--canary", "20")
         paths.server.wait_for_events()
-        assert standings(gate_json(paths, commands))["canary"] == "pass"
+        assert standings(gate_json(paths, commands))["canary"] == "PASS"
         for subscriber in subscribers:
             paths.server.remove_subscriber(subscriber)
     for side, _ in both:
@@ -386,3 +388,31 @@ def test_ctrl_c_while_it_waits_for_the_canary_removes_it(paths: Paths, tmp_path:
     assert "/_canary/" in out
     assert "GO" not in out.replace("QPI", "")
     assert paths.names(side="source") == ["a/1"]
+
+
+def test_a_source_that_differs_from_the_destination_in_case_only_is_no_mixed_prefix(
+    paths: Paths, commands: Commands, gateway: Gateway, tmp_path: Path
+) -> None:
+    """Both in one bucket: the legacy prefix is where it belongs, and a third spelling is not."""
+    bucket = paths.migration.destination.bucket
+    own = Paths(
+        paths.server,
+        paths.client,
+        Migration(Location(bucket, "QPI_exports/"), Location(bucket, "qpi_exports/")),
+    )
+    own.put("a/1")
+    here = Commands(own, tmp_path, gateway)
+    here.run("gate")
+    found = {check["name"]: check for check in gate_json(own, here)["checks"]}
+    assert found["mixed prefix"] == {
+        "name": "mixed prefix",
+        "standing": "PASS",
+        "evidence": f"nothing but gs://{bucket}/qpi_exports/, in any case",
+        "next_step": "",
+    }
+    paths.client.bucket(bucket).blob("Qpi_Exports/stray").upload_from_string(b"x")
+    here.run("gate")
+    found = {check["name"]: check for check in gate_json(own, here)["checks"]}
+    assert found["mixed prefix"]["standing"] == "FAIL"
+    assert f"gs://{bucket}/Qpi_Exports/ (such as 'Qpi_Exports/stray')" in found["mixed prefix"]["evidence"]
+    assert "QPI_exports/" not in found["mixed prefix"]["evidence"]

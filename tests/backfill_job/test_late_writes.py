@@ -1,7 +1,9 @@
 """Writes on the legacy path after the cutover, as the verification finds them."""
 
+import itertools
 import json
 
+import pytest
 from testing_commands import Commands
 from testing_paths import Paths
 
@@ -106,3 +108,28 @@ def test_what_the_mirror_marked_is_said_though_the_data_does_not_show_it(
     (text,) = late_remarks(commands)
     assert text.startswith("something was written on the legacy path after the cutover of 20")
     assert f"last at {written.created}" in text
+
+
+MOMENTS = [f"2026-01-0{number}T00:00:00.000Z" for number in (2, 4, 3)]
+
+
+def test_the_newest_of_several_late_writes_is_told(paths: Paths, commands: Commands) -> None:
+    """The soak is measured from it: an older one would end the soak too early."""
+    commands.go(Phase.CUT_OVER)
+    later(paths)
+    for name in ("b", "c", "a"):
+        paths.put(name)
+    newest, oldest = paths.look("a", side="source"), paths.look("b", side="source")
+    assert newest is not None
+    assert oldest is not None
+    (text,) = late_remarks(commands)
+    assert f"last at {newest.created}" in text
+    assert oldest.created not in text
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_the_newest_of_several_tasks_late_writes_is_the_whole_s(order: tuple[int, ...]) -> None:
+    """Whichever task found it; and the later of two cutovers counts."""
+    parts = [LateWrites(MOMENTS[0], 1, [f"{number}"], MOMENTS[number]) for number in order]
+    whole = LateWrites.merged([*parts, LateWrites("2026-01-01T00:00:00.000Z")])
+    assert (whole.since, whole.objects, whole.newest) == (MOMENTS[0], 3, MOMENTS[1])

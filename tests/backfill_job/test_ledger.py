@@ -3,7 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backfill_job.deletion.outcomes import Books
+from backfill_job.deletion.outcomes import Outcome as LineOutcome
+from backfill_job.estimate import Work
+from backfill_job.handover import Handover
+from backfill_job.job import ExitCode
 from backfill_job.ledger import Account, Ledger
+from backfill_job.run_result import RunResult
+from shared.operations import Operations
 from shared.replicate import Outcome
 
 
@@ -42,3 +49,35 @@ def test_an_object_booked_twice_breaks_the_books() -> None:
 def test_every_outcome_of_the_rule_has_its_account() -> None:
     """A new outcome without an account would fail here, not in production."""
     assert [Account.of(outcome).value for outcome in Outcome] == [outcome.value for outcome in Outcome]
+
+
+def test_books_that_do_not_balance_say_so_in_every_summary() -> None:
+    """A copy, a handover, a deletion: none of them passes for done, and each gives both numbers."""
+    ledger = Ledger()
+    ledger.list(5)
+    ledger.book(Account.COPIED, 10)
+    balance = ledger.balance()
+    run = RunResult(balance, None, "", False, 1.0, Work(), Operations(0, 0))
+    assert (
+        run.summary == "5 objects listed: 1 copied; THE BOOKS DO NOT BALANCE (1 accounted for); not verified"
+    )
+    assert run.exit_code is not ExitCode.DONE
+    handover = Handover(1, run, ())
+    assert not handover.done
+    assert handover.summary == (
+        "5 objects looked at, 1 brought over; THE BOOKS DO NOT BALANCE (1 accounted for)"
+    )
+    counts = dict.fromkeys(LineOutcome, 0) | {LineOutcome.DELETED: 3}
+    books = Books(4, counts, 30, 2)
+    assert not books.holds
+    assert books.summary == (
+        "4 lines: 3 deleted (2 of the deletions by a request whose answer was lost); "
+        "THE BOOKS DO NOT BALANCE (3 accounted for)"
+    )
+    whole = Books.merged([books, Books.from_json(books.to_json())])
+    assert (whole.lines, whole.counts[LineOutcome.DELETED], whole.deleted_bytes, whole.answers_lost) == (
+        8,
+        6,
+        60,
+        4,
+    )

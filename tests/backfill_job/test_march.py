@@ -1,10 +1,14 @@
 """Two sorted listings side by side."""
 
+import asyncio
+from collections.abc import AsyncGenerator
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.march import march
+from backfill_job.march import Page, march, march_pages
 from shared.errors import UnexpectedAnswer
 from shared.objects import Metadata, ObjectState
 
@@ -49,3 +53,40 @@ def test_names_that_only_sort_right_as_bytes() -> None:
     assert [
         pair.relative for pair in march(listing(ours), listing(ours)) if pair.source and pair.destination
     ] == ours
+
+
+async def in_pages(whole: Page, size: int) -> AsyncGenerator[Page, None]:
+    for first in range(0, len(whole), size):
+        yield whole[first : first + size]
+
+
+@given(names, names, st.integers(1, 4), st.integers(1, 4))
+def test_two_listings_in_pages_are_joined_like_two_whole_ones(
+    ours: list[str], theirs: list[str], our_size: int, their_size: int
+) -> None:
+    """Where the pages end makes no difference."""
+
+    async def joined() -> list[Any]:
+        parts = march_pages(in_pages(listing(ours), our_size), in_pages(listing(theirs), their_size))
+        return [pair async for part in parts for pair in part]
+
+    assert asyncio.run(joined()) == list(march(listing(ours), listing(theirs)))
+
+
+def test_joining_holds_one_page_of_each_side() -> None:
+    """A page is asked for when the one before is used up."""
+    asked = {"ours": 0, "theirs": 0}
+
+    async def counted(side: str, whole: Page) -> AsyncGenerator[Page, None]:
+        async for page in in_pages(whole, 1):
+            asked[side] += 1
+            yield page
+
+    async def first_part() -> list[str]:
+        parts = march_pages(counted("ours", listing(["a", "c"])), counted("theirs", listing(["b", "d"])))
+        first = [pair.relative for pair in await anext(parts)]
+        await parts.aclose()
+        return first
+
+    assert asyncio.run(first_part()) == ["a"]
+    assert asked == {"ours": 1, "theirs": 1}

@@ -708,6 +708,25 @@ def test_the_estimate_stands_beside_what_it_took(
     assert "Class A operations: 36 estimated, " in ended.out
 
 
+def test_since_leaves_out_nothing_that_has_no_day_in_its_name(
+    paths: Paths, migrate: Callable[..., Ended]
+) -> None:
+    """Also where such a name lies between names of older days."""
+    undated = [
+        "qpi_answers_2026-11-23.jsonl",
+        "qpi_answers_1 final.jsonl",
+        "qpi_answers_20200199/user_id_1.jsonl",
+    ]
+    older = [
+        "qpi_answers_20200101/user_id_1.jsonl",
+        "qpi_answers_20200102.jsonl",
+        "qpi_questions_20200103.csv",
+    ]
+    fill(paths, [*undated, *older])
+    assert migrate("--execute", "--yes", "--since", "2026-11-23").code == 0
+    assert paths.names() == sorted(undated)
+
+
 def test_since_leaves_out_older_days_only(
     paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
 ) -> None:
@@ -724,3 +743,17 @@ def test_since_leaves_out_older_days_only(
     assert json.loads((tmp_path / "run.json").read_text())["narrowed"] == "since 2024-03-10 12:00 only"
     assert migrate("--execute", "--yes", "--since", "3650d").code == 0
     assert sorted(paths.names()) == sorted([*old, *recent, *dateless])
+
+
+def test_a_log_file_that_cannot_be_written_is_one_line_and_nothing_starts(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """Exit code 2 before anything is asked."""
+    fill(paths)
+    (tmp_path / "file").write_text("")
+    paths.server.reset_stats()
+    ended = migrate("--execute", "--yes", "--log-dir", str(tmp_path / "file" / "below"))
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert f"cannot write the log file {tmp_path / 'file' / 'below'}/migrate_qpi_exports_custom_" in ended.err
+    assert ended.err.endswith("Not a directory; choose --log-dir\n")
+    assert paths.server.stats()["methods"] == {}

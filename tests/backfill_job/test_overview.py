@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from backfill_job.analysis import Analysis
+from backfill_job.dry_run.inventory import Inventory
 from backfill_job.estimate import Work, estimate
 from backfill_job.overview import render
 from backfill_job.plan import PlanLine, Step
@@ -34,10 +34,10 @@ def a_line(step: Step, relative: str, size: int = 1_000, *because: Difference, n
 def printed(
     lines: Iterable[PlanLine], migration: Migration = QPI, *, names: int = 20, terminal: bool = False
 ) -> list[str]:
-    found = Analysis(TODAY)
+    found = Inventory(TODAY)
     for line in lines:
         found.add(line)
-    findings = found.result()
+    findings = found
     costs = estimate(Work.of(findings), speed=100)
     screen = StringIO()
     console = Console(file=screen, width=100, force_terminal=terminal, highlight=False)
@@ -160,12 +160,12 @@ def test_what_would_be_replaced_comes_first_in_a_box() -> None:
 
 def test_a_large_migration_is_told_how_many_tasks_are_worth_it() -> None:
     """Where one task would take long, the overview names a number of tasks and both times."""
-    found = Analysis(TODAY)
+    found = Inventory(TODAY)
     found.add(a_line(Step.COPY, f"{JANUARY}/user_id_1.jsonl"))
     costs = estimate(Work(5_000_000, 0, 5_000_000, 0, 10**9), speed=500)
     screen = StringIO()
 
-    Console(file=screen, width=100).print(render(found.result(), costs, QPI))
+    Console(file=screen, width=100).print(render(found, costs, QPI))
 
     assert [line.rstrip() for line in screen.getvalue().splitlines()[-6:-2]] == [
         "  copying      about 2 h 47 min at up to 500 objects/s; the bucket alone: 39 min 11 s",

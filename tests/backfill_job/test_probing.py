@@ -7,12 +7,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_async_api import answering, http
+from testing_http import answering, http
 from testing_paths import Paths
 
-from backfill_job.async_api import AsyncApi
 from backfill_job.probing import splitting_names
 from backfill_job.sharding import Partition, assign, balance, boundaries_for, ranges, samples_wanted
+from shared.gcs.api import AsyncApi
 from shared.migration import Location
 
 names_below = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=4), max_size=30)

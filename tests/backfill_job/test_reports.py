@@ -3,6 +3,7 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -57,3 +58,32 @@ def test_a_report_that_two_tasks_write_at_once_is_there_whole(tmp_path: Path) ->
             written.result()
     assert reports.read("run.json") == data
     assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_report_that_cannot_be_read_is_not_a_report_that_is_not_there(tmp_path: Path) -> None:
+    """None is for a file that is not there, and for nothing else."""
+    report = ReportDirectory(tmp_path)
+    assert report.read("run.json") is None
+    (tmp_path / "run.json").mkdir()
+    with pytest.raises(UsageError, match=r"cannot read .*run.json: Is a directory"):
+        report.read("run.json")
+    (tmp_path / "file").write_text("")
+    inside = ReportDirectory(tmp_path)
+    with pytest.raises(UsageError, match=r"cannot read .*: Not a directory"):
+        inside.read("file/run.json")
+
+
+def test_lines_that_cannot_be_written_to_the_end_are_one_clear_line() -> None:
+    """A full disk: the file never gets its name."""
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this machine has no /dev/full")
+    with TemporaryDirectory() as folder:
+        report = ReportDirectory(Path(folder))
+        (report.path / "objects.jsonl.partial").symlink_to(full)
+        with (
+            pytest.raises(CannotWrite, match="No space left on device; what was copied stays"),
+            report.lines("objects.jsonl") as lines,
+        ):
+            lines.write({"name": "x"})
+        assert not (report.path / "objects.jsonl").exists()

@@ -6,34 +6,49 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.sharding import ranges
+from backfill_job.sharding import KeyRange, ranges
 from backfill_job.since import moment_of, without_older_days
-from shared.partitions import classify
+from shared.partitions import LAYOUTS, Layout, classify
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 days = st.dates(date(1, 1, 1), date(9999, 12, 31))
-dated = st.tuples(
-    days, st.sampled_from(["qpi_answers_{}/user_id_1.jsonl", "qpi_answers_{}.jsonl", "qpi_questions_{}.csv"])
-).map(lambda pair: pair[1].format(pair[0].isoformat().replace("-", "")))
-names = st.one_of(dated, st.text(st.characters(exclude_categories=["Cs"]), max_size=20))
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+dated = st.builds(Layout.name, st.sampled_from(LAYOUTS), days, st.integers(0, 10**9), texts)
+near_misses = st.sampled_from(
+    [
+        "qpi_answers_2026-11-23.jsonl",
+        "qpi_answers_1 final.jsonl",
+        "qpi_answers_20261199/x",
+        "qpi_answers_20240101",
+    ]
+)
+names = st.one_of(dated, texts, near_misses, dated.map(lambda name: name[:-1]))
 
 
-@given(st.lists(names, max_size=8), names, days)
+def top_level_of(names: list[str]) -> list[str]:
+    """What a listing with a delimiter gives."""
+    return sorted({name[: name.index("/") + 1] if "/" in name else name for name in names})
+
+
+@given(st.lists(names, max_size=8), st.lists(names, max_size=20), days)
 def test_only_names_of_days_before_the_day_before_are_left_out(
-    boundaries: list[str], name: str, since: date
+    boundaries: list[str], there: list[str], since: date
 ) -> None:
-    """Whatever the pieces: a recent day and a name without a day are in exactly one, an older day is in none."""
+    """Whatever the pieces: a recent day and every name without a day are in exactly one, an older day is in none."""
     moment = datetime(since.year, since.month, since.day, 5, tzinfo=UTC)
-    left = without_older_days(ranges(boundaries), moment)
-    day = classify(name, 1).day
-    # Where no calendar has the date, it may be left out like its neighbours.
-    if classify(name, 1).impossible_date or (
-        name.startswith(("qpi_answers_", "qpi_questions_")) and day is None
-    ):
-        return
-    expected = day is None or day >= max(since, date(1, 1, 2)) - timedelta(days=1)
-    assert sum(name in piece for piece in left) == (1 if expected else 0)
+    left = without_older_days(ranges(boundaries), top_level_of(there), moment)
+    for name in there:
+        day = classify(name, 1).day
+        expected = day is None or day >= max(since, date(1, 1, 2)) - timedelta(days=1)
+        assert sum(name in piece for piece in left) == (1 if expected else 0), name
+
+
+def test_neighbours_of_older_days_are_left_out_in_one_piece() -> None:
+    """So that years of days cost no request each."""
+    old = [LAYOUTS[0].name(date(2020, 1, 1) + timedelta(days=number)) for number in range(2_000)]
+    left = without_older_days(ranges(()), top_level_of(old), NOW)
+    assert left == (KeyRange("", "qpi_answers_20200101/"), KeyRange("qpi_answers_202506220", ""))
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import json
 import signal
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,11 +12,14 @@ from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
 from backfill_job import smoke
-from backfill_job.bucket_facts import Level, Point, bucket_points
+from backfill_job.bucket_facts import bucket_checks
+from backfill_job.checks import Standing
 from backfill_job.gate.canary import canary_name
 from backfill_job.rights import CANARY_FOLDER, RIGHTS, Area, Part, Role, location_of
 from shared.gateway import Gateway
 from shared.migration import Environment, qpi_exports
+from shared.phase import Phase
+from shared.state_changes import Stamp, update, with_phase
 
 Smoke = Callable[..., Ended]
 
@@ -32,7 +36,7 @@ def run_smoke(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> Smoke:
 
 
 def points_of(ended: Ended) -> dict[str, dict[str, str]]:
-    return {point["name"]: point for point in json.loads(ended.out)["points"]}
+    return {point["name"]: point for point in json.loads(ended.out)["checks"]}
 
 
 def test_a_project_without_faults_is_fit_and_what_wants_attention_is_said(
@@ -42,7 +46,7 @@ def test_a_project_without_faults_is_fit_and_what_wants_attention_is_said(
     paths.put("qpi_answers_20250301/user_id_1.jsonl")
     ended = run_smoke()
     assert (ended.code, ended.err) == (0, "")
-    assert "FIT; 6 points for your attention" in ended.out
+    assert "FIT; 6 checks with advice" in ended.out
     assert "more than the part operator needs:" in ended.out
     assert "rights on the legacy path: take it away, or use the part's own account" in ended.out
 
@@ -79,7 +83,7 @@ def test_an_operator_who_cannot_read_the_buckets_is_told(run_smoke: Smoke, paths
     paths.server.set_faults(rules=[{"method": "storage.buckets.get", "count": None, "status": 403}])
     ended = run_smoke("--json")
     assert ended.code == 1
-    assert points_of(ended)["buckets"]["level"] == "FAIL"
+    assert points_of(ended)["buckets"]["standing"] == "FAIL"
     other = run_smoke("--json", "--part=mirror")
     assert (other.code, "buckets" in points_of(other), "location" in points_of(other)) == (0, False, False)
 
@@ -93,7 +97,7 @@ def test_rights_on_objects_that_the_service_will_not_tell_are_not_taken_for_held
         rules=[{"method": "storage.objects.testIamPermissions", "count": None, "status": 400}]
     )
     point = points_of(run_smoke("--json"))["rights on the legacy path"]
-    assert point["level"] == "attention"
+    assert point["standing"] == "NOT APPLICABLE"
     assert point["evidence"].startswith("not known: gs://")
 
 
@@ -127,7 +131,7 @@ class TestCanary:
 
         ended = run_smoke("--json", "--canary", pause=mirror)
         point = points_of(ended)["canary"]
-        assert (ended.code, point["level"]) == (0, "ok"), point
+        assert (ended.code, point["standing"]) == (0, "PASS"), point
         assert "arrived after" in point["evidence"]
         assert (paths.names(side="source"), paths.names()) == ([], [])
 
@@ -136,7 +140,7 @@ class TestCanary:
         ended = run_smoke("--canary=1")
         assert ended.code == 1
         assert "had not arrived" in ended.out
-        assert "NOT FIT: 1 point to be mended" in ended.out
+        assert "NOT FIT: 1 check did not pass" in ended.out
         assert "is the mirror deployed" in ended.out
         assert paths.names(side="source") == []
 
@@ -156,7 +160,7 @@ class TestCanary:
         """The refusal is the evidence."""
         paths.server.set_faults(rules=[{"method": "storage.objects.insert", "count": None, "status": 403}])
         point = points_of(run_smoke("--json", "--canary"))["canary"]
-        assert point["level"] == "FAIL"
+        assert point["standing"] == "FAIL"
         assert "permission denied" in point["evidence"]
 
     def test_left_out(self, run_smoke: Smoke, paths: Paths) -> None:
@@ -172,7 +176,9 @@ class TestRights:
     @pytest.mark.parametrize("part", Part)
     def test_what_the_deployment_grants_is_what_smoke_wants(self, part: Part) -> None:
         """An account with exactly its rights has no point that fails or wants attention."""
-        assert {point.level for point in smoke.rights_points(part, granted(part))} == {Level.GOOD}
+        assert {(one.standing, one.next_step) for one in smoke.rights_checks(part, granted(part))} == {
+            (Standing.PASS, "")
+        }
 
     @pytest.mark.parametrize("right", RIGHTS, ids=lambda right: f"{right.part.value}-{right.area.name}")
     def test_each_permission_is_missed(self, right: Any) -> None:
@@ -180,7 +186,7 @@ class TestRights:
         for permission in right.role.permissions:
             held = granted(right.part)
             held[right.area] = held[right.area] - {permission}
-            bad = [one for one in smoke.rights_points(right.part, held) if one.level is Level.BAD]
+            bad = [one for one in smoke.rights_checks(right.part, held) if one.standing is Standing.FAIL]
             assert [(one.name, one.evidence) for one in bad] == [
                 (f"rights on {right.area.value}", f"missing: {permission}")
             ]
@@ -190,7 +196,7 @@ class TestRights:
         """In every area, also where the part needs nothing at all."""
         held = granted(Part.STATUS)
         held[area] = held[area] | {"storage.objects.setIamPolicy"}
-        points = [one for one in smoke.rights_points(Part.STATUS, held) if one.level is Level.ATTENTION]
+        points = [one for one in smoke.rights_checks(Part.STATUS, held) if one.next_step and not one.blocks]
         assert [one.name for one in points] == [f"rights on {area.value}"]
 
     def test_only_the_way_back_and_the_deletion_may_delete_on_the_legacy_path(self) -> None:
@@ -263,36 +269,79 @@ class TestBuckets:
 
     def test_the_usual_buckets(self) -> None:
         """Nothing to say against them."""
-        assert {point.level for point in bucket_points(GOOD, GOOD)} == {Level.GOOD}
+        assert {(one.standing, one.next_step) for one in bucket_checks(GOOD, GOOD)} == {(Standing.PASS, "")}
 
     @pytest.mark.parametrize(
-        ("side", "change", "name", "level"),
+        ("side", "change", "name", "standing"),
         [
-            ("legacy", {"location": "US"}, "location", Level.ATTENTION),
-            ("new", {"locationType": "region"}, "location", Level.ATTENTION),
-            ("legacy", {"storageClass": "NEARLINE"}, "storage class", Level.ATTENTION),
+            ("legacy", {"location": "US"}, "location", Standing.PASS),
+            ("new", {"locationType": "region"}, "location", Standing.PASS),
+            ("legacy", {"storageClass": "NEARLINE"}, "storage class", Standing.PASS),
             ("new", {"storageClass": "NEARLINE"}, None, None),
-            ("legacy", {"iamConfiguration": {}}, "legacy bucket: uniform access", Level.BAD),
-            ("new", {"iamConfiguration": {"uniformBucketLevelAccess": {"enabled": False}}}, "new bucket: uniform access", Level.BAD),
-            ("legacy", {"billing": {"requesterPays": True}}, "legacy bucket: requester pays", Level.BAD),
-            ("new", {"billing": {"requesterPays": True}}, "new bucket: requester pays", Level.BAD),
-            ("legacy", {"retentionPolicy": {"retentionPeriod": "86400"}}, "legacy bucket: retention and holds", Level.ATTENTION),
-            ("new", {"retentionPolicy": {"retentionPeriod": "1"}}, "new bucket: retention and holds", Level.BAD),
-            ("legacy", {"defaultEventBasedHold": True}, "legacy bucket: retention and holds", Level.ATTENTION),
-            ("new", {"defaultEventBasedHold": True}, "new bucket: retention and holds", Level.BAD),
-            ("new", {"encryption": {"defaultKmsKeyName": "projects/p/k"}}, "new bucket: encryption", Level.ATTENTION),
-            ("legacy", {"lifecycle": {"rule": [{"action": {"type": "Delete"}}]}}, "legacy bucket: lifecycle", Level.ATTENTION),
+            ("legacy", {"iamConfiguration": {}}, "legacy bucket: uniform access", Standing.FAIL),
+            ("new", {"iamConfiguration": {"uniformBucketLevelAccess": {"enabled": False}}}, "new bucket: uniform access", Standing.FAIL),
+            ("legacy", {"billing": {"requesterPays": True}}, "legacy bucket: requester pays", Standing.FAIL),
+            ("new", {"billing": {"requesterPays": True}}, "new bucket: requester pays", Standing.FAIL),
+            ("legacy", {"retentionPolicy": {"retentionPeriod": "86400"}}, "legacy bucket: retention and holds", Standing.PASS),
+            ("new", {"retentionPolicy": {"retentionPeriod": "1"}}, "new bucket: retention and holds", Standing.FAIL),
+            ("legacy", {"defaultEventBasedHold": True}, "legacy bucket: retention and holds", Standing.PASS),
+            ("new", {"defaultEventBasedHold": True}, "new bucket: retention and holds", Standing.FAIL),
+            ("new", {"encryption": {"defaultKmsKeyName": "projects/p/k"}}, "new bucket: encryption", Standing.PASS),
+            ("legacy", {"lifecycle": {"rule": [{"action": {"type": "Delete"}}]}}, "legacy bucket: lifecycle", Standing.PASS),
             ("new", {"lifecycle": {"rule": [{"action": {"type": "SetStorageClass"}}]}}, None, None),
-            ("legacy", {"softDeletePolicy": {"retentionDurationSeconds": "0"}}, "legacy bucket: soft delete", Level.ATTENTION),
-            ("legacy", {"versioning": {"enabled": True}}, "legacy bucket: versioning", Level.ATTENTION),
+            ("legacy", {"softDeletePolicy": {"retentionDurationSeconds": "0"}}, "legacy bucket: soft delete", Standing.PASS),
+            ("legacy", {"versioning": {"enabled": True}}, "legacy bucket: versioning", Standing.PASS),
             ("new", {"versioning": {"enabled": True}}, None, None),
         ],
     )  # fmt: skip
     def test_each_setting(
-        self, side: str, change: dict[str, Any], name: str | None, level: Level | None
+        self, side: str, change: dict[str, Any], name: str | None, standing: Standing | None
     ) -> None:
-        """One setting, one point that is not good, with what to do; the others stay good."""
+        """One setting, one check that fails or gives advice; the others pass without."""
         legacy, new = (GOOD | change if side == one else GOOD for one in ("legacy", "new"))
-        points: list[Point] = [point for point in bucket_points(legacy, new) if point.level is not Level.GOOD]
-        assert [(point.name, point.level) for point in points] == ([(name, level)] if name else [])
-        assert all(point.next_step for point in points)
+        checks = [one for one in bucket_checks(legacy, new) if one.next_step]
+        assert [(one.name, one.standing) for one in checks] == ([(name, standing)] if name else [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "json_wanted"),
+    [((), {}, False), (("--json",), {}, True), ((), {"CLOUD_RUN_JOB": "job"}, True)],
+    ids=["a person", "asked for", "in a job"],
+)
+def test_a_program_gets_json_and_a_person_a_table(
+    run_smoke: Smoke, paths: Paths, arguments: tuple[str, ...], environ: dict[str, str], json_wanted: bool
+) -> None:
+    """A job's log is read by programs, so there the one JSON line needs no argument."""
+    paths.put("qpi_answers_20250301/user_id_1.jsonl")
+    ended = run_smoke(*arguments, **environ)
+    assert ended.code == 0
+    if json_wanted:
+        (line,) = ended.out.splitlines()
+        content = json.loads(line)
+        assert (content["severity"], content["fit"]) == ("INFO", True)
+        assert content["message"] == "smoke of operator: FIT; 6 checks with advice"
+    else:
+        assert ended.out.splitlines()[-1] == "FIT; 6 checks with advice"
+
+
+def test_after_the_cutover_no_canary_is_sent(run_smoke: Smoke, paths: Paths, gateway: Gateway) -> None:
+    """It would be taken for a late writer's: that is said, nothing is written, and it is no reason to fail."""
+    stamp = Stamp("c", "Ada", datetime.now(UTC))
+    update(gateway, paths.migration, lambda state: with_phase(state, Phase.CUT_OVER, stamp))
+    paths.server.reset_stats()
+    ended = run_smoke("--json", "--canary", "1")
+    assert ended.code == 0
+    assert points_of(ended)["canary"] == {
+        "name": "canary",
+        "standing": "NOT APPLICABLE",
+        "evidence": "not sent: in phase cut_over it would be taken for a late writer's",
+        "next_step": "",
+    }
+    assert paths.requests("storage.objects.insert") == 0
+
+
+def test_a_canary_that_is_excluded_is_not_sent(run_smoke: Smoke, paths: Paths) -> None:
+    """It could never arrive."""
+    ended = run_smoke("--canary", "1", "--exclude", "_canary/*")
+    assert (ended.code, "it could never arrive" in ended.err) == (2, True)
+    assert paths.names(side="source") == []

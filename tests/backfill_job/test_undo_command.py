@@ -2,17 +2,24 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from testing_deletion import Scene, day
+from testing_paths import Paths
 
-from backfill_job.async_api import UNPACED, AsyncApi, Pacing
+from backfill_job.deletion.manifest import Line
 from backfill_job.deletion.manifest_places import find_manifest
 from backfill_job.stopping import Stop
+from backfill_job.undo.prospects import Prospect, Way
+from backfill_job.undo.restoring import Restored, Restorer, UndoOutcome
 from backfill_job.undo.undoing import Undo
-from shared.errors import UnexpectedAnswer
+from shared.errors import BucketNotFound, ConditionFailed, ObjectNotFound, StorageError, UnexpectedAnswer
+from shared.gcs.api import UNPACED, AsyncApi, Pacing
+from shared.gcs.json_client import JsonClient
+from shared.objects import Metadata
 from shared.phase import Phase
 
 RESTORE, REWRITE = "storage.objects.restore", "storage.objects.rewrite"
@@ -167,11 +174,11 @@ class RefusesOneShelf(AsyncApi):
 
     refused = False
 
-    async def request(self, method: str, path: str, uri: str, pacing: Pacing = UNPACED) -> dict[str, Any]:
-        if "softDeleted" in path and not self.refused:
+    async def list_page(self, *where: str, more: str = "", **bounds: Any) -> dict[str, Any]:
+        if "softDeleted" in more and not self.refused:
             self.refused = True
-            raise UnexpectedAnswer(uri, "refused")
-        return await super().request(method, path, uri, pacing)
+            raise UnexpectedAnswer(where[0], "refused")
+        return await super().list_page(*where, more=more, **bounds)
 
 
 def test_one_chunk_whose_soft_deleted_objects_cannot_be_listed_is_said(scene: Scene) -> None:
@@ -261,7 +268,7 @@ def test_a_rehearsal_takes_one_sample_there_and_back_in_a_scratch_prefix(
     generations = [scene.paths.look(name, side="source") for name in (day(1), day(2))]
     ended = scene.undo("--rehearse", *where(scene), "--report", str(tmp_path / "r"))
     assert (ended.code, ended.err) == (0, "")
-    assert ended.out.count("  ok     ") == 5
+    assert ended.out.count("  PASS ") == 5
     assert "An undo would work, in both ways" in ended.out
     assert scene.legacy() == before
     assert [scene.paths.look(name, side="source") for name in (day(1), day(2))] == generations
@@ -275,7 +282,7 @@ def test_a_rehearsal_without_soft_delete_says_that_one_way_is_left(scene: Scene)
     forget(scene)
     ended = scene.undo("--rehearse", *where(scene))
     assert ended.code == 0
-    assert "FAILED find it among the soft-deleted: soft delete is off" in ended.out
+    assert "FAIL find it among the soft-deleted: soft delete is off" in ended.out
     assert "in one of two ways only" in ended.out
 
 
@@ -308,3 +315,156 @@ def test_a_scratch_copy_that_could_not_be_removed_is_said(scene: Scene) -> None:
     assert "An undo would work, in both ways" in ended.out
     assert "was removed" not in ended.out
     assert f"gcloud storage rm 'gs://{bucket}/{left.name}'" in ended.out
+
+
+def answering_instead(
+    monkeypatch: pytest.MonkeyPatch, part: str, instead: Callable[[], dict[str, Any]], times: int = 1_000
+) -> list[str]:
+    """Have Cloud Storage answer something else to the requests whose path holds `part`; gives their paths."""
+    real, asked = JsonClient.json, []
+
+    async def request(
+        self: JsonClient, method: str, path: str, uri: str, pacing: Pacing = UNPACED
+    ) -> dict[str, Any]:
+        if part not in path or len(asked) >= times:
+            return await real(self, method, path, uri, pacing)
+        asked.append(path)
+        await real(self, "GET", f"{path.partition('/o/')[0]}?fields=name", uri)
+        return instead()
+
+    monkeypatch.setattr(JsonClient, "json", request)
+    return asked
+
+
+def test_the_dry_run_may_be_asked_for_by_name(scene: Scene) -> None:
+    """It is the default, and does not go with --execute."""
+    deleted(scene, day(1))
+    ended = scene.undo(scene.manifest_uri, "--dry-run")
+    assert (ended.code, "Nothing was changed" in ended.out) == (0, True)
+    assert scene.legacy() == {}
+
+
+def test_after_a_missing_permission_nothing_more_is_asked(scene: Scene) -> None:
+    """One refusal is everybody's; each object says why it is not there."""
+    deleted(scene, day(1), day(2), day(3))
+    scene.paths.server.set_faults(rules=[{"method": RESTORE, "count": None, "status": 403}])
+    scene.paths.server.reset_stats()
+    ended = scene.undo(scene.manifest_uri, "--execute", "--in-flight", "1")
+    assert (ended.code, scene.paths.requests(RESTORE)) == (1, 1)
+    for number in (1, 2, 3):
+        assert f"failed {day(number)}: " in ended.out
+    assert ended.out.count("permission denied") >= 3
+
+
+def test_a_copy_that_is_neither_done_nor_goes_on_is_an_error(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be asked for ever; it is told, and the object is not taken for brought back."""
+    forget(scene)
+    deleted(scene, day(1))
+    asked = answering_instead(monkeypatch, "/rewriteTo/", lambda: {"done": False}, times=50)
+    ended = scene.undo(scene.manifest_uri, "--execute")
+    assert (ended.code, len(asked)) == (1, 1)
+    assert f"failed {day(1)}: " in ended.out
+    assert "a copy that is not done, and cannot be gone on with" in ended.out
+    assert scene.legacy() == {}
+
+
+@pytest.mark.parametrize("part", ["/restore?", "/rewriteTo/"])
+def test_what_comes_back_as_something_else_is_told(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """The answer describes another object than the manifest's line."""
+    if part == "/rewriteTo/":
+        forget(scene)
+    deleted(scene, day(1), day(2))
+    other = scene.paths.bucket("destination").get_blob("qpi_exports/" + day(2))._properties
+    answering_instead(monkeypatch, part, lambda: {**other, "done": True, "resource": other})
+    ended = scene.undo(scene.manifest_uri, "--execute", "--only", day(1))
+    assert ended.code == 1
+    assert f"failed {day(1)}: what came back is not what the manifest says" in ended.out
+
+
+@pytest.mark.parametrize("gone", [ConditionFailed, ObjectNotFound])
+def test_what_changes_in_every_way_meanwhile_is_told(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, gone: type[StorageError]
+) -> None:
+    """Soft delete lets go, the new path changes, and the legacy name is free: nothing is done, and it is to be run again."""
+    deleted(scene, day(1))
+
+    def refuse() -> dict[str, Any]:
+        raise gone("gs://x/y", "it changed")
+
+    asked = answering_instead(monkeypatch, "ifGenerationMatch=0", refuse)
+    ended = scene.undo(scene.manifest_uri, "--execute")
+    assert ended.code == 1
+    assert ["/restore?" in path for path in asked] == [True, False]
+    assert f"failed {day(1)}: it changed since it was looked at; run it again (" in ended.out
+    assert scene.legacy() == {}
+
+
+def test_what_the_new_path_lost_meanwhile_is_told(scene: Scene) -> None:
+    """Neither way is open any more; the log has the object."""
+    forget(scene)
+    deleted(scene, day(1))
+    rule = {"method": REWRITE, "count": None, "status": 404, "message": "No such object: gone"}
+    scene.paths.server.set_faults(rules=[rule])
+    ended = scene.undo(scene.manifest_uri, "--execute")
+    assert ended.code == 1
+    assert f"failed {day(1)}: it changed since it was looked at; run it again (" in ended.out
+
+
+def test_of_many_that_cannot_be_brought_back_the_screen_shows_some_and_counts_the_rest(scene: Scene) -> None:
+    """Twenty by name; every other one is counted."""
+    forget(scene)
+    names = [day(1, user) for user in range(1, 24)]
+    deleted(scene, *names)
+    for name in names:
+        scene.paths.delete(name, side="destination")
+    for arguments in ((), ("--execute",)):
+        ended = scene.undo(scene.manifest_uri, *arguments)
+        assert ended.code == 1
+        assert ended.out.count("  lost qpi_answers_20240101/") == 20
+        assert "  ... and 3 more; --report has them" in ended.out
+
+
+def test_that_soft_deleted_objects_cannot_be_listed_is_said(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then only the new path helps."""
+    before = deleted(scene, day(1))
+
+    def refuse() -> dict[str, Any]:
+        raise UnexpectedAnswer("gs://x/", "soft delete is not what it was")
+
+    answering_instead(monkeypatch, "softDeleted", refuse)
+    dry = scene.undo(scene.manifest_uri)
+    assert dry.code == 0
+    assert "Soft-deleted objects cannot be listed: soft delete is not what it was" in dry.out
+    ended = scene.undo(scene.manifest_uri, "--execute")
+    assert (ended.code, "0 objects restored, 1 copied back" in ended.out) == (0, True)
+    assert scene.legacy() == before
+
+
+def test_a_bucket_that_is_gone_is_not_read_as_an_absent_legacy_object(paths: Paths) -> None:
+    """After a failed precondition the legacy object is looked at; a 404 of its bucket ends the undo."""
+    line = Line("a", 7, 0, "AAAAAA==", None, "", Metadata(), 8)
+    gone = {"status": 404, "count": None, "message": "The specified bucket does not exist."}
+    paths.server.set_faults(
+        rules=[
+            {"method": RESTORE, "status": 412, "count": None},
+            {**gone, "method": "storage.objects.get"},
+            {**gone, "method": "storage.objects.list"},
+        ]
+    )
+
+    async def restored() -> tuple[Restored, StorageError | None]:
+        async with AsyncApi(endpoint=paths.server.url) as api:
+            restorer = Restorer(api, paths.migration, Pacing())
+            ended = await restorer.bring_back(Prospect(line, Way.SOFT_DELETE, "", False, None))
+            return ended, restorer.error
+
+    ended, error = asyncio.run(restored())
+    assert ended.outcome is UndoOutcome.FAILED
+    assert "no such bucket (The specified bucket does not exist.)" in ended.detail
+    assert isinstance(error, BucketNotFound)

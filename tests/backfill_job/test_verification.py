@@ -15,6 +15,7 @@ from backfill_job.run_result import RunResult
 from backfill_job.verdict import Finding, Verdict, judged
 from backfill_job.verification import MAX_FINDINGS, Comparison, Verification
 from shared.gateway import Gateway
+from shared.objects import parse_time
 from shared.operations import Operations
 
 
@@ -147,3 +148,24 @@ def test_what_is_not_shown_is_said_to_be_where_it_is(missing: int, said: str) ->
     )
     more = [line for line in run.screen_lines() if "more" in line]
     assert more == ([f"  ... and {said}"] if said else [])
+
+
+@pytest.mark.parametrize("both_written", [False, True])
+@pytest.mark.parametrize("written_last", ["source", "destination"])
+def test_a_fresh_write_is_waited_for_only_on_a_side_that_has_writers(
+    paths: Paths, gateway: Gateway, written_last: str, both_written: bool
+) -> None:
+    """Before the cutover nobody writes at the new path: what differs there is no object in flight, but wrong."""
+    for side in ("destination", "source") if written_last == "source" else ("source", "destination"):
+        paths.put("a", side.encode(), side=side)
+    states = {side: paths.look("a", side=side) for side in ("source", "destination")}
+    times = sorted(parse_time(state.updated) for state in states.values() if state is not None)
+    # Of the two writes the first is as old as the grace time, and the last younger.
+    grace = times[1] - times[0]
+    hours = Hours(times[1])
+    comparison = Comparison(paths.migration)
+    comparison.add([*judged(paths.diff(gateway), paths.migration)])
+    found = comparison.result(gateway, grace=grace, clock=hours.clock(), both_written=both_written)
+    waited = both_written or written_last == "source"
+    assert verdicts(found) == {"a": "content_differs"}
+    assert bool(hours.slept) is waited

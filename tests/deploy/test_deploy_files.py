@@ -77,7 +77,7 @@ class TestImage:
         """Wheels by their hashes, and nothing else."""
         runs = " ".join(line for line in instructions() if line.startswith("RUN "))
         assert not re.search(r"apt|build-essential|gcc", runs)
-        assert "--require-hashes --only-binary=:all:" in runs
+        assert "--no-deps --require-hashes --only-binary=:all:" in runs
 
     def test_its_context_is_what_is_copied(self) -> None:
         """``.dockerignore`` leaves out everything that no COPY names."""

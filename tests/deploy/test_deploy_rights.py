@@ -231,11 +231,13 @@ def test_the_backfill_s_account_cannot_delete_on_the_legacy_path(paths: Paths, g
     assert paths.names(side="source") == [NAME.format(1)]
 
 
-def smoked(stage: Stage, part: Part) -> tuple[int, dict[str, str]]:
-    """The smoke test's exit code, and its levels by name."""
+def smoked(stage: Stage, part: Part) -> tuple[int, dict[str, tuple[str, str]]]:
+    """The smoke test's exit code; standing and advice of each check."""
     said = run_command("smoke", *where(stage.paths), "--json", "--part", part.value)
     assert said.err == ""
-    return said.code, {point["name"]: point["level"] for point in json.loads(said.out)["points"]}
+    return said.code, {
+        check["name"]: (check["standing"], check["next_step"]) for check in json.loads(said.out)["checks"]
+    }
 
 
 @pytest.mark.parametrize("part", Part, ids=lambda part: part.value)
@@ -256,7 +258,7 @@ def test_smoke_finds_every_account_fit_and_no_other_in_its_place(
     parts = [*Part]
     for other in (part, parts[parts.index(part) - 1]):
         guard.part = other
-        code, levels = smoked(stage, part)
-        rights = {name: level for name, level in levels.items() if name.startswith("rights on")}
-        assert (set(rights.values()) == {"ok"}) == (other is part), (other, rights)
-        assert code == int("FAIL" in levels.values())
+        code, found = smoked(stage, part)
+        rights = {name: seen for name, seen in found.items() if name.startswith("rights on")}
+        assert (set(rights.values()) == {("PASS", "")}) == (other is part), (other, rights)
+        assert code == int("FAIL" in {standing for standing, _ in found.values()})

@@ -38,7 +38,7 @@ from shared.state_changes import Stamp, sign_off
 ROOT = Path(__file__).parent.parent.parent
 
 READERS = {
-    "backfill_job/async_api.py": "answers of the service, not files: tests/backfill_job/test_async_api.py",
+    "shared/gcs/json_client.py": "answers of the service, not files: tests/shared/test_gcs_client.py",
     "backfill_job/certificate.py": "certificate",
     "backfill_job/deletion/manifest_reading.py": "manifest, lines",
     "backfill_job/deletion/manifest_files.py": "its own rows, just written",

@@ -529,3 +529,29 @@ def test_a_damaged_mark_is_never_taken_for_silence(mirror: Callable[..., Mirror]
     function.paths.client.bucket(at.bucket).blob(at.name).upload_from_string(text.encode("latin-1"))
     with pytest.raises(StorageError, match=r"20270101T0000Z\.json: is not a mark"):
         marked(function)
+
+
+@pytest.mark.parametrize(
+    ("headers", "trace"),
+    [
+        (
+            {"traceparent": "00-105445aa7843bc8bf206b12000100000-00f067aa0ba902b7-01"},
+            "105445aa7843bc8bf206b12000100000",
+        ),
+        (
+            {"X-Cloud-Trace-Context": "a/1;o=1", "traceparent": "00-b-00f067aa0ba902b7-01"},
+            "a",
+        ),
+        ({"traceparent": "nonsense"}, None),
+        ({}, None),
+    ],
+    ids=["W3C", "both", "nonsense", "none"],
+)
+def test_a_line_is_tied_to_its_request_s_trace(
+    mirror: Callable[..., Mirror], headers: dict[str, str], trace: str | None
+) -> None:
+    """Google's own header first, then the W3C's; without a trace there is no such field."""
+    function = mirror(GOOGLE_CLOUD_PROJECT="my-project")
+    line = function.deliver(function.put(), **headers).line
+    wanted = None if trace is None else f"projects/my-project/traces/{trace}"
+    assert line.get("logging.googleapis.com/trace") == wanted

@@ -20,7 +20,11 @@ def test_an_environment_is_enough() -> None:
 def test_everything_can_be_set() -> None:
     """Any pair, excludes one a line, deletions, and the patience."""
     more = {"MIRROR_EXCLUDE": "*.tmp\n old/* \n", "MIRROR_DELETES": "TRUE", "MIRROR_GIVE_UP_AFTER_S": "60"}
-    settings = MirrorSettings.from_environ({**PAIR, **more, "GOOGLE_CLOUD_PROJECT": "p"})
+    settings = MirrorSettings.from_environ(
+        {**PAIR, **more, "GOOGLE_CLOUD_PROJECT": "p", "MIRROR_RETRY_DEADLINE_S": "7.5"}
+    )
+    assert (settings.migration.source.uri, settings.migration.destination.uri) == tuple(PAIR.values())
+    assert (settings.reverse, settings.retry_deadline) == (False, 7.5)
     assert settings.migration.excludes == ("*.tmp", "old/*")
     assert (settings.deletes, settings.give_up_after, settings.project) == (True, 60.0, "p")
 
@@ -32,6 +36,15 @@ def test_everything_can_be_set() -> None:
         ({"MIRROR_ENV": "test"}, "one of dev, stg, prod is wanted"),
         ({"MIRROR_SOURCE": "gs://legacy/a/"}, "set MIRROR_ENV, or both"),
         ({"MIRROR_ENV": "dev", **PAIR}, "not a mixture"),
+        ({"MIRROR_ENV": "dev", "MIRROR_SOURCE": PAIR["MIRROR_SOURCE"]}, "not a mixture"),
+        ({"MIRROR_ENV": "dev", "MIRROR_DESTINATION": PAIR["MIRROR_DESTINATION"]}, "not a mixture"),
+        ({"MIRROR_DESTINATION": PAIR["MIRROR_DESTINATION"]}, "set MIRROR_ENV, or both"),
+        ({**PAIR, "MIRROR_DELETES": "true", "MIRROR_REVERSE": "true"}, "from the legacy path only"),
+        ({**PAIR, "MIRROR_REVERSE": "1"}, "MIRROR_REVERSE is '1'; true or false is wanted"),
+        (
+            {**PAIR, "MIRROR_GIVE_UP_AFTER_S": "inf"},
+            "MIRROR_GIVE_UP_AFTER_S is 'inf'; a number of seconds above 0",
+        ),
         ({**PAIR, "MIRROR_SOURCE": "gs://legacy/a"}, "write gs://legacy/a/"),
         ({**PAIR, "MIRROR_DESTINATION": PAIR["MIRROR_SOURCE"]}, "the same or lie within each other"),
         ({**PAIR, "MIRROR_DELETES": "yes"}, "MIRROR_DELETES is 'yes'"),

@@ -9,11 +9,12 @@ from testing_commands import Commands, run_command, where
 from testing_deletion import Scene
 from testing_paths import Paths
 
-from backfill_job.access import Grant
-from backfill_job.async_api import AsyncApi, RetryPolicy
-from backfill_job.tunnel import proxy_for
 from demo.function import running_function
 from shared.errors import StorageError, UsageError
+from shared.gcs.api import AsyncApi, RetryPolicy
+from shared.gcs.credentials import Grant
+from shared.gcs.wire import proxy_for
+from shared.objects import ObjectRef
 
 CONTENTS = "s3cr3t-answer"
 TOKEN = "ya29.s3cr3t-token"
@@ -88,7 +89,7 @@ def test_no_error_names_the_token(paths: Paths, fault: dict[str, object]) -> Non
 
     async def once() -> None:
         async with AsyncApi(endpoint=paths.server.url, access=Marked(), retry=HASTY) as api:
-            await api.request("GET", "/b/b/o", "gs://b/o")
+            await api.look(ObjectRef("b", "o"))
 
     with pytest.raises(StorageError) as raised:
         asyncio.run(once())

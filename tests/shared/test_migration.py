@@ -1,5 +1,7 @@
 """What is asked: locations, and the names in between."""
 
+from hashlib import sha256
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -108,3 +110,17 @@ def test_excludes_match_the_whole_name_or_its_last_part(relative: str, excluded:
     """A pattern without a slash also matches the last part of a name."""
     migration = qpi_exports(Environment.DEV, (".DS_Store", "tmp/*", "*.bak"))
     assert migration.is_excluded(relative) is excluded
+
+
+def test_what_a_later_write_replaces_is_kept_where_the_runbook_says() -> None:
+    """In ``replaced``, below the new path's own folder, under its name and generation; a long name by its SHA-256."""
+    migration = qpi_exports(Environment.DEV)
+    kept = migration.kept_ref("qpi_answers_20240101/user_id_1.jsonl", 17)
+    assert kept.uri == (
+        "gs://de-bigquery-data-export-dev/_migration/qpi_exports/replaced/qpi_answers_20240101/user_id_1.jsonl/17"
+    )
+    assert migration.reversed().kept_ref("qpi_answers_20240101/user_id_1.jsonl", 17) == kept
+    long = "x" * 1010
+    assert migration.kept_ref(long, 17).name == (
+        f"_migration/qpi_exports/replaced/{sha256(long.encode()).hexdigest()}/17"
+    )

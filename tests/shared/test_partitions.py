@@ -1,5 +1,6 @@
 """QPI naming."""
 
+import re
 from datetime import date, timedelta
 
 import pytest
@@ -7,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.partitions import (
+    DAY_PATTERN,
+    LAYOUTS,
     Classified,
     Gap,
     Kind,
+    Layout,
     answers_folder,
     classify,
     file_type,
@@ -85,6 +89,15 @@ def test_sizes_matter_only_for_placeholders(relative: str, size: int) -> None:
         assert classify(relative, size).kind in {Kind.STRAY, Kind.UNKNOWN}
     else:
         assert classify(relative, size) == empty
+
+
+@given(st.sampled_from(LAYOUTS), DAYS, st.integers(0, 10**18))
+def test_each_layout_names_its_own_kind_and_day(layout: Layout, day: date, number: int) -> None:
+    """The table says what a name is, and how an object of a day is named."""
+    found = classify(layout.name(day, number, "notes.txt"), 700)
+
+    assert (found.kind, found.day, found.impossible_date) == (layout.kind, day, "")
+    assert re.fullmatch(DAY_PATTERN, layout.name(day, number))
 
 
 @given(DAYS, st.integers(0, 10**18))

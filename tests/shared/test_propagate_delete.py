@@ -97,3 +97,12 @@ def test_a_destination_that_never_rests_ends_in_a_transient_error(paths: Paths, 
     store = Interfered(gateway, [lambda: paths.put(NAME, b"one", side="destination")] * 3)
     with pytest.raises(Contended):
         follow(paths, store, deleted)
+
+
+def test_a_source_that_is_written_after_the_last_look_is_brought_back(paths: Paths, gateway: Gateway) -> None:
+    """Its own event came before the old copy was deleted, and found that equal: nothing else would bring it."""
+    deleted = mirrored(paths, gateway)
+    paths.delete(NAME)
+    done = follow(paths, Interfered(gateway, [lambda: paths.put(NAME, b"one")]), deleted)
+    assert done.outcome is DeleteOutcome.REPLICATED
+    assert (paths.names(), paths.read(NAME)) == ([NAME], b"one")

@@ -1,41 +1,43 @@
-"""HTTP/1.1 to one host, over connections that are kept: the least that the JSON API needs, at the least cost.
+"""HTTP/1.1 to one host over kept connections, directly or through a proxy; only what the JSON API needs.
 
-General HTTP clients were measured first, CPU time a request in one process: aiohttp 90 microseconds, this 10; where a
-migration sends millions of requests, that is most of its cost. The price is what is not here: no redirects, no cookies, no
-compression, no streaming of bodies, HTTP/1.1 only. httptools parses, asyncio (uvloop in the job) does the sockets and TLS.
+A migration sends millions of requests, and their CPU time is most of its cost: aiohttp needs 90 microseconds for one, this
+module 10. The price: no redirects, cookies or compression, no streamed bodies, no HTTP/2. httptools parses; asyncio
+(uvloop in the job) does sockets and TLS.
 
-A connection carries one request at a time. Whatever goes wrong on it (it dies, half an answer comes, time is up) ends the
-connection and raises `NoAnswer`; whether to send again is the caller's business.
+A connection carries one request at a time. Any fault on it (it breaks, the answer is incomplete, the time is up) ends the
+connection and raises `NoAnswer`. The caller decides whether to send again.
+
+The proxy is the one that the environment names, as other programs read it: ``HTTPS_PROXY`` (or ``https_proxy``), and
+``NO_PROXY`` for hosts without one. The proxy opens a tunnel (``CONNECT``, RFC 9110 section 9.3.6) and cannot read it.
 """
 
 import asyncio
+import base64
+import socket
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
-from urllib.parse import urlsplit
+from typing import NamedTuple, Self
+from urllib.parse import unquote, urlsplit
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed has the platform's only
 
 import httptools
 
-from backfill_job.tunnel import Proxy, tunnelled
 from shared.errors import UsageError
 
-__all__ = ["Answer", "AnswerTooLong", "NoAnswer", "Wire"]
+__all__ = ["Answer", "AnswerTooLong", "NoAnswer", "Proxy", "Wire", "proxy_for"]
 
 SHORTEST_BOUND = 64 * 1024
-"""Bytes that any answer may have, so that a refusal can say why."""
+"""Bytes that every answer may have, so that an error response can give its reason."""
+
+LONGEST_PROXY_ANSWER = 16 * 1024
+"""Bytes of a proxy's answer after which it counts as no answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer that arrived whole.
-
-    Attributes:
-        status: HTTP status.
-        body: The body.
-    """
+class Answer(NamedTuple):
+    """An answer that arrived complete."""
 
     status: int
     body: bytes
@@ -46,7 +48,43 @@ class NoAnswer(Exception):
 
 
 class AnswerTooLong(NoAnswer):
-    """The answer was longer than it may be, so it was not taken to its end. Sending again would not help."""
+    """The answer was longer than allowed, so it was not read to its end. Sending again would not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """Where a proxy listens, and the authorization it wants (empty for none; never shown)."""
+
+    host: str
+    port: int
+    authorization: str = ""
+
+    def __repr__(self) -> str:
+        return f"Proxy({self.host}:{self.port})"
+
+
+def proxy_for(host: str, environ: Mapping[str, str]) -> Proxy | None:
+    """Find the proxy that the environment names for an https host; None for none.
+
+    Raises:
+        UsageError: The environment names a proxy that cannot be used.
+    """
+    named = environ.get("https_proxy") or environ.get("HTTPS_PROXY") or ""
+    exempt = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
+    if not named or proxy_bypass_environment(host, {"no": exempt}):
+        return None
+    parts = urlsplit(named if "://" in named else f"http://{named}")
+    try:
+        port = parts.port or 80
+    except ValueError:
+        port = 0
+    if parts.scheme != "http" or not parts.hostname or not port:
+        raise UsageError("HTTPS_PROXY names no proxy that can be used; http://HOST:PORT is wanted")
+    authorization = ""
+    if parts.username:
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
+    return Proxy(parts.hostname, port, authorization)
 
 
 class Wire:
@@ -54,12 +92,12 @@ class Wire:
 
     Args:
         base: Scheme and host, such as ``https://storage.googleapis.com``.
-        connections: How many there may be; more callers wait for a free one, first come, first served.
+        connections: The most that are open at once; more callers wait, first come, first served.
         timeout: Seconds for connecting, and for an answer.
-        proxy: Through which to connect; None for none.
+        proxy: None to connect directly.
 
     Raises:
-        UsageError: `base` is no address.
+        UsageError: `base` is not an address.
     """
 
     def __init__(self, base: str, *, connections: int, timeout: float, proxy: Proxy | None = None) -> None:
@@ -69,7 +107,7 @@ class Wire:
         except ValueError:
             port = -1
         if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1 or parts.path.strip("/"):
-            raise UsageError(f"{base!r} is no address; http://HOST:PORT or https://HOST is wanted")
+            raise UsageError(f"{base!r} is not an address; http://HOST:PORT or https://HOST is wanted")
         self._host = parts.hostname
         self._port = port or (443 if parts.scheme == "https" else 80)
         self._ssl = ssl.create_default_context() if parts.scheme == "https" else None
@@ -91,28 +129,24 @@ class Wire:
         for connection in list(self._open):
             connection.drop("the pool was closed")
         loop = asyncio.get_running_loop()
-        next_turn = loop.create_future()  # in which the transports close
+        next_turn = loop.create_future()  # the transports close in the loop's next turn
         loop.call_soon(next_turn.set_result, None)
         await next_turn
 
     async def send(
         self, method: str, target: str, headers: str = "", most: int | None = None, body: bytes = b""
     ) -> Answer:
-        """Send a request.
+        """Send a request, and give its answer, whatever the status.
 
         Args:
-            method: ``GET``, ``POST`` …
+            method: The HTTP method.
             target: Path and query, percent-encoded.
-            headers: Further header lines, each ending in CRLF.
-            most: Bytes that the answer's body may have, or `SHORTEST_BOUND` if that is more; None for no bound. What
-                arrives beyond it is not held.
-            body: The request's body, whole; its type is one of the headers.
-
-        Returns:
-            The answer, whatever its status.
+            headers: Further header lines, each ending in CRLF; the body's type is one of them.
+            most: Bytes that the answer's body may have (at least `SHORTEST_BOUND`); None for no bound. More is not held.
+            body: The request's whole body.
 
         Raises:
-            AnswerTooLong: Its body is longer than `most`; the connection is over.
+            AnswerTooLong: The body is longer than `most`; the connection is closed.
             NoAnswer: There is none.
         """
         length = "" if method == "GET" else f"Content-Length: {len(body)}\r\n"
@@ -143,7 +177,7 @@ class Wire:
             raise
 
     def _pass_on(self) -> None:
-        """Give a place to whoever has waited longest; it is free for nobody else meanwhile."""
+        """Give the place to the caller that has waited longest; no other can take it in between."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -162,7 +196,7 @@ class Wire:
                 else:
                     _, connection = await loop.create_connection(
                         lambda: _Connection(self._forget),
-                        sock=await tunnelled(self._proxy, self._host, self._port),
+                        sock=await _tunnel(self._proxy, self._host, self._port),
                         ssl=self._ssl,
                         server_hostname=self._host if self._ssl else None,
                     )
@@ -178,7 +212,7 @@ class Wire:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: a request out, an answer in, and again."""
+    """One connection: one request out, its answer in, then the next."""
 
     def __init__(self, on_end: Callable[["_Connection"], None]) -> None:
         self._on_end = on_end
@@ -198,7 +232,7 @@ class _Connection(asyncio.Protocol):
         """Send a request and wait for its answer.
 
         Raises:
-            AnswerTooLong, NoAnswer: There is none; the connection is over.
+            AnswerTooLong, NoAnswer: There is none; the connection is closed.
         """
         if self._transport is None:
             raise NoAnswer("the connection was closed")
@@ -218,7 +252,7 @@ class _Connection(asyncio.Protocol):
             self._answer = None
 
     def drop(self, reason: str) -> None:
-        """End the connection; whoever waits for an answer gets none."""
+        """Close the connection; a request that waits for its answer gets `NoAnswer`."""
         self._keeps = False
         self._fail(NoAnswer(reason))
         if self._transport is not None:
@@ -238,7 +272,7 @@ class _Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             self.drop(f"no HTTP answer ({error})")
 
-    # What the parser calls.
+    # The parser calls the following.
 
     def on_message_begin(self) -> None:
         self._body = []
@@ -249,18 +283,18 @@ class _Connection(asyncio.Protocol):
             if self._room < 0:
                 self._body.clear()
                 self._fail(AnswerTooLong("the answer is longer than what was asked for"))
-                self.drop("")  # nobody waits any more
+                self.drop("")  # no request waits any more
                 return
         self._body.append(body)
 
     def on_message_complete(self) -> None:
         status = self._parser.get_status_code()
-        if status < 200:  # noqa: PLR2004 -- an interim answer; the answer proper follows
+        if status < 200:  # noqa: PLR2004 -- an interim answer; the final one follows
             return
         self._keeps = self._keeps and self._parser.should_keep_alive()
         answer = self._answer
         if answer is None:
-            self.drop("an answer that nobody asked for")
+            self.drop("an answer without a request")
         elif not answer.done():
             answer.set_result(Answer(status, b"".join(self._body)))
         if not self._keeps and self._transport is not None:
@@ -269,3 +303,47 @@ class _Connection(asyncio.Protocol):
     def _fail(self, error: NoAnswer) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
+
+
+async def _tunnel(proxy: Proxy, host: str, port: int) -> socket.socket:
+    """Connect to a host through a proxy: gives a connected socket, as if it led to the host.
+
+    Raises:
+        OSError: The proxy cannot be reached, or refuses.
+    """
+    loop = asyncio.get_running_loop()
+    (family, kind, protocol, _, address), *_ = await loop.getaddrinfo(
+        proxy.host, proxy.port, type=socket.SOCK_STREAM
+    )
+    connection = socket.socket(family, kind, protocol)
+    try:
+        connection.setblocking(False)
+        await loop.sock_connect(connection, address)
+        wanted = f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n"
+        if proxy.authorization:
+            wanted += f"Proxy-Authorization: {proxy.authorization}\r\n"
+        await loop.sock_sendall(connection, f"{wanted}\r\n".encode("latin-1"))
+        await _accepted(connection, proxy)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+async def _accepted(connection: socket.socket, proxy: Proxy) -> None:
+    """Wait until the proxy accepts.
+
+    Raises:
+        OSError: It refuses, or gives no answer.
+    """
+    loop = asyncio.get_running_loop()
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        # Byte by byte: what follows the proxy's answer is the host's.
+        byte = await loop.sock_recv(connection, 1)
+        answer += byte
+        if not byte or len(answer) > LONGEST_PROXY_ANSWER:
+            raise OSError(f"the proxy {proxy.host}:{proxy.port} gave no answer")
+    status = answer.split(b"\r\n", 1)[0].decode("latin-1")
+    if status.split(" ")[1:2] != ["200"]:
+        raise OSError(f"the proxy {proxy.host}:{proxy.port} refuses: {status!r}")

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from backfill_job.wire import SHORTEST_BOUND, Answer, AnswerTooLong, NoAnswer, Wire
 from shared.errors import UsageError
+from shared.gcs.wire import SHORTEST_BOUND, Answer, AnswerTooLong, NoAnswer, Wire
 
 FINE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
@@ -234,5 +234,5 @@ def test_nobody_there_is_no_answer() -> None:
 )
 def test_what_is_no_address_is_refused(base: str) -> None:
     """STORAGE_EMULATOR_HOST is written by hand."""
-    with pytest.raises(UsageError, match="is no address"):
+    with pytest.raises(UsageError, match="is not an address"):
         Wire(base, connections=1, timeout=1)

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 import pytest
 from testing_paths import Paths
 
-from backfill_job.async_api import AsyncApi
-from backfill_job.fast_listing import list_pages
-from backfill_job.tunnel import Proxy, proxy_for
-from backfill_job.wire import NoAnswer, Wire
 from shared.errors import UsageError
+from shared.gcs.api import AsyncApi
+from shared.gcs.listing import list_pages
+from shared.gcs.wire import NoAnswer, Proxy, Wire, proxy_for
 
 HOST = "storage.googleapis.com"
 

@@ -1,7 +1,7 @@
-"""Who is asking: the headers that authorize a request, renewed before they expire and never twice at once.
+"""Authorization headers for requests, renewed before they expire and never twice at once.
 
-Asking for a new token blocks (it is a request to the metadata server, or a file and a request), so it happens in a
-thread, while requests go on with the token at hand as long as it is valid.
+A renewal blocks: it asks the metadata server or reads a file. So it runs in a thread, and requests go on with the
+current token while that is valid. Only ``json_client`` imports this module; it is one of its own because it knows nothing of HTTP.
 """
 
 import asyncio
@@ -19,20 +19,15 @@ SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 """Reading and writing objects (Cloud Storage documentation, "Authentication": OAuth scopes)."""
 
 RENEW_AHEAD = 225.0
-"""Seconds before its expiry at which a token is renewed; the metadata server hands out a new one from 300 on."""
+"""Seconds before its expiry at which a token is renewed. The metadata server gives a new one from 300 on."""
 
 PAUSE = 10.0
-"""Seconds between two renewals that nobody waits for: a failed one must not be repeated with every request."""
+"""Seconds between two renewals in the background, so that a failed one is not repeated with every request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Headers that authorize a request, for some time.
-
-    Attributes:
-        headers: To be sent with the request.
-        expires: When they lose their force, in seconds since the epoch; infinite for never.
-    """
+    """Headers that authorize requests until ``expires`` (seconds since the epoch; infinite for never)."""
 
     headers: Mapping[str, str]
     expires: float = math.inf
@@ -42,10 +37,10 @@ class AccessSource(Protocol):
     """Where grants come from."""
 
     def fetch(self) -> Grant:
-        """Get a new grant. Blocks; called in a thread, by one at a time.
+        """Get a new grant. Blocks; called in a thread, one call at a time.
 
         Raises:
-            google.auth.exceptions.GoogleAuthError: There is none to be had now.
+            google.auth.exceptions.GoogleAuthError: There is none now.
         """
         ...
 
@@ -57,13 +52,13 @@ class _Anonymous:
 
 class _ApplicationDefault:
     def __init__(self) -> None:
-        # Loaded by whoever needs credentials: at a local Cloud Storage nobody does, and it takes its time.
+        # Imported here because it is slow, and a local Cloud Storage needs no credentials.
         import google.auth  # noqa: PLC0415
         from google.auth.exceptions import DefaultCredentialsError  # noqa: PLC0415
         from google.auth.transport.requests import Request  # noqa: PLC0415
 
         self._request = Request
-        self._credentials: Any  # the library's types stop half way
+        self._credentials: Any  # the library is only partly typed
         try:
             self._credentials, _ = google.auth.default(scopes=[SCOPE])
         except DefaultCredentialsError as error:
@@ -76,12 +71,12 @@ class _ApplicationDefault:
         headers: dict[str, str] = {}
         self._credentials.apply(headers)
         expiry = self._credentials.expiry
-        # The library keeps this time in UTC without saying so.
+        # The library's time is UTC without a time zone.
         return Grant(headers, math.inf if expiry is None else expiry.replace(tzinfo=UTC).timestamp())
 
 
 def anonymous() -> AccessSource:
-    """Nobody in particular: for the local Cloud Storage."""
+    """No credentials, for a local Cloud Storage."""
     return _Anonymous()
 
 
@@ -95,7 +90,7 @@ def application_default() -> AccessSource:
 
 
 class Access:
-    """The grant at hand, renewed while requests go on. Belongs to one event loop.
+    """The current grant, renewed while requests go on. Belongs to one event loop.
 
     Args:
         source: Where grants come from.
@@ -110,13 +105,10 @@ class Access:
         self._renew_from = -math.inf
 
     async def headers(self, uri: str) -> Mapping[str, str]:
-        """The headers for a request that is sent now.
-
-        Args:
-            uri: What the request is about, for errors.
+        """The headers for a request that is sent now. Errors name `uri`.
 
         Raises:
-            PermissionDenied, Unavailable: The grant at hand has expired, and there is no new one.
+            PermissionDenied, Unavailable: The current grant has expired, and there is no new one.
         """
         now = self._now()
         if now >= self._renew_from:
@@ -128,11 +120,7 @@ class Access:
         return self._grant.headers
 
     async def refused(self, headers: Mapping[str, str], uri: str) -> bool:
-        """Renew a grant that was refused (401), unless that has happened already.
-
-        Args:
-            headers: Those that were refused.
-            uri: What the request was about, for errors.
+        """Renew the grant whose headers were refused (401), unless another request has done so.
 
         Returns:
             Whether there are other headers to try.
@@ -145,26 +133,26 @@ class Access:
         return self._grant.headers != headers
 
     async def close(self) -> None:
-        """Wait for a renewal under way; a thread cannot be called off."""
+        """Wait for a renewal that is running: a thread cannot be cancelled."""
         if self._renewal is not None:
             await asyncio.wait({self._renewal})
 
     def _begin(self) -> asyncio.Task[None]:
         if self._renewal is None or self._renewal.done():
             self._renewal = asyncio.create_task(self._renew())
-            # A failure that nobody waits for is no news: the next renewal comes, and waiters get theirs.
+            # Marks a failure as seen: requests that wait get it, and without one the next renewal tries again.
             self._renewal.add_done_callback(lambda task: task.cancelled() or task.exception())
         return self._renewal
 
     async def _renew(self) -> None:
         self._grant = await asyncio.to_thread(self._source.fetch)
         self._renew_from = max(self._grant.expires - RENEW_AHEAD, self._now() + PAUSE)
-        # One that expires within the pause must not be used beyond its time.
+        # A grant that expires within the pause must not be used after its expiry.
         self._renew_from = min(self._renew_from, self._grant.expires)
 
     async def _renewed(self, uri: str) -> None:
         try:
-            # Several wait for the one renewal; one of them being cancelled must not end it.
+            # Several requests wait for one renewal; cancelling one of them must not end it.
             await asyncio.shield(self._begin())
         except Exception as error:
             ours = _translated(error, uri)
@@ -174,8 +162,8 @@ class Access:
 
 
 def _translated(error: Exception, uri: str) -> StorageError | None:
-    """An error of the credentials' library as ours; None for any other."""
-    from google.auth import exceptions as auth  # noqa: PLC0415 -- loaded when there is one to be told apart
+    """An error of the credentials' library as ours; None for any other error."""
+    from google.auth import exceptions as auth  # noqa: PLC0415 -- as above: only after an error
 
     if isinstance(error, auth.TransportError):
         return Unavailable(

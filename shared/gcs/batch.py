@@ -1,21 +1,20 @@
-"""The form of a batch request: several calls in one, each with its own answer. Pure.
+"""The form of a batch request: several calls in one request, each with its own answer. Pure.
 
-``multipart/mixed`` of ``application/http`` parts (Cloud Storage documentation, "Batch requests"). The answers come in any order
-and are told apart by their ``Content-ID``, which repeats the call's. A part that is missing, is there twice or cannot be
-read is no answer: nothing is concluded from it, and least of all from the status of the whole.
+``multipart/mixed`` of ``application/http`` parts (Cloud Storage documentation, "Batch requests"). The answers come in any
+order; each repeats its call's ``Content-ID``. A part that is missing, repeated or unreadable counts as no answer. The
+status of the whole says nothing about a part. Only ``api`` imports the two functions; apart, they are tested without a network.
 """
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple
 
-__all__ = ["CONTENT_TYPE", "MOST_CALLS", "BatchCall", "batch_body", "batch_parts"]
+__all__ = ["CONTENT_TYPE", "MOST_CALLS", "batch_body", "batch_parts"]
 
 MOST_CALLS = 100
 """Calls that one batch may have (the documentation above)."""
 
 _BOUNDARY = "batch_of_calls"
-"""Nothing in a call looks like it: names are percent-encoded."""
+"""No call contains it: names are percent-encoded."""
 
 CONTENT_TYPE = f"Content-Type: multipart/mixed; boundary={_BOUNDARY}\r\n"
 
@@ -26,28 +25,11 @@ _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})(?: [^\r\n]*)?\r?\n")
 _BLANK = re.compile(rb"\r?\n\r?\n")
 
 
-class BatchCall(NamedTuple):
-    """One call.
-
-    Attributes:
-        method: ``DELETE``; a body is never sent.
-        path: What follows ``/storage/v1``, query included, all percent-encoded.
-        uri: What it is about, as ``gs://bucket/name``, for errors.
-    """
-
-    method: str
-    path: str
-    uri: str
-
-
 def batch_body(calls: Sequence[tuple[str, str]]) -> bytes:
-    """Write calls as the body of a request with the header line `CONTENT_TYPE`.
-
-    Args:
-        calls: Method and target of each, at most `MOST_CALLS`.
+    """Write calls, each a method and a target, as the body of a request with the header line `CONTENT_TYPE`.
 
     Raises:
-        ValueError: There are none, or more.
+        ValueError: There are none, or more than `MOST_CALLS`.
     """
     if not 0 < len(calls) <= MOST_CALLS:
         raise ValueError(f"{len(calls)} calls; a batch has 1 to {MOST_CALLS}")
@@ -60,17 +42,13 @@ def batch_body(calls: Sequence[tuple[str, str]]) -> bytes:
 
 
 def batch_parts(body: bytes, count: int) -> list[tuple[int, bytes] | None]:
-    """Read the answer to a batch.
-
-    Args:
-        body: The answer's body.
-        count: How many calls were sent.
+    """Read the body of the answer to a batch of `count` calls.
 
     Returns:
-        Status and body of each call's answer, in the order of the calls; None for a call without one that can be read.
+        Status and body of each call's answer, in the order of the calls; None for a call without a readable answer.
 
     Raises:
-        ValueError: It does not end as such an answer does: the rest of it is lost.
+        ValueError: The final boundary is missing, so a part of the answer was lost.
     """
     mark = body.lstrip(b"\r\n").partition(b"\n")[0].rstrip()
     pieces = (b"\n" + body).split(b"\n" + mark)

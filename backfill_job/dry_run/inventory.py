@@ -1,0 +1,432 @@
+"""What both sides hold and what is planned, in numbers: counted while the lines stream by, in memory that does not grow with them.
+
+The totals and the steps count every object listed. What describes the data (days, kinds, file types, sizes, reserved keys) leaves
+out the excluded objects, which are counted by file name instead. Two identities hold, and the tests keep them: the steps other
+than EXTRA add up to the source; and the days together with what has none, like the kinds and like the file types, add up to it
+without the excluded objects.
+"""
+
+from bisect import insort
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import astuple, dataclass, field, fields, is_dataclass
+from datetime import date
+from enum import Enum
+from math import ceil
+from typing import Any
+
+from backfill_job.plan import PlanLine, Step
+from shared.objects import ObjectState, reserved_keys
+from shared.partitions import Gap, Kind, classify, file_type, gaps
+
+__all__ = [
+    "NAMES",
+    "OTHERS",
+    "OUTSIDE_NAMES",
+    "TOP_LEVEL",
+    "Count",
+    "Inventory",
+    "Named",
+    "Outside",
+    "Period",
+    "Reserved",
+    "Sample",
+    "Sizes",
+]
+
+NAMES = 100
+"""Names kept of what would be overwritten, and of what is in conflict, extra or impossible."""
+
+OUTSIDE_NAMES = 20
+"""Names kept of objects outside the known layouts, and of strays."""
+
+GROUPS = 1_000
+"""File types, folders and the like counted one by one; what comes after them is counted together, as `OTHERS`."""
+
+OTHERS = "(others)"
+TOP_LEVEL = "(top level)"
+
+
+@dataclass(slots=True)
+class Count:
+    """Objects and their bytes."""
+
+    objects: int = 0
+    bytes: int = 0
+
+    def add(self, size: int) -> None:
+        """Count one object."""
+        self.objects += 1
+        self.bytes += size
+
+
+@dataclass(slots=True)
+class Period:
+    """Source objects of a day or month, and what is planned for them.
+
+    Attributes:
+        objects: All of them, placeholders included.
+        jsonl: Those that are JSONL data.
+        bytes: Their size at the source.
+        copy: To be copied to where nothing is.
+        overwrite: To be copied over something different.
+        equal: Already there.
+        conflict: Different, and left alone.
+    """
+
+    objects: int = 0
+    jsonl: int = 0
+    bytes: int = 0
+    copy: int = 0
+    overwrite: int = 0
+    equal: int = 0
+    conflict: int = 0
+
+    @property
+    def differs(self) -> int:
+        """Objects that the destination has, but different."""
+        return self.overwrite + self.conflict
+
+    def add(self, size: int, step: Step, *, critical: bool) -> None:
+        """Count one object."""
+        self.objects += 1
+        self.jsonl += critical
+        self.bytes += size
+        self.copy += step is Step.COPY
+        self.overwrite += step is Step.OVERWRITE
+        self.equal += step is Step.EQUAL
+        self.conflict += step is Step.CONFLICT
+
+    def __add__(self, other: "Period") -> "Period":
+        return Period(*(one + two for one, two in zip(astuple(self), astuple(other), strict=True)))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One name, and why it is shown.
+
+    Attributes:
+        relative: The name below the prefix.
+        because: How its two sides differ, or why it is impossible; often empty.
+    """
+
+    relative: str
+    because: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Named:
+    """How many there are, and the first of them by name, whatever order they come in.
+
+    Attributes:
+        total: All of them.
+        first: At most `limit` of them, in order.
+        limit: How many names are kept.
+    """
+
+    total: int = 0
+    first: list[Sample] = field(default_factory=list)
+    limit: int = field(default=NAMES, compare=False)
+
+    def offer(self, relative: str, because: tuple[str, ...] = ()) -> None:
+        """Count one, and keep it if it is among the first."""
+        self.total += 1
+        if len(self.first) == self.limit:
+            if relative > self.first[-1].relative:
+                return
+            self.first.pop()
+        insort(self.first, Sample(relative, because), key=lambda sample: sample.relative)
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """Source objects outside every known layout: the first by name, and all by top-level folder."""
+
+    named: Named
+    folders: Mapping[str, Count]
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """How many objects carry a metadata key that Google's tools stamp on copies."""
+
+    source: int = 0
+    destination: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How large the source objects are.
+
+    Attributes:
+        smallest: Bytes of the smallest; 0 when there are none.
+        largest: Bytes of the largest.
+        total: Bytes of all.
+        histogram: How many have a size of 0, 1, 2 to 3, 4 to 7, 8 to 15 … bytes: by the number of bits of their size.
+    """
+
+    smallest: int
+    largest: int
+    total: int
+    histogram: tuple[int, ...]
+
+    @property
+    def objects(self) -> int:
+        """How many there are."""
+        return sum(self.histogram)
+
+    @property
+    def empty(self) -> int:
+        """How many have no bytes."""
+        return self.histogram[0] if self.histogram else 0
+
+    @property
+    def mean(self) -> float:
+        """Bytes on average."""
+        return self.total / self.objects if self.objects else 0.0
+
+    @staticmethod
+    def bounds(bits: int) -> tuple[int, int]:
+        """The smallest and the largest size, in bytes, that the histogram counts at an index."""
+        return (1 << bits - 1, (1 << bits) - 1) if bits else (0, 0)
+
+    def quantile(self, share: float) -> float:
+        """Estimate the size that a share of the objects does not exceed.
+
+        Args:
+            share: Between 0 and 1; 0.5 for the median.
+
+        Returns:
+            Bytes: within the true value's power of two, between its bounds as if sizes were spread evenly there.
+        """
+        rank, before = max(1, ceil(share * self.objects)), 0
+        for bits, count in enumerate(self.histogram):
+            if before + count >= rank:
+                low, high = self.bounds(bits)
+                inside = low + (high - low) * (rank - before) / count
+                return min(max(inside, self.smallest), self.largest)
+            before += count
+        return 0.0
+
+
+_Groups = dict[str, Count]
+
+
+class Inventory:
+    """What both sides hold. The order of the lines does not matter, and what they hold is not kept.
+
+    Attributes:
+        today: Later days are in the future; UTC, as the names of the exports are.
+        source: Everything listed at the source.
+        destination: Everything listed at the destination.
+        steps: What is planned, in source bytes (EXTRA: destination bytes). EXCLUDED counts source objects only.
+        named: By name: what would be overwritten, is in conflict, extra at the destination, or impossible.
+        strays: What lies in a day's folder and does not belong there.
+    """
+
+    def __init__(self, today: date) -> None:
+        self.today = today
+        self.source, self.destination = Count(), Count()
+        self.steps = {step: Count() for step in Step}
+        self.named = {step: Named() for step in (Step.OVERWRITE, Step.CONFLICT, Step.EXTRA, Step.IMPOSSIBLE)}
+        self.strays = Named(limit=OUTSIDE_NAMES)
+        self._outside = Named(limit=OUTSIDE_NAMES)
+        self._periods: defaultdict[date | None, Period] = defaultdict(Period)
+        self._impossible_dates: _Groups = {}
+        self._kinds: _Groups = {}
+        self._file_types: _Groups = {}
+        self._folders: _Groups = {}
+        self._excluded: _Groups = {}
+        self._reserved: tuple[_Groups, _Groups] = ({}, {})
+        self._smallest, self._largest = -1, 0
+        self._histogram: Counter[int] = Counter()
+
+    def add(self, line: PlanLine) -> None:
+        """Count one line."""
+        relative, step, source, destination = line.relative, line.step, line.source, line.destination
+        if source is not None:
+            self.source.add(source.size)
+            self.steps[step].add(source.size)
+        if destination is not None:
+            self.destination.add(destination.size)
+            if step is Step.EXTRA:
+                self.steps[step].add(destination.size)
+        if step is Step.EXCLUDED:
+            if source is not None:
+                _count(self._excluded, relative.rpartition("/")[2] or relative, source.size)
+            return
+        if step in self.named:
+            because = tuple(what.value for what in line.because)
+            self.named[step].offer(relative, because or ((line.note,) if line.note else ()))
+        for state, found in zip((source, destination), self._reserved, strict=True):
+            _count_reserved(state, found)
+        if source is not None:
+            self._describe(relative, source.size, step)
+
+    def _describe(self, relative: str, size: int, step: Step) -> None:
+        what = classify(relative, size)
+        self._periods[what.day].add(size, step, critical=what.critical)
+        _count(self._kinds, what.kind.value, size)
+        _count(self._file_types, file_type(relative), size)
+        self._histogram[size.bit_length()] += 1
+        self._largest = max(self._largest, size)
+        self._smallest = size if self._smallest < 0 else min(self._smallest, size)
+        if what.impossible_date:
+            _count(self._impossible_dates, what.impossible_date, size)
+        if what.kind is Kind.UNKNOWN:
+            folder, slash, _ = relative.partition("/")
+            _count(self._folders, folder + slash if slash else TOP_LEVEL, size)
+            self._outside.offer(relative)
+        elif what.kind is Kind.STRAY:
+            self.strays.offer(relative)
+
+    @property
+    def days(self) -> dict[date, Period]:
+        """By day, in order, for the layouts that have one."""
+        return {day: self._periods[day] for day in sorted(filter(None, self._periods))}
+
+    @property
+    def undated(self) -> Period:
+        """What belongs to no day."""
+        return self._periods.get(None, Period())
+
+    @property
+    def months(self) -> Mapping[str, Period]:
+        """The days by month (``2024-01``), in order."""
+        months: defaultdict[str, Period] = defaultdict(Period)
+        for day, period in self.days.items():
+            months[day.isoformat()[:7]] += period
+        return dict(months)
+
+    @property
+    def data_days(self) -> tuple[date, ...]:
+        """The days that have JSONL data, in order, future ones left aside."""
+        return tuple(day for day, period in self.days.items() if period.jsonl and day <= self.today)
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """Days without any JSONL object between the first and the last that have one, future ones left aside."""
+        return gaps(self.data_days)
+
+    @property
+    def missing(self) -> int:
+        """How many days are missing."""
+        return sum(gap.days for gap in self.gaps)
+
+    @property
+    def future_days(self) -> tuple[date, ...]:
+        """Days after today."""
+        return tuple(day for day in self.days if day > self.today)
+
+    @property
+    def impossible_dates(self) -> Mapping[str, Count]:
+        """Dates in names that no calendar has."""
+        return _ordered(self._impossible_dates)
+
+    @property
+    def kinds(self) -> Mapping[Kind, Count]:
+        """By layout."""
+        return {Kind(kind): count for kind, count in _ordered(self._kinds).items()}
+
+    @property
+    def file_types(self) -> Mapping[str, Count]:
+        """By extension."""
+        return _ordered(self._file_types)
+
+    @property
+    def excluded(self) -> Mapping[str, Count]:
+        """Source objects left behind, by the last part of their names."""
+        return _ordered(self._excluded)
+
+    @property
+    def outside(self) -> Outside:
+        """What lies outside every known layout."""
+        return Outside(self._outside, _ordered(self._folders))
+
+    @property
+    def reserved(self) -> Mapping[str, Reserved]:
+        """Metadata keys that the comparison leaves out because Google's tools stamp them."""
+        source, destination = self._reserved
+        none = Count()
+        return {
+            key: Reserved(source.get(key, none).objects, destination.get(key, none).objects)
+            for key in sorted(source.keys() | destination.keys())
+        }
+
+    @property
+    def sizes(self) -> Sizes:
+        """How large the source objects are."""
+        described = self.source.bytes - self.steps[Step.EXCLUDED].bytes
+        width = max(self._histogram, default=-1) + 1
+        histogram = tuple(self._histogram[bits] for bits in range(width))
+        return Sizes(max(self._smallest, 0), self._largest, described, histogram)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything found, with what is derived from it; for ``plan.json``."""
+        data_days = self.data_days
+        return {
+            **{name: _plain(getattr(self, name)) for name in _IN_JSON},
+            "months": _plain(self.months),
+            "first_day": data_days[0].isoformat() if data_days else None,
+            "last_day": data_days[-1].isoformat() if data_days else None,
+            "missing_days": self.missing,
+            "sizes": {
+                **_plain(self.sizes),
+                "mean": round(self.sizes.mean, 1),
+                "median": round(self.sizes.quantile(0.5)),
+                "p99": round(self.sizes.quantile(0.99)),
+                "empty": self.sizes.empty,
+            },
+        }
+
+
+_IN_JSON = (
+    "today",
+    "source",
+    "destination",
+    "steps",
+    "days",
+    "undated",
+    "gaps",
+    "future_days",
+    "impossible_dates",
+    "kinds",
+    "file_types",
+    "outside",
+    "strays",
+    "sizes",
+    "named",
+    "reserved",
+    "excluded",
+)
+
+
+def _count(groups: _Groups, key: str, size: int) -> None:
+    """Count by some text: the first `GROUPS` texts one by one, the rest together."""
+    total = groups.get(key)
+    if total is None:
+        total = groups.setdefault(key if len(groups) < GROUPS else OTHERS, Count())
+    total.add(size)
+
+
+def _count_reserved(state: ObjectState | None, found: _Groups) -> None:
+    if state is not None and state.metadata.custom:
+        for key in reserved_keys(state):
+            _count(found, key, state.size)
+
+
+def _ordered(groups: _Groups) -> dict[str, Count]:
+    """By number of objects, the most first."""
+    return dict(sorted(groups.items(), key=lambda item: (-item[1].objects, item[0])))
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.compare}
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Enum):
+        return value.value
+    return value.isoformat() if isinstance(value, date) else value

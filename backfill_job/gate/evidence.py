@@ -1,0 +1,231 @@
+"""The evidence of the gate's checks: gathered once, and only where a check asks for it. Says nothing of what is good enough."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import uvloop
+
+from backfill_job.case_siblings import case_siblings
+from backfill_job.checks import Check, failed, not_run, passed, unavailable
+from backfill_job.gate.canary import Flight, canary_name, fly, removal
+from backfill_job.gate.checks import Limits, Presence
+from backfill_job.gate.dead_letters import DeadLetters, read_dead_letters
+from backfill_job.gate.import_record import ImportRecord, read_import_record
+from backfill_job.gate.verification_record import read_verification_record
+from backfill_job.import_test.command import REPORT_NAME
+from backfill_job.job import open_api
+from backfill_job.session import Session, reports_at
+from shared.errors import Interrupted, MigrationError
+from shared.events_log import Event
+from shared.migration import Location
+from shared.objects import ObjectState
+from shared.partitions import answers_folder
+from shared.report.advice import Target
+from shared.report.facts import Verification
+from shared.report.loading import latest_verification_ref
+from shared.state import State, read_state
+
+__all__ = ["Evidence", "GateOptions"]
+
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True)
+class GateOptions:
+    """What the gate looks at, and what is good enough.
+
+    Attributes:
+        repos: Checkouts of the consumers' code.
+        canary: Seconds a canary may take; None for none.
+        dead_letters: What `gcloud pubsub subscriptions pull … --format=json` printed, as a file.
+        import_test: Where the import test's report lies; None for where `import-test` leaves it.
+        limits: What is good enough.
+        today: The day of the presence check; None for today, UTC.
+        record: Whether the result is left beside the state.
+    """
+
+    repos: tuple[Path, ...] = ()
+    canary: float | None = None
+    dead_letters: Path | None = None
+    import_test: Path | Location | None = None
+    limits: Limits = field(default_factory=Limits)
+    today: date | None = None
+    record: bool = True
+
+
+class Evidence:
+    """What one run of the gate found. An error is kept as evidence, too: of what could not be had."""
+
+    def __init__(self, session: Session, options: GateOptions) -> None:
+        self._session = session
+        self._job = session.job
+        self.options = options
+        self.migration = session.job.migration
+        self.now = session.job.clock.now().astimezone(UTC)
+        source, destination = self.migration.source, self.migration.destination
+        self.target = Target(self.migration.label, source.uri, destination.uri, self.migration.excludes)
+
+    @cached_property
+    def state(self) -> State | MigrationError:
+        """The migration's state."""
+        return self.known(lambda: read_state(self._job.gateway, self.migration))
+
+    @cached_property
+    def recorded(self) -> Verification | MigrationError | None:
+        """The latest verification on record; None where there is none."""
+        return self.known(self._verification)
+
+    @property
+    def verification(self) -> Verification | None:
+        """The same; None also where it could not be read."""
+        return None if isinstance(self.recorded, MigrationError) else self.recorded
+
+    @cached_property
+    def canary(self) -> Check | None:
+        """What became of the canary; None where none was asked for."""
+        return self._flight[0]
+
+    @property
+    def arrived(self) -> float | None:
+        """The seconds that the canary took; None where it did not arrive."""
+        return self._flight[1]
+
+    def dead_letters(self) -> DeadLetters | None:
+        """What somebody pulled; None where no file was named.
+
+        Raises:
+            UsageError: The file is something else.
+        """
+        file = self.options.dead_letters
+        return None if file is None else read_dead_letters(file)
+
+    def import_record(self) -> ImportRecord | None:
+        """The import test on record, or in the place that was named; None where there is none.
+
+        Raises:
+            UsageError, StorageError: It could not be read.
+        """
+        place, gateway = self.options.import_test, self._job.gateway
+        if place is None:
+            at = self.migration.own_ref("latest", REPORT_NAME)
+            where, contents = at.uri, gateway.read(at)
+        else:
+            reports = reports_at(place, self._job.store, self.migration)
+            where = f"--import-test {place.uri if isinstance(place, Location) else place}: {REPORT_NAME}"
+            contents = None if reports is None else reports.read(REPORT_NAME)
+        return None if contents is None else read_import_record(contents, where)
+
+    def presence(self) -> tuple[Presence, Presence]:
+        """What the folder of today, or of the day that was named, holds on the new and on the legacy path.
+
+        Raises:
+            StorageError: A listing failed.
+        """
+        folder = answers_folder(self.options.today or self.now.date())
+        migration = self.migration
+        return self._seen_in(migration.destination, folder), self._seen_in(migration.source, folder)
+
+    def _seen_in(self, path: Location, folder: str) -> Presence:
+        objects = 0
+        for state in self._listed(Location(path.bucket, path.prefix + folder)):
+            objects += 1
+            if state.name.endswith(".jsonl"):
+                return Presence(path.uri + folder, objects, loadable=True)
+        return Presence(path.uri + folder, objects, loadable=False)
+
+    def siblings(self) -> list[str]:
+        """Folders under the destination's name in another case, each with an example of what it holds.
+
+        Raises:
+            StorageError: A listing failed.
+        """
+        job = self._job
+
+        async def found() -> tuple[Location, ...]:
+            async with open_api(job) as api:
+                return await case_siblings(api, job.migration.destination)
+
+        others = [sibling for sibling in uvloop.run(found()) if sibling != job.migration.source]
+        return [f"{sibling.uri} ({self._example(sibling)})" for sibling in others]
+
+    def known(self, gather: Callable[[], _Value]) -> _Value | MigrationError:
+        """What was asked for, or why it cannot be had.
+
+        Raises:
+            Interrupted: Somebody stopped the gate; there is no verdict.
+        """
+        self._job.stop.check()
+        try:
+            return gather()
+        except Interrupted:
+            raise
+        except MigrationError as error:
+            return error
+
+    def _verification(self) -> Verification | None:
+        at = latest_verification_ref(self.migration)
+        contents = self._job.gateway.read(at)
+        return None if contents is None else read_verification_record(contents, at.uri, self.target)
+
+    @cached_property
+    def _flight(self) -> tuple[Check | None, float | None]:
+        """Send the canary, where one is asked for and means something; gives the seconds it took, too."""
+        name, limit, state = "canary", self.options.canary, self.state
+        if limit is None:
+            return None, None
+        if isinstance(state, MigrationError):
+            return unavailable(name, state), None
+        if not state.phase.before_cutover:
+            why = f"in phase {state.phase.value} it would be taken for a late writer's"
+            return not_run(name, why, "leave out --canary: there is no cutover ahead"), None
+        job = self._job
+        relative = canary_name(job.log.context["run"], secrets.token_hex(4))
+        if self.migration.is_excluded(relative):
+            why = f"{relative} is left out of the migration (--exclude), so it can never arrive"
+            return not_run(
+                name, why, "give --exclude patterns that do not match it, here and to the mirror"
+            ), None
+        uri = self.migration.source_ref(relative).uri
+        # Named before it is written, so that an operator can remove it even if this process is killed.
+        job.log.emit(Event.CANARY_WRITTEN, object=uri)
+        self._session.say(f"Canary: {uri}; it is removed again.\n")
+        pause = self._session.surroundings.clock.sleep
+        flight = fly(job.gateway, self.migration, relative, limit=limit, clock=job.clock, pause=pause)
+        return _flown(flight, limit), flight.arrived
+
+    def _example(self, place: Location) -> str:
+        name = next((state.name for state in islice(self._listed(place), 1)), "")
+        return f"such as {name!r}" if name else "empty by now"
+
+    def _listed(self, place: Location) -> Iterator[ObjectState]:
+        for page in self._job.gateway.list_pages(place.bucket, place.prefix):
+            yield from page.objects
+
+
+def _flown(flight: Flight, limit: float) -> Check:
+    name = "canary"
+    if flight.left:
+        arrived = (
+            "it did not arrive" if flight.arrived is None else f"it arrived after {flight.arrived:.1f} s"
+        )
+        why = f"{arrived}, and could not be removed: {flight.why_left}"
+        return failed(name, why, removal(flight.left))
+    if flight.problem:
+        return not_run(
+            name,
+            f"{flight.problem} (nothing is left of it)",
+            "see the error: account, bucket or network need mending; then run the same command again",
+        )
+    if flight.arrived is None:
+        return failed(
+            name,
+            f"{flight.uri} had not arrived after {limit:g} s; it was removed",
+            "look at the mirror: is it deployed, is its trigger on, what does its log say",
+        )
+    return passed(name, f"arrived after {flight.arrived:.1f} s; removed on both paths")

@@ -1,0 +1,237 @@
+"""The gate: every check in the order of the table, and the verdict. GO only if no check blocks."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from rich.console import Console
+
+from backfill_job.checks import (
+    Check,
+    attempted,
+    blocking,
+    failed,
+    not_run,
+    passed,
+    references_check,
+    show,
+    unavailable,
+)
+from backfill_job.gate.checks import (
+    alive_check,
+    dead_letters_check,
+    gate_phase_check,
+    gate_signoffs_check,
+    import_test_check,
+    lag_check,
+    late_writes_check,
+    presence_check,
+    verification_check,
+)
+from backfill_job.gate.evidence import Evidence, GateOptions
+from backfill_job.reports import json_bytes
+from backfill_job.rights import Area
+from backfill_job.session import Session
+from backfill_job.wording import counted, listed
+from shared.errors import MigrationError, StorageError
+from shared.events_log import Event
+from shared.state import State
+
+__all__ = ["FORMAT", "GATE_CHECKS", "GateCheck", "GateResult", "run_gate"]
+
+FORMAT = "qpi-exports-migration/gate/1"
+
+
+@dataclass(frozen=True, slots=True)
+class GateCheck:
+    """One check of the gate.
+
+    Attributes:
+        name: As the table, README.md and decision 19 have it.
+        needs: What the operator's account must be allowed: where, and which permission. ``rights.py`` grants it.
+        run: Judges the evidence; None where the check does not apply in this phase.
+    """
+
+    name: str
+    needs: tuple[tuple[Area, str], ...]
+    run: Callable[[Evidence], Check | None]
+
+
+_GET_OWN = (Area.OWN, "storage.objects.get")
+_LIST = ((Area.LEGACY_BUCKET, "storage.objects.list"), (Area.NEW_BUCKET, "storage.objects.list"))
+_CANARY = (
+    (Area.CANARY, "storage.objects.create"),
+    (Area.CANARY, "storage.objects.delete"),
+    (Area.NEW_PATH, "storage.objects.get"),
+    (Area.NEW_PATH, "storage.objects.delete"),
+)
+
+
+def _phase(evidence: Evidence) -> Check:
+    state = evidence.state
+    return unavailable("phase", state) if isinstance(state, MigrationError) else gate_phase_check(state)
+
+
+def _verification(evidence: Evidence) -> Check:
+    found, state = evidence.recorded, evidence.state
+    if isinstance(found, MigrationError):
+        return unavailable("verification", found)
+    since = None if isinstance(state, MigrationError) else state.since
+    return verification_check(found, evidence.target, since, evidence.now, evidence.options.limits)
+
+
+def _late_writes(evidence: Evidence) -> Check | None:
+    state = evidence.state
+    if not isinstance(state, State) or state.phase.before_cutover:
+        return None
+    return late_writes_check(evidence.verification, state, evidence.target)
+
+
+def _lag(evidence: Evidence) -> Check:
+    verification = evidence.verification
+    lag = None if verification is None else verification.lag
+    return lag_check(lag, evidence.arrived, evidence.options.limits)
+
+
+def _alive(evidence: Evidence) -> Check:
+    verification = evidence.verification
+    lag = None if verification is None else verification.lag
+    return alive_check(lag, evidence.canary, evidence.arrived, evidence.now, evidence.options.limits)
+
+
+def _canary(evidence: Evidence) -> Check:
+    return evidence.canary or not_run(
+        "canary", "not asked for", "add --canary: it writes one object and removes it again"
+    )
+
+
+def _dead_letters(evidence: Evidence) -> Check:
+    return dead_letters_check(evidence.dead_letters(), evidence.now, evidence.options.limits)
+
+
+def _references(evidence: Evidence) -> Check:
+    return references_check(evidence.options.repos, evidence.migration)
+
+
+def _import_test(evidence: Evidence) -> Check:
+    return import_test_check(evidence.import_record(), evidence.target, evidence.now, evidence.options.limits)
+
+
+def _presence(evidence: Evidence) -> Check:
+    new, legacy = evidence.presence()
+    return presence_check(new, legacy)
+
+
+def _mixed_prefix(evidence: Evidence) -> Check:
+    name, found = "mixed prefix", evidence.siblings()
+    if not found:
+        return passed(name, f"nothing but {evidence.target.destination}, in any case")
+    return failed(
+        name,
+        f"objects under the destination's name in another case, where no reader looks: {listed(found, 3)}",
+        "find out who writes there, and have it switched; copy what the destination lacks; then move the rest out of that prefix",
+    )
+
+
+def _signoffs(evidence: Evidence) -> Check:
+    state = evidence.state
+    if isinstance(state, MigrationError):
+        return unavailable("sign-offs", state)
+    return gate_signoffs_check(state, evidence.target)
+
+
+GATE_CHECKS = (
+    GateCheck("phase", (_GET_OWN,), _phase),
+    GateCheck("verification", (_GET_OWN,), _verification),
+    GateCheck("late writes", (_GET_OWN,), _late_writes),
+    GateCheck("mirror lag", (_GET_OWN,), _lag),
+    GateCheck("mirror alive", (_GET_OWN, *_CANARY), _alive),
+    GateCheck("canary", _CANARY, _canary),
+    GateCheck("dead letters", (), _dead_letters),
+    GateCheck("references", (), _references),
+    GateCheck("import test", (_GET_OWN,), _import_test),
+    GateCheck("presence", _LIST, _presence),
+    GateCheck("mixed prefix", (_LIST[1],), _mixed_prefix),
+    GateCheck("sign-offs", (_GET_OWN,), _signoffs),
+)
+"""Every check, in the order of the table. To add one, add it here, to README.md and to decision 19."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """What the gate came to.
+
+    Attributes:
+        checks: Every check, in the order of the table.
+    """
+
+    checks: tuple[Check, ...]
+
+    @property
+    def go(self) -> bool:
+        """Whether no check blocks."""
+        return bool(self.checks) and not blocking(self.checks)
+
+    @property
+    def verdict(self) -> str:
+        """``GO`` or ``NO-GO``."""
+        return "GO" if self.go else "NO-GO"
+
+    def show(self, console: Console) -> None:
+        """Print the table, the next step of each check that blocks, and the verdict."""
+        show(console, self.checks)
+        many = counted(len(blocking(self.checks)), "check")
+        verdict = self.verdict if self.go else f"{self.verdict}: {many} did not pass"
+        console.print(f"\n{verdict}", markup=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """For a report."""
+        return {
+            "format": FORMAT,
+            "verdict": self.verdict,
+            "go": self.go,
+            "exit_code": int(not self.go),
+            "failing": [check.name for check in blocking(self.checks)],
+            "checks": [check.to_json() for check in self.checks],
+        }
+
+
+def run_gate(session: Session, options: GateOptions) -> GateResult:
+    """Run every check, and leave ``gate.json``.
+
+    Returns:
+        What it came to. That it could not be left beside the state is a check that failed.
+
+    Raises:
+        Interrupted: Somebody stopped it; there is no verdict.
+        MigrationError: The report could not be written; there is no verdict on record.
+    """
+    job = session.job
+    evidence = Evidence(session, options)
+    found = [attempted(each.name, partial(_run, session, each, evidence)) for each in GATE_CHECKS]
+    result = GateResult(tuple(check for check in found if check is not None))
+
+    def content() -> dict[str, object]:
+        return {
+            **session.identity(),
+            "finished": job.clock.now().isoformat(timespec="milliseconds"),
+            "limits": {**options.limits.to_json(), "canary": options.canary},
+            **result.to_json(),
+        }
+
+    if options.record:
+        at = job.migration.own_ref("latest", "gate.json")
+        try:
+            job.gateway.put(at, json_bytes(content()))
+        except StorageError as error:
+            step = "the account that cuts over must be able to write there; to look only: --no-record"
+            result = GateResult((*result.checks, not_run("record", str(error), step)))
+    session.write("gate.json", content())
+    job.log.emit(Event.GATE_CHECKED, go=result.go, failing=[check.name for check in blocking(result.checks)])
+    return result
+
+
+def _run(session: Session, each: GateCheck, evidence: Evidence) -> Check | None:
+    session.job.stop.check()
+    return each.run(evidence)

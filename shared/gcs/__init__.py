@@ -1,0 +1,17 @@
+"""The fast client of Cloud Storage's JSON API, for work on millions of objects. Asynchronous.
+
+The official client (``shared.gateway``) uses several times the CPU time for each request. The mirror function does not
+install what this package needs (httptools, orjson), so nothing that the mirror imports may import this package.
+
+::
+
+    listing      listings as streams of pages
+       │
+    api          one verb for each thing that callers do; the only place that writes API paths
+       │  └───── batch          the form of a batch request
+    json_client  one request: retries, authorization, errors, counting
+       │  └───── credentials    authorization headers, renewed before they expire
+    wire         HTTP/1.1 over kept connections, directly or through a proxy
+
+``shared.answers`` says what each error response means, for this client and for the gateway.
+"""

@@ -1,0 +1,294 @@
+"""One request to the JSON API: retries, authorization, errors, counting. ``api`` has the verbs.
+
+Every request may be repeated safely: a read changes nothing, and every write carries preconditions. Only ``api`` and
+``listing`` import this module; it is one of its own because it does not know which requests there are.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, NamedTuple, Self, TypeVar
+
+import orjson
+
+from shared.answers import error_for, no_answer
+from shared.errors import StorageError, UnexpectedAnswer
+from shared.gcs.credentials import Access, AccessSource, anonymous, application_default
+from shared.gcs.wire import Answer, AnswerTooLong, NoAnswer, Proxy, Wire
+from shared.operations import OperationsCounter
+
+__all__ = [
+    "GOOGLE_HOST",
+    "OK",
+    "THROTTLED",
+    "UNPACED",
+    "JsonClient",
+    "Pacing",
+    "RetryPolicy",
+    "refusal",
+]
+
+GOOGLE_HOST = "storage.googleapis.com"
+OK = 200
+PARTIAL_CONTENT = 206
+SUCCESSES = frozenset({OK, PARTIAL_CONTENT})
+UNAUTHORIZED = 401
+THROTTLED = frozenset({429, 503})
+"""Answers by which the service asks for fewer requests (Cloud Storage documentation, "Request rate guidelines")."""
+USER_AGENT = "User-Agent: qpi-exports-migration\r\n"
+
+_Read = TypeVar("_Read")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How a request is repeated after a transient fault: exponential backoff with full jitter.
+
+    Attributes:
+        deadline: Seconds after which no repetition begins.
+        initial: Seconds that the first repetition waits at most; doubled each time.
+        maximum: Seconds that any repetition waits at most.
+    """
+
+    deadline: float = 120.0
+    initial: float = 1.0
+    maximum: float = 60.0
+
+    def wait(self, repetition: int, dice: random.Random) -> float:
+        """Seconds to wait before a repetition, counted from 0."""
+        return dice.uniform(0.0, min(self.maximum, self.initial * 2.0 ** min(repetition, 32)))
+
+
+async def _at_once() -> None:
+    return
+
+
+def _ignored() -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True)
+class Pacing:
+    """Limits the rate of a kind of request.
+
+    Attributes:
+        admit: Awaited before each repetition. The caller awaits its own limit before the first sending.
+        throttled: Called for each answer that asks for fewer requests (429, 503).
+    """
+
+    admit: Callable[[], Awaitable[None]] = _at_once
+    throttled: Callable[[], None] = _ignored
+
+
+UNPACED = Pacing()
+
+
+class _Failure(NamedTuple):
+    """How a sending failed: its HTTP status (0 for no answer), and the error that it means."""
+
+    status: int
+    error: StorageError
+
+
+class JsonClient:
+    """Sends requests. An asynchronous context manager; belongs to one event loop.
+
+    Args:
+        endpoint: Scheme and host of a local Cloud Storage, which needs no credentials; None for Google's.
+        access: Where authorization comes from; None for the environment's (Application Default Credentials), or for
+            no credentials at an `endpoint`.
+        connections: Requests under way at once; more callers wait.
+        timeout: Seconds without an answer after which one sending counts as lost. Rewrites need at least 30 (Cloud
+            Storage reference, "Objects: rewrite").
+        retry: How transient faults are met.
+        operations: Counts every request that is sent.
+        proxy: None to connect directly.
+        dice: The backoff's source of randomness.
+        sleep: Waits for so many seconds.
+        monotonic: Seconds that only grow.
+        now: The time in seconds since the epoch, for the expiry of tokens.
+
+    Raises:
+        UsageError: There are no credentials, or `endpoint` is not an address.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str | None = None,
+        access: AccessSource | None = None,
+        connections: int = 264,
+        timeout: float = 60.0,
+        retry: RetryPolicy | None = None,
+        operations: OperationsCounter | None = None,
+        proxy: Proxy | None = None,
+        dice: random.Random | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        base = endpoint or f"https://{GOOGLE_HOST}"
+        self._wire = Wire(base, connections=connections, timeout=timeout, proxy=proxy)
+        self._access = Access(access or (anonymous() if endpoint else application_default()), now)
+        self._retry = retry or RetryPolicy()
+        self._dice = dice or random.Random()
+        self._sleep = sleep
+        self._monotonic = monotonic
+        self._operations = operations or OperationsCounter()
+        self._granted: Mapping[str, str] = {}
+        self._header_lines = USER_AGENT
+
+    async def __aenter__(self) -> Self:
+        await self._wire.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._access.close()
+        await self._wire.__aexit__(kind, error, trace)
+
+    def json(
+        self, method: str, target: str, uri: str, pacing: Pacing = UNPACED
+    ) -> Coroutine[Any, Any, dict[str, Any]]:
+        """Send a request without a body, and give the JSON object of its answer. Otherwise as `exchange`."""
+        return self.exchange(method, target, uri, _json_object, pacing=pacing)
+
+    async def exchange(
+        self,
+        method: str,
+        target: str,
+        uri: str,
+        read: Callable[[Answer], _Read],
+        *,
+        pacing: Pacing = UNPACED,
+        headers: str = "",
+        most: int | None = None,
+    ) -> _Read:
+        """Send a request, again after transient faults, and read its answer.
+
+        Args:
+            method: ``GET`` or ``POST``; a body is never sent.
+            target: Path and query, percent-encoded.
+            uri: What it is about, as ``gs://bucket/name``, for errors.
+            read: Reads a success. A ValueError means an incomplete answer: the request is repeated.
+            pacing: Limits the rate.
+            headers: Further header lines.
+            most: Bytes that the answer may have; None for no bound.
+
+        Raises:
+            StorageError: Any other answer, or none within the time allowed. Every 404 is `ObjectNotFound` here.
+        """
+        end = self._monotonic() + self._retry.deadline
+        repetition = 0
+        renewed = False
+        while True:
+            granted = await self._access.headers(uri)
+            answer = await self._sent(method, target, uri, self._lines(granted) + headers, most=most)
+            if isinstance(answer, Answer):
+                try:
+                    return read(answer)
+                except ValueError as error:
+                    answer = _Failure(answer.status, no_answer(error, uri))
+            if answer.status == UNAUTHORIZED and not renewed:
+                renewed = True
+                if await self._access.refused(granted, uri):
+                    continue
+            if answer.status in THROTTLED:
+                pacing.throttled()
+            wait = self._retry.wait(repetition, self._dice)
+            if not answer.error.transient or self._monotonic() + wait >= end:
+                raise answer.error
+            await self._sleep(wait)
+            await pacing.admit()
+            repetition += 1
+
+    async def post_once(
+        self, target: str, uri: str, headers: str, body: bytes, pacing: Pacing = UNPACED
+    ) -> bytes:
+        """Post a body, and give the answer's; sent again only after the authorization was renewed. Not counted.
+
+        Args:
+            target: Path and query.
+            uri: What it is about, for errors.
+            headers: Further header lines.
+            body: What is sent.
+            pacing: Hears of an answer that asks for fewer requests; is not awaited.
+
+        Raises:
+            Unavailable: There is no answer; the request may or may not have had its effect.
+            StorageError: It was refused.
+        """
+        granted = await self._access.headers(uri)
+        answer = await self._sent("POST", target, uri, self._lines(granted) + headers, body=body)
+        if answer.status == UNAUTHORIZED and await self._access.refused(granted, uri):
+            granted = await self._access.headers(uri)
+            answer = await self._sent("POST", target, uri, self._lines(granted) + headers, body=body)
+        if isinstance(answer, Answer):
+            return answer.body
+        if answer.status in THROTTLED:
+            pacing.throttled()
+        raise answer.error
+
+    async def _sent(
+        self, method: str, target: str, uri: str, lines: str, *, most: int | None = None, body: bytes = b""
+    ) -> Answer | _Failure:
+        """Send it once."""
+        if not body:  # the calls of a batch are deletions, which are free
+            self._operations.count(method, target)
+        try:
+            answer = await self._wire.send(method, target, lines, most, body)
+        except AnswerTooLong as error:
+            return _Failure(0, UnexpectedAnswer(uri, f"{error} ({most:,} bytes)"))
+        except NoAnswer as error:
+            return _Failure(0, no_answer(error, uri))
+        if answer.status not in SUCCESSES:
+            return _Failure(answer.status, refusal(answer.status, answer.body, uri))
+        return answer
+
+    def _lines(self, headers: Mapping[str, str]) -> str:
+        """The header lines of a request; made only once for each grant."""
+        if headers is not self._granted:
+            self._granted = headers
+            self._header_lines = USER_AGENT + "".join(
+                f"{name}: {value}\r\n" for name, value in headers.items()
+            )
+        return self._header_lines
+
+
+def _json_object(answer: Answer) -> dict[str, Any]:
+    """The JSON object of an answer.
+
+    Raises:
+        ValueError: It has none.
+    """
+    try:
+        parsed = orjson.loads(answer.body)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"no JSON: {error}") from error
+    if isinstance(parsed, dict):
+        return parsed
+    raise ValueError("no JSON object")
+
+
+def refusal(status: int, body: bytes, uri: str) -> StorageError:
+    """The error that an answer without success means (``shared.answers``)."""
+    message, reasons = _said(body)
+    return error_for(status, reasons, message or f"status {status}", uri)
+
+
+def _said(body: bytes) -> tuple[str, list[str]]:
+    """The service's message and reasons, as far as the body of an error response has them.
+
+    Google's JSON errors are ``{"error": {"message": …, "errors": [{"reason": …, "message": …}]}}``; a proxy's are not.
+    """
+    try:
+        error = orjson.loads(body)["error"]
+        entries = [entry for entry in error.get("errors", ()) if isinstance(entry, dict)]
+        message = next((entry["message"] for entry in entries if entry.get("message")), None)
+        return str(message or error["message"]), [str(entry.get("reason")) for entry in entries]
+    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
+        return body[:200].decode(errors="replace"), []

@@ -1,0 +1,194 @@
+"""Listings as streams of pages, without a client object for each name.
+
+The next page is requested while the caller uses the last one. A listing that fails raises; it is never cut short silently.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+from typing import Any, TypeVar
+
+from shared.errors import UnexpectedAnswer
+from shared.gcs.api import AsyncApi
+from shared.migration import Location
+from shared.objects import RESOURCE_FIELDS, ObjectState
+
+_Read = TypeVar("_Read")
+
+__all__ = ["Page", "SoftDeleted", "discover", "first_name", "list_pages", "list_soft_deleted", "top_level"]
+
+Page = list[tuple[str, ObjectState]]
+"""Names below a prefix, with the objects' states, in the order of the names."""
+
+SoftDeleted = tuple[str, ObjectState, str]
+"""A soft-deleted generation: name below the prefix, the object as it was, and when it will be gone for good (RFC 3339;
+empty where the service does not say)."""
+
+MOST_PAGES = 30
+"""Of a look at the folders: 30,000 days are 82 years."""
+
+
+async def list_pages(
+    api: AsyncApi, location: Location, *, start: str = "", end: str = ""
+) -> AsyncGenerator[Page, None]:
+    """List live objects in the order of their names' UTF-8 bytes. Not a snapshot. Holds two pages at most.
+
+    Args:
+        api: The client.
+        location: What to list.
+        start: Only names from this on (complete names, inclusive); empty for no bound.
+        end: Only names before this (complete names, exclusive); empty for no bound.
+
+    Yields:
+        Pages of 1 to 1,000 objects; none for an empty location.
+
+    Raises:
+        BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: The listing is incomplete and must not be
+            used for a verdict.
+    """
+    skip = len(location.prefix)
+
+    def page_of(answer: dict[str, Any]) -> Page:
+        states = map(ObjectState.from_resource, answer.get("items", ()))
+        return [(state.name[skip:], state) for state in states]
+
+    last: str | None = None
+    answers = _answers(api, location, f"items({RESOURCE_FIELDS})", page_of, start=start, end=end)
+    async with aclosing(answers) as pages:
+        async for page in pages:
+            if page:
+                _check_order(page, location, last)
+                last = page[-1][0]
+                yield page
+
+
+async def list_soft_deleted(
+    api: AsyncApi, location: Location, *, start: str = "", end: str = ""
+) -> AsyncGenerator[list[SoftDeleted], None]:
+    """List soft-deleted generations in the order of their names; a name may have several. Bounds as in `list_pages`.
+
+    Yields:
+        Pages, never empty.
+
+    Raises:
+        UnexpectedAnswer: Also where the bucket has no soft delete.
+        BucketNotFound, PermissionDenied, Unavailable: The listing is incomplete.
+    """
+    skip = len(location.prefix)
+
+    def page_of(answer: dict[str, Any]) -> list[SoftDeleted]:
+        return [
+            (state.name[skip:], state, str(item.get("hardDeleteTime") or ""))
+            for item in answer.get("items", ())
+            for state in (ObjectState.from_resource(item),)
+        ]
+
+    fields = f"items({RESOURCE_FIELDS},hardDeleteTime)"
+    answers = _answers(api, location, fields, page_of, start=start, end=end, more="&softDeleted=true")
+    async with aclosing(answers) as pages:
+        async for page in pages:
+            if page:
+                yield page
+
+
+async def discover(api: AsyncApi, location: Location, *, most_pages: int = MOST_PAGES) -> tuple[str, ...]:
+    """Find the partitions of a location: the folders that a listing with a delimiter gives.
+
+    Args:
+        api: The client.
+        location: What to list.
+        most_pages: Stops after so many pages: there may be millions of objects beside the folders.
+
+    Returns:
+        The partitions below the prefix, each with its final ``/``, in order; or the first of them.
+
+    Raises:
+        BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: The partitions are not known.
+    """
+    found, _ = await _below(api, location, "prefixes", most_pages)
+    return tuple(found)
+
+
+async def top_level(
+    api: AsyncApi, location: Location, *, most_pages: int = MOST_PAGES
+) -> tuple[tuple[str, ...], bool]:
+    """Find the folders and the objects right below a location. Otherwise as `discover`.
+
+    Returns:
+        The names below the prefix, folders with their final ``/``, in order; and whether these are all of them.
+    """
+    found, complete = await _below(api, location, "prefixes,items(name)", most_pages)
+    return tuple(found), complete
+
+
+async def _below(api: AsyncApi, location: Location, fields: str, most_pages: int) -> tuple[list[str], bool]:
+    names: list[str] = []
+    skip = len(location.prefix)
+    pages = 0
+
+    def names_of(answer: dict[str, Any]) -> list[str]:
+        objects = (item["name"] for item in answer.get("items", ()))
+        return sorted(str(name)[skip:] for name in (*answer.get("prefixes", ()), *objects))
+
+    async with aclosing(_answers(api, location, fields, names_of, more="&delimiter=%2F")) as answers:
+        async for page in answers:
+            if pages == most_pages:
+                return names, False
+            names += page
+            pages += 1
+    return names, True
+
+
+async def first_name(api: AsyncApi, location: Location, start: str, end: str) -> str | None:
+    """Find the first name from `start` on and before `end` (empty for no bound), all below the prefix.
+
+    Returns:
+        The name; None when there is none.
+
+    Raises:
+        BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: It is not known.
+    """
+    above = location.prefix
+    end = above + end if end else ""
+    answer = await api.list_page(location.bucket, above, "items(name)", start=above + start, end=end, limit=1)
+    items = answer.get("items")
+    return str(items[0]["name"])[len(above) :] if items else None
+
+
+async def _answers(
+    api: AsyncApi,
+    location: Location,
+    fields: str,
+    read: Callable[[dict[str, Any]], _Read],
+    **query: str,
+) -> AsyncGenerator[_Read, None]:
+    """The answers of a listing, read one page ahead; a page that waits is read already, which is smaller.
+
+    `query` is passed on to `AsyncApi.list_page`.
+    """
+    fields = f"{fields},nextPageToken"
+
+    async def fetch(token: str) -> tuple[_Read, str]:
+        answer = await api.list_page(location.bucket, location.prefix, fields, token=token, **query)  # type: ignore[arg-type]  # never its limit
+        return read(answer), answer.get("nextPageToken", "")
+
+    ahead: asyncio.Task[tuple[_Read, str]] | None = asyncio.create_task(fetch(""))
+    try:
+        while ahead is not None:
+            answer, token = await ahead
+            ahead = asyncio.create_task(fetch(token)) if token else None
+            yield answer
+    finally:
+        if ahead is not None:
+            ahead.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await ahead
+
+
+def _check_order(page: Page, location: Location, last: str | None) -> None:
+    for relative, _ in page:
+        if last is not None and relative <= last:
+            raise UnexpectedAnswer(
+                f"{location.uri}{relative}", f"the listing is not sorted: {relative!r} came after {last!r}"
+            )
+        last = relative
