@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 MINUTES ?= 30
 N ?= 50000
+OBJECTS ?= 3000
 READY := $(VENV)/.ready
 # What a lock names is complete: it is installed as it stands, without resolving, and checked. Twice quiet: errors alone are shown.
 LOCKED := -m pip install --quiet --quiet --disable-pip-version-check --no-deps --require-hashes --requirement
@@ -13,11 +14,11 @@ checked = { $(1) $(LOCKED) $(2) && { found=$$($(1) -m pip check) || { echo "$$fo
 .PHONY: help setup test lint types unit audit foreign soak bench demo lock clean
 
 help:
-	@echo "make demo    the whole migration against a local Cloud Storage (about two minutes)"
+	@echo "make demo    the whole migration against a local Cloud Storage (about two minutes), OBJECTS=3000 of them"
 	@echo "make test    lint, types, tests"
 	@echo "make audit   known vulnerabilities of every locked version; asks PyPI's advisory database"
 	@echo "make foreign clients of others (gcsfs, pyarrow, Node, rclone, gcloud ...) against local_gcs"
-	@echo "make soak    the whole story under faults and kills for MINUTES=30, of a fresh seed or SEED=N"
+	@echo "make soak    the whole story under faults and kills for MINUTES=30, with a fresh seed or SEED=N"
 	@echo "make bench   the backfill against rclone and gcloud storage rsync, N=50000 objects"
 	@echo "make setup   .venv with everything for both; the other targets depend on it"
 	@echo "make lock    renew the locked requirements after a change in pyproject.toml"
@@ -76,7 +77,7 @@ bench: $(READY)
 	$(BIN)/python bench/backfill.py --latency --objects $(N)
 
 demo: $(READY)
-	$(BIN)/python -m demo
+	$(BIN)/python -m demo --objects $(OBJECTS)
 
 # Extras stay: a pip before 23.3 looks for a pin of `name[extra]` by that very name.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --no-strip-extras --python-version 3.11 --generate-hashes \

@@ -184,7 +184,6 @@ class _Rewriter:
         self._rule = rule
         self._pacing = Pacing(pace.slot, pace.throttled)
         self._largest = largest
-        self._migration = rule.migration
 
     async def copied(self, line: Finding) -> Result:
         """Copy one object."""
@@ -200,8 +199,8 @@ class _Rewriter:
             return await self._rule.replicated(line)
         try:
             copy, _ = await self._api.rewrite(
-                self._migration.source_ref(line.relative),
-                self._migration.destination_ref(line.relative),
+                self.migration.source_ref(line.relative),
+                self.migration.destination_ref(line.relative),
                 if_source=decision.source_generation,
                 if_destination=decision.destination_generation,
                 pacing=self._pacing,

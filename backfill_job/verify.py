@@ -14,15 +14,16 @@ from backfill_job.case_siblings import case_siblings
 from backfill_job.certificate import canonical, certificate, data_of
 from backfill_job.clock import time_text
 from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
-from backfill_job.contents import Scope, check_contents
-from backfill_job.contents_report import ContentsCheck
+from backfill_job.contents.check import Scope, check_contents
+from backfill_job.contents.reader import LIMITS as CONTENTS_LIMITS
+from backfill_job.contents.result import ContentsCheck
+from backfill_job.contents.rows import Severity
 from backfill_job.diff import diff
 from backfill_job.job import ExitCode, Job, open_api, spare_the_collector
 from backfill_job.lag import Lag
 from backfill_job.late_writes import LateWrites, cutover_of, late_since
 from backfill_job.local_tasks import run_as_tasks
 from backfill_job.march import Pair
-from backfill_job.read_back import LIMITS as CONTENTS_LIMITS
 from backfill_job.remarks import Level, Remark, remarks
 from backfill_job.reports import json_bytes
 from backfill_job.session import Session, opened
@@ -270,10 +271,14 @@ def _contents_lines(contents: Mapping[str, Any] | None) -> list[str]:
     ]
     for whose, said in (("source_problems", "the source's own"), ("migration_problems", "THE MIGRATION'S")):
         lines += [
-            f"  contents: {kind.replace('_', ' ')} in {count['objects']:,} objects ({said})"
+            f"  contents: {kind.replace('_', ' ')}{_unjudged(count)} in {count['objects']:,} objects ({said})"
             for kind, count in contents[whose].items()
         ]
     return lines
+
+
+def _unjudged(problem: Mapping[str, Any]) -> str:
+    return ", not judged here," if problem["severity"] == Severity.NOT_JUDGED.value else ""
 
 
 def _scope(text: str) -> Scope:

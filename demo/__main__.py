@@ -1,8 +1,8 @@
 """The whole migration on one machine, without any cloud account: ``make demo``.
 
-Starts a local Cloud Storage, fills it with made-up exports, and runs the operator's own commands against it, each printed
-before it runs: from the first dry run over the cutover to the deletion, and the undo of one day. Ends with what was left
-behind, and where to look.
+Starts a local Cloud Storage, fills it with made-up exports, and runs the operator's own commands against it. Each command is
+printed before it runs: from the first dry run over the cutover to the deletion, and the undo of one day. The end says what is
+left behind, and where to look.
 """
 
 import sys
@@ -10,32 +10,41 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from aiohttp import ClientError
 from rich.console import Console
 
 import local_gcs
-from demo.leaving import change_code, cut_over, delete, sum_up_leaving, undo
-from demo.moving import both_mirrors, fill, move, prove, sum_up_move
-from demo.stage import MIGRATION, Stage
+from demo.stage import MIGRATION, Stage, Stopped
+from demo.story import tell
 from monitoring.preview.__main__ import draw
-from shared.command_line import OneLineParser, as_program
+from shared.command_line import OneLineParser, as_program, one_line
 
 __all__ = ["main"]
 
 FEWEST = 1_000
-"""Objects: fewer, over sixty days, are no history to speak of."""
+"""Objects: fewer, over sixty days, are not a history."""
 
 HIGHEST_RATE = 1_000
-"""Uploads a second: more than one machine writes, mirrors and tells of."""
+"""Uploads a second: more than one machine writes, mirrors and delivers events for."""
+
+QUIET_SECONDS = 90
+"""Roughly what the demo takes on two quiet cores, whatever the number of objects."""
+OBJECTS_A_SECOND = 300
+"""Roughly how fast two quiet cores bring an object through all chapters."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Tell the story; returns the exit code."""
+    """Run the demo; returns the exit code."""
     parser = OneLineParser(prog="python -m demo", description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument(
-        "--objects", type=int, default=20_000, metavar="N", help="objects to migrate (default 20,000)"
+        "--objects", type=int, default=3_000, metavar="N", help="objects to migrate (default 3,000)"
     )
     parser.add_argument(
-        "--rate", type=float, default=50.0, metavar="N", help="the live writer's uploads a second"
+        "--rate",
+        type=float,
+        default=20.0,
+        metavar="N",
+        help="the live writer's uploads a second (default 20); fewer while the mirror lags",
     )
     parser.add_argument(
         "--report", type=Path, default=Path("demo-report"), metavar="DIR", help="default: demo-report"
@@ -49,36 +58,43 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.report.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         parser.error(f"argument --report: {arguments.report} cannot be made ({error.strerror})")
-    began = time.monotonic()
     console = Console(width=None if sys.stdout.isatty() else 100, highlight=False)
-    with local_gcs.running(buckets=[MIGRATION.source.bucket, MIGRATION.destination.bucket]) as server:
-        _tell(Stage(console, server, arguments.report), arguments.objects, arguments.rate)
-    console.print(f"\nThe whole took {time.monotonic() - began:.0f} seconds.")
+    try:
+        _run(console, arguments.report, arguments.objects, arguments.rate)
+    except BrokenPipeError:
+        raise  # `as_program` ends quietly where nobody reads
+    except (Stopped, OSError, RuntimeError, ClientError) as error:
+        # What a process, the machine or the local server can do to the demo; each says what it was.
+        sys.stdout.flush()
+        sys.stderr.write(f"\nThe demo stops here: {one_line(str(error) or type(error).__name__)}\n")
+        sys.stderr.write(
+            f"The commands' logs are in {arguments.report}/. Nothing else on this machine was changed.\n"
+        )
+        return 1
     return 0
 
 
-def _tell(stage: Stage, objects: int, rate: float) -> None:
-    began = time.time()
-    fill(stage, objects)
-    with both_mirrors(stage) as mirrors:
-        move(stage, mirrors, rate)
-        prove(stage, mirrors)
-        checkout = change_code(stage)
-        cut_over(stage, mirrors, checkout, rate)
-        manifest = delete(stage, checkout)
-        undo(stage, manifest)
+def _run(console: Console, report: Path, objects: int, rate: float) -> None:
+    minutes = max(1, round((QUIET_SECONDS + objects / OBJECTS_A_SECOND) / 60))
+    console.print(
+        f"This takes about {minutes} {'minute' if minutes == 1 else 'minutes'} on two quiet cores, and longer on a busy machine. Each command is shown before it runs."
+    )
+    began, started = time.monotonic(), time.time()
+    with local_gcs.running(buckets=[MIGRATION.source.bucket, MIGRATION.destination.bucket]) as server:
+        stage = Stage(console, server, report)
+        summary = [*tell(stage, objects, rate)]
     # Logs of an earlier demo may lie in the same folder.
-    logs = [path for path in sorted(stage.report.glob("*.log")) if path.stat().st_mtime >= began]
-    (stage.report / "dashboard.html").write_text(draw(logs), encoding="utf-8")
-    stage.say("13. What happened", "")
+    logs = [path for path in sorted(report.glob("*.log")) if path.stat().st_mtime >= started]
+    (report / "dashboard.html").write_text(draw(logs), encoding="utf-8")
+    stage.say("13. What happened")
     for line in (
-        *sum_up_move(stage),
-        *sum_up_leaving(manifest),
-        f"reports      {stage.report}/ (a folder for each step, the mirrors' logs, the commands' logs)",
-        f"look at      {stage.report}/verify/report.html",
-        f"             {stage.report}/dashboard.html, the operator's dashboard over this run",
+        *summary,
+        f"reports      {report}/ (a folder for each step, the mirrors' logs, the commands' logs)",
+        f"look at      {report}/verify/report.html",
+        f"             {report}/dashboard.html, the operator's dashboard over this run",
     ):
         stage.print(line)
+    console.print(f"\nThe demo took {time.monotonic() - began:.0f} seconds.")
 
 
 if __name__ == "__main__":

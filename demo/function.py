@@ -1,4 +1,7 @@
-"""The mirror function as a process of its own, served by the functions framework as the cloud serves it."""
+"""The mirror function as a process of its own, served by the functions framework as the cloud serves it.
+
+The demo, the tests and the benchmark start it.
+"""
 
 import json
 import os
@@ -6,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,22 +16,21 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
+from local_gcs.waiting import HANGS, STILL, wait_until
 from shared.migration import Migration
 
 __all__ = ["FunctionProcess", "running_function"]
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 180.0
-"""Seconds to wait for the server to answer, or to stop."""
 
 
 class FunctionProcess:
-    """One instance of the function, on one port for as long as it lives; it can be killed and started again.
+    """One instance of the function, always on the same port; it can be killed and started again.
 
     Args:
         server_url: The local Cloud Storage it works with.
         migration: What it mirrors.
-        log: Its stdout and stderr; lines of several lives one after the other.
+        log: Receives its stdout and stderr; every start appends.
         environ: More environment variables.
     """
 
@@ -52,7 +53,7 @@ class FunctionProcess:
         """Process id of the serving framework's parent; the worker is its child.
 
         Raises:
-            RuntimeError: It is not running.
+            RuntimeError: The function is not running.
         """
         if self._process is None:
             raise RuntimeError("the function is not running")
@@ -62,7 +63,7 @@ class FunctionProcess:
         """Start it and wait until it answers.
 
         Raises:
-            RuntimeError: It did not come up; its log says why.
+            RuntimeError: The process ended before it answered; its log says why.
         """
         command = [sys.executable, "-m", "functions_framework"]
         command += ["--source", str(ROOT / "main.py"), "--target", "mirror_object"]
@@ -74,7 +75,7 @@ class FunctionProcess:
         self._wait_until_it_answers()
 
     def kill(self) -> None:
-        """Kill it at once (signal 9), its worker included."""
+        """Kill it and its worker at once (signal 9)."""
         self._stop(signal.SIGKILL)
 
     def stop(self) -> None:
@@ -82,49 +83,41 @@ class FunctionProcess:
         self._stop(signal.SIGTERM)
 
     def lines(self) -> list[dict[str, Any]]:
-        """Its structured log lines so far; a line torn by a kill is left out."""
+        """Its structured log lines so far, without a line that a kill has torn."""
         # Not splitlines: a name may hold characters that it takes for line breaks.
         lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
     def _stop(self, how: signal.Signals) -> None:
         if self._process is not None:
-            with suppress(ProcessLookupError):  # it ended by itself
+            with suppress(ProcessLookupError):  # it has ended by itself
                 os.killpg(self._process.pid, how)
-            self._process.wait(PATIENCE)
+            self._process.wait(STILL)
             self._process = None
 
     def _wait_until_it_answers(self) -> None:
         opener = build_opener(ProxyHandler({}))
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
+
+        def answers() -> bool:
             if self._process is None or self._process.poll() is not None:
-                break
+                raise RuntimeError(f"the function did not start; see {self._log}")
             try:
-                opener.open(self.url, timeout=1).close()
+                opener.open(self.url, timeout=STILL).close()
             except HTTPError as error:
                 error.close()
-                return  # it answers: a GET is refused, it wants events
+                return True  # it refuses a GET, because it wants events
             except OSError:
-                time.sleep(0.05)
-        raise RuntimeError(f"the function did not start; see {self._log}")
+                pass
+            return False
+
+        wait_until(answers, bool, f"the function's start; see {self._log}", still=HANGS)
 
 
 @contextmanager
 def running_function(
     server_url: str, migration: Migration, log: Path, environ: Mapping[str, str] | None = None
 ) -> Iterator[FunctionProcess]:
-    """Run the function for the length of a block.
-
-    Args:
-        server_url: The local Cloud Storage it works with.
-        migration: What it mirrors.
-        log: The file for its output.
-        environ: More environment variables.
-
-    Yields:
-        The process.
-    """
+    """Run the function for the length of a block; `FunctionProcess` explains the arguments."""
     function = FunctionProcess(server_url, migration, log, environ or {})
     try:
         function.start()

@@ -15,15 +15,7 @@ UPLOADS_AT_ONCE = 64
 
 
 def load(url: str, location: Location, objects: Iterable[DemoObject]) -> int:
-    """Upload objects below a prefix.
-
-    Args:
-        url: The local server's.
-        location: Where to.
-        objects: What.
-
-    Returns:
-        How many.
+    """Upload objects below a prefix; returns how many.
 
     Raises:
         aiohttp.ClientError: The server refused one, or is gone.

@@ -1,11 +1,13 @@
-"""Where the demo is told: the screen, the local Cloud Storage, and the operator's commands as processes."""
+"""The demo's screen, its local Cloud Storage, and the operator's commands as processes.
+
+A module of its own because `demo.story` only says which command comes next.
+"""
 
 import os
 import shlex
 import subprocess
 import sys
-import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,20 +16,24 @@ from rich.console import Console
 import local_gcs
 from shared.migration import Environment, qpi_exports
 
-__all__ = ["MIGRATION", "Stage"]
+__all__ = ["MIGRATION", "Stage", "Stopped"]
 
 MIGRATION = qpi_exports(Environment.DEV)
 UNLOGGED = {"references", "import-test", "signoff", "status"}
 """Commands that leave no log file."""
+TRIES = 5
+"""How often a command runs at most. The writer pauses from the second time on, so a busy machine needs two."""
+
+
+class Stopped(Exception):
+    """The demo cannot go on; the message is for the screen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Where the story is told.
+    """What the demo runs on.
 
     Attributes:
-        console: The reader's screen.
-        server: The local Cloud Storage.
         report: The folder for everything that is left behind.
     """
 
@@ -35,30 +41,33 @@ class Stage:
     server: local_gcs.LocalServer
     report: Path
 
-    def say(self, heading: str, text: str) -> None:
+    def say(self, heading: str, text: str = "") -> None:
         """Begin a chapter."""
         self.console.print()
         self.console.rule(f"[bold]{heading}", align="left")
         self.console.print(text, markup=False)
 
     def print(self, line: str) -> None:
-        """Say something between the commands."""
+        """Print a line between the commands."""
         self.console.print(line, markup=False)
 
-    def wait(self, seconds: float) -> None:
-        """Let others do something."""
-        time.sleep(seconds)
-
-    def migrate(self, *arguments: str) -> None:
+    def migrate(self, *arguments: str, again: Callable[[], bool] | None = None) -> None:
         """Run ``migrate_qpi_exports`` as an operator would; see `run`."""
-        self.run("migrate", *arguments, shown="migrate_qpi_exports")
+        self.run("migrate", *arguments, shown="migrate_qpi_exports", again=again)
 
     def delete(self, *arguments: str, expected: int = 0) -> None:
         """Run ``delete_old_qpi_exports`` as an operator would; see `run`."""
         self.run("delete", *arguments, shown="delete_old_qpi_exports", expected=expected)
 
     def run(
-        self, command: str, *arguments: str, shown: str = "", env: bool = True, expected: int = 0
+        self,
+        command: str,
+        *arguments: str,
+        shown: str = "",
+        env: bool = True,
+        expected: int = 0,
+        folder: Path | None = None,
+        again: Callable[[], bool] | None = None,
     ) -> None:
         """Print an operator's command and run it as a process of its own.
 
@@ -67,20 +76,28 @@ class Stage:
             arguments: Its arguments.
             shown: What to print instead of ``python -m backfill_job COMMAND``.
             env: It is about the demo's migration: ``--env dev`` is added.
-            expected: The exit code with which the story goes on.
+            expected: The exit code with which the demo goes on.
+            folder: The working directory, instead of the demo's.
+            again: Called after exit code 1: explains it, does what the command's own output advises, and returns whether the
+                command is to run again. None where nothing but the expected code can happen.
 
         Raises:
-            SystemExit: It ended with another exit code; with 1 or that code.
+            Stopped: The command ended with another exit code.
         """
         about = [*(("--env", MIGRATION.label) if env else ()), *arguments]
-        self._show([*([shown] if shown else ["python", "-m", "backfill_job", command]), *about])
         logs = () if command in UNLOGGED else ("--log-dir", str(self.report))
         program = [sys.executable, "-m", "backfill_job", command, *about, *logs]
         environ = {**os.environ, "STORAGE_EMULATOR_HOST": self.server.url}
-        code = subprocess.run(program, env=environ, stdin=subprocess.DEVNULL, check=False).returncode
-        if code != expected:
-            self.print(f"\nThe command ended with exit code {code}; the demo stops here.")
-            raise SystemExit(code or 1)
+        for _ in range(TRIES):
+            self._show([*([shown] if shown else ["python", "-m", "backfill_job", command]), *about])
+            code = subprocess.run(
+                program, env=environ, cwd=folder, stdin=subprocess.DEVNULL, check=False
+            ).returncode
+            if code == expected:
+                return
+            if code != 1 or again is None or not again():
+                break
+        raise Stopped(f"`{shown or command}` ended with exit code {code}, and {expected} was expected.")
 
     def _show(self, words: Iterable[str]) -> None:
         self.console.print(f"\n$ {shlex.join(words)}\n", style="bold", markup=False, highlight=False)

@@ -1,7 +1,10 @@
-"""The live writer: uploads submissions at a steady rate, overwrites some, and remembers what was acknowledged.
+"""The live writer: uploads submissions at a rate that the mirrors carry, overwrites some, remembers what was acknowledged.
 
-A user's submissions come one after the other, each with new contents. An upload whose answer is an error or is lost is
-repeated until it is acknowledged, as the QPI system does; only then counts what it said.
+A user's submissions come one after the other, each with new contents. An upload that fails, or whose answer is lost, is
+repeated until it is acknowledged, as the QPI system does. Only an acknowledged upload counts.
+
+The machine's speed decides how much mirrors can do. So the writer slows down as events wait for them, and stops at a bound:
+what waits longer would only make every verification longer.
 """
 
 import asyncio
@@ -20,29 +23,30 @@ from zlib import crc32
 import aiohttp
 
 from local_gcs.demo_data import DemoObject, one_submission
+from local_gcs.waiting import wait_until
 from shared.migration import Location
 
 __all__ = ["Acknowledged", "LiveWriter", "live_writer"]
 
 LANES = 32
-"""Uploads under way at once. A user belongs to one lane, so the same name is never written twice at a time."""
+"""Uploads under way at once. A user belongs to one lane, so two uploads of one name never overlap."""
 
 PAUSE = 0.05
 """Seconds before an upload is repeated."""
 
 BEHIND = 1.0
-"""Seconds' worth of uploads that are made up for when the storage was slow; more would be a burst."""
+"""Seconds' worth of uploads that the writer makes up for after a pause; more would be a burst."""
+
+MOST_PENDING = 50
+"""Events that wait for the mirrors when the writer stops; below it slows down in proportion."""
+
+LOOK = 0.2
+"""Seconds between two looks at what waits for the mirrors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Acknowledged:
-    """One upload that Cloud Storage said it has.
-
-    Attributes:
-        item: What was uploaded.
-        location: Where to.
-        at: When the answer came, UTC.
-    """
+    """One upload that Cloud Storage acknowledged, and when its answer came (UTC)."""
 
     item: DemoObject
     location: Location
@@ -55,22 +59,23 @@ class LiveWriter:
     Args:
         url: The local Cloud Storage's.
         location: Where to.
-        rate: Uploads a second.
-        overwrites: The share of uploads that may repeat a user of the same day.
-        regulars: How many users those are.
+        rate: Uploads a second while no event waits.
+        overwrites: The share of uploads by a user who answers again.
+        regulars: How many users answer again.
         days: Over how many days, the last one today.
         seed: Another seed, other users.
-        day: Says under which day the next submission is filed, instead of `days`.
-        told: Told every upload that was acknowledged, in the writer's thread.
+        day: Returns the day under which the next submission is filed, instead of `days`.
+        told: Called with every acknowledged upload, in the writer's thread.
+        pending: Returns how many events wait for the mirrors. Without it the writer never slows down.
+        most_pending: So many waiting events stop the writer.
 
     Attributes:
-        rate: Uploads a second; may be changed while it writes.
-        overwrites: The share of uploads that may repeat a user; may be changed while it writes.
-        acknowledged: What each object holds by the last answer, by name below the prefix.
+        rate: As above; may be changed while it writes, as may `overwrites` and `most_pending`.
+        acknowledged: The acknowledged contents of each object, by name below the prefix.
         uploads: Uploads acknowledged.
         repeated: Uploads repeated because of an error or a lost answer.
         submitted: How many submissions of each object wait to be uploaded and acknowledged.
-        under_way: Where each object goes that is being uploaded.
+        under_way: The location of each object that is being uploaded.
     """
 
     def __init__(
@@ -85,6 +90,8 @@ class LiveWriter:
         seed: int = 1,
         day: Callable[[], date] | None = None,
         told: Callable[[Acknowledged], None] = lambda _: None,
+        pending: Callable[[], int] | None = None,
+        most_pending: int = MOST_PENDING,
     ) -> None:
         self._url = url
         self._location = location
@@ -95,6 +102,10 @@ class LiveWriter:
         self._days = days
         self._day = day or self._one_of_the_last_days
         self._told = told
+        self._pending = pending
+        self.most_pending = most_pending
+        self._carried = 1.0 if pending is None else 0.0  # of the rate, as far as the mirrors carry it
+        self._turns = 0
         self._rng = Random(f"writer-{seed}")
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="writer")
@@ -110,7 +121,7 @@ class LiveWriter:
 
         Args:
             location: Where to.
-            share: The share of users who switch; always the same ones. The others stay where they are.
+            share: The share of users who switch. It is always the same users; the others stay where they are.
         """
         self._switched = (location, share)
         if share >= 1.0:
@@ -120,16 +131,38 @@ class LiveWriter:
         """Begin."""
         self._thread.start()
 
+    def rest(self) -> None:
+        """Set the rate to 0 and wait until every submission is acknowledged.
+
+        Raises:
+            RuntimeError: The writer has ended by an error.
+            NothingMoved: Nothing is acknowledged any more.
+        """
+        self.rate, before = 0.0, self._turns
+
+        def look() -> tuple[int, int, int]:
+            if not self.is_writing:
+                raise RuntimeError("the writer has ended") from self._failure
+            return self._turns, len(self.submitted), self.uploads
+
+        # The turn under way may still work with the old rate; the second one after it does not.
+        wait_until(
+            look,
+            lambda counts: counts[0] >= before + 2 and not counts[1],
+            "the writer's submissions (turns, waiting, acknowledged)",
+            progress=lambda counts: counts[2],
+        )
+
     @property
     def is_writing(self) -> bool:
-        """Whether it has begun and not ended."""
+        """Whether it has begun and has not ended."""
         return self._thread.is_alive()
 
     def stop(self) -> None:
         """End, when everything begun is acknowledged.
 
         Raises:
-            RuntimeError: It had ended before, by an error.
+            RuntimeError: The writer had ended before, by an error.
         """
         self._stop.set()
         self._thread.join()
@@ -139,7 +172,7 @@ class LiveWriter:
     def _run(self) -> None:
         try:
             asyncio.run(self._write())
-        except BaseException as error:  # noqa: BLE001 -- handed to whoever stops the writer
+        except BaseException as error:  # noqa: BLE001 -- `stop` raises it again
             self._failure = error
 
     async def _write(self) -> None:
@@ -148,22 +181,33 @@ class LiveWriter:
         timeout = aiohttp.ClientTimeout(total=30)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             workers = [asyncio.create_task(self._lane(session, lane)) for lane in lanes]
+            workers += [asyncio.create_task(self._pace(self._pending))] if self._pending else []
             last, due = time.monotonic(), 0.0
             while not self._stop.is_set():
                 await asyncio.sleep(0.01)
-                now = time.monotonic()
-                due = min(due + (now - last) * self.rate, max(1.0, self.rate * BEHIND))
+                now, rate = time.monotonic(), self.rate * self._carried
+                due = min(due + (now - last) * rate, max(1.0, rate * BEHIND))
                 last = now
                 while due >= 1 and not self._stop.is_set():
                     item = self._next()
                     self.submitted[item.relative] += 1
                     await lanes[crc32(item.relative.encode()) % LANES].put(item)
                     due -= 1
+                self._turns += 1
+                for failed in (worker for worker in workers if worker.done()):
+                    failed.result()  # raises what ended it
             for lane in lanes:
                 await lane.join()
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
+
+    async def _pace(self, pending: Callable[[], int]) -> None:
+        """Slow down while events wait for the mirrors."""
+        while True:
+            waiting = await asyncio.to_thread(pending)
+            self._carried = max(0.0, 1.0 - waiting / max(1, self.most_pending))
+            await asyncio.sleep(LOOK)
 
     def _next(self) -> DemoObject:
         rng, now = self._rng, datetime.now(UTC)

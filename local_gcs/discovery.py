@@ -56,17 +56,6 @@ class Google:
         """A shape, with a reference to another schema followed."""
         return self.schemas[shape[1:]] if isinstance(shape, str) and shape.startswith("#") else shape
 
-    def method_of(self, verb: str, path: str) -> str | None:
-        """The method that Google serves at a path, such as ``b/bucket/o/name``; None if there is none."""
-        asked = path.split("/")
-        for name, method in self.methods.items():
-            wanted = method.path.split("/")
-            if method.verb == verb and len(wanted) == len(asked):
-                pairs = zip(wanted, asked, strict=True)
-                if all(part.startswith("{") or part == given for part, given in pairs):
-                    return name
-        return None
-
 
 @cache
 def google() -> Google:

@@ -1,4 +1,4 @@
-"""A server of one's own for the length of a with-block: a real process, which never outlives the block.
+"""Runs a local server for the length of a with-block: a real process, which never outlives the block.
 
 The process also stops when its standard input ends, so it does not outlive a killed parent either.
 """
@@ -6,16 +6,17 @@ The process also stops when its standard input ends, so it does not outlive a ki
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
+from local_gcs.waiting import HANGS, STILL, wait_until
+
 __all__ = ["LocalServer", "running"]
 
-PATIENCE = 10.0
-"""Seconds to wait for a process to start, or to stop."""
+STOPPING = 60.0
+"""Seconds that a server may take to stop by itself. After that it is killed."""
 ANNOUNCEMENT = "local_gcs listening on "
 
 
@@ -72,24 +73,25 @@ class LocalServer:
         """Counts of events: pending, published, delivered, failed, dead, duplicated, dropped."""
         return self._ask("GET", "events")
 
-    def wait_for_events(self, *, patience: float = 30.0) -> dict[str, int]:
-        """Wait until no event is pending.
+    def wait_for_events(self, *, still: float = STILL) -> dict[str, int]:
+        """Wait until no event is pending. Progress is an event delivered, or given up; a failed attempt is not.
 
         Args:
-            patience: Seconds after which to give up.
+            still: Seconds without progress after which to give up.
 
         Returns:
             The counts then.
 
         Raises:
-            TimeoutError: Events are still pending.
+            NothingMoved: Events are still pending, and none is delivered.
         """
-        end = time.monotonic() + patience
-        while (counts := self.events())["pending"]:
-            if time.monotonic() > end:
-                raise TimeoutError(f"events are still pending: {counts}")
-            time.sleep(0.01)
-        return counts
+        return wait_until(
+            self.events,
+            lambda counts: not counts["pending"],
+            "events are still pending",
+            progress=lambda counts: (counts["delivered"], counts["dead"]),
+            still=still,
+        )
 
     def set_faults(self, **plan: Any) -> None:
         """Put faults into force; `local_gcs.faults` explains the vocabulary."""
@@ -111,7 +113,7 @@ class LocalServer:
     def _ask(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         request = Request(f"{self.url}/_local/{path}", data, method=verb)  # noqa: S310 - our own http address
-        with self._opener.open(request, timeout=600) as answer:
+        with self._opener.open(request, timeout=HANGS) as answer:
             found: dict[str, Any] = json.load(answer)
         return found
 
@@ -159,13 +161,13 @@ def _address(process: "subprocess.Popen[str]") -> str:
     """The address that a starting server announces."""
     line = process.stdout.readline() if process.stdout else ""
     if not line.startswith(ANNOUNCEMENT):
-        raise RuntimeError(f"local_gcs did not start (exit status {process.wait(PATIENCE)})")
+        raise RuntimeError(f"local_gcs did not start (exit status {process.wait(STOPPING)})")
     return line.removeprefix(ANNOUNCEMENT).strip()
 
 
 def _stop(process: "subprocess.Popen[str]") -> None:
     process.terminate()
     try:
-        process.wait(PATIENCE)
+        process.wait(STOPPING)
     except subprocess.TimeoutExpired:
         process.kill()

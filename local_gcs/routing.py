@@ -3,13 +3,14 @@
 Names in a path are percent-encoded, slashes included (Cloud Storage documentation, "Encoding URI path parts"), so a path
 splits at its slashes before anything is decoded.
 
-A module of its own because its tables are the list of what is served: tests compare them with Google's discovery
-document, and a proxy in the tests reads rights from them.
+Apart from `api` because its tables are the list of what is served. Tests compare them with Google's discovery document, and
+a proxy in the tests reads from them which rights a request needs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from operator import itemgetter
 
 from multidict import istr
 
@@ -23,50 +24,27 @@ __all__ = ["MODELLED", "WITHOUT_EFFECT", "Target", "check_request", "is_meant", 
 Target = tuple[str, tuple[str, ...]]
 """API method, and the decoded names of the path."""
 
-OBJECT = {
-    "GET": "storage.objects.get",
-    "DELETE": "storage.objects.delete",
-    "PATCH": "storage.objects.patch",
-    "PUT": "storage.objects.update",
+OWN_PATHS = {
+    "storage.objects.download": ("GET /download/storage/v1/b/{bucket}/o/{object}",),
+    "storage.objects.insert": (
+        "POST /upload/storage/v1/b/{bucket}/o",
+        "PUT /upload/storage/v1/b/{bucket}/o",
+        "POST /resumable/upload/storage/v1/b/{bucket}/o",
+        "PUT /resumable/upload/storage/v1/b/{bucket}/o",
+    ),
+    "storage.objects.cancelUpload": (
+        "DELETE /upload/storage/v1/b/{bucket}/o",
+        "DELETE /resumable/upload/storage/v1/b/{bucket}/o",
+    ),
+    "storage.buckets.list": ("GET /storage/v1/b/",),
+    "storage.buckets.insert": ("POST /storage/v1/b/",),
+    "storage.batch": ("POST /batch/storage/v1", "POST /batch"),
+    "retry_test.insert": ("POST /retry_test",),
+    "retry_test.list": ("GET /retry_test", "GET /retry_tests"),
+    "retry_test.get": ("GET /retry_test/{id}",),
+    "retry_test.delete": ("DELETE /retry_test/{id}",),
 }
-UPLOAD = {
-    "POST": "storage.objects.insert",
-    "PUT": "storage.objects.insert",
-    "DELETE": "storage.objects.cancelUpload",
-}
-NOTIFICATION = {"GET": "storage.notifications.get", "DELETE": "storage.notifications.delete"}
-REWRITE = {"POST": "storage.objects.rewrite"}
-COPY = {"POST": "storage.objects.copy"}
-MOVE = {"POST": "storage.objects.move"}
-COMPOSE = {"POST": "storage.objects.compose"}
-RESTORE = {"POST": "storage.objects.restore"}
-OBJECT_PERMISSIONS = {"GET": "storage.objects.testIamPermissions"}
-RETRY_TEST = {"GET": "retry_test.get", "DELETE": "retry_test.delete"}
-DOWNLOAD = {"GET": "storage.objects.download"}
-SERVICE_ACCOUNT = {"GET": "storage.projects.serviceAccount.get"}
-WITHOUT_NAMES = {
-    ("", "storage", "v1", "b"): {"GET": "storage.buckets.list", "POST": "storage.buckets.insert"},
-    ("", "batch", "storage", "v1"): {"POST": "storage.batch"},
-    ("", "batch"): {"POST": "storage.batch"},
-    ("", "retry_test"): {"GET": "retry_test.list", "POST": "retry_test.insert"},
-    ("", "retry_tests"): {"GET": "retry_test.list"},
-}
-OF_BUCKET = {
-    (): {
-        "GET": "storage.buckets.get",
-        "DELETE": "storage.buckets.delete",
-        "PATCH": "storage.buckets.patch",
-        "PUT": "storage.buckets.update",
-    },
-    ("o",): {"GET": "storage.objects.list"},
-    ("storageLayout",): {"GET": "storage.buckets.getStorageLayout"},
-    ("iam",): {"GET": "storage.buckets.getIamPolicy", "PUT": "storage.buckets.setIamPolicy"},
-    ("iam", "testPermissions"): {"GET": "storage.buckets.testIamPermissions"},
-    ("lockRetentionPolicy",): {"POST": "storage.buckets.lockRetentionPolicy"},
-    ("notificationConfigs",): {"GET": "storage.notifications.list", "POST": "storage.notifications.insert"},
-    ("managedFolders",): {"GET": "storage.managedFolders.list"},
-    ("folders",): {"GET": "storage.folders.list"},
-}
+"""Paths besides those of the discovery document: contents, batches, a slash at the end, and retry scripts."""
 
 OF_BUCKET_CONDITIONS = ("ifMetagenerationMatch", "ifMetagenerationNotMatch")
 OF_LISTING = ("delimiter", "endOffset", "pageToken", "prefix", "startOffset")
@@ -135,6 +113,8 @@ WITHOUT_EFFECT = frozenset(
 WITHOUT_EFFECT_HERE = {"storage.buckets.getStorageLayout": frozenset({"prefix"})}
 """The same for one method: this prefix only says for which names a permission is asked."""
 
+SERVED = MODELLED.keys() | OWN_PATHS.keys()
+VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 SYSTEM = frozenset({"$.xgafv", "access_token", "callback", "upload_id", "upload_protocol", "userProject"})
 """Parameters of Google's front end, and the project that pays, which the API checks for requester-pays buckets."""
 REFUSED_HEADERS = (istr("X-Goog-Encryption-Algorithm"), istr("X-Goog-Copy-Source-Encryption-Algorithm"))
@@ -148,6 +128,40 @@ ALIASES = {"storage.serviceaccount.get": "storage.projects.serviceAccount.get"}
 """Names of Google's storage-testbench that its discovery document does not have."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """One path of one method.
+
+    Attributes:
+        literals: The segments that are no names.
+        pick: Gives the same segments of a path that is asked for.
+        names: Positions of the names.
+    """
+
+    method: str
+    literals: tuple[str, ...]
+    pick: Callable[[list[str]], tuple[str, ...]]
+    names: tuple[int, ...]
+
+
+@cache
+def _routes() -> dict[tuple[str, int], list[_Route]]:
+    """All paths, by HTTP method and number of segments; those of Google's methods that are not modelled, too."""
+    paths = [(name, f"{facts.verb} /storage/v1/{facts.path}") for name, facts in google().methods.items()]
+    routes: dict[tuple[str, int], list[_Route]] = {}
+    for name, path in [*paths, *((name, path) for name, own in OWN_PATHS.items() for path in own)]:
+        verb, _, rest = path.partition(" ")
+        segments = rest.split("/")
+        names = tuple(n for n, segment in enumerate(segments) if segment.startswith("{"))
+        fixed = [n for n in range(len(segments)) if n not in names]
+        route = _Route(name, tuple(segments[n] for n in fixed), itemgetter(*fixed), names)
+        routes.setdefault((verb, len(segments)), []).append(route)
+    for found in routes.values():
+        # The more of a path is fixed, the better it fits; of equals a path that is served often comes first.
+        found.sort(key=lambda route: (-len(route.literals), not route.method.startswith("storage.objects.")))
+    return routes
+
+
 def resolve(verb: str, path: str) -> Target:
     """The API method and names of a request.
 
@@ -156,74 +170,24 @@ def resolve(verb: str, path: str) -> Target:
         path: The path as sent, still percent-encoded.
 
     Raises:
-        Refused: 404 or 405, there is no such method; 400, a name is not UTF-8, or Google serves a method there which
-            this server does not model.
+        Refused: 404 or 405, there is no such method; 400, a name is not UTF-8, or this server does not model the method.
     """
-    methods, raw = _match(path.split("/"), verb)
-    method = methods.get(verb)
-    if method is None:
-        raise _missing(verb, path, Refused(405, "methodNotAllowed", "Method Not Allowed"))
-    return method, tuple([decode(name) for name in raw])
+    segments = path.split("/")
+    route = _route(verb, segments)
+    if route is None:
+        if any(_route(other, segments) for other in VERBS):
+            raise Refused(405, "methodNotAllowed", "Method Not Allowed")
+        raise not_found()
+    if route.method not in SERVED:
+        raise not_modelled(f"the method {route.method}")
+    return route.method, tuple([decode(segments[n]) for n in route.names])
 
 
-def _match(segments: list[str], verb: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The methods of a path by HTTP method, and its names."""
-    match segments:
-        case ["", "storage", "v1", "b", bucket, "o", name, *rest]:
-            return _object(bucket, name, rest, verb)
-        case ["", "storage", "v1", "b", ""]:
-            return WITHOUT_NAMES["", "storage", "v1", "b"], ()
-        case ["", "storage", "v1", "b", bucket, *rest]:
-            return _bucket(bucket, rest, verb)
-        case ["", "upload", "storage", "v1", "b", bucket, "o"]:
-            return UPLOAD, (bucket,)
-        case ["", "resumable", "upload", "storage", "v1", "b", bucket, "o"]:
-            return UPLOAD, (bucket,)
-        case ["", "download", "storage", "v1", "b", bucket, "o", name]:
-            return DOWNLOAD, (bucket, name)
-        case ["", "storage", "v1", "projects", project, "serviceAccount"]:
-            return SERVICE_ACCOUNT, (project,)
-        case ["", "retry_test", test]:
-            return RETRY_TEST, (test,)
-    if tuple(segments) in WITHOUT_NAMES:
-        return WITHOUT_NAMES[tuple(segments)], ()
-    raise _missing(verb, "/".join(segments), not_found())
-
-
-def _object(bucket: str, name: str, rest: list[str], verb: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The methods below an object."""
-    match rest:
-        case []:
-            return OBJECT, (bucket, name)
-        case ["rewriteTo", "b", to_bucket, "o", to_name]:
-            return REWRITE, (bucket, name, to_bucket, to_name)
-        case ["copyTo", "b", to_bucket, "o", to_name]:
-            return COPY, (bucket, name, to_bucket, to_name)
-        case ["moveTo", "o", to_name]:
-            return MOVE, (bucket, name, to_name)
-        case ["compose"]:
-            return COMPOSE, (bucket, name)
-        case ["restore"]:
-            return RESTORE, (bucket, name)
-        case ["iam", "testPermissions"]:
-            return OBJECT_PERMISSIONS, (bucket, name)
-    raise _missing(verb, "/".join(["/storage/v1/b", bucket, "o", name, *rest]), not_found())
-
-
-def _bucket(bucket: str, rest: list[str], verb: str) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The methods below a bucket."""
-    match rest:
-        case ["notificationConfigs", identifier]:
-            return NOTIFICATION, (bucket, identifier)
-    if tuple(rest) in OF_BUCKET:
-        return OF_BUCKET[tuple(rest)], (bucket,)
-    raise _missing(verb, "/".join(["/storage/v1/b", bucket, *rest]), not_found())
-
-
-def _missing(verb: str, path: str, otherwise: Refused) -> Refused:
-    """The refusal of what is not served: of a method that Google has, or else as Google refuses nonsense."""
-    name = google().method_of(verb, path.removeprefix("/storage/v1/"))
-    return otherwise if name is None else not_modelled(f"the method {name}")
+def _route(verb: str, segments: list[str]) -> _Route | None:
+    for route in _routes().get((verb, len(segments)), ()):
+        if route.pick(segments) == route.literals:
+            return route
+    return None
 
 
 # -------------------------------------------------------------------- parameters

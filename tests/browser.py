@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, Request, expect, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
+
+PATIENCE_MS = 120_000
+"""For what the browser does at once on any machine; Playwright's own 5 seconds are too few for a busy one."""
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -83,7 +86,8 @@ def chromium() -> Iterator[Browser]:
     For no longer than a module: while it runs, Playwright's event loop runs in this thread, and no other can.
     """
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
         try:
             yield browser
         finally:
@@ -101,6 +105,7 @@ def visit(browser: Browser, where: Path | str, *, width: int = 1200, **context: 
         context: More for Playwright's `new_context`: color_scheme, java_script_enabled ….
     """
     fresh = browser.new_context(viewport={"width": width, "height": 900}, **context)
+    fresh.set_default_timeout(PATIENCE_MS)
     try:
         opened = Visit(fresh.new_page())
         opened.watch()

@@ -52,7 +52,7 @@ def paths(server: local_gcs.LocalServer, client: storage.Client) -> Iterator[Pat
 @pytest.fixture
 def gateway(server: local_gcs.LocalServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
-    gateway = Gateway(retry_deadline=5.0, retry_initial=0.01)
+    gateway = Gateway(retry_deadline=60.0, retry_initial=0.01)
     yield gateway
     gateway.close()
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from local_gcs.waiting import HANGS
+
 Tool = Callable[..., str]
 
 
@@ -53,6 +55,8 @@ def _found(name: str) -> str:
 
 
 def _output(command: list[str], environment: dict[str, str]) -> str:
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, timeout=HANGS, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr

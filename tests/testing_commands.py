@@ -112,6 +112,10 @@ class Commands:
         words = (*where(self.paths), *quick, *logs, *arguments)
         return run_command(command, *words, typed=typed, stdin=stdin, sleep=self._sleep)
 
+    def mirrors_work(self, _seconds: float) -> None:
+        """A pause in which the mirrors handle everything that waits for them, however long they take."""
+        self.paths.server.wait_for_events()
+
     def _sleep(self, seconds: float) -> None:
         self.waited.append(seconds)
         self.pauses(seconds)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from google.cloud import storage
 
 import local_gcs
 from backfill_job.march import Pair, march
+from local_gcs.waiting import HANGS, wait_until
 from shared.migration import Migration
 from shared.objects import ObjectState
 from shared.store import ListingStore
@@ -63,6 +64,27 @@ class Paths:
         for page in store.list_pages(location.bucket, location.prefix):
             for state in page.objects:
                 yield state.name[len(location.prefix) :], state
+
+    def settled(self, *, side: str = "destination") -> int:
+        """Objects on a side, when the last requests of a killed process have had their effect.
+
+        The server answers in order: when it answers a listing after a pause longer than any latency in force, it has read every
+        request that was sent before, and each has had its effect.
+        """
+        seen = -1
+        while (now := len(self.names(side=side))) != seen:
+            seen = now
+            time.sleep(0.2)
+        return seen
+
+    def wait_for_requests(self, method: str, count: int, running: Callable[[], int | None]) -> None:
+        """Wait until a process has made so many requests of one API method; `running` is its `poll`."""
+
+        def look() -> int:
+            assert running() is None, "it ended before it could be interrupted"
+            return self.requests(method)
+
+        wait_until(look, lambda requests: requests >= count, f"{count} {method}", still=HANGS)
 
     def requests(self, method: str) -> int:
         """Requests of one API method since the server's counts were last reset."""

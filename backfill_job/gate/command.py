@@ -20,8 +20,8 @@ from backfill_job.command import Command, Surroundings, add_migration_arguments,
 from backfill_job.gate.checks import Limits
 from backfill_job.gate.evidence import GateOptions
 from backfill_job.gate.verdict import run_gate
-from backfill_job.import_test.command import REPORT_NAME
-from backfill_job.import_test.days import MAX_DAYS
+from backfill_job.import_test.day import MAX_DAYS
+from backfill_job.import_test.results import REPORT_NAME
 from backfill_job.job import ExitCode
 from backfill_job.session import opened
 

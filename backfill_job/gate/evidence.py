@@ -18,7 +18,7 @@ from backfill_job.gate.checks import Limits, Presence
 from backfill_job.gate.dead_letters import DeadLetters, read_dead_letters
 from backfill_job.gate.import_record import ImportRecord, read_import_record
 from backfill_job.gate.verification_record import read_verification_record
-from backfill_job.import_test.command import REPORT_NAME
+from backfill_job.import_test.results import REPORT_NAME
 from backfill_job.job import open_api
 from backfill_job.session import Session, reports_at
 from shared.errors import Interrupted, MigrationError

@@ -1,4 +1,4 @@
-"""Which engine loads the rows: BigQuery as the DAG does, or DuckDB in this process."""
+"""Which engine loads the rows: BigQuery as the DAG does, or DuckDB in this process. Only the chosen one is imported."""
 
 import argparse
 from collections.abc import Callable, Iterator
@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, closing, contextmanager
 
 from backfill_job.clock import Clock
 from backfill_job.command import Surroundings
-from backfill_job.import_test.trial import Engine
+from backfill_job.import_test.day import Engine
 from backfill_job.stopping import Stop
 from shared.errors import UsageError
 from shared.gateway import Gateway
@@ -23,20 +23,16 @@ EngineOf = Callable[[Gateway], AbstractContextManager[Engine]]
 def chosen_engine(
     arguments: argparse.Namespace, surroundings: Surroundings, name: str, clock: Clock, stop: Stop
 ) -> tuple[str, EngineOf]:
-    """Read which engine is asked for. Each is imported only when it is wanted: both are optional.
+    """Choose the engine by ``--engine``, ``--dataset`` and ``--location``.
 
     Args:
-        arguments: ``engine``, ``dataset`` and ``location``.
-        surroundings: The environment's credentials, and where notes go.
-        name: The run's name.
-        clock: The time.
-        stop: Whether somebody asked the process to stop.
+        name: The name of the run.
 
     Returns:
-        Its name, and what makes it.
+        The engine's name, and what makes it.
 
     Raises:
-        UsageError: It is not installed, or the arguments do not go with it.
+        UsageError: It is not installed, or the arguments do not fit it.
     """
     chosen = arguments.engine or ("duckdb" if arguments.dataset is None else "bigquery")
     if chosen == "duckdb":
@@ -50,7 +46,7 @@ def chosen_engine(
 
 def _embedded(stop: Stop) -> EngineOf:
     try:
-        from backfill_job.import_test.embedded import EmbeddedEngine  # noqa: PLC0415 -- optional, and heavy
+        from backfill_job.import_test.duckdb import EmbeddedEngine  # noqa: PLC0415 -- optional, and heavy
     except ModuleNotFoundError as error:
         raise _not_installed(error, "duckdb", "DuckDB", "embedded") from error
     return lambda gateway: EmbeddedEngine(gateway, readers=READERS, stop=stop)

@@ -20,6 +20,7 @@ from backfill_job.ledger import Account
 from backfill_job.march import march_pages
 from backfill_job.stopping import Stop
 from backfill_job.verdict import Finding, Verdict, judged
+from local_gcs.waiting import HANGS
 from shared.decision import Authority
 from shared.errors import BucketNotFound, Interrupted, PermissionDenied, Unavailable, UnexpectedAnswer
 from shared.gateway import Gateway
@@ -31,7 +32,7 @@ from shared.ruling import Always, Ruling
 
 REWRITE = "storage.objects.rewrite"
 MIB = 1024 * 1024
-SWIFT = RetryPolicy(deadline=20.0, initial=0.001, maximum=0.01)
+SWIFT = RetryPolicy(deadline=HANGS, initial=0.001, maximum=0.01)
 
 
 class Spy(AsyncApi):

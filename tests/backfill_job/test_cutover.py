@@ -1,7 +1,6 @@
 """The command ``cutover``: the gate, the phase, the wait, and what was written on the legacy path up to then."""
 
 import signal
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +23,9 @@ NAME = f"{FOLDER}user_id_7.jsonl"
 
 @pytest.fixture
 def commands(paths: Paths, gateway: Gateway, tmp_path: Path) -> Commands:
-    return Commands(paths, tmp_path, gateway, lambda seconds: time.sleep(min(seconds, 0.05)))
+    commands = Commands(paths, tmp_path, gateway)
+    commands.pauses = commands.mirrors_work
+    return commands
 
 
 @pytest.fixture
@@ -73,8 +74,7 @@ def test_what_was_written_until_everybody_had_seen_it_is_brought_over(
     def overwrite(seconds: float) -> None:
         if seconds == WAITED:
             paths.put(NAME, b"answered again, just then")
-            paths.server.wait_for_events()
-        time.sleep(min(seconds, 0.05))
+        commands.mirrors_work(seconds)
 
     commands.pauses = overwrite
     assert commands.run("cutover", *arguments).code == 0
@@ -137,7 +137,7 @@ def test_a_fault_after_the_phase_was_changed_says_so(paths: Paths, commands: Com
                     {"method": "storage.objects.list", "bucket": paths.migration.source.bucket, "status": 403}
                 ]
             )
-        time.sleep(min(seconds, 0.05))
+        commands.mirrors_work(seconds)
 
     commands.pauses = fault
     ended = commands.run("cutover", *arguments)
@@ -158,7 +158,7 @@ def test_a_stop_while_it_waits_says_which_phase_it_is(paths: Paths, commands: Co
     def interrupt(seconds: float) -> None:
         if seconds == WAITED:
             signal.raise_signal(signal.SIGINT)
-        time.sleep(min(seconds, 0.05))
+        commands.mirrors_work(seconds)
 
     commands.pauses = interrupt
     ended = commands.run("cutover", *arguments)

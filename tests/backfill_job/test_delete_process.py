@@ -6,13 +6,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from testing_deletion import CONFIRM, PASS, Scene, day
 
+from local_gcs.waiting import HANGS
 from shared.phase import Phase
 from shared.state import State
 from shared.state_changes import update
@@ -23,6 +23,10 @@ WAYS = {
     "script": [sys.executable, str(ROOT / "backfill_job" / "delete_old_qpi_exports.py")],
     "command": [str(Path(sys.executable).with_name("delete_old_qpi_exports"))],
 }
+
+
+SLOWLY = ("--max-writes-per-second", "500")
+"""Leaves a slow machine seconds to interrupt the command in the middle."""
 
 
 def line(scene: Scene, objects: int, *more: str, way: str = "module") -> list[str]:
@@ -76,15 +80,6 @@ def test_three_ways_to_call_it_are_the_same_command(scene: Scene, tmp_path: Path
     assert re.fullmatch(r"delete_old_qpi_exports_custom_\d{8}T\d{6}Z\.log", log.name)
 
 
-def settled(scene: Scene) -> int:
-    """Objects at the legacy path, when the last requests of the killed process have had their effect."""
-    seen = -1
-    while (now := len(scene.paths.names(side="source"))) != seen:
-        seen = now
-        time.sleep(0.2)
-    return seen
-
-
 def test_after_a_kill_the_manifest_goes_on(scene: Scene, tmp_path: Path) -> None:
     """kill -9 in the middle; a writer uses the pause; the resumption deletes the rest, and not the writer's."""
     total = 6_000
@@ -93,13 +88,13 @@ def test_after_a_kill_the_manifest_goes_on(scene: Scene, tmp_path: Path) -> None
     scene.paths.server.set_faults(latency_ms=30)
     scene.paths.server.reset_stats()
     command = line(scene, total, "--resume", manifest)
-    with subprocess.Popen(command, env=environ(scene), cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
-        while scene.paths.requests("storage.objects.delete") < total // 4:
-            assert process.poll() is None, "it finished before it could be killed"
-            time.sleep(0.01)
+    with subprocess.Popen(
+        [*command, *SLOWLY], env=environ(scene), cwd=tmp_path, stdout=subprocess.DEVNULL
+    ) as process:
+        scene.paths.wait_for_requests("storage.objects.delete", total // 4, process.poll)
         process.send_signal(signal.SIGKILL)
     scene.paths.server.clear_faults()
-    left = settled(scene)
+    left = scene.paths.settled(side="source")
     assert 0 < left < total
     assert scene.phase is Phase.DELETING
     gone = sorted({*names} - {*scene.paths.names(side="source")})
@@ -129,13 +124,16 @@ def test_a_signal_ends_it_in_good_order(scene: Scene, tmp_path: Path) -> None:
     scene.paths.server.reset_stats()
     command = line(scene, total, "--resume", manifest, "--report", "r")
     with subprocess.Popen(
-        command, env=environ(scene), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*command, *SLOWLY],
+        env=environ(scene),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as process:
-        while scene.paths.requests("storage.objects.delete") < total // 4:
-            assert process.poll() is None, "it finished before it could be stopped"
-            time.sleep(0.01)
+        scene.paths.wait_for_requests("storage.objects.delete", total // 4, process.poll)
         process.send_signal(signal.SIGTERM)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HANGS)
     scene.paths.server.clear_faults()
     assert (process.returncode, err) == (1, "")
     assert "stopped: stopped by SIGTERM" in out

@@ -17,12 +17,13 @@ from backfill_job.deletion.outcomes import LineResult, Outcome
 from backfill_job.march import march
 from backfill_job.stopping import Stop
 from backfill_job.verdict import judged
+from local_gcs.waiting import HANGS
 from shared.errors import BucketNotFound, PermissionDenied
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, RetryPolicy
 
 DELETE, BATCH = "storage.objects.delete", "storage.batch"
-SWIFT = RetryPolicy(deadline=20.0, initial=0.001, maximum=0.01)
+SWIFT = RetryPolicy(deadline=HANGS, initial=0.001, maximum=0.01)
 
 
 class Run:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,6 +16,7 @@ from testing_gate import FOLDER, everything_right
 from testing_paths import Paths
 
 from demo.function import running_function
+from local_gcs.waiting import HANGS, wait_until
 from shared.gateway import Gateway
 from shared.migration import Location, Migration
 from shared.phase import Phase
@@ -47,7 +47,7 @@ def standings(content: dict[str, Any]) -> dict[str, str]:
 @pytest.mark.usefixtures("mirror")
 def test_go_when_everything_is_right_and_what_breaks_is_no_go(paths: Paths, commands: Commands) -> None:
     """GO, exit code 0, the result on record, the canary gone; then one thing after the other breaks it."""
-    commands.pauses = lambda seconds: time.sleep(min(seconds, 0.05))
+    commands.pauses = commands.mirrors_work
     arguments = everything_right(paths, commands)
     ended = commands.run("gate", *arguments)
     assert (ended.code, ended.err) == (0, ""), ended.out
@@ -339,7 +339,7 @@ def test_after_a_rollback_with_both_mirrors_the_canary_arrives_and_nothing_of_it
     paths: Paths, commands: Commands, tmp_path: Path
 ) -> None:
     """The reverse mirror brings what is new on the new path back to the legacy one; every event comes twice, in any order."""
-    commands.pauses = lambda seconds: time.sleep(min(seconds, 0.5))
+    commands.pauses = commands.mirrors_work
     paths.put("a/1")
     commands.go(Phase.CUT_OVER, Phase.ROLLED_BACK)
     both = (("source", {}), ("destination", {"MIRROR_REVERSE": "true"}))
@@ -371,17 +371,31 @@ def test_ctrl_c_while_it_waits_for_the_canary_removes_it(paths: Paths, tmp_path:
     migration = paths.migration
     where = ["--source", migration.source.uri, "--destination", migration.destination.uri]
     with subprocess.Popen(
-        [sys.executable, "-m", "backfill_job", "gate", *where, "--canary", "--log-dir", str(tmp_path)],
+        [
+            sys.executable,
+            "-m",
+            "backfill_job",
+            "gate",
+            *where,
+            "--canary",
+            "3600",
+            "--log-dir",
+            str(tmp_path),
+        ],
         env={**os.environ, "STORAGE_EMULATOR_HOST": paths.server.url},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         try:
-            while process.poll() is None and len(paths.names(side="source")) < 2:
-                pass
+            wait_until(
+                lambda: process.poll() is not None or len(paths.names(side="source")) == 2,
+                bool,
+                "the canary",
+                still=HANGS,
+            )
             process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=HANGS)
         finally:
             process.kill()
     assert (process.returncode, err) == (1, "gate: stopped by SIGINT before its end\n")

@@ -5,7 +5,6 @@ is not said, an event on a run that was good.
 """
 
 import json
-import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -82,7 +81,7 @@ def test_a_good_run_from_the_copy_to_the_undo_logs_what_it_must_and_nothing_bad(
 ) -> None:
     """Migrate, verify, gate, cutover, delete, undo: every event of the log, and not one of WARNING or above."""
     on = begin("good")
-    on.commands.pauses = lambda seconds: time.sleep(min(seconds, 0.05))
+    on.commands.pauses = on.commands.mirrors_work
     on.put(day(1), b'{"user_id":"1"}\n')
     on.run("migrate")
     on.run("migrate", *COPY)

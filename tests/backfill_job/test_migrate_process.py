@@ -6,11 +6,12 @@ import pty
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from testing_paths import Paths
+
+from local_gcs.waiting import HANGS, wait_until
 
 ROOT = Path(__file__).parent.parent.parent
 PYTHON = sys.executable
@@ -20,6 +21,10 @@ WAYS = {
     "script": [PYTHON, str(ROOT / "backfill_job" / "migrate_qpi_exports.py")],
     "command": [str(Path(PYTHON).with_name("migrate_qpi_exports"))],
 }
+
+
+SLOWLY = ("--max-writes-per-second", "100")
+"""Leaves a slow machine seconds to interrupt the command in the middle."""
 
 
 def arguments(paths: Paths, *more: str) -> list[str]:
@@ -68,28 +73,19 @@ def test_every_way_has_a_help_with_examples(tmp_path: Path, way: str) -> None:
     assert "Traceback" not in wrong.stderr
 
 
-def settled(paths: Paths) -> int:
-    """Objects at the destination, when the last requests of the killed process have had their effect."""
-    seen = -1
-    while (now := len(paths.names())) != seen:
-        seen = now
-        time.sleep(0.2)
-    return seen
-
-
 def test_after_a_kill_only_the_rest_is_copied(paths: Paths, tmp_path: Path) -> None:
     """kill -9 in the middle, the same command again: counted in rewrites, and verified."""
     total = 1_000
     paths.server.fill(paths.migration.source.bucket, total, prefix=paths.migration.source.prefix)
     paths.server.set_faults(latency_ms=20)
     command = [*WAYS["module"], *arguments(paths, "--execute", "--yes", "--report", "r")]
-    with subprocess.Popen(command, env=environ(paths), cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
-        while paths.requests("storage.objects.rewrite") < total // 4:
-            assert process.poll() is None, "it finished before it could be killed"
-            time.sleep(0.01)
+    with subprocess.Popen(
+        [*command, *SLOWLY], env=environ(paths), cwd=tmp_path, stdout=subprocess.DEVNULL
+    ) as process:
+        paths.wait_for_requests("storage.objects.rewrite", total // 4, process.poll)
         process.send_signal(signal.SIGKILL)
     paths.server.clear_faults()
-    copied = settled(paths)
+    copied = paths.settled()
     assert 0 < copied < total
     assert not (tmp_path / "r" / "run.json").exists()
     paths.server.reset_stats()
@@ -107,15 +103,13 @@ def test_a_signal_ends_it_in_good_order(paths: Paths, tmp_path: Path, number: si
     """What is under way is finished and booked, nothing more is taken, and no traceback is shown."""
     total = 6_000
     paths.server.fill(paths.migration.source.bucket, total, prefix=paths.migration.source.prefix)
-    command = [*WAYS["module"], *arguments(paths, "--execute", "--yes", "--report", "r")]
+    command = [*WAYS["module"], *arguments(paths, "--execute", "--yes", "--report", "r", *SLOWLY)]
     with subprocess.Popen(
         command, env=environ(paths), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        while paths.requests("storage.objects.rewrite") < 100:
-            assert process.poll() is None, "it finished before it could be stopped"
-            time.sleep(0.01)
+        paths.wait_for_requests("storage.objects.rewrite", 100, process.poll)
         process.send_signal(number)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=HANGS)
     assert (process.returncode, err) == (1, "")
     assert f"stopped by {number.name} before its end" in out
     run = json.loads((tmp_path / "r" / "run.json").read_text())
@@ -126,7 +120,7 @@ def test_a_signal_ends_it_in_good_order(paths: Paths, tmp_path: Path, number: si
 
 def test_a_signal_in_the_dry_run_is_one_line(paths: Paths, tmp_path: Path) -> None:
     """Nothing was changed, and it says so."""
-    paths.server.fill(paths.migration.source.bucket, 5_000, prefix=paths.migration.source.prefix)
+    paths.server.fill(paths.migration.source.bucket, 20_000, prefix=paths.migration.source.prefix)
     paths.server.set_faults(latency_ms=300)
     with subprocess.Popen(
         [*WAYS["module"], *arguments(paths)],
@@ -136,10 +130,9 @@ def test_a_signal_in_the_dry_run_is_one_line(paths: Paths, tmp_path: Path) -> No
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        while paths.requests("storage.objects.list") < 3:
-            time.sleep(0.01)
+        paths.wait_for_requests("storage.objects.list", 3, process.poll)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=HANGS)
     assert (process.returncode, err) == (1, "migrate_qpi_exports: stopped by SIGINT before its end\n")
 
 
@@ -161,7 +154,7 @@ def test_ctrl_c_at_the_question_is_one_line(paths: Paths, tmp_path: Path) -> Non
         while "[yes/no]" not in screen:
             screen += os.read(ours, 4096).decode(errors="replace")
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=60) == 1
+        assert process.wait(timeout=HANGS) == 1
         screen = os.read(ours, 4096).decode(errors="replace")
     os.close(ours)
     assert "migrate_qpi_exports: stopped by SIGINT before its end" in screen
@@ -201,17 +194,22 @@ def test_a_signal_reaches_every_task(paths: Paths, tmp_path: Path) -> None:
     """Nobody goes on alone."""
     paths.server.fill(paths.migration.source.bucket, 6_000, prefix=paths.migration.source.prefix, days=20)
     with subprocess.Popen(
-        [*WAYS["module"], *arguments(paths, "--execute", "--yes", "--tasks", "2")],
+        [*WAYS["module"], *arguments(paths, "--execute", "--yes", "--tasks", "2", *SLOWLY)],
         env=environ(paths),
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
         # Both have begun: each writes its log only when it hears signals.
-        while sum(bool(log.read_text()) for log in tmp_path.glob("*_task?_*.log")) < 2 or not paths.names():
-            assert process.poll() is None
+        paths.wait_for_requests("storage.objects.rewrite", 1, process.poll)
+        wait_until(
+            lambda: sum(bool(log.read_text()) for log in tmp_path.glob("*_task?_*.log")),
+            lambda begun: begun == 2 or process.poll() is not None,
+            "the tasks' logs",
+            still=HANGS,
+        )
         process.send_signal(signal.SIGTERM)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=HANGS)
     assert process.returncode == 1
     assert out.count("stopped by SIGTERM before its end") >= 2
     assert len(paths.names()) < 6_000
@@ -263,12 +261,11 @@ def test_what_hangs_does_not_hold_up_a_stop(paths: Paths, tmp_path: Path) -> Non
     with subprocess.Popen(
         command, env=environ(paths), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        while paths.requests("storage.objects.get") < 8:
-            assert process.poll() is None
-        # From here on nobody gets an answer for a minute.
-        paths.server.set_faults(latency_ms=60_000)
+        paths.wait_for_requests("storage.objects.get", 8, process.poll)
+        # From here on no request gets an answer for so long that the test would fail.
+        paths.server.set_faults(latency_ms=2_000 * HANGS)
         process.send_signal(signal.SIGTERM)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=HANGS)
     paths.server.clear_faults()
     assert (process.returncode, err) == (1, "")
     run = json.loads((tmp_path / "r" / "run.json").read_text())

@@ -14,6 +14,7 @@ from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
 from backfill_job.commands import load
+from local_gcs.waiting import HANGS
 
 
 @pytest.fixture
@@ -106,10 +107,10 @@ def test_the_page_is_served_until_ctrl_c(paths: Paths, run: Callable[..., Ended]
     ) as process:
         assert process.stdout is not None
         assert "Ctrl-C ends it" in process.stdout.readline()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=30) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=HANGS) as answer:
             page = answer.read().decode()
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=HANGS)
     assert (process.returncode, err) == (0, "")
     assert "&lt;script&gt;alert(1)" in page
     assert "<script>alert(1)" not in page

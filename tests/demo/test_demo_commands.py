@@ -1,11 +1,20 @@
-"""The demo's command line, and the mirror function's process as the demo and the tests run it."""
+"""The demo's command line, its repeated commands, and the mirror function's process as the demo and the tests run it."""
 
+import io
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+import local_gcs
 from demo.__main__ import main
 from demo.function import FunctionProcess, running_function
+from demo.stage import Stage, Stopped
+from local_gcs.waiting import HANGS
 from shared.migration import Environment, qpi_exports
 
 MIGRATION = qpi_exports(Environment.DEV)
@@ -21,10 +30,10 @@ NOWHERE = "http://127.0.0.1:9"
         (["--report", "/dev/null/report"], "/dev/null/report cannot be made (Not a directory)"),
     ],
 )
-def test_what_cannot_be_told_is_one_line_and_two(
+def test_wrong_arguments_are_one_line_and_exit_code_2(
     arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Before a server is started or anything is written."""
+    """Before the demo starts a server or writes anything."""
     with pytest.raises(SystemExit) as end:
         main(["--report", str(tmp_path / "report"), *arguments])
     said = capsys.readouterr()
@@ -49,3 +58,50 @@ def test_a_function_that_does_not_start_says_where_to_look(tmp_path: Path) -> No
     ):
         pass
     assert end.value.__context__ is None
+
+
+def test_what_stops_the_demo_is_one_line_and_no_traceback(tmp_path: Path) -> None:
+    """Here the functions framework refuses its environment; the exit code is 1."""
+    done = subprocess.run(
+        [sys.executable, "-m", "demo", "--objects", "1000", "--report", str(tmp_path)],
+        env={**os.environ, "THREADS": "nonsense"},
+        capture_output=True,
+        text=True,
+        timeout=HANGS,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"The demo stops here: the function did not start; see {tmp_path}/mirror.log\n" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.stdout.startswith("This takes about ")
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """A stage where no copy succeeds, so that an execution ends with 1."""
+    with local_gcs.running(buckets=[MIGRATION.source.bucket, MIGRATION.destination.bucket]) as server:
+        server.fill(MIGRATION.source.bucket, 3, prefix=MIGRATION.source.prefix)
+        server.set_faults(rules=[{"method": "storage.objects.rewrite", "status": 400, "count": None}])
+        yield Stage(Console(file=io.StringIO(), width=100), server, tmp_path)
+
+
+def test_a_command_runs_again_where_its_output_advises_it(stage: Stage) -> None:
+    """Exit code 1, the explanation, the same command again, exit code 0."""
+    explained: list[str] = []
+
+    def again() -> bool:
+        explained.append("3 failed")
+        stage.server.clear_faults()
+        return True
+
+    stage.migrate("--execute", "--yes", "--grace", "0", again=again)
+    assert explained == ["3 failed"]
+    assert (
+        stage.console.file.getvalue().count("$ migrate_qpi_exports --env dev --execute --yes --grace 0") == 2
+    )  # type: ignore[attr-defined]
+
+
+def test_a_command_that_must_not_run_again_stops_the_demo(stage: Stage) -> None:
+    """A failure that the demo does not know is not repeated away."""
+    with pytest.raises(Stopped, match="`migrate_qpi_exports` ended with exit code 1, and 0 was expected"):
+        stage.migrate("--execute", "--yes", "--grace", "0", again=lambda: False)

@@ -85,7 +85,7 @@ class Stage:
         event = read_event(attributes, blob._properties)
         meanwhile()
         clock = count()
-        with closing(Gateway(retry_deadline=5.0, retry_initial=0.01)) as gateway:
+        with closing(Gateway(retry_deadline=60.0, retry_initial=0.01)) as gateway:
             phases = PhaseReader(gateway, self.paths.migration, lambda: float(next(clock) * 1_000))
             settings = MirrorSettings(self.paths.migration, reverse=reverse)
             done = mirror(event, settings, gateway, phases)
@@ -139,7 +139,7 @@ def way_back(stage: Stage) -> None:
 def status(stage: Stage) -> None:
     """The page's reads, when there is no state yet and when there is one."""
     for phase in (Phase.CUT_OVER, Phase.ROLLED_BACK):
-        with closing(Gateway(retry_deadline=5.0)) as gateway:
+        with closing(Gateway(retry_deadline=60.0)) as gateway:
             assert read_status(gateway, stage.paths.migration, datetime.now(UTC)).unreadable == ()
         stage.commands.go(phase)
 
@@ -155,7 +155,7 @@ def operator(stage: Stage) -> None:
         if seen is not None and unguarded.look(destination) is None:
             unguarded.copy(source, destination, if_source=seen.generation, if_destination=0)
 
-    with closing(Gateway(retry_deadline=5.0)) as gateway:
+    with closing(Gateway(retry_deadline=60.0)) as gateway:
         for side in (migration.source, migration.destination):
             assert gateway.bucket_resource(side.bucket)["name"] == side.bucket
         clock = Clock(lambda: datetime.now(UTC), bring)
@@ -226,7 +226,7 @@ def test_the_backfill_s_account_cannot_delete_on_the_legacy_path(paths: Paths, g
     """Not even when asked to."""
     guard.part = Part.BACKFILL
     generation = paths.put(NAME.format(1), ONE)
-    with closing(Gateway(retry_deadline=5.0)) as gateway, pytest.raises(PermissionDenied):
+    with closing(Gateway(retry_deadline=60.0)) as gateway, pytest.raises(PermissionDenied):
         gateway.delete(paths.migration.source_ref(NAME.format(1)), if_generation=generation)
     assert paths.names(side="source") == [NAME.format(1)]
 

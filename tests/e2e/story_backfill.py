@@ -1,32 +1,47 @@
 """The backfill as a Cloud Run job runs it: tasks that share nothing but their environment, killed and started again."""
 
 import subprocess
-import time
 from collections import Counter
 from random import Random
 
-from story_operator import JOB, PATIENCE, POLL, Attempt, Operator, Stopped
+from story_operator import JOB, Attempt, Operator, Stopped
+
+import local_gcs
+from local_gcs.waiting import HANGS, wait_until
 
 __all__ = ["run_tasks"]
 
 TASKS = 4
+REWRITE = "storage.objects.rewrite"
 
 
 def run_tasks(
-    operator: Operator, rng: Random, *, execution: str, report: str, kills: int, killed: Counter[str]
+    operator: Operator,
+    server: local_gcs.LocalServer,
+    rng: Random,
+    *,
+    execution: str,
+    report: str,
+    kills: int,
+    killed: Counter[str],
 ) -> None:
     """Run an execution of four tasks until each has ended by itself.
 
+    A kill comes when every task has begun and some objects have been copied since the last kill: how fast that is, the machine
+    decides.
+
     Args:
-        operator: Starts them.
-        rng: Says who is killed, and when.
+        operator: Starts the tasks.
+        server: Counts the copies.
+        rng: Chooses the victims, and how many copies lie between two kills.
         execution: Its name.
         report: Where the tasks' reports meet.
-        kills: How many.
-        killed: Counted there.
+        kills: How many tasks are killed at most.
+        killed: Counts them.
 
     Raises:
-        Stopped: A task could not start, or does not come to its end.
+        Stopped: A task could not start.
+        NothingMoved: No task comes to its end.
     """
 
     def start(index: int) -> tuple[Attempt, "subprocess.Popen[bytes]"]:
@@ -36,7 +51,7 @@ def run_tasks(
             "CLOUD_RUN_TASK_INDEX": str(index),
             "CLOUD_RUN_TASK_COUNT": str(TASKS),
         }
-        # Few at once, so that there is something to kill. Ungoverned: the governor takes the weather for the service, and halves.
+        # Few at once, so that there is something to kill. Ungoverned: the governor takes the faults for throttling, and halves.
         words = (
             "migrate",
             "--env",
@@ -52,25 +67,37 @@ def run_tasks(
         return operator.begin(*words, environ=environ, report=report)
 
     running = {index: start(index) for index in range(TASKS)}
-    left, strike = kills, time.monotonic() + rng.uniform(1.5, 3.5)
-    end = time.monotonic() + PATIENCE
+    left = kills
+
+    def copied() -> int:
+        return server.count(REWRITE)
+
+    def end_of_tasks() -> bool:
+        """Note the tasks that have ended; returns whether there was one."""
+        ended = [index for index, (_, process) in sorted(running.items()) if process.poll() is not None]
+        for index in ended:
+            attempt, process = running.pop(index)
+            operator.ended(attempt, process.returncode)
+            # With a writer at work a task may end with 1: something is in flight.
+            if process.returncode not in {0, 1}:
+                raise Stopped(f"task {index} ended with {process.returncode}:\n{attempt.said()}")
+        return bool(ended)
+
+    def begun() -> bool:
+        return all(attempt.out.stat().st_size for attempt, _ in running.values())
+
     while running:
-        for index, (attempt, process) in sorted(running.items()):
-            code = process.poll()
-            if code is None:
-                continue
-            operator.ended(attempt, code)
-            # With a writer at work it may end in 1: something is in flight.
-            if code not in {0, 1}:
-                raise Stopped(f"task {index} ended with {code}:\n{attempt.said()}")
-            del running[index]
-        if left and running and time.monotonic() > strike:
+        wait_until(lambda: end_of_tasks() or begun(), bool, "the tasks' start", still=HANGS)
+        strike = copied() + rng.randrange(30, 200)
+        wait_until(
+            lambda: (end_of_tasks(), copied()),
+            # Without a kill to come, only the tasks' ends are awaited.
+            lambda seen: seen[0] or not running or (left and seen[1] >= strike),  # noqa: B023 -- of this turn
+            "the tasks' copies",
+        )
+        if left and running and copied() >= strike:
             index = rng.choice(sorted(running))
             operator.kill(*running[index])
             killed["backfill task"] += 1
             left -= 1
-            strike = time.monotonic() + rng.uniform(0.7, 2.5)
             running[index] = start(index)
-        if time.monotonic() > end:
-            raise Stopped(f"tasks {sorted(running)} did not end")
-        time.sleep(POLL)

@@ -1,7 +1,7 @@
-"""The operator: gives the commands of the runbook, as processes, and again where one ends with 1.
+"""The operator: runs the commands of the runbook as processes, and repeats a command that ends with 1.
 
-Every command writes to files of its own: ``commands/012-verify.out`` and ``.err``, its reports to ``reports/012-verify/``. What is repeated is
-counted. A command that ends with 2 could not start: nobody repeats that, and the story fails with what it said.
+Every command writes to files of its own: ``commands/012-verify.out`` and ``.err``, its reports to ``reports/012-verify/``. Repetitions are
+counted. A command that ends with 2 could not start: the operator does not repeat it, and the story fails with its output.
 """
 
 import json
@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,13 +18,12 @@ from typing import Any
 
 from story_facts import Happening
 
+from local_gcs.waiting import HANGS
+
 __all__ = ["JOB", "Attempt", "Operator", "Stopped"]
 
 ROOT = File(__file__).parents[2]
 JOB = {"CLOUD_RUN_JOB": "qpi-exports-backfill-dev"}
-PATIENCE = 900.0
-"""Seconds that one command may take: far more than any needs, so that only a hanging one is caught."""
-POLL = 0.02
 WITHOUT_LOG = frozenset({"signoff", "import-test", "references", "status"})
 """Commands that leave no log lines on stdout."""
 
@@ -39,12 +37,9 @@ class Attempt:
     """One process of a command.
 
     Attributes:
-        name: The command's.
-        number: Of the command in this run.
-        began: Before it was started.
-        out: Its stdout.
-        report: Where its reports go.
-        ended: After it ended.
+        number: Counts the commands of this run.
+        began: A time before its start.
+        ended: A time after its end.
         code: Its exit code; negative for a signal.
     """
 
@@ -57,7 +52,7 @@ class Attempt:
     code: int | None = None
 
     def said(self) -> str:
-        """What a person reads: the end of both outputs."""
+        """The end of both outputs, as a person reads it."""
         texts = [path.read_text(errors="replace") for path in (self.out, self.out.with_suffix(".err"))]
         return "\n".join(text[-2_000:] for text in texts)
 
@@ -68,15 +63,13 @@ class Attempt:
 
 @dataclass
 class Operator:
-    """Whoever gives the commands.
+    """The person who runs the commands.
 
     Attributes:
-        folder: For everything that they leave.
-        url: The local Cloud Storage's.
-        attempts: Every process, in the order of their beginning.
-        repeated: How often which command had to be given again.
-        happenings: Told what was done.
-        processes: Of all attempts.
+        folder: For everything that the commands leave.
+        attempts: Every process, in the order of their start.
+        repeated: How often each command had to run again.
+        happenings: What was done, and when.
     """
 
     folder: File
@@ -94,17 +87,17 @@ class Operator:
         between: Callable[[], None] = lambda: None,
         environ: Mapping[str, str] | None = None,
     ) -> Attempt:
-        """Give a command until it ends as it should.
+        """Run a command until it ends as it should.
 
         Args:
             words: The command and its arguments.
             tries: How often at most.
             accepted: Whether it ended as it should.
-            between: What the runbook does before it is given again.
+            between: What the runbook does before the command runs again.
             environ: More environment variables.
 
         Raises:
-            Stopped: It never did, or could not start.
+            Stopped: The command never ended as it should, or could not start.
         """
         for number in range(tries):
             if number:
@@ -155,11 +148,11 @@ class Operator:
             Stopped: It hangs.
         """
         try:
-            code = process.wait(PATIENCE)
+            code = process.wait(HANGS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-            raise Stopped(f"{attempt.name} did not end within {PATIENCE:.0f} s:\n{attempt.said()}") from None
+            raise Stopped(f"{attempt.name} did not end within {HANGS:.0f} s:\n{attempt.said()}") from None
         self.ended(attempt, code)
 
     def ended(self, attempt: Attempt, code: int) -> None:
@@ -175,7 +168,7 @@ class Operator:
         self.ended(attempt, process.returncode)
 
     def close(self) -> None:
-        """Leave no process behind, however the story ended."""
+        """Leave no process behind, however the story ends."""
         for process in self.processes:
             if process.poll() is None:
                 process.kill()
@@ -184,15 +177,3 @@ class Operator:
     def tell(self, what: str) -> None:
         """Note what was done."""
         self.happenings.append(Happening(datetime.now(UTC), what))
-
-    def until(self, done: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
-        """Wait for something that has to happen.
-
-        Raises:
-            Stopped: It did not.
-        """
-        end = time.monotonic() + patience
-        while not done():
-            if time.monotonic() > end:
-                raise Stopped(f"{what}: not within {patience:.0f} s")
-            time.sleep(POLL)

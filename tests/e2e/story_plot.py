@@ -1,8 +1,11 @@
-"""The whole story, chapter by chapter: what the operator, the writers and the consumer do, in the order of the runbook."""
+"""The whole story, chapter by chapter: what the operator, the writers and the consumer do, in the order of the runbook.
+
+Every wait is for progress (`local_gcs.waiting`), and kills and days come after work, not after seconds. So a slow machine tells
+the same story, and only takes longer.
+"""
 
 import json
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from random import Random
@@ -10,11 +13,22 @@ from random import Random
 from story_backfill import run_tasks
 from story_facts import Handover, Path
 from story_operator import Attempt, Stopped
-from story_stage import BURST, MIGRATION, PATHS, REGULARS, SLOW, STEADY, Stage, time_passing
+from story_stage import (
+    BURST,
+    FEW_PENDING,
+    MIGRATION,
+    MOST_PENDING,
+    PATHS,
+    REGULARS,
+    STEADY,
+    Stage,
+    time_passing,
+)
 from story_weather import killing
 from story_world import manifest_checksums, versions_now
 
 from demo.writer import LiveWriter
+from local_gcs.waiting import HANGS, wait_until
 from shared.state import Signatory
 
 __all__ = ["tell"]
@@ -25,19 +39,31 @@ ENV = ("--env", "dev")
 DELETES = "storage.objects.delete"
 CALM = 20.0
 """Uploads a second while somebody verifies: what is in flight counts as not proven."""
+UPLOADS_A_DAY = 300
+DELIVERIES_A_KILL = 2_500
+"""Events that the mirrors handle between two kills of a mirror, on average."""
+ANY = str(24 * 3_600)
+"""Seconds that a mirror's lag may be here: the story judges the mirrors' copies, not the machine's speed."""
 
 
 def tell(stage: Stage, seconds: float) -> None:
-    """Tell it.
+    """Run all chapters.
 
     Args:
-        stage: With everybody on it.
-        seconds: At least how long, by going back and forth more often; 0 for once.
+        stage: With all actors started.
+        seconds: How long the story takes at least, by going back and forth more often; 0 for once.
     """
     end = time.monotonic() + seconds
     with (
-        time_passing(stage, 6.0),
-        killing(stage.functions, Random(f"killer-{stage.seed}"), stage.operator, stage.kills, 12.0),
+        time_passing(stage, UPLOADS_A_DAY),
+        killing(
+            stage.functions,
+            Random(f"killer-{stage.seed}"),
+            stage.operator,
+            stage.kills,
+            delivered=stage.delivered,
+            every=DELIVERIES_A_KILL,
+        ),
     ):
         _arrive(stage)
         ready = _prepare(stage)
@@ -54,7 +80,7 @@ def tell(stage: Stage, seconds: float) -> None:
                 break
         manifest = _delete(stage, ready)
         _undo(stage, manifest)
-        _rest(stage)
+        stage.writer.rest()
     _end(stage)
 
 
@@ -70,41 +96,53 @@ def _arrive(stage: Stage) -> None:
         _calm(stage)
         stage.settle()
     with stage.chapter("sweep"):
-        operator.run(*SWEEP, tries=6)
+        operator.run(*SWEEP, tries=6, between=lambda: _calmer(stage))
 
 
 def _backfill(stage: Stage, execution: str, kills: int) -> None:
     report = f"gs://{MIGRATION.destination.bucket}/reports/{execution}/"
-    run_tasks(stage.operator, stage.rng, execution=execution, report=report, kills=kills, killed=stage.kills)
+    run_tasks(
+        stage.operator,
+        stage.server,
+        stage.rng,
+        execution=execution,
+        report=report,
+        kills=kills,
+        killed=stage.kills,
+    )
 
 
 def _storm(stage: Stage) -> None:
     """As many writes as the machine takes, until there are enough of them; and much goes wrong."""
     stage.weather(drops=True, storm=True)
     stage.burst = stage.writer.uploads + BURST
-    stage.wanted, stage.writer.overwrites = stage.rate, 0.3
+    _write(stage, stage.rate, overwrites=0.3)
 
 
 def _calm(stage: Stage) -> None:
-    """A low-activity window: fewer writes, and no event is lost; everything else goes on going wrong."""
+    """A low-activity window: fewer writes, and no event is lost; everything else still goes wrong."""
     stage.weather(drops=False)
-    stage.wanted, stage.writer.overwrites = min(CALM, stage.rate), 0.1
+    _write(stage, min(CALM, stage.rate), overwrites=0.1, pending=FEW_PENDING)
+
+
+def _calmer(stage: Stage) -> None:
+    """The next try of a verification needs a quieter moment: half as many writes, and the mirrors catch up first."""
+    stage.writer.rate /= 2
+    stage.settle()
 
 
 def _busy(stage: Stage) -> None:
     stage.weather(drops=True)
-    stage.wanted, stage.writer.overwrites = STEADY, 0.5
+    _write(stage, STEADY, overwrites=0.5)
 
 
-def _rest(stage: Stage) -> None:
-    """Let the writer pause, and everything begun be acknowledged."""
-    stage.wanted = 0.0
-    stage.operator.until(lambda: not stage.writer.rate, "the writer's rest")
-    stage.operator.until(lambda: not stage.writer.submitted, "the writer's rest")
+def _write(stage: Stage, rate: float, *, overwrites: float, pending: int = MOST_PENDING) -> None:
+    """How the writer writes from now on; it slows down as events wait, and stops when `pending` wait."""
+    stage.writer.most_pending, stage.writer.overwrites, stage.writer.rate = pending, overwrites, rate
 
 
 def _prepare(stage: Stage) -> tuple[str, ...]:
-    """What is done once before the first cutover; gives the gate's arguments."""
+    """What is done once before the first cutover; returns the gate's arguments."""
     with stage.chapter("import test, references"):
         checkout, letters = stage.folder / "checkout", stage.folder / "letters.json"
         checkout.mkdir()
@@ -112,8 +150,8 @@ def _prepare(stage: Stage) -> tuple[str, ...]:
         letters.write_text("[]")
         stage.operator.run("import-test", *ENV, "--last", "7", "--allow-empty")
         stage.operator.run("references", str(checkout))
-    patient = ("--lag-p50", "60", "--lag-p99", "250")
-    return ("--repo", str(checkout), "--canary", "120", "--dead-letters", str(letters), *patient)
+    patient = ("--lag-p50", ANY, "--lag-p99", ANY, "--lag-max", ANY)
+    return ("--repo", str(checkout), "--canary", "1800", "--dead-letters", str(letters), *patient)
 
 
 def _cut_over(stage: Stage, ready: tuple[str, ...], number: int, *, again: bool) -> None:
@@ -165,7 +203,7 @@ def _roll_back(stage: Stage, number: int) -> None:
 
 
 def _hand_over(stage: Stage, done: Attempt, path: Path) -> None:
-    """The command has reported: the consumer is switched; from now on somebody is between two paths."""
+    """The command has reported: the consumer is switched; from now on writers are between two paths."""
     content = done.read(f"{done.name}.json")["handover"]
     if done.ended is None:
         raise Stopped(f"{done.name} has not ended")
@@ -180,30 +218,36 @@ def _switch(stage: Stage, path: Path) -> None:
         stage.writer.switch(PATHS[path], share=share)
         stage.operator.tell(f"{share:.0%} of the writers use the {path.value} path")
         _live(stage, stage.rng.uniform(0.5, 1.5))
-    stage.operator.until(
-        lambda: all(location == PATHS[path] for location in list(stage.writer.under_way.values())),
-        "the last writer's switch",
+    wait_until(
+        lambda: (
+            stage.writer.uploads,
+            sum(location != PATHS[path] for location in list(stage.writer.under_way.values())),
+        ),
+        lambda counts: not counts[1],
+        "the last writer's switch (uploads, under way on the other path)",
+        progress=lambda counts: counts[1],
     )
 
 
 def _live(stage: Stage, seconds: float) -> None:
-    """Let the writer write what it writes in so long, however slow the machine is."""
-    wanted = stage.writer.uploads + min(stage.wanted, SLOW) * seconds
-    stage.operator.until(lambda: stage.writer.uploads >= wanted, "the writer's work")
+    """Let the writer write what a quiet machine writes in so many seconds."""
+    wanted = stage.writer.uploads + min(stage.writer.rate, CALM) * seconds
+    wait_until(lambda: stage.writer.uploads, lambda uploads: uploads >= wanted, "the writer's uploads")
 
 
 def _sweep(stage: Stage) -> None:
-    """What the runbook says where a verification finds something missing or different."""
+    """What the runbook says where a verification finds something missing or different: a quieter moment, and a sweep."""
+    _calmer(stage)
     stage.operator.run(*SWEEP, tries=1, accepted=lambda attempt: attempt.code in {0, 1})
 
 
 def _delete(stage: Stage, ready: tuple[str, ...]) -> str:
-    """Before the deletion nobody writes for a moment; during it, two do. Gives the manifest."""
+    """Before the deletion no writer writes for a moment; during it, two do. Returns the manifest."""
     operator = stage.operator
     with stage.chapter("before the deletion"):
         stage.consumer.quiet = True
         _calm(stage)
-        _rest(stage)
+        stage.writer.rest()
         stage.settle(0)
         operator.run("rollback", *ENV, "--refresh", "--ungoverned")
         operator.run("undo", "--rehearse", *ENV)
@@ -234,20 +278,17 @@ def _delete(stage: Stage, ready: tuple[str, ...]) -> str:
 
 
 def _kill_the_deletion(stage: Stage, words: tuple[str, ...], objects: int) -> str:
-    """Begin it, let writers write from the manifest on, and kill it in the middle; gives the manifest."""
+    """Begin it, let writers write from the manifest on, and kill it in the middle; returns the manifest."""
     operator = stage.operator
     before = stage.server.count(DELETES)
     attempt, process = operator.begin(*words)
 
-    def event(name: str) -> Callable[[], bool]:
-        def there() -> bool:
-            if process.poll() is not None:
-                raise Stopped(f"the deletion ended before it was killed:\n{attempt.said()}")
-            return f'"event": "{name}"' in attempt.out.read_text()
+    def manifest_written() -> bool:
+        if process.poll() is not None:
+            raise Stopped(f"the deletion ended before it was killed:\n{attempt.said()}")
+        return '"event": "manifest_written"' in attempt.out.read_text()
 
-        return there
-
-    operator.until(event("manifest_written"), "the manifest")
+    wait_until(manifest_written, bool, "the manifest", still=HANGS)
     lines = (json.loads(line) for line in attempt.out.read_text().splitlines())
     manifest = str(next(line["manifest"] for line in lines if line["event"] == "manifest_written"))
     stage.manifest = manifest_checksums(stage, manifest)
@@ -256,10 +297,11 @@ def _kill_the_deletion(stage: Stage, words: tuple[str, ...], objects: int) -> st
     _forget_a_writer(stage)
     enough = before + objects * stage.rng.uniform(0.1, 0.6)
 
-    def deleted() -> bool:
-        return process.poll() is not None or stage.server.count(DELETES) >= enough
-
-    operator.until(deleted, "the first deletions")
+    wait_until(
+        lambda: stage.server.count(DELETES),
+        lambda deletes: deletes >= enough or process.poll() is not None,
+        "the first deletions",
+    )
     operator.kill(attempt, process)
     stage.kills["deletion"] += 1
     return manifest
@@ -273,18 +315,20 @@ def _forget_a_writer(stage: Stage) -> None:
         stage.server.url,
         PATHS[Path.LEGACY],
         rate=25,
+        pending=stage.pending,
+        most_pending=MOST_PENDING,
         overwrites=0.9,
         regulars=REGULARS,
         seed=stage.seed + 1,
         day=lambda: rng.choice(days),
-        told=lambda told: stage.acknowledged(told, forgotten=True),
+        told=lambda each: stage.acknowledged(each, forgotten=True),
     )
     stage.forgotten.start()
     stage.operator.tell("a forgotten writer writes on the legacy path")
 
 
 def _all_that_could_be(attempt: Attempt) -> bool:
-    """Whether nothing is left but what somebody changed since: the rest of the manifest is gone."""
+    """Whether only what was changed since is left: the rest of the manifest is gone."""
     if attempt.code == 0:
         return True
     if attempt.code != 1 or not (attempt.report / "deletion.json").exists():
@@ -314,12 +358,12 @@ def _all_that_could_be_undone(attempt: Attempt) -> bool:
 
 
 def _end(stage: Stage) -> None:
-    """The last day is over; everything arrives; the consumer imports what it has not; both paths are certified."""
+    """The last day is over; everything arrives; the consumer imports what is left; both paths are certified."""
     with stage.chapter("the end"):
         stage.settle(0)
         stage.turn_the_day()
-        stage.nights_of_history(HISTORY_LEFT)
-        stage.operator.until(lambda: not stage.consumer.behind, "the last nights")
+        stage.nights_of_history(len(stage.history_days))
+        wait_until(lambda: stage.consumer.behind, lambda behind: not behind, "the last nights")
         stage.consumer.stop()
         stage.server.clear_faults()
         stage.operator.run(
@@ -329,6 +373,3 @@ def _end(stage: Stage) -> None:
             "0",
             accepted=lambda attempt: (attempt.report / "certificate.json").exists(),
         )
-
-
-HISTORY_LEFT = 100

@@ -22,6 +22,7 @@ from demo.function import FunctionProcess, running_function
 from demo.loading import load
 from demo.writer import Acknowledged, LiveWriter
 from local_gcs.demo_data import generate
+from local_gcs.waiting import wait_until
 from shared.migration import Environment, qpi_exports
 
 __all__ = ["MIGRATION", "PATHS", "Stage", "started", "time_passing"]
@@ -34,8 +35,8 @@ HISTORY_DAYS = 12
 BURST, STEADY = 1_200, 50.0
 """Uploads of the storm, as fast as it goes; and uploads a second afterwards."""
 TICK = 0.2
-MOST_BEHIND, SLOW = 1_000, 20.0
-"""Events that may wait before the writer slows down to so many uploads a second."""
+MOST_PENDING, FEW_PENDING = 2_000, 60
+"""Events that wait for the mirrors when the writers stop: in a storm and in busy days, and while somebody verifies."""
 MOST_NIGHTS = 4
 FIRST_DAY = 400
 """Days ago on which the story's writers begin: far from the history's days, which the import test wants undisturbed."""
@@ -47,27 +48,20 @@ class Stage:
 
     Attributes:
         seed: Decides everything but the machine's timing.
-        rng: Of the plot.
-        folder: For everything that is left.
-        server: The storage.
+        rng: For the plot.
         functions: Both mirrors by name.
-        operator: Whoever gives the commands.
-        rate: Uploads a second at the most.
-        wanted: Uploads a second now.
-        burst: How many the writer has acknowledged when the storm of writes is over.
-        writer: Writes all along.
-        forgotten: The one whom nobody has switched; None before it is found.
-        consumer: The DAG.
-        uploads: What was acknowledged, by name.
+        rate: Uploads a second at most.
+        burst: The number of acknowledged uploads at which the storm of writes is over.
+        forgotten: A writer that was never switched; None before it writes.
+        uploads: Acknowledged versions, by name.
         kills: By victim.
         handovers: By time.
-        chapters: What was told, with seconds.
+        chapters: Name, seconds, uploads.
         today: The day that is open.
-        deleting_since: When the deletion began.
         manifest: Checksums by name.
         not_there: What the undo could not bring back.
         before: Versions as they were before the deletion.
-        letters: Dead letters that were replayed.
+        letters: How many dead letters were replayed.
     """
 
     seed: int
@@ -77,7 +71,6 @@ class Stage:
     functions: dict[str, FunctionProcess]
     operator: Operator
     rate: float
-    wanted: float = 0.0
     burst: int = BURST
     uploads: defaultdict[str, list[Upload]] = field(default_factory=lambda: defaultdict(list))
     kills: Counter[str] = field(default_factory=Counter)
@@ -105,6 +98,7 @@ class Stage:
             seed=self.seed,
             day=lambda: self.today,
             told=self.acknowledged,
+            pending=self.pending,
         )
         self.consumer = Consumer(
             url,
@@ -116,17 +110,25 @@ class Stage:
         )
 
     def acknowledged(self, told: Acknowledged, *, forgotten: bool = False) -> None:
-        """Note what a writer was told."""
+        """Note an acknowledged upload."""
         path = next(path for path, location in PATHS.items() if location == told.location)
         data = told.item.data
         if not forgotten and self.writer.uploads >= self.burst:
-            self.wanted = min(self.wanted, STEADY)
+            self.writer.rate = min(self.writer.rate, STEADY)
         self.uploads[told.item.relative].append(
             Upload(path, checksum(data), row_fingerprint(data), told.at, forgotten)
         )
 
+    def pending(self) -> int:
+        """Events that wait for the mirrors."""
+        return self.server.events()["pending"]
+
+    def delivered(self) -> int:
+        """Events that the mirrors have handled."""
+        return self.server.events()["delivered"]
+
     def stop_the_forgotten(self) -> None:
-        """Find the forgotten writer, and stop it; harmless where there is none, or none any more."""
+        """Stop the forgotten writer, if it writes."""
         if self.forgotten is not None and self.forgotten.is_writing:
             self.forgotten.stop()
 
@@ -152,25 +154,33 @@ class Stage:
         self.server.set_faults(**plan)
         self.operator.tell(f"weather: {plan}")
 
-    def settle(self, most: int = 60) -> None:
-        """Wait until the mirrors have caught up but for a few events; what was given up is sent again."""
+    def settle(self, most: int = FEW_PENDING) -> None:
+        """Wait until the mirrors have caught up, except for a few events; dead letters are sent again.
 
-        def caught_up() -> bool:
+        Progress is what the mirrors handle, not what is sent to them again.
+        """
+
+        def look() -> dict[str, int]:
             self.letters += self.server.replay_dead_letters()
-            return self.server.events()["pending"] <= most
+            return self.server.events()
 
-        self.operator.until(caught_up, "the mirrors' catching up", patience=600)
+        wait_until(
+            look,
+            lambda counts: counts["pending"] <= most,
+            "the mirrors' catching up",
+            progress=lambda counts: counts["delivered"],
+        )
 
     @contextmanager
     def chapter(self, name: str) -> Iterator[None]:
-        """Tell a part of the story."""
+        """Note a part of the story."""
         began, uploads = time.monotonic(), self.writer.uploads
         self.operator.tell(f"== {name}")
         yield
         self.chapters.append((name, round(time.monotonic() - began, 1), self.writer.uploads - uploads))
 
     def history(self) -> None:
-        """Years of exports, as they were before anybody wrote."""
+        """Years of exports, as they were before the writer began."""
         today = datetime.now(UTC).date()
         objects = [*generate(HISTORY, self.seed, HISTORY_DAYS, until=today, flat_days=3)]
         load(self.server.url, MIGRATION.source, objects)
@@ -185,7 +195,7 @@ class Stage:
 
 @contextmanager
 def started(folder: File, seed: int, rate: float) -> Iterator[Stage]:
-    """Start everybody but the days; stop them at the end, whatever happens."""
+    """Start all actors except the days; stop them at the end, whatever happens."""
     buckets = [location.bucket for location in PATHS.values()]
     with ExitStack() as stack:
         server = stack.enter_context(local_gcs.running(buckets=buckets, seed=seed))
@@ -220,33 +230,26 @@ def started(folder: File, seed: int, rate: float) -> Iterator[Stage]:
 
 
 @contextmanager
-def time_passing(stage: Stage, length: float) -> Iterator[None]:
-    """Let the days turn for the length of a block, as long as nobody is between two paths.
+def time_passing(stage: Stage, length: int) -> Iterator[None]:
+    """Let the days turn for the length of a block, as long as the consumer is not between two paths.
 
-    The writer writes as much as is wanted, or less where the mirrors fall behind: how much they can do is the machine's
-    affair, and what waits for them would only make every verification longer.
+    A day is over after a number of uploads, not after seconds: a slow machine has the same days.
 
     Args:
-        stage: Whose.
-        length: Of a day in seconds, on average.
+        stage: Whose days.
+        length: Of a day in uploads, on average.
     """
     over = threading.Event()
     rng = Random(f"days-{stage.seed}")
 
     def work() -> None:
-        midnight = time.monotonic() + length
+        midnight = stage.writer.uploads + length
         while not over.wait(TICK):
-            behind = stage.server.events()["pending"]
-            wanted = stage.wanted
-            stage.writer.rate = min(wanted, SLOW) if behind > MOST_BEHIND else wanted
-            if (
-                time.monotonic() < midnight
-                or not stage.consumer.quiet
-                or stage.consumer.behind >= MOST_NIGHTS
-            ):
+            early = stage.writer.uploads < midnight
+            if early or not stage.consumer.quiet or stage.consumer.behind >= MOST_NIGHTS:
                 continue
             stage.turn_the_day()
-            midnight = time.monotonic() + rng.uniform(0.5, 1.5) * length
+            midnight = stage.writer.uploads + round(rng.uniform(0.5, 1.5) * length)
 
     thread = threading.Thread(target=work, name="days")
     thread.start()

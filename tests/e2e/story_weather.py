@@ -1,9 +1,8 @@
-"""What goes wrong in the storage, and who is killed: all by one seed."""
+"""What goes wrong in the storage, and which mirror is killed: all by one seed."""
 
 import threading
-import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from random import Random
 from typing import Any
@@ -14,16 +13,19 @@ from demo.function import FunctionProcess
 
 __all__ = ["killing", "weather"]
 
+LOOK = 0.2
+"""Seconds between two looks at the count of deliveries."""
+
 
 def weather(rng: Random, *, drops: bool, storm: bool, batches: bool = False) -> dict[str, Any]:
     """Faults of the storage and of its events for a while.
 
     Args:
         rng: Draws them.
-        drops: Whether events get lost, too. What depends on the mirror alone, such as a canary, cannot stand that.
+        drops: Whether events get lost, too. What depends on the mirror alone, such as a canary, cannot succeed then.
         storm: More of everything.
-        batches: Less of it: each of a batch's hundred parts draws, and one lost connection is the whole batch's. And each
-            event once: an undo makes one for every object.
+        batches: Less of it: each of a batch's hundred parts draws, and one lost connection fails the whole batch. And each
+            event once: an undo causes one for every object.
 
     Returns:
         A plan of `local_gcs.faults`.
@@ -57,31 +59,40 @@ def killing(
     rng: Random,
     operator: Operator,
     kills: Counter[str],
-    every: float,
+    *,
+    delivered: Callable[[], int],
+    every: int,
 ) -> Iterator[None]:
-    """Kill one of the functions at random moments for the length of a block, and start it again.
+    """Kill one of the functions again and again for the length of a block, and start it again.
+
+    A kill comes after work, not after seconds: however slow the machine is, the mirrors get on between two kills.
 
     Args:
         functions: By name.
-        rng: Says when, and whom.
-        operator: Told.
-        kills: Counted there.
-        every: Seconds between two kills, on average.
+        rng: Chooses the victims, and how many deliveries lie between two kills.
+        operator: Notes the kills.
+        kills: Counts them, by name.
+        delivered: Returns how many events the functions have handled so far.
+        every: Deliveries between two kills, on average.
     """
     over = threading.Event()
     failures: list[BaseException] = []
 
     def work() -> None:
         try:
-            while not over.wait(rng.uniform(0.3, 1.7) * every):
+            due = delivered() + rng.uniform(0.3, 1.7) * every
+            while not over.wait(LOOK):
+                if delivered() < due:
+                    continue
                 name = rng.choice(sorted(functions))
                 functions[name].kill()
                 kills[name] += 1
                 operator.tell(f"{name} mirror: killed -9")
-                time.sleep(rng.uniform(0, 0.5))
+                over.wait(rng.uniform(0, 0.5))
                 functions[name].start()
                 operator.tell(f"{name} mirror: started again")
-        except BaseException as error:  # noqa: BLE001 -- handed on at the end of the block
+                due = delivered() + rng.uniform(0.3, 1.7) * every
+        except BaseException as error:  # noqa: BLE001 -- raised again at the end of the block
             failures.append(error)
 
     thread = threading.Thread(target=work, name="killer")

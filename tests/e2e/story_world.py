@@ -17,6 +17,7 @@ from story_facts import Ledger, LogLine, Version, World
 from story_operator import WITHOUT_LOG
 from story_stage import MIGRATION, PATHS, Stage
 
+from local_gcs.waiting import HANGS
 from monitoring.vocabulary import line_problems
 from shared.migration import Location
 
@@ -254,7 +255,7 @@ def _get(url: str, path: str) -> bytes:
     failed: Exception | None = None
     for _ in range(50):
         try:
-            with opener.open(url + path, timeout=60) as answer:
+            with opener.open(url + path, timeout=HANGS) as answer:
                 return bytes(answer.read())
         except (OSError, HTTPException) as error:  # a status that is no success, no answer, or half of one
             failed = error

@@ -22,6 +22,7 @@ import local_gcs
 from backfill_job.clock import Clock
 from backfill_job.command import Surroundings
 from backfill_job.commands import load
+from local_gcs.waiting import HANGS
 from shared.command_line import OneLineParser
 from shared.errors import Interrupted
 from shared.migration import Location, Migration
@@ -201,7 +202,7 @@ class World:
     def _ask(self, method: str, path: str, data: bytes | None = None) -> bytes:
         request = Request(self.server.url + path, data, method=method)  # noqa: S310 -- our own server
         request.add_header("Content-Type", "application/json")
-        with build_opener(ProxyHandler({})).open(request, timeout=60) as answer:
+        with build_opener(ProxyHandler({})).open(request, timeout=HANGS) as answer:
             return bytes(answer.read())
 
 

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 import local_gcs
 from demo.function import FunctionProcess, running_function
+from local_gcs.waiting import HANGS
 from mirror_function import status
 
 ROOT = Path(__file__).parent.parent.parent
@@ -92,7 +93,7 @@ class Served:
         self, method: str, path: str, headers: tuple[tuple[str, str], ...], body: bytes
     ) -> tuple[int, bytes]:
         at = urlsplit(self.process.url)
-        connection = http.client.HTTPConnection(str(at.hostname), at.port, timeout=30)
+        connection = http.client.HTTPConnection(str(at.hostname), at.port, timeout=HANGS)
         try:
             connection.putrequest(method, path, skip_accept_encoding=True)
             for name, value in (*headers, ("Content-Length", str(len(body)))):
@@ -106,7 +107,7 @@ class Served:
     def raw(self, request: bytes) -> bytes:
         """Send bytes as they are, and hang up."""
         at = urlsplit(self.process.url)
-        with socket.create_connection((str(at.hostname), at.port), timeout=30) as line:
+        with socket.create_connection((str(at.hostname), at.port), timeout=HANGS) as line:
             line.sendall(request)
             line.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: line.recv(65536), b""))

@@ -11,6 +11,7 @@ import pytest
 from fuzzing import World, run_words
 
 import local_gcs
+from local_gcs.waiting import HANGS
 
 NAMES = ("--env", "dev")
 LONG = "n" * 300
@@ -114,7 +115,7 @@ def program(*words: str, environ: dict[str, str], **more: Any) -> subprocess.Com
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "LC_", "LANG"))}
     line = [sys.executable, "-m", "backfill_job", *words]
     return subprocess.run(
-        line, check=False, stderr=subprocess.PIPE, env={**plain, **environ}, timeout=60, **more
+        line, check=False, stderr=subprocess.PIPE, env={**plain, **environ}, timeout=HANGS, **more
     )
 
 

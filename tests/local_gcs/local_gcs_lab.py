@@ -13,6 +13,7 @@ import requests
 
 from local_gcs.model import Change, Storage
 from local_gcs.objects import NONE, Attributes, Conditions, Content, Draft, ObjectVersion, unordered
+from local_gcs.waiting import HANGS
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -68,7 +69,7 @@ class Http:
         self.session = session
 
     def ask(self, verb: str, path: str, **more: Any) -> requests.Response:
-        return self.session.request(verb, self.url + path, timeout=30, **more)
+        return self.session.request(verb, self.url + path, timeout=HANGS, **more)
 
     def bucket(self, name: str, **resource: Any) -> str:
         answer = self.ask(

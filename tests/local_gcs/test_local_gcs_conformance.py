@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import local_gcs
+from local_gcs.waiting import HANGS
 
 PROBE = Path(__file__).parents[2].parent / "shared" / "conformance" / "probe.py"
 
@@ -19,7 +20,7 @@ def test_every_row_of_the_probe_says_yes() -> None:
             [sys.executable, str(PROBE), "--url", server.url, "--races", "100"],
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=HANGS,
             check=False,
         )
     rows = [line.split("|") for line in probe.stdout.splitlines() if line.count("|") >= 2]

@@ -5,6 +5,8 @@ import gzip
 import pytest
 from local_gcs_lab import Http
 
+from local_gcs.waiting import HANGS
+
 TEXT = b"some text " * 50
 PACKED = gzip.compress(TEXT[:200], mtime=0) + gzip.compress(TEXT[200:], mtime=0)
 PLAIN = {"Accept-Encoding": "identity"}
@@ -13,7 +15,7 @@ GZIP = {"Accept-Encoding": "gzip, deflate"}
 
 def read(http: Http, bucket: str, headers: dict[str, str]) -> tuple[int, bytes, str | None]:
     path = f"{http.url}/storage/v1/b/{bucket}/o/a?alt=media"
-    with http.session.get(path, headers=headers, stream=True, timeout=30) as answer:
+    with http.session.get(path, headers=headers, stream=True, timeout=HANGS) as answer:
         return answer.status_code, answer.raw.read(), answer.headers.get("Content-Encoding")
 
 

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from http.client import HTTPConnection
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -10,6 +12,7 @@ from local_gcs_lab import Http
 
 import local_gcs
 from local_gcs.faults import FaultPlan
+from local_gcs.waiting import HANGS
 
 LIST = "storage.objects.list"
 INSERT = "storage.objects.insert"
@@ -193,12 +196,12 @@ def test_misspelt_plans(refused: Callable[..., tuple[int, str]], plan: dict[str,
 def test_others_act_in_the_gap_of_a_rewrite(http: Http, bucket: str, server: local_gcs.LocalServer) -> None:
     """With a gap a write overtakes the rewrite that read before it, and its condition fails at the commit."""
     http.put(bucket, "a", b"source")
-    server.set_faults(rewrite_gap_ms=300, seed=3)
-    with ThreadPoolExecutor(1) as pool:
-        rewriting = pool.submit(http.rewrite, (bucket, "a"), (bucket, "b"), ifGenerationMatch=0)
-        while http.count("storage.objects.insert") < 2:
-            assert http.put(bucket, "b", b"faster").status_code == 200
-        assert rewriting.result().status_code == 412
+    server.set_faults(rewrite_gap_ms=10_000, seed=3)  # this seed makes it 2.4 seconds
+    with closing(HTTPConnection(urlsplit(http.url).netloc, timeout=HANGS)) as rewriting:
+        rewriting.request("POST", f"/storage/v1/b/{bucket}/o/a/rewriteTo/b/{bucket}/o/b?ifGenerationMatch=0")
+        server.stats()  # once it answers this, it has read what was sent before
+        assert http.put(bucket, "b", b"faster").status_code == 200
+        assert rewriting.getresponse().status == 412
     server.set_faults(
         rewrite_gap_ms=5, rules=[{"method": "storage.objects.rewrite", "status": "reset_after"}]
     )

@@ -7,6 +7,7 @@ import requests
 from local_gcs_lab import Http
 
 import local_gcs
+from local_gcs.waiting import HANGS
 
 QUANTUM = 256 * 1024
 
@@ -289,7 +290,7 @@ def test_downloads_say_what_they_are(http: Http, bucket: str) -> None:
     """A download carries generation, hashes and metadata; gzip content comes as stored."""
     put = http.put(bucket, "a", b"hello", contentEncoding="gzip").json()
     answer = http.session.get(
-        f"{http.url}/download/storage/v1/b/{bucket}/o/a", params={"alt": "media"}, stream=True, timeout=30
+        f"{http.url}/download/storage/v1/b/{bucket}/o/a", params={"alt": "media"}, stream=True, timeout=HANGS
     )
     with answer:
         assert answer.raw.read(decode_content=False) == b"hello"

@@ -10,6 +10,7 @@ from google.auth import exceptions as auth
 from testing_http import HASTY, answering, header, http
 from testing_paths import Paths
 
+from local_gcs.waiting import HANGS, wait_until_async
 from shared.errors import (
     PermissionDenied,
     StorageError,
@@ -140,7 +141,7 @@ def test_half_an_answer_is_no_answer(raw: bytes) -> None:
         async with (
             answering(lambda _: answers.pop(0) if len(answers) > 1 else answers[0]) as url,
             JsonClient(
-                endpoint=url, retry=RetryPolicy(deadline=5.0 * len(answers) - 5.0, initial=0.01)
+                endpoint=url, retry=RetryPolicy(deadline=HANGS * (len(answers) - 1), initial=0.01)
             ) as client,
         ):
             return await client.json("POST", "/storage/v1/b/b/o", "gs://b/o")
@@ -199,12 +200,17 @@ def test_the_governor_hears_of_every_throttling_and_admits_every_repetition(path
 def test_no_more_connections_than_allowed() -> None:
     """More callers wait."""
     now = most = 0
+    full = asyncio.Event()
 
     async def slowly(_: str) -> bytes:
         nonlocal now, most
         now += 1
         most = max(most, now)
-        await asyncio.sleep(0.005)
+        if most == 3:
+            full.set()
+        await full.wait()  # no answer before all connections are in use
+        for _ in range(50):  # a fourth request would arrive in these turns of the loop
+            await asyncio.sleep(0)
         now -= 1
         return http()
 
@@ -325,11 +331,8 @@ def test_a_failed_renewal_does_no_harm_while_the_old_token_is_good() -> None:
             world.time = 990.0
             for _ in range(50):
                 await client.json("GET", "/storage/v1/b/b/o", "gs://b/o")
-            for _ in range(1_000):  # the renewal is under way in a thread; nobody waited for it
-                if tokens.asked == 2:
-                    break
-                await asyncio.sleep(0.005)
-            assert tokens.asked == 2
+            # The renewal is under way in a thread; no request waited for it.
+            await wait_until_async(lambda: tokens.asked, lambda asked: asked == 2, "the renewal")
             world.time = 1001.0
             await client.json("GET", "/storage/v1/b/b/o", "gs://b/o")
 

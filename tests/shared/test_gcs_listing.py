@@ -8,6 +8,7 @@ import pytest
 from testing_http import HASTY, answering, http
 from testing_paths import Paths
 
+from local_gcs.waiting import wait_until_async
 from shared.errors import BucketNotFound, UnexpectedAnswer
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import Page, discover, first_name, list_pages
@@ -48,7 +49,11 @@ def test_the_next_page_is_asked_for_while_one_is_used_and_no_more(paths: Paths) 
         async with AsyncApi(endpoint=paths.server.url) as api:
             listing = list_pages(api, source)
             page = await anext(listing)
-            await asyncio.sleep(0.2)
+            await wait_until_async(
+                lambda: paths.requests("storage.objects.list"), lambda asked: asked >= 2, "the second page"
+            )
+            for _ in range(20):  # a third request would be sent and counted before these
+                await api.bucket(source.bucket, "name")
             asked = paths.requests("storage.objects.list")
             await listing.aclose()
             return len(page), asked

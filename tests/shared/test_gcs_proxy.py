@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from testing_paths import Paths
 
+from local_gcs.waiting import HANGS
 from shared.errors import UsageError
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages
@@ -102,7 +103,7 @@ def test_a_proxy_that_refuses_is_no_answer(answer: str, error: str) -> None:
     async def ask() -> None:
         async with proxy(answer) as seen:
             way = Proxy("127.0.0.1", seen.port)
-            async with Wire("http://127.0.0.1:9", connections=1, timeout=5, proxy=way) as wire:
+            async with Wire("http://127.0.0.1:9", connections=1, timeout=HANGS, proxy=way) as wire:
                 await wire.send("GET", "/")
 
     with pytest.raises(NoAnswer, match=error):

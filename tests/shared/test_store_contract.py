@@ -11,6 +11,7 @@ from testing_http import NAMES
 from testing_paths import Paths
 from testing_stores import Store, open_store
 
+from local_gcs.waiting import wait_until
 from shared.errors import (
     BucketNotFound,
     ConditionFailed,
@@ -303,8 +304,9 @@ def test_a_piecewise_copy_whose_source_changes_half_way_is_given_up(paths: Paths
         copying = pool.submit(
             store.copy, there(paths), copy_to(paths), if_source=generation, if_destination=0
         )
-        while paths.requests("storage.objects.rewrite") < 1:
-            pass
+        wait_until(
+            lambda: paths.requests("storage.objects.rewrite"), lambda count: count >= 1, "the first part"
+        )
         paths.put("a", b"newer")
         with pytest.raises((ConditionFailed, ObjectNotFound)):
             copying.result()

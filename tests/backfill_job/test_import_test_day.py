@@ -4,14 +4,13 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from test_import_test_embedded import FOLDER, A, line
+from test_import_test_duckdb import FOLDER, A, line
 from testing_paths import Paths
 
 from backfill_job.clock import Clock
-from backfill_job.import_test.comparison import ImportDay, Loaded, NotLoadable, Verdict
-from backfill_job.import_test.embedded import EmbeddedEngine
-from backfill_job.import_test.folders import Folder
-from backfill_job.import_test.trial import ATTEMPTS, try_day
+from backfill_job.import_test.compare import ImportDay, Loaded, NotLoadable, Verdict
+from backfill_job.import_test.day import ATTEMPTS, Folder, try_day
+from backfill_job.import_test.duckdb import EmbeddedEngine
 from backfill_job.stopping import Stop
 from shared.errors import BucketNotFound, Interrupted, PermissionDenied
 from shared.gateway import Gateway

@@ -6,23 +6,25 @@ from datetime import UTC, date, datetime
 import pytest
 from rich.console import Console
 
-from backfill_job.import_test.comparison import (
+from backfill_job.import_test.compare import (
+    Fingerprint,
     ImportDay,
     Load,
     Loaded,
     NameDifferences,
+    NotJudged,
     NotLoadable,
     Verdict,
     compare,
 )
-from backfill_job.import_test.fingerprint import Fingerprint
-from backfill_job.import_test.screen import details, table_of
+from backfill_job.import_test.results import details, table_of
 
 ONE = Fingerprint("1" * 64)
 OTHER = Fingerprint("2" * 64)
 NOTHING = Load(0, 0, None)
 GOOD = Load(3, 3, Loaded(3, 2, ONE))
-BAD = Load(3, 3, NotLoadable("gs://b/x.jsonl line 2: user_id is a number, a STRING is wanted"))
+UNKNOWN = Load(3, 3, NotJudged("gs://b/x.jsonl line 2: coerced: user_id: number where STRING is wanted"))
+BAD = Load(3, 3, NotLoadable("gs://b/x.jsonl line 2: wrong type: user_id: array where STRING is wanted"))
 
 
 def day(legacy: Load, new: Load, names: NameDifferences = NameDifferences()) -> ImportDay:  # noqa: B008 -- frozen
@@ -40,6 +42,12 @@ def day(legacy: Load, new: Load, names: NameDifferences = NameDifferences()) -> 
         (BAD, GOOD, "not_loadable"),
         (GOOD, BAD, "not_loadable"),
         (BAD, BAD, "not_loadable"),
+        (BAD, UNKNOWN, "not_loadable"),
+        (UNKNOWN, BAD, "not_loadable"),
+        (UNKNOWN, NOTHING, "absent"),
+        (UNKNOWN, GOOD, "not_judged"),
+        (GOOD, UNKNOWN, "not_judged"),
+        (UNKNOWN, UNKNOWN, "not_judged"),
         (GOOD, GOOD, "equal"),
         (GOOD, Load(3, 3, Loaded(2, 2, ONE)), "differs"),
         (GOOD, Load(3, 3, Loaded(3, 1, ONE)), "differs"),
@@ -68,6 +76,7 @@ def test_only_equal_passes_and_absence_everywhere_where_allowed() -> None:
         (NOTHING, GOOD, False, False),
         (BAD, BAD, False, False),
         (GOOD, BAD, False, False),
+        (UNKNOWN, UNKNOWN, False, False),
     ):
         assert day(legacy, new).passed(allow_empty=False) is passed
         assert day(legacy, new).passed(allow_empty=True) is passed_if_empty_allowed
@@ -98,6 +107,11 @@ def test_the_sentence_says_what_differs_and_on_which_side() -> None:
     assert day(BAD, BAD).sentence.startswith("not loadable on both sides: gs://b/x.jsonl line 2:")
     assert day(BAD, GOOD).sentence.startswith("not loadable on the legacy path: gs://")
     assert day(GOOD, BAD).sentence.startswith("not loadable on the new path: gs://")
+    assert day(UNKNOWN, BAD).sentence.startswith("not loadable on the new path: gs://")
+    reason = "gs://b/x.jsonl line 2: coerced: user_id: number where STRING is wanted"
+    end = "; it is not documented what BigQuery does with it, --engine bigquery can tell"
+    assert day(GOOD, UNKNOWN).sentence == f"not judged here on the new path: {reason}{end}"
+    assert day(UNKNOWN, UNKNOWN).sentence == f"not judged here on both sides: {reason}; {reason}{end}"
 
 
 def test_a_day_in_the_report_has_every_figure_of_both_sides() -> None:
@@ -123,13 +137,22 @@ def test_a_day_in_the_report_has_every_figure_of_both_sides() -> None:
             "rows": None,
             "users": None,
             "fingerprint": None,
-            "problem": "gs://b/x.jsonl line 2: user_id is a number, a STRING is wanted",
+            "problem": "gs://b/x.jsonl line 2: wrong type: user_id: array where STRING is wanted",
         },
         "names": {"missing": 1, "extra": 0, "differing": 0, "examples": ["missing x"]},
         "attempts": 1,
         "tested": "2024-02-01T00:00:00+00:00",
     }
     assert day(NOTHING, GOOD).to_json()["legacy"]["present"] is False
+    unknown = day(GOOD, UNKNOWN).to_json()
+    assert (unknown["verdict"], unknown["new"]["present"], unknown["new"]["rows"]) == (
+        "not_judged",
+        True,
+        None,
+    )
+    assert (
+        unknown["new"]["problem"] == "gs://b/x.jsonl line 2: coerced: user_id: number where STRING is wanted"
+    )
 
 
 def test_the_screen_shows_one_figure_where_both_agree_and_both_where_not() -> None:

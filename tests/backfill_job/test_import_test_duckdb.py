@@ -1,9 +1,11 @@
 """The embedded engine on a real local Cloud Storage, and its fingerprint against one computed by hand."""
 
+import gzip
 import hashlib
 import json
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -12,11 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from testing_paths import Paths
 
-from backfill_job.import_test import embedded
-from backfill_job.import_test.comparison import Loaded, NotLoadable
-from backfill_job.import_test.embedded import EmbeddedEngine
-from backfill_job.import_test.fingerprint import Fingerprint
-from backfill_job.import_test.folders import Folder, read_folder
+from backfill_job.contents.reader import LIMITS, Limits
+from backfill_job.import_test import duckdb as embedded
+from backfill_job.import_test.compare import Fingerprint, Loaded, NotJudged, NotLoadable, Outcome
+from backfill_job.import_test.day import Folder, read_folder
+from backfill_job.import_test.duckdb import EmbeddedEngine
 from backfill_job.stopping import Stop
 from shared.errors import Interrupted, PermissionDenied
 from shared.gateway import Gateway
@@ -39,10 +41,10 @@ def by_hand(rows: Sequence[Submission]) -> str:
 
     lanes = [0] * 8
     for user_id, instant, answers in rows:
-        row = text(user_id) + (b"-" if instant is None else b"%d" % instant) + b";%d;" % len(answers)
+        parts = [text(user_id), b"-" if instant is None else b"%d" % instant, b";%d;" % len(answers)]
         for question_id, answer_ids in answers:
-            row += text(question_id) + b"%d;" % len(answer_ids) + b"".join(map(text, answer_ids))
-        digest = hashlib.sha256(row).digest()
+            parts += [text(question_id), b"%d;" % len(answer_ids), *map(text, answer_ids)]
+        digest = hashlib.sha256(b"".join(parts)).digest()
         for lane in range(8):
             lanes[lane] += int.from_bytes(digest[4 * lane : 4 * lane + 4], "big")
     return "".join(f"{lane % 2**32:08x}" for lane in lanes)
@@ -66,18 +68,24 @@ def line(row: Submission) -> bytes:
 class Held:
     """Objects in memory, for what no storage is needed for."""
 
-    def __init__(self, objects: Sequence[bytes]) -> None:
+    def __init__(self, objects: Sequence[bytes], encodings: Sequence[str | None] = ()) -> None:
         self.objects = {f"{FOLDER}user_id_{number}.jsonl": data for number, data in enumerate(objects)}
+        self.encodings = dict(zip(self.objects, encodings, strict=False))
 
-    def read(self, at: ObjectRef) -> bytes | None:
+    def read_stored(self, at: ObjectRef) -> bytes | None:
         return self.objects[at.name]
+
+    def metadata(self, name: str) -> Metadata:
+        return Metadata(content_encoding=self.encodings.get(name))
 
     @property
     def folder(self) -> Folder:
         return Folder(
             Location("held", FOLDER),
             {
-                name[len(FOLDER) :]: ObjectState(name, 1, 1, len(data), None, None, "", "", Metadata())
+                name[len(FOLDER) :]: ObjectState(
+                    name, 1, 1, len(data), None, None, "", "", self.metadata(name)
+                )
                 for name, data in self.objects.items()
             },
         )
@@ -103,9 +111,9 @@ def load(engine: EmbeddedEngine, gateway: Gateway, paths: Paths) -> Any:
 
 # --- the fingerprint ------------------------------------------------------------------------------------------
 
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(
-    ["", "-", "1:a", "a;", "é", "😀", "\x00", "'", '"', "\\", "\n", "NULL"]
-)
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6
+) | st.sampled_from(["", "-", "1:a", "a;", "é", "😀", "\x01", "'", '"', "\\", "\n", "NULL"])
 INSTANTS = st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999)
 ROWS = st.lists(
     st.tuples(
@@ -177,7 +185,7 @@ def test_the_same_instant_in_two_notations_is_the_same_row() -> None:
 
 
 def test_the_definition_does_not_change_unnoticed() -> None:
-    """Reports of different versions are compared: whoever changes the fingerprint has to rename its definition."""
+    """Reports of different versions are compared: a change of the fingerprint needs a new name of its definition."""
     found = sums(line(A), line((None, None, [])))
     assert found.fingerprint.definition == "rows-1"
     assert found.fingerprint.digits == by_hand([A, (None, None, [])])
@@ -226,7 +234,7 @@ def test_the_first_bad_object_in_the_listing_s_order_is_named_with_its_line(
     paths.put(f"{FOLDER}user_id_0.jsonl", line(A))
     outcome = load(engine, gateway, paths)
     name = f"{paths.migration.source.uri}{FOLDER}user_id_10.jsonl"
-    assert outcome == NotLoadable(f"{name} line 2: has field extra, which the schema lacks")
+    assert outcome == NotLoadable(f"{name} line 2: unknown field: 'extra'")
 
 
 def test_a_name_that_would_move_the_cursor_is_shown_escaped(
@@ -236,7 +244,7 @@ def test_a_name_that_would_move_the_cursor_is_shown_escaped(
     paths.put(FOLDER + "\x1b[31m.jsonl", b"?")
     outcome = load(engine, gateway, paths)
     assert isinstance(outcome, NotLoadable)
-    assert r"\x1b[31m.jsonl line 1: is not JSON" in outcome.reason
+    assert r"\x1b[31m.jsonl line 1: not json: at character 1 of the line" in outcome.reason
 
 
 def test_an_object_that_cannot_be_read_is_an_error_and_no_verdict(
@@ -300,20 +308,98 @@ def test_what_is_read_ahead_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         ahead = []
         for _ in contents:
             waiting = contents.gi_frame.f_locals["waiting"]
-            ahead.append((len(waiting), sum(size for _, size, _ in waiting)))
+            ahead.append((len(waiting), sum(state.size for state, _ in waiting)))
         assert max(objects for objects, _ in ahead) == 4
         assert max(size for objects, size in ahead if objects > 1) <= 1_000
         assert ahead[19:21] == [(0, 0), (0, 0)]
         assert engine.load(held.folder, "t") == Loaded(80, 1, Fingerprint(by_hand([A] * 80)))
 
 
-def test_a_line_longer_than_the_engine_takes_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A limit of the embedded engine, not of BigQuery: the message says where to go."""
-    monkeypatch.setattr(embedded, "MAX_LINE_BYTES", 200)
-    held = Held([line(A), line(("x" * 300, 0, []))])
-    with EmbeddedEngine(held, readers=2, stop=Stop()) as engine:
-        outcome = engine.load(held.folder, "t")
+def outcome_of(*objects: bytes, limits: Limits = LIMITS, encodings: Sequence[str | None] = ()) -> Outcome:
+    held = Held(objects, encodings)
+    with EmbeddedEngine(held, readers=2, stop=Stop(), limits=limits) as engine:
+        return engine.load(held.folder, "t")
+
+
+def test_a_line_longer_than_the_bound_is_not_judged() -> None:
+    """A limit of this engine, not of BigQuery: BigQuery may load it."""
+    limits = replace(LIMITS, bounds=replace(LIMITS.bounds, line=200))
+    outcome = outcome_of(line(A), line(("x" * 300, 0, [])), limits=limits)
+    assert isinstance(outcome, NotJudged)
+    assert outcome.reason.endswith("user_id_1.jsonl line 1: line too long: 375 bytes, 200 are judged")
+
+
+@pytest.mark.parametrize("answer", [b"{}", b'{"question_id":""}'])
+def test_the_longest_line_that_is_judged_is_loaded(answer: bytes) -> None:
+    """Whatever it is made of: a row that grows on its way to DuckDB still fits its longest object."""
+    number = (LIMITS.bounds.line - 100) // (len(answer) + 1)
+    longest = b'{"user_id":"7","answers":[' + b",".join([answer] * number) + b"]}\n"
+    assert LIMITS.bounds.line - 120 < len(longest) <= LIMITS.bounds.line
+    outcome = outcome_of(longest)
+    assert isinstance(outcome, Loaded)
+    answers = json.loads(longest)["answers"]
+    row = ("7", None, [(each.get("question_id"), []) for each in answers])
+    assert outcome == Loaded(1, 1, Fingerprint(by_hand([row])))
+
+
+def test_what_is_not_loadable_outweighs_what_is_not_judged() -> None:
+    """The load fails for certain; and the first object of the outcome that counts is named."""
+    unknown, bad = b'{"user_id":7}\n', b'{"extra":1}\n'
+    for objects, expected, named in (
+        (
+            (unknown, line(A), unknown),
+            NotJudged,
+            "user_id_0.jsonl line 1: coerced: user_id: number where STRING is wanted",
+        ),
+        (
+            (line(A) + unknown, unknown),
+            NotJudged,
+            "user_id_0.jsonl line 2: coerced: user_id: number where STRING is wanted",
+        ),
+        ((unknown, line(A) + bad), NotLoadable, "user_id_1.jsonl line 2: unknown field: 'extra'"),
+        ((unknown + bad + bad,), NotLoadable, "user_id_0.jsonl line 2: unknown field: 'extra'"),
+    ):
+        outcome = outcome_of(*objects)
+        assert type(outcome) is expected
+        assert outcome.reason == f"gs://held/{FOLDER}{named}"
+
+
+# --- gzip -----------------------------------------------------------------------------------------------------
+
+PACKED = gzip.compress(line(A), mtime=0)
+
+
+@pytest.mark.parametrize("encoding", [None, "gzip"])
+def test_gzip_files_are_loaded(encoding: str | None) -> None:
+    """Documented; labelled or not. A day of them has the rows of the same day unpacked."""
+    two = PACKED + gzip.compress(line(("8", 0, [])), mtime=0)
+    assert outcome_of(two, b"", encodings=[encoding] * 2) == outcome_of(line(A), line(("8", 0, [])))
+
+
+def test_gzip_among_files_that_are_not_is_not_loadable() -> None:
+    """Documented: one load takes compressed files or others, not both."""
+    outcome = outcome_of(line(A), PACKED, line(A))
     assert isinstance(outcome, NotLoadable)
-    assert outcome.reason.endswith(
-        "user_id_1.jsonl row 1 is longer than the embedded engine takes; use --engine bigquery"
+    folder = f"gs://held/{FOLDER}"
+    assert outcome.reason == (
+        f"{folder}user_id_1.jsonl is gzip and {folder}user_id_0.jsonl is not; one load cannot mix them"
     )
+
+
+@pytest.mark.parametrize(
+    ("data", "encoding", "expected"),
+    [
+        (line(A), "gzip", NotLoadable("user_id_0.jsonl: bad encoding: labelled gzip and is not")),
+        (PACKED[:-3], "gzip", NotLoadable("user_id_0.jsonl: bad encoding: its gzip data are damaged or cut off")),
+        (PACKED[:-3], None, NotLoadable("user_id_0.jsonl: bad encoding: its gzip data are damaged or cut off")),
+        (line(A), "br", NotJudged("user_id_0.jsonl: other encoding: labelled 'br'")),
+        (gzip.compress(b'{"user_id":["7"]}', mtime=0), None, NotLoadable("user_id_0.jsonl line 1: wrong type: user_id: array where STRING is wanted")),
+        (gzip.compress(line(A) * 90), None, NotJudged("user_id_0.jsonl: too large: unpacks to more than the 5,000 bytes that are judged")),
+    ],
+)  # fmt: skip
+def test_what_a_packed_object_is(
+    data: bytes, encoding: str | None, expected: NotLoadable | NotJudged
+) -> None:
+    """The bytes count; a label that does not fit them is a finding about the object."""
+    outcome = outcome_of(data, limits=replace(LIMITS, unpacked=5_000), encodings=[encoding])
+    assert outcome == type(expected)(f"gs://held/{FOLDER}{expected.reason}")

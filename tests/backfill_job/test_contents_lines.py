@@ -1,4 +1,4 @@
-"""JSON Lines as BigQuery's load reads them: what is a problem, what is none, and how much is held for it."""
+"""JSON Lines as BigQuery's load reads them: what is a problem, what is not, and how much memory it takes."""
 
 import json
 import tracemalloc
@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.jsonl import EXAMPLES_OF_A_KIND, Bounds, ContentsReport, LineChecker
-from backfill_job.load_rules import ProblemKind, RowRules, Severity
+from backfill_job.contents.lines import EXAMPLES_OF_A_KIND, Bounds, ContentsReport, LineChecker
+from backfill_job.contents.rows import ProblemKind, Row, Severity
 
 GOOD = {
     "user_id": "u1",
@@ -83,7 +83,7 @@ def test_a_good_object_has_no_problem_with_and_without_its_last_line_feed() -> N
     ],
 )
 def test_a_line_that_is_no_row_is_said_to_be_what_it_is(data: bytes, expected: dict[str, int]) -> None:
-    """One name a cause, so that whoever reads the report knows what to mend."""
+    """One name a cause, so a reader of the report knows what to mend."""
     assert kinds(data) == expected
 
 
@@ -100,7 +100,7 @@ def test_a_line_that_is_no_row_is_said_to_be_what_it_is(data: bytes, expected: d
         (row(user_id=["u"]), {"wrong_type": 1}),
         (row(user_id={"id": "u"}), {"wrong_type": 1}),
         (row(user_id=None), {"no_value": 1}),
-        (b'{"submitted_at": "2024-01-01", "answers": []}\n', {"no_value": 1}),
+        (b'{"submitted_at": "2024-01-01T00:00", "answers": []}\n', {"no_value": 1}),
         (b"{}\n", {"no_value": 1}),
         (row(user_id=""), {}),
         (row(user_id="a\0b"), {"nul_character": 1}),
@@ -119,8 +119,11 @@ def test_a_line_that_is_no_row_is_said_to_be_what_it_is(data: bytes, expected: d
         (answer(answer_ids=["a", 1]), {"coerced": 1}),
         (answer(answer_ids=[["a"]]), {"wrong_type": 1}),
         (row(answers=[{"question_id": "q"}]), {}),
-        (b'{"USER_ID": "u", "submitted_at": "2024-01-01", "answers": []}', {"field_case": 1}),
-        (b'{"USER_ID": {}, "submitted_at": "2024-01-01", "answers": []}', {"field_case": 1, "wrong_type": 1}),
+        (b'{"USER_ID": "u", "submitted_at": "2024-01-01T00:00", "answers": []}', {"field_case": 1}),
+        (
+            b'{"USER_ID": {}, "submitted_at": "2024-01-01T00:00", "answers": []}',
+            {"field_case": 1, "wrong_type": 1},
+        ),
         (row(USER_ID="u"), {"field_case": 1, "duplicate_field": 1}),
         (b'{"user_id": "u", ' + GOOD_LINE[1:], {"duplicate_field": 1}),
         (b'{"\\u0075ser_id": "u", ' + GOOD_LINE[1:], {"duplicate_field": 1}),
@@ -137,33 +140,56 @@ def test_a_line_that_is_no_row_is_said_to_be_what_it_is(data: bytes, expected: d
     ],
 )
 def test_a_row_is_judged_by_the_schema(line: bytes, expected: dict[str, int]) -> None:
-    """The table in ``load_rules``, a test a line of it."""
+    """The table in ``rows``, a test for each line of it."""
     assert kinds(line) == expected
 
 
 TAKEN = [
-    *("2024-01-01", "2024-1-1", "2024/01/01", "2024-01-01 10:00:00", "2024-01-01T10:00:00", "2024-1-1 1:2:3"),
-    *("2024-01-01T10:00:00Z", "2024-01-01 10:00:00 UTC", "2024-01-01 10:00:00UTC", "2024-01-01T10:00:00z"),
-    *("2024-01-01T10:00:00+02:00", "2024-01-01 10:00:00 -05:00", "2024-01-01T10:00:00+02", "2024-02-29"),
-    *("2024-01-01T10:00:00+0200", "2024-01-01T10:00:00.123456Z", "2024-01-01T10:00:00.Z"),
-    *("0001-01-01", "9999-12-31T23:59:59.999999Z"),
-    *(0, -1, 1704103200, 1704103200.123, -62135596800, 253402300799),
+    *("2024-01-01 10:00:00", "2024-01-01T10:00:00", "2024/01/01 10:00", "2024-01-01T10:00", "2024-02-29T00:00"),
+    *("2024-01-01T10:00:00Z", "2024-01-01 10:00:00 UTC", "2024-01-01T10:00Z", "2024-01-01T10:00:00.5"),
+    *("2024-01-01T10:00:00+02:00", "2024-01-01 10:00:00 -05:00", "2024-01-01T10:00:00+02", "2024-01-01 10:00+2:30"),
+    *("2024-01-01T10:00:00.123456Z", "2024-01-01T10:00:00-14:00"),
+    *("0001-01-01T00:00:00Z", "0001-01-01T14:00:00+14:00", "9999-12-31T23:59:59.999999Z", "9999-12-31T09:59:59-14:00"),
+    *(0, -1, 1704103200, 1704103200.0, -62135596800, 253402300799),
 ]  # fmt: skip
 REFUSED = [
-    *("", " ", "yesterday", "2024-01", "20240101T100000Z", "2024-W01-1", "01/02/2024", "2024-01/01"),
+    *("", " ", "yesterday", "2024-01", "20240101T100000Z", "2024-W01-1", "01/02/2024", "2024-01/01", "2024-01-01T"),
     *("2024-13-01", "2024-02-30", "2023-02-29", "2024-01-01T24:00:00Z", "2024-01-01T10:60:00Z", "0000-01-01"),
-    *("2024-01-01T10:00Z", "2024-01-01T10Z", "2024-01-01Z", "2024-01-01T10:00:00,5Z", "2024-01-01T10:00:61Z"),
-    *("2024-01-01T10:00:00+15:00", "2024-01-01T10:00:00+02:60", " 2024-01-01", "2024-01-01\n", "\u0662024-01-01"),
-    *("12024-01-01", "1704103200000", 1704103200000, 253402300800, -62135596801, 1e300, "1e9", "0x10"),
+    *("2024-01-01T10Z", "2024-01-01T10:00:00,5Z", "2024-01-01T10:00:61Z", "31-01-2024", "2024-01-01T10:00:00+01:00 "),
+    *(" 2024-01-01", "2024-01-01\n", "\u0662024-01-01", "12024-01-01", "0x10", "nan", "1 2"),
+    *("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00+00:01", "9999-12-31T23:59:59-01:00"),
 ]  # fmt: skip
-ODD = [
-    "2016-12-31T23:59:60Z",
-    "2024-01-01T10:00:00.1234567Z",
-    "2024-01-01 10:00:00 Europe/Paris",
-    "1704103200",
-    "-1.5",
-    "20240101",
-]
+ODD = {
+    "2024-01-01": "a date without a time",
+    "2024/01/01": "a date without a time",
+    "2024-01-01-08:00": "a date without a time",
+    "0001-01-01": "a date without a time",
+    "2024-1-1T10:00:00": "a form that is not documented for loads",
+    "2024-01-01 1:2:3": "a form that is not documented for loads",
+    "2024-01-01t10:00:00": "a form that is not documented for loads",
+    "2024-01-01T10:00:00z": "a form that is not documented for loads",
+    "2024-01-01 10:00:00UTC": "a form that is not documented for loads",
+    "2024-01-01T10:00:00+02:60": "a form that is not documented for loads",
+    "2024-01-01T10:00:00+0200": "an offset without a colon",
+    "2024-01-01T10:00:00+15:00": "an offset of more than 14 hours",
+    "2024-01-01T10:00:00-14:01": "an offset of more than 14 hours",
+    "2024-01-01T10:00:00.Z": "a point without digits",
+    "2024-01-01T10:00:00.": "a point without digits",
+    "2016-12-31T23:59:60Z": "a leap second",
+    "2024-01-01T10:00:00.1234567Z": "more than six digits of a second",
+    "2024-01-01 10:00:00 Europe/Paris": "the name of a time zone",
+    "2024-01-01 10:00:00 CET": "the name of a time zone",
+    "1704103200": "a number in a text",
+    "-1.5": "a number in a text",
+    "20240101": "a number in a text",
+    "1704103200000": "a number in a text",
+    "1e9": "a number in a text",
+    1704103200.5: "a fraction of a number of seconds",
+    1704103200000: "a number beyond the seconds of the years 1 to 9999 (milliseconds?)",
+    253402300800: "a number beyond the seconds of the years 1 to 9999 (milliseconds?)",
+    -62135596801: "a number beyond the seconds of the years 1 to 9999 (milliseconds?)",
+    1e300: "a number beyond the seconds of the years 1 to 9999 (milliseconds?)",
+}
 
 
 @pytest.mark.parametrize(
@@ -178,12 +204,19 @@ ODD = [
     ids=repr,
 )
 def test_a_timestamp_has_a_form_that_loads_and_exists(value: object, expected: dict[str, int]) -> None:
-    """Seconds since the epoch load and milliseconds do not; no calendar has a 30th of February."""
+    """The documentation of loads decides; a form that it does not name is not judged, and a 30th of February is bad."""
     assert kinds(row(submitted_at=value)) == expected
 
 
+@pytest.mark.parametrize(("value", "why"), ODD.items(), ids=repr)
+def test_why_a_timestamp_is_not_judged_is_said(value: object, why: str) -> None:
+    """A person sees what to ask BigQuery."""
+    (problem,) = checked(row(submitted_at=value)).examples
+    assert problem.detail == f"submitted_at: {why}"
+
+
 @given(
-    st.datetimes(min_value=datetime(1, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001 -- hypothesis wants it so
+    st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC)),  # noqa: DTZ001 -- bounds
     st.sampled_from(["T", " "]),
     st.integers(-14 * 60, 14 * 60),
 )
@@ -244,12 +277,12 @@ def test_where_the_bytes_are_cut_makes_no_difference(data: bytes, draw: st.DataO
 
 
 @given(st.lists(FRAGMENTS, max_size=12).map(b"".join))
-def test_every_line_is_a_row_or_blank_and_what_is_no_json_object_has_an_error(data: bytes) -> None:
+def test_every_line_is_a_row_or_blank_and_what_is_no_json_object_does_not_load(data: bytes) -> None:
     """A second parser agrees on which lines hold an object."""
     report = checked(data)
     lines = data.split(b"\n")
     assert report.rows == sum(bool(line.removeprefix(b"\xef\xbb\xbf").strip(b" \t\r")) for line in lines)
-    errors = sum(count for kind, count in report.counts.items() if kind.severity is Severity.ERROR)
+    errors = sum(count for kind, count in report.counts.items() if kind.severity is not Severity.WARNING)
     assert errors >= sum(not _is_object(line) for line in lines if line.strip(b" \t\r"))
 
 
@@ -279,7 +312,7 @@ def test_where_a_value_is_wrong_is_said_by_the_schema_s_names() -> None:
     data = answer(answer_ids=[{}]) + row(submitted_at="1.1.2024") + b'{"user_id": "a\xffb"}'
     details = {problem.kind: problem.detail for problem in checked(data).examples}
     assert details["wrong_type"] == "answers.answer_ids: object where STRING is wanted"
-    assert details["bad_timestamp"] == "submitted_at: text of 8 characters in no form that loads"
+    assert details["bad_timestamp"] == "submitted_at: a text of 8 characters in no form of a TIMESTAMP"
     assert details["invalid_utf8"] == "at byte 15 of the line"
 
 
@@ -300,7 +333,7 @@ def test_where_a_value_is_wrong_is_said_by_the_schema_s_names() -> None:
     ],
 )
 def test_no_report_holds_values(data: bytes) -> None:
-    """Answers to questionnaires are nobody's business but the consumer's."""
+    """Answers to questionnaires concern only the consumer."""
     report = checked(data)
     assert report.examples
     assert SECRET not in repr(report)
@@ -332,7 +365,7 @@ def test_users_are_remembered_up_to_a_bound_and_the_report_says_that_it_was_reac
 
 
 def test_a_line_up_to_the_bound_is_judged_and_a_longer_one_is_reported() -> None:
-    """What is not judged is an error: it may be anything. The lines around it are judged as ever."""
+    """It may be anything. The lines around it are judged as ever."""
     longest = GOOD_LINE + b" " * 100
     bounds = Bounds(line=len(longest))
     assert kinds(longest, bounds=bounds) == kinds(longest + b"\n", bounds=bounds) == {}
@@ -345,7 +378,7 @@ def test_a_line_up_to_the_bound_is_judged_and_a_longer_one_is_reported() -> None
         (3, "unknown_field"),
     ]
     assert report.rows == 3
-    assert ProblemKind.LINE_TOO_LONG.severity is Severity.ERROR
+    assert ProblemKind.LINE_TOO_LONG.severity is Severity.NOT_JUDGED
 
 
 def traced_peak(pieces: Iterable[bytes], bounds: Bounds) -> tuple[ContentsReport, int]:
@@ -377,16 +410,63 @@ def test_memory_does_not_grow_with_the_problems() -> None:
     assert peak < MIB / 4
 
 
-def test_every_kind_that_lets_a_row_load_is_a_warning_and_no_other() -> None:
-    """What would fail the load, lose a row or was not judged must not pass for odd."""
-    warnings = {kind.value for kind in ProblemKind if kind.severity is Severity.WARNING}
-    assert warnings == {
-        *("field_case", "coerced", "null_array", "no_value", "nul_character", "odd_timestamp"),
-        *("blank_line", "empty", "duplicate_user", "users_not_compared", "compressed"),
+def test_every_kind_has_the_verdict_of_the_table() -> None:
+    """What would fail the load or was not judged must not pass for odd; and what is unknown is not refused."""
+    found = {
+        severity: {kind.value for kind in ProblemKind if kind.severity is severity} for severity in Severity
+    }
+    assert found == {
+        Severity.WARNING: {
+            *("field_case", "null_array", "no_value", "empty", "compressed"),
+            *("duplicate_user", "users_not_compared"),
+        },
+        Severity.NOT_JUDGED: {
+            *(
+                "coerced",
+                "duplicate_field",
+                "nul_character",
+                "lone_surrogate",
+                "not_a_number",
+                "odd_timestamp",
+            ),
+            *(
+                "invalid_utf8",
+                "byte_order_mark",
+                "blank_line",
+                "line_too_long",
+                "other_encoding",
+                "too_large",
+            ),
+        },
+        Severity.ERROR: {
+            *("not_json", "truncated", "not_an_object", "unknown_field", "wrong_type", "null_in_array"),
+            *("bad_timestamp", "bad_encoding", "not_as_listed"),
+        },
     }
 
 
-def test_a_row_is_judged_as_parsed() -> None:
-    """The rules are of use without the bytes, too: whoever has rows at hand asks for them."""
-    assert RowRules().judge(GOOD) == {}
-    assert RowRules().judge({**GOOD, "more": 1}) == {ProblemKind.UNKNOWN_FIELD: "'more'"}
+def test_the_first_problem_of_a_severity_is_found_in_the_order_of_the_lines() -> None:
+    """For a verdict over the object: the worst counts, and the first of them is shown."""
+    report = checked(row(user_id=1) + row(user_id="2", answers=None) + row(user_id=["3"]) + b"x\n")
+    shown = {severity: report.first(severity) for severity in Severity}
+    assert {severity: found and (found.line, found.kind) for severity, found in shown.items()} == {
+        Severity.ERROR: (3, "wrong_type"),
+        Severity.NOT_JUDGED: (1, "coerced"),
+        Severity.WARNING: (2, "null_array"),
+    }
+    assert checked(GOOD_LINE).first(Severity.WARNING) is None
+
+
+def taken(*pieces: bytes, bounds: Bounds | None = None) -> list[Row]:
+    rows: list[Row] = []
+    checker = LineChecker(bounds or Bounds(), rows.append)
+    for piece in pieces:
+        checker.feed(piece)
+    checker.close()
+    return rows
+
+
+def test_rows_that_load_are_given_and_no_others() -> None:
+    """A reader of rows gets exactly what BigQuery would hold; what is not judged is not among them."""
+    lines = (GOOD_LINE + b"\n", row(user_id=7), row(extra=1), b"\n", row(user_id="u2", answers=None), b"[]\n")
+    assert [found["user_id"] for found in taken(*lines, b"?")] == ["u1", "u2"]

@@ -1,7 +1,7 @@
-"""What a contents check found, in numbers and a few examples: counted while it goes on, and the result.
+"""What a contents check found, in numbers and a few examples: counted while it runs, and the result.
 
-Results of key ranges and tasks add up to the result of the whole, in any order: counts are added, and of the examples
-of each kind the first few by name are kept, whoever found them.
+Results of key ranges and tasks add up to the result of the whole, in any order. Counts are added; of the examples, the
+first few by name stay for each kind and side.
 """
 
 from collections import Counter
@@ -10,21 +10,21 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from backfill_job.jsonl import Problem
-from backfill_job.load_rules import ProblemKind, Severity
+from backfill_job.contents.lines import Problem
+from backfill_job.contents.rows import ProblemKind, Severity
 from shared.strict_json import OTHER_FORM, reason
 
 __all__ = ["Affected", "ContentsCheck", "Example", "Side", "Tally"]
 
 EXAMPLES_OF_A_KIND = 5
-"""Examples of each kind and side that a result shows; all are counted."""
+"""Examples of each kind and side that a result shows. All problems are counted."""
 
 
 class Side(Enum):
-    """Whose a problem is."""
+    """Where a problem arose."""
 
     SOURCE = "source"
-    """It is in the data, wherever they lie."""
+    """The source has it; a copy keeps it."""
     MIGRATION = "migration"
     """Only the destination has it."""
 
@@ -34,8 +34,7 @@ class Affected:
     """How much has a problem.
 
     Attributes:
-        objects: Objects with it.
-        lines: Lines with it; an object that has it as a whole counts as one.
+        lines: An object that has the problem as a whole counts as one line.
     """
 
     objects: int
@@ -51,10 +50,10 @@ class Example:
 
     Attributes:
         name: Its name below the prefix.
-        side: Whose it is, a `Side`'s value.
-        line: Which line, from 1; 0 for the object as a whole.
-        kind: What, a `ProblemKind`'s value.
-        detail: Where and how. Never holds values of the data.
+        side: The value of a `Side`.
+        line: The line, from 1; 0 for the object as a whole.
+        kind: The value of a `ProblemKind`.
+        detail: Where and how. It never contains values of the data.
     """
 
     name: str
@@ -76,13 +75,13 @@ class ContentsCheck:
     """What a contents check found.
 
     Attributes:
-        mode: What was asked for: ``none``, ``sample:P``, ``all``.
+        mode: The scope: ``none``, ``sample:P``, ``all``.
         objects: Objects whose contents were read and judged.
         rows: Rows in them, at the destination.
         bytes: Bytes read, as they are stored.
-        changed: Objects that changed or vanished after they had been listed, and were not judged.
-        source: What is wrong with the data, wherever they lie.
-        migration: What is wrong at the destination only.
+        changed: Objects that changed or vanished after the listing, and were not judged.
+        source: Problems that the source has.
+        migration: Problems that only the destination has.
         examples: A few of each kind and side, by name.
         seconds: How long it took; of several checks, the sum.
     """
@@ -99,24 +98,26 @@ class ContentsCheck:
 
     @property
     def clean(self) -> bool:
-        """Whether everything that was judged loads: no problem of severity ``error``, whosever it is."""
+        """Whether everything loads: no side has a problem of severity ``error`` or ``not_judged``."""
         return not self.errors(Side.SOURCE) and not self.errors(Side.MIGRATION)
 
     def errors(self, side: Side) -> int:
-        """How often objects have an error that is this side's; one with two kinds of it counts twice."""
+        """Objects of this side that do not load or are not judged; one with two such kinds counts twice."""
         problems = self.source if side is Side.SOURCE else self.migration
-        return sum(affected.objects for kind, affected in problems.items() if kind.severity is Severity.ERROR)
+        return sum(
+            affected.objects for kind, affected in problems.items() if kind.severity is not Severity.WARNING
+        )
 
     @property
     def objects_per_s(self) -> float:
-        """Objects a second; of several checks, as of one after the other."""
+        """Objects a second. Several checks count as one after the other."""
         return self.objects / self.seconds if self.seconds > 0 else 0.0
 
     def __add__(self, other: "ContentsCheck") -> "ContentsCheck":
         """The result of both.
 
         Raises:
-            ValueError: They were asked for different things.
+            ValueError: They have different scopes.
         """
         if self.mode != other.mode:
             raise ValueError(f"contents checked as {self.mode} and as {other.mode} do not add up")
@@ -153,7 +154,7 @@ class ContentsCheck:
         """Read a result that another task wrote.
 
         Raises:
-            ValueError: It is none.
+            ValueError: It is not a result.
         """
         try:
             return ContentsCheck(
@@ -172,7 +173,7 @@ class ContentsCheck:
 
 
 class Tally:
-    """Counts while a check goes on; its memory does not grow with the objects."""
+    """Counts while a check runs; its memory does not grow with the objects."""
 
     def __init__(self) -> None:
         self._objects = self._rows = self._bytes = self._changed = 0
@@ -187,8 +188,7 @@ class Tally:
         """Count an object that was judged.
 
         Args:
-            rows: Its rows.
-            size: Bytes read for it.
+            size: Bytes read for it, of one side or of both.
         """
         self._objects += 1
         self._rows += rows
@@ -197,11 +197,10 @@ class Tally:
     def book(
         self, name: str, side: Side, counts: Mapping[ProblemKind, int], examples: Iterable[Problem]
     ) -> None:
-        """Book what is wrong with an object.
+        """Count an object's problems.
 
         Args:
             name: Its name below the prefix.
-            side: Whose it is.
             counts: Its lines by kind.
             examples: The first of them.
         """
@@ -214,7 +213,7 @@ class Tally:
         self._examples = _kept((*self._examples, *more))
 
     def result(self, mode: str, seconds: float) -> ContentsCheck:
-        """Sum up."""
+        """The result of everything counted so far."""
         return ContentsCheck(
             mode,
             self._objects,

@@ -1,31 +1,30 @@
-"""JSON Lines as BigQuery's load reads them: bytes in, problems out. Pure: no reading, no waiting.
+"""An object's lines as a BigQuery load reads them: bytes in, problems and rows out. Pure.
 
-A `LineChecker` is fed the bytes of one object in pieces, cut anywhere, and then closed. It holds one unfinished line,
-up to a bound; what a longer line goes on with is dropped, and the line counts as not judged. Each line is parsed by
-orjson and judged by ``load_rules``, whose table says what is a problem; only a line that orjson refuses is looked at
-again, to say why.
+A `LineChecker` takes the bytes of one object in pieces, cut anywhere, and is then closed. It holds one unfinished line,
+up to a bound. It drops the rest of a longer line, and that line counts as not judged. orjson parses each line and `rows`
+judges it; only a line that orjson refuses is parsed again, to find out why.
 
-Nothing grows with the object: problems are counted by kind and the first few of each kept, and users are compared by
-64-bit hashes of which a bounded number is kept; beyond it a report says that later users were not compared.
+Memory does not grow with the object: problems are counted by kind and the first few of each kind are kept. Users are
+compared by 64-bit hashes, up to a bounded number; beyond it the report says that later users were not compared.
 """
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import orjson
 
-from backfill_job.load_rules import ProblemKind, RowRules
+from backfill_job.contents.rows import ProblemKind, Problems, Row, RowRules, Severity
 
 __all__ = ["BOUNDS", "Bounds", "ContentsReport", "LineChecker", "Problem"]
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 EXAMPLES_OF_A_KIND = 3
-"""Problems of each kind that a report shows; all are counted."""
+"""Problems of each kind that a report shows. All are counted."""
 
 _RULES = RowRules()
 _NAMES_ONCE = (b'"user_id"', b'"submitted_at"', b'"answers"')
@@ -37,8 +36,8 @@ class Bounds:
     """How much is held for one object.
 
     Attributes:
-        line: Bytes of the longest line that is parsed. Parsed, the worst takes forty times as much for a moment.
-        users: Users that are remembered, about 60 bytes each.
+        line: Bytes of the longest line that is parsed. For a moment, the worst line takes forty times as much.
+        users: Users to remember; each takes about 60 bytes.
     """
 
     line: int = 2 * 1024 * 1024
@@ -53,9 +52,9 @@ class Problem:
     """One thing that is wrong.
 
     Attributes:
-        line: Which line, from 1; 0 for the object as a whole.
-        kind: What.
-        detail: Where and how. Never holds values of the data.
+        line: The line, from 1; 0 for the object as a whole.
+        kind: The value of a `ProblemKind`.
+        detail: Where and how. It never contains values of the data.
     """
 
     line: int
@@ -65,11 +64,11 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class ContentsReport:
-    """What one object's contents are like.
+    """What is in one object.
 
     Attributes:
-        rows: Lines that are not blank: what BigQuery would take for a row each.
-        counts: Lines by the kinds of problem they have; a problem of the object as a whole counts as one.
+        rows: Lines that are not blank.
+        counts: Lines by the kinds of their problems; a problem of the object as a whole counts as one line.
         examples: The first few problems of each kind, in the order of the lines.
     """
 
@@ -77,16 +76,21 @@ class ContentsReport:
     counts: Mapping[ProblemKind, int]
     examples: tuple[Problem, ...]
 
+    def first(self, severity: Severity) -> Problem | None:
+        """The first problem of a severity; None where there is none."""
+        return next((each for each in self.examples if ProblemKind(each.kind).severity is severity), None)
+
 
 class LineChecker:
     """Checks the bytes of one object.
 
     Args:
-        bounds: How much is held.
+        take_row: Called with each row that loads; None where only the problems matter.
     """
 
-    def __init__(self, bounds: Bounds = BOUNDS) -> None:
+    def __init__(self, bounds: Bounds = BOUNDS, take_row: Callable[[Row], object] | None = None) -> None:
         self._bounds = bounds
+        self._take_row = take_row
         self._held: list[bytes] = []
         self._held_size = 0
         self._line = 0
@@ -113,7 +117,7 @@ class LineChecker:
             self._hold(data[start:])
 
     def note(self, kind: ProblemKind, detail: str) -> None:
-        """Note a problem of the object as a whole, once a kind."""
+        """Note a problem of the object as a whole; each kind counts once."""
         if not self._counts[kind]:
             self._found(kind, detail, 0)
 
@@ -121,7 +125,8 @@ class LineChecker:
         """Take the end of the object, and report.
 
         Args:
-            complete: Whether all of its bytes came. Then a last line needs no line feed; else it is not judged.
+            complete: Whether all of its bytes came. If so, the last line needs no line feed; if not, an unfinished last
+                line is not judged.
         """
         if self._held_size and complete:
             self._end_line(last=True)
@@ -152,7 +157,7 @@ class LineChecker:
             self._examples.append(Problem(line, kind.value, detail))
 
     def _judge(self, line: bytes, size: int, *, last: bool = False) -> None:
-        """Judge one line; of one that is longer than the bound only the size is at hand."""
+        """Judge one line. Of a line longer than the bound only the size is known."""
         self._line += 1
         if size > self._bounds.line:
             self._rows += 1
@@ -160,12 +165,12 @@ class LineChecker:
                 ProblemKind.LINE_TOO_LONG, f"{size:,} bytes, {self._bounds.line:,} are judged", self._line
             )
             return
-        found: dict[ProblemKind, str] = {}
+        found: Problems = {}
         if line.startswith(BYTE_ORDER_MARK):
             found[ProblemKind.BYTE_ORDER_MARK] = "at the beginning of the line"
             line = line[len(BYTE_ORDER_MARK) :]
         try:
-            row = orjson.loads(line)
+            parsed = orjson.loads(line)
         except orjson.JSONDecodeError as error:
             if line.strip(b" \t\r"):
                 self._rows += 1
@@ -175,22 +180,24 @@ class LineChecker:
                 found[ProblemKind.BLANK_LINE] = "nothing in it"
         else:
             self._rows += 1
-            found |= self._judge_row(row, line)
+            self._judge_row(parsed, line, found)
         for kind, detail in found.items():
             self._found(kind, detail, self._line)
 
-    def _judge_row(self, row: Any, line: bytes) -> dict[ProblemKind, str]:
-        if not isinstance(row, dict):
-            return {ProblemKind.NOT_AN_OBJECT: "a JSON value, but no object"}
-        found = _RULES.judge(row)
-        if _may_repeat_a_name(row, line, found) and _repeats_a_name(line):
+    def _judge_row(self, parsed: Any, line: bytes, found: Problems) -> None:
+        if not isinstance(parsed, dict):
+            found[ProblemKind.NOT_AN_OBJECT] = "a JSON value, but not an object"
+            return
+        found |= _RULES.judge(parsed)
+        if _may_repeat_a_name(parsed, line, found) and _repeats_a_name(line):
             found.setdefault(ProblemKind.DUPLICATE_FIELD, "one name more than once in an object")
-        user = row.get("user_id")
+        user = parsed.get("user_id")
         if user is not None:
             self._compare_user(str(user), found)
-        return found
+        if self._take_row is not None and all(kind.severity is Severity.WARNING for kind in found):
+            self._take_row(_RULES.row(parsed))
 
-    def _compare_user(self, user: str, found: dict[ProblemKind, str]) -> None:
+    def _compare_user(self, user: str, found: Problems) -> None:
         key = hash(user)
         if key in self._users:
             found[ProblemKind.DUPLICATE_USER] = "the user of an earlier line"
@@ -201,10 +208,10 @@ class LineChecker:
 
 
 def _may_repeat_a_name(row: dict[str, Any], line: bytes, found: Mapping[ProblemKind, str]) -> bool:
-    """Whether it is worth parsing a line again with every name kept, which takes five times as long.
+    """Whether a line must be parsed again with every name kept, which takes five times as long.
 
-    orjson keeps the last value of a repeated name. A line whose names are all known, and in which each stands no more
-    often than there are objects to hold it, repeats none; an escape may hide a name.
+    orjson keeps the last value of a repeated name. A line repeats no name if it has known names only, and each of them
+    at most once for each object that can hold it. An escape may hide a name.
     """
     answers = row.get("answers")
     objects = len(answers) if isinstance(answers, list) else 0
@@ -224,7 +231,7 @@ def _repeats_a_name(line: bytes) -> bool:
         nonlocal repeated
         repeated = repeated or len({name for name, _ in pairs}) < len(pairs)
 
-    with suppress(RecursionError):  # deeper than the schema goes, so it has a problem already
+    with suppress(RecursionError):  # deeper than the schema allows, so the line has a problem already
         _thoroughly_parsed(line, object_pairs_hook=look)
     return repeated
 
@@ -266,9 +273,9 @@ def _no_number(_: str) -> NoReturn:
 
 
 def _thoroughly_parsed(line: bytes, **options: Any) -> Any:
-    """Parse with the standard library, which takes more than JSON and shows every pair of an object.
+    """Parse with the standard library, which accepts more than JSON and shows every pair of an object.
 
     Raises:
-        _NoNumber, ValueError, RecursionError: It is no JSON, or too deep.
+        _NoNumber, ValueError, RecursionError: It is not JSON, or nested too deeply.
     """
     return json.loads(line.decode(), parse_constant=_no_number, parse_int=float, **options)

@@ -1,0 +1,341 @@
+"""The chapters of the demo, in the order of the runbook: from a full legacy path to an empty one, and one day back.
+
+Nothing here depends on the machine's speed. The writer slows down while the mirror lags. Where a busy machine makes a command
+end with 1, because an object is still on its way or the mirror was slow, the demo explains it and follows the command's advice.
+
+A module of its own because `demo.__main__` holds the command line.
+"""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from demo.function import FunctionProcess, running_function
+from demo.loading import load
+from demo.stage import MIGRATION, Stage
+from demo.writer import LiveWriter, live_writer
+from local_gcs.demo_data import generate
+from local_gcs.waiting import wait_until
+from shared.state import Signatory
+
+__all__ = ["tell"]
+
+VERDICTS = ("equal", "missing", "content_differs", "metadata_differs", "extra", "in_flight")
+MIRROR_CHECKS = {"mirror lag", "mirror alive", "canary"}
+"""Checks of the gate that a slow machine can fail. Every other failed check is a fault."""
+OPERATOR = "Ada Lovelace"
+FEW = 20
+"""Uploads, and users who answer again, that are enough to show something."""
+CONFIG = '''\
+"""Where the exports are."""
+
+QPI_BUCKET = "data-bucket-dev"
+'''
+DAG = '''\
+"""Loads yesterday's exports."""
+
+from config import QPI_BUCKET
+
+SOURCE = f"gs://{QPI_BUCKET}/QPI_exports/qpi_answers_{{{{ ds_nodash }}}}/*.jsonl"
+'''
+"""A consumer as people write it: the bucket in one file, the prefix in another."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mirrors:
+    """Both directions of the function, each a process of its own.
+
+    Attributes:
+        forward: From the legacy path to the new one.
+        reverse: From the new path to the legacy one, after the cutover.
+        since: When they began.
+    """
+
+    forward: FunctionProcess
+    reverse: FunctionProcess
+    since: datetime
+
+
+def tell(stage: Stage, objects: int, rate: float) -> Iterator[str]:
+    """Run all chapters.
+
+    Args:
+        stage: Where they are shown.
+        objects: How many are migrated.
+        rate: The live writer's uploads a second, while the mirror keeps up.
+
+    Returns:
+        What happened, line by line.
+    """
+    _fill(stage, objects)
+    with _both_mirrors(stage) as mirrors:
+        _move(stage, mirrors, rate)
+        _prove(stage, mirrors)
+        checkout = _change_code(stage)
+        _cut_over(stage, mirrors, checkout, rate)
+        manifest = _delete(stage, checkout)
+        _undo(stage, manifest)
+    return _summary(stage, manifest)
+
+
+def _fill(stage: Stage, objects: int) -> None:
+    url = stage.server.url
+    stage.say(
+        "1. A local Cloud Storage, and years of exports in it", f"{url}, in memory; gone when this ends"
+    )
+    loaded = load(url, MIGRATION.source, generate(objects, until=datetime.now(UTC).date()))
+    stage.print(f"{loaded:,} objects under {MIGRATION.source.uri}")
+
+
+@contextmanager
+def _both_mirrors(stage: Stage) -> Iterator[Mirrors]:
+    """Run both for the length of a block, on the events of their buckets."""
+    stage.say(
+        "2. The mirrors",
+        "From now on, every object that is written to the legacy path also arrives at the new path. A second mirror works in the other direction; it copies nothing until the cutover.",
+    )
+    since = datetime.now(UTC)
+    with ExitStack() as running:
+        functions = []
+        for name, bucket, environ in (
+            ("mirror", MIGRATION.source.bucket, {}),
+            ("reverse-mirror", MIGRATION.destination.bucket, {"MIRROR_REVERSE": "true"}),
+        ):
+            log = stage.report / f"{name}.log"
+            log.unlink(missing_ok=True)
+            function = running.enter_context(running_function(stage.server.url, MIGRATION, log, environ))
+            stage.server.add_subscriber(function.url, types=["finalized"], bucket=bucket)
+            functions.append(function)
+        forward, reverse = functions
+        yield Mirrors(forward, reverse, since)
+
+
+@contextmanager
+def _writer(stage: Stage, rate: float, **how: Any) -> Iterator[LiveWriter]:
+    """A writer that slows down while the mirror lags."""
+    pending: Callable[[], int] = lambda: stage.server.events()["pending"]  # noqa: E731 -- one expression
+    with live_writer(stage.server.url, MIGRATION.source, rate=rate, pending=pending, **how) as writer:
+        yield writer
+
+
+def _rest(stage: Stage, writer: LiveWriter) -> None:
+    """The writer pauses, and everything it wrote arrives."""
+    writer.rest()
+    stage.server.wait_for_events()
+
+
+# ---------------------------------------------------------------- the history moves while it is written
+
+
+def _move(stage: Stage, mirrors: Mirrors, rate: float) -> None:
+    """Dry run, execution and sweep, while a writer writes."""
+    with _writer(stage, rate, regulars=FEW) as writer:
+        stage.print(
+            f"A writer uploads {rate:g} submissions a second, fewer while the mirror lags. Some users answer again."
+        )
+        stage.say("3. The dry run", "What is there, and what would be copied. It changes nothing.")
+        stage.migrate("--report", str(stage.report / "dry-run"))
+        stage.say(
+            "4. The execution",
+            "Copies the history server-side while the writer writes, then compares name by name.",
+        )
+        _execute(stage, "execute", lambda: _rest(stage, writer))
+        _rest(stage, writer)
+    _show_mirror(stage, mirrors.forward, writer)
+    stage.say(
+        "5. The sweeper",
+        "The same command on a schedule copies what a mirror has missed. Here it finds nothing to copy.",
+    )
+    _execute(stage, "sweep", stage.server.wait_for_events)
+
+
+def _execute(stage: Stage, name: str, rest: Callable[[], object]) -> None:
+    """Copy and verify, and again where objects were still on their way."""
+    folder = stage.report / name
+
+    def again() -> bool:
+        found = _read(folder / "run.json")["verification"]
+        if found is None:
+            return False
+        late = sum(found[verdict] for verdict in VERDICTS) - found["equal"] - found["extra"]
+        stage.print(
+            f"\n{late:,} of the writer's newest objects {'was' if late == 1 else 'were'} still on the way. This is normal under a live writer, and nothing is lost. The writer pauses, and we run the same command again, as you would."
+        )
+        rest()
+        return True
+
+    stage.migrate("--execute", "--yes", "--report", str(folder), again=again)
+
+
+def _show_mirror(stage: Stage, function: FunctionProcess, writer: LiveWriter) -> None:
+    lines = [line for line in function.lines() if line.get("event", "").startswith("mirror")]
+    outcomes = Counter(line["outcome"] for line in lines if "outcome" in line)
+    lags = sorted(line["lag_s"] for line in lines if line.get("lag_s") is not None)
+    stage.print(
+        f"\nMeanwhile the writer uploaded {writer.uploads:,} submissions: {len(writer.acknowledged):,} objects."
+    )
+    stage.print(
+        "The mirror handled " + ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.most_common())
+    )
+    if lags:
+        stage.print(f"Lag from upload to copy: median {median(lags):.3f} s, longest {lags[-1]:.3f} s")
+
+
+def _prove(stage: Stage, mirrors: Mirrors) -> None:
+    """Verification with contents, certificate, import test."""
+    stage.say(
+        "6. The proof",
+        "Compares both paths name by name, reads one JSONL object in ten, writes a certificate and a report.",
+    )
+    _verify(stage, "verify", mirrors.since)
+    stage.print("\nA second person recomputes the certificate:")
+    stage.run("certify", "--check", str(stage.report / "verify" / "certificate.json"), env=False)
+    stage.say("7. The import", "What the DAG does with the last seven days, on both paths.")
+    stage.run("import-test", "--last", "7", "--report", str(stage.report / "import-test"))
+
+
+def _verify(stage: Stage, name: str, since: datetime) -> None:
+    words = ("--contents", "sample:10", "--mirror-since", since.isoformat(timespec="milliseconds"))
+    stage.run("verify", *words, "--report", str(stage.report / name))
+
+
+# ---------------------------------------------------------------- consumers and writer change over
+
+
+def _change_code(stage: Stage) -> Path:
+    """Find and change what reads the legacy path; returns the consumers' checkout."""
+    checkout, patch = stage.report / "dags", (stage.report / "references.patch").resolve()
+    shutil.rmtree(checkout, ignore_errors=True)
+    checkout.mkdir()
+    (checkout / "config.py").write_text(CONFIG)
+    (checkout / "import_qpi.py").write_text(DAG)
+    stage.say(
+        "8. The consumers' code",
+        f"Which code still reads the legacy path? A small checkout is in {checkout}. Its DAG has the bucket in one file and the prefix in another.",
+    )
+    stage.print(f"\nIn {checkout}:")
+    stage.run("references", ".", "--patch", str(patch), env=False, expected=1, folder=checkout)
+    stage.print(
+        f"\n{patch} holds the exact change, for `git apply`. The consumers' team merges it at the cutover; the demo does it now:"
+    )
+    (checkout / "config.py").write_text(CONFIG.replace("data-bucket", "de-bigquery-data-export"))
+    (checkout / "import_qpi.py").write_text(DAG.replace("QPI_exports/", "qpi_exports/"))
+    stage.run("references", str(checkout), env=False)
+    return checkout
+
+
+def _cut_over(stage: Stage, mirrors: Mirrors, checkout: Path, rate: float) -> None:
+    """Sign-offs, gate and cutover; the writer switches late."""
+    letters = stage.report / "dead-letters.json"
+    letters.write_text("[]")
+    ready = ("--repo", str(checkout), "--canary", "--dead-letters", str(letters))
+    with _writer(stage, rate, overwrites=0.05, days=1, seed=2) as writer:
+        stage.say("9. Sign-offs and the gate", "Four teams agree; then every check, with its evidence.")
+        for team in Signatory:
+            stage.run("signoff", team.value, "--by", OPERATOR)
+        gate = stage.report / "gate"
+        stage.run(
+            "gate", *ready, "--report", str(gate), again=lambda: _measure_again(stage, writer, gate, rate)
+        )
+        stage.say(
+            "10. The cutover",
+            "Asks the gate again, changes the phase, and waits until every mirror has seen it. The writer still writes to the legacy path.",
+        )
+        done = stage.report / "cutover"
+        stage.run(
+            *("cutover", "--by", OPERATOR, "--yes", *ready, "--report", str(done)),
+            again=lambda: _measure_again(stage, writer, done, rate),
+        )
+        writer.switch(MIGRATION.destination)
+        _let_write(writer, rate)
+    stage.server.wait_for_events()
+    back = [line for line in mirrors.reverse.lines() if line.get("outcome") == "copied"]
+    stage.print(
+        f"\nThe writer has switched to the new path; the reverse mirror copied {len(back):,} objects to the legacy path."
+    )
+    stage.print(
+        "\nThe writer also wrote to the legacy path after the phase had changed. The same command copies what is left of that:"
+    )
+    stage.run("cutover", "--by", OPERATOR, "--yes")
+
+
+def _measure_again(stage: Stage, writer: LiveWriter, folder: Path, rate: float) -> bool:
+    """After a NO-GO that only says that the mirror was slow: measure it again, as the gate advises."""
+    report = folder / "gate.json"
+    checks = _read(report)["checks"] if report.exists() else []
+    bad = {check["name"] for check in checks if check["standing"].lower() in {"fail", "not run", "not_run"}}
+    if not bad or not bad <= MIRROR_CHECKS:
+        return False
+    stage.print(
+        "\nThe mirror was slow while this machine was busy, so the gate says NO-GO: nothing was changed. We do what its table says: let the mirror catch up, verify with a later --mirror-since, and ask again."
+    )
+    _rest(stage, writer)
+    since = datetime.now(UTC)
+    _let_write(writer, rate / 4)
+    _rest(stage, writer)
+    _verify(stage, "verify-again", since)
+    writer.rate = rate
+    return True
+
+
+def _let_write(writer: LiveWriter, rate: float) -> None:
+    """Until it has written a few more objects."""
+    writer.rate = rate
+    wanted = writer.uploads + FEW
+    wait_until(lambda: writer.uploads, lambda uploads: uploads >= wanted, "the writer's uploads")
+
+
+# ---------------------------------------------------------------- the legacy path goes
+
+
+def _delete(stage: Stage, checkout: Path) -> Path:
+    """A refusal, then a deletion; returns its manifest."""
+    stage.say(
+        "11. The deletion",
+        "First a rehearsal of its undo, with one object. Then a dry run, which lists what refuses the deletion: seven days of watching are not over.",
+    )
+    stage.run("undo", "--rehearse")
+    plan = stage.report / "deletion-plan"
+    stage.delete("--repo", str(checkout), "--report", str(plan), expected=1)
+    objects = _read(plan / "deletion-plan.json")["objects"]
+    stage.print("\nAn operator can override such a check with a reason; the reason is recorded:")
+    stage.delete(
+        *("--repo", str(checkout), "--manifest-dir", str(stage.report)),
+        *("--report", str(stage.report / "deletion")),
+        *("--override", "soak", "--override", "late-writes"),
+        *("--reason", "a demo has no week", "--by", OPERATOR),
+        *("--confirm-delete", "--confirm-text", "DELETE_QPI_EXPORTS", "--expect-objects", str(objects)),
+    )
+    return max(stage.report.glob("qpi_exports_deletion_manifest_*.json"))
+
+
+def _undo(stage: Stage, manifest: Path) -> None:
+    day = f"qpi_answers_{datetime.now(UTC).date() - timedelta(days=1):%Y%m%d}/*"
+    stage.say("12. The undo", "One day is needed at the legacy path again.")
+    stage.run("undo", str(manifest), "--only", day)
+    stage.run("undo", str(manifest), "--only", day, "--execute", "--report", str(stage.report / "undo"))
+    stage.run("status")
+
+
+def _summary(stage: Stage, manifest: Path) -> Iterator[str]:
+    """What happened, line by line, from the reports that the commands left."""
+    backfill, sweep = (_read(stage.report / name / "run.json") for name in ("execute", "sweep"))
+    books, found = backfill["ledger"], sweep["verification"]
+    yield f"from         {backfill['source']}"
+    yield f"to           {backfill['destination']}"
+    yield f"backfill     {books['copied']:,} of {books['listed']:,} objects copied in {backfill['elapsed_s']:.0f} s"
+    yield f"mirror       {books['already_equal']:,} of them were there already, by the mirror; {books['excluded']} excluded"
+    yield f"sweep        {sweep['ledger']['copied']:,} objects copied"
+    yield f"verified     {', '.join(f'{found[verdict]:,} {verdict}' for verdict in VERDICTS)}"
+    yield f"deleted      {_read(manifest)['objects']:,} objects, by {manifest}"
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text())
