@@ -1,4 +1,4 @@
-"""``python -m local_gcs``: start the server; one line with its address, then it serves until it is told to stop."""
+"""``python -m local_gcs``: starts the server, prints one line with its address, and serves until it is told to stop."""
 
 import argparse
 import asyncio
@@ -21,13 +21,10 @@ CANNOT_START = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the server.
-
-    Args:
-        arguments: Without the name of the program; the process's own by default.
+    """Runs the server with the arguments of a command line, by default the process's own.
 
     Returns:
-        0 after a stop, 2 when it could not start.
+        0 after a stop, 2 if it could not start.
     """
     options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
     try:
@@ -49,11 +46,7 @@ def _announce(url: str) -> None:
 
 
 def parse_arguments(arguments: Sequence[str]) -> Options:
-    """The options that a command line states; a wrong one ends the process with status 2 and one line.
-
-    Args:
-        arguments: Without the name of the program.
-    """
+    """The options of a command line; a wrong one ends the process with status 2 and one line."""
     parser = _parser()
     given = parser.parse_args(arguments)
     retry = RetryPolicy(given.event_first_pause, given.event_longest_pause, given.event_attempts)

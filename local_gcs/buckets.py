@@ -74,7 +74,7 @@ DUAL_REGIONS = frozenset({"ASIA1", "EUR4", "EUR5", "EUR7", "EUR8", "NAM4"})
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a bucket's configuration means for its objects.
+    """The effect of a bucket's configuration on its objects.
 
     Attributes:
         versioning: Replaced and deleted live versions stay as noncurrent ones.
@@ -84,7 +84,7 @@ class Settings:
         storage_class: The class of objects that name none.
         event_based_hold: New objects get an event-based hold.
         requester_pays: A request must name the project that pays.
-        lifecycle: What happens to objects with time.
+        lifecycle: Rules that delete or move objects after a time.
     """
 
     versioning: bool
@@ -295,7 +295,7 @@ def _check_body(body: dict[str, Any]) -> None:
 
 
 def _without_nulls(value: Any) -> Any:
-    """A JSON value in which null is no value, at any depth."""
+    """A JSON value without the names whose value is null, at any depth."""
     if isinstance(value, dict):
         return {key: _without_nulls(part) for key, part in value.items() if part is not None}
     return value

@@ -46,7 +46,7 @@ class Call:
 
     Attributes:
         method: The API method, such as ``storage.objects.get``.
-        args: Names from the path: bucket, object, and whatever else the path names.
+        args: Names from the path, such as bucket and object.
         params: The query.
         headers: Header fields; names in any case.
     """

@@ -1,4 +1,4 @@
-"""What Google's discovery document names: methods, their parameters, and the fields of every resource.
+"""The names of Google's discovery document: methods, their parameters, and the fields of every resource.
 
 ``google_storage_v1.json`` is an extract of the document without its prose; its ``revision`` says which one. A test compares
 it with the document that google-api-python-client carries. `not_modelled` is the one way to refuse what Google has and

@@ -307,7 +307,7 @@ def _made(kind: type[Made], values: Mapping[str, Any]) -> Made:
     _known(kind, values)
     for entry in fields(kind):  # type: ignore[arg-type]  # every kind here is a dataclass
         if entry.name in values and not _fits(values[entry.name], entry.type):
-            raise invalid(f"{entry.name}: {values[entry.name]!r} is no possible value")
+            raise invalid(f"{entry.name}: {values[entry.name]!r} is not a possible value")
     try:
         return kind(**values)
     except TypeError as error:

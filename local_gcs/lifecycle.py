@@ -23,7 +23,7 @@ class LifecycleRule:
 
     Attributes:
         storage_class: The class to move a version to; None to delete it.
-        conditions: What each condition wants, by Google's names; all must hold.
+        conditions: The wanted value of each condition, by Google's names; all must hold.
     """
 
     storage_class: str | None
@@ -43,7 +43,7 @@ CHEAPEST_FIRST = ("ARCHIVE", "COLDLINE", "NEARLINE", "STANDARD")
 def due_action(
     rules: tuple[LifecycleRule, ...], version: ObjectVersion, now: datetime, newer: int
 ) -> str | None:
-    """What is to be done with a version: `DELETE`, a storage class to move it to, or None.
+    """The action that is due for a version: `DELETE`, a storage class to move it to, or None.
 
     Of several classes the one with the lowest price at rest wins.
     """
@@ -81,7 +81,7 @@ def _rule(rule: Mapping[str, Any]) -> LifecycleRule:
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """How a condition is read, and when it holds.
+    """One condition: how to read it, and its test.
 
     Attributes:
         parse: Gives the wanted value from JSON; TypeError or ValueError for a wrong one.

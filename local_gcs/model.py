@@ -33,7 +33,7 @@ MOST_COMPONENTS = 32
 
 
 class ChangeKind(Enum):
-    """What happened to a version; the value is the last word of the event's type."""
+    """A kind of change; the value is the last word of the event's type."""
 
     FINALIZED = "finalized"
     DELETED = "deleted"

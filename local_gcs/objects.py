@@ -1,4 +1,4 @@
-"""What is stored: object versions as values that never change, with their names, times, generations and preconditions.
+"""Object versions as values that never change, with their names, times, generations and preconditions.
 
 - *Names.* Python compares `str` by code point and UTF-8 compares by byte, which is the same order: a valid name has no
   surrogates. So sorted `str` is the order of a Cloud Storage listing.
@@ -243,7 +243,7 @@ NO_ATTRIBUTES = Attributes()
 
 @dataclass(frozen=True, slots=True)
 class Holds:
-    """What keeps a version from being deleted or replaced (Cloud Storage documentation, "Object holds").
+    """Holds, which protect a version from deletion and replacement (Cloud Storage documentation, "Object holds").
 
     Attributes:
         retention_start: Time at which an event-based hold was released. A retention period counts from then.
@@ -289,7 +289,7 @@ def check_storage_class(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a client says of a version that it wants: the editable part of an object resource.
+    """The editable part of an object resource, as a client gives it.
 
     Attributes:
         storage_class: None for the default of the bucket.

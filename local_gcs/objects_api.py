@@ -242,7 +242,7 @@ def _list_query(call: Call) -> ListQuery:
 
 
 def _drops_contexts(call: Call) -> bool:
-    """Whether a copy leaves the object contexts of its source behind.
+    """Whether a copy drops the object contexts of its source.
 
     Raises:
         Refused: 400; the only group that can be dropped is ``custom``.

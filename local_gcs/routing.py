@@ -195,7 +195,7 @@ def _route(verb: str, segments: list[str]) -> _Route | None:
 
 @dataclass(frozen=True, slots=True)
 class _Parameters:
-    """What a request of one method may and must name in its query."""
+    """The parameters that a request of one method may and must have."""
 
     accepted: frozenset[str]
     required: tuple[str, ...]
@@ -205,7 +205,7 @@ class _Parameters:
 
 @cache
 def _parameters(method: str) -> _Parameters | None:
-    """What a method takes; None for a method that is not Google's."""
+    """The parameters of a method; None for a method that is not Google's."""
     name = FINER.get(method, method)
     known = google().methods.get(name)
     if known is None:

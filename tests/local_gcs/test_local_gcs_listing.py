@@ -189,7 +189,7 @@ def test_globs(pattern: str, matching: set[str]) -> None:
 
 @pytest.mark.parametrize("token", ["x", "eHl6", "dm5vLW51bWJlcg==", "é"])
 def test_made_up_tokens(refused: Callable[..., tuple[int, str]], token: str) -> None:
-    """A page token that nobody gave out is refused, not taken for a beginning."""
+    """An invented page token is refused; it does not start the listing again."""
     _, bucket = filled({"a"})
     assert refused(list_live, bucket, ListQuery(page_token=token)) == (400, "invalid")
 
