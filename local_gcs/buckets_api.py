@@ -70,7 +70,7 @@ class BucketsApi:
         """A bucket's configuration."""
         bucket = self._storage.bucket(call.args[0])
         require_metageneration(bucket, parse_conditions(call.params), reading=True)
-        require_etag(call.headers, lambda: etag(1, bucket.metageneration))
+        require_etag(call.headers, etag(1, bucket.metageneration))
         return json_reply(call, self._renderer.bucket(bucket))
 
     def patch(self, call: Call) -> Reply:

@@ -117,15 +117,8 @@ class UploadsApi:
     ) -> ObjectVersion:
         """Stores the bytes that have arrived, if their checksums are those that the client names."""
         content = Content.of(data)
-        expected = [("md5Hash", resource.get("md5Hash")), ("crc32c", resource.get("crc32c"))]
-        if HASH in headers:
-            named = (part.strip().partition("=") for part in headers[HASH].split(","))
-            expected += [("md5Hash" if kind == "md5" else kind, value) for kind, _, value in named]
-        for name, value in expected:
-            found = content.md5 if name == "md5Hash" else content.crc32c
-            if value and value != found:
-                message = f'Provided {name} "{value}" doesn\'t match calculated {name} "{found}".'
-                raise invalid(message)
+        if HASH in headers or "md5Hash" in resource or "crc32c" in resource:
+            _check_hashes(content, resource, headers)
         draft = draft_of(resource)
         if not draft.attributes.content_type:
             attributes = replace(draft.attributes, content_type="application/octet-stream")
@@ -215,6 +208,17 @@ class UploadsApi:
     def _answer(self, call: Call, version: ObjectVersion) -> Reply:
         selection = parse_fields(call.text("fields"), "Object")
         return Reply(body=orjson.dumps(self._renderer.project(selection)(version)))
+
+
+def _check_hashes(content: Content, resource: Mapping[str, Any], headers: Mapping[str, str]) -> None:
+    """Refuses content whose checksums are not those that the resource, or the last request, names."""
+    expected = [(name, resource.get(name)) for name in ("md5Hash", "crc32c")]
+    named = (part.strip().partition("=") for part in headers.get(HASH, "").split(","))
+    expected += [("md5Hash" if kind == "md5" else kind, value) for kind, _, value in named]
+    for name, value in expected:
+        found = content.md5 if name == "md5Hash" else content.crc32c
+        if value and value != found:
+            raise invalid(f'Provided {name} "{value}" doesn\'t match calculated {name} "{found}".')
 
 
 def _incomplete(session: _Session, identifier: str, headers: Mapping[str, str]) -> Reply:

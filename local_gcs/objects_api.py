@@ -23,6 +23,8 @@ from local_gcs.objects import (
 )
 from local_gcs.resources import (
     EVERYTHING,
+    IF_MATCH,
+    IF_NONE_MATCH,
     Renderer,
     draft_of,
     etag,
@@ -78,7 +80,8 @@ class ObjectsApi:
         else:
             version = self._storage.find(bucket, name, generation)
         conditions.require(version, reading=True)
-        require_etag(call.headers, lambda: etag(version.generation, version.metageneration))
+        if IF_MATCH in call.headers or IF_NONE_MATCH in call.headers:
+            require_etag(call.headers, etag(version.generation, version.metageneration))
         return version
 
     def list(self, call: Call) -> Reply:
@@ -153,7 +156,8 @@ class ObjectsApi:
         return self._rewritten(call, self._rewriter.finish(begun))
 
     def _rewritten(self, call: Call, progress: Progress) -> Reply:
-        wanted = parse_fields(call.text("fields"), "RewriteResponse")
+        fields = call.params.get("fields")
+        wanted = parse_fields(fields, "RewriteResponse") if fields else EVERYTHING
         answer: dict[str, Any] = {
             "kind": "storage#rewriteResponse",
             "totalBytesRewritten": str(progress.written),
@@ -247,10 +251,12 @@ def _drops_contexts(call: Call) -> bool:
     Raises:
         Refused: 400; the only group that can be dropped is ``custom``.
     """
-    group = call.text("dropContextGroups")
-    if group not in {"", "custom"}:
+    group = call.params.get("dropContextGroups")
+    if not group:
+        return False
+    if group != "custom":
         raise invalid(f"Invalid value for dropContextGroups: {group}", location="dropContextGroups")
-    return group == "custom"
+    return True
 
 
 def _rewrite_request(call: Call) -> RewriteRequest:

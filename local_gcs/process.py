@@ -86,6 +86,14 @@ class LocalServer:
             still=still,
         )
 
+    def turn_clock(self, seconds: float) -> None:
+        """Turns the server's clock on; it does not go back."""
+        self._ask("POST", "clock", {"seconds": seconds})
+
+    def run_lifecycle(self) -> dict[str, int]:
+        """Applies the lifecycle rules of all buckets; gives the numbers of deleted and moved versions."""
+        return self._ask("POST", "lifecycle")
+
     def set_faults(self, **plan: Any) -> None:
         """Puts faults into force; `local_gcs.faults` explains the vocabulary."""
         self._ask("POST", "faults", plan)

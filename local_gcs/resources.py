@@ -40,6 +40,8 @@ from local_gcs.objects import (
 
 __all__ = [
     "EVERYTHING",
+    "IF_MATCH",
+    "IF_NONE_MATCH",
     "Renderer",
     "Selection",
     "draft_of",
@@ -342,19 +344,15 @@ def json_reply(call: Call, resource: Any) -> Reply:
 IF_MATCH, IF_NONE_MATCH = istr("If-Match"), istr("If-None-Match")
 
 
-def require_etag(headers: Mapping[str, str], tag: Callable[[], str]) -> None:
-    """Refuse a read whose ``If-Match`` or ``If-None-Match`` does not hold (RFC 9110, section 13.1).
-
-    Args:
-        headers: Header fields of the request.
-        tag: Gives the entity tag of the resource; asked only if a header needs it.
+def require_etag(headers: Mapping[str, str], tag: str) -> None:
+    """Refuses a read whose ``If-Match`` or ``If-None-Match`` does not hold for an entity tag (RFC 9110, section 13.1).
 
     Raises:
         Refused: 412 or 304.
     """
-    if IF_MATCH in headers and not _names(headers[IF_MATCH], tag()):
+    if IF_MATCH in headers and not _names(headers[IF_MATCH], tag):
         raise condition_failed()
-    if IF_NONE_MATCH in headers and _names(headers[IF_NONE_MATCH], tag()):
+    if IF_NONE_MATCH in headers and _names(headers[IF_NONE_MATCH], tag):
         raise not_modified()
 
 
@@ -378,7 +376,8 @@ def draft_of(resource: dict[str, Any]) -> Draft:
     storage_class = _text(resource, "storageClass")
     if storage_class:
         check_storage_class(storage_class)
-    return Draft(attributes, storage_class, holds, _contexts(None, resource.get("contexts")) or None)
+    contexts = _contexts(None, resource["contexts"]) if "contexts" in resource else None
+    return Draft(attributes, storage_class, holds, contexts or None)
 
 
 def patched_draft(version: ObjectVersion, resource: dict[str, Any]) -> Draft:

@@ -114,6 +114,7 @@ WITHOUT_EFFECT_HERE = {"storage.buckets.getStorageLayout": frozenset({"prefix"})
 """The same for one method: this prefix only says for which names a permission is asked."""
 
 SERVED = MODELLED.keys() | OWN_PATHS.keys()
+BUSY = {f"storage.objects.{verb}" for verb in ("delete", "get", "insert", "patch", "rewrite", "update")}
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 SYSTEM = frozenset({"$.xgafv", "access_token", "callback", "upload_id", "upload_protocol", "userProject"})
 """Parameters of Google's front end, and the project that pays, which the API checks for requester-pays buckets."""
@@ -157,8 +158,8 @@ def _routes() -> dict[tuple[str, int], list[_Route]]:
         route = _Route(name, tuple(segments[n] for n in fixed), itemgetter(*fixed), names)
         routes.setdefault((verb, len(segments)), []).append(route)
     for found in routes.values():
-        # The more of a path is fixed, the better it fits; of equals a path that is served often comes first.
-        found.sort(key=lambda route: (-len(route.literals), not route.method.startswith("storage.objects.")))
+        # The more of a path is fixed, the better it fits; of equals, a busy method comes first.
+        found.sort(key=lambda route: (-len(route.literals), route.method not in BUSY))
     return routes
 
 

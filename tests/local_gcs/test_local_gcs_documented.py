@@ -425,9 +425,10 @@ class TestLifecycle:
         return {"rule": [{"action": a, "condition": c} for a, (_, c) in zip(actions, rules, strict=True)]}
 
     @staticmethod
-    def run(http: Http, days: float = 0) -> Any:
-        http.ask("POST", "/_local/clock", json={"seconds": days * 86_400})
-        return http.ask("POST", "/_local/lifecycle").json()
+    def run(http: Http, days: float = 0) -> dict[str, int]:
+        server = local_gcs.LocalServer(http.url)
+        server.turn_clock(days * 86_400)
+        return server.run_lifecycle()
 
     def test_delete_and_set_storage_class(self, http: Http, bucket: str) -> None:
         """A rule acts once its age is reached; the cheapest class wins, and Delete wins over all."""

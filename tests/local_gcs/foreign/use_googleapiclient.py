@@ -7,10 +7,9 @@ import sys
 from pathlib import Path
 
 import googleapiclient
-import httplib2
 from googleapiclient.discovery import build_from_document
 from googleapiclient.errors import HttpError
-from googleapiclient.http import BatchHttpRequest, MediaIoBaseDownload, MediaIoBaseUpload
+from googleapiclient.http import BatchHttpRequest, MediaIoBaseDownload, MediaIoBaseUpload, build_http
 
 url, bucket = sys.argv[1:]
 # Addresses of uploads come from the discovery document, not from an option.
@@ -20,7 +19,7 @@ document = json.loads(
     ).read_text()
 )
 document |= {"rootUrl": f"{url}/", "baseUrl": f"{url}/storage/v1/", "mtlsRootUrl": f"{url}/"}
-service = build_from_document(document, http=httplib2.Http())
+service = build_from_document(document, http=build_http())
 objects = service.objects()
 large = os.urandom(20_000_000)
 media = MediaIoBaseUpload(io.BytesIO(large), "application/x", chunksize=4 * 2**20, resumable=True)
@@ -58,7 +57,7 @@ assert names == ["a", "b", "c", "large.bin"]
 batch = BatchHttpRequest(batch_uri=f"{url}/batch/storage/v1")
 for name in names:
     batch.add(objects.delete(bucket=bucket, object=name))
-batch.execute(http=httplib2.Http())
+batch.execute(http=build_http())
 assert "items" not in objects.list(bucket=bucket).execute()
 missing = None
 try:

@@ -27,7 +27,8 @@ async function main(url, name) {
   const [files] = await bucket.getFiles({ matchGlob: "**/*.txt" });
   assert.deepEqual(files.map((file) => file.name), ["combined.txt", "moved.txt", "small.txt"]);
   await assert.rejects(bucket.file("none").download(), { code: 404 });
-  await assert.rejects(bucket.file("small.txt").save("x", { preconditionOpts: { ifGenerationMatch: 0 } }), { code: 412 });
+  const absent = { preconditionOpts: { ifGenerationMatch: 0 } };
+  await assert.rejects(bucket.file("small.txt").save("x", absent), (error) => [error.code, error.status].includes(412));
   await bucket.deleteFiles();
   assert.equal((await bucket.getFiles())[0].length, 0);
 }
