@@ -176,6 +176,7 @@ class TestObjects:
         [
             ("2024-01-02T03:04:05Z", None),
             ("2024-01-02T03:04:05.1Z", None),
+            ("2024-01-02T03:04:05.1234Z", None),
             ("2024-01-02T03:04:05.123456Z", None),
             ("2024-01-02T03:04:05.123456789Z", "2024-01-02T03:04:05.123456Z"),
             ("2024-01-02T03:04:05+02:00", "2024-01-02T01:04:05Z"),
@@ -351,6 +352,11 @@ class TestBuckets:
         shown = self.change(http, "PATCH", bucket, {"softDeletePolicy": policy})["softDeletePolicy"]
         assert shown["retentionDurationSeconds"] == "864000"
         assert shown["effectiveTime"].endswith("Z")
+        http.ask("POST", "/_local/clock", json={"seconds": 1})
+        assert self.change(http, "PATCH", bucket, {"labels": None})["softDeletePolicy"] == shown
+        longer = {"retentionDurationSeconds": 864_001}
+        changed = self.change(http, "PATCH", bucket, {"softDeletePolicy": longer})["softDeletePolicy"]
+        assert changed["effectiveTime"] > shown["effectiveTime"]
 
     def test_a_locked_retention_policy(self, http: Http, bucket: str) -> None:
         """It can become longer, not shorter, and it stays; the lock asks for the metageneration."""

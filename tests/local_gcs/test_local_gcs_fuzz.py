@@ -49,7 +49,13 @@ PARAMETERS = st.dictionaries(
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(["", "a", "7", "2024-01-01T00:00:00Z"]),
     lambda inner: (
-        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["a", "enabled", "rule", "action", "condition", "type", "custom", "value", "age"]), inner)
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                ["a", "enabled", "rule", "action", "condition", "type", "custom", "value", "age"]
+            ),
+            inner,
+        )
     ),
     max_leaves=4,
 )
