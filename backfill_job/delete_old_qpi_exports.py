@@ -10,12 +10,13 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from backfill_job.arguments import add_pace_arguments, add_session_arguments, directory, from_one
-from backfill_job.command import BEFORE_ANYTHING, Command, Surroundings, add_migration_arguments
+from backfill_job.copying.options import add_pace_arguments
 from backfill_job.deletion.checks import OVERRIDABLE
 from backfill_job.deletion.confirmation import CONFIRM_TEXT, Consent
 from backfill_job.deletion.flow import delete
-from backfill_job.settings import Settings
+from backfill_job.run.arguments import add_session_arguments, directory, from_one
+from backfill_job.run.command import BEFORE_ANYTHING, Command, ProcessIO, add_migration_arguments
+from backfill_job.run.settings import Settings
 from shared.errors import UsageError
 from shared.state import UNFIT
 from shared.state_changes import MAX_NOTE, MAX_WHO
@@ -129,14 +130,14 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    settings = Settings.from_environ(surroundings.environ)
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
+    settings = Settings.from_environ(io.environ)
     _check_texts(arguments)
     if arguments.confirm_delete:
-        _check_deletion(arguments, settings, surroundings)
+        _check_deletion(arguments, settings, io)
     else:
         _check_dry_run(arguments, settings)
-    return delete(NAME, arguments, surroundings, settings)
+    return delete(NAME, arguments, io, settings)
 
 
 def _check_texts(arguments: argparse.Namespace) -> None:
@@ -155,7 +156,7 @@ def _check_dry_run(arguments: argparse.Namespace, settings: Settings) -> None:
         raise UsageError("a dry run shows the whole at once; run it as one task")
 
 
-def _check_deletion(arguments: argparse.Namespace, settings: Settings, surroundings: Surroundings) -> None:
+def _check_deletion(arguments: argparse.Namespace, settings: Settings, io: ProcessIO) -> None:
     """Refuse what makes no sense, and half a consent, before anything is asked of Cloud Storage."""
     if arguments.prepare and (arguments.resume or arguments.tasks > 1):
         raise UsageError("--prepare makes a manifest and deletes nothing: without --resume and --tasks")
@@ -165,7 +166,7 @@ def _check_deletion(arguments: argparse.Namespace, settings: Settings, surroundi
             "--resume MANIFEST"
         )
     consent = Consent(arguments.confirm_text, arguments.expect_objects)
-    if consent.said or not surroundings.stdin.isatty():
+    if consent.said or not io.stdin.isatty():
         consent.check()
 
 

@@ -1,7 +1,7 @@
 """QPI exports as a real bucket has them, invented from a seed: the same seed gives the same bytes.
 
-In order of time: first flat files, then a folder a day with one small object for each submission, with more on working days
-than on weekends. Two days are missing. There are placeholders, a ``.DS_Store`` and a stray note. The caller uploads them.
+In order of time: first flat files, then a folder a day with one small object for each submission. Working days have more of
+them than weekends. Two days are missing. There are placeholders, a ``.DS_Store`` and a stray note. The caller uploads them.
 """
 
 import json

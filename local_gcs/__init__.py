@@ -43,12 +43,44 @@ the table calls refused get 400 ``notModelled``; names that Google does not have
 | fields of a bucket | refused | acl autoclass defaultObjectAcl encryption hierarchicalNamespace ipFilter |
 | fields of a bucket | refused | objectRetention |
 
-Faithful includes what the replication rule rests on: each operation is atomic and checks its conditions; generations are
-unique and, unless asked otherwise, unordered; a rewrite may take several calls; pages of a listing survive changes; object
-events come at least once and in any order, with backoff and dead letters. Lifecycle rules act when a test asks for it, and
-the limit of writes to one object name is off until a fault plan sets it.
+The replication rule rests on these points. Each operation is atomic and checks its conditions. Generations are unique and,
+unless asked otherwise, unordered. A rewrite may take several calls. Pages of a listing survive changes. Object events come at
+least once and in any order, with backoff and dead letters.
+
+Lifecycle rules act when a test asks for it. The limit of writes to one object name is off until a fault plan sets it.
 
 Absent: authentication and permission checks, costs, quotas, the XML API, gRPC, customer-supplied keys.
+
+API:
+
+- `__main__`: the command line.
+- `server`: HTTP; reads a request whole and sends the answer whole or broken.
+- `api`: dispatch, batches and counts.
+- `routing`: which method a request asks for, and which of its parameters are modelled.
+- `discovery`: what Google's discovery document names, and the refusal of what is not modelled.
+- `calls`: a request and its answer as values; multipart bodies.
+- `errors`: refusals.
+- `objects_api`: the methods of objects.
+- `buckets_api`: the methods of buckets, policies and notifications.
+- `media`: uploads and downloads.
+- `resources`: resources as JSON, whole or in part, and read back.
+
+Model:
+
+- `model`: the storage itself, pure and in memory.
+- `buckets`: a bucket's configuration and its shelves of versions.
+- `objects`: object versions, names, times, generations and preconditions.
+- `rewrites`: copies in one call or in several.
+- `listing`: pages of a listing.
+- `lifecycle`: lifecycle rules.
+
+Faults, events, and the server from outside:
+
+- `faults`: faults by rule, by seeded rate, and scripted by a client.
+- `events`: object events as CloudEvents to subscribers.
+- `local_api`: requests to the server itself: counts, faults, bulk fill, the clock.
+- `process`: a server for the length of a with-block.
+- `waiting`: waiting for progress.
 """
 
 from local_gcs.process import LocalServer, running

@@ -1,7 +1,7 @@
 """The JSON API over one storage: from HTTP method, target, headers and body to an answer, without waiting.
 
-Every request passes here, and so does each part of a batch (Cloud Storage documentation, "Batch requests"): its faults
-hit it, its parameters are checked, and it is counted by API method and status.
+Every request passes here, and so does each part of a batch (Cloud Storage documentation, "Batch requests"). Here faults hit
+it, its parameters are checked, and it is counted by API method and status.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Refusals: the error that Cloud Storage answers with instead of doing what a request asks.
 
-The model raises `Refused`; the HTTP layer renders it as the error body of the JSON API (Cloud Storage documentation,
+The model raises `Refused`. The HTTP layer renders it as the error body of the JSON API (Cloud Storage documentation,
 "HTTP status and error codes for JSON").
 """
 

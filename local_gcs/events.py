@@ -1,6 +1,6 @@
 """A small Eventarc: object events as CloudEvents over HTTP, at least once and in any order.
 
-Each change of the storage goes to every subscriber whose filter it passes, as CloudEvents 1.0 in binary mode: the
+Each change of the storage goes to every subscriber whose filter it passes, as CloudEvents 1.0 in binary mode. The
 attributes are ``ce-*`` headers, and the body is the object resource, with its generation as a string. Any answer but 2xx
 is a failure. Then the event comes again with the same ``ce-id``, after a pause that doubles each time. After the last
 attempt it becomes a dead letter, which can be replayed. (Google documentation, "Eventarc: Retry events"; there the pauses

@@ -13,10 +13,10 @@ The vocabulary, as JSON on the command line and at ``/_local/faults`` (every par
 - A rule lets ``skip`` matching requests pass and then hits ``count`` of them; null hits every one. Its ``method`` is a name
   of Google's: ``storage.objects.get`` includes downloads, of which ``storage.objects.download`` is the part with a
   ``/download/`` address.
-- Instead of an HTTP status a rule can say ``reset_before`` (nothing happens, the connection dies), ``reset_after`` (it
-  happens, the answer is lost) or ``truncate`` (it happens, and half of the answer arrives, or ``after_bytes`` of it).
-- A rule matches any bucket and object that the request names: for a rewrite the source or the destination, for an upload
-  the new object, for a listing its prefix.
+- Instead of an HTTP status a rule can say ``reset_before``: nothing happens, and the connection dies. With ``reset_after``
+  it happens, and the answer is lost. With ``truncate`` it happens, and half of the answer arrives, or ``after_bytes`` of it.
+- A rule matches any bucket and object that the request names. For a rewrite that is the source or the destination, for an
+  upload the new object, for a listing its prefix.
 - ``rewrite_gap_ms`` is the longest time between a rewrite's reading of the source and its commit; others act meanwhile.
 - ``latency_ms`` is added to every request; ``latency_jitter_ms`` is the mean of an exponential tail on top.
 - ``object_writes_per_second`` refuses faster writes to one object name with 429, as Google does above one a second (Cloud

@@ -254,8 +254,8 @@ def _read_token(token: str) -> tuple[str, str]:
 def _glob(pattern: str) -> re.Pattern[str]:
     """A glob as a regular expression (Cloud Storage documentation, "List objects and prefixes using glob").
 
-    ``*`` and ``?`` stop at a slash, ``**`` does not, and ``**/`` matches no folder as well; ``[a-z]``, ``[!a]`` and
-    ``{a,b}`` are as in a shell.
+    ``*`` and ``?`` stop at a slash; ``**`` does not. ``**/`` stands for any number of folders, also for none. ``[a-z]``,
+    ``[!a]`` and ``{a,b}`` are as in a shell.
     """
     parts, depth, position = [], 0, 0
     while position < len(pattern):

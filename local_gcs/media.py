@@ -3,8 +3,8 @@
 Uploads are media, multipart or resumable. A resumable upload checks its conditions when it begins and again when it ends;
 the object appears only at the end.
 
-A download of an object with ``Content-Encoding: gzip`` is unpacked and whole, and its range is ignored, unless the client
-accepts gzip or the object forbids it (Cloud Storage documentation, "Transcoding of gzip-compressed files").
+A download of an object with ``Content-Encoding: gzip`` is unpacked and whole, and its range is ignored. It is sent as stored
+if the client accepts gzip, or the object forbids it (Cloud Storage documentation, "Transcoding of gzip-compressed files").
 """
 
 import gzip

@@ -1,6 +1,6 @@
 """Which API method a request asks for, and whether its parameters are understood.
 
-Names in a path are percent-encoded, slashes included (Cloud Storage documentation, "Encoding URI path parts"), so a path
+Names in a path are percent-encoded, slashes included (Cloud Storage documentation, "Encoding URI path parts"). So a path
 splits at its slashes before anything is decoded.
 
 Apart from `api` because its tables are the list of what is served. Tests compare them with Google's discovery document, and
@@ -134,7 +134,7 @@ class _Route:
     """One path of one method.
 
     Attributes:
-        literals: The segments that are no names.
+        literals: The segments that are not names.
         pick: Gives the same segments of a path that is asked for.
         names: Positions of the names.
     """

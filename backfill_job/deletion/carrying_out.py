@@ -9,6 +9,7 @@ from typing import Any
 
 import uvloop
 
+from backfill_job.copying.governor import WriteGovernor
 from backfill_job.deletion.deleter import Deleter, Waiting
 from backfill_job.deletion.deletion import Deletion, own_chunks
 from backfill_job.deletion.manifest import Manifest
@@ -17,15 +18,14 @@ from backfill_job.deletion.outcomes import KEPT, Books, DeletionLedger, LineResu
 from backfill_job.deletion.phases import finish
 from backfill_job.deletion.progress import showing_deletion
 from backfill_job.deletion.records import ChunkRecord, ChunkRecords
-from backfill_job.governor import WriteGovernor
-from backfill_job.job import ExitCode, open_api
-from backfill_job.reports import Lines
-from backfill_job.session import Session
-from backfill_job.shard_reports import of_this_version
-from backfill_job.wording import counted, shown
+from backfill_job.run.command import ExitCode
+from backfill_job.run.reports import Lines
+from backfill_job.run.run import Run, open_api
+from backfill_job.run.task_reports import of_this_version
 from shared.events_log import Event
 from shared.gcs.api import MOST_CALLS, RetryPolicy
 from shared.state import RunRecord
+from shared.text import counted, shown
 
 __all__ = ["REPORT", "SUBCOMMAND", "DeletionResult", "Pace", "carry_out", "composed_lines", "settled_before"]
 
@@ -91,22 +91,22 @@ class DeletionResult:
         }
 
 
-def settled_before(session: Session, found: Found) -> int:
+def settled_before(run: Run, found: Found) -> int:
     """How many lines of a manifest earlier runs have settled."""
 
     async def load() -> int:
-        async with open_api(session.job) as api:
-            records = ChunkRecords(api, session.job.gateway, found.manifest, found.sha256)
+        async with open_api(run) as api:
+            records = ChunkRecords(api, run.gateway, found.manifest, found.sha256)
             return sum(record.books.lines - len(record.kept) for record in (await records.load()).values())
 
     return uvloop.run(load())
 
 
-def carry_out(session: Session, found: Found, pace: Pace, by: str) -> ExitCode:
+def carry_out(run: Run, found: Found, pace: Pace, by: str) -> ExitCode:
     """Delete what is this process's to delete, and sum up.
 
     Args:
-        session: The run.
+        run: The run.
         found: The manifest.
         pace: How fast.
         by: Who had it done.
@@ -117,31 +117,31 @@ def carry_out(session: Session, found: Found, pace: Pace, by: str) -> ExitCode:
     Raises:
         MigrationError: Something stopped it; the same manifest goes on.
     """
-    clock, job = session.surroundings.clock, session.job
+    clock = run.io.clock
     began = clock.now()
     ledger = DeletionLedger()
-    with session.object_lines() as lines:
-        result = uvloop.run(_delete(session, found, pace, ledger, lines))
+    with run.object_lines() as lines:
+        result = uvloop.run(_delete(run, found, pace, ledger, lines))
     books = ledger.books()
     if not books.holds:
-        job.log.emit(Event.LEDGER_BROKEN, listed=books.lines, accounted=books.accounted)
-    tasks = session.settings.task_count
+        run.log.emit(Event.LEDGER_BROKEN, listed=books.lines, accounted=books.accounted)
+    tasks = run.settings.task_count
     phase = "deleting"
     code = result.exit_code(tasks)
     if result.done or tasks == 1:
         record = RunRecord(
-            run=str(job.log.context["run"]),
+            run=str(run.log.context["run"]),
             command=SUBCOMMAND,
-            finished=job.clock.now(),
+            finished=run.clock.now(),
             exit_code=int(code),
             summary=result.whole.summary,
-            report=session.place,
+            report=run.place,
         )
-        phase = finish(session, by, record, done=result.done).phase.value
+        phase = finish(run, by, record, done=result.done).phase.value
     elapsed = round((clock.now() - began).total_seconds(), 3)
     report = _report(found, result, phase, elapsed, int(code))
-    session.write(REPORT, report)
-    job.log.emit(
+    run.write(REPORT, report)
+    run.log.emit(
         Event.DELETION_FINISHED,
         **books.to_json(),
         exit_code=int(code),
@@ -150,49 +150,46 @@ def carry_out(session: Session, found: Found, pace: Pace, by: str) -> ExitCode:
         phase=phase,
         elapsed_s=elapsed,
     )
-    _compose(session)
+    _compose(run)
     for line in _screen_lines(found.manifest, result, phase, found.place, tasks):
-        session.say(line)
+        run.say(line)
     return code
 
 
 async def _delete(
-    session: Session, found: Found, pace: Pace, ledger: DeletionLedger, lines: Lines | None
+    run: Run, found: Found, pace: Pace, ledger: DeletionLedger, lines: Lines | None
 ) -> DeletionResult:
-    job, settings, manifest = session.job, session.settings, found.manifest
+    settings, manifest = run.settings, found.manifest
     batches = max(1, pace.in_flight // MOST_CALLS)
-    async with open_api(job, batches) as api:
-        records = ChunkRecords(api, job.gateway, manifest, found.sha256)
+    async with open_api(run, batches) as api:
+        records = ChunkRecords(api, run.gateway, manifest, found.sha256)
         before = await records.load()
-        source = await found.lines(api, job.gateway)
+        source = await found.lines(api, run.gateway)
         waiting = Waiting(pace.governor, pace.retry, random.Random(), asyncio.sleep, time.monotonic)
-        deleter = Deleter(api, manifest.migration, waiting, job.stop)
+        deleter = Deleter(api, manifest.migration, waiting, run.stop)
         own = own_chunks(len(manifest.chunks), settings.task_index, settings.task_count)
         todo = sum(
             manifest.chunks[number].lines if number not in before else len(before[number].kept)
             for number in own
         )
-        with showing_deletion(session.console, job.log, ledger, total=todo) as show:
+        with showing_deletion(run.console, run.log, ledger, total=todo) as show:
             deletion = Deletion(
                 manifest,
                 source,
                 records,
                 deleter,
                 asyncio.Semaphore(batches),
-                _reporting(session, lines, show),
-                job.stop,
+                _reporting(run, lines, show),
+                run.stop,
                 ledger,
             )
             await deletion.carry_out(own)
-        stopped = f"stopped by {job.stop.by}" if job.stop.by else str(deleter.error or "")
+        stopped = f"stopped by {run.stop.by}" if run.stop.by else str(deleter.error or "")
         return _result(manifest, await records.load(), ledger.books(), own, stopped)
 
 
-def _reporting(
-    session: Session, lines: Lines | None, show: Callable[[], None]
-) -> Callable[[LineResult], None]:
+def _reporting(run: Run, lines: Lines | None, show: Callable[[], None]) -> Callable[[LineResult], None]:
     """What is done about the result of every line: the report, and the log where the object was kept."""
-    job = session.job
 
     def report(result: LineResult) -> None:
         line = result.line
@@ -206,9 +203,9 @@ def _reporting(
                 }
             )
         if result.outcome in KEPT:
-            job.log.emit(
+            run.log.emit(
                 Event.OBJECT_KEPT,
-                object=job.migration.source_ref(line.name).uri,
+                object=run.migration.source_ref(line.name).uri,
                 outcome=result.outcome.value,
                 error=result.detail,
                 source_generation=line.generation,
@@ -250,9 +247,9 @@ def _report(found: Found, result: DeletionResult, phase: str, elapsed: float, co
     }
 
 
-def _compose(session: Session) -> None:
+def _compose(run: Run) -> None:
     """Put the tasks' reports together, if this task's completed the set."""
-    parts = session.all_parts(REPORT)
+    parts = run.all_parts(REPORT)
     if parts is None:
         return
     with of_this_version(REPORT):
@@ -265,7 +262,7 @@ def _compose(session: Session) -> None:
             "elapsed_s": max(float(part["elapsed_s"]) for part in parts),
             "tasks": len(parts),
         }
-    session.write_whole(REPORT, whole)
+    run.write_whole(REPORT, whole)
 
 
 def composed_lines(report: Mapping[str, Any]) -> list[str]:

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from backfill_job.asking import confirm_by_typing, confirm_by_yes
-from backfill_job.session import Session
-from backfill_job.wording import counted, shown
+from backfill_job.run.questions import confirm_by_typing, confirm_by_yes
+from backfill_job.run.run import Run
 from shared.errors import UsageError
+from shared.text import counted, shown
 
 __all__ = ["CONFIRM_TEXT", "Consent", "confirm"]
 
@@ -49,7 +49,7 @@ class Consent:
 
 
 def confirm(
-    session: Session,
+    run: Run,
     consent: Consent,
     *,
     objects: int,
@@ -59,7 +59,7 @@ def confirm(
     """Have the deletion confirmed.
 
     Args:
-        session: Whose terminal.
+        run: Whose terminal.
         consent: What was said on the command line; where anything was, nobody is asked.
         objects: Objects in the manifest.
         critical: How many of them are JSONL data.
@@ -69,19 +69,19 @@ def confirm(
         UsageError: It was not.
         Interrupted: Somebody would rather stop.
     """
-    if consent.said or not session.surroundings.stdin.isatty():
+    if consent.said or not run.io.stdin.isatty():
         consent.check()
         if consent.objects != objects:
             raise UsageError(
                 f"{NOT_CONFIRMED}: --expect-objects says {consent.objects:,}, there are {objects:,}; look at the dry run again"
             )
         return
-    migration = session.job.migration
+    migration = run.migration
     before = f" ({done:,} of them are settled already)" if (done := settled()) else ""
     question = (
         f"WARNING: this deletes {counted(objects, 'object')}{before}, {critical:,} of them critical JSONL data, "
         f"from {shown(migration.source.uri)}."
     )
-    confirm_by_typing(session, CONFIRM_TEXT, question)
+    confirm_by_typing(run, CONFIRM_TEXT, question)
     now = f"Environment {migration.label}: delete {counted(objects, 'object')} now?"
-    confirm_by_yes(session, now, NOT_CONFIRMED)
+    confirm_by_yes(run, now, NOT_CONFIRMED)

@@ -22,11 +22,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from backfill_job.copying import concerns_all
+from backfill_job.copying.governor import WriteGovernor
+from backfill_job.copying.line import concerns_all
 from backfill_job.deletion.manifest import Line
 from backfill_job.deletion.outcomes import LineResult, Outcome
-from backfill_job.governor import WriteGovernor
-from backfill_job.stopping import Stop
+from backfill_job.run.stopping import Stop
 from shared.answers import names_object
 from shared.errors import (
     ConditionFailed,

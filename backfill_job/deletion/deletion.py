@@ -14,7 +14,7 @@ from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_places import LinesSource, read_lines
 from backfill_job.deletion.outcomes import DeletionLedger, LineResult
 from backfill_job.deletion.records import ChunkRecord, ChunkRecords, recorded
-from backfill_job.stopping import Stop
+from backfill_job.run.stopping import Stop
 from shared.errors import MigrationError
 from shared.gcs.api import MOST_CALLS
 

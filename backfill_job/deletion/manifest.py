@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from backfill_job.checks import Override
-from backfill_job.verdict import Finding
+from backfill_job.copying.diff import Finding
 from shared.migration import Migration
 from shared.objects import Metadata, ObjectState
 

@@ -9,9 +9,9 @@ import orjson
 from backfill_job.checks import Override
 from backfill_job.deletion.manifest import CHUNK_LINES, FORMAT, Chunk, Line, Manifest
 from shared.errors import UsageError
+from shared.json_io import OTHER_FORM, parse_json, reason, shown_value
 from shared.migration import Location, Migration
 from shared.objects import Metadata
-from shared.strict_json import OTHER_FORM, parse_json, reason, shown_value
 
 __all__ = ["chunk_lines", "read_manifest"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from backfill_job.deletion.manifest import Manifest
-from backfill_job.session import Session
+from backfill_job.run.run import Run
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.phase import Phase
@@ -49,11 +49,11 @@ def begun_manifests(state: State) -> tuple[Begun, ...]:
     return tuple(Begun(match[1], match[2]) for match in matches if match)
 
 
-def begin(session: Session, manifest: Manifest, sha256: str, *, anew: bool) -> State:
+def begin(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:
     """Write down that a deletion begins, and with which manifest. Before anything is deleted.
 
     Args:
-        session: Of which migration.
+        run: Of which migration.
         manifest: The manifest, written and read back.
         sha256: Its head's.
         anew: Whether an earlier deletion left something, which this one is about.
@@ -65,8 +65,7 @@ def begin(session: Session, manifest: Manifest, sha256: str, *, anew: bool) -> S
         UsageError: The phase is another by now; nothing was changed.
         StorageError: It may or may not have been written.
     """
-    job = session.job
-    stamp = Stamp(uuid.uuid4().hex, manifest.by, job.clock.now())
+    stamp = Stamp(uuid.uuid4().hex, manifest.by, run.clock.now())
     note = f"manifest {manifest.name} sha256 {sha256} of {manifest.objects:,} objects" + "".join(
         f"; passed over {each.check} ({each.reason})" for each in manifest.overrides
     )
@@ -83,14 +82,14 @@ def begin(session: Session, manifest: Manifest, sha256: str, *, anew: bool) -> S
         entry = replace(moved.history[-1], what=f"{moved.history[-1].what}; {note}")
         return replace(moved, history=(*moved.history[:-1], entry))
 
-    return _changed(session, change, stamp)
+    return _changed(run, change, stamp)
 
 
-def finish(session: Session, by: str, record: RunRecord, *, done: bool) -> State:
+def finish(run: Run, by: str, record: RunRecord, *, done: bool) -> State:
     """Write down how a deletion ended; the phase is ``deleted`` where nothing of its manifest is left.
 
     Args:
-        session: Of which migration.
+        run: Of which migration.
         by: Who had it done.
         record: The run.
         done: Whether every line of the manifest is settled.
@@ -101,19 +100,18 @@ def finish(session: Session, by: str, record: RunRecord, *, done: bool) -> State
     Raises:
         StorageError: It may or may not have been written.
     """
-    stamp = Stamp(uuid.uuid4().hex, by, session.job.clock.now())
+    stamp = Stamp(uuid.uuid4().hex, by, run.clock.now())
 
     def change(state: State) -> State:
         noted = with_run(state, record)
         return with_phase(noted, Phase.DELETED, stamp) if done else noted
 
-    return _changed(session, change, stamp)
+    return _changed(run, change, stamp)
 
 
-def _changed(session: Session, change: Callable[[State], State], stamp: Stamp) -> State:
-    job = session.job
-    state = update(job.gateway, job.migration, change)
+def _changed(run: Run, change: Callable[[State], State], stamp: Stamp) -> State:
+    state = update(run.gateway, run.migration, change)
     for entry in state.history:
         if entry.change == stamp.change:
-            job.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by)
+            run.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by)
     return state

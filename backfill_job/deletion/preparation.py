@@ -26,9 +26,8 @@ from backfill_job.deletion.manifest_places import cloud_ref
 from backfill_job.deletion.phases import BEGINS_IN, GOES_ON_IN
 from backfill_job.deletion.safety_net import SafetyNet, safety_net
 from backfill_job.deletion.survey import Survey, survey
-from backfill_job.job import Job, open_api
 from backfill_job.late_writes import cutover_of
-from backfill_job.session import Session
+from backfill_job.run.run import Run, open_api
 from shared.events_log import Event
 from shared.state import State
 
@@ -77,11 +76,11 @@ class Prepared:
         }
 
 
-def look_over(session: Session, state: State, terms: Terms, lines: LinesFile | None = None) -> Prepared:
+def look_over(run: Run, state: State, terms: Terms, lines: LinesFile | None = None) -> Prepared:
     """Verify both paths in this run, and evaluate every check. Changes nothing.
 
     Args:
-        session: The run.
+        run: The run.
         state: The migration's state.
         terms: What somebody wants.
         lines: Told every name that may be deleted; None in a dry run.
@@ -90,19 +89,18 @@ def look_over(session: Session, state: State, terms: Terms, lines: LinesFile | N
         StorageError: There is no verdict.
         Interrupted: Somebody stopped it.
     """
-    job = session.job
     cutover = cutover_of(state)
-    found = survey(job, cutover=cutover, lines=lines)
-    now = job.clock.now()
+    found = survey(run, cutover=cutover, lines=lines)
+    now = run.clock.now()
     checks = [
         deletion_phase_check(state, GOES_ON_IN if terms.anew else BEGINS_IN),
         soak_check(cutover, terms.soak, now),
         late_writes_check(found.late, terms.soak, now),
-        verification_check(found, job.migration),
-        attempted("references", lambda: references_check(terms.repos, job.migration)),
+        verification_check(found, run.migration),
+        attempted("references", lambda: references_check(terms.repos, run.migration)),
         deletion_signoffs_check(state),
     ]
-    net = uvloop.run(_net(job))
+    net = uvloop.run(_net(run))
     return Prepared(found, overridden(marked(checks), terms.overrides, terms.by), net)
 
 
@@ -123,12 +121,12 @@ def resumption_checks(state: State, manifest: Manifest, terms: Terms) -> tuple[C
 
 
 def write_manifest(
-    session: Session, name: str, lines: LinesFile, prepared: Prepared, by: str
+    run: Run, name: str, lines: LinesFile, prepared: Prepared, by: str
 ) -> tuple[Manifest, str]:
     """Write the manifest on this machine and beside the new path, and read both back. Before anything else is changed.
 
     Args:
-        session: The run.
+        run: The run.
         name: The head's file name.
         lines: What may be deleted.
         prepared: What else was found.
@@ -141,14 +139,14 @@ def write_manifest(
         CannotWrite: It is not there, byte for byte.
         StorageError: It may or may not be there.
     """
-    job, folder = session.job, lines.path.parent
+    folder = lines.path.parent
     index, whole = lines.finish()
     manifest = Manifest(
         name=name,
-        run=str(job.log.context["run"]),
-        made=job.clock.now().isoformat(timespec="milliseconds"),
+        run=str(run.log.context["run"]),
+        made=run.clock.now().isoformat(timespec="milliseconds"),
         by=by,
-        migration=job.migration,
+        migration=run.migration,
         objects=index.lines,
         size=prepared.found.size,
         critical=prepared.found.critical,
@@ -159,19 +157,19 @@ def write_manifest(
         facts=prepared.to_json(),
     )
     sha256 = write_head(manifest, folder)
-    upload(job.gateway, manifest, folder)
-    uvloop.run(_read_back(job, manifest, folder))
+    upload(run.gateway, manifest, folder)
+    uvloop.run(_read_back(run, manifest, folder))
     for check in prepared.checks:
         if check.override is not None:
             override = check.override
-            job.log.emit(
+            run.log.emit(
                 Event.CHECK_PASSED_OVER,
                 check=override.check,
                 reason=override.reason,
                 by=override.by,
                 evidence=override.evidence,
             )
-    job.log.emit(
+    run.log.emit(
         Event.MANIFEST_WRITTEN,
         manifest=cloud_ref(manifest.migration, name).uri,
         sha256=sha256,
@@ -182,11 +180,11 @@ def write_manifest(
     return manifest, sha256
 
 
-async def _read_back(job: Job, manifest: Manifest, folder: Path) -> None:
-    async with open_api(job) as api:
-        await prove_written(api, job.gateway, manifest, folder)
+async def _read_back(run: Run, manifest: Manifest, folder: Path) -> None:
+    async with open_api(run) as api:
+        await prove_written(api, run.gateway, manifest, folder)
 
 
-async def _net(job: Job) -> SafetyNet:
-    async with open_api(job) as api:
-        return await safety_net(api, job.migration.source.bucket)
+async def _net(run: Run) -> SafetyNet:
+    async with open_api(run) as api:
+        return await safety_net(api, run.migration.source.bucket)

@@ -7,8 +7,8 @@ from functools import partial
 
 from rich.console import Console
 
+from backfill_job.copying.progress import Reading, showing
 from backfill_job.deletion.outcomes import DeletionLedger, Outcome
-from backfill_job.progress import Reading, showing
 from shared.events_log import Event, EventLog
 
 __all__ = ["showing_deletion"]

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from backfill_job.wording import duration
 from shared.errors import PermissionDenied
 from shared.gcs.api import AsyncApi
+from shared.text import duration
 
 __all__ = ["SafetyNet", "safety_net"]
 

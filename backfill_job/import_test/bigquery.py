@@ -23,14 +23,14 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
-from backfill_job.clock import Clock
 from backfill_job.contents.rows import SCHEMA, Field
 from backfill_job.import_test.compare import DIGITS, LANES, MODULUS, Fingerprint, Loaded, NotLoadable
 from backfill_job.import_test.day import Folder
-from backfill_job.stopping import Stop
-from backfill_job.wording import shown
+from backfill_job.run.clock import Clock
+from backfill_job.run.stopping import Stop
 from shared.answers import error_for, no_answer
 from shared.errors import MigrationError, PermissionDenied, Unavailable, UnexpectedAnswer, UsageError
+from shared.text import shown
 
 __all__ = ["BigQueryEngine", "Dataset", "connect", "judged", "translated"]
 

@@ -14,31 +14,33 @@ from typing import Any
 
 import uvloop
 
-from backfill_job.arguments import add_log_arguments, add_pace_arguments, governor_from, report_place
 from backfill_job.checks import Check
-from backfill_job.command import (
+from backfill_job.copying.options import add_pace_arguments, governor_from
+from backfill_job.deletion.manifest_places import Found, find_manifest
+from backfill_job.deletion.phases import begun_manifests
+from backfill_job.run.arguments import add_log_arguments, report_place
+from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
-    Surroundings,
+    ExitCode,
+    ProcessIO,
     add_migration_arguments,
     migration_from,
 )
-from backfill_job.deletion.manifest_places import Found, find_manifest
-from backfill_job.deletion.phases import begun_manifests
-from backfill_job.job import ExitCode, open_api
-from backfill_job.reports import Lines
-from backfill_job.session import Session, opened
+from backfill_job.run.open_run import opened
+from backfill_job.run.reports import Lines
+from backfill_job.run.run import Run, open_api
 from backfill_job.undo.prospects import Prospect
 from backfill_job.undo.rehearsal import Rehearsed, rehearse
 from backfill_job.undo.restoring import Restored
 from backfill_job.undo.screen import MAX_OBJECTS, end_lines, next_steps, object_lines, outlook_table
 from backfill_job.undo.undoing import Outlook, Undo, Undone
-from backfill_job.wording import shown
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.state import read_state
+from shared.text import shown
 
 __all__ = ["COMMAND"]
 
@@ -95,22 +97,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(tasks=1, since=None, grace=timedelta(), allow_empty=True)
 
 
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     if arguments.rehearse:
         if arguments.manifest or arguments.only:
             raise UsageError("--rehearse takes no manifest and no --only: it is for before the deletion")
         migration = migration_from(arguments)
-        with opened(NAME, arguments, surroundings, migration=migration, mode="rehearsal") as session:
-            return _rehearse(session)
+        with opened(NAME, arguments, io, migration=migration, mode="rehearsal") as run:
+            return _rehearse(run)
     if not arguments.manifest:
         raise UsageError("name the manifest: undo MANIFEST; or --rehearse --env E before a deletion")
     with closing(Gateway()) as gateway:
         found = find_manifest(gateway, arguments.manifest)
     _refuse_foreign(arguments, found)
     mode = "execute" if arguments.execute else "dry-run"
-    with opened(NAME, arguments, surroundings, migration=found.manifest.migration, mode=mode) as session:
-        _warn_of_strange(session, found)
-        return _undo(session, arguments, found)
+    with opened(NAME, arguments, io, migration=found.manifest.migration, mode=mode) as run:
+        _warn_of_strange(run, found)
+        return _undo(run, arguments, found)
 
 
 def _refuse_foreign(arguments: argparse.Namespace, found: Found) -> None:
@@ -125,53 +127,52 @@ def _refuse_foreign(arguments: argparse.Namespace, found: Found) -> None:
         )
 
 
-def _warn_of_strange(session: Session, found: Found) -> None:
-    state = read_state(session.job.gateway, session.job.migration)
+def _warn_of_strange(run: Run, found: Found) -> None:
+    state = read_state(run.gateway, run.migration)
     if found.sha256 not in {begun.sha256 for begun in begun_manifests(state)}:
-        session.say("WARNING: no deletion of this migration was begun with this very manifest.")
+        run.say("WARNING: no deletion of this migration was begun with this very manifest.")
 
 
-def _rehearse(session: Session) -> ExitCode:
+def _rehearse(run: Run) -> ExitCode:
     steps: list[Check] = []
 
     def tell(step: Check) -> None:
         steps.append(step)
         detail = f": {shown(step.evidence)}" if step.evidence else ""
-        session.say(f"  {step.standing.value} {step.name}{detail}")
+        run.say(f"  {step.standing.value} {step.name}{detail}")
 
     async def run_it() -> Rehearsed:
-        job = session.job
-        async with open_api(job) as api:
-            token = str(job.log.context["run"])
-            return await rehearse(api, job.gateway, job.migration, token, tell)
+        async with open_api(run) as api:
+            token = str(run.log.context["run"])
+            return await rehearse(api, run.gateway, run.migration, token, tell)
 
-    session.say("Rehearsal of an undo, with one object in a scratch prefix:")
+    run.say("Rehearsal of an undo, with one object in a scratch prefix:")
     rehearsed = uvloop.run(run_it())
-    session.write("rehearsal.json", {"works": rehearsed.works, "steps": [step.to_json() for step in steps]})
+    run.write("rehearsal.json", {"works": rehearsed.works, "steps": [step.to_json() for step in steps]})
     if not rehearsed.works:
-        session.say("An undo would NOT work; mend what failed before anything is deleted.")
+        run.say("An undo would NOT work; mend what failed before anything is deleted.")
     elif not all(step.passed for step in steps):
-        session.say("An undo would work in one of two ways only; consider mending the other.")
+        run.say("An undo would work in one of two ways only; consider mending the other.")
     else:
-        session.say("An undo would work, in both ways.")
+        run.say("An undo would work, in both ways.")
     if rehearsed.left:
-        session.say(f"The scratch copy is LEFT: {shown(rehearsed.left)}")
+        run.say(f"The scratch copy is LEFT: {shown(rehearsed.left)}")
     else:
-        session.say("The scratch copy was removed.")
+        run.say("The scratch copy was removed.")
     return ExitCode.DONE if rehearsed.works and not rehearsed.left else ExitCode.NOT_RIGHT
 
 
-def _undo(session: Session, arguments: argparse.Namespace, found: Found) -> ExitCode:
-    clock = session.surroundings.clock
+def _undo(run: Run, arguments: argparse.Namespace, found: Found) -> ExitCode:
+    clock = run.io.clock
     began = clock.now()
     some: list[Prospect] = []
-    with session.object_lines() as lines:
-        outlook, undone = uvloop.run(_carried_out(session, arguments, found, _Told(lines, some)))
+    with run.object_lines() as lines:
+        outlook, undone = uvloop.run(_carried_out(run, arguments, found, _Told(lines, some)))
     if not outlook.selected:
         raise UsageError("--only matches no name in the manifest")
-    session.console.print(outlook_table(outlook))
+    run.console.print(outlook_table(outlook))
     for text in [*object_lines(some, outlook), *end_lines(outlook, undone)]:
-        session.say(text)
+        run.say(text)
     right = outlook.possible if undone is None else not undone.not_there
     code = ExitCode.DONE if right else ExitCode.NOT_RIGHT
     report: dict[str, Any] = {
@@ -182,9 +183,9 @@ def _undo(session: Session, arguments: argparse.Namespace, found: Found) -> Exit
         "outlook": outlook.to_json(),
         "undone": None if undone is None else undone.to_json(),
     }
-    session.write("undo.json", report)
+    run.write("undo.json", report)
     if undone is not None:
-        session.job.log.emit(
+        run.log.emit(
             Event.UNDO_FINISHED,
             exit_code=int(code),
             summary=f"{undone.there:,} of {outlook.selected:,} objects are there",
@@ -195,10 +196,8 @@ def _undo(session: Session, arguments: argparse.Namespace, found: Found) -> Exit
             not_there=undone.not_there,
             elapsed_s=round((clock.now() - began).total_seconds(), 3),
         )
-        for text in next_steps(
-            read_state(session.job.gateway, session.job.migration).phase, session.job.migration
-        ):
-            session.say(text)
+        for text in next_steps(read_state(run.gateway, run.migration).phase, run.migration):
+            run.say(text)
     return code
 
 
@@ -216,26 +215,25 @@ class _Told:
 
 
 async def _carried_out(
-    session: Session, arguments: argparse.Namespace, found: Found, told: _Told
+    run: Run, arguments: argparse.Namespace, found: Found, told: _Told
 ) -> tuple[Outlook, Undone | None]:
-    job = session.job
-    async with open_api(job, arguments.in_flight) as api:
+    async with open_api(run, arguments.in_flight) as api:
         undo = Undo(
             api,
             found.manifest,
-            await found.lines(api, job.gateway),
-            _wanted(arguments.only, job.migration),
-            job.stop,
-            _reporting(session, told),
+            await found.lines(api, run.gateway),
+            _wanted(arguments.only, run.migration),
+            run.stop,
+            _reporting(run, told),
         )
         if not arguments.execute:
             return await undo.outlook(), None
         return await undo.execute(governor_from(arguments, 1), arguments.in_flight)
 
 
-def _reporting(session: Session, told: _Told) -> Callable[[Prospect, Restored | None, bool], None]:
+def _reporting(run: Run, told: _Told) -> Callable[[Prospect, Restored | None, bool], None]:
     """What is done about every line: the report, and the log where it could not be brought back."""
-    migration, log = session.job.migration, session.job.log
+    migration, log = run.migration, run.log
 
     def report(prospect: Prospect, restored: Restored | None, there: bool) -> None:
         line = prospect.line

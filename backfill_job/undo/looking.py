@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from backfill_job.copying.diff import Page
 from backfill_job.deletion.manifest import Line
-from backfill_job.march import Page
 from backfill_job.undo.prospects import Prospect, SoftDeleted, prospect
 from shared.errors import ConditionFailed, UnexpectedAnswer
 from shared.gcs.api import AsyncApi

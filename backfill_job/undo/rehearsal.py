@@ -10,10 +10,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from backfill_job.checks import Check, Standing
+from backfill_job.copying.diff import diff
 from backfill_job.deletion.manifest import Line
-from backfill_job.diff import diff
 from backfill_job.rights import REHEARSAL_FOLDER
-from backfill_job.sharding import KeyRange
+from backfill_job.run.key_ranges import KeyRange
 from backfill_job.undo.prospects import SoftDeleted, prospect
 from backfill_job.undo.restoring import Restorer, UndoOutcome
 from shared.decision import ABSENT

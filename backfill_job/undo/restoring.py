@@ -8,7 +8,7 @@ equal to the manifest's checksums. A request whose answer was lost fails its own
 from dataclasses import dataclass
 from enum import Enum
 
-from backfill_job.copying import concerns_all
+from backfill_job.copying.line import concerns_all
 from backfill_job.undo.prospects import Prospect, Way
 from shared.decision import ABSENT
 from shared.errors import ConditionFailed, ObjectNotFound, StorageError

@@ -9,9 +9,9 @@ from rich.text import Text
 from backfill_job.undo.prospects import Prospect, Way
 from backfill_job.undo.restoring import UndoOutcome
 from backfill_job.undo.undoing import Outlook, Undone
-from backfill_job.wording import byte_count, counted, shown
 from shared.migration import Migration
 from shared.phase import Phase
+from shared.text import byte_count, counted, shown
 
 __all__ = ["MAX_OBJECTS", "end_lines", "next_steps", "object_lines", "outlook_table"]
 

@@ -14,7 +14,7 @@ from backfill_job.deletion import preparation
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_files import upload
 from backfill_job.deletion.manifest_places import cloud_ref
-from backfill_job.phase_change import MARGIN_SECONDS
+from backfill_job.run.phase_change import MARGIN_SECONDS
 from shared.gateway import Gateway
 from shared.late_marks import mark_late_write
 from shared.phase import CACHE_SECONDS, Phase

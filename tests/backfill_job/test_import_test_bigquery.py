@@ -27,7 +27,6 @@ from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 from test_import_test_duckdb import A, Held, by_hand, line
 
-from backfill_job.clock import Clock
 from backfill_job.import_test.bigquery import (
     BigQueryEngine,
     Dataset,
@@ -39,7 +38,8 @@ from backfill_job.import_test.bigquery import (
 from backfill_job.import_test.compare import Fingerprint, Loaded, NotLoadable
 from backfill_job.import_test.day import Folder
 from backfill_job.import_test.duckdb import EmbeddedEngine
-from backfill_job.stopping import Stop
+from backfill_job.run.clock import Clock
+from backfill_job.run.stopping import Stop
 from shared.errors import (
     Interrupted,
     PermissionDenied,
@@ -270,6 +270,12 @@ def test_the_query_is_bounded_and_reads_our_table_only(engine: BigQueryEngine, s
     assert (query["useQueryCache"], query["useLegacySql"]) == (False, False)
     assert query["query"] == bigquery_sql(f"my-project.scratch.{TABLE}")
     assert re.findall("`(.*?)`", query["query"]) == [f"my-project.scratch.{TABLE}"]
+
+
+def test_the_query_cuts_the_digest_into_its_eight_lanes() -> None:
+    """Each digit belongs to one lane: BigQuery counts from 1."""
+    cuts = re.findall(r"SUBSTR\(digest, (-?[0-9]+), ([0-9]+)\)", bigquery_sql("p.d.t"))
+    assert cuts == [(str(first), "8") for first in range(1, 64, 8)]
 
 
 def test_jobs_run_where_asked(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,11 +7,11 @@ import pytest
 from test_import_test_duckdb import FOLDER, A, line
 from testing_paths import Paths
 
-from backfill_job.clock import Clock
 from backfill_job.import_test.compare import ImportDay, Loaded, NotLoadable, Verdict
 from backfill_job.import_test.day import ATTEMPTS, Folder, try_day
 from backfill_job.import_test.duckdb import EmbeddedEngine
-from backfill_job.stopping import Stop
+from backfill_job.run.clock import Clock
+from backfill_job.run.stopping import Stop
 from shared.errors import BucketNotFound, Interrupted, PermissionDenied
 from shared.gateway import Gateway
 from shared.migration import Location, Migration

@@ -19,7 +19,7 @@ from backfill_job.import_test import duckdb as embedded
 from backfill_job.import_test.compare import Fingerprint, Loaded, NotJudged, NotLoadable, Outcome
 from backfill_job.import_test.day import Folder, read_folder
 from backfill_job.import_test.duckdb import EmbeddedEngine
-from backfill_job.stopping import Stop
+from backfill_job.run.stopping import Stop
 from shared.errors import Interrupted, PermissionDenied
 from shared.gateway import Gateway
 from shared.migration import Location

@@ -3,13 +3,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backfill_job.copying.catch_up import Handover
+from backfill_job.copying.result import RunResult
+from backfill_job.copying.work import Work
 from backfill_job.deletion.outcomes import Books
 from backfill_job.deletion.outcomes import Outcome as LineOutcome
-from backfill_job.estimate import Work
-from backfill_job.handover import Handover
-from backfill_job.job import ExitCode
 from backfill_job.ledger import Account, Ledger
-from backfill_job.run_result import RunResult
+from backfill_job.run.command import ExitCode
 from shared.operations import Operations
 from shared.replicate import Outcome
 

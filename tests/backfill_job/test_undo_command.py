@@ -12,7 +12,7 @@ from testing_paths import Paths
 
 from backfill_job.deletion.manifest import Line
 from backfill_job.deletion.manifest_places import find_manifest
-from backfill_job.stopping import Stop
+from backfill_job.run.stopping import Stop
 from backfill_job.undo.prospects import Prospect, Way
 from backfill_job.undo.restoring import Restored, Restorer, UndoOutcome
 from backfill_job.undo.undoing import Undo

@@ -1,0 +1,145 @@
+"""The command ``gate``: may the cutover take place? One table, GO or NO-GO, each line with its evidence.
+
+``python -m backfill_job gate --env E --repo PATH --canary``. It changes nothing but for the canary, which it removes again. What
+could not be checked counts as NO-GO.
+"""
+
+import argparse
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from backfill_job.gate.checks import Limits
+from backfill_job.gate.evidence import GateOptions
+from backfill_job.gate.verdict import run_gate
+from backfill_job.import_test.day import MAX_DAYS
+from backfill_job.import_test.results import REPORT_NAME
+from backfill_job.run.arguments import (
+    add_canary_argument,
+    add_session_arguments,
+    is_there,
+    report_place,
+    seconds,
+    up_to,
+)
+from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.open_run import opened
+
+__all__ = ["COMMAND", "add_gate_arguments", "gate_options"]
+
+NAME = "gate"
+
+EXAMPLES = """
+examples:
+  python -m backfill_job gate --env prod --repo ../airflow-dags --canary --dead-letters dead-letters.json
+
+exit codes:
+  0  GO
+  1  NO-GO: a check failed or could not be run; the table says which, and what to do
+  2  could not start: arguments, bucket, permission
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    add_migration_arguments(parser)
+    add_gate_arguments(parser)
+    add_session_arguments(parser, in_parts=False)
+
+
+def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say what the gate looks at; read them with `gate_options`."""
+    usual = Limits()
+    gate = parser.add_argument_group("what the gate looks at")
+    gate.add_argument(
+        "--repo",
+        action="extend",
+        nargs="+",
+        type=_checkout,
+        default=[],
+        metavar="PATH",
+        help="checkouts of the consumers' code, with the change prepared",
+    )
+    add_canary_argument(gate)
+    gate.add_argument(
+        "--dead-letters",
+        type=Path,
+        metavar="FILE",
+        help="what `gcloud pubsub subscriptions pull SUBSCRIPTION --limit=100 --format=json` printed for the trigger's "
+        "dead-letter subscription",
+    )
+    gate.add_argument(
+        "--import-test",
+        type=report_place,
+        metavar="DIR|gs://…/",
+        help=f"where {REPORT_NAME} lies (default: where `import-test` leaves it, beside the migration's state)",
+    )
+    gate.add_argument(
+        "--today", type=_day, metavar="YYYYMMDD", help="the day of the presence check (default: today, UTC)"
+    )
+    gate.add_argument("--no-record", action="store_true", help="leave no result beside the migration's state")
+    limits = parser.add_argument_group("what is good enough")
+    limits.add_argument(
+        "--max-age",
+        type=seconds,
+        default=usual.max_age,
+        metavar="SECONDS",
+        help="of a verification, an import test, a look at the dead letters (default 21600, six hours)",
+    )
+    for which, limit in (("p50", usual.lag_p50), ("p99", usual.lag_p99), ("max", usual.lag_max)):
+        limits.add_argument(
+            f"--lag-{which}",
+            type=seconds,
+            default=timedelta(seconds=limit),
+            metavar="SECONDS",
+            help=f"the mirror's lag, {which} (default {limit:g})",
+        )
+    limits.add_argument(
+        "--import-days",
+        type=up_to(MAX_DAYS),
+        default=usual.import_days,
+        metavar="N",
+        help=f"days up to yesterday that the import test must cover (default {usual.import_days})",
+    )
+
+
+def gate_options(arguments: argparse.Namespace) -> GateOptions:
+    """Read what the gate looks at."""
+    return GateOptions(
+        repos=tuple(arguments.repo),
+        canary=None if arguments.canary is None else arguments.canary.total_seconds(),
+        dead_letters=arguments.dead_letters,
+        import_test=arguments.import_test,
+        limits=Limits(
+            max_age=arguments.max_age,
+            lag_p50=arguments.lag_p50.total_seconds(),
+            lag_p99=arguments.lag_p99.total_seconds(),
+            lag_max=arguments.lag_max.total_seconds(),
+            import_days=arguments.import_days,
+        ),
+        today=arguments.today,
+        record=not arguments.no_record,
+    )
+
+
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
+    with opened(NAME, arguments, io, migration=migration_from(arguments), mode=NAME) as run:
+        result = run_gate(run, gate_options(arguments))
+        result.show(run.console)
+        return ExitCode.DONE if result.go else ExitCode.NOT_RIGHT
+
+
+def _checkout(text: str) -> Path:
+    path = Path(text)
+    if not is_there(path):
+        raise argparse.ArgumentTypeError(f"{text} does not exist; name a checkout of the consumers' code")
+    return path
+
+
+def _day(text: str) -> date:
+    try:
+        return datetime.strptime(text, "%Y%m%d").date()  # noqa: DTZ007 -- a day has no time zone
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no day; YYYYMMDD is wanted") from None
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

@@ -1,0 +1,137 @@
+"""The command ``signoff``: say, by name, that the cutover may take place; or take it back.
+
+``python -m backfill_job signoff NAME --by WHO``. The sign-offs lie in the migration's state object, where the cutover
+looks for them; a rollback voids them.
+"""
+
+import argparse
+import uuid
+from contextlib import closing, nullcontext
+
+from rich import box
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from backfill_job.run.command import (
+    BEFORE_ANYTHING,
+    Command,
+    ExitCode,
+    ProcessIO,
+    add_migration_arguments,
+    migration_from,
+)
+from backfill_job.run.logs import LogFormat, logging_to
+from backfill_job.run.settings import Settings
+from shared.events_log import Event, EventLog
+from shared.gateway import Gateway
+from shared.migration import Migration
+from shared.state import HistoryEntry, Signatory, State, utc_text
+from shared.state_changes import MAX_NOTE, MAX_WHO, Stamp, sign_off, update, withdraw
+
+__all__ = ["COMMAND", "signoffs_line", "signoffs_table"]
+
+NAME = "signoff"
+WIDTH = 100
+
+PATIENCE_SECONDS = 30.0
+"""For one request; a sign-off can be given again."""
+"""Columns of a table that does not go to a terminal."""
+
+EXAMPLES = """
+examples:
+  python -m backfill_job signoff data --by "Ada Lovelace" --env prod
+  python -m backfill_job signoff data --by "Ada Lovelace" --env prod --note "row counts of a week compared"
+  python -m backfill_job signoff data --by "Ada Lovelace" --env prod --withdraw --note "two days are missing"
+
+exit codes:
+  0  recorded; the table shows who has signed off
+  1  not certainly recorded: no answer, or the state is damaged. Giving the same command again is safe
+  2  not recorded: arguments, bucket, permission, or no cutover ahead
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    names = [name.value for name in Signatory]
+    parser.add_argument("name", metavar="NAME", choices=names, help=f"who signs off: {', '.join(names)}")
+    parser.add_argument(
+        "--by", required=True, metavar="WHO", help=f"the person, in up to {MAX_WHO} characters"
+    )
+    parser.add_argument(
+        "--note", default="", metavar="TEXT", help=f"what there is to say, in up to {MAX_NOTE:,} characters"
+    )
+    parser.add_argument("--withdraw", action="store_true", help="take this person's sign-off back")
+    add_migration_arguments(parser)
+
+
+def signoffs_table(state: State) -> Table:
+    """Lay out who has signed off and who has not, a line each, for a console."""
+    table = Table(
+        Column("sign-off", no_wrap=True),
+        Column("by", overflow="fold"),
+        Column("at", no_wrap=True),
+        Column("note", overflow="fold"),
+        box=box.SIMPLE,
+        show_edge=False,
+        pad_edge=False,
+        header_style="",
+    )
+    for name in Signatory:
+        given = [signoff for signoff in state.signoffs if signoff.name is name]
+        for signoff in given:
+            _add(table, name.value, signoff.by, utc_text(signoff.at), signoff.note)
+        if not given:
+            _add(table, name.value, "MISSING", "", "")
+    return table
+
+
+def signoffs_line(state: State) -> str:
+    """Say in a sentence what is missing."""
+    missing = ", ".join(name.value for name in state.missing_signoffs)
+    return f"Missing for the cutover: {missing}." if missing else "Everybody has signed off."
+
+
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
+    in_cloud_run = bool(Settings.from_environ(io.environ).cloud_run_job)
+    migration = migration_from(arguments)
+    with closing(Gateway(retry_deadline=PATIENCE_SECONDS)) as gateway:
+        state, entry = _change(arguments, io, gateway, migration)
+    with logging_to(io.stdout, LogFormat.JSON) if in_cloud_run else nullcontext():
+        EventLog({"env": migration.label}).emit(
+            Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by
+        )
+    if not in_cloud_run:  # where every line on stdout is an event
+        _show(state, entry, io)
+    return ExitCode.DONE
+
+
+def _change(
+    arguments: argparse.Namespace, io: ProcessIO, gateway: Gateway, migration: Migration
+) -> tuple[State, HistoryEntry]:
+    """Make the change; gives the state, and what the history says of the change."""
+    name, note = Signatory(arguments.name), arguments.note
+    act = withdraw if arguments.withdraw else sign_off
+    stamp = Stamp(uuid.uuid4().hex, arguments.by, io.clock.now())
+    state = update(gateway, migration, lambda before: act(before, name, stamp, note))
+    return state, next(entry for entry in state.history if entry.change == stamp.change)
+
+
+def _show(state: State, entry: HistoryEntry, io: ProcessIO) -> None:
+    stdout = io.stdout
+    console = Console(file=stdout, width=None if stdout.isatty() else WIDTH, highlight=False)
+    console.print(Text(f"Recorded, by {entry.by}: {entry.what}"), soft_wrap=True)
+    console.print(
+        f"{state.source} to {state.destination}, phase {state.phase.value}", soft_wrap=True, markup=False
+    )
+    console.print()
+    console.print(signoffs_table(state))
+    console.print()
+    console.print(signoffs_line(state), soft_wrap=True, markup=False)
+
+
+def _add(table: Table, *cells: str) -> None:
+    table.add_row(*map(Text, cells))
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=BEFORE_ANYTHING)

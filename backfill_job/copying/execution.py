@@ -1,0 +1,214 @@
+"""Copies what differs between the two listings (`copy`), and verifies it (`execute`). Neither prints."""
+
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvloop
+
+from backfill_job.copying.compare import Compared, Comparison, log_comparison
+from backfill_job.copying.diff import Finding, Pair, Verdict, diff, judged
+from backfill_job.copying.lane import carry_out_in_bulk
+from backfill_job.copying.line import Result, object_record
+from backfill_job.copying.options import CopyOptions
+from backfill_job.copying.result import RunResult
+from backfill_job.copying.work import Work
+from backfill_job.ledger import Account, Ledger
+from backfill_job.run.run import Run, open_api, refuse_empty, tune_gc
+from shared.errors import BucketNotFound, Interrupted, MigrationError, PermissionDenied, StorageError
+from shared.events_log import Event
+
+__all__ = ["copy", "execute"]
+
+
+def execute(run: Run, options: CopyOptions) -> RunResult:
+    """Copy what differs, then verify.
+
+    Args:
+        run: What to work with.
+        options: How to copy.
+
+    Returns:
+        How it ended, also when it stopped before its end.
+
+    Raises:
+        UsageError: The source is empty, and that was not allowed.
+    """
+    execution = _Execution(run, options)
+    copying, error = execution.carry_out()
+    if error is not None:
+        return execution.result(copying, error=error)
+    try:
+        if not execution.ledger.balance().nothing_written:
+            execution.comparison = Comparison(run.migration)
+            uvloop.run(execution.compare())
+        # Else the listings that the plan was made of are listings after the work, too.
+        verification = execution.comparison.result(run.store, grace=run.grace, clock=run.clock)
+    except (StorageError, Interrupted) as error:
+        return execution.result(copying, error=error)
+    log_comparison(run.log, run.migration, verification)
+    return execution.result(copying, verification=verification)
+
+
+def copy(run: Run, options: CopyOptions) -> RunResult:
+    """Copy what differs, and verify nothing.
+
+    Args:
+        run: What to work with.
+        options: How to copy.
+
+    Returns:
+        How it ended, also when it stopped before its end.
+
+    Raises:
+        UsageError: The source is empty, and that was not allowed.
+    """
+    execution = _Execution(run, options)
+    copying, error = execution.carry_out()
+    return execution.result(copying, error=error)
+
+
+@dataclass(slots=True)
+class _Execution:
+    """What one execution keeps while it runs."""
+
+    run: Run
+    options: CopyOptions
+    ledger: Ledger = field(default_factory=Ledger)
+    comparison: Comparison = field(init=False)
+    work: Work = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.work = Work(ranges=len(self.run.ranges))
+        self.comparison = Comparison(self.run.migration)
+
+    def carry_out(self) -> tuple[float, MigrationError | None]:
+        """Copy what differs; gives the seconds that took, and why it stopped before its end.
+
+        Raises:
+            UsageError: The source is empty, and that was not allowed.
+        """
+        tune_gc()
+        run, began, error = self.run, self.run.clock.now(), None
+        try:
+            uvloop.run(self.copy())
+        except (StorageError, Interrupted) as stopped:
+            error = stopped
+        copying = (run.clock.now() - began).total_seconds()
+        balance = self.ledger.balance()
+        if error is None and not balance.holds:
+            run.log.emit(Event.LEDGER_BROKEN, listed=balance.listed, accounted=balance.accounted)
+        if error is None and not balance.listed:
+            refuse_empty(run)
+        return copying, error
+
+    async def copy(self) -> None:
+        """List both sides, and copy what differs."""
+        async with open_api(self.run, self.options.limits.in_flight) as api:
+            await carry_out_in_bulk(
+                self._batches(diff(api, self.run.migration, self.run.ranges)),
+                api,
+                self.run.store,
+                self.run.migration,
+                self.run.ruling,
+                report=self._report,
+                stop=self.run.stop,
+                clock=self.run.clock,
+                governor=self.options.governor,
+                limits=self.options.limits,
+            )
+
+    async def compare(self) -> None:
+        """List both sides again."""
+        run = self.run
+        async with open_api(run) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
+            async for pairs in parts:
+                run.stop.check()
+                self.comparison.add([*judged(pairs, run.migration)])
+
+    def result(
+        self, copying: float, *, verification: Compared | None = None, error: MigrationError | None = None
+    ) -> RunResult:
+        """Sum up."""
+        if error is not None:
+            self.run.log.emit(Event.RUN_STOPPED, error=str(error))
+        return RunResult(
+            self.ledger.balance(),
+            verification,
+            str(error or ""),
+            isinstance(error, (PermissionDenied, BucketNotFound)),
+            copying,
+            self.work,
+            self.run.operations.total(),
+        )
+
+    async def _batches(
+        self, parts: AsyncGenerator[Iterable[Pair], None]
+    ) -> AsyncGenerator[Iterable[Finding], None]:
+        """Count what is listed, settle what is equal, and pass the rest on."""
+        run = self.run
+        async with aclosing(parts):
+            async for pairs in parts:
+                findings = [*judged(pairs, run.migration)]
+                self.comparison.add(findings)
+                self.work += Work.of_diff(findings)
+                equal = [finding for finding in findings if finding.verdict is Verdict.EQUAL]
+                self._settle(equal)
+                if len(equal) < len(findings):
+                    yield self._rest(findings)
+
+    def _rest(self, findings: Sequence[Finding]) -> Iterator[Finding]:
+        """What is not equal; it counts as listed when it is drawn, so that the books of a stopped run balance."""
+        for finding in findings:
+            # What only the destination has is the verification's business.
+            if finding.verdict is not Verdict.EQUAL and finding.source is not None:
+                self.ledger.list(1)
+                yield finding
+
+    def _settle(self, equal: Sequence[Finding]) -> None:
+        self.ledger.list(len(equal))
+        self.ledger.book(Account.ALREADY_EQUAL, objects=len(equal))
+        if self.options.lines is not None:
+            for relative, _, source, destination, _ in equal:
+                self.options.lines.write(
+                    object_record(relative, Account.ALREADY_EQUAL.value, source, destination)
+                )
+        self.options.progress(self.ledger)
+
+    def _report(self, result: Result) -> None:
+        self.ledger.book(result.account, result.source.size if result.source else 0)
+        if self.options.lines is not None:
+            self.options.lines.write(_result_record(result))
+        _tell(self.run, result)
+        self.options.told(result)
+        self.options.progress(self.ledger)
+
+
+def _result_record(result: Result) -> dict[str, Any]:
+    return {
+        **object_record(result.relative, result.account.value, result.source, result.destination),
+        **({"error": str(result.error)} if result.error else {}),
+    }
+
+
+def _tell(run: Run, result: Result) -> None:
+    """Write to the log what an operator must hear of: seldom anything."""
+    failed_or_conflict = result.account in {Account.FAILED, Account.CONFLICT}
+    if not (failed_or_conflict or result.straggler or result.replaced is not None):
+        return
+    name = run.migration.source_ref(result.relative).uri
+    generations = {
+        "source_generation": result.source.generation if result.source else None,
+        "destination_generation": result.destination.generation if result.destination else None,
+    }
+    if result.account is Account.FAILED:
+        transient = isinstance(result.error, StorageError) and result.error.transient
+        run.log.emit(Event.OBJECT_FAILED, object=name, error=str(result.error), transient=transient)
+    elif result.account is Account.CONFLICT:
+        run.log.emit(Event.OBJECT_CONFLICT, object=name, **generations)
+    elif result.straggler:
+        run.log.emit(Event.OBJECT_STRAGGLER, object=name, **generations)
+    elif result.replaced is not None:
+        replaced = result.replaced.generation
+        run.log.emit(Event.OBJECT_OVERWRITTEN, object=name, **generations, replaced_generation=replaced)
