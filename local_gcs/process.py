@@ -1,6 +1,8 @@
 """Runs a local server for the length of a with-block: a real process, which never outlives the block.
 
 The process also stops when its standard input ends, so it does not outlive a killed parent either.
+
+Apart from `__init__`, which exports it, because that one is the table of what is served.
 """
 
 import json

@@ -1,4 +1,7 @@
-"""The HTTP server: reads a request whole, lets the API answer it at once, and sends the answer whole or broken."""
+"""The HTTP server: reads a request whole, lets the API answer it at once, and sends the answer whole or broken.
+
+Apart from `__main__`, the command line, because tests make a server without one.
+"""
 
 import asyncio
 import gc
