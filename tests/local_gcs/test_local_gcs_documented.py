@@ -10,6 +10,7 @@ from local_gcs_lab import Http
 
 import local_gcs
 from local_gcs.objects import Content
+from local_gcs.waiting import HANGS
 
 QUANTUM = 256 * 1024
 CONTEXTS = {"custom": {"team": {"value": "a"}, "state": {"value": "raw"}}}
@@ -509,7 +510,7 @@ class TestFaults:
         headers = self.script(http, "storage.objects.get", "return-503", "return-broken-stream-after-100K")
         assert http.ask("GET", path.format(bucket), headers=headers).status_code == 503
         with http.session.get(
-            http.url + path.format(bucket), headers=headers, stream=True, timeout=30
+            http.url + path.format(bucket), headers=headers, stream=True, timeout=HANGS
         ) as answer:
             with pytest.raises(requests.exceptions.RequestException):
                 answer.content  # noqa: B018 - reads it
@@ -530,7 +531,7 @@ class TestFaults:
         rule = {"method": "storage.objects.get", "count": 2, "status": "truncate", "after_bytes": 3}
         server.set_faults(rules=[rule])
         for path in (f"/download/storage/v1/b/{bucket}/o/a", f"/storage/v1/b/{bucket}/o/a"):
-            with http.session.get(http.url + path, stream=True, timeout=30) as answer:
+            with http.session.get(http.url + path, stream=True, timeout=HANGS) as answer:
                 with pytest.raises(requests.exceptions.RequestException):
                     answer.content  # noqa: B018 - reads it
                 assert answer.raw.tell() == 3

@@ -12,6 +12,7 @@ import pytest
 from local_gcs_lab import Http
 
 import local_gcs
+from local_gcs.waiting import HANGS
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = Path(__file__).with_name("foreign")
@@ -34,7 +35,7 @@ def run(server: local_gcs.LocalServer, bucket: str) -> Run:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=HANGS,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
