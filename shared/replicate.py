@@ -6,8 +6,8 @@ A copy includes its proof: the store's answer must be the same as the version se
 `replicate` reads the authority *after* each look. A writer switches paths only after every mirror knows the new phase.
 So the rule never judges what that writer wrote by the phase before, however long the look took.
 
-Unless the source wins, a copy can stand in the way of a version written during the copy: the copy looks later, or is
-there first. So `replicate` looks at the source again after each such copy, and may replace its own copy.
+Unless the source wins, a copy can block a version that was written during the copy: the copy looks later, or is there
+first. So `replicate` looks at the source again after each such copy, and may replace its own copy.
 
 Where the later write wins, a destination that is the same as a version which the source has held counts as a copy. It
 does not count as a write, even if the answer to the copy was lost. The remaining doubts must not lose data. So `replicate`
@@ -52,7 +52,7 @@ __all__ = [
 
 DEFAULT_ATTEMPTS = 10
 """An attempt fails when another client writes the same object during it. Cloud Storage accepts about one write a second
-to one name, so ten failures in a row point to a fault and not to a busy writer."""
+to one name, so ten failures in a row mean a fault and not a busy writer."""
 
 
 class Outcome(Enum):

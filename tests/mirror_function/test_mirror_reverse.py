@@ -54,7 +54,7 @@ def test_after_the_cutover_a_new_object_arrives_on_the_legacy_path(
 def test_an_overwritten_object_arrives_too_and_what_it_replaces_is_kept(
     paths: Paths, gateway: Gateway, commands: Commands
 ) -> None:
-    """The later write counts."""
+    """The later write wins."""
     generation = paths.put(NAME, b"old")
     commands.go(Phase.CUT_OVER)
     paths.put(NAME, b"answered again", side="destination")

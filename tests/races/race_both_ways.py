@@ -4,7 +4,7 @@ Here production code is the whole mirror, not only `replicate`: it takes an even
 A *pass* is what the operator's commands do to one object. It is `replicate` in one direction, where the later write wins,
 with a listing of any age.
 
-As in ``race_world`` each actor's memory is the answers that it got, a rewrite is two steps, and each commit makes an event
+As in ``race_world`` each actor's memory is the answers that it got, and a rewrite is two steps. Each commit makes an event
 for the mirror of that side. Reading the phase is a call like every other. Until the operator has waited out the mirrors'
 caches, the answer may be the phase before. Calls do not lose their answers here; ``race_world`` covers that.
 """

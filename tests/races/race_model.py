@@ -1,7 +1,7 @@
 """A model of Cloud Storage small enough to explore: one object name in one bucket, as pure data.
 
 It has only what matters to the replication rule: live and noncurrent versions, generation conditions, and a rewrite in
-**two steps**, which reads the source and then commits at the destination. Between the two the source may change, and the
+**two steps**. The first reads the source, the second commits at the destination. Between the two the source may change, and the
 commit still writes what the first step read. Only the destination's condition is checked together with the commit. A model
 with an atomic rewrite finds no violation even without any condition, and so proves nothing.
 

@@ -130,7 +130,7 @@ def deliveries(
 ) -> Iterator[Actor]:
     """Give the mirror's runs: one for each finalize event, two for each event that comes twice. In any order, at once.
 
-    The first attempt of each is one conditional copy without a look: the event has the written version, and the
+    The first attempt of each is one conditional copy without a look. The event has the written version, and the
     destination of a new object is absent.
     """
     for count in range(before + 1, len(sources)):

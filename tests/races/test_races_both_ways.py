@@ -1,7 +1,7 @@
 """Cut over, write, roll back, write, cut over again: no interleaving tried loses the last write.
 
 At every moment the last write is on one of the paths, or kept; the walk itself checks that. In the end it is in its place,
-with one exception: a *late* copy. Such a copy began before its source was written anew, and was committed after. Its maker
+with one exception: a *late* copy. Such a copy began before a new write to its source, and was committed after it. Its maker
 worked *across* a change of phase, or longer than a pass waits. A late copy looks like a later write, and may displace the
 last write, which is then among the kept versions.
 """

@@ -1,6 +1,6 @@
 """The explorer finds each mutant of the replication rule, with a readable counterexample.
 
-A mutant lies outside production code: a store that distorts the calls of the real `replicate`, a replaced decision,
+A mutant lies outside production code. It is a store that distorts the calls of the real `replicate`, a replaced decision,
 or a small wrong copy of the loop. ``pytest -rP`` shows each counterexample.
 """
 

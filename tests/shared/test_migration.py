@@ -32,7 +32,7 @@ def test_a_name_is_mapped_byte_for_byte_and_back(relative: str) -> None:
 
 
 def test_a_sibling_of_the_prefix_is_not_under_it() -> None:
-    """``QPI_exports_old/`` starts with the same letters and is somebody else's."""
+    """``QPI_exports_old/`` starts with the same letters and is another prefix."""
     with pytest.raises(ValueError, match="not under"):
         qpi_exports(Environment.DEV).relative("QPI_exports_old/x")
 
