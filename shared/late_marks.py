@@ -15,13 +15,11 @@ from datetime import UTC
 
 from shared.errors import ConditionFailed, StorageError
 from shared.json_io import parse_json
-from shared.migration import Migration
+from shared.migration import LATE_WRITES, Migration
 from shared.objects import ObjectRef, ObjectState, is_later, parse_time
 from shared.store import ContentsStore, ListingStore
 
 __all__ = ["mark_late_write", "newest_late_mark"]
-
-FOLDER = "late-writes"
 
 
 def mark_late_write(store: ContentsStore, migration: Migration, relative: str, written: ObjectState) -> None:
@@ -35,7 +33,7 @@ def mark_late_write(store: ContentsStore, migration: Migration, relative: str, w
     Raises:
         StorageError: The note may or may not have been written; mark the write again.
     """
-    at = migration.own_ref(FOLDER, f"{_minute(written)}.json")
+    at = migration.own_ref(LATE_WRITES, f"{_minute(written)}.json")
     note = {"object": relative, "generation": str(written.generation), "created": written.created}
     with suppress(ConditionFailed):
         store.write(at, json.dumps(note).encode(), if_generation=0)
@@ -55,7 +53,7 @@ def newest_late_mark(store: ListingStore, contents: ContentsStore, migration: Mi
     Raises:
         StorageError: The marks could not be read, or one is not a mark. The answer is unknown then.
     """
-    folder = migration.own_ref(FOLDER, "")
+    folder = migration.own_ref(LATE_WRITES, "")
     newest = ""
     for page in store.list_pages(folder.bucket, folder.name):
         newest = max(newest, *(each.name for each in page.objects))

@@ -15,10 +15,22 @@ from hashlib import sha256
 from shared.errors import UsageError
 from shared.objects import ObjectRef
 
-__all__ = ["DEFAULT_EXCLUDES", "MAX_NAME_BYTES", "Environment", "Location", "Migration", "qpi_exports"]
+__all__ = [
+    "DEFAULT_EXCLUDES",
+    "LATE_WRITES",
+    "MAX_NAME_BYTES",
+    "Environment",
+    "Location",
+    "Migration",
+    "qpi_exports",
+]
 
 DEFAULT_EXCLUDES = (".DS_Store",)
 """Left behind by default: files that a Mac's Finder creates in folders, never an export."""
+
+LATE_WRITES = "late-writes"
+"""The folder of the marks of late writes, among the migration's own objects. It stands here so that the deployment can import it
+without a library."""
 
 MAX_NAME_BYTES = 1024
 """Longest object name, in UTF-8 bytes (Cloud Storage documentation, "About objects": object name requirements)."""

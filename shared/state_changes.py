@@ -19,6 +19,7 @@ Phases::
                  rolled_back
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -35,7 +36,9 @@ __all__ = [
     "MAX_RUNS",
     "MAX_WHO",
     "TRIES",
+    "Begun",
     "Stamp",
+    "begun_manifests",
     "sign_off",
     "update",
     "with_phase",
@@ -289,3 +292,22 @@ def _require_cutover_ahead(state: State) -> None:
 
 def _standing(state: State) -> str:
     return state.phase.value if state.since is None else f"{state.phase.value} since {utc_text(state.since)}"
+
+
+_BEGUN = re.compile(
+    r"(?:phase cut_over to deleting|deletion goes on); manifest (\S+\.json) sha256 ([0-9a-f]{64})"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A manifest that a deletion began with: its head's file name and SHA-256."""
+
+    name: str
+    sha256: str
+
+
+def begun_manifests(state: State) -> tuple[Begun, ...]:
+    """The manifests that deletions began with, oldest first: `backfill_job.deletion.phases` writes these entries."""
+    matches = (_BEGUN.match(entry.what) for entry in state.history)
+    return tuple(Begun(match[1], match[2]) for match in matches if match)

@@ -1,8 +1,14 @@
 """Figures and names, written for people."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-__all__ = ["byte_count", "counted", "dollars", "duration", "listed", "shown"]
+__all__ = ["byte_count", "counted", "dollars", "duration", "listed", "shown", "shown_text", "shown_value"]
+
+SHOWN = 60
+"""Characters shown of a value that is not what it should be."""
+
+HUGE = 2**63
+"""Numbers from here on are not written out."""
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
@@ -61,6 +67,33 @@ def duration(seconds: float) -> str:
 def dollars(amount: float) -> str:
     """``$1,234.50``; an amount above 0 and below a cent is ``under $0.01``."""
     return "under $0.01" if 0 < amount < 0.01 else f"${amount:,.2f}"  # noqa: PLR2004 -- a cent
+
+
+def shown_value(value: object) -> str:
+    """Name a value that is not what it should be: on one line, printable, and short."""
+    match value:
+        case Mapping():
+            return "an object"
+        case list() | tuple():
+            return "a list"
+        case str():
+            return shown_text(ascii(value))
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() if abs(value) >= HUGE:
+            return "a huge number"
+        case int() | float():
+            return str(value)
+        case _:
+            return f"a {type(value).__name__}"
+
+
+def shown_text(text: str) -> str:
+    """A text on one line, printable, and short."""
+    text = text if text.isascii() and text.isprintable() else ascii(text)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _printable(character: str) -> str:

@@ -4,10 +4,9 @@ The manifest's name and SHA-256 stand in the state's history, in the entry that 
 manifest that was changed since, or that no deletion was ever begun with.
 """
 
-import re
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.run.run import Run
@@ -15,7 +14,7 @@ from shared.errors import UsageError
 from shared.events_log import Event
 from shared.phase import Phase
 from shared.state import HistoryEntry, RunRecord, State
-from shared.state_changes import Stamp, update, with_phase, with_run
+from shared.state_changes import Begun, Stamp, begun_manifests, update, with_phase, with_run
 
 __all__ = ["BEGINS_IN", "GOES_ON_IN", "Begun", "begin", "begun_manifests", "finish"]
 
@@ -24,29 +23,6 @@ BEGINS_IN = frozenset({Phase.CUT_OVER})
 
 GOES_ON_IN = frozenset({Phase.DELETING, Phase.DELETED})
 """Where a deletion goes on, or a further one is about what the first one left."""
-
-_BEGUN = re.compile(
-    r"(?:phase cut_over to deleting|deletion goes on); manifest (\S+\.json) sha256 ([0-9a-f]{64})"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A manifest that a deletion was begun with.
-
-    Attributes:
-        name: Its head's file name.
-        sha256: Its head's.
-    """
-
-    name: str
-    sha256: str
-
-
-def begun_manifests(state: State) -> tuple[Begun, ...]:
-    """The manifests that deletions were begun with, oldest first."""
-    matches = (_BEGUN.match(entry.what) for entry in state.history)
-    return tuple(Begun(match[1], match[2]) for match in matches if match)
 
 
 def begin(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:
