@@ -17,11 +17,11 @@ The version at the source may itself be a late copy by the opposite mirror, whic
 that can wait says with `settling` when a version is old enough.
 
 `propagate_delete` follows a deletion at the source. It is optional: an erasure request must reach both sides. A delete
-event alone does not delete anything: an overwrite also announces the deletion of the version it replaced, and events come
+event alone does not delete anything. An overwrite also announces the deletion of the version it replaced, and events come
 late and more than once. So `propagate_delete` looks at the source first:
 
 - The source is live: it was not deleted, or was written again. `propagate_delete` replicates it, as after any event.
-- The source is absent, and the destination has the contents of the deleted version: `propagate_delete` deletes it, on
+- The source is absent, and the destination has the deleted contents: `propagate_delete` deletes the destination, on
   condition that its generation is still the one seen.
 - The source is absent, and the destination has other contents: it stays, and the outcome reports it.
 

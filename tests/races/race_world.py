@@ -1,7 +1,7 @@
 """The possible steps of a scope: which actor may go on, by which storage call, and which state follows.
 
 A *state* is the versions on both sides, the writer's progress, the answers that each actor got so far, and the orphaned
-calls: those still at work inside Cloud Storage after their clients gave up. A *step* advances one of them by one storage
+calls. Those are still at work inside Cloud Storage after their clients gave up. A *step* advances one of them by one storage
 call, or by one of the two steps of a rewrite. The world renames generations of the destination in the order in which a
 state mentions them. They are opaque, so states that differ only in the numbers are the same state.
 """

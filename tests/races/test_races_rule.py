@@ -1,7 +1,7 @@
 """The replication rule under every interleaving of small scopes: no claim of ``race_claims`` breaks.
 
-Each test explores its scope completely; ``pytest -rP`` shows the counts. It explores production code: `replicate` as the
-mirror calls it for an event, and as the backfill calls it with listings of any age, and `propagate_delete`.
+Each test explores its scope completely; ``pytest -rP`` shows the counts. It explores production code: `propagate_delete`, and
+`replicate` as the mirror calls it for an event and as the backfill calls it with listings of any age.
 """
 
 import os

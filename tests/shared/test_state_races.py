@@ -1,8 +1,8 @@
 """Several updaters of the state at once: every interleaving of their requests, with answers that get lost.
 
-`update` runs as it is. Its store answers from a recorded history and stops it at the first request that has no answer
-yet; the explorer gives each possible answer and runs it again. An updater's whole memory is thus a tuple of answers, and
-each state of the world is explored once.
+`update` runs unchanged. Its store answers from a recorded history and stops it at the first request without an answer.
+The explorer gives each possible answer and runs it again. So an updater's whole memory is a tuple of answers, and the
+explorer visits each state of the world once.
 """
 
 from collections import deque
