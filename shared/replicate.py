@@ -125,19 +125,20 @@ def replicate(
     for attempt in range(1, max_attempts + 1):
         now = seen or LastSeen(store.look(source), store.look(destination))
         seen = None
-        whose = _now(authority)
+        winner = _now(authority)
         is_ours = ours is not None and now.destination == ours.destination
-        over_copy = is_ours or (whose is Authority.LATER_WRITE and _is_copy(now.destination, held))
-        decision = decide(now.source, now.destination, whose)
+        over_copy = is_ours or (winner is Authority.LATER_WRITE and _is_copy(now.destination, held))
+        decision = decide(now.source, now.destination, winner)
         if decision.action is Action.CONFLICT and over_copy:
             decision = decide(now.source, now.destination, Authority.SOURCE)
         if now.source is None or decision.action is not Action.COPY:
             return _settled(decision.action, now, ours, attempt)
-        if whose is Authority.LATER_WRITE and decision.because and not over_copy:
+        replaces = winner is Authority.LATER_WRITE and decision.because
+        if replaces and not over_copy:
             _check_settled(source, now.source, settling)
         held.append(now.source)
         _check_progress(now, ours, destination)
-        if whose is Authority.LATER_WRITE and decision.because and not is_ours:
+        if replaces and not is_ours:
             _keep(store, destination, now.destination, keep)
         try:
             copy = store.copy(
@@ -153,8 +154,7 @@ def replicate(
             raise _not_proven(destination, differing)
         ours = Replication(Outcome.COPIED, now.source, copy, decision.straggler, attempt)
         # Where the source wins, a new write has an event of its own, which may overwrite this copy.
-        watches = whose is not Authority.SOURCE
-        if not differing and not (watches and _moved_on(store, source, now.source)):
+        if not differing and (winner is Authority.SOURCE or not _moved_on(store, source, now.source)):
             return ours
         # Else look at both again. If only metadata differs, the contents are proven: the source's metadata changed
         # between the look and the copy.

@@ -1,7 +1,7 @@
 """The replication rule under every interleaving of small scopes: no claim of ``race_claims`` breaks.
 
-Each test explores its scope completely; ``pytest -rP`` shows the counts. It explores production code: `propagate_delete`, and
-`replicate` as the mirror calls it for an event and as the backfill calls it with listings of any age.
+Each test explores its scope completely; ``pytest -rP`` shows the counts. It explores production code: `replicate` and
+`propagate_delete`. The mirror calls `replicate` for an event, the backfill with listings of any age.
 """
 
 import os
