@@ -1,6 +1,6 @@
 """The mirror's entry: takes a CloudEvent, writes one structured line.
 
-It answers with an error status where Eventarc should deliver the event again, and with success everywhere else: an event
+It answers with an error status where Eventarc should deliver the event again, and with success everywhere else. An event
 that can never be handled must not come back for 24 hours. The first event makes the clients, in the worker that serves
 it, because the server's parent process also imports this module, before it forks.
 """

@@ -51,10 +51,12 @@ class MirrorSettings:
         """Read ``MIRROR_*`` and ``GOOGLE_CLOUD_PROJECT``.
 
         Args:
-            environ: The process's environment. Either ``MIRROR_ENV`` (dev, stg, prod: the QPI preset) or both
-                ``MIRROR_SOURCE`` and ``MIRROR_DESTINATION`` (``gs://bucket/prefix/``); ``MIRROR_EXCLUDE`` (shell
-                patterns, one a line, instead of the default); ``MIRROR_DELETES``, ``MIRROR_REVERSE`` (true or false);
-                ``MIRROR_GIVE_UP_AFTER_S``, ``MIRROR_RETRY_DEADLINE_S`` (seconds).
+            environ: The process's environment. It has either ``MIRROR_ENV`` (dev, stg, prod: the QPI preset), or both
+                ``MIRROR_SOURCE`` and ``MIRROR_DESTINATION`` (``gs://bucket/prefix/``). Optional:
+
+                - ``MIRROR_EXCLUDE``: shell patterns, one on each line, instead of the default;
+                - ``MIRROR_DELETES``, ``MIRROR_REVERSE``: true or false;
+                - ``MIRROR_GIVE_UP_AFTER_S``, ``MIRROR_RETRY_DEADLINE_S``: seconds.
 
         Raises:
             UsageError: A variable is missing or invalid.

@@ -6,16 +6,14 @@ again. The rule never asks which side is newer: Google promises unique generatio
 
 The *authority* says which side may overwrite where the two differ: the source, the destination, or the later write.
 
-========  ====================  ==================  ================================  ==========================
-source    destination           the source wins     the later write wins              the destination wins
-========  ====================  ==================  ================================  ==========================
-absent    any                   nothing to do       nothing to do                     nothing to do
-S         absent                copy if (S, 0)      copy if (S, 0)                    copy if (S, 0): a straggler
-S         same, made after S    already equal       already equal                     already equal
-S         same, not after S     copy *again*        copy *again*                      already equal
-S         different             copy if (S, D)      copy if (S, D) if S is later;     conflict: never
-                                                    else conflict, reported           overwritten, reported
-========  ====================  ==================  ================================  ==========================
+| source | destination        | the source wins  | the later write wins             | the destination wins       |
+|--------|--------------------|------------------|----------------------------------|----------------------------|
+| absent | any                | nothing to do    | nothing to do                    | nothing to do              |
+| S      | absent             | copy if (S, 0)   | copy if (S, 0)                   | copy if (S, 0): straggler  |
+| S      | same, made after S | already equal    | already equal                    | already equal              |
+| S      | same, not after S  | copy *again*     | copy *again*                     | already equal              |
+| S      | different (D)      | copy if (S, D)   | copy if (S, D) if S is later;    | conflict: reported, never  |
+|        |                    |                  | else conflict, reported          | overwritten                |
 
 *Copying again*: contents can come back ("a", then "b", then "a"). A copy of "b" may be under way on condition that the
 destination is still the first "a". If another copier sees the final "a" as already equal and stops, the stale copy of

@@ -3,8 +3,8 @@
 ``gs://<new bucket>/_migration/<name>/state.json`` is the only state that the parts share. It lies outside the migrated
 prefix, so no consumer's glob matches it. Without it the migration is in its first phase.
 
-This module has what every reader of the state's form needs: it is one JSON object, unambiguous, of this migration, and its
-``phase`` is a known one. The mirror reads only that, even if the rest is damaged. Which side wins depends on the phase
+This module checks what every reader of the state needs: one unambiguous JSON object, of this migration, with a known
+``phase``. The mirror reads only that, even if the rest is damaged. Which side wins depends on the phase
 alone, and a mirror that stopped over a damaged sign-off would lose events without need. So ``phase`` keeps its name and its
 meaning in every future version of the form. The operator's commands change the state, so they read all of it, strictly:
 `shared.state`.

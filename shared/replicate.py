@@ -6,8 +6,8 @@ A copy includes its proof: the store's answer must be the same as the version se
 `replicate` reads the authority *after* each look. A writer switches paths only after every mirror knows the new phase.
 So the rule never judges what that writer wrote by the phase before, however long the look took.
 
-Unless the source wins, a copy can stand in the way of a version written during the copy: the copy looks later, or is
-there first. So `replicate` looks at the source again after each such copy, and may replace its own copy.
+Unless the source wins, a copy can block a version that was written during the copy: the copy looks later, or is there
+first. So `replicate` looks at the source again after each such copy, and may replace its own copy.
 
 Where the later write wins, a destination that is the same as a version which the source has held counts as a copy. It
 does not count as a write, even if the answer to the copy was lost. The remaining doubts must not lose data. So `replicate`
@@ -17,11 +17,11 @@ The version at the source may itself be a late copy by the opposite mirror, whic
 that can wait says with `settling` when a version is old enough.
 
 `propagate_delete` follows a deletion at the source. It is optional: an erasure request must reach both sides. A delete
-event alone does not delete anything: an overwrite also announces the deletion of the version it replaced, and events come
+event alone does not delete anything. An overwrite also announces the deletion of the version it replaced, and events come
 late and more than once. So `propagate_delete` looks at the source first:
 
 - The source is live: it was not deleted, or was written again. `propagate_delete` replicates it, as after any event.
-- The source is absent, and the destination has the contents of the deleted version: `propagate_delete` deletes it, on
+- The source is absent, and the destination has the deleted contents: `propagate_delete` deletes the destination, on
   condition that its generation is still the one seen.
 - The source is absent, and the destination has other contents: it stays, and the outcome reports it.
 
@@ -52,7 +52,7 @@ __all__ = [
 
 DEFAULT_ATTEMPTS = 10
 """An attempt fails when another client writes the same object during it. Cloud Storage accepts about one write a second
-to one name, so ten failures in a row point to a fault and not to a busy writer."""
+to one name, so ten failures in a row mean a fault and not a busy writer."""
 
 
 class Outcome(Enum):
@@ -125,19 +125,20 @@ def replicate(
     for attempt in range(1, max_attempts + 1):
         now = seen or LastSeen(store.look(source), store.look(destination))
         seen = None
-        whose = _now(authority)
+        winner = _now(authority)
         is_ours = ours is not None and now.destination == ours.destination
-        over_copy = is_ours or (whose is Authority.LATER_WRITE and _is_copy(now.destination, held))
-        decision = decide(now.source, now.destination, whose)
+        over_copy = is_ours or (winner is Authority.LATER_WRITE and _is_copy(now.destination, held))
+        decision = decide(now.source, now.destination, winner)
         if decision.action is Action.CONFLICT and over_copy:
             decision = decide(now.source, now.destination, Authority.SOURCE)
         if now.source is None or decision.action is not Action.COPY:
             return _settled(decision.action, now, ours, attempt)
-        if whose is Authority.LATER_WRITE and decision.because and not over_copy:
+        replaces = winner is Authority.LATER_WRITE and decision.because
+        if replaces and not over_copy:
             _check_settled(source, now.source, settling)
         held.append(now.source)
         _check_progress(now, ours, destination)
-        if whose is Authority.LATER_WRITE and decision.because and not is_ours:
+        if replaces and not is_ours:
             _keep(store, destination, now.destination, keep)
         try:
             copy = store.copy(
@@ -153,8 +154,7 @@ def replicate(
             raise _not_proven(destination, differing)
         ours = Replication(Outcome.COPIED, now.source, copy, decision.straggler, attempt)
         # Where the source wins, a new write has an event of its own, which may overwrite this copy.
-        watches = whose is not Authority.SOURCE
-        if not differing and not (watches and _moved_on(store, source, now.source)):
+        if not differing and (winner is Authority.SOURCE or not _moved_on(store, source, now.source)):
             return ours
         # Else look at both again. If only metadata differs, the contents are proven: the source's metadata changed
         # between the look and the copy.

@@ -41,8 +41,8 @@ VERSION = 1
 """The version of the form."""
 
 UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Characters that the state's texts must not have, so that a screen can show each text unchanged on one line: control
-characters, line separators, directional overrides (which change the reading order), surrogates."""
+"""Characters that the state's texts must not have, so that a screen can show each text unchanged on one line. They are
+control characters, line separators, directional overrides (which change the reading order), and surrogates."""
 
 SHA256 = re.compile("[0-9a-f]{64}")
 

@@ -3,10 +3,10 @@
 The changes are pure functions: `with_phase`, `sign_off`, `withdraw`, `with_run`. `update` alone writes them to the state
 object:
 
-- *No change is lost.* `update` reads the state with its generation, applies a pure function, and writes on condition that
-  the generation is still the same. If it is not, `update` applies the function again, to the newer state.
-- *No change is made twice.* A write whose answer was lost fails its own repetition, and by then another program may have
-  written on top of it. So `update` checks whether the newer state holds what its own write added. That works because the
+- *No change is lost.* `update` reads the state with its generation and applies a pure function. It writes on condition
+  that the generation is still the same. If it is not, `update` applies the function again, to the newer state.
+- *No change is made twice.* A write whose answer was lost fails its own repetition. By then another program may have written
+  on top of it. So `update` checks whether the newer state holds what its own write added. That works because the
   history only grows, and each entry carries the id of its change.
 - *Every decision stays on record.* `update` refuses a function that removes anything from the history. It also refuses one
   that changes the state without a new entry in the history or in the runs.

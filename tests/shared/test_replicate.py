@@ -177,7 +177,7 @@ def test_a_later_destination_is_left_where_the_later_write_counts(paths: Paths, 
 def test_a_version_written_during_the_copy_is_not_taken_for_the_earlier_one(
     paths: Paths, gateway: Gateway
 ) -> None:
-    """Where the later write counts the source is looked at again after the copy, which looks later than it is."""
+    """Where the later write wins, it looks at the source again after a copy, because the copy looks later than it is."""
     paths.put(NAME, b"one")
     overwritten = once(lambda: paths.put(NAME, b"two"))
 
@@ -190,7 +190,7 @@ def test_a_version_written_during_the_copy_is_not_taken_for_the_earlier_one(
     assert paths.read(NAME) == b"two"
 
 
-def test_whose_word_counts_is_asked_after_the_look(paths: Paths, gateway: Gateway) -> None:
+def test_the_authority_is_read_after_the_look(paths: Paths, gateway: Gateway) -> None:
     """The phase changes while it looks: what it has seen is judged by the phase after it."""
     paths.put(NAME, b"legacy")
     seen = last_seen(paths)
@@ -258,7 +258,7 @@ def test_contents_that_came_back_are_copied_again(paths: Paths, gateway: Gateway
 def test_a_source_overwritten_in_between_is_copied_in_its_newer_version(
     paths: Paths, gateway: Gateway
 ) -> None:
-    """The source condition fails, it looks again, and the books name the version that was copied."""
+    """The source condition fails, it looks again, and the outcome names the version that was copied."""
     paths.put(NAME, b"one")
     store = Interfered(gateway, once(lambda: paths.put(NAME, b"two")))
     done = run(paths, store)
@@ -268,7 +268,7 @@ def test_a_source_overwritten_in_between_is_copied_in_its_newer_version(
 
 
 def test_a_source_deleted_in_between_is_superseded(paths: Paths, gateway: Gateway) -> None:
-    """A deleted source is no failure."""
+    """A deleted source is not a failure."""
     paths.put(NAME, b"one")
     assert run(paths, Interfered(gateway, once(lambda: paths.delete(NAME)))).outcome is Outcome.SUPERSEDED
     assert paths.names() == []
@@ -362,7 +362,7 @@ def test_a_copy_whose_answer_shows_other_contents_is_not_called_copied(
 
 
 def test_an_unknown_checksum_is_not_called_copied(paths: Paths, gateway: Gateway) -> None:
-    """What nobody states proves nothing."""
+    """A checksum that the answer lacks proves nothing."""
     paths.put(NAME, b"one")
     store = Interfered(gateway, lambda: None, lambda state: state._replace(crc32c=None))
     with pytest.raises(CopyNotProven, match="crc32c unknown"):
