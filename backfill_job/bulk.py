@@ -16,8 +16,8 @@ from dataclasses import dataclass
 
 from backfill_job.clock import Clock
 from backfill_job.copying import Result, concerns_all, replicated, settled
+from backfill_job.counts import Account
 from backfill_job.governor import NullGovernor, WriteGovernor
-from backfill_job.ledger import Account
 from backfill_job.stopping import Stop
 from backfill_job.verdict import Finding
 from shared.decision import Action, Authority, decide

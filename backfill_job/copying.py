@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from backfill_job.ledger import Account
+from backfill_job.counts import Account
 from backfill_job.verdict import Finding, Verdict
 from shared.errors import BucketNotFound, NotSettled, PermissionDenied, StorageError, UsageError
 from shared.migration import Migration

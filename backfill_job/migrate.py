@@ -13,12 +13,12 @@ import uvloop
 
 from backfill_job.bulk import Limits, carry_out_in_bulk
 from backfill_job.copying import Result
+from backfill_job.counts import COPY, Account, Counts, nothing_written
 from backfill_job.diff import diff
 from backfill_job.dry_run.inventory import Inventory
 from backfill_job.estimate import Work
 from backfill_job.governor import WriteGovernor
 from backfill_job.job import Job, open_api, refuse_empty, spare_the_collector
-from backfill_job.ledger import Account, Ledger
 from backfill_job.march import Pair
 from backfill_job.plan import PlanLine, plan
 from backfill_job.reports import Lines, side
@@ -40,14 +40,14 @@ class Means:
     Attributes:
         limits: How much is done at once.
         governor: Says when the next object may be written.
-        progress: Told the books while they fill.
+        progress: Gets the counts while they grow.
         lines: ``objects.jsonl``, where asked for.
         told: Told the result of every object that called for more than a look at the listings.
     """
 
     limits: Limits
     governor: WriteGovernor
-    progress: Callable[[Ledger], None]
+    progress: Callable[[Counts[Account]], None]
     lines: Lines | None = None
     told: Callable[[Result], None] = lambda _: None
 
@@ -106,7 +106,7 @@ def execute(job: Job, means: Means) -> RunResult:
     if error is not None:
         return execution.result(copying, error=error)
     try:
-        if not execution.ledger.balance().nothing_written:
+        if not nothing_written(execution.counts):
             execution.comparison = Comparison(job.migration)
             uvloop.run(execution.compare())
         # Else the listings that the plan was made of are listings after the work, too.
@@ -141,7 +141,7 @@ class _Execution:
 
     job: Job
     means: Means
-    ledger: Ledger = field(default_factory=Ledger)
+    counts: Counts[Account] = field(default_factory=lambda: Counts(COPY))
     comparison: Comparison = field(init=False)
     work: Work = field(init=False)
 
@@ -162,10 +162,10 @@ class _Execution:
         except (StorageError, Interrupted) as stopped:
             error = stopped
         copying = (job.clock.now() - began).total_seconds()
-        balance = self.ledger.balance()
-        if error is None and not balance.holds:
-            job.log.emit(Event.LEDGER_BROKEN, listed=balance.listed, accounted=balance.accounted)
-        if error is None and not balance.listed:
+        counts = self.counts
+        if error is None and not counts.holds:
+            job.log.emit(Event.LEDGER_BROKEN, listed=counts.listed, accounted=counts.accounted)
+        if error is None and not counts.listed:
             refuse_empty(job)
         return copying, error
 
@@ -200,7 +200,7 @@ class _Execution:
         if error is not None:
             self.job.log.emit(Event.RUN_STOPPED, error=str(error))
         return RunResult(
-            self.ledger.balance(),
+            self.counts,
             verification,
             str(error or ""),
             isinstance(error, (PermissionDenied, BucketNotFound)),
@@ -225,28 +225,28 @@ class _Execution:
                     yield self._rest(findings)
 
     def _rest(self, findings: Sequence[Finding]) -> Iterator[Finding]:
-        """What is not equal; it counts as listed when it is drawn, so that the books of a stopped run balance."""
+        """What is not equal; it counts as listed when it is drawn, so that the counts of a stopped run balance."""
         for finding in findings:
             # What only the destination has is the verification's business.
             if finding.verdict is not Verdict.EQUAL and finding.source is not None:
-                self.ledger.list(1)
+                self.counts.list(1)
                 yield finding
 
     def _settle(self, equal: Sequence[Finding]) -> None:
-        self.ledger.list(len(equal))
-        self.ledger.book(Account.ALREADY_EQUAL, objects=len(equal))
+        self.counts.list(len(equal))
+        self.counts.add(Account.ALREADY_EQUAL, objects=len(equal))
         if self.means.lines is not None:
             for relative, _, source, destination, _ in equal:
                 self.means.lines.write(_record(relative, Account.ALREADY_EQUAL.value, source, destination))
-        self.means.progress(self.ledger)
+        self.means.progress(self.counts)
 
     def _report(self, result: Result) -> None:
-        self.ledger.book(result.account, result.source.size if result.source else 0)
+        self.counts.add(result.account, result.source.size if result.source else 0)
         if self.means.lines is not None:
             self.means.lines.write(_result_record(result))
         _tell(self.job, result)
         self.means.told(result)
-        self.means.progress(self.ledger)
+        self.means.progress(self.counts)
 
 
 async def _whose(job: Job) -> Authority:

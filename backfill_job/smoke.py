@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 
 from backfill_job.arguments import add_canary_argument
-from backfill_job.bucket_facts import bucket_checks
+from backfill_job.bucket_settings import bucket_checks
 from backfill_job.checks import Check, Standing, blocking, failed, passed, show
 from backfill_job.clock import Clock
 from backfill_job.command import (

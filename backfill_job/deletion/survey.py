@@ -20,7 +20,7 @@ import uvloop
 
 from backfill_job.certificate import canonical, data_of
 from backfill_job.deletion.manifest import line_of
-from backfill_job.deletion.manifest_files import LinesFile
+from backfill_job.deletion.manifest_store import LinesFile
 from backfill_job.diff import diff
 from backfill_job.job import Job, open_api, spare_the_collector
 from backfill_job.lag import Lag

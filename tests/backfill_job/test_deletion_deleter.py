@@ -11,9 +11,9 @@ from test_bulk import CountingGovernor
 from testing_http import NAMES
 from testing_paths import Paths
 
-from backfill_job.deletion.deleter import Deleter, Waiting
+from backfill_job.deletion.delete import Deleter, Waiting
 from backfill_job.deletion.manifest import Line, line_of
-from backfill_job.deletion.outcomes import LineResult, Outcome
+from backfill_job.deletion.records import LineResult, Outcome
 from backfill_job.march import march
 from backfill_job.stopping import Stop
 from backfill_job.verdict import judged

@@ -12,7 +12,7 @@ from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
 from backfill_job import smoke
-from backfill_job.bucket_facts import bucket_checks
+from backfill_job.bucket_settings import bucket_checks
 from backfill_job.checks import Standing
 from backfill_job.gate.canary import canary_name
 from backfill_job.rights import CANARY_FOLDER, RIGHTS, Area, Part, Role, location_of

@@ -8,8 +8,8 @@ import pytest
 from testing_paths import Paths
 
 from backfill_job.clock import Clock
+from backfill_job.counts import COPY, Counts
 from backfill_job.estimate import Work
-from backfill_job.ledger import Ledger
 from backfill_job.march import Pair
 from backfill_job.run_result import RunResult
 from backfill_job.verdict import Finding, Verdict, judged
@@ -138,7 +138,7 @@ def test_what_is_not_shown_is_said_to_be_where_it_is(missing: int, said: str) ->
     findings = tuple(Finding(f"{number}", Verdict.MISSING, None, None) for number in range(names))
     found = Verification({**dict.fromkeys(Verdict, 0), Verdict.MISSING: missing}, findings)
     run = RunResult(
-        Ledger().balance(),
+        Counts(COPY),
         found,
         stopped="",
         denied=False,
