@@ -4,9 +4,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from backfill_job.command import Surroundings
 from backfill_job.commands import COMMANDS, load, parser_of
-from backfill_job.job import ExitCode
+from backfill_job.run.command import ExitCode, ProcessIO
 from shared.command_line import as_program
 
 __all__ = ["NAME", "main"]
@@ -28,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(prog: str, words: Sequence[str]) -> int:
     # Only the one that is asked for is loaded: some need much.
     arguments = parser_of(prog, [words[0]] if words[0] in COMMANDS else COMMANDS).parse_args(words)
-    return load(arguments.command).run(arguments, Surroundings.of_process(words[1:]))
+    return load(arguments.command).run(arguments, ProcessIO.of_process(words[1:]))
 
 
 if __name__ == "__main__":

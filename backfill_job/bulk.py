@@ -14,11 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from backfill_job.clock import Clock
 from backfill_job.copying import Result, concerns_all, replicated, settled
 from backfill_job.counts import Account
 from backfill_job.governor import NullGovernor, WriteGovernor
-from backfill_job.stopping import Stop
+from backfill_job.run.clock import Clock
+from backfill_job.run.stopping import Stop
 from backfill_job.verdict import Finding
 from shared.decision import Action, Authority, decide
 from shared.errors import MigrationError, NotSettled, StorageError
@@ -184,7 +184,6 @@ class _Rewriter:
         self._rule = rule
         self._pacing = Pacing(pace.slot, pace.throttled)
         self._largest = largest
-        self._migration = rule.migration
 
     async def copied(self, line: Finding) -> Result:
         """Copy one object."""
@@ -200,8 +199,8 @@ class _Rewriter:
             return await self._rule.replicated(line)
         try:
             copy, _ = await self._api.rewrite(
-                self._migration.source_ref(line.relative),
-                self._migration.destination_ref(line.relative),
+                self.migration.source_ref(line.relative),
+                self.migration.destination_ref(line.relative),
                 if_source=decision.source_generation,
                 if_destination=decision.destination_generation,
                 pacing=self._pacing,

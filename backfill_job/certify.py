@@ -7,13 +7,13 @@ from pathlib import Path
 
 import uvloop
 
-from backfill_job.arguments import add_log_arguments
 from backfill_job.certificate import Certificate, changes, data_of, read_certificate
-from backfill_job.command import Command, Surroundings
 from backfill_job.diff import diff
-from backfill_job.job import ExitCode, Job, open_api, spare_the_collector
 from backfill_job.lag import Lag
-from backfill_job.session import Session, opened
+from backfill_job.run.arguments import add_log_arguments
+from backfill_job.run.command import Command, ExitCode, ProcessIO
+from backfill_job.run.open_run import opened
+from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import judged
 from shared.errors import UsageError
@@ -48,42 +48,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(tasks=1, since=None, grace=timedelta(), allow_empty=True, report=None)
 
 
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     try:
         contents = arguments.check.read_bytes()
     except OSError as error:
         raise UsageError(f"cannot read {arguments.check}: {error.strerror}") from error
     stated = read_certificate(contents, str(arguments.check))
-    with opened(NAME, arguments, surroundings, migration=stated.migration, mode="check") as session:
-        return _check(session, stated)
+    with opened(NAME, arguments, io, migration=stated.migration, mode="check") as run:
+        return _check(run, stated)
 
 
-def _check(session: Session, stated: Certificate) -> ExitCode:
-    spare_the_collector()
-    tallies = uvloop.run(_tallied(session.job))
-    now = data_of(session.job.migration, tallies)
+def _check(run: Run, stated: Certificate) -> ExitCode:
+    tune_gc()
+    tallies = uvloop.run(_tallied(run))
+    now = data_of(run.migration, tallies)
     found = changes(stated.data, now)
     for line in found[:MAX_SHOWN]:
-        session.say(f"  {line}")
+        run.say(f"  {line}")
     if len(found) > MAX_SHOWN:
-        session.say(f"  ... and {len(found) - MAX_SHOWN:,} more")
+        run.say(f"  ... and {len(found) - MAX_SHOWN:,} more")
     if found:
-        session.say(
+        run.say(
             f"NOT what {stated.run.get('run', 'the run')} certified: {len(found):,} lines differ. Objects written since "
             "change their own days; any other day needs looking into"
         )
         return ExitCode.NOT_RIGHT
-    session.say(f"Both paths hold what the certificate says: data SHA-256 {stated.data_sha256}")
+    run.say(f"Both paths hold what the certificate says: data SHA-256 {stated.data_sha256}")
     return ExitCode.DONE
 
 
-async def _tallied(job: Job) -> Tallies:
+async def _tallied(run: Run) -> Tallies:
     """Count both sides as listed, without second looks: a certificate is about what is there."""
     tallies = Tallies(Lag(""))
-    async with open_api(job) as api, aclosing(diff(api, job.migration, job.ranges)) as parts:
+    async with open_api(run) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
         async for pairs in parts:
-            job.stop.check()
-            tallies.add(judged(pairs, job.migration))
+            run.stop.check()
+            tallies.add(judged(pairs, run.migration))
     return tallies
 
 

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterable
 from importlib import import_module
 
-from backfill_job.command import Command
+from backfill_job.run.command import Command
 from shared.command_line import OneLineParser
 
 __all__ = ["COMMANDS", "PROGRAMS", "load", "parser_of"]

@@ -7,9 +7,8 @@ themselves, so that it cannot fall behind them.
 import argparse
 from collections.abc import Iterator
 
-from backfill_job.command import Command, Surroundings
 from backfill_job.commands import PROGRAMS, load, parser_of
-from backfill_job.job import ExitCode
+from backfill_job.run.command import Command, ExitCode, ProcessIO
 from shared.command_line import OneLineParser
 from shared.errors import UsageError
 
@@ -38,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("shell", choices=SHELLS, help="whose")
 
 
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     try:
         import shtab  # noqa: PLC0415 -- optional: nothing else needs it
     except ImportError as error:
@@ -49,7 +48,7 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
                 action.complete = shtab.FILE  # type: ignore[attr-defined]
             elif action.metavar in FOLDERS:
                 action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
-        print(shtab.complete(parser, shell=arguments.shell), file=surroundings.stdout)
+        print(shtab.complete(parser, shell=arguments.shell), file=io.stdout)
     return ExitCode.DONE
 
 

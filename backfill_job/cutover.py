@@ -8,18 +8,18 @@ writers use the new path, and its last lines say so. Given again it does the las
 import argparse
 from datetime import datetime
 
-from backfill_job.arguments import add_pace_arguments, add_session_arguments, governor_from
-from backfill_job.asking import confirm_by_typing
 from backfill_job.bulk import Limits
-from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.gate.command import add_gate_arguments, gate_options
 from backfill_job.gate.verdict import run_gate
 from backfill_job.handover import Handover, bring_over
-from backfill_job.job import ExitCode
 from backfill_job.migrate import Means
-from backfill_job.phase_change import change_phase, phase_changed, wait_until_seen
-from backfill_job.progress import showing_progress
-from backfill_job.session import Session, opened
+from backfill_job.run.arguments import add_pace_arguments, add_session_arguments, governor_from
+from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.open_run import opened
+from backfill_job.run.phase_change import change_phase, phase_changed, wait_until_seen
+from backfill_job.run.progress import showing_progress
+from backfill_job.run.questions import confirm_by_typing
+from backfill_job.run.run import Run
 from backfill_job.wording import shown
 from shared.errors import UsageError
 from shared.events_log import Event
@@ -55,24 +55,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser, in_parts=False)
 
 
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
-    if not arguments.yes and not surroundings.stdin.isatty():
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
+    if not arguments.yes and not io.stdin.isatty():
         raise UsageError("cutover asks before it changes the phase, and there is no terminal; add --yes")
     migration = migration_from(arguments)
-    with opened(NAME, arguments, surroundings, migration=migration, mode=NAME) as session:
-        state = session.state()
+    with opened(NAME, arguments, io, migration=migration, mode=NAME) as run:
+        state = run.state()
         if state.phase is Phase.CUT_OVER:
-            session.say(f"Already cut over, since {_since(state)}. Bringing over what late writers wrote …")
-        elif not _go(session, arguments, state):
+            run.say(f"Already cut over, since {_since(state)}. Bringing over what late writers wrote …")
+        elif not _go(run, arguments, state):
             return ExitCode.NOT_RIGHT
         else:
-            state = change_phase(session, Phase.CUT_OVER, arguments.by, _require_signoffs)
-            session.say(f"The phase is {state.phase.value}, since {_since(state)}.")
+            state = change_phase(run, Phase.CUT_OVER, arguments.by, _require_signoffs)
+            run.say(f"The phase is {state.phase.value}, since {_since(state)}.")
         with phase_changed(Phase.CUT_OVER):
-            return _finish(session, arguments, state)
+            return _finish(run, arguments, state)
 
 
-def _go(session: Session, arguments: argparse.Namespace, state: State) -> bool:
+def _go(run: Run, arguments: argparse.Namespace, state: State) -> bool:
     """Ask the gate and the operator; True when both say yes.
 
     Raises:
@@ -80,15 +80,15 @@ def _go(session: Session, arguments: argparse.Namespace, state: State) -> bool:
     """
     if not state.phase.before_cutover:
         raise UsageError(f"the migration is in phase {state.phase.value}; there is no cutover from there")
-    gate = run_gate(session, gate_options(arguments))
-    gate.show(session.console)
+    gate = run_gate(run, gate_options(arguments))
+    gate.show(run.console)
     if not gate.go:
-        session.say("\nNO-GO: nothing was changed.")
+        run.say("\nNO-GO: nothing was changed.")
         return False
     if not arguments.yes:
-        migration = session.job.migration
+        migration = run.migration
         confirm_by_typing(
-            session,
+            run,
             f"CUT OVER {migration.label}",
             f"From now on {shown(migration.destination.uri)} counts, and {shown(migration.source.uri)} follows it.",
         )
@@ -101,17 +101,16 @@ def _require_signoffs(state: State) -> None:
         raise UsageError(f"a sign-off was taken back meanwhile; missing: {missing}. Nothing was changed")
 
 
-def _finish(session: Session, arguments: argparse.Namespace, state: State) -> ExitCode:
-    wait_until_seen(session)
-    job = session.job
-    with showing_progress(session.console, job.log, total=None) as progress:
+def _finish(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
+    wait_until_seen(run)
+    with showing_progress(run.console, run.log, total=None) as progress:
         means = Means(Limits(in_flight=arguments.in_flight), governor_from(arguments, 1), progress)
-        handover = bring_over(job, means)
+        handover = bring_over(run, means)
     exit_code = ExitCode.DONE if handover.done else ExitCode.NOT_RIGHT
-    session.write("cutover.json", {"phase": state.phase.value, "handover": handover.to_json()})
-    job.log.emit(Event.HANDED_OVER, phase=state.phase.value, **handover.figures())
-    for line in (*_told(handover), *(_next_steps(job.migration) if handover.done else ())):
-        session.say(line)
+    run.write("cutover.json", {"phase": state.phase.value, "handover": handover.to_json()})
+    run.log.emit(Event.HANDED_OVER, phase=state.phase.value, **handover.figures())
+    for line in (*_told(handover), *(_next_steps(run.migration) if handover.done else ())):
+        run.say(line)
     return exit_code
 
 

@@ -10,11 +10,11 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
-from backfill_job.arguments import add_pace_arguments, add_session_arguments, directory, from_one
-from backfill_job.command import BEFORE_ANYTHING, Command, Surroundings, add_migration_arguments
 from backfill_job.deletion.flow import CONFIRM_TEXT, Consent, delete
 from backfill_job.deletion.prepare import OVERRIDABLE
-from backfill_job.settings import Settings
+from backfill_job.run.arguments import add_pace_arguments, add_session_arguments, directory, from_one
+from backfill_job.run.command import BEFORE_ANYTHING, Command, ProcessIO, add_migration_arguments
+from backfill_job.run.settings import Settings
 from shared.errors import UsageError
 from shared.state import UNFIT
 from shared.state_changes import MAX_NOTE, MAX_WHO
@@ -128,14 +128,14 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    settings = Settings.from_environ(surroundings.environ)
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
+    settings = Settings.from_environ(io.environ)
     _check_texts(arguments)
     if arguments.confirm_delete:
-        _check_deletion(arguments, settings, surroundings)
+        _check_deletion(arguments, settings, io)
     else:
         _check_dry_run(arguments, settings)
-    return delete(NAME, arguments, surroundings, settings)
+    return delete(NAME, arguments, io, settings)
 
 
 def _check_texts(arguments: argparse.Namespace) -> None:
@@ -154,7 +154,7 @@ def _check_dry_run(arguments: argparse.Namespace, settings: Settings) -> None:
         raise UsageError("a dry run shows the whole at once; run it as one task")
 
 
-def _check_deletion(arguments: argparse.Namespace, settings: Settings, surroundings: Surroundings) -> None:
+def _check_deletion(arguments: argparse.Namespace, settings: Settings, io: ProcessIO) -> None:
     """Refuse contradictory arguments and an incomplete confirmation, before the first request to Cloud Storage."""
     if arguments.prepare and (arguments.resume or arguments.tasks > 1):
         raise UsageError("--prepare makes a manifest and deletes nothing: without --resume and --tasks")
@@ -164,7 +164,7 @@ def _check_deletion(arguments: argparse.Namespace, settings: Settings, surroundi
             "--confirm-delete --resume MANIFEST"
         )
     consent = Consent(arguments.confirm_text, arguments.expect_objects)
-    if consent.said or not surroundings.stdin.isatty():
+    if consent.said or not io.stdin.isatty():
         consent.check()
 
 

@@ -10,7 +10,7 @@ from contextlib import aclosing
 from itertools import islice
 
 from backfill_job.march import Pair, march_pages
-from backfill_job.sharding import KeyRange
+from backfill_job.run.key_ranges import KeyRange
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages
 from shared.migration import Migration

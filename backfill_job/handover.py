@@ -12,8 +12,8 @@ from typing import Any
 
 from backfill_job.copying import Result
 from backfill_job.counts import Account, nothing_written
-from backfill_job.job import Job
 from backfill_job.migrate import Means, copy
+from backfill_job.run.run import Run
 from backfill_job.run_result import RunResult
 from backfill_job.wording import counted
 from shared.decision import Authority
@@ -86,16 +86,16 @@ class Handover:
         }
 
 
-def reversed_job(job: Job) -> Job:
+def reversed_run(run: Run) -> Run:
     """The job on the way back, where the later write counts."""
-    return replace(job, migration=job.migration.reversed(), ruling=Always(Authority.LATER_WRITE))
+    return replace(run, migration=run.migration.reversed(), ruling=Always(Authority.LATER_WRITE))
 
 
-def bring_over(job: Job, means: Means) -> Handover:
+def bring_over(run: Run, means: Means) -> Handover:
     """Bring what is at the source to the destination, unless a later write is there.
 
     Args:
-        job: What to work with; whatever its ruling, the later write counts.
+        run: What to work with; whatever its ruling, the later write counts.
         means: How to copy.
 
     Returns:
@@ -104,21 +104,21 @@ def bring_over(job: Job, means: Means) -> Handover:
     Raises:
         UsageError: The source is empty, and that was not allowed.
     """
-    job = replace(job, ruling=Always(Authority.LATER_WRITE))
-    result, later = _pass(job, means)
+    run = replace(run, ruling=Always(Authority.LATER_WRITE))
+    result, later = _pass(run, means)
     copied = result.balance.by_outcome[Account.COPIED]
     if not result.stopped and not nothing_written(result.balance):
         # Else the listings that the pass was made of are listings after the work, too.
-        result, later = _pass(job, means)
+        result, later = _pass(run, means)
         copied += result.balance.by_outcome[Account.COPIED]
     return Handover(copied, result, later)
 
 
-def _pass(job: Job, means: Means) -> tuple[RunResult, tuple[str, ...]]:
+def _pass(run: Run, means: Means) -> tuple[RunResult, tuple[str, ...]]:
     later: list[str] = []
 
     def told(result: Result) -> None:
         if result.account is Account.CONFLICT and len(later) < MAX_NAMES:
             later.append(result.relative)
 
-    return copy(job, replace(means, told=told)), tuple(later)
+    return copy(run, replace(means, told=told)), tuple(later)

@@ -18,10 +18,10 @@ from backfill_job.diff import diff
 from backfill_job.dry_run.inventory import Inventory
 from backfill_job.estimate import Work
 from backfill_job.governor import WriteGovernor
-from backfill_job.job import Job, open_api, refuse_empty, spare_the_collector
 from backfill_job.march import Pair
 from backfill_job.plan import PlanLine, plan
-from backfill_job.reports import Lines, side
+from backfill_job.run.reports import Lines, side
+from backfill_job.run.run import Run, open_api, refuse_empty, tune_gc
 from backfill_job.run_result import RunResult
 from backfill_job.verdict import Finding, Verdict, judged
 from backfill_job.verification import Comparison, Verification, tell_verification
@@ -52,11 +52,11 @@ class Means:
     told: Callable[[Result], None] = lambda _: None
 
 
-def analyse(job: Job, lines: Lines | None = None) -> Inventory:
+def analyse(run: Run, lines: Lines | None = None) -> Inventory:
     """Compare both sides and say what an execution would do. Changes nothing.
 
     Args:
-        job: What to work with.
+        run: What to work with.
         lines: ``objects.jsonl``, where asked for.
 
     Returns:
@@ -67,32 +67,32 @@ def analyse(job: Job, lines: Lines | None = None) -> Inventory:
         Interrupted: Somebody stopped it.
         StorageError: A listing failed; there is no analysis.
     """
-    spare_the_collector()
-    findings = Inventory(today=job.clock.now().date())
-    uvloop.run(_analyse(job, findings, lines))
+    tune_gc()
+    findings = Inventory(today=run.clock.now().date())
+    uvloop.run(_analyse(run, findings, lines))
     if not findings.source.objects:
-        refuse_empty(job)
+        refuse_empty(run)
     steps = {step.value: count.objects for step, count in findings.steps.items()}
-    job.log.emit(Event.PLAN_MADE, objects=findings.source.objects, bytes=findings.source.bytes, **steps)
+    run.log.emit(Event.PLAN_MADE, objects=findings.source.objects, bytes=findings.source.bytes, **steps)
     return findings
 
 
-async def _analyse(job: Job, findings: Inventory, lines: Lines | None) -> None:
-    async with open_api(job) as api, aclosing(diff(api, job.migration, job.ranges)) as parts:
+async def _analyse(run: Run, findings: Inventory, lines: Lines | None) -> None:
+    async with open_api(run) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
         async for pairs in parts:
-            job.stop.check()
-            authority = await _whose(job)
-            for line in plan(judged(pairs, job.migration), job.migration, authority):
+            run.stop.check()
+            authority = await _whose(run)
+            for line in plan(judged(pairs, run.migration), run.migration, authority):
                 findings.add(line)
                 if lines is not None:
                     lines.write(_plan_record(line))
 
 
-def execute(job: Job, means: Means) -> RunResult:
+def execute(run: Run, means: Means) -> RunResult:
     """Copy what differs, then verify.
 
     Args:
-        job: What to work with.
+        run: What to work with.
         means: How to copy.
 
     Returns:
@@ -101,27 +101,27 @@ def execute(job: Job, means: Means) -> RunResult:
     Raises:
         UsageError: The source is empty, and that was not allowed.
     """
-    execution = _Execution(job, means)
+    execution = _Execution(run, means)
     copying, error = execution.carry_out()
     if error is not None:
         return execution.result(copying, error=error)
     try:
         if not nothing_written(execution.counts):
-            execution.comparison = Comparison(job.migration)
+            execution.comparison = Comparison(run.migration)
             uvloop.run(execution.compare())
         # Else the listings that the plan was made of are listings after the work, too.
-        verification = execution.comparison.result(job.store, grace=job.grace, clock=job.clock)
+        verification = execution.comparison.result(run.store, grace=run.grace, clock=run.clock)
     except (StorageError, Interrupted) as error:
         return execution.result(copying, error=error)
-    tell_verification(job.log, job.migration, verification)
+    tell_verification(run.log, run.migration, verification)
     return execution.result(copying, verification=verification)
 
 
-def copy(job: Job, means: Means) -> RunResult:
+def copy(run: Run, means: Means) -> RunResult:
     """Copy what differs, and verify nothing.
 
     Args:
-        job: What to work with.
+        run: What to work with.
         means: How to copy.
 
     Returns:
@@ -130,7 +130,7 @@ def copy(job: Job, means: Means) -> RunResult:
     Raises:
         UsageError: The source is empty, and that was not allowed.
     """
-    execution = _Execution(job, means)
+    execution = _Execution(run, means)
     copying, error = execution.carry_out()
     return execution.result(copying, error=error)
 
@@ -139,15 +139,15 @@ def copy(job: Job, means: Means) -> RunResult:
 class _Execution:
     """What one execution keeps while it runs."""
 
-    job: Job
+    run: Run
     means: Means
     counts: Counts[Account] = field(default_factory=lambda: Counts(COPY))
     comparison: Comparison = field(init=False)
     work: Work = field(init=False)
 
     def __post_init__(self) -> None:
-        self.work = Work(ranges=len(self.job.ranges))
-        self.comparison = Comparison(self.job.migration)
+        self.work = Work(ranges=len(self.run.ranges))
+        self.comparison = Comparison(self.run.migration)
 
     def carry_out(self) -> tuple[float, MigrationError | None]:
         """Copy what differs; gives the seconds that took, and why it stopped before its end.
@@ -155,50 +155,50 @@ class _Execution:
         Raises:
             UsageError: The source is empty, and that was not allowed.
         """
-        spare_the_collector()
-        job, began, error = self.job, self.job.clock.now(), None
+        tune_gc()
+        run, began, error = self.run, self.run.clock.now(), None
         try:
             uvloop.run(self.copy())
         except (StorageError, Interrupted) as stopped:
             error = stopped
-        copying = (job.clock.now() - began).total_seconds()
+        copying = (run.clock.now() - began).total_seconds()
         counts = self.counts
         if error is None and not counts.holds:
-            job.log.emit(Event.LEDGER_BROKEN, listed=counts.listed, accounted=counts.accounted)
+            run.log.emit(Event.LEDGER_BROKEN, listed=counts.listed, accounted=counts.accounted)
         if error is None and not counts.listed:
-            refuse_empty(job)
+            refuse_empty(run)
         return copying, error
 
     async def copy(self) -> None:
         """List both sides, and copy what differs."""
-        async with open_api(self.job, self.means.limits.in_flight) as api:
+        async with open_api(self.run, self.means.limits.in_flight) as api:
             await carry_out_in_bulk(
-                self._batches(diff(api, self.job.migration, self.job.ranges)),
+                self._batches(diff(api, self.run.migration, self.run.ranges)),
                 api,
-                self.job.store,
-                self.job.migration,
-                self.job.ruling,
+                self.run.store,
+                self.run.migration,
+                self.run.ruling,
                 report=self._report,
-                stop=self.job.stop,
-                clock=self.job.clock,
+                stop=self.run.stop,
+                clock=self.run.clock,
                 governor=self.means.governor,
                 limits=self.means.limits,
             )
 
     async def compare(self) -> None:
         """List both sides again."""
-        job = self.job
-        async with open_api(job) as api, aclosing(diff(api, job.migration, job.ranges)) as parts:
+        run = self.run
+        async with open_api(run) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
             async for pairs in parts:
-                job.stop.check()
-                self.comparison.add([*judged(pairs, job.migration)])
+                run.stop.check()
+                self.comparison.add([*judged(pairs, run.migration)])
 
     def result(
         self, copying: float, *, verification: Verification | None = None, error: MigrationError | None = None
     ) -> RunResult:
         """Sum up."""
         if error is not None:
-            self.job.log.emit(Event.RUN_STOPPED, error=str(error))
+            self.run.log.emit(Event.RUN_STOPPED, error=str(error))
         return RunResult(
             self.counts,
             verification,
@@ -206,17 +206,17 @@ class _Execution:
             isinstance(error, (PermissionDenied, BucketNotFound)),
             copying,
             self.work,
-            self.job.operations.total(),
+            self.run.operations.total(),
         )
 
     async def _batches(
         self, parts: AsyncGenerator[Iterable[Pair], None]
     ) -> AsyncGenerator[Iterable[Finding], None]:
         """Count what is listed, settle what is equal, and pass the rest on."""
-        job = self.job
+        run = self.run
         async with aclosing(parts):
             async for pairs in parts:
-                findings = [*judged(pairs, job.migration)]
+                findings = [*judged(pairs, run.migration)]
                 self.comparison.add(findings)
                 self.work += Work.of_diff(findings)
                 equal = [finding for finding in findings if finding.verdict is Verdict.EQUAL]
@@ -244,15 +244,15 @@ class _Execution:
         self.counts.add(result.account, result.source.size if result.source else 0)
         if self.means.lines is not None:
             self.means.lines.write(_result_record(result))
-        _tell(self.job, result)
+        _tell(self.run, result)
         self.means.told(result)
         self.means.progress(self.counts)
 
 
-async def _whose(job: Job) -> Authority:
+async def _whose(run: Run) -> Authority:
     """Whose word counts now."""
-    known = job.ruling.known()
-    return await asyncio.to_thread(job.ruling.ask) if known is None else known
+    known = run.ruling.known()
+    return await asyncio.to_thread(run.ruling.ask) if known is None else known
 
 
 def _record(
@@ -277,23 +277,23 @@ def _result_record(result: Result) -> dict[str, Any]:
     }
 
 
-def _tell(job: Job, result: Result) -> None:
+def _tell(run: Run, result: Result) -> None:
     """Write to the log what an operator must hear of: seldom anything."""
     failed_or_conflict = result.account in {Account.FAILED, Account.CONFLICT}
     if not (failed_or_conflict or result.straggler or result.replaced is not None):
         return
-    name = job.migration.source_ref(result.relative).uri
+    name = run.migration.source_ref(result.relative).uri
     generations = {
         "source_generation": result.source.generation if result.source else None,
         "destination_generation": result.destination.generation if result.destination else None,
     }
     if result.account is Account.FAILED:
         transient = isinstance(result.error, StorageError) and result.error.transient
-        job.log.emit(Event.OBJECT_FAILED, object=name, error=str(result.error), transient=transient)
+        run.log.emit(Event.OBJECT_FAILED, object=name, error=str(result.error), transient=transient)
     elif result.account is Account.CONFLICT:
-        job.log.emit(Event.OBJECT_CONFLICT, object=name, **generations)
+        run.log.emit(Event.OBJECT_CONFLICT, object=name, **generations)
     elif result.straggler:
-        job.log.emit(Event.OBJECT_STRAGGLER, object=name, **generations)
+        run.log.emit(Event.OBJECT_STRAGGLER, object=name, **generations)
     elif result.replaced is not None:
         replaced = result.replaced.generation
-        job.log.emit(Event.OBJECT_OVERWRITTEN, object=name, **generations, replaced_generation=replaced)
+        run.log.emit(Event.OBJECT_OVERWRITTEN, object=name, **generations, replaced_generation=replaced)

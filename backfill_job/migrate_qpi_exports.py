@@ -9,22 +9,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from backfill_job.arguments import add_pace_arguments, add_session_arguments, governor_from
-from backfill_job.asking import confirm_by_yes
 from backfill_job.bulk import Limits
-from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.dry_run.inventory import Inventory
 from backfill_job.estimate import Actual, Compared, Estimate, Work, compare, estimate
-from backfill_job.job import ExitCode
-from backfill_job.local_tasks import run_as_tasks
 from backfill_job.migrate import Means, analyse, execute
 from backfill_job.overview import render
-from backfill_job.progress import showing_progress
+from backfill_job.run.arguments import add_pace_arguments, add_session_arguments, governor_from
+from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.local_tasks import run_as_tasks
+from backfill_job.run.open_run import opened
+from backfill_job.run.progress import showing_progress
+from backfill_job.run.questions import confirm_by_yes
+from backfill_job.run.run import Run
+from backfill_job.run.settings import Settings
+from backfill_job.run.since import narrowed_to
+from backfill_job.run.task_reports import of_this_version
 from backfill_job.run_result import RunResult
-from backfill_job.session import Session, opened
-from backfill_job.settings import Settings
-from backfill_job.shard_reports import of_this_version
-from backfill_job.since import narrowed_to
 from shared.errors import UsageError
 from shared.events_log import Event
 
@@ -64,75 +64,73 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser)
 
 
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    settings = Settings.from_environ(surroundings.environ)
-    _check_arguments(arguments, settings, surroundings)
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
+    settings = Settings.from_environ(io.environ)
+    _check_arguments(arguments, settings, io)
     if arguments.tasks > 1 and settings.task_count == 1:
-        return run_as_tasks("migrate", arguments, surroundings, report="run.json", show=_composed_lines)
+        return run_as_tasks("migrate", arguments, io, report="run.json", show=_composed_lines)
     migration = migration_from(arguments)
     mode = "execute" if arguments.execute else "dry-run"
-    with opened(NAME, arguments, surroundings, migration=migration, mode=mode, in_tasks=True) as session:
-        return _execute(session, arguments) if arguments.execute else _dry_run(session)
+    with opened(NAME, arguments, io, migration=migration, mode=mode, in_tasks=True) as run:
+        return _execute(run, arguments) if arguments.execute else _dry_run(run)
 
 
-def _check_arguments(arguments: argparse.Namespace, settings: Settings, surroundings: Surroundings) -> None:
+def _check_arguments(arguments: argparse.Namespace, settings: Settings, io: ProcessIO) -> None:
     if settings.task_count > 1 and not arguments.execute:
         raise UsageError("a dry run shows the whole at once; run it as one task")
     if arguments.tasks > 1 and not (arguments.execute and arguments.yes):
         raise UsageError("--tasks is for --execute --yes: several processes cannot ask one question")
-    if arguments.execute and not arguments.yes and not surroundings.stdin.isatty():
+    if arguments.execute and not arguments.yes and not io.stdin.isatty():
         raise UsageError("--execute asks before it copies, and there is no terminal to ask on; add --yes")
 
 
-def _dry_run(session: Session) -> ExitCode:
-    with session.object_lines() as lines:
-        findings = analyse(session.job, lines)
-    costs = _show(findings, session, "Dry run: nothing is changed.")
-    _write(
-        session, "plan.json", {"mode": "dry-run", "findings": findings.to_json(), "estimate": costs.to_json()}
-    )
-    session.console.print("\nNothing was changed. To copy: the same command with --execute.")
+def _dry_run(run: Run) -> ExitCode:
+    with run.object_lines() as lines:
+        findings = analyse(run, lines)
+    costs = _show(findings, run, "Dry run: nothing is changed.")
+    _write(run, "plan.json", {"mode": "dry-run", "findings": findings.to_json(), "estimate": costs.to_json()})
+    run.console.print("\nNothing was changed. To copy: the same command with --execute.")
     return ExitCode.DONE
 
 
-def _execute(session: Session, arguments: argparse.Namespace) -> ExitCode:
+def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
     expected: int | None = None
     if not arguments.yes:
-        findings = analyse(session.job)
-        _show(findings, session, "Before anything is copied:")
-        confirm_by_yes(session, "Copy now? Both paths stay as they are for their users.")
+        findings = analyse(run)
+        _show(findings, run, "Before anything is copied:")
+        confirm_by_yes(run, "Copy now? Both paths stay as they are for their users.")
         expected = findings.source.objects
-    now = session.surroundings.clock.now
+    now = run.io.clock.now
     began = now()
     with (
-        session.object_lines() as lines,
-        showing_progress(session.console, session.job.log, total=expected) as progress,
+        run.object_lines() as lines,
+        showing_progress(run.console, run.log, total=expected) as progress,
     ):
         limits = Limits(in_flight=arguments.in_flight)
-        governor = governor_from(arguments, session.settings.task_count)
-        result = execute(session.job, Means(limits, governor, progress, lines))
-    result = replace(result, narrowed=narrowed_to(arguments.since, session.started))
+        governor = governor_from(arguments, run.settings.task_count)
+        result = execute(run, Means(limits, governor, progress, lines))
+    result = replace(result, narrowed=narrowed_to(arguments.since, run.started))
     elapsed = round((now() - began).total_seconds(), 3)
-    _write(session, "run.json", _run_report(result, elapsed, arguments))
-    _tell_finished(session, result, elapsed)
+    _write(run, "run.json", _run_report(result, elapsed, arguments))
+    _tell_finished(run, result, elapsed)
     for line in result.screen_lines():
-        session.say(line)
+        run.say(line)
     for compared in _compared(result, arguments, tasks=1):
-        session.say(f"  {compared}")
-    _compose(session, arguments)
+        run.say(f"  {compared}")
+    _compose(run, arguments)
     return result.exit_code
 
 
-def _compose(session: Session, arguments: argparse.Namespace) -> None:
+def _compose(run: Run, arguments: argparse.Namespace) -> None:
     """Put the tasks' reports together, if this task's completed the set."""
-    parts = session.all_parts("run.json")
+    parts = run.all_parts("run.json")
     if parts is None:
         return
     with of_this_version("run.json"):
         whole = RunResult.merged([RunResult.from_json(part) for part in parts])
         elapsed = max(float(part["elapsed_s"]) for part in parts)
-    session.write_whole("run.json", _run_report(whole, elapsed, arguments, tasks=len(parts)))
-    _tell_finished(session, whole, elapsed, composed=True)
+    run.write_whole("run.json", _run_report(whole, elapsed, arguments, tasks=len(parts)))
+    _tell_finished(run, whole, elapsed, composed=True)
 
 
 def _run_report(
@@ -164,8 +162,8 @@ def _composed_lines(report: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _tell_finished(session: Session, result: RunResult, elapsed: float, *, composed: bool = False) -> None:
-    session.job.log.emit(
+def _tell_finished(run: Run, result: RunResult, elapsed: float, *, composed: bool = False) -> None:
+    run.log.emit(
         Event.EXECUTION_FINISHED if composed else Event.RUN_FINISHED,
         exit_code=int(result.exit_code),
         summary=result.summary,
@@ -177,17 +175,17 @@ def _tell_finished(session: Session, result: RunResult, elapsed: float, *, compo
     )
 
 
-def _show(findings: Inventory, session: Session, title: str) -> Estimate:
+def _show(findings: Inventory, run: Run, title: str) -> Estimate:
     """Print the overview; gives the estimate in it."""
-    costs = estimate(Work.of(findings, len(session.job.ranges)), speed=OBJECTS_PER_SECOND)
-    session.console.print(render(findings, costs, session.job.migration, title=title))
+    costs = estimate(Work.of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
+    run.console.print(render(findings, costs, run.migration, title=title))
     return costs
 
 
-def _write(session: Session, name: str, content: dict[str, Any]) -> None:
-    session.write(name, content)
-    if session.own_reports is not None and session.place is not None:
-        session.say(f"report: {session.own_reports.place}")
+def _write(run: Run, name: str, content: dict[str, Any]) -> None:
+    run.write(name, content)
+    if run.own_reports is not None and run.place is not None:
+        run.say(f"report: {run.own_reports.place}")
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

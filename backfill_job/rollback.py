@@ -8,18 +8,18 @@ who switch back late.
 
 import argparse
 
-from backfill_job.arguments import add_pace_arguments, add_session_arguments, governor_from
-from backfill_job.asking import confirm_by_typing
 from backfill_job.bulk import Limits
-from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
 from backfill_job.estimate import Work, estimate
-from backfill_job.handover import Handover, bring_over, reversed_job
-from backfill_job.job import ExitCode
+from backfill_job.handover import Handover, bring_over, reversed_run
 from backfill_job.migrate import Means, analyse
 from backfill_job.overview import render
-from backfill_job.phase_change import change_phase, phase_changed, wait_until_seen
-from backfill_job.progress import showing_progress
-from backfill_job.session import Session, opened
+from backfill_job.run.arguments import add_pace_arguments, add_session_arguments, governor_from
+from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.open_run import opened
+from backfill_job.run.phase_change import change_phase, phase_changed, wait_until_seen
+from backfill_job.run.progress import showing_progress
+from backfill_job.run.questions import confirm_by_typing
+from backfill_job.run.run import Run
 from backfill_job.wording import shown
 from shared.errors import UsageError
 from shared.events_log import Event
@@ -69,26 +69,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser, in_parts=False)
 
 
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     if not arguments.dry_run and not arguments.refresh:
-        _check_arguments(arguments, surroundings)
+        _check_arguments(arguments, io)
     migration = migration_from(arguments)
     mode = f"{NAME} rehearsal" if arguments.dry_run else NAME
-    with opened(NAME, arguments, surroundings, migration=migration, mode=mode) as session:
-        state = session.state()
+    with opened(NAME, arguments, io, migration=migration, mode=mode) as run:
+        state = run.state()
         if state.phase not in {Phase.CUT_OVER, Phase.ROLLED_BACK}:
             raise UsageError(_no_way_back(state))
         if arguments.dry_run:
-            return _rehearse(session)
+            return _rehearse(run)
         if arguments.refresh:
-            return _refresh(session, arguments, state)
-        return _roll_back(session, arguments, state)
+            return _refresh(run, arguments, state)
+        return _roll_back(run, arguments, state)
 
 
-def _check_arguments(arguments: argparse.Namespace, surroundings: Surroundings) -> None:
+def _check_arguments(arguments: argparse.Namespace, io: ProcessIO) -> None:
     if not arguments.by:
         raise UsageError("say who decides: --by WHO (or --dry-run for a rehearsal)")
-    if not arguments.yes and not surroundings.stdin.isatty():
+    if not arguments.yes and not io.stdin.isatty():
         raise UsageError("rollback asks before it changes anything, and there is no terminal; add --yes")
 
 
@@ -101,80 +101,79 @@ def _no_way_back(state: State) -> str:
     )
 
 
-def _rehearse(session: Session) -> ExitCode:
-    job = reversed_job(session.job)
-    findings = analyse(job)
-    costs = estimate(Work.of(findings, len(session.job.ranges)), speed=OBJECTS_PER_SECOND)
+def _rehearse(run: Run) -> ExitCode:
+    back = reversed_run(run)
+    findings = analyse(back)
+    costs = estimate(Work.of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
     title = "Rehearsal of a rollback: nothing is changed."
-    session.console.print(render(findings, costs, job.migration, title=title))
-    session.write("rollback-plan.json", {"findings": findings.to_json(), "estimate": costs.to_json()})
-    session.say("\nNothing was changed. To go back: the same command with --by WHO, without --dry-run.")
+    run.console.print(render(findings, costs, back.migration, title=title))
+    run.write("rollback-plan.json", {"findings": findings.to_json(), "estimate": costs.to_json()})
+    run.say("\nNothing was changed. To go back: the same command with --by WHO, without --dry-run.")
     return ExitCode.DONE
 
 
-def _refresh(session: Session, arguments: argparse.Namespace, state: State) -> ExitCode:
+def _refresh(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
     """Sweep the way back. Nobody is asked: the later write counts, and what is replaced is kept."""
-    handover = _bring_back(session, arguments)
-    _leave(session, state.phase, handover)
-    session.say(f"The phase is {state.phase.value}, as before.")
+    handover = _bring_back(run, arguments)
+    _leave(run, state.phase, handover)
+    run.say(f"The phase is {state.phase.value}, as before.")
     return ExitCode.DONE if handover.done else ExitCode.NOT_RIGHT
 
 
-def _roll_back(session: Session, arguments: argparse.Namespace, state: State) -> ExitCode:
-    migration = session.job.migration
+def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
+    migration = run.migration
     if not arguments.yes:
         confirm_by_typing(
-            session,
+            run,
             f"ROLL BACK {migration.label}",
             f"From now on {shown(migration.source.uri)} counts again, and {shown(migration.destination.uri)} follows it.",
         )
     if state.phase is Phase.CUT_OVER:
-        session.say("Bringing the legacy path up to date …")
-        handover = _bring_back(session, arguments)
+        run.say("Bringing the legacy path up to date …")
+        handover = _bring_back(run, arguments)
         if not handover.done:
-            _leave(session, state.phase, handover)
-            session.say(
+            _leave(run, state.phase, handover)
+            run.say(
                 "NOT rolled back: the phase is still cut_over. Mend what the log says, and try again.",
             )
             return ExitCode.NOT_RIGHT
-        session.say(handover.summary)
-        state = change_phase(session, Phase.ROLLED_BACK, arguments.by)
-        session.say(
+        run.say(handover.summary)
+        state = change_phase(run, Phase.ROLLED_BACK, arguments.by)
+        run.say(
             f"The phase is {state.phase.value}. The sign-offs are void: the next cutover needs new ones.",
         )
     elif state.since is not None:
-        session.say(
+        run.say(
             f"Already rolled back, since {utc_text(state.since)}. Bringing back what late writers wrote …",
         )
     with phase_changed(Phase.ROLLED_BACK):
-        wait_until_seen(session)
-        return _finish(session, arguments)
+        wait_until_seen(run)
+        return _finish(run, arguments)
 
 
-def _finish(session: Session, arguments: argparse.Namespace) -> ExitCode:
-    handover = _bring_back(session, arguments)
-    _leave(session, Phase.ROLLED_BACK, handover)
+def _finish(run: Run, arguments: argparse.Namespace) -> ExitCode:
+    handover = _bring_back(run, arguments)
+    _leave(run, Phase.ROLLED_BACK, handover)
     if not handover.done:
-        session.say("NOT FINISHED: mend what the log says, and give the same command again.")
+        run.say("NOT FINISHED: mend what the log says, and give the same command again.")
         return ExitCode.NOT_RIGHT
-    for line in _next_steps(session.job.migration):
-        session.say(line)
+    for line in _next_steps(run.migration):
+        run.say(line)
     return ExitCode.DONE
 
 
-def _bring_back(session: Session, arguments: argparse.Namespace) -> Handover:
-    job = session.job
-    with showing_progress(session.console, job.log, total=None) as progress:
+def _bring_back(run: Run, arguments: argparse.Namespace) -> Handover:
+    with showing_progress(run.console, run.log, total=None) as progress:
         means = Means(Limits(in_flight=arguments.in_flight), governor_from(arguments, 1), progress)
-        return bring_over(reversed_job(job), means)
+        return bring_over(reversed_run(run), means)
 
 
-def _leave(session: Session, phase: Phase, handover: Handover) -> None:
-    session.write("rollback.json", {"phase": phase.value, "handover": handover.to_json()})
-    session.job.log.emit(Event.HANDED_OVER, phase=phase.value, **handover.figures())
-    session.say(handover.summary)
+def _leave(run: Run, phase: Phase, handover: Handover) -> None:
+    run.write("rollback.json", {"phase": phase.value, "handover": handover.to_json()})
+    run.log.emit(Event.HANDED_OVER, phase=phase.value, **handover.figures())
+    run.say(handover.summary)
     for name in handover.later[:20]:
-        session.say(f"  later on the legacy path: {shown(name)}")
+        run.say(f"  later on the legacy path: {shown(name)}")
 
 
 def _next_steps(migration: Migration) -> list[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from backfill_job.counts import COPY, Account, Counts
 from backfill_job.estimate import Work
-from backfill_job.job import ExitCode
+from backfill_job.run.command import ExitCode
 from backfill_job.verification import Verification, more_line
 from shared.operations import Operations
 

@@ -13,16 +13,16 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from backfill_job.command import (
+from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
-    Surroundings,
+    ExitCode,
+    ProcessIO,
     add_migration_arguments,
     migration_from,
 )
-from backfill_job.job import ExitCode
-from backfill_job.logs import LogFormat, logging_to
-from backfill_job.settings import Settings
+from backfill_job.run.logs import LogFormat, logging_to
+from backfill_job.run.settings import Settings
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.migration import Migration
@@ -92,33 +92,33 @@ def signoffs_line(state: State) -> str:
     return f"Missing for the cutover: {missing}." if missing else "Everybody has signed off."
 
 
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
-    in_cloud_run = bool(Settings.from_environ(surroundings.environ).cloud_run_job)
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
+    in_cloud_run = bool(Settings.from_environ(io.environ).cloud_run_job)
     migration = migration_from(arguments)
     with closing(Gateway(retry_deadline=PATIENCE_SECONDS)) as gateway:
-        state, entry = _change(arguments, surroundings, gateway, migration)
-    with logging_to(surroundings.stdout, LogFormat.JSON) if in_cloud_run else nullcontext():
+        state, entry = _change(arguments, io, gateway, migration)
+    with logging_to(io.stdout, LogFormat.JSON) if in_cloud_run else nullcontext():
         EventLog({"env": migration.label}).emit(
             Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by
         )
     if not in_cloud_run:  # where every line on stdout is an event
-        _show(state, entry, surroundings)
+        _show(state, entry, io)
     return ExitCode.DONE
 
 
 def _change(
-    arguments: argparse.Namespace, surroundings: Surroundings, gateway: Gateway, migration: Migration
+    arguments: argparse.Namespace, io: ProcessIO, gateway: Gateway, migration: Migration
 ) -> tuple[State, HistoryEntry]:
     """Make the change; gives the state, and what the history says of the change."""
     name, note = Signatory(arguments.name), arguments.note
     act = withdraw if arguments.withdraw else sign_off
-    stamp = Stamp(uuid.uuid4().hex, arguments.by, surroundings.clock.now())
+    stamp = Stamp(uuid.uuid4().hex, arguments.by, io.clock.now())
     state = update(gateway, migration, lambda before: act(before, name, stamp, note))
     return state, next(entry for entry in state.history if entry.change == stamp.change)
 
 
-def _show(state: State, entry: HistoryEntry, surroundings: Surroundings) -> None:
-    stdout = surroundings.stdout
+def _show(state: State, entry: HistoryEntry, io: ProcessIO) -> None:
+    stdout = io.stdout
     console = Console(file=stdout, width=None if stdout.isatty() else WIDTH, highlight=False)
     console.print(Text(f"Recorded, by {entry.by}: {entry.what}"), soft_wrap=True)
     console.print(

@@ -15,22 +15,22 @@ from typing import Any
 
 from rich.console import Console
 
-from backfill_job.arguments import add_canary_argument
 from backfill_job.bucket_settings import bucket_checks
 from backfill_job.checks import Check, Standing, blocking, failed, passed, show
-from backfill_job.clock import Clock
-from backfill_job.command import (
+from backfill_job.gate.canary import canary_name, fly, removal
+from backfill_job.rights import RIGHTS, Area, Part, location_of
+from backfill_job.run.arguments import add_canary_argument
+from backfill_job.run.clock import Clock
+from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
-    Surroundings,
+    ExitCode,
+    ProcessIO,
     add_migration_arguments,
     migration_from,
 )
-from backfill_job.gate.canary import canary_name, fly, removal
-from backfill_job.job import ExitCode
-from backfill_job.rights import RIGHTS, Area, Part, location_of
-from backfill_job.settings import Settings
-from backfill_job.stopping import Stop, stopping_on_signals, until_stopped
+from backfill_job.run.settings import Settings
+from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from backfill_job.wording import counted
 from shared.errors import PermissionDenied, StorageError, UsageError
 from shared.gateway import Gateway
@@ -120,22 +120,20 @@ def rights_checks(part: Part, held: Mapping[Area, frozenset[str] | str]) -> Iter
             yield passed(name, ", ".join(sorted(needs)) or "none, as it should be")
 
 
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
-    in_a_job = bool(Settings.from_environ(surroundings.environ).cloud_run_job)
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
+    in_a_job = bool(Settings.from_environ(io.environ).cloud_run_job)
     migration, part = migration_from(arguments), Part(arguments.part)
     with (
-        stopping_on_signals(surroundings.stopping) as stop,
+        stopping_on_signals(io.stopping) as stop,
         closing(Gateway(retry_deadline=30.0)) as gateway,
     ):
         checks = [*rights_checks(part, _held(gateway, migration)), *_bucket_checks(gateway, migration, part)]
         if arguments.canary is not None:
-            checks.append(
-                _canary(gateway, migration, arguments.canary.total_seconds(), surroundings.clock, stop)
-            )
+            checks.append(_canary(gateway, migration, arguments.canary.total_seconds(), io.clock, stop))
     if arguments.json or in_a_job:
-        print(json.dumps(_content(part, checks)), file=surroundings.stdout)
+        print(json.dumps(_content(part, checks)), file=io.stdout)
     else:
-        _show(checks, surroundings)
+        _show(checks, io)
     return ExitCode.NOT_RIGHT if blocking(checks) else ExitCode.DONE
 
 
@@ -216,8 +214,8 @@ def _content(part: Part, checks: list[Check]) -> dict[str, Any]:
     }
 
 
-def _show(checks: list[Check], surroundings: Surroundings) -> None:
-    stdout = surroundings.stdout
+def _show(checks: list[Check], io: ProcessIO) -> None:
+    stdout = io.stdout
     console = Console(file=stdout, width=None if stdout.isatty() else WIDTH, highlight=False)
     show(console, checks)
     console.print(f"\n{_verdict(checks)}", markup=False)

@@ -10,11 +10,10 @@ from typing import Any
 from rich.console import Console
 from werkzeug.serving import make_server
 
-from backfill_job.arguments import from_one
-from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
-from backfill_job.job import ExitCode
+from backfill_job.run.arguments import from_one
+from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.stopping import stopping_on_signals
 from backfill_job.signoff import signoffs_line, signoffs_table
-from backfill_job.stopping import stopping_on_signals
 from shared.errors import Interrupted, UsageError
 from shared.gateway import Gateway
 from shared.migration import Migration
@@ -58,19 +57,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     migration = migration_from(arguments)
     with closing(Gateway(retry_deadline=PATIENCE_SECONDS)) as gateway:
         if arguments.serve:
-            return _serve(migration, gateway, arguments.port, surroundings)
-        return _show(migration, gateway, surroundings)
+            return _serve(migration, gateway, arguments.port, io)
+        return _show(migration, gateway, io)
 
 
-def _show(migration: Migration, gateway: Gateway, surroundings: Surroundings) -> ExitCode:
-    now = surroundings.clock.now()
+def _show(migration: Migration, gateway: Gateway, io: ProcessIO) -> ExitCode:
+    now = io.clock.now()
     data = read_status(gateway, migration, now)
-    terminal = surroundings.stdout.isatty()
-    console = Console(file=surroundings.stdout, width=None if terminal else WIDTH, highlight=False)
+    terminal = io.stdout.isatty()
+    console = Console(file=io.stdout, width=None if terminal else WIDTH, highlight=False)
     verdict = verdict_of_status(data.state, data.verification, target=data.target, now=now)
     console.print(f"{migration.source.uri} → {migration.destination.uri}", markup=False, soft_wrap=True)
     console.print(verdict.title, markup=False, soft_wrap=True)
@@ -119,9 +118,9 @@ def _verification_lines(verification: Mapping[str, Any] | Unreadable | None) -> 
         yield f"  {remark['level']}: {remark['text']}"
 
 
-def _serve(migration: Migration, gateway: Gateway, port: int, surroundings: Surroundings) -> ExitCode:
+def _serve(migration: Migration, gateway: Gateway, port: int, io: ProcessIO) -> ExitCode:
     """Serve the page until somebody stops it."""
-    now = surroundings.clock.now
+    now = io.clock.now
 
     def load() -> StatusData:
         return read_status(gateway, migration, now())
@@ -137,7 +136,7 @@ def _serve(migration: Migration, gateway: Gateway, port: int, surroundings: Surr
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     with socket, stopping_on_signals() as stop:
         server = make_server(HOST, port, app, threaded=True, fd=socket.fileno())
-        print(f"http://{HOST}:{port}/ shows the status; Ctrl-C ends it", file=surroundings.stdout, flush=True)
+        print(f"http://{HOST}:{port}/ shows the status; Ctrl-C ends it", file=io.stdout, flush=True)
         try:
             with stop.raising():
                 server.serve_forever()

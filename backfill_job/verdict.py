@@ -5,7 +5,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from backfill_job.march import Pair
-from backfill_job.reports import side, state_of_side
+from backfill_job.run.reports import side, state_of_side
 from shared.migration import Migration
 from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectState, differences
 

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Protocol
 
-from backfill_job.clock import Clock
 from backfill_job.march import Pair
+from backfill_job.run.clock import Clock
 from backfill_job.verdict import Finding, Verdict, judge
 from shared.errors import UsageError
 from shared.events_log import Event, EventLog

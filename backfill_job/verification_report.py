@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from backfill_job.clock import time_text
-from backfill_job.contents_report import Side
+from backfill_job.contents.result import Side
 from backfill_job.remarks import Level, Remark
+from backfill_job.run.clock import time_text
 from backfill_job.tallies import DayTally, Tallies
 from backfill_job.verdict import Verdict
 from backfill_job.verify_result import VerifyResult

@@ -9,26 +9,27 @@ from typing import Any
 
 import uvloop
 
-from backfill_job.arguments import add_session_arguments, since
 from backfill_job.case_siblings import case_siblings
 from backfill_job.certificate import canonical, certificate, data_of
-from backfill_job.clock import time_text
-from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
-from backfill_job.contents import Scope, check_contents
-from backfill_job.contents_report import ContentsCheck
+from backfill_job.contents.check import Scope, check_contents
+from backfill_job.contents.reader import LIMITS as CONTENTS_LIMITS
+from backfill_job.contents.result import ContentsCheck
+from backfill_job.contents.rows import Severity
 from backfill_job.diff import diff
-from backfill_job.job import ExitCode, Job, open_api, spare_the_collector
 from backfill_job.lag import Lag
 from backfill_job.late_writes import LateWrites, cutover_of, late_since
-from backfill_job.local_tasks import run_as_tasks
 from backfill_job.march import Pair
-from backfill_job.read_back import LIMITS as CONTENTS_LIMITS
 from backfill_job.remarks import Level, Remark, remarks
-from backfill_job.reports import json_bytes
-from backfill_job.session import Session, opened
-from backfill_job.settings import Settings
-from backfill_job.shard_reports import of_this_version
-from backfill_job.since import narrowed_to
+from backfill_job.run.arguments import add_session_arguments, since
+from backfill_job.run.clock import time_text
+from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.local_tasks import run_as_tasks
+from backfill_job.run.open_run import opened
+from backfill_job.run.reports import json_bytes
+from backfill_job.run.run import Run, open_api, tune_gc
+from backfill_job.run.settings import Settings
+from backfill_job.run.since import narrowed_to
+from backfill_job.run.task_reports import of_this_version
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import judged
 from backfill_job.verification import Comparison, more_line, tell_verification
@@ -87,65 +88,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_session_arguments(parser)
 
 
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
-    settings = Settings.from_environ(surroundings.environ)
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
+    settings = Settings.from_environ(io.environ)
     if arguments.tasks > 1 and settings.task_count == 1:
-        return run_as_tasks(NAME, arguments, surroundings, report="verification.json", show=_screen_lines)
+        return run_as_tasks(NAME, arguments, io, report="verification.json", show=_screen_lines)
     migration = migration_from(arguments)
-    with opened(NAME, arguments, surroundings, migration=migration, mode=NAME, in_tasks=True) as session:
-        return _verify(session, arguments)
+    with opened(NAME, arguments, io, migration=migration, mode=NAME, in_tasks=True) as run:
+        return _verify(run, arguments)
 
 
-def _verify(session: Session, arguments: argparse.Namespace) -> ExitCode:
-    job = session.job
-    if session.settings.task_count > 1 and session.reports is None:
+def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
+    if run.settings.task_count > 1 and run.reports is None:
         raise UsageError("several tasks put their results together in --report; say where")
-    spare_the_collector()
-    since_when = time_text(arguments.mirror_since(session.started))
-    tallies = Tallies(Lag(since_when), late=_late_writes(session))
-    result = uvloop.run(_compare(job, arguments.contents, tallies))
-    tell_verification(job.log, job.migration, result.verification)
-    session.write("shard.json", result.to_json())
+    tune_gc()
+    since_when = time_text(arguments.mirror_since(run.started))
+    tallies = Tallies(Lag(since_when), late=_late_writes(run))
+    result = uvloop.run(_compare(run, arguments.contents, tallies))
+    tell_verification(run.log, run.migration, result.verification)
+    run.write("shard.json", result.to_json())
     parts: list[Mapping[str, Any]] | None = None
-    if session.settings.task_count > 1:
-        parts = session.all_parts("shard.json")
+    if run.settings.task_count > 1:
+        parts = run.all_parts("shard.json")
         if parts is None:
-            session.console.print("Compared; the last task sums up.")
+            run.console.print("Compared; the last task sums up.")
             return ExitCode.DONE if result.verification.clean else ExitCode.NOT_RIGHT
         result = _merged(parts)
-    return _conclude(session, arguments, result)
+    return _conclude(run, arguments, result)
 
 
-def _late_writes(session: Session) -> LateWrites:
+def _late_writes(run: Run) -> LateWrites:
     """To be counted since the cutover, while the new path is the one that counts."""
-    state, job = session.state(), session.job
-    return late_since(job.gateway, job.migration, None if state.phase.before_cutover else cutover_of(state))
+    state = run.state()
+    return late_since(run.gateway, run.migration, None if state.phase.before_cutover else cutover_of(state))
 
 
-async def _compare(job: Job, scope: Scope, tallies: Tallies) -> VerifyResult:
+async def _compare(run: Run, scope: Scope, tallies: Tallies) -> VerifyResult:
     """List both sides, read what is to be read, and look again at what differs."""
-    comparison = Comparison(job.migration, tallies)
+    comparison = Comparison(run.migration, tallies)
     contents: ContentsCheck | None = None
     async with (
-        open_api(job, CONTENTS_LIMITS.in_flight) as api,
-        aclosing(_compared(job, api, comparison)) as pairs,
+        open_api(run, CONTENTS_LIMITS.in_flight) as api,
+        aclosing(_compared(run, api, comparison)) as pairs,
     ):
         if scope.percent:
-            contents = await check_contents(pairs, api, job.migration, scope, stop=job.stop)
+            contents = await check_contents(pairs, api, run.migration, scope, stop=run.stop)
         else:
             async for _ in pairs:
                 pass
-    verification = comparison.result(job.store, grace=job.grace, clock=job.clock)
-    return VerifyResult(verification, tallies, contents, job.operations.total())
+    verification = comparison.result(run.store, grace=run.grace, clock=run.clock)
+    return VerifyResult(verification, tallies, contents, run.operations.total())
 
 
-async def _compared(job: Job, api: AsyncApi, comparison: Comparison) -> AsyncGenerator[Iterable[Pair], None]:
+async def _compared(run: Run, api: AsyncApi, comparison: Comparison) -> AsyncGenerator[Iterable[Pair], None]:
     """The diff, after it was compared: for whoever reads the contents."""
-    async with aclosing(diff(api, job.migration, job.ranges)) as parts:
+    async with aclosing(diff(api, run.migration, run.ranges)) as parts:
         async for pairs in parts:
-            job.stop.check()
+            run.stop.check()
             listed = [*pairs]
-            comparison.add([*judged(listed, job.migration)])
+            comparison.add([*judged(listed, run.migration)])
             yield listed
 
 
@@ -154,36 +154,35 @@ def _merged(parts: list[Mapping[str, Any]]) -> VerifyResult:
         return VerifyResult.merged([VerifyResult.from_json(part) for part in parts])
 
 
-def _conclude(session: Session, arguments: argparse.Namespace, result: VerifyResult) -> ExitCode:
+def _conclude(run: Run, arguments: argparse.Namespace, result: VerifyResult) -> ExitCode:
     """Weigh what was found, certify it, and leave the reports."""
-    job = session.job
-    narrowed = narrowed_to(arguments.since, session.started)
-    found = [*uvloop.run(_mixed(job)), *remarks(result.tallies, job.clock.now().date())]
-    identity = session.identity()
+    narrowed = narrowed_to(arguments.since, run.started)
+    found = [*uvloop.run(_mixed(run)), *remarks(result.tallies, run.clock.now().date())]
+    identity = run.identity()
     report = verification_report(
-        identity, result, found, finished=job.clock.now(), grace=job.grace, narrowed=narrowed
+        identity, result, found, finished=run.clock.now(), grace=run.grace, narrowed=narrowed
     )
     certified: bytes | None = None
     if not narrowed:
         told = {key: report[key] for key in ("run", "started", "finished", "clean", "counts")}
-        content = certificate(data_of(job.migration, result.tallies), told)
+        content = certificate(data_of(run.migration, result.tallies), told)
         certified = canonical(content)
         report["certificate"] = {
             "sha256": sha256(certified).hexdigest(),
             "data_sha256": content["data_sha256"],
         }
-    _leave(session, report, certified)
+    _leave(run, report, certified)
     if not arguments.no_record and certified is not None:
-        _record(session, report, certified)
+        _record(run, report, certified)
     for line in _screen_lines(report):
-        session.say(line)
+        run.say(line)
     return ExitCode(report["exit_code"])
 
 
-async def _mixed(job: Job) -> list[Remark]:
+async def _mixed(run: Run) -> list[Remark]:
     """Look for the destination's name in another case."""
-    destination = job.migration.destination
-    async with open_api(job) as api:
+    destination = run.migration.destination
+    async with open_api(run) as api:
         try:
             siblings = await case_siblings(api, destination)
         except PermissionDenied as error:
@@ -192,9 +191,9 @@ async def _mixed(job: Job) -> list[Remark]:
                     Level.WARNING, "mixed_prefix", None, f"not known whether there is a mixed prefix: {error}"
                 )
             ]
-    found = [sibling for sibling in siblings if sibling != job.migration.source]
+    found = [sibling for sibling in siblings if sibling != run.migration.source]
     for sibling in found:
-        job.log.emit(Event.MIXED_PREFIX_FOUND, object=sibling.uri)
+        run.log.emit(Event.MIXED_PREFIX_FOUND, object=sibling.uri)
     return [
         Remark(
             Level.CRITICAL,
@@ -207,38 +206,37 @@ async def _mixed(job: Job) -> list[Remark]:
     ]
 
 
-def _leave(session: Session, report: Mapping[str, Any], certified: bytes | None) -> None:
+def _leave(run: Run, report: Mapping[str, Any], certified: bytes | None) -> None:
     """Write the reports of the whole, where they are wanted."""
-    if session.reports is None:
+    if run.reports is None:
         return
-    session.reports.write("verification.json", json_bytes(report))
+    run.reports.write("verification.json", json_bytes(report))
     if certified is not None:
-        session.reports.write("certificate.json", certified)
-    session.reports.write("report.html", render_report(report).encode(), content_type="text/html")
-    if session.place is not None:
-        session.say(f"report: {session.place}")
+        run.reports.write("certificate.json", certified)
+    run.reports.write("report.html", render_report(report).encode(), content_type="text/html")
+    if run.place is not None:
+        run.say(f"report: {run.place}")
 
 
-def _record(session: Session, report: Mapping[str, Any], certified: bytes) -> None:
+def _record(run: Run, report: Mapping[str, Any], certified: bytes) -> None:
     """Note the result in the migration's state, where the gate and the status page look.
 
     Raises:
         StorageError: It could not be noted.
     """
-    job = session.job
     record = RunRecord(
         run=report["run"],
         command=NAME,
         finished=datetime.fromisoformat(report["finished"]),
         exit_code=report["exit_code"],
         summary=report["summary"],
-        report=session.place,
+        report=run.place,
         certificate_sha256=report["certificate"]["sha256"],
     )
     try:
-        job.gateway.put(job.migration.own_ref("certificates", f"{report['run']}.json"), certified)
-        job.gateway.put(job.migration.own_ref("latest", "verification.json"), json_bytes(report))
-        update(job.gateway, job.migration, lambda state: with_run(state, record))
+        run.gateway.put(run.migration.own_ref("certificates", f"{report['run']}.json"), certified)
+        run.gateway.put(run.migration.own_ref("latest", "verification.json"), json_bytes(report))
+        update(run.gateway, run.migration, lambda state: with_run(state, record))
     except PermissionDenied as error:
         raise PermissionDenied(
             error.uri,
@@ -270,10 +268,14 @@ def _contents_lines(contents: Mapping[str, Any] | None) -> list[str]:
     ]
     for whose, said in (("source_problems", "the source's own"), ("migration_problems", "THE MIGRATION'S")):
         lines += [
-            f"  contents: {kind.replace('_', ' ')} in {count['objects']:,} objects ({said})"
+            f"  contents: {kind.replace('_', ' ')}{_unjudged(count)} in {count['objects']:,} objects ({said})"
             for kind, count in contents[whose].items()
         ]
     return lines
+
+
+def _unjudged(problem: Mapping[str, Any]) -> str:
+    return ", not judged here," if problem["severity"] == Severity.NOT_JUDGED.value else ""
 
 
 def _scope(text: str) -> Scope:

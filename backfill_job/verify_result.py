@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import reduce
 from typing import Any
 
-from backfill_job.contents_report import ContentsCheck
+from backfill_job.contents.result import ContentsCheck
 from backfill_job.tallies import Tallies
 from backfill_job.verification import Verification
 from shared.operations import Operations

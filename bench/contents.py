@@ -20,11 +20,11 @@ from typing import Any
 import uvloop
 
 import local_gcs
-from backfill_job.contents import Scope, check_contents
-from backfill_job.jsonl import LineChecker
+from backfill_job.contents.check import Scope, check_contents
+from backfill_job.contents.lines import LineChecker
+from backfill_job.contents.reader import LIMITS
 from backfill_job.march import Pair, march_pages
-from backfill_job.read_back import LIMITS
-from backfill_job.stopping import Stop
+from backfill_job.run.stopping import Stop
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages
 from shared.migration import Environment, qpi_exports

@@ -3,7 +3,7 @@
     python -m monitoring.apply --env dev --project my-project --region europe-west1 --runbook https://…/runbook-alerts.md --dry-run
 
 `--dry-run` prints what would change and changes nothing; it needs the right to read only. Applied a second time it changes nothing.
-What this software did not make is never touched, and nothing is ever deleted: what no file makes any more is named as left over.
+It never touches what this software did not make, and it never deletes: a resource without a file is named as left over.
 """
 
 import argparse
@@ -17,9 +17,8 @@ from typing import TextIO
 
 from monitoring.checks import problems
 from monitoring.differences import Action, Change, changes
-from monitoring.files import Resources, load
+from monitoring.files import Resources, Values, load
 from monitoring.services import Project, Services, wanted_of
-from monitoring.values import Values
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import MigrationError, UsageError
 from shared.migration import Environment
@@ -37,16 +36,9 @@ def main(
     stdout: TextIO | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
-    """Run the command.
+    """Run the command; returns 0 done, 1 a service refused or did not answer, 2 cannot start.
 
-    Args:
-        argv: Its arguments; those of this process by default.
-        connect: Gives the clients; called when the files have been found right.
-        stdout: Where the differences are printed.
-        sleep: Waits some seconds.
-
-    Returns:
-        0 done, 1 a service refused or said nothing, 2 cannot start.
+    It calls `connect` for the clients after the files have passed the checks, and prints the differences to `stdout`.
     """
     description, _, rest = (__doc__ or "").partition("\n\n")
     parser = OneLineParser(
@@ -78,7 +70,7 @@ def main(
 
 
 def add_value_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say which project and environment; read them with `resources_of`."""
+    """Add the arguments that name the project and the environment; `resources_of` reads them."""
     group = parser.add_argument_group("which project and environment")
     group.add_argument("--env", required=True, choices=[environment.value for environment in Environment])
     group.add_argument("--project", required=True, metavar="ID")
@@ -113,7 +105,7 @@ def resources_of(arguments: argparse.Namespace) -> Resources:
     """Read the files with the arguments' values, and check them.
 
     Raises:
-        UsageError: Something is wrong with them; the first faults are named.
+        UsageError: A file has a fault; the first ones are named.
     """
     values = Values.of(
         arguments.env,
@@ -135,11 +127,7 @@ def resources_of(arguments: argparse.Namespace) -> Resources:
 
 
 def _runbook() -> str:
-    """The runbook beside this package: the repository's, whose headings the alerts link to.
-
-    Raises:
-        UsageError: It is not there.
-    """
+    """The repository's runbook, whose headings the alerts link to."""
     path = Path(str(files("monitoring"))).parent / RUNBOOK
     try:
         return path.read_text(encoding="utf-8")
@@ -152,7 +140,7 @@ def _apply(arguments: argparse.Namespace, open_project: Callable[[], Project], s
     channels = tuple(arguments.channel)
     for channel in channels:
         if not channel.startswith("projects/") or "/notificationChannels/" not in channel:
-            raise UsageError(f"--channel {channel} is no projects/P/notificationChannels/N")
+            raise UsageError(f"--channel {channel} is not projects/P/notificationChannels/N")
     project = open_project()
     found = changes(wanted_of(resources, arguments.env, channels), project.existing())
     for change in found:
@@ -167,8 +155,8 @@ def _apply(arguments: argparse.Namespace, open_project: Callable[[], Project], s
 def _tell(change: Change, stdout: TextIO) -> None:
     if change.action is Action.LEFT_OVER and change.existing is not None:
         print(f"left over: {change.existing.name}; no file makes it any more: delete it by hand", file=stdout)
-    elif change.action is not Action.NOTHING:
-        print(f"{change.action.value} {change.kind} {change.key}", file=stdout)
+    elif change.action is not Action.NOTHING and change.wanted is not None:
+        print(f"{change.action.value} {change.wanted.kind} {change.wanted.key}", file=stdout)
         for line in change.lines():
             print(f"  {line}", file=stdout)
 

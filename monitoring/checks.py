@@ -1,44 +1,61 @@
-"""What Google's own schemas do not see: whether the files fit the log's vocabulary, each other, the runbook and the grid.
+"""Finds the faults that Google's own schemas do not see: in the files, between them, and against the log, the runbook and the grid.
 
-Each check gives sentences, one a fault; nothing found is an empty list. The tests ask for that, and `monitoring.apply` before it
-changes anything.
+Each check yields a sentence for each fault. `monitoring.apply` refuses to start when there is one, and the tests want none. A module of its
+own although only `monitoring.apply` imports it: it is pure, so a change of a file is checked without a project.
 """
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from monitoring import log_filter
-from monitoring.alert_checks import alert_problems
-from monitoring.catalog import Catalog
-from monitoring.dashboard_checks import dashboard_problems
-from monitoring.files import Resource, Resources
-from monitoring.log_filter_checks import field_problems, log_filter_problems
-from monitoring.vocabulary import event_fields, events_named, is_number
+from monitoring.files import USER_METRIC, Resource, Resources
+from monitoring.query import LEGEND, metric_filter, seconds
+from monitoring.query_checks import field_problems, log_filter_problems, query_problems
+from monitoring.vocabulary import Catalog, event_fields, events_named, is_number
 from shared.errors import UsageError
+from shared.events_log import Event
 
-__all__ = ["LABEL_FIELDS", "anchors", "problems"]
+__all__ = ["LABEL_FIELDS", "LEVELS", "NEEDS_NO_ALERT", "anchors", "problems", "unalerted"]
 
 LABEL_FIELDS = frozenset({"env", "event", "outcome", "verdict", "clean"})
-"""Fields with few values. Every combination of labels is a series of its own, for ever: names and numbers are none."""
+"""Fields with few values. Every combination of labels is a series of its own, for ever; a name or a number cannot be a label."""
+
+NEEDS_NO_ALERT: Mapping[str, str] = {
+    "mirror_retry": "the event is delivered again, and the answer was a 503, which mirror-failing counts by the service's own metric",
+    "mirror_conflict": "nothing is lost or changed; step 9 of the runbook looks at these lines every day, and `verify` shows the difference",
+    "object_conflict": "as mirror_conflict; the run ends with 1, which backfill-task-failed counts",
+    "object_failed": "the run ends with 1, which backfill-task-failed counts by the service's own metric",
+    "object_kept": "the deletion ends with 1, which backfill-task-failed counts; its operator reads the names",
+    "object_not_restored": "the undo ends with 1 in front of its operator",
+    "deletion_refused": "the command ends with 1 or 2 in front of its operator; nothing was deleted",
+    "check_passed_over": "the operator's own choice; it stands in the state and in the manifest",
+}
+"""Events of WARNING or above without an alert, each with its reason (decision 23)."""
+
+LEVELS: Mapping[str, int] = {event.event_name: event.value.level for event in Event}
+"""The log's events with their severities."""
+
+ALERT_PARTS = ("What happened.", "What it means.", "What to do.")
+MAX_ALIGNMENT = 25 * 3_600
+MIN_ALIGNMENT = 60
+MIN_AUTO_CLOSE = 1_800
 
 LIMITED = {"filter": 20_000, "name": 100, "description": 8_000}
-"""Characters, at most (Cloud Logging quotas)."""
+"""Most characters (Cloud Logging quotas)."""
 
 _NAME = re.compile(r"qpi_exports_[a-z0-9_]+")
 _EXTRACT = re.compile(r"EXTRACT\(jsonPayload\.([a-z_]+)\)")
 
 
 def problems(resources: Resources, runbook: str) -> list[str]:
-    """Everything that is wrong with the files.
+    """Everything that is wrong with the files, a sentence for each fault.
 
     Args:
         resources: The files, with values in place.
-        runbook: The runbook's Markdown.
-
-    Returns:
-        A sentence a fault.
+        runbook: The alerts' runbook, in Markdown.
     """
     try:
         catalog = Catalog.of(resources.metrics)
@@ -49,11 +66,17 @@ def problems(resources: Resources, runbook: str) -> list[str]:
         for metric in resources.metrics
         for problem in _metric_problems(metric)
     ]
-    found += [f"dashboard.yaml: {problem}" for problem in dashboard_problems(resources.dashboard, catalog)]
+    found += [f"dashboard.yaml: {problem}" for problem in _dashboard_problems(resources.dashboard, catalog)]
     known = anchors(runbook)
     for alert in resources.alerts:
-        found += [f"alerts/{alert.stem}.yaml: {problem}" for problem in alert_problems(alert, catalog, known)]
-    return [*found, *_unused(resources)]
+        found += [
+            f"alerts/{alert.stem}.yaml: {problem}" for problem in _alert_problems(alert, catalog, known)
+        ]
+    headings = {anchor.removeprefix("alert-") for anchor in known if anchor.startswith("alert-")}
+    for left in sorted(headings - {alert.stem for alert in resources.alerts}):
+        found.append(f"the runbook has a heading for {left}, which no file in alerts/ defines")
+    # Which events an alert names can be told only from filters that are right.
+    return [*found, *_unused(resources)] or [*unalerted(resources)]
 
 
 def anchors(markdown: str) -> set[str]:
@@ -62,8 +85,49 @@ def anchors(markdown: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+def unalerted(resources: Resources, levels: Mapping[str, int] = LEVELS) -> Iterator[str]:
+    """Events of WARNING or above without an alert or a reason, reasons without such an event, and errors that are not counted."""
+    alerted = {
+        event
+        for alert in resources.alerts
+        for condition in alert.content.get("conditions", ())
+        for event in _events_of(condition, resources)
+    }
+    grave = {event for event, level in levels.items() if level >= logging.WARNING}
+    for event in sorted(grave - alerted - NEEDS_NO_ALERT.keys()):
+        yield f"the event {event} has no alert; add one, or its reason to NEEDS_NO_ALERT"
+    for event in sorted(NEEDS_NO_ALERT.keys() - (grave - alerted)):
+        yield f"NEEDS_NO_ALERT has a reason for {event}, which has an alert or is not an event of WARNING or above"
+    errors = {event for event, level in levels.items() if level >= logging.ERROR}
+    for metric in resources.metrics:
+        if metric.stem == "errors":
+            for event in sorted(errors - _events_in(metric.content["filter"])):
+                yield f"metrics/errors.yaml: the filter leaves out the event {event}"
+
+
+def _events_of(condition: Mapping[str, Any], resources: Resources) -> set[str]:
+    """The events whose lines alone can make a condition true; a query in PromQL compares counts and has none."""
+    if "conditionMatchedLog" in condition:
+        return _events_in(condition["conditionMatchedLog"]["filter"])
+    if "conditionThreshold" not in condition:
+        return set()
+    wanted = metric_filter(condition["conditionThreshold"]["filter"])
+    events = {
+        event
+        for metric in resources.metrics
+        if USER_METRIC + metric.content["name"] == wanted.metric
+        for event in _events_in(metric.content["filter"])
+    }
+    terms = [term for term in wanted.terms if (term.subject, term.label) == ("metric", "event")]
+    return {event for event in events if all(term.holds({"metric.event": event}) for term in terms)}
+
+
+def _events_in(text: str) -> set[str]:
+    return events_named(log_filter.comparisons(log_filter.parse(text)))
+
+
 def _unused(resources: Resources) -> Iterator[str]:
-    """Metrics that are counted and paid for, and that nobody looks at."""
+    """Metrics that are counted and paid for, and that neither the dashboard nor an alert shows."""
     contents = [resources.dashboard.content, *(alert.content for alert in resources.alerts)]
     named = {name for content in contents for name in _NAME.findall(json.dumps(content))}
     for metric in resources.metrics:
@@ -84,7 +148,7 @@ def _metric_problems(metric: Resource) -> Iterator[str]:
 
 
 def _extractor_problems(content: Mapping[str, Any]) -> Iterator[str]:
-    events = events_named(log_filter.comparisons(log_filter.parse(content["filter"])))
+    events = _events_in(content["filter"])
     descriptor, extractors = content["metricDescriptor"], content.get("labelExtractors", {})
     declared = [label["key"] for label in descriptor.get("labels", ())]
     if sorted(declared) != sorted(extractors):
@@ -100,12 +164,126 @@ def _extractor_problems(content: Mapping[str, Any]) -> Iterator[str]:
     distribution = descriptor["valueType"] == "DISTRIBUTION"
     if distribution != ("valueExtractor" in content) or distribution != ("bucketOptions" in content):
         yield "a distribution, and nothing else, has a value extractor and buckets"
-        return
-    if distribution:
+    elif distribution:
         match = _EXTRACT.fullmatch(content["valueExtractor"])
         if match is None or not is_number(match[1]):
             yield f"{content['valueExtractor']} gives no number"
             return
-        missing = {event for event in events if match[1] not in event_fields()[event]}
+        missing = {event for event in events if match[1] not in event_fields().get(event, ())}
         if missing:
             yield f"{', '.join(sorted(missing))} has no field {match[1]}"
+
+
+def _dashboard_problems(dashboard: Resource, catalog: Catalog) -> Iterator[str]:
+    layout = dashboard.content["mosaicLayout"]
+    yield from _layout_problems(layout)
+    ids = [tile["widget"]["id"] for tile in layout["tiles"] if "id" in tile["widget"]]
+    if len(ids) != len(set(ids)):
+        yield "two widgets have the same id"
+    for tile in layout["tiles"]:
+        widget = tile["widget"]
+        for problem in _widget_problems(widget, catalog):
+            yield f"{widget.get('id') or widget.get('title')}: {problem}"
+
+
+def _layout_problems(layout: Mapping[str, Any]) -> Iterator[str]:
+    taken: set[tuple[int, int]] = set()
+    for number, tile in enumerate(layout["tiles"]):
+        x, y, width, height = (int(tile.get(key, 0)) for key in ("xPos", "yPos", "width", "height"))
+        name = tile["widget"].get("id") or tile["widget"].get("title") or f"tile {number}"
+        if width < 1 or height < 1 or x < 0 or y < 0 or x + width > int(layout["columns"]):
+            yield f"{name}: leaves the grid"
+            continue
+        cells = {(column, row) for column in range(x, x + width) for row in range(y, y + height)}
+        if cells & taken:
+            yield f"{name}: lies on another tile"
+        taken |= cells
+
+
+def _widget_problems(widget: Mapping[str, Any], catalog: Catalog) -> Iterator[str]:
+    if "logsPanel" in widget:
+        yield from log_filter_problems(widget["logsPanel"].get("filter", ""))
+        if not widget["logsPanel"].get("resourceNames"):
+            yield "the panel names no project"
+    if "scorecard" in widget:
+        card = widget["scorecard"]
+        yield from query_problems(card["timeSeriesQuery"], catalog)
+        for threshold in card.get("thresholds", ()):
+            if "targetAxis" in threshold or not {"color", "direction"} <= threshold.keys():
+                yield "a scorecard's threshold has a colour and a direction, and no axis"
+    if "xyChart" in widget:
+        chart = widget["xyChart"]
+        for threshold in chart.get("thresholds", ()):
+            if threshold.keys() & {"color", "direction"}:
+                yield "a chart's threshold has neither colour nor direction"
+        for one in chart["dataSets"]:
+            yield from query_problems(one["timeSeriesQuery"], catalog)
+            yield from _legend_problems(one)
+
+
+def _legend_problems(data_set: Mapping[str, Any]) -> Iterator[str]:
+    aggregation = data_set["timeSeriesQuery"].get("timeSeriesFilter", {}).get("aggregation", {})
+    kept = {re.sub(r'labels?\.|"', "", name) for name in aggregation.get("groupByFields", [])}
+    for subject, label in LEGEND.findall(data_set.get("legendTemplate", "")):
+        if f"{subject}.{label}" not in kept:
+            yield f"the legend names {subject} label {label}, by which nothing is grouped"
+
+
+def _alert_problems(alert: Resource, catalog: Catalog, known: set[str]) -> Iterator[str]:
+    """Whether the conditions can be true, and whether text and links help the person who is woken; `known` are the runbook's anchors."""
+    content = alert.content
+    yield from _documentation_problems(content.get("documentation", {}), f"alert-{alert.stem}", known)
+    for key in ("displayName", "severity", "combiner", "conditions"):
+        if not content.get(key):
+            yield f"no {key}"
+    if "notificationChannels" in content or "userLabels" in content:
+        yield "channels and labels are put in when it is applied"
+    if seconds(content.get("alertStrategy", {}).get("autoClose", "0s")) < MIN_AUTO_CLOSE:
+        yield f"autoClose is at least {MIN_AUTO_CLOSE}s"
+    for condition in content.get("conditions", ()):
+        for problem in _condition_problems(condition, content, catalog):
+            yield f"{condition.get('displayName')}: {problem}"
+
+
+def _documentation_problems(documentation: Mapping[str, Any], anchor: str, known: set[str]) -> Iterator[str]:
+    text = documentation.get("content", "")
+    if anchor not in known:
+        yield f"the runbook has no heading with the anchor #{anchor}"
+    linked = [link["url"].partition("#")[2] for link in documentation.get("links", ())]
+    if linked != [anchor] or f"#{anchor})" not in text:
+        yield f"text and links must lead to #{anchor}"
+    for part in ALERT_PARTS:
+        if f"**{part}**" not in text:
+            yield f"the documentation does not say {part!r}"
+
+
+def _condition_problems(
+    condition: Mapping[str, Any], alert: Mapping[str, Any], catalog: Catalog
+) -> Iterator[str]:
+    match condition:
+        case {"conditionMatchedLog": matched}:
+            wrong = [*log_filter_problems(matched["filter"])]
+            yield from wrong
+            for extractor in () if wrong else matched.get("labelExtractors", {}).values():
+                if "(jsonPayload." in extractor:
+                    field = extractor.removeprefix("EXTRACT(jsonPayload.").removesuffix(")")
+                    yield from field_problems([field], _events_in(matched["filter"]))
+            if len(alert["conditions"]) > 1 or "notificationRateLimit" not in alert.get("alertStrategy", {}):
+                yield "a condition on log lines stands alone and has a notificationRateLimit"
+        case {"conditionPrometheusQueryLanguage": query}:
+            yield from query_problems({"prometheusQuery": query["query"]}, catalog)
+            yield from _duration_problems(query.get("duration", "0s"))
+        case {"conditionThreshold": threshold}:
+            (aggregation,) = threshold["aggregations"]
+            query = {"timeSeriesFilter": {"filter": threshold["filter"], "aggregation": aggregation}}
+            yield from query_problems(query, catalog, one_resource=True)
+            yield from _duration_problems(threshold.get("duration", "0s"))
+            if not MIN_ALIGNMENT <= seconds(aggregation["alignmentPeriod"]) <= MAX_ALIGNMENT:
+                yield f"alignmentPeriod is {MIN_ALIGNMENT}s to {MAX_ALIGNMENT}s"
+        case _:
+            yield "this kind of condition is not checked; use one that is"
+
+
+def _duration_problems(duration: str) -> Iterator[str]:
+    if seconds(duration) % 60:
+        yield f"duration {duration} is not a multiple of 60s"

@@ -1,14 +1,14 @@
-"""What has to be done so that a project holds what the files say: pure, from what is wanted and what is there.
+"""Compares what the files say with what a project holds, and says what has to be done. Pure.
 
-A resource carries a fingerprint of the file's content that it was made from. It is up to date when the fingerprint is the file's
-and everything that the file says is so; what the service added on its own does not count. So a second application changes
-nothing, a key that was taken out of a file is noticed, and so is what somebody changed by hand.
+A resource carries a fingerprint of the file's content that it was made from. It is up to date when the fingerprint is the file's and the
+resource holds everything that the file says; what the service added does not count. So a second application changes nothing. A key that was
+taken out of a file is a difference, and so is a change that somebody made by hand.
 """
 
 import difflib
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -21,7 +21,7 @@ __all__ = ["Action", "Change", "Existing", "Wanted", "changes", "fingerprint"]
 
 
 class Action(Enum):
-    """What is done with one resource."""
+    """What happens to one resource."""
 
     CREATE = "create"
     UPDATE = "update"
@@ -35,7 +35,7 @@ class Wanted:
 
     Attributes:
         kind: ``metric``, ``dashboard`` or ``alert``.
-        key: By which it is known within its kind and environment.
+        key: Unique within its kind and environment.
         content: In the API's JSON form, as the API itself would write it; without the fingerprint.
     """
 
@@ -49,13 +49,11 @@ class Existing:
     """One resource of the project.
 
     Attributes:
-        kind: As in `Wanted`.
-        key: As in `Wanted`.
         name: The service's full name for it.
         content: As in `Wanted`, with what the service added.
         managed: Whether this software made it.
         fingerprint: That of the file it was made from; empty when not known.
-        etag: What an update has to name; empty where there is none.
+        etag: What an update has to name; empty where the service has none.
     """
 
     kind: str
@@ -69,33 +67,28 @@ class Existing:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to be done with one resource, and why.
+    """What has to be done with one resource.
 
     Attributes:
-        action: What.
-        kind: As in `Wanted`.
-        key: As in `Wanted`.
-        wanted: None for what is left over.
-        existing: None for what is created.
+        wanted: None for a resource that is left over.
+        existing: None for a resource that is created.
     """
 
     action: Action
-    kind: str
-    key: str
-    wanted: Wanted | None = None
+    wanted: Wanted | None
     existing: Existing | None = None
 
     def lines(self) -> list[str]:
-        """The difference as a unified diff of YAML; nothing where nothing is changed."""
+        """The difference as a unified diff of YAML; empty where nothing is changed."""
         if self.action not in {Action.CREATE, Action.UPDATE} or self.wanted is None:
             return []
         before: Any = {}
         if self.existing is not None:
             before = self.existing.content
             if self.existing.fingerprint == fingerprint(self.wanted.content):
-                # The file is the same: what the service added is no difference, only what somebody changed.
+                # The file is the same: only what somebody changed is a difference, not what the service added.
                 before = _like(before, self.wanted.content)
-        name = f"{self.kind} {self.key}"
+        name = f"{self.wanted.kind} {self.wanted.key}"
         return [
             line.rstrip("\n")
             for line in difflib.unified_diff(
@@ -110,17 +103,14 @@ def fingerprint(content: Mapping[str, Any]) -> str:
 
 
 def changes(wanted: Iterable[Wanted], existing: Iterable[Existing]) -> list[Change]:
-    """Compare.
+    """Compare; gives one change for each resource, in the order of `wanted`, and then what is left over.
 
     Args:
-        wanted: What the files say, in the order in which it is to be made.
-        existing: What the project holds; of several environments' resources only this one's.
-
-    Returns:
-        One change a resource, in that order; what is left over comes last.
+        wanted: What the files say, in the order in which it has to be made.
+        existing: What the project holds for this environment.
 
     Raises:
-        UsageError: Something that this software did not make is in the way, or a metric would have to change what never can.
+        UsageError: A resource that this software did not make is in the way, or a metric would have to change what it cannot.
     """
     there: dict[tuple[str, str], Existing] = {}
     for one in existing:
@@ -130,13 +120,13 @@ def changes(wanted: Iterable[Wanted], existing: Iterable[Existing]) -> list[Chan
             )
         there[one.kind, one.key] = one
     found = [_change(one, there.pop((one.kind, one.key), None)) for one in wanted]
-    left = [Change(Action.LEFT_OVER, one.kind, one.key, None, one) for one in there.values() if one.managed]
+    left = [Change(Action.LEFT_OVER, None, one) for one in there.values() if one.managed]
     return found + left
 
 
 def _change(wanted: Wanted, existing: Existing | None) -> Change:
     if existing is None:
-        return Change(Action.CREATE, wanted.kind, wanted.key, wanted)
+        return Change(Action.CREATE, wanted)
     if not existing.managed:
         raise UsageError(
             f"{existing.name} is there, and this software did not make it; it is not touched: rename or delete it"
@@ -144,7 +134,7 @@ def _change(wanted: Wanted, existing: Existing | None) -> Change:
     if wanted.kind == "metric":
         _refuse_another_type(wanted, existing)
     same = existing.fingerprint == fingerprint(wanted.content) and _holds(wanted.content, existing.content)
-    return Change(Action.NOTHING if same else Action.UPDATE, wanted.kind, wanted.key, wanted, existing)
+    return Change(Action.NOTHING if same else Action.UPDATE, wanted, existing)
 
 
 def _refuse_another_type(wanted: Wanted, existing: Existing) -> None:
@@ -165,7 +155,7 @@ def _refuse_another_type(wanted: Wanted, existing: Existing) -> None:
 
 
 def _holds(wanted: Any, existing: Any) -> bool:
-    """Whether everything wanted is so; mappings may hold more."""
+    """Whether everything wanted is there; mappings may hold more."""
     if isinstance(wanted, Mapping):
         return isinstance(existing, Mapping) and all(
             key in existing and _holds(value, existing[key]) for key, value in wanted.items()
@@ -178,7 +168,7 @@ def _holds(wanted: Any, existing: Any) -> bool:
 
 
 def _like(existing: Any, wanted: Any) -> Any:
-    """Of what is there, what the file speaks of."""
+    """The part of what is there that the file speaks of."""
     if isinstance(wanted, Mapping) and isinstance(existing, Mapping):
         return {key: _like(existing[key], value) for key, value in wanted.items() if key in existing}
     if isinstance(wanted, list) and isinstance(existing, list) and len(wanted) == len(existing):
@@ -189,17 +179,5 @@ def _like(existing: Any, wanted: Any) -> Any:
 def _yaml(content: Mapping[str, Any]) -> list[str]:
     if not content:
         return []
-    text: str = yaml.safe_dump(_plain(content), sort_keys=True, allow_unicode=True, width=110)
+    text: str = yaml.safe_dump(content, sort_keys=True, allow_unicode=True, width=110)
     return text.splitlines(keepends=True)
-
-
-def _plain(content: Any) -> Any:
-    """Mappings as dicts, which is all that YAML's safe form knows."""
-    if isinstance(content, Mapping):
-        return dict(_items(content))
-    return [_plain(one) for one in content] if isinstance(content, list) else content
-
-
-def _items(content: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key, value in content.items():
-        yield key, _plain(value)

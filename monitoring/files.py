@@ -1,11 +1,16 @@
-"""The files, read strictly: values put in, every key known to Google's own messages.
+"""Reads the files strictly: values put in, and every key known to Google's own messages.
 
-``gcloud`` and the services accept keys that nobody knows and ignore them, so that a misspelt threshold is no threshold. Here a
-file becomes the service's protobuf message or is refused with the key that is wrong.
+``gcloud`` and the services ignore a key that they do not know, so a misspelt threshold has no effect. Here a file becomes the service's
+protobuf message, or it is refused with the key that is wrong.
+
+The files leave some values open, as ``${NAME}`` in capitals; ``${project}`` and ``${metric.labels.x}`` are Google's own variables and stay.
+A name without a value and a value that no file uses are both refused. Values are put into texts after parsing, and they hold no character
+that has a meaning in a filter or a query: so a value cannot change what a file says.
 """
 
+import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Any
@@ -16,15 +21,96 @@ from google.cloud.logging_v2.types import LogMetric
 from google.cloud.monitoring_dashboard_v1.types import Dashboard
 from google.protobuf import json_format
 
-from monitoring.values import filled, require_all_used
 from shared.errors import UsageError
+from shared.migration import Environment, qpi_exports
 
-__all__ = ["MESSAGES", "Resource", "Resources", "checked", "load", "raw_files", "user_metric"]
+__all__ = ["USER_METRIC", "Resource", "Resources", "Values", "checked", "load", "user_metric"]
 
 USER_METRIC = "logging.googleapis.com/user/"
 
 MESSAGES: Mapping[str, Any] = {"metrics": LogMetric, "alerts": monitoring_v3.AlertPolicy, "": Dashboard}
 """The message that a file must be, by its folder."""
+
+_NAME = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@%~-]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What differs between projects and environments.
+
+    Attributes:
+        env: As the job's lines name it in ``env``.
+        project: Where the job and the function run.
+        source_bucket: The legacy path's.
+        destination_bucket: The new path's.
+        mirror_service: The mirror's Cloud Run service; a function's service has the function's name.
+        reverse_service: The service of the mirror back to the legacy path.
+        jobs: How the names of all Cloud Run jobs of this migration begin.
+        tasks: Tasks of one execution of the backfill.
+        deletion_account: The service account that deletes the legacy path.
+        runbook: Address of the alerts' runbook.
+    """
+
+    env: str
+    project: str
+    region: str
+    source_bucket: str
+    source_prefix: str
+    destination_bucket: str
+    mirror_service: str
+    reverse_service: str
+    jobs: str
+    tasks: int
+    deletion_account: str
+    runbook: str
+
+    @staticmethod
+    def of(
+        env: str,
+        project: str,
+        region: str,
+        runbook: str,
+        *,
+        mirror_service: str = "",
+        reverse_service: str = "",
+        jobs: str = "",
+        tasks: int = 1,
+        deletion_account: str = "",
+    ) -> "Values":
+        """The values of one of the preset's environments; an empty argument gets its usual name."""
+        migration = qpi_exports(Environment(env))
+        account = f"qpi-exports-deletion-{env}@{project}.iam.gserviceaccount.com"
+        return Values(
+            env=env,
+            project=project,
+            region=region,
+            source_bucket=migration.source.bucket,
+            source_prefix=migration.source.prefix,
+            destination_bucket=migration.destination.bucket,
+            mirror_service=mirror_service or f"qpi-exports-mirror-{env}",
+            reverse_service=reverse_service or f"qpi-exports-reverse-{env}",
+            jobs=jobs or "qpi-exports-",
+            tasks=tasks,
+            deletion_account=deletion_account or account,
+            runbook=runbook,
+        )
+
+    def by_name(self) -> dict[str, str]:
+        """The values under the names that files use.
+
+        Raises:
+            UsageError: One is empty, or holds a character that could mean something in a filter.
+        """
+        texts = {name.upper(): str(value) for name, value in asdict(self).items()}
+        for name, text in texts.items():
+            if not _PLAIN.fullmatch(text):
+                raise UsageError(
+                    f"the value {name}={text!r} cannot stand in a filter; use letters, digits and . _ : / @ % ~ -"
+                )
+        if self.tasks < 1:
+            raise UsageError(f"TASKS={self.tasks}: an execution has at least one task")
+        return texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +119,7 @@ class Resource:
 
     Attributes:
         stem: The file's name without its ending.
-        content: The resource, in the JSON form of its API.
+        content: In the JSON form of its API.
     """
 
     stem: str
@@ -55,60 +141,37 @@ def user_metric(name: str) -> str:
 
 
 def load(values: Mapping[str, str], root: Traversable | None = None) -> Resources:
-    """Read all files.
+    """Read all files; each is a valid message of its API.
 
     Args:
         values: Value by name.
         root: The folder; this package's by default.
 
-    Returns:
-        Resources, each a valid message of its API.
-
     Raises:
-        UsageError: A file is no YAML or no such resource, or names and values do not fit.
+        UsageError: A file is not YAML or not such a resource, or names and values do not fit.
     """
-    parsed = [*raw_files(root)]
-    require_all_used(values, [content for _, content in parsed])
+    parsed = [*_raw_files(root or files("monitoring"))]
+    unused = values.keys() - set().union(*(_names_in(content) for _, content in parsed))
+    if unused:
+        raise UsageError(
+            f"no file uses {', '.join(sorted(unused))}; take the value away or the files are damaged"
+        )
     found: dict[str, list[Resource]] = {folder: [] for folder in MESSAGES}
     for where, content in parsed:
         folder, _, file = where.rpartition("/")
-        resource = Resource(file.removesuffix(".yaml"), filled(content, values, where))
+        resource = Resource(file.removesuffix(".yaml"), _filled(content, values, where))
         checked(MESSAGES[folder], resource.content, where)
         found[folder].append(resource)
     return Resources(tuple(found["metrics"]), tuple(found["alerts"]), found[""][0])
 
 
-def raw_files(root: Traversable | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Every file as it stands, parsed: its path within the folder, and its content.
-
-    Raises:
-        UsageError: One is no YAML, or no mapping.
-    """
-    home = root or files("monitoring")
-    paths = [("dashboard.yaml", home / "dashboard.yaml")]
-    for folder in ("metrics", "alerts"):
-        found = sorted((home / folder).iterdir(), key=lambda path: path.name)
-        paths += [(f"{folder}/{path.name}", path) for path in found if path.name.endswith(".yaml")]
-    for where, path in paths:
-        try:
-            content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 -- a SafeLoader
-        except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"{where} cannot be read: {' '.join(str(error).split())}") from error
-        if not isinstance(content, dict):
-            raise UsageError(f"{where} is no mapping")
-        yield where, content
-
-
 def checked(message: Any, content: Mapping[str, Any], where: str) -> Any:
-    """Make a message of a content; what the API does not know is refused.
+    """Make a message of a content.
 
     Args:
         message: The message's class.
         content: In the API's JSON form.
         where: The file, for errors.
-
-    Returns:
-        The message.
 
     Raises:
         UsageError: A key, value or type that the API does not know.
@@ -119,8 +182,47 @@ def checked(message: Any, content: Mapping[str, Any], where: str) -> Any:
         raise UsageError(f"{where}: {' '.join(str(error).split())}") from error
 
 
+def _raw_files(home: Traversable) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every file, parsed: its path within the folder, and its content."""
+    paths = [("dashboard.yaml", home / "dashboard.yaml")]
+    for folder in ("metrics", "alerts"):
+        found = sorted((home / folder).iterdir(), key=lambda path: path.name)
+        paths += [(f"{folder}/{path.name}", path) for path in found if path.name.endswith(".yaml")]
+    for where, path in paths:
+        try:
+            content = yaml.load(path.read_text(encoding="utf-8"), Loader=_StrictLoader)  # noqa: S506 -- a SafeLoader
+        except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"{where} cannot be read: {' '.join(str(error).split())}") from error
+        if not isinstance(content, dict):
+            raise UsageError(f"{where} is not a mapping")
+        yield where, content
+
+
+def _filled(content: Any, values: Mapping[str, str], where: str) -> Any:
+    """Put values into every text of a parsed file."""
+    if isinstance(content, dict):
+        return {key: _filled(value, values, where) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_filled(value, values, where) for value in content]
+    if not isinstance(content, str):
+        return content
+    unknown = _names_in(content) - values.keys()
+    if unknown:
+        known = ", ".join(sorted(values))
+        raise UsageError(f"{where}: there is no value for ${{{min(unknown)}}}; known: {known}")
+    return _NAME.sub(lambda match: values[match[1]], content)
+
+
+def _names_in(content: Any) -> set[str]:
+    if isinstance(content, dict):
+        content = list(content.values())
+    if isinstance(content, list):
+        return set().union(*map(_names_in, content))
+    return set(_NAME.findall(content)) if isinstance(content, str) else set()
+
+
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice: the first would be lost without a word."""
+    """Refuses a key that stands twice: YAML would drop the first without a message."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]

@@ -1,12 +1,13 @@
-"""The part of Cloud Logging's query language that this project's filters use: read, looked into, and evaluated.
+"""Reads and evaluates the part of Cloud Logging's query language that this project's filters use.
 
-As in Cloud Logging, ``NOT`` binds most, then ``OR``, then ``AND``, which may be left out. A comparison with a field that
-an entry does not have is false, ``!=`` included (Logging query language, "Missing fields"). What is not understood is refused:
-a filter that nobody can read is not checked.
+As in Cloud Logging, ``NOT`` binds strongest, then ``OR``, then ``AND``, which may be left out. A comparison with a field that an entry
+does not have is false, ``!=`` included (Logging query language, "Missing fields"). A filter outside this part is refused, because no
+check could cover it.
 """
 
+import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,9 +26,20 @@ _TOKEN = re.compile(
 )
 
 
+_ORDER: Mapping[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+"""The operators that order values; a severity has no others."""
+
+
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A field compared with one of several values."""
+    """A field compared with one or several values; one that fits is enough."""
 
     field: str
     op: str
@@ -36,21 +48,21 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Negation:
-    """Not this."""
+    """The part must not hold."""
 
     part: "Filter"
 
 
 @dataclass(frozen=True, slots=True)
 class Every:
-    """All of these."""
+    """All parts must hold."""
 
     parts: tuple["Filter", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Some:
-    """At least one of these."""
+    """At least one part must hold."""
 
     parts: tuple["Filter", ...]
 
@@ -84,7 +96,7 @@ def comparisons(found: Filter) -> Iterator[Comparison]:
 
 
 def matches(found: Filter, entry: Mapping[str, Any]) -> bool:
-    """Whether a filter takes a log entry, given as nested mappings."""
+    """Whether a filter takes a log entry: nested mappings."""
     match found:
         case Comparison(field, op, values):
             value = value_at(entry, field)
@@ -98,7 +110,7 @@ def matches(found: Filter, entry: Mapping[str, Any]) -> bool:
 
 
 def value_at(entry: Mapping[str, Any], path: str) -> Any:
-    """What stands at ``a.b.c``; None where nothing does."""
+    """The value at ``a.b.c``; None where the entry has none."""
     value: Any = entry
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -107,34 +119,23 @@ def value_at(entry: Mapping[str, Any], path: str) -> Any:
 
 def _compare(field: str, value: Any, op: str, wanted: str) -> bool:
     if field == "severity":
-        left, right = SEVERITIES.index(str(value)), SEVERITIES.index(wanted)
-        return {"=": left == right, "!=": left != right, ">=": left >= right, "<=": left <= right}.get(
-            op, left > right if op == ">" else left < right
-        )
+        return _ORDER[op](SEVERITIES.index(str(value)), SEVERITIES.index(wanted))
     text = str(value).lower() if isinstance(value, bool) else str(value)
     match op:
-        case "=":
-            return text == wanted
-        case "!=":
-            return text != wanted
-        case "=~":
-            return re.search(wanted, text) is not None
-        case "!~":
-            return re.search(wanted, text) is None
+        case "=" | "!=":
+            return _ORDER[op](text, wanted)
+        case "=~" | "!~":
+            return (re.search(wanted, text) is not None) is (op == "=~")
         case ":":
             return wanted == "*" or wanted.lower() in text.lower()
-        case _:
-            try:
-                number, bound = float(text), float(wanted)
-            except ValueError:
-                return False
-            return {">": number > bound, "<": number < bound, ">=": number >= bound, "<=": number <= bound}[
-                op
-            ]
+    try:
+        return _ORDER[op](float(text), float(wanted))
+    except ValueError:
+        return False
 
 
 class _Reader:
-    """Recursive descent over tokens."""
+    """A recursive descent over the filter's tokens."""
 
     def __init__(self, text: str) -> None:
         self._text = text
@@ -175,7 +176,7 @@ class _Reader:
         if self.kind != "word" or self.symbol in {"AND", "OR"}:
             raise self.refusal()
         field = self._take()
-        if self.kind != "op":
+        if self.kind != "op" or (field == "severity" and self.symbol not in _ORDER):
             raise self.refusal()
         op = self._take()
         if self.symbol != "(":

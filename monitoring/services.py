@@ -1,7 +1,7 @@
-"""The three services that hold metrics, dashboards and alert policies: listing, creating and updating, nothing else.
+"""Lists, creates and updates metrics, dashboards and alert policies in the three services that hold them.
 
-The only module that speaks to them. Nothing is ever deleted. What this software made is known by a mark: labels where a
-resource has them, a last line of the description where it has none (log-based metrics).
+A module of its own although only `monitoring.apply` imports it: it is the one place that speaks to these services. It never deletes. A
+mark says what this software made: labels, or the description's last line for a log-based metric, which has no labels.
 """
 
 import re
@@ -26,10 +26,10 @@ __all__ = ["MANAGED_BY", "Project", "Services", "wanted_of"]
 MANAGED_BY = "qpi-exports-migration"
 
 PATIENCE = 20
-"""How often a policy is tried whose metric the service does not know yet."""
+"""Attempts for a policy whose metric the service does not know yet."""
 
 PAUSE = 15.0
-"""Seconds between; a new metric takes up to some minutes to be known."""
+"""Seconds between attempts; the service takes up to some minutes to know a new metric."""
 
 _MARK = re.compile(rf"\n\nManaged by {MANAGED_BY} \(([0-9a-f]{{12}})\)\.\Z")
 
@@ -50,10 +50,10 @@ class Services:
 
     @staticmethod
     def of_surroundings() -> "Services":
-        """Clients with the credentials of this process's surroundings.
+        """Clients with the default credentials of this process.
 
         Raises:
-            UsageError: There are none.
+            UsageError: There are no credentials.
         """
         try:
             return Services(
@@ -68,11 +68,11 @@ class Services:
 
 
 def wanted_of(resources: Resources, env: str, channels: tuple[str, ...]) -> list[Wanted]:
-    """What a project is to hold, in the order in which it can be made: what is named before what names it.
+    """What a project has to hold. Metrics come first: a policy that names a missing metric is refused.
 
     Args:
         resources: The files, with values in place.
-        env: Whose dashboard and policies they are; metrics serve all environments of a project.
+        env: The environment of the dashboard and the policies; metrics serve all environments of a project.
         channels: Resource names of the notification channels that policies tell.
     """
     metrics = [
@@ -101,13 +101,11 @@ def wanted_of(resources: Resources, env: str, channels: tuple[str, ...]) -> list
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What one project holds for one environment.
+    """One project's resources for one environment.
 
     Attributes:
-        services: The clients.
         project: Its id.
-        env: The environment.
-        sleep: Waits some seconds.
+        sleep: Takes seconds.
     """
 
     services: Services
@@ -116,19 +114,20 @@ class Project:
     sleep: Callable[[float], None]
 
     def existing(self) -> list[Existing]:
-        """Everything that is there and might be meant.
+        """Every resource of the project that the files might mean.
 
         Raises:
-            MigrationError: It cannot be listed.
+            MigrationError: A service did not answer.
+            UsageError: The account may not list them.
         """
         with _errors_of(f"list what project {self.project} holds", UsageError):
             return [*self._metrics(), *self._dashboards(), *self._alerts()]
 
     def put(self, wanted: Wanted, existing: Existing | None) -> None:
-        """Create a resource, or make what is there like it.
+        """Create a resource, or update the existing one.
 
         Raises:
-            MigrationError: The service refused, or said nothing.
+            MigrationError: The service refused, or did not answer.
         """
         verb = "create" if existing is None else "update"
         with _errors_of(f"{verb} {wanted.kind} {wanted.key} in project {self.project}"):
@@ -156,8 +155,8 @@ class Project:
             key = board.name.rpartition("/")[2]
             if key == f"{MANAGED_BY}-{self.env}":
                 content = _dict("dashboard", board)
-                mine, print_ = _taken_out(content.get("labels", {}))
-                yield Existing("dashboard", key, board.name, content, mine, print_, board.etag)
+                mine, mark = _taken_out(content.get("labels", {}))
+                yield Existing("dashboard", key, board.name, content, mine, mark, board.etag)
 
     def _alerts(self) -> Iterator[Existing]:
         for policy in self.services.alerts.list_alert_policies(name=f"projects/{self.project}"):
@@ -165,9 +164,9 @@ class Project:
             for condition in content.get("conditions", ()):
                 condition.pop("name", None)
             labels = content.get("userLabels", {})
-            mine, print_ = _taken_out(labels)
+            mine, mark = _taken_out(labels)
             if mine and labels.get("env") == self.env:
-                yield Existing("alert", labels.get("policy", ""), policy.name, content, mine, print_)
+                yield Existing("alert", labels.get("policy", ""), policy.name, content, mine, mark)
 
     def _put_metric(self, wanted: Wanted, existing: Existing | None) -> None:
         mark = f"\n\nManaged by {MANAGED_BY} ({fingerprint(wanted.content)})."
@@ -211,7 +210,7 @@ class Project:
                 else:
                     self.services.alerts.update_alert_policy(alert_policy=policy)
             except exceptions.NotFound as error:
-                # A metric that was created a moment ago is not known everywhere yet.
+                # The service does not know a new metric everywhere at once.
                 if attempt == PATIENCE or "metric" not in str(error).lower():
                     raise
                 self.sleep(PAUSE)
@@ -221,11 +220,11 @@ class Project:
 
 @contextmanager
 def _errors_of(what: str, refused: type[MigrationError] = MigrationError) -> Iterator[None]:
-    """Turn the services' errors into this project's, with what was tried."""
+    """Turns the services' errors into this project's, with the operation that failed."""
     try:
         yield
     except (exceptions.PermissionDenied, exceptions.Unauthenticated, GoogleAuthError) as error:
-        if isinstance(error, TransportError):  # whoever gives tokens could not be asked: no matter of rights
+        if isinstance(error, TransportError):  # the token server did not answer: not a missing right
             raise _unanswered(what, error) from error
         raise refused(
             f"this account may not {what}: {_line(error)}; it needs roles/logging.configWriter, "
@@ -236,7 +235,7 @@ def _errors_of(what: str, refused: type[MigrationError] = MigrationError) -> Ite
 
 
 def _unanswered(what: str, error: Exception) -> MigrationError:
-    return MigrationError(f"could not {what}: {_line(error)}; run it again, it goes on where it was")
+    return MigrationError(f"could not {what}: {_line(error)}; run it again; it continues where it stopped")
 
 
 def _line(error: BaseException) -> str:
@@ -261,5 +260,5 @@ def _dict(kind: str, message: Any) -> dict[str, Any]:
 
 
 def _taken_out(labels: dict[str, str]) -> tuple[bool, str]:
-    """Whether the labels are ours; and the fingerprint, taken out of them."""
+    """Whether the labels are ours, and the fingerprint, which is removed from them."""
     return labels.get("managed-by") == MANAGED_BY, labels.pop("content", "")

@@ -150,6 +150,18 @@ class Gateway:
         found = self.read_version(at)
         return None if found is None else found[1]
 
+    def read_stored(self, at: ObjectRef) -> bytes | None:
+        """Read an object's bytes as they are stored: what is labelled gzip stays packed, whether it is gzip or not.
+
+        Returns:
+            The bytes; None only when the bucket is there and has no such object.
+
+        Raises:
+            StorageError: Anything else.
+        """
+        found = self._read_version(at, stored=True)
+        return None if found is None else found[1]
+
     def read_version(self, at: ObjectRef) -> tuple[int, bytes] | None:
         """See `ContentsStore.read_version`.
 
@@ -157,10 +169,12 @@ class Gateway:
         is resumed by the client from the generation it began with, whose 404, once somebody has overwritten it, would
         be read as "there is no such object". Contents and generation header are of one answer.
         """
+        return self._read_version(at, stored=False)
 
+    def _read_version(self, at: ObjectRef, *, stored: bool) -> tuple[int, bytes] | None:
         def attempt() -> tuple[int, bytes]:
             blob = self._client.bucket(at.bucket).blob(at.name)
-            contents = bytes(blob.download_as_bytes(timeout=self._timeout, retry=None))
+            contents = bytes(blob.download_as_bytes(timeout=self._timeout, retry=None, raw_download=stored))
             if blob.generation is None:
                 raise UnexpectedAnswer(at.uri, "its contents came without the generation they belong to")
             return int(blob.generation), contents

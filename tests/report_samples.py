@@ -196,6 +196,7 @@ def contents(**changes: Any) -> dict[str, Any]:
         "objects_per_s": 1843.6,
         "source_problems": {
             "unknown_field": {"objects": 4, "lines": 4, "severity": "error"},
+            "odd_timestamp": {"objects": 2, "lines": 3, "severity": "not_judged"},
             "blank_line": {"objects": 2, "lines": 5, "severity": "warning"},
         },
         "migration_problems": {},

@@ -12,9 +12,9 @@ from typing import TextIO
 
 from testing_paths import Paths
 
-from backfill_job.clock import Clock
-from backfill_job.command import Surroundings
 from backfill_job.commands import load
+from backfill_job.run.clock import Clock
+from backfill_job.run.command import ProcessIO
 from shared.gateway import Gateway
 from shared.phase import Phase
 from shared.state import State, read_state
@@ -60,8 +60,8 @@ def run_command(
     out = io.StringIO() if typed is None else _Terminal()
     err = io.StringIO()
     stdin = stdin or (io.StringIO() if typed is None else _Terminal(typed))
-    surroundings = Surroundings({**os.environ, **environ}, stdin, out, err, Clock(now, sleep))
-    code = load(command).run(parser.parse_args(arguments), surroundings)
+    process = ProcessIO({**os.environ, **environ}, stdin, out, err, Clock(now, sleep))
+    code = load(command).run(parser.parse_args(arguments), process)
     return Ended(code, out.getvalue(), err.getvalue())
 
 

@@ -1,1 +1,1 @@
-"""Deletes what was proven equal, generation by generation, from a manifest written before."""
+"""Deletes what was proven equal, generation by generation, from a manifest that was written before."""

@@ -31,7 +31,7 @@ from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
 from backfill_job.deletion.records import ChunkRecords, LineResult, Outcome, count, recorded
 from backfill_job.governor import WriteGovernor
-from backfill_job.stopping import Stop
+from backfill_job.run.stopping import Stop
 from shared.answers import names_object
 from shared.errors import (
     ConditionFailed,

@@ -19,10 +19,7 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
-from backfill_job.arguments import governor_from
-from backfill_job.asking import confirm_by_typing, confirm_by_yes
 from backfill_job.checks import show
-from backfill_job.command import Surroundings, migration_from
 from backfill_job.deletion.manifest_store import Found, LinesFile, cloud_ref, find_manifest, manifest_name
 from backfill_job.deletion.phases import GOES_ON_IN, begin, begun_manifests, command_line
 from backfill_job.deletion.prepare import (
@@ -42,11 +39,14 @@ from backfill_job.deletion.run import (
     settled_before,
 )
 from backfill_job.deletion.screen import overview, refusal
-from backfill_job.job import ExitCode
-from backfill_job.local_tasks import run_as_tasks
-from backfill_job.phase_change import phase_changed, wait_until_seen
-from backfill_job.session import Session, opened
-from backfill_job.settings import Settings
+from backfill_job.run.arguments import governor_from
+from backfill_job.run.command import ExitCode, ProcessIO, migration_from
+from backfill_job.run.local_tasks import run_as_tasks
+from backfill_job.run.open_run import opened
+from backfill_job.run.phase_change import phase_changed, wait_until_seen
+from backfill_job.run.questions import confirm_by_typing, confirm_by_yes
+from backfill_job.run.run import Run
+from backfill_job.run.settings import Settings
 from backfill_job.wording import counted, shown
 from shared.errors import UsageError
 from shared.events_log import Event
@@ -98,15 +98,13 @@ class Consent:
             raise UsageError(f"{NOT_CONFIRMED}: --confirm-text must be {CONFIRM_TEXT}")
 
 
-def delete(
-    command: str, arguments: argparse.Namespace, surroundings: Surroundings, settings: Settings
-) -> int:
+def delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings: Settings) -> int:
     """Show what would be deleted, or delete it.
 
     Args:
         command: The name in the names of its log files.
         arguments: The command's.
-        surroundings: What it reads from and writes to.
+        io: What it reads from and writes to.
         settings: Which task of which execution this is.
 
     Returns:
@@ -123,88 +121,81 @@ def delete(
     ours.allow_empty = bool(arguments.allow_empty or arguments.resume)
     ours.tasks = 1 if apart else arguments.tasks
     mode = "delete" if arguments.confirm_delete else "dry-run"
-    with opened(command, ours, surroundings, migration=migration, mode=mode, in_tasks=True) as session:
-        state = read_state(session.job.gateway, migration)
-        request = _request(arguments, surroundings)
+    with opened(command, ours, io, migration=migration, mode=mode, in_tasks=True) as run:
+        state = read_state(run.gateway, migration)
+        request = _request(arguments, io)
         if not arguments.confirm_delete:
-            return _dry_run(session, state, request)
+            return _dry_run(run, state, request)
         found = (
-            _resumed(session, arguments, state, request)
+            _resumed(run, arguments, state, request)
             if arguments.resume
-            else _begun(session, arguments, state, request)
+            else _begun(run, arguments, state, request)
         )
         if arguments.prepare:
-            return _only_prepared(session, found)
+            return _only_prepared(run, found)
         if not apart:
-            with _going_on(session, found):
+            with _going_on(run, found):
                 pace = Pace(governor_from(arguments, settings.task_count), arguments.in_flight)
-                return run_deletion(session, found, pace, request.by, _unfinished(session, found))
-        unfinished = _unfinished(session, found)
-    return _in_tasks(arguments, surroundings, found, unfinished)
+                return run_deletion(run, found, pace, request.by, _unfinished(run, found))
+        unfinished = _unfinished(run, found)
+    return _in_tasks(arguments, io, found, unfinished)
 
 
-def _dry_run(session: Session, state: State, request: DeletionRequest) -> ExitCode:
+def _dry_run(run: Run, state: State, request: DeletionRequest) -> ExitCode:
     anew = state.phase in GOES_ON_IN
-    prepared = run_checks(session, state, replace(request, anew=request.anew or anew))
-    _show(session, prepared, "Dry run: nothing is deleted.")
-    session.write("deletion-plan.json", prepared.to_json())
+    prepared = run_checks(run, state, replace(request, anew=request.anew or anew))
+    _show(run, prepared, "Dry run: nothing is deleted.")
+    run.write("deletion-plan.json", prepared.to_json())
     for begun in begun_manifests(state)[-1:] if anew else ():
-        at = shown(cloud_ref(session.job.migration, begun.name).uri)
-        session.say(
-            f"\nA deletion was begun with the manifest {at}: go on with --confirm-delete --resume {at}"
-        )
+        at = shown(cloud_ref(run.migration, begun.name).uri)
+        run.say(f"\nA deletion was begun with the manifest {at}: go on with --confirm-delete --resume {at}")
     refused = refusal(prepared.checks)
     if refused:
-        session.say("\nNothing was deleted. --confirm-delete would be REFUSED; see above what to do.")
+        run.say("\nNothing was deleted. --confirm-delete would be REFUSED; see above what to do.")
         return ExitCode.NOT_RIGHT
     again = " --anew" if anew and not request.anew else ""
-    session.say(
+    run.say(
         f"\nNothing was deleted. To delete: the same command with --confirm-delete{again}; without a terminal also "
         f"--confirm-text {CONFIRM_TEXT} --expect-objects {prepared.found.equal}",
     )
     return ExitCode.DONE
 
 
-def _begun(session: Session, arguments: argparse.Namespace, state: State, request: DeletionRequest) -> Found:
+def _begun(run: Run, arguments: argparse.Namespace, state: State, request: DeletionRequest) -> Found:
     """Verify, check, confirm, write the manifest, and record that the deletion begins.
 
     Raises:
         UsageError: Refused, or not confirmed; nothing was changed.
     """
-    job = session.job
-    _refuse_wrong_phase(session, state, request)
-    name = manifest_name(job.migration.label, session.started)
-    folder = arguments.manifest_dir or (
-        Path(tempfile.gettempdir()) if session.settings.cloud_run_job else Path()
-    )
+    _refuse_wrong_phase(run, state, request)
+    name = manifest_name(run.migration.label, run.started)
+    folder = arguments.manifest_dir or (Path(tempfile.gettempdir()) if run.settings.cloud_run_job else Path())
     with ExitStack() as stack:
         lines = LinesFile(folder / f"{name}l")
         stack.callback(lines.discard)
-        prepared = run_checks(session, state, request, lines)
-        _show(session, prepared, "Before anything is deleted:")
-        _refuse(session, refusal(prepared.checks))
+        prepared = run_checks(run, state, request, lines)
+        _show(run, prepared, "Before anything is deleted:")
+        _refuse(run, refusal(prepared.checks))
         consent = Consent(arguments.confirm_text, arguments.expect_objects)
-        _confirm(session, consent, objects=prepared.found.equal, critical=prepared.found.critical)
-        manifest, sha256 = write_manifest(session, name, lines, prepared, request.by)
-    found = Found(manifest, sha256, cloud_ref(job.migration, name).uri, None)
+        _confirm(run, consent, objects=prepared.found.equal, critical=prepared.found.critical)
+        manifest, sha256 = write_manifest(run, name, lines, prepared, request.by)
+    found = Found(manifest, sha256, cloud_ref(run.migration, name).uri, None)
     objects = f"{manifest.objects:,} objects"
-    session.say(f"manifest: {shown(found.place)} and {folder / name}, {objects}, SHA-256 {sha256}")
-    begin(session, manifest, sha256, anew=request.anew)
-    with _going_on(session, found):
-        wait_until_seen(session)
+    run.say(f"manifest: {shown(found.place)} and {folder / name}, {objects}, SHA-256 {sha256}")
+    begin(run, manifest, sha256, anew=request.anew)
+    with _going_on(run, found):
+        wait_until_seen(run)
     return found
 
 
-def _resumed(
-    session: Session, arguments: argparse.Namespace, state: State, request: DeletionRequest
-) -> Found:
+def _resumed(run: Run, arguments: argparse.Namespace, state: State, request: DeletionRequest) -> Found:
     """Find the manifest that a deletion was begun with, and have the deletion confirmed again.
 
     Raises:
         UsageError: It is damaged or another deletion's, a check fails, or the operator did not confirm.
     """
-    found = find_manifest(session.job.gateway, arguments.resume)
-    _refuse_foreign(found, session.job.migration)
+    found = find_manifest(run.gateway, arguments.resume)
+    _refuse_foreign(found, run.migration)
     known = {begun.name: begun.sha256 for begun in begun_manifests(state)}
     if known.get(found.manifest.name) != found.sha256:
         changed = (
@@ -213,33 +204,33 @@ def _resumed(
             else "belongs to none of this migration's deletions"
         )
         _refuse(
-            session,
+            run,
             f"the manifest {shown(found.place)} {changed}: the state knows {', '.join(known) or 'none'}; "
             "use the copy that the state names, or begin again with --anew",
         )
-    if session.settings.task_count == 1:
+    if run.settings.task_count == 1:
         checks = resumption_checks(state, found.manifest, request)
-        show(session.console, checks)
-        _refuse(session, refusal(checks))
+        show(run.console, checks)
+        _refuse(run, refusal(checks))
     else:  # the preparation ran the checks; every task looks at each line's two sides
-        _refuse_wrong_phase(session, state, replace(request, anew=True))
+        _refuse_wrong_phase(run, state, replace(request, anew=True))
     _confirm(
-        session,
+        run,
         Consent(arguments.confirm_text, arguments.expect_objects),
         objects=found.manifest.objects,
         critical=found.manifest.critical,
-        settled=partial(settled_before, session, found),
+        settled=partial(settled_before, run, found),
     )
-    if state.since is None or session.job.clock.now() - state.since < FRESH:
+    if state.since is None or run.clock.now() - state.since < FRESH:
         with _going_on(
-            session, found
+            run, found
         ):  # the process that began it may have been killed before the mirrors saw it
-            wait_until_seen(session)
+            wait_until_seen(run)
     return found
 
 
 def _confirm(
-    session: Session,
+    run: Run,
     consent: Consent,
     *,
     objects: int,
@@ -249,7 +240,7 @@ def _confirm(
     """Have the operator confirm the deletion: a text typed, then yes or no; or both options of the command line.
 
     Args:
-        session: The run.
+        run: The run.
         consent: What the command line says; where it says anything, no question is asked.
         objects: Objects in the manifest.
         critical: Objects that are JSONL data.
@@ -259,36 +250,36 @@ def _confirm(
         UsageError: The operator did not confirm.
         Interrupted: The operator stopped it.
     """
-    if consent.said or not session.surroundings.stdin.isatty():
+    if consent.said or not run.io.stdin.isatty():
         consent.check()
         if consent.objects != objects:
             raise UsageError(
                 f"{NOT_CONFIRMED}: --expect-objects says {consent.objects:,}, there are {objects:,}; look at the dry run again"
             )
         return
-    migration = session.job.migration
+    migration = run.migration
     before = f" ({done:,} of them are settled already)" if (done := settled()) else ""
     question = (
         f"WARNING: this deletes {counted(objects, 'object')}{before}, {critical:,} of them critical JSONL data, "
         f"from {shown(migration.source.uri)}."
     )
-    confirm_by_typing(session, CONFIRM_TEXT, question)
+    confirm_by_typing(run, CONFIRM_TEXT, question)
     now = f"Environment {migration.label}: delete {counted(objects, 'object')} now?"
-    confirm_by_yes(session, now, NOT_CONFIRMED)
+    confirm_by_yes(run, now, NOT_CONFIRMED)
 
 
-def _refuse_wrong_phase(session: Session, state: State, request: DeletionRequest) -> None:
+def _refuse_wrong_phase(run: Run, state: State, request: DeletionRequest) -> None:
     """Refuse because of the phase, before anything is listed."""
     if state.phase in GOES_ON_IN and not request.anew:
         manifests = begun_manifests(state)
-        at = cloud_ref(session.job.migration, manifests[-1].name).uri if manifests else "MANIFEST"
+        at = cloud_ref(run.migration, manifests[-1].name).uri if manifests else "MANIFEST"
         _refuse(
-            session,
+            run,
             f"the phase is {state.phase.value}: a deletion was begun. Go on with --resume {shown(at)}, or with --anew for "
             "what it left",
         )
     if state.phase not in GOES_ON_IN and request.anew:
-        _refuse(session, f"the phase is {state.phase.value}: {IN_ANOTHER_PHASE[state.phase]}")
+        _refuse(run, f"the phase is {state.phase.value}: {IN_ANOTHER_PHASE[state.phase]}")
 
 
 def _refuse_foreign(found: Found, migration: Migration) -> None:
@@ -300,69 +291,65 @@ def _refuse_foreign(found: Found, migration: Migration) -> None:
         )
 
 
-def _refuse(session: Session, why: str) -> None:
+def _refuse(run: Run, why: str) -> None:
     """Refuse where there is a reason.
 
     Raises:
         UsageError: There is one.
     """
     if why:
-        session.job.log.emit(Event.DELETION_REFUSED, error=why)
+        run.log.emit(Event.DELETION_REFUSED, error=why)
         raise UsageError(f"refused; nothing was deleted: {why}")
 
 
-def _only_prepared(session: Session, found: Found) -> ExitCode:
-    session.say(
+def _only_prepared(run: Run, found: Found) -> ExitCode:
+    run.say(
         f"Prepared; nothing is deleted yet. Now: --confirm-delete --resume {shown(found.place)} --confirm-text "
         f"{CONFIRM_TEXT} --expect-objects {found.manifest.objects}",
     )
     return ExitCode.DONE
 
 
-def _in_tasks(
-    arguments: argparse.Namespace, surroundings: Surroundings, found: Found, unfinished: tuple[str, ...]
-) -> int:
+def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfinished: tuple[str, ...]) -> int:
     """Start tasks on this machine that delete what was confirmed in this process."""
     # Where an argument is there twice, the last one counts.
     objects = str(found.manifest.objects)
     more = ("--resume", found.place, "--confirm-text", CONFIRM_TEXT, "--expect-objects", objects)
-    kept = tuple(word for word in surroundings.words if word != "--anew")
+    kept = tuple(word for word in io.words if word != "--anew")
     return run_as_tasks(
         SUBCOMMAND,
         arguments,
-        replace(surroundings, words=(*kept, *more)),
+        replace(io, words=(*kept, *more)),
         report=REPORT,
         show=partial(composed_lines, unfinished=unfinished),
     )
 
 
-def _going_on(session: Session, found: Found) -> AbstractContextManager[None]:
+def _going_on(run: Run, found: Found) -> AbstractContextManager[None]:
     """Add to every error of the block that the deletion was begun, and how it goes on."""
-    return phase_changed(
-        Phase.DELETING, f"what was deleted stays deleted. Go on: {_resuming(session, found)}"
-    )
+    return phase_changed(Phase.DELETING, f"what was deleted stays deleted. Go on: {_resuming(run, found)}")
 
 
-def _resuming(session: Session, found: Found) -> str:
+def _resuming(run: Run, found: Found) -> str:
     """The command that goes on with a manifest; without a terminal it has the confirmation, too."""
     options = ["--confirm-delete", "--resume", found.place]
-    if not session.surroundings.stdin.isatty():
+    if not run.io.stdin.isatty():
         options += ["--confirm-text", CONFIRM_TEXT, "--expect-objects", str(found.manifest.objects)]
-    return command_line(session.job.migration, SUBCOMMAND, *options)
+    return command_line(run.migration, SUBCOMMAND, *options)
 
 
-def _unfinished(session: Session, found: Found) -> tuple[str, ...]:
+def _unfinished(run: Run, found: Found) -> tuple[str, ...]:
     """What the operator reads of a deletion that has left something."""
-    dry_run = command_line(session.job.migration, SUBCOMMAND)
+    dry_run = command_line(run.migration, SUBCOMMAND)
     return (
         "NOT FINISHED: the phase stays deleting. What was deleted stays deleted; nothing else was touched.",
-        f"Go on: {_resuming(session, found)}",
+        f"Go on: {_resuming(run, found)}",
         f"For what changed since the manifest, compare again; the dry run says how to go on: {dry_run}",
     )
 
 
-def _request(arguments: argparse.Namespace, surroundings: Surroundings) -> DeletionRequest:
-    environ = surroundings.environ
+def _request(arguments: argparse.Namespace, io: ProcessIO) -> DeletionRequest:
+    environ = io.environ
     account = environ.get("CLOUD_RUN_JOB") or environ.get("USER") or environ.get("LOGNAME") or "unknown"
     return DeletionRequest(
         arguments.soak_days,
@@ -373,7 +360,7 @@ def _request(arguments: argparse.Namespace, surroundings: Surroundings) -> Delet
     )
 
 
-def _show(session: Session, prepared: Prepared, title: str) -> None:
-    migration = session.job.migration
-    session.console.print(overview(prepared.found, prepared.net, migration, title=title))
-    show(session.console, prepared.checks)
+def _show(run: Run, prepared: Prepared, title: str) -> None:
+    migration = run.migration
+    run.console.print(overview(prepared.found, prepared.net, migration, title=title))
+    show(run.console, prepared.checks)

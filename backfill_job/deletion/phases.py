@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from backfill_job.deletion.manifest import Manifest
-from backfill_job.session import Session
+from backfill_job.run.run import Run
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.migration import Migration
@@ -47,11 +47,11 @@ def begun_manifests(state: State) -> tuple[Begun, ...]:
     return tuple(Begun(match[1], match[2]) for match in matches if match)
 
 
-def begin(session: Session, manifest: Manifest, sha256: str, *, anew: bool) -> State:
+def begin(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:
     """Record that a deletion begins, and its manifest. Called before anything is deleted.
 
     Args:
-        session: The run.
+        run: The run.
         manifest: Written and read back.
         sha256: Of its head.
         anew: Whether it deletes what an earlier deletion has left.
@@ -60,8 +60,7 @@ def begin(session: Session, manifest: Manifest, sha256: str, *, anew: bool) -> S
         UsageError: The phase has changed; nothing was written.
         StorageError: The state may or may not have been written.
     """
-    job = session.job
-    stamp = Stamp(uuid.uuid4().hex, manifest.by, job.clock.now())
+    stamp = Stamp(uuid.uuid4().hex, manifest.by, run.clock.now())
     note = f"manifest {manifest.name} sha256 {sha256} of {manifest.objects:,} objects" + "".join(
         f"; overridden {each.check} ({each.reason})" for each in manifest.overrides
     )
@@ -78,14 +77,14 @@ def begin(session: Session, manifest: Manifest, sha256: str, *, anew: bool) -> S
         entry = replace(moved.history[-1], what=f"{moved.history[-1].what}; {note}")
         return replace(moved, history=(*moved.history[:-1], entry))
 
-    return _changed(session, change, stamp)
+    return _changed(run, change, stamp)
 
 
-def finish(session: Session, by: str, record: RunRecord, *, done: bool) -> State:
+def finish(run: Run, by: str, record: RunRecord, *, done: bool) -> State:
     """Record how a deletion ended. The phase becomes ``deleted`` where every line of its manifest is settled.
 
     Args:
-        session: The run.
+        run: The run.
         by: Who wants the deletion.
         record: How the run ended.
         done: Whether every line is settled.
@@ -93,13 +92,13 @@ def finish(session: Session, by: str, record: RunRecord, *, done: bool) -> State
     Raises:
         StorageError: The state may or may not have been written.
     """
-    stamp = Stamp(uuid.uuid4().hex, by, session.job.clock.now())
+    stamp = Stamp(uuid.uuid4().hex, by, run.clock.now())
 
     def change(state: State) -> State:
         noted = with_run(state, record)
         return with_phase(noted, Phase.DELETED, stamp) if done else noted
 
-    return _changed(session, change, stamp)
+    return _changed(run, change, stamp)
 
 
 def command_line(migration: Migration, name: str, *options: str) -> str:
@@ -108,10 +107,9 @@ def command_line(migration: Migration, name: str, *options: str) -> str:
     return target.command(name, *options) or f"python -m backfill_job {name} {shlex.join(options)}"
 
 
-def _changed(session: Session, change: Callable[[State], State], stamp: Stamp) -> State:
-    job = session.job
-    state = update(job.gateway, job.migration, change)
+def _changed(run: Run, change: Callable[[State], State], stamp: Stamp) -> State:
+    state = update(run.gateway, run.migration, change)
     for entry in state.history:
         if entry.change == stamp.change:
-            job.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by)
+            run.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by)
     return state

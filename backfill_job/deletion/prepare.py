@@ -40,9 +40,8 @@ from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_store import LinesFile, cloud_ref, prove_written, upload, write_head
 from backfill_job.deletion.phases import BEGINS_IN, GOES_ON_IN, command_line
 from backfill_job.deletion.survey import BLOCKING, Survey, survey
-from backfill_job.job import Job, open_api
 from backfill_job.late_writes import LateWrites, cutover_of
-from backfill_job.session import Session
+from backfill_job.run.run import Run, open_api
 from backfill_job.wording import counted, duration, listed, shown
 from shared.events_log import Event
 from shared.migration import Migration
@@ -120,13 +119,11 @@ class Prepared:
         }
 
 
-def run_checks(
-    session: Session, state: State, request: DeletionRequest, lines: LinesFile | None = None
-) -> Prepared:
+def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFile | None = None) -> Prepared:
     """Verify both paths in this run, and run every check. Changes nothing.
 
     Args:
-        session: The run.
+        run: The run.
         state: The migration's.
         request: What the operator asks for.
         lines: Gets every line that may be deleted; None in a dry run.
@@ -135,19 +132,18 @@ def run_checks(
         StorageError: There is no verdict.
         Interrupted: The operator stopped it.
     """
-    job = session.job
     cutover = cutover_of(state)
-    found = survey(job, cutover=cutover, lines=lines)
-    now = job.clock.now()
+    found = survey(run, cutover=cutover, lines=lines)
+    now = run.clock.now()
     checks = [
         deletion_phase_check(state, GOES_ON_IN if request.anew else BEGINS_IN),
         soak_check(cutover, request.soak, now),
         late_writes_check(found.late, request.soak, now),
-        verification_check(found, job.migration, state.phase),
-        attempted("references", lambda: references_check(request.repos, job.migration)),
+        verification_check(found, run.migration, state.phase),
+        attempted("references", lambda: references_check(request.repos, run.migration)),
         deletion_signoffs_check(state),
     ]
-    net = uvloop.run(_net(job))
+    net = uvloop.run(_net(run))
     return Prepared(found, overridden(marked(checks), request.overrides, request.by), net)
 
 
@@ -168,12 +164,12 @@ def resumption_checks(state: State, manifest: Manifest, request: DeletionRequest
 
 
 def write_manifest(
-    session: Session, name: str, lines: LinesFile, prepared: Prepared, by: str
+    run: Run, name: str, lines: LinesFile, prepared: Prepared, by: str
 ) -> tuple[Manifest, str]:
     """Write the manifest on this machine and beside the new path, and read both back, before anything else is changed.
 
     Args:
-        session: The run.
+        run: The run.
         name: The head's file name.
         lines: What may be deleted.
         prepared: What else was found.
@@ -186,14 +182,14 @@ def write_manifest(
         CannotWrite: The files are not there byte for byte.
         StorageError: The files may or may not be there.
     """
-    job, folder = session.job, lines.path.parent
+    folder = lines.path.parent
     index, whole = lines.finish()
     manifest = Manifest(
         name=name,
-        run=str(job.log.context["run"]),
-        made=job.clock.now().isoformat(timespec="milliseconds"),
+        run=str(run.log.context["run"]),
+        made=run.clock.now().isoformat(timespec="milliseconds"),
         by=by,
-        migration=job.migration,
+        migration=run.migration,
         objects=index.lines,
         size=prepared.found.size,
         critical=prepared.found.critical,
@@ -204,19 +200,19 @@ def write_manifest(
         facts=prepared.to_json(),
     )
     sha256 = write_head(manifest, folder)
-    upload(job.gateway, manifest, folder)
-    uvloop.run(_read_back(job, manifest, folder))
+    upload(run.gateway, manifest, folder)
+    uvloop.run(_read_back(run, manifest, folder))
     for check in prepared.checks:
         if check.override is not None:
             override = check.override
-            job.log.emit(
+            run.log.emit(
                 Event.CHECK_PASSED_OVER,
                 check=override.check,
                 reason=override.reason,
                 by=override.by,
                 evidence=override.evidence,
             )
-    job.log.emit(
+    run.log.emit(
         Event.MANIFEST_WRITTEN,
         manifest=cloud_ref(manifest.migration, name).uri,
         sha256=sha256,
@@ -227,14 +223,14 @@ def write_manifest(
     return manifest, sha256
 
 
-async def _read_back(job: Job, manifest: Manifest, folder: Path) -> None:
-    async with open_api(job) as api:
-        await prove_written(api, job.gateway, manifest, folder)
+async def _read_back(run: Run, manifest: Manifest, folder: Path) -> None:
+    async with open_api(run) as api:
+        await prove_written(api, run.gateway, manifest, folder)
 
 
-async def _net(job: Job) -> SafetyNet:
-    async with open_api(job) as api:
-        return await safety_net(api, job.migration.source.bucket)
+async def _net(run: Run) -> SafetyNet:
+    async with open_api(run) as api:
+        return await safety_net(api, run.migration.source.bucket)
 
 
 def marked(checks: Collection[Check]) -> tuple[Check, ...]:

@@ -26,11 +26,11 @@ from backfill_job.deletion.records import (
     summary,
 )
 from backfill_job.governor import WriteGovernor
-from backfill_job.job import ExitCode, open_api
-from backfill_job.progress import Reading, showing
-from backfill_job.reports import Lines
-from backfill_job.session import Session
-from backfill_job.shard_reports import of_this_version
+from backfill_job.run.command import ExitCode
+from backfill_job.run.progress import Reading, showing
+from backfill_job.run.reports import Lines
+from backfill_job.run.run import Run, open_api
+from backfill_job.run.task_reports import of_this_version
 from backfill_job.wording import counted, shown
 from shared.events_log import Event
 from shared.gcs.api import MOST_CALLS, RetryPolicy
@@ -108,22 +108,22 @@ class DeletionResult:
         }
 
 
-def settled_before(session: Session, found: Found) -> int:
+def settled_before(run: Run, found: Found) -> int:
     """How many lines of a manifest earlier runs have settled."""
 
     async def load() -> int:
-        async with open_api(session.job) as api:
-            records = ChunkRecords(api, session.job.gateway, found.manifest, found.sha256)
+        async with open_api(run) as api:
+            records = ChunkRecords(api, run.gateway, found.manifest, found.sha256)
             return sum(record.counts.listed - len(record.kept) for record in (await records.load()).values())
 
     return uvloop.run(load())
 
 
-def run_deletion(session: Session, found: Found, pace: Pace, by: str, unfinished: Sequence[str]) -> ExitCode:
+def run_deletion(run: Run, found: Found, pace: Pace, by: str, unfinished: Sequence[str]) -> ExitCode:
     """Delete this process's part, and sum up.
 
     Args:
-        session: The run.
+        run: The run.
         found: The manifest.
         pace: How fast it may be.
         by: Who wants the deletion.
@@ -132,30 +132,30 @@ def run_deletion(session: Session, found: Found, pace: Pace, by: str, unfinished
     Raises:
         MigrationError: Something stopped it; the same manifest can be resumed.
     """
-    clock, job = session.surroundings.clock, session.job
+    clock = run.io.clock
     began = clock.now()
     counts = Counts(DELETION)
-    with session.object_lines() as lines:
-        result = uvloop.run(_delete(session, found, pace, counts, lines))
+    with run.object_lines() as lines:
+        result = uvloop.run(_delete(run, found, pace, counts, lines))
     if not counts.holds:
-        job.log.emit(Event.LEDGER_BROKEN, listed=counts.listed, accounted=counts.accounted)
-    tasks = session.settings.task_count
+        run.log.emit(Event.LEDGER_BROKEN, listed=counts.listed, accounted=counts.accounted)
+    tasks = run.settings.task_count
     phase = "deleting"
     code = result.exit_code(tasks)
     if result.done or tasks == 1:
         record = RunRecord(
-            run=str(job.log.context["run"]),
+            run=str(run.log.context["run"]),
             command=SUBCOMMAND,
-            finished=job.clock.now(),
+            finished=run.clock.now(),
             exit_code=int(code),
             summary=summary(result.whole),
-            report=session.place,
+            report=run.place,
         )
-        phase = finish(session, by, record, done=result.done).phase.value
+        phase = finish(run, by, record, done=result.done).phase.value
     elapsed = round((clock.now() - began).total_seconds(), 3)
     report = _report(found, result, phase, elapsed, int(code))
-    session.write(REPORT, report)
-    job.log.emit(
+    run.write(REPORT, report)
+    run.log.emit(
         Event.DELETION_FINISHED,
         **counts.to_json(),
         exit_code=int(code),
@@ -164,30 +164,30 @@ def run_deletion(session: Session, found: Found, pace: Pace, by: str, unfinished
         phase=phase,
         elapsed_s=elapsed,
     )
-    _compose(session)
+    _compose(run)
     for line in _screen_lines(found, result, phase, tasks, unfinished):
-        session.say(line)
+        run.say(line)
     return code
 
 
 async def _delete(
-    session: Session, found: Found, pace: Pace, counts: Counts[Outcome], lines: Lines | None
+    run: Run, found: Found, pace: Pace, counts: Counts[Outcome], lines: Lines | None
 ) -> DeletionResult:
-    job, settings, manifest = session.job, session.settings, found.manifest
+    settings, manifest = run.settings, found.manifest
     batches = max(1, pace.in_flight // MOST_CALLS)
-    async with open_api(job, batches) as api:
-        records = ChunkRecords(api, job.gateway, manifest, found.sha256)
+    async with open_api(run, batches) as api:
+        records = ChunkRecords(api, run.gateway, manifest, found.sha256)
         before = await records.load()
-        source = await found.lines(api, job.gateway)
+        source = await found.lines(api, run.gateway)
         waiting = Waiting(pace.governor, pace.retry, random.Random(), asyncio.sleep, time.monotonic)
-        deleter = Deleter(api, manifest.migration, waiting, job.stop)
+        deleter = Deleter(api, manifest.migration, waiting, run.stop)
         own = own_chunks(len(manifest.chunks), settings.task_index, settings.task_count)
         todo = sum(
             manifest.chunks[number].lines if number not in before else len(before[number].kept)
             for number in own
         )
-        tell = partial(job.log.emit, Event.DELETION_PROGRESS)
-        with showing(session.console, "deleting", tell, total=todo) as update:
+        tell = partial(run.log.emit, Event.DELETION_PROGRESS)
+        with showing(run.console, "deleting", tell, total=todo) as update:
             show = partial(update, partial(_reading, counts))
             deletion = Deletion(
                 manifest,
@@ -195,13 +195,13 @@ async def _delete(
                 records,
                 deleter,
                 asyncio.Semaphore(batches),
-                _reporting(session, lines, show),
-                job.stop,
+                _reporting(run, lines, show),
+                run.stop,
                 counts,
             )
             await deletion.carry_out(own)
             show()
-        stopped = f"stopped by {job.stop.by}" if job.stop.by else str(deleter.error or "")
+        stopped = f"stopped by {run.stop.by}" if run.stop.by else str(deleter.error or "")
         return _result(manifest, await records.load(), counts, own, stopped)
 
 
@@ -209,11 +209,8 @@ def _reading(counts: Counts[Outcome]) -> Reading:
     return Reading(counts.accounted, counts.done, counts.to_json())
 
 
-def _reporting(
-    session: Session, lines: Lines | None, show: Callable[[], None]
-) -> Callable[[LineResult], None]:
+def _reporting(run: Run, lines: Lines | None, show: Callable[[], None]) -> Callable[[LineResult], None]:
     """Puts the result of every line into the report, and into the log where the object was kept."""
-    job = session.job
 
     def report(result: LineResult) -> None:
         line = result.line
@@ -227,9 +224,9 @@ def _reporting(
                 }
             )
         if result.outcome in KEPT:
-            job.log.emit(
+            run.log.emit(
                 Event.OBJECT_KEPT,
-                object=job.migration.source_ref(line.name).uri,
+                object=run.migration.source_ref(line.name).uri,
                 outcome=result.outcome.value,
                 error=result.detail,
                 source_generation=line.generation,
@@ -271,9 +268,9 @@ def _report(found: Found, result: DeletionResult, phase: str, elapsed: float, co
     }
 
 
-def _compose(session: Session) -> None:
+def _compose(run: Run) -> None:
     """Put the tasks' reports together, if this task's report completes the set."""
-    parts = session.all_parts(REPORT)
+    parts = run.all_parts(REPORT)
     if parts is None:
         return
     with of_this_version(REPORT):
@@ -286,7 +283,7 @@ def _compose(session: Session) -> None:
             "elapsed_s": max(float(part["elapsed_s"]) for part in parts),
             "tasks": len(parts),
         }
-    session.write_whole(REPORT, whole)
+    run.write_whole(REPORT, whole)
 
 
 def composed_lines(report: Mapping[str, Any], *, unfinished: Sequence[str]) -> list[str]:

@@ -22,9 +22,9 @@ from backfill_job.certificate import canonical, data_of
 from backfill_job.deletion.manifest import line_of
 from backfill_job.deletion.manifest_store import LinesFile
 from backfill_job.diff import diff
-from backfill_job.job import Job, open_api, spare_the_collector
 from backfill_job.lag import Lag
 from backfill_job.late_writes import LateWrites, late_since
+from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.tallies import Tallies
 from backfill_job.verdict import Finding, Verdict, judged
 from backfill_job.verification import Comparison, Verification, tell_verification
@@ -149,7 +149,7 @@ class _Scribe:
 
 
 def survey(
-    job: Job,
+    run: Run,
     *,
     cutover: datetime | None,
     lines: LinesFile | None = None,
@@ -157,7 +157,7 @@ def survey(
     """Compare both paths, and write down what may be deleted. Changes nothing.
 
     Args:
-        job: What to work with; its ranges are taken in the order of the names.
+        run: What to work with; its ranges are taken in the order of the names.
         cutover: When the new path became the one that counts; None if it has not.
         lines: Told every name found equal; None where only figures are wanted.
 
@@ -168,27 +168,27 @@ def survey(
         StorageError: A listing or look failed: there is no verdict, and nothing may be deleted.
         Interrupted: Somebody stopped it.
     """
-    spare_the_collector()
-    found = Survey(Tallies(Lag("")), late_since(job.gateway, job.migration, cutover))
+    tune_gc()
+    found = Survey(Tallies(Lag("")), late_since(run.gateway, run.migration, cutover))
     scribe = _Scribe(found, lines)
-    comparison = Comparison(job.migration, scribe)
-    uvloop.run(_compare(job, found, comparison))
+    comparison = Comparison(run.migration, scribe)
+    uvloop.run(_compare(run, found, comparison))
     scribe.listing = False
     found.verification = comparison.result(
-        job.gateway, grace=job.grace, clock=job.clock, both_written=cutover is not None
+        run.gateway, grace=run.grace, clock=run.clock, both_written=cutover is not None
     )
-    found.data_sha256 = sha256(canonical(data_of(job.migration, found.tallies))).hexdigest()
-    tell_verification(job.log, job.migration, found.verification)
+    found.data_sha256 = sha256(canonical(data_of(run.migration, found.tallies))).hexdigest()
+    tell_verification(run.log, run.migration, found.verification)
     return found
 
 
-async def _compare(job: Job, found: Survey, comparison: Comparison) -> None:
+async def _compare(run: Run, found: Survey, comparison: Comparison) -> None:
     # One range after the other: the manifest is in the order of the names.
-    ranges = sorted(job.ranges, key=lambda each: each.start)
-    async with open_api(job) as api, aclosing(diff(api, job.migration, ranges, at_once=1)) as parts:
+    ranges = sorted(run.ranges, key=lambda each: each.start)
+    async with open_api(run) as api, aclosing(diff(api, run.migration, ranges, at_once=1)) as parts:
         async for pairs in parts:
-            job.stop.check()
-            findings = [*judged(pairs, job.migration)]
+            run.stop.check()
+            findings = [*judged(pairs, run.migration)]
             extra = [finding for finding in findings if finding.verdict is Verdict.EXTRA]
             found.extra += len(extra)
             found.tallies.add(extra)

@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from backfill_job.clock import Clock
 from backfill_job.rights import CANARY_FOLDER
+from backfill_job.run.clock import Clock
 from shared.decision import ABSENT
 from shared.errors import (
     ConditionFailed,

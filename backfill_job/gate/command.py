@@ -8,7 +8,12 @@ import argparse
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from backfill_job.arguments import (
+from backfill_job.gate.checks import Limits
+from backfill_job.gate.evidence import GateOptions
+from backfill_job.gate.verdict import run_gate
+from backfill_job.import_test.day import MAX_DAYS
+from backfill_job.import_test.results import REPORT_NAME
+from backfill_job.run.arguments import (
     add_canary_argument,
     add_session_arguments,
     is_there,
@@ -16,14 +21,8 @@ from backfill_job.arguments import (
     seconds,
     up_to,
 )
-from backfill_job.command import Command, Surroundings, add_migration_arguments, migration_from
-from backfill_job.gate.checks import Limits
-from backfill_job.gate.evidence import GateOptions
-from backfill_job.gate.verdict import run_gate
-from backfill_job.import_test.command import REPORT_NAME
-from backfill_job.import_test.days import MAX_DAYS
-from backfill_job.job import ExitCode
-from backfill_job.session import opened
+from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.open_run import opened
 
 __all__ = ["COMMAND", "add_gate_arguments", "gate_options"]
 
@@ -122,10 +121,10 @@ def gate_options(arguments: argparse.Namespace) -> GateOptions:
     )
 
 
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
-    with opened(NAME, arguments, surroundings, migration=migration_from(arguments), mode=NAME) as session:
-        result = run_gate(session, gate_options(arguments))
-        result.show(session.console)
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
+    with opened(NAME, arguments, io, migration=migration_from(arguments), mode=NAME) as run:
+        result = run_gate(run, gate_options(arguments))
+        result.show(run.console)
         return ExitCode.DONE if result.go else ExitCode.NOT_RIGHT
 
 

@@ -18,9 +18,9 @@ from backfill_job.gate.checks import Limits, Presence
 from backfill_job.gate.dead_letters import DeadLetters, read_dead_letters
 from backfill_job.gate.import_record import ImportRecord, read_import_record
 from backfill_job.gate.verification_record import read_verification_record
-from backfill_job.import_test.command import REPORT_NAME
-from backfill_job.job import open_api
-from backfill_job.session import Session, reports_at
+from backfill_job.import_test.results import REPORT_NAME
+from backfill_job.run.open_run import reports_at
+from backfill_job.run.run import Run, open_api
 from shared.errors import Interrupted, MigrationError
 from shared.events_log import Event
 from shared.migration import Location
@@ -62,19 +62,18 @@ class GateOptions:
 class Evidence:
     """What one run of the gate found. An error is kept as evidence, too: of what could not be had."""
 
-    def __init__(self, session: Session, options: GateOptions) -> None:
-        self._session = session
-        self._job = session.job
+    def __init__(self, run: Run, options: GateOptions) -> None:
+        self._run = run
         self.options = options
-        self.migration = session.job.migration
-        self.now = session.job.clock.now().astimezone(UTC)
+        self.migration = run.migration
+        self.now = run.clock.now().astimezone(UTC)
         source, destination = self.migration.source, self.migration.destination
         self.target = Target(self.migration.label, source.uri, destination.uri, self.migration.excludes)
 
     @cached_property
     def state(self) -> State | MigrationError:
         """The migration's state."""
-        return self.known(lambda: read_state(self._job.gateway, self.migration))
+        return self.known(lambda: read_state(self._run.gateway, self.migration))
 
     @cached_property
     def recorded(self) -> Verification | MigrationError | None:
@@ -111,12 +110,12 @@ class Evidence:
         Raises:
             UsageError, StorageError: It could not be read.
         """
-        place, gateway = self.options.import_test, self._job.gateway
+        place, gateway = self.options.import_test, self._run.gateway
         if place is None:
             at = self.migration.own_ref("latest", REPORT_NAME)
             where, contents = at.uri, gateway.read(at)
         else:
-            reports = reports_at(place, self._job.store, self.migration)
+            reports = reports_at(place, self._run.store, self.migration)
             where = f"--import-test {place.uri if isinstance(place, Location) else place}: {REPORT_NAME}"
             contents = None if reports is None else reports.read(REPORT_NAME)
         return None if contents is None else read_import_record(contents, where)
@@ -145,13 +144,13 @@ class Evidence:
         Raises:
             StorageError: A listing failed.
         """
-        job = self._job
+        run = self._run
 
         async def found() -> tuple[Location, ...]:
-            async with open_api(job) as api:
-                return await case_siblings(api, job.migration.destination)
+            async with open_api(run) as api:
+                return await case_siblings(api, run.migration.destination)
 
-        others = [sibling for sibling in uvloop.run(found()) if sibling != job.migration.source]
+        others = [sibling for sibling in uvloop.run(found()) if sibling != run.migration.source]
         return [f"{sibling.uri} ({self._example(sibling)})" for sibling in others]
 
     def known(self, gather: Callable[[], _Value]) -> _Value | MigrationError:
@@ -160,7 +159,7 @@ class Evidence:
         Raises:
             Interrupted: Somebody stopped the gate; there is no verdict.
         """
-        self._job.stop.check()
+        self._run.stop.check()
         try:
             return gather()
         except Interrupted:
@@ -170,7 +169,7 @@ class Evidence:
 
     def _verification(self) -> Verification | None:
         at = latest_verification_ref(self.migration)
-        contents = self._job.gateway.read(at)
+        contents = self._run.gateway.read(at)
         return None if contents is None else read_verification_record(contents, at.uri, self.target)
 
     @cached_property
@@ -184,8 +183,8 @@ class Evidence:
         if not state.phase.before_cutover:
             why = f"in phase {state.phase.value} it would be taken for a late writer's"
             return not_run(name, why, "leave out --canary: there is no cutover ahead"), None
-        job = self._job
-        relative = canary_name(job.log.context["run"], secrets.token_hex(4))
+        run = self._run
+        relative = canary_name(run.log.context["run"], secrets.token_hex(4))
         if self.migration.is_excluded(relative):
             why = f"{relative} is left out of the migration (--exclude), so it can never arrive"
             return not_run(
@@ -193,10 +192,10 @@ class Evidence:
             ), None
         uri = self.migration.source_ref(relative).uri
         # Named before it is written, so that an operator can remove it even if this process is killed.
-        job.log.emit(Event.CANARY_WRITTEN, object=uri)
-        self._session.say(f"Canary: {uri}; it is removed again.\n")
-        pause = self._session.surroundings.clock.sleep
-        flight = fly(job.gateway, self.migration, relative, limit=limit, clock=job.clock, pause=pause)
+        run.log.emit(Event.CANARY_WRITTEN, object=uri)
+        self._run.say(f"Canary: {uri}; it is removed again.\n")
+        pause = self._run.io.clock.sleep
+        flight = fly(run.gateway, self.migration, relative, limit=limit, clock=run.clock, pause=pause)
         return _flown(flight, limit), flight.arrived
 
     def _example(self, place: Location) -> str:
@@ -204,7 +203,7 @@ class Evidence:
         return f"such as {name!r}" if name else "empty by now"
 
     def _listed(self, place: Location) -> Iterator[ObjectState]:
-        for page in self._job.gateway.list_pages(place.bucket, place.prefix):
+        for page in self._run.gateway.list_pages(place.bucket, place.prefix):
             yield from page.objects
 
 

@@ -1,17 +1,15 @@
-"""An import test's report, read strictly for the gate: whole and in accord with itself, or not at all. Pure."""
+"""Reads an import test's report strictly, for the gate: complete and consistent, or not at all. Pure."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from backfill_job.import_test.command import REPORT_SCHEMA
-from backfill_job.import_test.comparison import Verdict
+from backfill_job.import_test.compare import Verdict
+from backfill_job.import_test.results import KIND, REPORT_SCHEMA
 from shared.errors import UsageError
 from shared.report.fields import Fields
 from shared.strict_json import parse_json
 
 __all__ = ["ImportRecord", "ImportedDay", "read_import_record"]
-
-KIND = "import-test"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +17,7 @@ class ImportedDay:
     """A day's test.
 
     Attributes:
-        day: Which day.
-        passed: Whether nothing is wrong with it.
-        empty: Whether neither path has an object of it.
+        empty: Whether neither path has an object of the day.
         tested: When; aware.
     """
 
@@ -33,15 +29,14 @@ class ImportedDay:
 
 @dataclass(frozen=True, slots=True)
 class ImportRecord:
-    """What an import test left.
+    """What an import test recorded.
 
     Attributes:
         legacy: The legacy path, ``gs://bucket/prefix/``.
         new: The new path.
         finished: When it ended; aware.
-        passed: It came to its end, and nothing is wrong with any day.
-        error: What broke it off; None for nothing.
-        days: The days that were tested.
+        passed: Whether it is complete and every day passes.
+        error: What ended it early; None where nothing did.
     """
 
     legacy: str
@@ -56,14 +51,10 @@ def read_import_record(contents: bytes, where: str) -> ImportRecord:
     """Read an import test's report.
 
     Args:
-        contents: The file's.
-        where: Its name, for errors.
-
-    Returns:
-        What it says.
+        where: The name of the file, for errors.
 
     Raises:
-        UsageError: It is no such report, damaged, or contradicts itself.
+        UsageError: It is not such a report, is damaged, or contradicts itself.
     """
     try:
         fields = Fields.of(parse_json(contents), "the import test")
@@ -71,7 +62,7 @@ def read_import_record(contents: bytes, where: str) -> ImportRecord:
     except UsageError as error:
         raise UsageError(f"{where}: {error}; run import-test again") from error
     except ValueError as error:
-        raise UsageError(f"{where}: no JSON ({error}); run import-test again") from error
+        raise UsageError(f"{where}: not JSON ({error}); run import-test again") from error
 
 
 def _record(fields: Fields) -> ImportRecord:

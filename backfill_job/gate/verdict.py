@@ -30,9 +30,9 @@ from backfill_job.gate.checks import (
     verification_check,
 )
 from backfill_job.gate.evidence import Evidence, GateOptions
-from backfill_job.reports import json_bytes
 from backfill_job.rights import Area
-from backfill_job.session import Session
+from backfill_job.run.reports import json_bytes
+from backfill_job.run.run import Run
 from backfill_job.wording import counted, listed
 from shared.errors import MigrationError, StorageError
 from shared.events_log import Event
@@ -197,7 +197,7 @@ class GateResult:
         }
 
 
-def run_gate(session: Session, options: GateOptions) -> GateResult:
+def run_gate(run: Run, options: GateOptions) -> GateResult:
     """Run every check, and leave ``gate.json``.
 
     Returns:
@@ -207,31 +207,30 @@ def run_gate(session: Session, options: GateOptions) -> GateResult:
         Interrupted: Somebody stopped it; there is no verdict.
         MigrationError: The report could not be written; there is no verdict on record.
     """
-    job = session.job
-    evidence = Evidence(session, options)
-    found = [attempted(each.name, partial(_run, session, each, evidence)) for each in GATE_CHECKS]
+    evidence = Evidence(run, options)
+    found = [attempted(each.name, partial(_run, run, each, evidence)) for each in GATE_CHECKS]
     result = GateResult(tuple(check for check in found if check is not None))
 
     def content() -> dict[str, object]:
         return {
-            **session.identity(),
-            "finished": job.clock.now().isoformat(timespec="milliseconds"),
+            **run.identity(),
+            "finished": run.clock.now().isoformat(timespec="milliseconds"),
             "limits": {**options.limits.to_json(), "canary": options.canary},
             **result.to_json(),
         }
 
     if options.record:
-        at = job.migration.own_ref("latest", "gate.json")
+        at = run.migration.own_ref("latest", "gate.json")
         try:
-            job.gateway.put(at, json_bytes(content()))
+            run.gateway.put(at, json_bytes(content()))
         except StorageError as error:
             step = "the account that cuts over must be able to write there; to look only: --no-record"
             result = GateResult((*result.checks, not_run("record", str(error), step)))
-    session.write("gate.json", content())
-    job.log.emit(Event.GATE_CHECKED, go=result.go, failing=[check.name for check in blocking(result.checks)])
+    run.write("gate.json", content())
+    run.log.emit(Event.GATE_CHECKED, go=result.go, failing=[check.name for check in blocking(result.checks)])
     return result
 
 
-def _run(session: Session, each: GateCheck, evidence: Evidence) -> Check | None:
-    session.job.stop.check()
+def _run(run: Run, each: GateCheck, evidence: Evidence) -> Check | None:
+    run.stop.check()
     return each.run(evidence)

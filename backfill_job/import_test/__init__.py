@@ -1,1 +1,10 @@
-"""The import test: what the nightly DAG does with a day, done on both paths, and the results compared."""
+"""The import test: it does what the nightly DAG does with a day, on both paths, and compares the results.
+
+- `command`: the command: arguments, exit code.
+- `results`: the results of a run, as a report and on a screen. Pure.
+- `day`: which days; one day's presence, load and comparison, repeated while the folders change.
+- `compare`: what was loaded from each path, the fingerprint of its rows, and the verdict over a day. Pure.
+- `engines`: which engine loads the rows. Each is imported only when it is wanted, because both are optional.
+- `duckdb`: the engine in this process, which judges each line by `backfill_job.contents.rows`.
+- `bigquery`: the engine that is BigQuery, and the meaning of its errors.
+"""

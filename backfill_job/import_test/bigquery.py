@@ -1,48 +1,47 @@
-"""The BigQuery engine: the DAG's own load job, into a table of ours that expires. The real table is never named here.
+"""The BigQuery engine: the DAG's own load job, into a temporary table. This module never names the real table.
 
-For each load: a table is made with the exact schema, labels and an expiry, *before* anything is loaded, so that a killed run
-leaves nothing for long; a load job fills it (``WRITE_EMPTY``, unknown fields refused, no bad record allowed); one query with
-a bound on its bytes sums it up; and the table is deleted, whatever happened. Loads are free; the query reads a day.
+Each load takes these steps. A table is made with the exact schema, labels and an expiry, *before* anything is loaded, so a
+killed run leaves nothing for long. A load job fills it (``WRITE_EMPTY``, no unknown field, no bad record). One query with a
+bound on its bytes sums it up. The table is deleted, whatever happened. Loads are free; the query reads one day.
+
+BigQuery's error about a bad row may quote the row. Those are people's answers, so every message loses what it quotes.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import TimeoutError as JobTimeout
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from google.api_core.exceptions import Conflict, NotFound
+import requests
+from google.api_core import exceptions as api
 from google.api_core.retry import Retry
 from google.auth import exceptions as auth
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
 
-from backfill_job.clock import Clock
-from backfill_job.import_test.bigquery_errors import (
-    CLIENT_ERRORS,
-    PATIENCE_SECONDS,
-    judged,
-    said_by,
-    translated,
-)
-from backfill_job.import_test.comparison import Loaded, NotLoadable
-from backfill_job.import_test.fingerprint import LANES, Fingerprint, bigquery_sql
-from backfill_job.import_test.folders import Folder
-from backfill_job.schema import SCHEMA, Field
-from backfill_job.stopping import Stop
-from shared.errors import UsageError
+from backfill_job.contents.rows import SCHEMA, Field
+from backfill_job.import_test.compare import DIGITS, LANES, MODULUS, Fingerprint, Loaded, NotLoadable
+from backfill_job.import_test.day import Folder
+from backfill_job.run.clock import Clock
+from backfill_job.run.stopping import Stop
+from backfill_job.wording import shown
+from shared.answers import error_for, no_answer
+from shared.errors import MigrationError, PermissionDenied, Unavailable, UnexpectedAnswer, UsageError
 
-__all__ = ["BigQueryEngine", "Dataset", "connect"]
+__all__ = ["BigQueryEngine", "Dataset", "connect", "judged", "translated"]
 
 LIFETIME = timedelta(hours=24)
-"""After which BigQuery deletes a table that nobody deleted."""
+"""BigQuery deletes a table after this time, if this engine could not."""
 
 MAX_BYTES_BILLED = 10 * 1024**3
-"""A day is some hundred megabytes at most; a query past this is refused by BigQuery, and nothing is billed."""
+"""A day has a few hundred megabytes at most. BigQuery refuses a query beyond this and bills nothing."""
 
 EMULATOR = "BIGQUERY_EMULATOR_HOST"
-"""The variable by which the official client finds an emulator; there are no credentials there."""
+"""The variable by which the official client finds an emulator, which needs no credentials."""
 
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9.:-]*")
 _DATASET = re.compile(r"[A-Za-z0-9_]{1,1024}")
@@ -50,11 +49,10 @@ _DATASET = re.compile(r"[A-Za-z0-9_]{1,1024}")
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Where temporary tables go.
+    """The dataset for temporary tables.
 
     Attributes:
-        project: The project that holds it, and that runs and pays for the jobs.
-        name: The dataset's name.
+        project: The project that contains it, and that runs and pays for the jobs.
     """
 
     project: str
@@ -69,7 +67,7 @@ class Dataset:
         """
         project, _, name = text.rpartition(".")
         if not (_PROJECT.fullmatch(project) and _DATASET.fullmatch(name)):
-            raise UsageError(f"--dataset {text!r} is no dataset; PROJECT.DATASET is wanted")
+            raise UsageError(f"--dataset {text!r} is not a dataset; PROJECT.DATASET is wanted")
         return Dataset(project, name)
 
     def __str__(self) -> str:
@@ -77,15 +75,14 @@ class Dataset:
 
 
 def connect(dataset: Dataset, location: str | None, environ: Mapping[str, str]) -> bigquery.Client:
-    """Make a client with the environment's credentials, or none for an emulator.
+    """Make a client with the environment's credentials, or without any for an emulator.
 
     Args:
         dataset: Its project runs the jobs.
-        location: Where jobs run, such as ``EU``; None to let BigQuery find out.
-        environ: The process's environment.
+        location: Where jobs run, such as ``EU``; None lets BigQuery find out.
 
     Raises:
-        UsageError: No credentials are to be had.
+        UsageError: There are no credentials.
     """
     credentials = AnonymousCredentials() if environ.get(EMULATOR) else None  # type: ignore[no-untyped-call]
     try:
@@ -100,12 +97,10 @@ class BigQueryEngine:
     """An `Engine` that is BigQuery.
 
     Args:
-        client: Whom to ask.
-        dataset: Where temporary tables go; in the location of both buckets.
-        run: A name for this run, in the tables' names and labels.
-        clock: For the tables' expiry.
-        stop: Whether somebody asked the process to stop; it does so while a job is waited for.
-        note: Told what an operator should know though the test goes on.
+        dataset: In the location of both buckets.
+        run: A name for this run, in the names and labels of the tables.
+        stop: A stop also interrupts the wait for a job.
+        note: Called with what an operator should know although the test goes on.
         retry: How requests are repeated after a transient fault.
     """
 
@@ -134,10 +129,10 @@ class BigQueryEngine:
         """See `Engine.load`.
 
         Raises:
-            UsageError: There is no such dataset, or it cannot be loaded into from there.
-            PermissionDenied: This account may not.
-            Unavailable, UnexpectedAnswer: BigQuery did not give what was asked for.
-            Interrupted: Somebody stopped it.
+            UsageError: The dataset does not exist, or the objects cannot be loaded into it from their location.
+            PermissionDenied: This account has no permission.
+            Unavailable, UnexpectedAnswer: BigQuery did not answer the question.
+            Interrupted: A stop was requested.
         """
         name = f"import_test_{self._run}_{table}"
         with self._table(name) as full_name:
@@ -152,13 +147,13 @@ class BigQueryEngine:
         table.expires = self._clock.now() + LIFETIME
         table.labels = self._labels()
         try:
-            # Where an answer was lost the repetition finds the table there; nobody else has this name.
+            # After a lost answer the retry finds the table there; no other run uses this name.
             self._client.create_table(table, exists_ok=True, retry=self._retry)
-        except NotFound as error:
+        except api.NotFound as error:
             raise UsageError(
-                f"there is no BigQuery dataset {self._dataset} ({said_by(error)}); create one in the buckets' location"
+                f"there is no BigQuery dataset {self._dataset} ({_said_by(error)}); create one in the buckets' location"
             ) from error
-        except CLIENT_ERRORS as error:
+        except _CLIENT_ERRORS as error:
             raise translated(error, full_name) from error
         try:
             yield full_name
@@ -168,10 +163,10 @@ class BigQueryEngine:
     def _drop(self, full_name: str) -> None:
         try:
             self._client.delete_table(full_name, not_found_ok=True, retry=self._retry)
-        except CLIENT_ERRORS as error:
+        except _CLIENT_ERRORS as error:
             hours = LIFETIME // timedelta(hours=1)
             self._note(
-                f"the temporary table {full_name} could not be deleted ({said_by(error)}); BigQuery deletes it {hours} hours "
+                f"the temporary table {full_name} could not be deleted ({_said_by(error)}); BigQuery deletes it {hours} hours "
                 "after its creation"
             )
 
@@ -190,7 +185,7 @@ class BigQueryEngine:
             with self._stop.raising():
                 job = self._started(folder.glob, full_name, config, job_id)
                 job.result(timeout=PATIENCE_SECONDS, retry=self._retry)
-        except CLIENT_ERRORS as error:
+        except _CLIENT_ERRORS as error:
             if job is not None and job.error_result:
                 return judged(job.error_result, job.errors or (), folder.glob)
             raise translated(error, folder.glob) from error
@@ -203,8 +198,8 @@ class BigQueryEngine:
             return self._client.load_table_from_uri(
                 glob, full_name, job_config=config, job_id=job_id, retry=self._retry
             )
-        except Conflict:
-            # An answer was lost and the request repeated: nobody else has a job of this name.
+        except api.Conflict:
+            # The answer was lost and the request repeated; no other run has a job of this name.
             return self._client.get_job(job_id, retry=self._retry)
 
     def _sums(self, full_name: str) -> Loaded:
@@ -220,7 +215,7 @@ class BigQueryEngine:
                     retry=self._retry,
                 )
                 (row,) = job.result(timeout=PATIENCE_SECONDS, retry=self._retry)
-        except CLIENT_ERRORS as error:
+        except _CLIENT_ERRORS as error:
             raise translated(error, full_name) from error
         lanes = [int(row[f"lane_{number}"]) for number in range(LANES)]
         return Loaded(int(row["row_count"]), int(row["users"]), Fingerprint.of_lanes(lanes))
@@ -240,3 +235,135 @@ def _schema_field(field: Field) -> bigquery.SchemaField:
         mode="REPEATED" if field.repeated else "NULLABLE",
         fields=tuple(_schema_field(inner) for inner in field.fields),
     )
+
+
+def bigquery_sql(table: str) -> str:
+    """The query that gives ``row_count``, ``users`` and ``lane_0`` to ``lane_7`` (`compare` has the definition).
+
+    Args:
+        table: ``PROJECT.DATASET.TABLE``, without a backquote in it.
+    """
+    lanes = ", ".join(
+        f"IFNULL(MOD(SUM(CAST(CONCAT('0x', SUBSTR(digest, {1 + lane * DIGITS}, {DIGITS})) AS INT64)), {MODULUS}), 0)"
+        f" AS lane_{lane}"
+        for lane in range(LANES)
+    )
+    return f"""
+WITH digests AS (
+  SELECT user_id, TO_HEX(SHA256(CONCAT(
+    IFNULL(CONCAT(CAST(BYTE_LENGTH(user_id) AS STRING), ':', user_id), '-'),
+    IFNULL(CAST(UNIX_MICROS(submitted_at) AS STRING), '-'), ';',
+    CAST(ARRAY_LENGTH(answers) AS STRING), ';',
+    ARRAY_TO_STRING(ARRAY(
+      SELECT CONCAT(
+        IFNULL(CONCAT(CAST(BYTE_LENGTH(answer.question_id) AS STRING), ':', answer.question_id), '-'),
+        CAST(ARRAY_LENGTH(answer.answer_ids) AS STRING), ';',
+        ARRAY_TO_STRING(ARRAY(
+          SELECT CONCAT(CAST(BYTE_LENGTH(answer_id) AS STRING), ':', answer_id)
+          FROM UNNEST(answer.answer_ids) AS answer_id WITH OFFSET AS place ORDER BY place), ''))
+      FROM UNNEST(answers) AS answer WITH OFFSET AS place ORDER BY place), '')))) AS digest
+  FROM `{table}`)
+SELECT COUNT(*) AS row_count, COUNT(DISTINCT user_id) AS users, {lanes}
+FROM digests
+"""  # noqa: S608 -- the table's name is made of checked parts
+
+
+# --- what errors mean ----------------------------------------------------------------------------------------
+
+PATIENCE_SECONDS = 1_800.0
+"""How long a job may take. A day loads in a minute or two, but these jobs queue with the DAG's own."""
+
+_CLIENT_ERRORS = (
+    api.GoogleAPICallError,
+    api.RetryError,
+    auth.GoogleAuthError,
+    requests.RequestException,
+    ConnectionError,
+    JobTimeout,
+)
+"""Everything that the client raises for an answer, for a missing answer, and for a job that does not end."""
+
+_QUOTED = re.compile(r"(?!(?<=n)'t\b)(['\"`])(?:.*\1|.*)", re.DOTALL)
+"""From the first quote that is not an apostrophe to the last. A value may contain quotes, and may be cut short."""
+
+_VALUE = re.compile(r"\b(Value|value is)\b:?.*", re.DOTALL)
+_MAX_SAID = 500
+
+_TRANSIENT_REASONS = frozenset(
+    {"backendError", "internalError", "jobBackendError", "jobInternalError", "rateLimitExceeded"}
+    | {"jobRateLimitExceeded", "quotaExceeded", "stopped", "tableUnavailable", "timeout"}
+)
+_REFUSED_REASONS = frozenset({"accessDenied", "billingNotEnabled", "blocked", "policyViolation"})
+
+
+def judged(result: Mapping[str, Any], errors: Iterable[Mapping[str, Any]], glob: str) -> NotLoadable:
+    """What a failed load job means: the folder cannot be loaded, or the question has no answer.
+
+    Args:
+        result: The job's ``errorResult``: what ended it.
+        errors: The job's ``errors``: everything that it found.
+        glob: The objects to load.
+
+    Raises:
+        MigrationError: The job failed for a reason that is not in the folder.
+    """
+    reason = str(result.get("reason"))
+    about_objects = [
+        error for error in (result, *errors) if str(error.get("location", "")).startswith("gs://")
+    ]
+    if reason == "notFound":
+        return NotLoadable(f"{glob}: {_redacted(str(result.get('message', '')))}")
+    if reason == "invalid" and about_objects:
+        # The first error says that there were too many errors; the last one says which.
+        last = about_objects[-1]
+        return NotLoadable(f"{shown(str(last['location']))}: {_redacted(str(last.get('message', '')))}")
+    raise _for_reason(reason, _redacted(str(result.get("message", ""))), glob)
+
+
+def _for_reason(reason: str, said: str, about: str) -> MigrationError:
+    if reason in _TRANSIENT_REASONS:
+        return Unavailable(about, f"BigQuery's job failed, another try can help ({reason}: {said})")
+    if reason in _REFUSED_REASONS:
+        return PermissionDenied(about, f"BigQuery's job was refused ({reason}: {said})")
+    if reason == "invalid":
+        return UsageError(
+            f"BigQuery cannot load {about} into this dataset ({said}); dataset and buckets must be in one location"
+        )
+    return UnexpectedAnswer(about, f"BigQuery's job failed ({reason}: {said})")
+
+
+def translated(error: Exception, about: str) -> MigrationError:
+    """Map an error of the client to one of this project.
+
+    Args:
+        about: The table or the objects of the request.
+    """
+    cause = error.cause if isinstance(error, api.RetryError) and error.cause is not None else error
+    match cause:
+        case api.GoogleAPICallError() if cause.code is not None:
+            reasons = {str(entry.get("reason")) for entry in cause.errors}
+            if not reasons.isdisjoint(_TRANSIENT_REASONS):
+                return Unavailable(about, f"BigQuery does not take it now ({_said_by(cause)})")
+            if isinstance(cause, api.NotFound):
+                return UnexpectedAnswer(about, f"BigQuery does not know it ({_said_by(cause)})")
+            return error_for(int(cause.code), reasons, _said_by(cause), about)
+        case auth.GoogleAuthError() if not cause.retryable and not isinstance(cause, auth.TransportError):
+            return PermissionDenied(about, f"the credentials were refused and could not be renewed ({cause})")
+        case JobTimeout():
+            return Unavailable(
+                about, f"BigQuery's job did not end within {PATIENCE_SECONDS / 60:.0f} minutes"
+            )
+        case _:
+            return no_answer(cause, about)
+
+
+def _said_by(error: Exception) -> str:
+    """BigQuery's message, without the client's copy of the request and without values."""
+    entries: list[dict[str, Any]] = list(getattr(error, "errors", None) or ())
+    said = next((str(entry["message"]) for entry in entries if entry.get("message")), str(error))
+    return _redacted(said)
+
+
+def _redacted(said: str) -> str:
+    """A message on one line, without what it quotes from the data."""
+    return " ".join(_VALUE.sub(r"\1: …", _QUOTED.sub("'…'", said)).split())[:_MAX_SAID]

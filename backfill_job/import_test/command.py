@@ -7,39 +7,26 @@ instead of appending to the real table, a comparison. It changes nothing but tem
 import argparse
 import secrets
 from contextlib import closing
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 from rich.console import Console
 
-from backfill_job.arguments import directory, seconds
-from backfill_job.clock import Clock
-from backfill_job.command import Command, Surroundings, migration_from
-from backfill_job.import_test.comparison import ImportDay, Verdict
-from backfill_job.import_test.days import chosen_days
+from backfill_job.import_test.day import Engine, chosen_days, try_day
 from backfill_job.import_test.engines import READERS, chosen_engine
-from backfill_job.import_test.fingerprint import DEFINITION
-from backfill_job.import_test.screen import details, table_of
-from backfill_job.import_test.trial import Engine, try_day
-from backfill_job.job import ExitCode
-from backfill_job.reports import ReportDirectory, json_bytes
-from backfill_job.stopping import Stop, stopping_on_signals, until_stopped
-from backfill_job.wording import counted
+from backfill_job.import_test.results import KIND, REPORT_NAME, Results, details, table_of
+from backfill_job.run.arguments import directory, seconds
+from backfill_job.run.clock import Clock
+from backfill_job.run.command import Command, ExitCode, ProcessIO, migration_from
+from backfill_job.run.reports import ReportDirectory, json_bytes
+from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from shared.errors import MigrationError, PermissionDenied, StorageError, UsageError
 from shared.gateway import Gateway
 from shared.migration import Environment, Migration
 
-__all__ = ["COMMAND", "REPORT_NAME", "REPORT_SCHEMA"]
-
-NAME = "import-test"
-REPORT_NAME = "import-test.json"
-
-REPORT_SCHEMA = 1
-"""Raised when a field of the report changes its meaning or goes."""
+__all__ = ["COMMAND"]
 
 START_PATIENCE = 10.0
-"""Seconds over which transient faults are tolerated before anything has begun; an operator is waiting."""
+"""Seconds of patience with transient faults at the start, because an operator is waiting."""
 
 WIDTH = 100
 """Columns of a table that does not go to a terminal."""
@@ -59,7 +46,7 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    # The DAG knows of no excludes.
+    # The DAG has no excludes.
     parser.set_defaults(exclude=[], no_default_excludes=True)
     what = parser.add_argument_group("which paths")
     what.add_argument(
@@ -77,7 +64,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     days.add_argument("--to", dest="last", metavar="YYYYMMDD", help="the last of several days; with --from")
     days.add_argument("--last", dest="last_days", metavar="N", help="the N days up to yesterday, UTC")
     days.add_argument(
-        "--allow-empty", action="store_true", help="a day without a single object on either path is no error"
+        "--allow-empty",
+        action="store_true",
+        help="a day without a single object on either path is not an error",
     )
     how = parser.add_argument_group("how")
     how.add_argument(
@@ -108,47 +97,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-@dataclass(slots=True)
-class _Results:
-    """A run of the command, and the days done so far."""
-
-    run: str
-    engine: str
-    migration: Migration
-    asked: tuple[date, ...]
-    allow_empty: bool
-    started: datetime
-    days: list[ImportDay] = field(default_factory=list)
-
-    @property
-    def wrong(self) -> list[ImportDay]:
-        return [day for day in self.days if not day.passed(allow_empty=self.allow_empty)]
-
-    def to_json(self, finished: datetime, error: MigrationError | None) -> dict[str, Any]:
-        complete = len(self.days) == len(self.asked)
-        return {
-            "schema": REPORT_SCHEMA,
-            "kind": NAME,
-            "run": self.run,
-            "engine": self.engine,
-            "fingerprint_definition": DEFINITION,
-            "legacy": self.migration.source.uri,
-            "new": self.migration.destination.uri,
-            "asked": [day.isoformat() for day in self.asked],
-            "allow_empty": self.allow_empty,
-            "started": self.started.isoformat(),
-            "finished": finished.isoformat(),
-            "complete": complete,
-            "passed": complete and error is None and not self.wrong,
-            "error": None if error is None else str(error),
-            "days": [
-                {**day.to_json(), "passed": day.passed(allow_empty=self.allow_empty)} for day in self.days
-            ],
-        }
-
-
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
-    now = surroundings.clock.now
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
+    now = io.clock.now
     migration = migration_from(arguments)
     grace = _seconds(arguments.grace)
     days = chosen_days(
@@ -157,11 +107,11 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
     started = now()
     name = f"{migration.label}-{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     with stopping_on_signals() as stop:
-        clock = until_stopped(surroundings.clock, stop)
-        engine_name, engine_of = chosen_engine(arguments, surroundings, name, clock, stop)
+        clock = until_stopped(io.clock, stop)
+        engine_name, engine_of = chosen_engine(arguments, io, name, clock, stop)
         report = None if arguments.report is None else ReportDirectory(arguments.report)
-        results = _Results(name, engine_name, migration, days, arguments.allow_empty, started)
-        console = _console(surroundings)
+        results = Results(name, engine_name, migration, days, arguments.allow_empty, started)
+        console = _console(io)
         with closing(Gateway(connections=READERS)) as gateway:
             _check_start(gateway, migration)
             with engine_of(gateway) as engine:
@@ -181,11 +131,12 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> ExitCode:
         console.print(f"report: {path}", markup=False, soft_wrap=True)
     if error is not None:
         raise error
-    return _conclude(results, console)
+    console.print(results.conclusion(), soft_wrap=True)
+    return ExitCode.NOT_RIGHT if results.wrong else ExitCode.DONE
 
 
 def _try_days(
-    results: _Results,
+    results: Results,
     gateway: Gateway,
     engine: Engine,
     *,
@@ -194,7 +145,7 @@ def _try_days(
     stop: Stop,
     console: Console,
 ) -> MigrationError | None:
-    """Test day by day; an error ends it, but what was found before still goes into the report."""
+    """Test day by day. An error ends the run, but the days before it still go into the report."""
     try:
         with console.status("") as status:
             for day in results.asked:
@@ -209,10 +160,10 @@ def _try_days(
 
 
 def _record(gateway: Gateway, migration: Migration, content: bytes) -> None:
-    """Leave the result where the gate looks for it.
+    """Write the result where the gate looks for it.
 
     Raises:
-        StorageError: It could not be left.
+        StorageError: It could not be written.
     """
     try:
         gateway.put(migration.own_ref("latest", REPORT_NAME), content)
@@ -220,17 +171,6 @@ def _record(gateway: Gateway, migration: Migration, content: bytes) -> None:
         raise PermissionDenied(
             error.uri, f"the result could not be recorded ({error.detail}). To compare only: --no-record"
         ) from error
-
-
-def _conclude(results: _Results, console: Console) -> ExitCode:
-    tested = counted(len(results.days), "day")
-    if not results.wrong:
-        empty = sum(day.verdict is Verdict.ABSENT for day in results.days)
-        but = f" ({empty:,} without any object on either path, as allowed)" if empty else ""
-        console.print(f"{tested} tested; the new path gives what the legacy path gives{but}.", soft_wrap=True)
-        return ExitCode.DONE
-    console.print(f"{tested} tested; {len(results.wrong):,} not right, see above.", soft_wrap=True)
-    return ExitCode.NOT_RIGHT
 
 
 def _check_start(gateway: Gateway, migration: Migration) -> None:
@@ -241,9 +181,9 @@ def _check_start(gateway: Gateway, migration: Migration) -> None:
             raise UsageError(f"cannot start: {error}") from error
 
 
-def _console(surroundings: Surroundings) -> Console:
-    terminal = surroundings.stdout.isatty()
-    return Console(file=surroundings.stdout, width=None if terminal else WIDTH, highlight=False)
+def _console(io: ProcessIO) -> Console:
+    terminal = io.stdout.isatty()
+    return Console(file=io.stdout, width=None if terminal else WIDTH, highlight=False)
 
 
 def _seconds(text: str) -> timedelta:
@@ -253,4 +193,4 @@ def _seconds(text: str) -> timedelta:
         raise UsageError(f"--grace {error}") from error
 
 
-COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)
+COMMAND = Command(KIND, __doc__, EXAMPLES, add_arguments, _run)

@@ -1,13 +1,13 @@
-"""Which engine loads the rows: BigQuery as the DAG does, or DuckDB in this process."""
+"""Which engine loads the rows: BigQuery as the DAG does, or DuckDB in this process. Only the chosen one is imported."""
 
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 
-from backfill_job.clock import Clock
-from backfill_job.command import Surroundings
-from backfill_job.import_test.trial import Engine
-from backfill_job.stopping import Stop
+from backfill_job.import_test.day import Engine
+from backfill_job.run.clock import Clock
+from backfill_job.run.command import ProcessIO
+from backfill_job.run.stopping import Stop
 from shared.errors import UsageError
 from shared.gateway import Gateway
 
@@ -21,22 +21,18 @@ EngineOf = Callable[[Gateway], AbstractContextManager[Engine]]
 
 
 def chosen_engine(
-    arguments: argparse.Namespace, surroundings: Surroundings, name: str, clock: Clock, stop: Stop
+    arguments: argparse.Namespace, io: ProcessIO, name: str, clock: Clock, stop: Stop
 ) -> tuple[str, EngineOf]:
-    """Read which engine is asked for. Each is imported only when it is wanted: both are optional.
+    """Choose the engine by ``--engine``, ``--dataset`` and ``--location``.
 
     Args:
-        arguments: ``engine``, ``dataset`` and ``location``.
-        surroundings: The environment's credentials, and where notes go.
-        name: The run's name.
-        clock: The time.
-        stop: Whether somebody asked the process to stop.
+        name: The name of the run.
 
     Returns:
-        Its name, and what makes it.
+        The engine's name, and what makes it.
 
     Raises:
-        UsageError: It is not installed, or the arguments do not go with it.
+        UsageError: It is not installed, or the arguments do not fit it.
     """
     chosen = arguments.engine or ("duckdb" if arguments.dataset is None else "bigquery")
     if chosen == "duckdb":
@@ -45,20 +41,18 @@ def chosen_engine(
         return chosen, _embedded(stop)
     if arguments.dataset is None:
         raise UsageError("--engine bigquery needs --dataset PROJECT.DATASET for its temporary tables")
-    return chosen, _bigquery(arguments, surroundings, name, clock, stop)
+    return chosen, _bigquery(arguments, io, name, clock, stop)
 
 
 def _embedded(stop: Stop) -> EngineOf:
     try:
-        from backfill_job.import_test.embedded import EmbeddedEngine  # noqa: PLC0415 -- optional, and heavy
+        from backfill_job.import_test.duckdb import EmbeddedEngine  # noqa: PLC0415 -- optional, and heavy
     except ModuleNotFoundError as error:
         raise _not_installed(error, "duckdb", "DuckDB", "embedded") from error
     return lambda gateway: EmbeddedEngine(gateway, readers=READERS, stop=stop)
 
 
-def _bigquery(
-    arguments: argparse.Namespace, surroundings: Surroundings, name: str, clock: Clock, stop: Stop
-) -> EngineOf:
+def _bigquery(arguments: argparse.Namespace, io: ProcessIO, name: str, clock: Clock, stop: Stop) -> EngineOf:
     try:
         from backfill_job.import_test.bigquery import BigQueryEngine, Dataset, connect  # noqa: PLC0415 -- optional, and heavy
     except ModuleNotFoundError as error:
@@ -66,11 +60,11 @@ def _bigquery(
     dataset = Dataset.parse(arguments.dataset)
 
     def note(text: str) -> None:
-        print(f"import-test: {text}", file=surroundings.stderr)
+        print(f"import-test: {text}", file=io.stderr)
 
     @contextmanager
     def engine_of(_gateway: Gateway) -> Iterator[Engine]:
-        with closing(connect(dataset, arguments.location, surroundings.environ)) as client:
+        with closing(connect(dataset, arguments.location, io.environ)) as client:
             yield BigQueryEngine(client, dataset, run=name, clock=clock, stop=stop, note=note)
 
     return engine_of

@@ -8,14 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from backfill_job.command import Command, Surroundings
-from backfill_job.job import ExitCode
 from backfill_job.references.findings import Finding, ScanResult
 from backfill_job.references.fix import Proposal, propose, write
 from backfill_job.references.patch import checkout_of, unified_diff
 from backfill_job.references.scan import scan
 from backfill_job.references.screen import report
-from backfill_job.reports import ReportDirectory, json_bytes
+from backfill_job.run.command import Command, ExitCode, ProcessIO
+from backfill_job.run.reports import ReportDirectory, json_bytes
 from backfill_job.wording import counted
 from shared.errors import UsageError
 from shared.migration import Environment, Location, Migration, qpi_exports
@@ -71,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--destination", metavar="gs://BUCKET/PREFIX/", help="the new path")
 
 
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     paths, skip = list(arguments.paths), list(arguments.skip)
     result = scan(paths, _migrations(arguments), skip=skip)
     proposal = propose(result, skip=skip)
@@ -82,11 +81,11 @@ def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
         write(proposal)
         files, places = len(proposal.contents), len(proposal.changes)
         applied = f"Mended {counted(places, 'place')} in {counted(files, 'file')}; this is what is left."
-        _say(report(result, proposal, applied="Before:"), surroundings)
+        _say(report(result, proposal, applied="Before:"), io)
         result = scan(paths, list(result.migrations), skip=skip)
         proposal = propose(result, skip=skip)
-        surroundings.stdout.write("\n")
-    _say(report(result, proposal, applied=applied), surroundings)
+        io.stdout.write("\n")
+    _say(report(result, proposal, applied=applied), io)
     if arguments.json is not None:
         _write(arguments.json, _json(result, proposal))
     return ExitCode.DONE if result.clean else ExitCode.NOT_RIGHT
@@ -105,9 +104,9 @@ def _migrations(arguments: argparse.Namespace) -> list[Migration]:
     return [Migration(source, destination)]
 
 
-def _say(lines: Iterable[str], surroundings: Surroundings) -> None:
+def _say(lines: Iterable[str], io: ProcessIO) -> None:
     for line in lines:
-        surroundings.stdout.write(line + "\n")
+        io.stdout.write(line + "\n")
 
 
 def _write_patch(path: Path, proposal: Proposal) -> str:

@@ -15,20 +15,21 @@ from typing import Any
 
 import uvloop
 
-from backfill_job.arguments import add_log_arguments, add_pace_arguments, governor_from, report_place
 from backfill_job.checks import Check
-from backfill_job.command import (
+from backfill_job.deletion.manifest_store import Found, find_manifest
+from backfill_job.deletion.phases import begun_manifests
+from backfill_job.run.arguments import add_log_arguments, add_pace_arguments, governor_from, report_place
+from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
-    Surroundings,
+    ExitCode,
+    ProcessIO,
     add_migration_arguments,
     migration_from,
 )
-from backfill_job.deletion.manifest_store import Found, find_manifest
-from backfill_job.deletion.phases import begun_manifests
-from backfill_job.job import ExitCode, open_api
-from backfill_job.reports import Lines
-from backfill_job.session import Session, opened
+from backfill_job.run.open_run import opened
+from backfill_job.run.reports import Lines
+from backfill_job.run.run import Run, open_api
 from backfill_job.undo.options import RestoreOption
 from backfill_job.undo.rehearsal import Rehearsed, rehearse
 from backfill_job.undo.restore import Restored, RestorePlan, Undo, UndoResult
@@ -93,22 +94,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(tasks=1, since=None, grace=timedelta(), allow_empty=True)
 
 
-def _run(arguments: argparse.Namespace, surroundings: Surroundings) -> int:
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     if arguments.rehearse:
         if arguments.manifest or arguments.only:
             raise UsageError("--rehearse takes no manifest and no --only: it is for before the deletion")
         migration = migration_from(arguments)
-        with opened(NAME, arguments, surroundings, migration=migration, mode="rehearsal") as session:
-            return _rehearse(session)
+        with opened(NAME, arguments, io, migration=migration, mode="rehearsal") as run:
+            return _rehearse(run)
     if not arguments.manifest:
         raise UsageError("name the manifest: undo MANIFEST; or --rehearse --env E before a deletion")
     with closing(Gateway()) as gateway:
         found = find_manifest(gateway, arguments.manifest)
     _refuse_foreign(arguments, found)
     mode = "execute" if arguments.execute else "dry-run"
-    with opened(NAME, arguments, surroundings, migration=found.manifest.migration, mode=mode) as session:
-        _warn_of_unknown(session, found)
-        return _undo(session, arguments, found)
+    with opened(NAME, arguments, io, migration=found.manifest.migration, mode=mode) as run:
+        _warn_of_unknown(run, found)
+        return _undo(run, arguments, found)
 
 
 def _refuse_foreign(arguments: argparse.Namespace, found: Found) -> None:
@@ -123,54 +124,53 @@ def _refuse_foreign(arguments: argparse.Namespace, found: Found) -> None:
         )
 
 
-def _warn_of_unknown(session: Session, found: Found) -> None:
-    state = read_state(session.job.gateway, session.job.migration)
+def _warn_of_unknown(run: Run, found: Found) -> None:
+    state = read_state(run.gateway, run.migration)
     if found.sha256 not in {begun.sha256 for begun in begun_manifests(state)}:
-        session.say("WARNING: no deletion of this migration was begun with this very manifest.")
+        run.say("WARNING: no deletion of this migration was begun with this very manifest.")
 
 
-def _rehearse(session: Session) -> ExitCode:
+def _rehearse(run: Run) -> ExitCode:
     steps: list[Check] = []
 
     def tell(step: Check) -> None:
         steps.append(step)
         detail = f": {shown(step.evidence)}" if step.evidence else ""
-        session.say(f"  {step.standing.value} {step.name}{detail}")
+        run.say(f"  {step.standing.value} {step.name}{detail}")
 
     async def run_it() -> Rehearsed:
-        job = session.job
-        async with open_api(job) as api:
-            token = str(job.log.context["run"])
-            return await rehearse(api, job.gateway, job.migration, token, tell)
+        async with open_api(run) as api:
+            token = str(run.log.context["run"])
+            return await rehearse(api, run.gateway, run.migration, token, tell)
 
-    session.say("Rehearsal of an undo, with one object in a scratch prefix:")
+    run.say("Rehearsal of an undo, with one object in a scratch prefix:")
     rehearsed = uvloop.run(run_it())
-    session.write("rehearsal.json", {"works": rehearsed.works, "steps": [step.to_json() for step in steps]})
+    run.write("rehearsal.json", {"works": rehearsed.works, "steps": [step.to_json() for step in steps]})
     if not rehearsed.works:
-        session.say("An undo would NOT work; mend what failed before anything is deleted.")
+        run.say("An undo would NOT work; mend what failed before anything is deleted.")
     elif not all(step.passed for step in steps):
-        session.say("An undo would work in one of two ways only; consider mending the other.")
+        run.say("An undo would work in one of two ways only; consider mending the other.")
     else:
-        session.say("An undo would work, in both ways.")
+        run.say("An undo would work, in both ways.")
     if rehearsed.left:
-        session.say(f"The scratch copy is LEFT: {shown(rehearsed.left)}")
+        run.say(f"The scratch copy is LEFT: {shown(rehearsed.left)}")
     else:
-        session.say("The scratch copy was removed.")
+        run.say("The scratch copy was removed.")
     return ExitCode.DONE if rehearsed.works and not rehearsed.left else ExitCode.NOT_RIGHT
 
 
-def _undo(session: Session, arguments: argparse.Namespace, found: Found) -> ExitCode:
-    clock = session.surroundings.clock
+def _undo(run: Run, arguments: argparse.Namespace, found: Found) -> ExitCode:
+    clock = run.io.clock
     began = clock.now()
     some: list[RestoreOption] = []
-    with session.object_lines() as lines:
-        plan, result = uvloop.run(_planned_or_done(session, arguments, found, _Told(lines, some)))
+    with run.object_lines() as lines:
+        plan, result = uvloop.run(_planned_or_done(run, arguments, found, _Told(lines, some)))
     if not plan.selected:
         raise UsageError("--only matches no name in the manifest")
-    session.console.print(plan_table(plan))
+    run.console.print(plan_table(plan))
     execute = _execute_line(arguments, found)
     for text in [*object_lines(some, plan), *end_lines(plan, result, execute)]:
-        session.say(text)
+        run.say(text)
     right = plan.possible if result is None else result.done
     code = ExitCode.DONE if right else ExitCode.NOT_RIGHT
     report: dict[str, Any] = {
@@ -181,9 +181,9 @@ def _undo(session: Session, arguments: argparse.Namespace, found: Found) -> Exit
         "outlook": plan.to_json(),
         "undone": None if result is None else result.to_json(),
     }
-    session.write("undo.json", report)
+    run.write("undo.json", report)
     if result is not None:
-        session.job.log.emit(
+        run.log.emit(
             Event.UNDO_FINISHED,
             exit_code=int(code),
             summary=f"{result.there:,} of {plan.selected:,} objects are there",
@@ -194,10 +194,8 @@ def _undo(session: Session, arguments: argparse.Namespace, found: Found) -> Exit
             not_there=result.not_there,
             elapsed_s=round((clock.now() - began).total_seconds(), 3),
         )
-        for text in next_steps(
-            read_state(session.job.gateway, session.job.migration).phase, session.job.migration
-        ):
-            session.say(text)
+        for text in next_steps(read_state(run.gateway, run.migration).phase, run.migration):
+            run.say(text)
     return code
 
 
@@ -215,26 +213,25 @@ class _Told:
 
 
 async def _planned_or_done(
-    session: Session, arguments: argparse.Namespace, found: Found, told: _Told
+    run: Run, arguments: argparse.Namespace, found: Found, told: _Told
 ) -> tuple[RestorePlan, UndoResult | None]:
-    job = session.job
-    async with open_api(job, arguments.in_flight) as api:
+    async with open_api(run, arguments.in_flight) as api:
         undo = Undo(
             api,
             found.manifest,
-            await found.lines(api, job.gateway),
-            _wanted(arguments.only, job.migration),
-            job.stop,
-            _reporting(session, told),
+            await found.lines(api, run.gateway),
+            _wanted(arguments.only, run.migration),
+            run.stop,
+            _reporting(run, told),
         )
         if not arguments.execute:
             return await undo.plan(), None
         return await undo.execute(governor_from(arguments, 1), arguments.in_flight)
 
 
-def _reporting(session: Session, told: _Told) -> Callable[[RestoreOption, Restored | None, bool], None]:
+def _reporting(run: Run, told: _Told) -> Callable[[RestoreOption, Restored | None, bool], None]:
     """Puts every line into the report, and into the log where the object could not be brought back."""
-    migration, log = session.job.migration, session.job.log
+    migration, log = run.migration, run.log
 
     def report(option: RestoreOption, restored: Restored | None, there: bool) -> None:
         line = option.line

@@ -13,7 +13,7 @@ from backfill_job.checks import Check, Standing
 from backfill_job.deletion.manifest import Line
 from backfill_job.diff import diff
 from backfill_job.rights import REHEARSAL_FOLDER
-from backfill_job.sharding import KeyRange
+from backfill_job.run.key_ranges import KeyRange
 from backfill_job.undo.options import SoftDeleted, restore_option
 from backfill_job.undo.restore import Restorer, UndoOutcome
 from shared.decision import ABSENT

@@ -22,7 +22,7 @@ from backfill_job.counts import Counting, Counts
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
 from backfill_job.governor import WriteGovernor
-from backfill_job.stopping import Stop
+from backfill_job.run.stopping import Stop
 from backfill_job.undo.options import RestoreOption, Way, legacy_now, look, restore_options
 from backfill_job.wording import shown
 from shared.decision import ABSENT

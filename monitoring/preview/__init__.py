@@ -1,1 +1,1 @@
-"""The dashboard drawn from the JSON lines of a local run: what an operator will see, before there is a project."""
+"""Draws the dashboard from the log of a local run: what an operator will see, before there is a project."""

@@ -7,24 +7,36 @@ Logging would count them, by the same files that `python -m monitoring.apply` pu
 """
 
 import argparse
+import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from monitoring.catalog import Catalog
-from monitoring.files import load, user_metric
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from monitoring.files import load
 from monitoring.preview.entries import read_log
-from monitoring.preview.page import render
-from monitoring.preview.points import points
-from monitoring.preview.promql_values import Source
-from monitoring.preview.tiles import tiles, window_of
+from monitoring.preview.points import Source
+from monitoring.preview.tiles import Tile, tiles, window_of
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import UsageError
+from shared.report import figures
+from shared.report.names import visible
+from shared.report.page import source_hash
 
 __all__ = ["draw", "main"]
 
 CANNOT_START = 2
+
+ROW = 17
+"""Pixels of one row of the dashboard's grid."""
+
+GAP = 5
+"""Pixels between a tile and its place's edge."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,40 +69,79 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def draw(logs: Sequence[Path]) -> str:
-    """The page for log files.
+    """The page for log files: one self-contained HTML text without a script, in the look of the project's other pages.
+
+    Everything from a log is escaped. The page's policy allows its style sheet by its hash and nothing else, so tiles get their places by
+    rules of that sheet.
 
     Raises:
-        UsageError: One cannot be read, or none has a line of this project's log.
+        UsageError: A file cannot be read, or none has a line of this project's log.
     """
     log = read_log(logs)
     resources = load(log.values.by_name())
-    source = Source(
-        points(resources.metrics, log.entries),
-        Catalog.of(resources.metrics),
-        {user_metric(metric.content["name"]): _bounds(metric.content) for metric in resources.metrics},
-    )
     window, content = window_of(log.entries), resources.dashboard.content
-    found = tiles(content, source, log.entries, window)
-    columns = int(content["mosaicLayout"]["columns"])
-    return render(
-        content["displayName"],
-        found,
-        window,
-        columns=columns,
+    found = tiles(content, Source.of(resources.metrics, log.entries), log.entries, window)
+    sheets = _file("shared.report", "page.css") + _file("monitoring.preview", "preview.css")
+    style = Markup(sheets + _places(found, int(content["mosaicLayout"]["columns"])))  # noqa: S704 -- our own files and numbers
+    ends = [datetime.fromtimestamp(at, UTC) for at in (window.start, window.ends[-1])]
+    page = _environment().get_template("preview.html")
+    return page.render(
+        title=content["displayName"],
+        # The upper tiles come first, also for a reader of the page without its grid.
+        tiles=sorted(found, key=lambda tile: (tile.y, tile.x)),
+        style=style,
+        policy=f"default-src 'none'; style-src '{source_hash(style)}'; img-src data:; base-uri 'none'; form-action 'none'",
+        start=f"{ends[0]:%Y-%m-%d %H:%M:%S}",
+        end=f"{ends[1]:%Y-%m-%d %H:%M:%S}",
+        start_clock=f"{ends[0]:%H:%M:%S}",
+        end_clock=f"{ends[1]:%H:%M:%S}",
+        step=window.step,
         entries=len(log.entries),
-        strangers=log.strangers,
+        strangers=sorted(log.strangers.items()),
     )
 
 
-def _bounds(metric: Mapping[str, Any]) -> list[float]:
-    """Upper bounds of a distribution's finite buckets, and of the one below them."""
-    if "bucketOptions" not in metric:
-        return []
-    buckets = metric["bucketOptions"]["exponentialBuckets"]
-    return [
-        buckets["scale"] * buckets["growthFactor"] ** number
-        for number in range(buckets["numFiniteBuckets"] + 1)
+def _places(found: Sequence[Tile], columns: int) -> str:
+    """The dashboard's grid, where a window is wide enough for it."""
+    rules = [
+        f"#{tile.name}{{grid-area:{tile.y + 1}/{tile.x + 1}/span {tile.height}/span {tile.width}}}"
+        for tile in found
     ]
+    grid = f".grid{{grid-template-columns:repeat({columns},minmax(0,1fr));grid-auto-rows:{ROW}px;gap:0}}"
+    return f"@media (min-width:1000px){{{grid}.grid>*{{margin:{GAP}px!important}}{''.join(rules)}}}"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("monitoring.preview"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=lambda value: (
+            visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+        ),
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        count=figures.count,
+        seconds=figures.seconds,
+        markdown=_markdown,
+        clock=lambda at: f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}",
+    )
+    return environment
+
+
+def _markdown(text: str) -> Markup:
+    """Bold, code and links, which is all that the dashboard's texts use; a link without an https address keeps its text only."""
+    shown: Any = str(escape(visible(" ".join(text.split()))))
+    shown = re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", shown)
+    shown = re.sub(r"`(.+?)`", r"<code>\1</code>", shown)
+    shown = re.sub(r"\[([^\]]+)\]\((https://[^)\s]+)\)", r'<a href="\2">\1</a>', shown)
+    return Markup(re.sub(r"\[([^\]]+)\]\(([^)]+)\)", r"\1 (<code>\2</code>)", shown))  # noqa: S704 -- escaped above
+
+
+def _file(package: str, name: str) -> str:
+    return files(package).joinpath("templates", name).read_text(encoding="utf-8")
 
 
 if __name__ == "__main__":

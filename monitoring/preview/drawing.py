@@ -1,17 +1,20 @@
-"""A chart's lines and stacked bars as places in a drawing 100 units wide and high, the axis's end at a round number. Pure."""
+"""Places a chart's lines and stacked bars in a drawing 100 units wide and high; the axis ends at a round number. Pure.
+
+A module of its own although only `tiles` imports it: it is geometry alone, and property tests try it with any numbers.
+"""
 
 import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Bar", "Drawing", "Series", "draw", "round_end"]
+__all__ = ["COLOURS", "Bar", "Drawing", "Series", "draw", "round_end"]
 
 COLOURS = 8
-"""Series of one chart that have a colour of their own; the style sheet defines as many."""
+"""Series of one chart with a colour of their own; the style sheet defines as many."""
 
 GAP = 0.15
-"""Of a bar's place."""
+"""Part of a bar's place that stays empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +22,8 @@ class Series:
     """What is drawn in one colour.
 
     Attributes:
-        values: One a step; None where there is nothing to say.
-        stacked: A bar on top of the others', not a line.
+        values: One for each step; None where there is no value.
+        stacked: True for bars on top of the others', False for a line.
     """
 
     values: tuple[float | None, ...]
@@ -40,13 +43,12 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """All of it.
+    """A whole drawing.
 
     Attributes:
         end: The axis's end.
-        bars: The bars.
         paths: SVG paths of lines, with their colours.
-        marks: Heights of horizontal marks that are within the axis.
+        marks: Heights of the horizontal marks that lie within the axis.
     """
 
     end: float
@@ -56,16 +58,11 @@ class Drawing:
 
 
 def draw(series: Sequence[Series], marks: Sequence[float] = ()) -> Drawing:
-    """Place series; each has as many values as the others.
-
-    Args:
-        series: In the order of their colours.
-        marks: Values of horizontal marks.
-    """
+    """Place series of the same length, in the order of their colours, and horizontal marks at the values `marks`."""
     steps = len(series[0].values) if series else 1
     stacks = [sum(one.values[step] or 0.0 for one in series if one.stacked) for step in range(steps)]
-    lines = [value for one in series if not one.stacked for value in one.values if value is not None]
-    end = round_end(max([*stacks, *lines, 0.0]))
+    heights = [value for one in series if not one.stacked for value in one.values if value is not None]
+    end = round_end(max([*stacks, *heights, 0.0]))
     width, bars, paths = 100 / steps, list[Bar](), list[tuple[str, int]]()
     floors = [0.0] * steps
     for number, one in enumerate(series):
@@ -77,31 +74,23 @@ def draw(series: Sequence[Series], marks: Sequence[float] = ()) -> Drawing:
             if value:
                 height = 100 * value / end
                 top = 100 - 100 * floors[step] / end - height
-                bars.append(
-                    Bar(
-                        _short((step + GAP / 2) * width),
-                        _short(top),
-                        _short(width * (1 - GAP)),
-                        _short(height),
-                        colour,
-                    )
-                )
+                left, across = (step + GAP / 2) * width, width * (1 - GAP)
+                bars.append(Bar(_short(left), _short(top), _short(across), _short(height), colour))
                 floors[step] += value
-    return Drawing(
-        end, tuple(bars), tuple(paths), tuple(_short(100 - 100 * at / end) for at in marks if at <= end)
-    )
+    within = tuple(_short(100 - 100 * at / end) for at in marks if at <= end)
+    return Drawing(end, tuple(bars), tuple(paths), within)
 
 
 def round_end(highest: float) -> float:
-    """The next of 1, 2, 5, 10, 20 … that is no less; 1 where there is nothing to speak of."""
-    if highest < sys.float_info.min:  # of less there is no power of ten
+    """The least of 1, 2, 5, 10, 20 … and their tenths that is not below `highest`; 1 for zero."""
+    if highest < sys.float_info.min:  # smaller numbers have no power of ten
         return 1.0
     size = 10.0 ** math.floor(math.log10(highest))
     return next(size * factor for factor in (1, 2, 5, 10, 20) if size * factor >= highest)
 
 
 def _path(values: Sequence[float | None], width: float, end: float) -> str:
-    """Moves to a value after nothing, and draws to one after a value; one alone is a dot."""
+    """Moves to a value after a gap, and draws to a value after a value; one alone is a dot."""
     parts = []
     before: float | None = None
     for step, value in enumerate(values):

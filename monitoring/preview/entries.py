@@ -1,9 +1,13 @@
-"""Log lines as Cloud Logging would hold them: read from files, with the resource that each would have been written on.
+"""Reads log files into entries, as Cloud Logging would hold them, with the resource that each would have been written on.
 
-A line is JSON, or the text of a log file. A local line does not say which resource wrote it. The mirror's events are the function's, all others a job's; a line of another
-library belongs to whoever wrote the line before it in the same file.
+A line is JSON, or the text of a command's log file, which a local run always leaves: `TextFormatter` writes each field as JSON after a
+sentence that the vocabulary knows. A local line does not name its resource: the mirror's events are the function's, all others are a
+job's. A line of another library belongs to the resource of the line before it in the same file.
 """
 
+import json
+import logging
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,16 +15,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from monitoring.preview.text_lines import json_line
-from monitoring.values import Values
+from monitoring.files import Values
 from monitoring.vocabulary import LIBRARY, line_problems
 from shared.errors import UsageError
+from shared.events_log import Event, JsonFormatter
 from shared.migration import Location
 from shared.strict_json import parse_json
 
-__all__ = ["Entry", "Log", "read_log"]
+__all__ = ["Entry", "Log", "json_line", "read_log"]
 
 JOB, FUNCTION = "cloud_run_job", "cloud_run_revision"
+
+_START = re.compile(r"(\d{4}-\d\d-\d\dT[\d:.]+Z) ([A-Z]+) +([a-z_]+): ")
+_FIELD = re.compile(r" ([a-z][a-z0-9_]*)=")
+_MEANINGS = {event.event_name: event.value.meaning for event in Event}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +37,9 @@ class Entry:
 
     Attributes:
         at: Seconds since 1970.
-        severity: One of Cloud Logging's.
-        message: The sentence.
-        payload: What becomes ``jsonPayload``.
+        payload: What becomes ``jsonPayload``, without the message.
         resource: The monitored resource's type.
-        labels: Its labels.
+        labels: The resource's.
     """
 
     at: float
@@ -58,8 +64,8 @@ class Log:
 
     Attributes:
         entries: By time.
-        values: What a project's values would be, as far as the lines tell.
-        strangers: Lines that are none of this project's log, by why.
+        values: A project's values, as far as the lines tell them.
+        strangers: Number of lines left out, by reason.
     """
 
     entries: tuple[Entry, ...]
@@ -68,29 +74,24 @@ class Log:
 
 
 def read_log(paths: Sequence[Path]) -> Log:
-    """Read files of JSON lines, or of a log file's text lines.
-
-    Args:
-        paths: The files; the job's and the function's.
+    """Read files of JSON lines or text lines.
 
     Raises:
         UsageError: A file cannot be read, or none has a line of this project's log.
     """
     parsed: list[tuple[Path, dict[str, Any]]] = []
-    strangers: dict[str, int] = {}
+    strangers: Counter[str] = Counter()
     for path in paths:
         try:
             # Not splitlines: a name may hold characters that it takes for line breaks.
             texts = path.read_text(encoding="utf-8", errors="replace").split("\n")
         except OSError as error:
             raise UsageError(f"{path} cannot be read: {error.strerror}") from error
-        for text in texts:
-            if not text.strip():
-                continue
+        for text in filter(str.strip, texts):
             line = json_line(text) or text
             problems = line_problems(line)
             if problems:
-                strangers[problems[0]] = strangers.get(problems[0], 0) + 1
+                strangers[problems[0]] += 1
             else:
                 parsed.append((path, parse_json(line)))
     if not parsed:
@@ -100,6 +101,38 @@ def read_log(paths: Sequence[Path]) -> Log:
         )
     values = _values([line for _, line in parsed])
     return Log(tuple(sorted(_entries(parsed, values), key=lambda entry: entry.at)), values, strangers)
+
+
+def json_line(text: str) -> str | None:
+    """A line that `shared.events_log.TextFormatter` wrote, as `JsonFormatter` would have; None for any other text."""
+    start = _START.match(text)
+    if start is None:
+        return None
+    moment, severity, event = start.groups()
+    rest = text[start.end() :]
+    # The vocabulary does not know a library's sentence; its one field comes last.
+    message = rest.rpartition(" logger=")[0] if event == LIBRARY else _MEANINGS.get(event, "")
+    fields = _fields(rest[len(message) :]) if message and rest.startswith(message) else None
+    if fields is None:
+        return None
+    about = {"msg": message, "levelname": severity, "json_fields": {"event": event, **fields}}
+    line = json.loads(JsonFormatter().format(logging.makeLogRecord(about)))
+    return json.dumps({**line, "time": moment}, ensure_ascii=False)
+
+
+def _fields(text: str) -> dict[str, Any] | None:
+    """``  a=1 b="x"``, read; None where something else stands."""
+    found: dict[str, Any] = {}
+    decoder, at = json.JSONDecoder(), 0
+    while at < len(text):
+        name = _FIELD.match(text, at)
+        if name is None:
+            return None
+        try:
+            found[name[1]], at = decoder.raw_decode(text, name.end())
+        except ValueError:
+            return None
+    return found
 
 
 def _entries(parsed: Iterable[tuple[Path, dict[str, Any]]], values: Values) -> Iterable[Entry]:
@@ -120,15 +153,15 @@ def _entries(parsed: Iterable[tuple[Path, dict[str, Any]]], values: Values) -> I
 
 
 def _service(line: Mapping[str, Any], values: Values) -> str:
-    """The mirror, or the one that mirrors back: its events are the new path's."""
+    """The mirror; or the mirror back, whose events are the new path's."""
     back = str(line.get("object", "")).startswith(f"gs://{values.destination_bucket}/")
     return values.reverse_service if back else values.mirror_service
 
 
 def _values(lines: Sequence[Mapping[str, Any]]) -> Values:
-    """What the lines tell of the project; the rest has names that nobody takes for a real project's.
+    """What the lines tell of the project; the rest gets names that no real project has.
 
-    Other environments' lines may lie beside: the one with most lines is meant.
+    Lines of several environments may lie together: the environment with most lines is drawn.
     """
     environments = Counter(str(line["env"]) for line in lines if line.get("env"))
     env = environments.most_common(1)[0][0] if environments else "local"

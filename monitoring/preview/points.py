@@ -1,16 +1,17 @@
-"""What the log-based metrics count in a log: points, as Cloud Logging would make them. Pure."""
+"""Counts what the log-based metrics would count in a log: points, as Cloud Logging would make them. Pure."""
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from monitoring import log_filter
 from monitoring.files import Resource, user_metric
 from monitoring.preview.entries import Entry
+from monitoring.vocabulary import Catalog
 
-__all__ = ["Point", "points"]
+__all__ = ["Point", "Source", "points"]
 
 _EXTRACT = re.compile(r"EXTRACT\((.+)\)")
 
@@ -22,8 +23,8 @@ class Point:
     Attributes:
         at: Seconds since 1970.
         resource: The monitored resource's type.
-        labels: The series it belongs to: ``metric.x`` and ``resource.x``.
-        value: 1 for a counter; what was extracted for a distribution.
+        labels: Of the series it belongs to: ``metric.x`` and ``resource.x``.
+        value: 1 for a counter; the extracted value for a distribution.
     """
 
     at: float
@@ -32,8 +33,28 @@ class Point:
     value: float
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What queries are computed from.
+
+    Attributes:
+        points: By metric type, by time.
+        bounds: Upper bounds of a distribution's finite buckets and of the bucket below them, by metric type.
+    """
+
+    points: Mapping[str, Sequence[Point]]
+    catalog: Catalog
+    bounds: Mapping[str, Sequence[float]]
+
+    @staticmethod
+    def of(metrics: Sequence[Resource], entries: Iterable[Entry]) -> "Source":
+        """The points of log-based metrics in a log."""
+        bounds = {user_metric(metric.content["name"]): _bounds(metric.content) for metric in metrics}
+        return Source(points(metrics, entries), Catalog.of(metrics), bounds)
+
+
 def points(metrics: Iterable[Resource], entries: Iterable[Entry]) -> dict[str, list[Point]]:
-    """Points by metric type, each list by time; every metric is there."""
+    """Points by metric type, each list by time; a metric without points has an empty list."""
     prepared = [(metric.content, log_filter.parse(metric.content["filter"])) for metric in metrics]
     found: dict[str, list[Point]] = {user_metric(content["name"]): [] for content, _ in prepared}
     for entry in entries:
@@ -47,8 +68,18 @@ def points(metrics: Iterable[Resource], entries: Iterable[Entry]) -> dict[str, l
     return found
 
 
+def _bounds(content: Mapping[str, Any]) -> list[float]:
+    if "bucketOptions" not in content:
+        return []
+    buckets = content["bucketOptions"]["exponentialBuckets"]
+    return [
+        buckets["scale"] * buckets["growthFactor"] ** number
+        for number in range(buckets["numFiniteBuckets"] + 1)
+    ]
+
+
 def _value(content: Mapping[str, Any], tree: Mapping[str, Any]) -> float | None:
-    """What the entry adds; None where the value cannot be extracted, and nothing is recorded."""
+    """What the entry adds; None where no number can be extracted: Cloud Logging then records nothing."""
     if "valueExtractor" not in content:
         return 1.0
     value = _extracted(content["valueExtractor"], tree)
@@ -65,9 +96,8 @@ def _labels(content: Mapping[str, Any], tree: Mapping[str, Any], entry: Entry) -
     labels = {f"resource.{name}": value for name, value in entry.labels.items()}
     for name, extractor in content.get("labelExtractors", {}).items():
         value = _extracted(extractor, tree)
-        labels[f"metric.{name}"] = (
-            "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-        )
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        labels[f"metric.{name}"] = "" if value is None else text
     return labels
 
 

@@ -1,7 +1,9 @@
-"""The dashboard's tiles with what a log puts into them. Pure.
+"""Fills the dashboard's tiles from a log. Pure.
 
-A figure is taken at the log's end; where nothing had been written for as long as the figure looks back, the last one is shown with the
-moment it was of. Charts have steps as short as the log asks for; in a project they are a minute at least.
+A figure is the one at the log's end. Where the time that it looks back on has no line, the last figure is shown with its moment. Charts
+have steps as short as the log needs; in a project a step is at least a minute.
+
+A module of its own although only the command imports it: it makes values that tests compare, and the command makes HTML of them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,11 +12,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from monitoring import log_filter
-from monitoring.catalog import LEGEND
 from monitoring.preview.drawing import COLOURS, Drawing, Series, draw
 from monitoring.preview.entries import Entry
-from monitoring.preview.promql_values import Source
+from monitoring.preview.points import Source
 from monitoring.preview.queries import Line, Window, is_local, lines, trailing
+from monitoring.query import LEGEND
 from shared.errors import UsageError
 from shared.report import figures
 
@@ -39,14 +41,14 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A question, which the tiles below it answer."""
+    """A question that the tiles below it answer."""
 
     subtitle: str
 
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """Why there is nothing to draw."""
+    """The reason why nothing is drawn."""
 
     why: str
 
@@ -57,9 +59,9 @@ class Card:
 
     Attributes:
         figure: As a person reads it.
-        tone: ``bad``, ``attention`` or nothing.
-        note: Of which moment it is, where that is not the log's end.
-        spark: How it came to be so; None where one figure is all.
+        tone: ``bad``, ``attention`` or empty.
+        note: The figure's moment, where that is not the log's end.
+        spark: The figures before it; None where there is one figure only.
     """
 
     figure: str
@@ -82,7 +84,6 @@ class Chart:
     """Series over time.
 
     Attributes:
-        drawing: Its places.
         axis: What is counted.
         top: The axis's end in words.
         middle: Half of that.
@@ -100,7 +101,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class LogLines:
-    """Entries, the newest first, and how many older ones are left out."""
+    """Entries, the newest first, and the number of older ones that are left out."""
 
     entries: tuple[Entry, ...]
     more: int
@@ -130,16 +131,10 @@ def window_of(entries: Sequence[Entry]) -> Window:
 def tiles(
     dashboard: Mapping[str, Any], source: Source, entries: Sequence[Entry], window: Window
 ) -> list[Tile]:
-    """Fill every tile.
-
-    Args:
-        dashboard: The dashboard with values in place.
-        source: The log's points.
-        entries: The log, for panels.
-        window: When.
+    """Fill every tile of a dashboard's content from the log's points, and its panels from the entries.
 
     Raises:
-        UsageError: A widget that cannot be drawn.
+        UsageError: A widget cannot be drawn.
     """
     found = []
     for number, tile in enumerate(dashboard["mosaicLayout"]["tiles"]):
@@ -197,7 +192,7 @@ def _card(card: Mapping[str, Any], source: Source, window: Window) -> Card | Not
 def _values(
     query: Mapping[str, Any], source: Source, window: Window, *, whole: bool
 ) -> tuple[float | None, ...]:
-    """A figure's values at every step: how it grew, or what it looked back on."""
+    """A figure's values at every step: its growth, or what it looks back on."""
     if not whole and "prometheusQuery" not in query:
         return trailing(query, source, window)
     found = lines(query, source, window)
@@ -222,7 +217,7 @@ def _chart(chart: Mapping[str, Any], source: Source, window: Window) -> Chart | 
         unit = _unit(query) or unit
         for line in lines(query, source, window):
             values = [value for value in line.values if value is not None]
-            # Bars of nothing are no news; a line at nothing is.
+            # Bars of zero say nothing; a line at zero does.
             if stacked and not any(values):
                 continue
             total = _figure(unit)(sum(values) if stacked else values[-1])

@@ -160,12 +160,14 @@ class Problem:
         objects: In how many objects.
         lines: In how many lines of them.
         error: Whether the import would fail or lose a row over it.
+        judged: Whether it is known what the import makes of it.
     """
 
     kind: str
     objects: int
     lines: int
     error: bool
+    judged: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ _Value = TypeVar("_Value")
 
 class _Severity(Enum):
     ERROR = "error"
+    NOT_JUDGED = "not_judged"
     WARNING = "warning"
 
 
@@ -283,7 +284,13 @@ def _problems(fields: Fields) -> tuple[Problem, ...]:
 
 def _problem(kind: str, fields: Fields) -> Problem:
     severity = fields.choice("severity", _Severity)
-    return Problem(kind, fields.count("objects"), fields.count("lines"), error=severity is _Severity.ERROR)
+    return Problem(
+        kind,
+        fields.count("objects"),
+        fields.count("lines"),
+        error=severity is _Severity.ERROR,
+        judged=severity is not _Severity.NOT_JUDGED,
+    )
 
 
 def _example(fields: Fields) -> Example:

@@ -13,12 +13,12 @@ from testing_http import HASTY, NAMES
 from testing_paths import Paths
 
 from backfill_job.bulk import Limits, carry_out_in_bulk
-from backfill_job.clock import Clock, system_clock
 from backfill_job.copying import Result
 from backfill_job.counts import Account
 from backfill_job.governor import NullGovernor
 from backfill_job.march import march_pages
-from backfill_job.stopping import Stop
+from backfill_job.run.clock import Clock, system_clock
+from backfill_job.run.stopping import Stop
 from backfill_job.verdict import Finding, Verdict, judged
 from local_gcs.waiting import HANGS
 from shared.decision import Authority

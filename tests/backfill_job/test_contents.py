@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from testing_http import HASTY, answering, http
 from testing_paths import Paths
 
-from backfill_job.contents import Scope, check_contents
-from backfill_job.contents_report import EXAMPLES_OF_A_KIND, Affected, ContentsCheck, Example, Side, Tally
-from backfill_job.jsonl import Bounds, Problem
-from backfill_job.load_rules import ProblemKind
+from backfill_job.contents.check import Scope, check_contents
+from backfill_job.contents.lines import Bounds, Problem
+from backfill_job.contents.reader import Limits, Unpacking, read_back
+from backfill_job.contents.result import EXAMPLES_OF_A_KIND, Affected, ContentsCheck, Example, Side, Tally
+from backfill_job.contents.rows import ProblemKind
 from backfill_job.march import Pair, march_pages
-from backfill_job.read_back import Limits, Unpacking, read_back
-from backfill_job.stopping import Stop
+from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
 from shared.errors import (
     BucketNotFound,
@@ -201,7 +201,7 @@ def test_only_jsonl_on_both_sides_is_read(run: Run) -> None:
 
 
 def test_what_is_left_behind_is_not_read(run: Run) -> None:
-    """An excluded name is nobody's."""
+    """An excluded name is not checked."""
     run.both(USER, BAD)
     run.both("backup.jsonl", BAD)
     paths = replace(run.paths, migration=replace(run.paths.migration, excludes=("backup*",)))
@@ -260,7 +260,7 @@ def test_what_is_no_scope_is_refused(text: str) -> None:
 
 
 def test_an_object_that_was_overwritten_or_deleted_meanwhile_is_changed(run: Run) -> None:
-    """It is not judged by other bytes than were listed, on either side, and it is no error."""
+    """It is not judged by other bytes than were listed, on either side, and it is not an error."""
     for number in (1, 2, 3):
         run.both(f"{DAY}user_id_{number}.jsonl", row())
     run.paths.put(DAY + "user_id_4.jsonl", row(), side="source")
@@ -299,7 +299,7 @@ def test_a_read_that_fails_ends_the_check_without_a_verdict(
 
 
 def test_an_error_closes_the_listings_at_once(run: Run) -> None:
-    """They would go on asking for pages that nobody wants."""
+    """They would go on asking for pages that are not needed."""
     run.both(USER, row())
     listed = run.pairs()
     closed = []
@@ -438,7 +438,7 @@ def state_of(data: bytes) -> ObjectState:
 
 
 def test_bytes_that_suffered_on_the_way_are_read_again() -> None:
-    """TCP's checksum lets a few through; that is no problem of the object."""
+    """TCP's checksum lets a few through; that is not a problem of the object."""
     data = row()
     answers = [http(data.replace(b"1", b"7")), http(data)]
 
@@ -511,7 +511,7 @@ PACKED = gzip.compress(row() + row("2"), mtime=0)
         (gzip.compress(row()[:-9], mtime=0)[:-1], "gzip", {"compressed", "bad_encoding", "empty"}),
         (row(), "gzip", {"bad_encoding"}),
         (row(), "identity", set()),
-        (b"\x1b whatever", "br", {"bad_encoding", "not_json"}),
+        (b"\x1b whatever", "br", {"other_encoding", "not_json"}),
         (gzip.compress(row() * 1000, mtime=0), "gzip", {"compressed", "too_large"}),
     ],
 )
@@ -540,12 +540,12 @@ import asyncio, json, re, sys
 from pathlib import Path
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages
-from backfill_job.contents import Scope, check_contents
+from backfill_job.contents.check import Scope, check_contents
 from backfill_job.march import march_pages
-from backfill_job.stopping import Stop
+from backfill_job.run.stopping import Stop
 from shared.migration import Location, Migration
 
-def peak():  # of this program; getrusage's would begin with that of whoever started it
+def peak():  # of this program; getrusage would start with the peak of the parent process
     return int(re.search("VmHWM:\\s*([0-9]+) kB", Path("/proc/self/status").read_text())[1])
 
 async def main():
@@ -637,6 +637,7 @@ def test_a_result_says_how_many_objects_and_lines_have_a_problem_and_how_bad_it_
     found = tallied(
         [
             ("b", Side.SOURCE, {ProblemKind.COERCED: 3}, 1),
+            ("c", Side.SOURCE, {ProblemKind.EMPTY: 1}, 0),
             ("a", Side.MIGRATION, {ProblemKind.TRUNCATED: 1}, 4),
         ],
         0.5,
@@ -644,24 +645,31 @@ def test_a_result_says_how_many_objects_and_lines_have_a_problem_and_how_bad_it_
     assert found.to_json() == {
         "mode": "all",
         "clean": False,
-        "objects": 2,
-        "rows": 4,
-        "bytes": 20,
+        "objects": 3,
+        "rows": 6,
+        "bytes": 30,
         "changed": 1,
         "seconds": 0.5,
-        "objects_per_s": 4.0,
-        "source_problems": {"coerced": {"objects": 1, "lines": 3, "severity": "warning"}},
+        "objects_per_s": 6.0,
+        "source_problems": {
+            "coerced": {"objects": 1, "lines": 3, "severity": "not_judged"},
+            "empty": {"objects": 1, "lines": 1, "severity": "warning"},
+        },
         "migration_problems": {"truncated": {"objects": 1, "lines": 1, "severity": "error"}},
         "examples": [
             {"name": "a", "side": "migration", "line": 4, "kind": "truncated", "detail": "here"},
             {"name": "b", "side": "source", "line": 1, "kind": "coerced", "detail": "here"},
+            {"name": "c", "side": "source", "line": 0, "kind": "empty", "detail": "here"},
         ],
     }
 
 
 def test_warnings_leave_a_result_clean() -> None:
-    """What loads is fine, however odd."""
-    assert tallied([("a", Side.SOURCE, {ProblemKind.COERCED: 1}, 1)]).clean
+    """What loads is fine, however odd; what was not judged is not known to load."""
+    assert tallied([("a", Side.SOURCE, {ProblemKind.NULL_ARRAY: 1}, 1)]).clean
+    for side in Side:
+        unknown = tallied([("a", side, {ProblemKind.COERCED: 1}, 1)])
+        assert (unknown.clean, unknown.errors(side)) == (False, 1)
     assert ContentsCheck("none").clean
 
 

@@ -11,7 +11,7 @@ from backfill_job.deletion.records import Outcome as LineOutcome
 from backfill_job.deletion.records import summary as deletion_summary
 from backfill_job.estimate import Work
 from backfill_job.handover import Handover
-from backfill_job.job import ExitCode
+from backfill_job.run.command import ExitCode
 from backfill_job.run_result import RunResult
 from shared.operations import Operations
 from shared.replicate import Outcome

@@ -9,7 +9,7 @@ from testing_commands import Commands
 from testing_gate import FOLDER, everybody_signs, everything_right
 from testing_paths import Paths
 
-from backfill_job.phase_change import MARGIN_SECONDS
+from backfill_job.run.phase_change import MARGIN_SECONDS
 from demo.function import running_function
 from shared.gateway import Gateway
 from shared.phase import CACHE_SECONDS, Phase

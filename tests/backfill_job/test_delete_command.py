@@ -13,7 +13,7 @@ from backfill_job import delete_old_qpi_exports
 from backfill_job.deletion import prepare
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_store import cloud_ref, upload
-from backfill_job.phase_change import MARGIN_SECONDS
+from backfill_job.run.phase_change import MARGIN_SECONDS
 from shared.gateway import Gateway
 from shared.late_marks import mark_late_write
 from shared.phase import CACHE_SECONDS, Phase

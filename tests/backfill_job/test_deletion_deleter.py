@@ -15,7 +15,7 @@ from backfill_job.deletion.delete import Deleter, Waiting
 from backfill_job.deletion.manifest import Line, line_of
 from backfill_job.deletion.records import LineResult, Outcome
 from backfill_job.march import march
-from backfill_job.stopping import Stop
+from backfill_job.run.stopping import Stop
 from backfill_job.verdict import judged
 from local_gcs.waiting import HANGS
 from shared.errors import BucketNotFound, PermissionDenied

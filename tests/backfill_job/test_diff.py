@@ -8,7 +8,7 @@ from testing_paths import Paths
 
 from backfill_job.diff import diff
 from backfill_job.march import Pair
-from backfill_job.sharding import KeyRange, ranges
+from backfill_job.run.key_ranges import KeyRange, ranges
 from shared.errors import PermissionDenied
 from shared.gcs.api import AsyncApi
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from testing_paths import Paths
 
-from backfill_job.clock import Clock
 from backfill_job.gate.canary import ROUNDS, SETTLE_SECONDS, Flight, _in_time, canary_name, fly
+from backfill_job.run.clock import Clock
 from shared.errors import Interrupted
 from shared.gateway import Gateway
 from shared.migration import DEFAULT_EXCLUDES, Migration

@@ -357,6 +357,13 @@ def test_days_without_objects_pass_where_that_was_allowed_and_is_not_all() -> No
         ),
         (
             {
+                "days": [*record()["days"][:-1], imported_day(LAST_DAYS[-1], "not_judged", ok=False)],
+                "passed": False,
+            },
+            "1 of 7 days not equal: 2026-11-19",
+        ),
+        (
+            {
                 "days": [
                     *record()["days"][:-1],
                     {**imported_day(LAST_DAYS[-1]), "tested": "2026-11-19T23:59:59Z"},
@@ -402,6 +409,23 @@ def test_an_ambiguous_report_never_passes(verification_json: dict[str, Any]) -> 
     text = json.dumps(verification_json).removesuffix("}") + ', "clean": true}'
     with pytest.raises(UsageError, match="'clean' stands there twice"):
         verdict_on(text.encode())
+
+
+@pytest.mark.parametrize("verdict", ["differs", "absent", "not_loadable", "not_judged", "in_flight"])
+def test_a_day_that_is_not_equal_is_not_read_as_passed(verdict: str) -> None:
+    """The record contradicts itself: no such day passes, and equal without an object does not either."""
+    for days in (
+        [*record()["days"][:-1], imported_day(LAST_DAYS[-1], verdict)],
+        [*record()["days"][:-1], imported_day(LAST_DAYS[-1], present=False)],
+    ):
+        with pytest.raises(UsageError, match="passed"):
+            imported(record(days=days))
+
+
+def test_an_import_test_that_is_not_complete_is_not_read_as_passed() -> None:
+    """Even without an error, and with every day equal that was tested."""
+    with pytest.raises(UsageError, match="passed"):
+        imported(record(days=record()["days"][:-1], complete=False))
 
 
 def test_a_damaged_import_test_never_passes() -> None:

@@ -25,16 +25,21 @@ import requests
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 from google.cloud.bigquery.retry import DEFAULT_RETRY
-from test_import_test_embedded import A, Held, by_hand, line
+from test_import_test_duckdb import A, Held, by_hand, line
 
-from backfill_job.clock import Clock
-from backfill_job.import_test.bigquery import BigQueryEngine, Dataset, connect
-from backfill_job.import_test.bigquery_errors import judged, translated
-from backfill_job.import_test.comparison import Loaded, NotLoadable
-from backfill_job.import_test.embedded import EmbeddedEngine
-from backfill_job.import_test.fingerprint import Fingerprint, bigquery_sql
-from backfill_job.import_test.folders import Folder
-from backfill_job.stopping import Stop
+from backfill_job.import_test.bigquery import (
+    BigQueryEngine,
+    Dataset,
+    bigquery_sql,
+    connect,
+    judged,
+    translated,
+)
+from backfill_job.import_test.compare import Fingerprint, Loaded, NotLoadable
+from backfill_job.import_test.day import Folder
+from backfill_job.import_test.duckdb import EmbeddedEngine
+from backfill_job.run.clock import Clock
+from backfill_job.run.stopping import Stop
 from shared.errors import (
     Interrupted,
     PermissionDenied,
@@ -334,14 +339,14 @@ def test_a_row_that_bigquery_refuses_makes_the_folder_unloadable(engine: BigQuer
     ],
 )
 def test_what_bigquery_quotes_from_a_row_is_cut_out(message: str) -> None:
-    """Contents are people's answers: they do not go into logs and reports, whoever said them."""
+    """Contents are people's answers: they do not go into logs and reports."""
     found = judged({"reason": "invalid"}, [{**TOO_MANY, "message": message}], GLOB)
     assert "SECRET" not in found.reason
     assert "user_id_7.jsonl" in found.reason
 
 
 def test_no_more_is_cut_out_than_what_is_quoted() -> None:
-    """An apostrophe is no quote: what went wrong, and where, stays."""
+    """An apostrophe is not a quote: what went wrong, and where, stays."""
     message = (
         "Couldn't convert value to timestamp: Could not parse 'SECRET' as TIMESTAMP for field submitted_at"
     )

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from test_import_test_bigquery import Stub, job_error, stub
-from test_import_test_embedded import A, line
+from test_import_test_duckdb import A, line
 from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
 from backfill_job import __main__ as commands
-from backfill_job.import_test import command
+from backfill_job.import_test import results
 from local_gcs.waiting import HANGS
 
 __all__ = ["stub"]
@@ -49,7 +49,7 @@ def put(paths: Paths, day: str, name: str, data: bytes, *sides: str) -> None:
 
 
 def report(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((path / command.REPORT_NAME).read_text())
+    content: dict[str, Any] = json.loads((path / results.REPORT_NAME).read_text())
     return content
 
 
@@ -92,7 +92,7 @@ def test_one_wrong_day_of_several_ends_with_1(import_test: Command, paths: Paths
     put(paths, "20240130", "user_id_7.jsonl", line(A))
     put(paths, "20240131", "user_id_7.jsonl", line(A), "source")
     put(paths, "20240131", "user_id_7.jsonl", line(B), "destination")
-    put(paths, "20240201", "user_id_7.jsonl", b'{"user_id":7}')
+    put(paths, "20240201", "user_id_7.jsonl", b'{"user_id":["7"]}')
     put(paths, "20240202", "user_id_7.jsonl", line(A))
     ended = import_test("--from", "20240130", "--to", "20240202", "--report", str(tmp_path / "r"))
     assert ended.code == 1
@@ -140,7 +140,7 @@ def test_the_report_says_who_was_compared_when_and_how(
 def test_an_error_halfway_leaves_a_report_that_does_not_pass(
     import_test: Command, paths: Paths, tmp_path: Path
 ) -> None:
-    """A listing that fails ends the run with 1 and one line; days done stay on record, and nobody takes it for a pass."""
+    """A listing that fails ends the run with 1 and one line; the days that are done stay on record, and the run does not pass."""
     for day in ("20240130", "20240131"):
         put(paths, day, "user_id_7.jsonl", line(A))
     # Two listings at the start, four a day.
@@ -168,8 +168,8 @@ def test_a_day_that_keeps_changing_ends_with_1(import_test: Command, paths: Path
     ("arguments", "says"),
     [
         ((), "say which days"),
-        (("--date", "2024-01-31"), "--date '2024-01-31' is no day; YYYYMMDD is wanted"),
-        (("--date", "20240230"), "is no day"),
+        (("--date", "2024-01-31"), "--date '2024-01-31' is not a day; YYYYMMDD is wanted"),
+        (("--date", "20240230"), "is not a day"),
         (("--from", "20240101"), "belong together"),
         (("--last", "many"), "--last 'many'"),
         (("--date", "20240131", "--grace", "-1"), "--grace '-1'"),
@@ -205,7 +205,7 @@ def test_an_engine_that_is_not_installed_is_named_with_what_installs_it(
 ) -> None:
     """Both are optional; exit code 2 and one line."""
     for module, ours, arguments, says in (
-        ("duckdb", "embedded", (), "DuckDB is not installed; install it in the checkout with: pip install"),
+        ("duckdb", "duckdb", (), "DuckDB is not installed; install it in the checkout with: pip install"),
         (
             "google.cloud.bigquery",
             "bigquery",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.import_test.days import MAX_DAYS, chosen_days
+from backfill_job.import_test.day import MAX_DAYS, chosen_days
 from shared.errors import UsageError
 
 TODAY = date(2024, 3, 2)
@@ -61,7 +61,7 @@ def test_every_calendar_day_is_read_as_itself(day: date) -> None:
 )
 def test_what_is_no_day_is_refused_by_name(text: str) -> None:
     """One line names the option and the form wanted."""
-    with pytest.raises(UsageError, match=r"--date .* is no day; YYYYMMDD is wanted"):
+    with pytest.raises(UsageError, match=r"--date .* is not a day; YYYYMMDD is wanted"):
         days(text)
     with pytest.raises(UsageError, match="--to"):
         days(first="20240101", last=text)

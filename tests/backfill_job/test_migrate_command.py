@@ -458,7 +458,7 @@ def test_a_server_that_is_not_there_is_one_clear_line(
 ) -> None:
     """Within seconds, not after two minutes of retries."""
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:9")
-    monkeypatch.setattr("backfill_job.job.START_PATIENCE", 0.5)
+    monkeypatch.setattr("backfill_job.run.run.START_PATIENCE", 0.5)
     ended = migrate()
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert "no answer within the time allowed" in ended.err

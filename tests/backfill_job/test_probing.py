@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from testing_http import answering, http
 from testing_paths import Paths
 
-from backfill_job.probing import splitting_names
-from backfill_job.sharding import Partition, assign, balance, boundaries_for, ranges, samples_wanted
+from backfill_job.run.key_ranges import Partition, assign, balance, boundaries_for, ranges, samples_wanted
+from backfill_job.run.tasks import splitting_names
 from shared.gcs.api import AsyncApi
 from shared.migration import Location
 

@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from backfill_job.reports import ReportDirectory
+from backfill_job.run.reports import ReportDirectory
 from shared.errors import CannotWrite, UsageError
 
 

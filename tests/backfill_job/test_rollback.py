@@ -7,7 +7,7 @@ import pytest
 from testing_commands import Commands
 from testing_paths import Paths
 
-from backfill_job.phase_change import MARGIN_SECONDS
+from backfill_job.run.phase_change import MARGIN_SECONDS
 from shared.phase import CACHE_SECONDS, Phase
 
 NOW = ("--by", "Ada", "--yes", "--ungoverned")

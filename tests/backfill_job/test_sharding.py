@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.shard_map import ShardMap
-from backfill_job.sharding import (
+from backfill_job.run.key_ranges import (
     JOIN,
     KeyRange,
     Partition,
@@ -22,6 +21,7 @@ from backfill_job.sharding import (
     ranges,
     samples_wanted,
 )
+from backfill_job.run.tasks import ShardMap
 from shared.errors import UsageError
 from shared.partitions import answers_folder
 

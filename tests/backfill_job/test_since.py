@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.sharding import KeyRange, ranges
-from backfill_job.since import moment_of, without_older_days
+from backfill_job.run.key_ranges import KeyRange, ranges
+from backfill_job.run.since import moment_of, without_older_days
 from shared.partitions import LAYOUTS, Layout, classify
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -12,7 +12,7 @@ from testing_paths import Paths
 
 from backfill_job.deletion.manifest import Line
 from backfill_job.deletion.manifest_store import find_manifest
-from backfill_job.stopping import Stop
+from backfill_job.run.stopping import Stop
 from backfill_job.undo.options import RestoreOption, Way
 from backfill_job.undo.restore import Restored, Restorer, Undo, UndoOutcome
 from shared.errors import BucketNotFound, ConditionFailed, ObjectNotFound, StorageError, UnexpectedAnswer

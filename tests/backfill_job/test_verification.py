@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from testing_paths import Paths
 
-from backfill_job.clock import Clock
 from backfill_job.counts import COPY, Counts
 from backfill_job.estimate import Work
 from backfill_job.march import Pair
+from backfill_job.run.clock import Clock
 from backfill_job.run_result import RunResult
 from backfill_job.verdict import Finding, Verdict, judged
 from backfill_job.verification import MAX_FINDINGS, Comparison, Verification

@@ -134,11 +134,14 @@ def test_contents_are_read_on_request(paths: Paths, run: Callable[..., Ended], t
     """What is wrong at the source is the source's, and does not fail the migration; what the copy broke does."""
     both(paths, day(1), data=b'{"user_id":[7]}\n')
     both(paths, day(2))
+    both(paths, day(3), data=b'{"user_id":7,"submitted_at":0,"answers":[]}\n')
     ended = run("--contents", "all", "--report", str(tmp_path / "r"))
     assert ended.code == 0
     assert "contents: wrong type in 1 objects (the source's own)" in ended.out
+    assert "contents: coerced, not judged here, in 1 objects (the source's own)" in ended.out
     content = report_in(tmp_path / "r")["contents"]
-    assert (content["objects"], content["rows"], content["migration_problems"]) == (2, 2, {})
+    assert (content["objects"], content["rows"], content["migration_problems"]) == (3, 3, {})
+    assert content["source_problems"]["coerced"] == {"objects": 1, "lines": 1, "severity": "not_judged"}
 
 
 @pytest.mark.parametrize("contents", ["none", "all"])

@@ -16,9 +16,9 @@ from testing_commands import Commands, Ended, run_command, where
 from testing_deletion import Scene
 from testing_paths import Paths
 
-from backfill_job.clock import Clock
 from backfill_job.gate.canary import canary_name, fly
 from backfill_job.rights import RIGHTS, Part
+from backfill_job.run.clock import Clock
 from mirror_function.event import read_event
 from mirror_function.mirror import Mirrored, MirrorOutcome, mirror
 from mirror_function.settings import MirrorSettings

@@ -1,4 +1,4 @@
-"""Which alert policy of ``monitoring/`` a log line rings, by the policies' own filters; and which lines need none, and why."""
+"""Which alert policy of ``monitoring/`` a log line rings, by the policies' own filters, and which lines need none."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -6,34 +6,23 @@ from typing import Any
 
 from story_facts import LogLine
 
-from monitoring import log_filter, metric_filter
-from monitoring.files import Resource, Resources, load, user_metric
+from monitoring import log_filter
+from monitoring.checks import NEEDS_NO_ALERT
+from monitoring.files import Resource, Resources, Values, load, user_metric
 from monitoring.preview.entries import Entry
 from monitoring.preview.points import points
-from monitoring.values import Values
+from monitoring.query import metric_filter
 
-__all__ = ["GRAVE", "NEEDS_NO_ALERT", "needs_no_alert", "rings"]
+__all__ = ["GRAVE", "needs_no_alert", "rings"]
 
 GRAVE = frozenset(log_filter.SEVERITIES[log_filter.SEVERITIES.index("WARNING") :])
-
-NEEDS_NO_ALERT: Mapping[str, str] = {
-    "mirror_retry": "the event is delivered again, and the answer was a 503: mirror-failing counts those of the service itself",
-    "mirror_conflict": "nothing is lost or changed; the runbook looks at these lines every day after the cutover (9), and `verify` shows the difference",
-    "object_conflict": "as mirror_conflict; the run ends with 1, which backfill-task-failed counts",
-    "object_failed": "the run ends with 1, which backfill-task-failed counts by the service's own metric",
-    "object_kept": "the deletion ends with 1, which backfill-task-failed counts; its operator reads the names",
-    "object_not_restored": "the undo ends with 1 in front of its operator",
-    "deletion_refused": "the command ends with 1 or 2 in front of its operator; nothing was deleted",
-    "check_passed_over": "what its operator chose; it stands in the state and in the manifest",
-}
-"""Events of WARNING and above without an alert of their own, each with its reason."""
 
 _IN_FLIGHT = "in_flight"
 """A verification's names that were changed a moment ago: alert verification-difference leaves them out by its own filter."""
 
 
 def needs_no_alert(line: Mapping[str, Any]) -> bool:
-    """Whether a line stands in the list, or is below WARNING."""
+    """Whether `monitoring.checks` has a reason for its event, or it is below WARNING."""
     if line.get("severity") not in GRAVE:
         return True
     if line.get("event") == "verification_difference" and line.get("verdict") == _IN_FLIGHT:
@@ -73,7 +62,7 @@ def _holds(condition: Mapping[str, Any], entry: Entry) -> Iterator[bool]:
         wanted = log_filter.parse(condition["conditionMatchedLog"]["filter"])
         yield log_filter.matches(wanted, entry.tree())
     elif "conditionThreshold" in condition:
-        wanted_series = metric_filter.parse(condition["conditionThreshold"]["filter"])
+        wanted_series = metric_filter(condition["conditionThreshold"]["filter"])
         metrics = [
             each for each in _resources().metrics if user_metric(each.content["name"]) == wanted_series.metric
         ]

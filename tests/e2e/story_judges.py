@@ -168,7 +168,7 @@ def every_certificate_recomputes(world: World) -> Iterator[Fault]:
 
 
 def every_grave_line_has_its_alert(world: World) -> Iterator[Fault]:
-    """A line of WARNING or above rings an alert policy of ``monitoring/``, or stands in `story_alerts` with a reason."""
+    """A line of WARNING or above rings an alert policy of ``monitoring/``, or its event stands in `monitoring.checks` with a reason."""
     told: Counter[str] = Counter()
     for line in world.lines:
         if line.content is None:

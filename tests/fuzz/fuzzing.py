@@ -19,9 +19,9 @@ from urllib.request import ProxyHandler, Request, build_opener
 import hypothesis
 
 import local_gcs
-from backfill_job.clock import Clock
-from backfill_job.command import Surroundings
 from backfill_job.commands import load
+from backfill_job.run.clock import Clock
+from backfill_job.run.command import ProcessIO
 from local_gcs.waiting import HANGS
 from shared.command_line import OneLineParser
 from shared.errors import Interrupted
@@ -124,7 +124,7 @@ def run_words(
         arguments = parser.parse_args(words)
         clock = _PatienceOfTests()
         stdin = io.StringIO() if typed is None else Terminal(typed)
-        surroundings = Surroundings(
+        process = ProcessIO(
             {**os.environ, **environ},
             stdin,
             sys.stdout if typed is None else _on_terminal(),
@@ -132,7 +132,7 @@ def run_words(
             Clock(clock.now, clock.sleep),
             tuple(words),
         )
-        return command.run(arguments, surroundings)
+        return command.run(arguments, process)
 
     return ended(run)
 

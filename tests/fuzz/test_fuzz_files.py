@@ -24,9 +24,9 @@ from backfill_job.gate.dead_letters import read_dead_letters
 from backfill_job.gate.import_record import read_import_record
 from backfill_job.gate.verification_record import read_verification_record
 from backfill_job.references.scan import scan
-from backfill_job.reports import ReportDirectory
-from backfill_job.shard_map import ShardMap
-from backfill_job.shard_reports import read_report
+from backfill_job.run.reports import ReportDirectory
+from backfill_job.run.task_reports import read_report
+from backfill_job.run.tasks import ShardMap
 from deploy.values import read_values
 from monitoring.preview.entries import read_log
 from shared.errors import MigrationError
@@ -40,16 +40,15 @@ ROOT = Path(__file__).parent.parent.parent
 READERS = {
     "shared/gcs/json_client.py": "answers of the service, not files: tests/shared/test_gcs_client.py",
     "backfill_job/certificate.py": "certificate",
+    "backfill_job/contents/lines.py": "exports, not ours: tests/backfill_job/test_contents_lines.py",
     "backfill_job/deletion/manifest_reading.py": "manifest, lines",
     "backfill_job/deletion/manifest_files.py": "its own rows, just written",
     "backfill_job/deletion/records.py": "test_a_damaged_record",
     "backfill_job/gate/dead_letters.py": "dead letters",
     "backfill_job/gate/import_record.py": "import test",
     "backfill_job/gate/verification_record.py": "verification",
-    "backfill_job/import_test/rows.py": "exports, not ours: tests/backfill_job/test_import_test_rows.py",
-    "backfill_job/jsonl.py": "exports, not ours: tests/backfill_job/test_jsonl.py",
-    "backfill_job/shard_map.py": "shard map",
-    "backfill_job/shard_reports.py": "task report",
+    "backfill_job/run/tasks.py": "shard map",
+    "backfill_job/run/task_reports.py": "task report",
     "shared/strict_json.py": "the parser itself",
     "shared/late_marks.py": "test_a_damaged_mark",
     "shared/phase.py": "state",
@@ -57,7 +56,6 @@ READERS = {
     "monitoring/files.py": "our own files: tests/monitoring/test_monitoring_files.py",
     "monitoring/vocabulary.py": "log",
     "monitoring/preview/entries.py": "log",
-    "monitoring/preview/text_lines.py": "log",
 }
 """Every module that parses JSON or YAML, and where it is fuzzed."""
 

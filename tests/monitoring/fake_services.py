@@ -58,6 +58,11 @@ class FakeProject:
         end = start + self.page
         return items[start:end], str(end) if end < len(items) else ""
 
+    def alert(self, stem: str) -> Any:
+        """The policy that a file made."""
+        (found,) = [policy for policy in self.alerts.values() if policy.user_labels.get("policy") == stem]
+        return found
+
     # Log-based metrics
 
     def list_metrics(self, request: Any, context: Any) -> Any:

@@ -1,6 +1,7 @@
 """Applying the files: the official clients against the services in this process. Twice is once, and what is not ours stays."""
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -13,6 +14,7 @@ from google.cloud import monitoring_v3
 from google.cloud.logging_v2.types import LogMetric
 
 from monitoring import apply
+from monitoring.files import Values, load
 from monitoring.services import Services
 
 ARGUMENTS = [
@@ -26,6 +28,10 @@ ARGUMENTS = [
     "https://example.com/a.md",
 ]
 CHANNEL = f"{PROJECT}/notificationChannels/77"
+RESOURCES = load(Values.of("dev", "proj-1", "europe-west1", "https://example.com/a.md").by_name())
+METRICS, ALERTS = len(RESOURCES.metrics), len(RESOURCES.alerts)
+ALL = METRICS + 1 + ALERTS
+"""The files decide how many resources a project gets: metrics, the dashboard, alerts."""
 
 
 @dataclass
@@ -58,10 +64,10 @@ def test_an_empty_project_gets_everything_metrics_first(applied: Applied) -> Non
     """A policy that names a metric which is not there yet would be refused."""
     code, out = applied.run("--channel", CHANNEL)
     assert code == 0, out
-    assert counts(applied.project) == (24, 1, 10)
-    assert "35 create" in out.splitlines()[-1]
+    assert counts(applied.project) == (METRICS, 1, ALERTS)
+    assert f"{ALL} create" in out.splitlines()[-1]
     kinds = [write.split()[1] for write in applied.project.writes]
-    assert kinds == ["metric"] * 24 + ["dashboard"] + ["alert"] * 10
+    assert kinds == ["metric"] * METRICS + ["dashboard"] + ["alert"] * ALERTS
     for policy in applied.project.alerts.values():
         assert dict(policy.user_labels) | {"content": ""} == {
             "managed-by": "qpi-exports-migration",
@@ -78,7 +84,7 @@ def test_a_second_application_changes_nothing(applied: Applied) -> None:
     applied.run()
     code, out = applied.run()
     assert (code, applied.project.writes) == (0, [])
-    assert out == "35 unchanged\n"
+    assert out == f"{ALL} unchanged\n"
 
 
 def test_a_dry_run_prints_the_difference_and_needs_no_right_to_write(applied: Applied) -> None:
@@ -88,17 +94,17 @@ def test_a_dry_run_prints_the_difference_and_needs_no_right_to_write(applied: Ap
     assert (code, applied.project.writes, counts(applied.project)) == (0, [], (0, 0, 0))
     assert "create metric qpi_exports_mirror_lag_seconds" in out
     assert "  +valueExtractor: EXTRACT(jsonPayload.lag_s)" in out
-    assert out.endswith("35 create; nothing was changed\n")
+    assert out.endswith(f"{ALL} create; nothing was changed\n")
     applied.project.may_write = True
     applied.run()
-    applied.project.alerts[f"{PROJECT}/alertPolicies/4"].severity = monitoring_v3.AlertPolicy.Severity.WARNING
+    applied.project.alert("ledger-break").severity = monitoring_v3.AlertPolicy.Severity.WARNING
     code, out = applied.run("--dry-run")
     changed = [line.strip() for line in out.splitlines() if line.startswith(("  -", "  +"))]
     assert [line for line in changed if not line.startswith(("---", "+++"))] == [
         "-severity: WARNING",
         "+severity: CRITICAL",
     ]
-    assert out.endswith("1 update, 34 unchanged; nothing was changed\n")
+    assert out.endswith(f"1 update, {ALL - 1} unchanged; nothing was changed\n")
 
 
 def test_what_somebody_changed_by_hand_is_put_back(applied: Applied) -> None:
@@ -107,7 +113,7 @@ def test_what_somebody_changed_by_hand_is_put_back(applied: Applied) -> None:
     applied.project.metrics["qpi_exports_ledger_breaks"].filter = "severity>=ERROR"
     (board,) = applied.project.dashboards.values()
     board.mosaic_layout.tiles[3].widget.title = "Something else"
-    applied.project.alerts[f"{PROJECT}/alertPolicies/2"].enabled = False
+    applied.project.alert("deletion-outside-manifest").enabled = False
     code, out = applied.run()
     assert code == 0, out
     assert applied.project.writes == [
@@ -115,7 +121,7 @@ def test_what_somebody_changed_by_hand_is_put_back(applied: Applied) -> None:
         "update dashboard",
         "update alert deletion-outside-manifest",
     ]
-    assert applied.run() == (0, "35 unchanged\n")
+    assert applied.run() == (0, f"{ALL} unchanged\n")
 
 
 def test_a_key_taken_out_of_a_file_is_taken_out_of_the_project(applied: Applied) -> None:
@@ -123,7 +129,7 @@ def test_a_key_taken_out_of_a_file_is_taken_out_of_the_project(applied: Applied)
     applied.run("--channel", CHANNEL)
     code, out = applied.run()
     assert code == 0
-    assert "10 update, 25 unchanged" in out
+    assert f"{ALERTS} update, {METRICS + 1} unchanged" in out
     assert all(not policy.notification_channels for policy in applied.project.alerts.values())
 
 
@@ -131,6 +137,10 @@ def test_what_others_made_stays_as_it_is(applied: Applied) -> None:
     """Other metrics, dashboards, policies, and another environment's."""
     applied.project.metrics["requests"] = LogMetric(name="requests", filter="severity>=ERROR")
     applied.project.dashboards[f"{PROJECT}/dashboards/x"] = boards.Dashboard(name=f"{PROJECT}/dashboards/x")
+    other = boards.Dashboard(
+        name=f"{PROJECT}/dashboards/qpi-exports-migration-stg", labels={"managed-by": "qpi-exports-migration"}
+    )
+    applied.project.dashboards[other.name] = other
     theirs = monitoring_v3.AlertPolicy(name=f"{PROJECT}/alertPolicies/x", display_name="theirs")
     applied.project.alerts[theirs.name] = theirs
     stage = monitoring_v3.AlertPolicy(
@@ -158,11 +168,11 @@ def test_a_metric_of_our_name_that_somebody_else_made_stops_everything(applied: 
 def test_what_no_file_makes_any_more_is_named_and_stays(applied: Applied) -> None:
     """Nothing is ever deleted."""
     applied.run()
-    policy = applied.project.alerts[f"{PROJECT}/alertPolicies/1"]
+    policy = applied.project.alert("backfill-task-failed")
     policy.user_labels["policy"] = "an-old-one"
     code, out = applied.run()
     assert code == 0
-    assert f"left over: {PROJECT}/alertPolicies/1; no file makes it any more" in out
+    assert f"left over: {policy.name}; no file makes it any more" in out
     assert applied.project.writes == ["create alert backfill-task-failed"]
     assert policy.name in applied.project.alerts
 
@@ -181,18 +191,18 @@ def test_a_metric_that_is_not_known_yet_is_waited_for(applied: Applied) -> None:
     applied.project.unknown_for = 3
     code, out = applied.run()
     assert (code, applied.waited) == (0, [15.0] * 3), out
-    assert counts(applied.project) == (24, 1, 10)
+    assert counts(applied.project) == (METRICS, 1, ALERTS)
 
 
 def test_a_metric_that_never_becomes_known_is_an_error_after_some_minutes(applied: Applied) -> None:
-    """And the next application goes on where this one ended."""
+    """And the next application continues where this one ended."""
     applied.project.unknown_for = 20
     code, out = applied.run()
     assert (code, len(applied.waited)) == (1, 19)
     assert "Cannot find metric" in out.splitlines()[-1]
     code, out = applied.run()
     assert code == 0
-    assert "25 unchanged" in out
+    assert f"{METRICS + 1} unchanged" in out
 
 
 def test_a_missing_right_is_one_line(applied: Applied) -> None:
@@ -239,7 +249,7 @@ def test_a_service_that_does_not_answer_is_one_line_that_blames_no_right(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--channel", "mail@example.com"], "is no projects/P/notificationChannels/N"),
+        (["--channel", "mail@example.com"], "is not projects/P/notificationChannels/N"),
         (["--project", 'p" OR "'], "cannot stand in a filter"),
         (["--tasks", "0"], "at least one task"),
         (["--jobs", "no spaces"], "cannot stand in a filter"),
@@ -253,3 +263,37 @@ def test_a_bad_argument_is_one_line_and_nothing_is_asked(
     code, out = applied.run(*arguments)
     assert (code, len(out.splitlines())) == (2, 1)
     assert message in out
+
+
+@pytest.mark.parametrize("option", ["--env", "--project", "--region", "--runbook"])
+def test_a_required_argument_is_required(applied: Applied, option: str) -> None:
+    """Each of them, in one line with exit code 2."""
+    at = ARGUMENTS.index(option)
+    with pytest.raises(SystemExit) as stopped:
+        apply.main([*ARGUMENTS[:at], *ARGUMENTS[at + 2 :]], lambda: applied.clients)
+    assert (stopped.value.code, applied.project.writes) == (2, [])
+    assert option in applied.capsys.readouterr().err
+
+
+def test_a_difference_leaves_out_the_names_that_the_service_gave(applied: Applied) -> None:
+    """A policy's conditions have names in the project; no file could say them, so a change of the file does not show them."""
+    applied.run("--channel", CHANNEL)
+    code, out = applied.run("--dry-run")
+    assert code == 0
+    assert f"  -- {CHANNEL}" in out
+    assert "/conditions/" not in out
+    assert "creationRecord" not in out
+    metric = applied.project.metrics["qpi_exports_errors"]
+    metric.description = re.sub(r"[0-9a-f]{12}", "0" * 12, metric.description)
+    code, out = applied.run("--channel", CHANNEL, "--dry-run")
+    assert out == f"update metric qpi_exports_errors\n1 update, {ALL - 1} unchanged; nothing was changed\n"
+
+
+def test_a_metric_s_label_is_not_taken_away(applied: Applied) -> None:
+    """Refused before anything is changed: the service would keep it."""
+    applied.run()
+    labels = applied.project.metrics["qpi_exports_errors"].metric_descriptor.labels
+    labels.add(key="mode")
+    code, out = applied.run()
+    assert (code, applied.project.writes) == (2, [])
+    assert "qpi_exports_errors: label mode cannot be taken away" in out

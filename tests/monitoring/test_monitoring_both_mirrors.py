@@ -1,15 +1,15 @@
-"""Both mirrors are watched: what the one back to the legacy path cannot do wakes somebody, too."""
+"""Both mirrors are watched: a failure of the mirror back wakes somebody, too."""
 
 import json
 from typing import Any
 
 import pytest
 
-from monitoring import log_filter, metric_filter
-from monitoring.files import load, user_metric
+from monitoring import log_filter
+from monitoring.files import Values, load, user_metric
 from monitoring.preview.entries import Entry
 from monitoring.preview.points import points
-from monitoring.values import Values
+from monitoring.query import metric_filter
 
 VALUES = Values.of("dev", "proj-1", "europe-west1", "https://example.com/runbook-alerts.md", tasks=4)
 RESOURCES = load(VALUES.by_name())
@@ -30,7 +30,7 @@ def holds(condition: dict[str, Any], entry: Entry) -> bool:
         return log_filter.matches(log_filter.parse(condition["conditionMatchedLog"]["filter"]), entry.tree())
     if "conditionThreshold" not in condition:
         return False
-    series = metric_filter.parse(condition["conditionThreshold"]["filter"])
+    series = metric_filter(condition["conditionThreshold"]["filter"])
     metrics = [each for each in RESOURCES.metrics if user_metric(each.content["name"]) == series.metric]
     found = [point for some in points(metrics, [entry]).values() for point in some]
     return any(all(term.holds(point.labels) for term in series.terms) for point in found)

@@ -1,11 +1,13 @@
 """The files: valid for Google's own schemas, and every damage that those do not see is found by the checks."""
 
 import json
+import logging
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,9 @@ from typing import Any
 import pytest
 import yaml
 
-from monitoring.checks import LABEL_FIELDS, anchors, problems
-from monitoring.files import Resources, load
-from monitoring.values import Values
+from monitoring import checks
+from monitoring.checks import LABEL_FIELDS, LEVELS, NEEDS_NO_ALERT, anchors, problems, unalerted
+from monitoring.files import Resources, Values, load
 from monitoring.vocabulary import event_fields
 from shared.errors import UsageError
 from shared.events_log import FIELD_TYPES
@@ -45,7 +47,7 @@ def damaged(tmp_path: Path) -> Path:
 
 def replaced(folder: Path, file: str, old: str, new: str) -> None:
     text = (folder / file).read_text(encoding="utf-8")
-    assert old in text, f"{file} has no {old!r} any more; renew this test"
+    assert old in text, f"{file} no longer has {old!r}; renew this test"
     (folder / file).write_text(text.replace(old, new, 1), encoding="utf-8")
 
 
@@ -104,7 +106,7 @@ def strict(schema: Any) -> Any:
         return [strict(one) for one in schema]
     if not isinstance(schema, dict):
         return schema
-    # Formats are Google's own, and "any" is no type.
+    # Formats are Google's own, and "any" is not a type.
     found = {key: strict(one) for key, one in schema.items() if key not in {"format", "id", "properties"}}
     if isinstance(found.get("$ref"), str):
         found["$ref"] = f"#/definitions/{found['$ref']}"
@@ -144,11 +146,15 @@ def test_what_the_services_would_refuse_or_ignore_is_refused(
 
 
 def test_a_file_in_another_encoding_is_refused(damaged: Path) -> None:
-    """As one that is no YAML, in one line."""
+    """As a file that is not YAML, in one line."""
     (damaged / "dashboard.yaml").write_bytes("displayName: Übersicht".encode("latin-1"))
     with pytest.raises(UsageError, match=r"^dashboard\.yaml cannot be read: .*can't decode byte"):
         load(VALUES, damaged)
 
+
+FAILED = (
+    'sum(increase(logging_googleapis_com:user_qpi_exports_objects_failed_sum{env="${ENV}"}[${__interval}]))'
+)
 
 WRONG = [
     # Metrics: names, filters, fields, labels, values.
@@ -166,6 +172,11 @@ WRONG = [
     ("metrics/mirror_lag_seconds.yaml", "EXTRACT(jsonPayload.lag_s)", "EXTRACT(jsonPayload.age_s)", "no field age_s"),
     ("metrics/objects_copied.yaml", '"run_finished"', '("run_finished" OR "mirrored")', "mirrored has no field copied"),
     ("metrics/verifications.yaml", "EXTRACT(jsonPayload.clean)", "EXTRACT(jsonPayload.outcome)", "has a field outcome"),
+    ("metrics/errors.yaml", "EXTRACT(jsonPayload.event)", "EXTRACT(resource.type)", "the extractor EXTRACT(resource.type) is not understood"),
+    ("metrics/errors.yaml", "severity>=ERROR", "severity>=ERROR\n  resource.labels.pod=x", "no resource in the filter has a label pod"),
+    ("metrics/errors.yaml", "description: >-\n", "description: ''\nfilter_: >-\n".replace("filter_", "valueExtractor"), "description must have 1 to 8000 characters"),
+    ("metrics/errors.yaml", "severity>=ERROR", f"severity>=ERROR\n  jsonPayload.event!={'x' * 20_000}", "filter must have 1 to 20000 characters"),
+    ("metrics/mirror_lag_seconds.yaml", "bucketOptions:\n  exponentialBuckets:\n    numFiniteBuckets: 40\n    growthFactor: 1.5\n    scale: 0.05\n", "", "a distribution, and nothing else"),
     # The dashboard: the grid, queries, labels, aligners.
     ("dashboard.yaml", "xPos: 36", "xPos: 37", "leaves the grid"),
     ("dashboard.yaml", "xPos: 36", "xPos: 35", "lies on another tile"),
@@ -178,9 +189,10 @@ WRONG = [
     ("dashboard.yaml", '!="mirror_retry"', '!="mirror_retries"', "no event is called mirror_retries"),
     ("dashboard.yaml", 'resource.label."service_name"', 'resource.label."job_name"', "has a label job_name"),
     ("dashboard.yaml", "ALIGN_DELTA", "ALIGN_MEAN", "ALIGN_MEAN does not fit"),
-    ("dashboard.yaml", "ALIGN_MAX", "ALIGN_DELTA", "ALIGN_DELTA does not fit"),
+    ("dashboard.yaml", "ALIGN_MAX", "ALIGN_DELTA", "dashboard.yaml: mirror-oldest-event: ALIGN_DELTA does not fit"),
     ("dashboard.yaml", "REDUCE_PERCENTILE_95", "REDUCE_SUM", "makes no number"),
     ("dashboard.yaml", '- metric.label."outcome"', '- metric.label."outcomes"', "has no label outcomes"),
+    ("dashboard.yaml", '- metric.label."outcome"', "- metric.outcome", "the group metric.outcome is not understood"),
     ("dashboard.yaml", "${metric.labels.outcome}", "${metric.labels.event}", "by which nothing is grouped"),
     ("dashboard.yaml", "lag_seconds_bucket", "lag_bucket", "there is no metric"),
     ("dashboard.yaml", "sum by (le)", "sum by (lee)", "has a label lee"),
@@ -197,15 +209,23 @@ WRONG = [
     ("alerts/ledger-break.yaml", "**What it means.**", "It means", "What it means."),
     ("alerts/ledger-break.yaml", "severity: CRITICAL\n", "", "no severity"),
     ("alerts/ledger-break.yaml", "autoClose: 86400s", "autoClose: 60s", "autoClose"),
+    ("alerts/ledger-break.yaml", "combiner: OR", "combiner: OR\nnotificationChannels: [c]", "put in when it is applied"),
+    ("alerts/ledger-break.yaml", "alignmentPeriod: 300s", "alignmentPeriod: 90060s", "alignmentPeriod is 60s to 90000s"),
+    ("alerts/ledger-break.yaml", "duration: 0s", "duration: 30s", "duration 30s is not a multiple of 60s"),
+    ("alerts/ledger-break.yaml", "autoClose: 86400s", "autoClose: 1799s", "autoClose is at least 1800s"),
+    ("alerts/backfill-task-failed.yaml", 'resource.type="cloud_run_job"', 'resource.type="gcs_bucket"', "is not written on gcs_bucket"),
+    ("alerts/mixed-prefix.yaml", '"mixed_prefix_found"', '"mixed_prefix"', "no event is called mixed_prefix"),
     ("alerts/ledger-break.yaml", "combiner: OR", "combiner: OR\nuserLabels: {a: b}", "put in when it is applied"),
     ("alerts/mixed-prefix.yaml", "jsonPayload.object)", "jsonPayload.objct)", "has a field objct"),
     ("alerts/mixed-prefix.yaml", "notificationRateLimit:\n    period: 300s", "notificationPrompts: [OPENED]", "stands alone"),
-    ("alerts/mirror-lagging.yaml", "duration: 600s", "duration: 90s", "no multiple of 60s"),
+    ("alerts/mirror-lagging.yaml", "duration: 600s", "duration: 90s", "not a multiple of 60s"),
     ("alerts/mirror-lagging.yaml", "alignmentPeriod: 60s", "alignmentPeriod: 30s", "alignmentPeriod"),
     ("alerts/mirror-lagging.yaml", 'resource.type="pubsub_subscription" AND', "", "must name a resource.type"),
     ("alerts/mirror-lagging.yaml", "oldest_unacked_message_age", "oldest_message", "oldest_message"),
     ("alerts/mirror-lagging.yaml", 'monitored_resource="cloud_run_revision"', 'monitored_resource="gae_app"', "gae_app"),
-    ("alerts/mirror-silent.yaml", "[30m]", "", "needs its increase or rate"),
+    ("alerts/mirror-silent.yaml", "[30m]", "", "expected type matrix in call to function 'increase'"),
+    ("dashboard.yaml", FAILED, FAILED.replace("increase", "").replace("[${__interval}]", ""), "needs its increase or rate"),
+    ("alerts/mirror-silent.yaml", "unless", "unless on (le)", "not understood"),
     ("alerts/backfill-task-failed.yaml", '"run_stopped"', '"run_stop"', "no event is called run_stop"),
 ]  # fmt: skip
 
@@ -224,7 +244,7 @@ def test_every_damage_that_the_services_would_accept_is_found(
     "alert", sorted(path.stem for path in (ROOT / "monitoring" / "alerts").glob("*.yaml"))
 )
 def test_every_alert_s_heading_in_the_runbook_is_needed(alert: str) -> None:
-    """Renamed or taken away, the link that whoever is woken follows leads nowhere."""
+    """Without it the link in the notification leads nowhere."""
     without = re.sub(rf"(?m)^### Alert {alert}$", "### Something else", RUNBOOK)
     assert without != RUNBOOK
     assert [
@@ -269,8 +289,8 @@ def test_anchors_are_github_s() -> None:
     assert anchors("# A b: c?\ntext # no\n### Alert x-y\n") == {"a-b-c", "alert-x-y"}
 
 
-def test_events_in_filters_are_those_that_the_code_emits() -> None:
-    """Every event of the vocabulary is named where a module emits it; one that nobody emits could be counted for ever."""
+def test_every_event_is_emitted() -> None:
+    """Every event of the vocabulary is named where a module emits it; a filter could count one that the code never emits."""
     code = "".join(
         path.read_text(encoding="utf-8")
         for package in ("backfill_job", "mirror_function", "shared")
@@ -295,3 +315,127 @@ def test_values_hold_nothing_that_means_something_in_a_filter(change: dict[str, 
     fields = {name: getattr(preset, name) for name in Values.__dataclass_fields__} | plain
     with pytest.raises(UsageError, match=re.escape(told)):
         Values(**fields).by_name()
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [
+        (logging.INFO, []),
+        (logging.WARNING, ["the event new_event has no alert; add one, or its reason to NEEDS_NO_ALERT"]),
+        (
+            logging.ERROR,
+            [
+                "the event new_event has no alert; add one, or its reason to NEEDS_NO_ALERT",
+                "metrics/errors.yaml: the filter leaves out the event new_event",
+            ],
+        ),
+    ],
+)
+def test_a_grave_event_without_alert_or_reason_is_found(level: int, told: list[str]) -> None:
+    """A metric alone wakes no person; an error is counted among the errors, too."""
+    assert [*unalerted(load(VALUES), {**LEVELS, "new_event": level})] == told
+
+
+def test_a_reason_without_need_is_found(damaged: Path) -> None:
+    """For an event that is gone, is below WARNING, or has an alert: a stale list says nothing."""
+    told = [
+        "NEEDS_NO_ALERT has a reason for mirror_retry, which has an alert or is not an event of WARNING or above"
+    ]
+    without = {event: level for event, level in LEVELS.items() if event != "mirror_retry"}
+    assert [*unalerted(load(VALUES), without)] == told
+    assert [*unalerted(load(VALUES), {**LEVELS, "mirror_retry": logging.INFO})] == told
+    replaced(
+        damaged,
+        "alerts/mirror-dropped-event.yaml",
+        '="mirror_dropped"',
+        '=("mirror_dropped" OR "mirror_retry")',
+    )
+    assert [*unalerted(load(VALUES, damaged))] == told
+    assert all(NEEDS_NO_ALERT.values())
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "event"),
+    [
+        ("alerts/mirror-failing.yaml", 'metric.label."event"="mirror_misconfigured"', 'metric.label."event"="mirrored"', "mirror_misconfigured"),
+        ("alerts/mirror-failing.yaml", 'metric.label."event"="mirror_mis', 'metric.label."event"!="mirror_mis', "mirror_misconfigured"),
+        ("alerts/ledger-break.yaml", "user/qpi_exports_ledger_breaks", "user/qpi_exports_verifications", "ledger_broken"),
+        ("alerts/mixed-prefix.yaml", '"mixed_prefix_found"', '"verification_finished"', "mixed_prefix_found"),
+        ("metrics/stragglers.yaml", '("mirror_straggler" OR "object_straggler")', '"mirror_straggler"', "object_straggler"),
+    ],
+)  # fmt: skip
+def test_an_alert_that_does_not_see_an_event_is_found(
+    damaged: Path, file: str, old: str, new: str, event: str
+) -> None:
+    """By a condition on log lines, by a metric's filter, and by the label that a condition compares."""
+    text = (damaged / file).read_text(encoding="utf-8")
+    assert old in text
+    (damaged / file).write_text(text.replace(old, new), encoding="utf-8")
+    found = [*unalerted(load(VALUES, damaged))]
+    assert f"the event {event} has no alert; add one, or its reason to NEEDS_NO_ALERT" in found
+
+
+def test_an_alert_s_heading_without_its_file_is_found() -> None:
+    """A runbook that describes an alert which no project has."""
+    assert problems(load(VALUES), f"{RUNBOOK}\n### Alert long-gone\n") == [
+        "the runbook has a heading for long-gone, which no file in alerts/ defines"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ((0, 0, 1, 1), []), ((1, 5, 1, 1), []), ((0, 0, 2, 1), []), ((1, 0, 2, 1), ["t: leaves the grid"]),
+        ((0, 0, 0, 1), ["t: leaves the grid"]), ((0, 0, 1, 0), ["t: leaves the grid"]),
+        ((-1, 0, 1, 1), ["t: leaves the grid"]), ((0, -1, 1, 1), ["t: leaves the grid"]),
+    ],
+)  # fmt: skip
+def test_a_tile_lies_within_the_grid(place: tuple[int, int, int, int], told: list[str]) -> None:
+    """A grid of two columns has no lower edge."""
+    tile = dict(zip(("xPos", "yPos", "width", "height"), place, strict=True))
+    layout = {"columns": 2, "tiles": [{**tile, "widget": {"title": "t"}}]}
+    assert [*checks._layout_problems(layout)] == told
+
+
+def alert_with(stem: str, **keys: Any) -> list[str]:
+    """What the checks say when one alert has other keys."""
+    resources = load(VALUES)
+    alerts = [
+        replace(alert, content={**alert.content, **keys}) if alert.stem == stem else alert
+        for alert in resources.alerts
+    ]
+    return problems(replace(resources, alerts=tuple(alerts)), RUNBOOK)
+
+
+def test_a_condition_that_no_check_reads_is_found() -> None:
+    """Absence, for one: it would be as good as unchecked."""
+    absent = {"displayName": "c", "conditionAbsent": {"filter": 'metric.type="x"'}}
+    told = "alerts/ledger-break.yaml: c: this kind of condition is not checked; use one that is"
+    assert told in alert_with("ledger-break", conditions=[absent])
+
+
+def test_a_condition_on_log_lines_stands_alone() -> None:
+    """The service refuses a second one; a limit of notifications belongs to it."""
+    (alert,) = [alert for alert in load(VALUES).alerts if alert.stem == "mixed-prefix"]
+    (condition,) = alert.content["conditions"]
+    told = f"alerts/mixed-prefix.yaml: {condition['displayName']}: a condition on log lines stands alone and has a notificationRateLimit"
+    assert alert_with("mixed-prefix", conditions=[condition] * 2) == [told, told]
+    assert alert_with("mixed-prefix", alertStrategy={"autoClose": "86400s"}) == [told]
+
+
+@pytest.mark.parametrize("key", ["displayName", "severity", "combiner", "conditions"])
+def test_an_alert_without_a_key_is_found(key: str) -> None:
+    """Each that a policy cannot do without."""
+    assert f"alerts/ledger-break.yaml: no {key}" in alert_with(
+        "ledger-break", **{key: None if key != "conditions" else []}
+    )
+
+
+def test_a_limit_is_what_it_says() -> None:
+    """The longest description that Cloud Logging takes is right, and so is the shortest time to close."""
+    resources = load(VALUES)
+    (metric,) = [metric for metric in resources.metrics if metric.stem == "ledger_breaks"]
+    longest = replace(metric, content={**metric.content, "description": "x" * 8_000})
+    others = tuple(longest if one is metric else one for one in resources.metrics)
+    assert problems(replace(resources, metrics=others), RUNBOOK) == []
+    assert alert_with("ledger-break", alertStrategy={"autoClose": "1800s"}) == []

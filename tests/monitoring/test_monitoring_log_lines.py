@@ -99,10 +99,10 @@ def test_every_field_has_a_type() -> None:
         ({"listd": 1}, "progress has no field listd"),
         ({"listed": "1"}, "listed is '1'"),
         ({"listed": True}, "listed is True"),
-        ({"severity": "WARN"}, "severity 'WARN' is none of Cloud Logging's"),
+        ({"severity": "WARN"}, "Cloud Logging has no severity 'WARN'"),
         ({"severity": None}, "no severity"),
         ({"time": None}, "no time"),
-        ({"time": "2026-11-23T06:00:00"}, "time '2026-11-23T06:00:00' is no moment"),
+        ({"time": "2026-11-23T06:00:00"}, "time '2026-11-23T06:00:00' is not a time with an offset"),
         ({"message": None}, "no message"),
         ({"message": "x" * MAX_LINE}, "more than 102,400"),
     ],
@@ -118,3 +118,18 @@ def test_a_line_that_is_wrong_is_found(change: dict[str, Any], told: str) -> Non
     }
     assert line_problems(json.dumps(line)) == []
     assert any(told in problem for problem in line_problems(json.dumps(line | change)))
+
+
+def test_the_longest_line_is_right() -> None:
+    """One byte more is too many."""
+    line = {"severity": "INFO", "time": "2026-11-23T06:00:00.000Z", "event": "progress", "message": ""}
+    line["message"] = "x" * (MAX_LINE - len(json.dumps(line)))
+    assert line_problems(json.dumps(line)) == []
+    assert line_problems(json.dumps(line | {"message": line["message"] + "x"})) != []
+
+
+@pytest.mark.parametrize("text", ["", "hello", "[1]", '"x"', '{"event": "progress", "event": "progress"}'])
+def test_what_is_not_a_json_object_is_not_a_line(text: str) -> None:
+    """One sentence, whatever else is wrong."""
+    assert len(line_problems(text)) == 1
+    assert "JSON" in line_problems(text)[0]

@@ -1,5 +1,6 @@
 """What only the gateway does, against a real server. ``test_store_contract`` has what both clients do."""
 
+import gzip
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -45,6 +46,7 @@ def test_what_only_the_gateway_does_knows_a_missing_bucket_too(paths: Paths, gat
     for ask in (
         lambda: gateway.read(nowhere),
         lambda: gateway.read_version(nowhere),
+        lambda: gateway.read_stored(nowhere),
         lambda: gateway.write(nowhere, b"", if_generation=0),
         lambda: gateway.check_bucket(nowhere.bucket, "QPI_exports/"),
     ):
@@ -66,6 +68,18 @@ def test_a_small_object_is_read_as_a_whole(paths: Paths, gateway: Gateway) -> No
     """The state object is read like this."""
     paths.put("a", b'{"phase": "cut_over"}')
     assert gateway.read(there(paths)) == b'{"phase": "cut_over"}'
+
+
+@pytest.mark.parametrize("data", [b'{"a": 1}', gzip.compress(b'{"a": 1}', mtime=0)])
+@pytest.mark.parametrize("label", [None, "gzip"])
+def test_an_object_is_read_as_it_is_stored(
+    paths: Paths, gateway: Gateway, data: bytes, label: str | None
+) -> None:
+    """Whether it is gzip or not, and whatever its label says: nothing is unpacked on the way."""
+    paths.put("a", data, content_encoding=label)
+    assert gateway.read_stored(there(paths)) == data
+    paths.delete("a")
+    assert gateway.read_stored(there(paths)) is None
 
 
 def test_contents_come_with_the_generation_they_belong_to(paths: Paths, gateway: Gateway) -> None:

@@ -22,6 +22,7 @@ from shared.errors import (
 from shared.gcs.api import AsyncApi, PartAnswer, RetryPolicy, Rewrite, encoded
 from shared.migration import Location
 from shared.objects import ObjectRef, same
+from shared.operations import Operations, OperationsCounter
 
 T = TypeVar("T")
 NOWHERE = "no-such-bucket-here"
@@ -154,6 +155,18 @@ def test_each_deletion_of_a_batch_has_its_own_answer(paths: Paths) -> None:
     assert [type(part.error) for part in parts] == [type(None), ConditionFailed, ObjectNotFound]
     assert parts[0] == PartAnswer(204, None)
     assert paths.names(side="source") == ["two"]
+
+
+def test_a_batch_of_deletions_is_not_billed(paths: Paths) -> None:
+    """Deleting is free; what asks for the bucket after an unclear 404 is not."""
+    counter = OperationsCounter()
+    generation = paths.put("a")
+    asked(
+        paths.server.url,
+        lambda api: api.delete_batch(paths.migration.source, [("a", generation)]),
+        operations=counter,
+    )
+    assert counter.total() == Operations()
 
 
 def test_fields_of_a_bucket_are_read(paths: Paths) -> None:

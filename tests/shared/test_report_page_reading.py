@@ -130,7 +130,11 @@ def test_no_field_of_a_verification_may_be_missing(key: str) -> None:
         (("differences_total",), 1, r"more differences than differences_total"),
         (("lag", "buckets", 3, "up_to_s"), 0.1, r"lag\.buckets is a list; a list with rising bounds"),
         (("lag", "buckets", 3, "up_to_s"), None, r"null only as the last"),
-        (("contents", "source_problems", "blank_line", "severity"), "fatal", r"one of error, warning"),
+        (
+            ("contents", "source_problems", "blank_line", "severity"),
+            "fatal",
+            r"one of error, not_judged, warning",
+        ),
         (("undated",), None, r"undated is null; an object"),
         (("remarks", 0, "level"), "loud", r"level is 'loud'; one of critical, warning, note"),
     ],
@@ -177,7 +181,11 @@ def test_a_file_is_read_to_the_last_field() -> None:
     assert found.lag is not None
     assert found.lag.buckets[-1].up_to is None
     assert found.contents is not None
-    assert [problem.error for problem in found.contents.source_problems] == [True, False]
+    assert [(problem.error, problem.judged) for problem in found.contents.source_problems] == [
+        (True, True),
+        (False, False),
+        (False, True),
+    ]
     assert found.differences[0].destination is None
     stands = read_state(STATE | {"phase": "cut_over", "since": "2026-11-23T01:00:00+01:00"})
     assert (stands.phase, stands.since) == (Phase.CUT_OVER, datetime(2026, 11, 23, 0, 0, tzinfo=UTC))

@@ -1,0 +1,187 @@
+"""The contents check of a verification: whether a BigQuery load takes the objects of the destination.
+
+Objects that are equal on both sides have the same bytes. So only the destination is read, because the consumer will read
+it, and every problem is the *source's*: it was there before the copy. Of objects that differ, both sides are read. Only
+what the destination has and the source does not have is the *migration's*. Bytes that do not have the checksum of the
+destination's listing are the migration's, too.
+
+A sample is drawn by a hash of the name. Two people who check the same names at the same percentage read the same
+objects, and a smaller sample is part of a larger one.
+
+An object that changed or vanished after the listing counts as *changed* and is not judged. A read that fails ends the
+check without a verdict.
+"""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import aclosing
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from hashlib import blake2b
+
+from backfill_job.contents.lines import ContentsReport, Problem
+from backfill_job.contents.reader import LIMITS, Limits, Reading, read_back
+from backfill_job.contents.result import ContentsCheck, Side, Tally
+from backfill_job.contents.rows import ProblemKind
+from backfill_job.march import Pair
+from backfill_job.run.stopping import Stop
+from backfill_job.workers import work
+from shared.errors import UsageError
+from shared.gcs.api import AsyncApi
+from shared.migration import Migration
+from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences
+from shared.partitions import classify
+
+__all__ = ["Scope", "check_contents"]
+
+HASH_BITS = 64
+
+_Chosen = tuple[str, ObjectState, ObjectState]
+"""A name below the prefix, with its state at the source and at the destination."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which objects are checked.
+
+    Attributes:
+        percent: How many of a hundred: 0 for none, 100 for all.
+    """
+
+    percent: Decimal
+
+    @staticmethod
+    def parse(text: str) -> "Scope":
+        """Read ``none``, ``sample:P`` with P in percent, or ``all``.
+
+        Raises:
+            UsageError: It is something else.
+        """
+        if text in {"none", "all"}:
+            return Scope(Decimal(100 if text == "all" else 0))
+        kind, _, number = text.partition(":")
+        try:
+            percent = Decimal(number)
+        except InvalidOperation:
+            percent = Decimal(0)
+        if kind != "sample" or not percent.is_finite() or not 0 < percent <= 100:  # noqa: PLR2004 -- percent
+            raise UsageError(
+                f"{text!r} does not say what to check: none, all, or sample:P with P percent, "
+                "above 0 and at most 100, such as sample:0.5"
+            )
+        return Scope(percent)
+
+    def __str__(self) -> str:
+        """As `parse` reads it."""
+        if self.percent in {0, 100}:
+            return "all" if self.percent else "none"
+        return f"sample:{self.percent.normalize():f}"
+
+    def takes(self, relative: str) -> bool:
+        """Whether a name below the prefix belongs to it."""
+        if self.percent in {0, 100}:
+            return bool(self.percent)
+        place = int.from_bytes(blake2b(relative.encode(), digest_size=HASH_BITS // 8).digest(), "big")
+        return bool(place * 100 < self.percent * 2**HASH_BITS)
+
+
+async def check_contents(
+    batches: AsyncGenerator[Iterable[Pair], None],
+    api: AsyncApi,
+    migration: Migration,
+    scope: Scope,
+    *,
+    stop: Stop,
+    limits: Limits = LIMITS,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> ContentsCheck:
+    """Check the contents of the JSONL objects that are on both sides. Holds only the objects under way.
+
+    Args:
+        batches: Names with both sides' states, in parts, as `march_pages` gives them. Names that are on one side only,
+            excluded, not JSONL or outside the scope are left out. Closed at the end.
+        monotonic: A clock in seconds that only grows.
+
+    Raises:
+        Interrupted: A stop was requested.
+        StorageError: A listing or a read failed, or this account may not read: there is no verdict.
+    """
+    began = monotonic()
+    tally = Tally()
+    reader = _Reader(api, migration, limits, tally)
+    async with aclosing(batches), aclosing(_chosen(batches, migration, scope)) as chosen:
+        await work(chosen, reader.check, workers=limits.in_flight, stop=stop)
+    return tally.result(str(scope), monotonic() - began)
+
+
+async def _chosen(
+    batches: AsyncGenerator[Iterable[Pair], None], migration: Migration, scope: Scope
+) -> AsyncGenerator[_Chosen, None]:
+    """The names that are to be checked."""
+    async for batch in batches:
+        for relative, source, destination in batch:
+            if (
+                source is not None
+                and destination is not None
+                and classify(relative, destination.size).critical
+                and scope.takes(relative)
+                and not migration.is_excluded(relative)
+            ):
+                yield relative, source, destination
+
+
+class _Reader:
+    """Reads the sides of one name, and counts each problem for the side that it belongs to."""
+
+    def __init__(self, api: AsyncApi, migration: Migration, limits: Limits, tally: Tally) -> None:
+        self._api = api
+        self._buckets = {
+            Side.SOURCE: migration.source.bucket,
+            Side.MIGRATION: migration.destination.bucket,
+        }
+        self._limits = limits
+        self._large = asyncio.Semaphore(limits.large_in_flight)
+        self._tally = tally
+
+    async def check(self, chosen: _Chosen) -> None:
+        """Check one name."""
+        relative, source, destination = chosen
+        theirs = await self._read(Side.MIGRATION, destination)
+        if theirs is None:
+            self._tally.changed()
+            return
+        if CONTENT_DIFFERENCES.isdisjoint(differences(source, destination)):
+            # Equal by checksum, unless the bytes that were read do not have that checksum.
+            side = Side.SOURCE if theirs.proven else Side.MIGRATION
+            self._tally.checked(theirs.report.rows, theirs.size)
+            self._tally.book(relative, side, theirs.report.counts, theirs.report.examples)
+            return
+        ours = await self._read(Side.SOURCE, source)
+        if ours is None:
+            self._tally.changed()
+            return
+        self._tally.checked(theirs.report.rows, theirs.size + ours.size)
+        self._tally.book(relative, Side.SOURCE, ours.report.counts, ours.report.examples)
+        self._tally.book(relative, Side.MIGRATION, *_only_in(theirs.report, ours.report))
+
+    async def _read(self, side: Side, state: ObjectState) -> Reading | None:
+        if not self._limits.is_large(state):
+            return await read_back(self._api, self._buckets[side], state, self._limits)
+        async with self._large:
+            return await read_back(self._api, self._buckets[side], state, self._limits)
+
+
+def _only_in(
+    theirs: ContentsReport, ours: ContentsReport
+) -> tuple[dict[ProblemKind, int], tuple[Problem, ...]]:
+    """What the destination has and the source does not have: the lines of each kind beyond the source's."""
+    more = dict(Counter(theirs.counts) - Counter(ours.counts))
+    known = {(problem.line, problem.kind) for problem in ours.examples}
+    kinds = {kind.value for kind in more}
+    return more, tuple(
+        problem
+        for problem in theirs.examples
+        if problem.kind in kinds and (problem.line, problem.kind) not in known
+    )

@@ -1,0 +1,266 @@
+"""One day's test: the DAG's three steps on both paths, repeated while the folders change. And which days are meant.
+
+1. Presence: does the day's folder contain any object?
+2. Load: the objects that the glob matches, with the exact schema, into a temporary table.
+3. In place of the append to the real table: count, fingerprint, compare.
+
+A listing is not a snapshot, and the writer still writes today's folder. So both folders are listed before and after the
+loads: only if both listings show the same versions is it known what was loaded. If the paths differ in something that
+was written a moment ago, the mirror gets its time before the difference counts.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import chain, islice
+from typing import Protocol
+
+from backfill_job.import_test.compare import (
+    ImportDay,
+    Load,
+    NameDifferences,
+    NotLoadable,
+    Outcome,
+    Verdict,
+    compare,
+)
+from backfill_job.run.clock import Clock
+from backfill_job.wording import shown
+from shared.errors import UsageError
+from shared.migration import Location, Migration
+from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences, parse_time
+from shared.partitions import answers_folder
+from shared.store import ListingStore
+
+__all__ = ["ATTEMPTS", "MAX_DAYS", "Engine", "Folder", "chosen_days", "read_folder", "try_day"]
+
+ATTEMPTS = 4
+"""After so many attempts the day is in flight."""
+
+PAUSE_SECONDS = 5.0
+
+MAX_EXAMPLES = 20
+
+_LOADED = ".jsonl"
+"""What the glob's names end in. Case counts. The asterisk also matches objects in subfolders (BigQuery documentation,
+"Wildcard support for Cloud Storage URIs": ``fed-samples/*.csv`` selects files of the folder and any subfolders)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """A day's folder as it was listed.
+
+    Attributes:
+        objects: By name below the folder. The names of one day fit in memory; those of a prefix would not.
+    """
+
+    location: Location
+    objects: Mapping[str, ObjectState]
+
+    @property
+    def glob(self) -> str:
+        """What the DAG loads: ``gs://bucket/…/qpi_answers_YYYYMMDD/*.jsonl``."""
+        return f"{self.location.uri}*{_LOADED}"
+
+    @property
+    def files(self) -> dict[str, ObjectState]:
+        """The objects that the glob matches, by name below the folder, in the listing's order."""
+        return {name: state for name, state in self.objects.items() if name.endswith(_LOADED)}
+
+
+class Engine(Protocol):
+    """Loads rows and counts them."""
+
+    def load(self, folder: Folder, table: str) -> Outcome:
+        """Load the files of a folder with the exact schema into a temporary table, and sum up the rows.
+
+        Args:
+            folder: It has at least one file.
+            table: A name for the table, new for each load: letters, digits and underscores.
+
+        Raises:
+            MigrationError: The outcome is not known.
+        """
+        ...
+
+
+def try_day(
+    day: date,
+    migration: Migration,
+    store: ListingStore,
+    engine: Engine,
+    *,
+    grace: timedelta,
+    clock: Clock,
+) -> ImportDay:
+    """Test the import of one day. It changes nothing but temporary tables.
+
+    Args:
+        migration: Its source is the legacy path, its destination the new path.
+        grace: How long an object may take to arrive on the other path before it counts as a difference.
+
+    Raises:
+        MigrationError: A listing or a load failed: there is no verdict.
+    """
+    for attempt in range(1, ATTEMPTS + 1):
+        if attempt > 1:
+            clock.sleep(PAUSE_SECONDS)
+        before = _folders(store, migration, day)
+        legacy, new = (
+            _load(engine, folder, f"{side}_{answers_folder(day).strip('/')}_{attempt}")
+            for side, folder in zip(("legacy", "new"), before, strict=True)
+        )
+        after = _folders(store, migration, day)
+        verdict = compare(legacy, new)
+        still = all(map(_unchanged, before, after))
+        if still and (verdict is Verdict.EQUAL or not _changed_since(*after, clock.now() - grace)):
+            break
+    else:
+        verdict = Verdict.IN_FLIGHT
+    return ImportDay(day, verdict, legacy, new, _name_differences(*before), attempt, clock.now())
+
+
+def _folders(store: ListingStore, migration: Migration, day: date) -> tuple[Folder, Folder]:
+    return read_folder(store, migration.source, day), read_folder(store, migration.destination, day)
+
+
+def _load(engine: Engine, folder: Folder, table: str) -> Load:
+    objects, files = len(folder.objects), len(folder.files)
+    if not objects:
+        return Load(objects, files, None)
+    if not files:
+        return Load(
+            objects,
+            files,
+            NotLoadable(f"nothing in the folder matches {folder.glob}; the load would find no file"),
+        )
+    return Load(objects, files, engine.load(folder, table))
+
+
+def read_folder(store: ListingStore, path: Location, day: date) -> Folder:
+    """List a day's folder on one path. It is empty only if the listing was complete and empty.
+
+    Raises:
+        StorageError: The listing failed: nothing is known about the folder.
+    """
+    location = Location(path.bucket, path.prefix + answers_folder(day))
+    skip = len(location.prefix)
+    pages = store.list_pages(location.bucket, location.prefix)
+    return Folder(location, {state.name[skip:]: state for page in pages for state in page.objects})
+
+
+def _unchanged(before: Folder, after: Folder) -> bool:
+    """Whether two listings of a folder show the same versions. If so, these were live all the time in between.
+
+    Cloud Storage never uses a generation twice.
+    """
+    return _versions(before) == _versions(after)
+
+
+def _name_differences(legacy: Folder, new: Folder) -> NameDifferences:
+    """The loaded files that differ between the two listings, by name and contents."""
+    ours, theirs = legacy.files, new.files
+    missing = [name for name in ours if name not in theirs]
+    extra = [name for name in theirs if name not in ours]
+    differing = [name for name in ours if name in theirs and _differ(ours[name], theirs[name])]
+    examples = chain(
+        (f"missing {shown(name)}" for name in missing),
+        (f"extra {shown(name)}" for name in extra),
+        (f"different {shown(name)}" for name in differing),
+    )
+    return NameDifferences(len(missing), len(extra), len(differing), tuple(islice(examples, MAX_EXAMPLES)))
+
+
+def _changed_since(legacy: Folder, new: Folder, moment: datetime) -> bool:
+    """Whether anything that differs between the two listings was written after a moment, on either path."""
+    for name in legacy.objects.keys() | new.objects.keys():
+        one, other = legacy.objects.get(name), new.objects.get(name)
+        if one is not None and other is not None and not _differ(one, other):
+            continue
+        if any(state is not None and _written(state) > moment for state in (one, other)):
+            return True
+    return False
+
+
+def _versions(folder: Folder) -> dict[str, int]:
+    return {name: state.generation for name, state in folder.objects.items()}
+
+
+def _differ(one: ObjectState, other: ObjectState) -> bool:
+    return not CONTENT_DIFFERENCES.isdisjoint(differences(one, other))
+
+
+def _written(state: ObjectState) -> datetime:
+    return parse_time(state.created)
+
+
+# --- which days -----------------------------------------------------------------------------------------------
+
+MAX_DAYS = 5_000
+"""Days of one run: more than the export has, and fewer than a mistyped year would give."""
+
+_ONE_DAY = timedelta(days=1)
+_DIGITS = len("YYYYMMDD")
+
+
+def chosen_days(
+    dates: Sequence[str],
+    first: str | None,
+    last: str | None,
+    last_days: str | None,
+    *,
+    today: date,
+) -> tuple[date, ...]:
+    """Read which days to test.
+
+    Args:
+        dates: The values of ``--date``, ``YYYYMMDD`` each, in any order.
+        first: The value of ``--from``; None where it is not given.
+        last: The value of ``--to``; None where it is not given.
+        last_days: The value of ``--last``; None where it is not given. It counts up to yesterday, because today is not
+            complete.
+        today: The current day, UTC.
+
+    Returns:
+        At least one day; in order, each once.
+
+    Raises:
+        UsageError: Not exactly one of the three ways is used, or its value is impossible.
+    """
+    by_range = first is not None or last is not None
+    if bool(dates) + by_range + (last_days is not None) != 1:
+        raise UsageError(
+            "say which days: --date YYYYMMDD (may be repeated), or --from YYYYMMDD --to YYYYMMDD, or --last N"
+        )
+    if dates:
+        return tuple(sorted({_day(text, "--date") for text in dates}))
+    if last_days is not None:
+        return _range(today - _number(last_days) * _ONE_DAY, today - _ONE_DAY)
+    if first is None or last is None:
+        raise UsageError("--from and --to belong together; for a single day there is --date")
+    return _range(_day(first, "--from"), _day(last, "--to"))
+
+
+def _range(first: date, last: date) -> tuple[date, ...]:
+    number = (last - first).days + 1
+    if number < 1:
+        raise UsageError(f"--from {first} comes after --to {last}")
+    if number > MAX_DAYS:
+        raise UsageError(f"{number:,} days from {first} to {last}; at most {MAX_DAYS:,} are tested at once")
+    return tuple(first + count * _ONE_DAY for count in range(number))
+
+
+def _day(text: str, option: str) -> date:
+    if len(text) == _DIGITS and text.isascii() and text.isdecimal():
+        try:
+            return date(int(text[:4]), int(text[4:6]), int(text[6:]))
+        except ValueError:
+            pass
+    raise UsageError(f"{option} {text!r} is not a day; YYYYMMDD is wanted, such as {option} 20240131")
+
+
+def _number(text: str) -> int:
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else 0
+    if not 1 <= number <= MAX_DAYS:
+        raise UsageError(f"--last {text!r} is not a number of days from 1 to {MAX_DAYS:,}")
+    return number

@@ -1,0 +1,264 @@
+"""The embedded engine: DuckDB, which reads through the project's own gateway. It needs no BigQuery.
+
+Objects are read concurrently, as they are stored. Each line is judged by `backfill_job.contents.rows`, as `verify --contents`
+judges it, because DuckDB alone would accept a number as a text and would drop unknown fields. The rows go to a temporary
+file, and DuckDB loads them from there into a table of the schema's types. Table and file are in a temporary directory that
+is deleted with the engine. Memory is bounded, whatever the size of the day.
+"""
+
+import json
+from collections import deque
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Protocol, Self
+
+import duckdb
+
+from backfill_job.contents.lines import ContentsReport
+from backfill_job.contents.reader import LIMITS, Contents, Limits
+from backfill_job.contents.rows import SCHEMA, Field, Row, Severity, Type
+from backfill_job.import_test.compare import (
+    DIGITS,
+    LANES,
+    MODULUS,
+    Fingerprint,
+    Loaded,
+    NotJudged,
+    NotLoadable,
+    Outcome,
+)
+from backfill_job.import_test.day import Folder
+from backfill_job.run.stopping import Stop
+from backfill_job.wording import shown
+from shared.errors import CannotWrite
+from shared.objects import ObjectRef, ObjectState
+
+__all__ = ["EmbeddedEngine", "ReadingStore"]
+
+MAX_OBJECTS_AHEAD = 256
+MAX_BYTES_AHEAD = 64 * 1024 * 1024
+"""What is read ahead of its turn, at most. A single larger object is read alone."""
+
+MAX_LINE_BYTES = 16 * 1024 * 1024
+"""DuckDB's longest JSON object. No row is longer: the longest line that is judged has 2 MiB, and a row takes at most six
+times as much as its line (`_without_nulls`)."""
+
+MEMORY = "512MB"
+
+_CONFIG: dict[str, str | bool | int | float | list[str]] = {
+    # DuckDB downloads nothing: the package contains what is needed.
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "memory_limit": MEMORY,
+    "preserve_insertion_order": "false",
+}
+
+
+class ReadingStore(Protocol):
+    """Reading whole objects."""
+
+    def read_stored(self, at: ObjectRef) -> bytes | None:
+        """An object's bytes as they are stored; None only when there is no such object."""
+        ...
+
+
+class EmbeddedEngine:
+    """An `Engine` in this process; a context manager.
+
+    Args:
+        store: Read from by several threads at once.
+        readers: Objects read at once.
+
+    Raises:
+        CannotWrite: The temporary directory has no room.
+    """
+
+    name = "duckdb"
+
+    def __init__(self, store: ReadingStore, *, readers: int, stop: Stop, limits: Limits = LIMITS) -> None:
+        self._store = store
+        self._limits = limits
+        self._readers = readers
+        self._stop = stop
+        try:
+            self._directory = TemporaryDirectory(prefix="import-test-")
+            path = Path(self._directory.name)
+            config = {**_CONFIG, "temp_directory": str(path / "spill")}
+            self._database = duckdb.connect(str(path / "import_test.duckdb"), config=config)
+        except (OSError, duckdb.Error) as error:
+            raise _no_room(error) from error
+        self._spool = path / "rows.jsonl"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.close()
+        self._directory.cleanup()
+
+    def load(self, folder: Folder, table: str) -> Outcome:
+        """See `Engine.load`.
+
+        Raises:
+            StorageError: An object could not be read.
+            CannotWrite: The temporary directory has no room for the day.
+            Interrupted: A stop was requested.
+        """
+        try:
+            problem = self._spool_rows(folder)
+            return problem or self._sums(table)
+        except (OSError, duckdb.Error) as error:
+            raise _no_room(error) from error
+        finally:
+            with suppress(OSError):
+                self._spool.unlink(missing_ok=True)
+
+    def _spool_rows(self, folder: Folder) -> NotLoadable | NotJudged | None:
+        """Write the rows of all files to the temporary file, up to the first line that is not loadable.
+
+        Returns:
+            Why the load would fail, or else why it is not known; None where every line loads.
+        """
+        not_judged: NotJudged | None = None
+        packed: dict[bool, str] = {}
+        with (
+            self._spool.open("w", encoding="utf-8", newline="\n") as spool,
+            closing(self._contents(folder)) as contents,
+        ):
+
+            def write(row: Row) -> None:
+                spool.write(json.dumps(_without_nulls(row), ensure_ascii=False, separators=(",", ":")) + "\n")
+
+            for uri, state, data in contents:
+                self._stop.check()
+                if data is None:
+                    return NotLoadable(f"{uri} was deleted while it was read")
+                reading = Contents(state, self._limits, write)
+                for _ in reading.take(data):
+                    self._stop.check()
+                report = reading.report()
+                if reason := _reason(uri, report, Severity.ERROR):
+                    return NotLoadable(reason)
+                if data:
+                    packed.setdefault(reading.packed, uri)
+                reason = _reason(uri, report, Severity.NOT_JUDGED)
+                not_judged = not_judged or (NotJudged(reason) if reason else None)
+        if len(packed) > 1:
+            return NotLoadable(f"{packed[True]} is gzip and {packed[False]} is not; one load cannot mix them")
+        return not_judged
+
+    def _contents(self, folder: Folder) -> Generator[tuple[str, ObjectState, bytes | None], None, None]:
+        """Read several files at once. They come in the listing's order, so the first problem is always the same."""
+        waiting: deque[tuple[ObjectState, Future[bytes | None]]] = deque()
+        ahead = 0
+
+        def at(state: ObjectState) -> ObjectRef:
+            return ObjectRef(folder.location.bucket, state.name)
+
+        pool = ThreadPoolExecutor(self._readers, thread_name_prefix="import-test")
+        try:
+            for state in folder.files.values():
+                while waiting and (ahead + state.size > MAX_BYTES_AHEAD or len(waiting) >= MAX_OBJECTS_AHEAD):
+                    first, data = waiting.popleft()
+                    yield shown(at(first).uri), first, data.result()
+                    ahead -= first.size
+                waiting.append((state, pool.submit(self._store.read_stored, at(state))))
+                ahead += state.size
+            while waiting:
+                first, data = waiting.popleft()
+                yield shown(at(first).uri), first, data.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _sums(self, table: str) -> Loaded:
+        database = self._database
+        columns = ", ".join(f'"{field.name}" {_duckdb_type(field)}' for field in SCHEMA)
+        spooled = {
+            field.name: "BIGINT" if field.type is Type.TIMESTAMP else _duckdb_type(field) for field in SCHEMA
+        }
+        values = ", ".join(
+            f"make_timestamp({field.name})" if field.type is Type.TIMESTAMP else field.name
+            for field in SCHEMA
+        )
+        typed = ", ".join(f"{name}: '{kind}'" for name, kind in spooled.items())
+        # A temporary table never outlives the connection.
+        database.execute(f'CREATE TEMPORARY TABLE "{table}" ({columns})')
+        try:
+            database.execute(
+                f"INSERT INTO \"{table}\" SELECT {values} FROM read_json(?, format = 'newline_delimited', columns = {{{typed}}},"  # noqa: S608 -- names of ours
+                f" maximum_object_size = {MAX_LINE_BYTES + 1})",
+                [str(self._spool)],
+            )
+            found = database.execute(duckdb_sql(table)).fetchone()
+        finally:
+            database.execute(f'DROP TABLE "{table}"')
+        assert found is not None  # noqa: S101 -- an aggregate has one row
+        rows, users, *lanes = (int(number) for number in found)
+        assert len(lanes) == LANES  # noqa: S101 -- what the query asks for
+        return Loaded(rows, users, Fingerprint.of_lanes(lanes))
+
+
+def _reason(uri: str, report: ContentsReport, severity: Severity) -> str:
+    """The first problem of a severity as a person reads it; empty where there is none."""
+    problem = report.first(severity)
+    if problem is None:
+        return ""
+    line = f" line {problem.line}" if problem.line else ""
+    return f"{uri}{line}: {problem.kind.replace('_', ' ')}: {problem.detail}"
+
+
+def _without_nulls(row: Row) -> Row:
+    """A row without the fields that are NULL, which DuckDB reads as NULL: shorter where a line says almost nothing."""
+    answers = [
+        {name: value for name, value in answer.items() if value is not None} for answer in row["answers"]
+    ]
+    return {name: value for name, value in row.items() if value is not None} | {"answers": answers}
+
+
+def _duckdb_type(field: Field) -> str:
+    """DuckDB's name for a column's type. BigQuery's TIMESTAMP is an instant; here a TIMESTAMP is always in UTC."""
+    if field.type is Type.RECORD:
+        kind = f"STRUCT({', '.join(f'{inner.name} {_duckdb_type(inner)}' for inner in field.fields)})"
+    else:
+        kind = {Type.STRING: "VARCHAR", Type.TIMESTAMP: "TIMESTAMP"}[field.type]
+    return kind + ("[]" if field.repeated else "")
+
+
+def duckdb_sql(table: str) -> str:
+    """The query that gives row count, users and the sums of the lanes of a table (`compare` has the definition).
+
+    Args:
+        table: Its name, without a quote in it.
+    """
+    lanes = ", ".join(
+        f"coalesce(sum(('0x' || substr(digest, {1 + lane * DIGITS}, {DIGITS}))::BIGINT) % {MODULUS}, 0) AS lane_{lane}"
+        for lane in range(LANES)
+    )
+    return f"""
+WITH digests AS (
+  SELECT user_id, sha256(concat(
+    coalesce(strlen(user_id) || ':' || user_id, '-'),
+    coalesce(epoch_us(submitted_at)::VARCHAR, '-'), ';',
+    len(answers), ';',
+    array_to_string(list_transform(answers, lambda answer: concat(
+      coalesce(strlen(answer.question_id) || ':' || answer.question_id, '-'),
+      len(answer.answer_ids), ';',
+      array_to_string(list_transform(answer.answer_ids, lambda answer_id: strlen(answer_id) || ':' || answer_id), '')
+    )), ''))) AS digest
+  FROM "{table}")
+SELECT count(*) AS row_count, count(DISTINCT user_id) AS users, {lanes}
+FROM digests
+"""  # noqa: S608 -- the table's name is one of ours
+
+
+def _no_room(error: Exception) -> CannotWrite:
+    # Only the first line: later lines may quote data.
+    return CannotWrite(
+        f"the embedded engine cannot work in the temporary directory (TMPDIR says where): {str(error).splitlines()[0]}"
+    )

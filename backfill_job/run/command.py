@@ -1,0 +1,167 @@
+"""What every command of the operator is: its help, its arguments, its work; and the process that it runs in."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TextIO
+
+from backfill_job.run.clock import Clock, system_clock
+from backfill_job.run.stopping import leave_in_time
+from shared.command_line import OneLineParser, as_program, one_line
+from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
+from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
+
+__all__ = [
+    "BEFORE_ANYTHING",
+    "Command",
+    "ExitCode",
+    "ProcessIO",
+    "add_migration_arguments",
+    "migration_from",
+]
+
+BEFORE_ANYTHING = (UsageError, BucketNotFound, PermissionDenied)
+"""For a command whose first requests meet these errors: `Command.cannot_start`."""
+
+
+class ExitCode(IntEnum):
+    """How a command ends."""
+
+    DONE = 0
+    NOT_RIGHT = 1
+    CANNOT_START = 2
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessIO:
+    """The process: what a command reads from and writes to besides Cloud Storage.
+
+    Attributes:
+        environ: The environment.
+        stdin: Where answers come from.
+        stdout: Where results go.
+        stderr: Where errors go.
+        clock: The time and the waiting.
+        words: The command's arguments as they were typed, for processes that are to do the same.
+        stopping: Called when somebody asks the process to stop.
+    """
+
+    environ: Mapping[str, str]
+    stdin: TextIO
+    stdout: TextIO
+    stderr: TextIO
+    clock: Clock
+    words: tuple[str, ...] = ()
+    stopping: Callable[[], None] = lambda: None
+
+    @staticmethod
+    def of_process(words: Sequence[str]) -> "ProcessIO":
+        """The present process, which was given these arguments for the command."""
+        return ProcessIO(
+            os.environ, sys.stdin, sys.stdout, sys.stderr, system_clock(), tuple(words), leave_in_time
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One of the operator's commands: its help, its arguments, its work, and how it ends.
+
+    Attributes:
+        name: Begins its errors' lines and its files' names.
+        description: ``The command ``name``: what it is for.``, and more; the help shows the first line.
+        examples: Examples and exit codes, as the help shows them.
+        add_arguments: Adds its arguments to a parser.
+        work: Does it; gives the exit code.
+        cannot_start: Errors that mean that nothing was done.
+    """
+
+    name: str
+    description: str
+    examples: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    work: Callable[[argparse.Namespace, ProcessIO], int]
+    cannot_start: tuple[type[MigrationError], ...] = (UsageError,)
+
+    @property
+    def summary(self) -> str:
+        """What it is for, in one line."""
+        what = self.description.partition("\n")[0].partition(": ")[2]
+        return what[:1].upper() + what[1:]
+
+    def prepare(self, parser: argparse.ArgumentParser) -> None:
+        """Make a parser this command's."""
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.epilog = self.examples
+        self.add_arguments(parser)
+
+    def run(self, arguments: argparse.Namespace, io: ProcessIO) -> int:
+        """Run it; an error of this project becomes one line and an exit code, never a traceback.
+
+        Args:
+            arguments: Parsed by a parser that `prepare` made this command's.
+            io: What it reads from and writes to.
+
+        Returns:
+            The exit code.
+        """
+        try:
+            return int(self.work(arguments, io))
+        except MigrationError as error:
+            print(f"{self.name}: {one_line(str(error))}", file=io.stderr)
+            return ExitCode.CANNOT_START if isinstance(error, self.cannot_start) else ExitCode.NOT_RIGHT
+
+    def main(self, argv: Sequence[str] | None = None) -> int:
+        """Run it as a program of its own, with this process's surroundings and by default its arguments."""
+        parser = OneLineParser(prog=self.name, description=self.summary)
+        self.prepare(parser)
+        words = sys.argv[1:] if argv is None else argv
+        return as_program(lambda: self.run(parser.parse_args(words), ProcessIO.of_process(words)))
+
+
+def add_migration_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that say what is migrated: read them with `migration_from`."""
+    what = parser.add_argument_group("what is migrated")
+    what.add_argument(
+        "--env",
+        choices=[environment.value for environment in Environment],
+        help="the QPI preset: gs://data-bucket-ENV/QPI_exports/ to gs://de-bigquery-data-export-ENV/qpi_exports/",
+    )
+    what.add_argument("--source", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's source")
+    what.add_argument(
+        "--destination", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's destination"
+    )
+    what.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="leave behind names below the prefix that match this shell pattern; without '/' it also matches the "
+        "last part of a name; may be repeated",
+    )
+    what.add_argument(
+        "--no-default-excludes",
+        action="store_true",
+        help=f"do not leave behind {', '.join(DEFAULT_EXCLUDES)}",
+    )
+
+
+def migration_from(arguments: argparse.Namespace) -> Migration:
+    """Read what is migrated.
+
+    Raises:
+        UsageError: The arguments do not say it, or ask for something impossible.
+    """
+    excludes = (*(() if arguments.no_default_excludes else DEFAULT_EXCLUDES), *arguments.exclude)
+    source = None if arguments.source is None else Location.parse(arguments.source)
+    destination = None if arguments.destination is None else Location.parse(arguments.destination)
+    if arguments.env is not None:
+        preset = qpi_exports(Environment(arguments.env), excludes)
+        return Migration(source or preset.source, destination or preset.destination, excludes, preset.label)
+    if source is None or destination is None:
+        raise UsageError(
+            "say what to migrate: --env dev, --env stg or --env prod, or both --source and --destination"
+        )
+    return Migration(source, destination, excludes)

@@ -1,0 +1,195 @@
+"""Opens a run: logging, signals, the gateway, a first look at both sides, this task's part of the key space, the reports."""
+
+import argparse
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from backfill_job.run.command import ProcessIO
+from backfill_job.run.key_ranges import KeyRange, ranges
+from backfill_job.run.late_gateway import LateGateway
+from backfill_job.run.logs import LogFormat, log_file_path, logging_to
+from backfill_job.run.reports import ReportDirectory, ReportPrefix, Reports
+from backfill_job.run.run import Run, check_start
+from backfill_job.run.settings import Settings
+from backfill_job.run.since import without_older_days
+from backfill_job.run.stopping import stopping_on_signals, until_stopped
+from backfill_job.run.tasks import agreed_ranges, all_ranges, top_level_names
+from shared.errors import MigrationError, UsageError
+from shared.events_log import Event, EventLog
+from shared.gcs.json_client import GOOGLE_HOST
+from shared.gcs.wire import proxy_for
+from shared.migration import Location, Migration
+from shared.operations import OperationsCounter
+from shared.phase import PhaseReader
+from shared.ruling import ByPhase
+
+__all__ = ["opened", "reports_at"]
+
+WIDTH = 100
+"""Columns of an overview that does not go to a terminal."""
+
+GATEWAY_CONNECTIONS = 32
+"""For what the fast lane could not settle, and for second looks."""
+
+
+@contextmanager
+def opened(
+    command: str,
+    arguments: argparse.Namespace,
+    io: ProcessIO,
+    *,
+    migration: Migration,
+    mode: str,
+    in_tasks: bool = False,
+) -> Iterator[Run]:
+    """Start a run: logging, signals, the gateway, a first look at both sides, this task's part, and the reports.
+
+    Args:
+        command: The command's name, as in the names of its log files.
+        arguments: With those of `add_session_arguments`.
+        io: What the command reads from and writes to.
+        migration: What is asked.
+        mode: What it is about to do, for the log.
+        in_tasks: Whether several tasks may share the work; else each would take its part for the whole.
+
+    Yields:
+        The run, ready to work.
+
+    Raises:
+        UsageError: It cannot start.
+        MigrationError: Whatever the block raises; it has been logged.
+    """
+    settings = Settings.from_environ(io.environ)
+    if settings.task_count > 1 and not in_tasks:
+        raise UsageError(
+            f"{command} is about the whole, and this is one of {settings.task_count} tasks; run it as one task (--tasks=1)"
+        )
+    if arguments.tasks > 1 and arguments.tasks != settings.task_count:
+        raise UsageError("this is a task of a job already; give the job more tasks instead of --tasks")
+    endpoint = io.environ.get("STORAGE_EMULATOR_HOST")
+    started = io.clock.now()
+    name = settings.execution or f"{migration.label}-{started:%Y%m%dT%H%M%SZ}"
+    task = {"task": settings.task_index, "tasks": settings.task_count} if settings.task_count > 1 else {}
+    log = EventLog({"run": name, "env": migration.label, **task})
+    with (
+        stopping_on_signals(io.stopping) as stop,
+        _output(f"{command}_{migration.label}", started, arguments, io, settings) as console,
+    ):
+        try:
+            operations = OperationsCounter()
+            with closing(LateGateway(GATEWAY_CONNECTIONS, operations)) as store:
+                reports = reports_at(arguments.report, store, migration)
+                run = Run(
+                    command=command,
+                    migration=migration,
+                    started=started,
+                    io=io,
+                    settings=settings,
+                    console=console,
+                    log=log,
+                    reports=reports,
+                    store=store,
+                    operations=operations,
+                    clock=until_stopped(io.clock, stop),
+                    stop=stop,
+                    ruling=ByPhase(
+                        PhaseReader(store, migration, time.monotonic), lambda phase: phase.forward_authority
+                    ),
+                    ranges=ranges(()),
+                    allow_empty=arguments.allow_empty,
+                    grace=arguments.grace,
+                    endpoint=endpoint,
+                    proxy=None if endpoint else proxy_for(GOOGLE_HOST, io.environ),
+                )
+                check_start(run)
+                run = replace(
+                    run,
+                    ranges=_ranges(run, arguments),
+                    allow_empty=run.allow_empty or bool(task) or arguments.since is not None,
+                )
+                if run.endpoint and console.is_terminal:
+                    console.print(
+                        f"Not Google's Cloud Storage, but {run.endpoint} (STORAGE_EMULATOR_HOST).",
+                        markup=False,
+                    )
+                _begin(run, mode)
+                yield run
+        except MigrationError as error:
+            log.emit(Event.RUN_STOPPED, error=str(error))
+            raise
+
+
+def _ranges(run: Run, arguments: argparse.Namespace) -> tuple[KeyRange, ...]:
+    """The part of the key space that is this process's."""
+    mine = agreed_ranges(run, run.settings) if run.settings.task_count > 1 else all_ranges(run)
+    if arguments.since is None:
+        return mine
+    return without_older_days(mine, top_level_names(run), arguments.since(run.clock.now()))
+
+
+def reports_at(place: Path | Location | None, store: LateGateway, migration: Migration) -> Reports | None:
+    """Open the place where reports go.
+
+    Args:
+        place: A directory or a Cloud Storage prefix; None where nobody wants reports.
+        store: Writes to the latter.
+        migration: What is asked.
+
+    Raises:
+        UsageError: Reports would be migrated, or the directory cannot be made.
+    """
+    if place is None:
+        return None
+    if isinstance(place, Path):
+        return ReportDirectory(place)
+    for location in (migration.source, migration.destination):
+        if location.contains(place):
+            raise UsageError(
+                f"--report {place.uri} lies in {location.uri}, which is migrated; choose another"
+            )
+    return ReportPrefix(store.opened(), place)
+
+
+def _begin(run: Run, mode: str) -> None:
+    """Say that it starts, and find out before any work whether reports can be written."""
+    source, destination = run.migration.source.uri, run.migration.destination.uri
+    run.log.emit(Event.RUN_STARTED, mode=mode, source=source, destination=destination)
+    try:
+        run.write("started.json", {"mode": mode})
+    except MigrationError as error:
+        raise UsageError(f"cannot start: {error}") from error
+
+
+@contextmanager
+def _output(
+    name: str,
+    started: datetime,
+    arguments: argparse.Namespace,
+    io: ProcessIO,
+    settings: Settings,
+) -> Iterator[Console]:
+    """Start the logging, and give the console for people; in JSON form it is mute."""
+    in_cloud_run = bool(settings.cloud_run_job)
+    log_format = LogFormat(arguments.log_format or ("json" if in_cloud_run else "text"))
+    directory_wanted = arguments.log_dir or (None if in_cloud_run else Path())
+    part = f"_task{settings.task_index}" if settings.task_count > 1 else ""
+    file = directory_wanted and log_file_path(directory_wanted, name + part, started)
+    terminal = io.stdout.isatty() and log_format is LogFormat.TEXT
+    console = Console(
+        file=io.stdout,
+        width=None if terminal else WIDTH,
+        quiet=log_format is LogFormat.JSON,
+        highlight=False,
+    )
+    level = logging.WARNING if terminal else logging.INFO
+    with logging_to(io.stdout, log_format, stream_level=level, file=file):
+        yield console
+    if file is not None:
+        console.print(f"log: {file}", markup=False, soft_wrap=True)

@@ -1,0 +1,272 @@
+"""Reports: files in a directory or objects under a prefix, complete or absent, never half-written under their own name.
+
+``backfill_job.run.reports`` is the same in Cloud Storage.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
+
+import orjson
+
+from shared.errors import CannotWrite, UsageError
+from shared.migration import Location
+from shared.objects import Metadata, ObjectRef, ObjectState
+
+__all__ = [
+    "Lines",
+    "ReportDirectory",
+    "ReportPrefix",
+    "Reports",
+    "json_bytes",
+    "line_bytes",
+    "side",
+    "state_of_side",
+]
+
+# TODO-DOC """Reports as objects under a Cloud Storage prefix: ``--report gs://bucket/prefix/``.
+#
+# A Cloud Run task has no disk of its own; its files are memory, and gone with it. So lines are uploaded while they are written.
+# """
+#
+
+LINES_BUFFER = 1024 * 1024
+"""Bytes of lines that are written at once."""
+
+
+class Lines(Protocol):
+    """A JSON Lines file being written."""
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Append one line.
+
+        Raises:
+            MigrationError: It cannot be written.
+        """
+        ...
+
+
+class Reports(Protocol):
+    """Where the reports of a run go."""
+
+    @property
+    def place(self) -> str:
+        """For people: the directory or prefix."""
+        ...
+
+    def lines(self, name: str) -> AbstractContextManager[Lines]:
+        """Open a JSON Lines file; it appears under its name when the block ends, and not after an error in it."""
+        ...
+
+    def write(self, name: str, data: bytes, *, content_type: str = "application/json") -> None:
+        """Write a file in one step, over whatever is there.
+
+        Raises:
+            MigrationError: It cannot be written.
+        """
+        ...
+
+    def read(self, name: str) -> bytes | None:
+        """Read a file.
+
+        Returns:
+            Its contents; None only when there is no such file.
+
+        Raises:
+            MigrationError: Anything else.
+        """
+        ...
+
+    def part(self, name: str) -> "Reports":
+        """The place for the reports of a part of the run, below this one."""
+        ...
+
+
+def side(state: ObjectState | None) -> dict[str, Any] | None:
+    """One side's facts as a report line gives them; generations as texts, as the API does."""
+    if state is None:
+        return None
+    return {
+        "generation": str(state.generation),
+        "size": state.size,
+        "crc32c": state.crc32c,
+        "md5": state.md5,
+        "created": state.created,
+        "updated": state.updated,
+    }
+
+
+def state_of_side(name: str, facts: Mapping[str, Any] | None) -> ObjectState | None:
+    """Read what `side` gave, as far as it tells; the metadata is not in it.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is something else.
+    """
+    if facts is None:
+        return None
+    return ObjectState(
+        name,
+        int(facts["generation"]),
+        1,
+        int(facts["size"]),
+        facts["crc32c"],
+        facts["md5"],
+        facts["created"],
+        facts["updated"],
+        Metadata(),
+    )
+
+
+def json_bytes(content: Mapping[str, Any]) -> bytes:
+    """A report as the contents of a file that people may read, too."""
+    return json.dumps(content, ensure_ascii=False, indent=2).encode() + b"\n"
+
+
+def line_bytes(line: Mapping[str, Any]) -> bytes:
+    """One line of a JSON Lines file."""
+    return orjson.dumps(line) + b"\n"
+
+
+class ReportDirectory:
+    """Reports as files.
+
+    A file has its name when it is complete. Lines that are being written, or were not completed because of an error, are in
+    ``NAME.partial``.
+
+    Args:
+        path: The directory; made if it is not there.
+
+    Raises:
+        UsageError: It cannot be made or written to.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot make the report directory {path}: {error.strerror}") from error
+
+    @property
+    def place(self) -> str:
+        """See `Reports.place`."""
+        return str(self.path)
+
+    @contextmanager
+    def lines(self, name: str) -> Iterator[Lines]:
+        """See `Reports.lines`."""
+        path, partial = self.path / name, self.path / (name + ".partial")
+        try:
+            file = partial.open("wb", buffering=LINES_BUFFER)
+        except OSError as error:
+            raise UsageError(f"cannot write {partial}: {error.strerror}") from error
+        try:
+            yield _FileLines(file, partial)
+            with _explained(partial):
+                file.flush()
+                os.fsync(file.fileno())
+                partial.replace(path)
+        finally:
+            # What could not be flushed cannot be written by closing either.
+            with suppress(OSError):
+                file.close()
+
+    def write(self, name: str, data: bytes, *, content_type: str = "application/json") -> None:  # noqa: ARG002 -- the name's ending says it
+        """See `Reports.write`."""
+        # Two tasks may put the same whole together at once, so each has a partial file of its own.
+        path, partial = self.path / name, self.path / f"{name}.{uuid.uuid4().hex}.partial"
+        with _explained(path):
+            try:
+                partial.write_bytes(data)
+                partial.replace(path)
+            finally:
+                partial.unlink(missing_ok=True)
+
+    def read(self, name: str) -> bytes | None:
+        """See `Reports.read`."""
+        path = self.path / name
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror}") from error
+
+    def part(self, name: str) -> "ReportDirectory":
+        """See `Reports.part`."""
+        return ReportDirectory(self.path / name)
+
+
+class _FileLines:
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file = file
+        self._path = path
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """See `Lines.write`."""
+        with _explained(self._path):
+            self._file.write(line_bytes(line))
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(f"cannot write {path}: {error.strerror}; what was copied stays") from error
+
+
+if TYPE_CHECKING:
+    from shared.gateway import Gateway
+
+
+class ReportPrefix:
+    """Reports as objects; see `backfill_job.run.reports.Reports`.
+
+    Args:
+        gateway: Writes and reads them.
+        location: Where they go.
+    """
+
+    def __init__(self, gateway: "Gateway", location: Location) -> None:
+        self._gateway = gateway
+        self._location = location
+
+    @property
+    def place(self) -> str:
+        """See `Reports.place`."""
+        return self._location.uri
+
+    @contextmanager
+    def lines(self, name: str) -> Iterator[Lines]:
+        """See `Reports.lines`."""
+        with self._gateway.writing(self._at(name), content_type="application/x-ndjson") as write:
+            yield _ObjectLines(write)
+
+    def write(self, name: str, data: bytes, *, content_type: str = "application/json") -> None:
+        """See `Reports.write`."""
+        self._gateway.put(self._at(name), data, content_type=content_type)
+
+    def read(self, name: str) -> bytes | None:
+        """See `Reports.read`."""
+        return self._gateway.read(self._at(name))
+
+    def part(self, name: str) -> "ReportPrefix":
+        """See `Reports.part`."""
+        return ReportPrefix(self._gateway, Location(self._location.bucket, f"{self._location.prefix}{name}/"))
+
+    def _at(self, name: str) -> ObjectRef:
+        return ObjectRef(self._location.bucket, self._location.prefix + name)
+
+
+class _ObjectLines:
+    def __init__(self, write: Callable[[bytes], object]) -> None:
+        self._write = write
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """See `Lines.write`."""
+        self._write(line_bytes(line))

@@ -1,0 +1,111 @@
+"""Narrows a sweep to recent days, by their names.
+
+Only what `shared.partitions` gives an older day is left out: folders of a day, and flat files of a day. Everything else is always
+looked at. The day before is looked at, too: the writer's midnight is not always UTC's midnight.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from itertools import groupby
+
+from backfill_job.run.key_ranges import KeyRange
+from shared.partitions import classify
+
+__all__ = ["moment_of", "narrowed_to", "without_older_days"]
+
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def moment_of(text: str) -> Callable[[datetime], datetime]:
+    """Read a time, or a duration that ends now.
+
+    Args:
+        text: ``2026-11-01``, ``2026-11-01T06:00:00Z`` (UTC where no offset is given), or ``90m``, ``36h``, ``7d``, ``2w``.
+
+    Returns:
+        Gives the time it means, from the time it is now.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    duration = _DURATION.fullmatch(text)
+    if duration:
+        try:
+            back = timedelta(**{_UNITS[duration[2]]: float(duration[1])})
+        except OverflowError as error:
+            raise ValueError(f"{text!r} is longer than a calendar") from error
+        return lambda now: _back(now, back)
+    moment = datetime.fromisoformat(text)
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return lambda _: aware
+
+
+def narrowed_to(since: Callable[[datetime], datetime] | None, started: datetime) -> str:
+    """Say to what a run is narrowed; empty where it is about everything.
+
+    Args:
+        since: What `moment_of` gave; None where nothing was asked for.
+        started: When the run began.
+    """
+    return "" if since is None else f"since {since(started):%Y-%m-%d %H:%M} only"
+
+
+def without_older_days(
+    tiles: Iterable[KeyRange], top_level: Sequence[str], since: datetime
+) -> tuple[KeyRange, ...]:
+    """Leave out the names of older days.
+
+    Args:
+        tiles: Pieces of the key space.
+        top_level: The folders, each with its final ``/``, and the objects right below the prefix, of both sides, in order.
+            A name of an older day that is not among them is looked at.
+        since: Days that end more than a day before this are left out.
+
+    Returns:
+        What is left of the pieces, in their order.
+    """
+    left = tuple(tiles)
+    for skipped in _skipped(top_level, since.astimezone(UTC).date()):
+        left = tuple(piece for tile in left for piece in _minus(tile, skipped))
+    return left
+
+
+def _back(now: datetime, duration: timedelta) -> datetime:
+    try:
+        return now - duration
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def _skipped(top_level: Sequence[str], day: date) -> Iterable[KeyRange]:
+    """One range for neighbours that are all of older days: nothing else lies between them."""
+    if day <= date(1, 1, 2):
+        return
+    first = day - timedelta(days=1)
+    for older, names in groupby(top_level, lambda name: _is_older(name, first)):
+        if older:
+            neighbours = list(names)
+            yield KeyRange(neighbours[0], _after(neighbours[-1]))
+
+
+def _is_older(name: str, first: date) -> bool:
+    # Not as an empty object: what counts is which day the names in a folder have.
+    day = classify(name, 1).day
+    return day is not None and day < first
+
+
+def _after(name: str) -> str:
+    """The first name after an object, or after everything in a folder."""
+    return name[:-1] + chr(ord("/") + 1) if name.endswith("/") else name + "\0"
+
+
+def _minus(tile: KeyRange, skipped: KeyRange) -> Iterable[KeyRange]:
+    if (tile.end and tile.end <= skipped.start) or tile.start >= skipped.end:
+        yield tile
+        return
+    if tile.start < skipped.start:
+        yield KeyRange(tile.start, skipped.start)
+    if not tile.end or skipped.end < tile.end:
+        yield KeyRange(max(tile.start, skipped.end), tile.end)

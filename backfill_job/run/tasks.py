@@ -1,0 +1,288 @@
+"""The key space cut into pieces: for one process, or so that several tasks of one execution agree on who works on what.
+
+Tasks share nothing but the map of the key space (``backfill_job.run.tasks``): whoever comes first discovers the partitions
+and writes it down, on condition that nobody has; all read it. A task that is started again reads the same map.
+"""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import uvloop
+
+from backfill_job.run.key_ranges import KeyRange, Partition, assign, boundaries_for, ranges, samples_wanted
+from backfill_job.run.run import Run, open_api
+from backfill_job.run.settings import Settings
+from shared.decision import ABSENT
+from shared.errors import ConditionFailed, UnexpectedAnswer, UsageError
+from shared.gcs.api import AsyncApi
+from shared.gcs.listing import discover, first_name, top_level
+from shared.migration import Location
+from shared.strict_json import parse_json, shown_value
+
+__all__ = ["VERSION", "ShardMap", "agreed_ranges", "all_ranges", "splitting_names", "top_level_names"]
+
+# TODO-DOC """The boundaries that all tasks of one execution agree on, as the contents of an object.
+#
+# A prefix that is written to looks different to every task that discovers it. So whoever comes first writes its boundaries down,
+# on condition that nobody has, and the others read them.
+# """
+#
+
+# TODO-DOC """Names that cut one folder into pieces, found with few requests: how a giant partition is split before anybody has listed it.
+#
+# Cloud Storage gives the first name after any other, and nothing else about what lies in between. So the folder's names are
+# taken for a tree of their characters, which is walked level by level: every branch costs one small request, and every branch
+# is a place to cut at. Branches are not equally heavy; but there are many more pieces than tasks, and neighbours, which are
+# about alike, go to different tasks (``backfill_job.run.key_ranges``). What a wrong guess costs is balance, never an object.
+# """
+#
+
+PROBES = 32
+"""Requests under way at once while the map is made."""
+
+
+def agreed_ranges(run: Run, settings: Settings) -> tuple[KeyRange, ...]:
+    """Find out which part of the key space is this task's.
+
+    Args:
+        run: What is asked, and where the map lies.
+        settings: Which task of which execution this is.
+
+    Returns:
+        Its ranges, in the order to work on them; there may be none.
+
+    Raises:
+        UsageError: The map is damaged or another execution's.
+        StorageError: It could not be made, written or read.
+    """
+    execution, tasks = settings.execution, settings.task_count
+    at = run.migration.own_ref("runs", execution, "shards.json")
+    text = run.gateway.read(at)
+    if text is None:
+        ours = ShardMap(execution, tasks, boundaries_for(uvloop.run(_partitions(run, tasks)), tasks))
+        text = ours.to_json()
+        try:
+            run.gateway.write(at, text, if_generation=ABSENT)
+        except ConditionFailed:  # another task was faster, or our answer was lost: what is there counts
+            text = run.gateway.read(at)
+    if text is None:
+        raise UnexpectedAnswer(
+            at.uri, "the tasks' shard map was deleted while they read it; start the execution again"
+        )
+    try:
+        return ShardMap.from_json(text, run=execution, tasks=tasks).ranges_of(settings.task_index)
+    except UsageError as error:
+        raise UsageError(f"{at.uri}: {error}; start a new execution, which makes its own") from error
+
+
+def all_ranges(run: Run) -> tuple[KeyRange, ...]:
+    """Cut the whole key space for one process, which lists several pieces of it at once.
+
+    Args:
+        run: What is asked.
+
+    Returns:
+        Its ranges.
+
+    Raises:
+        StorageError: It is not known what there is.
+    """
+    return ranges(boundaries_for(uvloop.run(_partitions(run, 1)), 1))
+
+
+def top_level_names(run: Run) -> tuple[str, ...]:
+    """The folders and the objects right below the prefixes, of both sides, in order; as far as both are known.
+
+    Raises:
+        StorageError: It is not known what there is.
+    """
+    return uvloop.run(_top_level(run))
+
+
+async def _top_level(run: Run) -> tuple[str, ...]:
+    async with open_api(run) as api:
+        sides = await asyncio.gather(
+            *(top_level(api, location) for location in (run.migration.source, run.migration.destination))
+        )
+    known = min((names[-1] for names, complete in sides if not complete and names), default=None)
+    names = sorted({name for found, _ in sides for name in found})
+    return tuple(name for name in names if known is None or name <= known)
+
+
+async def _partitions(run: Run, tasks: int) -> list[Partition]:
+    """What a look at both sides finds: folders, with names to split them at where several tasks make that worthwhile."""
+    source, destination = run.migration.source, run.migration.destination
+    async with open_api(run, PROBES) as api:
+        found = await asyncio.gather(*(discover(api, location) for location in (source, destination)))
+        # Whatever lies before the first folder goes with it; a prefix without folders is one partition.
+        starts = sorted({prefix for side in found for prefix in side}) or [""]
+        partitions = [Partition(start) for start in starts]
+        if tasks == 1:
+            return partitions
+        wanted = samples_wanted(partitions, tasks)
+        names = await asyncio.gather(
+            *(splitting_names(api, source, start, count) for start, count in wanted.items())
+        )
+    samples = dict(zip(wanted, names, strict=True))
+    return [Partition(start, samples=samples.get(start, ())) for start in starts]
+
+
+VERSION = 1
+"""Of the form. Another program's form is never guessed at."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardMap:
+    """The boundaries that all tasks of one execution work with.
+
+    Attributes:
+        run: Which execution it is.
+        tasks: How many tasks it has.
+        boundaries: Where one range ends and the next begins, ascending.
+
+    Raises:
+        UsageError: It is not such a map.
+    """
+
+    run: str
+    tasks: int
+    boundaries: tuple[str, ...]
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        if self.version != VERSION:
+            raise UsageError(
+                f"shard map of version {shown_value(self.version)}; this program knows version {VERSION}"
+            )
+        if not self.run or self.tasks < 1:
+            raise UsageError(
+                f"shard map of run {shown_value(self.run)} with {shown_value(self.tasks)} tasks: no such execution"
+            )
+        # The empty name before them, so that an empty boundary is found out too.
+        for one, other in pairwise(("", *self.boundaries)):
+            if one >= other:
+                raise UsageError(
+                    f"shard map whose boundaries do not ascend: {shown_value(other)} comes after {shown_value(one)}"
+                )
+            _check_name(other)
+
+    def ranges_of(self, index: int) -> tuple[KeyRange, ...]:
+        """A task's ranges, in the order to work on them."""
+        return assign(ranges(self.boundaries), index, self.tasks)
+
+    def to_json(self) -> bytes:
+        """The map as the contents of an object; the same map gives the same bytes."""
+        content = {
+            "version": self.version,
+            "run": self.run,
+            "tasks": self.tasks,
+            "boundaries": list(self.boundaries),
+        }
+        return json.dumps(content, indent=0).encode()
+
+    @staticmethod
+    def from_json(text: bytes | str, *, run: str, tasks: int) -> "ShardMap":
+        """Read what `to_json` wrote, by whichever task.
+
+        Args:
+            text: An object's contents.
+            run: The execution that the reader belongs to.
+            tasks: How many tasks it has, as the reader knows it.
+
+        Raises:
+            UsageError: It is damaged, or another execution's.
+        """
+        found = _read(text)
+        if (found.run, found.tasks) != (run, tasks):
+            raise UsageError(
+                f"shard map of run {shown_value(found.run)} with {shown_value(found.tasks)} tasks, where {run!r} with {tasks} was expected"
+            )
+        return found
+
+
+def _read(text: bytes | str) -> ShardMap:
+    try:
+        content: Any = parse_json(text)
+    except ValueError as error:
+        raise UsageError(f"shard map that is no JSON: {error}") from error
+    if not isinstance(content, dict) or {*content} != {"version", "run", "tasks", "boundaries"}:
+        raise UsageError("shard map without version, run, tasks and boundaries, or with something else")
+    version, run, tasks, boundaries = (content[key] for key in ("version", "run", "tasks", "boundaries"))
+    # type() and not isinstance(): true is no number of tasks.
+    if type(version) is not int or type(tasks) is not int or not isinstance(run, str):
+        raise UsageError(
+            f"shard map of version {shown_value(version)}, run {shown_value(run)}, {shown_value(tasks)} tasks: damaged"
+        )
+    if not isinstance(boundaries, list) or not all(isinstance(name, str) for name in boundaries):
+        raise UsageError("shard map whose boundaries are no names")
+    return ShardMap(run, tasks, tuple(boundaries), version)
+
+
+def _check_name(name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"shard map with the boundary {name!r}, which no object name can be") from None
+
+
+LEVELS = 64
+"""Characters after which names are taken for all alike."""
+
+BRANCHES = 4_000
+"""Branches looked at in one folder; more pieces than that are never wanted."""
+
+LAST_CHARACTER = chr(0x10FFFF)
+FIRST_SURROGATE, AFTER_SURROGATES = 0xD800, 0xE000
+
+
+async def splitting_names(api: AsyncApi, location: Location, folder: str, wanted: int) -> tuple[str, ...]:
+    """Find names at which a folder falls into pieces.
+
+    Args:
+        api: Whom to ask.
+        location: Where the folder is.
+        folder: The folder below the prefix, with its final ``/``; empty for the prefix itself.
+        wanted: How many names at least, where there are as many.
+
+    Returns:
+        Names below the prefix, ascending; beginnings of objects' names, not always objects themselves.
+
+    Raises:
+        StorageError: A listing failed.
+    """
+    level = [folder]
+    for _ in range(LEVELS):
+        below = await asyncio.gather(*(_branches(api, location, stem) for stem in level))
+        following = [branch for branches in below for branch in branches]
+        if not following or len(following) > BRANCHES:
+            break
+        level = following
+        if len(level) > wanted:
+            break
+    return tuple(level[1:])
+
+
+async def _branches(api: AsyncApi, location: Location, stem: str) -> list[str]:
+    """The beginnings of names that are one character longer than `stem`, in order."""
+    branches: list[str] = []
+    end = _after(stem)
+    start = stem + "\0"
+    while (name := await first_name(api, location, start, end)) is not None:
+        branches.append(name[: len(stem) + 1])
+        start = _after(branches[-1])
+        if not start:
+            break
+    return branches
+
+
+def _after(stem: str) -> str:
+    """The first name after all that begin with `stem`; empty when nothing can come after them."""
+    while stem.endswith(LAST_CHARACTER):
+        stem = stem[:-1]
+    if not stem:
+        return ""
+    following = ord(stem[-1]) + 1
+    return stem[:-1] + chr(AFTER_SURROGATES if following == FIRST_SURROGATE else following)

@@ -1,0 +1,128 @@
+"""Several asynchronous workers on one stream of items: the pool that this package uses.
+
+`work` draws one item after the other and does each with one of N workers. Only the items under way are held, so memory
+does not grow with the stream. There are no results to collect: `do` reports its own result as soon as it has one, which
+is the order of completion.
+
+The end comes in one of four ways:
+
+=====================================  =====================================================================
+the stream ends                        `work` returns when the last item is done
+a worker fails, or drawing fails       nothing more is drawn; items under way have ``after_failure`` seconds
+a stop is requested                    nothing more is drawn; items under way have ``after_stop`` seconds
+the caller is cancelled                every item under way is cancelled
+=====================================  =====================================================================
+
+An item that is drawn is always given to `do`. `do` receives `asyncio.CancelledError` when its time is over, and may report
+the item as unfinished. The first failure is raised, and only after no worker is running any more.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from math import inf
+from typing import Generic, TypeVar
+
+from backfill_job.run.stopping import Stop
+
+__all__ = ["work"]
+
+STOP_POLL = 0.1
+"""Seconds after which a stop is noticed even if every worker hangs."""
+
+_Item = TypeVar("_Item")
+
+
+async def work(
+    items: Iterable[_Item] | AsyncIterable[_Item],
+    do: Callable[[_Item], Awaitable[None]],
+    *,
+    workers: int,
+    stop: Stop | None = None,
+    after_stop: float = 0.0,
+    after_failure: float = 0.0,
+) -> None:
+    """Do every item.
+
+    Args:
+        items: Drawn from one at a time. The caller closes an asynchronous generator.
+        do: Does one item.
+        workers: Items under way at once.
+        stop: Looked at before each item is drawn, and every `STOP_POLL` seconds.
+        after_stop: Seconds that items under way may take after a stop; `math.inf` to wait for them.
+        after_failure: Seconds that the other items under way may take after a failure; `math.inf` to wait for them.
+
+    Raises:
+        Interrupted: A stop was requested before the end of the items, or items were cancelled for it.
+        Exception: The first that `items` or `do` raised.
+    """
+    await _Pool(items, do, stop or Stop()).run(workers, after_stop, after_failure)
+
+
+async def _each(items: Iterable[_Item]) -> AsyncGenerator[_Item, None]:
+    for item in items:
+        yield item
+
+
+class _Pool(Generic[_Item]):
+    """The workers and what they draw from."""
+
+    def __init__(
+        self,
+        items: Iterable[_Item] | AsyncIterable[_Item],
+        do: Callable[[_Item], Awaitable[None]],
+        stop: Stop,
+    ) -> None:
+        self._items: AsyncIterator[_Item] = aiter(items if isinstance(items, AsyncIterable) else _each(items))
+        self._do = do
+        self._stop = stop
+        self._drawing = asyncio.Lock()
+        self._ended = False
+        self._failure: BaseException | None = None
+        self._interrupted = False
+
+    async def run(self, workers: int, after_stop: float, after_failure: float) -> None:
+        tasks = {asyncio.create_task(self._work()) for _ in range(workers)}
+        try:
+            await self._watch(tasks, after_stop, after_failure)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if self._failure is not None:
+            raise self._failure
+        if self._interrupted:
+            self._stop.check()
+
+    async def _watch(self, tasks: set[asyncio.Task[None]], after_stop: float, after_failure: float) -> None:
+        """Wait for the workers to end, or for the end of their time."""
+        now = asyncio.get_running_loop().time
+        stopped_at = failed_at = inf
+        while tasks:
+            _, tasks = await asyncio.wait(tasks, timeout=STOP_POLL, return_when=asyncio.FIRST_EXCEPTION)
+            stopped_at = min(stopped_at, now()) if self._stop.by else inf
+            failed_at = min(failed_at, now()) if self._failure is not None else inf
+            if now() >= min(stopped_at + after_stop, failed_at + after_failure):
+                self._interrupted = self._interrupted or bool(tasks)
+                return
+
+    async def _work(self) -> None:
+        try:
+            while True:
+                async with self._drawing:
+                    if self._ended:
+                        return
+                    if self._stop.by:
+                        self._interrupted = True
+                        return
+                    try:
+                        item = await anext(self._items)
+                    except StopAsyncIteration:
+                        return
+                await self._do(item)
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError):
+                self._failure = self._failure or error
+            raise
+        finally:
+            # Whatever ended this worker, no other worker draws another item.
+            self._ended = True
