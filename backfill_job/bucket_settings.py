@@ -10,9 +10,9 @@ from datetime import timedelta
 from typing import Any
 
 from backfill_job.checks import Check, failed, passed
-from backfill_job.wording import duration
 from shared.errors import PermissionDenied
 from shared.gcs.api import AsyncApi
+from shared.text import duration
 
 __all__ = ["SafetyNet", "bucket_checks", "safety_net"]
 

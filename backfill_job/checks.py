@@ -16,11 +16,11 @@ from rich.text import Text
 
 from backfill_job.references.scan import scan
 from backfill_job.references.targets import Kind
-from backfill_job.wording import counted, listed, shown
 from shared.errors import Interrupted, MigrationError, StorageError
 from shared.migration import Migration
 from shared.phase import Phase
 from shared.state import State, utc_text
+from shared.text import counted, listed, shown
 
 __all__ = [
     "SHOWN",

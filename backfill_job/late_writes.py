@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from backfill_job.copying.diff import Finding, Verdict
 from backfill_job.run.clock import time_text
-from backfill_job.verdict import Finding, Verdict
 from shared.late_marks import newest_late_mark
 from shared.migration import Migration
 from shared.objects import ObjectState, is_later

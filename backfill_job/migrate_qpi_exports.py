@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from backfill_job.bulk import Limits
+from backfill_job.copying.execution import Means, analyse, execute
+from backfill_job.copying.lane import Limits
+from backfill_job.copying.result import RunResult
+from backfill_job.dry_run.estimate import Actual, Compared, Estimate, Work, compare, estimate
 from backfill_job.dry_run.inventory import Inventory
-from backfill_job.estimate import Actual, Compared, Estimate, Work, compare, estimate
-from backfill_job.migrate import Means, analyse, execute
-from backfill_job.overview import render
+from backfill_job.dry_run.screen import render
 from backfill_job.run.arguments import add_pace_arguments, add_session_arguments, governor_from
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
@@ -24,7 +25,6 @@ from backfill_job.run.run import Run
 from backfill_job.run.settings import Settings
 from backfill_job.run.since import narrowed_to
 from backfill_job.run.task_reports import of_this_version
-from backfill_job.run_result import RunResult
 from shared.errors import UsageError
 from shared.events_log import Event
 

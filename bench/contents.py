@@ -23,7 +23,7 @@ import local_gcs
 from backfill_job.contents.check import Scope, check_contents
 from backfill_job.contents.lines import LineChecker
 from backfill_job.contents.reader import LIMITS
-from backfill_job.march import Pair, march_pages
+from backfill_job.copying.diff import Pair, march_pages
 from backfill_job.run.stopping import Stop
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages

@@ -8,6 +8,7 @@ A module of its own because `demo.__main__` holds the command line.
 
 import json
 import shutil
+import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -225,8 +226,8 @@ def _change_code(stage: Stage) -> Path:
     stage.print(
         f"\n{patch} holds the exact change, for `git apply`. The consumers' team merges it at the cutover; the demo does it now:"
     )
-    (checkout / "config.py").write_text(CONFIG.replace("data-bucket", "de-bigquery-data-export"))
-    (checkout / "import_qpi.py").write_text(DAG.replace("QPI_exports/", "qpi_exports/"))
+    stage.print(f"\n$ git apply {patch}\n")
+    subprocess.run(["git", "apply", str(patch)], cwd=checkout, check=True)
     stage.run("references", str(checkout), env=False)
     return checkout
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from backfill_job.rights import Part
 from shared.errors import UsageError
+from shared.json_io import shown_value
 from shared.migration import Environment, Migration, qpi_exports
-from shared.strict_json import shown_value
 
 __all__ = ["Values", "read_values"]
 

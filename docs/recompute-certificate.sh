@@ -4,7 +4,7 @@
 #   docs/recompute-certificate.sh certificate.json
 #
 # Lists both prefixes as they are now, and prints "same" (exit 0) or the days that differ (exit 1).
-# What it computes is written at the top of backfill_job/tallies.py and backfill_job/certificate.py.
+# What it computes is written at the top of backfill_job/verify/day_counts.py and backfill_job/verify/certificate.py.
 set -euo pipefail
 certificate=$1
 work=$(mktemp -d)

@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 from mirror_function.settings import MirrorSettings
 from mirror_function.unreadable import entered
 from shared.gateway import Gateway
-from shared.report.loading import StatusData, read_status
+from shared.report.loading import Status, read_status
 from shared.report.web import create_app
 
 __all__ = ["status_page"]
@@ -44,7 +44,7 @@ def _app() -> flask.Flask:
     return create_app(_load, now=_now)
 
 
-def _load() -> StatusData:
+def _load() -> Status:
     settings, gateway = _worker()
     return read_status(gateway, settings.migration, _now())
 

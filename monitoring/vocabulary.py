@@ -14,7 +14,7 @@ from monitoring import log_filter
 from monitoring.files import USER_METRIC, Resource
 from shared.errors import UsageError
 from shared.events_log import CONTEXT_FIELDS, FIELD_TYPES, Event
-from shared.strict_json import parse_json
+from shared.json_io import parse_json
 
 __all__ = [
     "LIBRARY",

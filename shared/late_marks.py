@@ -13,10 +13,10 @@ from contextlib import suppress
 from datetime import UTC
 
 from shared.errors import ConditionFailed, StorageError
+from shared.json_io import parse_json
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, is_later, parse_time
 from shared.store import ContentsStore, ListingStore
-from shared.strict_json import parse_json
 
 __all__ = ["mark_late_write", "newest_late_mark"]
 

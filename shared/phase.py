@@ -17,9 +17,9 @@ from typing import Any, Protocol
 
 from shared.decision import Authority
 from shared.errors import PhaseUnknown
+from shared.json_io import parse_json, shown_value
 from shared.migration import Migration
 from shared.objects import ObjectRef
-from shared.strict_json import parse_json, shown_value
 
 __all__ = [
     "CACHE_SECONDS",

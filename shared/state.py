@@ -1,28 +1,28 @@
 """The migration's shared state: its phase, who signed off, which runs there were, and who changed what.
 
-One JSON object in the new bucket (`shared.phase.state_ref`) is all that operators, jobs and the mirror share. Here is what
-it says and its form; `shared.state_changes` has what may become of it.
+Operators, jobs and the mirror share one JSON object in the new bucket (`shared.phase.state_ref`). This module has its fields
+and its form; `shared.state_changes` has the changes.
 
-The form is read strictly, because whoever reads it here may go on to write it: an unknown field may be something that
-this program would have to heed, and can neither be dropped nor be carried along with good conscience. So a new field is a
-new version of the form. An older program refuses that, and its mirror still reads the phase.
+The form is read strictly, because the reader may write it again. This program might have to act on an unknown field, so it
+can neither drop the field nor keep it unread. So a new field is a new version of the form. An older program refuses that
+version, and its mirror still reads the phase.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from dataclasses import fields as fields_of
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Any, TypeVar
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from shared.errors import PhaseUnknown
+from shared.json_io import Sha256, convert, shown_value
 from shared.migration import Migration
-from shared.objects import parse_time
 from shared.phase import Phase, damaged, phase_in, state_content, state_ref
 from shared.store import ContentsStore
-from shared.strict_json import shown_value
 
 __all__ = [
     "SHA256",
@@ -46,7 +46,10 @@ directional overrides (which make a text read otherwise than it is), surrogates.
 
 SHA256 = re.compile("[0-9a-f]{64}")
 
-_Value = TypeVar("_Value")
+_Fit = UNFIT.pattern.replace("[", "^[^", 1) + r"*\Z"
+_Moment = Annotated[datetime, Meta(tz=True)]
+_Line = Annotated[str, Meta(min_length=1, pattern=_Fit)]
+_MaybeEmpty = Annotated[str, Meta(pattern=_Fit)]
 
 
 class Signatory(Enum):
@@ -70,9 +73,9 @@ class SignOff:
     """
 
     name: Signatory
-    by: str
-    at: datetime
-    note: str = ""
+    by: _Line
+    at: _Moment
+    note: _MaybeEmpty = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,18 +92,18 @@ class RunRecord:
         certificate_sha256: The certificate of what it verified, as 64 hexadecimal digits; None if it made none.
     """
 
-    run: str
-    command: str
-    finished: datetime
+    run: _MaybeEmpty
+    command: _MaybeEmpty
+    finished: _Moment
     exit_code: int
-    summary: str
-    report: str | None = None
-    certificate_sha256: str | None = None
+    summary: _MaybeEmpty
+    report: _MaybeEmpty | None = None
+    certificate_sha256: Sha256 | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One change that somebody made.
+    """One change that a person made.
 
     Attributes:
         at: When; aware.
@@ -109,10 +112,10 @@ class HistoryEntry:
         change: The change's id, which no other entry has.
     """
 
-    at: datetime
-    by: str
-    what: str
-    change: str
+    at: _Moment
+    by: _Line
+    what: _Line
+    change: _Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +133,10 @@ class State:
         version: Of the form.
     """
 
-    source: str
-    destination: str
+    source: _Line
+    destination: _Line
     phase: Phase = Phase.DUAL_WRITE
-    since: datetime | None = None
+    since: _Moment | None = None
     signoffs: tuple[SignOff, ...] = ()
     runs: tuple[RunRecord, ...] = ()
     history: tuple[HistoryEntry, ...] = ()
@@ -155,9 +158,9 @@ class State:
         """The newest run that left a certificate."""
         return next((run for run in reversed(self.runs) if run.certificate_sha256), None)
 
-    def to_json(self) -> bytes:
-        """The state as the contents of its object: for people too, and the same bytes for the same state."""
-        content = {
+    def content(self) -> dict[str, Any]:
+        """The fields as JSON has them."""
+        return {
             "version": self.version,
             "source": self.source,
             "destination": self.destination,
@@ -167,7 +170,10 @@ class State:
             "runs": _plain(self.runs),
             "history": _plain(self.history),
         }
-        return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
+
+    def to_json(self) -> bytes:
+        """The state as the contents of its object: for people too, and the same bytes for the same state."""
+        return (json.dumps(self.content(), ensure_ascii=False, indent=2) + "\n").encode()
 
     @staticmethod
     def from_json(contents: bytes, migration: Migration) -> "State":
@@ -200,9 +206,9 @@ class State:
                 f"written by a newer program (version {shown_value(version)} of its form, this one knows {VERSION}); "
                 "use that one, or update this one",
             )
-        phase = phase_in(content, migration)
+        phase_in(content, migration)
         try:
-            return _state(content, phase)
+            return _state(content)
         except ValueError as error:
             raise damaged(migration, str(error)) from error
 
@@ -246,104 +252,16 @@ def _plain_value(value: Any) -> Any:
             return value
 
 
-@dataclass(frozen=True, slots=True)
-class _Fields:
-    """A JSON object's fields, read one by one. What is not as it should be is a ValueError that says where."""
-
-    where: str
-    content: dict[str, Any]
-
-    @staticmethod
-    def of(content: object, kind: Any, where: str) -> "_Fields":
-        """Take an object that has the fields of a dataclass, and no others."""
-        if not isinstance(content, dict):
-            raise ValueError(f"{where} is {shown_value(content)}")  # noqa: TRY004 -- see the class
-        wanted = {field.name for field in fields_of(kind)}
-        for key in sorted(wanted ^ content.keys()):
-            raise ValueError(
-                f"{where} {'has no' if key in wanted else 'has the unknown field'} {shown_value(key)}"
-            )
-        return _Fields(where, content)
-
-    def wrong(self, key: str) -> ValueError:
-        return ValueError(f"{self.where}: {key} is {shown_value(self.content[key])}")
-
-    def text(self, key: str, *, least: int = 1) -> str:
-        value = self.content[key]
-        if not isinstance(value, str) or len(value) < least or UNFIT.search(value):
-            raise self.wrong(key)
-        return value
-
-    def maybe_empty(self, key: str) -> str:
-        return self.text(key, least=0)
-
-    def number(self, key: str) -> int:
-        value = self.content[key]
-        if type(value) is not int:  # true is no number
-            raise self.wrong(key)
-        return value
-
-    def moment(self, key: str) -> datetime:
-        text = self.text(key)
-        try:
-            # Only the form that is written, so that the same state is the same bytes.
-            moment = parse_time(text) if text.endswith("Z") else None
-        except ValueError:
-            moment = None
-        if moment is None or utc_text(moment) != text:
-            raise self.wrong(key)
-        return moment
-
-    def optional(self, key: str, read: Callable[[str], _Value]) -> _Value | None:
-        return None if self.content[key] is None else read(key)
-
-    def records(self, key: str, kind: Any) -> Iterator["_Fields"]:
-        value = self.content[key]
-        if not isinstance(value, list):
-            raise self.wrong(key)
-        return (_Fields.of(item, kind, f"{key}[{number}]") for number, item in enumerate(value))
-
-
-def _state(content: Mapping[str, Any], phase: Phase) -> State:
-    fields = _Fields.of(content, State, "the state")
-    if fields.number("version") != VERSION:
-        raise fields.wrong("version")
-    since = fields.optional("since", fields.moment)
-    if (since is None) is not (phase is Phase.DUAL_WRITE):
-        raise ValueError(f"phase is {phase.value}, and since is {shown_value(content['since'])}")
-    signoffs = tuple(map(_signoff, fields.records("signoffs", SignOff)))
-    if len({(signoff.name, signoff.by) for signoff in signoffs}) < len(signoffs):
+def _state(content: Mapping[str, Any]) -> State:
+    state = convert(State, content, State.content)
+    if state.version != VERSION:
+        raise ValueError(f"version is {shown_value(state.version)}")
+    if (state.since is None) is not (state.phase is Phase.DUAL_WRITE):
+        raise ValueError(f"phase is {state.phase.value}, and since is {shown_value(content['since'])}")
+    if len({(signoff.name, signoff.by) for signoff in state.signoffs}) < len(state.signoffs):
         raise ValueError("signoffs: the same person twice for the same signatory")
-    history = tuple(map(_entry, fields.records("history", HistoryEntry)))
-    if len({entry.change for entry in history}) < len(history):
+    if len({entry.change for entry in state.history}) < len(state.history):
         raise ValueError("history: the same change twice")
-    runs = tuple(map(_run, fields.records("runs", RunRecord)))
-    if len(set(runs)) < len(runs):
+    if len(set(state.runs)) < len(state.runs):
         raise ValueError("runs: the same run twice")
-    return State(fields.text("source"), fields.text("destination"), phase, since, signoffs, runs, history)
-
-
-def _signoff(fields: _Fields) -> SignOff:
-    for name in Signatory:
-        if name.value == fields.content["name"]:
-            return SignOff(name, fields.text("by"), fields.moment("at"), fields.maybe_empty("note"))
-    raise fields.wrong("name")
-
-
-def _entry(fields: _Fields) -> HistoryEntry:
-    return HistoryEntry(fields.moment("at"), fields.text("by"), fields.text("what"), fields.text("change"))
-
-
-def _run(fields: _Fields) -> RunRecord:
-    certificate = fields.optional("certificate_sha256", fields.text)
-    if certificate is not None and not SHA256.fullmatch(certificate):
-        raise fields.wrong("certificate_sha256")
-    return RunRecord(
-        fields.maybe_empty("run"),
-        fields.maybe_empty("command"),
-        fields.moment("finished"),
-        fields.number("exit_code"),
-        fields.maybe_empty("summary"),
-        fields.optional("report", fields.maybe_empty),
-        certificate,
-    )
+    return state

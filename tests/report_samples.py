@@ -1,10 +1,15 @@
 """Made-up verifications and states in the form of the report files, consistent in themselves."""
 
 import hashlib
+import json
 import random
 from collections import Counter
 from datetime import date, timedelta
 from typing import Any
+
+from shared.migration import Location, Migration
+from shared.state import State
+from shared.verification import Verification, read_verification
 
 SOURCE = "gs://data-bucket-dev/QPI_exports/"
 DESTINATION = "gs://de-bigquery-data-export-dev/qpi_exports/"
@@ -137,15 +142,16 @@ def verification(
         "source": SOURCE,
         "destination": DESTINATION,
         "excludes": [".DS_Store"],
-        "started": "2026-11-23T05:15:00Z",
+        "started": "2026-11-23T05:15:00.000+00:00",
+        "tasks": 1,
         "finished": "2026-11-23T05:16:42.500Z",
         "grace_s": 60.0,
-        "tasks": 1,
         "exit_code": 1 if wrong else 0,
         "clean": not wrong,
         "summary": f"{wrong} of {counts.total():,} names are not equal"
         if wrong
         else f"all {counts['equal']:,} names are equal on both sides",
+        "narrowed": None,
         "counts": dict(counts),
         "totals": {"source": total(everything, "source"), "destination": total(everything, "destination")},
         "days": made_days,
@@ -172,7 +178,7 @@ def lag(**changes: Any) -> dict[str, Any]:
     bounds = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0, None)
     objects = (212, 1803, 6120, 4418, 1290, 310, 96, 41, 12, 3, 0, 1)
     return {
-        "since": "2026-11-01T08:00:00Z",
+        "since": "2026-11-01T08:00:00.000Z",
         "objects": sum(objects),
         "buckets": [
             {"up_to_s": bound, "objects": number} for bound, number in zip(bounds, objects, strict=True)
@@ -189,10 +195,12 @@ def lag(**changes: Any) -> dict[str, Any]:
 def contents(**changes: Any) -> dict[str, Any]:
     return {
         "mode": "sample:1",
+        "clean": False,
         "objects": 9_120,
         "rows": 9_164,
         "bytes": 5_581_440,
         "changed": 3,
+        "seconds": 4.947,
         "objects_per_s": 1843.6,
         "source_problems": {
             "unknown_field": {"objects": 4, "lines": 4, "severity": "error"},
@@ -318,9 +326,8 @@ def hostile() -> dict[str, Any]:
     made["metadata_differences"] = {bad: 1}
     made["contents"]["mode"] = bad
     made["contents"]["source_problems"][bad] = {"objects": 1, "lines": 1, "severity": "error"}
-    made["contents"]["examples"] = [{"name": bad, "side": bad, "line": None, "kind": bad, "detail": bad}]
-    made["differences"][0]["source"].update(crc32c=bad, md5=bad, created=bad, generation=bad)
-    made["differences"][0]["differences"] = ["size", bad]
+    made["contents"]["examples"] = [{"name": bad, "side": bad, "line": 0, "kind": bad, "detail": bad}]
+    made["differences"][0]["source"].update(crc32c=bad, md5=bad, created=bad)
     return made
 
 
@@ -343,6 +350,7 @@ def state(**changes: Any) -> dict[str, Any]:
                 "exit_code": 0,
                 "summary": "912,004 objects copied; both sides verified equal",
                 "report": "gs://de-bigquery-data-export-dev/_migration/qpi_exports/runs/dev-20261122T050000Z/",
+                "certificate_sha256": None,
             },
             {
                 "run": "dev-20261123T051500Z",
@@ -351,11 +359,23 @@ def state(**changes: Any) -> dict[str, Any]:
                 "exit_code": 0,
                 "summary": "all names are equal on both sides",
                 "report": None,
+                "certificate_sha256": digest("run"),
             },
         ],
         "history": [
-            {"at": "2026-11-20T10:02:11Z", "what": "qpi-team signed off", "by": "I. Okafor"},
-            {"at": "2026-11-22T16:40:00Z", "what": "data signed off", "by": "M. Lindqvist"},
+            {"at": "2026-11-20T10:02:11Z", "by": "I. Okafor", "what": "qpi-team signed off", "change": "1"},
+            {"at": "2026-11-22T16:40:00Z", "by": "M. Lindqvist", "what": "data signed off", "change": "2"},
         ],
         **changes,
     }
+
+
+def read(file: Any) -> Verification:
+    """A verification's file, as its reader takes it."""
+    return read_verification(json.dumps(file).encode(), "verification.json")
+
+
+def read_state(content: Any) -> State:
+    """A state's file, as its reader takes it."""
+    migration = Migration(Location.parse(SOURCE), Location.parse(DESTINATION))
+    return State.from_json(json.dumps(content).encode(), migration)

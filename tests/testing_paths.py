@@ -9,7 +9,7 @@ from typing import Any
 from google.cloud import storage
 
 import local_gcs
-from backfill_job.march import Pair, march
+from backfill_job.copying.diff import Pair, march
 from local_gcs.waiting import HANGS, wait_until
 from shared.migration import Migration
 from shared.objects import ObjectState

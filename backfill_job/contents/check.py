@@ -25,9 +25,9 @@ from backfill_job.contents.lines import ContentsReport, Problem
 from backfill_job.contents.reader import LIMITS, Limits, Reading, read_back
 from backfill_job.contents.result import ContentsCheck, Side, Tally
 from backfill_job.contents.rows import ProblemKind
-from backfill_job.march import Pair
+from backfill_job.copying.diff import Pair
 from backfill_job.run.stopping import Stop
-from backfill_job.workers import work
+from backfill_job.run.workers import work
 from shared.errors import UsageError
 from shared.gcs.api import AsyncApi
 from shared.migration import Migration

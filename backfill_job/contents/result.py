@@ -12,7 +12,7 @@ from typing import Any
 
 from backfill_job.contents.lines import Problem
 from backfill_job.contents.rows import ProblemKind, Severity
-from shared.strict_json import OTHER_FORM, reason
+from shared.json_io import OTHER_FORM, reason
 
 __all__ = ["Affected", "ContentsCheck", "Example", "Side", "Tally"]
 

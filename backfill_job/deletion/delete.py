@@ -25,12 +25,12 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from backfill_job.copying import concerns_all
+from backfill_job.copying.governor import WriteGovernor
+from backfill_job.copying.line import concerns_all
 from backfill_job.counts import Counts
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
 from backfill_job.deletion.records import ChunkRecords, LineResult, Outcome, count, recorded
-from backfill_job.governor import WriteGovernor
 from backfill_job.run.stopping import Stop
 from shared.answers import names_object
 from shared.errors import (

@@ -47,13 +47,13 @@ from backfill_job.run.phase_change import phase_changed, wait_until_seen
 from backfill_job.run.questions import confirm_by_typing, confirm_by_yes
 from backfill_job.run.run import Run
 from backfill_job.run.settings import Settings
-from backfill_job.wording import counted, shown
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.migration import Migration
 from shared.phase import Phase
 from shared.state import State, read_state
 from shared.state_changes import MAX_WHO
+from shared.text import counted, shown
 
 __all__ = ["CONFIRM_TEXT", "Consent", "delete"]
 

@@ -21,11 +21,11 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from backfill_job.checks import Override
-from backfill_job.verdict import Finding
+from backfill_job.copying.diff import Finding
 from shared.errors import UsageError
+from shared.json_io import OTHER_FORM, parse_json, reason, shown_value
 from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectState
-from shared.strict_json import OTHER_FORM, parse_json, reason, shown_value
 
 __all__ = [
     "CHUNK_LINES",

@@ -42,12 +42,12 @@ from backfill_job.deletion.phases import BEGINS_IN, GOES_ON_IN, command_line
 from backfill_job.deletion.survey import BLOCKING, Survey, survey
 from backfill_job.late_writes import LateWrites, cutover_of
 from backfill_job.run.run import Run, open_api
-from backfill_job.wording import counted, duration, listed, shown
 from shared.events_log import Event
 from shared.migration import Migration
 from shared.objects import parse_time
 from shared.phase import Phase
 from shared.state import State, utc_text
+from shared.text import counted, duration, listed, shown
 
 __all__ = [
     "IN_ANOTHER_PHASE",
@@ -288,12 +288,12 @@ def late_writes_check(late: LateWrites, soak: timedelta, now: datetime) -> Check
 
 def verification_check(found: Survey, migration: Migration, phase: Phase) -> Check:
     """Every legacy object that was to be migrated must have been found equal, in this very run."""
-    name, counts = "verification", found.verification.counts
+    name, counts = "verification", found.compared.counts
     wrong = ", ".join(
         f"{counts[verdict]:,} {verdict.value.replace('_', ' ')}" for verdict in BLOCKING if counts[verdict]
     )
     if wrong:
-        names = listed((str(finding) for finding in found.verification.findings), 3)
+        names = listed(map(str, found.compared.differences), 3)
         return failed(
             name,
             f"{found.equal:,} equal; NOT EQUAL: {wrong}: {names}",

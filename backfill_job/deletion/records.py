@@ -23,9 +23,9 @@ from shared.errors import UnexpectedAnswer
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages
+from shared.json_io import OTHER_FORM, reason
 from shared.migration import Location
 from shared.objects import ObjectRef
-from shared.strict_json import OTHER_FORM, reason
 
 __all__ = [
     "DELETION",

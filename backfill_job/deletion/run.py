@@ -11,6 +11,7 @@ from typing import Any
 
 import uvloop
 
+from backfill_job.copying.governor import WriteGovernor
 from backfill_job.counts import Counts
 from backfill_job.deletion.delete import Deleter, Deletion, Waiting, own_chunks
 from backfill_job.deletion.manifest import Manifest
@@ -25,16 +26,15 @@ from backfill_job.deletion.records import (
     Outcome,
     summary,
 )
-from backfill_job.governor import WriteGovernor
 from backfill_job.run.command import ExitCode
 from backfill_job.run.progress import Reading, showing
 from backfill_job.run.reports import Lines
 from backfill_job.run.run import Run, open_api
 from backfill_job.run.task_reports import of_this_version
-from backfill_job.wording import counted, shown
 from shared.events_log import Event
 from shared.gcs.api import MOST_CALLS, RetryPolicy
 from shared.state import RunRecord
+from shared.text import counted, shown
 
 __all__ = [
     "REPORT",

@@ -1,6 +1,6 @@
 """What an operator reads of a deletion: what would go, critical data first, and every check that blocks.
 
-Every text that comes from a bucket goes through `backfill_job.wording.shown` and into a `rich.text.Text`, which has no markup.
+Every text that comes from a bucket goes through `shared.text.shown` and into a `rich.text.Text`, which has no markup.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,8 +14,8 @@ from rich.text import Text
 from backfill_job.bucket_settings import SafetyNet
 from backfill_job.checks import Check, blocking
 from backfill_job.deletion.survey import Survey
-from backfill_job.wording import byte_count, counted, listed, shown
 from shared.migration import Migration
+from shared.text import byte_count, counted, listed, shown
 
 __all__ = ["overview", "refusal"]
 
@@ -59,15 +59,15 @@ def _critical(found: Survey) -> Text:
 
 
 def _figures(found: Survey) -> Iterator[str]:
-    days = sorted(day for day in found.tallies.days if day is not None)
+    days = sorted(day for day in found.counts.days if day is not None)
     span = f", {days[0]} to {days[-1]}" if days else ""
     yield f"Would be deleted: {counted(found.equal, 'object')}, {byte_count(found.size)}"
     yield f"  days: {len(days):,}{span}"
     yield f"  folders that would be empty: {len(found.folders):,}"
     kinds = ", ".join(f"{count:,} {kind.value}" for kind, count in found.kinds.most_common())
     yield f"  layouts: {kinds or 'none'}"
-    if found.tallies.held:
-        yield f"  under a hold or retention time, which refuses deletion: {counted(found.tallies.held, 'object')}"
+    if found.counts.held:
+        yield f"  under a hold or retention time, which refuses deletion: {counted(found.counts.held, 'object')}"
     if found.left:
         yield f"Would be left, never migrated: {counted(found.left, 'object')}"
     if found.extra:
@@ -87,13 +87,13 @@ def _days(found: Survey) -> Table:
         header_style="",
     )
     rows = [
-        (day.isoformat(), tally.source)
-        for day, tally in sorted(
-            (each for each in found.tallies.days.items() if each[0]), key=lambda each: str(each[0])
+        (day.isoformat(), count.source)
+        for day, count in sorted(
+            (each for each in found.counts.days.items() if each[0]), key=lambda each: str(each[0])
         )
-        if day is not None and tally.source.objects
+        if day is not None and count.source.objects
     ]
-    undated = found.tallies.days[None].source
+    undated = found.counts.days[None].source
     if undated.objects:
         rows.append(("undated", undated))
     hidden = rows[DAYS_SHOWN:-DAYS_SHOWN] if len(rows) > 2 * DAYS_SHOWN + 1 else []

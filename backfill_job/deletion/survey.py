@@ -1,11 +1,10 @@
-"""The verification that a deletion rests on: both paths compared in this very run, and every equal name written down.
+"""The verification that a deletion rests on: this run compares both paths, and writes down every equal name.
 
-What goes into the manifest is what the comparison judged equal, from the very facts it judged; nothing is listed again to
-make the manifest of. Names that need a second look are written down when that finds them equal.
+The manifest gets the names that the comparison judged equal, with the facts that it judged. Nothing is listed again for the
+manifest. A name that needs a second look is written down when that look finds it equal.
 
-What lies at the new path only is counted, and stands in no deletion's way: nothing of it is at the legacy path, and since the
-cutover the new path is ahead by whatever was written there. Names that were never migrated (``--exclude``) are counted,
-and stay.
+Names at the new path only are counted and block no deletion: the legacy path does not have them, and since the cutover
+writers add names to the new path. Names that were never migrated (``--exclude``) are counted, and stay.
 """
 
 from collections import Counter
@@ -18,16 +17,14 @@ from typing import Any
 
 import uvloop
 
-from backfill_job.certificate import canonical, data_of
+from backfill_job.copying.compare import Compared, Comparison, log_comparison
+from backfill_job.copying.diff import Finding, Verdict, diff, judged
 from backfill_job.deletion.manifest import line_of
 from backfill_job.deletion.manifest_store import LinesFile
-from backfill_job.diff import diff
-from backfill_job.lag import Lag
 from backfill_job.late_writes import LateWrites, late_since
 from backfill_job.run.run import Run, open_api, tune_gc
-from backfill_job.tallies import Tallies
-from backfill_job.verdict import Finding, Verdict, judged
-from backfill_job.verification import Comparison, Verification, tell_verification
+from backfill_job.verify.certificate import canonical, data_of
+from backfill_job.verify.day_counts import DayCounts
 from shared.objects import ObjectState
 from shared.partitions import Kind, classify
 
@@ -42,8 +39,8 @@ class Survey:
     """What both paths hold, and what of it may be deleted.
 
     Attributes:
-        tallies: Both sides of every day; what was never migrated is in no figure.
-        late: Late writes.
+        counts: Both sides of every day; what was never migrated is in no figure.
+        late: Writes on the legacy path after the cutover, on never migrated names, too.
         equal: Legacy objects proven equal.
         size: Their bytes together.
         critical: How many of them are JSONL data.
@@ -52,11 +49,11 @@ class Survey:
         folders: Folders that hold objects proven equal.
         extra: Objects that only the new path has.
         left: Legacy objects that were never migrated, and stay.
-        verification: The verdicts; extra names are not among them.
+        compared: The verdicts; extra names are not among them.
         data_sha256: Of what both sides hold, as a certificate states it.
     """
 
-    tallies: Tallies
+    counts: DayCounts
     late: LateWrites
     equal: int = 0
     size: int = 0
@@ -66,19 +63,17 @@ class Survey:
     folders: set[str] = field(default_factory=set)
     extra: int = 0
     left: int = 0
-    verification: Verification = field(
-        default_factory=lambda: Verification(dict.fromkeys(Verdict, 0), ()),
-    )
+    compared: Compared = field(default_factory=lambda: Compared(dict.fromkeys(Verdict, 0), ()))
     data_sha256: str = ""
 
     @property
     def clean(self) -> bool:
-        """Whether every legacy object that was ever to be migrated is proven equal."""
-        return not any(self.verification.counts[verdict] for verdict in BLOCKING)
+        """Whether every legacy object that was to be migrated is proven equal."""
+        return not any(self.compared.counts[verdict] for verdict in BLOCKING)
 
     def facts(self) -> dict[str, Any]:
         """What was found, for the manifest and for reports."""
-        counts = self.verification.counts
+        counts = self.compared.counts
         return {
             "objects": self.equal,
             "bytes": self.size,
@@ -88,7 +83,7 @@ class Survey:
             "days": self._days(),
             "left_never_migrated": self.left,
             "new_path_only": self.extra,
-            "held": self.tallies.held,
+            "held": self.counts.held,
             "verification": {
                 "clean": self.clean,
                 **{verdict.value: counts[verdict] for verdict in Verdict},
@@ -104,7 +99,7 @@ class Survey:
 
     def _days(self) -> Mapping[str, Any]:
         days = {
-            (day.isoformat() if day else "undated"): tally.source for day, tally in self.tallies.days.items()
+            (day.isoformat() if day else "undated"): count.source for day, count in self.counts.days.items()
         }
         return {
             day: {"objects": side.objects, "bytes": side.bytes, "jsonl": side.jsonl}
@@ -114,7 +109,7 @@ class Survey:
 
 
 class _Scribe:
-    """Told every name when it is judged for good."""
+    """Gets every name when it is judged for good, and writes it down."""
 
     def __init__(self, found: Survey, lines: LinesFile | None) -> None:
         self._found = found
@@ -122,9 +117,9 @@ class _Scribe:
         self.listing = True
 
     def add(self, findings: Sequence[Finding]) -> None:
-        """See `backfill_job.verification.Listener`."""
+        """See `backfill_job.copying.compare.Listener`."""
         found = self._found
-        found.tallies.add(findings)
+        found.counts.add(findings)
         for finding in findings:
             found.late.add(finding)
             if finding.verdict is Verdict.EQUAL and finding.source is not None:
@@ -157,28 +152,25 @@ def survey(
     """Compare both paths, and write down what may be deleted. Changes nothing.
 
     Args:
-        run: What to work with; its ranges are taken in the order of the names.
-        cutover: When the new path became the one that counts; None if it has not.
-        lines: Told every name found equal; None where only figures are wanted.
-
-    Returns:
-        What was found.
+        run: What to work with; it is listed in the order of the names.
+        cutover: When the new path became the source of truth; None if it has not.
+        lines: Gets every name found equal; None where only figures are wanted.
 
     Raises:
         StorageError: A listing or look failed: there is no verdict, and nothing may be deleted.
-        Interrupted: Somebody stopped it.
+        Interrupted: An operator stopped it.
     """
     tune_gc()
-    found = Survey(Tallies(Lag("")), late_since(run.gateway, run.migration, cutover))
+    found = Survey(DayCounts(), late_since(run.gateway, run.migration, cutover))
     scribe = _Scribe(found, lines)
     comparison = Comparison(run.migration, scribe)
     uvloop.run(_compare(run, found, comparison))
     scribe.listing = False
-    found.verification = comparison.result(
+    found.compared = comparison.result(
         run.gateway, grace=run.grace, clock=run.clock, both_written=cutover is not None
     )
-    found.data_sha256 = sha256(canonical(data_of(run.migration, found.tallies))).hexdigest()
-    tell_verification(run.log, run.migration, found.verification)
+    found.data_sha256 = sha256(canonical(data_of(run.migration, found.counts))).hexdigest()
+    log_comparison(run.log, run.migration, found.compared)
     return found
 
 
@@ -191,7 +183,7 @@ async def _compare(run: Run, found: Survey, comparison: Comparison) -> None:
             findings = [*judged(pairs, run.migration)]
             extra = [finding for finding in findings if finding.verdict is Verdict.EXTRA]
             found.extra += len(extra)
-            found.tallies.add(extra)
+            found.counts.add(extra)
             comparison.add(
                 [finding for finding in findings if finding.verdict is not Verdict.EXTRA]
                 if extra

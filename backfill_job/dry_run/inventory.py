@@ -15,7 +15,7 @@ from enum import Enum
 from math import ceil
 from typing import Any
 
-from backfill_job.plan import PlanLine, Step
+from backfill_job.dry_run.plan import PlanLine, Step
 from shared.objects import ObjectState, reserved_keys
 from shared.partitions import Gap, Kind, classify, file_type, gaps
 

@@ -10,13 +10,13 @@ from datetime import UTC, date, datetime, time, timedelta
 from backfill_job.checks import SHOWN, Check, Standing, failed, not_run, passed, phase_check, signoffs_check
 from backfill_job.gate.dead_letters import DeadLetters
 from backfill_job.gate.import_record import ImportRecord
-from backfill_job.wording import counted, listed
 from shared.migration import DEFAULT_EXCLUDES
 from shared.phase import Phase
 from shared.report.advice import Target
-from shared.report.facts import Lag, Level, NameVerdict, Remark, Verification
 from shared.report.headline import Tone, headline
 from shared.state import State, utc_text
+from shared.text import counted, listed
+from shared.verification import Lag, Level, Remark, Verdict, Verification
 
 __all__ = [
     "LATE_WRITES",
@@ -131,7 +131,7 @@ def verification_check(
     told = headline(found)
     if told.tone is not Tone.GOOD:  # what its own page does not call well, for whatever reason
         return failed(name, f"{said}: {' '.join((told.title + '.', *told.reasons))}", again)
-    return passed(name, f"{found.counts[NameVerdict.EQUAL]:,} names equal, {_ago(age)}")
+    return passed(name, f"{found.counts[Verdict.EQUAL]:,} names equal, {_ago(age)}")
 
 
 def import_test_check(found: ImportRecord | None, target: Target, now: datetime, limits: Limits) -> Check:
@@ -248,19 +248,19 @@ def lag_check(lag: Lag | None, arrived: float | None, limits: Limits) -> Check:
         if arrived <= limits.lag_p50:
             return passed(name, said)
         return failed(name, f"{said}, over {limits.lag_p50:g} s", _LOOK_AT_THE_MIRROR)
-    if not lag.objects or lag.p50 is None or lag.p99 is None or lag.max is None:
+    if not lag.objects or lag.p50_s is None or lag.p99_s is None or lag.max_s is None:
         return not_run(
             name,
             f"the latest verification saw no object written {since}, the time from which it measured",
             "add --canary; or verify with --mirror-since and a time since which the mirror runs and somebody has written",
         )
-    said = f"p50 {lag.p50:g} s, p99 {lag.p99:g} s, max {lag.max:g} s over {counted(lag.objects, 'object')} {since}"
+    said = f"p50 {lag.p50_s:g} s, p99 {lag.p99_s:g} s, max {lag.max_s:g} s over {counted(lag.objects, 'object')} {since}"
     over = [
         f"{which} over {limit:g} s"
         for which, seconds, limit in (
-            ("p50", lag.p50, limits.lag_p50),
-            ("p99", lag.p99, limits.lag_p99),
-            ("max", lag.max, limits.lag_max),
+            ("p50", lag.p50_s, limits.lag_p50),
+            ("p99", lag.p99_s, limits.lag_p99),
+            ("max", lag.max_s, limits.lag_max),
         )
         if not 0 <= seconds <= limit
     ]
@@ -337,8 +337,7 @@ def _copyable(found: Verification) -> bool:
     """Whether the migration, run again, would mend something of it."""
     counts = found.counts
     return any(
-        counts[verdict]
-        for verdict in (NameVerdict.MISSING, NameVerdict.CONTENT_DIFFERS, NameVerdict.METADATA_DIFFERS)
+        counts[verdict] for verdict in (Verdict.MISSING, Verdict.CONTENT_DIFFERS, Verdict.METADATA_DIFFERS)
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import UsageError
-from shared.strict_json import parse_json
+from shared.json_io import parse_json
 
 __all__ = ["DeadLetters", "read_dead_letters"]
 

@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import uvloop
 
-from backfill_job.case_siblings import case_siblings
 from backfill_job.checks import Check, failed, not_run, passed, unavailable
 from backfill_job.gate.canary import Flight, canary_name, fly, removal
 from backfill_job.gate.checks import Limits, Presence
@@ -21,15 +20,15 @@ from backfill_job.gate.verification_record import read_verification_record
 from backfill_job.import_test.results import REPORT_NAME
 from backfill_job.run.open_run import reports_at
 from backfill_job.run.run import Run, open_api
+from backfill_job.verify.case_siblings import case_siblings
 from shared.errors import Interrupted, MigrationError
 from shared.events_log import Event
 from shared.migration import Location
 from shared.objects import ObjectState
 from shared.partitions import answers_folder
 from shared.report.advice import Target
-from shared.report.facts import Verification
-from shared.report.loading import latest_verification_ref
 from shared.state import State, read_state
+from shared.verification import Verification, latest_verification_ref
 
 __all__ = ["Evidence", "GateOptions"]
 

@@ -1,15 +1,18 @@
-"""Reads an import test's report strictly, for the gate: complete and consistent, or not at all. Pure."""
+"""An import test's report, read strictly for the gate: whole and without contradiction, or not at all. Pure."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta
 
 from backfill_job.import_test.compare import Verdict
-from backfill_job.import_test.results import KIND, REPORT_SCHEMA
 from shared.errors import UsageError
-from shared.report.fields import Fields
-from shared.strict_json import parse_json
+from shared.json_io import decode
 
 __all__ = ["ImportRecord", "ImportedDay", "read_import_record"]
+
+_Moment = Annotated[datetime, Meta(tz=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +20,8 @@ class ImportedDay:
     """A day's test.
 
     Attributes:
-        empty: Whether neither path has an object of the day.
-        tested: When; aware.
+        empty: Whether neither path has an object of it.
+        tested: Aware.
     """
 
     day: date
@@ -34,9 +37,9 @@ class ImportRecord:
     Attributes:
         legacy: The legacy path, ``gs://bucket/prefix/``.
         new: The new path.
-        finished: When it ended; aware.
-        passed: Whether it is complete and every day passes.
-        error: What ended it early; None where nothing did.
+        finished: Aware.
+        passed: It ran to its end, and nothing is wrong with any day.
+        error: What stopped it; None for nothing.
     """
 
     legacy: str
@@ -47,49 +50,73 @@ class ImportRecord:
     days: tuple[ImportedDay, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Side:
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Day:
+    day: date
+    verdict: Verdict
+    passed: bool
+    tested: _Moment
+    legacy: _Side
+    new: _Side
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """The fields that the gate reads; `backfill_job.commands.import_test` writes more."""
+
+    schema: Literal[1]
+    kind: Literal["import-test"]
+    legacy: str
+    new: str
+    asked: tuple[str, ...]
+    allow_empty: bool
+    finished: _Moment
+    complete: bool
+    passed: bool
+    error: str | None
+    days: tuple[_Day, ...]
+
+
 def read_import_record(contents: bytes, where: str) -> ImportRecord:
     """Read an import test's report.
 
     Args:
-        where: The name of the file, for errors.
+        contents: The file's.
+        where: The file's name, for errors.
 
     Raises:
-        UsageError: It is not such a report, is damaged, or contradicts itself.
+        UsageError: It is not such a report, damaged, or contradicts itself.
     """
     try:
-        fields = Fields.of(parse_json(contents), "the import test")
-        return _record(fields)
+        return _record(decode(_File, contents, where, written=None), where)
     except UsageError as error:
-        raise UsageError(f"{where}: {error}; run import-test again") from error
-    except ValueError as error:
-        raise UsageError(f"{where}: not JSON ({error}); run import-test again") from error
+        raise UsageError(f"{error}; run import-test again") from error
 
 
-def _record(fields: Fields) -> ImportRecord:
-    if fields.text("kind") != KIND:
-        raise fields.wrong("kind", f"{KIND!r}")
-    if fields.count("schema") != REPORT_SCHEMA:
-        raise fields.wrong("schema", f"{REPORT_SCHEMA}, which this program reads,")
-    allow_empty = fields.flag("allow_empty")
-    days = tuple(_day(one, allow_empty=allow_empty) for one in fields.each("days"))
-    error = fields.optional("error", fields.text)
-    asked, tested = fields.texts("asked"), [one.day.isoformat() for one in days]
-    whole = bool(asked) and list(asked) == tested
-    if fields.flag("complete") is not whole:
-        raise fields.wrong("complete", str(whole).lower())
-    passed = whole and error is None and all(one.passed for one in days)
-    if fields.flag("passed") is not passed:
-        raise fields.wrong("passed", str(passed).lower())
-    return ImportRecord(
-        fields.text("legacy"), fields.text("new"), fields.moment("finished"), passed, error, days
+def _record(file: _File, where: str) -> ImportRecord:
+    days = tuple(
+        _day(day, f"{where}: days[{number}].passed", file.allow_empty) for number, day in enumerate(file.days)
     )
+    whole = bool(file.asked) and list(file.asked) == [day.day.isoformat() for day in days]
+    _require(file.complete, whole, f"{where}: complete")
+    passed = whole and file.error is None and all(day.passed for day in days)
+    _require(file.passed, passed, f"{where}: passed")
+    return ImportRecord(file.legacy, file.new, file.finished, passed, file.error, days)
 
 
-def _day(fields: Fields, *, allow_empty: bool) -> ImportedDay:
-    verdict = fields.choice("verdict", Verdict)
-    there = [fields.inner(side).flag("present") for side in ("legacy", "new")]
-    empty = verdict is Verdict.ABSENT and not any(there)
-    passed = (verdict is Verdict.EQUAL and all(there)) or (empty and allow_empty)
-    if fields.flag("passed") is not passed:
-        raise fields.wrong("passed", f"{str(passed).lower()}, as its verdict is {verdict.value},")
-    return ImportedDay(fields.day("day"), passed, empty, fields.moment("tested"))
+def _day(day: _Day, where: str, allow_empty: bool) -> ImportedDay:
+    there = [day.legacy.present, day.new.present]
+    empty = day.verdict is Verdict.ABSENT and not any(there)
+    passed = (day.verdict is Verdict.EQUAL and all(there)) or (empty and allow_empty)
+    _require(day.passed, passed, where)
+    return ImportedDay(day.day, passed, empty, day.tested)
+
+
+def _require(stated: bool, follows: bool, where: str) -> None:
+    if stated is not follows:
+        raise UsageError(f"{where} is {str(stated).lower()}, and the other fields say {str(follows).lower()}")

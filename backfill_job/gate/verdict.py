@@ -33,10 +33,10 @@ from backfill_job.gate.evidence import Evidence, GateOptions
 from backfill_job.rights import Area
 from backfill_job.run.reports import json_bytes
 from backfill_job.run.run import Run
-from backfill_job.wording import counted, listed
 from shared.errors import MigrationError, StorageError
 from shared.events_log import Event
 from shared.state import State
+from shared.text import counted, listed
 
 __all__ = ["FORMAT", "GATE_CHECKS", "GateCheck", "GateResult", "run_gate"]
 

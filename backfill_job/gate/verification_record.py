@@ -1,36 +1,28 @@
-"""The latest verification's report, read for the gate: this migration's, and of everything, or not at all. Pure."""
+"""The latest verification, as the gate accepts it: this migration's, and of everything. Pure.
+
+A module of its own, so that tests can give it any file.
+"""
 
 from shared.errors import UsageError
 from shared.report.advice import Target
-from shared.report.facts import Verification
-from shared.report.reading import read_verification, require_migration
-from shared.strict_json import parse_json
+from shared.verification import Verification, read_verification
 
 __all__ = ["read_verification_record"]
 
 
 def read_verification_record(contents: bytes, where: str, target: Target) -> Verification:
-    """Read a verification's report.
+    """Read ``verification.json``.
 
     Args:
         contents: The file's.
-        where: Its name, for errors.
-        target: Whose it should be.
-
-    Returns:
-        What it says.
+        where: The file's name, for errors.
+        target: The migration it must be of.
 
     Raises:
         UsageError: It is damaged, contradicts itself, is of a part only, or another migration's.
     """
-    try:
-        content = parse_json(contents)
-        found = read_verification(content)
-        require_migration(content, "the verification", target.source, target.destination)
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from error
-    except ValueError as error:
-        raise UsageError(f"{where}: no JSON ({error}); run verify again") from error
-    if content.get("narrowed", "unknown") is not None:
-        raise UsageError(f"{where}: it is not known to be of everything; run verify again, without --since")
+    found = read_verification(contents, where)
+    found.require_migration(target.source, target.destination, where)
+    if found.narrowed is not None:
+        raise UsageError(f"{where}: it is of a part only; run verify again, without --since")
     return found

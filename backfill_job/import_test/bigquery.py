@@ -28,9 +28,9 @@ from backfill_job.import_test.compare import DIGITS, LANES, MODULUS, Fingerprint
 from backfill_job.import_test.day import Folder
 from backfill_job.run.clock import Clock
 from backfill_job.run.stopping import Stop
-from backfill_job.wording import shown
 from shared.answers import error_for, no_answer
 from shared.errors import MigrationError, PermissionDenied, Unavailable, UnexpectedAnswer, UsageError
+from shared.text import shown
 
 __all__ = ["BigQueryEngine", "Dataset", "connect", "judged", "translated"]
 

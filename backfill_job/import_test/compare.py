@@ -42,7 +42,7 @@ from datetime import date, datetime
 from enum import Enum
 from typing import Any
 
-from backfill_job.wording import counted
+from shared.text import counted
 
 __all__ = [
     "DEFINITION",

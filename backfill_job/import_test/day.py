@@ -25,12 +25,12 @@ from backfill_job.import_test.compare import (
     compare,
 )
 from backfill_job.run.clock import Clock
-from backfill_job.wording import shown
 from shared.errors import UsageError
 from shared.migration import Location, Migration
 from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences, parse_time
 from shared.partitions import answers_folder
 from shared.store import ListingStore
+from shared.text import shown
 
 __all__ = ["ATTEMPTS", "MAX_DAYS", "Engine", "Folder", "chosen_days", "read_folder", "try_day"]
 

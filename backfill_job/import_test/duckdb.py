@@ -33,9 +33,9 @@ from backfill_job.import_test.compare import (
 )
 from backfill_job.import_test.day import Folder
 from backfill_job.run.stopping import Stop
-from backfill_job.wording import shown
 from shared.errors import CannotWrite
 from shared.objects import ObjectRef, ObjectState
+from shared.text import shown
 
 __all__ = ["EmbeddedEngine", "ReadingStore"]
 

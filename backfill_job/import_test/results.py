@@ -9,9 +9,9 @@ from rich import box
 from rich.table import Table
 
 from backfill_job.import_test.compare import DEFINITION, ImportDay, Load, Loaded, Verdict
-from backfill_job.wording import counted
 from shared.errors import MigrationError
 from shared.migration import Migration
+from shared.text import counted
 
 __all__ = ["KIND", "REPORT_NAME", "REPORT_SCHEMA", "Results", "details", "table_of"]
 

@@ -1,23 +1,22 @@
 """The command ``references``: find the code that still reads the legacy path, or mixes new bucket and old prefix.
 
-Without ``--fix`` it changes nothing.
+It changes nothing: ``--patch`` writes the changes as a diff for ``git apply``.
 """
 
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from backfill_job.references.findings import Finding, ScanResult
-from backfill_job.references.fix import Proposal, propose, write
-from backfill_job.references.patch import checkout_of, unified_diff
+from backfill_job.references.patch import Proposal, checkout_of, propose, unified_diff
 from backfill_job.references.scan import scan
 from backfill_job.references.screen import report
 from backfill_job.run.command import Command, ExitCode, ProcessIO
 from backfill_job.run.reports import ReportDirectory, json_bytes
-from backfill_job.wording import counted
 from shared.errors import UsageError
 from shared.migration import Environment, Location, Migration, qpi_exports
+from shared.text import counted
 
 __all__ = ["COMMAND"]
 
@@ -27,8 +26,7 @@ EXAMPLES = """
 examples:
   python -m backfill_job references ../airflow-dags                  all three QPI environments
   python -m backfill_job references . --env prod --json refs.json    one of them, with every finding in a file
-  python -m backfill_job references . --patch refs.patch             the changes for `git apply`; changes nothing
-  python -m backfill_job references . --fix                          the changes, written
+  python -m backfill_job references . --patch refs.patch             the changes, for `git apply refs.patch`
 
 classes:
   legacy      reads the old path
@@ -44,15 +42,25 @@ exit codes:
 """
 
 
+class _FixIsGone(argparse.Action):
+    """Refuses ``--fix``, which wrote the changes itself until it was removed."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        """End with one line and exit code 2."""
+        parser.error("--fix was removed: use --patch FILE, look at the change, then `git apply FILE`")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument(
         "paths", nargs="+", type=Path, metavar="PATH", help="a file or folder of consumer code"
     )
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--fix", action="store_true", help="write the smallest correct edits")
-    how.add_argument(
-        "--patch", type=Path, metavar="FILE", help="write the same edits as a diff for `git apply`"
+    parser.add_argument("--fix", action=_FixIsGone, nargs=0, help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--patch",
+        type=Path,
+        metavar="FILE",
+        help="write the smallest correct changes as a diff for `git apply`",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every finding")
     parser.add_argument(
@@ -74,18 +82,8 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     paths, skip = list(arguments.paths), list(arguments.skip)
     result = scan(paths, _migrations(arguments), skip=skip)
     proposal = propose(result, skip=skip)
-    applied = ""
-    if arguments.patch is not None:
-        applied = _write_patch(arguments.patch, proposal)
-    elif arguments.fix and proposal.contents:
-        write(proposal)
-        files, places = len(proposal.contents), len(proposal.changes)
-        applied = f"Mended {counted(places, 'place')} in {counted(files, 'file')}; this is what is left."
-        _say(report(result, proposal, applied="Before:"), io)
-        result = scan(paths, list(result.migrations), skip=skip)
-        proposal = propose(result, skip=skip)
-        io.stdout.write("\n")
-    _say(report(result, proposal, applied=applied), io)
+    written = "" if arguments.patch is None else _write_patch(arguments.patch, proposal)
+    _say(report(result, proposal, written), io)
     if arguments.json is not None:
         _write(arguments.json, _json(result, proposal))
     return ExitCode.DONE if result.clean else ExitCode.NOT_RIGHT
@@ -118,9 +116,8 @@ def _write_patch(path: Path, proposal: Proposal) -> str:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
-    if (
-        path.exists() and not path.is_file()
-    ):  # a device or a pipe is written to; a file in its place would be the end of it
+    if path.exists() and not path.is_file():
+        # A device or a pipe is written to, never replaced by a file.
         _write_at(path, json_bytes(content))
     else:
         ReportDirectory(path.parent).write(path.name, json_bytes(content))

@@ -1,21 +1,42 @@
-"""What would have to be written, and where, so that a finding names the new path.
+"""What would have to be written, and where, so that a finding names the new path; and what else reads it there.
 
-The smallest edit: of a bucket's name the parts between holes that differ, of a prefix its name. Only what is written down
-as itself can be edited: not what an escape, a method or two strings side by side come to.
+The smallest edit: of a bucket's name the parts between holes that differ, of a prefix its name. Only characters that are written
+as themselves can be edited: not the result of an escape or a method.
+
+A bucket's constant usually serves other prefixes, too. So from the characters to be edited the way is followed forward: to the
+name they are assigned to, to every place in the tree that reads that name, to the names those are assigned to. Each of these
+readings must be one that an edited finding was read through. Any other one forbids the edit, and so does a way of keeping a
+text that is not followed here.
+Only `patch` uses it, which decides over all findings together; this module judges one edit at a time.
 """
 
+import ast
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise, takewhile
 from pathlib import Path
 
+from backfill_job.references.evaluate import Evaluator, TooDeep
 from backfill_job.references.findings import Finding, Resolution
-from backfill_job.references.sources import Source
+from backfill_job.references.modules import (
+    FUNCTIONS,
+    Frame,
+    Module,
+    Project,
+    Ref,
+    Value,
+    What,
+    owner_of,
+    positional_names,
+)
 from backfill_job.references.targets import Kind, Target
-from backfill_job.references.texts import HOLE, Text, readable
+from backfill_job.references.texts import HOLE, PYTHON, Position, Source, Text, readable
 
-__all__ = ["CannotEdit", "Edit", "apply_edits", "edits_for", "wanted"]
+__all__ = ["CannotEdit", "Edit", "Readers", "apply_edits", "edits_for", "wanted"]
+
+_PRINTS = re.compile(r"print|(?i:[\w.]*log\w*\.(debug|info|warning|error|exception|critical))")
 
 
 class CannotEdit(Exception):
@@ -27,12 +48,9 @@ class Edit:
     """Characters of a file to be replaced.
 
     Attributes:
-        path: The file.
         start: The first character's offset in the decoded file.
         end: The offset behind the last one.
-        before: What stands there.
-        after: What is to stand there.
-        of_bucket: Whether it is a bucket's name and no prefix.
+        of_bucket: Whether it is a bucket's name, not a prefix.
     """
 
     path: Path
@@ -44,19 +62,12 @@ class Edit:
 
 
 def edits_for(finding: Finding, source: Callable[[Path], Source]) -> tuple[Edit, ...]:
-    """Find the edits that would mend a finding.
-
-    Args:
-        finding: It blocks.
-        source: Reads a file.
-
-    Returns:
-        The edits, in order.
+    """Find the edits that would change a blocking finding to the new path, in order.
 
     Raises:
         CannotEdit: They cannot be told.
     """
-    if finding.kind is Kind.UNRESOLVED or any(one.kind is Kind.UNRESOLVED for one in finding.resolutions):
+    if any(one.kind is Kind.UNRESOLVED for one in finding.resolutions):
         raise CannotEdit(finding.note or "one of its values could not be read")
     found: set[Edit] = set()
     for resolution in finding.resolutions:
@@ -73,7 +84,7 @@ def edits_for(finding: Finding, source: Callable[[Path], Source]) -> tuple[Edit,
 
 
 def wanted(finding: Finding) -> str:
-    """What a person has to write, in words: the new bucket and the new prefix."""
+    """What a person has to write, in words: the new bucket and the new prefix; empty where that is not known."""
     for resolution in finding.resolutions:
         for target in resolution.targets:
             bucket = None if resolution.bucket is None else _new_bucket(resolution.bucket.chars, target)
@@ -123,7 +134,7 @@ def _new_bucket(bucket: str, target: Target) -> str | None:
 
 
 def _replaced(text: Text, new: str, source: Callable[[Path], Source], *, of_bucket: bool) -> Iterator[Edit]:
-    before, after = _differing(text.chars, new) if of_bucket else (0, 0)
+    before, after = _in_common(text.chars, new) if of_bucket else (0, 0)
     part = text.cut(before, len(text.chars) - after)
     new = new[before : len(new) - after]
     if not part.chars or sum(span.end - span.start for span in part.spans) != len(part.chars):
@@ -140,19 +151,260 @@ def _replaced(text: Text, new: str, source: Callable[[Path], Source], *, of_buck
             yield Edit(span.path, span.offset, end, old, changed, of_bucket)
 
 
-def _differing(old: str, new: str) -> tuple[int, int]:
+def _in_common(old: str, new: str) -> tuple[int, int]:
     """How many characters both have in common at the beginning and at the end, in whole parts of the name."""
-    olds, news = re.findall(r"[^-._]*[-._]?", old), re.findall(r"[^-._]*[-._]?", new)
-    start = _common(olds, news)
-    end = _common(_words_from_the_end(old[start:]), _words_from_the_end(new[start:]))
-    shortest = min(len(old), len(new)) - start
-    return start, min(end, shortest)
+    start = _same(re.findall(r"[^-._]*[-._]?", old), re.findall(r"[^-._]*[-._]?", new))
+    olds, news = (re.findall(r"[-._]?[^-._]*", name[start:])[-2::-1] for name in (old, new))
+    return start, min(_same(olds, news), min(len(old), len(new)) - start)
 
 
-def _words_from_the_end(text: str) -> list[str]:
-    return re.findall(r"[-._]?[^-._]*", text)[-2::-1]
-
-
-def _common(olds: Sequence[str], news: Sequence[str]) -> int:
+def _same(olds: Sequence[str], news: Sequence[str]) -> int:
     same = takewhile(lambda pair: pair[0] == pair[1], zip(olds, news, strict=False))
     return sum(len(old) for old, _ in same)
+
+
+# --- what else reads it ------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Index:
+    """A module's names: where each is read, which are looked up as texts; every node's parent and frame."""
+
+    uses: dict[str, list[ast.expr]] = field(default_factory=lambda: defaultdict(list))
+    looked_up: set[str] = field(default_factory=set)
+    parents: dict[ast.AST, ast.AST] = field(default_factory=dict)
+    frames: dict[ast.AST, Frame] = field(default_factory=dict)
+
+
+@dataclass
+class Readers:
+    """Finds what reads a text."""
+
+    project: Project
+    evaluator: Evaluator
+    read: Callable[[Path], bytes]
+    source: Callable[[Path], Source]
+    _indexes: dict[Path, _Index] = field(default_factory=dict)
+    _naming: dict[str, list[Path]] = field(default_factory=dict)
+
+    def check(self, edit: Edit, edited: frozenset[Position]) -> None:
+        """Make sure that an edit changes only what is being edited.
+
+        Args:
+            edited: Every name that the findings to be edited were read through.
+
+        Raises:
+            CannotEdit: Something else reads it, or that cannot be told.
+        """
+        module = self.project.module(edit.path) if edit.path.suffix in PYTHON else None
+        if module is None:
+            _check_text(self.source(edit.path), edit, edited)
+        else:
+            _Way(self, edit, edited).follow(module, edit.start)
+
+    def index(self, module: Module) -> _Index:
+        """Everything about a module's names."""
+        if module.path not in self._indexes:
+            index = self._indexes[module.path] = _Index()
+            self._collect(module.tree, self.evaluator.module_frame(module), index)
+        return self._indexes[module.path]
+
+    def naming(self, name: str, own: Path) -> list[Path]:
+        """The files that hold a word."""
+        if name not in self._naming:
+            word = name.encode()
+            self._naming[name] = [path for path in self.project.paths if word in self.read(path)]
+        return list(dict.fromkeys((*self._naming[name], own)))
+
+    def _collect(self, node: ast.AST, frame: Frame, index: _Index) -> None:
+        for child in ast.iter_child_nodes(node):
+            inner = frame
+            index.parents[child], index.frames[child] = node, frame
+            if isinstance(child, FUNCTIONS):
+                inner = self.evaluator.entered(child, frame, owner_of(frame))
+            elif isinstance(child, ast.ClassDef):
+                inner = self.evaluator.class_frame(child, frame)
+            elif isinstance(child, (ast.Name, ast.Attribute)) and isinstance(child.ctx, ast.Load):
+                index.uses[_spelling(child)].append(child)
+            elif isinstance(child, ast.Call):
+                index.looked_up |= _looked_up(child)
+            self._collect(child, inner, index)
+
+
+@dataclass
+class _Way:
+    """The ways of one edit's text."""
+
+    readers: Readers
+    edit: Edit
+    edited: frozenset[Position]
+    _seen: set[Position] = field(default_factory=set)
+
+    def follow(self, module: Module, offset: int, *, given: bool = False) -> None:
+        """Follow the text from one place where it stands, or is read; `given` to a parameter, whose value is unknown there."""
+        if (module.path, offset) in self._seen:
+            return
+        self._seen.add((module.path, offset))
+        for name in self._kept_as(module, offset, given=given):
+            for other, use in self._uses(name, (module.path, offset)):
+                self._continue(name, other, use)
+
+    def _continue(self, name: str, module: Module, node: ast.expr, *, given: bool = False) -> None:
+        if module.load(node) not in self.edited:
+            raise CannotEdit(f"{name} is also read at {_place(module, node)}")
+        self.follow(module, module.end(node) - 1, given=given)
+
+    def _kept_as(self, module: Module, offset: int, *, given: bool) -> Iterator[str]:
+        """The names that what stands at an offset is read through from there."""
+        index, inner = self.readers.index(module), None
+        node = _innermost(module, offset)
+        while node is not None:
+            match node:
+                case ast.Call():
+                    self._check_parameters(module, node, inner)
+                case ast.Assign(value=ast.expr() as value) | ast.AnnAssign(value=ast.expr() as value) if (
+                    value is inner
+                ):
+                    if self._comes_to(module, value, (module.path, offset), given=given):
+                        yield from _targets(node, module)
+                case ast.NamedExpr(target=target):
+                    yield target.id
+                case ast.arguments():
+                    raise CannotEdit(f"it is a parameter's default at {_place(module, inner or node)}")
+                case (
+                    ast.Return(value=ast.expr() as value)
+                    | ast.Yield(value=ast.expr() as value)
+                    | ast.AugAssign(value=value)
+                    | ast.For(iter=value)
+                    | ast.AsyncFor(iter=value)
+                    | ast.comprehension(iter=value)
+                ) if value is inner and self._comes_to(module, value, (module.path, offset), given=given):
+                    raise CannotEdit(f"it goes on in a way that is not followed at {_place(module, value)}")
+                case _:
+                    pass
+            node, inner = index.parents.get(node), node
+
+    def _check_parameters(self, module: Module, call: ast.Call, argument: ast.AST | None) -> None:
+        """Make sure that a function which is given the text reads it for nothing else."""
+        if argument is None or argument is call.func:
+            return
+        for callee in self.readers.evaluator.values(call.func, self.readers.index(module).frames[call]):
+            if not isinstance(callee, Ref) or callee.what not in {What.FUNCTION, What.CLASS}:
+                continue
+            names = positional_names(callee)
+            name = argument.arg if isinstance(argument, ast.keyword) else None
+            if argument in call.args and call.args.index(argument) < len(names):
+                name = names[call.args.index(argument)]
+            if name is None or not isinstance(callee.node, FUNCTIONS):
+                raise CannotEdit(f"it is given to a class, or in a list, at {_place(module, call)}")
+            for node in ast.walk(callee.node):
+                if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load):
+                    self._continue(name, callee.frame.module, node, given=True)
+
+    def _uses(self, name: str, at: Position) -> Iterator[tuple[Module, ast.expr]]:
+        """Every place in the tree that reads a name and comes to the text."""
+        for path in self.readers.naming(name, at[0]):
+            module = self.readers.project.module(path)
+            if module is None:
+                raise CannotEdit(f"{name} is named in {path.as_posix()}, which is not valid Python")
+            index = self.readers.index(module)
+            if name in index.looked_up:
+                raise CannotEdit(f"{name} is looked up by its name in {path.as_posix()}")
+            aliases = [
+                alias.asname
+                for node in ast.walk(module.tree)
+                if isinstance(node, ast.ImportFrom)
+                for alias in node.names
+                if alias.name == name and alias.asname
+            ]
+            for spelling in (name, *aliases):
+                for use in index.uses.get(spelling, ()):
+                    if not _is_printed(use, index) and self._comes_to(module, use, at):
+                        yield module, use
+
+    def _comes_to(self, module: Module, node: ast.expr, at: Position, *, given: bool = False) -> bool:
+        """Tell whether an expression may be the text, or hold it."""
+        try:
+            values = self.readers.evaluator.values(node, self.readers.index(module).frames[node])
+        except (TooDeep, RecursionError):
+            return True
+        return any(self._is_it(value, at) or (given and _has_hole(value)) for value in values)
+
+    def _is_it(self, value: Value, at: Position) -> bool:
+        if isinstance(value, Text):
+            return (self.edit.path, self.edit.start) in value.positions()
+        module = value.frame.module
+        if value.what not in {What.CONTAINER, What.INSTANCE} or not isinstance(value.node, ast.expr):
+            return False
+        if value.what is What.INSTANCE and value.made_by is None and isinstance(value.node, ast.Call):
+            called = self.readers.evaluator.qualified(value.node.func, value.frame).rpartition(".")[2]
+            if called not in {"dict", "SimpleNamespace"}:
+                return False  # an operator or a hook has taken the text; its attributes are not read back
+        start, end = module.offset(value.node), module.end(value.node)
+        marks = (at, (self.edit.path, self.edit.start))
+        return any(path == module.path and start <= offset < end for path, offset in marks)
+
+
+def _check_text(source: Source, edit: Edit, edited: frozenset[Position]) -> None:
+    """Make sure that the variable which the text is assigned to is read for nothing else in its file."""
+    before = source.text[source.starts[source.line_of(edit.start) - 1] : edit.start]
+    assigned = re.search(r"(\w+)(?:\\?[\"'])?[ \t]*(?::?=|:)[ \t]*(?:\\?[\"'])?[^\s\"'=:]*\Z", before)
+    if assigned is None:
+        return
+    name = re.escape(assigned.group(1))
+    reading = rf"\$\{{?(?:var\.|local\.)?{name}\b(?:[^}}\n]*?\}})?|\{{\{{\s*{name}\s*\}}\}}|\{{{name}\}}"
+    for match in re.finditer(reading, source.text):
+        if (edit.path, match.end()) not in edited and (edit.path, _end_of(match)) not in edited:
+            place = f"{edit.path.as_posix()}:{source.line_of(match.start())}"
+            raise CannotEdit(f"{assigned.group(1)} is also read at {place}")
+
+
+def _end_of(match: re.Match[str]) -> int:
+    """Where ``$NAME`` ends whose closing brace belongs to something else."""
+    bare = re.match(r"\$\w+", match.group())
+    return match.end() if bare is None else match.start() + bare.end()
+
+
+def _innermost(module: Module, offset: int) -> ast.AST | None:
+    best: ast.AST | None = None
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.expr) and module.offset(node) <= offset < module.end(node):
+            best = node  # breadth first: the last one is the innermost
+    return best
+
+
+def _targets(node: ast.Assign | ast.AnnAssign, module: Module) -> Iterator[str]:
+    for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+        if not isinstance(target, (ast.Name, ast.Attribute)):
+            raise CannotEdit(f"it is put into a container at {_place(module, node)}")
+        yield _spelling(target)
+
+
+def _looked_up(call: ast.Call) -> set[str]:
+    """The names that a call has as texts, and may read: ``getattr(config, "BUCKET")``."""
+    if _spelling(call.func) not in {"getattr", "attrgetter", "import_string"}:
+        return set()
+    texts = [part.value for part in call.args if isinstance(part, ast.Constant)]
+    return {text.rpartition(".")[2] for text in texts if isinstance(text, str)}
+
+
+def _is_printed(node: ast.AST, index: _Index) -> bool:
+    """Whether a name is only printed or logged."""
+    inner, outer = node, index.parents.get(node)
+    while isinstance(outer, (ast.FormattedValue, ast.JoinedStr, ast.BinOp)):
+        inner, outer = outer, index.parents.get(outer)
+    if not isinstance(outer, ast.Call) or inner is outer.func:
+        return False
+    return _PRINTS.fullmatch(ast.unparse(outer.func)) is not None
+
+
+def _has_hole(value: Value) -> bool:
+    return isinstance(value, Text) and HOLE in value.chars
+
+
+def _spelling(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
+
+
+def _place(module: Module, node: ast.AST) -> str:
+    return f"{module.path.as_posix()}:{getattr(node, 'lineno', 1)}"

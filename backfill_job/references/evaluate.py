@@ -1,21 +1,37 @@
 """Evaluates expressions without running anything: every text that an expression may come to, as far as it can be read.
 
 What cannot be read is `UNKNOWN`, never left out. Names lead to what is assigned to them, across modules, classes, dicts and
-the calls of functions whose bodies are there; the environment is unknown, and its defaults are believed.
+calls of functions whose code is there. The environment is unknown; a setting's default is believed.
+Names, calls and parts of things need each other, so they are one class.
 """
 
 import ast
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from backfill_job.references.calling import arguments_of, call_of, is_lookup, operation_of
-from backfill_job.references.literals import formatted, literal
-from backfill_job.references.members import attribute_of, elements_of, item_of, part_of, parts_of
-from backfill_job.references.modules import FUNCTIONS, Binding, Function, How, Module
-from backfill_job.references.project import Project
+from backfill_job.references.modules import (
+    FUNCTIONS,
+    NOTHING,
+    Binding,
+    Frame,
+    Function,
+    How,
+    Module,
+    Project,
+    Ref,
+    Value,
+    Values,
+    What,
+    field_names,
+    is_decorated,
+    is_static,
+    parameters,
+    positional_names,
+    returns,
+)
+from backfill_job.references.strings import METHODS, format_fields, formatted, literal, path_join, percent
 from backfill_job.references.texts import UNKNOWN, Text, limited, product
-from backfill_job.references.values import NOTHING, Frame, Ref, Value, Values, What, is_static, returns
 
-__all__ = ["Evaluator", "TooDeep"]
+__all__ = ["Evaluator", "TooDeep", "is_lookup"]
 
 MAX_DEPTH = 6
 """Calls within calls that are followed."""
@@ -23,89 +39,134 @@ MAX_DEPTH = 6
 MAX_STEPS = 50_000
 """Expressions looked at for one question."""
 
+_COPIES = frozenset({"str", "sorted", "list", "tuple", "set", "reversed"})
+"""Only by these names: ``hook.list`` is something else."""
+
+_LOOKUPS = frozenset({"getenv", "environ.get", "Variable.get", "conf.get", "env.get", "env.str", "config"})
+_PATHS = frozenset({"Path", "PurePath", "PosixPath", "PurePosixPath", "CloudPath", "GSPath", "UPath"})
+_SAME = frozenset(
+    {"cast", "dedent", "Param", "Variable", "literal", "quote", "unquote", "SecretStr", "fspath"}
+)
+_DEFAULTS = frozenset({"default", "default_var", "fallback"})
+_ENVIRONMENTS = frozenset({"dev", "development", "local", "test", "stg", "staging", "prod", "production"})
+_BUCKETS = frozenset({"bucket", "get_bucket", "lookup_bucket", "create_bucket"})
+
+Slot = tuple[int | str, ast.expr, Frame]
+"""One argument of a call: its position or keyword, the expression, and where it is evaluated."""
+
 
 class TooDeep(Exception):
-    """An expression leads on and on; it is not evaluated."""
+    """An expression needs more than `MAX_STEPS`; it is not evaluated."""
+
+
+def is_lookup(qualified: str) -> bool:
+    """Tell whether a function reads a setting from outside the code: the environment, an Airflow variable."""
+    return any(qualified == name or qualified.endswith("." + name) for name in _LOOKUPS)
 
 
 class Evaluator:
     """Evaluates expressions of a project's modules.
 
     Args:
-        project: The modules.
-        dear: Which texts must not be lost when there are too many.
+        must_keep: Tells which texts must stay when an expression has too many.
     """
 
-    def __init__(self, project: Project, dear: Callable[[str], bool]) -> None:
+    def __init__(self, project: Project, must_keep: Callable[[str], bool]) -> None:
         self.project = project
-        self.dear = dear
-        self._modules: dict[int, Frame] = {}
+        self.must_keep = must_keep
         self._frames: dict[tuple[object, ...], Frame] = {}
         self._known: dict[tuple[int, int], Values] = {}
         self._active: set[tuple[int, int]] = set()
         self._cuts = 0
         self._steps = 0
 
+    # --- frames --------------------------------------------------------------------------------------------------
+
     def module_frame(self, module: Module) -> Frame:
         """Where a module's names are looked up."""
-        frame = self._modules.get(id(module))
-        if frame is None:
-            frame = self._modules[id(module)] = Frame(module, module.scope(module.tree))
-        return frame
+        key = (id(module),)
+        if key not in self._frames:
+            self._frames[key] = Frame(module, module.scope(module.tree))
+        return self._frames[key]
 
     def class_frame(self, node: ast.ClassDef, outer: Frame) -> Frame:
         """Where the names of a class's body are looked up."""
-        return self._frame(
-            (id(node), id(outer)),
-            lambda: Frame(outer.module, outer.module.scope(node), outer, root=outer.root, depth=outer.depth),
-        )
+        scope = outer.module.scope(node)
+        frame = Frame(outer.module, scope, outer, root=outer.root, depth=outer.depth)
+        return self._frames.setdefault((id(node), id(outer)), frame)
 
     def entered(self, node: Function, outer: Frame, owner: Ref | None = None) -> Frame:
-        """The frame of a function whose callers are not known: parameters are their defaults."""
-        scope = outer.module.scope(node)
+        """The frame of a function whose callers are not known: its parameters are their defaults."""
+        names = parameters(node)
         given: dict[str, Values] = {}
-        names = [argument.arg for argument in (*node.args.posonlyargs, *node.args.args)]
         if owner is not None and names and not is_static(node):
             given[names[0]] = (owner,)
-        return self._frame(
-            (id(node), id(outer), "entered"),
-            lambda: Frame(outer.module, scope, outer, given, node, outer.depth),
-        )
+        frame = Frame(outer.module, outer.module.scope(node), outer, given, node, outer.depth)
+        return self._frames.setdefault((id(node), id(outer), "entered"), frame)
 
     def called(self, callee: Ref, call: ast.Call, frame: Frame) -> Frame | None:
         """The frame of one call of a function; None when it is too deep."""
-        node = callee.node
+        node, where = callee.node, callee.frame
         if not isinstance(node, FUNCTIONS) or frame.depth >= MAX_DEPTH:
             return None
-        given = arguments_of(self, callee, call, frame)
-        key = (
-            id(node),
-            id(callee.frame),
-            tuple((name, tuple(map(_identity, values))) for name, values in sorted(given.items())),
-            id(frame.root),
-        )
-        scope = callee.frame.module.scope(node)
-        return self._frame(
-            key, lambda: Frame(callee.frame.module, scope, callee.frame, given, frame.root, frame.depth + 1)
-        )
+        given = self._given(node, callee, call, frame)
+        identities = tuple((name, tuple(map(_identity, values))) for name, values in sorted(given.items()))
+        key = (id(node), id(where), identities, id(frame.root))
+        if key not in self._frames:
+            scope = where.module.scope(node)
+            self._frames[key] = Frame(where.module, scope, where, given, frame.root, frame.depth + 1)
+        return self._frames[key]
+
+    def _given(self, node: Function, callee: Ref, call: ast.Call, frame: Frame) -> dict[str, Values]:
+        """What each parameter stands for in a call, as far as the call says it."""
+        names = positional_names(callee)
+        given: dict[str, Values] = {}
+        first = parameters(node)[:1]
+        if callee.made_by is not None and first and first[0] not in names:
+            given[first[0]] = (callee.made_by,)
+        for slot, expression, where in self.slots(call, frame):
+            name = names[slot] if isinstance(slot, int) and slot < len(names) else slot
+            if isinstance(name, str):
+                given[name] = self.values(expression, where)
+        if any(isinstance(one, ast.Starred) for one in call.args) or any(
+            k.arg is None for k in call.keywords
+        ):
+            for name in (*names, *(argument.arg for argument in node.args.kwonlyargs)):
+                if name not in given:
+                    given[name] = (*self._default(name, node, callee.frame), UNKNOWN)
+        return given
+
+    def _default(self, name: str, function: Function, frame: Frame) -> Iterator[Value]:
+        for binding in frame.module.scope(function).names.get(name, ()):
+            if binding.how is How.PARAMETER and isinstance(binding.node, ast.expr):
+                yield from self.values(binding.node, frame)
+
+    # --- expressions ---------------------------------------------------------------------------------------------
 
     def texts(self, node: ast.expr, frame: Frame) -> tuple[Text, ...]:
         """Every text that an expression may come to, or the elements of the list that it comes to.
 
         Raises:
-            TooDeep: It leads on and on.
+            TooDeep: It needs too many steps.
         """
         self._steps = 0
-        values = [
-            part
+        found = [
+            _text(part)
             for value in self.values(node, frame)
-            for part in ([value] if isinstance(value, Text) else parts_of(self, value))
+            for part in ([value] if isinstance(value, Text) else self._parts_of(value))
         ]
-        found = [value if isinstance(value, Text) else UNKNOWN for value in values]
-        return tuple(limited(found, self.dear))
+        return tuple(limited(found, self.must_keep))
+
+    def parts(self, node: ast.expr, frame: Frame) -> list[Text]:
+        """Every text that a part of an expression may come to."""
+        return [_text(value) for value in self.values(node, frame)]
 
     def values(self, node: ast.expr, frame: Frame) -> Values:
-        """Everything that an expression may stand for; never empty."""
+        """Everything that an expression may stand for; never empty.
+
+        Raises:
+            TooDeep: It needs too many steps.
+        """
         key = (id(node), id(frame))
         if key in self._known:
             return self._known[key]
@@ -118,7 +179,7 @@ class Evaluator:
         self._active.add(key)
         cuts = self._cuts
         try:
-            found = tuple(_distinct(self._evaluate(node, frame), self.dear)) or NOTHING
+            found = tuple(_distinct(self._evaluate(node, frame), self.must_keep)) or NOTHING
         finally:
             self._active.discard(key)
         if cuts == self._cuts or not self._active:
@@ -128,8 +189,7 @@ class Evaluator:
     def qualified(self, node: ast.expr, frame: Frame) -> str:
         """A function's dotted name, with what an import says about its beginning: ``os.path.join``."""
         if isinstance(node, ast.Attribute):
-            base = self.qualified(node.value, frame)
-            return f"{base or '?'}.{node.attr}"
+            return f"{self.qualified(node.value, frame) or '?'}.{node.attr}"
         if isinstance(node, ast.Name):
             for binding, _ in self._bindings(node.id, frame):
                 if binding.how is How.MEMBER:
@@ -137,36 +197,26 @@ class Evaluator:
             return node.id
         return ""
 
-    def exported(self, name: str, module: Module) -> Values:
-        """What a name of a module stands for."""
-        found = self.name(name, self.module_frame(module))
-        return (*found, UNKNOWN) if name in self.project.set_from_outside else tuple(found)
-
-    def _frame(self, key: tuple[object, ...], make: Callable[[], Frame]) -> Frame:
-        if key not in self._frames:
-            self._frames[key] = make()
-        return self._frames[key]
-
     def _evaluate(self, node: ast.expr, frame: Frame) -> Iterable[Value]:  # noqa: C901, PLR0912 -- a table of cases
         match node:
-            case ast.Constant():
-                return [self._constant(node, frame)]
+            case ast.Constant(value=bool()):
+                return NOTHING
+            case ast.Constant(value=str() | bytes() | int()):
+                return [literal(node, frame.module.source)]
             case ast.JoinedStr():
-                parts = [
-                    [part] if isinstance(part, Text) else self._formatted(part, frame)
-                    for part in formatted(node, frame.module.source)
-                ]
-                return product(parts, self.dear)
+                parts = formatted(node, frame.module.source)
+                ways = [[part] if isinstance(part, Text) else self._field(part, frame) for part in parts]
+                return product(ways, self.must_keep)
             case ast.Name():
-                return self._read(self.name(node.id, frame), node, frame)
+                return _read(self.name(node.id, frame), node, frame)
             case ast.Attribute():
-                return self._read(self._attribute(node, frame), node, frame)
+                return _read(self._attribute(node, frame), node, frame)
             case ast.Subscript():
                 return self._subscript(node, frame)
             case ast.BinOp():
-                return operation_of(self, node, frame)
+                return self._operation(node, frame)
             case ast.Call():
-                return call_of(self, node, frame)
+                return self._call(node, frame)
             case ast.IfExp():
                 return [*self.values(node.body, frame), *self.values(node.orelse, frame)]
             case ast.BoolOp(op=ast.Or()):
@@ -180,34 +230,35 @@ class Evaluator:
             case _:
                 return NOTHING
 
-    def _constant(self, node: ast.Constant, frame: Frame) -> Text:
-        if isinstance(node.value, (str, bytes, int)) and not isinstance(node.value, bool):
-            return literal(node, frame.module.source)
-        return UNKNOWN
-
-    def _formatted(self, part: ast.FormattedValue, frame: Frame) -> Sequence[Text]:
+    def _field(self, part: ast.FormattedValue, frame: Frame) -> Sequence[Text]:
         return self.parts(part.value, frame) if part.conversion in {-1, ord("s")} else [UNKNOWN]
 
-    def returned(self, function: Function, frame: Frame) -> list[Value]:
-        """What a function returns, in a frame of it."""
-        return [value for node in returns(function) for value in self.values(node, frame)]
-
-    def parts(self, node: ast.expr, frame: Frame) -> list[Text]:
-        """Every text that a part of an expression may come to."""
-        return [value if isinstance(value, Text) else UNKNOWN for value in self.values(node, frame)]
-
-    def _read(self, values: Iterable[Value], node: ast.expr, frame: Frame) -> list[Value]:
-        loads = frozenset({frame.module.load(node)})
-        return [value.through(loads) for value in values]
-
     def _first_of(self, nodes: Sequence[ast.expr], frame: Frame) -> list[Value]:
-        """``a or b``: what is asked of the environment is unknown, and then the default is believed."""
+        """``a or b``: a setting from the environment is unknown, so the default behind it is believed."""
         found: list[Value] = []
         for node in nodes:
-            values = self.values(node, frame)
             looked_up = isinstance(node, ast.Call) and is_lookup(self.qualified(node.func, frame))
-            found += [value for value in values if not (looked_up and value == UNKNOWN)]
+            found += [value for value in self.values(node, frame) if not (looked_up and value == UNKNOWN)]
         return found
+
+    def _operation(self, node: ast.BinOp, frame: Frame) -> Sequence[Value]:
+        """What ``+``, ``/`` and ``%`` come to."""
+        if not isinstance(node.op, (ast.Add, ast.Div, ast.Mod)):
+            return NOTHING
+        left, right = self.parts(node.left, frame), self.parts(node.right, frame)
+        if isinstance(node.op, ast.Add):
+            return product([left, right], self.must_keep)
+        if isinstance(node.op, ast.Div):
+            return path_join([left, right], self.must_keep)
+        args = [right]
+        if isinstance(node.right, ast.Tuple):
+            args = [self.parts(element, frame) for element in node.right.elts]
+        keywords = {
+            name: self.parts(value, where)
+            for ref in self.values(node.right, frame)
+            for name, value, where in self.entries(ref)
+        }
+        return [result for text in left for result in percent(text, args, keywords, self.must_keep)]
 
     # --- names ---------------------------------------------------------------------------------------------------
 
@@ -224,7 +275,7 @@ class Evaluator:
         """Everything that a name may stand for."""
         found: list[Value] = []
         added: list[Value] = []
-        for binding, where in _set(self._bindings(name, frame)):
+        for binding, where in _not_none(self._bindings(name, frame)):
             if binding.how is How.PARAMETER and where.given is not None and name in where.given:
                 found += where.given[name]
             elif binding.how is How.ADDED:
@@ -232,20 +283,20 @@ class Evaluator:
             else:
                 found += self._bound(binding, where)
         if added:
-            texts = [value for value in found if isinstance(value, Text)]
-            found += product(
-                [texts or [UNKNOWN], [value if isinstance(value, Text) else UNKNOWN for value in added]],
-                self.dear,
-            )
-        return found or self._starred(name, frame)
+            texts = [value for value in found if isinstance(value, Text)] or [UNKNOWN]
+            found += product([texts, list(map(_text, added))], self.must_keep)
+        return found or self._starred(name, frame.module)
 
-    def _starred(self, name: str, frame: Frame) -> list[Value]:
-        module = frame.module
+    def _starred(self, name: str, module: Module) -> list[Value]:
         for star in module.scope(module.tree).stars:
             for found in self.project.find(star.name.partition(":")[0], star.level, module.path):
                 if name in found.scope(found.tree).names:
-                    return list(self.exported(name, found))
+                    return self._exported(name, found)
         return []
+
+    def _exported(self, name: str, module: Module) -> list[Value]:
+        found = self.name(name, self.module_frame(module))
+        return [*found, UNKNOWN] if name in self.project.set_from_outside else found
 
     def _bound(self, binding: Binding, frame: Frame) -> Iterable[Value]:
         node = binding.node
@@ -253,8 +304,7 @@ class Evaluator:
             case How.VALUE | How.ELEMENT:
                 return self._taken(binding, frame)
             case How.PARAMETER:
-                outer = frame.outer or frame
-                return self.values(node, outer) if isinstance(node, ast.expr) else NOTHING
+                return self.values(node, frame.outer or frame) if isinstance(node, ast.expr) else NOTHING
             case How.FUNCTION:
                 return [Ref(What.FUNCTION, node, frame)]
             case How.CLASS:
@@ -262,35 +312,129 @@ class Evaluator:
             case How.MODULE:
                 return [Ref(What.MODULE, node, frame, binding.name)]
             case How.MEMBER:
-                return self._member(binding, frame)
+                return self._imported(binding, frame)
             case _:
                 return NOTHING
 
-    def _member(self, binding: Binding, frame: Frame) -> list[Value]:
+    def _imported(self, binding: Binding, frame: Frame) -> list[Value]:
         package, _, name = binding.name.partition(":")
-        importer = frame.module.path
         found: list[Value] = []
-        for module in self.project.find(package, binding.level, importer):
+        for module in self.project.find(package, binding.level, frame.module.path):
             if name in module.scope(module.tree).names or module.scope(module.tree).stars:
-                found += self.exported(name, module)
-        if found:
-            return found
+                found += self._exported(name, module)
         dotted = f"{package}.{name}" if package else name
-        return [Ref(What.MODULE, binding.node, frame, "." * binding.level + dotted)]
+        return found or [Ref(What.MODULE, binding.node, frame, "." * binding.level + dotted)]
 
     def _taken(self, binding: Binding, frame: Frame) -> list[Value]:
         """A binding's value, taken apart as its target says."""
         if not isinstance(binding.node, ast.expr):
             return [UNKNOWN]
-        values: Iterable[Value] = self.values(binding.node, frame)
         steps = list(binding.steps)
         if binding.how is How.ELEMENT:
-            values = elements_of(self, binding.node, frame, steps)
+            values = self._elements(binding.node, frame, steps)
+        else:
+            values = list(self.values(binding.node, frame))
         for step in steps:
-            values = [inner for value in values for inner in item_of(self, value, step)]
-        return list(values)
+            values = [inner for value in values for inner in self._item(value, step)]
+        return values
 
-    # --- parts of things -----------------------------------------------------------------------------------------
+    # --- what things consist of ----------------------------------------------------------------------------------
+
+    def slots(self, call: ast.Call, frame: Frame) -> Iterator[Slot]:
+        """A call's arguments by position or keyword; ``**{...}`` is taken apart where it can be read."""
+        for index, argument in enumerate(call.args):
+            if isinstance(argument, ast.Starred):
+                break
+            yield index, argument, frame
+        for keyword in call.keywords:
+            if keyword.arg is not None:
+                yield keyword.arg, keyword.value, frame
+                continue
+            for value in self.values(keyword.value, frame):
+                yield from self.entries(value)
+
+    def entries(self, value: Value) -> Iterator[tuple[str, ast.expr, Frame]]:
+        """The entries of a dict, or of ``dict(...)``, whose keys can be read."""
+        if isinstance(value, Text):
+            return
+        if isinstance(value.node, ast.Dict):
+            for key, inner in zip(value.node.keys, value.node.values, strict=True):
+                if key is None:
+                    for unpacked in self.values(inner, value.frame):
+                        yield from self.entries(unpacked)
+                elif isinstance(key, ast.Constant) and isinstance(key.value, str):
+                    yield key.value, inner, value.frame
+        elif value.what is What.INSTANCE and isinstance(value.node, ast.Call) and value.made_by is None:
+            for slot, expression, frame in self.slots(value.node, value.frame):
+                if isinstance(slot, str):
+                    yield slot, expression, frame
+
+    def _item(self, value: Value, index: int) -> Values:
+        """The element of a list or tuple."""
+        if isinstance(value, Ref) and isinstance(value.node, (ast.List, ast.Tuple)):
+            elements = value.node.elts
+            if index < len(elements) and not any(isinstance(element, ast.Starred) for element in elements):
+                return tuple(self._all([elements[index]], value))
+        return NOTHING
+
+    def _all(self, nodes: Iterable[ast.expr], container: Ref) -> list[Value]:
+        """Everything that some parts of a container may stand for."""
+        return [
+            value.through(container.loads) for node in nodes for value in self.values(node, container.frame)
+        ]
+
+    def _elements(self, node: ast.expr, frame: Frame, steps: list[int]) -> list[Value]:
+        """What a loop over an expression gives; takes the first of `steps` where the expression makes pairs."""
+        found: list[Value] = []
+        if isinstance(node, ast.Call):
+            qualified = self.qualified(node.func, frame)
+            name = qualified.rpartition(".")[2]
+            if qualified == "enumerate" and node.args and steps:
+                return self._elements(node.args[0], frame, steps) if steps.pop(0) else [UNKNOWN]
+            if qualified in _COPIES and node.args:
+                return self._elements(node.args[0], frame, steps)
+            if name in {"items", "values"} and isinstance(node.func, ast.Attribute):
+                side = steps.pop(0) if name == "items" and steps else 1
+                for value in self.values(node.func.value, frame):
+                    found += self._side(value, side)
+                return found or [UNKNOWN]
+        for value in self.values(node, frame):
+            found += self._parts_of(value)
+        return found or [UNKNOWN]
+
+    def _side(self, value: Value, side: int) -> list[Value]:
+        """The keys (0) or the values (1) of a dict."""
+        if not isinstance(value, Ref) or not isinstance(value.node, ast.Dict):
+            return [UNKNOWN]
+        nodes = value.node.values if side else [key for key in value.node.keys if key is not None]
+        return self._all(nodes, value)
+
+    def _parts_of(self, value: Value) -> list[Value]:
+        """The elements of a list, the keys of a dict; those of anything else are unknown."""
+        if isinstance(value, Ref) and isinstance(value.node, (ast.List, ast.Tuple, ast.Set)):
+            return self._all(value.node.elts, value)
+        return self._side(value, 0)
+
+    def _part_of(self, base: Value, key: str | None) -> Sequence[Value]:
+        """What a subscript stands for; every part when the key is not known."""
+        if not isinstance(base, Ref):
+            return NOTHING
+        found: list[Value] = []
+        if isinstance(base.node, (ast.List, ast.Tuple)):
+            indexed = key is not None and key.isdigit()
+            found = list(self._item(base, int(key or 0))) if indexed else self._parts_of(base)
+        elif base.what is What.CLASS and key is not None:
+            found = self._class_member(base, key, None)
+        else:
+            for name, value, frame in list(self.entries(base)):
+                if key is None or name == key:
+                    found += self.values(value, frame)
+        return [value.through(base.loads) for value in found] or NOTHING
+
+    def _subscript(self, node: ast.Subscript, frame: Frame) -> list[Value]:
+        keys = self.parts(node.slice, frame)
+        key = keys[0].chars if len(keys) == 1 and UNKNOWN.chars not in keys[0].chars else None
+        return [inner for base in self.values(node.value, frame) for inner in self._part_of(base, key)]
 
     def _attribute(self, node: ast.Attribute, frame: Frame) -> list[Value]:
         found: list[Value] = []
@@ -298,37 +442,219 @@ class Evaluator:
             if isinstance(base, Text):
                 found.append(base if node.attr in {"value", "name"} else UNKNOWN)
             else:
-                found += [value.through(base.loads) for value in attribute_of(self, base, node.attr)]
+                found += [value.through(base.loads) for value in self._member(base, node.attr)]
         return found
 
-    def _subscript(self, node: ast.Subscript, frame: Frame) -> list[Value]:
-        keys = self.parts(node.slice, frame)
-        key = (
-            keys[0].chars
-            if len(keys) == 1 and keys[0].known and not keys[0].chars.count(UNKNOWN.chars)
-            else None
-        )
-        return [inner for base in self.values(node.value, frame) for inner in part_of(self, base, key)] or [
-            UNKNOWN
+    def _member(self, base: Ref, name: str) -> Sequence[Value]:
+        match base.what:
+            case What.MODULE:
+                return self._module_member(base, name)
+            case What.CLASS:
+                return self._class_member(base, name, None) or NOTHING
+            case What.INSTANCE:
+                return self._instance_member(base, name) or NOTHING
+            case _:
+                return NOTHING
+
+    def _module_member(self, base: Ref, name: str) -> Sequence[Value]:
+        dotted = base.name.lstrip(".")
+        found: list[Value] = []
+        for module in self.project.find(dotted, len(base.name) - len(dotted), base.frame.module.path):
+            if name in module.scope(module.tree).names:
+                found += self._exported(name, module)
+        return found or [Ref(What.MODULE, base.node, base.frame, f"{base.name}.{name}")]
+
+    def _class_member(self, base: Ref, name: str, instance: Ref | None) -> list[Value]:
+        """What a name of a class, or of a class that it inherits from, stands for."""
+        node = base.node
+        if not isinstance(node, ast.ClassDef):
+            return []
+        frame = self.class_frame(node, base.frame)
+        if name in frame.scope.names:
+            found = [_with_instance(value, instance) for value in self.name(name, frame)]
+            return [inner for value in found for inner in self._property(value)]
+        for parent in node.bases:
+            for value in self.values(parent, base.frame):
+                if isinstance(value, Ref) and value.what is What.CLASS and value.node is not node:
+                    found = self._class_member(value, name, instance)
+                    if found:
+                        return found
+        return []
+
+    def _property(self, value: Value) -> Iterable[Value]:
+        if isinstance(value, Ref) and isinstance(value.node, FUNCTIONS):
+            function = value.node
+            if is_decorated(function, {"property", "cached_property"}):
+                return self._returned(function, self.entered(function, value.frame, value.made_by))
+        return [value]
+
+    def _returned(self, function: Function, frame: Frame) -> list[Value]:
+        return [value for node in returns(function) for value in self.values(node, frame)]
+
+    def _instance_member(self, base: Ref, name: str) -> list[Value]:
+        """What an object's attribute stands for: what the call gave, else what the class says."""
+        call, cls = base.node, base.made_by
+        if isinstance(call, ast.Call):
+            slots = [(node, frame) for slot, node, frame in self.slots(call, base.frame) if slot == name]
+            given = [value for node, frame in slots for value in self.values(node, frame)]
+            if given:
+                return given
+        if cls is None or not isinstance(cls.node, ast.ClassDef):
+            return []
+        fields = field_names(cls)
+        if isinstance(call, ast.Call) and name in fields and fields.index(name) < len(call.args):
+            return list(self.values(call.args[fields.index(name)], base.frame))
+        return [*self._assigned(base, cls, cls.node, name), *self._class_member(cls, name, base)]
+
+    def _assigned(self, base: Ref, cls: Ref, node: ast.ClassDef, name: str) -> list[Value]:
+        """What the class's methods assign to ``self.name``."""
+        found: list[Value] = []
+        body = self.class_frame(node, cls.frame)
+        for method in node.body:
+            if not isinstance(method, FUNCTIONS):
+                continue
+            for value in cls.frame.module.attributes(method).get(name, ()):
+                frame = None
+                if method.name == "__init__" and isinstance(base.node, ast.Call):
+                    callee = Ref(What.FUNCTION, method, body, made_by=base)
+                    frame = self.called(callee, base.node, base.frame)
+                found += self.values(value, frame or self.entered(method, body, base))
+        return found
+
+    # --- calls ---------------------------------------------------------------------------------------------------
+
+    def _call(self, node: ast.Call, frame: Frame) -> Sequence[Value]:
+        """What a call comes to; where that cannot be told, it is an instance of something."""
+        callees = [value for value in self.values(node.func, frame) if isinstance(value, Ref)]
+        known = [value for callee in callees for value in self._called(callee, node, frame)]
+        if known:
+            return known
+        if isinstance(node.func, ast.Attribute):
+            found = self._method(node, node.func, frame)
+            if found is not None:
+                return found
+        return self._builtin(node, frame) or [Ref(What.INSTANCE, node, frame)]
+
+    def _called(self, callee: Ref, node: ast.Call, frame: Frame) -> Sequence[Value]:
+        if callee.what is What.CLASS:
+            return [Ref(What.INSTANCE, node, frame, made_by=callee, loads=callee.loads)]
+        if not isinstance(callee.node, FUNCTIONS) or callee.what is not What.FUNCTION:
+            return ()
+        entered = self.called(callee, node, frame)
+        if entered is None:
+            return NOTHING
+        return [value.through(callee.loads) for value in self._returned(callee.node, entered)] or NOTHING
+
+    def _method(self, node: ast.Call, func: ast.Attribute, frame: Frame) -> Sequence[Value] | None:
+        """A method of a string, a path, a dict or a storage client; None for any other."""
+        name = func.attr
+        args = [self.parts(argument, frame) for argument in node.args]
+        keywords = {one.arg: self.parts(one.value, frame) for one in node.keywords if one.arg}
+        if name == "join" and self.qualified(func, frame).endswith("path.join"):
+            return path_join(args, self.must_keep)
+        if name in _BUCKETS:
+            named = (keywords.get(key) for key in ("bucket_name", "name", "bucket_or_name"))
+            return args[0] if args else next(filter(None, named), None)
+        if name == "get" and (found := self._got(node, func, frame)):
+            return found
+        receivers = self.parts(func.value, frame)
+        if not any(text.known for text in receivers):
+            return None
+        if name == "join":
+            return self._joined(receivers, node, frame)
+        if name == "joinpath":
+            return path_join([receivers, *args], self.must_keep)
+        if name == "format":
+            return [
+                made for text in receivers for made in format_fields(text, args, keywords, self.must_keep)
+            ]
+        if name in METHODS:
+            firsts = [way for values in args for way in values[:1]]
+            return [METHODS[name](text, firsts) for text in receivers]
+        return None
+
+    def _got(self, node: ast.Call, func: ast.Attribute, frame: Frame) -> Sequence[Value]:
+        """``mapping.get(key, default)``."""
+        found: list[Value] = []
+        keys = self.parts(node.args[0], frame) if node.args else [UNKNOWN]
+        key = keys[0].chars if len(keys) == 1 and keys[0].known else None
+        for base in self.values(func.value, frame):
+            if isinstance(base, Ref) and base.what is not What.MODULE:
+                found += [value for value in self._part_of(base, key) if value is not UNKNOWN]
+        return [*found, *self._defaults(node, frame)]
+
+    def _defaults(self, call: ast.Call, frame: Frame) -> list[Value]:
+        """A lookup's default: believed, unless it only names an environment for the case that none is set."""
+        nodes = call.args[1:2] or [keyword.value for keyword in call.keywords if keyword.arg in _DEFAULTS]
+        return [
+            UNKNOWN if isinstance(value, Text) and value.chars.lower() in _ENVIRONMENTS else value
+            for node in nodes
+            for value in self.values(node, frame)
         ]
 
+    def _joined(self, separators: Sequence[Text], node: ast.Call, frame: Frame) -> Sequence[Value]:
+        """``separator.join([...])``."""
+        found: list[Value] = []
+        for value in self.values(node.args[0], frame) if node.args else ():
+            if not isinstance(value, Ref) or not isinstance(value.node, (ast.List, ast.Tuple)):
+                continue
+            elements = value.node.elts
+            if any(isinstance(element, ast.Starred) for element in elements):
+                continue
+            for separator in separators:
+                parts: list[Sequence[Text]] = []
+                for element in elements:
+                    parts += [*([[separator]] if parts else []), self.parts(element, value.frame)]
+                found += product(parts, self.must_keep)
+        return found or NOTHING
 
-def _set(bindings: Iterable[tuple[Binding, Frame]]) -> list[tuple[Binding, Frame]]:
-    """The bindings but for ``None``, which is no bucket and no prefix: it stands for "not set yet"."""
+    def _builtin(self, node: ast.Call, frame: Frame) -> Sequence[Value]:
+        """A function that is known by its name; empty for any other."""
+        qualified, args = self.qualified(node.func, frame), node.args
+        name = qualified.rpartition(".")[2]
+        if is_lookup(qualified):
+            return self._defaults(node, frame) or NOTHING
+        if name in _PATHS or qualified.endswith("path.join"):
+            return path_join([self.parts(argument, frame) for argument in args], self.must_keep)
+        if args and (name in _SAME or qualified in _COPIES):
+            return self.values(args[1 if name == "cast" and len(args) > 1 else 0], frame)
+        if name == "Bucket":
+            named = [keyword.value for keyword in node.keywords if keyword.arg == "name"] or args[1:2]
+            return [value for expression in named for value in self.parts(expression, frame)]
+        return ()
+
+
+def _text(value: Value) -> Text:
+    return value if isinstance(value, Text) else UNKNOWN
+
+
+def _read(values: Iterable[Value], node: ast.expr, frame: Frame) -> list[Value]:
+    """The values, read through one more name."""
+    loads = frozenset({frame.module.load(node)})
+    return [value.through(loads) for value in values]
+
+
+def _with_instance(value: Value, instance: Ref | None) -> Value:
+    if isinstance(value, Ref) and value.what is What.FUNCTION and not is_static(value.node):
+        return Ref(What.FUNCTION, value.node, value.frame, made_by=instance, loads=value.loads)
+    return value
+
+
+def _not_none(bindings: Iterable[tuple[Binding, Frame]]) -> list[tuple[Binding, Frame]]:
+    """The bindings without those to ``None``, which stands for "not set yet"; all, where there are no others."""
     found = list(bindings)
-    kept = [
+    return [
         (binding, frame)
         for binding, frame in found
         if not (isinstance(binding.node, ast.Constant) and binding.node.value is None)
-    ]
-    return kept or found
+    ] or found
 
 
 def _identity(value: Value) -> object:
     return value if isinstance(value, Text) else (value.what, id(value.node), id(value.frame))
 
 
-def _distinct(values: Iterable[Value], dear: Callable[[str], bool]) -> list[Value]:
+def _distinct(values: Iterable[Value], must_keep: Callable[[str], bool]) -> list[Value]:
     texts: list[Text] = []
     refs: dict[object, Ref] = {}
     for value in values:
@@ -336,4 +662,4 @@ def _distinct(values: Iterable[Value], dear: Callable[[str], bool]) -> list[Valu
             texts.append(value)
         else:
             refs.setdefault((_identity(value), value.name, value.loads), value)
-    return [*limited(texts, dear), *refs.values()]
+    return [*limited(texts, must_keep), *refs.values()]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from backfill_job.references.targets import Kind, Target
-from backfill_job.references.texts import Position, Text, readable
+from backfill_job.references.texts import Position, Source, Text, readable
 from shared.migration import Migration
 
 __all__ = ["Finding", "Place", "Resolution", "ScanError", "ScanResult", "worst"]
@@ -29,7 +29,6 @@ class Resolution:
     """One way a place in the code can come out.
 
     Attributes:
-        kind: What that is to the migration.
         bucket: The bucket's name; None when none was found.
         prefix: The prefix as it is spelled, without its final slash.
         targets: The migrations that it concerns.
@@ -46,16 +45,14 @@ class Finding:
     """One place that names a prefix.
 
     Attributes:
-        path: The file.
         offset: Where in the decoded file, in characters.
         line: The line, from 1; 0 where a file has no lines.
-        column: The column, from 1.
+        column: The column, from 1; 0 likewise.
         expression: What stands there, on one line.
         kind: The worst of what it can be.
-        place: Code, comment or documentation.
         resolutions: Every way it can come out.
         note: Why it is what it is, where that is not plain.
-        reviewed: Why a person found it to be no reference, as written beside it.
+        reviewed: Why a person says that it is not a reference, as written beside it.
         shares_bucket: Whether other objects are named with the same bucket, or may be.
         shares_prefix: Whether the same prefix may be used with other buckets.
         together: Where the call, dict, block or line begins that it is a part of.
@@ -74,6 +71,21 @@ class Finding:
     shares_bucket: bool = False
     shares_prefix: bool = False
     together: int = -1
+
+    @staticmethod
+    def at(
+        source: Source,
+        offset: int,
+        expression: str,
+        resolutions: Sequence[Resolution],
+        *,
+        place: Place,
+        note: str,
+    ) -> "Finding":
+        """A finding at an offset of a file."""
+        ways = tuple(dict.fromkeys(resolutions))
+        line, column = source.line_of(offset), source.column_of(offset)
+        return Finding(source.path, offset, line, column, expression, worst(ways), place, ways, note)
 
     @property
     def blocks(self) -> bool:
@@ -96,14 +108,8 @@ class Finding:
     @property
     def labels(self) -> tuple[str, ...]:
         """The labels of the migrations that it concerns."""
-        return tuple(
-            dict.fromkeys(
-                target.migration.label
-                for resolution in self.resolutions
-                if resolution.kind is self.kind
-                for target in resolution.targets
-            )
-        )
+        concerned = [one for one in self.resolutions if one.kind is self.kind]
+        return tuple(dict.fromkeys(target.migration.label for one in concerned for target in one.targets))
 
     def evidence(self) -> frozenset[Position]:
         """Every name it was read through, and every character it is made of."""
@@ -134,7 +140,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class ScanError:
-    """A file or folder that could not be read: nobody knows what it holds, so it blocks."""
+    """A file or folder that could not be read: its content is unknown, so it blocks."""
 
     path: Path
     message: str
@@ -149,10 +155,8 @@ class ScanResult:
     """What a scan found.
 
     Attributes:
-        paths: What was scanned.
-        migrations: What was looked for.
         files: How many files were read.
-        skipped: Files and folders that were left out because they were asked to be.
+        skipped: Files and folders that were left out as asked.
         findings: In the order of paths and lines.
         errors: What could not be read.
     """
@@ -171,12 +175,12 @@ class ScanResult:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing blocks: no finding, and nothing that could not be read."""
+        """Whether nothing blocks: there are no such findings, and everything could be read."""
         return not self.blocking and not self.errors
 
     @property
     def counts(self) -> dict[Kind, int]:
-        """Findings in code by class; every class is there. What a person reviewed is not counted."""
+        """Findings in code by class; every class is there. Reviewed findings are not counted."""
         found = Counter(
             finding.kind for finding in self.findings if finding.place is Place.CODE and not finding.reviewed
         )
@@ -184,18 +188,15 @@ class ScanResult:
 
     def to_json(self) -> dict[str, Any]:
         """The result for a report, and for the cutover's gate."""
+        migrations = [
+            {"label": one.label, "source": one.source.uri, "destination": one.destination.uri}
+            for one in self.migrations
+        ]
         return {
             "schema": SCHEMA,
             "clean": self.clean,
             "paths": [path.as_posix() for path in self.paths],
-            "migrations": [
-                {
-                    "label": migration.label,
-                    "source": migration.source.uri,
-                    "destination": migration.destination.uri,
-                }
-                for migration in self.migrations
-            ],
+            "migrations": migrations,
             "files": self.files,
             "skipped": [path.as_posix() for path in self.skipped],
             "counts": {kind.value: count for kind, count in self.counts.items()},

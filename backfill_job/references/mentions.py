@@ -2,18 +2,102 @@
 
 A prefix is named where its name stands as a whole component of a path. ``QPI_exports_old/`` and ``load_qpi_exports`` are longer
 names and ``gs://bucket/archive/QPI_exports/`` is another folder: those are mentions with a reason why they are not the path.
-Whatever follows ``QPI_exports`` without being part of a name, nothing included, lets it be the path.
+Anything may follow ``QPI_exports`` in the path, or nothing, unless it makes the name longer.
+
+Names also tell which of several buckets a prefix belongs to. ``source_bucket`` belongs to ``source_objects`` and
+``destination_bucket`` to ``destination_object``; ``bucket`` and ``bucket_name`` belong to every prefix that has no bucket of its
+own side; ``QPI_BUCKET`` to ``QPI_PREFIX``. ``temp_bucket`` may belong to something else: it is given, but not as certain.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from backfill_job.references.findings import Resolution
 from backfill_job.references.targets import SEPARATOR, Kind, Targets, is_bucket_name
 from backfill_job.references.texts import HOLE, UNKNOWN, Text, joined, with_holes
 
-__all__ = ["Mention", "bucket_name", "mentions", "resolve"]
+__all__ = [
+    "Mention",
+    "bucket_for",
+    "bucket_name",
+    "is_bucket_like",
+    "mentions",
+    "names_a_thing",
+    "names_objects",
+    "resolve",
+]
+
+_Value = TypeVar("_Value")
+
+_SOURCE = frozenset({"source", "src", "from", "input", "in"})
+_DESTINATION = frozenset({"destination", "dest", "dst", "to", "target", "output", "out"})
+_PLAIN = frozenset(
+    {"bucket", "buckets", "name", "names", "or", "gcs", "gs", "google", "cloud", "storage", "id"}
+)
+_OBJECTS = re.compile(
+    r"(blob|dir|file|filename|folder|glob|key|object|path|pattern|ur[il])s?|prefix(es)?",
+)
+_THINGS = re.compile(
+    r"((external_|trigger_)?(dag|task)|group|task_group|job|table|dataset)_id|table|dataset|pool|owner|tags|queue"
+    r"|labels?|(dag|task)_display_name"
+)
+
+
+def bucket_for(name: str, named: Mapping[str, _Value]) -> tuple[_Value, bool] | None:
+    """Choose the bucket that a prefix belongs to.
+
+    Args:
+        name: What the prefix is called: a keyword, a key, a variable.
+        named: Everything named beside it; buckets are those whose name says so.
+
+    Returns:
+        The bucket, and whether it certainly belongs to it; None for none, or for several candidates.
+    """
+    own = _words(name)
+    buckets = {other: _words(other) for other in named if other != name and is_bucket_like(other)}
+    pool = _same_side(own, buckets)
+    certain = [other for other in pool if _is_plain(pool[other], own)]
+    if len(certain) > 1:
+        most = max(len(pool[other] & own) for other in certain)
+        certain = [other for other in certain if len(pool[other] & own) == most]
+    if certain:
+        return (named[certain[0]], True) if len(certain) == 1 else None
+    return (named[next(iter(pool))], False) if len(pool) == 1 else None
+
+
+def is_bucket_like(name: str) -> bool:
+    """Tell whether a name says that it is a bucket's."""
+    return "bucket" in name.lower()
+
+
+def names_a_thing(name: str) -> bool:
+    """Tell whether a value with this name names something outside of buckets: a task, a table."""
+    return _THINGS.fullmatch(name) is not None
+
+
+def names_objects(name: str) -> bool:
+    """Tell whether a name says that it is an object's or a prefix."""
+    return any(map(_OBJECTS.fullmatch, _words(name))) and not is_bucket_like(name)
+
+
+def _same_side(own: set[str], buckets: dict[str, set[str]]) -> dict[str, set[str]]:
+    side = next((words for words in (_SOURCE, _DESTINATION) if own & words), frozenset())
+    same = {name: words for name, words in buckets.items() if words & side}
+    neither = {name: words for name, words in buckets.items() if not words & (_SOURCE | _DESTINATION)}
+    return same or neither or buckets
+
+
+def _is_plain(words: set[str], own: set[str]) -> bool:
+    sides = (own & _SOURCE and _SOURCE) or (own & _DESTINATION and _DESTINATION) or frozenset[str]()
+    return words <= _PLAIN | own | sides
+
+
+def _words(name: str) -> set[str]:
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
+    return set(re.findall(r"[a-z0-9]+", snake.lower()))
+
 
 REACH = 1_000
 """Characters before a name that are looked at."""
@@ -45,12 +129,11 @@ class Mention:
     """One place in a text that names a prefix.
 
     Attributes:
-        start: Where the name begins.
-        end: Where it ends; its final slash is not part of it.
+        end: Where the name ends; its final slash is not part of it.
         other: Why it is not the path; empty when it may be.
         bucket: The bucket that the text states with it; None if it states none.
         folder: What stands between the beginning of the path and the name; empty for nothing.
-        bare: Whether it stands alone, without a slash on either side: it may be a name of another kind.
+        bare: Whether it stands alone, without a slash on either side: it may name something else.
         part: Whether holes cut the name short, so that it may be another one.
     """
 
@@ -64,15 +147,7 @@ class Mention:
 
 
 def mentions(text: Text, targets: Targets) -> Iterator[Mention]:
-    """Find every mention of a prefix.
-
-    Args:
-        text: With holes for placeholders.
-        targets: What is looked for.
-
-    Yields:
-        The mentions, in the text's order; those that holes cut short last.
-    """
+    """Find every mention of a prefix in a text with holes; those that holes cut short come last."""
     whole = {match.end(): match for match in targets.prefix_pattern.finditer(text.chars)}
     covered = [match.span() for match in whole.values()]
     for match in targets.key_pattern.finditer(text.chars):
@@ -91,14 +166,11 @@ def resolve(
     """Say what a mention is, with a bucket found for it.
 
     Args:
-        text: The text it stands in.
-        mention: The mention.
-        bucket: The bucket found beside the text; what the text itself states has the last word.
-        targets: What is looked for.
-        certain: Whether that bucket surely belongs to it; one that does not is believed only if it is ours.
+        bucket: The bucket found beside the text; one that the text itself states overrides it.
+        certain: Whether that bucket certainly belongs to it; otherwise it counts only if it is ours.
 
     Returns:
-        What it is; `Kind.UNRESOLVED` whenever there is a doubt.
+        What it is; `Kind.UNRESOLVED` when in doubt.
     """
     prefix = text.cut(mention.start, mention.end).through(text.loads)
     if mention.other:
@@ -126,7 +198,7 @@ def bucket_name(text: Text, targets: Targets) -> Text:
 
 
 def _lone_key(text: Text, match: re.Match[str]) -> Mention:
-    """A part of a longer prefix: another folder's where something else stands before it, else nobody knows."""
+    """A part of a longer prefix: another folder's where something else stands before it, otherwise unresolved."""
     whole = _mention_boundaries(text.chars, match.start(), match.end())
     if whole:
         return Mention(match.start(), match.end(), whole)

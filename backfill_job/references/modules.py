@@ -1,36 +1,51 @@
-"""Python files as scopes of names: which expressions a name may stand for.
+"""Python files as scopes of names: what a name may stand for, where it is looked up, and which file an import means.
 
 Nothing is imported or run. The order of assignments is not followed: a name stands for everything that is ever assigned to it.
 """
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from pathlib import Path
+from functools import lru_cache
+from itertools import takewhile
+from pathlib import Path, PurePath
 
-from backfill_job.references.sources import Source
-from backfill_job.references.texts import Position
+from backfill_job.references.texts import UNKNOWN, Position, Source, Text, decode
 
 __all__ = [
     "FUNCTIONS",
+    "NOTHING",
     "Binding",
+    "Frame",
     "Function",
     "How",
     "Module",
-    "Scope",
-    "ScopeNode",
+    "Project",
+    "Ref",
+    "Value",
+    "Values",
+    "What",
     "defaults",
+    "field_names",
+    "is_decorated",
+    "is_static",
+    "module_name",
     "own_nodes",
+    "owner_of",
+    "parameters",
+    "positional_names",
+    "returns",
 ]
 
 _CHANGES = frozenset({"update", "setdefault", "append", "extend", "insert", "pop", "clear"})
-"""Methods after which nobody knows what a container holds."""
+"""Methods after which the content of a container is unknown."""
 
 ScopeNode = ast.Module | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_Names = dict[str, list["Binding"]]
 
 
 class How(Enum):
@@ -38,13 +53,23 @@ class How(Enum):
 
     VALUE = auto()  # the value of an expression
     ELEMENT = auto()  # an element of it
-    ADDED = auto()  # what it was, and an expression behind it
+    ADDED = auto()  # its value before, and an expression behind that
     MODULE = auto()  # import a.b
     MEMBER = auto()  # from a import b
     FUNCTION = auto()
     CLASS = auto()
     PARAMETER = auto()
-    OPAQUE = auto()  # nobody knows
+    OPAQUE = auto()  # cannot be told
+
+
+class What(Enum):
+    """What a reference leads to."""
+
+    CONTAINER = auto()  # a list, tuple, set or dict as it is written
+    FUNCTION = auto()
+    CLASS = auto()
+    MODULE = auto()
+    INSTANCE = auto()  # what a call makes, with what it was given
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +77,10 @@ class Binding:
     """One way a name gets its value.
 
     Attributes:
-        how: Which way.
-        node: The expression, function, class or import; a parameter's default, or itself if it has none.
+        node: The expression, function, class or import; a parameter's default, or the parameter if it has none.
         steps: Where it is taken apart: the position in each tuple.
-        name: What an import names, and with which leading dots in `level`.
-        level: See `name`.
+        name: What an import names: ``package:member``.
+        level: Its leading dots.
     """
 
     how: How
@@ -71,7 +95,7 @@ class Scope:
     """The names of a module, a class body or a function body."""
 
     node: ScopeNode
-    names: dict[str, list[Binding]]
+    names: _Names
     stars: tuple[Binding, ...] = ()
 
 
@@ -91,19 +115,17 @@ class Module:
 
     def scope(self, node: ScopeNode) -> Scope:
         """The names bound directly in a module, class or function."""
-        found = self._scopes.get(id(node))
-        if found is None:
-            found = self._scopes[id(node)] = _scope(node)
-        return found
+        if id(node) not in self._scopes:
+            self._scopes[id(node)] = _scope(node)
+        return self._scopes[id(node)]
 
     def attributes(self, method: Function) -> dict[str, list[ast.expr]]:
         """What a method assigns to the attributes of its first parameter."""
-        found = self._attributes.get(id(method))
-        if found is None:
-            found = self._attributes[id(method)] = _attributes(method)
-        return found
+        if id(method) not in self._attributes:
+            self._attributes[id(method)] = _attributes(method)
+        return self._attributes[id(method)]
 
-    def offset(self, node: ast.expr | ast.stmt | ast.arg) -> int:
+    def offset(self, node: ast.expr | ast.stmt) -> int:
         """Where a node starts."""
         return self.source.offset(node.lineno, node.col_offset)
 
@@ -116,17 +138,110 @@ class Module:
         return (self.path, self.end(node))
 
 
-def _scope(node: ScopeNode) -> Scope:
-    names: dict[str, list[Binding]] = defaultdict(list)
-    stars: list[Binding] = []
-    if isinstance(node, FUNCTIONS):
-        _bind_parameters(node.args, names)
-    for inner in own_nodes(node.body):
-        _bind(inner, names, stars)
-    if isinstance(node, ast.Module):
-        for name, binding in _globals(node):
-            names[name].append(binding)
-    return Scope(node, dict(names), tuple(stars))
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """Where names are looked up.
+
+    Attributes:
+        given: What parameters stand for in this call.
+        root: The function that was entered without knowing its callers; None outside of one.
+        depth: How many calls deep.
+    """
+
+    module: Module
+    scope: Scope
+    outer: "Frame | None" = None
+    given: Mapping[str, "Values"] | None = None
+    root: Function | None = None
+    depth: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ref:
+    """Something with parts, which an expression can stand for instead of a text.
+
+    Attributes:
+        node: Where it is written; for an instance the call that makes it, or the class whose method is looked at.
+        frame: Where its parts are evaluated.
+        name: A module's dotted name.
+        made_by: An instance's class; a method's instance.
+        loads: The names through which it was read.
+    """
+
+    what: What
+    node: ast.AST
+    frame: Frame
+    name: str = ""
+    made_by: "Ref | None" = None
+    loads: frozenset[Position] = frozenset()
+
+    def through(self, loads: frozenset[Position]) -> "Ref":
+        """The same, read through more names."""
+        return replace(self, loads=self.loads | loads) if loads - self.loads else self
+
+
+Value = Text | Ref
+Values = tuple[Value, ...]
+NOTHING: Values = (UNKNOWN,)
+
+
+class Project:
+    """The Python files of a scan: parsed when they are asked for, found by what an import calls them.
+
+    Attributes:
+        set_from_outside: Names that some file sets as another module's: ``config.BUCKET = ...``.
+    """
+
+    def __init__(self, paths: Iterable[Path], read: Callable[[Path], bytes]) -> None:
+        self._read = read
+        self._modules: dict[Path, Module | None] = {}
+        self._by_name: dict[str, list[Path]] = defaultdict(list)
+        self.set_from_outside: set[str] = set()
+        self.paths = tuple(paths)
+        for path in self.paths:
+            self._by_name[module_name(path)].append(path)
+
+    def module(self, path: Path) -> Module | None:
+        """Parse a file; None when it cannot be read or is not valid Python."""
+        if path not in self._modules:
+            self._modules[path] = self._parse(path)
+        return self._modules[path]
+
+    def find(self, name: str, level: int, importer: Path) -> list[Module]:
+        """The modules that an import may mean: those nearest to the importer, several when they are equally near.
+
+        Args:
+            name: Dotted name; empty in ``from . import x``.
+            level: Leading dots.
+        """
+        parts = tuple(part for part in name.split(".") if part)
+        paths = _relative(parts, level, importer) if level else self._absolute(parts, importer)
+        return [module for path in paths if (module := self.module(path)) is not None]
+
+    def _absolute(self, parts: tuple[str, ...], importer: Path) -> list[Path]:
+        if not parts:
+            return []
+        near = {
+            path: _shared_folders(path, importer)
+            for path in self._by_name.get(parts[-1], ())
+            if _dotted(path)[-len(parts) :] == parts
+        }
+        if near:
+            return [path for path, folders in near.items() if folders == max(near.values())]
+        for folder in _folders_above(importer.parent.absolute()):
+            if found := _files(folder, parts):
+                return found[:1]
+        return []
+
+    def _parse(self, path: Path) -> Module | None:
+        try:
+            source = decode(path, self._read(path))
+            return Module(source, ast.parse(source.text))
+        except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+
+# --- scopes ------------------------------------------------------------------------------------------------------
 
 
 def own_nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
@@ -135,47 +250,13 @@ def own_nodes(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
     while waiting:
         node = waiting.pop()
         yield node
-        if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
-            continue
-        waiting.extend(ast.iter_child_nodes(node))
+        if not isinstance(node, (*FUNCTIONS, ast.ClassDef)):
+            waiting.extend(ast.iter_child_nodes(node))
 
 
-def _attributes(method: Function) -> dict[str, list[ast.expr]]:
-    found: dict[str, list[ast.expr]] = defaultdict(list)
-    own = next((argument.arg for argument in (*method.args.posonlyargs, *method.args.args)), None)
-    for node in ast.walk(method):
-        value = node.value if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
-        targets = (
-            node.targets
-            if isinstance(node, ast.Assign)
-            else [node.target]
-            if isinstance(node, ast.AnnAssign)
-            else []
-        )
-        for target in targets:
-            match target:
-                case ast.Attribute(value=ast.Name(id=name), attr=attr) if name == own and value is not None:
-                    found[attr].append(value)
-                case _:
-                    pass
-    return found
-
-
-def _globals(module: ast.Module) -> Iterator[tuple[str, Binding]]:
-    """What functions assign to the module's names."""
-    for function in ast.walk(module):
-        if not isinstance(function, FUNCTIONS):
-            continue
-        declared = {
-            name for node in own_nodes(function.body) if isinstance(node, ast.Global) for name in node.names
-        }
-        if declared:
-            names: dict[str, list[Binding]] = defaultdict(list)
-            for node in own_nodes(function.body):
-                _bind(node, names, [])
-            for name in declared & names.keys():
-                # It may refer to the function's own names, which nobody knows from here.
-                yield from ((name, binding) for binding in names[name])
+def parameters(function: Function) -> list[str]:
+    """The names of the parameters that can be given by position."""
+    return [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
 
 
 def defaults(arguments: ast.arguments) -> dict[str, ast.expr]:
@@ -188,7 +269,50 @@ def defaults(arguments: ast.arguments) -> dict[str, ast.expr]:
     return {argument.arg: default for argument, default in pairs if default is not None}
 
 
-def _bind_parameters(arguments: ast.arguments, names: dict[str, list[Binding]]) -> None:
+def _scope(node: ScopeNode) -> Scope:
+    names: _Names = defaultdict(list)
+    stars: list[Binding] = []
+    if isinstance(node, FUNCTIONS):
+        _bind_parameters(node.args, names)
+    for inner in own_nodes(node.body):
+        _bind(inner, names, stars)
+    if isinstance(node, ast.Module):
+        for name, binding in _globals(node):
+            names[name].append(binding)
+    return Scope(node, dict(names), tuple(stars))
+
+
+def _attributes(method: Function) -> dict[str, list[ast.expr]]:
+    found: dict[str, list[ast.expr]] = defaultdict(list)
+    own = next(iter(parameters(method)), None)
+    for node in ast.walk(method):
+        if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
+            continue
+        for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
+            match target:
+                case ast.Attribute(value=ast.Name(id=name), attr=attr) if name == own:
+                    found[attr].append(node.value)
+                case _:
+                    pass
+    return found
+
+
+def _globals(module: ast.Module) -> Iterator[tuple[str, Binding]]:
+    """What functions assign to the module's names. Their own names in it are unknown to the module."""
+    for function in ast.walk(module):
+        if not isinstance(function, FUNCTIONS):
+            continue
+        own = list(own_nodes(function.body))
+        declared = {name for node in own if isinstance(node, ast.Global) for name in node.names}
+        if declared:
+            names: _Names = defaultdict(list)
+            for node in own:
+                _bind(node, names, [])
+            for name in declared & names.keys():
+                yield from ((name, binding) for binding in names[name])
+
+
+def _bind_parameters(arguments: ast.arguments, names: _Names) -> None:
     given = defaults(arguments)
     for argument in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs):
         names[argument.arg].append(Binding(How.PARAMETER, given.get(argument.arg, argument)))
@@ -197,7 +321,7 @@ def _bind_parameters(arguments: ast.arguments, names: dict[str, list[Binding]]) 
             names[rest.arg].append(Binding(How.OPAQUE, rest))
 
 
-def _bind(node: ast.AST, names: dict[str, list[Binding]], stars: list[Binding]) -> None:  # noqa: C901, PLR0912 -- a table of cases
+def _bind(node: ast.AST, names: _Names, stars: list[Binding]) -> None:  # noqa: C901, PLR0912 -- a table of cases
     match node:
         case ast.FunctionDef() | ast.AsyncFunctionDef():
             names[node.name].append(Binding(How.FUNCTION, node))
@@ -223,12 +347,9 @@ def _bind(node: ast.AST, names: dict[str, list[Binding]], stars: list[Binding]) 
                 names[alias.asname or whole].append(Binding(How.MODULE, node, name=whole))
         case ast.ImportFrom():
             for alias in node.names:
-                dotted = f"{node.module or ''}:{alias.name}"
-                binding = Binding(How.MEMBER, node, name=dotted, level=node.level)
-                if alias.name == "*":
-                    stars.append(binding)
-                else:
-                    names[alias.asname or alias.name].append(binding)
+                member = f"{node.module or ''}:{alias.name}"
+                binding = Binding(How.MEMBER, node, name=member, level=node.level)
+                (stars if alias.name == "*" else names[alias.asname or alias.name]).append(binding)
         case ast.Lambda():
             for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
                 names[argument.arg].append(Binding(How.OPAQUE, argument))
@@ -242,9 +363,7 @@ def _bind(node: ast.AST, names: dict[str, list[Binding]], stars: list[Binding]) 
             pass
 
 
-def _bind_target(
-    target: ast.expr, value: ast.expr, how: How, steps: tuple[int, ...], names: dict[str, list[Binding]]
-) -> None:
+def _bind_target(target: ast.expr, value: ast.expr, how: How, steps: tuple[int, ...], names: _Names) -> None:
     if isinstance(target, ast.Name):
         names[target.id].append(Binding(how, value, steps))
     elif isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
@@ -253,5 +372,103 @@ def _bind_target(
         starred = any(isinstance(element, ast.Starred) for element in target.elts)
         for index, element in enumerate(target.elts):
             inner = element.value if isinstance(element, ast.Starred) else element
-            opaque = How.OPAQUE if starred else how
-            _bind_target(inner, value, opaque, (*steps, index), names)
+            _bind_target(inner, value, How.OPAQUE if starred else how, (*steps, index), names)
+
+
+# --- functions and classes ---------------------------------------------------------------------------------------
+
+
+def owner_of(frame: Frame) -> Ref | None:
+    """What a method's first parameter stands for, in the frame of its class; None in any other."""
+    node = frame.scope.node
+    if not isinstance(node, ast.ClassDef) or frame.outer is None:
+        return None
+    return Ref(What.INSTANCE, node, frame.outer, made_by=Ref(What.CLASS, node, frame.outer))
+
+
+def positional_names(callee: Ref) -> list[str]:
+    """The names of a function's or class's parameters that can be given by position, without ``self``."""
+    node = callee.node
+    if isinstance(node, ast.ClassDef):
+        for inner in node.body:
+            if isinstance(inner, FUNCTIONS) and inner.name == "__init__":
+                return parameters(inner)[1:]
+        return field_names(callee)
+    if not isinstance(node, FUNCTIONS):
+        return []
+    names = parameters(node)
+    bound = callee.made_by is not None or names[:1] in (["self"], ["cls"])
+    return names[1:] if bound and not is_static(node) else names
+
+
+def field_names(cls: Ref) -> list[str]:
+    """The annotated names of a class's body, in their order."""
+    if not isinstance(cls.node, ast.ClassDef):
+        return []
+    fields = [node.target for node in cls.node.body if isinstance(node, ast.AnnAssign)]
+    return [target.id for target in fields if isinstance(target, ast.Name)]
+
+
+def returns(function: Function) -> Iterator[ast.expr]:
+    """What a function returns; not what functions within it return."""
+    waiting: list[ast.AST] = list(function.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.Return) and node.value is not None:
+            yield node.value
+        elif not isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+def is_decorated(node: ast.AST, names: set[str]) -> bool:
+    """Tell whether a function has one of these decorators."""
+    decorators = node.decorator_list if isinstance(node, FUNCTIONS) else []
+    return any(
+        (one.id if isinstance(one, ast.Name) else getattr(one, "attr", "")) in names for one in decorators
+    )
+
+
+def is_static(node: ast.AST) -> bool:
+    """Tell whether a method is given no object."""
+    return is_decorated(node, {"staticmethod"})
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+def module_name(path: PurePath) -> str:
+    """What imports of a file end with: its name, or the package's."""
+    return path.parent.name if path.name == "__init__.py" else path.stem
+
+
+def _shared_folders(one: PurePath, other: PurePath) -> int:
+    pairs = zip(one.parts, other.parts, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _dotted(path: PurePath) -> tuple[str, ...]:
+    return path.parent.parts if path.name == "__init__.py" else (*path.parent.parts, path.stem)
+
+
+def _files(folder: Path, parts: tuple[str, ...]) -> list[Path]:
+    base = folder.joinpath(*parts)
+    candidates = [base / "__init__.py", *([base.with_name(base.name + ".py")] if parts else [])]
+    return [path for path in candidates if path.is_file()]
+
+
+def _relative(parts: tuple[str, ...], level: int, importer: Path) -> list[Path]:
+    folder = importer.parent
+    for _ in range(level - 1):
+        folder = folder.parent
+    return _files(folder, parts)
+
+
+@lru_cache(4_096)
+def _folders_above(folder: Path) -> tuple[Path, ...]:
+    """The folders from this one up to the top of its checkout; none outside of a checkout."""
+    above = []
+    for candidate in (folder, *folder.parents):
+        above.append(candidate)
+        if (candidate / ".git").exists():
+            return tuple(above)
+    return ()

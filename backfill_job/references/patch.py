@@ -1,42 +1,268 @@
-"""The same edits as a unified diff that ``git apply`` takes; nothing is changed.
+"""Proposes the change of what a scan found: all of a finding's edits or none, and only where nothing else is changed by them.
 
-Paths in it start at the checkout's top, found by its ``.git``; without one, at the current directory.
+Findings depend on each other: a constant may be edited when everything that reads it is edited too. So all findings are assumed
+to be editable at first, and those whose edits are forbidden are dropped until only permitted ones are left. Then the tree is
+scanned once more as it would be; what would still block, or block anew, is left to a person.
+`unified_diff` writes a proposal as a diff that ``git apply`` takes. Nothing else is written.
 """
 
+import ast
 import difflib
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from backfill_job.references.edits import CannotEdit, Edit, Readers, apply_edits, edits_for, wanted
+from backfill_job.references.evaluate import Evaluator
+from backfill_job.references.findings import Finding, ScanResult
+from backfill_job.references.modules import Project
+from backfill_job.references.scan import MAX_BYTES, scan, walk_files
+from backfill_job.references.targets import Kind, Targets
+from backfill_job.references.texts import PYTHON, Position, Source, decode
 from shared.errors import UsageError
 
-__all__ = ["checkout_of", "unified_diff"]
+__all__ = ["LineChange", "Proposal", "checkout_of", "propose", "unified_diff"]
 
 _PLAIN = re.compile(rb"[\x20!#-\[\]-~]")
-"""What git writes as itself: printable ASCII but for the double quote and the backslash."""
+"""What git writes as itself: printable ASCII without the double quote and the backslash."""
+
+
+@dataclass(frozen=True, slots=True)
+class LineChange:
+    """One line as it is and as it is to be."""
+
+    path: Path
+    line: int
+    before: str
+    after: str
+
+    def to_json(self) -> dict[str, str | int]:
+        """The change for a report."""
+        return {"path": self.path.as_posix(), "line": self.line, "before": self.before, "after": self.after}
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """What can be changed, and what is left to a person.
+
+    Attributes:
+        changes: The lines that change for each finding.
+        refusals: Why the others stay.
+        contents: Each file's bytes before and after.
+    """
+
+    changes: Mapping[Finding, tuple[LineChange, ...]]
+    refusals: Mapping[Finding, str]
+    contents: Mapping[Path, tuple[bytes, bytes]]
+
+
+def propose(result: ScanResult, *, skip: Sequence[str] = ()) -> Proposal:
+    """Work out what can be changed; nothing is written.
+
+    Args:
+        skip: What that scan left out.
+
+    Raises:
+        UsageError: A path of the scan has disappeared.
+    """
+    planner = _Planner(result, skip)
+    planner.plan()
+    changes = {finding: planner.changed_lines(edits) for finding, edits in planner.edits.items()}
+    return Proposal(changes, planner.refusals, planner.contents())
+
+
+@dataclass
+class _Planner:
+    result: ScanResult
+    skip: Sequence[str]
+    edits: dict[Finding, tuple[Edit, ...]] = field(default_factory=dict)
+    refusals: dict[Finding, str] = field(default_factory=dict)
+    _data: dict[Path, bytes] = field(default_factory=dict)
+    _sources: dict[Path, Source] = field(default_factory=dict)
+
+    def plan(self) -> None:
+        tree = walk_files(self.result.paths, self.skip)
+        project = Project([path for path in tree.files if path.suffix in PYTHON], self._read)
+        evaluator = Evaluator(project, Targets(self.result.migrations).carries)
+        readers = Readers(project, evaluator, self._read, self._source)
+        for finding in self.result.blocking:
+            try:
+                edits = edits_for(finding, self._source)
+                _check_files(edits, set(tree.files))
+                _check_alone(finding, edits)
+                self._check_copy(finding)
+            except CannotEdit as reason:
+                self._refuse(finding, str(reason))
+            else:
+                self.edits[finding] = edits
+        self._settle(readers)
+        self._rehearse(readers)
+
+    def contents(self) -> dict[Path, tuple[bytes, bytes]]:
+        edits: dict[Path, set[Edit]] = defaultdict(set)
+        for found in self.edits.values():
+            for edit in found:
+                edits[edit.path].add(edit)
+        contents = {}
+        for path in sorted(edits):
+            source = self._source(path)
+            contents[path] = (self._read(path), source.encode(apply_edits(source.text, edits[path])))
+        return contents
+
+    def changed_lines(self, edits: Iterable[Edit]) -> tuple[LineChange, ...]:
+        lines: dict[tuple[Path, int], list[Edit]] = defaultdict(list)
+        for edit in edits:
+            lines[edit.path, self._source(edit.path).line_of(edit.start)].append(edit)
+        changes = []
+        for (path, number), found in sorted(lines.items()):
+            source = self._source(path)
+            before, start = source.line(number), source.starts[number - 1]
+            moved = [
+                Edit(path, edit.start - start, edit.end - start, edit.before, edit.after, edit.of_bucket)
+                for edit in found
+            ]
+            changes.append(LineChange(path, number, before, apply_edits(before, moved)))
+        return tuple(changes)
+
+    def _read(self, path: Path) -> bytes:
+        if path not in self._data:
+            self._data[path] = path.read_bytes()
+        return self._data[path]
+
+    def _source(self, path: Path) -> Source:
+        if path not in self._sources:
+            self._sources[path] = decode(path, self._read(path))
+        return self._sources[path]
+
+    def _refuse(self, finding: Finding, reason: str) -> None:
+        self.edits.pop(finding, None)
+        goal = wanted(finding)
+        self.refusals[finding] = f"{reason}; by hand: make it {goal}" if goal else reason
+
+    def _check_copy(self, finding: Finding) -> None:
+        """Leave alone what reads the old path to write the new one: it would read what it writes."""
+        for other in self.result.findings:
+            beside = (other.path, other.together) == (finding.path, finding.together)
+            if beside and other.kind is Kind.MIGRATED:
+                raise CannotEdit("it stands beside the new path, as in a copy from one to the other")
+        targets = {target for one in finding.resolutions for target in one.targets}
+        buckets = {one.bucket.chars for one in finding.resolutions if one.bucket is not None}
+        old, new = (
+            {one for one in buckets if any(each.captures(one, legacy=legacy) is not None for each in targets)}
+            for legacy in (True, False)
+        )
+        if old and new - old:
+            raise CannotEdit("it chooses between both paths when it runs; remove the choice")
+
+    def _settle(self, readers: Readers) -> None:
+        """Drop findings whose edits are forbidden, until all edits that are left are permitted."""
+        dropped = True
+        while dropped:
+            dropped = False
+            edited = self._edited()
+            verdicts: dict[Edit, str] = {}
+            for finding, edits in list(self.edits.items()):
+                for edit in edits:
+                    if edit not in verdicts:
+                        verdicts[edit] = _verdict(readers, edit, edited)
+                reason = next(filter(None, (verdicts[edit] for edit in edits)), "")
+                if reason:
+                    self._refuse(finding, reason)
+                    dropped = True
+
+    def _edited(self) -> frozenset[Position]:
+        """Every name that the findings to be edited were read through."""
+        resolutions = [one for finding in self.edits for one in finding.resolutions]
+        texts = [text for one in resolutions for text in (one.bucket, one.prefix) if text is not None]
+        return frozenset(mark for text in texts for mark in text.loads)
+
+    def _rehearse(self, readers: Readers) -> None:
+        """Scan the tree as it would be; leave to a person what would still block, or would no longer parse."""
+        before = {(finding.path, finding.line) for finding in self.result.blocking}
+        while self.edits:
+            contents = self.contents()
+            broken = {path for path, (old, new) in contents.items() if not _still_parses(path, old, new)}
+            edited = {path: new for path, (_, new) in contents.items()}
+            after = scan(self.result.paths, self.result.migrations, skip=self.skip, contents=edited)
+            blocking = {(finding.path, finding.line) for finding in after.blocking}
+            refused = {(finding.path, finding.line) for finding in self.refusals}
+            bad = [
+                finding
+                for finding, edits in self.edits.items()
+                if (finding.path, finding.line) in blocking - refused
+                or broken.intersection(edit.path for edit in edits)
+            ]
+            if blocking - before:
+                bad = list(self.edits)
+            if not bad:
+                return
+            for finding in bad:
+                self._refuse(finding, "the edit was tried, and the scan would not be clean there")
+            self._settle(readers)
+
+
+def _check_files(edits: Iterable[Edit], scanned: set[Path]) -> None:
+    for edit in edits:
+        if edit.path not in scanned:
+            raise CannotEdit(f"it is written in {edit.path.as_posix()}, which was not scanned")
+        if edit.path.is_symlink():
+            raise CannotEdit(f"{edit.path.as_posix()} is a link out of what was scanned")
+
+
+def _check_alone(finding: Finding, edits: Sequence[Edit]) -> None:
+    if finding.shares_bucket and any(edit.of_bucket for edit in edits):
+        raise CannotEdit("the bucket belongs to other objects, too, or to other calls of a function")
+    if finding.shares_prefix and not all(edit.of_bucket for edit in edits):
+        raise CannotEdit("the prefix belongs to other calls of a function, too")
+
+
+def _verdict(readers: Readers, edit: Edit, edited: frozenset[Position]) -> str:
+    try:
+        readers.check(edit, edited)
+    except CannotEdit as reason:
+        return str(reason)
+    return ""
+
+
+def _still_parses(path: Path, before: bytes, after: bytes) -> bool:
+    """Whether a file can be parsed, unless it could not be parsed before either."""
+    parsers: Mapping[str, Callable[[bytes], object]] = {
+        ".py": lambda data: ast.parse(decode(path, data).text),
+        ".json": json.loads,
+        ".ipynb": json.loads,
+    }
+    parser = parsers.get(path.suffix)
+    if parser is None or len(before) > MAX_BYTES:
+        return True
+    return _parses(parser, after) or not _parses(parser, before)
+
+
+def _parses(parser: Callable[[bytes], object], data: bytes) -> bool:
+    try:
+        parser(data)
+    except (SyntaxError, ValueError, RecursionError):
+        return False
+    return True
+
+
+# --- the diff ----------------------------------------------------------------------------------------------------
 
 
 def unified_diff(contents: Mapping[Path, tuple[bytes, bytes]], top: Path) -> bytes:
-    """Write files' changes as a diff.
-
-    Args:
-        contents: Each file's bytes before and after.
-        top: What the paths are relative to.
-
-    Returns:
-        The diff.
-    """
+    """Write files' bytes before and after as a diff whose paths are relative to `top`."""
     return b"".join(
-        line for path, (before, after) in contents.items() for line in _file(path, before, after, top)
+        line for path, (before, after) in contents.items() for line in _file_diff(path, before, after, top)
     )
 
 
-def checkout_of(paths: Mapping[Path, object], here: Path) -> Path:
-    """The checkout that files belong to.
+def checkout_of(paths: Iterable[Path], here: Path) -> Path:
+    """The checkout that files belong to, found by its ``.git``.
 
     Args:
-        paths: The files.
-        here: The current directory, for files of no checkout.
+        here: The current directory, for files outside of any checkout.
 
     Raises:
         UsageError: They belong to several, or lie outside of the current directory.
@@ -61,7 +287,7 @@ def _top(path: Path, here: Path) -> Path:
     return here
 
 
-def _file(path: Path, before: bytes, after: bytes, top: Path) -> Iterator[bytes]:
+def _file_diff(path: Path, before: bytes, after: bytes, top: Path) -> Iterator[bytes]:
     name = path.absolute().relative_to(top).as_posix()
     lines = difflib.diff_bytes(
         difflib.unified_diff,
@@ -72,10 +298,9 @@ def _file(path: Path, before: bytes, after: bytes, top: Path) -> Iterator[bytes]
         lineterm=b"\n",
     )
     for index, line in enumerate(lines):
-        if index < 2:  # noqa: PLR2004 -- the two lines that name the file: no time stamps, which difflib would leave a space for
-            yield line.rstrip(b"\n") + (
-                b"\t\n" if b" " in line[4:] and not line[4:].startswith(b'"') else b"\n"
-            )
+        if index < 2:  # noqa: PLR2004 -- the two lines with the file's name; git wants a tab behind one with a space
+            with_space = b" " in line[4:] and not line[4:].startswith(b'"')
+            yield line.rstrip(b"\n") + (b"\t\n" if with_space else b"\n")
         elif line.endswith(b"\n"):
             yield line
         else:
@@ -90,11 +315,7 @@ def _lines(data: bytes) -> list[bytes]:
 
 def _quoted(name: str) -> bytes:
     """A path as git writes it in a diff: in quotes, and in octal, where it has other than printable ASCII."""
-    data = name.encode("utf-8", "surrogateescape")
-    plain = [_PLAIN.fullmatch(bytes([byte])) is not None for byte in data]
-    if all(plain):
-        return data
-    escaped = (
-        bytes([byte]) if is_plain else b"\\%03o" % byte for byte, is_plain in zip(data, plain, strict=True)
-    )
-    return b'"' + b"".join(escaped) + b'"'
+    data = [bytes([byte]) for byte in name.encode("utf-8", "surrogateescape")]
+    if all(map(_PLAIN.fullmatch, data)):
+        return b"".join(data)
+    return b'"' + b"".join(one if _PLAIN.fullmatch(one) else b"\\%03o" % one[0] for one in data) + b'"'

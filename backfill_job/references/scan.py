@@ -1,24 +1,24 @@
-"""Scans a checkout: every file that could hold the name of a prefix, judged once.
+"""Scans a checkout: every file that could hold the name of a prefix is judged once.
 
-A false "clean" is the worst outcome, as a deletion waits for it. So whatever cannot be read blocks, and every place that
+A false "clean" is the worst outcome, because a deletion relies on it. So whatever cannot be read blocks, and every place that
 holds a prefix's name, in any case, is a finding of some class. Files without a word of the name are read once and
 searched as bytes.
 """
 
+import codecs
 import mmap
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
 from backfill_job.references.findings import Finding, Place, Resolution, ScanError, ScanResult
-from backfill_job.references.python_code import PythonCode
-from backfill_job.references.sources import Source, decode, is_binary, is_broken
+from backfill_job.references.other_files import scan_text
+from backfill_job.references.python import scan_python
 from backfill_job.references.targets import Kind, Targets
-from backfill_job.references.text import reviewed, scan_text
-from backfill_job.references.texts import Text
+from backfill_job.references.texts import PYTHON, Source, Text, decode, is_binary, is_broken
 from shared.errors import UsageError
 from shared.migration import Migration
 
@@ -29,22 +29,13 @@ MAX_BYTES = 8 * 1024 * 1024
 
 SKIPPED_FOLDERS = frozenset(
     {
-        ".git",
-        ".hg",
-        ".svn",
-        "node_modules",
-        ".venv",
-        "__pycache__",
-        ".mypy_cache",
-        ".ruff_cache",
-        ".pytest_cache",
-        ".tox",
-        ".nox",
+        *(".git", ".hg", ".svn", "node_modules", ".venv", "__pycache__", ".mypy_cache", ".ruff_cache"),
+        *(".pytest_cache", ".tox", ".nox"),
     }
 )
-"""What tools make: nothing in them is written by hand."""
+"""What tools make: people write nothing in them by hand."""
 
-_PYTHON = frozenset({".py", ".pyi"})
+_REVIEWED = re.compile(r"references:[ \t]*reviewed\b[ \t:,-]*(?P<why>[^\r\n]*)", re.IGNORECASE)
 
 
 @dataclass
@@ -53,8 +44,8 @@ class Tree:
 
     Attributes:
         files: Regular files, each once, in order.
-        skipped: What was left out because it was asked to be.
-        errors: Folders that could not be listed.
+        skipped: What was left out as asked.
+        errors: Files and folders that could not be looked at.
     """
 
     files: list[Path] = field(default_factory=list)
@@ -73,9 +64,8 @@ def scan(
 
     Args:
         paths: Files and folders.
-        migrations: What is looked for.
         skip: Shell patterns of files and folders to leave out, of their names or of their paths.
-        contents: What files are to be taken to hold, instead of what they do hold.
+        contents: Contents to assume for some files, instead of those on disk.
 
     Returns:
         The findings and what could not be read; both may block.
@@ -84,8 +74,7 @@ def scan(
         UsageError: A path does not exist, or a migration cannot be looked for.
     """
     targets = Targets(migrations)
-    tree = walk_files(paths, skip)
-    return _Scan(targets, tree, contents or {}).run(paths, migrations)
+    return _Scan(targets, walk_files(paths, skip), contents or {}).run(paths, migrations)
 
 
 def walk_files(paths: Sequence[Path], skip: Sequence[str] = ()) -> Tree:
@@ -111,9 +100,7 @@ def walk_files(paths: Sequence[Path], skip: Sequence[str] = ()) -> Tree:
 def _add(
     path: Path, tree: Tree, skip: Sequence[str], seen: set[str], roots: Sequence[str], *, asked: bool
 ) -> None:
-    if not asked and any(
-        fnmatch(path.name, pattern) or fnmatch(path.as_posix(), pattern) for pattern in skip
-    ):
+    if not asked and any(fnmatch(name, one) for one in skip for name in (path.name, path.as_posix())):
         tree.skipped.append(path)
         return
     try:
@@ -124,17 +111,15 @@ def _add(
     if not there:
         tree.errors.append(ScanError(path, "is a link to something that is not there"))
         return
-    if path.is_symlink() and not asked and _is_within(os.path.realpath(path), roots):
-        return  # its target is met where it lies
     real = os.path.realpath(path)
+    if path.is_symlink() and not asked and _is_within(real, roots):
+        return  # the walk meets its target where it lies
     if real in seen:
         return
     if path.is_file():
         seen.add(real)
         tree.files.append(path)
-    elif path.is_dir() and (
-        asked or (path.name not in SKIPPED_FOLDERS and not (path / "pyvenv.cfg").exists())
-    ):
+    elif path.is_dir() and (asked or not _is_made_by_tools(path)):
         seen.add(real)
         try:
             inner = sorted(path.iterdir())
@@ -143,6 +128,10 @@ def _add(
             return
         for name in inner:
             _add(name, tree, skip, seen, roots, asked=False)
+
+
+def _is_made_by_tools(folder: Path) -> bool:
+    return folder.name in SKIPPED_FOLDERS or (folder / "pyvenv.cfg").exists()
 
 
 def _is_within(real: str, roots: Iterable[str]) -> bool:
@@ -167,15 +156,16 @@ class _Scan:
             data = self._data(path, findings)
             if data is None:
                 continue
-            if path.suffix in _PYTHON:
+            if path.suffix in PYTHON:
                 python.append(path)
                 if _holds(data, self._targets.word_bytes):
                     relevant.append(path)
             elif _holds(data, self._targets.key_bytes):
-                findings += self._text(path, data)
-        findings += PythonCode(python, relevant, self._read, self._targets).scan()
+                self._sources[path] = decode(path, data)
+                findings += scan_text(self._sources[path], self._targets)
+        findings += scan_python(python, relevant, self._read, self._targets)
         final = sorted(
-            (reviewed(finding, self._line_of(finding.path)) for finding in dict.fromkeys(findings)),
+            (_reviewed(finding, self._line) for finding in dict.fromkeys(findings)),
             key=lambda finding: (finding.path, finding.offset, finding.kind.rank),
         )
         return ScanResult(
@@ -201,24 +191,21 @@ class _Scan:
             self._errors.append(ScanError(path, f"cannot be read: {error.strerror}"))
             return None
         if is_broken(data):
-            self._errors.append(
-                ScanError(path, "cannot be read: not in the encoding that its byte order mark says")
-            )
+            message = "cannot be read: not in the encoding that its byte order mark says"
+            self._errors.append(ScanError(path, message))
             return None
         if not is_binary(data):
             return data
-        plain = data.replace(
-            b"\0", b""
-        )  # a text of two or four bytes a character, without a mark that says so
-        if any(
-            _holds(each, self._targets.key_bytes) and self._targets.key_pattern.search(each.decode("latin-1"))
-            for each in (data, plain)
-        ):
-            findings.append(self._unreadable(path, 0, "a binary file that holds the name"))
+        plain = data.replace(b"\0", b"")  # a text of two or four bytes a character, without a mark
+        for each in (data, plain):
+            named = _holds(each, self._targets.key_bytes)
+            if named and self._targets.key_pattern.search(each.decode("latin-1")):
+                findings.append(self._unreadable(path, 0, "a binary file that holds the name"))
+                break
         return None
 
     def _huge(self, path: Path) -> Iterator[Finding]:
-        pattern = re.compile(b"|".join(map(_however_wide, self._targets.key_bytes)), re.IGNORECASE)
+        pattern = re.compile(b"|".join(map(_in_any_width, self._targets.key_bytes)), re.IGNORECASE)
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             match = pattern.search(data)
             if match is not None:
@@ -228,34 +215,42 @@ class _Scan:
                 )
 
     def _unreadable(self, path: Path, line: int, note: str) -> Finding:
-        prefix = Text(self._targets.prefixes[0])
-        resolutions = (Resolution(Kind.UNRESOLVED, None, prefix),)
+        resolutions = (Resolution(Kind.UNRESOLVED, None, Text(self._targets.prefixes[0])),)
         return Finding(path, 0, line, 0, "", Kind.UNRESOLVED, Place.CODE, resolutions, note)
 
-    def _text(self, path: Path, data: bytes) -> Iterator[Finding]:
-        source = self._sources[path] = decode(path, data)
-        return scan_text(source, self._targets)
-
-    def _line_of(self, path: Path) -> Callable[[int], str]:
-        def line(number: int) -> str:
-            if path not in self._sources:
-                try:
-                    data = self._read(path)
-                except OSError:
-                    return ""
-                self._sources[path] = Source.of(path, "") if len(data) > MAX_BYTES else decode(path, data)
-            return self._sources[path].line(number)
-
-        return line
+    def _line(self, path: Path, number: int) -> str:
+        if path not in self._sources:
+            try:
+                data = self._read(path)
+            except OSError:
+                return ""
+            self._sources[path] = Source.of(path, "") if len(data) > MAX_BYTES else decode(path, data)
+        return self._sources[path].line(number)
 
 
-def _however_wide(word: bytes) -> bytes:
+def _reviewed(finding: Finding, line: Callable[[Path, int], str]) -> Finding:
+    """Accept a person's review: ``references: reviewed REASON`` in the line or in the one before it.
+
+    Only an unresolved finding can be reviewed; what is legacy or mixed stays what it is.
+    """
+    if finding.kind is not Kind.UNRESOLVED or finding.place is not Place.CODE:
+        return finding
+    for number in (finding.line, finding.line - 1):
+        match = _REVIEWED.search(line(finding.path, number))
+        if match is not None and (why := match.group("why").rstrip("*/->#} ").strip()):
+            return replace(finding, reviewed=why)
+    return finding
+
+
+def _in_any_width(word: bytes) -> bytes:
     """A pattern for a word, whether its characters have one byte, two or four."""
     return rb"\0*".join(re.escape(bytes([byte])) for byte in word)
 
 
 def _holds(data: bytes, words: Sequence[bytes]) -> bool:
-    if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+    if data.startswith(
+        (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
+    ):  # UTF-32-LE begins as UTF-16-LE
         data = data.replace(b"\0", b"")
     lowered = data.lower()
     return any(word in lowered for word in words)

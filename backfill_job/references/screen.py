@@ -1,12 +1,15 @@
-"""A scan on a screen: what blocks, file by file, with the exact change; then what does not, in numbers."""
+"""A scan on a screen: what blocks, file by file, with the exact change; then what does not, in numbers.
+
+Only the command uses it: what a person reads is apart from what the command does.
+"""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from backfill_job.references.findings import Finding, Place, ScanResult
-from backfill_job.references.fix import Proposal
+from backfill_job.references.patch import Proposal
 from backfill_job.references.targets import Kind
-from backfill_job.wording import counted, shown
+from shared.text import counted, shown
 
 __all__ = ["report"]
 
@@ -14,16 +17,11 @@ ROWS = 10
 """Places in documentation and comments that are shown; the rest is counted."""
 
 
-def report(result: ScanResult, proposal: Proposal, *, applied: str = "") -> Iterator[str]:
-    """Lay out a scan's result.
+def report(result: ScanResult, proposal: Proposal, written: str = "") -> Iterator[str]:
+    """Lay out a scan's result as lines.
 
     Args:
-        result: What was found.
-        proposal: What can be mended.
-        applied: What was done with the proposal; empty for nothing.
-
-    Yields:
-        Lines.
+        written: Where the patch was written; empty for nowhere.
     """
     for migration in result.migrations:
         yield f"from  {shown(migration.source.uri)}"
@@ -38,15 +36,14 @@ def report(result: ScanResult, proposal: Proposal, *, applied: str = "") -> Iter
         yield f"CANNOT READ {shown(error.path.as_posix())}: {shown(error.message)}"
     yield from _apart(result)
     yield ""
-    yield from _summary(result, proposal, applied)
+    yield from _summary(result, proposal, written)
 
 
 def _finding(finding: Finding, proposal: Proposal) -> Iterator[str]:
     where = f"{finding.line}:{finding.column}" if finding.line else "-"
+    note = f"  ({shown(finding.note)})" if finding.note else ""
     yield f"  {where:<9}{finding.kind.value.upper():<11}{shown(finding.expression)}"
-    yield f"           resolves to {_resolved(finding)}" + (
-        f"  ({shown(finding.note)})" if finding.note else ""
-    )
+    yield f"           resolves to {_resolved(finding)}{note}"
     for change in proposal.changes.get(finding, ()):
         yield f"           {shown(change.path.as_posix())}:{change.line}"
         yield f"           - {shown(change.before.strip())}"
@@ -64,14 +61,10 @@ def _resolved(finding: Finding) -> str:
 
 def _apart(result: ScanResult) -> Iterator[str]:
     stale = {Kind.LEGACY, Kind.MIXED, Kind.UNRESOLVED}
-    apart = [
-        finding for finding in result.findings if finding.place is not Place.CODE and finding.kind in stale
-    ]
+    apart = [one for one in result.findings if one.place is not Place.CODE and one.kind in stale]
+    reviewed = [one for one in result.findings if one.reviewed]
     yield from _listed("Documentation and comments that name the old path, or may; they do not block", apart)
-    yield from _listed(
-        "Reviewed by a person, as written beside them",
-        [finding for finding in result.findings if finding.reviewed],
-    )
+    yield from _listed("Reviewed by a person, as written beside them", reviewed)
 
 
 def _listed(heading: str, findings: Sequence[Finding]) -> Iterator[str]:
@@ -86,18 +79,20 @@ def _listed(heading: str, findings: Sequence[Finding]) -> Iterator[str]:
         yield f"  … and {len(findings) - ROWS:,} more"
 
 
-def _summary(result: ScanResult, proposal: Proposal, applied: str) -> Iterator[str]:
+def _summary(result: ScanResult, proposal: Proposal, written: str) -> Iterator[str]:
     counts = ", ".join(f"{count:,} {kind.value}" for kind, count in result.counts.items())
     skipped = f", {counted(len(result.skipped), 'path')} left out as asked" if result.skipped else ""
     yield f"{counted(result.files, 'file')} scanned{skipped}; in code: {counts}."
-    if applied:
-        yield applied
+    if written:
+        yield written
     if result.clean:
         yield "Clean: no code reads the legacy path or mixes the two."
         return
     unread = f", and {counted(len(result.errors), 'path')} could not be read" if result.errors else ""
     yield f"BLOCKED by {counted(len(result.blocking), 'place')}{unread}. The legacy prefix must stay."
-    if proposal.changes and not applied:
-        yield f"{counted(len(proposal.changes), 'place')} can be mended: the same command with --fix, or --patch FILE."
+    if proposal.changes and not written:
+        can = counted(len(proposal.changes), "place")
+        yield f"{can} can be changed: the same command with --patch FILE writes the changes for `git apply`."
     if proposal.refusals:
-        yield f"{counted(len(proposal.refusals), 'place')} left to you; for one that is no path write `references: reviewed REASON` beside it."
+        left = counted(len(proposal.refusals), "place")
+        yield f"{left} left to you; for one that is not a path write `references: reviewed REASON` beside it."

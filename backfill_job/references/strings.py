@@ -1,24 +1,172 @@
-"""What Python does with strings, done with texts that have holes."""
+"""Python's strings: where their characters are written, and what its string methods do with texts that have holes.
 
+The parser gives a string's value and where the whole expression stands. This module reads the expression again, character by
+character: prefixes, quotes, escapes, the braces of f-strings, strings written side by side. It believes what it reads only if
+that comes to the same value; otherwise the value is known and its place is not.
+Only the evaluator uses it: the module is apart because it knows Python's notation and nothing of names and scopes.
+"""
+
+import ast
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from backfill_job.references.texts import HOLE, UNKNOWN, Text, joined, product
+from backfill_job.references.texts import HOLE, UNKNOWN, Source, Span, Text, joined, product
 
-__all__ = ["METHODS", "format_fields", "path_join", "percent"]
+__all__ = ["METHODS", "format_fields", "formatted", "literal", "path_join", "percent"]
 
-Values = Sequence[Text]
-Dear = Callable[[str], bool]
+_OPEN = re.compile(r"([A-Za-z]{0,2})('''|\"\"\"|'|\")")
+_BETWEEN = re.compile(r"(?:\s|\\\r?\n|#[^\r\n]*|[()])+")
+_ESCAPE = re.compile(
+    r"\\(?:\r\n|[0-7]{1,3}|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|N\{[^}]*\}|.)", re.DOTALL
+)
+_NO_VALUE = frozenset({"\\\n", "\\\r\n", "\\\r"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Char:
+    """A character of a value, None for braces of an f-string; and where it is written as itself, -1 where it is not."""
+
+    value: str | None
+    offset: int = -1
+
+
+def literal(node: ast.Constant, source: Source) -> Text:
+    """A string constant as a text that knows where it is written."""
+    value = node.value.decode("latin-1") if isinstance(node.value, bytes) else str(node.value)
+    if not isinstance(node.value, (str, bytes)) or node.end_lineno is None:
+        return Text(value)
+    chars = _read(node, source)
+    if chars is None or "".join(char.value or "\0" for char in chars) != value:
+        return Text(value)
+    return _text(chars, source)
+
+
+def formatted(node: ast.JoinedStr, source: Source) -> list[Text | ast.FormattedValue]:
+    """An f-string's parts: texts that know where they are written, and what stands in braces."""
+    wanted = [
+        value if isinstance(value, ast.FormattedValue) else str(value.value)
+        for value in node.values
+        if isinstance(value, (ast.FormattedValue, ast.Constant))
+    ]
+    braces = [part for part in wanted if isinstance(part, ast.FormattedValue)]
+    found = _split(_read(node, source) or [])
+    written = "".join(char.value or "" for chars in found if chars is not None for char in chars)
+    known = "".join(part for part in wanted if isinstance(part, str))
+    if written != known or found.count(None) != len(braces):
+        return [Text(part) if isinstance(part, str) else part for part in wanted]
+    following = iter(braces)
+    return [next(following) if chars is None else _text(chars, source) for chars in found]
+
+
+def _split(chars: list[_Char]) -> list[list[_Char] | None]:
+    """Texts between braces, and None for each pair of braces."""
+    parts: list[list[_Char] | None] = []
+    for char in chars:
+        if char.value is None:
+            parts.append(None)
+        elif parts and (last := parts[-1]) is not None:
+            last.append(char)
+        else:
+            parts.append([char])
+    return parts
+
+
+def _text(chars: list[_Char], source: Source) -> Text:
+    spans: list[Span] = []
+    for index, char in enumerate(chars):
+        if char.offset < 0:
+            continue
+        last = spans[-1] if spans else None
+        if last is not None and last.end == index and last.offset + last.end - last.start == char.offset:
+            spans[-1] = Span(last.start, index + 1, source.path, last.offset)
+        else:
+            spans.append(Span(index, index + 1, source.path, char.offset))
+    return Text("".join(char.value or "" for char in chars), tuple(spans))
+
+
+def _read(node: ast.expr, source: Source) -> list[_Char] | None:
+    """Read the strings of one expression; None for anything but strings."""
+    position = source.offset(node.lineno, node.col_offset)
+    end = source.offset(node.end_lineno or node.lineno, node.end_col_offset or 0)
+    chars: list[_Char] = []
+    while position < end:
+        between = _BETWEEN.match(source.text, position, end)
+        if between is not None:
+            position = between.end()
+            continue
+        opening = _OPEN.match(source.text, position, end)
+        if opening is None:
+            return None
+        prefix, quote = opening.group(1).lower(), opening.group(2)
+        body = re.compile(rf"(?:[^\\]|\\.)*?(?={quote})", re.DOTALL).match(source.text, opening.end(), end)
+        if body is None:
+            return None
+        chars += _body(source.text, body.start(), body.end(), prefix)
+        position = body.end() + len(quote)
+    return chars
+
+
+def _body(text: str, position: int, end: int, prefix: str) -> Iterator[_Char]:
+    while position < end:
+        char = text[position]
+        if char == "\\" and "r" not in prefix:
+            escape = _ESCAPE.match(text, position, end)
+            written = escape.group() if escape is not None else char
+            if written not in _NO_VALUE:
+                yield from map(_Char, _unescaped(written, is_bytes="b" in prefix))
+            position += len(written)
+        elif char in "{}" and "f" in prefix:
+            if text[position : position + 2] in {"{{", "}}"}:
+                yield _Char(char)
+                position += 2
+            else:
+                yield _Char(None)
+                position = _behind_braces(text, position, end)
+        elif char == "\r":
+            yield _Char("\n")
+            position += 2 if text.startswith("\r\n", position) else 1
+        else:
+            yield _Char(char, position)
+            position += 1
+
+
+def _unescaped(written: str, *, is_bytes: bool) -> str:
+    try:
+        value = ast.literal_eval(("b" if is_bytes else "") + f"'{written}'" if written != "\\'" else '"\'"')
+    except (SyntaxError, ValueError):
+        return written
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _behind_braces(text: str, position: int, end: int) -> int:
+    depth = 0
+    while position < end:
+        char = text[position]
+        if char in "'\"":
+            closing = text.find(char, position + 1, end)
+            position = closing if closing > 0 else end
+        depth += (char == "{") - (char == "}")
+        position += 1
+        if depth == 0:
+            break
+    return position
+
+
+Texts = Sequence[Text]
+MustKeep = Callable[[str], bool]
 
 _FIELD = re.compile(r"\{\{|\}\}|\{([^{}!:]*)(?:![rsa])?(?::[^{}]*)?\}")
 _CONVERSION = re.compile(r"%%|%\((\w+)\)[-#0-9.]*[sdifr]|%[-#0-9.]*[sdifr]")
 
 
-def format_fields(text: Text, args: Sequence[Values], keywords: Mapping[str, Values], dear: Dear) -> Values:
+def format_fields(
+    text: Text, args: Sequence[Texts], keywords: Mapping[str, Texts], must_keep: MustKeep
+) -> Texts:
     """``text.format(*args, **keywords)``."""
     counter = iter(range(len(text.chars)))
 
-    def field(match: re.Match[str]) -> Values:
+    def field(match: re.Match[str]) -> Texts:
         name = match.group(1)
         if name is None:
             return [text.cut(match.start(), match.start() + 1)]
@@ -27,14 +175,14 @@ def format_fields(text: Text, args: Sequence[Values], keywords: Mapping[str, Val
             return args[index] if index < len(args) else [UNKNOWN]
         return keywords.get(name, [UNKNOWN])
 
-    return _filled(text, _FIELD, field, dear)
+    return _filled(text, _FIELD, field, must_keep)
 
 
-def percent(text: Text, args: Sequence[Values], keywords: Mapping[str, Values], dear: Dear) -> Values:
+def percent(text: Text, args: Sequence[Texts], keywords: Mapping[str, Texts], must_keep: MustKeep) -> Texts:
     """``text % args``, or ``text % keywords``."""
     counter = iter(range(len(text.chars)))
 
-    def field(match: re.Match[str]) -> Values:
+    def field(match: re.Match[str]) -> Texts:
         if match.group() == "%%":
             return [text.cut(match.start(), match.start() + 1)]
         if match.group(1) is not None:
@@ -42,11 +190,11 @@ def percent(text: Text, args: Sequence[Values], keywords: Mapping[str, Values], 
         index = next(counter)
         return args[index] if index < len(args) else [UNKNOWN]
 
-    return _filled(text, _CONVERSION, field, dear)
+    return _filled(text, _CONVERSION, field, must_keep)
 
 
-def path_join(parts: Sequence[Values], dear: Dear) -> Values:
-    """``os.path.join`` and its kin: one slash between the parts; a part that begins with one starts anew."""
+def path_join(parts: Sequence[Texts], must_keep: MustKeep) -> Texts:
+    """``os.path.join`` and its kin: one slash between the parts; a part that begins with one replaces those before it."""
     results: list[Text] = []
     for index, values in enumerate(parts):
         if index == 0:
@@ -56,7 +204,7 @@ def path_join(parts: Sequence[Values], dear: Dear) -> Values:
         anew = [value for value in values if value.chars.startswith("/")]
         below = [value for value in values if not value.chars.startswith("/")]
         bases = [base if base.chars.endswith("/") or not base.chars else base + slash for base in results]
-        results = [*anew, *product([bases, below], dear)] if below else anew
+        results = [*anew, *product([bases, below], must_keep)] if below else anew
     return results
 
 
@@ -92,7 +240,7 @@ def _without_suffix(text: Text, args: Sequence[Text]) -> Text:
 def _with_case(change: Callable[[str], str]) -> Callable[[Text, Sequence[Text]], Text]:
     def changed(text: Text, _: Sequence[Text]) -> Text:
         chars = change(text.chars)
-        # Still written where it was written: what is mended there comes out here.
+        # It still has its places: a change there comes out here.
         return Text(chars, text.spans if len(chars) == len(text.chars) else (), text.loads)
 
     return changed
@@ -119,12 +267,12 @@ METHODS: Mapping[str, Callable[[Text, Sequence[Text]], Text]] = {
 
 
 def _filled(
-    text: Text, pattern: re.Pattern[str], field: Callable[[re.Match[str]], Values], dear: Dear
-) -> Values:
-    parts: list[Values] = []
+    text: Text, pattern: re.Pattern[str], field: Callable[[re.Match[str]], Texts], must_keep: MustKeep
+) -> Texts:
+    parts: list[Texts] = []
     last = 0
     for match in pattern.finditer(text.chars):
         parts += [[text.cut(last, match.start())], field(match)]
         last = match.end()
     parts.append([text.cut(last, len(text.chars))])
-    return product(parts, dear)
+    return product(parts, must_keep)

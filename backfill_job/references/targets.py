@@ -1,7 +1,7 @@
 """What is looked for: the two locations of each migration, and what a bucket or a prefix found in code is to them.
 
 A hole in a bucket's name stands for the environment and for nothing else: ``data-bucket-{…}`` is the legacy bucket,
-``{…}`` alone could be anything and is *unknown*. What may be the legacy bucket is never called another one.
+``{…}`` alone could be anything and is *unknown*. A bucket that may be the legacy one is never called another one.
 
 =============  ==============  =============  ==================  =======
 bucket         old prefix      new prefix     prefix, other case  sibling
@@ -22,7 +22,7 @@ from backfill_job.references.texts import HOLE
 from shared.errors import UsageError
 from shared.migration import Environment, Migration
 
-__all__ = ["SEPARATOR", "Kind", "Target", "Targets"]
+__all__ = ["SEPARATOR", "Kind", "Target", "Targets", "is_bucket_name"]
 
 SEPARATOR = r"(?:\\?/|%2[Ff])"
 """A slash as URLs and JSON write it, too."""
@@ -62,7 +62,6 @@ class Target:
     """One migration, as code names it.
 
     Attributes:
-        migration: What is asked.
         old: The source prefix without its final slash.
         new: The destination prefix without its final slash.
     """
@@ -89,7 +88,7 @@ class Target:
         """What a bucket and a prefix are together.
 
         Args:
-            bucket: Its name, with holes.
+            bucket: With holes.
             prefix: As it is spelled, without its final slash; the old or the new one in any case.
         """
         side = self._side(bucket)
@@ -129,11 +128,8 @@ class Target:
 class Targets:
     """Everything one scan looks for.
 
-    Args:
-        migrations: The migrations, at least one.
-
     Raises:
-        UsageError: There is none, or one of them cannot be looked for.
+        UsageError: There is not one migration, or one of them cannot be looked for.
     """
 
     def __init__(self, migrations: Sequence[Migration]) -> None:

@@ -1,22 +1,46 @@
-"""Texts with holes: what an expression evaluates to when parts of it are known only at run time.
+"""Texts with holes, and the files they are written in.
 
-A text is a string in which `HOLE` stands for what nobody knows before the program runs: an environment, a date. Every
-character that was written down remembers where: its file and its offset there, so that a finding can be mended where it is
-written and not where it is used. A text also remembers through which names it was read.
+A text is a string in which `HOLE` stands for what is known only when the program runs: an environment, a date. Every character
+that was written down remembers its file and its offset there, so that a change is made where it is written and not where it is
+used. A text also remembers through which names it was read.
+A file that is not UTF-8 is read so that every byte can be written back (PEP 383). A Python file is read as its coding line says.
 """
 
+import codecs
+import io
 import re
+import tokenize
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-__all__ = ["HOLE", "UNKNOWN", "Position", "Span", "Text", "joined", "product", "readable", "with_holes"]
+__all__ = [
+    "HOLE",
+    "PYTHON",
+    "UNKNOWN",
+    "Position",
+    "Source",
+    "Span",
+    "Text",
+    "decode",
+    "is_binary",
+    "is_broken",
+    "joined",
+    "limited",
+    "product",
+    "readable",
+    "with_holes",
+]
 
 HOLE = "\ue000"
-"""One character of Unicode's private use area, which no source file of ours needs for itself."""
+"""One character of Unicode's private use area, which the scanned files do not use."""
 
 MAX_VALUES = 64
 """How many values of one expression are followed."""
+
+PYTHON = frozenset({".py", ".pyi"})
+"""The suffixes of files that are read as Python."""
 
 Position = tuple[Path, int]
 """A character in a file: its path, and its offset in the decoded text."""
@@ -29,6 +53,15 @@ _PLACEHOLDERS = re.compile(
     r"|<[A-Za-z_][\w-]*>",  # prose
     re.DOTALL,
 )
+_SNIFFED = 8_192
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +71,6 @@ class Span:
     Attributes:
         start: The first one's index in the text.
         end: The index behind the last one.
-        path: The file.
         offset: The first one's offset in the file.
     """
 
@@ -54,7 +86,7 @@ class Text:
 
     Attributes:
         chars: The characters; `HOLE` for what is not known.
-        spans: Where they are written; what is computed or escaped is written nowhere.
+        spans: Where they are written; computed and escaped characters have none.
         loads: The names through which it was read.
     """
 
@@ -106,47 +138,41 @@ def joined(parts: Iterable[Text]) -> Text:
     return sum(parts, Text(""))
 
 
-def product(parts: Sequence[Sequence[Text]], dear: Callable[[str], bool]) -> tuple[Text, ...]:
-    """Every way to join one value of each part.
+def product(parts: Sequence[Sequence[Text]], must_keep: Callable[[str], bool]) -> tuple[Text, ...]:
+    """Every way to join one value of each part: at most `MAX_VALUES`, and `UNKNOWN` where there were more.
 
     Args:
-        parts: The values of each part.
-        dear: Which results must not be lost when there are too many.
-
-    Returns:
-        At most `MAX_VALUES` texts; where there were more, one of them is `UNKNOWN`.
+        must_keep: Tells which texts must stay when there are too many.
     """
     results: list[Text] = [Text("")]
     for values in parts:
-        results = limited([result + value for result in results for value in values], dear)
+        results = limited([result + value for result in results for value in values], must_keep)
     return tuple(results)
 
 
-def limited(values: Sequence[Text], dear: Callable[[str], bool]) -> list[Text]:
-    """The distinct values, and at most `MAX_VALUES`: the dear ones first."""
+def limited(values: Sequence[Text], must_keep: Callable[[str], bool]) -> list[Text]:
+    """The distinct values, at most `MAX_VALUES`: those that must stay come first."""
     distinct = list(dict.fromkeys(values))
     if len(distinct) <= MAX_VALUES:
         return distinct
-    distinct.sort(key=lambda text: not dear(text.chars))
+    distinct.sort(key=lambda text: not must_keep(text.chars))
     return [*distinct[: MAX_VALUES - 1], UNKNOWN]
 
 
 def with_holes(
-    text: Text, dear: Callable[[str], bool], lookup: Callable[[re.Match[str]], Text | None] = lambda _: None
+    text: Text,
+    must_keep: Callable[[str], bool],
+    lookup: Callable[[re.Match[str]], Text | None] = lambda _: None,
 ) -> Text:
     """Make a hole of every placeholder written in a text: ``{{ env }}``, ``${ENV}``, ``%s``, ``{env}``.
 
     Args:
-        text: As it is written.
-        dear: Which placeholders are left as they are, for what is written in them.
-        lookup: What a placeholder stands for; None when nobody knows.
-
-    Returns:
-        The text with holes.
+        must_keep: Tells which placeholders stay, because of what is written in them.
+        lookup: What a placeholder stands for; None when that is not known.
     """
     parts, last = [], 0
     for match in _PLACEHOLDERS.finditer(text.chars):
-        if not dear(match.group()):
+        if not must_keep(match.group()):
             parts += [text.cut(last, match.start()), lookup(match) or UNKNOWN]
             last = match.end()
     if not parts:
@@ -157,3 +183,107 @@ def with_holes(
 def readable(chars: str) -> str:
     """A text as a person reads it: ``data-bucket-{…}``."""
     return re.sub(f"{HOLE}+", "{…}", chars)
+
+
+# --- files -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file's text.
+
+    Attributes:
+        text: Its characters, line ends as they are.
+        bom: The byte order mark before them; empty for none.
+        starts: Where each line starts.
+    """
+
+    path: Path
+    text: str
+    encoding: str = "utf-8"
+    bom: bytes = b""
+    starts: tuple[int, ...] = field(default=(), repr=False)
+
+    @staticmethod
+    def of(path: Path, text: str, encoding: str = "utf-8", bom: bytes = b"") -> "Source":
+        """A source with its line starts."""
+        return Source(path, text, encoding, bom, (0, *(match.end() for match in _LINE_END.finditer(text))))
+
+    def encode(self, text: str) -> bytes:
+        """Another text in this file's form.
+
+        Raises:
+            UnicodeEncodeError: The file's encoding does not have a character.
+        """
+        return self.bom + text.encode(self.encoding, _errors(self.encoding))
+
+    def line_of(self, offset: int) -> int:
+        """The number of the line that an offset is in, from 1."""
+        return bisect_right(self.starts, offset)
+
+    def column_of(self, offset: int) -> int:
+        """The column of an offset, from 1."""
+        return offset - self.starts[self.line_of(offset) - 1] + 1
+
+    def line(self, number: int) -> str:
+        """A line without its end; empty for one that is not there."""
+        if not 1 <= number <= len(self.starts):
+            return ""
+        end = self.starts[number] if number < len(self.starts) else len(self.text)
+        return self.text[self.starts[number - 1] : end].rstrip("\r\n")
+
+    def offset(self, number: int, column: int) -> int:
+        """Where Python's parser means: a line from 1, a column in UTF-8 bytes from 0."""
+        start = self.starts[number - 1]
+        line = self.text[start : start + column]
+        if line.isascii():
+            return start + column
+        whole = self.line(number).encode("utf-8", "surrogatepass")
+        return start + len(whole[:column].decode("utf-8", "surrogatepass"))
+
+    def piece(self, start: int, end: int) -> Text:
+        """A part of the file as a text that knows where it is written."""
+        return Text(self.text[start:end], (Span(0, end - start, self.path, start),))
+
+
+def decode(path: Path, data: bytes) -> Source:
+    """Read a file's bytes as text, so that they can be written back; they are not `is_broken`."""
+    for bom, encoding in _BOMS:
+        if data.startswith(bom):
+            return Source.of(path, data[len(bom) :].decode(encoding, _errors(encoding)), encoding, bom)
+    encoding = _declared(data) if path.suffix in PYTHON else "utf-8"
+    try:
+        return Source.of(path, data.decode(encoding, _errors(encoding)), encoding)
+    except UnicodeDecodeError:
+        return Source.of(path, data.decode("utf-8", "surrogateescape"))
+
+
+def is_binary(data: bytes) -> bool:
+    """Tell whether bytes are not a text."""
+    return b"\0" in data[:_SNIFFED] and not any(data.startswith(bom) for bom, _ in _BOMS)
+
+
+def is_broken(data: bytes) -> bool:
+    """Tell whether bytes are not in the encoding that their byte order mark says."""
+    for bom, encoding in _BOMS:
+        if data.startswith(bom):
+            try:
+                data[len(bom) :].decode(encoding, _errors(encoding))
+            except UnicodeDecodeError:
+                return True
+            return False
+    return False
+
+
+def _declared(data: bytes) -> str:
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+    except SyntaxError:  # an unknown encoding, or bytes that are not UTF-8
+        return "utf-8"
+    return "utf-8" if encoding == "utf-8-sig" else encoding
+
+
+def _errors(encoding: str) -> str:
+    if encoding.startswith("utf-8"):
+        return "surrogateescape"
+    return "surrogatepass" if "utf" in encoding else "strict"

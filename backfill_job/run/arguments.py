@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from backfill_job.governor import Governor, NullGovernor, WriteGovernor
+from backfill_job.copying.governor import Governor, NullGovernor, WriteGovernor
 from backfill_job.run.logs import LogFormat
 from backfill_job.run.since import moment_of
 from shared.errors import UsageError

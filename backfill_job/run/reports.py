@@ -15,18 +15,9 @@ import orjson
 
 from shared.errors import CannotWrite, UsageError
 from shared.migration import Location
-from shared.objects import Metadata, ObjectRef, ObjectState
+from shared.objects import ObjectRef, ObjectState
 
-__all__ = [
-    "Lines",
-    "ReportDirectory",
-    "ReportPrefix",
-    "Reports",
-    "json_bytes",
-    "line_bytes",
-    "side",
-    "state_of_side",
-]
+__all__ = ["Lines", "ReportDirectory", "ReportPrefix", "Reports", "json_bytes", "line_bytes", "side"]
 
 # TODO-DOC """Reports as objects under a Cloud Storage prefix: ``--report gs://bucket/prefix/``.
 #
@@ -98,27 +89,6 @@ def side(state: ObjectState | None) -> dict[str, Any] | None:
         "created": state.created,
         "updated": state.updated,
     }
-
-
-def state_of_side(name: str, facts: Mapping[str, Any] | None) -> ObjectState | None:
-    """Read what `side` gave, as far as it tells; the metadata is not in it.
-
-    Raises:
-        KeyError, TypeError, ValueError: It is something else.
-    """
-    if facts is None:
-        return None
-    return ObjectState(
-        name,
-        int(facts["generation"]),
-        1,
-        int(facts["size"]),
-        facts["crc32c"],
-        facts["md5"],
-        facts["created"],
-        facts["updated"],
-        Metadata(),
-    )
 
 
 def json_bytes(content: Mapping[str, Any]) -> bytes:

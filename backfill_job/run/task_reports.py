@@ -11,7 +11,7 @@ from typing import Any
 from backfill_job.run.reports import Reports
 from backfill_job.run.settings import Settings
 from shared.errors import UsageError
-from shared.strict_json import OTHER_FORM, parse_json, reason
+from shared.json_io import OTHER_FORM, parse_json, reason
 
 __all__ = ["complete_set", "of_this_version", "part_name", "read_report"]
 

@@ -19,8 +19,8 @@ from shared.decision import ABSENT
 from shared.errors import ConditionFailed, UnexpectedAnswer, UsageError
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import discover, first_name, top_level
+from shared.json_io import parse_json, shown_value
 from shared.migration import Location
-from shared.strict_json import parse_json, shown_value
 
 __all__ = ["VERSION", "ShardMap", "agreed_ranges", "all_ranges", "splitting_names", "top_level_names"]
 

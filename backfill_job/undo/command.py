@@ -34,12 +34,12 @@ from backfill_job.undo.options import RestoreOption
 from backfill_job.undo.rehearsal import Rehearsed, rehearse
 from backfill_job.undo.restore import Restored, RestorePlan, Undo, UndoResult
 from backfill_job.undo.screen import MAX_OBJECTS, end_lines, next_steps, object_lines, plan_table
-from backfill_job.wording import shown
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.state import read_state
+from shared.text import shown
 
 __all__ = ["COMMAND"]
 

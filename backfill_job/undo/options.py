@@ -20,8 +20,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from enum import Enum
 
+from backfill_job.copying.diff import Page
 from backfill_job.deletion.manifest import Line
-from backfill_job.march import Page
 from shared.errors import ConditionFailed, UnexpectedAnswer
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages, list_soft_deleted

@@ -10,8 +10,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from backfill_job.checks import Check, Standing
+from backfill_job.copying.diff import diff
 from backfill_job.deletion.manifest import Line
-from backfill_job.diff import diff
 from backfill_job.rights import REHEARSAL_FOLDER
 from backfill_job.run.key_ranges import KeyRange
 from backfill_job.undo.options import SoftDeleted, restore_option

@@ -17,19 +17,19 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from backfill_job.copying import concerns_all
+from backfill_job.copying.governor import WriteGovernor
+from backfill_job.copying.line import concerns_all
 from backfill_job.counts import Counting, Counts
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
-from backfill_job.governor import WriteGovernor
 from backfill_job.run.stopping import Stop
 from backfill_job.undo.options import RestoreOption, Way, legacy_now, look, restore_options
-from backfill_job.wording import shown
 from shared.decision import ABSENT
 from shared.errors import ConditionFailed, ObjectNotFound, StorageError
 from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
 from shared.objects import ObjectState, is_later, same
+from shared.text import shown
 
 __all__ = ["RestorePlan", "Restored", "Restorer", "Undo", "UndoOutcome", "UndoResult"]
 

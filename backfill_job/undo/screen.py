@@ -9,9 +9,9 @@ from rich.text import Text
 from backfill_job.deletion.phases import command_line
 from backfill_job.undo.options import RestoreOption, Way
 from backfill_job.undo.restore import RestorePlan, UndoOutcome, UndoResult
-from backfill_job.wording import byte_count, counted, shown
 from shared.migration import Migration
 from shared.phase import Phase
+from shared.text import byte_count, counted, shown
 
 __all__ = ["MAX_OBJECTS", "end_lines", "next_steps", "object_lines", "plan_table"]
 

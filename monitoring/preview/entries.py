@@ -19,8 +19,8 @@ from monitoring.files import Values
 from monitoring.vocabulary import LIBRARY, line_problems
 from shared.errors import UsageError
 from shared.events_log import Event, JsonFormatter
+from shared.json_io import parse_json
 from shared.migration import Location
-from shared.strict_json import parse_json
 
 __all__ = ["Entry", "Log", "json_line", "read_log"]
 

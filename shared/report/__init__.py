@@ -1,10 +1,6 @@
 """The report page and the status page: a verification and the migration's state as HTML.
 
-``reading`` makes values of the two JSON files, ``headline``, ``advice``, ``heat_map``, ``volume`` and ``lag_chart`` say what
-follows from them, ``page`` renders; ``loading`` and ``web`` bring the files from Cloud Storage to a browser.
+They take `shared.verification.Verification` and `shared.state.State`. ``headline`` and ``advice`` say what follows from them,
+``charts`` lays out the drawings, and ``page`` renders. ``loading`` reads both from Cloud Storage, and ``web`` serves the status
+page.
 """
-
-from shared.report.advice import Target
-from shared.report.page import Unreadable, render_report, render_status
-
-__all__ = ["Target", "Unreadable", "render_report", "render_status"]

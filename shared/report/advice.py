@@ -7,14 +7,12 @@ from datetime import datetime
 
 from shared.migration import DEFAULT_EXCLUDES, Environment, qpi_exports
 from shared.phase import Phase
-from shared.report.facts import Level, NameVerdict, State, Verification
 from shared.report.figures import counted
 from shared.report.headline import FRESH
+from shared.state import State
+from shared.verification import Level, Verdict, Verification
 
-__all__ = ["SIGNATORIES", "Step", "Target", "report_steps", "status_steps", "target_of"]
-
-SIGNATORIES = ("qpi-team", "development", "operations", "data")
-"""Who has to sign off before the cutover."""
+__all__ = ["Step", "Target", "report_steps", "status_steps", "target_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +21,7 @@ class Step:
 
     Attributes:
         text: What and why.
-        command: What to type; empty when it is nothing for a command.
+        command: What to type; empty when no command helps.
     """
 
     text: str
@@ -32,7 +30,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The arguments by which every command is told which migration is meant.
+    """The arguments that tell a command which migration is meant.
 
     Attributes:
         env: The label in its reports.
@@ -55,7 +53,7 @@ class Target:
             subject: What comes before them.
 
         Returns:
-            The line; empty when an argument holds what cannot be seen: what is shown would not be what is meant.
+            The line; empty when an argument has an invisible character: the line would look like another command.
         """
         words = ["python", "-m", "backfill_job", name, *filter(None, [subject]), *self._arguments(), *options]
         return shlex.join(words) if all(map(str.isprintable, words)) else ""
@@ -68,7 +66,7 @@ class Target:
         else:
             arguments.append("--no-default-excludes")
         for pattern in extra:
-            # A pattern that begins with a dash would be taken for an option.
+            # argparse reads a pattern that begins with a dash as an option.
             arguments += [f"--exclude={pattern}"] if pattern.startswith("-") else ["--exclude", pattern]
         return arguments
 
@@ -90,7 +88,7 @@ def target_of(verification: Verification) -> Target:
 
 
 def report_steps(verification: Verification) -> tuple[Step, ...]:
-    """What follows from a verification by itself, whatever the phase: at the time of a report it may be any."""
+    """What follows from a verification alone: a report does not know the phase."""
     target = target_of(verification)
     steps = [*_repairs(verification, target, Phase.DUAL_WRITE), *_concerns(verification)]
     if verification.clean and verification.compared:
@@ -137,15 +135,15 @@ _AFTER_CUTOVER = frozenset({Phase.CUT_OVER, Phase.DELETING, Phase.DELETED})
 
 
 def _repairs(verification: Verification, target: Target, phase: Phase) -> list[Step]:
-    """How the two sides become equal."""
+    """How to make the two sides equal."""
     counts = verification.counts
-    missing = counts[NameVerdict.MISSING]
-    differing = counts[NameVerdict.CONTENT_DIFFERS] + counts[NameVerdict.METADATA_DIFFERS]
+    missing = counts[Verdict.MISSING]
+    differing = counts[Verdict.CONTENT_DIFFERS] + counts[Verdict.METADATA_DIFFERS]
     steps = []
     if differing and phase is Phase.CUT_OVER:
         steps.append(
             Step(
-                f"Give the cutover command again: it brings over what late writers overwrote on the legacy path, among the "
+                f"Run the cutover command again: it brings over what late writers overwrote on the legacy path, among the "
                 f"{counted(differing, 'differing name')}. Where the new path's write is the later one, it leaves it.",
                 target.command("cutover", "--by", "NAME"),
             )
@@ -154,7 +152,7 @@ def _repairs(verification: Verification, target: Target, phase: Phase) -> list[S
     elif differing and phase in _AFTER_CUTOVER:
         steps.append(
             Step(
-                f"Settle the differing names ({differing:,}) by hand: after the cutover nothing at the new path is "
+                f"Resolve the differing names ({differing:,}) by hand: after the cutover nothing at the new path is "
                 "overwritten. Both sides' facts are in the table below."
             )
         )
@@ -174,18 +172,18 @@ def _repairs(verification: Verification, target: Target, phase: Phase) -> list[S
                 target.command("migrate", "--execute"),
             )
         )
-    elif counts[NameVerdict.IN_FLIGHT]:
+    elif counts[Verdict.IN_FLIGHT]:
         steps.append(
             Step(
-                f"Verify again in a minute: {counted(counts[NameVerdict.IN_FLIGHT], 'object')} changed while this run "
+                f"Verify again in a minute: {counted(counts[Verdict.IN_FLIGHT], 'object')} changed while this run "
                 "compared. If they are then missing or differ, is the mirror running?",
                 target.command("verify"),
             )
         )
-    if counts[NameVerdict.EXTRA]:
+    if counts[Verdict.EXTRA]:
         steps.append(
             Step(
-                f"Find out who wrote what only the destination has ({counted(counts[NameVerdict.EXTRA], 'object')}): the "
+                f"Find out who wrote what only the destination has ({counted(counts[Verdict.EXTRA], 'object')}): the "
                 "consumer would load it. Move it away, or exclude it by name. Nothing here deletes it."
             )
         )
@@ -193,19 +191,19 @@ def _repairs(verification: Verification, target: Target, phase: Phase) -> list[S
 
 
 def _concerns(verification: Verification) -> list[Step]:
-    """What a person has to look into."""
+    """What a person has to check."""
     steps = []
     if any(remark.level is Level.CRITICAL for remark in verification.remarks):
-        steps.append(Step("Settle every critical remark below with whoever owns the data."))
+        steps.append(Step("Resolve every critical remark below with the owner of the data."))
     contents = verification.contents
     if contents is not None and contents.migration_problems:
         steps.append(
             Step(
-                "Look into the problems that only the destination's files have, under Contents. A copy never makes "
-                "such: somebody else wrote there."
+                "Look into the problems that only the destination's files have, under Contents. A copy never "
+                "causes them: another program wrote there."
             )
         )
-    if contents is not None and any(problem.error for problem in contents.source_problems):
+    if contents is not None and any(problem.error for problem in contents.source_problems.values()):
         steps.append(
             Step(
                 "Tell the writer's team of the files that the import would refuse, under Contents. They are so at the "
@@ -214,8 +212,8 @@ def _concerns(verification: Verification) -> list[Step]:
         )
     if (
         verification.lag is not None
-        and verification.lag.p99 is not None
-        and verification.lag.p99 > verification.grace
+        and verification.lag.p99_s is not None
+        and verification.lag.p99_s > verification.grace_s
     ):
         steps.append(
             Step(
@@ -227,8 +225,7 @@ def _concerns(verification: Verification) -> list[Step]:
 
 
 def _dual_write(state: State, target: Target) -> list[Step]:
-    signed = {signoff.name for signoff in state.signoffs}
-    unsigned = [name for name in SIGNATORIES if name not in signed]
+    unsigned = [name.value for name in state.missing_signoffs]
     steps = []
     if unsigned:
         steps.append(

@@ -1,7 +1,7 @@
-"""The verdict in one line, and how it is to be taken. Pure.
+"""The verdict in one line, and its tone. Pure.
 
-The page never sounds better than the evidence: what was not compared, not settled, contradictory or is long ago is not
-called well.
+The page never sounds better than the evidence. It calls nothing good that was not compared, is not settled, contradicts
+itself, or is old.
 """
 
 from collections import Counter
@@ -11,9 +11,10 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 from shared.phase import Phase
-from shared.report.facts import Level, NameVerdict, State, Verification
 from shared.report.figures import age, counted, moment
 from shared.report.wording import PHASE_WORDS, VERDICT_WORDS
+from shared.state import State
+from shared.verification import Level, Verdict, Verification
 
 __all__ = ["FRESH", "Headline", "Tone", "headline", "status_headline", "unknown_headline"]
 
@@ -22,7 +23,7 @@ FRESH = timedelta(hours=24)
 
 
 class Tone(Enum):
-    """How a headline is to be taken. Each has a shape, a colour and a word of its own."""
+    """How good the news is. Each tone has its own shape, colour and word."""
 
     GOOD = "good"
     ATTENTION = "attention"
@@ -35,9 +36,8 @@ class Headline:
     """The verdict.
 
     Attributes:
-        tone: How it is to be taken.
-        title: It, in a few words.
-        reasons: What it rests on or what stands in its way, one sentence each.
+        title: The verdict in a few words.
+        reasons: What it rests on or what prevents a better one, one sentence each.
     """
 
     tone: Tone
@@ -48,21 +48,21 @@ class Headline:
 def headline(verification: Verification) -> Headline:
     """Judge a verification by itself."""
     counts = verification.counts
-    differing = counts[NameVerdict.CONTENT_DIFFERS] + counts[NameVerdict.METADATA_DIFFERS]
+    differing = counts[Verdict.CONTENT_DIFFERS] + counts[Verdict.METADATA_DIFFERS]
     apart = [
         f"{number:,} {what}"
         for number, what in (
-            (counts[NameVerdict.MISSING], "missing"),
+            (counts[Verdict.MISSING], "missing"),
             (differing, "differing"),
-            (counts[NameVerdict.EXTRA], "extra"),
-            (counts[NameVerdict.IN_FLIGHT], "in flight"),
+            (counts[Verdict.EXTRA], "extra"),
+            (counts[Verdict.IN_FLIGHT], "in flight"),
         )
         if number
     ]
-    books = _contradictions(verification)
-    if books:
-        return Headline(Tone.BAD, "This report contradicts itself", books)
-    if apart == [f"{counts[NameVerdict.IN_FLIGHT]:,} in flight"]:
+    contradictions = _contradictions(verification)
+    if contradictions:
+        return Headline(Tone.BAD, "This report contradicts itself", contradictions)
+    if apart == [f"{counts[Verdict.IN_FLIGHT]:,} in flight"]:
         return Headline(Tone.ATTENTION, f"Not proven equal yet: {apart[0]}")
     if apart:
         return Headline(Tone.BAD, f"Not equal: {', '.join(apart)}")
@@ -95,7 +95,9 @@ def status_headline(state: State, verification: Verification | None, now: dateti
         return _after_deletion(state, verification)
     if verification is None:
         return Headline(
-            Tone.UNKNOWN, "Never verified", ("Nobody has compared the two paths; nothing is known of them.",)
+            Tone.UNKNOWN,
+            "Never verified",
+            ("No verification has compared the two paths; nothing is known of them.",),
         )
     found = headline(verification)
     doubts = _doubts(state, verification, now)
@@ -107,7 +109,7 @@ def status_headline(state: State, verification: Verification | None, now: dateti
 
 
 def unknown_headline(what: Sequence[str]) -> Headline:
-    """Say that something could not be read, so that nothing can be said.
+    """Say that something could not be read, so that nothing is known.
 
     Args:
         what: What could not be read, and why.
@@ -116,8 +118,8 @@ def unknown_headline(what: Sequence[str]) -> Headline:
 
 
 def _contradictions(verification: Verification) -> tuple[str, ...]:
-    """Days and totals are counted at different places, so that a mistake in the books shows."""
-    by_day: Counter[NameVerdict] = Counter()
+    """Days and totals are counted at different places, so that a mistake in counting shows."""
+    by_day: Counter[Verdict] = Counter()
     for day in (*verification.days, verification.undated):
         by_day.update(day.verdicts)
     return tuple(
@@ -125,7 +127,7 @@ def _contradictions(verification: Verification) -> tuple[str, ...]:
         "a fault of the program. Do not rely on this report."
         for verdict, total in verification.counts.items()
         # What is left out is not looked at, so it need not be given a day.
-        if verdict is not NameVerdict.EXCLUDED and by_day[verdict] != total
+        if verdict is not Verdict.EXCLUDED and by_day[verdict] != total
     )
 
 
@@ -137,7 +139,7 @@ def _reservations(verification: Verification) -> tuple[str, ...]:
     contents = verification.contents
     if contents is not None and contents.migration_problems:
         found.append("Reading the files found problems that only the destination has.")
-    if verification.source_total.digest != verification.destination_total.digest:
+    if verification.totals.source.digest != verification.totals.destination.digest:
         found.append(
             "The two listings' digests differ, although every name was found equal when looked at again: "
             "objects changed meanwhile. Verify again."
@@ -163,7 +165,7 @@ def _doubts(state: State, verification: Verification, now: datetime) -> tuple[st
 
 
 def _after_deletion(state: State, verification: Verification | None) -> Headline:
-    """While the legacy path is being deleted the sides differ on purpose; only what was found before it counts."""
+    """During and after the deletion the sides differ on purpose; only what was found before it counts."""
     title = (
         "The legacy path is deleted" if state.phase is Phase.DELETED else "The legacy path is being deleted"
     )

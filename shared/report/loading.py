@@ -1,41 +1,64 @@
 """Reads what the status page shows from Cloud Storage: the migration's state and its latest verification.
 
-Two small objects of the migration's own are read, and nothing else. What cannot be read or made sense of is neither there
-nor not there: it is handed on as unreadable, with the reason.
+It reads two small objects of the migration's own, and nothing else. What cannot be read or understood is neither there nor
+not there: it is passed on as unreadable, with the reason.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TypeVar
 
 from shared.errors import StorageError, UsageError
 from shared.migration import Migration
-from shared.objects import ObjectRef
 from shared.phase import StateStore, state_ref
 from shared.report.advice import Target
-from shared.report.page import Unreadable
-from shared.report.reading import read_state, read_verification, require_migration
-from shared.strict_json import parse_json
+from shared.state import State
+from shared.verification import Verification, read_latest_verification
 
-__all__ = ["StatusData", "latest_verification_ref", "read_status"]
+__all__ = ["Status", "Unreadable", "read_status"]
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
-class StatusData:
+class Unreadable:
+    """Something that could not be read: neither there nor not there.
+
+    Attributes:
+        why: What it is and what happened, as one line.
+    """
+
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
     """What the status page is about.
 
     Attributes:
         target: Which migration.
-        state: The state object's contents, parsed; None when there is no such object.
-        verification: The latest verification, parsed; None when there is none.
+        state: None when there is no state object yet.
+        verification: The latest; None when there is none.
         refreshed: When they were read; aware.
     """
 
     target: Target
-    state: Mapping[str, Any] | Unreadable | None
-    verification: Mapping[str, Any] | Unreadable | None
+    state: State | Unreadable | None
+    verification: Verification | Unreadable | None
     refreshed: datetime
+
+    @property
+    def known_state(self) -> State | None:
+        """The state, the initial one where nothing was written down yet; None where it could not be read."""
+        if isinstance(self.state, Unreadable):
+            return None
+        return self.state or State(self.target.source, self.target.destination)
+
+    @property
+    def known_verification(self) -> Verification | None:
+        """The latest verification; None where there is none, or it could not be read."""
+        return None if isinstance(self.verification, Unreadable) else self.verification
 
     @property
     def unreadable(self) -> tuple[str, ...]:
@@ -43,48 +66,32 @@ class StatusData:
         return tuple(part.why for part in (self.state, self.verification) if isinstance(part, Unreadable))
 
 
-def latest_verification_ref(migration: Migration) -> ObjectRef:
-    """Where a migration's latest verification lies."""
-    return migration.own_ref("latest", "verification.json")
-
-
-def read_status(store: StateStore, migration: Migration, now: datetime) -> StatusData:
+def read_status(store: StateStore, migration: Migration, now: datetime) -> Status:
     """Read the state and the latest verification.
 
     Args:
-        store: Where they lie.
-        migration: Whose.
+        store: Where they are.
+        migration: Of which migration.
         now: The current time; aware.
 
     Returns:
-        Both, each either parsed and of the right form, or None for "not there", or unreadable.
+        Both, each either read strictly, or None for "not there", or unreadable.
     """
-    return StatusData(
+    return Status(
         Target(migration.label, migration.source.uri, migration.destination.uri, migration.excludes),
-        _read(store, state_ref(migration), "the state", read_state, migration),
-        _read(store, latest_verification_ref(migration), "the verification", read_verification, migration),
+        _known(lambda: _read_state(store, migration)),
+        _known(lambda: read_latest_verification(store, migration)),
         now,
     )
 
 
-def _read(
-    store: StateStore,
-    at: ObjectRef,
-    what: str,
-    read: Callable[[Mapping[str, Any]], object],
-    migration: Migration,
-) -> Mapping[str, Any] | Unreadable | None:
+def _read_state(store: StateStore, migration: Migration) -> State | None:
+    contents = store.read(state_ref(migration))
+    return None if contents is None else State.from_json(contents, migration)
+
+
+def _known(read: Callable[[], _Value]) -> _Value | Unreadable:
     try:
-        contents = store.read(at)
-        if contents is None:
-            return None
-        content = parse_json(contents)
-        read(content)
-        require_migration(content, what, migration.source.uri, migration.destination.uri)
-    except StorageError as error:
+        return read()
+    except (StorageError, UsageError) as error:
         return Unreadable(str(error))
-    except UsageError as error:
-        return Unreadable(f"{at.uri}: {error}")
-    except ValueError as error:
-        return Unreadable(f"{at.uri}: no JSON ({error}); restore it, or write it again")
-    return dict(content)

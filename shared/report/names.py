@@ -1,8 +1,8 @@
 r"""Texts from a bucket made printable and unmistakable on a page.
 
-An object's name is anybody's text: markup, control characters, characters that turn the reading direction, characters that
-nobody sees. Markup is the template's business, which escapes everything. Here every character that a reader could not
-see is written as its escape, in a box of its own: ``user_\u202e7.jsonl``.
+An object's name may be any text, with markup, control characters, characters that turn the reading direction, or invisible
+characters. The templates escape the markup. This module writes every invisible character as its escape, in a box of its own:
+``user_\u202e7.jsonl``.
 """
 
 import re
@@ -12,10 +12,10 @@ from markupsafe import Markup
 
 __all__ = ["name_markup", "visible", "visible_name"]
 
-_SEEN_BY_NOBODY = re.compile(
+_INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
 )
-"""Letters, marks and symbols to Unicode, and therefore printable to Python, which are nevertheless drawn as nothing."""
+"""Unicode calls them letters, marks and symbols, so Python calls them printable; but they are drawn as nothing."""
 
 _ISOLATED = Markup("<bdi>{}</bdi>")
 _BOX = Markup('<span class="escape">{}</span>')
@@ -25,18 +25,14 @@ _ESCAPE = re.compile(r"\\(?:x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8}|[ntr\\])")
 
 
 def visible(text: str) -> str:
-    """Escape what a reader could not see, as Python escapes it. For sentences: the backslash stays."""
+    """Escape invisible characters, as Python escapes them. For sentences: the backslash stays."""
     return text if text.isascii() and text.isprintable() else "".join(map(_character, text))
 
 
 def visible_name(name: str) -> str:
-    r"""Escape what a reader could not see, so that no two names look the same.
+    r"""Escape invisible characters, so that no two names look the same.
 
-    Args:
-        name: An object's name.
-
-    Returns:
-        Like `visible`; besides, the backslash as ``\\``, and spaces at either end and next to another as ``\x20``.
+    As `visible`; also the backslash as ``\\``, and spaces at either end and next to another as ``\x20``.
     """
     spaces = {at for at in (0, len(name) - 1) if name[at : at + 1] == " "}
     spaces |= {at for one in enumerate(pairwise(name)) if one[1] == (" ", " ") for at in (one[0], one[0] + 1)}
@@ -56,11 +52,11 @@ def name_markup(name: str) -> Markup:
 
 
 def _breakable(text: str) -> Markup:
-    """A text that may go on in the next line after a slash."""
+    """A text that may continue in the next line after a slash."""
     return _SLASH.join(text.split("/"))
 
 
 def _character(character: str) -> str:
-    if character.isprintable() and not _SEEN_BY_NOBODY.match(character):
+    if character.isprintable() and not _INVISIBLE.match(character):
         return character
     return character.encode("unicode_escape").decode()

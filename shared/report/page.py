@@ -1,17 +1,16 @@
 """Renders the report page and the status page: values in, one self-contained HTML text out.
 
-Everything is rendered here, on the server's side, with escaping on for every value; a page reads, prints and links without
-any script. The one script adds tooltips, arrow keys, filtering and copying. Style and script stand in the page and are
-allowed by their hashes; the page's own policy forbids everything else, so that no markup that slipped through could load or
-run anything. No style attribute is used, which the policy would refuse as well: drawings have their places in SVG attributes.
+Everything is rendered here, on the server, and every value is escaped. A page reads, prints and links without any script. The
+one script adds tooltips, arrow keys, filtering and copying. Style and script are in the page, and its policy allows them by
+their hashes. The policy forbids everything else, so markup that escaped the escaping could not load or run anything. It also
+refuses style attributes: drawings have their places in SVG attributes.
 """
 
 import base64
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
@@ -19,20 +18,16 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from shared.errors import UsageError
 from shared.phase import Phase
 from shared.report import figures, wording
-from shared.report.advice import SIGNATORIES, Target, report_steps, status_steps
-from shared.report.facts import DayState, Level, NameVerdict, State, Verification
+from shared.report.advice import report_steps, status_steps
+from shared.report.charts import heat_map, lag_chart, volume
 from shared.report.headline import Headline, Tone, headline, status_headline, unknown_headline
-from shared.report.heat_map import heat_map
-from shared.report.lag_chart import lag_chart
+from shared.report.loading import Status
 from shared.report.names import name_markup, visible, visible_name
-from shared.report.reading import read_state, read_verification, require_migration
-from shared.report.volume import volume
+from shared.verification import DayState, Level, Verdict, Verification
 
 __all__ = [
-    "Unreadable",
     "content_policy",
     "render_report",
     "render_status",
@@ -42,101 +37,54 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """Something that could not be read: neither there nor not there.
-
-    Attributes:
-        why: What it is and what happened, as one line.
-    """
-
-    why: str
-
-
-def render_report(verification: Mapping[str, Any]) -> str:
-    """Render a verification's report.
-
-    Args:
-        verification: ``verification.json``, parsed.
-
-    Returns:
-        A complete HTML page that needs no other file.
-
-    Raises:
-        UsageError: The verification is damaged, something else, or contradicts itself.
-    """
-    found = read_verification(verification)
+def render_report(verification: Verification) -> str:
+    """Render a verification's report: a complete HTML page that needs no other file."""
     return _render(
         "report.html",
-        headline=headline(found),
-        steps=report_steps(found),
+        headline=headline(verification),
+        steps=report_steps(verification),
         embedded=_embedded(verification),
-        **_about(found),
+        **_about(verification),
     )
 
 
-def render_status(
-    state: Mapping[str, Any] | Unreadable | None,
-    verification: Mapping[str, Any] | Unreadable | None,
-    *,
-    target: Target,
-    now: datetime,
-    refreshed: datetime,
-) -> str:
-    """Render the status page.
+def render_status(status: Status, now: datetime) -> str:
+    """Render the status page: a complete HTML page that needs no other file.
 
     Args:
-        state: The state object's contents, parsed; None when there is no state object yet.
-        verification: The latest ``verification.json``, parsed; None when there is none.
-        target: Which migration.
+        status: What was read.
         now: The current time; aware.
-        refreshed: When the two were read; aware.
-
-    Returns:
-        A complete HTML page that needs no other file.
-
-    Raises:
-        UsageError: One of them is damaged, something else, or another migration's.
     """
-    stands, found, unreadable = _parsed(state, verification, target)
-    verdict = _verdict(stands, found, unreadable, now)
-    steps = () if unreadable or stands is None else status_steps(stands, found, target, now)
+    state, found, known = status.known_state, status.known_verification, not status.unreadable
+    steps = status_steps(state, found, status.target, now) if known and state is not None else ()
     return _render(
         "status.html",
-        headline=verdict,
+        headline=verdict_of_status(status, now),
         steps=steps,
-        target=target,
-        state=stands,
+        target=status.target,
+        state=state,
         now=now,
-        refreshed=refreshed,
-        verification_headline=None if found is None else _by_itself(found, known=not unreadable),
+        refreshed=status.refreshed,
+        verification_headline=None if found is None else _by_itself(found, known=known),
         **_about(found),
     )
 
 
-def verdict_of_status(
-    state: Mapping[str, Any] | Unreadable | None,
-    verification: Mapping[str, Any] | Unreadable | None,
-    *,
-    target: Target,
-    now: datetime,
-) -> Headline:
+def verdict_of_status(status: Status, now: datetime) -> Headline:
     """The status page's headline by itself; see `render_status`."""
-    return _verdict(*_parsed(state, verification, target), now)
+    state = status.known_state
+    if status.unreadable or state is None:
+        return unknown_headline(status.unreadable)
+    return status_headline(state, status.known_verification, now)
 
 
 def render_unknown(why: str, now: datetime) -> str:
-    """Render a page that says that nothing is known.
-
-    Args:
-        why: What could not be read, as one line.
-        now: The current time; aware.
-    """
+    """Render a page that says that nothing is known, and why; the time is aware."""
     return _render("unknown.html", headline=unknown_headline([why]), now=now)
 
 
 def content_policy() -> str:
-    """What a page may load and run: its own style and script, and its icon. Nothing from anywhere."""
+    """What a page may load and run: only its own style, script and icon."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -149,37 +97,8 @@ def content_policy() -> str:
     )
 
 
-def _parsed(
-    state: Mapping[str, Any] | Unreadable | None,
-    verification: Mapping[str, Any] | Unreadable | None,
-    target: Target,
-) -> tuple[State | None, Verification | None, tuple[str, ...]]:
-    """What was read, None for what was not, and why."""
-    stands, found, unreadable = None, None, []
-    if isinstance(state, Unreadable):
-        unreadable.append(state.why)
-    else:
-        if state is not None:
-            require_migration(state, "the state", target.source, target.destination)
-        stands = State() if state is None else read_state(state)
-    if isinstance(verification, Unreadable):
-        unreadable.append(verification.why)
-    elif verification is not None:
-        found = read_verification(verification)
-        require_migration(verification, "the verification", target.source, target.destination)
-    return stands, found, tuple(unreadable)
-
-
-def _verdict(
-    state: State | None, verification: Verification | None, unreadable: tuple[str, ...], now: datetime
-) -> Headline:
-    if unreadable or state is None:
-        return unknown_headline(unreadable)
-    return status_headline(state, verification, now)
-
-
 def _by_itself(found: Verification, *, known: bool) -> Headline:
-    """A verification's own verdict, below the page's; not in its colours where the page's is that nothing is known."""
+    """A verification's own verdict, below the page's; without its colours where the page says that nothing is known."""
     verdict = headline(found)
     return verdict if known else replace(verdict, tone=Tone.UNKNOWN)
 
@@ -196,18 +115,15 @@ def _about(found: Verification | None) -> dict[str, Any]:
     }
 
 
-def _embedded(content: Mapping[str, Any]) -> Markup:
-    """The JSON for machines, in a form that cannot end the element it stands in.
+def _embedded(verification: Verification) -> Markup:
+    """The JSON for machines, in a form that cannot end its element.
 
-    ASCII only, which also keeps U+2028 and lone surrogates as escapes.
+    ASCII only: that also keeps U+2028 and lone surrogates as escapes.
     """
-    try:
-        text = json.dumps(content, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise UsageError(f"the verification is no JSON ({error}); run verify again") from error
+    text = json.dumps(verification.to_json(), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return Markup(text)  # noqa: S704 -- nothing in it has a meaning in HTML any more
+    return Markup(text)  # noqa: S704 -- no character of it means anything in HTML
 
 
 def _render(template: str, **values: Any) -> str:
@@ -242,8 +158,7 @@ def _environment() -> Environment:
         DayState=DayState,
         Level=Level,
         Phase=Phase,
-        SIGNATORIES=SIGNATORIES,
-        Verdict=NameVerdict,
+        Verdict=Verdict,
         words=wording,
         newline=Markup("&#10;"),
     )
@@ -251,16 +166,16 @@ def _environment() -> Environment:
 
 
 def _printable(value: Any) -> Any:
-    """Every text that a page shows passes here: what nobody could see is escaped. Markup was made by us."""
+    """Escape the invisible characters of every text that a page shows. `Markup` is our own."""
     return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 @functools.cache
 def _source(name: str) -> Markup:
-    """A style sheet or script, as it stands in the page."""
+    """A style sheet or script, as the page contains it."""
     return Markup(files("shared.report").joinpath("templates", name).read_text(encoding="utf-8"))  # noqa: S704 -- our own files
 
 
 def source_hash(source: str) -> str:
-    """How a page's policy names a style sheet or script that stands in the page."""
+    """How a page's policy names a style sheet or script that the page contains."""
     return f"sha256-{base64.b64encode(hashlib.sha256(source.encode()).digest()).decode()}"

@@ -1,10 +1,10 @@
-"""The status page as a Flask application: read at every request, shown, nothing kept.
+"""The status page as a Flask application. It reads at every request and keeps nothing.
 
-It answers ``GET`` only: ``/`` for people, ``/status.json`` for machines, ``/healthz`` for whoever watches the process (and
+It answers ``GET`` only: ``/`` for people, ``/status.json`` for machines, ``/healthz`` for a monitor of the process (and
 ``/health``, because Cloud Run keeps some paths that end in z to itself). When something could not be read, both pages
-answer 503 and say what: no watcher may take the page's being there for good news.
+answer 503 and say what, so that a monitor does not take an answer for good news.
 
-Who may see it is decided in front of it: IAM for the function, the loopback interface for a laptop.
+Access is decided in front of it: by IAM for the function, by the loopback interface for a laptop.
 """
 
 import json
@@ -16,8 +16,10 @@ from flask import Flask, Response
 
 from shared.errors import MigrationError
 from shared.report.headline import Tone
-from shared.report.loading import StatusData
-from shared.report.page import Unreadable, content_policy, render_status, render_unknown, verdict_of_status
+from shared.report.loading import Status
+from shared.report.page import content_policy, render_status, render_unknown, verdict_of_status
+from shared.state import State
+from shared.verification import Verification
 
 __all__ = ["STATUS_FORMAT", "create_app"]
 
@@ -29,7 +31,7 @@ UNAVAILABLE = 503
 
 
 def create_app(
-    load: Callable[[], StatusData],
+    load: Callable[[], Status],
     *,
     now: Callable[[], datetime],
     trusted_hosts: Sequence[str] | None = None,
@@ -52,9 +54,7 @@ def create_app(
     def page() -> Response:
         try:
             data = load()
-            text = render_status(
-                data.state, data.verification, target=data.target, now=now(), refreshed=data.refreshed
-            )
+            text = render_status(data, now())
         except MigrationError as error:
             return Response(render_unknown(str(error), now()), UNAVAILABLE, mimetype="text/html")
         return Response(text, _code(data), mimetype="text/html")
@@ -83,12 +83,12 @@ def create_app(
     return app
 
 
-def _code(data: StatusData) -> int:
+def _code(data: Status) -> int:
     return UNAVAILABLE if data.unreadable else OK
 
 
-def _as_json(data: StatusData, now: datetime) -> dict[str, Any]:
-    verdict = verdict_of_status(data.state, data.verification, target=data.target, now=now)
+def _as_json(data: Status, now: datetime) -> dict[str, Any]:
+    verdict = verdict_of_status(data, now)
     return {
         "format": STATUS_FORMAT,
         "source": data.target.source,
@@ -98,8 +98,8 @@ def _as_json(data: StatusData, now: datetime) -> dict[str, Any]:
         "title": verdict.title,
         "reasons": list(verdict.reasons),
         "unreadable": list(data.unreadable),
-        "state": None if isinstance(data.state, Unreadable) else data.state,
-        "verification": None if isinstance(data.verification, Unreadable) else data.verification,
+        "state": data.state.content() if isinstance(data.state, State) else None,
+        "verification": data.verification.to_json() if isinstance(data.verification, Verification) else None,
     }
 
 

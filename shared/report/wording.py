@@ -1,7 +1,7 @@
 """The words that the pages use for verdicts, states, levels and phases; one place, so that they agree everywhere."""
 
 from shared.phase import Phase
-from shared.report.facts import DayState, Level, NameVerdict
+from shared.verification import DayState, Level, Verdict
 
 __all__ = [
     "LEVEL_WORDS",
@@ -14,23 +14,23 @@ __all__ = [
 ]
 
 VERDICT_WORDS = {
-    NameVerdict.EQUAL: "equal",
-    NameVerdict.MISSING: "missing",
-    NameVerdict.CONTENT_DIFFERS: "content differs",
-    NameVerdict.METADATA_DIFFERS: "metadata differs",
-    NameVerdict.EXTRA: "extra",
-    NameVerdict.IN_FLIGHT: "in flight",
-    NameVerdict.EXCLUDED: "excluded",
+    Verdict.EQUAL: "equal",
+    Verdict.MISSING: "missing",
+    Verdict.CONTENT_DIFFERS: "content differs",
+    Verdict.METADATA_DIFFERS: "metadata differs",
+    Verdict.EXTRA: "extra",
+    Verdict.IN_FLIGHT: "in flight",
+    Verdict.EXCLUDED: "excluded",
 }
 
 VERDICT_MEANINGS = {
-    NameVerdict.EQUAL: "same size, checksums and metadata on both sides",
-    NameVerdict.MISSING: "at the source, not at the destination",
-    NameVerdict.CONTENT_DIFFERS: "another size or checksum, or none to compare",
-    NameVerdict.METADATA_DIFFERS: "same contents, other metadata",
-    NameVerdict.EXTRA: "at the destination only",
-    NameVerdict.IN_FLIGHT: "changed during the verification, not settled",
-    NameVerdict.EXCLUDED: "left out on request, not compared",
+    Verdict.EQUAL: "same size, checksums and metadata on both sides",
+    Verdict.MISSING: "at the source, not at the destination",
+    Verdict.CONTENT_DIFFERS: "another size or checksum, or none to compare",
+    Verdict.METADATA_DIFFERS: "same contents, other metadata",
+    Verdict.EXTRA: "at the destination only",
+    Verdict.IN_FLIGHT: "changed during the verification, not settled",
+    Verdict.EXCLUDED: "left out on request, not compared",
 }
 
 STATE_WORDS = {

@@ -12,14 +12,13 @@ import pytest
 from testing_http import HASTY, NAMES
 from testing_paths import Paths
 
-from backfill_job.bulk import Limits, carry_out_in_bulk
-from backfill_job.copying import Result
+from backfill_job.copying.diff import Finding, Verdict, judged, march_pages
+from backfill_job.copying.governor import NullGovernor
+from backfill_job.copying.lane import Limits, carry_out_in_bulk
+from backfill_job.copying.line import Result
 from backfill_job.counts import Account
-from backfill_job.governor import NullGovernor
-from backfill_job.march import march_pages
 from backfill_job.run.clock import Clock, system_clock
 from backfill_job.run.stopping import Stop
-from backfill_job.verdict import Finding, Verdict, judged
 from local_gcs.waiting import HANGS
 from shared.decision import Authority
 from shared.errors import BucketNotFound, Interrupted, PermissionDenied, Unavailable, UnexpectedAnswer
@@ -504,7 +503,7 @@ def test_slots_are_waited_out_one_after_the_other(run: Run, paths: Paths) -> Non
     paths.server.set_faults(rules=[{"method": REWRITE, "status": 429, "count": 30}])
     run.governor = CountingGovernor(0.25, 0.0)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("backfill_job.bulk.asyncio.sleep", sleep)
+        patch.setattr("backfill_job.copying.lane.asyncio.sleep", sleep)
         run.carry_out(lines)
     assert slept == [0.25] * 30
     assert run.accounts == {Account.COPIED: 30}

@@ -12,10 +12,9 @@ from foreign_tools import gcloud_environment
 from testing_commands import Ended, run_command
 from testing_paths import Paths
 
-from backfill_job.certificate import canonical, certificate, data_of
-from backfill_job.lag import Lag
-from backfill_job.tallies import Tallies
-from backfill_job.verdict import judged
+from backfill_job.copying.diff import judged
+from backfill_job.verify.certificate import canonical, certificate, data_of
+from backfill_job.verify.day_counts import DayCounts
 from shared.gateway import Gateway
 from shared.partitions import DAY_PATTERN, LAYOUTS
 
@@ -58,10 +57,10 @@ def fill(paths: Paths) -> None:
 
 
 def certified(paths: Paths, gateway: Gateway, folder: Path) -> Path:
-    tallies = Tallies(Lag(""))
-    tallies.add(judged(paths.diff(gateway), paths.migration))
+    counts = DayCounts()
+    counts.add(judged(paths.diff(gateway), paths.migration))
     path = folder / "certificate.json"
-    path.write_bytes(canonical(certificate(data_of(paths.migration, tallies), {"run": "test-1"})))
+    path.write_bytes(canonical(certificate(data_of(paths.migration, counts), {"run": "test-1"})))
     return path
 
 
@@ -113,8 +112,8 @@ def test_a_page_of_shell_recomputes_it(paths: Paths, gateway: Gateway, tmp_path:
     [
         (lambda text: text.replace('"objects":1', '"objects":2', 1), "was changed since it was written"),
         (lambda text: text.replace("certificate/1", "certificate/2"), "has the format"),
-        (lambda text: text[:-9], "is no certificate"),
-        (lambda _: "[]", "is no certificate"),
+        (lambda text: text[:-9], "is not a certificate"),
+        (lambda _: "[]", "is not a certificate"),
         (lambda _: '{"format": "qpi-exports-migration/certificate/1"}', "is a damaged certificate"),
         (lambda text: text.replace("gs://", "s3://"), "is no Cloud Storage prefix"),
         (lambda text: text.replace('"days":{', '"days":{"x":7,'), "is a damaged certificate"),

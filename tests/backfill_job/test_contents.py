@@ -24,7 +24,7 @@ from backfill_job.contents.lines import Bounds, Problem
 from backfill_job.contents.reader import Limits, Unpacking, read_back
 from backfill_job.contents.result import EXAMPLES_OF_A_KIND, Affected, ContentsCheck, Example, Side, Tally
 from backfill_job.contents.rows import ProblemKind
-from backfill_job.march import Pair, march_pages
+from backfill_job.copying.diff import Pair, march_pages
 from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
 from shared.errors import (
@@ -493,6 +493,9 @@ def test_what_unpacks_to_more_than_is_judged_is_stopped() -> None:
     assert (sum(sizes), max(sizes)) == (100_001, 1000)
     assert unpacking.stopped
     assert not unpacking.complete
+    last = Unpacking(5)  # one byte too many, and then the member ends
+    assert [len(unpacked) for unpacked in last.unpack(gzip.compress(bytes(6)))] == [6]
+    assert (last.stopped, last.complete) == (True, False)
     exact = Unpacking(1000, 100)
     assert sum(len(unpacked) for unpacked in exact.unpack(gzip.compress(bytes(1000)))) == 1000
     assert exact.complete
@@ -541,7 +544,7 @@ from pathlib import Path
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages
 from backfill_job.contents.check import Scope, check_contents
-from backfill_job.march import march_pages
+from backfill_job.copying.diff import march_pages
 from backfill_job.run.stopping import Stop
 from shared.migration import Location, Migration
 
@@ -697,3 +700,26 @@ def test_a_problem_of_the_source_s_is_not_shown_as_the_migration_s(run: Run) -> 
     assert kind != "unknown_field"
     assert [(it.kind, it.line) for it in found.examples if it.side == "migration"] == [(kind, 3)]
     assert names(found, Side.SOURCE) == {"unknown_field": 1}
+
+
+def test_of_each_kind_and_side_the_first_few_names_are_shown_and_all_are_counted() -> None:
+    """In the order of the names, and no more than a person reads."""
+    names_of = [f"user_id_{number}.jsonl" for number in range(EXAMPLES_OF_A_KIND + 2)]
+    bookings = [(name, side, {ProblemKind.NOT_JSON: 2}, 3) for name in reversed(names_of) for side in Side]
+    found = tallied(bookings)
+    for side, problems in ((Side.SOURCE, found.source), (Side.MIGRATION, found.migration)):
+        shown = [example.name for example in found.examples if example.side == side.value]
+        assert shown == names_of[:EXAMPLES_OF_A_KIND]
+        assert problems == {ProblemKind.NOT_JSON: Affected(len(names_of), 2 * len(names_of))}
+
+
+@pytest.mark.parametrize(
+    ("size", "encoding", "large"),
+    [(64 * 1024, None, False), (64 * 1024 + 1, None, True), (1, "gzip", True), (1, None, False)],
+)
+def test_an_object_is_large_by_its_size_or_because_it_may_be_packed(
+    size: int, encoding: str | None, large: bool
+) -> None:
+    """What it unpacks to is not known before it is read."""
+    state = ObjectState(USER, 1, 1, size, None, None, "", "", Metadata(content_encoding=encoding))
+    assert Limits().is_large(state) is large

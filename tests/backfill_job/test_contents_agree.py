@@ -18,9 +18,9 @@ from backfill_job.contents.check import Scope, check_contents
 from backfill_job.contents.reader import Contents
 from backfill_job.contents.result import Side
 from backfill_job.contents.rows import Severity
+from backfill_job.copying.diff import Pair, march_pages
 from backfill_job.import_test.compare import Loaded, NotLoadable
 from backfill_job.import_test.duckdb import EmbeddedEngine
-from backfill_job.march import Pair, march_pages
 from backfill_job.run.stopping import Stop
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages

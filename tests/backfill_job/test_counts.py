@@ -5,14 +5,14 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backfill_job.copying.catch_up import Handover
+from backfill_job.copying.result import RunResult
 from backfill_job.counts import COPY, Account, Counts
 from backfill_job.deletion.records import DELETION
 from backfill_job.deletion.records import Outcome as LineOutcome
 from backfill_job.deletion.records import summary as deletion_summary
-from backfill_job.estimate import Work
-from backfill_job.handover import Handover
+from backfill_job.dry_run.estimate import Work
 from backfill_job.run.command import ExitCode
-from backfill_job.run_result import RunResult
 from shared.operations import Operations
 from shared.replicate import Outcome
 

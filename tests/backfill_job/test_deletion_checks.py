@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from backfill_job.checks import Standing, attempted, blocking, overridden, references_check
+from backfill_job.copying.compare import Compared
+from backfill_job.copying.diff import Finding, Verdict
 from backfill_job.deletion.prepare import (
     OVERRIDABLE,
     deletion_phase_check,
@@ -16,17 +18,15 @@ from backfill_job.deletion.prepare import (
     soak_check,
     verification_check,
 )
-from backfill_job.deletion.survey import BLOCKING, Survey
-from backfill_job.lag import Lag
+from backfill_job.deletion.survey import Survey
 from backfill_job.late_writes import LateWrites, cutover_of
-from backfill_job.tallies import Tallies
-from backfill_job.verdict import Finding, Verdict
-from backfill_job.verification import Verification
+from backfill_job.verify.day_counts import DayCounts
 from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectState
 from shared.phase import Phase
 from shared.state import Signatory, State
 from shared.state_changes import Stamp, sign_off, with_phase
+from shared.verification import NameDifference
 
 MIGRATION = Migration(Location("legacy", "QPI_exports/"), Location("new", "qpi_exports/"))
 NOW = datetime(2027, 3, 1, tzinfo=UTC)
@@ -126,13 +126,15 @@ def test_a_late_write_begins_the_soaking_anew(newest: str, *, passed: bool) -> N
 
 
 def survey(**counts: int) -> Survey:
-    found = Survey(Tallies(Lag("")), LateWrites(""), equal=counts.pop("equal", 5))
+    found = Survey(DayCounts(), LateWrites(""), equal=counts.pop("equal", 5))
     verdicts = {verdict: counts.get(verdict.value, 0) for verdict in Verdict}
-    found.verification = Verification(verdicts, (Finding("x", Verdict.MISSING, None, None),))
+    found.compared = Compared(verdicts, (NameDifference("x", Verdict.MISSING, (), None, None),))
     return found
 
 
-@pytest.mark.parametrize("verdict", BLOCKING)
+@pytest.mark.parametrize(
+    "verdict", [Verdict.MISSING, Verdict.CONTENT_DIFFERS, Verdict.METADATA_DIFFERS, Verdict.IN_FLIGHT]
+)
 def test_one_legacy_object_that_is_not_proven_equal_stands_in_the_way(verdict: Verdict) -> None:
     """Of millions."""
     check = verification_check(survey(**{verdict.value: 1}), MIGRATION, Phase.CUT_OVER)

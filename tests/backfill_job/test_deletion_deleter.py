@@ -11,12 +11,11 @@ from test_bulk import CountingGovernor
 from testing_http import NAMES
 from testing_paths import Paths
 
+from backfill_job.copying.diff import judged, march
 from backfill_job.deletion.delete import Deleter, Waiting
 from backfill_job.deletion.manifest import Line, line_of
 from backfill_job.deletion.records import LineResult, Outcome
-from backfill_job.march import march
 from backfill_job.run.stopping import Stop
-from backfill_job.verdict import judged
 from local_gcs.waiting import HANGS
 from shared.errors import BucketNotFound, PermissionDenied
 from shared.gateway import Gateway

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.checks import Override
+from backfill_job.copying.diff import Pair, judge
 from backfill_job.deletion.manifest import (
     CHUNK_LINES,
     ChunkIndex,
@@ -21,8 +22,6 @@ from backfill_job.deletion.manifest import (
     line_row,
     read_manifest,
 )
-from backfill_job.march import Pair
-from backfill_job.verdict import judge
 from shared.errors import UsageError
 from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectState

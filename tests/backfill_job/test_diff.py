@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import pytest
 from testing_paths import Paths
 
-from backfill_job.diff import diff
-from backfill_job.march import Pair
+from backfill_job.copying.diff import Pair, diff
 from backfill_job.run.key_ranges import KeyRange, ranges
 from shared.errors import PermissionDenied
 from shared.gcs.api import AsyncApi

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import backfill_job.lag
-import backfill_job.remarks
 from backfill_job.checks import Check, Standing, references_check
+from backfill_job.copying.compare import Compared
+from backfill_job.copying.diff import Finding
 from backfill_job.gate.checks import (
     Limits,
     Presence,
@@ -33,20 +33,29 @@ from backfill_job.gate.import_record import read_import_record
 from backfill_job.gate.verdict import GATE_CHECKS, GateCheck, GateResult
 from backfill_job.gate.verification_record import read_verification_record
 from backfill_job.rights import RIGHTS, Part
-from backfill_job.tallies import Tallies
-from backfill_job.verdict import Finding, Verdict
-from backfill_job.verification import Verification as VerifyOutcome
-from backfill_job.verification_report import verification_report
-from backfill_job.verify_result import VerifyResult
+from backfill_job.verify.day_counts import DayCounts
+from backfill_job.verify.lag import LagCounts
+from backfill_job.verify.result import VerifyResult, verification
 from shared.errors import UsageError
 from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectState
 from shared.operations import Operations
 from shared.phase import Phase
 from shared.report.advice import Target
-from shared.report.facts import Certificate, DayState, Lag, Level, NameVerdict, Remark, Side, Verification
-from shared.report.facts import Day as ReportDay
 from shared.state import Signatory, SignOff, State
+from shared.verification import (
+    FORMAT,
+    CertificateSums,
+    Day,
+    DayState,
+    Lag,
+    Level,
+    Remark,
+    Side,
+    Sides,
+    Verdict,
+    Verification,
+)
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -60,6 +69,7 @@ CUT_OVER = replace(STATE, phase=Phase.CUT_OVER, since=NOW - 2 * HOUR)
 
 SIDE = Side(7, 7, 7, 0, "0" * 64)
 VERIFICATION = Verification(
+    format=FORMAT,
     run="r",
     env="custom",
     source=TARGET.source,
@@ -67,16 +77,16 @@ VERIFICATION = Verification(
     excludes=TARGET.excludes,
     started=NOW - HOUR,
     finished=NOW - HOUR,
-    grace=60.0,
+    grace_s=60.0,
     tasks=1,
     exit_code=0,
     clean=True,
     summary="7 names compared: both sides are equal",
-    counts={**dict.fromkeys(NameVerdict, 0), NameVerdict.EQUAL: 7},
-    source_total=SIDE,
-    destination_total=SIDE,
+    narrowed=None,
+    counts={**dict.fromkeys(Verdict, 0), Verdict.EQUAL: 7},
+    totals=Sides(SIDE, SIDE),
     days=(),
-    undated=ReportDay(None, SIDE, SIDE, {NameVerdict.EQUAL: 7}, DayState.EQUAL),
+    undated=Day(source=SIDE, destination=SIDE, verdicts={Verdict.EQUAL: 7}, verdict=DayState.EQUAL),
     remarks=(),
     not_kept=(),
     metadata_differences={},
@@ -84,7 +94,7 @@ VERIFICATION = Verification(
     contents=None,
     differences=(),
     differences_total=0,
-    certificate=Certificate("a" * 64, "b" * 64),
+    certificate=CertificateSums("a" * 64, "b" * 64),
 )
 
 
@@ -115,12 +125,12 @@ def test_a_whole_clean_fresh_verification_of_this_phase_passes() -> None:
         {"certificate": None},
         {"clean": False},
         {"exit_code": 1},
-        {"counts": dict.fromkeys(NameVerdict, 0)},
-        {"counts": {**dict.fromkeys(NameVerdict, 0), NameVerdict.EXCLUDED: 7}},
+        {"counts": dict.fromkeys(Verdict, 0)},
+        {"counts": {**dict.fromkeys(Verdict, 0), Verdict.EXCLUDED: 7}},
         {"remarks": (Remark(Level.CRITICAL, "mixed_prefix", None, "here"),)},
         {"remarks": (Remark(Level.WARNING, "late_writes", None, "somebody"),)},
-        {"counts": {**VERIFICATION.counts, NameVerdict.EQUAL: 8}},
-        {"destination_total": replace(SIDE, digest="1" * 64)},
+        {"counts": {**VERIFICATION.counts, Verdict.EQUAL: 8}},
+        {"totals": Sides(SIDE, replace(SIDE, digest="1" * 64))},
         {"excludes": ()},
         {"excludes": (*TARGET.excludes, "*.jsonl")},
         {"target": replace(TARGET, excludes=())},
@@ -144,7 +154,7 @@ def test_what_is_critical_or_differs_is_named() -> None:
     critical = Remark(Level.CRITICAL, "mixed_prefix", None, "gs://new/QPI_exports/ holds objects")
     check = verification_check(replace(VERIFICATION, remarks=(critical,)), TARGET, None, NOW, LIMITS)
     assert critical.text in check.evidence
-    counts = {**VERIFICATION.counts, NameVerdict.MISSING: 3, NameVerdict.IN_FLIGHT: 1}
+    counts = {**VERIFICATION.counts, Verdict.MISSING: 3, Verdict.IN_FLIGHT: 1}
     check = verification_check(replace(VERIFICATION, clean=False, counts=counts), TARGET, None, NOW, LIMITS)
     assert "3 missing, 1 in flight" in check.evidence
 
@@ -153,11 +163,11 @@ def test_what_is_critical_or_differs_is_named() -> None:
 def verification_json() -> dict[str, Any]:
     """A report as the command writes it, of one day and something without a day."""
     both = ObjectState("a", 1, 1, 1, "crc", None, "2026-11-20T11:00:00.000Z", "", Metadata())
-    tallies = Tallies(backfill_job.lag.Lag("2026-11-20T10:00:00.000Z"))
+    counted = DayCounts(LagCounts("2026-11-20T10:00:00.000Z"))
     names = ("qpi_answers_20261119/user_id_1.jsonl", "README")
-    tallies.add([Finding(name, Verdict.EQUAL, both, both, ()) for name in names])
+    counted.add([Finding(name, Verdict.EQUAL, both, both, ()) for name in names])
     counts = {**dict.fromkeys(Verdict, 0), Verdict.EQUAL: len(names)}
-    result = VerifyResult(VerifyOutcome(counts, ()), tallies, None, Operations())
+    result = VerifyResult(Compared(counts, ()), counted, None, Operations())
     identity = {
         "run": "r",
         "env": "custom",
@@ -167,10 +177,10 @@ def verification_json() -> dict[str, Any]:
         "started": (NOW - HOUR).isoformat(),
         "tasks": 1,
     }
-    certificate = {"sha256": "a" * 64, "data_sha256": "b" * 64}
-    remark = backfill_job.remarks.Remark(backfill_job.remarks.Level.WARNING, "outlier", "2026-11-19", "odd")
-    content = verification_report(identity, result, [remark], finished=NOW - HOUR, grace=60 * SECOND)
-    return json.loads(json.dumps({**content, "certificate": certificate}))  # type: ignore[no-any-return]
+    remark = Remark(Level.WARNING, "outlier", date(2026, 11, 19), "odd")
+    found = verification(identity, result, [remark], finished=NOW - HOUR, grace=60 * SECOND)
+    found = replace(found, certificate=CertificateSums("a" * 64, "b" * 64))
+    return json.loads(json.dumps(found.to_json()))  # type: ignore[no-any-return]
 
 
 def verdict_on(content: Any, target: Target = TARGET) -> Standing:
@@ -232,20 +242,111 @@ def test_a_verification_of_a_part_or_of_another_migration_is_none(
         verdict_on({**verification_json, **changes})
 
 
+DAY = "qpi_answers_20261119/user_id_1.jsonl"
+MISSING = {"name": DAY, "verdict": "missing", "differences": [], "source": None, "destination": None}
+
+TAMPERED: dict[str, tuple[tuple[Any, ...], Any]] = {
+    "the exit code alone": (("exit_code",), 1),
+    "an exit code that no command has": (("exit_code",), 3),
+    "clean alone": (("clean",), False),
+    "a missing name, and clean all the same": (("counts", "missing"), 1),
+    "a name that is still in flight": (("counts", "in_flight"), 1),
+    "an extra name": (("counts", "extra"), 1),
+    "more equal names than the days have": (("counts", "equal"), 3),
+    "fewer equal names than the days have": (("counts", "equal"), 1),
+    "nothing compared": (("counts", "equal"), 0),
+    "a count below nothing": (("counts", "missing"), -1),
+    "a verdict that this program does not know": (("counts", "lost"), 1),
+    "a day whose names are missing, called equal": (("days", 0, "verdicts"), {"missing": 1}),
+    "a day that is called missing": (("days", 0, "verdicts", "missing"), 1),
+    "a day without its names": (("days", 0, "verdicts"), {}),
+    "a day that has objects, called absent": (("days", 0, "verdict"), "absent"),
+    "what has no day, missing": (("undated", "verdicts"), {"missing": 1}),
+    "another digest at the destination": (("totals", "destination", "digest"), "1" * 64),
+    "a digest that is none": (("totals", "destination", "digest"), "1" * 63),
+    "a difference in the list, and none in the count": (("differences",), [MISSING]),
+    "something critical": (("remarks", 0, "level"), "critical"),
+    "late writes": (("remarks", 0, "kind"), "late_writes"),
+    "no certificate": (("certificate",), None),
+    "a certificate without the data": (("certificate",), {"sha256": "a" * 64}),
+    "a part only": (("narrowed",), "since 2026-11-01 00:00 only"),
+    "a part, though it says not which": (("narrowed",), ""),
+    "another pattern left out": (("excludes",), ["*.jsonl"]),
+    "too old": (("finished",), "2026-11-20T05:59:59.000Z"),
+    "of the future": (("finished",), "2026-11-20T12:00:01.000Z"),
+    "a time without a zone": (("finished",), "2026-11-20T11:00:00.000"),
+    "true for a count": (("counts", "equal"), True),
+    "a text for a count": (("counts", "equal"), "2"),
+    "a fraction for a count": (("counts", "equal"), 2.5),
+    "a huge count": (("counts", "equal"), 10**400),
+    "1 for true": (("clean",), 1),
+}
+
+
+@pytest.mark.parametrize("case", TAMPERED)
+def test_a_tampered_verification_is_never_a_pass(verification_json: dict[str, Any], case: str) -> None:
+    """Whatever one field of the file says else, the gate refuses the file or the check."""
+    path, value = TAMPERED[case]
+
+    def put(inner: Any, key: Any) -> None:
+        inner[key] = value
+
+    try:
+        standing = verdict_on(_changed(verification_json, path, put))
+    except UsageError as error:
+        assert str(error).startswith("it: ")  # noqa: PT017 -- another refusal is as good
+        assert "\n" not in str(error)  # noqa: PT017 -- one line, whatever the damage
+        return
+    assert standing is Standing.FAIL
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"clean": true', b'"clean": false, "clean": true'),
+        (b'"missing": 0', b'"missing": 7, "missing": 0'),
+        (b'"grace_s": 60.0', b'"grace_s": NaN'),
+        (b'"max_s": 0.0', b'"max_s": Infinity'),
+        (b'{"format"', b'\xef\xbb\xbf{"format"'),
+        (b'"summary": "', b'"summary": "\xff'),
+        (b'"not_kept": [', b'"not_kept": [' + b"[" * 100_000),
+        (b'"certificate": {', b'"certificate": {]'),
+    ],
+    ids=[
+        "a name twice",
+        "a count twice",
+        "NaN",
+        "Infinity",
+        "a mark in front",
+        "no UTF-8",
+        "nested too deeply",
+        "a stray bracket",
+    ],
+)
+def test_what_is_no_unambiguous_json_is_no_verification(
+    verification_json: dict[str, Any], old: bytes, new: bytes
+) -> None:
+    """Readers of JSON differ on which of two values counts."""
+    contents = json.dumps(verification_json).encode()
+    assert contents.count(old) == 1 or old == b'"missing": 0'
+    with pytest.raises(UsageError, match=r"^it: "):
+        verdict_on(contents.replace(old, new, 1))
+
+
 # --- the mirror -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("which", "limit"), [("p50", 5.0), ("p99", 60.0), ("max", 300.0)])
 def test_each_lag_has_its_limit(which: str, limit: float) -> None:
     """At the limit it passes, above it fails, and the evidence says which."""
-    assert lag_check(replace(LAG, **{which: limit}), None, LIMITS).standing is Standing.PASS
-    check = lag_check(replace(LAG, **{which: limit + 0.1}), 0.1, LIMITS)
+    assert lag_check(replace(LAG, **{f"{which}_s": limit}), None, LIMITS).standing is Standing.PASS
+    check = lag_check(replace(LAG, **{f"{which}_s": limit + 0.1}), 0.1, LIMITS)
     assert (check.standing, f"{which} over" in check.evidence) == (Standing.FAIL, True)
 
 
 def test_where_nobody_wrote_the_canary_s_lag_is_the_lag() -> None:
     """Without a canary there is nothing to judge; without a verification either, as nobody knows who wrote."""
-    empty = replace(LAG, objects=0, p50=None, p90=None, p99=None, max=None)
+    empty = replace(LAG, objects=0, p50_s=None, p90_s=None, p99_s=None, max_s=None)
     assert lag_check(empty, 0.4, LIMITS).standing is Standing.PASS
     assert lag_check(empty, LIMITS.lag_p50 + 0.1, LIMITS).standing is Standing.FAIL
     assert lag_check(empty, None, LIMITS).standing is Standing.NOT_RUN

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.governor import (
+from backfill_job.copying.governor import (
     BURST_SECONDS,
     HALVING_SECONDS,
     RECOVERY_SECONDS,

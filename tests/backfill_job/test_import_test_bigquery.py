@@ -272,6 +272,12 @@ def test_the_query_is_bounded_and_reads_our_table_only(engine: BigQueryEngine, s
     assert re.findall("`(.*?)`", query["query"]) == [f"my-project.scratch.{TABLE}"]
 
 
+def test_the_query_cuts_the_digest_into_its_eight_lanes() -> None:
+    """Each digit belongs to one lane: BigQuery counts from 1."""
+    cuts = re.findall(r"SUBSTR\(digest, (-?[0-9]+), ([0-9]+)\)", bigquery_sql("p.d.t"))
+    assert cuts == [(str(first), "8") for first in range(1, 64, 8)]
+
+
 def test_jobs_run_where_asked(stub: Stub, monkeypatch: pytest.MonkeyPatch) -> None:
     """--location is that of load and query; without it BigQuery finds out."""
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", stub.url)

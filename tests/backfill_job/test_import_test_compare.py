@@ -17,7 +17,9 @@ from backfill_job.import_test.compare import (
     Verdict,
     compare,
 )
-from backfill_job.import_test.results import details, table_of
+from backfill_job.import_test.results import Results, details, table_of
+from shared.errors import Interrupted
+from shared.migration import Location, Migration
 
 ONE = Fingerprint("1" * 64)
 OTHER = Fingerprint("2" * 64)
@@ -160,7 +162,10 @@ def test_the_screen_shows_one_figure_where_both_agree_and_both_where_not() -> No
     console = Console(width=100, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
     with console.file:
         console.print(table_of([day(GOOD, GOOD), day(GOOD, Load(3, 3, Loaded(3, 1, OTHER)))]))
-    _, _, equal, differs = [line.split() for line in console.export_text().splitlines() if line.strip()]
+    headings, _, equal, differs = [
+        line.split() for line in console.export_text().splitlines() if line.strip()
+    ]
+    assert headings == ["day", "verdict", "objects", "rows", "users", "fingerprint"]
     assert equal == ["2024-01-31", "equal", "3", "3", "2", "111111111111"]
     assert differs == [
         "2024-01-31",
@@ -177,3 +182,13 @@ def test_only_days_that_are_not_equal_are_explained_with_a_few_names() -> None:
     lines = details([day(GOOD, GOOD), day(GOOD, NOTHING, names)])
     assert lines[0].startswith("2024-01-31 absent on the new path")
     assert lines[1:] == [*(f"    missing user_id_{n}.jsonl" for n in range(5)), "    … and 2 more files"]
+
+
+def test_a_run_that_ended_with_an_error_does_not_pass_though_every_day_does() -> None:
+    """Stopped after the last day, say."""
+    found = day(GOOD, GOOD)
+    migration = Migration(Location("legacy", "QPI_exports/"), Location("new", "qpi_exports/"))
+    results = Results("run", "duckdb", migration, (found.day,), False, found.tested, [found])
+    assert results.to_json(found.tested, None)["passed"] is True
+    stopped = results.to_json(found.tested, Interrupted("stopped by SIGINT before its end"))
+    assert (stopped["complete"], stopped["passed"]) == (True, False)

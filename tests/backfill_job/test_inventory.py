@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backfill_job.dry_run import inventory
+from backfill_job.dry_run.estimate import Work
 from backfill_job.dry_run.inventory import (
     NAMES,
     OTHERS,
@@ -24,8 +25,7 @@ from backfill_job.dry_run.inventory import (
     Sample,
     Sizes,
 )
-from backfill_job.estimate import Work
-from backfill_job.plan import PlanLine, Step
+from backfill_job.dry_run.plan import PlanLine, Step
 from shared.objects import Difference, Metadata, ObjectState
 from shared.partitions import Gap, Kind
 

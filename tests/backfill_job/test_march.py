@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.march import Page, march, march_pages
+from backfill_job.copying.diff import Page, march, march_pages
 from shared.errors import UnexpectedAnswer
 from shared.objects import Metadata, ObjectState
 

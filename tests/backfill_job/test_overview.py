@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from backfill_job.dry_run.estimate import Work, estimate
 from backfill_job.dry_run.inventory import Inventory
-from backfill_job.estimate import Work, estimate
-from backfill_job.overview import render
-from backfill_job.plan import PlanLine, Step
-from backfill_job.wording import byte_count, counted, dollars, duration, listed, shown
+from backfill_job.dry_run.plan import PlanLine, Step
+from backfill_job.dry_run.screen import render
 from shared.migration import Environment, Location, Migration, qpi_exports
 from shared.objects import Difference, Metadata, ObjectState
+from shared.text import byte_count, counted, dollars, duration, listed, shown
 
 QPI = qpi_exports(Environment.DEV)
 TODAY = date(2024, 3, 1)

@@ -1,8 +1,7 @@
 """The plan, as lines a person can check."""
 
-from backfill_job.march import Pair
-from backfill_job.plan import plan
-from backfill_job.verdict import judged
+from backfill_job.copying.diff import Pair, judged
+from backfill_job.dry_run.plan import plan
 from shared.decision import Authority
 from shared.migration import Environment, Location, Migration, qpi_exports
 from shared.objects import Metadata, ObjectState

@@ -53,7 +53,7 @@ def test_a_legacy_reference_is_exit_code_1_with_the_exact_change(tmp_path: Path)
     assert "+ " + MIGRATED.strip() in lines
     assert any("gs://data-bucket-dev/QPI_exports/" in line and "dev" in line for line in lines)
     assert lines[-2].startswith("BLOCKED by 1 place")
-    assert "--fix" in lines[-1]
+    assert "--patch FILE" in lines[-1]
 
 
 def test_a_clean_tree_is_exit_code_0(tmp_path: Path) -> None:
@@ -64,15 +64,27 @@ def test_a_clean_tree_is_exit_code_0(tmp_path: Path) -> None:
     assert "README.md:1" in ran.out
 
 
-def test_fix_writes_and_says_what_is_left(tmp_path: Path) -> None:
-    """After --fix the exit code is that of the tree as it is now."""
+def test_fix_is_refused_and_says_what_to_do_instead(tmp_path: Path) -> None:
+    """The old argument changes nothing: one line, exit code 2, and neither help nor completion offers it."""
     root = write_tree(tmp_path, {"a.py": LEGACY})
-    assert references(root, "--fix").code == 0
-    assert (root / "a.py").read_text() == MIGRATED
-    (root / "b.py").write_text('h.list(bucket, prefix="QPI_exports/")\n')
     ran = references(root, "--fix")
+    assert (ran.code, ran.out, len(ran.err.splitlines())) == (2, "", 1)
+    assert "use --patch FILE" in ran.err
+    assert "git apply FILE" in ran.err
+    assert (root / "a.py").read_text() == LEGACY
+    assert "--fix" not in references("--help").out
+
+
+def test_what_a_patch_changes_is_clean_after_git_apply(tmp_path: Path) -> None:
+    """The command says how to apply the patch; afterwards the scan is clean."""
+    root = write_tree(tmp_path / "tree", {"a.py": LEGACY})
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    ran = references(root, "--patch", tmp_path / "x.patch")
     assert ran.code == 1
-    assert "left to you" in ran.out
+    assert f"`git apply {tmp_path}/x.patch` in {root}" in ran.out
+    subprocess.run(["git", "apply", str(tmp_path / "x.patch")], cwd=root, check=True)
+    assert (root / "a.py").read_text() == MIGRATED
+    assert references(root).code == 0
 
 
 def test_patch_changes_nothing_but_its_file(tmp_path: Path) -> None:
@@ -123,7 +135,7 @@ def test_json_holds_every_finding(tmp_path: Path) -> None:
         (["{}", "--source", "gs://aaa/b/"], "belong together"),
         (["{}", "--source", "gs://aaa/", "--destination", "gs://bbb/c/"], "whole bucket"),
         (["{}", "--source", "aaa/b", "--destination", "gs://bbb/c/"], "gs://"),
-        (["{}", "--fix", "--patch", "x"], "not allowed with"),
+        (["{}", "--fix", "--patch", "x"], "--fix was removed"),
         (["{}", "--env", "qa"], "invalid choice"),
         (["{}", "--patch", "{}/no/folder/x.patch"], "cannot write"),
         ([], "required"),
@@ -230,13 +242,29 @@ def test_wide_characters_hide_no_name(encoding: str, tmp_path: Path, monkeypatch
 
 @pytest.mark.parametrize("broken", ["a.sql", "a.py"])
 def test_a_text_that_is_not_in_its_encoding_blocks(broken: str, tmp_path: Path) -> None:
-    """Its mark promises two bytes a character, and the last one has one: nobody knows what it says."""
+    """Its mark promises two bytes a character, and the last one has one: its content is unknown."""
     (tmp_path / broken).write_bytes(codecs.BOM_UTF16_LE + LEGACY.encode("utf-16-le") + b"x")
     result = scan([tmp_path], MIGRATIONS)
     assert [(error.path.name, "byte order mark" in error.message) for error in result.errors] == [
         (broken, True)
     ]
     assert not result.clean
+
+
+@pytest.mark.parametrize(
+    ("mark", "encoding"),
+    [
+        (codecs.BOM_UTF8, "utf-8"),
+        (codecs.BOM_UTF16_LE, "utf-16-le"),
+        (codecs.BOM_UTF16_BE, "utf-16-be"),
+        (codecs.BOM_UTF32_LE, "utf-32-le"),
+        (codecs.BOM_UTF32_BE, "utf-32-be"),
+    ],
+)
+def test_every_byte_order_mark_is_understood(mark: bytes, encoding: str, tmp_path: Path) -> None:
+    """A marked file is a text in its encoding, not a binary file."""
+    (tmp_path / "a.sql").write_bytes(mark + "select 'gs://data-bucket-dev/QPI_exports/'".encode(encoding))
+    assert kinds(tmp_path) == [("legacy", "")]
 
 
 def test_what_cannot_even_be_looked_at_blocks(tmp_path: Path) -> None:
@@ -298,7 +326,7 @@ def test_a_link_out_of_the_tree_is_followed(tmp_path: Path) -> None:
 
 
 def test_what_is_left_out_is_named(tmp_path: Path) -> None:
-    """--skip leaves out what it matches and the report says so: nobody may take it for scanned."""
+    """--skip leaves out what it matches and the report says so: a reader must not take it for scanned."""
     root = write_tree(tmp_path / "tree", {"tests/a.py": LEGACY, "b.py": MIGRATED})
     ran = references(root, "--skip", "tests", "--json", tmp_path / "x.json")
     assert ran.code == 0

@@ -10,14 +10,13 @@ from testing_references import (
     SETTINGS,
     SQL,
     TREE,
+    apply_changes,
     classes,
-    mend,
     printed,
     write_tree,
 )
 
-from backfill_job.references.fix import propose
-from backfill_job.references.patch import checkout_of, unified_diff
+from backfill_job.references.patch import checkout_of, propose, unified_diff
 from backfill_job.references.scan import scan
 
 SWITCHED = IMPORT_QPI.replace("DATA_BUCKET", "EXPORT_BUCKET")
@@ -74,14 +73,14 @@ def test_half_way_wrong_is_mixed(tmp_path: Path) -> None:
     ]
 
 
-def test_half_way_wrong_is_mended_where_the_prefix_is_written(tmp_path: Path) -> None:
+def test_half_way_wrong_is_changed_where_the_prefix_is_written(tmp_path: Path) -> None:
     """Only the prefix is edited, and the DAG is then what a person would have written."""
     tree = {
         "orchestration/dags/config/settings.py": SETTINGS,
         "orchestration/dags/jobs/import/import_qpi.py": SWITCHED,
     }
     write_tree(tmp_path, tree)
-    assert mend(tmp_path) == (2, [])
+    assert apply_changes(tmp_path) == (2, [])
     assert (tmp_path / "orchestration/dags/jobs/import/import_qpi.py").read_text() == MIGRATED
     assert (tmp_path / "orchestration/dags/config/settings.py").read_text() == SETTINGS
 
@@ -105,8 +104,8 @@ def test_after_is_clean(tmp_path: Path) -> None:
 def test_a_bucket_s_constant_that_serves_others_is_left_to_a_person(tmp_path: Path) -> None:
     """DATA_BUCKET also serves the events: it is not edited, and neither is the prefix, which would make it mixed."""
     root = write_tree(tmp_path, TREE)
-    mended, refused = mend(root)
-    assert mended == 4
+    changed, refused = apply_changes(root)
+    assert changed == 4
     assert len(refused) == 2
     assert all(
         "DATA_BUCKET is also read at" in reason and "import_events.py:7" in reason for reason in refused
@@ -116,10 +115,10 @@ def test_a_bucket_s_constant_that_serves_others_is_left_to_a_person(tmp_path: Pa
     assert (root / "orchestration/dags/jobs/import/import_qpi.py").read_text() == IMPORT_QPI
 
 
-def test_what_can_be_mended_is_mended_exactly(tmp_path: Path) -> None:
+def test_what_can_be_changed_is_changed_exactly(tmp_path: Path) -> None:
     """The smallest edits: every other character stays as it was, comments and documents included."""
     root = write_tree(tmp_path, TREE)
-    mend(root)
+    apply_changes(root)
     changed = {
         name: (root / name).read_text() for name, text in TREE.items() if (root / name).read_text() != text
     }
@@ -143,18 +142,18 @@ def test_a_constant_that_serves_nothing_else_is_edited_where_it_is_written(tmp_p
     """Without the other DAG the constant in the config module is edited once, for both uses."""
     tree = {name: text for name, text in TREE.items() if "events" not in name}
     root = write_tree(tmp_path, tree)
-    assert mend(root) == (6, [])
+    assert apply_changes(root) == (6, [])
     settings = (root / "orchestration/dags/config/settings.py").read_text()
     assert settings == SETTINGS.replace('f"data-bucket-{ENV}"', 'f"de-bigquery-data-export-{ENV}"')
     assert scan([root], MIGRATIONS).clean
 
 
-def test_mending_twice_changes_nothing_more(tmp_path: Path) -> None:
-    """What was mended is not mended again."""
+def test_changing_twice_changes_nothing_more(tmp_path: Path) -> None:
+    """What was changed is not changed again."""
     root = write_tree(tmp_path, TREE)
-    mend(root)
+    apply_changes(root)
     before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
-    assert mend(root)[0] == 0
+    assert apply_changes(root)[0] == 0
     assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
 
 
@@ -168,7 +167,7 @@ def test_the_patch_makes_the_same_edits(tmp_path: Path) -> None:
     assert classes(patched).count("legacy") == 6, "the patch itself changes nothing"
     git(patched, "apply", "--check", str(tmp_path / "x.patch"))
     git(patched, "apply", str(tmp_path / "x.patch"))
-    mend(fixed)
+    apply_changes(fixed)
     assert {name: (patched / name).read_bytes() for name in TREE} == {
         name: (fixed / name).read_bytes() for name in TREE
     }

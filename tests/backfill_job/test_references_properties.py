@@ -1,4 +1,4 @@
-"""Random forms of code: a false "clean" never comes out, and mending is done once."""
+"""Random forms of code: a false "clean" never comes out, and changing is done once."""
 
 import ast
 import string
@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from testing_references import MIGRATIONS, mend, write_tree
+from testing_references import MIGRATIONS, apply_changes, write_tree
 
 from backfill_job.references.findings import ScanResult
 from backfill_job.references.scan import scan
@@ -153,21 +153,21 @@ def test_any_form_is_right_or_left_to_a_person(
 
 @settings(max_examples=120, deadline=None)
 @given(trees)
-def test_mending_leaves_nothing_that_it_mended_and_is_done_once(
+def test_changing_leaves_nothing_that_it_changed_and_is_done_once(
     tree: Tree,
 ) -> None:
-    """After a fix the files parse, what was mended is migrated, and a second fix changes nothing."""
+    """After a fix the files parse, what was changed is migrated, and a second fix changes nothing."""
     with checkout_with(tree) as root:
         before = {path: path.read_bytes() for path in root.iterdir()}
-        mended, refused = mend(root)
+        changed, refused = apply_changes(root)
         assert parses(root)
         result = scan([root], MIGRATIONS)
         assert len(result.blocking) == len(refused)
-        if mended and not refused:
+        if changed and not refused:
             assert in_code(result) == {"migrated"}
         after = {path: path.read_bytes() for path in root.iterdir()}
-        assert mended or after == before
-        assert mend(root)[0] == 0
+        assert changed or after == before
+        assert apply_changes(root)[0] == 0
         assert {path: path.read_bytes() for path in root.iterdir()} == after
 
 

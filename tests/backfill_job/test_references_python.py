@@ -65,7 +65,7 @@ def test_a_helper_s_callers_in_other_files_are_followed(tmp_path: Path) -> None:
 
 
 def test_an_unknown_caller_leaves_a_helper_unresolved(tmp_path: Path) -> None:
-    """The helper is also handed around as a value: whoever calls it may give it any bucket."""
+    """The helper is also handed around as a value: an unknown caller may give it any bucket."""
     code = 'def check(bucket):\n    h.list(bucket, prefix="QPI_exports/")\n\ncheck("de-bigquery-data-export-dev")\nrun(check)\n'
     assert "unresolved" in classes(write_tree(tmp_path, {"a.py": code}))
 

@@ -15,8 +15,7 @@ import pytest
 from testing_commands import Ended, run_command, where
 from testing_paths import Paths, json_lines
 
-from backfill_job import signoff
-from backfill_job.commands import COMMANDS
+from backfill_job.commands import COMMANDS, signoff
 from shared.gateway import Gateway
 from shared.phase import Phase, state_ref
 from shared.state import HistoryEntry, Signatory, SignOff, State, read_state

@@ -11,9 +11,9 @@ import pytest
 from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
-from backfill_job import smoke
 from backfill_job.bucket_settings import bucket_checks
 from backfill_job.checks import Standing
+from backfill_job.commands import smoke
 from backfill_job.gate.canary import canary_name
 from backfill_job.rights import CANARY_FOLDER, RIGHTS, Area, Part, Role, location_of
 from shared.gateway import Gateway

@@ -14,7 +14,7 @@ import pytest
 from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
-from backfill_job.certificate import canonical
+from backfill_job.verify.certificate import canonical
 from shared.gateway import Gateway
 from shared.objects import parse_time
 from shared.state import read_state

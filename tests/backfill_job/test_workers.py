@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.run.stopping import Stop
-from backfill_job.workers import STOP_POLL, work
+from backfill_job.run.workers import STOP_POLL, work
 from shared.errors import Interrupted
 
 
@@ -220,9 +220,10 @@ def test_a_stop_before_the_first_item_draws_nothing() -> None:
 
 def test_a_caller_that_is_cancelled_leaves_no_worker_behind() -> None:
     """Every item under way is cancelled, and the cancellation goes on."""
-    cancelled = []
+    started, cancelled = [], []
 
     async def do(item: int) -> None:
+        started.append(item)
         try:
             await asyncio.Event().wait()
         finally:
@@ -230,9 +231,8 @@ def test_a_caller_that_is_cancelled_leaves_no_worker_behind() -> None:
 
     async def main() -> None:
         task = asyncio.create_task(work(range(9), do, workers=3))
-        while len(asyncio.all_tasks()) < 5:
+        while len(started) < 3:
             await asyncio.sleep(0)
-        await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from backfill_job.references.fix import propose, write
+from backfill_job.references.patch import propose
 from backfill_job.references.scan import scan
 from shared.migration import Environment, qpi_exports
 
@@ -137,8 +137,10 @@ def printed(root: Path) -> list[str]:
     ]
 
 
-def mend(root: Path) -> tuple[int, list[str]]:
-    """Mend a tree; gives how many findings were mended, and why the others were not."""
+def apply_changes(root: Path) -> tuple[int, list[str]]:
+    """Write what a patch would change; gives how many findings it changes, and why it leaves the others."""
     proposal = propose(scan([root], MIGRATIONS))
-    write(proposal)
+    for path, (before, after) in proposal.contents.items():
+        assert path.read_bytes() == before
+        path.write_bytes(after)
     return len(proposal.changes), list(proposal.refusals.values())

@@ -101,7 +101,7 @@ class TestImage:
                     path.chmod(0o555 if path.is_dir() or os.access(path, os.X_OK) else 0o444)
             scratch.chmod(0o777)
             environ = {"PATH": f"{folder / 'venv/bin'}:/usr/bin:/bin", "PYTHONPATH": str(folder / "app")}
-            loaded = "import google.cloud.bigquery, backfill_job.delete_old_qpi_exports, backfill_job.verify"
+            loaded = "import google.cloud.bigquery, backfill_job.delete_old_qpi_exports, backfill_job.commands.verify"
             for words in (
                 ["-m", "backfill_job", "--help"],
                 ["-m", "backfill_job", "import-test", "--help"],

@@ -20,7 +20,7 @@ SWAPPED = ("--source", "gs://NEW/qpi_exports/", "--destination", "gs://LEGACY/QP
 GOOD: dict[str, tuple[tuple[str, ...], ...]] = {
     "smoke": (PAIR,),
     "migrate": (PAIR, (*PAIR, "--execute", "--yes", "--ungoverned"), (*PAIR, "--execute")),
-    "references": (("FOLDER/checkout",), ("FOLDER/checkout", "--fix")),
+    "references": (("FOLDER/checkout",), ("FOLDER/checkout", "--json", "FOLDER/refs.json")),
     "import-test": ((*PAIR, "--date", "20240101", "--engine", "duckdb"), (*PAIR, "--last", "3")),
     "verify": ((*PAIR, "--grace", "0"),),
     "certify": (("--check", "FOLDER/file.json"),),

@@ -20,7 +20,8 @@ from mirror_function import status
 from shared.gateway import Gateway
 from shared.objects import ObjectRef
 from shared.phase import state_ref
-from shared.report.loading import latest_verification_ref, read_status
+from shared.report.loading import read_status
+from shared.verification import latest_verification_ref
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -67,7 +68,7 @@ def test_the_latest_verification_and_the_state_are_shown(function: FlaskClient, 
     """As they lie beside the new path."""
     verification = own(paths, samples.compact())
     state = samples.state(phase="cut_over", since="2026-11-23T05:00:00Z")
-    del state["source"], state["destination"]
+    state |= {"source": paths.migration.source.uri, "destination": paths.migration.destination.uri}
     write(paths, state_ref(paths.migration), state)
     write(paths, latest_verification_ref(paths.migration), verification)
     page, content = function.get("/"), function.get("/status.json").get_json()
@@ -94,13 +95,13 @@ def test_no_export_is_read_or_listed(function: FlaskClient, paths: Paths) -> Non
     ("where", "content", "said"),
     [
         (state_ref, b"{", "no JSON"),
-        (state_ref, b'{"phase": "dual_write"}', "the state has no since"),
+        (state_ref, b'{"phase": "dual_write"}', "version"),
         (state_ref, {"phase": "finished"}, "phase is"),
-        (state_ref, samples.state(source="gs://another/one/"), "this migration&#39;s"),
+        (state_ref, samples.state(source="gs://another/one/"), "the state of another migration"),
         (latest_verification_ref, b"\xff\xfe", "no JSON"),
         (latest_verification_ref, b"[" * 100_000, "no JSON"),
         (latest_verification_ref, b'{"format": NaN}', "no JSON"),
-        (latest_verification_ref, [], "an object was expected"),
+        (latest_verification_ref, [], "Expected `object`, got `array`"),
         (latest_verification_ref, {"format": "something/1"}, "format is"),
         (latest_verification_ref, samples.clean(3), "this migration&#39;s"),
     ],
@@ -172,7 +173,9 @@ def test_reading_the_status_by_hand_gives_the_same(paths: Paths, gateway: Gatewa
     write(paths, latest_verification_ref(paths.migration), verification)
     now = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
     data = read_status(gateway, paths.migration, now)
-    assert (data.state, data.verification, data.refreshed, data.unreadable) == (None, verification, now, ())
+    assert (data.state, data.refreshed, data.unreadable) == (None, now, ())
+    assert data.known_verification is not None
+    assert json.loads(json.dumps(data.known_verification.to_json())) == verification
     assert data.target.source == paths.migration.source.uri
 
 

@@ -4,6 +4,7 @@ import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 from fake_services import PROJECT, FakeProject, serving
@@ -216,6 +217,14 @@ def test_a_missing_right_is_one_line(applied: Applied) -> None:
     code, out = applied.run()
     assert code == 1
     assert "roles/monitoring.alertPolicyEditor" in out.splitlines()[-1]
+    assert "this account may not create metric qpi_exports_" in out.splitlines()[-1]
+    applied.project.may_write = True
+    applied.run()
+    applied.project.metrics["qpi_exports_errors"].filter = "severity>=ERROR"
+    applied.project.may_write = False
+    code, out = applied.run()
+    assert code == 1
+    assert "this account may not update metric qpi_exports_errors in project proj-1" in out.splitlines()[-1]
 
 
 class Unanswered:
@@ -297,3 +306,39 @@ def test_a_metric_s_label_is_not_taken_away(applied: Applied) -> None:
     code, out = applied.run()
     assert (code, applied.project.writes) == (2, [])
     assert "qpi_exports_errors: label mode cannot be taken away" in out
+
+
+@pytest.mark.parametrize(
+    ("runbook", "told"),
+    [
+        (
+            "# Nothing\n",
+            "the files are not right: alerts/backfill-task-failed.yaml: the runbook has no heading",
+        ),
+        (None, "runbook.md cannot be read (No such file or directory); run this in a checkout"),
+    ],
+)
+def test_files_that_are_wrong_stop_everything(
+    applied: Applied, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, runbook: str | None, told: str
+) -> None:
+    """In one line with exit code 2, the first three faults by name, before any service is asked."""
+    monkeypatch.setattr(apply, "RUNBOOK", tmp_path / "runbook.md")
+    if runbook is not None:
+        (tmp_path / "runbook.md").write_text(runbook, encoding="utf-8")
+    applied.project.may_read = False
+    code, out = applied.run()
+    assert (code, len(out.splitlines())) == (2, 1)
+    assert told in out
+    assert ("more)" in out) is (runbook is not None)
+    if runbook is not None:
+        assert f"(and {ALERTS - 3} more)" in out
+
+
+def test_the_help_shows_an_example(applied: Applied) -> None:
+    """With every required argument."""
+    with pytest.raises(SystemExit) as stopped:
+        apply.main(["--help"])
+    out = applied.capsys.readouterr().out
+    assert stopped.value.code == 0
+    assert "python -m monitoring.apply --env dev --project my-project --region europe-west1 --runbook" in out
+    assert "it never deletes" in out

@@ -125,6 +125,54 @@ def test_what_is_no_line_of_a_log_file_is_not_made_one(text: str) -> None:
     assert json_line(text) is None
 
 
+def test_a_library_s_line_is_read() -> None:
+    """Its sentence is any text; without the logger's name at its end it is not such a line."""
+    start = "2026-11-23T06:00:00.000Z WARNING  message: "
+    found = json_line(f'{start}Retrying logger=x of y logger="urllib3"')
+    assert found is not None
+    line = json.loads(found)
+    assert (line["message"], line["logger"]) == ("Retrying logger=x of y", "urllib3")
+    assert json_line(f"{start}Retrying") is None
+    assert json_line(f"{start}Retrying logger=") is None
+
+
+def test_the_environment_with_most_lines_is_drawn(tmp_path: Path) -> None:
+    """With its own paths and tasks; lines of another environment do not count, and without any the names are no project's."""
+    other = {**RUN, "env": "stg", "tasks": 9}
+    lines_of = [
+        record(Event.RUN_STARTED, 0, **other, mode="execute", source="gs://s/s/", destination="gs://t/t/"),
+        *(record(Event.PROGRESS, second, **RUN, tasks=4, listed=1) for second in (1, 2)),
+        record(Event.RUN_STARTED, 3, **RUN, mode="execute", source=SOURCE, destination=DESTINATION),
+    ]
+    log = tmp_path / "a.log"
+    log.write_text("".join(f"{JsonFormatter().format(one)}\n" for one in lines_of), encoding="utf-8")
+    values = read_log([log]).values
+    assert (values.env, values.tasks, values.source_bucket) == ("dev", 4, "old-bucket")
+    assert (values.source_prefix, values.destination_bucket) == ("QPI_exports/", "new-bucket")
+    log.write_text(f"{JsonFormatter().format(MIRROR[0])}\n", encoding="utf-8")
+    values = read_log([log]).values
+    assert (values.env, values.tasks, values.source_bucket) == ("local", 1, "legacy-bucket")
+    assert (values.source_prefix, values.destination_bucket) == ("legacy/", "new-bucket")
+
+
+def test_a_label_is_what_the_line_says() -> None:
+    """A text as it is, a truth value as JSON has it, a missing field empty."""
+    extractors = {name: f"EXTRACT(jsonPayload.{name})" for name in ("phase", "clean", "verdict")}
+    content = {"name": "x", "filter": "severity=INFO", "labelExtractors": extractors}
+    entry = Entry(0.0, "INFO", "", {"phase": "Both", "clean": True}, "cloud_run_job", {"job_name": "J"})
+    ((point,),) = points([Resource("x", content)], [entry]).values()
+    assert point.labels == {
+        "resource.job_name": "J", "metric.phase": "Both", "metric.clean": "true", "metric.verdict": ""
+    }  # fmt: skip
+
+
+def test_a_point_outside_of_the_window_is_in_no_step() -> None:
+    """Neither before it nor after it."""
+    source = made_of((-5, 4.0), (1, 1.0), (700, 2.0))
+    (found,) = lines(aggregated("ALIGN_DELTA", "REDUCE_SUM"), source, Window(BEGAN, 1, 600.0))
+    assert found.values == (1.0,)
+
+
 def test_figures_are_counted_as_written(drawn: Mapping[str, Any]) -> None:
     """Each card's figure follows from the lines above; the mirror back is another service and has figures of its own."""
     figures = {name: (one.figure, one.tone) for name, one in drawn.items() if isinstance(one, Card)}
@@ -157,6 +205,40 @@ def test_a_threshold_is_passed_by_what_is_more(logs: list[Path]) -> None:
     assert tones == [("7", "attention"), ("7", "bad")]
 
 
+def test_a_figure_without_later_lines_has_its_moment(logs: list[Path]) -> None:
+    """Seven events by ten seconds, and none in the half minute after; one step alone has nothing to draw."""
+    resources, log = resources_for(read_log(logs).values), read_log(logs)
+    card = {"timeSeriesQuery": {"prometheusQuery": spelt("sum(increase(x:m[10s]))")}, "sparkChartView": {}}
+    dashboard = {"mosaicLayout": {"tiles": [{"widget": {"scorecard": card}}]}}
+    found = []
+    for steps in (1, 2, 4):
+        (tile,) = tiles(dashboard, source_of(resources, logs), log.entries, Window(BEGAN, steps, 10.0))
+        assert isinstance(tile.content, Card)
+        found.append((tile.content.figure, tile.content.note, tile.content.spark is not None))
+    assert found == [
+        ("7", "", False),
+        ("7", "at 06:00:10, none since", True),
+        ("7", "at 06:00:10, none since", True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("moments", "window"),
+    [
+        ((1003.5,), Window(1003.0, 1, 1.0)),
+        ((1003.0, 1062.9), Window(1003.0, 60, 1.0)),
+        ((1003.0, 1063.0), Window(1002.0, 31, 2.0)),
+        ((1003.0, 1303.0), Window(1000.0, 31, 10.0)),
+        ((86_401.0, 86_400.0 * 200), Window(86_400.0, 199, 86_400.0)),
+    ],
+)
+def test_a_window_begins_at_a_round_step_and_holds_every_line(
+    moments: tuple[float, ...], window: Window
+) -> None:
+    """The shortest steps that leave less than sixty between the first and the last line; a day at most."""
+    assert window_of([Entry(at, "INFO", "", {}, "cloud_run_job", {}) for at in moments]) == window
+
+
 def test_charts_add_up(drawn: Mapping[str, Any]) -> None:
     """Legends hold each series' sum, or a line's last value; what only a project counts is said to be so."""
     keys = {
@@ -168,6 +250,12 @@ def test_charts_add_up(drawn: Mapping[str, Any]) -> None:
     assert keys["mirror-lag"][0] == ("half of copies", "last 1 min 40 s")
     assert keys["backfill-outcomes"] == [("copied", "190"), ("already equal", "9"), ("failed", "1")]
     assert keys["backfill-bytes"] == [("bytes", "2.0 KiB")]
+    scale = [
+        (one.top, one.middle)
+        for name, one in drawn.items()
+        if name in {"backfill-outcomes", "backfill-bytes"}
+    ]
+    assert scale == [("200", "100"), ("4.9 KiB", "2.4 KiB")]
     assert keys["errors"] == [("mirror_dropped", "1"), ("object_failed", "1")]
     assert drawn["mirror-silence"].notes == ("writes: Counted by Google Cloud itself: only in a project.",)
     assert drawn["mirror-5xx"] == Nothing("Counted by Google Cloud itself: only in a project.")
@@ -182,6 +270,17 @@ def test_panels_hold_the_lines_that_their_filters_take(drawn: Mapping[str, Any])
     assert [entry.payload["event"] for entry in diary.entries] == [
         "verification_finished", "run_finished", "plan_made", "run_started"
     ]  # fmt: skip
+
+
+def test_a_panel_holds_a_hundred_lines_and_counts_the_rest() -> None:
+    """One without any line says so."""
+    entries = [Entry(at, "INFO", str(at), {}, "cloud_run_job", {}) for at in range(103)]
+    found = []
+    for severity in ("INFO", "ERROR"):
+        panel = {"widget": {"logsPanel": {"filter": f"severity={severity}"}}}
+        (tile,) = tiles({"mosaicLayout": {"tiles": [panel]}}, made_of(), entries, Window(0.0, 1, 103.0))
+        found.append(tile.content)
+    assert found == [LogLines(tuple(entries[:2:-1]), 3), Nothing("No such line in this log.")]
 
 
 QUERIES = [

@@ -16,9 +16,9 @@ from playwright.sync_api import Browser, expect
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
-from shared.report import Target, Unreadable, render_report, render_status
-from shared.report.loading import StatusData
-from shared.report.page import render_unknown
+from shared.report.advice import Target
+from shared.report.loading import Status, Unreadable
+from shared.report.page import render_report, render_status, render_unknown
 from shared.report.web import create_app
 
 pytestmark = needs_chromium
@@ -28,17 +28,19 @@ TARGET = Target("dev", samples.SOURCE, samples.DESTINATION)
 
 
 def status(state: Any = None, verification: Any = None) -> str:
-    return render_status(state, verification, target=TARGET, now=NOW, refreshed=NOW)
+    return render_status(Status(TARGET, state, verification, NOW), NOW)
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "troubled": lambda: render_report(samples.troubled()),
-    "compact": lambda: render_report(samples.compact()),
-    "clean": lambda: render_report(samples.clean(21)),
-    "hostile": lambda: render_report(samples.hostile()),
-    "status": lambda: status(samples.state(), samples.compact()),
+    "troubled": lambda: render_report(samples.read(samples.troubled())),
+    "compact": lambda: render_report(samples.read(samples.compact())),
+    "clean": lambda: render_report(samples.read(samples.clean(21))),
+    "hostile": lambda: render_report(samples.read(samples.hostile())),
+    "status": lambda: status(samples.read_state(samples.state()), samples.read(samples.compact())),
     "status never verified": status,
-    "status unreadable": lambda: status(Unreadable("gs://b/state.json: no answer"), samples.clean(7)),
+    "status unreadable": lambda: status(
+        Unreadable("gs://b/state.json: no answer"), samples.read(samples.clean(7))
+    ),
     "unknown": lambda: render_unknown("gs://b/state.json: no answer", NOW),
 }
 
@@ -463,7 +465,7 @@ def test_many_days_and_differences_are_no_burden(browser: Browser, tmp_path: Pat
         differences_total=4211,
     )
     path = tmp_path / "many.html"
-    path.write_text(render_report(made), encoding="utf-8")
+    path.write_text(render_report(samples.read(made)), encoding="utf-8")
     assert path.stat().st_size < 3_000_000
     with visit(browser, path) as seen:
         assert seen.page.locator(".month td[id]").count() == 2000
@@ -477,9 +479,9 @@ def test_many_days_and_differences_are_no_burden(browser: Browser, tmp_path: Pat
 
 def test_the_status_page_is_served_to_a_browser(browser: Browser) -> None:
     """Over HTTP, with the headers' policy on top of the page's own: still quiet, and nothing but itself is asked for."""
-    state, verification = samples.state(), samples.clean()
+    state, verification = samples.read_state(samples.state()), samples.read(samples.clean())
     app = create_app(
-        lambda: StatusData(TARGET, state, verification, NOW), now=lambda: NOW + timedelta(seconds=42)
+        lambda: Status(TARGET, state, verification, NOW), now=lambda: NOW + timedelta(seconds=42)
     )
     with serving(app) as url, visit(browser, url) as seen:
         expect(seen.page.locator("h1")).to_have_text("Equal: nothing missing, nothing differs")

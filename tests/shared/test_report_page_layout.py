@@ -7,18 +7,24 @@ import report_samples as samples
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.report.facts import Day, DayState, Lag, LagBucket, Level, Remark
-from shared.report.heat_map import Cell, HeatMap, heat_map
-from shared.report.lag_chart import HEIGHT as LAG_HEIGHT
-from shared.report.lag_chart import lag_chart
-from shared.report.reading import read_verification
-from shared.report.volume import HEIGHT, _binary_tick, _round_tick, volume
+from shared.report.charts import (
+    LAG_HEIGHT,
+    VOLUME_HEIGHT,
+    Cell,
+    HeatMap,
+    _binary_tick,
+    _round_tick,
+    heat_map,
+    lag_chart,
+    volume,
+)
+from shared.verification import Day, DayState, Lag, LagBucket, Level, Remark
 
 STATES = ["equal", "equal", "equal", "differing", "missing", "in_flight", "absent"]
 
 
 def read_days(made: list[dict[str, Any]]) -> tuple[Day, ...]:
-    return read_verification(samples.verification(made)).days
+    return samples.read(samples.verification(made)).days
 
 
 days_strategy = st.builds(
@@ -52,7 +58,7 @@ def test_every_day_has_one_cell_in_its_weekday_s_row_and_its_week_s_column(days:
     """Weeks start on Monday; only years without any object are left out."""
     drawn = heat_map(days, [])
     cells = cells_of(drawn)
-    years = {day.day.year for day in days if day.day and day.state is not DayState.ABSENT}
+    years = {day.day.year for day in days if day.day and day.verdict is not DayState.ABSENT}
     assert sorted(cell.day for _, _, cell in cells) == [
         day.day for day in days if day.day and day.day.year in years
     ]
@@ -133,7 +139,7 @@ def test_bars_are_as_high_as_their_months_are_large(days: tuple[Day, ...]) -> No
         assert len(bars) == 2 * len(drawn.months)
         for bar in bars:
             assert bar.y >= 0
-            assert round(bar.y + bar.height, 1) == HEIGHT
+            assert round(bar.y + bar.height, 1) == VOLUME_HEIGHT
             assert 0 <= bar.x < 100
     heights = [bar.height for panel in drawn.scales[0].panels for bar in panel.bars]
     sizes = [size for month in drawn.months for size in (month.source_objects, month.destination_objects)]
@@ -159,7 +165,7 @@ def made_lag(bounds: list[float | None], objects: list[int], **values: float | N
         ],
         **values,
     )
-    found = read_verification(samples.clean(1) | {"lag": file}).lag
+    found = samples.read(samples.clean(1) | {"lag": file}).lag
     assert found is not None
     return found
 

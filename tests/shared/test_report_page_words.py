@@ -10,24 +10,25 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.phase import Phase
-from shared.report import Target, Unreadable, figures, render_report, render_status
-from shared.report.advice import Step, report_steps, status_steps, target_of
-from shared.report.facts import State, Verification
+from shared.report import figures
+from shared.report.advice import Step, Target, report_steps, status_steps, target_of
 from shared.report.headline import Tone, headline, status_headline
+from shared.report.loading import Status, Unreadable
 from shared.report.names import name_markup, visible, visible_name
-from shared.report.page import content_policy, verdict_of_status
-from shared.report.reading import read_state, read_verification
+from shared.report.page import content_policy, render_report, render_status, verdict_of_status
+from shared.state import State
+from shared.verification import Verification
 
 NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 TARGET = Target("dev", samples.SOURCE, samples.DESTINATION)
 
 
 def read(file: dict[str, Any], **changes: Any) -> Verification:
-    return read_verification(file | changes)
+    return samples.read(file | changes)
 
 
 def stands(phase: str = "dual_write", since: str | None = None, **changes: Any) -> State:
-    return read_state(samples.state(phase=phase, since=since, runs=[], **changes))
+    return samples.read_state(samples.state(phase=phase, since=since, runs=[], **changes))
 
 
 def commands(steps: tuple[Step, ...]) -> list[str]:
@@ -161,11 +162,11 @@ def test_the_verdict_never_sounds_better_than_the_evidence(
     file: dict[str, Any], tone: Tone, title: str, reason: str
 ) -> None:
     """Good only when everything was compared, is equal, and nothing speaks against it."""
-    found = headline(read_verification(file))
+    found = headline(read(file))
     assert found.tone is tone
     assert found.title.startswith(title)
     assert reason in " ".join(found.reasons)
-    assert found.title in render_report(file).replace("&#39;", "'")
+    assert found.title in render_report(read(file)).replace("&#39;", "'")
 
 
 def test_two_empty_paths_are_not_called_equal() -> None:
@@ -174,9 +175,9 @@ def test_two_empty_paths_are_not_called_equal() -> None:
     nothing = {**samples.side(), "digest": samples.digest("")}
     made["undated"].update(source=nothing, destination=nothing, verdicts={}, verdict="absent")
     made["counts"]["equal"] = 0
-    found = headline(read_verification(made))
+    found = headline(read(made))
     assert (found.tone, found.title) == (Tone.ATTENTION, "Nothing was compared")
-    assert commands(report_steps(read_verification(made))) == ["migrate --env dev"]
+    assert commands(report_steps(read(made))) == ["migrate --env dev"]
 
 
 CLEAN = samples.clean(3)
@@ -189,7 +190,7 @@ CLEAN = samples.clean(3)
         (stands(), None, Tone.UNKNOWN, "Never verified", ""),
         (
             stands(),
-            CLEAN | {"finished": "2026-11-22T05:00:00Z"},
+            CLEAN | {"finished": "2026-11-22T05:00:00.000Z"},
             Tone.ATTENTION,
             "Equal when it was last verified",
             "1 d 01 h ago",
@@ -244,7 +245,7 @@ def test_the_status_takes_time_and_phase_into_account(
     state: State, file: dict[str, Any] | None, tone: Tone, title: str, reason: str
 ) -> None:
     """What was equal yesterday, or before the cutover, is not called equal now."""
-    found = status_headline(state, None if file is None else read_verification(file), NOW)
+    found = status_headline(state, None if file is None else read(file), NOW)
     assert found.tone is tone
     assert found.title.startswith(title)
     assert reason in " ".join(found.reasons)
@@ -254,7 +255,7 @@ def test_a_later_run_that_failed_casts_doubt() -> None:
     """The latest verification may be from before it."""
     state = samples.state()
     state["runs"][-1] |= {"exit_code": 1, "finished": "2026-11-23T05:40:00Z", "command": "migrate"}
-    found = status_headline(read_state(state), read_verification(CLEAN), NOW)
+    found = status_headline(samples.read_state(state), read(CLEAN), NOW)
     assert found.tone is Tone.ATTENTION
     assert found.reasons[0] == "A later run of migrate ended with exit code 1."
 
@@ -262,12 +263,13 @@ def test_a_later_run_that_failed_casts_doubt() -> None:
 def test_what_could_not_be_read_is_never_good_news() -> None:
     """Whichever of the two it is, and whatever the other says; no phase is claimed, no step advised."""
     for state, file in (
-        (Unreadable("gs://b/state.json: no answer"), CLEAN),
-        (samples.state(), Unreadable("gs://b/verification.json: no answer")),
+        (Unreadable("gs://b/state.json: no answer"), read(CLEAN)),
+        (stands(), Unreadable("gs://b/verification.json: no answer")),
         (Unreadable("one"), Unreadable("other")),
     ):
-        page = render_status(state, file, target=TARGET, now=NOW, refreshed=NOW)
-        assert verdict_of_status(state, file, target=TARGET, now=NOW).tone is Tone.UNKNOWN
+        status = Status(TARGET, state, file, NOW)
+        page = render_status(status, NOW)
+        assert verdict_of_status(status, NOW).tone is Tone.UNKNOWN
         assert "Unknown: not everything could be read" in page
         assert "Never verified" not in page
         assert "python -m" not in page
@@ -291,7 +293,7 @@ def test_what_could_not_be_read_is_never_good_news() -> None:
 )
 def test_a_report_says_what_to_do_next(file: dict[str, Any], wanted: list[str]) -> None:
     """As commands to paste; where only a person can help there is none."""
-    steps = report_steps(read_verification(file))
+    steps = report_steps(read(file))
     assert commands(steps) == wanted
     assert steps
 
@@ -342,7 +344,7 @@ def test_the_status_says_what_to_do_next_in_its_phase(
     state: State, file: dict[str, Any] | None, wanted: list[str]
 ) -> None:
     """What differs after the cutover is a late writer's; after the deletion no command is offered for what is missing."""
-    verification = None if file is None else read_verification(file)
+    verification = None if file is None else read(file)
     assert commands(status_steps(state, verification, TARGET, NOW)) == wanted
 
 
@@ -350,9 +352,7 @@ def test_every_phase_has_its_page() -> None:
     """Its name, what it means, and that it is now."""
     for phase in Phase:
         since = None if phase is Phase.DUAL_WRITE else "2026-11-23T05:00:00Z"
-        page = render_status(
-            samples.state(phase=phase.value, since=since), CLEAN, target=TARGET, now=NOW, refreshed=NOW
-        )
+        page = render_status(Status(TARGET, stands(phase.value, since), read(CLEAN), NOW), NOW)
         assert page.count('aria-current="step"') == 1
         assert f'aria-current="step">{phase.value.replace("_", " ").capitalize()}<' in page
 
@@ -390,7 +390,7 @@ def test_a_command_that_cannot_be_shown_exactly_is_not_shown() -> None:
 def test_the_json_in_the_page_cannot_end_its_element() -> None:
     """No character of it has a meaning in HTML, and it is the file all the same."""
     file = samples.hostile()
-    page = render_report(file)
+    page = render_report(read(file))
     (_, _, rest) = page.partition('<script type="application/json" id="verification-json">')
     (text, _, _) = rest.partition("</script>")
     assert not set(text) & set("<>&\u2028\u2029")
@@ -404,4 +404,4 @@ def test_the_policy_allows_the_page_s_own_style_and_script_by_their_hashes_only(
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
     assert "unsafe" not in policy
     assert "http" not in policy
-    assert policy.replace("'", "&#39;") in render_report(CLEAN)
+    assert policy.replace("'", "&#39;") in render_report(read(CLEAN))

@@ -1,0 +1,71 @@
+"""Which commands there are, in the order in which a migration needs them, and the parser that knows them all."""
+
+import argparse
+from collections.abc import Iterable
+from importlib import import_module
+
+from backfill_job.run.command import Command
+from shared.command_line import OneLineParser
+
+__all__ = ["COMMANDS", "PROGRAMS", "load", "parser_of"]
+
+COMMANDS = {
+    "smoke": "backfill_job.commands.smoke",
+    "migrate": "backfill_job.migrate_qpi_exports",
+    "references": "backfill_job.references.command",
+    "import-test": "backfill_job.commands.import_test",
+    "verify": "backfill_job.commands.verify",
+    "certify": "backfill_job.commands.certify",
+    "signoff": "backfill_job.commands.signoff",
+    "gate": "backfill_job.commands.gate",
+    "cutover": "backfill_job.commands.cutover",
+    "rollback": "backfill_job.commands.rollback",
+    "delete": "backfill_job.delete_old_qpi_exports",
+    "undo": "backfill_job.undo.command",
+    "status": "backfill_job.commands.status",
+    "completion": "backfill_job.commands.completion",
+}
+"""Each command's module; its `COMMAND` is the command."""
+
+PROGRAMS = {"migrate_qpi_exports": "migrate", "delete_old_qpi_exports": "delete"}
+"""The commands that are installed as programs of their own, too."""
+
+FIRST_STEPS = (
+    ("make demo", "the whole migration on this machine, without a cloud account"),
+    ("{prog} smoke --env dev", "are account and buckets fit? changes nothing"),
+    ("{prog} migrate --env dev", "the dry run: what is there, what would be copied; changes nothing"),
+    ("{prog} status --env dev", "where the migration stands; changes nothing"),
+    ("{prog} COMMAND --help", "a command's arguments, examples and exit codes"),
+)
+
+FURTHER = """
+README.md leads from the first dry run to the deletion; docs/runbook.md says what to do when something is red.
+"""
+
+
+def load(name: str) -> Command:
+    """Import the command of this name."""
+    command: Command = import_module(COMMANDS[name]).COMMAND
+    return command
+
+
+def parser_of(prog: str, names: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+    """Make the parser of several commands.
+
+    Args:
+        prog: What the user types before a command's name.
+        names: The commands; each of them is imported, and some need much.
+    """
+    width = max(len(line.format(prog=prog)) for line, _ in FIRST_STEPS)
+    steps = [f"  {line.format(prog=prog):{width}}   {what}" for line, what in FIRST_STEPS]
+    parser = OneLineParser(
+        prog=prog,
+        description="The operator's commands, in the order in which a migration needs them.",
+        epilog="\n".join(("where to begin:", *steps, FURTHER)),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
+    for name in names:
+        command = load(name)
+        command.prepare(commands.add_parser(name, help=command.summary, description=command.summary))
+    return parser

@@ -1,0 +1,88 @@
+"""The command ``certify``: recompute a certificate from both paths as they are now, and compare. Changes nothing."""
+
+import argparse
+from contextlib import aclosing
+from datetime import timedelta
+from pathlib import Path
+
+import uvloop
+
+from backfill_job.copying.diff import diff, judged
+from backfill_job.run.arguments import add_log_arguments
+from backfill_job.run.command import Command, ExitCode, ProcessIO
+from backfill_job.run.open_run import opened
+from backfill_job.run.run import Run, open_api, tune_gc
+from backfill_job.verify.certificate import Certificate, changes, data_of, read_certificate
+from backfill_job.verify.day_counts import DayCounts
+from shared.errors import UsageError
+
+__all__ = ["COMMAND"]
+
+NAME = "certify"
+
+MAX_SHOWN = 50
+
+EXAMPLES = """
+examples:
+  python -m backfill_job certify --check certificate.json
+
+exit codes:
+  0  both paths hold what the certificate says
+  1  they do not, or it could not be found out; the last line says which
+  2  could not start: the file is not a certificate or was changed, bucket, permission
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument(
+        "--check",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="the certificate; it says which two prefixes it is about",
+    )
+    add_log_arguments(parser)
+    parser.set_defaults(tasks=1, since=None, grace=timedelta(), allow_empty=True, report=None)
+
+
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
+    try:
+        contents = arguments.check.read_bytes()
+    except OSError as error:
+        raise UsageError(f"cannot read {arguments.check}: {error.strerror}") from error
+    stated = read_certificate(contents, str(arguments.check))
+    with opened(NAME, arguments, io, migration=stated.migration, mode="check") as run:
+        return _check(run, stated)
+
+
+def _check(run: Run, stated: Certificate) -> ExitCode:
+    tune_gc()
+    counts = uvloop.run(_counted(run))
+    now = data_of(run.migration, counts)
+    found = changes(stated.data, now)
+    for line in found[:MAX_SHOWN]:
+        run.say(f"  {line}")
+    if len(found) > MAX_SHOWN:
+        run.say(f"  ... and {len(found) - MAX_SHOWN:,} more")
+    if found:
+        run.say(
+            f"NOT what {stated.run.get('run', 'the run')} certified: {len(found):,} lines differ. Objects written since "
+            "change their own days; any other day needs looking into"
+        )
+        return ExitCode.NOT_RIGHT
+    run.say(f"Both paths hold what the certificate says: data SHA-256 {stated.data_sha256}")
+    return ExitCode.DONE
+
+
+async def _counted(run: Run) -> DayCounts:
+    """Count both sides as listed, without second looks: a certificate is about what is there."""
+    counts = DayCounts()
+    async with open_api(run) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
+        async for pairs in parts:
+            run.stop.check()
+            counts.add(judged(pairs, run.migration))
+    return counts
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

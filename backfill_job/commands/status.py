@@ -1,0 +1,146 @@
+"""The command ``status``: where the migration stands, from its state and its latest verification. Changes nothing."""
+
+import argparse
+import logging
+from collections.abc import Iterator
+from contextlib import closing
+from socket import create_server
+
+from rich.console import Console
+from werkzeug.serving import make_server
+
+from backfill_job.commands.signoff import signoffs_line, signoffs_table
+from backfill_job.run.arguments import from_one
+from backfill_job.run.clock import time_text
+from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.stopping import stopping_on_signals
+from shared.errors import Interrupted, UsageError
+from shared.gateway import Gateway
+from shared.migration import Migration
+from shared.report.loading import Status, read_status
+from shared.report.page import verdict_of_status
+from shared.report.web import create_app
+from shared.state import State, utc_text
+
+__all__ = ["COMMAND"]
+
+NAME = "status"
+WIDTH = 100
+
+PATIENCE_SECONDS = 15.0
+"""For one request: whoever looks wants to know soon that nothing answers."""
+RUNS_SHOWN = 8
+CHANGES_SHOWN = 10
+HOST = "127.0.0.1"
+"""Only this machine: who may see the status elsewhere is decided by the deployed function's permissions."""
+
+MAX_PORT = 65535
+
+EXAMPLES = """
+examples:
+  python -m backfill_job status --env dev           phase, sign-offs, latest verification, runs, changes
+  python -m backfill_job status --env dev --serve   the same and the latest report as a page on this machine
+
+exit codes:
+  0  shown
+  1  something could not be read, and it says what
+  2  could not start: arguments, credentials, the port is taken
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    add_migration_arguments(parser)
+    parser.add_argument("--serve", action="store_true", help=f"serve the page on {HOST} until Ctrl-C")
+    parser.add_argument(
+        "--port", type=from_one, default=8765, metavar="N", help="with --serve (default 8765)"
+    )
+
+
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
+    migration = migration_from(arguments)
+    with closing(Gateway(retry_deadline=PATIENCE_SECONDS)) as gateway:
+        if arguments.serve:
+            return _serve(migration, gateway, arguments.port, io)
+        return _show(migration, gateway, io)
+
+
+def _show(migration: Migration, gateway: Gateway, io: ProcessIO) -> ExitCode:
+    now = io.clock.now()
+    data = read_status(gateway, migration, now)
+    terminal = io.stdout.isatty()
+    console = Console(file=io.stdout, width=None if terminal else WIDTH, highlight=False)
+    verdict = verdict_of_status(data, now)
+    console.print(f"{migration.source.uri} → {migration.destination.uri}", markup=False, soft_wrap=True)
+    console.print(verdict.title, markup=False, soft_wrap=True)
+    for line in (*verdict.reasons, *(f"cannot be read: {why}" for why in data.unreadable)):
+        console.print(f"  {line}", markup=False, soft_wrap=True)
+    if data.known_state is not None:
+        # The same state as the verdict's, not a newer one.
+        _show_state(data.known_state, console)
+    for line in _verification_lines(data):
+        console.print(line, markup=False, soft_wrap=True)
+    return ExitCode.NOT_RIGHT if data.unreadable else ExitCode.DONE
+
+
+def _show_state(state: State, console: Console) -> None:
+    since = f" since {utc_text(state.since)}" if state.since else ""
+    console.print(f"\nphase: {state.phase.value}{since}", markup=False)
+    console.print(signoffs_table(state))
+    console.print(signoffs_line(state), markup=False)
+    for title, lines in (("runs", _runs(state)), ("changes", _changes(state))):
+        shown = [*lines]
+        if shown:
+            console.print(f"\nlatest {title}:", markup=False)
+        for line in shown:
+            console.print(f"  {line}", markup=False, soft_wrap=True)
+
+
+def _runs(state: State) -> Iterator[str]:
+    for record in state.runs[-RUNS_SHOWN:][::-1]:
+        yield f"{utc_text(record.finished)} {record.command} ended with {record.exit_code}: {record.summary}"
+
+
+def _changes(state: State) -> Iterator[str]:
+    for entry in state.history[-CHANGES_SHOWN:][::-1]:
+        yield f"{utc_text(entry.at)} {entry.by}: {entry.what}"
+
+
+def _verification_lines(status: Status) -> Iterator[str]:
+    if status.verification is None:
+        yield "\nlatest verification: none"
+    found = status.known_verification
+    if found is not None:
+        yield f"\nlatest verification, {time_text(found.finished)}: {found.summary}"
+        for remark in found.remarks:
+            yield f"  {remark.level.value}: {remark.text}"
+
+
+def _serve(migration: Migration, gateway: Gateway, port: int, io: ProcessIO) -> ExitCode:
+    """Serve the page until somebody stops it."""
+    now = io.clock.now
+
+    def load() -> Status:
+        return read_status(gateway, migration, now())
+
+    app = create_app(load, now=now, trusted_hosts=[HOST, "localhost"])
+    if port > MAX_PORT:
+        raise UsageError(f"--port {port}: the highest is {MAX_PORT}")
+    try:
+        socket = create_server((HOST, port))
+    except OSError as error:
+        raise UsageError(f"cannot serve on {HOST}:{port} ({error}); choose another --port") from error
+    # Whoever asks is one person at this machine; a line for each request would only hide the errors.
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    with socket, stopping_on_signals() as stop:
+        server = make_server(HOST, port, app, threaded=True, fd=socket.fileno())
+        print(f"http://{HOST}:{port}/ shows the status; Ctrl-C ends it", file=io.stdout, flush=True)
+        try:
+            with stop.raising():
+                server.serve_forever()
+        except Interrupted:
+            return ExitCode.DONE
+    return ExitCode.DONE
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

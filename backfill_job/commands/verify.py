@@ -1,0 +1,289 @@
+"""The command ``verify``: compare both paths name by name, and certify what they hold. Copies nothing."""
+
+import argparse
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from hashlib import sha256
+from typing import Any
+
+import uvloop
+
+from backfill_job.contents.check import Scope, check_contents
+from backfill_job.contents.reader import LIMITS as CONTENTS_LIMITS
+from backfill_job.contents.result import ContentsCheck
+from backfill_job.copying.compare import Comparison, log_comparison, more_line
+from backfill_job.copying.diff import Pair, diff, judged
+from backfill_job.late_writes import LateWrites, cutover_of, late_since
+from backfill_job.run.arguments import add_session_arguments, since
+from backfill_job.run.clock import time_text
+from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.local_tasks import run_as_tasks
+from backfill_job.run.open_run import opened
+from backfill_job.run.reports import json_bytes
+from backfill_job.run.run import Run, open_api, tune_gc
+from backfill_job.run.settings import Settings
+from backfill_job.run.since import narrowed_to
+from backfill_job.run.task_reports import of_this_version
+from backfill_job.verify.case_siblings import case_siblings
+from backfill_job.verify.certificate import canonical, certificate, data_of
+from backfill_job.verify.day_counts import DayCounts
+from backfill_job.verify.day_warnings import day_warnings
+from backfill_job.verify.lag import LagCounts
+from backfill_job.verify.result import VerifyResult, verification
+from shared.errors import PermissionDenied, UsageError
+from shared.events_log import Event
+from shared.gcs.api import AsyncApi
+from shared.report.page import render_report
+from shared.state import RunRecord
+from shared.state_changes import update, with_run
+from shared.verification import (
+    CertificateSums,
+    Contents,
+    Level,
+    Remark,
+    Verification,
+    latest_verification_ref,
+    read_verification,
+)
+
+__all__ = ["COMMAND"]
+
+NAME = "verify"
+
+REPORT = "verification.json"
+
+MAX_SHOWN = 20
+
+EXAMPLES = """
+examples:
+  python -m backfill_job verify --env dev                             names, checksums, metadata; certifies
+  python -m backfill_job verify --env dev --report reports/dev        with report.html and certificate.json
+  python -m backfill_job verify --env dev --contents sample:1         also reads one object in a hundred
+  python -m backfill_job verify --env dev --contents all --tasks 4    reads everything, in four processes
+
+exit codes:
+  0  both paths are equal
+  1  they are not, or it could not be found out; the last line says which
+  2  could not start: arguments, bucket, permission
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    add_migration_arguments(parser)
+    what = parser.add_argument_group("what is compared")
+    what.add_argument(
+        "--contents",
+        type=_scope,
+        default=Scope.parse("none"),
+        metavar="none|sample:P|all",
+        help="also read JSONL objects and parse them as BigQuery would: none (the default), P percent, or all",
+    )
+    what.add_argument(
+        "--mirror-since",
+        type=since,
+        default=since("24h"),
+        metavar="TIMESTAMP|DURATION",
+        help="since when the mirror runs: lags are taken of objects written since (default 24h)",
+    )
+    what.add_argument(
+        "--no-record",
+        action="store_true",
+        help="do not record the result in the migration's state; needs no permission to write",
+    )
+    add_session_arguments(parser)
+
+
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
+    settings = Settings.from_environ(io.environ)
+    if arguments.tasks > 1 and settings.task_count == 1:
+        return run_as_tasks(NAME, arguments, io, report=REPORT, show=_report_lines)
+    migration = migration_from(arguments)
+    with opened(NAME, arguments, io, migration=migration, mode=NAME, in_tasks=True) as run:
+        return _verify(run, arguments)
+
+
+def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
+    if run.settings.task_count > 1 and run.reports is None:
+        raise UsageError("several tasks put their results together in --report; say where")
+    tune_gc()
+    since_when = time_text(arguments.mirror_since(run.started))
+    counts = DayCounts(LagCounts(since_when), late=_late_writes(run))
+    result = uvloop.run(_compare(run, arguments.contents, counts))
+    log_comparison(run.log, run.migration, result.compared)
+    run.write("shard.json", result.to_json())
+    if run.settings.task_count > 1:
+        parts = run.all_parts("shard.json")
+        if parts is None:
+            run.console.print("Compared; the last task sums up.")
+            return ExitCode.DONE if result.compared.clean else ExitCode.NOT_RIGHT
+        result = _merged(parts)
+    return _conclude(run, arguments, result)
+
+
+def _late_writes(run: Run) -> LateWrites:
+    """The late writes to count: those since the cutover, while the new path is the source of truth."""
+    state = run.state()
+    return late_since(run.gateway, run.migration, None if state.phase.before_cutover else cutover_of(state))
+
+
+async def _compare(run: Run, scope: Scope, counts: DayCounts) -> VerifyResult:
+    """List both sides, read what is to be read, and look again at what differs."""
+    comparison = Comparison(run.migration, counts)
+    contents: ContentsCheck | None = None
+    async with (
+        open_api(run, CONTENTS_LIMITS.in_flight) as api,
+        aclosing(_compared(run, api, comparison)) as pairs,
+    ):
+        if scope.percent:
+            contents = await check_contents(pairs, api, run.migration, scope, stop=run.stop)
+        else:
+            async for _ in pairs:
+                pass
+    compared = comparison.result(run.store, grace=run.grace, clock=run.clock)
+    return VerifyResult(compared, counts, contents, run.operations.total())
+
+
+async def _compared(run: Run, api: AsyncApi, comparison: Comparison) -> AsyncGenerator[Iterable[Pair], None]:
+    """The diff, after the comparison took it in: for the check of the contents."""
+    async with aclosing(diff(api, run.migration, run.ranges)) as parts:
+        async for pairs in parts:
+            run.stop.check()
+            listed = [*pairs]
+            comparison.add([*judged(listed, run.migration)])
+            yield listed
+
+
+def _merged(parts: Sequence[Mapping[str, Any]]) -> VerifyResult:
+    with of_this_version("shard.json"):
+        return VerifyResult.merged([VerifyResult.from_json(part) for part in parts])
+
+
+def _conclude(run: Run, arguments: argparse.Namespace, result: VerifyResult) -> ExitCode:
+    """Make the verification of what was compared, certify it, and leave the reports."""
+    narrowed = narrowed_to(arguments.since, run.started)
+    remarks = [*uvloop.run(_mixed(run)), *day_warnings(result.counts, run.clock.now().date())]
+    found = verification(
+        run.identity(), result, remarks, finished=run.clock.now(), grace=run.grace, narrowed=narrowed
+    )
+    certified: bytes | None = None
+    if not narrowed:
+        content = found.to_json()
+        told = {key: content[key] for key in ("run", "started", "finished", "clean", "counts")}
+        made = certificate(data_of(run.migration, result.counts), told)
+        certified = canonical(made)
+        found = replace(
+            found, certificate=CertificateSums(sha256(certified).hexdigest(), made["data_sha256"])
+        )
+    _leave(run, found, certified)
+    if not arguments.no_record and certified is not None:
+        _record(run, found, certified)
+    for line in _screen_lines(found):
+        run.say(line)
+    return ExitCode(found.exit_code)
+
+
+async def _mixed(run: Run) -> list[Remark]:
+    """Look for the destination's name in another case."""
+    destination = run.migration.destination
+    async with open_api(run) as api:
+        try:
+            siblings = await case_siblings(api, destination)
+        except PermissionDenied as error:
+            return [
+                Remark(
+                    Level.WARNING, "mixed_prefix", None, f"not known whether there is a mixed prefix: {error}"
+                )
+            ]
+    found = [sibling for sibling in siblings if sibling != run.migration.source]
+    for sibling in found:
+        run.log.emit(Event.MIXED_PREFIX_FOUND, object=sibling.uri)
+    return [
+        Remark(
+            Level.CRITICAL,
+            "mixed_prefix",
+            None,
+            f"{sibling.uri} holds objects: the destination's name in another case, where no reader looks. "
+            "Find out who writes there, and copy what is missing",
+        )
+        for sibling in found
+    ]
+
+
+def _leave(run: Run, found: Verification, certified: bytes | None) -> None:
+    """Write the reports of the whole, where they are wanted."""
+    if run.reports is None:
+        return
+    run.reports.write(REPORT, json_bytes(found.to_json()))
+    if certified is not None:
+        run.reports.write("certificate.json", certified)
+    run.reports.write("report.html", render_report(found).encode(), content_type="text/html")
+    if run.place is not None:
+        run.say(f"report: {run.place}")
+
+
+def _record(run: Run, found: Verification, certified: bytes) -> None:
+    """Record the result in the migration's state, where the gate and the status page look.
+
+    Raises:
+        StorageError: It could not be recorded.
+    """
+    record = RunRecord(
+        run=found.run,
+        command=NAME,
+        finished=found.finished,
+        exit_code=found.exit_code,
+        summary=found.summary,
+        report=run.place,
+        certificate_sha256=sha256(certified).hexdigest(),
+    )
+    try:
+        run.gateway.put(run.migration.own_ref("certificates", f"{found.run}.json"), certified)
+        run.gateway.put(latest_verification_ref(run.migration), json_bytes(found.to_json()))
+        update(run.gateway, run.migration, lambda state: with_run(state, record))
+    except PermissionDenied as error:
+        raise PermissionDenied(
+            error.uri,
+            f"{found.summary}; but it could not be recorded ({error.detail}). To compare only: --no-record",
+        ) from error
+
+
+def _report_lines(content: Mapping[str, Any]) -> list[str]:
+    """What an operator reads when the tasks of this machine have ended."""
+    return _screen_lines(read_verification(json_bytes(content), REPORT))
+
+
+def _screen_lines(found: Verification) -> list[str]:
+    """What an operator reads at the end."""
+    lines = [f"  {difference}" for difference in found.differences[:MAX_SHOWN]]
+    total = found.differences_total
+    lines += [more_line(len(lines), total)] if total > len(lines) else []
+    lines += [f"  {remark.level.value}: {remark.text}" for remark in found.remarks]
+    lines += [] if found.contents is None else _contents_lines(found.contents)
+    if found.certificate is not None:
+        lines.append(f"  certificate: data SHA-256 {found.certificate.data_sha256}")
+    return [*lines, found.summary]
+
+
+def _contents_lines(contents: Contents) -> list[str]:
+    lines = [f"  contents ({contents.mode}): {contents.objects:,} objects, {contents.rows:,} rows read"]
+    for problems, said in (
+        (contents.source_problems, "the source's own"),
+        (contents.migration_problems, "THE MIGRATION'S"),
+    ):
+        lines += [
+            f"  contents: {kind.replace('_', ' ')}{'' if problem.judged else ', not judged here,'} in {problem.objects:,} objects ({said})"
+            for kind, problem in problems.items()
+        ]
+    return lines
+
+
+def _scope(text: str) -> Scope:
+    try:
+        return Scope.parse(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

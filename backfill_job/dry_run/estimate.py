@@ -1,0 +1,330 @@
+"""What a migration takes: operations, money, time and the second copy's storage. Pure arithmetic.
+
+Every figure is an estimate, on purpose a simple one: prices of one table (`PRICES`), no free quota, no retries, no
+network or replication charges between regions. Buckets in dual- or multi-regions pay more for Class A operations and for storage.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, astuple, dataclass
+from math import ceil, inf, log
+from typing import Any
+
+from backfill_job.copying.diff import Finding, Verdict
+from backfill_job.copying.governor import DOUBLING_SECONDS, FIRST_RATE, seconds_under_ramp
+from backfill_job.dry_run.inventory import Inventory
+from backfill_job.dry_run.plan import Step
+from shared.text import dollars, duration
+
+__all__ = [
+    "PRICES",
+    "Actual",
+    "Compared",
+    "Cost",
+    "Estimate",
+    "Prices",
+    "Work",
+    "compare",
+    "estimate",
+]
+
+PAGE_SIZE = 1_000
+"""Objects a list request gives at most (Cloud Storage JSON API, "Objects: list", maxResults)."""
+
+LOOKS_AT_FOLDERS = 2
+"""List requests, one a side, that find out where to cut the key space."""
+
+LOOKED_AGAIN = 0.01
+"""Share of the copies that need another look, because somebody wrote in between or an answer was lost: a guess."""
+
+READS_PER_LOOK = 2
+"""One look reads the metadata of both sides."""
+
+MAX_TASKS = 100
+"""More tasks are never recommended."""
+
+SMALL_SECONDS = 600.0
+"""What one task does in this time is not worth a second one."""
+
+GIB = 2**30
+"""Bytes of the gigabyte that storage is billed by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What Cloud Storage charges, US dollars, Standard storage in a single region.
+
+    Attributes:
+        class_a: A thousand Class A operations: list, rewrite, insert.
+        class_b: A thousand Class B operations: get.
+        storage: A gigabyte (2**30 bytes) for a month.
+        as_of: When these prices were looked up.
+        source: Where.
+    """
+
+    class_a: float
+    class_b: float
+    storage: float
+    as_of: str
+    source: str
+
+
+PRICES = Prices(0.005, 0.0004, 0.020, "2025", "cloud.google.com/storage/pricing-examples")
+"""The one place to change; the regions' own prices are at cloud.google.com/storage/pricing."""
+
+
+LISTED_PER_SECOND = 50_000.0
+"""Names that one task lists on both sides and compares; measured, see docs/performance.md."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What there is to do.
+
+    Attributes:
+        source_objects: Objects listed at the source.
+        destination_objects: Objects listed at the destination.
+        new_objects: Objects to copy to where nothing is.
+        replaced_objects: Objects to copy over something else.
+        second_copy_bytes: What the complete copy holds, already there or not.
+        ranges: Pieces of the key space that are listed each by itself; 0 for the whole at once.
+    """
+
+    source_objects: int = 0
+    destination_objects: int = 0
+    new_objects: int = 0
+    replaced_objects: int = 0
+    second_copy_bytes: int = 0
+    ranges: int = 0
+
+    def __post_init__(self) -> None:
+        if min(asdict(self).values()) < 0:
+            raise ValueError(f"{self}: nothing is there less than zero times")
+
+    @staticmethod
+    def of(findings: Inventory, ranges: int = 0) -> "Work":
+        """What an analysis found to do that listed so many ranges."""
+        steps = findings.steps
+        complete = (Step.COPY, Step.OVERWRITE, Step.EQUAL, Step.CONFLICT)
+        return Work(
+            findings.source.objects,
+            findings.destination.objects,
+            steps[Step.COPY].objects,
+            steps[Step.OVERWRITE].objects,
+            sum(steps[step].bytes for step in complete),
+            ranges,
+        )
+
+    @staticmethod
+    def of_diff(findings: Iterable[Finding]) -> "Work":
+        """What a part of the diff shows to be done while the source has the authority."""
+        source = destination = new = replaced = complete = 0
+        for _, verdict, ours, theirs, _ in findings:
+            source += ours is not None
+            destination += theirs is not None
+            new += verdict is Verdict.MISSING
+            replaced += verdict is Verdict.CONTENT_DIFFERS or verdict is Verdict.METADATA_DIFFERS
+            if ours is not None and verdict is not Verdict.EXCLUDED:
+                complete += ours.size
+        return Work(source, destination, new, replaced, complete)
+
+    def __add__(self, other: "Work") -> "Work":
+        return Work(*map(sum, zip(astuple(self), astuple(other), strict=True)))
+
+    @property
+    def copies(self) -> int:
+        """Rewrites to be sent."""
+        return self.new_objects + self.replaced_objects
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Operations and their price.
+
+    Attributes:
+        class_a: Class A operations.
+        class_b: Class B operations.
+        dollars: US dollars for both.
+    """
+
+    class_a: int
+    class_b: int
+    dollars: float
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a migration takes.
+
+    Attributes:
+        dry_run: One listing of both sides.
+        execute: Two listings of both sides (plan, verification) and the copies.
+        tasks: How many tasks share the work.
+        seconds: Copying with them, as fast as both the bucket and the client can.
+        listing_seconds: Listing both sides with them, once. What is listed is copied meanwhile.
+        ramp_seconds: What the bucket's ramp-up alone would take.
+        speed: Objects a second that all these tasks together were taken to copy.
+        one_task_seconds: Copying with one task.
+        recommended_tasks: How many tasks are worth having: the bucket would let more of them only wait.
+        recommended_seconds: Copying with that many.
+        second_copy_bytes: What lies at the destination in the end.
+        storage_dollars: US dollars a month for that, as long as both copies are kept.
+        prices: The table used.
+    """
+
+    dry_run: Cost
+    execute: Cost
+    tasks: int
+    seconds: float
+    listing_seconds: float
+    ramp_seconds: float
+    speed: float
+    one_task_seconds: float
+    recommended_tasks: int
+    recommended_seconds: float
+    second_copy_bytes: int
+    storage_dollars: float
+    prices: Prices
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures under their names here."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Actual:
+    """What a run really took.
+
+    Attributes:
+        class_a: Class A operations counted, all tasks together: list, rewrite, insert.
+        class_b: Class B operations counted: get.
+        seconds: From the first copy to the last.
+    """
+
+    class_a: int
+    class_b: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One figure of the estimate beside what it came to.
+
+    Attributes:
+        what: Which one: ``class_a``, ``class_b``, ``dollars`` or ``seconds``.
+        estimated: What was expected.
+        actual: What it was.
+    """
+
+    what: str
+    estimated: float
+    actual: float
+
+    def __str__(self) -> str:
+        """The line as a person reads it: ``Class A operations: 1,004 estimated, 1,030 counted (+2.6 %)``."""
+        label, counted, wording = _COMPARED[self.what]
+        off = f" ({self.actual / self.estimated - 1:+.1%})".replace("%", " %") if self.estimated else ""
+        return f"{label}: {wording(self.estimated)} estimated, {wording(self.actual)} {counted}{off}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures under their names here."""
+        return asdict(self)
+
+
+_COMPARED: dict[str, tuple[str, str, Callable[[float], str]]] = {
+    "class_a": ("Class A operations", "counted", "{:,.0f}".format),
+    "class_b": ("Class B operations", "counted", "{:,.0f}".format),
+    "dollars": ("operations cost", "by the same prices", dollars),
+    "seconds": ("copying", "taken", duration),
+}
+
+
+def estimate(
+    work: Work, *, speed: float, tasks: int = 1, ceiling: float | None = None, prices: Prices = PRICES
+) -> Estimate:
+    """Estimate what a migration takes.
+
+    Args:
+        work: What there is to do.
+        speed: Objects a second that one task can copy.
+        tasks: How many tasks share the work.
+        ceiling: Object writes a second that all tasks together never exceed; None for no bound but the bucket's ramp.
+        prices: What Cloud Storage charges.
+
+    Returns:
+        The estimate.
+
+    Raises:
+        ValueError: Speed, tasks or ceiling are not above zero.
+    """
+    if speed <= 0 or tasks < 1:
+        raise ValueError(f"{tasks} tasks at {speed} objects/s copy nothing")
+    at_source, at_destination, copied = (
+        _pages(objects, work.ranges)
+        for objects in (
+            work.source_objects,
+            work.destination_objects,
+            work.destination_objects + work.new_objects,
+        )
+    )
+    plan_pass = LOOKS_AT_FOLDERS + at_source + at_destination
+    verification_pass = at_source + copied
+    reads = ceil(work.copies * LOOKED_AGAIN) * READS_PER_LOOK
+    bound = inf if ceiling is None else ceiling
+
+    def seconds_with(count: int) -> float:
+        return seconds_under_ramp(work.copies, cap=min(speed * count, bound))
+
+    recommended = _recommended_tasks(work.copies, speed, bound, seconds_with(1))
+    return Estimate(
+        dry_run=_cost(plan_pass, 0, prices),
+        execute=_cost(plan_pass + work.copies + verification_pass, reads, prices),
+        tasks=tasks,
+        seconds=seconds_with(tasks),
+        listing_seconds=max(work.source_objects, work.destination_objects) / (LISTED_PER_SECOND * tasks),
+        ramp_seconds=seconds_under_ramp(work.copies),
+        speed=min(speed * tasks, bound),
+        one_task_seconds=seconds_with(1),
+        recommended_tasks=recommended,
+        recommended_seconds=seconds_with(recommended),
+        second_copy_bytes=work.second_copy_bytes,
+        storage_dollars=work.second_copy_bytes / GIB * prices.storage,
+        prices=prices,
+    )
+
+
+def compare(estimated: Estimate, actual: Actual) -> tuple[Compared, ...]:
+    """Put what a run took beside what it was expected to take.
+
+    Args:
+        estimated: The estimate of an execution, with as many tasks as it had.
+        actual: What it took.
+
+    Returns:
+        Operations, their price, and the time of copying; to be printed line by line, or written as JSON.
+    """
+    expected, counted = estimated.execute, _cost(actual.class_a, actual.class_b, estimated.prices)
+    return (
+        Compared("class_a", expected.class_a, counted.class_a),
+        Compared("class_b", expected.class_b, counted.class_b),
+        Compared("dollars", expected.dollars, counted.dollars),
+        Compared("seconds", max(estimated.seconds, estimated.listing_seconds), actual.seconds),
+    )
+
+
+def _recommended_tasks(writes: int, speed: float, bound: float, alone: float) -> int:
+    """The fewest tasks that keep up with the ramp to the end of the work, where one task would take long."""
+    if alone <= SMALL_SECONDS:
+        return 1
+    # What the ramp has come to when the last object is written.
+    needed = min(FIRST_RATE + writes * log(2) / DOUBLING_SECONDS, bound)
+    return max(1, min(ceil(needed / speed), MAX_TASKS))
+
+
+def _pages(objects: int, ranges: int) -> int:
+    """Requests that list so many objects, about evenly spread over the ranges; an empty one takes a request, too."""
+    ranges = max(ranges, 1)
+    return ranges * max(1, ceil(objects / ranges / PAGE_SIZE))
+
+
+def _cost(class_a: int, class_b: int, prices: Prices) -> Cost:
+    return Cost(class_a, class_b, (class_a * prices.class_a + class_b * prices.class_b) / 1_000)

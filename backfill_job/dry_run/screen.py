@@ -1,0 +1,302 @@
+"""The dry run on a screen: what would be replaced first, then the data, then the estimate.
+
+Every text that comes from a bucket goes through `shared.text.shown` and into a `rich.text.Text`, which knows no markup: an object called
+``[bold]x`` is printed as that, and none can move the cursor. Colour says nothing that the words do not.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.table import Column, Table
+from rich.text import Text
+
+from backfill_job.dry_run.estimate import Cost, Estimate
+from backfill_job.dry_run.inventory import Count, Inventory, Named, Period, Sizes
+from backfill_job.dry_run.plan import Step
+from shared.migration import Migration
+from shared.partitions import Gap
+from shared.text import byte_count, counted, dollars, duration, listed, shown
+
+__all__ = ["render"]
+
+ROWS = 20
+"""Rows of a table of groups, and days of a list, that are shown; the rest is counted."""
+
+FEW = 5
+"""Names shown of objects outside the known layouts when no object is in one."""
+
+BAR = 40
+"""Characters of a histogram's longest bar."""
+
+_STEPS = (
+    (Step.COPY, "to copy, new there"),
+    (Step.OVERWRITE, "to OVERWRITE"),
+    (Step.EQUAL, "already equal"),
+    (Step.CONFLICT, "in CONFLICT, left alone"),
+    (Step.IMPOSSIBLE, "IMPOSSIBLE names"),
+    (Step.EXCLUDED, "excluded"),
+)
+_ALWAYS = (Step.COPY, Step.EQUAL)
+
+_ALARMS = (
+    (Step.OVERWRITE, "would be OVERWRITTEN at the destination, which has something different"),
+    (Step.CONFLICT, "in CONFLICT: different at the destination, which has the last word; left alone"),
+    (Step.IMPOSSIBLE, "IMPOSSIBLE to copy"),
+)
+
+
+def render(
+    findings: Inventory,
+    estimate: Estimate,
+    migration: Migration,
+    *,
+    title: str = "Dry run: nothing is changed.",
+    names: int = 20,
+) -> RenderableType:
+    """Lay out an overview for a console of 100 columns.
+
+    Args:
+        findings: What the analysis found.
+        estimate: What the migration takes.
+        migration: What is asked.
+        title: The first line.
+        names: How many names of a kind are shown at most.
+
+    Returns:
+        What to print.
+    """
+    if not findings.source.objects:
+        return _nothing_there(findings, migration)
+    parts: list[RenderableType] = [
+        *_question(migration, title),
+        *_alarm(findings, names),
+        _headline(findings),
+    ]
+    for heading, body in _sections(findings, estimate, names):
+        if body:
+            parts += [Text(f"\n{heading}", "bold"), *(Padding.indent(part, 2) for part in body)]
+    return Group(*parts)
+
+
+def _nothing_there(findings: Inventory, migration: Migration) -> Text:
+    there = findings.destination.objects
+    return Text(
+        f"{shown(migration.source.uri)} holds no objects: check the bucket and the prefix, whose case counts."
+        + (f" The destination holds {counted(there, 'object')}." if there else "")
+    )
+
+
+def _question(migration: Migration, title: str) -> Iterator[RenderableType]:
+    yield Text(title, "bold")
+    yield Text(f"from  {shown(migration.source.uri)}")
+    yield Text(f"to    {shown(migration.destination.uri)}")
+    yield Text()
+
+
+def _alarm(findings: Inventory, names: int) -> Iterator[RenderableType]:
+    found = [(findings.named[step], words) for step, words in _ALARMS if findings.named[step].total]
+    if not found:
+        yield Text("Nothing would be overwritten, nothing is in conflict.\n", "green")
+        return
+    body: list[RenderableType] = []
+    for named, words in found:
+        body += [Text(f"{counted(named.total, 'object')} {words}:", "bold red"), *_names(named, names)]
+    yield Panel(Group(*body), title=Text(" LOOK HERE FIRST ", "bold red"), box=box.HEAVY, border_style="red")
+
+
+def _headline(findings: Inventory) -> Table:
+    table = _table("", "objects", "bytes")
+    _add(table, "at the source", *_count(findings.source))
+    for step, words in _STEPS:
+        if step in _ALWAYS or findings.steps[step].objects:
+            _add(table, f"  {words}", *_count(findings.steps[step]))
+    _add(table, "at the destination", *_count(findings.destination))
+    if findings.steps[Step.EXTRA].objects:
+        _add(table, "  only there", *_count(findings.steps[Step.EXTRA]))
+    return table
+
+
+def _sections(
+    findings: Inventory, estimate: Estimate, names: int
+) -> Iterator[tuple[str, Sequence[RenderableType]]]:
+    outside, strays, extra = findings.outside, findings.strays, findings.named[Step.EXTRA]
+    # Where nothing is QPI data, everything is outside, and the folders say more than the names.
+    outsiders = names if findings.days else min(names, FEW)
+    kinds = {kind.value: count for kind, count in findings.kinds.items()}
+    yield "Date partitions", _partitions(findings)
+    yield "Gaps", list(_gaps(findings))
+    yield (
+        "Kinds and file types",
+        [_beside(_groups("kind", kinds), _groups("type", findings.file_types))] if kinds else (),
+    )
+    yield "Sizes", _sizes(findings.sizes) if findings.sizes.objects else ()
+    yield (
+        f"Outside every known layout: {counted(outside.named.total, 'object')}",
+        [_groups("folder", outside.folders), *_names(outside.named, outsiders)]
+        if outside.named.total
+        else (),
+    )
+    yield (
+        f"In a day's folder, but not one of its submissions: {counted(strays.total, 'object')}",
+        list(_names(strays, names)),
+    )
+    yield "Excluded, left behind", (_groups("name", findings.excluded),) if findings.excluded else ()
+    yield "Metadata keys of Google's tools, not compared", _reserved(findings)
+    yield f"Only at the destination, left alone: {counted(extra.total, 'object')}", list(_names(extra, names))
+    yield "Estimate", _estimate(estimate)
+
+
+def _partitions(findings: Inventory) -> Sequence[RenderableType]:
+    if not findings.days:
+        return [Text("None: no name has a date where QPI exports have it.")]
+    days_of = Counter(day.isoformat()[:7] for day in findings.days)
+    table = _table("month", "days", "objects", "JSONL", "bytes", "to copy", "equal", "differs")
+    for month, period in findings.months.items():
+        _add(table, month, f"{days_of[month]:,}", *_period(period))
+    if findings.undated.objects:
+        _add(table, "(no day)", "", *_period(findings.undated))
+    total = sum(findings.months.values(), findings.undated)
+    table.show_footer = True
+    for column, cell in zip(
+        table.columns, ("total", f"{len(findings.days):,}", *_period(total)), strict=True
+    ):
+        column.footer = Text(cell)
+    return [table]
+
+
+def _gaps(findings: Inventory) -> Iterator[RenderableType]:
+    data = findings.data_days
+    if data and findings.gaps:
+        stretches = listed(map(_stretch, findings.gaps), ROWS)
+        days = counted(findings.missing, "day")
+        yield Text(f"MISSING {days} between {data[0]} and {data[-1]}: {stretches}")
+    elif data:
+        yield Text(f"No day is missing between {data[0]} and {data[-1]}.")
+    hollow = [
+        day for day, period in findings.days.items() if not period.jsonl and day not in findings.future_days
+    ]
+    if hollow:
+        empty = listed(map(str, hollow), ROWS)
+        yield Text(f"{counted(len(hollow), 'day')} with objects but no JSONL: {empty}")
+    if findings.future_days:
+        future = listed(map(str, findings.future_days), ROWS)
+        days = counted(len(findings.future_days), "day")
+        yield Text(f"{days} in the FUTURE (after {findings.today}): {future}")
+    if findings.impossible_dates:
+        dates = (
+            f"{text} ({counted(count.objects, 'object')})"
+            for text, count in findings.impossible_dates.items()
+        )
+        yield Text(f"Dates that no calendar has: {listed(dates, ROWS)}")
+
+
+def _sizes(sizes: Sizes) -> Sequence[RenderableType]:
+    bars = Table.grid(Column(justify="right"), Column(), Column(justify="right"), padding=(0, 2))
+    most = max(sizes.histogram)
+    for bits, count in enumerate(sizes.histogram):
+        if count:
+            low, high = sizes.bounds(bits)
+            label = f"{low:,} to {high:,}" if low < high else f"{low:,}"
+            _add(bars, label, "█" * (-(-count * BAR // most)), f"{count:,}")
+    return [
+        Text(
+            f"{sizes.smallest:,} to {sizes.largest:,} bytes, mean {sizes.mean:,.0f}, "
+            f"median about {sizes.quantile(0.5):,.0f}, p99 about {sizes.quantile(0.99):,.0f}, {sizes.empty:,} empty"
+        ),
+        bars,
+    ]
+
+
+def _reserved(findings: Inventory) -> Sequence[RenderableType]:
+    if not findings.reserved:
+        return ()
+    table = _table("key", "at the source", "at the destination")
+    for key, found in findings.reserved.items():
+        _add(table, shown(key), f"{found.source:,}", f"{found.destination:,}")
+    return [table]
+
+
+def _estimate(estimate: Estimate) -> Sequence[RenderableType]:
+    table = Table.grid(padding=(0, 2))
+    _add(table, "dry run", _cost(estimate.dry_run))
+    _add(table, "execute", f"{_cost(estimate.execute)}, with verification")
+    copying = f"about {duration(estimate.seconds)} at up to {estimate.speed:,.0f} objects/s"
+    _add(table, "copying", f"{copying}; the bucket alone: {duration(estimate.ramp_seconds)}")
+    _add(table, "listing", f"about {duration(estimate.listing_seconds)} meanwhile, and again to verify")
+    tasks, one = estimate.recommended_tasks, duration(estimate.one_task_seconds)
+    many = f"{tasks} recommended: about {duration(estimate.recommended_seconds)}; one alone: {one}"
+    _add(table, "tasks", "one is enough" if tasks == 1 else many)
+    storage = f"{byte_count(estimate.second_copy_bytes)}, {dollars(estimate.storage_dollars)} a month while both are kept"
+    _add(table, "second copy", storage)
+    prices = estimate.prices
+    note = f"Prices as of {prices.as_of} ({prices.source}): Standard storage, one region; others differ."
+    return [table, Text(note, "dim")]
+
+
+def _names(named: Named, limit: int) -> Iterator[RenderableType]:
+    for sample in named.first[:limit]:
+        because = f"  ({shown(', '.join(sample.because))})" if sample.because else ""
+        yield Padding.indent(Text(f"{shown(sample.relative) or '(the prefix itself)'}{because}"), 2)
+    more = named.total - min(limit, len(named.first))
+    if more:
+        yield Text(f"  … and {more:,} more")
+
+
+def _groups(heading: str, groups: Mapping[str, Count]) -> Table:
+    table = _table(heading, "objects", "bytes")
+    for key, count in list(groups.items())[:ROWS]:
+        _add(table, shown(key), *_count(count))
+    if len(groups) > ROWS:
+        rest = list(groups.values())[ROWS:]
+        together = Count(sum(count.objects for count in rest), sum(count.bytes for count in rest))
+        _add(table, f"… {len(rest):,} more", *_count(together))
+    return table
+
+
+def _table(*headings: str) -> Table:
+    """A table whose first column is text and whose others are numbers."""
+    first, *others = (Text(heading) for heading in headings)
+    columns = [
+        Column(first, overflow="fold"),
+        *(Column(other, justify="right", no_wrap=True) for other in others),
+    ]
+    return Table(
+        *columns, box=box.SIMPLE, show_edge=False, pad_edge=False, header_style="", footer_style="bold"
+    )
+
+
+def _add(table: Table, *cells: str) -> None:
+    table.add_row(*map(Text, cells))
+
+
+def _beside(*tables: Table) -> Table:
+    grid = Table.grid(padding=(0, 6, 0, 0))
+    grid.add_row(*tables)
+    return grid
+
+
+def _count(count: Count) -> tuple[str, str]:
+    return f"{count.objects:,}", byte_count(count.bytes)
+
+
+def _period(period: Period) -> tuple[str, ...]:
+    planned = (period.copy, period.equal, period.differs)
+    return (
+        f"{period.objects:,}",
+        f"{period.jsonl:,}",
+        byte_count(period.bytes),
+        *(f"{number:,}" for number in planned),
+    )
+
+
+def _cost(cost: Cost) -> str:
+    reads = f" and {cost.class_b:,} Class B" if cost.class_b else ""
+    return f"{cost.class_a:,} Class A{reads} operations, {dollars(cost.dollars)}"
+
+
+def _stretch(gap: Gap) -> str:
+    return f"{gap.first}" if gap.days == 1 else f"{gap.first} to {gap.last} ({gap.days:,})"

@@ -1,0 +1,456 @@
+"""Every file that is not Python: each place that holds the name of a prefix is judged by what is written around it.
+
+The bucket that belongs to a prefix stands on its line, in its braces, in its block of YAML, or in a variable of the file. Only
+what is written is read: in most languages a value without quotes is a name, and its value is unknown.
+When in doubt a place is code, which blocks: a comment is one only where its mark stands outside of quotes.
+Also for the parts of a Python file that are not expressions, and for Python that cannot be parsed.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import PurePath
+
+from backfill_job.references.findings import Finding, Place, Resolution
+from backfill_job.references.mentions import (
+    Mention,
+    bucket_for,
+    is_bucket_like,
+    mentions,
+    names_a_thing,
+    names_objects,
+    resolve,
+)
+from backfill_job.references.targets import Kind, Targets
+from backfill_job.references.texts import UNKNOWN, Source, Text, with_holes
+
+__all__ = ["finding_at", "scan_text"]
+
+LONGEST = 200
+"""Characters of a line that are shown."""
+
+LEVELS = 4
+"""Braces and blocks around a prefix that are looked at."""
+
+MAX_NESTING = 4
+"""Variables within variables that are followed."""
+
+_DOCUMENTATION = re.compile(
+    r".*\.(md|markdown|rst|txt|adoc|mdx)|(readme|changelog|changes|license|notice|contributing|authors)(\..*)?"
+)
+_HASH = re.compile(
+    r".*\.(sh|bash|zsh|ksh|ya?ml|toml|ini|cfg|conf|env|properties|rb?|pl|dockerfile|mk|nix|jl)"
+    r"|.*dockerfile.*|makefile|\.env(\..*)?|\.?bashrc|procfile|vagrantfile|gemfile|\.gitignore|\.gcloudignore"
+)
+_QUOTED_VALUES = re.compile(r".*\.(toml|rb?|pl|nix|jl)")
+_SLASH = re.compile(
+    r".*\.([jt]sx?|[mc]js|java|scala|go|kts?|c|h|cc|[ch]pp|cs|swift|rs|proto|groovy|gradle|tf|tfvars|hcl|json[c5]"
+    r"|bzl|php|dart|scss)"
+)
+_SQL = re.compile(r".*\.(sql|bq|hql|ddl|psql|sqlx)")
+_DATA = re.compile(r".*\.(json[c5]?|ya?ml|tf|tfvars|hcl|toml)")
+
+_SLASH_TOKENS = re.compile(
+    r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`|(?P<comment>//[^\n]*|/\*.*?\*/|(?m:^)[ \t]*#[^\n]*)",
+    re.DOTALL,
+)
+_SQL_TOKENS = re.compile(
+    r"'''.*?'''|\"\"\".*?\"\"\"|'(?:''|\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"|`[^`\n]*`"
+    r"|(?P<comment>--[^\n]*|/\*.*?\*/|\{#.*?#\}|(?m:^)[ \t]*#[^\n]*)",
+    re.DOTALL,
+)
+
+_QUOTE = r"\\?[\"'`]"
+_BARE = r"(?:\{\{[^}\n]*\}\}|[^\s\"'`,;)\]}\\(])"
+_VALUE = rf"(?:&\w+[ \t]+)?(?:{_QUOTE}(?P<quoted>[^\"'`\\\n]*){_QUOTE}|(?P<bare>(?!-){_BARE}+))"
+_ASSIGNED = r"(?:\\?[\"'`])?[ \t]*(?:=>|:=|[:=(])[ \t]*"
+_PAIR = re.compile(rf"(?P<name>[A-Za-z_][\w.-]*){_ASSIGNED}{_VALUE}")
+_FLAG = re.compile(rf"(?<![\w-])--?(?P<name>[A-Za-z][\w-]*)[ \t]+{_VALUE}")
+_OWN_NAME = re.compile(rf".*(?<![\w.-])(?P<name>[A-Za-z_][\w.-]*){_ASSIGNED}[\[{{(]*[^\n:=,;(]*\Z")
+_OWN_FLAG = re.compile(r"(?<![\w-])--?(?P<name>[A-Za-z][\w-]*)[ \t]+[^\s]*\Z")
+_FLAT = re.compile(r"^[ \t]*(?:export[ \t]+|ENV[ \t]+|ARG[ \t]+|set[ \t]+)?[A-Za-z_]\w*[ \t]*=")
+_KEY = re.compile(r"^[ ]*(?P<dashes>(?:-[ ]+)*)(?P<name>[\"']?[\w.$/-]+[\"']?)[ ]*:(?=\s|$)")
+_NAME = re.compile(
+    r"\$\{(?:var\.|local\.)?(?P<braced>\w+)(?::?[-=](?P<default>[^{}]*))?\}|\$(?P<plain>\w+)"
+    r"|\{\{\s*(?P<jinja>\w+)\s*\}\}|\{(?P<field>\w+)\}"
+)
+_NO_STRUCTURE = re.compile(
+    r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}|\$\{[^{}\n]*\}|\{\w*\}|\"(?:\\.|[^\"\\\n])*\"", re.DOTALL
+)
+"""Braces in it mean something else."""
+
+_SETTING = re.compile(r"(?:\$\{?)(?P<name>\w*)\Z")
+_TERRAFORM_LABEL = re.compile(
+    r"[ \t]*(?:resource|data|module|variable|output|provider|backend|moved|locals)\b"
+)
+
+
+def scan_text(source: Source, targets: Targets, note: str = "") -> Iterator[Finding]:
+    """Judge every name of a prefix in a file.
+
+    Args:
+        note: What is said of every finding, before its own note.
+    """
+    file = _File(source, targets)
+    numbers = {source.line_of(match.start()) for match in targets.key_pattern.finditer(source.text)}
+    for number in sorted(numbers):
+        start = source.starts[number - 1]
+        text = file.text(start, start + len(source.line(number)))
+        for mention in mentions(text, targets):
+            spans = text.cut(mention.start, mention.end).spans
+            if spans and not mention.part:
+                found = file.judge(text, mention, spans[0].offset)
+                yield replace(found, note="; ".join(filter(None, (note, found.note))))
+
+
+def finding_at(source: Source, offset: int, resolution: Resolution, place: Place, note: str) -> Finding:
+    """A finding that shows the whole line."""
+    line = source.line(source.line_of(offset))
+    written = line.strip()
+    if len(written) > LONGEST:
+        column = source.column_of(offset)
+        written = "…" + line[max(0, column - LONGEST // 2) : column + LONGEST // 2].strip() + "…"
+    return Finding.at(source, offset, written, [resolution], place=place, note=note)
+
+
+# --- languages ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Language:
+    """What is known of a kind of file.
+
+    Attributes:
+        documentation: It is for people as a whole.
+        hash: ``#`` begins a comment.
+        slash: ``//`` and ``/*`` do.
+        sql: ``--`` does, and names of tables stand in no quotes.
+        bare_values: Values need no quotes: shell, YAML, INI.
+        blocks: Its structure is its indentation: YAML.
+        data: What stands in the same braces or block belongs together.
+    """
+
+    documentation: bool = False
+    hash: bool = False
+    slash: bool = False
+    sql: bool = False
+    bare_values: bool = False
+    blocks: bool = False
+    data: bool = False
+
+
+def _language_of(path: PurePath, text: str) -> _Language:
+    """Tell a file's language by its name, or by its first line."""
+    name = path.name.lower()
+    data = _DATA.fullmatch(name) is not None
+    if _DOCUMENTATION.fullmatch(name):
+        return _Language(documentation=True)
+    if _SQL.fullmatch(name):
+        return _Language(sql=True)
+    if _SLASH.fullmatch(name):
+        return _Language(slash=True, data=data)
+    if _HASH.fullmatch(name) or (not path.suffix and text.startswith("#!")):
+        bare = _QUOTED_VALUES.fullmatch(name) is None
+        return _Language(hash=True, bare_values=bare, blocks=name.endswith(("yaml", "yml")), data=data)
+    return _Language(data=data)
+
+
+_Spans = Sequence[tuple[int, int]]
+
+
+def _comments_and_quoted(language: _Language, text: str) -> tuple[_Spans, _Spans]:
+    """Where a file's comments and quoted texts are, each as start and end, in order."""
+    comments: list[tuple[int, int]] = []
+    quoted: list[tuple[int, int]] = []
+    if language.hash:
+        comments += _hash_comments(text)
+    elif language.slash or language.sql:
+        for match in (_SQL_TOKENS if language.sql else _SLASH_TOKENS).finditer(text):
+            if match.group("comment") is not None:
+                comments.append(match.span())
+            elif not match.group().startswith("`"):
+                quoted.append(match.span())
+    return comments, quoted
+
+
+def _hash_comments(text: str) -> Iterator[tuple[int, int]]:
+    """From a ``#`` behind white space, with every quote on its line closed, to the line's end."""
+    start = 0
+    for line in text.splitlines(keepends=True):
+        quote = ""
+        for index, char in enumerate(line):
+            if quote:
+                quote = "" if char == quote else quote
+            elif char in "\"'`":
+                quote = char
+            elif char == "#" and (index == 0 or line[index - 1] in " \t"):
+                yield start + index, start + len(line)
+                break
+        start += len(line)
+
+
+def _within(spans: _Spans, offset: int) -> bool:
+    index = bisect_right(spans, (offset, float("inf"))) - 1
+    return index >= 0 and spans[index][0] <= offset < spans[index][1]
+
+
+# --- one file ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """The bucket found beside a prefix.
+
+    Attributes:
+        bucket: Its name.
+        certain: Whether it certainly is the one.
+        alone: Whether it belongs to nothing else: other objects are not named beside it.
+        start: Where what both stand in begins.
+    """
+
+    bucket: Text
+    certain: bool
+    alone: bool
+    start: int
+
+
+@dataclass
+class _File:
+    """One file, and the judge of its mentions."""
+
+    source: Source
+    targets: Targets
+    _values: dict[str, Text | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._language = _language_of(self.source.path, self.source.text)
+        self._comments, self._quoted = _comments_and_quoted(self._language, self.source.text)
+
+    def text(self, start: int, end: int, nesting: int = 0) -> Text:
+        """A part of the file, with its placeholders resolved where the file says what they stand for."""
+
+        def lookup(match: re.Match[str]) -> Text | None:
+            found = self._placeholder(match.group(), nesting, start + match.start())
+            return None if found is None else found.through({(self.source.path, start + match.end())})
+
+        return with_holes(self.source.piece(start, end), self.targets.carries, lookup)
+
+    def judge(self, text: Text, mention: Mention, offset: int) -> Finding:
+        """Say what a mention is."""
+        place = Place.COMMENT if _within(self._comments, offset) else Place.CODE
+        if self._language.documentation:
+            place = Place.DOCUMENTATION
+        beside = None if mention.bucket is not None or mention.other else self._bucket(offset)
+        resolution, note = self._resolution(text, mention, offset, beside)
+        found = finding_at(self.source, offset, resolution, place, note)
+        if beside is None:
+            return replace(found, together=self.source.starts[found.line - 1])
+        return replace(found, shares_bucket=not beside.alone, together=beside.start)
+
+    def _resolution(
+        self, text: Text, mention: Mention, offset: int, beside: _Beside | None
+    ) -> tuple[Resolution, str]:
+        prefix = text.cut(mention.start, mention.end)
+        if mention.other:
+            if self._is_setting(offset):
+                return Resolution(Kind.UNRESOLVED, None, prefix), "the setting's value is not in this file"
+            return resolve(text, mention, None, self.targets), mention.other
+        if mention.bucket is None and mention.bare and self._is_a_name(prefix, offset):
+            return Resolution(Kind.OTHER, None, prefix), "a name, not a path"
+        name = None if beside is None else beside.bucket
+        found = resolve(text, mention, name, self.targets, certain=beside is None or beside.certain)
+        if found.kind is Kind.UNRESOLVED:
+            missing = "no bucket was found for it"
+            return found, missing if found.bucket is None else "the bucket could not be read"
+        return found, "another bucket" if found.kind is Kind.OTHER else ""
+
+    def _is_setting(self, offset: int) -> bool:
+        """Whether a name is a variable's that the file does not set."""
+        match = _SETTING.search(self.source.text[max(0, offset - 100) : offset])
+        behind = re.compile(r"\w*").match(self.source.text, offset)
+        if match is None or behind is None:
+            return False
+        return self._assigned(match.group("name") + behind.group()) is None
+
+    def _is_a_name(self, prefix: Text, offset: int) -> bool:
+        if self._language.sql and not _within(self._quoted, offset):
+            return True
+        line = self.source.line(self.source.line_of(offset))
+        if _TERRAFORM_LABEL.match(line) and self._language.slash:
+            return True
+        if names_a_thing(self._own_name(offset)):
+            return True
+        behind = self.source.text[offset + len(prefix.chars) : offset + len(prefix.chars) + 8]
+        is_key = re.match(r"\\?[\"']?[ \t]*(?::(?!//)|=(?![=>]))", behind) is not None
+        return is_key and prefix.chars not in {target.old for target in self.targets.targets}
+
+    # --- the bucket that belongs to a prefix -----------------------------------------------------------------------
+
+    def _own_name(self, offset: int) -> str:
+        """What the text at an offset is called: the key or variable before it on its line; empty for nothing."""
+        before = self.source.text[self.source.starts[self.source.line_of(offset) - 1] : offset]
+        match = _OWN_FLAG.search(before) or _OWN_NAME.match(before)
+        return "" if match is None else match.group("name").rpartition(".")[2]
+
+    def _bucket(self, offset: int) -> _Beside | None:
+        """The bucket that belongs to the prefix at an offset; None for none, or for several candidates."""
+        name = self._own_name(offset) or "prefix"
+        if self._language.blocks and (number := self._key_line(self.source.line_of(offset))):
+            name = self._key(number)[0]
+        for start, named, certain in self._surroundings(offset):
+            found = bucket_for(name, named)
+            if found is not None:
+                others = [text for other, text in named.items() if names_objects(other)]
+                alone = certain and all(self.targets.carries(text.chars) for text in others)
+                return _Beside(found[0], certain=found[1] and certain, alone=alone, start=start)
+        return None
+
+    def _surroundings(self, offset: int) -> Iterator[tuple[int, dict[str, Text], bool]]:
+        """The parts of the file around an offset, the nearest first.
+
+        Yields:
+            Where it begins, the names and values in it, and whether they certainly belong to the offset.
+        """
+        around = sorted((pair for pair in self._braces if pair[0] < offset < pair[1]), reverse=True)
+        blocks = list(self._mappings(offset)) if self._language.blocks else []
+        for level, (start, end) in enumerate(around[:LEVELS]):
+            yield start, self._pairs([(start + 1, end)], offset), level == 0 and self._language.data
+        for level, lines in enumerate(blocks):
+            spans = [self._span(number) for number in lines]
+            yield min(spans)[0], self._pairs(spans, offset), level == 0
+        if blocks or (around and self._language.data):
+            return
+        number = self.source.line_of(offset)
+        yield self._span(number)[0], self._pairs([self._span(number)], offset), True
+        if self._language.hash and _FLAT.match(self.source.line(number)):
+            yield 0, self._pairs([(0, len(self.source.text))], offset), False
+
+    def _span(self, number: int) -> tuple[int, int]:
+        start = self.source.starts[number - 1]
+        return start, start + len(self.source.line(number))
+
+    def _pairs(self, spans: Iterable[tuple[int, int]], offset: int) -> dict[str, Text]:
+        """Names and values in parts of the file, without what is in inner braces that do not hold the offset."""
+        named: dict[str, Text] = {}
+        for start, end in spans:
+            visible = list(self.source.text[start:end])
+            for first, last in self._braces:
+                if start <= first and last < end and not first < offset < last:
+                    visible[first - start : last + 1 - start] = " " * (last + 1 - first)
+            text = "".join(visible)
+            for match in (*_PAIR.finditer(text), *_FLAG.finditer(text)):
+                name = match.group("name").rpartition(".")[2]
+                if is_bucket_like(name) or names_objects(name):
+                    value = self._value(match, start)
+                    same = named.get(name, value).chars == value.chars or not is_bucket_like(name)
+                    named[name] = value if same else UNKNOWN
+        return named
+
+    def _value(self, match: re.Match[str], start: int) -> Text:
+        group = "quoted" if match.group("quoted") is not None else "bare"
+        bare = self._language.bare_values and not match.group(group).startswith("*")  # a reference of YAML
+        if group == "bare" and not bare:
+            return UNKNOWN
+        return self.text(start + match.start(group), start + match.end(group))
+
+    @cached_property
+    def _braces(self) -> list[tuple[int, int]]:
+        """Every pair of braces that is structure: where it opens, where it closes."""
+        masked = _NO_STRUCTURE.sub(lambda match: " " * len(match.group()), self.source.text)
+        opened: list[int] = []
+        pairs: list[tuple[int, int]] = []
+        for match in re.finditer(r"[{}]", masked):
+            if match.group() == "{":
+                opened.append(match.start())
+            elif opened:
+                pairs.append((opened.pop(), match.start()))
+        return pairs
+
+    # --- YAML ----------------------------------------------------------------------------------------------------
+
+    def _key(self, number: int) -> tuple[str, int, bool]:
+        """A line's key, or nothing; the column where it begins; whether it begins an item of a list."""
+        match = _KEY.match(self.source.line(number))
+        if match is None:
+            return "", self._indent(number), False
+        return match.group("name").strip("\"'"), match.start("name"), bool(match.group("dashes"))
+
+    def _key_line(self, number: int) -> int:
+        """The line of the key that a line belongs to; 0 for none."""
+        indent = self._indent(number)
+        if not self._key(number)[0]:
+            number -= 1
+            while number and not (self._key(number)[0] and self._indent(number) <= indent):
+                number -= 1
+        return number
+
+    def _indent(self, number: int) -> int:
+        line = self.source.line(number)
+        return len(line) - len(line.lstrip(" "))
+
+    def _mappings(self, offset: int) -> Iterator[list[int]]:
+        """The lines of the mapping around an offset, then of those around it."""
+        number = self._key_line(self.source.line_of(offset))
+        for _ in range(LEVELS):
+            if not number:
+                return
+            level = self._key(number)[1]
+            yield [number, *self._siblings(number, level, -1), *self._siblings(number, level, 1)]
+            number -= 1
+            while number and not (self._key(number)[0] and self._key(number)[1] < level):
+                number -= 1
+
+    def _siblings(self, number: int, level: int, step: int) -> Iterator[int]:
+        """The lines of the same mapping above or below a key's: at its level, and within its item of a list."""
+        is_item = self._key(number)[2]
+        while step > 0 or not is_item:
+            number += step
+            if not 1 <= number <= len(self.source.starts):
+                return
+            if self.source.line(number).lstrip()[:1] in {"", "#"}:
+                continue
+            _, other, is_item = self._key(number)
+            if other < level or (other == level and step > 0 and is_item):
+                return
+            if other == level:
+                yield number
+            is_item = is_item and other == level
+
+    # --- variables -----------------------------------------------------------------------------------------------
+
+    def _placeholder(self, written: str, nesting: int, offset: int) -> Text | None:
+        match = _NAME.fullmatch(written)
+        if match is None or nesting >= MAX_NESTING:
+            return None
+        name = match["braced"] or match["plain"] or match["jinja"] or match["field"]
+        found = self._assigned(name, nesting)
+        if found is None and match["default"]:
+            start = offset + match.start("default")
+            return self.text(start, start + len(match["default"]), nesting + 1)
+        return found
+
+    def _assigned(self, name: str, nesting: int = 0) -> Text | None:
+        """The one value that the file gives to a name; None for none, or for several."""
+        if name not in self._values:
+            self._values[name] = None  # during the search: a name that refers to itself
+            self._values[name] = self._read_assigned(re.escape(name), nesting)
+        return self._values[name]
+
+    def _read_assigned(self, name: str, nesting: int) -> Text | None:
+        bare = r"|(?P<bare>[^\s\"'#;,\\]+)" if self._language.bare_values else ""
+        value = rf"(?:{_QUOTE}(?P<quoted>[^\"'\\\n]*){_QUOTE}{bare})"
+        before = rf"(?<![\w.${{-]){name}(?:\\?[\"'])?[ \t]*"
+        pattern = rf"{before}(?::=|=|:)[ \t]*(?:&\w+[ \t]+)?{value}"
+        terraform = rf"\bvariable\s+\"{name}\"\s*\{{[^{{}}]*?\bdefault\s*=\s*\"(?P<quoted>[^\"\n]*)\""
+        matches = [*re.finditer(pattern, self.source.text), *re.finditer(terraform, self.source.text)]
+        if re.search(rf"\b(?:read|for|getopts|mapfile)\b[^\n=]*(?<![\w$]){name}\b", self.source.text):
+            return None  # a shell gives it a value that is not written here
+        found: dict[str, Text] = {}
+        for match in matches:
+            group = "quoted" if match.group("quoted") is not None else "bare"
+            text = self.text(match.start(group), match.end(group), nesting + 1)
+            found[text.chars] = text
+        written = len(re.findall(rf"{before}(?::=|=(?!=))", self.source.text))
+        return next(iter(found.values())) if len(found) == 1 and written <= len(matches) else None

@@ -1,0 +1,114 @@
+"""What a person should know about the compared days, beside whether they are equal. Pure.
+
+Only one thing here is *critical*: a day with JSONL data at the source and less of it at the destination. It fails the
+verification whatever else holds.
+
+The module is not called ``warnings``, because that name would hide the standard library's.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
+from statistics import median
+
+from backfill_job.late_writes import LateWrites
+from backfill_job.verify.day_counts import DayCount, DayCounts
+from shared.partitions import gaps
+from shared.verification import Level, Remark
+
+__all__ = ["day_warnings"]
+
+NEIGHBOURS = 7
+"""Days on either side that a day's count is compared with."""
+
+FAR = 5
+"""A day with this many times more objects than its neighbours' median, or this many times fewer, is far outside."""
+
+WORTH_COMPARING = 20
+"""Objects below which a median says nothing."""
+
+
+def day_warnings(counts: DayCounts, today: date) -> list[Remark]:
+    """Look at all days.
+
+    Args:
+        counts: What was counted.
+        today: Days after this one are in the future; UTC, as the names of the exports are.
+
+    Returns:
+        Remarks, the most serious first, in the order of the days.
+    """
+    days = {day: counts.days[day] for day in sorted(filter(None, counts.days))}
+    found = [
+        *_jsonl_missing(days, counts.days.get(None, DayCount())),
+        *_missing_days(days, today),
+        *_odd_dates(days, counts.impossible_dates, today),
+        *_outliers(days, today),
+        *_empty_jsonl(days, counts.days.get(None, DayCount())),
+        *_late_writes(counts.late),
+    ]
+    order = list(Level)
+    return sorted(found, key=lambda remark: order.index(remark.level))
+
+
+def _jsonl_missing(days: Mapping[date, DayCount], undated: DayCount) -> Iterator[Remark]:
+    for day, count in (*days.items(), (None, undated)):
+        ours, theirs = count.source.jsonl, count.destination.jsonl
+        if theirs < ours:
+            when = f"{day}" if day else "without a day"
+            yield Remark(
+                Level.CRITICAL,
+                "jsonl_missing",
+                day,
+                f"{when}: {ours:,} JSONL files at the source, {theirs:,} at the destination",
+            )
+
+
+def _missing_days(days: Mapping[date, DayCount], today: date) -> Iterator[Remark]:
+    with_data = [day for day, count in days.items() if count.source.jsonl and day <= today]
+    for gap in gaps(with_data):
+        stretch = f"{gap.first}" if gap.days == 1 else f"{gap.first} to {gap.last} ({gap.days:,} days)"
+        yield Remark(Level.WARNING, "missing_day", gap.first, f"{stretch}: no JSONL data at the source")
+
+
+def _odd_dates(days: Mapping[date, DayCount], impossible: Mapping[str, int], today: date) -> Iterator[Remark]:
+    for text, objects in sorted(impossible.items()):
+        yield Remark(
+            Level.WARNING, "impossible_date", None, f"{text}: no calendar has this day; {objects:,} objects"
+        )
+    for day, count in days.items():
+        # A day's difference: somewhere on earth it is tomorrow already.
+        if day > today + timedelta(days=1):
+            objects = max(count.source.objects, count.destination.objects)
+            yield Remark(Level.WARNING, "future_date", day, f"{day}: in the future; {objects:,} objects")
+
+
+def _outliers(days: Mapping[date, DayCount], today: date) -> Iterator[Remark]:
+    past = [(day, count.source.objects) for day, count in days.items() if day < today]
+    for place, (day, objects) in enumerate(past):
+        around = past[max(0, place - NEIGHBOURS) : place] + past[place + 1 : place + 1 + NEIGHBOURS]
+        counts = [count for other, count in around if abs((other - day).days) <= NEIGHBOURS]
+        usual = median(counts) if counts else 0
+        if usual >= WORTH_COMPARING and not usual / FAR <= objects <= usual * FAR:
+            text = f"{day}: {objects:,} objects at the source, where its neighbours have {usual:,.0f}"
+            yield Remark(Level.WARNING, "outlier", day, text)
+
+
+def _late_writes(late: LateWrites) -> Iterator[Remark]:
+    if late.newest:
+        names = ", ".join(map(repr, late.names[:3]))
+        what = f"{late.objects:,} objects were" if late.objects else "something was"
+        such = f", such as {names}" if names else ""
+        text = (
+            f"{what} written on the legacy path after the cutover of {late.since}, last at {late.newest}{such}: "
+            "somebody has not switched. Find out who (the bucket's audit log), then run the cutover command again"
+        )
+        yield Remark(Level.WARNING, "late_writes", None, text)
+
+
+def _empty_jsonl(days: Mapping[date, DayCount], undated: DayCount) -> Iterator[Remark]:
+    for day, count in (*days.items(), (None, undated)):
+        ours, theirs = count.source.empty_jsonl, count.destination.empty_jsonl
+        if ours or theirs:
+            when = f"{day}" if day else "without a day"
+            text = f"{when}: {ours:,} empty JSONL files at the source, {theirs:,} at the destination"
+            yield Remark(Level.NOTE, "empty_jsonl", day, text)

@@ -1,0 +1,192 @@
+"""What a verification compared: one task's part, or all tasks of an execution together; and the verification it makes."""
+
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from functools import reduce
+from typing import Any
+
+from backfill_job.contents.result import ContentsCheck
+from backfill_job.contents.result import Side as WhoseProblem
+from backfill_job.copying.compare import Compared
+from backfill_job.verify.day_counts import DayCount, DayCounts
+from shared.json_io import convert
+from shared.operations import Operations
+from shared.verification import FORMAT, Contents, Day, Level, NotKept, Remark, Sides, Verdict, Verification
+
+__all__ = ["VerifyResult", "verification"]
+
+MAX_GAP = timedelta(days=400)
+"""A stretch without objects after which days no longer belong together: a mistyped year must not make a million lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyResult:
+    """What was compared.
+
+    Attributes:
+        compared: The verdicts on the names.
+        counts: Both sides of every day.
+        contents: What reading the objects showed; None where they were not read.
+        operations: What was asked of Cloud Storage, as it is billed.
+    """
+
+    compared: Compared
+    counts: DayCounts
+    contents: ContentsCheck | None
+    operations: Operations
+
+    @property
+    def summary(self) -> str:
+        """The verdicts in one sentence."""
+        names = sum(self.compared.counts.values())
+        separator = ":" if self.compared.clean else ";"
+        return f"{names:,} names compared{separator} {self.compared.said}"
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, to be merged with the other tasks' results."""
+        return {
+            "verification": self.compared.to_json(),
+            "tallies": self.counts.to_json(),
+            "contents": None if self.contents is None else self.contents.to_json(),
+            "operations": asdict(self.operations),
+        }
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> "VerifyResult":
+        """Read what `to_json` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError, AttributeError: It is something else.
+        """
+        contents = content["contents"]
+        return VerifyResult(
+            Compared.from_json(content["verification"]),
+            DayCounts.from_json(content["tallies"]),
+            None if contents is None else ContentsCheck.from_json(contents),
+            Operations(**content["operations"]),
+        )
+
+    @staticmethod
+    def merged(parts: Sequence["VerifyResult"]) -> "VerifyResult":
+        """The tasks of one execution put together."""
+        contents = [part.contents for part in parts if part.contents is not None]
+        return VerifyResult(
+            Compared.merged(part.compared for part in parts),
+            DayCounts.merged([part.counts for part in parts]),
+            reduce(operator.add, contents) if contents else None,
+            sum((part.operations for part in parts), Operations()),
+        )
+
+
+def verification(
+    identity: Mapping[str, Any],
+    result: VerifyResult,
+    remarks: Sequence[Remark],
+    *,
+    finished: datetime,
+    grace: timedelta,
+    narrowed: str = "",
+) -> Verification:
+    """Make the verification of what was compared.
+
+    It is clean when every name is equal, no remark is critical, and the copy broke no object's contents.
+
+    Args:
+        identity: Which run it is of; see `backfill_job.session.Session.identity`.
+        result: What was compared.
+        remarks: What else a person should know.
+        finished: When it ended; aware.
+        grace: How long a changed object had to arrive.
+        narrowed: What was left out on request, in words; empty for nothing.
+
+    Returns:
+        The verification, without a certificate, which is made of it.
+    """
+    compared, counts = result.compared, result.counts
+    days, undated = _days(counts)
+    total = counts.total()
+    critical = any(remark.level is Level.CRITICAL for remark in remarks)
+    broken = result.contents is not None and bool(result.contents.errors(WhoseProblem.MIGRATION))
+    clean = compared.clean and not critical and not broken
+    return Verification(
+        format=FORMAT,
+        run=identity["run"],
+        env=identity["env"],
+        source=identity["source"],
+        destination=identity["destination"],
+        excludes=tuple(identity["excludes"]),
+        started=datetime.fromisoformat(identity["started"]),
+        tasks=identity["tasks"],
+        # As precise as the file: what is read back is equal.
+        finished=finished.replace(microsecond=finished.microsecond // 1_000 * 1_000),
+        grace_s=grace.total_seconds(),
+        exit_code=0 if clean else 1,
+        clean=clean,
+        summary=result.summary + (f" ({narrowed})" if narrowed else ""),
+        narrowed=narrowed or None,
+        counts={verdict: compared.counts[verdict] for verdict in Verdict},
+        totals=Sides(total.source.side(), total.destination.side()),
+        days=days,
+        undated=undated.day(None),
+        remarks=tuple(remarks),
+        not_kept=_not_kept(counts),
+        metadata_differences=dict(counts.metadata_differences.most_common()),
+        lag=counts.lag.lag(),
+        contents=None if result.contents is None else convert(Contents, result.contents.to_json()),
+        differences=compared.differences,
+        differences_total=sum(compared.wrong.values()),
+        certificate=None,
+    )
+
+
+def _days(counts: DayCounts) -> tuple[tuple[Day, ...], DayCount]:
+    """A line for every day from the first to the last, and the counts that have no line.
+
+    Where days are further apart than `MAX_GAP`, the stretch with the most objects has lines. The others are counted with
+    what has no day, and `backfill_job.verify.day_warnings` names them by their gap.
+    """
+    stretches: list[list[date]] = []
+    for day in sorted(filter(None, counts.days)):
+        if not stretches or day - stretches[-1][-1] > MAX_GAP:
+            stretches.append([])
+        stretches[-1].append(day)
+    main = max(stretches, key=lambda days: sum(counts.days[day].verdicts.total() for day in days), default=[])
+    rest = counts.days.get(None, DayCount())
+    for stretch in stretches:
+        if stretch is not main:
+            rest = sum((counts.days[day] for day in stretch), rest)
+    lines = (
+        [main[0] + timedelta(days=number) for number in range((main[-1] - main[0]).days + 1)] if main else []
+    )
+    return tuple(counts.days.get(day, DayCount()).day(day) for day in lines), rest
+
+
+def _not_kept(counts: DayCounts) -> tuple[NotKept, ...]:
+    """What a server-side copy cannot keep (Cloud Storage reference, "Objects: rewrite"), and how it stands here."""
+    held = (
+        f"{counts.held:,} source objects are under a hold or a retention time; their copies are not, unless the "
+        "destination bucket says so. They cannot be deleted at the source before it ends."
+        if counts.held
+        else "No source object is under a hold or a retention time."
+    )
+    return (
+        NotKept(
+            "creation time",
+            "A copy was created when it was copied. The day of an export is in its name, not in its times.",
+        ),
+        NotKept(
+            "generation",
+            "A copy has a generation of its own; reports give both, so that each pair can be found again.",
+        ),
+        NotKept(
+            "access control lists",
+            "A copy gets the destination bucket's default. Who may read it is the new bucket's policy.",
+        ),
+        NotKept(
+            "storage class",
+            "A copy gets the destination bucket's default class. It changes prices, not contents.",
+        ),
+        NotKept("holds and retention", held),
+    )

@@ -1,0 +1,580 @@
+"""Where everything is in the report page's drawings: the calendar heat map, the volume per month, the mirror's lag. Pure.
+
+- *Heat map*: days as cells, by year, month, week and weekday. Weeks start on Monday. A month's rows are the weekdays and its
+  columns its weeks, so months wrap on a narrow screen. Equal days are shaded by their number of objects, in four steps at the
+  quartiles. Every other state has its own colour and letter.
+- *Volume*: both sides' totals by month, one panel of bars a year. Panels share their scale, so years can be compared.
+- *Lag*: a histogram with its percentiles marked. All bars are equally wide, because the buckets' bounds are about logarithmic.
+  A percentile's mark is within its bucket where the logarithm says.
+
+Places are percentages across and pixels down, so text keeps its size on a screen of any width.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from shared.report.figures import byte_count, count, counted, seconds, seconds_short
+from shared.report.names import visible
+from shared.report.wording import STATE_LETTERS, STATE_WORDS, VERDICT_WORDS
+from shared.verification import Day, DayState, Lag, LagBucket, Remark, Side, Verdict
+
+__all__ = ["Cell", "HeatMap", "LagChart", "Volume", "heat_map", "lag_chart", "volume"]
+
+SHADES = 4
+MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One day.
+
+    Attributes:
+        day: Also the cell's anchor.
+        look: CSS classes: its state, its shade, whether it has a remark.
+        letter: Empty for equal and absent days.
+        lines: The whole text for the tooltip, the keyboard and screen readers.
+    """
+
+    day: date
+    look: str
+    letter: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarMonth:
+    """One month; `rows` has seven rows, Monday first, with a place a week, None for other months' days."""
+
+    name: str
+    short: str
+    rows: tuple[tuple[Cell | None, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarYear:
+    """One year that has objects, or a stretch of years in between without objects.
+
+    Attributes:
+        summary: Its days by state, in words.
+        months: January to December, None before the first day and after the last; empty for a stretch.
+    """
+
+    number: str
+    summary: str
+    months: tuple[CalendarMonth | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shade:
+    """A step of the legend: equal days with this many objects."""
+
+    look: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeatMap:
+    """The whole heat map.
+
+    Attributes:
+        shades: The steps that occur.
+        states: Days by state.
+    """
+
+    years: tuple[CalendarYear, ...]
+    shades: tuple[Shade, ...]
+    states: Mapping[DayState, int]
+
+
+def heat_map(days: Sequence[Day], remarks: Sequence[Remark]) -> HeatMap:
+    """Lay out consecutive days."""
+    sizes = sorted(day.source.objects for day in days if day.verdict is DayState.EQUAL)
+    bounds = _quartiles(sizes)
+    remarked: dict[date, list[str]] = {}
+    for remark in remarks:
+        if remark.day is not None:
+            remarked.setdefault(remark.day, []).append(remark.text)
+    years: dict[int, list[Day]] = {}
+    for day in days:
+        if day.day is not None:
+            years.setdefault(day.day.year, []).append(day)
+    return HeatMap(
+        tuple(_years(years, bounds, remarked)),
+        _shades(sizes, bounds),
+        Counter(day.verdict for day in days),
+    )
+
+
+def _quartiles(sizes: Sequence[int]) -> tuple[int, ...]:
+    """The upper bounds of the shades, rising."""
+    if not sizes:
+        return ()
+    return tuple(sorted({sizes[(len(sizes) - 1) * step // SHADES] for step in range(1, SHADES + 1)}))
+
+
+def _shades(sizes: Sequence[int], bounds: Sequence[int]) -> tuple[Shade, ...]:
+    shades, lowest = [], sizes[0] if sizes else 0
+    for number, bound in enumerate(bounds):
+        text = f"{lowest:,}" if lowest == bound else f"{lowest:,}–{bound:,}"  # noqa: RUF001 -- a range
+        shades.append(Shade(f"equal {_shade(number, bounds)}", text))
+        lowest = bound + 1
+    return tuple(shades)
+
+
+def _shade(number: int, bounds: Sequence[int]) -> str:
+    """The class of a step: the last is always the darkest."""
+    return f"s{SHADES - len(bounds) + number + 1}"
+
+
+def _years(
+    years: Mapping[int, list[Day]], bounds: Sequence[int], remarked: Mapping[date, list[str]]
+) -> list[CalendarYear]:
+    laid_out: list[CalendarYear] = []
+    empty: list[int] = []
+    for number, days in years.items():
+        if all(day.verdict is DayState.ABSENT for day in days) and not any(
+            day.day in remarked for day in days
+        ):
+            empty.append(number)
+            continue
+        laid_out += _stretch(empty)
+        empty = []
+        laid_out.append(CalendarYear(str(number), _summary(days), _calendar_months(days, bounds, remarked)))
+    return laid_out + _stretch(empty)
+
+
+def _stretch(empty: Sequence[int]) -> list[CalendarYear]:
+    """Years without any object as one line: a mistyped date must not make centuries of empty cells."""
+    if not empty:
+        return []
+    number = str(empty[0]) if len(empty) == 1 else f"{empty[0]}–{empty[-1]}"  # noqa: RUF001 -- a range
+    return [CalendarYear(number, "no objects on either side", ())]
+
+
+def _summary(days: Sequence[Day]) -> str:
+    states = Counter(day.verdict for day in days)
+    parts = [f"{states[state]:,} {STATE_WORDS[state]}" for state in DayState if states[state]]
+    return f"{counted(len(days), 'day')}: {', '.join(parts)}"
+
+
+def _calendar_months(
+    days: Sequence[Day], bounds: Sequence[int], remarked: Mapping[date, list[str]]
+) -> tuple[CalendarMonth | None, ...]:
+    months: dict[int, list[Cell]] = {}
+    for day in days:
+        if day.day is not None:
+            months.setdefault(day.day.month, []).append(
+                _cell(day, day.day, bounds, remarked.get(day.day, []))
+            )
+    return tuple(_calendar_month(months[number]) if number in months else None for number in range(1, 13))
+
+
+def _calendar_month(cells: Sequence[Cell]) -> CalendarMonth:
+    first = cells[0].day.replace(day=1)
+    rows: list[list[Cell | None]] = [[None] * (_week(cells[-1].day, first) + 1) for _ in WEEKDAYS]
+    for cell in cells:
+        rows[cell.day.weekday()][_week(cell.day, first)] = cell
+    name = MONTHS[first.month - 1]
+    return CalendarMonth(f"{name} {first.year}", name[:3], tuple(map(tuple, rows)))
+
+
+def _week(day: date, first: date) -> int:
+    """Which of its month's columns a day is in."""
+    return (day.day - 1 + first.weekday()) // len(WEEKDAYS)
+
+
+def _cell(day: Day, when: date, bounds: Sequence[int], remarks: Sequence[str]) -> Cell:
+    looks = [day.verdict.value.replace("_", "-")]
+    if day.verdict is DayState.EQUAL:
+        step = next(number for number, bound in enumerate(bounds) if day.source.objects <= bound)
+        looks.append(_shade(step, bounds))
+    if remarks:
+        looks.append("remarked")
+    title = f"{WEEKDAYS[when.weekday()]} {when.day} {MONTHS[when.month - 1]} {when.year}"
+    lines = [f"{title}: {STATE_WORDS[day.verdict]}", *_sides(day), *map(visible, remarks)]
+    return Cell(when, " ".join(looks), STATE_LETTERS[day.verdict], tuple(lines))
+
+
+def _sides(day: Day) -> list[str]:
+    if day.verdict is DayState.ABSENT:
+        return ["No objects on either side"]
+    one, other = _side(day.source), _side(day.destination)
+    if day.verdict is DayState.EQUAL:
+        # What the second look settled may have changed between the two listings.
+        both = one if one == other else f"{one} at the source, {other} at the destination"
+        return [f"{both} on both sides" if one == other else both, *_excluded(day)]
+    counts = [
+        f"{number:,} {VERDICT_WORDS[verdict]}"
+        for verdict in Verdict
+        if (number := day.verdicts.get(verdict, 0))
+    ]
+    return [f"Source: {one}", f"Destination: {other}", ", ".join(counts)]
+
+
+def _excluded(day: Day) -> list[str]:
+    number = day.verdicts.get(Verdict.EXCLUDED, 0)
+    return [f"{number:,} excluded"] if number else []
+
+
+def _side(side: Side) -> str:
+    return f"{counted(side.objects, 'object')}, {byte_count(side.bytes)}"
+
+
+VOLUME_HEIGHT = 110
+"""Pixels of the tallest bar's place."""
+
+SLOT = 100 / 12
+"""Percent of a panel's width for a month."""
+
+BAR = 3.0
+"""Percent of a panel's width for a bar."""
+
+CHARACTER = 7
+"""Pixels across of a character of an axis, at most."""
+
+UNEQUAL = (DayState.DIFFERING, DayState.MISSING, DayState.IN_FLIGHT)
+
+LETTERS = "JFMAMJJASOND"
+
+
+@dataclass(frozen=True, slots=True)
+class MonthVolume:
+    """One month's totals.
+
+    Attributes:
+        first: Its first day.
+        unequal: Days that are not equal, by state in words; empty when all are.
+    """
+
+    first: date
+    source_objects: int
+    source_bytes: int
+    destination_objects: int
+    destination_bytes: int
+    unequal: str
+
+    @property
+    def name(self) -> str:
+        """``2024-01``."""
+        return self.first.isoformat()[:7]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether both sides have as much, and every day is equal."""
+        return (
+            not self.unequal
+            and self.source_objects == self.destination_objects
+            and self.source_bytes == self.destination_bytes
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar.
+
+    Attributes:
+        side: ``source`` or ``destination``.
+        text: What it stands for.
+    """
+
+    side: str
+    x: float
+    y: float
+    height: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """A year of one measure.
+
+    Attributes:
+        label: The year's totals in words.
+        bars: Two for each month with objects.
+        letters: The months' letters and their places.
+        marks: The places of the months that do not agree.
+    """
+
+    year: int
+    label: str
+    bars: tuple[Bar, ...]
+    letters: tuple[tuple[str, float], ...]
+    marks: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """One measure.
+
+    Attributes:
+        name: ``objects`` or ``bytes``.
+        ticks: The lines' texts and places.
+        axis: Pixels across for those texts.
+        panels: One a year.
+    """
+
+    name: str
+    ticks: tuple[tuple[str, float], ...]
+    axis: int
+    panels: tuple[Panel, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Volume:
+    """Both measures, and the months they are made of."""
+
+    months: tuple[MonthVolume, ...]
+    scales: tuple[Scale, ...]
+    height: int = VOLUME_HEIGHT
+
+
+def volume(days: Sequence[Day]) -> Volume:
+    """Add up days by month and lay them out. Months without an object on either side are left out."""
+    by_month: dict[date, list[Day]] = {}
+    for day in days:
+        if day.day is not None and day.verdict is not DayState.ABSENT:
+            by_month.setdefault(day.day.replace(day=1), []).append(day)
+    months = tuple(_month_volume(first, by_month[first]) for first in sorted(by_month))
+    return Volume(
+        months,
+        (
+            _scale(
+                "objects",
+                [_Pair(month, month.source_objects, month.destination_objects) for month in months],
+                count,
+                _round_tick,
+            ),
+            _scale(
+                "bytes",
+                [_Pair(month, month.source_bytes, month.destination_bytes) for month in months],
+                byte_count,
+                _binary_tick,
+            ),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """One month's two figures of one measure."""
+
+    month: MonthVolume
+    source: int
+    destination: int
+
+
+def _month_volume(first: date, days: Sequence[Day]) -> MonthVolume:
+    states = Counter(day.verdict for day in days)
+    return MonthVolume(
+        first,
+        sum(day.source.objects for day in days),
+        sum(day.source.bytes for day in days),
+        sum(day.destination.objects for day in days),
+        sum(day.destination.bytes for day in days),
+        ", ".join(f"{states[state]:,} {STATE_WORDS[state]}" for state in UNEQUAL if states[state]),
+    )
+
+
+def _scale(
+    name: str, pairs: Sequence[_Pair], text: Callable[[int], str], tick: Callable[[int], int]
+) -> Scale:
+    highest = max((max(pair.source, pair.destination) for pair in pairs), default=0)
+    step = tick(highest)
+    top = step * max(1, -(-highest // step))
+    years: dict[int, list[_Pair]] = {}
+    for pair in pairs:
+        years.setdefault(pair.month.first.year, []).append(pair)
+    ticks = tuple(
+        (text(value), VOLUME_HEIGHT - VOLUME_HEIGHT * value / top) for value in range(step, top + 1, step)
+    )
+    return Scale(
+        name,
+        ticks,
+        CHARACTER * max(len(words) for words, _ in ticks),
+        tuple(_panel(year, of_year, top, text) for year, of_year in years.items()),
+    )
+
+
+def _panel(year: int, pairs: Sequence[_Pair], top: int, text: Callable[[int], str]) -> Panel:
+    bars = []
+    for pair in pairs:
+        for number, (side, value) in enumerate((("source", pair.source), ("destination", pair.destination))):
+            height = VOLUME_HEIGHT * value / top
+            # A single object among millions is still there.
+            height = max(height, 1.0) if value else 0.0
+            x = (pair.month.first.month - 1) * SLOT + SLOT / 2 - BAR + number * BAR
+            bars.append(
+                Bar(
+                    side,
+                    round(x, 2),
+                    round(VOLUME_HEIGHT - height, 1),
+                    round(height, 1),
+                    f"{pair.month.name}, {side}: {text(value)}",
+                )
+            )
+    source, destination = sum(pair.source for pair in pairs), sum(pair.destination for pair in pairs)
+    return Panel(
+        year,
+        f"{text(source)} on both sides" if source == destination else f"{text(source)} / {text(destination)}",
+        tuple(bars),
+        tuple((letter, round((number + 0.5) * SLOT, 2)) for number, letter in enumerate(LETTERS)),
+        tuple(round((pair.month.first.month - 0.5) * SLOT, 2) for pair in pairs if not pair.month.agrees),
+    )
+
+
+def _round_tick(highest: int) -> int:
+    """A step of 1, 2 or 5 times a power of ten that cuts the height in at most five."""
+    power = 1
+    while highest > 5 * 5 * power:
+        power *= 10
+    return next(step for step in (power, 2 * power, 5 * power) if highest <= 5 * step)
+
+
+def _binary_tick(highest: int) -> int:
+    """The same in units of 1,024."""
+    unit = 1
+    while highest >= 1_024 * unit:
+        unit *= 1_024
+    return _round_tick(-(-highest // unit)) * unit
+
+
+LAG_HEIGHT = 150
+"""Pixels of the tallest bar's place."""
+
+LAG_GAP = 0.12
+"""Of a bucket's width."""
+
+
+@dataclass(frozen=True, slots=True)
+class LagBar:
+    """One bucket.
+
+    Attributes:
+        bound: The axis's text at its right end; empty for the last one, where the axis ends.
+        range: Its bounds in words.
+        share: Of all objects, in words.
+    """
+
+    x: float
+    width: float
+    y: float
+    height: float
+    bound: str
+    bound_x: float
+    range: str
+    objects: int
+    share: str
+
+
+@dataclass(frozen=True, slots=True)
+class LagMark:
+    """One percentile.
+
+    Attributes:
+        name: ``p50``.
+        text: Its lag.
+        row: The row of its text above the bars, so that texts do not cover each other.
+        at_end: Its text ends at the mark instead of beginning there.
+    """
+
+    name: str
+    text: str
+    x: float
+    row: int
+    at_end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LagChart:
+    """The whole histogram."""
+
+    bars: tuple[LagBar, ...]
+    marks: tuple[LagMark, ...]
+    height: int = LAG_HEIGHT
+
+
+def lag_chart(lag: Lag) -> LagChart:
+    """Lay out the distribution."""
+    total = sum(bucket.objects for bucket in lag.buckets)
+    highest = max((bucket.objects for bucket in lag.buckets), default=0)
+    width = 100 / max(1, len(lag.buckets))
+    bars, lower = [], 0.0
+    for number, bucket in enumerate(lag.buckets):
+        height = max(LAG_HEIGHT * bucket.objects / highest, 1.0) if bucket.objects else 0.0
+        bars.append(
+            LagBar(
+                x=round(number * width + width * LAG_GAP / 2, 2),
+                width=round(width * (1 - LAG_GAP), 2),
+                y=round(LAG_HEIGHT - height, 1),
+                height=round(height, 1),
+                bound=""
+                if bucket.up_to_s is None or number == len(lag.buckets) - 1
+                else seconds_short(bucket.up_to_s),
+                bound_x=round((number + 1) * width, 2),
+                range=_range(lower, bucket.up_to_s),
+                objects=bucket.objects,
+                share=_share(bucket.objects, total),
+            )
+        )
+        lower = bucket.up_to_s if bucket.up_to_s is not None else lower
+    named = (("p50", lag.p50_s), ("p90", lag.p90_s), ("p99", lag.p99_s))
+    marks = tuple(
+        LagMark(name, seconds(value), place, row, at_end=place > 60)  # noqa: PLR2004 -- percent
+        for row, (name, value) in enumerate(named)
+        if value is not None
+        for place in [_place(value, lag.buckets, lag.max_s)]
+    )
+    return LagChart(tuple(bars), marks)
+
+
+def _range(lower: float, upper: float | None) -> str:
+    if upper is None:
+        return f"over {seconds(lower)}" if lower else "any"
+    return f"{seconds(lower)} to {seconds(upper)}" if lower else f"up to {seconds(upper)}"
+
+
+def _share(objects: int, total: int) -> str:
+    if not objects:
+        return "0 %"
+    percent = 100 * objects / total
+    if percent >= 99.95 and objects < total:  # noqa: PLR2004 -- would be rounded to all of them
+        return "over 99.9 %"
+    return f"{percent:.1f} %" if percent >= 0.1 else "under 0.1 %"  # noqa: PLR2004 -- would be rounded to nothing
+
+
+def _place(value: float, buckets: Sequence[LagBucket], longest: float | None) -> float:
+    """The place of a lag."""
+    width = 100 / max(1, len(buckets))
+    lower = 0.0
+    for number, bucket in enumerate(buckets):
+        upper = bucket.up_to_s if bucket.up_to_s is not None else max(longest or 0.0, value, lower)
+        if value <= upper:
+            return round((number + _within(value, lower, upper)) * width, 2)
+        lower = upper
+    return 100.0
+
+
+def _within(value: float, lower: float, upper: float) -> float:
+    """The place of a lag between its bucket's bounds, from 0 to 1."""
+    if value <= lower or upper <= lower:
+        return 0.0
+    if lower <= 0:
+        return value / upper
+    return (math.log(value) - math.log(lower)) / (math.log(upper) - math.log(lower))

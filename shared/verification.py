@@ -1,0 +1,490 @@
+"""The verification: what a comparison of both paths found, and its file ``verification.json``.
+
+``verify`` makes this value and writes it. The report page, the status page, the gate and the next steps take it. A file is
+read whole and strictly or refused with one line: half a page about a verification is worse than none. A file that
+contradicts itself on what a reader relies on is refused, too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from enum import Enum
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+
+from shared.errors import UsageError
+from shared.json_io import Count, Number, Sha256, decode
+from shared.migration import Migration
+from shared.objects import Difference, ObjectRef, ObjectState
+from shared.phase import StateStore
+
+__all__ = [
+    "FORMAT",
+    "CertificateSums",
+    "Contents",
+    "Day",
+    "DayState",
+    "Example",
+    "Lag",
+    "LagBucket",
+    "Level",
+    "NameDifference",
+    "NotKept",
+    "Problem",
+    "Remark",
+    "Side",
+    "SideFacts",
+    "Sides",
+    "Verdict",
+    "Verification",
+    "latest_verification_ref",
+    "read_latest_verification",
+    "read_verification",
+]
+
+FORMAT: Final = "qpi-exports-migration/verification/1"
+"""What the file's ``format`` says. A new field is a new format."""
+
+_ADVICE = "the file is damaged, or of another version: run verify again"
+
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+_Generation = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}\Z")]
+
+
+class Verdict(Enum):
+    """How the two sides of one name compare."""
+
+    EQUAL = "equal"
+    MISSING = "missing"
+    CONTENT_DIFFERS = "content_differs"
+    METADATA_DIFFERS = "metadata_differs"
+    EXTRA = "extra"
+    IN_FLIGHT = "in_flight"
+    EXCLUDED = "excluded"
+
+    @property
+    def settled(self) -> bool:
+        """Whether a clean verification may have such names."""
+        return self in {Verdict.EQUAL, Verdict.EXCLUDED}
+
+
+class DayState(Enum):
+    """How a day's objects compare: the worst of them. `ABSENT` when neither side has any."""
+
+    EQUAL = "equal"
+    DIFFERING = "differing"
+    MISSING = "missing"
+    IN_FLIGHT = "in_flight"
+    ABSENT = "absent"
+
+
+class Level(Enum):
+    """How much a remark matters."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side's totals.
+
+    Attributes:
+        jsonl: How many of the objects are JSONL data.
+        empty_jsonl: How many of those are empty.
+        digest: Over names, sizes and checksums, in any order.
+    """
+
+    objects: Count
+    bytes: Count
+    jsonl: Count
+    empty_jsonl: Count
+    digest: Sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """Both sides' totals."""
+
+    source: Side
+    destination: Side
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Day:
+    """A day's objects.
+
+    Attributes:
+        day: None for the objects that belong to no day.
+        verdicts: Names by verdict; a verdict without names may be left out.
+        verdict: The worst of them.
+    """
+
+    day: date | None = None
+    source: Side
+    destination: Side
+    verdicts: Mapping[Verdict, Count]
+    verdict: DayState
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something a person should know beside the comparison.
+
+    Attributes:
+        day: The day it is about; None when it is about none or several.
+    """
+
+    level: Level
+    kind: str
+    day: date | None
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotKept:
+    """Something that a server-side copy cannot keep, and how it stands."""
+
+    what: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LagBucket:
+    """Objects with a lag above the bucket before and up to this many seconds; None is without bound."""
+
+    up_to_s: Number | None
+    objects: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """The mirror's lag: destination creation minus source creation, in seconds.
+
+    Attributes:
+        since: Only objects written since then count; aware.
+        p50_s: Half of them took at most this; None without any.
+        negative: Objects whose copy is older than the source's version. The distribution leaves them out.
+    """
+
+    since: _Moment
+    objects: Count
+    buckets: tuple[LagBucket, ...]
+    p50_s: Number | None
+    p90_s: Number | None
+    p99_s: Number | None
+    max_s: Number | None
+    negative: Count
+
+    def __post_init__(self) -> None:
+        """Refuse bounds that do not rise."""
+        bounds = [bucket.up_to_s for bucket in self.buckets]
+        closed = [bound for bound in bounds if bound is not None]
+        if sorted(set(closed)) != closed or min(closed, default=1.0) <= 0 or None in bounds[:-1]:
+            raise ValueError("buckets: expected rising bounds above 0, null only as the last")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """How much of one kind of problem reading the JSONL objects found.
+
+    Attributes:
+        severity: An error means that the import would fail or lose a row. Of what is not judged, nothing is known.
+    """
+
+    objects: Count
+    lines: Count
+    severity: Literal["error", "not_judged", "warning"]
+
+    @property
+    def error(self) -> bool:
+        """Whether the import would fail or lose a row."""
+        return self.severity == "error"
+
+    @property
+    def judged(self) -> bool:
+        """Whether it is known what the import makes of it."""
+        return self.severity != "not_judged"
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """Where reading found a problem; line 0 is the object as a whole."""
+
+    name: str
+    side: str
+    line: Count
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What reading the JSONL objects found.
+
+    Attributes:
+        mode: Which were read: ``all``, ``sample:P``.
+        clean: No problem is an error.
+        bytes: As they are stored.
+        changed: Objects that changed meanwhile and were left out.
+        seconds: How long it took; of several tasks, the sum.
+        source_problems: By kind: what is wrong with the data, wherever they are.
+        migration_problems: By kind: what only the destination has.
+    """
+
+    mode: str
+    clean: bool
+    objects: Count
+    rows: Count
+    bytes: Count
+    changed: Count
+    seconds: Number
+    objects_per_s: Number
+    source_problems: Mapping[str, Problem]
+    migration_problems: Mapping[str, Problem]
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SideFacts:
+    """One side of one name; the times as Cloud Storage gives them, empty for unknown."""
+
+    generation: _Generation
+    size: Count
+    crc32c: str | None
+    md5: str | None
+    created: str
+    updated: str
+
+    @staticmethod
+    def of(state: ObjectState | None) -> "SideFacts | None":
+        """Take them from an object; None where there is none."""
+        if state is None:
+            return None
+        return SideFacts(
+            str(state.generation), state.size, state.crc32c, state.md5, state.created, state.updated
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NameDifference:
+    """A name that is not equal on both sides.
+
+    Attributes:
+        name: Below the prefix.
+        differences: In what the sides differ, where both are there.
+        source: None when it is not there.
+        destination: None when it is not there.
+    """
+
+    name: str
+    verdict: Verdict
+    differences: tuple[Difference, ...]
+    source: SideFacts | None
+    destination: SideFacts | None
+
+    def __str__(self) -> str:
+        """The name as a person reads it: ``missing 'qpi_answers_20240101/user_id_7.jsonl'``."""
+        how = ", ".join(difference.value for difference in self.differences)
+        return f"{self.verdict.value.replace('_', ' ')} {self.name!r}" + (f" ({how})" if how else "")
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateSums:
+    """The checksums by which two people compare what they verified.
+
+    Attributes:
+        sha256: Of the certificate, the run's identity included.
+        data_sha256: Of what it says about the data.
+    """
+
+    sha256: Sha256
+    data_sha256: Sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """A verification; its fields are those of ``verification.json``, in the same order.
+
+    Attributes:
+        env: ``dev``, ``stg``, ``prod`` or ``custom``.
+        source: ``gs://bucket/prefix/``.
+        destination: ``gs://bucket/prefix/``.
+        excludes: Shell patterns of what was left out.
+        started: Aware; the evidence is as old as this.
+        tasks: Among how many tasks it was shared.
+        finished: Aware.
+        grace_s: Seconds that a changed source object had to arrive.
+        clean: Every name is equal, nothing is critical, and only the source's own data are broken.
+        narrowed: What was left out on request, in words; None for nothing.
+        counts: Names by verdict; every verdict is there.
+        days: Every day from the first to the last.
+        undated: The objects that belong to no day.
+        metadata_differences: Names by the respect in which their metadata differ.
+        lag: None when it was not measured.
+        contents: None when the objects were not read.
+        differences: The names that are not equal, or the first of them.
+        differences_total: How many there are.
+        certificate: None without one: then it was not of everything.
+    """
+
+    format: Literal["qpi-exports-migration/verification/1"]
+    run: str
+    env: str
+    source: str
+    destination: str
+    excludes: tuple[str, ...]
+    started: _Moment
+    tasks: Count
+    finished: _Moment
+    grace_s: Number
+    exit_code: Literal[0, 1, 2]
+    clean: bool
+    summary: str
+    narrowed: str | None
+    counts: Mapping[Verdict, Count]
+    totals: Sides
+    days: tuple[Day, ...]
+    undated: Day
+    remarks: tuple[Remark, ...]
+    not_kept: tuple[NotKept, ...]
+    metadata_differences: Mapping[str, Count]
+    lag: Lag | None
+    contents: Contents | None
+    differences: tuple[NameDifference, ...]
+    differences_total: Count
+    certificate: CertificateSums | None
+
+    @property
+    def compared(self) -> int:
+        """Names that were compared: all but the excluded ones."""
+        return sum(count for verdict, count in self.counts.items() if verdict is not Verdict.EXCLUDED)
+
+    @property
+    def unsettled(self) -> int:
+        """Names that were not found equal on both sides; what is still in flight is not proven."""
+        return sum(count for verdict, count in self.counts.items() if not verdict.settled)
+
+    def to_json(self) -> dict[str, Any]:
+        """The file's content."""
+        content: dict[str, Any] = msgspec.to_builtins(self)
+        content["started"] = self.started.astimezone(UTC).isoformat(timespec="milliseconds")
+        content["finished"] = _zulu(self.finished)
+        if self.lag is not None:
+            content["lag"]["since"] = _zulu(self.lag.since)
+        del content["undated"]["day"]
+        return content
+
+    def require_migration(self, source: str, destination: str, where: str) -> None:
+        """Refuse another migration's verification.
+
+        Args:
+            source: This migration's source, ``gs://bucket/prefix/``.
+            destination: This migration's destination.
+            where: The file's name, for the error.
+
+        Raises:
+            UsageError: It is another migration's.
+        """
+        for key, theirs, ours in (
+            ("source", self.source, source),
+            ("destination", self.destination, destination),
+        ):
+            if theirs != ours:
+                raise UsageError(f"{where}: {key} is {theirs!r}; this migration's is {ours!r}")
+
+
+def latest_verification_ref(migration: Migration) -> ObjectRef:
+    """Where a migration's latest verification is."""
+    return migration.own_ref("latest", "verification.json")
+
+
+def read_latest_verification(store: StateStore, migration: Migration) -> Verification | None:
+    """Read a migration's latest verification.
+
+    Returns:
+        It; None when there is none.
+
+    Raises:
+        UsageError: It is damaged, contradicts itself, or is another migration's.
+        StorageError: It could not be read.
+    """
+    at = latest_verification_ref(migration)
+    contents = store.read(at)
+    if contents is None:
+        return None
+    found = read_verification(contents, at.uri)
+    found.require_migration(migration.source.uri, migration.destination.uri, at.uri)
+    return found
+
+
+def read_verification(contents: bytes, where: str) -> Verification:
+    """Read ``verification.json``.
+
+    Args:
+        contents: The file's.
+        where: The file's name, for errors.
+
+    Raises:
+        UsageError: It is damaged, something else, or contradicts itself.
+    """
+    try:
+        found = decode(Verification, contents, where, Verification.to_json)
+        _check(found)
+    except UsageError as error:
+        raise UsageError(f"{error}; {_ADVICE}") from error
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}; {_ADVICE}") from error
+    return found
+
+
+def _check(found: Verification) -> None:
+    """Refuse a verification that contradicts itself on what a reader relies on."""
+    for verdict in Verdict:
+        if verdict not in found.counts:
+            raise ValueError(f"counts has no {verdict.value}")
+    clean = str(found.clean).lower()
+    # The headline shows a critical remark beside clean names, and never calls that good.
+    if found.clean is not (found.unsettled == 0) and (found.clean or not _spoilt(found)):
+        raise ValueError(
+            f"it contradicts itself: clean is {clean}, and {found.unsettled:,} names are not equal"
+        )
+    if found.exit_code == 0 and not found.clean:
+        raise ValueError(f"it contradicts itself: exit_code is {found.exit_code}, and clean is {clean}")
+    if len(found.differences) > found.differences_total:
+        raise ValueError("it contradicts itself: more differences than differences_total")
+    _check_calendar(found)
+    for day in (*found.days, found.undated):
+        _check_day(day)
+
+
+def _spoilt(found: Verification) -> bool:
+    """Whether something other than the names prevents a clean verification."""
+    broken = found.contents is not None and any(
+        problem.severity != "warning" for problem in found.contents.migration_problems.values()
+    )
+    return broken or any(remark.level is Level.CRITICAL for remark in found.remarks)
+
+
+def _check_calendar(found: Verification) -> None:
+    for number, day in enumerate(found.days):
+        if day.day is None:
+            raise ValueError(f"days[{number}].day is null")
+        before = found.days[number - 1].day if number else None
+        if before is not None and day.day - before != timedelta(days=1):
+            raise ValueError(f"days: {day.day} does not follow {before}")
+
+
+def _check_day(day: Day) -> None:
+    which = "what belongs to no day" if day.day is None else day.day.isoformat()
+    unsettled = any(count and not verdict.settled for verdict, count in day.verdicts.items())
+    if day.verdict is DayState.EQUAL and unsettled:
+        raise ValueError(f"it contradicts itself: {which} is called equal, and is not")
+    if day.verdict is DayState.ABSENT and (unsettled or day.source.objects or day.destination.objects):
+        raise ValueError(f"it contradicts itself: {which} is called absent, and has objects")
+
+
+def _zulu(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,102 @@
+"""The verification that is made of what was compared: clean only where everything is."""
+
+import json
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from backfill_job.contents.result import Affected, ContentsCheck
+from backfill_job.contents.rows import ProblemKind, Severity
+from backfill_job.copying.compare import Compared
+from backfill_job.verify.day_counts import DayCount, DayCounts
+from backfill_job.verify.lag import LagCounts
+from backfill_job.verify.result import VerifyResult, verification
+from shared.operations import Operations
+from shared.verification import DayState, Level, Remark, Verdict, Verification, read_verification
+
+NOW = datetime(2026, 11, 20, 12, 0, 0, 123_456, tzinfo=UTC)
+IDENTITY: dict[str, Any] = {
+    "run": "r",
+    "env": "dev",
+    "source": "gs://a/x/",
+    "destination": "gs://b/y/",
+    "excludes": [],
+    "started": "2026-11-20T11:00:00.000+00:00",
+    "tasks": 1,
+}
+ERROR, NOT_JUDGED, WARNING = (
+    next(kind for kind in ProblemKind if kind.severity is severity)
+    for severity in (Severity.ERROR, Severity.NOT_JUDGED, Severity.WARNING)
+)
+ONE = Affected(1, 1)
+
+
+def made(
+    *remarks: Remark, contents: ContentsCheck | None = None, counts: DayCounts | None = None, **wrong: int
+) -> Verification:
+    found = {**dict.fromkeys(Verdict, 0), Verdict.EQUAL: 1}
+    found.update({Verdict(name): number for name, number in wrong.items()})
+    counted = counts or DayCounts(LagCounts("2026-11-20T10:00:00.000Z"))
+    result = VerifyResult(Compared(found, ()), counted, contents, Operations())
+    return verification(IDENTITY, result, remarks, finished=NOW, grace=timedelta(minutes=1))
+
+
+@pytest.mark.parametrize("verdict", ["missing", "content_differs", "metadata_differs", "extra", "in_flight"])
+def test_one_name_that_is_not_equal_is_not_clean(verdict: str) -> None:
+    """Whichever verdict it has; an excluded name was not compared."""
+    found = made(**{verdict: 1})
+    assert (found.clean, found.exit_code, found.differences_total) == (False, 1, 1)
+    assert made(excluded=1).clean
+
+
+@pytest.mark.parametrize(
+    ("level", "clean"), [(Level.CRITICAL, False), (Level.WARNING, True), (Level.NOTE, True)]
+)
+def test_something_critical_is_not_clean(level: Level, *, clean: bool) -> None:
+    """Although every name is equal."""
+    found = made(Remark(level, "x", None, "t"))
+    assert (found.clean, found.exit_code) == (clean, 0 if clean else 1)
+
+
+@pytest.mark.parametrize(
+    ("contents", "clean"),
+    [
+        (ContentsCheck("all", migration={ERROR: ONE}), False),
+        (ContentsCheck("all", migration={NOT_JUDGED: ONE}), False),
+        (ContentsCheck("all", migration={WARNING: ONE}), True),
+        (ContentsCheck("all", source={ERROR: ONE}), True),
+    ],
+    ids=["the copy's error", "not judged in the copy", "the copy's warning", "the source's error"],
+)
+def test_contents_that_the_copy_broke_are_not_clean(contents: ContentsCheck, *, clean: bool) -> None:
+    """What is wrong at the source already is the source's."""
+    found = made(contents=contents)
+    assert (found.clean, found.exit_code) == (clean, 0 if clean else 1)
+    assert read_verification(json.dumps(found.to_json()).encode(), "v.json") == found
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "state"),
+    [
+        ([], DayState.ABSENT),
+        ([Verdict.EQUAL], DayState.EQUAL),
+        ([Verdict.EQUAL, Verdict.IN_FLIGHT], DayState.IN_FLIGHT),
+        ([Verdict.EQUAL, Verdict.IN_FLIGHT, Verdict.EXTRA], DayState.DIFFERING),
+        ([Verdict.EQUAL, Verdict.IN_FLIGHT, Verdict.METADATA_DIFFERS], DayState.DIFFERING),
+        ([Verdict.EQUAL, Verdict.IN_FLIGHT, Verdict.CONTENT_DIFFERS], DayState.DIFFERING),
+        ([*Verdict], DayState.MISSING),
+    ],
+)
+def test_a_day_is_as_bad_as_its_worst_name(verdicts: list[Verdict], state: DayState) -> None:
+    """Missing is worse than differing, and differing is worse than in flight."""
+    count = DayCount()
+    count.verdicts.update(verdict.value for verdict in verdicts)
+    assert count.day(date(2026, 11, 1)).verdict is state
+
+
+def test_what_is_made_is_what_is_read_back() -> None:
+    """As precise as its file, times included."""
+    found = made()
+    assert found.finished == NOW.replace(microsecond=123_000)
+    assert read_verification(json.dumps(found.to_json()).encode(), "v.json") == found
