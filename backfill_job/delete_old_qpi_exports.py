@@ -10,9 +10,10 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+from backfill_job.copying.options import add_pace_arguments
 from backfill_job.deletion.flow import CONFIRM_TEXT, Consent, delete
 from backfill_job.deletion.prepare import OVERRIDABLE
-from backfill_job.run.arguments import add_pace_arguments, add_session_arguments, directory, from_one
+from backfill_job.run.arguments import add_session_arguments, directory, from_one
 from backfill_job.run.command import BEFORE_ANYTHING, Command, ProcessIO, add_migration_arguments
 from backfill_job.run.settings import Settings
 from shared.errors import UsageError

@@ -9,17 +9,19 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from backfill_job.copying.execution import Means, analyse, execute
+from backfill_job.copying.execution import execute
 from backfill_job.copying.lane import Limits
+from backfill_job.copying.options import CopyOptions, add_pace_arguments, governor_from
+from backfill_job.copying.progress import showing_progress
 from backfill_job.copying.result import RunResult
-from backfill_job.dry_run.estimate import Actual, Compared, Estimate, Work, compare, estimate
+from backfill_job.dry_run.analyse import analyse
+from backfill_job.dry_run.estimate import Actual, Compared, Estimate, compare, estimate, work_of
 from backfill_job.dry_run.inventory import Inventory
 from backfill_job.dry_run.screen import render
-from backfill_job.run.arguments import add_pace_arguments, add_session_arguments, governor_from
+from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
 from backfill_job.run.open_run import opened
-from backfill_job.run.progress import showing_progress
 from backfill_job.run.questions import confirm_by_yes
 from backfill_job.run.run import Run
 from backfill_job.run.settings import Settings
@@ -108,7 +110,7 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
     ):
         limits = Limits(in_flight=arguments.in_flight)
         governor = governor_from(arguments, run.settings.task_count)
-        result = execute(run, Means(limits, governor, progress, lines))
+        result = execute(run, CopyOptions(limits, governor, progress, lines))
     result = replace(result, narrowed=narrowed_to(arguments.since, run.started))
     elapsed = round((now() - began).total_seconds(), 3)
     _write(run, "run.json", _run_report(result, elapsed, arguments))
@@ -177,7 +179,7 @@ def _tell_finished(run: Run, result: RunResult, elapsed: float, *, composed: boo
 
 def _show(findings: Inventory, run: Run, title: str) -> Estimate:
     """Print the overview; gives the estimate in it."""
-    costs = estimate(Work.of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
+    costs = estimate(work_of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
     run.console.print(render(findings, costs, run.migration, title=title))
     return costs
 

@@ -10,14 +10,14 @@ from datetime import datetime
 
 from backfill_job.commands.gate import add_gate_arguments, gate_options
 from backfill_job.copying.catch_up import Handover, bring_over
-from backfill_job.copying.execution import Means
 from backfill_job.copying.lane import Limits
+from backfill_job.copying.options import CopyOptions, add_pace_arguments, governor_from
+from backfill_job.copying.progress import showing_progress
 from backfill_job.gate.verdict import run_gate
-from backfill_job.run.arguments import add_pace_arguments, add_session_arguments, governor_from
+from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.open_run import opened
 from backfill_job.run.phase_change import change_phase, phase_changed, wait_until_seen
-from backfill_job.run.progress import showing_progress
 from backfill_job.run.questions import confirm_by_typing
 from backfill_job.run.run import Run
 from shared.errors import UsageError
@@ -104,7 +104,7 @@ def _require_signoffs(state: State) -> None:
 def _finish(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
     wait_until_seen(run)
     with showing_progress(run.console, run.log, total=None) as progress:
-        means = Means(Limits(in_flight=arguments.in_flight), governor_from(arguments, 1), progress)
+        means = CopyOptions(Limits(in_flight=arguments.in_flight), governor_from(arguments, 1), progress)
         handover = bring_over(run, means)
     exit_code = ExitCode.DONE if handover.done else ExitCode.NOT_RIGHT
     run.write("cutover.json", {"phase": state.phase.value, "handover": handover.to_json()})

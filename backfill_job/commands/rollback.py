@@ -9,15 +9,16 @@ who switch back late.
 import argparse
 
 from backfill_job.copying.catch_up import Handover, bring_over, reversed_run
-from backfill_job.copying.execution import Means, analyse
 from backfill_job.copying.lane import Limits
-from backfill_job.dry_run.estimate import Work, estimate
+from backfill_job.copying.options import CopyOptions, add_pace_arguments, governor_from
+from backfill_job.copying.progress import showing_progress
+from backfill_job.dry_run.analyse import analyse
+from backfill_job.dry_run.estimate import estimate, work_of
 from backfill_job.dry_run.screen import render
-from backfill_job.run.arguments import add_pace_arguments, add_session_arguments, governor_from
+from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.open_run import opened
 from backfill_job.run.phase_change import change_phase, phase_changed, wait_until_seen
-from backfill_job.run.progress import showing_progress
 from backfill_job.run.questions import confirm_by_typing
 from backfill_job.run.run import Run
 from shared.errors import UsageError
@@ -104,7 +105,7 @@ def _no_way_back(state: State) -> str:
 def _rehearse(run: Run) -> ExitCode:
     back = reversed_run(run)
     findings = analyse(back)
-    costs = estimate(Work.of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
+    costs = estimate(work_of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
     title = "Rehearsal of a rollback: nothing is changed."
     run.console.print(render(findings, costs, back.migration, title=title))
     run.write("rollback-plan.json", {"findings": findings.to_json(), "estimate": costs.to_json()})
@@ -164,7 +165,7 @@ def _finish(run: Run, arguments: argparse.Namespace) -> ExitCode:
 
 def _bring_back(run: Run, arguments: argparse.Namespace) -> Handover:
     with showing_progress(run.console, run.log, total=None) as progress:
-        means = Means(Limits(in_flight=arguments.in_flight), governor_from(arguments, 1), progress)
+        means = CopyOptions(Limits(in_flight=arguments.in_flight), governor_from(arguments, 1), progress)
         return bring_over(reversed_run(run), means)
 
 

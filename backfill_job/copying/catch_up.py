@@ -10,10 +10,11 @@ by one, each copy proven by its answer. So it is done when the second pass faile
 from dataclasses import dataclass, replace
 from typing import Any
 
-from backfill_job.copying.execution import Means, copy
+from backfill_job.copying.counts import Account, nothing_written
+from backfill_job.copying.execution import copy
 from backfill_job.copying.line import Result
+from backfill_job.copying.options import CopyOptions
 from backfill_job.copying.result import RunResult
-from backfill_job.counts import Account, nothing_written
 from backfill_job.run.run import Run
 from shared.decision import Authority
 from shared.ruling import Always
@@ -91,12 +92,12 @@ def reversed_run(run: Run) -> Run:
     return replace(run, migration=run.migration.reversed(), ruling=Always(Authority.LATER_WRITE))
 
 
-def bring_over(run: Run, means: Means) -> Handover:
+def bring_over(run: Run, options: CopyOptions) -> Handover:
     """Bring what is at the source to the destination, unless a later write is there.
 
     Args:
         run: What to work with; whatever its ruling, the later write counts.
-        means: How to copy.
+        options: How to copy.
 
     Returns:
         What became of it, also when it stopped before its end.
@@ -105,20 +106,20 @@ def bring_over(run: Run, means: Means) -> Handover:
         UsageError: The source is empty, and that was not allowed.
     """
     run = replace(run, ruling=Always(Authority.LATER_WRITE))
-    result, later = _pass(run, means)
-    copied = result.balance.by_outcome[Account.COPIED]
+    result, later = _pass(run, options)
+    copied = result.balance.done
     if not result.stopped and not nothing_written(result.balance):
         # Else the listings that the pass was made of are listings after the work, too.
-        result, later = _pass(run, means)
-        copied += result.balance.by_outcome[Account.COPIED]
+        result, later = _pass(run, options)
+        copied += result.balance.done
     return Handover(copied, result, later)
 
 
-def _pass(run: Run, means: Means) -> tuple[RunResult, tuple[str, ...]]:
+def _pass(run: Run, options: CopyOptions) -> tuple[RunResult, tuple[str, ...]]:
     later: list[str] = []
 
     def told(result: Result) -> None:
         if result.account is Account.CONFLICT and len(later) < MAX_NAMES:
             later.append(result.relative)
 
-    return copy(run, replace(means, told=told)), tuple(later)
+    return copy(run, replace(options, told=told)), tuple(later)

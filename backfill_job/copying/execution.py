@@ -1,10 +1,6 @@
-"""The migration itself, as functions: `analyse` changes nothing, `copy` copies, `execute` copies and verifies.
+"""Copies what differs between the two listings (`copy`), and verifies it (`execute`). Neither prints."""
 
-All walk the same listings and the same plan; neither prints.
-"""
-
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,86 +8,26 @@ from typing import Any
 import uvloop
 
 from backfill_job.copying.compare import Compared, Comparison, log_comparison
+from backfill_job.copying.counts import COPY, Account, Counts, nothing_written
 from backfill_job.copying.diff import Finding, Pair, Verdict, diff, judged
-from backfill_job.copying.governor import WriteGovernor
-from backfill_job.copying.lane import Limits, carry_out_in_bulk
-from backfill_job.copying.line import Result
+from backfill_job.copying.lane import carry_out_in_bulk
+from backfill_job.copying.line import Result, object_record
+from backfill_job.copying.options import CopyOptions
 from backfill_job.copying.result import RunResult
-from backfill_job.counts import COPY, Account, Counts, nothing_written
-from backfill_job.dry_run.estimate import Work
-from backfill_job.dry_run.inventory import Inventory
-from backfill_job.dry_run.plan import PlanLine, plan
-from backfill_job.run.reports import Lines, side
+from backfill_job.copying.work import Work
 from backfill_job.run.run import Run, open_api, refuse_empty, tune_gc
-from shared.decision import Authority
 from shared.errors import BucketNotFound, Interrupted, MigrationError, PermissionDenied, StorageError
 from shared.events_log import Event
-from shared.objects import ObjectState
 
-__all__ = ["Means", "analyse", "copy", "execute"]
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """How an execution copies.
-
-    Attributes:
-        limits: How much is done at once.
-        governor: Says when the next object may be written.
-        progress: Gets the counts while they grow.
-        lines: ``objects.jsonl``, where asked for.
-        told: Told the result of every object that called for more than a look at the listings.
-    """
-
-    limits: Limits
-    governor: WriteGovernor
-    progress: Callable[[Counts[Account]], None]
-    lines: Lines | None = None
-    told: Callable[[Result], None] = lambda _: None
+__all__ = ["copy", "execute"]
 
 
-def analyse(run: Run, lines: Lines | None = None) -> Inventory:
-    """Compare both sides and say what an execution would do. Changes nothing.
-
-    Args:
-        run: What to work with.
-        lines: ``objects.jsonl``, where asked for.
-
-    Returns:
-        What was found.
-
-    Raises:
-        UsageError: The source is empty, and that was not allowed.
-        Interrupted: Somebody stopped it.
-        StorageError: A listing failed; there is no analysis.
-    """
-    tune_gc()
-    findings = Inventory(today=run.clock.now().date())
-    uvloop.run(_analyse(run, findings, lines))
-    if not findings.source.objects:
-        refuse_empty(run)
-    steps = {step.value: count.objects for step, count in findings.steps.items()}
-    run.log.emit(Event.PLAN_MADE, objects=findings.source.objects, bytes=findings.source.bytes, **steps)
-    return findings
-
-
-async def _analyse(run: Run, findings: Inventory, lines: Lines | None) -> None:
-    async with open_api(run) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
-        async for pairs in parts:
-            run.stop.check()
-            authority = await _whose(run)
-            for line in plan(judged(pairs, run.migration), run.migration, authority):
-                findings.add(line)
-                if lines is not None:
-                    lines.write(_plan_record(line))
-
-
-def execute(run: Run, means: Means) -> RunResult:
+def execute(run: Run, options: CopyOptions) -> RunResult:
     """Copy what differs, then verify.
 
     Args:
         run: What to work with.
-        means: How to copy.
+        options: How to copy.
 
     Returns:
         How it ended, also when it stopped before its end.
@@ -99,7 +35,7 @@ def execute(run: Run, means: Means) -> RunResult:
     Raises:
         UsageError: The source is empty, and that was not allowed.
     """
-    execution = _Execution(run, means)
+    execution = _Execution(run, options)
     copying, error = execution.carry_out()
     if error is not None:
         return execution.result(copying, error=error)
@@ -115,12 +51,12 @@ def execute(run: Run, means: Means) -> RunResult:
     return execution.result(copying, verification=verification)
 
 
-def copy(run: Run, means: Means) -> RunResult:
+def copy(run: Run, options: CopyOptions) -> RunResult:
     """Copy what differs, and verify nothing.
 
     Args:
         run: What to work with.
-        means: How to copy.
+        options: How to copy.
 
     Returns:
         How it ended, also when it stopped before its end.
@@ -128,7 +64,7 @@ def copy(run: Run, means: Means) -> RunResult:
     Raises:
         UsageError: The source is empty, and that was not allowed.
     """
-    execution = _Execution(run, means)
+    execution = _Execution(run, options)
     copying, error = execution.carry_out()
     return execution.result(copying, error=error)
 
@@ -138,7 +74,7 @@ class _Execution:
     """What one execution keeps while it runs."""
 
     run: Run
-    means: Means
+    options: CopyOptions
     counts: Counts[Account] = field(default_factory=lambda: Counts(COPY))
     comparison: Comparison = field(init=False)
     work: Work = field(init=False)
@@ -169,7 +105,7 @@ class _Execution:
 
     async def copy(self) -> None:
         """List both sides, and copy what differs."""
-        async with open_api(self.run, self.means.limits.in_flight) as api:
+        async with open_api(self.run, self.options.limits.in_flight) as api:
             await carry_out_in_bulk(
                 self._batches(diff(api, self.run.migration, self.run.ranges)),
                 api,
@@ -179,8 +115,8 @@ class _Execution:
                 report=self._report,
                 stop=self.run.stop,
                 clock=self.run.clock,
-                governor=self.means.governor,
-                limits=self.means.limits,
+                governor=self.options.governor,
+                limits=self.options.limits,
             )
 
     async def compare(self) -> None:
@@ -233,44 +169,25 @@ class _Execution:
     def _settle(self, equal: Sequence[Finding]) -> None:
         self.counts.list(len(equal))
         self.counts.add(Account.ALREADY_EQUAL, objects=len(equal))
-        if self.means.lines is not None:
+        if self.options.lines is not None:
             for relative, _, source, destination, _ in equal:
-                self.means.lines.write(_record(relative, Account.ALREADY_EQUAL.value, source, destination))
-        self.means.progress(self.counts)
+                self.options.lines.write(
+                    object_record(relative, Account.ALREADY_EQUAL.value, source, destination)
+                )
+        self.options.progress(self.counts)
 
     def _report(self, result: Result) -> None:
         self.counts.add(result.account, result.source.size if result.source else 0)
-        if self.means.lines is not None:
-            self.means.lines.write(_result_record(result))
+        if self.options.lines is not None:
+            self.options.lines.write(_result_record(result))
         _tell(self.run, result)
-        self.means.told(result)
-        self.means.progress(self.counts)
-
-
-async def _whose(run: Run) -> Authority:
-    """Whose word counts now."""
-    known = run.ruling.known()
-    return await asyncio.to_thread(run.ruling.ask) if known is None else known
-
-
-def _record(
-    relative: str, outcome: str, source: ObjectState | None, destination: ObjectState | None
-) -> dict[str, Any]:
-    """A line of ``objects.jsonl``."""
-    return {"name": relative, "outcome": outcome, "source": side(source), "destination": side(destination)}
-
-
-def _plan_record(line: PlanLine) -> dict[str, Any]:
-    return {
-        **_record(line.relative, line.step.value, line.source, line.destination),
-        **({"because": [difference.value for difference in line.because]} if line.because else {}),
-        **({"note": line.note} if line.note else {}),
-    }
+        self.options.told(result)
+        self.options.progress(self.counts)
 
 
 def _result_record(result: Result) -> dict[str, Any]:
     return {
-        **_record(result.relative, result.account.value, result.source, result.destination),
+        **object_record(result.relative, result.account.value, result.source, result.destination),
         **({"error": str(result.error)} if result.error else {}),
     }
 

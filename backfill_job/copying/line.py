@@ -6,10 +6,11 @@ rule, so a diff of any age is safe to act on. ``backfill_job.copying.lane`` does
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
+from backfill_job.copying.counts import Account
 from backfill_job.copying.diff import Finding, Verdict
-from backfill_job.counts import Account
+from backfill_job.run.reports import side
 from shared.errors import BucketNotFound, NotSettled, PermissionDenied, StorageError, UsageError
 from shared.migration import Migration
 from shared.objects import ObjectState
@@ -17,7 +18,7 @@ from shared.replicate import Glance, replicate
 from shared.ruling import Ruling
 from shared.store import ObjectStore
 
-__all__ = ["Result", "concerns_all", "impossible", "replicated", "settled"]
+__all__ = ["Result", "concerns_all", "impossible", "object_record", "replicated", "settled"]
 
 _SETTLED = {Verdict.EQUAL: Account.ALREADY_EQUAL, Verdict.EXCLUDED: Account.EXCLUDED}
 
@@ -111,3 +112,10 @@ def replicated(
     account = Account.of(done.outcome)
     replaced = line.destination if account is Account.COPIED else None
     return Result(line.relative, account, done.source, done.destination, replaced, done.straggler)
+
+
+def object_record(
+    relative: str, outcome: str, source: ObjectState | None, destination: ObjectState | None
+) -> dict[str, Any]:
+    """A line of ``objects.jsonl``."""
+    return {"name": relative, "outcome": outcome, "source": side(source), "destination": side(destination)}

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from backfill_job.copying.compare import Compared, more_line
-from backfill_job.counts import COPY, Account, Counts
-from backfill_job.dry_run.estimate import Work
+from backfill_job.copying.counts import COPY, Account, Counts
+from backfill_job.copying.work import Work
 from backfill_job.run.command import ExitCode
 from shared.operations import Operations
 

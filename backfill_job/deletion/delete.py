@@ -25,9 +25,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from backfill_job.copying.counts import Counts
 from backfill_job.copying.governor import WriteGovernor
 from backfill_job.copying.line import concerns_all
-from backfill_job.counts import Counts
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
 from backfill_job.deletion.records import ChunkRecords, LineResult, Outcome, count, recorded

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from backfill_job.checks import show
+from backfill_job.copying.options import governor_from
 from backfill_job.deletion.manifest_store import Found, LinesFile, cloud_ref, find_manifest, manifest_name
 from backfill_job.deletion.phases import GOES_ON_IN, begin, begun_manifests, command_line
 from backfill_job.deletion.prepare import (
@@ -39,7 +40,6 @@ from backfill_job.deletion.run import (
     settled_before,
 )
 from backfill_job.deletion.screen import overview, refusal
-from backfill_job.run.arguments import governor_from
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
 from backfill_job.run.open_run import opened

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from backfill_job.counts import Counting, Counts
+from backfill_job.copying.counts import Counting, Counts
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_store import cloud_ref
 from shared.errors import UnexpectedAnswer

@@ -11,8 +11,9 @@ from typing import Any
 
 import uvloop
 
+from backfill_job.copying.counts import Counts
 from backfill_job.copying.governor import WriteGovernor
-from backfill_job.counts import Counts
+from backfill_job.copying.progress import Reading, showing
 from backfill_job.deletion.delete import Deleter, Deletion, Waiting, own_chunks
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_store import Found
@@ -27,7 +28,6 @@ from backfill_job.deletion.records import (
     summary,
 )
 from backfill_job.run.command import ExitCode
-from backfill_job.run.progress import Reading, showing
 from backfill_job.run.reports import Lines
 from backfill_job.run.run import Run, open_api
 from backfill_job.run.task_reports import of_this_version

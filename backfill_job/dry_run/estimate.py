@@ -4,13 +4,13 @@ Every figure is an estimate, on purpose a simple one: prices of one table (`PRIC
 network or replication charges between regions. Buckets in dual- or multi-regions pay more for Class A operations and for storage.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from math import ceil, inf, log
 from typing import Any
 
-from backfill_job.copying.diff import Finding, Verdict
 from backfill_job.copying.governor import DOUBLING_SECONDS, FIRST_RATE, seconds_under_ramp
+from backfill_job.copying.work import Work
 from backfill_job.dry_run.inventory import Inventory
 from backfill_job.dry_run.plan import Step
 from shared.text import dollars, duration
@@ -22,9 +22,9 @@ __all__ = [
     "Cost",
     "Estimate",
     "Prices",
-    "Work",
     "compare",
     "estimate",
+    "work_of",
 ]
 
 PAGE_SIZE = 1_000
@@ -76,64 +76,18 @@ LISTED_PER_SECOND = 50_000.0
 """Names that one task lists on both sides and compares; measured, see docs/performance.md."""
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What there is to do.
-
-    Attributes:
-        source_objects: Objects listed at the source.
-        destination_objects: Objects listed at the destination.
-        new_objects: Objects to copy to where nothing is.
-        replaced_objects: Objects to copy over something else.
-        second_copy_bytes: What the complete copy holds, already there or not.
-        ranges: Pieces of the key space that are listed each by itself; 0 for the whole at once.
-    """
-
-    source_objects: int = 0
-    destination_objects: int = 0
-    new_objects: int = 0
-    replaced_objects: int = 0
-    second_copy_bytes: int = 0
-    ranges: int = 0
-
-    def __post_init__(self) -> None:
-        if min(asdict(self).values()) < 0:
-            raise ValueError(f"{self}: nothing is there less than zero times")
-
-    @staticmethod
-    def of(findings: Inventory, ranges: int = 0) -> "Work":
-        """What an analysis found to do that listed so many ranges."""
-        steps = findings.steps
-        complete = (Step.COPY, Step.OVERWRITE, Step.EQUAL, Step.CONFLICT)
-        return Work(
-            findings.source.objects,
-            findings.destination.objects,
-            steps[Step.COPY].objects,
-            steps[Step.OVERWRITE].objects,
-            sum(steps[step].bytes for step in complete),
-            ranges,
-        )
-
-    @staticmethod
-    def of_diff(findings: Iterable[Finding]) -> "Work":
-        """What a part of the diff shows to be done while the source has the authority."""
-        source = destination = new = replaced = complete = 0
-        for _, verdict, ours, theirs, _ in findings:
-            source += ours is not None
-            destination += theirs is not None
-            new += verdict is Verdict.MISSING
-            replaced += verdict is Verdict.CONTENT_DIFFERS or verdict is Verdict.METADATA_DIFFERS
-            if ours is not None and verdict is not Verdict.EXCLUDED:
-                complete += ours.size
-        return Work(source, destination, new, replaced, complete)
-
-    def __add__(self, other: "Work") -> "Work":
-        return Work(*map(sum, zip(astuple(self), astuple(other), strict=True)))
-
-    @property
-    def copies(self) -> int:
-        """Rewrites to be sent."""
-        return self.new_objects + self.replaced_objects
+def work_of(findings: Inventory, ranges: int = 0) -> Work:
+    """What there is to copy, by a dry run that listed so many ranges."""
+    steps = findings.steps
+    complete = (Step.COPY, Step.OVERWRITE, Step.EQUAL, Step.CONFLICT)
+    return Work(
+        findings.source.objects,
+        findings.destination.objects,
+        steps[Step.COPY].objects,
+        steps[Step.OVERWRITE].objects,
+        sum(steps[step].bytes for step in complete),
+        ranges,
+    )
 
 
 @dataclass(frozen=True, slots=True)

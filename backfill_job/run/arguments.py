@@ -4,12 +4,10 @@ A reader raises `argparse.ArgumentTypeError` with one clear line for a text that
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from backfill_job.copying.governor import Governor, NullGovernor, WriteGovernor
 from backfill_job.run.logs import LogFormat
 from backfill_job.run.since import moment_of
 from shared.errors import UsageError
@@ -18,11 +16,9 @@ from shared.migration import Location
 __all__ = [
     "add_canary_argument",
     "add_log_arguments",
-    "add_pace_arguments",
     "add_session_arguments",
     "directory",
     "from_one",
-    "governor_from",
     "is_there",
     "report_place",
     "seconds",
@@ -32,9 +28,6 @@ __all__ = [
 
 MOST_DIGITS = 9
 """Of a number of things: more is a mistake, or would be counted to."""
-
-MOST_IN_FLIGHT = 10_000
-"""Objects under way at once: each has a connection and a task of its own, and a process is given so many files."""
 
 LONGEST = timedelta(days=3_650)
 """Seconds are subtracted from the present: what leads out of the calendar is a mistake."""
@@ -96,47 +89,6 @@ def _add_part_arguments(how: argparse._ArgumentGroup) -> None:
         metavar="TIMESTAMP|DURATION",
         help="leave out the days before this one, by their names: 2026-11-01, 36h, 7d; what has no day is never left out",
     )
-
-
-def add_pace_arguments(parser: argparse.ArgumentParser, *, in_flight: int = 256) -> None:
-    """Add the arguments that say how fast objects are written.
-
-    Args:
-        parser: Gets them.
-        in_flight: Objects under way at once where nobody says.
-    """
-    pace = parser.add_argument_group("how fast")
-    pace.add_argument(
-        "--in-flight",
-        type=up_to(MOST_IN_FLIGHT),
-        default=in_flight,
-        metavar="N",
-        help=f"objects under way at once (default {in_flight:,})",
-    )
-    pace.add_argument(
-        "--max-writes-per-second",
-        type=from_one,
-        metavar="N",
-        help="never write faster than this. Without it the rate follows Cloud Storage's guideline: 1,000 a second at "
-        "first, doubling every 20 minutes; throttling answers halve it",
-    )
-    pace.add_argument(
-        "--ungoverned",
-        action="store_true",
-        help="write as fast as it goes; for a local server, or a bucket known to take it",
-    )
-
-
-def governor_from(arguments: argparse.Namespace, tasks: int) -> WriteGovernor:
-    """Read how fast may be written.
-
-    Args:
-        arguments: With those of `add_pace_arguments`.
-        tasks: How many tasks share the rate.
-    """
-    if arguments.ungoverned:
-        return NullGovernor()
-    return Governor(time.monotonic, tasks=tasks, ceiling=arguments.max_writes_per_second)
 
 
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,9 +16,10 @@ from typing import Any
 import uvloop
 
 from backfill_job.checks import Check
+from backfill_job.copying.options import add_pace_arguments, governor_from
 from backfill_job.deletion.manifest_store import Found, find_manifest
 from backfill_job.deletion.phases import begun_manifests
-from backfill_job.run.arguments import add_log_arguments, add_pace_arguments, governor_from, report_place
+from backfill_job.run.arguments import add_log_arguments, report_place
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,

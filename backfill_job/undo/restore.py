@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from backfill_job.copying.counts import Counting, Counts
 from backfill_job.copying.governor import WriteGovernor
 from backfill_job.copying.line import concerns_all
-from backfill_job.counts import Counting, Counts
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
 from backfill_job.run.stopping import Stop

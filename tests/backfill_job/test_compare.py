@@ -8,10 +8,10 @@ import pytest
 from testing_paths import Paths
 
 from backfill_job.copying.compare import MAX_DIFFERENCES, Compared, Comparison
+from backfill_job.copying.counts import COPY, Counts
 from backfill_job.copying.diff import Pair, judged
 from backfill_job.copying.result import RunResult
-from backfill_job.counts import COPY, Counts
-from backfill_job.dry_run.estimate import Work
+from backfill_job.copying.work import Work
 from backfill_job.run.clock import Clock
 from shared.gateway import Gateway
 from shared.objects import parse_time

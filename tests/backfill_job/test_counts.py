@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.copying.catch_up import Handover
+from backfill_job.copying.counts import COPY, Account, Counts
 from backfill_job.copying.result import RunResult
-from backfill_job.counts import COPY, Account, Counts
+from backfill_job.copying.work import Work
 from backfill_job.deletion.records import DELETION
 from backfill_job.deletion.records import Outcome as LineOutcome
 from backfill_job.deletion.records import summary as deletion_summary
-from backfill_job.dry_run.estimate import Work
 from backfill_job.run.command import ExitCode
 from shared.operations import Operations
 from shared.replicate import Outcome

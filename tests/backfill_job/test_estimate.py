@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.copying.governor import simulate
-from backfill_job.dry_run.estimate import PRICES, Actual, Cost, Work, compare, estimate
+from backfill_job.copying.work import Work
+from backfill_job.dry_run.estimate import PRICES, Actual, Cost, compare, estimate
 
 COUNTS = st.integers(0, 10**10)
 WORKS = st.builds(Work, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)

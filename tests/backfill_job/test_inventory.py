@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backfill_job.copying.work import Work
 from backfill_job.dry_run import inventory
-from backfill_job.dry_run.estimate import Work
+from backfill_job.dry_run.estimate import work_of
 from backfill_job.dry_run.inventory import (
     NAMES,
     OTHERS,
@@ -301,6 +302,6 @@ def test_the_work_to_do() -> None:
         ]
     )
 
-    assert Work.of(found) == Work(
+    assert work_of(found) == Work(
         source_objects=6, destination_objects=4, new_objects=1, replaced_objects=1, second_copy_bytes=4_321
     )

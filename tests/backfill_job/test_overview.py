@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from backfill_job.dry_run.estimate import Work, estimate
+from backfill_job.copying.work import Work
+from backfill_job.dry_run.estimate import estimate, work_of
 from backfill_job.dry_run.inventory import Inventory
 from backfill_job.dry_run.plan import PlanLine, Step
 from backfill_job.dry_run.screen import render
@@ -38,7 +39,7 @@ def printed(
     for line in lines:
         found.add(line)
     findings = found
-    costs = estimate(Work.of(findings), speed=100)
+    costs = estimate(work_of(findings), speed=100)
     screen = StringIO()
     console = Console(file=screen, width=100, force_terminal=terminal, highlight=False)
     console.print(render(findings, costs, migration, names=names))

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from backfill_job.run.progress import Reading, showing
+from backfill_job.copying.progress import Reading, showing
 
 
 class Work:

@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from backfill_job.counts import Account, Counts
+from backfill_job.copying.counts import Account, Counts
 from shared.events_log import Event, EventLog
 
 __all__ = ["Reading", "showing", "showing_progress"]

@@ -1,0 +1,68 @@
+"""The analysis of a dry run: both sides listed and compared, planned and counted. Changes nothing."""
+
+import asyncio
+from contextlib import aclosing
+from typing import Any
+
+import uvloop
+
+from backfill_job.copying.diff import diff, judged
+from backfill_job.copying.line import object_record
+from backfill_job.dry_run.inventory import Inventory
+from backfill_job.dry_run.plan import PlanLine, plan
+from backfill_job.run.reports import Lines
+from backfill_job.run.run import Run, open_api, refuse_empty, tune_gc
+from shared.decision import Authority
+from shared.events_log import Event
+
+__all__ = ["analyse"]
+
+
+def analyse(run: Run, lines: Lines | None = None) -> Inventory:
+    """Compare both sides and say what an execution would do. Changes nothing.
+
+    Args:
+        run: What to work with.
+        lines: ``objects.jsonl``, where asked for.
+
+    Returns:
+        What was found.
+
+    Raises:
+        UsageError: The source is empty, and that was not allowed.
+        Interrupted: Somebody stopped it.
+        StorageError: A listing failed; there is no analysis.
+    """
+    tune_gc()
+    findings = Inventory(today=run.clock.now().date())
+    uvloop.run(_analyse(run, findings, lines))
+    if not findings.source.objects:
+        refuse_empty(run)
+    steps = {step.value: count.objects for step, count in findings.steps.items()}
+    run.log.emit(Event.PLAN_MADE, objects=findings.source.objects, bytes=findings.source.bytes, **steps)
+    return findings
+
+
+async def _analyse(run: Run, findings: Inventory, lines: Lines | None) -> None:
+    async with open_api(run) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
+        async for pairs in parts:
+            run.stop.check()
+            authority = await _whose(run)
+            for line in plan(judged(pairs, run.migration), run.migration, authority):
+                findings.add(line)
+                if lines is not None:
+                    lines.write(_plan_record(line))
+
+
+async def _whose(run: Run) -> Authority:
+    """Which side is the source of truth now."""
+    known = run.ruling.known()
+    return await asyncio.to_thread(run.ruling.ask) if known is None else known
+
+
+def _plan_record(line: PlanLine) -> dict[str, Any]:
+    return {
+        **object_record(line.relative, line.step.value, line.source, line.destination),
+        **({"because": [difference.value for difference in line.because]} if line.because else {}),
+        **({"note": line.note} if line.note else {}),
+    }
