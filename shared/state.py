@@ -63,14 +63,7 @@ class Signatory(Enum):
 
 @dataclass(frozen=True, slots=True)
 class SignOff:
-    """One person's consent to the cutover, on behalf of one signatory.
-
-    Attributes:
-        name: The signatory.
-        by: The person.
-        at: When; aware.
-        note: What the person had to say; may be empty.
-    """
+    """One person's consent to the cutover, on behalf of one signatory; the note may be empty."""
 
     name: Signatory
     by: _Line
@@ -84,12 +77,10 @@ class RunRecord:
 
     Attributes:
         run: Its name, as its log lines carry it.
-        command: Which command.
-        finished: When it ended; aware.
-        exit_code: How it ended.
+        finished: Aware.
         summary: Its last line.
-        report: Where its report lies; None if it left none.
-        certificate_sha256: The certificate of what it verified, as 64 hexadecimal digits; None if it made none.
+        report: Where its report is; None without one.
+        certificate_sha256: Of the certificate of what it verified; None without one.
     """
 
     run: _MaybeEmpty
@@ -106,8 +97,6 @@ class HistoryEntry:
     """One change that a person made.
 
     Attributes:
-        at: When; aware.
-        by: Who.
         what: What was changed, as a person reads it.
         change: The change's id, which no other entry has.
     """
@@ -123,10 +112,8 @@ class State:
     """All that is shared.
 
     Attributes:
-        source: The migration's source, ``gs://bucket/prefix/``.
-        destination: Its destination.
-        phase: Where it stands.
-        since: Since when; aware. None as long as it is in its first phase.
+        source: ``gs://bucket/prefix/``.
+        since: When the phase began; aware. None in the first phase.
         signoffs: The consents to the next cutover, in the order given; after a cutover, to that one.
         runs: The newest runs, oldest first.
         history: What people decided, from the beginning.
@@ -179,12 +166,8 @@ class State:
     def from_json(contents: bytes, migration: Migration) -> "State":
         """Read what `to_json` wrote.
 
-        Args:
-            contents: The object's contents.
-            migration: Whose state it should be.
-
         Raises:
-            PhaseUnknown: It is damaged, another migration's, or a newer program's. Nothing in it is guessed at.
+            PhaseUnknown: It is damaged, another migration's, or a newer program's. Nothing in it is guessed.
         """
         return State.from_content(state_content(contents, migration), migration)
 

@@ -12,7 +12,7 @@ __all__ = ["COMMANDS", "PROGRAMS", "load", "parser_of"]
 COMMANDS = {
     "smoke": "backfill_job.commands.smoke",
     "migrate": "backfill_job.migrate_qpi_exports",
-    "references": "backfill_job.references.command",
+    "references": "backfill_job.commands.references",
     "import-test": "backfill_job.commands.import_test",
     "verify": "backfill_job.commands.verify",
     "certify": "backfill_job.commands.certify",
@@ -21,7 +21,7 @@ COMMANDS = {
     "cutover": "backfill_job.commands.cutover",
     "rollback": "backfill_job.commands.rollback",
     "delete": "backfill_job.delete_old_qpi_exports",
-    "undo": "backfill_job.undo.command",
+    "undo": "backfill_job.commands.undo",
     "status": "backfill_job.commands.status",
     "completion": "backfill_job.commands.completion",
 }

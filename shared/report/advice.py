@@ -30,14 +30,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The arguments that tell a command which migration is meant.
-
-    Attributes:
-        env: The label in its reports.
-        source: ``gs://bucket/prefix/``.
-        destination: ``gs://bucket/prefix/``.
-        excludes: Shell patterns.
-    """
+    """The arguments that tell a command which migration is meant; the paths as ``gs://bucket/prefix/``."""
 
     env: str
     source: str
@@ -105,14 +98,7 @@ def report_steps(verification: Verification) -> tuple[Step, ...]:
 def status_steps(
     state: State, verification: Verification | None, target: Target, now: datetime
 ) -> tuple[Step, ...]:
-    """What follows from the phase and the latest verification.
-
-    Args:
-        state: Where the migration stands.
-        verification: The latest; None if there was none.
-        target: Which migration.
-        now: The current time.
-    """
+    """What follows from the phase and the latest verification, None if there was none."""
     if state.phase in _AFTER_CUTOVER and state.phase is not Phase.CUT_OVER:
         return tuple(_PHASE_STEPS[state.phase](state, target))
     steps: list[Step] = []

@@ -67,16 +67,7 @@ class Status:
 
 
 def read_status(store: StateStore, migration: Migration, now: datetime) -> Status:
-    """Read the state and the latest verification.
-
-    Args:
-        store: Where they are.
-        migration: Of which migration.
-        now: The current time; aware.
-
-    Returns:
-        Both, each either read strictly, or None for "not there", or unreadable.
-    """
+    """Read the state and the latest verification: each is read strictly, or None for "not there", or unreadable."""
     return Status(
         Target(migration.label, migration.source.uri, migration.destination.uri, migration.excludes),
         _known(lambda: _read_state(store, migration)),

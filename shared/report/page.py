@@ -49,12 +49,7 @@ def render_report(verification: Verification) -> str:
 
 
 def render_status(status: Status, now: datetime) -> str:
-    """Render the status page: a complete HTML page that needs no other file.
-
-    Args:
-        status: What was read.
-        now: The current time; aware.
-    """
+    """Render the status page: a complete HTML page that needs no other file. The time is aware."""
     state, found, known = status.known_state, status.known_verification, not status.unreadable
     steps = status_steps(state, found, status.target, now) if known and state is not None else ()
     return _render(
