@@ -20,10 +20,11 @@ A task settles its chunks, several at once. For each batch of at most 100 lines 
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
+from math import inf
 
 from backfill_job.copying.counts import Counts
 from backfill_job.copying.governor import WriteGovernor
@@ -32,10 +33,11 @@ from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
 from backfill_job.deletion.records import ChunkRecords, LineResult, Outcome, count, recorded
 from backfill_job.run.stopping import Stop
+from backfill_job.run.workers import work
 from shared.answers import names_object
 from shared.errors import (
     ConditionFailed,
-    MigrationError,
+    Interrupted,
     ObjectNotFound,
     ObjectProtected,
     StorageError,
@@ -295,23 +297,16 @@ class Deletion:
             UsageError: The manifest was changed.
             StorageError: A chunk could not be read or recorded; the results of everything under way were reported before.
         """
-        waiting = iter([number for number in numbers if not self.records.settled(number)])
-        workers = [asyncio.create_task(self._work(waiting)) for _ in range(CHUNKS_AT_ONCE)]
-        done = await asyncio.gather(*workers, return_exceptions=True)
-        for error in done:
-            if isinstance(error, BaseException):
-                raise error
-
-    async def _work(self, waiting: Iterator[int]) -> None:
-        for number in waiting:
-            if self.stop.by or self.deleter.error is not None:
-                return
-            try:
-                await self._settle(number)
-            except MigrationError:
-                for _ in waiting:  # so that no worker takes another
-                    pass
-                raise
+        unsettled = [number for number in numbers if not self.records.settled(number)]
+        with suppress(Interrupted):  # the result says what stopped it
+            await work(
+                takewhile(lambda _: self.deleter.error is None, unsettled),
+                self._settle,
+                workers=CHUNKS_AT_ONCE,
+                stop=self.stop,
+                after_stop=inf,
+                after_failure=inf,
+            )
 
     async def _settle(self, number: int) -> None:
         whole = await read_lines(self.lines, self.manifest, number)

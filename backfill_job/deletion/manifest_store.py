@@ -19,6 +19,7 @@ from typing import BinaryIO, Protocol
 import orjson
 
 from backfill_job.deletion.manifest import ChunkIndex, Line, Manifest, chunk_lines, line_row, read_manifest
+from backfill_job.run.workers import work
 from shared.decision import ABSENT
 from shared.errors import CannotWrite, ConditionFailed, UsageError
 from shared.gateway import Gateway
@@ -355,21 +356,14 @@ async def prove_written(api: AsyncApi, gateway: Gateway, manifest: Manifest, fol
 
 async def _prove_lines(manifest: Manifest, lines: LinesSource) -> None:
     """Read every chunk, several at once."""
-    numbers = iter(range(len(manifest.chunks)))
 
-    async def prove() -> None:
-        for number in numbers:
-            await read_lines(lines, manifest, number)
+    async def prove(number: int) -> None:
+        await read_lines(lines, manifest, number)
 
-    readers = [asyncio.create_task(prove()) for _ in range(READS_AT_ONCE)]
     try:
-        await asyncio.gather(*readers)
+        await work(range(len(manifest.chunks)), prove, workers=READS_AT_ONCE)
     except UsageError as error:
         raise NotReadBack(f"{error}; nothing was deleted") from error
-    finally:
-        for reader in readers:
-            reader.cancel()
-        await asyncio.gather(*readers, return_exceptions=True)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ import orjson
 from backfill_job.copying.counts import Counting, Counts
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_store import cloud_ref
+from backfill_job.run.workers import work
 from shared.errors import UnexpectedAnswer
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi
@@ -174,11 +175,13 @@ class ChunkRecords:
         async for page in list_pages(self._api, self._folder):
             names += [(name, state.size, state.generation) for name, state in page]
         found: dict[int, ChunkRecord] = {}
-        for first in range(0, len(names), AT_ONCE):
-            some = names[first : first + AT_ONCE]
-            for record in await asyncio.gather(*(self._read(*each) for each in some)):
-                if record is not None:
-                    found[record.number] = record
+
+        async def read(each: tuple[str, int, int]) -> None:
+            record = await self._read(*each)
+            if record is not None:
+                found[record.number] = record
+
+        await work(names, read, workers=AT_ONCE)
         self._known = found
         return found
 

@@ -23,6 +23,7 @@ from backfill_job.copying.line import concerns_all
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
 from backfill_job.run.stopping import Stop
+from backfill_job.run.workers import work
 from backfill_job.undo.options import RestoreOption, Way, legacy_now, look, restore_options
 from shared.decision import ABSENT
 from shared.errors import ConditionFailed, ObjectNotFound, StorageError
@@ -334,18 +335,17 @@ class Undo:
         result: UndoResult,
         in_flight: int,
     ) -> None:
-        places = asyncio.Semaphore(in_flight)
+        done: dict[str, Restored] = {}
 
-        async def act(each: RestoreOption) -> Restored:
-            async with places:
-                return await restorer.bring_back(each)
+        async def act(each: RestoreOption) -> None:
+            done[each.line.name] = await restorer.bring_back(each)
 
         result.counts.list(len(some))
-        done = await asyncio.gather(*map(act, some))
+        await work(some, act, workers=min(in_flight, len(some)))
         lines = [each.line for each in some]
         legacy = await legacy_now(self.api, self.manifest.migration, lines, self.manifest.following(number))
-        for restored in done:
-            line = restored.option.line
+        for line in lines:
+            restored = done[line.name]
             found = legacy.get(line.name)
             there = found is not None and same(line.state, found)
             result.counts.add(restored.outcome)
