@@ -18,7 +18,6 @@ import uvloop
 from backfill_job.checks import Check
 from backfill_job.copying.options import add_pace_arguments, governor_from
 from backfill_job.deletion.manifest_store import Found, find_manifest
-from backfill_job.deletion.phases import begun_manifests
 from backfill_job.run.arguments import add_log_arguments, report_place
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
@@ -40,6 +39,7 @@ from shared.events_log import Event
 from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.state import read_state
+from shared.state_changes import begun_manifests
 from shared.text import shown
 
 __all__ = ["COMMAND"]

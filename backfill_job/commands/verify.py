@@ -218,7 +218,8 @@ def _leave(run: Run, found: Verification, certified: bytes | None) -> None:
     run.reports.write(REPORT, json_bytes(found.to_json()))
     if certified is not None:
         run.reports.write("certificate.json", certified)
-    run.reports.write("report.html", render_report(found).encode(), content_type="text/html")
+    page = render_report(found, run.state().phase)
+    run.reports.write("report.html", page.encode(), content_type="text/html")
     if run.place is not None:
         run.say(f"report: {run.place}")
 

@@ -16,8 +16,8 @@ from backfill_job.copying.line import Result
 from backfill_job.copying.options import CopyOptions
 from backfill_job.copying.result import RunResult
 from backfill_job.run.run import Run
+from shared.authority import Always
 from shared.decision import Authority
-from shared.ruling import Always
 from shared.text import counted
 
 __all__ = ["Handover", "bring_over"]
@@ -89,14 +89,14 @@ class Handover:
 
 def reversed_run(run: Run) -> Run:
     """The job on the way back, where the later write counts."""
-    return replace(run, migration=run.migration.reversed(), ruling=Always(Authority.LATER_WRITE))
+    return replace(run, migration=run.migration.reversed(), authority=Always(Authority.LATER_WRITE))
 
 
 def bring_over(run: Run, options: CopyOptions) -> Handover:
     """Bring what is at the source to the destination, unless a later write is there.
 
     Args:
-        run: What to work with; whatever its ruling, the later write counts.
+        run: What to work with; whatever its authority, the later write wins.
         options: How to copy.
 
     Returns:
@@ -105,7 +105,7 @@ def bring_over(run: Run, options: CopyOptions) -> Handover:
     Raises:
         UsageError: The source is empty, and that was not allowed.
     """
-    run = replace(run, ruling=Always(Authority.LATER_WRITE))
+    run = replace(run, authority=Always(Authority.LATER_WRITE))
     result, later = _pass(run, options)
     copied = result.balance.done
     if not result.stopped and not nothing_written(result.balance):

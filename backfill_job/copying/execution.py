@@ -111,7 +111,7 @@ class _Execution:
                 api,
                 self.run.store,
                 self.run.migration,
-                self.run.ruling,
+                self.run.authority,
                 report=self._report,
                 stop=self.run.stop,
                 clock=self.run.clock,

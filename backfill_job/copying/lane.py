@@ -20,12 +20,12 @@ from backfill_job.copying.governor import NullGovernor, WriteGovernor
 from backfill_job.copying.line import Result, concerns_all, replicated, settled
 from backfill_job.run.clock import Clock
 from backfill_job.run.stopping import Stop
+from shared.authority import AuthoritySource
 from shared.decision import Action, Authority, decide
 from shared.errors import MigrationError, NotSettled, StorageError
 from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
 from shared.objects import ObjectState, differences, parse_time
-from shared.ruling import Ruling
 from shared.store import ObjectStore
 
 __all__ = ["Limits", "carry_out_in_bulk"]
@@ -66,7 +66,7 @@ async def carry_out_in_bulk(
     api: AsyncApi,
     store: ObjectStore,
     migration: Migration,
-    ruling: Ruling,
+    authority: AuthoritySource,
     *,
     report: Callable[[Result], None],
     stop: Stop,
@@ -82,7 +82,7 @@ async def carry_out_in_bulk(
         api: For the rewrites.
         store: For everything else; used from several threads.
         migration: What is asked.
-        ruling: Whose word counts where the two sides differ; asked for every line.
+        authority: Whose word counts where the two sides differ; asked for every line.
         report: Told the result of every line taken, in no order, in the event loop's thread.
         stop: Whether somebody asked to stop.
         clock: The time and the waiting.
@@ -101,7 +101,7 @@ async def carry_out_in_bulk(
     try:
         async with aclosing(batches):
             pace = _Pace(governor or NullGovernor())
-            rule = _Rule(pool, waiting, store, migration, ruling, clock)
+            rule = _Rule(pool, waiting, store, migration, authority, clock)
             rewriter = _Rewriter(api, rule, pace, limits.largest)
             await _Lane(batches, rewriter, report, stop, pace).run(limits)
     finally:
@@ -118,7 +118,7 @@ class _Rule:
     waiting: ThreadPoolExecutor
     store: ObjectStore
     migration: Migration
-    ruling: Ruling
+    authority: AuthoritySource
     clock: Clock
 
     async def replicated(self, line: Finding) -> Result:
@@ -136,7 +136,7 @@ class _Rule:
         self, line: Finding, settling: Callable[[ObjectState], float] | None = None
     ) -> Result:
         return await asyncio.get_running_loop().run_in_executor(
-            self.pool, replicated, line, self.store, self.migration, self.ruling, settling
+            self.pool, replicated, line, self.store, self.migration, self.authority, settling
         )
 
     def _settling(self, version: ObjectState) -> float:
@@ -150,10 +150,10 @@ class _Rule:
         Raises:
             StorageError: It had to be read and could not be.
         """
-        known = self.ruling.known()
+        known = self.authority.known()
         if known is not None:
             return known
-        return await asyncio.get_running_loop().run_in_executor(self.pool, self.ruling.ask)
+        return await asyncio.get_running_loop().run_in_executor(self.pool, self.authority.current)
 
 
 class _Pace:

@@ -22,7 +22,7 @@ from pathlib import Path
 from backfill_job.checks import show
 from backfill_job.copying.options import governor_from
 from backfill_job.deletion.manifest_store import Found, LinesFile, cloud_ref, find_manifest, manifest_name
-from backfill_job.deletion.phases import GOES_ON_IN, begin, begun_manifests, command_line
+from backfill_job.deletion.phases import GOES_ON_IN, begin, command_line
 from backfill_job.deletion.prepare import (
     IN_ANOTHER_PHASE,
     DeletionRequest,
@@ -52,7 +52,7 @@ from shared.events_log import Event
 from shared.migration import Migration
 from shared.phase import Phase
 from shared.state import State, read_state
-from shared.state_changes import MAX_WHO
+from shared.state_changes import MAX_WHO, begun_manifests
 from shared.text import counted, shown
 
 __all__ = ["CONFIRM_TEXT", "Consent", "delete"]

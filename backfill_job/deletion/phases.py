@@ -4,11 +4,10 @@ The entry of the state's history that begins a deletion has the manifest's name 
 manifest that was changed since, or that no deletion was begun with.
 """
 
-import re
 import shlex
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.run.run import Run
@@ -16,35 +15,17 @@ from shared.errors import UsageError
 from shared.events_log import Event
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.report.advice import Target
+from shared.report.next_steps import Target
 from shared.state import HistoryEntry, RunRecord, State
 from shared.state_changes import Stamp, update, with_phase, with_run
 
-__all__ = ["BEGINS_IN", "GOES_ON_IN", "Begun", "begin", "begun_manifests", "command_line", "finish"]
+__all__ = ["BEGINS_IN", "GOES_ON_IN", "begin", "command_line", "finish"]
 
 BEGINS_IN = frozenset({Phase.CUT_OVER})
 """Where a first deletion begins."""
 
 GOES_ON_IN = frozenset({Phase.DELETING, Phase.DELETED})
 """Where a deletion goes on, or a further one is about what the first one left."""
-
-_BEGUN = re.compile(
-    r"(?:phase cut_over to deleting|deletion goes on); manifest (\S+\.json) sha256 ([0-9a-f]{64})"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """The file name and the SHA-256 of the head of a manifest that a deletion was begun with."""
-
-    name: str
-    sha256: str
-
-
-def begun_manifests(state: State) -> tuple[Begun, ...]:
-    """The manifests that deletions were begun with, oldest first."""
-    matches = (_BEGUN.match(entry.what) for entry in state.history)
-    return tuple(Begun(match[1], match[2]) for match in matches if match)
 
 
 def begin(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:

@@ -4,7 +4,7 @@ A module of its own, so that tests can give it any file.
 """
 
 from shared.errors import UsageError
-from shared.report.advice import Target
+from shared.report.next_steps import Target
 from shared.verification import Verification, read_verification
 
 __all__ = ["read_verification_record"]

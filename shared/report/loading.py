@@ -12,7 +12,7 @@ from typing import TypeVar
 from shared.errors import StorageError, UsageError
 from shared.migration import Migration
 from shared.phase import StateStore, state_ref
-from shared.report.advice import Target
+from shared.report.next_steps import Target
 from shared.state import State
 from shared.verification import Verification, read_latest_verification
 

@@ -15,7 +15,7 @@ from shared.phase import Phase
 
 def printed(ended: Ended) -> list[list[str]]:
     """The commands on a screen and in an error line, as words."""
-    found = re.findall(r"python -m backfill_job ([^`\n]+)", f"{ended.out}\n{ended.err}")
+    found = re.findall(r"python -m backfill_job ([^`\x22\n]+)", f"{ended.out}\n{ended.err}")
     return [shlex.split(line) for line in dict.fromkeys(found)]
 
 

@@ -24,7 +24,6 @@ import shared.gcs.api
 from backfill_job.deletion.delete import Deleter
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_store import LinesSource, find_manifest, read_lines
-from backfill_job.deletion.phases import Begun
 from shared.errors import ObjectNotFound
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, PartAnswer
@@ -32,6 +31,7 @@ from shared.gcs.batch import batch_body
 from shared.gcs.json_client import JsonClient
 from shared.gcs.listing import list_pages
 from shared.objects import ObjectState
+from shared.state_changes import Begun
 
 Patch = pytest.MonkeyPatch
 

@@ -31,7 +31,7 @@ from deploy.values import read_values
 from monitoring.preview.entries import read_log
 from shared.errors import MigrationError
 from shared.migration import Environment, Location, Migration, qpi_exports
-from shared.report.advice import Target
+from shared.report.next_steps import Target
 from shared.state import Signatory, State
 from shared.state_changes import Stamp, sign_off
 

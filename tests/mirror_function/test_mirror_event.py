@@ -75,7 +75,7 @@ def test_integers_may_be_numbers() -> None:
 )
 def test_what_is_no_object_event_is_refused(attributes: dict[str, Any], data: Any) -> None:
     """With the reason, and with one kind of error."""
-    with pytest.raises(UsageError, match="no event about a Cloud Storage object"):
+    with pytest.raises(UsageError, match="not an event about a Cloud Storage object"):
         read_event(attributes, data)
 
 

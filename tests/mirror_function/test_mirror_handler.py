@@ -11,7 +11,7 @@ import functions_framework
 import pytest
 from testing_paths import Paths, json_lines
 
-from mirror_function import handler, logs
+from mirror_function import handler
 from shared.errors import StorageError
 from shared.late_marks import newest_late_mark
 from shared.phase import Phase, state_ref
@@ -104,7 +104,7 @@ def mirror(
     if handler._worker.cache_info().currsize:
         handler._worker().gateway.close()
     handler._worker.cache_clear()
-    logs.start_logging.cache_clear()
+    handler.start_logging.cache_clear()
 
 
 def set_phase(paths: Paths, phase: Phase) -> None:

@@ -25,7 +25,7 @@ from shared.errors import ConditionFailed, Contended, NotSettled, ObjectNotFound
 from shared.migration import Location, Migration
 from shared.objects import ObjectRef, ObjectState
 from shared.phase import Phase
-from shared.replicate import Glance, replicate
+from shared.replicate import LastSeen, replicate
 
 __all__ = [
     "LEGACY",
@@ -385,7 +385,7 @@ def walk(story: Story, choose: Callable[[int], int]) -> World:
 def _pass(source: Side) -> Program:
     def program(store: ReplayedStore) -> object:
         here, there = REFS[source], REFS[source.other]
-        seen = Glance(store.look(here), store.look(there))
+        seen = LastSeen(store.look(here), store.look(there))
         judged: list[int] = []
 
         def settling(version: ObjectState) -> float:
@@ -396,7 +396,7 @@ def _pass(source: Side) -> Program:
         while True:
             try:
                 return replicate(
-                    store, here, there, Authority.LATER_WRITE, glance=seen, keep=_keep, settling=settling
+                    store, here, there, Authority.LATER_WRITE, last_seen=seen, keep=_keep, settling=settling
                 )
             except NotSettled:
                 store.wait()

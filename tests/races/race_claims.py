@@ -10,8 +10,7 @@ from race_replay import DESTINATION, SOURCE, Answer, Call, Copy, Ended, Look, Si
 from shared.decision import Authority
 from shared.errors import Contended
 from shared.objects import ObjectRef, ObjectState, same
-from shared.propagate_delete import DeletePropagation
-from shared.replicate import Outcome, Replication
+from shared.replicate import DeletePropagation, Outcome, Replication
 
 __all__ = ["Claim", "Wrong", "about_commit", "about_end", "about_quiet"]
 

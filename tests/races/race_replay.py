@@ -14,8 +14,7 @@ from race_model import Condition, Refusal, Version, number, object_state, token
 
 from shared.errors import ConditionFailed, ObjectNotFound, StorageError, Unavailable
 from shared.objects import ObjectRef, ObjectState
-from shared.propagate_delete import DeletePropagation
-from shared.replicate import Replication
+from shared.replicate import DeletePropagation, Replication
 
 __all__ = [
     "DESTINATION",

@@ -8,8 +8,7 @@ from race_replay import DESTINATION, SOURCE, Program, ReplayingStore, keep
 
 from shared.decision import Authority
 from shared.objects import ObjectRef, ObjectState
-from shared.propagate_delete import DeletePropagation, propagate_delete
-from shared.replicate import Glance, Replication, replicate
+from shared.replicate import DeletePropagation, LastSeen, Replication, propagate_delete, replicate
 
 __all__ = [
     "Actor",
@@ -141,7 +140,7 @@ def deliveries(
         if version is None or version.token != count:
             continue
         event = object_state(version, SOURCE.name)
-        program = _replication(replicate, authority, Glance(event, None))
+        program = _replication(replicate, authority, LastSeen(event, None))
         for again in range(1 + (count in twice)):
             name = f"mirror of v{count}" + " again" * again
             yield Actor(name, program, after=count, event=True)
@@ -160,11 +159,11 @@ def backfill(
     def program(store: ReplayingStore) -> Replication:
         if destination_first:
             there = store.look(DESTINATION)
-            glance = Glance(store.look(SOURCE), there)
+            last_seen = LastSeen(store.look(SOURCE), there)
         else:
             here = store.look(SOURCE)
-            glance = Glance(here, store.look(DESTINATION))
-        return replicate(store, SOURCE, DESTINATION, authority, glance=glance, keep=keep)
+            last_seen = LastSeen(here, store.look(DESTINATION))
+        return replicate(store, SOURCE, DESTINATION, authority, last_seen=last_seen, keep=keep)
 
     return Actor(name, program, last=last)
 
@@ -194,9 +193,9 @@ def removals(
             yield Actor(f"mirror of v{ended.write}'s end", program, after=count, event=True)
 
 
-def _replication(replicate: Replicate, authority: Authority, glance: Glance) -> Program:
+def _replication(replicate: Replicate, authority: Authority, last_seen: LastSeen) -> Program:
     def program(store: ReplayingStore) -> Replication:
-        return replicate(store, SOURCE, DESTINATION, authority, glance=glance, keep=keep)
+        return replicate(store, SOURCE, DESTINATION, authority, last_seen=last_seen, keep=keep)
 
     return program
 

@@ -34,7 +34,7 @@ from mirror_function.settings import MirrorSettings
 from shared.decision import Authority
 from shared.objects import ObjectRef, ObjectState
 from shared.phase import Phase
-from shared.replicate import Glance, replicate
+from shared.replicate import LastSeen, replicate
 
 WALKS = 400
 
@@ -179,7 +179,7 @@ def asked_before_the_look(event: ObjectEvent, settings: MirrorSettings, store: R
         return None
     way, name = settings.way, event.state.name
     here, there = way.source_ref(way.relative(name)), way.destination_ref(way.relative(name))
-    return replicate(store, here, there, authority, glance=Glance(event.state, None), keep=_keep)  # type: ignore[arg-type]
+    return replicate(store, here, there, authority, last_seen=LastSeen(event.state, None), keep=_keep)  # type: ignore[arg-type]
 
 
 def new_path_always_right(event: ObjectEvent, settings: MirrorSettings, store: ReplayedStore) -> object:
@@ -190,7 +190,7 @@ def new_path_always_right(event: ObjectEvent, settings: MirrorSettings, store: R
         return None
     way, name = settings.way, event.state.name
     here, there = way.source_ref(way.relative(name)), way.destination_ref(way.relative(name))
-    return replicate(store, here, there, Authority.SOURCE, glance=Glance(event.state, None), keep=_keep)  # type: ignore[arg-type]
+    return replicate(store, here, there, Authority.SOURCE, last_seen=LastSeen(event.state, None), keep=_keep)  # type: ignore[arg-type]
 
 
 def test_a_phase_asked_for_before_the_look_loses_a_write() -> None:

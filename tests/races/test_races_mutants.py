@@ -18,8 +18,7 @@ import shared.replicate
 from shared.decision import Action, Authority, Decision, decide
 from shared.errors import ConditionFailed, Contended, ObjectNotFound
 from shared.objects import CONTENT_DIFFERENCES, ObjectRef, ObjectState, differences
-from shared.propagate_delete import DeletePropagation
-from shared.replicate import Glance, Outcome, Replication, replicate
+from shared.replicate import DeletePropagation, LastSeen, Outcome, Replication, replicate
 
 A, B, C, GONE = Upload("a"), Upload("bb"), Upload("ccc"), Delete()
 TWO, ABC = script(A, B), script(A, B, C)
@@ -74,13 +73,13 @@ def trusting_412(
     destination: ObjectRef,
     authority: Authority,
     *,
-    glance: Glance | None = None,
+    last_seen: LastSeen | None = None,
     keep: Callable[[ObjectState], ObjectRef] | None = None,
 ) -> Replication:
     """Mutant 5: the loop without the loop. A failed condition is taken for "somebody else has copied it"."""
-    now = glance or Glance(store.look(source), store.look(destination))
+    now = last_seen or LastSeen(store.look(source), store.look(destination))
     try:
-        return replicate(store, source, destination, authority, glance=now, keep=keep, max_attempts=1)
+        return replicate(store, source, destination, authority, last_seen=now, keep=keep, max_attempts=1)
     except Contended:
         return Replication(Outcome.SUPERSEDED, None, now.destination)
 

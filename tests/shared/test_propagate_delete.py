@@ -10,8 +10,7 @@ from shared.decision import Authority
 from shared.errors import Contended
 from shared.gateway import Gateway
 from shared.objects import ObjectRef, ObjectState
-from shared.propagate_delete import DeleteOutcome, DeletePropagation, propagate_delete
-from shared.replicate import replicate
+from shared.replicate import DeleteOutcome, DeletePropagation, propagate_delete, replicate
 from shared.store import DeletingStore
 
 NAME = "qpi_answers_20240101/user_id_7.jsonl"

@@ -131,12 +131,12 @@ def test_a_withdrawal_takes_back_that_person_s_sign_off_only() -> None:
 
 def test_what_was_not_signed_cannot_be_withdrawn() -> None:
     """A mistyped name would leave somebody believing that it was."""
-    with pytest.raises(UsageError, match=r"Ada has not signed off data.*; signed by: nobody"):
+    with pytest.raises(UsageError, match=r"Ada has not signed off data.*; signed by: no one"):
         withdraw(INITIAL, Signatory.DATA, stamp())
     state = sign_off(INITIAL, Signatory.DATA, stamp("c1", "Adah"))
     with pytest.raises(UsageError, match=r"signed by: Adah$"):
         withdraw(state, Signatory.DATA, stamp("c2"))
-    with pytest.raises(UsageError, match=r"signed by: nobody$"):
+    with pytest.raises(UsageError, match=r"signed by: no one$"):
         withdraw(state, Signatory.OPERATIONS, stamp("c2", "Adah"))
 
 
@@ -215,7 +215,7 @@ def test_a_run_that_quotes_odd_names_is_recorded_all_the_same() -> None:
 def test_a_record_that_no_program_should_make_is_refused() -> None:
     """A certificate is a SHA-256, and a time means a moment."""
     for digest in ("", "A" * 64, "a" * 63):
-        with pytest.raises(ValueError, match="is no SHA-256"):
+        with pytest.raises(ValueError, match="is not a SHA-256"):
             with_run(INITIAL, run_record(certificate_sha256=digest))
     naive = datetime(2025, 3, 1)  # noqa: DTZ001 -- the point
     with pytest.raises(ValueError, match="has no time zone"):

@@ -1,18 +1,22 @@
-"""What to do next: the steps that follow from a verification and the phase, with the commands to type. Pure."""
+"""What to do next: one function for every page and screen, from the phase, the latest verification and the state. Pure.
+
+Every command that it prints runs in the phase in which it is printed; a test runs each of them.
+"""
 
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.migration import DEFAULT_EXCLUDES, Environment, qpi_exports
+from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
 from shared.phase import Phase
 from shared.report.figures import counted
 from shared.report.headline import FRESH
 from shared.state import State
+from shared.state_changes import begun_manifests
 from shared.verification import Level, Verdict, Verification
 
-__all__ = ["Step", "Target", "report_steps", "status_steps", "target_of"]
+__all__ = ["Step", "Target", "next_steps", "target_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,7 @@ class Target:
         Returns:
             The line; empty when an argument has an invisible character: the line would look like another command.
         """
-        words = ["python", "-m", "backfill_job", name, *filter(None, [subject]), *self._arguments(), *options]
-        return shlex.join(words) if all(map(str.isprintable, words)) else ""
+        return shown_command(name, *filter(None, [subject]), *self._arguments(), *options)
 
     def _arguments(self) -> list[str]:
         arguments = self._paths()
@@ -75,89 +78,83 @@ class Target:
         return ["--source", self.source, "--destination", self.destination]
 
 
+def shown_command(*words: str) -> str:
+    """A command line that can be pasted; empty when a word has an invisible character."""
+    line = ["python", "-m", "backfill_job", *words]
+    return shlex.join(line) if all(map(str.isprintable, line)) else ""
+
+
 def target_of(verification: Verification) -> Target:
     """Which migration a verification is about."""
     return Target(verification.env, verification.source, verification.destination, verification.excludes)
 
 
-def report_steps(verification: Verification) -> tuple[Step, ...]:
-    """What follows from a verification alone: a report does not know the phase."""
-    target = target_of(verification)
-    steps = [*_repairs(verification, target, Phase.DUAL_WRITE), *_concerns(verification)]
-    if verification.clean and verification.compared:
-        steps.append(
-            Step("Before the cutover, the gate says what is still missing for it.", target.command("gate"))
-        )
-    if not verification.compared:
-        steps.append(
-            Step("Check the two paths in the command; it compared nothing.", target.command("migrate"))
-        )
-    return tuple(steps)
-
-
-def status_steps(
-    state: State, verification: Verification | None, target: Target, now: datetime
+def next_steps(
+    phase: Phase | None,
+    verification: Verification | None,
+    target: Target,
+    *,
+    state: State | None = None,
+    now: datetime | None = None,
 ) -> tuple[Step, ...]:
-    """What follows from the phase and the latest verification, None if there was none."""
-    if state.phase in _AFTER_CUTOVER and state.phase is not Phase.CUT_OVER:
-        return tuple(_PHASE_STEPS[state.phase](state, target))
+    """What follows from where the migration stands.
+
+    Args:
+        phase: Of the migration; None where it is not known. Then no step depends on it.
+        verification: The latest; None if there was none.
+        target: Which migration.
+        state: The migration's state; None for what follows from the verification alone, in its own report.
+        now: The current time, with the state: an old verification has to be repeated.
+    """
+    if phase is Phase.DELETING or phase is Phase.DELETED:
+        return tuple(_PHASE_STEPS[phase](state, target)) if state is not None else ()
     steps: list[Step] = []
     if verification is None:
         steps.append(Step("Compare the two paths. It changes nothing.", target.command("verify")))
     else:
-        steps += _repairs(verification, target, state.phase)
-        outdated = now - verification.finished > FRESH or (
-            state.since is not None and verification.started < state.since
-        )
-        if verification.clean and (outdated or not verification.compared):
+        steps += _repairs(verification, target, phase)
+        if not verification.compared:
+            steps.append(
+                Step("Check the two paths in the command; it compared nothing.", target.command("migrate"))
+            )
+        elif (
+            verification.clean
+            and state is not None
+            and now is not None
+            and _is_outdated(verification, state, now)
+        ):
             steps.append(
                 Step("Verify again: the latest verification is out of date.", target.command("verify"))
             )
         steps += _concerns(verification)
-    return (*steps, *_PHASE_STEPS[state.phase](state, target))
+        if state is None and verification.clean and verification.compared and phase in _BEFORE_CUTOVER:
+            steps.append(
+                Step(
+                    "Before the cutover, the gate says what is still missing for it.", target.command("gate")
+                )
+            )
+    if state is not None and phase is not None:
+        steps += _PHASE_STEPS[phase](state, target)
+    return tuple(steps)
 
 
-_AFTER_CUTOVER = frozenset({Phase.CUT_OVER, Phase.DELETING, Phase.DELETED})
+_BEFORE_CUTOVER = frozenset({Phase.DUAL_WRITE, Phase.ROLLED_BACK})
 
 
-def _repairs(verification: Verification, target: Target, phase: Phase) -> list[Step]:
-    """How to make the two sides equal."""
+def _is_outdated(verification: Verification, state: State, now: datetime) -> bool:
+    return now - verification.finished > FRESH or (
+        state.since is not None and verification.started < state.since
+    )
+
+
+def _repairs(verification: Verification, target: Target, phase: Phase | None) -> list[Step]:
+    """How to make the two sides equal, in this phase."""
     counts = verification.counts
     missing = counts[Verdict.MISSING]
     differing = counts[Verdict.CONTENT_DIFFERS] + counts[Verdict.METADATA_DIFFERS]
-    steps = []
-    if differing and phase is Phase.CUT_OVER:
-        steps.append(
-            Step(
-                f"Run the cutover command again: it brings over what late writers overwrote on the legacy path, among the "
-                f"{counted(differing, 'differing name')}. Where the new path's write is the later one, it leaves it.",
-                target.command("cutover", "--by", "NAME"),
-            )
-        )
-        differing = 0
-    elif differing and phase in _AFTER_CUTOVER:
-        steps.append(
-            Step(
-                f"Resolve the differing names ({differing:,}) by hand: after the cutover nothing at the new path is "
-                "overwritten. Both sides' facts are in the table below."
-            )
-        )
-        differing = 0
+    steps: list[Step] = []
     if missing or differing:
-        what = " and ".join(
-            text
-            for text in (
-                f"copies the {counted(missing, 'missing object')}" if missing else "",
-                f"replaces the {counted(differing, 'differing one')}" if differing else "",
-            )
-            if text
-        )
-        steps.append(
-            Step(
-                f"Run the migration again. It {what}, looks at both sides again before it writes, and verifies at its end.",
-                target.command("migrate", "--execute"),
-            )
-        )
+        steps.append(_copies(missing, differing, target, phase))
     elif counts[Verdict.IN_FLIGHT]:
         steps.append(
             Step(
@@ -167,13 +164,53 @@ def _repairs(verification: Verification, target: Target, phase: Phase) -> list[S
             )
         )
     if counts[Verdict.EXTRA]:
-        steps.append(
-            Step(
-                f"Find out who wrote what only the destination has ({counted(counts[Verdict.EXTRA], 'object')}): the "
-                "consumer would load it. Move it away, or exclude it by name. Nothing here deletes it."
-            )
-        )
+        steps.append(_extra(counts[Verdict.EXTRA], target, phase))
     return steps
+
+
+def _copies(missing: int, differing: int, target: Target, phase: Phase | None) -> Step:
+    what = " and ".join(
+        text
+        for text in (
+            counted(missing, "missing object") if missing else "",
+            counted(differing, "differing object") if differing else "",
+        )
+        if text
+    )
+    if phase is Phase.CUT_OVER:
+        return Step(
+            f"Run the cutover command again. It brings over what late writers wrote on the legacy path, among the {what}. "
+            "It leaves each object whose later write is on the new path.",
+            target.command("cutover", "--by", "NAME"),
+        )
+    if phase is None:
+        return Step(
+            f"The status says which command settles the {what} in the migration's present phase.",
+            target.command("status"),
+        )
+    return Step(
+        f"Run the migration again. It copies the {what}, looks at both sides again before it writes, and verifies at its end.",
+        target.command("migrate", "--execute"),
+    )
+
+
+def _extra(extra: int, target: Target, phase: Phase | None) -> Step:
+    objects = counted(extra, "object")
+    if phase is Phase.CUT_OVER:
+        return Step(
+            f"Bring {objects} back that only the new path has. After the cutover they are new exports, which the reverse "
+            "mirror has not brought back yet; without them a rollback would lose them.",
+            target.command("rollback", "--refresh"),
+        )
+    if phase is None:
+        return Step(
+            f"Only the destination has {objects}. The status says what that means in the migration's present phase.",
+            target.command("status"),
+        )
+    return Step(
+        f"Find out who wrote what only the destination has ({objects}): the consumer would load it. Move it away, or "
+        "exclude it by name. Nothing here deletes it."
+    )
 
 
 def _concerns(verification: Verification) -> list[Step]:
@@ -248,22 +285,30 @@ def _rolled_back(state: State, target: Target) -> list[Step]:
     ]
 
 
-def _deleting(_: State, target: Target) -> list[Step]:
+def _deleting(state: State, target: Target) -> list[Step]:
     return [
         Step(
-            "If no deletion is running, it was interrupted: the same command goes on where it was.",
-            target.command("delete", "--confirm-delete"),
+            "If no deletion is running, it was interrupted: this command goes on where it was.",
+            target.command("delete", "--confirm-delete", "--resume", manifest),
         )
+        for manifest in _manifests(state)[-1:]
     ]
 
 
-def _deleted(_: State, target: Target) -> list[Step]:
+def _deleted(state: State, _: Target) -> list[Step]:
     return [
         Step(
             "If something is missed, the manifest's objects can be brought back: this says which, and until when.",
-            target.command("undo"),
+            shown_command("undo", manifest),
         )
+        for manifest in _manifests(state)
     ]
+
+
+def _manifests(state: State) -> list[str]:
+    """Where the manifests of this migration's deletions lie, oldest first."""
+    migration = Migration(Location.parse(state.source), Location.parse(state.destination))
+    return [migration.own_ref("deletions", begun.name).uri for begun in begun_manifests(state)]
 
 
 _PHASE_STEPS: dict[Phase, Callable[[State, Target], list[Step]]] = {

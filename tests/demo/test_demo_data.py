@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from local_gcs.demo_data import DemoObject, generate, one_submission
+from demo.data import DemoObject, generate, one_submission
 from shared.partitions import Kind, classify, gaps
 
 UNTIL = date(2025, 6, 30)

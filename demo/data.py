@@ -1,7 +1,7 @@
-"""QPI exports as a bucket really holds them, made up from a seed: same seed, same bytes.
+"""QPI exports as a real bucket has them, invented from a seed: the same seed gives the same bytes.
 
-In order of time: the era of flat files, then a folder a day with one small object a submission, on working days more than on
-weekends; two days missing; placeholders, a ``.DS_Store`` and a note that somebody left behind. Loading them is the caller's.
+In order of time: first flat files, then a folder a day with one small object for each submission. Working days have more of
+them than weekends. Two days are missing. There are placeholders, a ``.DS_Store`` and a stray note. The caller uploads them.
 """
 
 import json
@@ -13,10 +13,10 @@ from random import Random
 __all__ = ["DemoObject", "generate", "one_submission"]
 
 MISSING_DAYS = 2
-"""Days of the folder era on which the writer did not run."""
+"""Number of days with folders on which the writer did not run."""
 
 PLACEHOLDER_DAYS = 5
-"""Days whose folder was made by hand before the first upload."""
+"""Number of days whose folder was made by hand before the first upload."""
 
 STRAY_NAME = "backup/notes (final) é #2.txt"
 
@@ -31,13 +31,11 @@ _DS_STORE = b"\x00\x00\x00\x01Bud1" + bytes(6_140)
 
 @dataclass(frozen=True, slots=True)
 class DemoObject:
-    """One object to be uploaded.
+    """One object to upload.
 
     Attributes:
         relative: Its name below the prefix; empty for the prefix's own placeholder.
-        data: Its bytes.
-        content_type: Its content type.
-        created: When the writer uploaded it, UTC.
+        created: Time of the writer's upload, UTC.
     """
 
     relative: str
@@ -49,17 +47,14 @@ class DemoObject:
 def generate(
     objects: int = 20_000, seed: int = 1, days: int = 60, *, until: date, flat_days: int = 21
 ) -> Iterator[DemoObject]:
-    """Make up an export.
+    """Invents an export, the oldest object first.
 
     Args:
-        objects: How many objects, exactly.
-        seed: Another seed, another export.
-        days: Days that have a folder. Two more between them are missing.
-        until: The last day of the folder era.
-        flat_days: Days of the era of flat files, right before it.
-
-    Yields:
-        The objects, the oldest first.
+        objects: The exact number of objects.
+        seed: Another seed gives another export.
+        days: Number of days with a folder. Two more between them are missing.
+        until: The last day with a folder.
+        flat_days: Number of days with flat files, right before the first folder.
 
     Raises:
         ValueError: Too few days for two gaps, or too few objects for the days.
@@ -71,7 +66,7 @@ def generate(
     if objects < fixed + days:
         raise ValueError(f"{objects} objects are too few for {days} days: at least {fixed + days} are wanted")
     first = until - timedelta(days + MISSING_DAYS - 1)
-    # Not next to each other nor at either end: two gaps, whatever the seed.
+    # Never neighbours and never at an end, so every seed gives two gaps.
     missing = {number + 1 for number in rng.sample(range(0, days, 2), MISSING_DAYS)}
     folders = [first + timedelta(n) for n in range(days + MISSING_DAYS) if n not in missing]
     made_by_hand = set(rng.sample(folders, min(PLACEHOLDER_DAYS, days)))
@@ -86,18 +81,9 @@ def generate(
 
 
 def one_submission(rng: Random, day: date, user_id: int, moment: datetime) -> DemoObject:
-    """Make up what the writer uploads when a user submits the questionnaire.
+    """Invents the object that the writer uploads when a user submits the questionnaire at a moment, filed under a day.
 
-    A user who submits again on the same day gives an object of the same name.
-
-    Args:
-        rng: Where the answers come from.
-        day: The day it is filed under.
-        user_id: Who submits.
-        moment: When.
-
-    Returns:
-        The object: about 200 to 2,000 bytes, one line of JSON.
+    It is one line of JSON of about 200 to 2,000 bytes. A second submission of a user on one day has the same name.
     """
     return DemoObject(
         f"{_folder(day)}user_id_{user_id}.jsonl", _line(rng, user_id, moment), JSON_TYPE, moment
@@ -141,7 +127,7 @@ def _answers(rng: Random, question: int) -> list[str]:
 
 
 def _shares(rng: Random, days: list[date], objects: int) -> list[int]:
-    """Spread the objects over the days, at least one each, the remainders to the largest fractions."""
+    """Spreads the objects over the days, at least one each; the largest fractions get the remainders."""
     weights = [_WEEKDAYS[day.weekday()] * rng.lognormvariate(0, 0.12) for day in days]
     spare = objects - len(days)
     exact = [spare * weight / sum(weights) for weight in weights]
