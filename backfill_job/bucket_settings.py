@@ -60,7 +60,7 @@ def _uniform_access(side: str, resource: Resource) -> Check:
     if (configuration.get("uniformBucketLevelAccess") or {}).get("enabled"):
         return passed(name, "on: permissions can be limited to a prefix")
     seen = "off: permissions cannot be limited to a prefix, and access lists of single objects are not copied"
-    step = f"gcloud storage buckets update gs://{resource.get('name')} --uniform-bucket-level-access, once nobody relies on access lists"
+    step = f"gcloud storage buckets update gs://{resource.get('name')} --uniform-bucket-level-access, once no reader relies on access lists"
     return failed(name, seen, step)
 
 

@@ -2,8 +2,8 @@
 
 A manifest is two files:
 
-- The *lines* (``….jsonl``) name one legacy object each, in the order of the names: its generation, size, checksums and metadata,
-  and the generation at the destination that was found equal to it. Each line is canonical JSON.
+- The *lines* (``….jsonl``) name one legacy object each, in the order of the names. A line has its generation, size, checksums and
+  metadata, and the generation at the destination that was found equal. Each line is canonical JSON.
 - The *head* (``….json``) says which deletion they are for, what was counted and what was overridden. It binds the lines by their
   length and SHA-256. It also has the SHA-256 of every chunk of at most 1,000 lines, so a program can read and trust a chunk alone.
 

@@ -1,17 +1,17 @@
 """Everything before the first deletion: compare both paths, run the checks, and write down what may be deleted.
 
-The dry run and the deletion take the same way; the dry run ends after the checks.
+The dry run and the deletion take the same way; the dry run ends after the checks::
 
-===============  =====================================================================  ===================
-check            passes when                                                            may be overridden
-===============  =====================================================================  ===================
-phase            the state says ``cut_over`` (``deleting`` where a deletion goes on)    never
-soak             the cutover is ``--soak-days`` ago                                     with a reason
-late-writes      the last write at the legacy path is ``--soak-days`` ago               with a reason
-verification     this very run found every legacy object equal at the new path          never
-references       the consumers' code (``--repo``) reads the new path, and only that     with a reason
-sign-offs        all four teams have signed off                                         with a reason
-===============  =====================================================================  ===================
+    ===============  =====================================================================  ===================
+    check            passes when                                                            may be overridden
+    ===============  =====================================================================  ===================
+    phase            the state says ``cut_over`` (``deleting`` where a deletion goes on)    never
+    soak             the cutover is ``--soak-days`` ago                                     with a reason
+    late-writes      the last write at the legacy path is ``--soak-days`` ago               with a reason
+    verification     this very run found every legacy object equal at the new path          never
+    references       the consumers' code (``--repo``) reads the new path, and only that     with a reason
+    sign-offs        all four teams have signed off                                         with a reason
+    ===============  =====================================================================  ===================
 
 A late write starts the soak again, because its writer still uses the legacy path. The reverse mirror's copies of what was written
 at the new path are not late writes.

@@ -3,7 +3,7 @@
 The manifest gets the names that the comparison judged equal, with the facts that it judged. Nothing is listed again for the
 manifest. A name that needs a second look is written down when that look finds it equal.
 
-Names at the new path only are counted and block no deletion: the legacy path does not have them, and since the cutover
+Names at the new path only are counted, and block no deletion. The legacy path does not have them, and since the cutover
 writers add names to the new path. Names that were never migrated (``--exclude``) are counted, and stay.
 """
 

@@ -1,14 +1,16 @@
 """What can be brought back, and how: one line of the manifest, and what is there now.
 
-=====================  =====================================  ==========  =============================================
-legacy path            soft-deleted generation                new path    what can be done
-=====================  =====================================  ==========  =============================================
-the same object        any                                    any         nothing: it is there
-another object         any                                    any         nothing: it is never overwritten
-nothing                the manifest's, with its checksums     any         restored, exactly as it was
-nothing                none                                   the same    copied back, on condition that both stay so
-nothing                none                                   other       nothing: it is lost, except from backups
-=====================  =====================================  ==========  =============================================
+The first row that fits decides::
+
+    =====================  =====================================  ==========  =============================================
+    legacy path            soft-deleted generation                new path    what can be done
+    =====================  =====================================  ==========  =============================================
+    the same object        any                                    any         nothing: it is there
+    another object         any                                    any         nothing: it is never overwritten
+    nothing                the manifest's, with its checksums     any         restored, exactly as it was
+    nothing                none                                   the same    copied back, on condition that both stay so
+    nothing                none                                   other       nothing: it is lost, except from backups
+    =====================  =====================================  ==========  =============================================
 
 `restore_option` is this table, and pure. `look` lists what is there for one chunk of a manifest: three listings side by side, of the
 chunk's range of names only.
