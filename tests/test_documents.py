@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from backfill_job.commands import COMMANDS, PROGRAMS, load
-from backfill_job.deletion.checks import OVERRIDABLE
+from backfill_job.deletion.prepare import OVERRIDABLE
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(

@@ -21,7 +21,7 @@ COMMANDS = {
     "cutover": "backfill_job.commands.cutover",
     "rollback": "backfill_job.commands.rollback",
     "delete": "backfill_job.delete_old_qpi_exports",
-    "undo": "backfill_job.undo.command",
+    "undo": "backfill_job.commands.undo",
     "status": "backfill_job.commands.status",
     "completion": "backfill_job.commands.completion",
 }

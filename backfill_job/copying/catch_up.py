@@ -4,17 +4,17 @@ A cutover does it from the legacy path to the new one, a rollback the other way.
 what is replaced is kept (`shared.replicate`). What stays different, because the other path holds the later write, is named.
 
 It is its own proof: after the copying both sides are listed once more, and what still differs is looked at, and copied, one
-by one, each copy proven by its answer. So it is done when the second pass failed nowhere and its books balance.
+by one, each copy proven by its answer. So it is done when the second pass failed nowhere and its counts balance.
 """
 
 from dataclasses import dataclass, replace
 from typing import Any
 
+from backfill_job.copying.counts import Account, nothing_written
 from backfill_job.copying.execution import copy
 from backfill_job.copying.line import Result
 from backfill_job.copying.options import CopyOptions
 from backfill_job.copying.result import RunResult
-from backfill_job.ledger import Account
 from backfill_job.run.run import Run
 from shared.authority import Always
 from shared.decision import Authority
@@ -44,27 +44,27 @@ class Handover:
     def done(self) -> bool:
         """Whether every object is on the other path, the same or in a later version."""
         balance = self.proof.balance
-        return not self.proof.stopped and balance.holds and not balance.counts[Account.FAILED]
+        return not self.proof.stopped and balance.holds and not balance.by_outcome[Account.FAILED]
 
     @property
     def later_writes(self) -> int:
         """How many objects the other path holds in a later version."""
-        return self.proof.balance.counts[Account.CONFLICT]
+        return self.proof.balance.by_outcome[Account.CONFLICT]
 
     @property
     def summary(self) -> str:
         """What became of it, in a sentence."""
         balance = self.proof.balance
-        books = f"{counted(balance.listed, 'object')} looked at, {self.copied:,} brought over"
+        counts = f"{counted(balance.listed, 'object')} looked at, {self.copied:,} brought over"
         if self.later_writes:
-            books += f", {self.later_writes:,} left because the other path holds a later write"
+            counts += f", {self.later_writes:,} left because the other path holds a later write"
         if self.proof.stopped:
-            return f"{books}; stopped: {self.proof.stopped}"
+            return f"{counts}; stopped: {self.proof.stopped}"
         if not balance.holds:
-            return f"{books}; THE BOOKS DO NOT BALANCE ({balance.accounted:,} accounted for)"
-        if balance.counts[Account.FAILED]:
-            return f"{books}; {balance.counts[Account.FAILED]:,} FAILED: the log says why"
-        return f"{books}; proven name by name"
+            return f"{counts}{balance.imbalance}"
+        if balance.by_outcome[Account.FAILED]:
+            return f"{counts}; {balance.by_outcome[Account.FAILED]:,} FAILED: the log says why"
+        return f"{counts}; proven name by name"
 
     def figures(self) -> dict[str, bool | int | str]:
         """The figures under the names that the log uses."""
@@ -75,7 +75,7 @@ class Handover:
             "listed": balance.listed,
             "copied": self.copied,
             "later_writes": self.later_writes,
-            "failed": balance.counts[Account.FAILED],
+            "failed": balance.by_outcome[Account.FAILED],
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -107,11 +107,11 @@ def bring_over(run: Run, options: CopyOptions) -> Handover:
     """
     run = replace(run, authority=Always(Authority.LATER_WRITE))
     result, later = _pass(run, options)
-    copied = result.balance.counts[Account.COPIED]
-    if not result.stopped and not result.balance.nothing_written:
+    copied = result.balance.done
+    if not result.stopped and not nothing_written(result.balance):
         # Else the listings that the pass was made of are listings after the work, too.
         result, later = _pass(run, options)
-        copied += result.balance.counts[Account.COPIED]
+        copied += result.balance.done
     return Handover(copied, result, later)
 
 

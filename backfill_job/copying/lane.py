@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 
+from backfill_job.copying.counts import Account
 from backfill_job.copying.diff import Finding
 from backfill_job.copying.governor import NullGovernor, WriteGovernor
 from backfill_job.copying.line import Result, concerns_all, replicated, settled
-from backfill_job.ledger import Account
 from backfill_job.run.clock import Clock
 from backfill_job.run.stopping import Stop
 from shared.authority import AuthoritySource

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from backfill_job.copying.counts import Account
 from backfill_job.copying.diff import Finding, Verdict
-from backfill_job.ledger import Account
 from backfill_job.run.reports import side
 from shared.authority import AuthoritySource
 from shared.errors import BucketNotFound, NotSettled, PermissionDenied, StorageError, UsageError

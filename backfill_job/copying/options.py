@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from backfill_job.copying.counts import Account, Counts
 from backfill_job.copying.governor import Governor, NullGovernor, WriteGovernor
 from backfill_job.copying.lane import Limits
 from backfill_job.copying.line import Result
-from backfill_job.ledger import Ledger
 from backfill_job.run.arguments import from_one, up_to
 from backfill_job.run.reports import Lines
 
@@ -25,14 +25,14 @@ class CopyOptions:
     Attributes:
         limits: How much is done at once.
         governor: Says when the next object may be written.
-        progress: Told the books while they fill.
+        progress: Gets the counts while they grow.
         lines: ``objects.jsonl``, where asked for.
         told: Told the result of every object that called for more than a look at the listings.
     """
 
     limits: Limits
     governor: WriteGovernor
-    progress: Callable[[Ledger], None]
+    progress: Callable[[Counts[Account]], None]
     lines: Lines | None = None
     told: Callable[[Result], None] = lambda _: None
 

@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from backfill_job.ledger import Account, Ledger
+from backfill_job.copying.counts import Account, Counts
 from shared.events_log import Event, EventLog
 
 __all__ = ["Reading", "showing", "showing_progress"]
@@ -27,12 +27,12 @@ SHOW_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the books say.
+    """What the counts say.
 
     Attributes:
         settled: How many objects are accounted for.
         done: How many of them were worked on, for the rate.
-        facts: The books for the log.
+        facts: The counts for the log.
     """
 
     settled: int
@@ -54,12 +54,12 @@ def showing(
     Args:
         console: Gets a bar where it is a terminal, else nothing.
         what: The work, in a word.
-        tell: Called every `LOG_SECONDS` and at the end with the books' facts, ``objects_per_s`` and ``elapsed_s``.
+        tell: Called every `LOG_SECONDS` and at the end with the counts' facts, ``objects_per_s`` and ``elapsed_s``.
         total: Objects expected, where known.
         monotonic: Seconds that only grow.
 
     Yields:
-        To be called after every object with what reads the books, which it does a few times a second only.
+        To be called after every object with what reads the counts, which it does a few times a second only.
     """
     bar = Progress(
         TextColumn("{task.description}"),
@@ -104,13 +104,12 @@ def showing(
 @contextmanager
 def showing_progress(
     console: Console, log: EventLog, *, total: int | None, monotonic: Callable[[], float] = time.monotonic
-) -> Iterator[Callable[[Ledger], None]]:
-    """Show how far an execution is, as `showing` does; it is called with the books."""
+) -> Iterator[Callable[[Counts[Account]], None]]:
+    """Show how far an execution is, as `showing` does; it is called with the counts."""
     tell = partial(log.emit, Event.PROGRESS)
     with showing(console, "copying", tell, total=total, monotonic=monotonic) as update:
-        yield lambda ledger: update(partial(_reading, ledger))
+        yield lambda counts: update(partial(_reading, counts))
 
 
-def _reading(ledger: Ledger) -> Reading:
-    balance = ledger.balance()
-    return Reading(balance.accounted, balance.counts[Account.COPIED], balance.to_json())
+def _reading(counts: Counts[Account]) -> Reading:
+    return Reading(counts.accounted, counts.done, counts.to_json())

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from backfill_job.copying.compare import Compared, more_line
+from backfill_job.copying.counts import COPY, Account, Counts
 from backfill_job.copying.work import Work
-from backfill_job.ledger import Account, Balance
 from backfill_job.run.command import ExitCode
 from shared.operations import Operations
 
@@ -20,7 +20,7 @@ class RunResult:
     """How an execution ended.
 
     Attributes:
-        balance: The books.
+        balance: The objects by what became of them.
         verification: What both sides look like afterwards; None when the run stopped before.
         stopped: Why it stopped before its end; empty when it did not.
         denied: It stopped for want of a bucket or a permission.
@@ -30,7 +30,7 @@ class RunResult:
         narrowed: What was left out on request, in words; empty for nothing.
     """
 
-    balance: Balance
+    balance: Counts[Account]
     verification: Compared | None
     stopped: str
     denied: bool
@@ -43,7 +43,7 @@ class RunResult:
     def exit_code(self) -> ExitCode:
         """0 only when everything was copied, balances, and was verified."""
         if self.stopped:
-            nothing_done = not self.balance.counts[Account.COPIED]
+            nothing_done = not self.balance.done
             return ExitCode.CANNOT_START if self.denied and nothing_done else ExitCode.NOT_RIGHT
         proven = self.verification is not None and self.verification.clean
         return ExitCode.DONE if self.balance.clean and proven else ExitCode.NOT_RIGHT
@@ -51,20 +51,15 @@ class RunResult:
     @property
     def summary(self) -> str:
         """The end of the run in one sentence."""
-        counts = self.balance.counts
-        booked = ", ".join(
-            f"{counts[account]:,} {account.value.replace('_', ' ')}" for account in Account if counts[account]
-        )
-        books = f"{self.balance.listed:,} objects listed: {booked or 'nothing to do'}"
-        if not self.balance.holds:
-            books += f"; THE BOOKS DO NOT BALANCE ({self.balance.accounted:,} accounted for)"
+        said = self.balance.said or "nothing to do"
+        counts = f"{self.balance.listed:,} objects listed: {said}{self.balance.imbalance}"
         if self.stopped:
-            return f"{books}; stopped: {self.stopped}"
+            return f"{counts}; stopped: {self.stopped}"
         if self.verification is None:
-            return f"{books}; not verified"
+            return f"{counts}; not verified"
         where = f" ({self.narrowed})" if self.narrowed else ""
         verified = "verified: " if self.verification.clean else ""
-        return f"{books}; {verified}{self.verification.said}{where}"
+        return f"{counts}; {verified}{self.verification.said}{where}"
 
     def screen_lines(self) -> list[str]:
         """What the operator reads at the end: the summary, the first differing names, and what to do."""
@@ -104,7 +99,7 @@ class RunResult:
         """
         verification = content["verification"]
         return RunResult(
-            Balance.from_json(content["ledger"]),
+            COPY.read(content["ledger"]),
             None if verification is None else Compared.from_json(verification),
             content["stopped"] or "",
             content["denied"],
@@ -119,7 +114,7 @@ class RunResult:
         """The tasks of one execution put together, in the order of their numbers."""
         verifications = [part.verification for part in parts if part.verification is not None]
         return RunResult(
-            Balance.merged(part.balance for part in parts),
+            COPY.merged(part.balance for part in parts),
             Compared.merged(verifications) if len(verifications) == len(parts) else None,
             "; ".join(f"task {number}: {part.stopped}" for number, part in enumerate(parts) if part.stopped),
             any(part.denied for part in parts),

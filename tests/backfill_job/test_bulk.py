@@ -12,11 +12,11 @@ import pytest
 from testing_http import HASTY, NAMES
 from testing_paths import Paths
 
+from backfill_job.copying.counts import Account
 from backfill_job.copying.diff import Finding, Verdict, judged, march_pages
 from backfill_job.copying.governor import NullGovernor
 from backfill_job.copying.lane import Limits, carry_out_in_bulk
 from backfill_job.copying.line import Result
-from backfill_job.ledger import Account
 from backfill_job.run.clock import Clock, system_clock
 from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS

@@ -18,7 +18,7 @@ from testing_commands import where
 from testing_damage import damaged, spelled_out
 from testing_deletion import Scene, day
 
-from backfill_job.deletion.manifest_reading import chunk_lines, read_manifest
+from backfill_job.deletion.manifest import chunk_lines, read_manifest
 from backfill_job.gate.dead_letters import read_dead_letters
 from backfill_job.gate.import_record import read_import_record
 from backfill_job.gate.verification_record import read_verification_record

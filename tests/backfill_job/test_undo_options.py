@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.deletion.manifest import Line
-from backfill_job.undo.prospects import SoftDeleted, Way, prospect
+from backfill_job.undo.options import SoftDeleted, Way, restore_option
 from shared.objects import Metadata, ObjectState, same
 
 UNTIL = "2027-01-08T00:00:00.000Z"
@@ -39,7 +39,7 @@ def test_the_table(
     legacy: ObjectState | None, shelf: SoftDeleted | None, new: ObjectState | None, way: Way
 ) -> None:
     """Each row has its way, and whatever cannot be brought back says why."""
-    found = prospect(LINE, legacy, shelf, new)
+    found = restore_option(LINE, legacy, shelf, new)
     assert found.way is way
     assert bool(found.because) is (way in {Way.LOST, Way.OCCUPIED})
     assert found.until == (UNTIL if shelf is HELD else "")
@@ -54,7 +54,7 @@ def test_nothing_that_is_there_is_ever_in_the_way_of_a_write(
     legacy: ObjectState | None, shelf: SoftDeleted | None, new: ObjectState | None
 ) -> None:
     """Something is written only where nothing is, and only what is the same as the manifest says."""
-    found = prospect(LINE, legacy, shelf, new)
+    found = restore_option(LINE, legacy, shelf, new)
     if found.way in {Way.SOFT_DELETE, Way.NEW_PATH}:
         assert legacy is None
         brought = shelf.state if found.way is Way.SOFT_DELETE and shelf else new
@@ -64,5 +64,5 @@ def test_nothing_that_is_there_is_ever_in_the_way_of_a_write(
 
 def test_what_cannot_be_listed_is_not_said_to_be_gone() -> None:
     """Nobody knows what soft delete holds then; somebody who may look may still restore it."""
-    found = prospect(LINE, None, None, None, no_shelf="refused")
+    found = restore_option(LINE, None, None, None, soft_delete_unavailable="refused")
     assert found.because == "what soft delete holds cannot be listed (refused), and the new path has none"

@@ -1,11 +1,12 @@
 """The command ``undo``: bring back what a deletion took, from its manifest.
 
-``python -m backfill_job undo MANIFEST``. The default is the dry run: it says of every object whether soft delete still holds it
-and until when, and whether the new path has the same. ``--execute`` restores or copies back, never over anything that is there.
-``undo --rehearse --env E`` tries it beforehand, with one object in a scratch prefix.
+``python -m backfill_job undo MANIFEST``. The default is the dry run. It says of every object whether soft delete still holds it
+and until when, and whether the new path has the same. ``--execute`` restores or copies back, and never overwrites an object.
+``undo --rehearse --env E`` tries both ways beforehand, with one object in a scratch prefix.
 """
 
 import argparse
+import shlex
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,8 +17,7 @@ import uvloop
 
 from backfill_job.checks import Check
 from backfill_job.copying.options import add_pace_arguments, governor_from
-from backfill_job.deletion.manifest_places import Found, find_manifest
-from backfill_job.deletion.phases import begun_manifests
+from backfill_job.deletion.manifest_store import Found, find_manifest
 from backfill_job.run.arguments import add_log_arguments, report_place
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
@@ -30,23 +30,21 @@ from backfill_job.run.command import (
 from backfill_job.run.open_run import opened
 from backfill_job.run.reports import Lines
 from backfill_job.run.run import Run, open_api
-from backfill_job.undo.prospects import Prospect
+from backfill_job.undo.options import RestoreOption
 from backfill_job.undo.rehearsal import Rehearsed, rehearse
-from backfill_job.undo.restoring import Restored
-from backfill_job.undo.screen import MAX_OBJECTS, end_lines, next_steps, object_lines, outlook_table
-from backfill_job.undo.undoing import Outlook, Undo, Undone
+from backfill_job.undo.restore import Restored, RestorePlan, Undo, UndoResult
+from backfill_job.undo.screen import MAX_OBJECTS, end_lines, next_steps, object_lines, plan_table
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.state import read_state
+from shared.state_changes import begun_manifests
 from shared.text import shown
 
 __all__ = ["COMMAND"]
 
 NAME = "undo"
-
-MAX_SHOWN = 20
 
 EXAMPLES = """
 examples:
@@ -93,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--report", type=report_place, metavar="DIR|gs://…/", help="where reports go; see the README"
     )
     add_log_arguments(parser)
-    # The legacy path may be empty: that is what an undo is for.
+    # An undo is for a legacy path that may be empty.
     parser.set_defaults(tasks=1, since=None, grace=timedelta(), allow_empty=True)
 
 
@@ -111,12 +109,12 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     _refuse_foreign(arguments, found)
     mode = "execute" if arguments.execute else "dry-run"
     with opened(NAME, arguments, io, migration=found.manifest.migration, mode=mode) as run:
-        _warn_of_strange(run, found)
+        _warn_of_unknown(run, found)
         return _undo(run, arguments, found)
 
 
 def _refuse_foreign(arguments: argparse.Namespace, found: Found) -> None:
-    """Where the arguments say what is migrated too, they must say the same."""
+    """Arguments that name a migration, too, must name the manifest's."""
     if arguments.env is None and arguments.source is None and arguments.destination is None:
         return
     asked, theirs = migration_from(arguments), found.manifest.migration
@@ -127,7 +125,7 @@ def _refuse_foreign(arguments: argparse.Namespace, found: Found) -> None:
         )
 
 
-def _warn_of_strange(run: Run, found: Found) -> None:
+def _warn_of_unknown(run: Run, found: Found) -> None:
     state = read_state(run.gateway, run.migration)
     if found.sha256 not in {begun.sha256 for begun in begun_manifests(state)}:
         run.say("WARNING: no deletion of this migration was begun with this very manifest.")
@@ -165,35 +163,36 @@ def _rehearse(run: Run) -> ExitCode:
 def _undo(run: Run, arguments: argparse.Namespace, found: Found) -> ExitCode:
     clock = run.io.clock
     began = clock.now()
-    some: list[Prospect] = []
+    some: list[RestoreOption] = []
     with run.object_lines() as lines:
-        outlook, undone = uvloop.run(_carried_out(run, arguments, found, _Told(lines, some)))
-    if not outlook.selected:
+        plan, result = uvloop.run(_planned_or_done(run, arguments, found, _Told(lines, some)))
+    if not plan.selected:
         raise UsageError("--only matches no name in the manifest")
-    run.console.print(outlook_table(outlook))
-    for text in [*object_lines(some, outlook), *end_lines(outlook, undone)]:
+    run.console.print(plan_table(plan))
+    execute = _execute_line(arguments, found)
+    for text in [*object_lines(some, plan), *end_lines(plan, result, execute)]:
         run.say(text)
-    right = outlook.possible if undone is None else not undone.not_there
+    right = plan.possible if result is None else result.done
     code = ExitCode.DONE if right else ExitCode.NOT_RIGHT
     report: dict[str, Any] = {
         "manifest": found.place,
         "manifest_sha256": found.sha256,
         "only": arguments.only,
         "exit_code": int(code),
-        "outlook": outlook.to_json(),
-        "undone": None if undone is None else undone.to_json(),
+        "outlook": plan.to_json(),
+        "undone": None if result is None else result.to_json(),
     }
     run.write("undo.json", report)
-    if undone is not None:
+    if result is not None:
         run.log.emit(
             Event.UNDO_FINISHED,
             exit_code=int(code),
-            summary=f"{undone.there:,} of {outlook.selected:,} objects are there",
+            summary=f"{result.there:,} of {plan.selected:,} objects are there",
             manifest=found.place,
-            selected=outlook.selected,
-            there=undone.there,
-            brought_back=undone.brought_back,
-            not_there=undone.not_there,
+            selected=plan.selected,
+            there=result.there,
+            brought_back=result.counts.done,
+            not_there=result.not_there,
             elapsed_s=round((clock.now() - began).total_seconds(), 3),
         )
         for text in next_steps(read_state(run.gateway, run.migration).phase, run.migration):
@@ -203,20 +202,20 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found) -> ExitCode:
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """Who is told of every line.
+    """Where every line goes.
 
     Attributes:
-        lines: ``objects.jsonl``, where asked for.
-        some: The first of them, for the screen.
+        lines: ``objects.jsonl``; None where it is not wanted.
+        some: The first options, for the screen.
     """
 
     lines: Lines | None
-    some: list[Prospect]
+    some: list[RestoreOption]
 
 
-async def _carried_out(
+async def _planned_or_done(
     run: Run, arguments: argparse.Namespace, found: Found, told: _Told
-) -> tuple[Outlook, Undone | None]:
+) -> tuple[RestorePlan, UndoResult | None]:
     async with open_api(run, arguments.in_flight) as api:
         undo = Undo(
             api,
@@ -227,27 +226,27 @@ async def _carried_out(
             _reporting(run, told),
         )
         if not arguments.execute:
-            return await undo.outlook(), None
+            return await undo.plan(), None
         return await undo.execute(governor_from(arguments, 1), arguments.in_flight)
 
 
-def _reporting(run: Run, told: _Told) -> Callable[[Prospect, Restored | None, bool], None]:
-    """What is done about every line: the report, and the log where it could not be brought back."""
+def _reporting(run: Run, told: _Told) -> Callable[[RestoreOption, Restored | None, bool], None]:
+    """Puts every line into the report, and into the log where the object could not be brought back."""
     migration, log = run.migration, run.log
 
-    def report(prospect: Prospect, restored: Restored | None, there: bool) -> None:
-        line = prospect.line
-        detail = prospect.because if restored is None else restored.detail
+    def report(option: RestoreOption, restored: Restored | None, there: bool) -> None:
+        line = option.line
+        detail = option.because if restored is None else restored.detail
         if len(told.some) < MAX_OBJECTS:
-            told.some.append(prospect)
+            told.some.append(option)
         if told.lines is not None:
             told.lines.write(
                 {
                     "name": line.name,
                     "generation": str(line.generation),
-                    "way": prospect.way.value,
-                    "soft_deleted_until": prospect.until or None,
-                    "same_at_new_path": prospect.same_at_new_path,
+                    "way": option.way.value,
+                    "soft_deleted_until": option.until or None,
+                    "same_at_new_path": option.same_at_new_path,
                     **({} if restored is None else {"outcome": restored.outcome.value}),
                     "there": there,
                     **({"detail": detail} if detail else {}),
@@ -265,8 +264,14 @@ def _reporting(run: Run, told: _Told) -> Callable[[Prospect, Restored | None, bo
     return report
 
 
+def _execute_line(arguments: argparse.Namespace, found: Found) -> str:
+    """The command that brings back what this dry run looked at."""
+    only = (f"--only={pattern}" for pattern in arguments.only)
+    return shlex.join(("python", "-m", "backfill_job", NAME, found.place, *only, "--execute"))
+
+
 def _wanted(globs: list[str], migration: Migration) -> Callable[[str], bool]:
-    """Tell which names are meant, by the rules of ``--exclude``."""
+    """Select names by the rules of ``--exclude``."""
     return replace(migration, excludes=tuple(globs)).is_excluded if globs else lambda _: True
 
 

@@ -1,35 +1,43 @@
 """Deletes what a manifest's lines name: these generations, while the destination still is what was proven equal.
 
-For at most 100 lines at a time::
+A task settles its chunks, several at once. For each batch of at most 100 lines it works so::
 
     wait for the governor ─▶ look at the destination ─▶ one batch of conditional deletions ─▶ read every part's answer
             ▲                                                                                        │
-            └──────────────────────── what has no certain answer, after a pause ◀────────────────────┘
+            └──────────────────────── lines without a certain answer, after a pause ◀────────────────┘
 
-- The *source* condition (``ifGenerationMatch``) makes a deletion hit the manifest's generation or nothing: whoever wrote there
-  since is safe, however often the request is repeated, and however late a lost one arrives. The request names no version
-  (``generation``): on a versioned bucket that would delete one for good.
-- The *destination* is looked at right before, every time anew: a listing of the lines' range, and a look of its own at each
-  name that the listing does not show as it should be. Nothing in Cloud Storage ties the two buckets together, so between that look and
-  the deletion lies the length of one request; see decision 20.
-- A batch's 200 says nothing about its parts. A part without a certain answer is asked again: if it then is not there any
-  more, it was this run's request that deleted it, or nobody knows who; both are said.
+- The *source* condition (``ifGenerationMatch``) makes a deletion hit the manifest's generation or nothing. A newer object is
+  safe, however often the request is repeated and however late a lost request arrives. The request names no version
+  (``generation``): on a versioned bucket that would delete a version for good.
+- The *destination* is looked at right before every try. One listing covers the lines' range, and each name that the listing
+  does not show as it should be gets a look of its own. Cloud Storage cannot tie the two buckets together, so the length
+  of one request lies between that look and the deletion; see decision 20.
+- A batch's status 200 says nothing about its parts. A part without a certain answer is sent again. If the object is gone then,
+  either this run's earlier request deleted it or another process did. The result says which is known.
+- A task has the chunks whose number, modulo the number of tasks, is its own. So neighbours go to different tasks, and the tasks
+  agree on the manifest only.
 """
 
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
+from itertools import pairwise, takewhile
+from math import inf
 
+from backfill_job.copying.counts import Counts
 from backfill_job.copying.governor import WriteGovernor
 from backfill_job.copying.line import concerns_all
-from backfill_job.deletion.manifest import Line
-from backfill_job.deletion.outcomes import LineResult, Outcome
+from backfill_job.deletion.manifest import Line, Manifest
+from backfill_job.deletion.manifest_store import LinesSource, read_lines
+from backfill_job.deletion.records import ChunkRecords, LineResult, Outcome, count, recorded
 from backfill_job.run.stopping import Stop
+from backfill_job.run.workers import work
 from shared.answers import names_object
 from shared.errors import (
     ConditionFailed,
+    Interrupted,
     ObjectNotFound,
     ObjectProtected,
     StorageError,
@@ -40,10 +48,12 @@ from shared.gcs.listing import first_name, list_pages
 from shared.migration import Migration
 from shared.objects import ObjectState
 
-__all__ = ["Deleter", "Waiting"]
+__all__ = ["Deleter", "Deletion", "Waiting", "own_chunks"]
+
+CHUNKS_AT_ONCE = 4
 
 TOO_MANY = 429
-"""The one transient answer that says that nothing was done."""
+"""The one transient status that says that nothing was done."""
 
 STOPPED = "stopped before it was deleted; go on with --resume"
 
@@ -54,9 +64,9 @@ class Waiting:
 
     Attributes:
         governor: Says when the next object may be deleted.
-        retry: How transient faults are met.
-        dice: Where the back-off's chance comes from.
-        sleep: Waits for so many seconds.
+        retry: For transient errors.
+        dice: Gives the jitter of the back-off.
+        sleep: Takes seconds.
         monotonic: Seconds that only grow.
     """
 
@@ -72,9 +82,8 @@ class _Try:
     """A line that is not settled yet.
 
     Attributes:
-        line: The line.
-        asked: Whether a request to delete it may have had its effect.
-        said: What the last answer was.
+        asked: Whether a request may have deleted it.
+        said: The last answer.
     """
 
     line: Line
@@ -85,14 +94,8 @@ class _Try:
 class Deleter:
     """Settles lines of one migration's manifest. Belongs to one event loop.
 
-    Args:
-        api: Whom to ask.
-        migration: What the manifest is about.
-        waiting: How to wait.
-        stop: Whether somebody asked to stop.
-
     Attributes:
-        error: Why the rest need not be tried: a permission or a bucket that is missing; None as long as nothing is.
+        error: Why the rest is not tried: a missing permission or bucket; None as long as both are there.
     """
 
     def __init__(self, api: AsyncApi, migration: Migration, waiting: Waiting, stop: Stop) -> None:
@@ -105,14 +108,14 @@ class Deleter:
         self.error: StorageError | None = None
 
     async def settle(self, lines: Sequence[Line], following: str) -> list[LineResult]:
-        """Delete what some lines name.
+        """Delete what some lines name. A failure of Cloud Storage is a result, and never raised.
 
         Args:
             lines: At most 100, in the order of their names.
             following: The first name after them in the manifest; empty for none.
 
         Returns:
-            What became of each, in no order. Never raises for Cloud Storage's sake: failures are results.
+            The results, in any order.
         """
         if len(lines) > MOST_CALLS:
             raise ValueError(f"{len(lines)} lines; a batch has at most {MOST_CALLS}")
@@ -135,7 +138,7 @@ class Deleter:
         return results
 
     async def _slots(self, count: int) -> bool:
-        """Wait for so many of the governor's slots, one after the other; False when somebody asked to stop."""
+        """Wait for `count` of the governor's slots, one after the other; False after a request to stop."""
         async with self._turn:
             for _ in range(count):
                 if self._stop.by:
@@ -146,7 +149,7 @@ class Deleter:
         return not self._stop.by
 
     async def _round(self, tries: Sequence[_Try], following: str) -> tuple[list[LineResult], list[_Try]]:
-        """Look at the destination, send a batch, read its answers: gives what is settled, and what is not."""
+        """Look at the destination, send a batch and read its answers; returns what is settled, and the rest."""
         try:
             results, go = await self._rechecked(tries, following)
         except StorageError as error:
@@ -165,10 +168,10 @@ class Deleter:
         return results, again
 
     async def _rechecked(self, tries: Sequence[_Try], following: str) -> tuple[list[LineResult], list[_Try]]:
-        """Tell the lines whose destination still is the generation proven equal from the others.
+        """Separate the lines whose destination still is the generation proven equal from the others.
 
         Raises:
-            StorageError: It could not be found out.
+            StorageError: A listing or look failed.
         """
         there = await self._listed(tries, following)
         results: list[LineResult] = []
@@ -186,7 +189,7 @@ class Deleter:
         return results, go
 
     async def _listed(self, tries: Sequence[_Try], following: str) -> dict[str, int]:
-        """The generations at the destination, of the lines' range."""
+        """The generations at the destination in the lines' range."""
         destination = self._migration.destination
         first, last = tries[0].line.name, tries[-1].line.name
         end = destination.prefix + following if following else ""
@@ -200,7 +203,7 @@ class Deleter:
         return found
 
     async def _not_deleted(self, each: _Try, now: ObjectState | None) -> LineResult:
-        """What is to be said of a line whose destination is not what was proven equal."""
+        """The result of a line whose destination is not what was proven equal."""
         what = "nothing is there" if now is None else f"generation {now.generation} is there"
         detail = (
             f"at the new path {what}, generation {each.line.destination_generation} was proven equal; "
@@ -216,18 +219,18 @@ class Deleter:
         return LineResult(each.line, Outcome.DESTINATION_CHANGED, detail)
 
     async def _sent(self, go: Sequence[_Try]) -> list[PartAnswer]:
-        """Send one batch; where it as a whole has no success, that is the answer to each."""
+        """Send one batch; where the batch as a whole fails, its error is the answer to each part."""
         deletions = [(each.line.name, each.line.generation) for each in go]
         try:
             return await self._api.delete_batch(self._migration.source, deletions, self._pacing)
         except StorageError as error:
             if not error.transient and not concerns_all(error):
-                # A 404, say, of whatever answered instead of Cloud Storage must not be read as every object's.
+                # A proxy that answers 404, for example, must not be read as 404 for every object.
                 error = UnexpectedAnswer(error.uri, f"the batch was refused as a whole: {error.detail}")
             return [PartAnswer(0, error)] * len(go)
 
     async def _read(self, each: _Try, answer: PartAnswer) -> LineResult | _Try:
-        """What an answer means; a try again where it means nothing yet."""
+        """What an answer means; a new try where it is not certain."""
         line = each.line
         match answer.error:
             case None:
@@ -246,7 +249,7 @@ class Deleter:
                 return LineResult(line, Outcome.FAILED, str(error))
 
     async def _gone(self, each: _Try, error: ObjectNotFound) -> LineResult:
-        """What a 404 means: the object is not there, unless other words than the service's contradict a listing."""
+        """What a 404 means: the object is gone, unless the message is not the service's own and a listing shows the object."""
         if not names_object(error.detail):
             try:
                 listed = await first_name(self._api, self._migration.source, each.line.name, "")
@@ -262,6 +265,67 @@ class Deleter:
     def _note(self, error: StorageError) -> None:
         if concerns_all(error):
             self.error = self.error or error
+
+
+def own_chunks(chunks: int, index: int, count: int) -> range:
+    """The numbers of a task's chunks: `index` is the task's, `count` that of all tasks."""
+    return range(index, chunks, count)
+
+
+@dataclass(slots=True)
+class Deletion:
+    """One process's part of a deletion. It holds only the chunks under way.
+
+    Attributes:
+        batches: Limits the batches under way.
+        report: Gets the result of every line.
+    """
+
+    manifest: Manifest
+    lines: LinesSource
+    records: ChunkRecords
+    deleter: Deleter
+    batches: asyncio.Semaphore
+    report: Callable[[LineResult], None]
+    stop: Stop
+    counts: Counts[Outcome]
+
+    async def carry_out(self, numbers: range) -> None:
+        """Settle chunks, and skip those that are settled already.
+
+        Raises:
+            UsageError: The manifest was changed.
+            StorageError: A chunk could not be read or recorded; the results of everything under way were reported before.
+        """
+        unsettled = [number for number in numbers if not self.records.settled(number)]
+        with suppress(Interrupted):  # the result says what stopped it
+            await work(
+                takewhile(lambda _: self.deleter.error is None, unsettled),
+                self._settle,
+                workers=CHUNKS_AT_ONCE,
+                stop=self.stop,
+                after_stop=inf,
+                after_failure=inf,
+            )
+
+    async def _settle(self, number: int) -> None:
+        whole = await read_lines(self.lines, self.manifest, number)
+        todo, before = self.records.todo(number, whole)
+        self.counts.list(len(todo))
+        follows = {line.name: following.name for line, following in pairwise(whole)} | {
+            whole[-1].name: self.manifest.following(number)
+        }
+        parts = [todo[first : first + MOST_CALLS] for first in range(0, len(todo), MOST_CALLS)]
+        results = await asyncio.gather(*(self._batch(part, follows[part[-1].name]) for part in parts))
+        await self.records.write(recorded(number, (each for part in results for each in part), before))
+
+    async def _batch(self, part: list[Line], following: str) -> list[LineResult]:
+        async with self.batches:
+            results = await self.deleter.settle(part, following)
+        for result in results:
+            count(self.counts, result)
+            self.report(result)
+        return results
 
 
 def _overwritten(generation: int | None) -> str:

@@ -1,23 +1,32 @@
-"""A deletion after its manifest was written and confirmed: this process's chunks, and the end where all are settled."""
+"""Runs a deletion whose manifest is written and confirmed: this process's chunks, and the phase ``deleted`` at the end of all."""
 
 import asyncio
 import random
+import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import uvloop
 
+from backfill_job.copying.counts import Counts
 from backfill_job.copying.governor import WriteGovernor
-from backfill_job.deletion.deleter import Deleter, Waiting
-from backfill_job.deletion.deletion import Deletion, own_chunks
+from backfill_job.copying.progress import Reading, showing
+from backfill_job.deletion.delete import Deleter, Deletion, Waiting, own_chunks
 from backfill_job.deletion.manifest import Manifest
-from backfill_job.deletion.manifest_places import Found
-from backfill_job.deletion.outcomes import KEPT, Books, DeletionLedger, LineResult
+from backfill_job.deletion.manifest_store import Found
 from backfill_job.deletion.phases import finish
-from backfill_job.deletion.progress import showing_deletion
-from backfill_job.deletion.records import ChunkRecord, ChunkRecords
+from backfill_job.deletion.records import (
+    DELETION,
+    KEPT,
+    ChunkRecord,
+    ChunkRecords,
+    LineResult,
+    Outcome,
+    summary,
+)
 from backfill_job.run.command import ExitCode
 from backfill_job.run.reports import Lines
 from backfill_job.run.run import Run, open_api
@@ -27,7 +36,15 @@ from shared.gcs.api import MOST_CALLS, RetryPolicy
 from shared.state import RunRecord
 from shared.text import counted, shown
 
-__all__ = ["REPORT", "SUBCOMMAND", "DeletionResult", "Pace", "carry_out", "composed_lines", "settled_before"]
+__all__ = [
+    "REPORT",
+    "SUBCOMMAND",
+    "DeletionResult",
+    "Pace",
+    "composed_lines",
+    "run_deletion",
+    "settled_before",
+]
 
 SUBCOMMAND = "delete"
 REPORT = "deletion.json"
@@ -37,12 +54,12 @@ MAX_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast is deleted.
+    """How fast a deletion may be.
 
     Attributes:
         governor: Says when the next object may be deleted.
         in_flight: Objects under way at once.
-        retry: How transient faults are met.
+        retry: For transient errors.
     """
 
     governor: WriteGovernor
@@ -55,16 +72,16 @@ class DeletionResult:
     """How a process's part of a deletion ended, and the whole as far as it is known.
 
     Attributes:
-        books: What this process did.
-        whole: What became of the manifest so far, whoever did it.
+        counts: What this process did.
+        whole: What became of the manifest so far, by all runs and tasks.
         chunks_left: Chunks without a record, or with lines that were kept.
         kept: Some of the lines that were kept, as a person reads them.
-        stopped: Why it stopped before its end; empty when it did not.
+        stopped: Why it stopped before its end; empty where it did not.
         own_done: Whether all of this process's chunks are settled.
     """
 
-    books: Books
-    whole: Books
+    counts: Counts[Outcome]
+    whole: Counts[Outcome]
     chunks_left: int
     kept: tuple[str, ...]
     stopped: str
@@ -76,14 +93,14 @@ class DeletionResult:
         return not self.chunks_left and not self.stopped
 
     def exit_code(self, tasks: int) -> ExitCode:
-        """0 only when everything that was this process's is settled; of one process, everything."""
+        """0 only when everything is settled: of several tasks, everything that is this process's."""
         right = self.own_done if tasks > 1 else self.done
-        return ExitCode.DONE if right and not self.stopped and self.books.holds else ExitCode.NOT_RIGHT
+        return ExitCode.DONE if right and not self.stopped and self.counts.holds else ExitCode.NOT_RIGHT
 
     def to_json(self) -> dict[str, Any]:
         """The result for a report."""
         return {
-            "this_process": self.books.to_json(),
+            "this_process": self.counts.to_json(),
             "manifest_so_far": self.whole.to_json(),
             "chunks_left": self.chunks_left,
             "kept": list(self.kept),
@@ -97,34 +114,31 @@ def settled_before(run: Run, found: Found) -> int:
     async def load() -> int:
         async with open_api(run) as api:
             records = ChunkRecords(api, run.gateway, found.manifest, found.sha256)
-            return sum(record.books.lines - len(record.kept) for record in (await records.load()).values())
+            return sum(record.counts.listed - len(record.kept) for record in (await records.load()).values())
 
     return uvloop.run(load())
 
 
-def carry_out(run: Run, found: Found, pace: Pace, by: str) -> ExitCode:
-    """Delete what is this process's to delete, and sum up.
+def run_deletion(run: Run, found: Found, pace: Pace, by: str, unfinished: Sequence[str]) -> ExitCode:
+    """Delete this process's part, and sum up.
 
     Args:
         run: The run.
         found: The manifest.
-        pace: How fast.
-        by: Who had it done.
-
-    Returns:
-        The exit code.
+        pace: How fast it may be.
+        by: Who wants the deletion.
+        unfinished: What the operator reads where something is left.
 
     Raises:
-        MigrationError: Something stopped it; the same manifest goes on.
+        MigrationError: Something stopped it; the same manifest can be resumed.
     """
     clock = run.io.clock
     began = clock.now()
-    ledger = DeletionLedger()
+    counts = Counts(DELETION)
     with run.object_lines() as lines:
-        result = uvloop.run(_delete(run, found, pace, ledger, lines))
-    books = ledger.books()
-    if not books.holds:
-        run.log.emit(Event.LEDGER_BROKEN, listed=books.lines, accounted=books.accounted)
+        result = uvloop.run(_delete(run, found, pace, counts, lines))
+    if not counts.holds:
+        run.log.emit(Event.LEDGER_BROKEN, listed=counts.listed, accounted=counts.accounted)
     tasks = run.settings.task_count
     phase = "deleting"
     code = result.exit_code(tasks)
@@ -134,7 +148,7 @@ def carry_out(run: Run, found: Found, pace: Pace, by: str) -> ExitCode:
             command=SUBCOMMAND,
             finished=run.clock.now(),
             exit_code=int(code),
-            summary=result.whole.summary,
+            summary=summary(result.whole),
             report=run.place,
         )
         phase = finish(run, by, record, done=result.done).phase.value
@@ -143,21 +157,21 @@ def carry_out(run: Run, found: Found, pace: Pace, by: str) -> ExitCode:
     run.write(REPORT, report)
     run.log.emit(
         Event.DELETION_FINISHED,
-        **books.to_json(),
+        **counts.to_json(),
         exit_code=int(code),
-        summary=books.summary,
+        summary=summary(counts),
         manifest=found.place,
         phase=phase,
         elapsed_s=elapsed,
     )
     _compose(run)
-    for line in _screen_lines(found.manifest, result, phase, found.place, tasks):
+    for line in _screen_lines(found, result, phase, tasks, unfinished):
         run.say(line)
     return code
 
 
 async def _delete(
-    run: Run, found: Found, pace: Pace, ledger: DeletionLedger, lines: Lines | None
+    run: Run, found: Found, pace: Pace, counts: Counts[Outcome], lines: Lines | None
 ) -> DeletionResult:
     settings, manifest = run.settings, found.manifest
     batches = max(1, pace.in_flight // MOST_CALLS)
@@ -172,7 +186,9 @@ async def _delete(
             manifest.chunks[number].lines if number not in before else len(before[number].kept)
             for number in own
         )
-        with showing_deletion(run.console, run.log, ledger, total=todo) as show:
+        tell = partial(run.log.emit, Event.DELETION_PROGRESS)
+        with showing(run.console, "deleting", tell, total=todo) as update:
+            show = partial(update, partial(_reading, counts))
             deletion = Deletion(
                 manifest,
                 source,
@@ -181,15 +197,20 @@ async def _delete(
                 asyncio.Semaphore(batches),
                 _reporting(run, lines, show),
                 run.stop,
-                ledger,
+                counts,
             )
             await deletion.carry_out(own)
+            show()
         stopped = f"stopped by {run.stop.by}" if run.stop.by else str(deleter.error or "")
-        return _result(manifest, await records.load(), ledger.books(), own, stopped)
+        return _result(manifest, await records.load(), counts, own, stopped)
+
+
+def _reading(counts: Counts[Outcome]) -> Reading:
+    return Reading(counts.accounted, counts.done, counts.to_json())
 
 
 def _reporting(run: Run, lines: Lines | None, show: Callable[[], None]) -> Callable[[LineResult], None]:
-    """What is done about the result of every line: the report, and the log where the object was kept."""
+    """Puts the result of every line into the report, and into the log where the object was kept."""
 
     def report(result: LineResult) -> None:
         line = result.line
@@ -217,7 +238,7 @@ def _reporting(run: Run, lines: Lines | None, show: Callable[[], None]) -> Calla
 
 
 def _result(
-    manifest: Manifest, records: Mapping[int, ChunkRecord], books: Books, own: range, stopped: str
+    manifest: Manifest, records: Mapping[int, ChunkRecord], counts: Counts[Outcome], own: range, stopped: str
 ) -> DeletionResult:
     settled = {number for number, record in records.items() if not record.kept}
     kept = [
@@ -226,8 +247,8 @@ def _result(
         for each in record.kept
     ]
     return DeletionResult(
-        books,
-        Books.merged(record.books for record in records.values()),
+        counts,
+        DELETION.merged(record.counts for record in records.values()),
         len(manifest.chunks) - len(settled),
         tuple(kept[:MAX_SHOWN]),
         stopped,
@@ -248,16 +269,16 @@ def _report(found: Found, result: DeletionResult, phase: str, elapsed: float, co
 
 
 def _compose(run: Run) -> None:
-    """Put the tasks' reports together, if this task's completed the set."""
+    """Put the tasks' reports together, if this task's report completes the set."""
     parts = run.all_parts(REPORT)
     if parts is None:
         return
     with of_this_version(REPORT):
         last = min(parts, key=lambda part: int(part["chunks_left"]))
-        books = Books.merged(Books.from_json(part["this_process"]) for part in parts)
+        counts = DELETION.merged(DELETION.read(part["this_process"]) for part in parts)
         whole = {
             **last,
-            "this_process": books.to_json(),
+            "this_process": counts.to_json(),
             "exit_code": max(int(part["exit_code"]) for part in parts),
             "elapsed_s": max(float(part["elapsed_s"]) for part in parts),
             "tasks": len(parts),
@@ -265,13 +286,13 @@ def _compose(run: Run) -> None:
     run.write_whole(REPORT, whole)
 
 
-def composed_lines(report: Mapping[str, Any]) -> list[str]:
-    """What an operator reads of the report of all tasks."""
-    books = Books.from_json(report["manifest_so_far"])
-    lines = [f"all {report['tasks']} tasks together: {books.summary}"]
+def composed_lines(report: Mapping[str, Any], *, unfinished: Sequence[str]) -> list[str]:
+    """What an operator reads of the report of all tasks; `unfinished` where something is left."""
+    counts = DELETION.read(report["manifest_so_far"])
+    lines = [f"all {report['tasks']} tasks together: {summary(counts)}"]
     lines += [f"  {each}" for each in report["kept"]]
     if report["chunks_left"]:
-        return [*lines, _go_on(str(report["manifest"]))]
+        return [*lines, *unfinished]
     return [
         *lines,
         *_end_lines(int(report["left_never_migrated"]), str(report["phase"]), str(report["manifest"])),
@@ -279,22 +300,23 @@ def composed_lines(report: Mapping[str, Any]) -> list[str]:
 
 
 def _screen_lines(
-    manifest: Manifest, result: DeletionResult, phase: str, place: str, tasks: int
+    found: Found, result: DeletionResult, phase: str, tasks: int, unfinished: Sequence[str]
 ) -> list[str]:
-    lines = [result.books.summary]
-    if result.whole != result.books and tasks == 1:
-        lines.append(f"with earlier runs: {result.whole.summary}")
+    lines = [summary(result.counts)]
+    if result.whole != result.counts and tasks == 1:
+        lines.append(f"with earlier runs: {summary(result.whole)}")
     lines += [f"  {each}" for each in result.kept]
-    kept = result.whole.kept
+    kept = result.whole.not_right
     if kept > len(result.kept):
         lines.append(f"  ... and {kept - len(result.kept):,} more; the log has them")
     if result.stopped:
         lines.append(f"stopped: {result.stopped}")
     if result.done:
-        return lines + _end_lines(int(manifest.facts.get("left_never_migrated", 0)), phase, place)
+        left = int(found.manifest.facts.get("left_never_migrated", 0))
+        return lines + _end_lines(left, phase, found.place)
     if tasks > 1:
         return [*lines, "Other tasks have not finished, or left something; the last one sums up."]
-    return [*lines, _go_on(place)]
+    return [*lines, *unfinished]
 
 
 def _end_lines(left: int, phase: str, place: str) -> list[str]:
@@ -302,13 +324,10 @@ def _end_lines(left: int, phase: str, place: str) -> list[str]:
     return [
         *lines,
         f"Every line of the manifest is settled; the phase is {phase}.",
-        f"Keep the manifest: {shown(place)}. `undo` shows what it can bring back, and until when.",
+        f"Keep the manifest: {shown(place)}. To see what can be brought back, and until when: {_undo(place)}",
         "Leave the forward mirror on: what a forgotten writer still uploads is copied to the new path, and alerted.",
     ]
 
 
-def _go_on(place: str) -> str:
-    return (
-        "NOT FINISHED: the phase stays deleting. What was deleted stays deleted; nothing else was touched. Go on: the same "
-        f"command with --resume {shown(place)}. For what somebody changed meanwhile: --anew, which verifies again."
-    )
+def _undo(place: str) -> str:
+    return shlex.join(("python", "-m", "backfill_job", "undo", place))
