@@ -40,8 +40,8 @@ from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_store import LinesFile, cloud_ref, prove_written, upload, write_head
 from backfill_job.deletion.phases import BEGINS_IN, GOES_ON_IN, command_line
 from backfill_job.deletion.survey import BLOCKING, Survey, survey
-from backfill_job.late_writes import LateWrites, cutover_of
 from backfill_job.run.run import Run, open_api
+from backfill_job.verify.late_writes import LateWrites, cutover_of
 from shared.events_log import Event
 from shared.migration import Migration
 from shared.objects import parse_time

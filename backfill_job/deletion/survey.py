@@ -21,10 +21,10 @@ from backfill_job.copying.compare import Compared, Comparison, log_comparison
 from backfill_job.copying.diff import Finding, Verdict, diff, judged
 from backfill_job.deletion.manifest import line_of
 from backfill_job.deletion.manifest_store import LinesFile
-from backfill_job.late_writes import LateWrites, late_since
 from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.verify.certificate import canonical, data_of
 from backfill_job.verify.day_counts import DayCounts
+from backfill_job.verify.late_writes import LateWrites, late_since
 from shared.objects import ObjectState
 from shared.partitions import Kind, classify
 

@@ -19,8 +19,8 @@ from backfill_job.deletion.prepare import (
     verification_check,
 )
 from backfill_job.deletion.survey import Survey
-from backfill_job.late_writes import LateWrites, cutover_of
 from backfill_job.verify.day_counts import DayCounts
+from backfill_job.verify.late_writes import LateWrites, cutover_of
 from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectState
 from shared.phase import Phase

@@ -209,7 +209,7 @@ def test_a_manifest_that_the_state_does_not_name_would_be_deleted_by(
 
 def test_counting_late_writes_as_soaked_deletes_under_a_writer(scene: Scene, monkeypatch: Patch) -> None:
     """The reverse mirror's excuse given to everybody: a writer that never switched is not seen."""
-    monkeypatch.setattr(backfill_job.late_writes, "_brought_back", lambda *_: True)
+    monkeypatch.setattr(backfill_job.verify.late_writes, "_brought_back", lambda *_: True)
     caught(
         command.test_nothing_is_deleted_while_one_check_fails,
         scene,
