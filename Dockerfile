@@ -10,14 +10,16 @@ ENV PYTHONUNBUFFERED=1 \
 COPY requirements-job.txt /app/
 RUN python -m pip install --no-cache-dir --disable-pip-version-check --root-user-action=ignore \
       --no-deps --require-hashes --only-binary=:all: --requirement /app/requirements-job.txt
+# A step of its own, so that its failure names itself.
+# hadolint ignore=DL3059
 RUN python -m pip check
 
 COPY shared/ /app/shared/
 COPY backfill_job/ /app/backfill_job/
 RUN python -m compileall -q /app/shared /app/backfill_job
 
-# Nobody in particular, by number, so that a platform can tell that it is not root. Nothing under /app is its to change; what a
-# command leaves in its working directory lies in /tmp.
+# A user without rights, by number, so that a platform can tell that it is not root. It cannot change anything under /app. A
+# command leaves its files in the working directory, /tmp.
 USER 10001:10001
 WORKDIR /tmp
 

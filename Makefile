@@ -11,12 +11,13 @@ LOCKED := -m pip install --quiet --quiet --disable-pip-version-check --no-deps -
 # $(call checked,PYTHON,LOCK): installs a lock, or says what to try.
 checked = { $(1) $(LOCKED) $(2) && { found=$$($(1) -m pip check) || { echo "$$found"; false; }; }; } || { echo "$(2) could not be installed. Is the package index reachable (proxy, PIP_INDEX_URL)? Does $(PYTHON) have a wheel for each package? Try again, or with another Python: make clean, then make PYTHON=python3.12 $(or $(firstword $(MAKECMDGOALS)),setup)" >&2; exit 1; }
 
-.PHONY: help setup test lint types unit audit soak bench demo lock clean
+.PHONY: help setup test lint types unit audit foreign soak bench demo lock clean
 
 help:
 	@echo "make demo    the whole migration against a local Cloud Storage (about two minutes), OBJECTS=3000 of them"
 	@echo "make test    lint, types, tests"
 	@echo "make audit   known vulnerabilities of every locked version; asks PyPI's advisory database"
+	@echo "make foreign clients of others (gcsfs, pyarrow, Node, rclone, gcloud ...) against local_gcs"
 	@echo "make soak    the whole story under faults and kills for MINUTES=30, with a fresh seed or SEED=N"
 	@echo "make bench   the backfill against rclone and gcloud storage rsync, N=50000 objects"
 	@echo "make setup   .venv with everything for both; the other targets depend on it"
@@ -56,6 +57,19 @@ unit: $(READY)
 audit: .audit/bin/pip-audit
 	for file in requirements*.txt; do echo "$$file"; .audit/bin/pip-audit --strict --progress-spinner off --require-hashes --disable-pip -r $$file || exit 1; done
 
+# The clients of others, in an environment of their own: nothing here is made of them. What cannot be installed is skipped.
+FOREIGN := tests/local_gcs/foreign
+.foreign/.ready: $(FOREIGN)/requirements.txt $(FOREIGN)/package.json
+	$(PYTHON) -m venv .foreign
+	grep -v '^#' $(FOREIGN)/requirements.txt | while read -r pin; do \
+		.foreign/bin/python -m pip install --quiet --disable-pip-version-check "$$pin" || echo "$$pin cannot be installed"; done
+	cp $(FOREIGN)/package.json .foreign/
+	npm install --prefix .foreign --silent --no-audit --no-fund || echo "the Node client cannot be installed"
+	@touch $@
+
+foreign: $(READY) .foreign/.ready
+	$(BIN)/pytest -q -rs tests/local_gcs/test_local_gcs_foreign.py tests/local_gcs/test_local_gcs_tools.py tests/e2e/test_e2e_foreign_tools.py
+
 soak: $(READY)
 	SOAK_SECONDS=$$(($(MINUTES) * 60)) SOAK_SEED=$(SEED) $(BIN)/pytest -q tests/e2e/test_e2e_whole_story.py
 
@@ -78,4 +92,4 @@ lock: $(READY)
 	$(LOCK) --extra job --extra mirror --extra local --extra embedded --extra bigquery --extra completion --extra monitoring --extra dev -o requirements-dev.txt
 
 clean:
-	rm -rf $(VENV) .audit .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .audit .foreign .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -2,11 +2,10 @@
 
 import functions_framework
 
-from mirror_function.handler import mirror_object
+from mirror_function.handler import answer_unreadable, mirror_object
 from mirror_function.status import status_page
-from mirror_function.unreadable import answer_unreadable
 
 __all__ = ["mirror_object", "status_page"]
 
-# Taken by the application that is loading this file, and by none where it is imported otherwise.
+# The framework gives the handler to the application that loads this file. A plain import of this file gives it to none.
 functions_framework.errorhandler(Exception)(answer_unreadable)

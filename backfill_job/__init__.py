@@ -11,8 +11,6 @@
 - `dry_run`: what an execution would do and take
 - `gate`: GO or NO-GO for the cutover
 - `import_test`: the nightly import, tried on both paths
-- `late_writes`: writes on the legacy path after the cutover
-- `ledger`: the counts of a run
 - `migrate_qpi_exports`: the command that copies and verifies
 - `references`: places in the consumers' code that read the legacy path
 - `rights`: which part needs which permission, and where

@@ -1,16 +1,20 @@
-"""What a bucket's settings mean for the migration: each setting that changes what a copy, a deletion or an undo can do. Pure.
+"""What a bucket's settings mean for the migration: each setting that changes what a copy, a deletion or an undo can do.
 
-A setting that stops the migration is FAIL. A setting that weakens a promise passes, and its advice names the promise. Only the
-command ``smoke`` imports this module; it is one because the rules need no Cloud Storage, and the command does.
+A setting that stops the migration is FAIL. A setting that weakens a promise passes, and its advice names the promise.
+`bucket_checks` is pure. `safety_net` reads the settings that still hold a deleted object.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from backfill_job.checks import Check, failed, passed
+from shared.errors import PermissionDenied
+from shared.gcs.api import AsyncApi
 from shared.text import duration
 
-__all__ = ["bucket_checks"]
+__all__ = ["SafetyNet", "bucket_checks", "safety_net"]
 
 Resource = Mapping[str, Any]
 
@@ -118,3 +122,74 @@ def _versioning(legacy: Resource) -> Check:
         return passed(name, "off: what is deleted is gone, but for soft delete")
     seen = "on: the deletion leaves noncurrent versions, which are kept and billed"
     return passed(name, seen, "remove them by a lifecycle rule when the undo is no longer wanted")
+
+
+@dataclass(frozen=True, slots=True)
+class SafetyNet:
+    """The settings of a bucket that still hold a deleted object.
+
+    Attributes:
+        bucket: Its name.
+        soft_delete: How long deleted objects can be restored; zero where they cannot; None where this is not known.
+        versioning: Whether deleted objects stay as noncurrent versions.
+        retention: How long objects may not be deleted; zero where there is no policy.
+        why_unknown: Why the settings are not known; else empty.
+    """
+
+    bucket: str
+    soft_delete: timedelta | None
+    versioning: bool = False
+    retention: timedelta = timedelta()
+    why_unknown: str = ""
+
+    @property
+    def summary(self) -> str:
+        """What an operator should know before deleting."""
+        parts = []
+        if self.soft_delete is None:
+            parts.append(f"not known whether soft delete is on ({self.why_unknown})")
+        elif self.soft_delete:
+            parts.append(
+                f"soft delete holds deleted objects for {duration(self.soft_delete.total_seconds())}"
+            )
+        else:
+            parts.append(
+                "soft delete is OFF: an undo could only copy back from the new path. "
+                f"Consider: gcloud storage buckets update gs://{self.bucket} --soft-delete-duration=30d"
+            )
+        if self.versioning:
+            parts.append("versioning keeps them as noncurrent versions too")
+        if self.retention:
+            held = duration(self.retention.total_seconds())
+            parts.append(f"a retention policy of {held} keeps younger objects from being deleted")
+        return "; ".join(parts)
+
+    def to_json(self) -> dict[str, Any]:
+        """The settings for a report."""
+        return {
+            "soft_delete_s": None if self.soft_delete is None else self.soft_delete.total_seconds(),
+            "versioning": self.versioning,
+            "retention_s": self.retention.total_seconds(),
+        }
+
+
+async def safety_net(api: AsyncApi, bucket: str) -> SafetyNet:
+    """Read a bucket's settings. Without ``storage.buckets.get`` they are not known, which is not an error.
+
+    Raises:
+        StorageError: They could not be read.
+    """
+    try:
+        found = await api.bucket(bucket, "softDeletePolicy,versioning,retentionPolicy")
+    except PermissionDenied as error:
+        return SafetyNet(bucket, None, why_unknown=error.detail)
+    return SafetyNet(
+        bucket,
+        _seconds(found.get("softDeletePolicy"), "retentionDurationSeconds"),
+        bool((found.get("versioning") or {}).get("enabled")),
+        _seconds(found.get("retentionPolicy"), "retentionPeriod"),
+    )
+
+
+def _seconds(policy: Any, key: str) -> timedelta:
+    return timedelta(seconds=int((policy or {}).get(key) or 0))

@@ -1,7 +1,7 @@
 """The command ``delete_old_qpi_exports``: delete from the legacy path what is proven equal at the new one.
 
-The default is the dry run, which changes nothing. Also ``python -m backfill_job delete``. Before anything is deleted a manifest of
-every generation is written and read back; what is not in it stays, and so does what was changed since.
+The default is the dry run, which changes nothing. Also ``python -m backfill_job delete``. Before anything is deleted, a manifest of
+every generation is written and read back. An object that is not in the manifest, or has changed since, stays.
 """
 
 import argparse
@@ -11,9 +11,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from backfill_job.copying.options import add_pace_arguments
-from backfill_job.deletion.checks import OVERRIDABLE
-from backfill_job.deletion.confirmation import CONFIRM_TEXT, Consent
-from backfill_job.deletion.flow import delete
+from backfill_job.deletion.flow import CONFIRM_TEXT, Consent, delete
+from backfill_job.deletion.prepare import OVERRIDABLE
 from backfill_job.run.arguments import add_session_arguments, directory, from_one
 from backfill_job.run.command import BEFORE_ANYTHING, Command, ProcessIO, add_migration_arguments
 from backfill_job.run.settings import Settings
@@ -93,7 +92,7 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
         type=_days,
         default=timedelta(days=7),
         metavar="DAYS",
-        help="how long the new path must have been the one that counts, without a late write (default 7)",
+        help="how long the new path must have been the source of truth, without a late write (default 7)",
     )
     checks.add_argument(
         "--repo",
@@ -120,7 +119,7 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
     checks.add_argument(
         "--confirm-text",
         metavar=CONFIRM_TEXT,
-        help="without a terminal: the text that would have to be typed",
+        help="without a terminal: the text that must be typed on one",
     )
     checks.add_argument(
         "--expect-objects",
@@ -157,13 +156,13 @@ def _check_dry_run(arguments: argparse.Namespace, settings: Settings) -> None:
 
 
 def _check_deletion(arguments: argparse.Namespace, settings: Settings, io: ProcessIO) -> None:
-    """Refuse what makes no sense, and half a consent, before anything is asked of Cloud Storage."""
+    """Refuse contradictory arguments and an incomplete confirmation, before the first request to Cloud Storage."""
     if arguments.prepare and (arguments.resume or arguments.tasks > 1):
         raise UsageError("--prepare makes a manifest and deletes nothing: without --resume and --tasks")
     if settings.task_count > 1 and not arguments.resume:
         raise UsageError(
             "one process makes the manifest: run --confirm-delete --prepare as one task, then the tasks with "
-            "--resume MANIFEST"
+            "--confirm-delete --resume MANIFEST"
         )
     consent = Consent(arguments.confirm_text, arguments.expect_objects)
     if consent.said or not io.stdin.isatty():
@@ -176,8 +175,8 @@ def _days(text: str) -> timedelta:
         days = float(text)
     except ValueError:
         days = math.nan
-    if not 0 <= days <= 3_650:  # noqa: PLR2004 -- ten years; also refuses what is no number
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 0")
+    if not 0 <= days <= 3_650:  # noqa: PLR2004 -- ten years; also refuses nan
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days from 0")
     return timedelta(days=days)
 
 

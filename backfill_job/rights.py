@@ -16,8 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from shared.late_marks import FOLDER
-from shared.migration import Location, Migration
+from shared.migration import LATE_WRITES, Location, Migration
 
 __all__ = ["CANARY_FOLDER", "REHEARSAL_FOLDER", "RIGHTS", "Area", "Part", "Right", "Role", "location_of"]
 
@@ -127,5 +126,5 @@ def location_of(area: Area, migration: Migration) -> Location:
         Area.NEW_BUCKET: Location(destination.bucket, ""),
         Area.NEW_PATH: destination,
         Area.OWN: Location(own.bucket, own.name),
-        Area.MARKS: Location(own.bucket, f"{own.name}{FOLDER}/"),
+        Area.MARKS: Location(own.bucket, f"{own.name}{LATE_WRITES}/"),
     }[area]

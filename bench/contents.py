@@ -116,7 +116,9 @@ async def only_check(url: str, pairs: list[DiffLine]) -> Callable[[], Coroutine[
     return do
 
 
-async def only_read(url: str, pairs: list[DiffLine], in_flight: int) -> Callable[[], Coroutine[Any, Any, None]]:
+async def only_read(
+    url: str, pairs: list[DiffLine], in_flight: int
+) -> Callable[[], Coroutine[Any, Any, None]]:
     """Read all objects and drop what comes."""
     waiting = iter(pairs)
 

@@ -22,9 +22,9 @@ from typing import Any
 import aiohttp
 
 import local_gcs
+from demo.data import DemoObject
 from demo.function import FunctionProcess, running_function
 from demo.loading import load
-from local_gcs.demo_data import DemoObject
 from shared.migration import Environment, qpi_exports
 
 MIGRATION = qpi_exports(Environment.DEV)

@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import aiohttp
 
-from local_gcs.demo_data import DemoObject
+from demo.data import DemoObject
 from shared.migration import Location
 
 __all__ = ["load"]

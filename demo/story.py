@@ -18,11 +18,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from demo.data import generate
 from demo.function import FunctionProcess, running_function
 from demo.loading import load
 from demo.stage import MIGRATION, Stage
 from demo.writer import LiveWriter, live_writer
-from local_gcs.demo_data import generate
 from local_gcs.waiting import wait_until
 from shared.state import Signatory
 

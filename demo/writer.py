@@ -22,7 +22,7 @@ from zlib import crc32
 
 import aiohttp
 
-from local_gcs.demo_data import DemoObject, one_submission
+from demo.data import DemoObject, one_submission
 from local_gcs.waiting import wait_until
 from shared.migration import Location
 

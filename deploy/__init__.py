@@ -1,1 +1,9 @@
-"""The deployment: what has to be in a project, as steps that can be printed or performed. Needs nothing but Python and gcloud."""
+"""The deployment: what a project must contain, as steps that can be printed or run. It needs only Python and gcloud.
+
+- `__main__`: the command ``python -m deploy --env dev [--print] WHAT…``.
+- `parts`: what a build puts into the project: jobs, functions and schedules.
+- `project`: what an owner of the project sets up once: services, the image repository, accounts, roles and bindings.
+- `steps`: steps of a deployment, printed as a shell script or run one by one.
+- `table`: the table of accounts and rights in ``docs/deploy.md``.
+- `values`: the values that differ between environments, read strictly.
+"""

@@ -32,7 +32,7 @@ def main(
     Args:
         argv: Its arguments; those of this process by default.
         run: Runs one gcloud command.
-        folder: Where the environments' values lie.
+        folder: Holds the files with the environments' values.
 
     Returns:
         0 done, 1 a command failed, 2 cannot start.
@@ -62,10 +62,10 @@ def main(
 
 
 def steps_of(values: Values, what: Sequence[str], tag: str) -> Iterator[Step]:
-    """The steps of what was asked for.
+    """The steps of the named groups, in the given order.
 
     Raises:
-        UsageError: Nothing was asked for, or something unknown; or jobs without a tag.
+        UsageError: The list is empty or has an unknown name, or it has ``jobs`` and the tag is empty.
     """
     unknown = [name for name in what if name not in WHAT]
     if unknown or not what:

@@ -1,4 +1,4 @@
-"""What a build puts into the project: jobs, functions, schedules; each as it shall be, whatever it was."""
+"""What a build puts into the project: jobs, functions and schedules, each described as a wanted result."""
 
 import hashlib
 from collections.abc import Iterator
@@ -15,11 +15,13 @@ __all__ = ["function_steps", "image", "job_steps", "release", "scheduler_steps",
 FINALIZED = "google.cloud.storage.object.v1.finalized"
 
 NO_BUCKET_LOOKUPS = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA=true"
-"""Keeps Google's client from asking for the bucket in the background, which no account here may."""
+"""Keeps Google's client from requesting the bucket in the background. Most accounts here lack that permission."""
 
 DELIVERIES = 100
-"""Before an event goes to the dead letters: the most there is, about 15 hours with pauses up to ten minutes. The mirror itself
-gives up later, so an event that only needs time is there when it comes from the dead letters, and the sweeper has brought it."""
+"""Deliveries before an event becomes a dead letter. This is the maximum: about 15 hours, with pauses up to ten minutes.
+
+The mirror itself gives up later. So when such an event comes back from the dead letters, its object has arrived: the sweeper
+has copied it."""
 
 
 def image(values: Values, tag: str) -> str:
@@ -45,7 +47,7 @@ def _jobs(values: Values) -> tuple[_Job, ...]:
         # The next sweep is the retry.
         _Job("sweep", Part.BACKFILL, (*copy, "--since=2d"), 1, 0, "1h"),
         _Job("verify", Part.VERIFY, ("verify", env, f"--report={reports}/verify/"), values.tasks, 1, "24h"),
-        # As deployed it only shows what would go. To delete takes other arguments, and so whoever may override them.
+        # As deployed it only shows what it would delete. A deletion needs other arguments, and the right to override them.
         _Job(
             "deletion",
             Part.DELETION,
@@ -58,7 +60,7 @@ def _jobs(values: Values) -> tuple[_Job, ...]:
 
 
 def job_steps(values: Values, tag: str) -> Iterator[Step]:
-    """The jobs: one image, each with its own account."""
+    """The jobs: one image for all, one account for each."""
     for job in _jobs(values):
         yield Run(
             gcloud(
@@ -86,8 +88,8 @@ def function_steps(values: Values, source: str) -> Iterator[Step]:
     """The mirrors with their triggers and dead letters, and the status page.
 
     Args:
-        values: The environment's.
-        source: What `release` says of the source; a function that carries it already is left as it is.
+        values: The environment's values.
+        source: The result of `release`. A function whose label has it already stays as it is.
     """
     migration = values.migration
     for part, bucket, reverse in (
@@ -95,7 +97,7 @@ def function_steps(values: Values, source: str) -> Iterator[Step]:
         (Part.REVERSE, migration.destination.bucket, "true"),
     ):
         where = f"{part.name}_LOCATION"
-        # A trigger has to be where its bucket is: a region, or a multi-region such as eu.
+        # A trigger must be in its bucket's location: a region, or a multi-region such as eu.
         yield Ask(
             where,
             gcloud(
@@ -163,7 +165,7 @@ def scheduler_steps(values: Values) -> Iterator[Step]:
 
 
 def uploaded(root: Path) -> tuple[str, ...]:
-    """The files that a function is made of, as ``.gcloudignore`` leaves them."""
+    """The files of a function's upload, after ``.gcloudignore``."""
     found = [root / "main.py", root / "requirements.txt"]
     for package in ("shared", "mirror_function"):
         found += [
@@ -173,7 +175,7 @@ def uploaded(root: Path) -> tuple[str, ...]:
 
 
 def release(root: Path) -> str:
-    """A name for the functions' source that changes with it, fit for a label."""
+    """A digest of the functions' source, in a form that fits a label."""
     digest = hashlib.sha256()
     for name in uploaded(root):
         digest.update(f"{name}\0".encode() + hashlib.sha256((root / name).read_bytes()).digest())
@@ -181,7 +183,7 @@ def release(root: Path) -> str:
 
 
 def _function(values: Values, part: Part, source: str, *flags: str) -> Ensure:
-    """A function, unless just this one is deployed: a deployment takes minutes and makes a new revision."""
+    """Deploys a function unless its label says that it is up to date: a deployment takes minutes and makes a new revision."""
     name = values.name(part.value)
     words = (
         *(
@@ -212,7 +214,7 @@ def _function(values: Values, part: Part, source: str, *flags: str) -> Ensure:
 
 
 def _dead_letters(values: Values, part: Part) -> Iterator[Step]:
-    """The subscription that Eventarc made for a mirror, told what to do with events that nobody could handle."""
+    """Sets the dead-letter topic of the subscription that Eventarc made for a mirror."""
     trigger, subscription = f"{part.name}_TRIGGER", f"{part.name}_SUBSCRIPTION"
     name = values.name(part.value)
     yield Ask(

@@ -1,6 +1,6 @@
-"""What an owner of the project sets up once: services, the image repository, accounts, roles, and who may do what.
+"""What an owner of the project sets up once: services, the image repository, accounts, roles and bindings.
 
-A build may do none of it; it only puts new versions into what is here.
+A build has no permission for any of this. It only deploys new versions into it.
 """
 
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ SERVICES = (
 )
 
 TRIGGER, SCHEDULER, BUILD, FUNCTION_BUILD = "trigger", "scheduler", "build", "fn-build"
-"""Accounts that touch no object of the migration."""
+"""Accounts without access to the migration's objects."""
 
 ACCOUNTS = {
     **{part.value: f"QPI exports: {part.value}" for part in Part},
@@ -64,7 +64,7 @@ PROJECT_ROLES = {
         "roles/run.admin",
     ),
 }
-"""Predefined roles on the whole project; none of them reads or writes objects."""
+"""Predefined roles on the whole project. None of them reads or writes objects."""
 
 OPERATOR_ROLES = (
     "roles/cloudbuild.builds.editor",
@@ -73,7 +73,7 @@ OPERATOR_ROLES = (
     "roles/run.viewer",
     "roles/serviceusage.serviceUsageConsumer",
 )
-"""Of the people who run the migration, on the project."""
+"""Roles on the project for the people who run the migration."""
 
 
 def gcloud(values: Values, *words: str) -> Words:
@@ -93,7 +93,7 @@ def project_steps(values: Values) -> Iterator[Step]:
 
 
 def bindings(values: Values) -> Iterator[tuple[Part, Area, Role, str]]:
-    """Who holds which role where, with the condition that limits it to a prefix; an empty one for a whole bucket."""
+    """Which part holds which role where, with the condition that limits the role to a prefix; empty for a whole bucket."""
     for right in RIGHTS:
         at = location_of(right.area, values.migration)
         condition = f'resource.name.startsWith("projects/_/buckets/{at.bucket}/objects/{at.prefix}")'
@@ -101,7 +101,7 @@ def bindings(values: Values) -> Iterator[tuple[Part, Area, Role, str]]:
 
 
 def _places(values: Values) -> Iterator[Step]:
-    """Where images, sources of builds and dead letters lie."""
+    """The places for images, sources of builds and dead letters."""
     region, staging = values.region, f"gs://{_staging(values)}"
     yield Ensure(
         gcloud(
@@ -205,7 +205,7 @@ def _project_bindings(values: Values) -> Iterator[Step]:
     for name, roles in PROJECT_ROLES.items():
         for role in roles:
             yield _on_project(values, f"serviceAccount:{values.account(name)}", role)
-    # Google's own accounts: Cloud Storage publishes the events, Pub/Sub hands on what nobody could handle.
+    # Google's own accounts: Cloud Storage publishes the events, Pub/Sub forwards the dead letters.
     yield Ask("STORAGE_AGENT", gcloud(values, "storage", "service-agent"))
     yield _on_project(values, "serviceAccount:$STORAGE_AGENT", "roles/pubsub.publisher")
     yield Ask(
@@ -214,7 +214,7 @@ def _project_bindings(values: Values) -> Iterator[Step]:
     pubsub = "serviceAccount:service-$NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com"
     yield _on_project(values, pubsub, "roles/pubsub.subscriber")
     yield _bind(values, ("pubsub", "topics"), values.name(DEAD_LETTERS), pubsub, "roles/pubsub.publisher")
-    # A function's source is uploaded to a bucket of Google's making, named by project and region.
+    # gcloud uploads a function's source to a bucket that Google creates and names by project and region.
     sources = f'resource.name.startsWith("projects/_/buckets/gcf-v2-sources-$NUMBER-{values.region}/")'
     yield _on_project(
         values,
@@ -239,7 +239,7 @@ def _project_bindings(values: Values) -> Iterator[Step]:
         f"serviceAccount:{values.account(BUILD)}",
         "roles/storage.objectViewer",
     )
-    # A build deploys in the name of these.
+    # A build deploys parts that run as these accounts.
     for name in ACCOUNTS:
         if name not in {BUILD, Part.OPERATOR.value}:
             yield _bind(

@@ -1,13 +1,13 @@
-"""Steps of a deployment: printed as a shell script, or performed one by one with the same meaning.
+"""Steps of a deployment: printed as a shell script, or run one by one with the same meaning.
 
-Every step leads to the same place however often it is taken. Three kinds suffice:
+Every step is idempotent. There are three kinds:
 
-- `Run`: a command that says how something shall be, whatever it was.
-- `Ensure`: a command that only creates, preceded by a listing that says whether it is there.
-- `Ask`: a question whose answer later steps use as ``$NAME``.
+- `Run`: a command that describes the wanted result.
+- `Ensure`: a command that only creates, and before it a listing that shows whether the thing exists.
+- `Ask`: a command whose output later steps use as ``$NAME``.
 
-"Is it there?" is a listing with a filter, which is empty where nothing is there. No permission, no network, a wrong project
-are errors of the listing; none of them can be read as "nothing there".
+A listing with a filter answers "Is it there?": it is empty where the thing does not exist. A missing permission, a missing
+network or a wrong project is an error of the listing, and cannot be read as "nothing there".
 """
 
 import re
@@ -26,24 +26,24 @@ _VARIABLE = re.compile(r"\$([A-Z][A-Z_]*)")
 
 
 class Failed(MigrationError):
-    """A command of the deployment failed. What was done before stays; the same command goes on from there."""
+    """A command of the deployment failed. Earlier steps stay done; the same command continues from there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A command that may be given again."""
+    """A command that may run again."""
 
     command: Words
 
 
 @dataclass(frozen=True, slots=True)
 class Ensure:
-    """Something that is to be there.
+    """Something that must exist.
 
     Attributes:
-        listing: Prints something where it is there, and nothing where it is not.
-        create: Makes it.
-        update: Brings it up to date when it is there; None where there is nothing to bring.
+        listing: Prints something if it exists, and nothing if it does not.
+        create: Creates it.
+        update: Updates it if it exists; None where it needs no update.
     """
 
     listing: Words
@@ -53,11 +53,11 @@ class Ensure:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A question.
+    """A question to the project.
 
     Attributes:
-        name: What later steps call the answer.
-        command: Prints the answer; an empty one is an error.
+        name: Later steps use the answer by this name.
+        command: Prints the answer; an empty answer is an error.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Answer:
 
 
 def script(steps: Iterable[Step]) -> Iterator[str]:
-    """The steps as lines of bash, that can be read, reviewed and run."""
+    """The steps as lines of bash, to read, review and run."""
     yield "set -euo pipefail"
     for step in steps:
         match step:
@@ -93,15 +93,15 @@ def script(steps: Iterable[Step]) -> Iterator[str]:
 
 
 def perform(steps: Iterable[Step], run: Callable[[Words], Answer], say: Callable[[str], None]) -> None:
-    """Take the steps.
+    """Run the steps in order.
 
     Args:
-        steps: In their order.
+        steps: The steps.
         run: Runs a command.
-        say: Told each command that changes something, before it is run.
+        say: Receives each command that changes something, before it runs.
 
     Raises:
-        Failed: A command failed; none of the later ones was run.
+        Failed: A command failed; no later command ran.
     """
     answers: dict[str, str] = {}
     for step in steps:

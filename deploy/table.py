@@ -1,4 +1,4 @@
-"""Who may do what where, as the table of ``docs/deploy.md``."""
+"""The table of accounts and rights in ``docs/deploy.md``."""
 
 from collections.abc import Iterator
 

@@ -1,6 +1,6 @@
-"""What differs between the environments: the lines of ``deploy/{dev,stg,prod}.env``, read strictly.
+"""The values that differ between environments: the lines of ``deploy/{dev,stg,prod}.env``, read strictly.
 
-The buckets are not among them: they follow from the environment, as everywhere (``shared.migration.qpi_exports``).
+The buckets are not among them: they follow from the environment (``shared.migration.qpi_exports``).
 """
 
 import re
@@ -9,8 +9,8 @@ from pathlib import Path
 
 from backfill_job.rights import Part
 from shared.errors import UsageError
-from shared.json_io import shown_value
 from shared.migration import Environment, Migration, qpi_exports
+from shared.text import shown_value
 
 __all__ = ["Values", "read_values"]
 
@@ -26,7 +26,7 @@ _FORMS = {
     "RUNBOOK": r"https://[A-Za-z0-9._:/@%~-]+",
     "CHANNEL": r"projects/[^\s/]+/notificationChannels/[0-9]+",
 }
-"""The names of a file, and what each one's value looks like."""
+"""The names in a file, each with the form of its value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +34,16 @@ class Values:
     """One environment's values.
 
     Attributes:
-        env: Which environment.
-        project: The project of everything, the buckets included: a trigger and its bucket share a project.
+        project: The project of all parts, the buckets included: a trigger and its bucket share a project.
         region: Where jobs and functions run: the buckets' region, or one within their multi-region.
         tasks: Tasks of an execution of the backfill.
-        operators: Who runs the migration.
-        deleters: Who may delete the legacy path.
-        sweep_schedule: When recent days are swept, as cron says it.
-        full_schedule: When everything is.
-        time_zone: Of both.
-        runbook: Where ``docs/runbook-alerts.md`` can be read.
-        channel: The notification channel that is told of incidents.
+        operators: The IAM member that runs the migration.
+        deleters: The IAM member that may delete the legacy path.
+        sweep_schedule: When recent days are swept, in cron's form.
+        full_schedule: When everything is swept, in cron's form.
+        time_zone: The time zone of both schedules.
+        runbook: The address of ``docs/runbook-alerts.md``.
+        channel: The notification channel for incidents.
     """
 
     env: Environment
@@ -61,11 +60,11 @@ class Values:
 
     @property
     def migration(self) -> Migration:
-        """From where to where."""
+        """The source and the destination of this environment."""
         return qpi_exports(self.env)
 
     def name(self, part: str) -> str:
-        """What a job, function, topic or account of a part is called."""
+        """The name of a part's job, function, topic or account."""
         return f"qpi-exports-{part}-{self.env.value}"
 
     def account(self, part: Part | str) -> str:
@@ -75,20 +74,16 @@ class Values:
 
     @property
     def repository(self) -> str:
-        """Where images are."""
+        """The address of the image repository."""
         return f"{self.region}-docker.pkg.dev/{self.project}/qpi-exports"
 
 
 def read_values(env: Environment, folder: Path) -> Values:
     """Read an environment's file.
 
-    Args:
-        env: Which environment.
-        folder: Where the files lie.
-
     Raises:
-        UsageError: It cannot be read; a line is none of ``NAME=value``, ``# comment`` or empty; a name is missing, given twice or
-            unknown; a value is impossible.
+        UsageError: The file cannot be read. A line is not ``NAME=value``, ``# comment`` or empty. A name is missing, unknown
+            or given twice. A value has the wrong form.
     """
     path = folder / f"{env.value}.env"
     try:
@@ -96,7 +91,7 @@ def read_values(env: Environment, folder: Path) -> Values:
     except OSError as error:
         raise UsageError(f"{path} cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is no text in UTF-8 ({error.reason} at byte {error.start})") from error
+        raise UsageError(f"{path} is not text in UTF-8 ({error.reason} at byte {error.start})") from error
     found: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
@@ -111,7 +106,7 @@ def read_values(env: Environment, folder: Path) -> Values:
             raise UsageError(f"{where}: {name} is given twice")
         found[name] = value.removeprefix('"').removesuffix('"')
         if not re.fullmatch(_FORMS[name], found[name]):
-            raise UsageError(f"{where}: {shown_value(found[name])} is no possible value of {name}")
+            raise UsageError(f"{where}: {shown_value(found[name])} is not a possible value of {name}")
     missing = ", ".join(name for name in _FORMS if name not in found)
     if missing:
         raise UsageError(f"{path.name}: no value for {missing}")

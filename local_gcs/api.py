@@ -1,30 +1,130 @@
 """The JSON API over one storage: from HTTP method, target, headers and body to an answer, without waiting.
 
-Here a request meets its faults and is counted; the parts of a batch pass through here one by one.
+Every request passes here, and so does each part of a batch (Cloud Storage documentation, "Batch requests"). Here faults hit
+it, its parameters are checked, and it is counted by API method and status.
 """
 
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Callable
+from http import HTTPStatus
+from secrets import token_hex
+from typing import Any
 
-from multidict import CIMultiDict, CIMultiDictProxy
+from multidict import CIMultiDict, CIMultiDictProxy, istr
 
-from local_gcs.batch import batch
 from local_gcs.buckets_api import BucketsApi
-from local_gcs.calls import Call, Method, Reply, Wire, parse_query, refusal
-from local_gcs.errors import Refused
-from local_gcs.faults import NO_HIT, Faults, Hit
+from local_gcs.calls import (
+    Call,
+    Method,
+    Part,
+    Reply,
+    Wire,
+    boundary_of,
+    parse_headers,
+    parse_query,
+    refusal,
+    refused_media,
+    split_parts,
+)
+from local_gcs.errors import Refused, invalid
+from local_gcs.faults import NO_HIT, Faults, Hit, RetryTests
+from local_gcs.media import UploadsApi
 from local_gcs.model import Storage
 from local_gcs.objects_api import ObjectsApi
 from local_gcs.resources import Renderer
-from local_gcs.retry_tests import RetryTests
 from local_gcs.rewrites import Rewriter
-from local_gcs.routing import resolve
-from local_gcs.stats import Stats
-from local_gcs.uploads import UploadsApi
+from local_gcs.routing import check_request, resolve
 
-__all__ = ["Api"]
+__all__ = ["Api", "Stats", "batch"]
 
+
+class Stats:
+    """Counts requests; the parts of a batch count one by one."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def count(self, method: str, outcome: str) -> None:
+        """Counts one request; the outcome is its HTTP status, or the way in which the answer was lost."""
+        self._counts[method, outcome] += 1
+
+    def clear(self) -> None:
+        """Sets all counts to 0."""
+        self._counts.clear()
+
+    def snapshot(self) -> dict[str, Any]:
+        """``{"requests": total, "methods": {method: {"count": n, "by_status": {status: n}}}}``."""
+        methods: dict[str, dict[str, Any]] = {}
+        for (method, outcome), number in sorted(self._counts.items()):
+            entry = methods.setdefault(method, {"count": 0, "by_status": {}})
+            entry["count"] += number
+            entry["by_status"][outcome] = number
+        return {"requests": self._counts.total(), "methods": methods}
+
+
+# -------------------------------------------------------------------- batch
+
+MOST_PARTS = 100
+Dispatch = Callable[[str, str, CIMultiDict[str], bytes], Reply]
+"""HTTP method, target, headers and body of one part to its answer."""
+
+
+def batch(call: Call, dispatch: Dispatch) -> Reply:
+    """Does the parts in their order and joins their answers.
+
+    If a fault loses the answer to one part, it loses the whole answer, because all travel on one connection.
+
+    Raises:
+        Refused: 400; it is malformed or has more than 100 parts.
+    """
+    parts = split_parts(call.body, boundary_of(call.headers.get("Content-Type", "")))
+    if len(parts) > MOST_PARTS:
+        raise invalid(f"The batch request has {len(parts)} calls, of which at most {MOST_PARTS} are allowed.")
+    boundary = f"batch_{token_hex(12)}"
+    body, wire = bytearray(), Wire.WHOLE
+    for part in parts:
+        reply = _do(part, dispatch)
+        if reply.wire is not Wire.WHOLE:
+            wire = reply.wire
+        body += f"--{boundary}\r\n".encode() + _rendered(part, reply)
+    body += f"--{boundary}--\r\n".encode()
+    return Reply(200, bytes(body), f"multipart/mixed; boundary={boundary}", wire=wire)
+
+
+def _do(part: Part, dispatch: Dispatch) -> Reply:
+    """Dispatches the HTTP request of a part."""
+    head, _, body = part.body.replace(b"\r\n", b"\n").partition(b"\n\n")
+    line, _, fields = head.partition(b"\n")
+    words = line.decode("utf-8", "surrogateescape").split(" ")
+    if len(words) < 2:  # noqa: PLR2004 - method and target at least
+        raise invalid("Failed to parse a part of the batch.")
+    target = words[1]
+    if target.startswith(("http://", "https://")):
+        target = "/" + target.split("/", 3)[3]
+    if target.startswith(("/upload/", "/download/", "/batch", "/resumable/")):
+        raise invalid("Uploads, downloads and batches cannot be parts of a batch.")
+    return dispatch(words[0], target, CIMultiDict(parse_headers(fields)), body.rstrip(b"\n"))
+
+
+def _rendered(part: Part, reply: Reply) -> bytes:
+    """A part of the answer."""
+    identifier = part.headers.get("content-id", "")
+    head = "Content-Type: application/http\r\n"
+    if identifier:
+        head += f"Content-ID: <response-{identifier.removeprefix('<')}\r\n"
+    head += f"\r\nHTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n"
+    if reply.body:
+        head += f"Content-Type: {reply.content_type}\r\n"
+    fields = {"Content-Length": str(len(reply.body))} | reply.headers
+    head += "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return head.encode() + b"\r\n" + reply.body + b"\r\n"
+
+
+# -------------------------------------------------------------------- dispatch
+
+OVERRIDE = istr("X-HTTP-Method-Override")
 Step = Callable[[], Reply]
 Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
@@ -33,14 +133,14 @@ class Api:
     """Dispatches requests.
 
     Args:
-        storage: What they are about.
+        storage: The storage that they read and change.
         rewriter: Does rewrites.
-        faults: What may happen to them.
-        base_url: Where the server listens.
-        project: The one project there is.
+        faults: The faults in force.
+        base_url: Address of the server.
+        project: The project of all buckets.
 
     Attributes:
-        stats: What has been asked for.
+        stats: Counts of requests.
         renderer: Renders resources.
     """
 
@@ -50,6 +150,7 @@ class Api:
         self.stats = Stats()
         self.renderer = Renderer(base_url)
         self._faults = faults
+        self._storage = storage
         self._retry_tests = RetryTests()
         self._methods: dict[str, Method] = {
             **ObjectsApi(storage, rewriter, self.renderer).methods,
@@ -60,30 +161,30 @@ class Api:
         }
 
     def dispatch(self, verb: str, target: str, headers: Headers, body: bytes) -> Reply:
-        """Answer one request.
-
-        Args:
-            verb: HTTP method.
-            target: Path and query as sent.
-            headers: Header fields.
-            body: The body, whole.
-        """
+        """Answers one request; the target is path and query as sent."""
         path, _, query = target.partition("?")
         method = "unknown"
+        if verb == "POST" and OVERRIDE in headers:
+            verb = headers[OVERRIDE].upper()
 
         def first() -> Reply:
             nonlocal method
             method, args = resolve(verb, path)
             return self._do(Call(method, args, parse_query(query), headers, body))
 
-        return self._counted(first, lambda: method)
+        def refuse(refused: Refused) -> Reply:
+            # Google sends the message of a failed read of content as text.
+            media = verb == "GET" and (path.startswith("/download/") or "alt=media" in query)
+            return refused_media(refused) if media else refusal(refused)
 
-    def _counted(self, step: Step, method: Callable[[], str]) -> Reply:
-        """Take a step; count the request when it was the last."""
+        return self._counted(first, lambda: method, refuse)
+
+    def _counted(self, step: Step, method: Callable[[], str], refuse: Callable[[Refused], Reply]) -> Reply:
+        """Takes a step, and counts the request if this step answers it."""
         try:
             reply = step()
         except Refused as refused:
-            reply = refusal(refused)
+            reply = refuse(refused)
         except Exception:  # noqa: BLE001 - a defect here must show as a 500 and a traceback, not as a hung client
             traceback.print_exc(file=sys.stderr)
             reply = refusal(Refused(500, "internalError", "local_gcs has a defect: see its standard error."))
@@ -91,20 +192,34 @@ class Api:
             self.stats.count(method(), str(reply.status) if reply.wire is Wire.WHOLE else reply.wire.value)
         else:
             rest = reply.rest
-            reply.rest = lambda: self._counted(rest, method)
+            reply.rest = lambda: self._counted(rest, method, refuse)
         return reply
 
     def _do(self, call: Call) -> Reply:
-        """Do what is asked, faults included."""
+        """Does what a request asks, faults included."""
         hit = self._hit(call)
         if hit is NO_HIT:
-            return self._methods[call.method](call)
+            return self._answer(call)
         if hit.refused:
             raise hit.refused
         if hit.connection == "reset_before":
             return Reply(wire=Wire.RESET)
         wire = Wire.RESET if hit.connection == "reset_after" else Wire.TRUNCATED
-        return _cut(lambda: self._methods[call.method](call), wire)
+        return _cut(lambda: self._answer(call), wire, hit.cut)
+
+    def _answer(self, call: Call) -> Reply:
+        check_request(call.method, call.params, call.headers)
+        if self._storage.requester_pays:
+            self._require_payer(call)
+        return self._methods[call.method](call)
+
+    def _require_payer(self, call: Call) -> None:
+        """Refuses a request to a requester-pays bucket that does not name the project that pays."""
+        # The third name of four is the bucket of a copy's destination.
+        buckets = call.args[::2] if len(call.args) == 4 else call.args[:1]  # noqa: PLR2004
+        if "userProject" not in call.params and not self._storage.requester_pays.isdisjoint(buckets):
+            message = "Bucket is requester pays bucket but no user project provided."
+            raise invalid(message, reason="required")
 
     def _hit(self, call: Call) -> Hit:
         if self._retry_tests and (scripted := self._retry_tests.draw(call)):
@@ -112,15 +227,15 @@ class Api:
         return self._faults.draw(call) if self._faults.active else NO_HIT
 
 
-def _cut(step: Step, wire: Wire) -> Reply:
-    """Take a step whose answer, now or after the rest, does not arrive whole."""
+def _cut(step: Step, wire: Wire, cut: int | None) -> Reply:
+    """Takes a step whose answer, now or after further steps, does not arrive whole."""
     try:
         reply = step()
     except Refused as refused:
         reply = refusal(refused)
     if reply.rest is None:
-        reply.wire = wire
+        reply.wire, reply.cut = wire, cut
     else:
         rest = reply.rest
-        reply.rest = lambda: _cut(rest, wire)
+        reply.rest = lambda: _cut(rest, wire, cut)
     return reply

@@ -1,6 +1,6 @@
-"""A bucket: its configuration and three shelves of object versions.
+"""A bucket: its configuration, and its object versions on three shelves.
 
-The shelves are apart so that what is deleted never costs a live operation anything.
+The shelves are separate, so deleted versions never cost a live operation anything.
 """
 
 from collections.abc import Iterator
@@ -11,39 +11,80 @@ from typing import Any
 
 from sortedcontainers import SortedDict
 
-from local_gcs.errors import invalid
-from local_gcs.names import check_bucket_name
-from local_gcs.objects import ObjectVersion
+from local_gcs.discovery import check_fields, check_names, google
+from local_gcs.errors import Refused, invalid
+from local_gcs.lifecycle import LifecycleRule, parse_lifecycle
+from local_gcs.objects import ObjectVersion, check_bucket_name, check_storage_class
 
-__all__ = ["Bucket", "Settings", "Shelf", "new_resource", "patched_resource"]
+__all__ = ["Bucket", "Settings", "Shelf", "locked_resource", "new_resource", "patched_resource"]
 
 WEEK = 7 * 24 * 3600
 SHORTEST_SOFT_DELETE = WEEK
 LONGEST_SOFT_DELETE = 90 * 24 * 3600
-FIXED = {
-    "kind",
-    "id",
-    "name",
-    "projectNumber",
-    "metageneration",
-    "timeCreated",
-    "updated",
-    "selfLink",
-    "etag",
-}
-"""Fields of a bucket resource that no request changes."""
+SET_BY_SERVICE = frozenset(
+    {
+        *(
+            "etag",
+            "generation",
+            "hardDeleteTime",
+            "id",
+            "kind",
+            "locationType",
+            "metageneration",
+            "name",
+            "owner",
+        ),
+        *(
+            "projectNumber",
+            "satisfiesPZI",
+            "satisfiesPZS",
+            "selfLink",
+            "softDeleteTime",
+            "timeCreated",
+            "updated",
+        ),
+    }
+)
+"""Fields of a bucket resource that a request may repeat and cannot change."""
+REPLACED = (
+    "billing",
+    "cors",
+    "defaultEventBasedHold",
+    "labels",
+    "lifecycle",
+    "logging",
+    "retentionPolicy",
+    "versioning",
+)
+"""Fields that have an effect, or are shown, and that an update removes if it does not name them."""
+KEPT = (
+    "customPlacementConfig",
+    "iamConfiguration",
+    "location",
+    "rpo",
+    "softDeletePolicy",
+    "storageClass",
+    "website",
+)
+"""Further fields that a request may set."""
+TAKEN = frozenset({*REPLACED, *KEPT}) | SET_BY_SERVICE
+MULTI_REGIONS = frozenset({"ASIA", "EU", "US"})
+DUAL_REGIONS = frozenset({"ASIA1", "EUR4", "EUR5", "EUR7", "EUR8", "NAM4"})
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a bucket's configuration means for its objects.
+    """The effect of a bucket's configuration on its objects.
 
     Attributes:
         versioning: Replaced and deleted live versions stay as noncurrent ones.
-        soft_delete_seconds: How long deleted versions can be restored; 0 turns soft delete off.
-        retention_seconds: How long a new version may not be deleted or replaced; 0 for no policy.
+        soft_delete_seconds: Seconds for which a deleted version can be restored; 0 turns soft delete off.
+        retention_seconds: Seconds for which a new version may not be deleted or replaced; 0 for no policy.
+        retention_locked: The retention policy cannot be shortened or removed.
         storage_class: The class of objects that name none.
         event_based_hold: New objects get an event-based hold.
+        requester_pays: A request must name the project that pays.
+        lifecycle: Rules that delete or move objects after a time.
     """
 
     versioning: bool
@@ -51,30 +92,38 @@ class Settings:
     retention_seconds: int
     storage_class: str
     event_based_hold: bool
+    retention_locked: bool
+    requester_pays: bool
+    lifecycle: tuple[LifecycleRule, ...]
 
     @classmethod
     def of(cls, resource: dict[str, Any]) -> "Settings":
         """The settings that a bucket resource states.
 
         Raises:
-            Refused: 400; a field has the wrong shape.
+            Refused: 400; a field has the wrong shape, or a lifecycle rule is not modelled.
         """
+        lifecycle = parse_lifecycle(resource.get("lifecycle"))
+        retention = resource.get("retentionPolicy") or {}
         try:
             return cls(
                 versioning=bool((resource.get("versioning") or {}).get("enabled")),
                 soft_delete_seconds=int(
                     (resource.get("softDeletePolicy") or {}).get("retentionDurationSeconds") or 0
                 ),
-                retention_seconds=int((resource.get("retentionPolicy") or {}).get("retentionPeriod") or 0),
-                storage_class=str(resource.get("storageClass") or "STANDARD"),
+                retention_seconds=int(retention.get("retentionPeriod") or 0),
+                storage_class=check_storage_class(str(resource.get("storageClass") or "STANDARD")),
                 event_based_hold=bool(resource.get("defaultEventBasedHold")),
+                retention_locked=bool(retention.get("isLocked")),
+                requester_pays=bool((resource.get("billing") or {}).get("requesterPays")),
+                lifecycle=lifecycle,
             )
         except (AttributeError, TypeError, ValueError) as error:
             raise invalid(f"Invalid bucket resource: {error}") from error
 
 
 class Shelf:
-    """Versions that are no longer live, by name, several a name."""
+    """Versions that are no longer live: by name, any number of each."""
 
     __slots__ = ("_by_name",)
 
@@ -85,30 +134,34 @@ class Shelf:
         return bool(self._by_name)
 
     def add(self, version: ObjectVersion) -> None:
-        """Keep a version, or replace the record of the same generation."""
+        """Keeps a version, in place of an older record of the same generation."""
         versions = self._by_name.get(version.name)
         if versions is None:
             versions = self._by_name[version.name] = {}
         versions[version.generation] = version
 
     def get(self, name: str, generation: int) -> ObjectVersion | None:
-        """One version; None when it is not here."""
+        """One version; None if it is absent."""
         versions = self._by_name.get(name)
         return versions.get(generation) if versions else None
 
     def remove(self, version: ObjectVersion) -> None:
-        """Forget a version that is here."""
+        """Forgets a version of this shelf."""
         versions = self._by_name[version.name]
         del versions[version.generation]
         if not versions:
             del self._by_name[version.name]
 
     def of(self, name: str) -> list[ObjectVersion]:
-        """All versions of a name, in no order."""
+        """All versions of a name, in any order."""
         return list(self._by_name.get(name, {}).values())
 
+    def __iter__(self) -> Iterator[ObjectVersion]:
+        for versions in self._by_name.values():
+            yield from versions.values()
+
     def names(self, low: str, high: str | None, *, inclusive: bool) -> Iterator[str]:
-        """Names from `low` up to, without, `high`, in order."""
+        """Names from `low` up to `high`, without `high`, in order."""
         found: Iterator[str] = self._by_name.irange(low, high, inclusive=(inclusive, False))
         return found
 
@@ -118,14 +171,13 @@ class Bucket:
     """One bucket.
 
     Attributes:
-        name: Bucket name.
-        resource: Its resource as the JSON API shows it, without links.
-        settings: What the resource means for objects.
+        resource: The bucket resource of the JSON API, without links.
+        settings: The effect of the resource on objects.
         live: The live version of each name, sorted by name.
         noncurrent: Replaced and deleted versions of a versioned bucket.
         soft_deleted: Versions that can still be restored.
-        policy: Its IAM policy.
-        notifications: Its notification configurations, by id.
+        policy: The IAM policy, which is kept and not enforced.
+        notifications: Notification configurations by id.
     """
 
     name: str
@@ -139,16 +191,16 @@ class Bucket:
 
     @property
     def metageneration(self) -> int:
-        """1 when created, one more with each change of configuration."""
+        """1 at creation, one more with each change of configuration."""
         return int(self.resource["metageneration"])
 
     def live_names(self, low: str, high: str | None, *, inclusive: bool) -> Iterator[str]:
-        """Names of live objects from `low` up to, without, `high`, in order."""
+        """Names of live objects from `low` up to `high`, without `high`, in order."""
         found: Iterator[str] = self.live.irange(low, high, inclusive=(inclusive, False))
         return found
 
     def all_names(self, low: str, high: str | None, *, inclusive: bool) -> Iterator[str]:
-        """Names of objects that have a live or a noncurrent version, in order, each once."""
+        """Names of objects with a live or a noncurrent version, in order, each once."""
         both = merge(
             self.live_names(low, high, inclusive=inclusive),
             self.noncurrent.names(low, high, inclusive=inclusive),
@@ -157,17 +209,13 @@ class Bucket:
 
 
 def new_resource(body: dict[str, Any], *, now: str) -> dict[str, Any]:
-    """The resource of a new bucket: what was asked for over Google's defaults.
-
-    Args:
-        body: The resource of the request.
-        now: Creation time.
+    """The resource of a new bucket: the request over Google's defaults.
 
     Raises:
-        Refused: 400; the name cannot be one.
+        Refused: 400; the name cannot be one, or a field is unknown or not modelled.
     """
+    _check_body(body)
     name = check_bucket_name(body.get("name"))
-    location = str(body.get("location") or "US").upper()
     resource: dict[str, Any] = {
         "kind": "storage#bucket",
         "id": name,
@@ -177,7 +225,6 @@ def new_resource(body: dict[str, Any], *, now: str) -> dict[str, Any]:
         "metageneration": "1",
         "timeCreated": now,
         "updated": now,
-        "locationType": "multi-region" if location in {"US", "EU", "ASIA"} else "region",
         "storageClass": "STANDARD",
         "iamConfiguration": {
             "bucketPolicyOnly": {"enabled": True},
@@ -186,45 +233,112 @@ def new_resource(body: dict[str, Any], *, now: str) -> dict[str, Any]:
         },
         "softDeletePolicy": {"retentionDurationSeconds": str(WEEK)},
     }
-    resource |= {key: value for key, value in body.items() if key not in FIXED and value is not None}
-    resource["location"] = location
-    return _checked(resource, now=now)
+    resource |= {key: value for key, value in _without_nulls(body).items() if key not in SET_BY_SERVICE}
+    resource["location"] = str(body.get("location") or "US").upper()
+    resource["locationType"] = _location_type(resource)
+    return _checked(resource, {}, now=now)
 
 
-def patched_resource(resource: dict[str, Any], changes: dict[str, Any], *, now: str) -> dict[str, Any]:
-    """A bucket resource after a patch; null removes a field, and a label.
+def _location_type(resource: dict[str, Any]) -> str:
+    if resource["location"] in DUAL_REGIONS or "customPlacementConfig" in resource:
+        return "dual-region"
+    return "multi-region" if resource["location"] in MULTI_REGIONS else "region"
+
+
+def patched_resource(
+    resource: dict[str, Any], changes: dict[str, Any], *, now: str, whole: bool = False
+) -> dict[str, Any]:
+    """A bucket resource after a change.
+
+    Args:
+        resource: The resource before.
+        changes: The body of the request. In a patch, null removes a field and an object is merged.
+        now: Time of the change.
+        whole: An update: an object that is named replaces the old one, and most fields that are not named are removed.
 
     Raises:
-        Refused: 400; the result makes no sense.
+        Refused: 400; the result is invalid. 403; it shortens or removes a locked retention policy.
     """
-    patched = dict(resource)
-    for key, value in changes.items():
-        if key in FIXED:
-            continue
-        if key == "labels" and isinstance(value, dict):
-            merged = (resource.get("labels") or {}) | value
-            patched["labels"] = {label: text for label, text in merged.items() if text is not None}
-        elif value is None:
-            patched.pop(key, None)
-        else:
-            patched[key] = value
+    _check_body(changes)
+    changes = {key: value for key, value in changes.items() if key not in SET_BY_SERVICE}
+    if changes.get("location") not in {None, resource["location"], resource["location"].lower()}:
+        raise invalid("The location of a bucket cannot be changed.", location="location")
+    changes.pop("location", None)
+    if whole:
+        base = {key: value for key, value in resource.items() if key not in {*REPLACED, *changes}}
+        patched = base | _without_nulls(changes)
+    else:
+        patched = _merged(resource, changes)
     if changes.get("softDeletePolicy", ...) is None:
         patched["softDeletePolicy"] = {"retentionDurationSeconds": "0"}
     patched["metageneration"] = str(int(resource["metageneration"]) + 1)
     patched["updated"] = now
-    return _checked(patched, now=now)
+    return _checked(patched, resource, now=now)
 
 
-def _checked(resource: dict[str, Any], *, now: str) -> dict[str, Any]:
-    """The resource with policies in the form the service shows them."""
+def locked_resource(resource: dict[str, Any], *, now: str) -> dict[str, Any]:
+    """A bucket resource whose retention policy is locked.
+
+    Raises:
+        Refused: 400; it has no retention policy.
+    """
+    if not Settings.of(resource).retention_seconds:
+        raise invalid(f"Bucket '{resource['name']}' does not have a retention policy.")
+    changed = patched_resource(resource, {}, now=now)
+    changed["retentionPolicy"]["isLocked"] = True
+    return changed
+
+
+def _check_body(body: dict[str, Any]) -> None:
+    check_fields(body, "Bucket", TAKEN)
+    check_names({name: body[name] for name in body.keys() - SET_BY_SERVICE}, google().schemas["Bucket"])
+
+
+def _without_nulls(value: Any) -> Any:
+    """A JSON value without the names whose value is null, at any depth."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(part) for key, part in value.items() if part is not None}
+    return value
+
+
+def _merged(old: Any, changes: Any) -> Any:
+    """A JSON value after a patch (RFC 7396): null removes a name, an object is merged, anything else replaces."""
+    if not isinstance(changes, dict):
+        return changes
+    merged = dict(old) if isinstance(old, dict) else {}
+    for key, value in changes.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(merged.get(key), value)
+    return merged
+
+
+def _checked(resource: dict[str, Any], before: dict[str, Any], *, now: str) -> dict[str, Any]:
+    """The resource with policies in the form in which the service shows them."""
+    old_retention = before.get("retentionPolicy") or {}
+    if isinstance(resource.get("retentionPolicy"), dict):
+        resource["retentionPolicy"] = {
+            **resource["retentionPolicy"],
+            "isLocked": bool(old_retention.get("isLocked")),
+        }
     settings = Settings.of(resource)
     seconds = settings.soft_delete_seconds
     if seconds and not SHORTEST_SOFT_DELETE <= seconds <= LONGEST_SOFT_DELETE:
         raise invalid("Soft delete retention duration must be 0, or between 7 and 90 days.")
-    if isinstance(resource.get("softDeletePolicy"), dict):
-        resource["softDeletePolicy"] = {"effectiveTime": now} | resource["softDeletePolicy"]
-        resource["softDeletePolicy"]["retentionDurationSeconds"] = str(seconds)
-    if isinstance(resource.get("retentionPolicy"), dict):
-        resource["retentionPolicy"] = {"effectiveTime": now} | resource["retentionPolicy"]
-        resource["retentionPolicy"]["retentionPeriod"] = str(settings.retention_seconds)
+    if old_retention.get("isLocked") and settings.retention_seconds < int(old_retention["retentionPeriod"]):
+        verb = "reduce the retention duration of" if settings.retention_seconds else "remove"
+        raise Refused(
+            403, "forbidden", f"Cannot {verb} a locked Retention Policy for bucket '{resource['name']}'."
+        )
+    for field_name, period, number in (
+        ("softDeletePolicy", "retentionDurationSeconds", seconds),
+        ("retentionPolicy", "retentionPeriod", settings.retention_seconds),
+    ):
+        if isinstance(resource.get(field_name), dict):
+            old = before.get(field_name) or {}
+            since = old["effectiveTime"] if old.get(period) == str(number) else now
+            resource[field_name] = {**resource[field_name], "effectiveTime": since, period: str(number)}
+    if isinstance(resource.get("retentionPolicy"), dict) and not resource["retentionPolicy"]["isLocked"]:
+        del resource["retentionPolicy"]["isLocked"]
     return resource

@@ -1,36 +1,27 @@
-"""The methods of buckets and what hangs on them."""
+"""The methods of buckets, of their policies and of their notifications.
+
+Apart from `api`, which dispatches, because a file with every method of objects, buckets and uploads would be too long.
+"""
 
 from typing import Any
 from uuid import uuid4
 
-from local_gcs.calls import Call, Method, Reply, json_reply
-from local_gcs.conditions import integer, parse_conditions
+from local_gcs.calls import Call, Method, Reply
 from local_gcs.errors import not_found
-from local_gcs.model import Storage
-from local_gcs.resources import Renderer
+from local_gcs.model import Storage, require_metageneration
+from local_gcs.objects import integer, parse_conditions
+from local_gcs.resources import Renderer, etag, json_reply, require_etag
 
 __all__ = ["BucketsApi"]
 
-REPLACEABLE = {
-    "labels",
-    "lifecycle",
-    "cors",
-    "versioning",
-    "website",
-    "logging",
-    "retentionPolicy",
-    "billing",
-}
-"""Bucket fields that an update which does not name them removes."""
-
 
 class BucketsApi:
-    """The methods of buckets.
+    """The methods of buckets, by name in `methods`.
 
     Args:
-        storage: Where buckets are.
+        storage: The storage.
         renderer: Renders resources.
-        project: The project that all of them belong to.
+        project: The project of all buckets.
     """
 
     def __init__(self, storage: Storage, renderer: Renderer, project: str) -> None:
@@ -49,8 +40,8 @@ class BucketsApi:
             "storage.buckets.getIamPolicy": self.get_policy,
             "storage.buckets.setIamPolicy": self.set_policy,
             "storage.buckets.testIamPermissions": self.test_permissions,
-            "storage.bucketAccessControls": self.access_controls,
             "storage.folders.list": self.folders,
+            "storage.managedFolders.list": self.folders,
             "storage.notifications.list": self.notifications,
             "storage.notifications.insert": self.add_notification,
             "storage.notifications.get": self.notification,
@@ -72,32 +63,36 @@ class BucketsApi:
         return json_reply(call, answer)
 
     def insert(self, call: Call) -> Reply:
-        """Make a bucket."""
+        """Makes a bucket."""
         return json_reply(call, self._renderer.bucket(self._storage.create_bucket(call.resource())))
 
     def get(self, call: Call) -> Reply:
         """A bucket's configuration."""
-        return json_reply(call, self._renderer.bucket(self._storage.bucket(call.args[0])))
+        bucket = self._storage.bucket(call.args[0])
+        require_metageneration(bucket, parse_conditions(call.params), reading=True)
+        require_etag(call.headers, etag(1, bucket.metageneration))
+        return json_reply(call, self._renderer.bucket(bucket))
 
     def patch(self, call: Call) -> Reply:
-        """Change what the body names."""
-        return self._change(call, call.resource())
+        """Changes the fields that the body names."""
+        return self._change(call, whole=False)
 
     def update(self, call: Call) -> Reply:
-        """Replace what can be edited."""
-        return self._change(call, dict.fromkeys(REPLACEABLE) | call.resource())
+        """Replaces the editable fields."""
+        return self._change(call, whole=True)
 
-    def _change(self, call: Call, changes: dict[str, Any]) -> Reply:
-        bucket = self._storage.patch_bucket(call.args[0], changes, parse_conditions(call.params))
+    def _change(self, call: Call, *, whole: bool) -> Reply:
+        conditions = parse_conditions(call.params)
+        bucket = self._storage.patch_bucket(call.args[0], call.resource(), conditions, whole=whole)
         return json_reply(call, self._renderer.bucket(bucket))
 
     def delete(self, call: Call) -> Reply:
-        """Remove an empty bucket."""
+        """Removes an empty bucket."""
         self._storage.delete_bucket(call.args[0], parse_conditions(call.params))
         return Reply(204)
 
     def layout(self, call: Call) -> Reply:
-        """Where and how a bucket is stored; tools ask before a recursive copy."""
+        """Location and layout of a bucket; tools ask for it before a recursive copy."""
         bucket = self._storage.bucket(call.args[0])
         layout = {
             "kind": "storage#storageLayout",
@@ -109,13 +104,12 @@ class BucketsApi:
         return json_reply(call, layout)
 
     def lock(self, call: Call) -> Reply:
-        """Lock the retention policy: noted and shown."""
-        bucket = self._storage.bucket(call.args[0])
-        policy = dict(bucket.resource.get("retentionPolicy") or {}) | {"isLocked": True}
-        return self._change(call, {"retentionPolicy": policy})
+        """Locks the retention policy for good."""
+        bucket = self._storage.lock_retention(call.args[0], parse_conditions(call.params))
+        return json_reply(call, self._renderer.bucket(bucket))
 
     def get_policy(self, call: Call) -> Reply:
-        """The IAM policy, which nothing enforces."""
+        """The IAM policy, which is not enforced."""
         bucket = self._storage.bucket(call.args[0])
         empty = {
             "kind": "storage#policy",
@@ -127,7 +121,7 @@ class BucketsApi:
         return json_reply(call, empty | bucket.policy)
 
     def set_policy(self, call: Call) -> Reply:
-        """Keep an IAM policy."""
+        """Keeps an IAM policy."""
         bucket = self._storage.bucket(call.args[0])
         bucket.policy = {
             key: value for key, value in call.resource().items() if key in {"bindings", "version"}
@@ -135,28 +129,23 @@ class BucketsApi:
         return self.get_policy(call)
 
     def test_permissions(self, call: Call) -> Reply:
-        """Everything is permitted."""
+        """Every permission is granted."""
         self._storage.bucket(call.args[0])
         asked = call.params.get("permissions", "").split("\n")
         return json_reply(call, {"kind": "storage#testIamPermissionsResponse", "permissions": asked})
 
-    def access_controls(self, call: Call) -> Reply:
-        """Access control lists are accepted and forgotten."""
-        self._storage.bucket(call.args[0])
-        return json_reply(call, {"kind": "storage#bucketAccessControls", "items": []} | call.resource())
-
     def folders(self, call: Call) -> Reply:
-        """There are no folders, managed or other."""
+        """A bucket without a hierarchical namespace has no folders, and this server has no managed ones."""
         self._storage.bucket(call.args[0])
         return json_reply(call, {"items": []})
 
     def notifications(self, call: Call) -> Reply:
-        """Notification configurations: kept and shown, nothing is published."""
+        """Notification configurations, which are kept and shown; events go to subscribers instead."""
         configurations = list(self._storage.bucket(call.args[0]).notifications.values())
         return json_reply(call, {"kind": "storage#notifications", "items": configurations})
 
     def add_notification(self, call: Call) -> Reply:
-        """Keep a notification configuration."""
+        """Keeps a notification configuration."""
         bucket = self._storage.bucket(call.args[0])
         identifier = uuid4().hex
         configuration = (
@@ -173,7 +162,7 @@ class BucketsApi:
         return json_reply(call, bucket.notifications[call.args[1]])
 
     def remove_notification(self, call: Call) -> Reply:
-        """Forget a notification configuration."""
+        """Removes a notification configuration."""
         bucket = self._storage.bucket(call.args[0])
         if bucket.notifications.pop(call.args[1], None) is None:
             raise not_found()

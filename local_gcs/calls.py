@@ -1,17 +1,33 @@
-"""A request and its answer, as the API functions see them: no sockets, no waiting."""
+"""A request and its answer, as the API functions see them, without sockets and without waiting; and multipart bodies.
+
+A multipart body may have either kind of line end. It is split without copying it more than once.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from email.message import Message
 from enum import Enum
 from typing import Any
 
 import orjson
 
 from local_gcs.errors import Refused, invalid
-from local_gcs.fields import parse_fields
-from local_gcs.names import decode
+from local_gcs.objects import decode
 
-__all__ = ["Call", "Method", "Reply", "Wire", "json_reply", "parse_object", "parse_query", "refusal"]
+__all__ = [
+    "Call",
+    "Method",
+    "Part",
+    "Reply",
+    "Wire",
+    "boundary_of",
+    "parse_headers",
+    "parse_object",
+    "parse_query",
+    "refusal",
+    "refused_media",
+    "split_parts",
+]
 
 JSON = "application/json; charset=UTF-8"
 
@@ -30,10 +46,9 @@ class Call:
 
     Attributes:
         method: The API method, such as ``storage.objects.get``.
-        args: Names from the path: bucket, object, and what else the path names.
+        args: Names from the path, such as bucket and object.
         params: The query.
         headers: Header fields; names in any case.
-        body: The body, whole.
     """
 
     method: str
@@ -46,18 +61,18 @@ class Call:
         """The body as a JSON object; an empty body is an empty object.
 
         Raises:
-            Refused: 400; it is something else.
+            Refused: 400; it is not a JSON object.
         """
         if not self.body:
             return {}
         return parse_object(self.body)
 
     def text(self, name: str) -> str:
-        """A query parameter, empty when it is not given."""
+        """A query parameter; empty if it is absent."""
         return self.params.get(name, "")
 
     def flag(self, name: str) -> bool:
-        """Whether a query parameter says ``true``."""
+        """Whether a query parameter is ``true``."""
         return self.params.get(name, "").lower() == "true"
 
 
@@ -66,13 +81,10 @@ class Reply:
     """One answer.
 
     Attributes:
-        status: HTTP status.
-        body: The body, whole.
-        content_type: Its type.
-        headers: Further header fields.
-        wire: How it travels.
-        rest: What is still to be done, after `pause` seconds, to come to the answer; None when this is it.
-        pause: Seconds in which others may act before the rest is done.
+        headers: Header fields besides the content type.
+        cut: A truncated answer ends after so many bytes of its body; None for half of it.
+        rest: The next step towards the answer, after `pause` seconds; None if this is the answer.
+        pause: Seconds in which others may act before the next step.
     """
 
     status: int = 200
@@ -80,6 +92,7 @@ class Reply:
     content_type: str = JSON
     headers: dict[str, str] = field(default_factory=dict)
     wire: Wire = Wire.WHOLE
+    cut: int | None = None
     rest: "Callable[[], Reply] | None" = None
     pause: float = 0.0
 
@@ -88,26 +101,25 @@ Method = Callable[[Call], Reply]
 """One method of the API."""
 
 
-def json_reply(call: Call, resource: Any) -> Reply:
-    """An answer with a resource, or the part of it that the ``fields`` parameter asks for."""
-    fields = call.params.get("fields")
-    if fields:
-        resource = parse_fields(fields).apply(resource)
-    return Reply(body=orjson.dumps(resource))
-
-
 def refusal(refused: Refused) -> Reply:
-    """The answer to a request that is not done."""
+    """The answer to a request that is refused."""
     if refused.status == 304:  # noqa: PLR2004 - an answer of this status has no body
         return Reply(304)
     return Reply(refused.status, orjson.dumps(refused.body()))
 
 
+def refused_media(refused: Refused) -> Reply:
+    """The answer to a read of content that is refused: Google sends the message as text, not as JSON."""
+    if refused.status == 304:  # noqa: PLR2004 - an answer of this status has no body
+        return Reply(304)
+    return Reply(refused.status, refused.message.encode(), "text/html; charset=UTF-8")
+
+
 def parse_object(text: bytes | str) -> dict[str, Any]:
-    """A JSON object; ``null``, which Go clients send for nothing, is an empty one.
+    """A JSON object. ``null`` is an empty one: Go clients send it for an absent body.
 
     Raises:
-        Refused: 400; it is something else, or holds a lone surrogate.
+        Refused: 400; it is not a JSON object, or has a lone surrogate.
     """
     try:
         value = orjson.loads(text)
@@ -121,7 +133,7 @@ def parse_object(text: bytes | str) -> dict[str, Any]:
 
 
 def parse_query(query: str) -> dict[str, str]:
-    """The parameters of a query; the last of several with one name counts, but permissions are joined by line feeds.
+    """The parameters of a query. Of several with one name the last counts; permissions are joined by line feeds.
 
     Raises:
         Refused: 400; a value is not UTF-8.
@@ -136,3 +148,65 @@ def parse_query(query: str) -> dict[str, str]:
         text = decode(value.replace("+", " ")) if "+" in value or "%" in value else value
         params[name] = f"{params[name]}\n{text}" if name == "permissions" and name in params else text
     return params
+
+
+# -------------------------------------------------------------------- multipart bodies
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part.
+
+    Attributes:
+        headers: Header fields; names in lower case.
+        body: The content, without the line end that belongs to the boundary.
+    """
+
+    headers: dict[str, str]
+    body: bytes
+
+
+def boundary_of(content_type: str) -> bytes:
+    """The boundary that a Content-Type names.
+
+    Raises:
+        Refused: 400; it names none.
+    """
+    message = Message()
+    message["Content-Type"] = content_type
+    boundary = message.get_param("boundary")
+    if not isinstance(boundary, str) or not boundary:
+        raise invalid("Multipart content without a boundary.")
+    # gcloud quotes the boundary with single quotes, which are not HTTP; Google accepts them.
+    return boundary.strip("'").encode()
+
+
+def split_parts(body: bytes, boundary: bytes) -> list[Part]:
+    """The parts of a multipart body.
+
+    Raises:
+        Refused: 400; it does not end with the boundary.
+    """
+    mark = b"\n--" + boundary
+    pieces = (b"\n" + body).split(mark)
+    if len(pieces) < 2 or not pieces[-1].startswith(b"--"):  # noqa: PLR2004 - preamble and end at least
+        raise invalid("Malformed multipart body.")
+    return [_part(piece) for piece in pieces[1:-1]]
+
+
+def _part(piece: bytes) -> Part:
+    """A part from the text between two boundaries: a line end, headers, an empty line, the body."""
+    piece = piece.removesuffix(b"\r").partition(b"\n")[2]
+    if piece.startswith((b"\n", b"\r\n")):
+        return Part({}, piece.partition(b"\n")[2])
+    ends = [(at, len(mark)) for mark in (b"\r\n\r\n", b"\n\n") if (at := piece.find(mark)) >= 0]
+    if not ends:
+        return Part(parse_headers(piece), b"")
+    at, length = min(ends)
+    return Part(parse_headers(piece[:at]), piece[at + length :])
+
+
+def parse_headers(block: bytes) -> dict[str, str]:
+    """Header fields; names in lower case."""
+    lines = (line.partition(":") for line in block.decode("utf-8", "replace").splitlines())
+    return {name.strip().lower(): value.strip() for name, colon, value in lines if colon}

@@ -1,7 +1,7 @@
-"""Refusals: what Cloud Storage answers instead of doing what was asked.
+"""Refusals: the error that Cloud Storage answers with instead of doing what a request asks.
 
-The model raises `Refused`; the HTTP layer renders it as the JSON error body of the JSON API (Cloud Storage
-documentation, "HTTP status and error codes for JSON").
+The model raises `Refused`. The HTTP layer renders it as the error body of the JSON API (Cloud Storage documentation,
+"HTTP status and error codes for JSON").
 """
 
 __all__ = [
@@ -16,13 +16,13 @@ __all__ = [
 
 
 class Refused(Exception):
-    """A request that is not done, and why.
+    """A request that is refused, and the reason.
 
     Attributes:
         status: HTTP status.
         reason: Google's machine-readable reason, such as ``conditionNotMet``.
         message: One sentence for people.
-        location: The header or parameter at fault, empty when none is.
+        location: The header or parameter at fault; empty if there is none.
     """
 
     def __init__(self, status: int, reason: str, message: str, *, location: str = "") -> None:
@@ -69,10 +69,10 @@ def condition_failed() -> Refused:
 
 
 def not_modified() -> Refused:
-    """304: a read asked for a change that has not happened."""
+    """304: a read asked for something newer, and there is nothing newer."""
     return Refused(304, "notModified", "Not Modified", location="If-None-Match")
 
 
 def invalid(message: str, *, location: str = "", reason: str = "invalid") -> Refused:
-    """400: the request makes no sense."""
+    """400: the request is invalid."""
     return Refused(400, reason, message, location=location)

@@ -1,8 +1,8 @@
-"""A small Eventarc: object events as CloudEvents over HTTP, at least once and in no promised order.
+"""A small Eventarc: object events as CloudEvents over HTTP, at least once and in any order.
 
-Each change of the storage is offered to every subscriber whose filter it passes, as CloudEvents 1.0 in binary mode: the
-attributes are ``ce-*`` headers, the body is the object resource, and the generation in it is a string. Anything but a
-2xx answer is a failure: the event comes again after a pause that doubles, with the same ``ce-id``, and after the last
+Each change of the storage goes to every subscriber whose filter it passes, as CloudEvents 1.0 in binary mode. The
+attributes are ``ce-*`` headers, and the body is the object resource, with its generation as a string. Any answer but 2xx
+is a failure. Then the event comes again with the same ``ce-id``, after a pause that doubles each time. After the last
 attempt it becomes a dead letter, which can be replayed. (Google documentation, "Eventarc: Retry events"; there the pauses
 are 10 to 600 seconds and the attempts last 24 hours.)
 """
@@ -30,20 +30,20 @@ TYPE = "google.cloud.storage.object.v1."
 TYPES = tuple(TYPE + kind.value for kind in ChangeKind)
 SUCCESS = range(200, 300)
 SHUFFLE_MS = 20
-"""When events are to be reordered, each waits up to this long, so that there is something to reorder."""
+"""Longest wait of an event when events are reordered: there must be several to reorder."""
 PRINTABLE = "!#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
-"""Printable ASCII that a CloudEvents header keeps as it is, besides letters and digits."""
+"""Printable ASCII that a CloudEvents header does not encode, besides letters and digits."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and when a failed delivery is tried again.
+    """Pauses and attempts of a failed delivery.
 
     Attributes:
         first_pause: Seconds before the second attempt; each further pause is twice as long.
-        longest_pause: No pause is longer, in seconds.
-        attempts: After so many the event is a dead letter.
-        timeout: Seconds a subscriber may take to answer.
+        longest_pause: Upper limit of a pause, in seconds.
+        attempts: After so many attempts the event is a dead letter.
+        timeout: Seconds that a subscriber may take to answer.
     """
 
     first_pause: float = 0.1
@@ -52,19 +52,19 @@ class RetryPolicy:
     timeout: float = 60.0
 
     def pause(self, failed: int) -> float:
-        """Seconds to wait after so many failed attempts."""
+        """Seconds to wait after a number of failed attempts."""
         return min(self.longest_pause, self.first_pause * 2.0 ** min(failed - 1, 60))
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Who wants which events.
+    """A subscriber and the events that it wants.
 
     Attributes:
-        url: Where they are posted.
+        url: The address of the subscriber.
         types: Event types, whole or their last word such as ``finalized``; empty for all.
-        bucket: Of this bucket only; None for all.
-        concurrency: Deliveries under way at once.
+        bucket: Only events of this bucket; None for all.
+        concurrency: Number of simultaneous deliveries.
     """
 
     url: str
@@ -77,7 +77,7 @@ class Subscription:
         """The subscription that a JSON object states.
 
         Raises:
-            Refused: 400; it is not one.
+            Refused: 400; it states none.
         """
         unknown = values.keys() - {entry.name for entry in fields(cls)}
         url, wanted = values.get("url"), values.get("types") or ()
@@ -89,7 +89,7 @@ class Subscription:
         return cls(url, types, values.get("bucket"), max(1, int(values.get("concurrency") or 8)))
 
     def wants(self, change: Change) -> bool:
-        """Whether a change is one of those wanted."""
+        """Whether the subscriber wants a change."""
         if self.bucket not in {None, change.version.bucket}:
             return False
         return not self.types or TYPE + change.kind.value in self.types
@@ -107,14 +107,12 @@ class _Delivery:
 
 @dataclass(slots=True)
 class _Subscriber:
-    """A subscription, what waits for it, and who delivers it.
+    """A subscription, its deliveries, and the workers that make them.
 
     Attributes:
-        identifier: Its id.
-        subscription: Who wants what.
-        pending: Deliveries neither made nor given up.
-        waiting: Those of them that can be attempted now.
-        awake: Set when there may be something waiting.
+        pending: Number of deliveries that are neither made nor given up.
+        waiting: Deliveries that can be attempted now.
+        awake: Set when a delivery may be waiting.
         workers: Each makes one delivery at a time.
     """
 
@@ -126,19 +124,13 @@ class _Subscriber:
     workers: list[asyncio.Task[None]] = field(default_factory=list)
 
     def enqueue(self, delivery: _Delivery) -> None:
-        """Let a delivery be attempted as soon as a worker is free."""
+        """Queues a delivery for the next free worker."""
         self.waiting.append(delivery)
         self.awake.set()
 
 
 class Publisher:
-    """Delivers events; lives on one event loop, from `start` to `stop`.
-
-    Args:
-        renderer: Renders bodies.
-        faults: What may happen to events on their way.
-        policy: When a failed delivery is tried again.
-    """
+    """Delivers events; lives on one event loop, from `start` to `stop`."""
 
     def __init__(self, *, renderer: Renderer, faults: Faults, policy: RetryPolicy) -> None:
         self._renderer = renderer
@@ -151,7 +143,7 @@ class Publisher:
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
-        """Get ready to deliver."""
+        """Prepares deliveries."""
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=self._policy.timeout),
@@ -159,7 +151,7 @@ class Publisher:
         )
 
     async def stop(self) -> None:
-        """Give up whatever has not been delivered."""
+        """Drops the deliveries that are not made yet."""
         self.unsubscribe(None)
         if self._session:
             await self._session.close()
@@ -167,7 +159,7 @@ class Publisher:
     # ---------------------------------------------------------------- subscribers
 
     def subscribe(self, subscription: Subscription) -> dict[str, Any]:
-        """Add a subscriber; it hears of changes from now on."""
+        """Adds a subscriber, which gets all changes from now on."""
         subscriber = _Subscriber(uuid4().hex, subscription)
         self._subscribers[subscriber.identifier] = subscriber
         subscriber.workers = [
@@ -176,11 +168,7 @@ class Publisher:
         return {"id": subscriber.identifier, **asdict(subscription)}
 
     def unsubscribe(self, identifier: str | None) -> int:
-        """Remove a subscriber, or all; what waits for it is given up.
-
-        Returns:
-            How many were removed.
-        """
+        """Removes a subscriber, or all for None, and drops its deliveries; gives the number of removed ones."""
         gone = [identifier] if identifier else list(self._subscribers)
         removed = [subscriber for key in gone if (subscriber := self._subscribers.pop(key, None))]
         for subscriber in removed:
@@ -200,13 +188,13 @@ class Publisher:
     # ---------------------------------------------------------------- publishing
 
     def publish(self, change: Change) -> None:
-        """Offer a change to all subscribers; listens to the storage."""
+        """Sends a change to all subscribers that want it; a listener of the storage."""
         for subscriber in self._subscribers.values():
             if subscriber.subscription.wants(change):
                 self._send(subscriber, change)
 
     def _send(self, subscriber: _Subscriber, change: Change) -> None:
-        """Put an event on its way, with the faults in force."""
+        """Sends an event, with the faults in force."""
         self._counts["published"] += 1
         faults, random = self._faults.plan.events, self._faults.random
         if faults.drop and random.random() < faults.drop:
@@ -228,7 +216,7 @@ class Publisher:
     # ---------------------------------------------------------------- delivering
 
     async def _work(self, subscriber: _Subscriber) -> None:
-        """Make one delivery after the other."""
+        """Makes one delivery after the other."""
         while True:
             while not subscriber.waiting:
                 subscriber.awake.clear()
@@ -240,11 +228,7 @@ class Publisher:
             self._settle(subscriber, delivery)
 
     async def _attempt(self, url: str, delivery: _Delivery) -> str:
-        """Post an event once.
-
-        Returns:
-            Why that failed; empty if it did not.
-        """
+        """Posts an event once; gives the reason of a failure, which is empty for a success."""
         if self._session is None:
             return "not started"
         headers, body = self._rendered(delivery)
@@ -256,7 +240,7 @@ class Publisher:
         return "" if answer.status in SUCCESS else f"status {answer.status}"
 
     def _settle(self, subscriber: _Subscriber, delivery: _Delivery) -> None:
-        """After an attempt: done, again after a pause, or a dead letter."""
+        """Records an attempt: done, to be tried again after a pause, or a dead letter."""
         if not delivery.error:
             subscriber.pending -= 1
             self._counts["delivered"] += 1
@@ -274,7 +258,7 @@ class Publisher:
     def _rendered(self, delivery: _Delivery) -> tuple[dict[str, str], bytes]:
         """The event as HTTP headers and body (CloudEvents, "HTTP protocol binding", binary mode).
 
-        Header values are percent-encoded outside printable ASCII, as its section 3.1.3.2 demands.
+        Header values are percent-encoded outside printable ASCII, as its section 3.1.3.2 requires.
         """
         change = delivery.change
         version = change.version
@@ -293,13 +277,13 @@ class Publisher:
     # ---------------------------------------------------------------- looking
 
     def counts(self) -> dict[str, int]:
-        """How many events are pending, and how many of each fate there have been; all quiet when none is pending."""
-        fates = ("published", "delivered", "failed", "dead", "duplicated", "dropped")
+        """The numbers of events that are pending, and of each outcome so far."""
+        outcomes = ("published", "delivered", "failed", "dead", "duplicated", "dropped")
         pending = sum(subscriber.pending for subscriber in self._subscribers.values())
-        return {"pending": pending} | {fate: self._counts[fate] for fate in fates}
+        return {"pending": pending} | {outcome: self._counts[outcome] for outcome in outcomes}
 
     def dead_letters(self) -> list[dict[str, Any]]:
-        """The events given up, each with its last error."""
+        """The events that were given up, each with its last error."""
         letters = []
         for subscriber, delivery in self._dead:
             headers, body = self._rendered(delivery)
@@ -315,21 +299,13 @@ class Publisher:
         return letters
 
     def forget_dead_letters(self) -> int:
-        """Throw the dead letters away.
-
-        Returns:
-            How many there were.
-        """
+        """Removes the dead letters and gives their number."""
         number = len(self._dead)
         self._dead.clear()
         return number
 
     def replay(self) -> int:
-        """Send the dead letters again, as if for the first time; those of removed subscribers are kept.
-
-        Returns:
-            How many were put on their way.
-        """
+        """Sends the dead letters again as new events and gives their number; those of removed subscribers stay."""
         letters, self._dead = self._dead, []
         for subscriber, delivery in letters:
             if subscriber.identifier not in self._subscribers:

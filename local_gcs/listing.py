@@ -1,7 +1,9 @@
-"""Listings: one page at a time, at a cost of one page however large the bucket is.
+"""Listings: one page at a time. A page costs the same however large the bucket is.
 
-With a delimiter, a common prefix is passed by searching for the first name behind it, not by walking through it. A page
-token names the last entry given, so it survives any insert and delete: the next page starts behind that name.
+With a delimiter, the listing searches for the first name after a common prefix; it does not walk through the names below.
+A page token names the last entry of its page. So it survives any insert and delete: the next page starts after that name.
+
+Apart from `objects_api`, its only importer, because it is pure and has tests of its own against a reference.
 """
 
 import re
@@ -14,29 +16,29 @@ from typing import Protocol
 
 from local_gcs.buckets import Bucket
 from local_gcs.errors import invalid
-from local_gcs.names import successor
-from local_gcs.objects import ObjectVersion
+from local_gcs.objects import ObjectVersion, successor
 
 __all__ = ["ListQuery", "Page", "list_live", "list_soft_deleted", "list_versions"]
 
 LARGEST_PAGE = 1000
 WILD = re.compile(r"[*?\[{]")
-"""What ends the literal beginning of a glob."""
+"""The first of these characters ends the literal beginning of a glob."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """What is listed (Cloud Storage reference, "Objects: list").
+    """The parameters of a listing (Cloud Storage reference, "Objects: list").
 
     Attributes:
         prefix: Names start with it.
-        delimiter: Names that hold it behind the prefix are folded into common prefixes; empty for none.
+        delimiter: Names with it after the prefix are folded into common prefixes; empty for none.
         start_offset: The first name that may be listed.
-        end_offset: The first name that may not; None for no end.
-        max_results: Entries on a page, items and prefixes together.
-        page_token: From the page before; empty for the first.
+        end_offset: The first name that may not be listed; None for no end.
+        max_results: Most entries on a page, items and prefixes together.
+        page_token: From the previous page; empty for the first.
         include_trailing_delimiter: A name that is a common prefix is listed as an item, too.
         match_glob: Names match this pattern; empty for any.
+        contexts: A filter of items by object contexts; empty for none. Common prefixes are exempt from it.
     """
 
     prefix: str = ""
@@ -47,6 +49,7 @@ class ListQuery:
     page_token: str = ""
     include_trailing_delimiter: bool = False
     match_glob: str = ""
+    contexts: str = ""
 
 
 @dataclass(slots=True)
@@ -56,7 +59,7 @@ class Page:
     Attributes:
         versions: The items, in order.
         prefixes: The common prefixes, in order.
-        next_token: Where the next page starts; empty on the last.
+        next_token: The token of the next page; empty on the last.
     """
 
     versions: list[ObjectVersion] = field(default_factory=list)
@@ -73,12 +76,12 @@ class _Names(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """What is listed.
+    """A shelf or several, as a listing sees them.
 
     Attributes:
         names: Gives the names of a range, in order.
         versions: Gives the versions of a name, in order.
-        one_each: A name has one version only, whose generation may change from page to page.
+        one_each: A name has only one version, whose generation may change from page to page.
     """
 
     names: _Names
@@ -88,7 +91,7 @@ class _Source:
 
 @dataclass(slots=True)
 class _Entry:
-    """One entry of a listing, and its position as a page token states it."""
+    """One entry of a listing, and its position in the form of a page token."""
 
     position: tuple[str, str]
     versions: Sequence[ObjectVersion]
@@ -97,7 +100,7 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """The range of names left to list; versions of the first name up to `seen` have been given."""
+    """The range of names that is left; versions of the first name up to `seen` are on earlier pages."""
 
     low: str
     high: str | None
@@ -116,7 +119,7 @@ def list_live(bucket: Bucket, query: ListQuery) -> Page:
         Refused: 400 for an unusable page token or pattern.
     """
     live = bucket.live
-    if query.delimiter or query.match_glob:
+    if query.delimiter or query.match_glob or query.contexts:
         return _walk(query, _Source(bucket.live_names, lambda name: (live[name],), one_each=True))
     window = _window(query)
     if window.empty:
@@ -157,7 +160,7 @@ def list_soft_deleted(bucket: Bucket, query: ListQuery, now: str) -> Page:
 
 
 def _walk(query: ListQuery, source: _Source) -> Page:
-    """A page with everything a query can ask for."""
+    """A page, with every parameter of a query."""
     page, size, window = Page(), _page_size(query), _window(query)
     if window.empty:
         return page
@@ -174,32 +177,35 @@ def _walk(query: ListQuery, source: _Source) -> Page:
 
 
 def _entries(query: ListQuery, window: _Window, source: _Source) -> Iterator[_Entry]:
-    """What a listing gives, in order: items and common prefixes."""
+    """The entries of a listing, in order: items and common prefixes."""
     matches = _glob(query.match_glob).fullmatch if query.match_glob else None
+    wanted = _context_filter(query.contexts) if query.contexts else None
     found = source.names(window.low, window.high, inclusive=window.inclusive)
     while (name := next(found, None)) is not None:
         versions = source.versions(name)
         if not versions or (matches and not matches(name)):
             continue
+        items = [version for version in versions if wanted(version)] if wanted else versions
         common = _common_prefix(name, query)
         if common:
             itself = query.include_trailing_delimiter and name == common
-            yield _Entry(("p", common), versions if itself else (), common)
-            behind = successor(common)
-            if behind is None or (window.high is not None and behind >= window.high):
+            yield _Entry(("p", common), items if itself else (), common)
+            following = successor(common)
+            if following is None or (window.high is not None and following >= window.high):
                 return
-            found = source.names(behind, window.high, inclusive=True)
+            found = source.names(following, window.high, inclusive=True)
         elif source.one_each:
-            yield _Entry(("n", name), versions)
+            if items:
+                yield _Entry(("n", name), items)
         else:
             seen = window.seen if name == window.low else 0
-            for version in versions:
+            for version in items:
                 if version.generation > seen:
                     yield _Entry(("v", f"{version.generation}/{name}"), (version,))
 
 
 def _common_prefix(name: str, query: ListQuery) -> str:
-    """What a name is folded into; empty when it is not."""
+    """The common prefix into which a name is folded; empty if it is not folded."""
     cut = name.find(query.delimiter, len(query.prefix)) if query.delimiter else -1
     return name[: cut + len(query.delimiter)] if cut >= 0 else ""
 
@@ -213,7 +219,7 @@ def _page_size(query: ListQuery) -> int:
 
 
 def _window(query: ListQuery) -> _Window:
-    """The range of names that prefix, offsets and page token leave."""
+    """The range of names between prefix, offsets and page token."""
     literal = WILD.split(query.match_glob, maxsplit=1)[0]
     ends = (successor(query.prefix), successor(literal), query.end_offset or None)
     high = min((end for end in ends if end is not None), default=None)
@@ -230,7 +236,7 @@ def _window(query: ListQuery) -> _Window:
 
 
 def _token(kind: str, text: str) -> str:
-    """A page token: n(ame), p(refix) or v(ersion) and what it was."""
+    """A page token: n(ame), p(refix) or v(ersion), and its text."""
     return urlsafe_b64encode(f"{kind}{text}".encode()).decode()
 
 
@@ -248,13 +254,17 @@ def _read_token(token: str) -> tuple[str, str]:
 def _glob(pattern: str) -> re.Pattern[str]:
     """A glob as a regular expression (Cloud Storage documentation, "List objects and prefixes using glob").
 
-    ``*`` and ``?`` stop at a slash, ``**`` does not; ``[a-z]``, ``[!a]`` and ``{a,b}`` are as in a shell.
+    ``*`` and ``?`` stop at a slash; ``**`` does not. ``**/`` stands for any number of folders, also for none. ``[a-z]``,
+    ``[!a]`` and ``{a,b}`` are as in a shell.
     """
     parts, depth, position = [], 0, 0
     while position < len(pattern):
         character = pattern[position]
         closing = pattern.find("]", position + 2) if character == "[" else -1
-        if pattern.startswith("**", position):
+        if pattern.startswith("**/", position) and (position == 0 or pattern[position - 1] in "/{,"):
+            parts.append("(?:.*/)?")
+            position += 2
+        elif pattern.startswith("**", position):
             parts.append(".*")
             position += 1
         elif character in "*?":
@@ -273,3 +283,28 @@ def _glob(pattern: str) -> re.Pattern[str]:
         return re.compile("".join(parts), re.DOTALL)
     except re.error as error:
         raise invalid(f"Invalid glob: {pattern}", location="matchGlob") from error
+
+
+CONTEXT_FILTER = re.compile(r'(?P<no>-?)contexts\."(?P<key>[^"]+)"(?::\*|="(?P<value>[^"]*)")')
+
+
+def _context_filter(text: str) -> Callable[[ObjectVersion], bool]:
+    """A filter by one object context (Cloud Storage documentation, "List objects", "filter by object contexts").
+
+    ``contexts."KEY":*`` asks whether there is a context, ``contexts."KEY"="VALUE"`` for its value; a ``-`` in front
+    negates.
+
+    Raises:
+        Refused: 400; it is another expression.
+    """
+    wanted = CONTEXT_FILTER.fullmatch(text.strip())
+    if not wanted:
+        raise invalid(f"Invalid filter: {text}", location="filter")
+    key, value, negated = wanted["key"], wanted["value"], bool(wanted["no"])
+
+    def passes(version: ObjectVersion) -> bool:
+        context = (version.contexts or {}).get(key)
+        found = context is not None and (value is None or context["value"] == value)
+        return found is not negated
+
+    return passes

@@ -1,7 +1,7 @@
-"""The storage itself: pure, in memory, every method atomic because none of them waits.
+"""The storage itself: pure and in memory. Every method is atomic, because none of them waits.
 
-No I/O and no clock of its own: time and generation numbers are given. Whoever wants to know of changes (the events)
-appends a listener, which is told of each change at the moment it happens.
+It has no I/O and no clock of its own: the caller gives time and generation numbers. A listener that is appended to
+`Storage.listeners` is called with each change at the moment of the change.
 """
 
 from collections.abc import Callable, Iterable
@@ -10,21 +10,30 @@ from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from local_gcs.buckets import Bucket, Settings, new_resource, patched_resource
-from local_gcs.conditions import NONE, Conditions
-from local_gcs.errors import Refused, bucket_missing, invalid, object_missing
-from local_gcs.generations import Generations
-from local_gcs.names import check_object_name
-from local_gcs.objects import Attributes, Content, Draft, ObjectVersion
-from local_gcs.times import later, stamp
+from local_gcs.buckets import Bucket, Settings, locked_resource, new_resource, patched_resource
+from local_gcs.errors import Refused, bucket_missing, invalid, not_modified, object_missing
+from local_gcs.lifecycle import DELETE, due_action
+from local_gcs.objects import (
+    NONE,
+    Attributes,
+    Conditions,
+    Content,
+    Contexts,
+    Draft,
+    Generations,
+    ObjectVersion,
+    check_object_name,
+    later,
+    stamp,
+)
 
-__all__ = ["Change", "ChangeKind", "ComposeSource", "Storage"]
+__all__ = ["Change", "ChangeKind", "ComposeSource", "Storage", "require_metageneration"]
 
 MOST_COMPONENTS = 32
 
 
 class ChangeKind(Enum):
-    """What happened to a version; the value is the last word of the event's type."""
+    """A kind of change; the value is the last word of the event's type."""
 
     FINALIZED = "finalized"
     DELETED = "deleted"
@@ -37,9 +46,7 @@ class Change:
     """One change of one version.
 
     Attributes:
-        kind: What happened.
-        version: The version as it is after the change.
-        time: When.
+        version: The version after the change.
     """
 
     kind: ChangeKind
@@ -52,9 +59,8 @@ class ComposeSource:
     """One part of a composed object.
 
     Attributes:
-        name: Its object name, in the same bucket.
-        generation: Which version; None for the live one.
-        conditions: What must hold of it.
+        name: Name of an object in the same bucket.
+        generation: None for the live version.
     """
 
     name: str
@@ -65,15 +71,15 @@ class ComposeSource:
 class Storage:
     """All buckets and objects.
 
-    Args:
-        now: The current time, in UTC.
-        generations: Where generation numbers come from.
+    Attributes:
+        requester_pays: Names of the buckets whose requests must name the project that pays.
     """
 
     def __init__(self, *, now: Callable[[], datetime], generations: Generations) -> None:
         self._now = now
         self._generations = generations
         self.buckets: dict[str, Bucket] = {}
+        self.requester_pays: set[str] = set()
         self.listeners: list[Callable[[Change], None]] = []
 
     def now(self) -> str:
@@ -94,10 +100,10 @@ class Storage:
             raise bucket_missing() from None
 
     def create_bucket(self, body: dict[str, Any]) -> Bucket:
-        """Make a bucket from a bucket resource.
+        """Makes a bucket from a bucket resource.
 
         Raises:
-            Refused: 409, it exists; 400, the resource makes no sense.
+            Refused: 409, it exists; 400, the resource is invalid.
         """
         resource = new_resource(body, now=self.now())
         name = resource["name"]
@@ -105,34 +111,59 @@ class Storage:
             message = "Your previous request to create the named bucket succeeded and you already own it."
             raise Refused(409, "conflict", message)
         bucket = self.buckets[name] = Bucket(name, resource, Settings.of(resource))
+        self._note_payer(bucket)
         return bucket
 
-    def patch_bucket(self, name: str, changes: dict[str, Any], conditions: Conditions = NONE) -> Bucket:
-        """Change a bucket's configuration.
+    def patch_bucket(
+        self, name: str, changes: dict[str, Any], conditions: Conditions = NONE, *, whole: bool = False
+    ) -> Bucket:
+        """Changes a bucket's configuration; `buckets.patched_resource` explains `whole`.
 
         Raises:
-            Refused: 404, 412, or 400.
+            Refused: 404, 412, 403 for a locked retention policy, or 400.
         """
         bucket = self.bucket(name)
-        _require_metageneration(bucket, conditions)
-        bucket.resource = patched_resource(bucket.resource, changes, now=self.now())
-        before, bucket.settings = bucket.settings, Settings.of(bucket.resource)
-        if before.retention_seconds != bucket.settings.retention_seconds:
+        require_metageneration(bucket, conditions)
+        self._reconfigure(bucket, patched_resource(bucket.resource, changes, now=self.now(), whole=whole))
+        return bucket
+
+    def lock_retention(self, name: str, conditions: Conditions) -> Bucket:
+        """Locks a bucket's retention policy for good.
+
+        Raises:
+            Refused: 404, 412, or 400 without a policy.
+        """
+        bucket = self.bucket(name)
+        require_metageneration(bucket, conditions)
+        self._reconfigure(bucket, locked_resource(bucket.resource, now=self.now()))
+        return bucket
+
+    def _reconfigure(self, bucket: Bucket, resource: dict[str, Any]) -> None:
+        before, settings = bucket.settings, Settings.of(resource)
+        bucket.resource, bucket.settings = resource, settings
+        self._note_payer(bucket)
+        if before.retention_seconds != settings.retention_seconds:
             for key, version in bucket.live.items():
                 bucket.live[key] = self._retained(bucket, version)
-        return bucket
+
+    def _note_payer(self, bucket: Bucket) -> None:
+        if bucket.settings.requester_pays:
+            self.requester_pays.add(bucket.name)
+        else:
+            self.requester_pays.discard(bucket.name)
 
     def delete_bucket(self, name: str, conditions: Conditions = NONE) -> None:
-        """Remove an empty bucket.
+        """Removes an empty bucket.
 
         Raises:
-            Refused: 404, 412, or 409 while it holds live or noncurrent versions.
+            Refused: 404, 412, or 409 while it has live or noncurrent versions.
         """
         bucket = self.bucket(name)
-        _require_metageneration(bucket, conditions)
+        require_metageneration(bucket, conditions)
         if bucket.live or bucket.noncurrent:
             raise Refused(409, "conflict", "The bucket you tried to delete is not empty.")
         del self.buckets[name]
+        self.requester_pays.discard(name)
 
     # ---------------------------------------------------------------- reading
 
@@ -153,11 +184,11 @@ class Storage:
         """A version that can still be restored.
 
         Raises:
-            Refused: 404; 400 when no generation is named.
+            Refused: 404; 400 without a generation.
         """
-        if generation is None and bucket.soft_deleted.of(name):
+        if generation is None:
             raise invalid("Generation must be specified.", location="generation", reason="required")
-        version = bucket.soft_deleted.get(name, generation or 0)
+        version = bucket.soft_deleted.get(name, generation)
         if version is None or (version.hard_delete_time or "") <= self.now():
             raise object_missing(bucket.name, name)
         return version
@@ -167,10 +198,10 @@ class Storage:
     def insert(
         self, bucket_name: str, name: str, content: Content, draft: Draft, conditions: Conditions = NONE
     ) -> ObjectVersion:
-        """Store an object.
+        """Stores an object.
 
         Raises:
-            Refused: 400 for the name, 404 for the bucket, 412, or 403 while a hold or retention protects what is there.
+            Refused: 400 for the name, 404 for the bucket, 412, or 403 while a hold or retention protects the live version.
         """
         bucket = self.bucket(bucket_name)
         check_object_name(name)
@@ -184,10 +215,10 @@ class Storage:
         content: Content,
         draft: Draft,
     ) -> ObjectVersion:
-        """Make a new live version; conditions have been checked, protection has not.
+        """Makes a new live version; the caller has checked conditions, but not protection.
 
         Raises:
-            Refused: 403 while a hold or retention protects what is there.
+            Refused: 403 while a hold or retention protects the live version.
         """
         previous = bucket.live.get(name)
         if previous is not None:
@@ -205,6 +236,8 @@ class Storage:
             now,
             draft.holds,
         )
+        if draft.contexts:
+            version = replace(version, contexts=_stamped(draft.contexts, now))
         if bucket.settings.event_based_hold and draft.holds.event_based is None:
             version = replace(version, holds=replace(draft.holds, event_based=True))
         if bucket.settings.retention_seconds:
@@ -216,13 +249,13 @@ class Storage:
         return version
 
     def load(self, bucket: Bucket, objects: Iterable[tuple[str, Content, Attributes]]) -> int:
-        """Store many new objects at once, without events; for benchmarks and demos.
+        """Stores many new objects at once, without events; for benchmarks and demos.
 
         Returns:
-            How many.
+            Their number.
 
         Raises:
-            Refused: 409; a name is taken. Nothing has been stored then.
+            Refused: 409; a name is taken. Then nothing is stored.
         """
         now, storage_class, generations = self.now(), bucket.settings.storage_class, self._generations
         fresh = {
@@ -245,26 +278,25 @@ class Storage:
         generation: int | None = None,
         conditions: Conditions = NONE,
     ) -> ObjectVersion:
-        """Change the metadata of a version; its generation stays, its metageneration goes up.
+        """Changes the metadata of a version; its generation stays, its metageneration goes up.
 
         Args:
             bucket_name: Bucket name.
             name: Object name.
             change: Gives the new metadata from the present version.
-            generation: Which version; None for the live one.
-            conditions: What must hold of it.
+            generation: None for the live version.
+            conditions: Conditions on that version.
 
         Raises:
-            Refused: 404, 412, or whatever `change` raises.
+            Refused: 404, 412, or what `change` raises.
         """
         bucket = self.bucket(bucket_name)
         version = self.find(bucket, name, generation)
         conditions.require(version)
         draft = change(version)
         now = self.now()
-        holds = draft.holds
-        if version.holds.event_based and not holds.event_based:
-            holds = replace(holds, retention_start=now)
+        released = version.holds.event_based and not draft.holds.event_based
+        holds = replace(draft.holds, retention_start=now if released else version.holds.retention_start)
         patched = self._retained(
             bucket,
             replace(
@@ -272,24 +304,30 @@ class Storage:
                 metageneration=version.metageneration + 1,
                 attributes=draft.attributes,
                 holds=holds,
-                # A metadata change is never as old as what it changes, however fast it follows.
+                contexts=_stamped(draft.contexts, now),
+                # A metadata change is never as old as the version that it changes, even if it follows at once.
                 updated=now if now > version.updated else later(version.updated, seconds=0.001),
             ),
         )
-        if version.time_deleted:
-            bucket.noncurrent.add(patched)
-        else:
-            bucket.live[name] = patched
+        self._replace(bucket, patched)
         self._tell(ChangeKind.METADATA_UPDATED, patched, now)
         return patched
+
+    @staticmethod
+    def _replace(bucket: Bucket, version: ObjectVersion) -> None:
+        """Puts a changed record in the place of the old one of the same generation."""
+        if version.time_deleted:
+            bucket.noncurrent.add(version)
+        else:
+            bucket.live[version.name] = version
 
     def delete(
         self, bucket_name: str, name: str, *, generation: int | None = None, conditions: Conditions = NONE
     ) -> None:
-        """Delete an object, or one version of it.
+        """Deletes an object, or one version of it.
 
         Cloud Storage reference, "Objects: delete": without a generation the live version becomes noncurrent in a
-        versioned bucket; with one, that version is deleted. Soft delete keeps what is deleted for its time.
+        versioned bucket; with one, that version is deleted. Soft delete keeps a deleted version for its time.
 
         Raises:
             Refused: 404, 412, or 403 while a hold or retention protects it.
@@ -297,13 +335,20 @@ class Storage:
         bucket = self.bucket(bucket_name)
         version = self.find(bucket, name, generation)
         conditions.require(version)
-        archiving = bucket.settings.versioning and generation is None
+        self._remove(bucket, version, archiving=bucket.settings.versioning and generation is None)
+
+    def _remove(self, bucket: Bucket, version: ObjectVersion, *, archiving: bool) -> None:
+        """Takes a version off its shelf: it becomes noncurrent, or is deleted.
+
+        Raises:
+            Refused: 403 while a hold or retention protects it.
+        """
         self._require_unprotected(bucket, version, replacing=archiving)
         now = self.now()
         if version.time_deleted:
             bucket.noncurrent.remove(version)
         else:
-            del bucket.live[name]
+            del bucket.live[version.name]
         if archiving:
             self._shelve(bucket, version, now)
         else:
@@ -312,21 +357,19 @@ class Storage:
     def restore(
         self, bucket_name: str, name: str, *, generation: int | None, conditions: Conditions = NONE
     ) -> ObjectVersion:
-        """Make a soft-deleted version live again, with a new generation; it stays on the soft-deleted shelf.
+        """Makes a soft-deleted version live again, with a new generation; the soft-deleted version stays as well.
 
-        Args:
-            bucket_name: Bucket name.
-            name: Object name.
-            generation: The soft-deleted generation.
-            conditions: What must hold of the live version, if any.
+        The conditions are about the live version, if there is one.
 
         Raises:
-            Refused: 404, 412, 400 without a generation, or 403 while a hold or retention protects what is live.
+            Refused: 404, 412, 400 without a generation, or 403 while a hold or retention protects the live version.
         """
         bucket = self.bucket(bucket_name)
         lost = self.find_soft_deleted(bucket, name, generation)
         conditions.require(bucket.live.get(name))
-        return self.put(bucket, name, lost.content, Draft(lost.attributes, lost.storage_class))
+        return self.put(
+            bucket, name, lost.content, Draft(lost.attributes, lost.storage_class, contexts=lost.contexts)
+        )
 
     def compose(
         self,
@@ -335,8 +378,13 @@ class Storage:
         sources: list[ComposeSource],
         draft: Draft,
         conditions: Conditions = NONE,
+        *,
+        delete_sources: bool = False,
+        drop_contexts: bool = False,
     ) -> ObjectVersion:
-        """Make an object of the contents of others, which has no MD5 (Cloud Storage reference, "Objects: compose").
+        """Joins objects into one, which has no MD5 (Cloud Storage reference, "Objects: compose").
+
+        Object contexts of the sources are merged, the the last source wins, unless the draft has its own.
 
         Raises:
             Refused: 404, 412, 400 for none or more than 32 sources, or 403 for a protected destination.
@@ -349,11 +397,21 @@ class Storage:
         for source in sources:
             part = self.find(bucket, source.name, source.generation)
             source.conditions.require(part)
-            parts.append(part.content)
+            parts.append(part)
         conditions.require(bucket.live.get(name))
-        components = sum(part.components or 1 for part in parts)
-        content = Content.of(b"".join(part.data for part in parts), components=components)
-        return self.put(bucket, name, content, draft)
+        if delete_sources:
+            for part in parts:
+                self._require_unprotected(bucket, part, replacing=bucket.settings.versioning)
+        components = sum(part.content.components or 1 for part in parts)
+        content = Content.of(b"".join(part.content.data for part in parts), components=components)
+        if draft.contexts is None and not drop_contexts:
+            merged = {key: context for part in parts for key, context in (part.contexts or {}).items()}
+            draft = replace(draft, contexts=merged or None)
+        composed = self.put(bucket, name, content, draft)
+        if delete_sources:
+            for part in {part.name: part for part in parts if part.name != name}.values():
+                self._remove(bucket, part, archiving=bucket.settings.versioning and not part.time_deleted)
+        return composed
 
     def move(
         self,
@@ -364,7 +422,7 @@ class Storage:
         source_conditions: Conditions = NONE,
         conditions: Conditions = NONE,
     ) -> ObjectVersion:
-        """Rename an object within its bucket (Cloud Storage reference, "Objects: move").
+        """Renames an object within its bucket (Cloud Storage reference, "Objects: move").
 
         Raises:
             Refused: 404, 412, 400 for the name, or 403 while a hold or retention protects either object.
@@ -377,9 +435,60 @@ class Storage:
         source_conditions.require(source)
         conditions.require(bucket.live.get(new_name))
         self._require_unprotected(bucket, source, replacing=bucket.settings.versioning)
-        moved = self.put(bucket, new_name, source.content, Draft(source.attributes, source.storage_class))
+        draft = Draft(source.attributes, source.storage_class, contexts=source.contexts)
+        moved = self.put(bucket, new_name, source.content, draft)
         self.delete(bucket_name, name)
         return moved
+
+    def run_lifecycle(self) -> dict[str, int]:
+        """Applies the lifecycle rules of every bucket once; holds and retention still protect.
+
+        Returns:
+            Numbers of versions that were deleted, and moved to another storage class.
+        """
+        counts = {"deleted": 0, "moved": 0}
+        for bucket in self.buckets.values():
+            for version, newer in self._with_newer(bucket) if bucket.settings.lifecycle else ():
+                action = due_action(bucket.settings.lifecycle, version, self._now(), newer)
+                if action == DELETE:
+                    counts["deleted"] += self._expire(bucket, version)
+                elif action:
+                    self._set_class(bucket, version, action)
+                    counts["moved"] += 1
+        return counts
+
+    @staticmethod
+    def _with_newer(bucket: Bucket) -> list[tuple[ObjectVersion, int]]:
+        """Every live and noncurrent version, with the number of newer versions of its name."""
+        found: list[tuple[ObjectVersion, int]] = [(version, 0) for version in bucket.live.values()]
+        by_name: dict[str, list[ObjectVersion]] = {}
+        for version in bucket.noncurrent:
+            by_name.setdefault(version.name, []).append(version)
+        for name, versions in by_name.items():
+            # Sorting is stable: versions of one millisecond keep the order in which they became noncurrent.
+            newest_first = sorted(versions, key=lambda v: v.time_deleted or "")[::-1]
+            found += [(version, n + (name in bucket.live)) for n, version in enumerate(newest_first)]
+        return found
+
+    def _expire(self, bucket: Bucket, version: ObjectVersion) -> bool:
+        """Deletes a version by rule; whether that was possible."""
+        try:
+            self._remove(bucket, version, archiving=bucket.settings.versioning and not version.time_deleted)
+        except Refused:
+            return False
+        return True
+
+    def _set_class(self, bucket: Bucket, version: ObjectVersion, storage_class: str) -> None:
+        now = self.now()
+        moved = replace(
+            version,
+            storage_class=storage_class,
+            class_since=now,
+            metageneration=version.metageneration + 1,
+            updated=now,
+        )
+        self._replace(bucket, moved)
+        self._tell(ChangeKind.METADATA_UPDATED, moved, now)
 
     # ---------------------------------------------------------------- inside
 
@@ -388,7 +497,7 @@ class Storage:
             listener(Change(kind, version, time))
 
     def _shelve(self, bucket: Bucket, version: ObjectVersion, now: str) -> None:
-        """Put away a version that has just stopped being live."""
+        """Shelves a version that has just stopped being live."""
         if bucket.settings.versioning:
             archived = replace(version, time_deleted=now)
             bucket.noncurrent.add(archived)
@@ -397,19 +506,18 @@ class Storage:
             self._soft_delete(bucket, version, now)
 
     def _soft_delete(self, bucket: Bucket, version: ObjectVersion, now: str) -> None:
-        """Put away a version that has been deleted, for as long as the bucket's policy says."""
+        """Keeps a deleted version for as long as the bucket's policy says."""
         seconds = bucket.settings.soft_delete_seconds
         if seconds:
-            bucket.soft_deleted.add(
-                replace(version, soft_delete_time=now, hard_delete_time=later(now, seconds=seconds))
-            )
+            gone = replace(version, soft_delete_time=now, hard_delete_time=later(now, seconds=seconds))
+            bucket.soft_deleted.add(gone if version.time_deleted else replace(gone, time_deleted=now))
         if self.listeners:
             self._tell(ChangeKind.DELETED, replace(version, time_deleted=now), now)
 
     def _require_unprotected(self, bucket: Bucket, version: ObjectVersion, *, replacing: bool) -> None:
-        """Refuse to delete or replace what a hold or a retention policy protects.
+        """Refuses to delete or replace a version that a hold or a retention policy protects.
 
-        A version that only becomes noncurrent is not lost, so retention lets it; a hold does not.
+        Retention permits that a version becomes noncurrent, because it is not lost; a hold does not permit it.
         """
         holds = version.holds
         if holds.temporary or holds.event_based:
@@ -437,9 +545,22 @@ class Storage:
         return replace(version, retention_expires=later(start, seconds=seconds))
 
 
-def _require_metageneration(bucket: Bucket, conditions: Conditions) -> None:
-    """Check metageneration conditions on a bucket."""
+def _stamped(contexts: Contexts | None, now: str) -> Contexts | None:
+    """Object contexts, with the present time where one has none yet."""
+    if not contexts:
+        return None
+    return {key: {"createTime": now, "updateTime": now} | dict(context) for key, context in contexts.items()}
+
+
+def require_metageneration(bucket: Bucket, conditions: Conditions, *, reading: bool = False) -> None:
+    """Refuses unless the metageneration conditions on a bucket hold.
+
+    Raises:
+        Refused: 412, or 304 for a failed not-match while reading.
+    """
     wanted, unwanted = conditions.metageneration_match, conditions.metageneration_not_match
+    if reading and unwanted == bucket.metageneration:
+        raise not_modified()
     if wanted not in {None, bucket.metageneration} or unwanted == bucket.metageneration:
         raise Refused(
             412, "conditionNotMet", "At least one of the pre-conditions you specified did not hold."

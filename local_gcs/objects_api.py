@@ -1,31 +1,45 @@
-"""The methods of objects: each takes a call, does one thing to the storage, and gives the answer."""
+"""The methods of objects: each takes a call, does one thing to the storage, and gives the answer.
+
+Apart from `api`, which dispatches, because a file with every method of objects, buckets and uploads would be too long.
+"""
 
 from typing import Any
 
 import orjson
 
-from local_gcs.calls import Call, Reply, json_reply
-from local_gcs.conditions import Conditions, integer, parse_conditions, parse_source_conditions
-from local_gcs.downloads import download
+from local_gcs.calls import Call, Reply
+from local_gcs.discovery import check_names, google
 from local_gcs.errors import invalid
-from local_gcs.fields import EVERYTHING, parse_fields
 from local_gcs.listing import ListQuery, Page, list_live, list_soft_deleted, list_versions
+from local_gcs.media import download
 from local_gcs.model import ComposeSource, Storage
-from local_gcs.objects import Draft, ObjectVersion
-from local_gcs.resources import Renderer, draft_of, patched_draft
+from local_gcs.objects import (
+    Conditions,
+    Draft,
+    ObjectVersion,
+    integer,
+    parse_conditions,
+    parse_source_conditions,
+)
+from local_gcs.resources import (
+    EVERYTHING,
+    IF_MATCH,
+    IF_NONE_MATCH,
+    Renderer,
+    draft_of,
+    etag,
+    json_reply,
+    parse_fields,
+    patched_draft,
+    require_etag,
+)
 from local_gcs.rewrites import Progress, Rewriter, RewriteRequest
 
 __all__ = ["ObjectsApi"]
 
 
 class ObjectsApi:
-    """The methods of objects.
-
-    Args:
-        storage: Where objects are.
-        rewriter: Does rewrites.
-        renderer: Renders resources.
-    """
+    """The methods of objects, by name in `methods`."""
 
     def __init__(self, storage: Storage, rewriter: Rewriter, renderer: Renderer) -> None:
         self._storage = storage
@@ -44,7 +58,6 @@ class ObjectsApi:
             "storage.objects.compose": self.compose,
             "storage.objects.restore": self.restore,
             "storage.objects.testIamPermissions": self.test_permissions,
-            "storage.objectAccessControls": self.access_controls,
         }
 
     def get(self, call: Call) -> Reply:
@@ -67,6 +80,8 @@ class ObjectsApi:
         else:
             version = self._storage.find(bucket, name, generation)
         conditions.require(version, reading=True)
+        if IF_MATCH in call.headers or IF_NONE_MATCH in call.headers:
+            require_etag(call.headers, etag(version.generation, version.metageneration))
         return version
 
     def list(self, call: Call) -> Reply:
@@ -84,8 +99,8 @@ class ObjectsApi:
         return Reply(body=orjson.dumps(self._listed(call, page)))
 
     def _listed(self, call: Call, page: Page) -> dict[str, Any]:
-        """A page as JSON, each item rendered only as far as it is wanted."""
-        wanted = parse_fields(call.text("fields"))
+        """A page as JSON; only the wanted fields of each item are rendered."""
+        wanted = parse_fields(call.text("fields"), "Objects")
         answer: dict[str, Any] = {"kind": "storage#objects"} if wanted.of("kind") else {}
         items = wanted.of("items")
         if page.next_token and wanted.of("nextPageToken"):
@@ -97,18 +112,21 @@ class ObjectsApi:
         return answer
 
     def patch(self, call: Call) -> Reply:
-        """Change what the body names."""
+        """Changes the fields that the body names."""
         return self._change(call, whole=False)
 
     def update(self, call: Call) -> Reply:
-        """Replace all that can be edited."""
+        """Replaces all editable fields."""
         return self._change(call, whole=True)
 
     def _change(self, call: Call, *, whole: bool) -> Reply:
         body = call.resource()
 
         def change(version: ObjectVersion) -> Draft:
-            return draft_of(body) if whole else patched_draft(version, body)
+            draft = draft_of(body) if whole else patched_draft(version, body)
+            if draft.storage_class not in {None, version.storage_class}:
+                raise invalid("The storage class of an object changes by a rewrite.", location="storageClass")
+            return draft
 
         bucket, name = call.args
         version = self._storage.patch(
@@ -121,7 +139,7 @@ class ObjectsApi:
         return self._answer(call, version)
 
     def delete(self, call: Call) -> Reply:
-        """Delete the live version, or the named one."""
+        """Deletes the live version, or the named one."""
         self._storage.delete(
             *call.args,
             generation=integer(call.params, "generation"),
@@ -130,7 +148,7 @@ class ObjectsApi:
         return Reply(204)
 
     def rewrite(self, call: Call) -> Reply:
-        """Copy, or go on copying."""
+        """Copies, or continues to copy."""
         begun = self._rewriter.begin(_rewrite_request(call), call.text("rewriteToken"))
         gap = self._rewriter.gap()
         if gap:
@@ -138,7 +156,8 @@ class ObjectsApi:
         return self._rewritten(call, self._rewriter.finish(begun))
 
     def _rewritten(self, call: Call, progress: Progress) -> Reply:
-        wanted = parse_fields(call.text("fields"))
+        fields = call.params.get("fields")
+        wanted = parse_fields(fields, "RewriteResponse") if fields else EVERYTHING
         answer: dict[str, Any] = {
             "kind": "storage#rewriteResponse",
             "totalBytesRewritten": str(progress.written),
@@ -155,11 +174,11 @@ class ObjectsApi:
         return Reply(body=orjson.dumps(answer))
 
     def copy(self, call: Call) -> Reply:
-        """Copy in one call, and answer with the new resource."""
+        """Copies in one call, and answers with the new resource."""
         return self._answer(call, self._rewriter.copy(_rewrite_request(call)))
 
     def move(self, call: Call) -> Reply:
-        """Rename within the bucket."""
+        """Renames within the bucket."""
         version = self._storage.move(
             *call.args,
             source_conditions=parse_source_conditions(call.params),
@@ -168,8 +187,9 @@ class ObjectsApi:
         return self._answer(call, version)
 
     def compose(self, call: Call) -> Reply:
-        """Join objects."""
+        """Joins objects."""
         body = call.resource()
+        check_names({**body, "destination": None}, google().schemas["ComposeRequest"])
         sources = body.get("sourceObjects")
         destination = body.get("destination") or {}
         if not isinstance(sources, list) or not isinstance(destination, dict):
@@ -181,11 +201,13 @@ class ObjectsApi:
             [_compose_source(source) for source in sources],
             draft_of(destination),
             parse_conditions(call.params),
+            delete_sources=body.get("deleteSourceObjects") is True,
+            drop_contexts=_drops_contexts(call),
         )
         return self._answer(call, version)
 
     def restore(self, call: Call) -> Reply:
-        """Bring a soft-deleted version back."""
+        """Makes a soft-deleted version live again."""
         version = self._storage.restore(
             *call.args,
             generation=integer(call.params, "generation"),
@@ -194,19 +216,14 @@ class ObjectsApi:
         return self._answer(call, version)
 
     def test_permissions(self, call: Call) -> Reply:
-        """Everything is permitted on an object that is there."""
+        """Every permission is granted on an object that exists."""
         self._read(call)
         asked = call.params.get("permissions", "").split("\n")
         return json_reply(call, {"kind": "storage#testIamPermissionsResponse", "permissions": asked})
 
-    def access_controls(self, call: Call) -> Reply:
-        """Access control lists are accepted and forgotten."""
-        self._storage.find(self._storage.bucket(call.args[0]), call.args[1])
-        return json_reply(call, {"kind": "storage#objectAccessControls", "items": []} | call.resource())
-
     def _answer(self, call: Call, version: ObjectVersion) -> Reply:
         fields = call.params.get("fields")
-        selection = parse_fields(fields) if fields else EVERYTHING
+        selection = parse_fields(fields, "Object") if fields else EVERYTHING
         return Reply(body=orjson.dumps(self._renderer.project(selection)(version)))
 
 
@@ -224,7 +241,22 @@ def _list_query(call: Call) -> ListQuery:
         page_token=params.get("pageToken", ""),
         include_trailing_delimiter=call.flag("includeTrailingDelimiter"),
         match_glob=params.get("matchGlob", ""),
+        contexts=params.get("filter", ""),
     )
+
+
+def _drops_contexts(call: Call) -> bool:
+    """Whether a copy drops the object contexts of its source.
+
+    Raises:
+        Refused: 400; the only group that can be dropped is ``custom``.
+    """
+    group = call.params.get("dropContextGroups")
+    if not group:
+        return False
+    if group != "custom":
+        raise invalid(f"Invalid value for dropContextGroups: {group}", location="dropContextGroups")
+    return True
 
 
 def _rewrite_request(call: Call) -> RewriteRequest:
@@ -241,6 +273,7 @@ def _rewrite_request(call: Call) -> RewriteRequest:
         parse_source_conditions(params),
         parse_conditions(params),
         integer(params, "maxBytesRewrittenPerCall"),
+        _drops_contexts(call),
     )
 
 

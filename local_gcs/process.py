@@ -1,6 +1,8 @@
 """Runs a local server for the length of a with-block: a real process, which never outlives the block.
 
 The process also stops when its standard input ends, so it does not outlive a killed parent either.
+
+Apart from `__init__`, which exports it, because that one is the table of what is served.
 """
 
 import json
@@ -21,11 +23,7 @@ ANNOUNCEMENT = "local_gcs listening on "
 
 
 class LocalServer:
-    """A running server, asked over HTTP.
-
-    Args:
-        url: Where it listens.
-    """
+    """A running server; its methods ask it over HTTP."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -37,36 +35,33 @@ class LocalServer:
         return self._ask("GET", "stats")
 
     def reset_stats(self) -> None:
-        """Count from nothing again."""
+        """Sets all counts to 0."""
         self._ask("DELETE", "stats")
 
     def count(self, method: str) -> int:
-        """How often an API method, such as ``storage.objects.rewrite``, was asked for."""
+        """Number of requests for an API method, such as ``storage.objects.rewrite``."""
         return int(self.stats()["methods"].get(method, {"count": 0})["count"])
 
     def fill(self, bucket: str, count: int, **more: Any) -> int:
-        """Store many objects at once, without events; `local_gcs.fill.Fill` explains `more`."""
+        """Stores many objects at once, without events; `local_gcs.local_api.Fill` explains `more`."""
         return int(self._ask("POST", "fill", {"bucket": bucket, "count": count, **more})["objects"])
 
     def add_subscriber(
         self, url: str, *, types: Sequence[str] = (), bucket: str | None = None, concurrency: int = 8
     ) -> str:
-        """Have object events posted to an address.
+        """Makes the server post object events to an address, and gives the subscriber's id.
 
         Args:
             url: The address.
             types: ``finalized``, ``deleted``, ``archived``, ``metadataUpdated``; empty for all.
-            bucket: Of this bucket only; None for all.
-            concurrency: Deliveries under way at once.
-
-        Returns:
-            The subscriber's id.
+            bucket: Only events of this bucket; None for all.
+            concurrency: Number of simultaneous deliveries.
         """
         wanted = {"url": url, "types": list(types), "bucket": bucket, "concurrency": concurrency}
         return str(self._ask("POST", "subscribers", wanted)["id"])
 
     def remove_subscriber(self, identifier: str) -> None:
-        """End a subscription."""
+        """Ends a subscription."""
         self._ask("DELETE", f"subscribers?id={identifier}")
 
     def events(self) -> dict[str, int]:
@@ -93,21 +88,29 @@ class LocalServer:
             still=still,
         )
 
+    def turn_clock(self, seconds: float) -> None:
+        """Turns the server's clock on; it does not go back."""
+        self._ask("POST", "clock", {"seconds": seconds})
+
+    def run_lifecycle(self) -> dict[str, int]:
+        """Applies the lifecycle rules of all buckets; gives the numbers of deleted and moved versions."""
+        return self._ask("POST", "lifecycle")
+
     def set_faults(self, **plan: Any) -> None:
-        """Put faults into force; `local_gcs.faults` explains the vocabulary."""
+        """Puts faults into force; `local_gcs.faults` explains the vocabulary."""
         self._ask("POST", "faults", plan)
 
     def clear_faults(self) -> None:
-        """No faults any more."""
+        """Removes all faults."""
         self._ask("DELETE", "faults")
 
     def dead_letters(self) -> list[dict[str, Any]]:
-        """Events given up, each with url, attempts, error, headers and body."""
+        """Events that were given up, each with url, attempts, error, headers and body."""
         letters: list[dict[str, Any]] = self._ask("GET", "dead-letters")["items"]
         return letters
 
     def replay_dead_letters(self) -> int:
-        """Send the dead letters again; gives how many."""
+        """Sends the dead letters again and gives their number."""
         return int(self._ask("POST", "dead-letters/replay")["replayed"])
 
     def _ask(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -128,21 +131,18 @@ def running(
     seed: int = 0,
     arguments: Sequence[str] = (),
 ) -> Iterator[LocalServer]:
-    """Start a server on a free port, and stop it at the end of the block.
+    """Starts a server on a free port, and stops it at the end of the block.
 
     Args:
-        buckets: Buckets to make.
+        buckets: Names of buckets to make.
         generations: ``unordered`` or ``ordered``.
         events: Addresses to post all object events to.
         faults: Faults in force from the start; see `local_gcs.faults`.
         seed: For generation numbers and faults.
         arguments: Further arguments of the command line.
 
-    Yields:
-        The server.
-
     Raises:
-        RuntimeError: It did not start; its standard error says why.
+        RuntimeError: It did not start; its standard error gives the reason.
     """
     command = [sys.executable, "-m", "local_gcs", "--port", "0", "--until-stdin-closes"]
     command += [f"--generations={generations}", f"--seed={seed}"]

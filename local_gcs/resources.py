@@ -1,23 +1,189 @@
-"""Resources: object versions as JSON, whole or in part, and the editable part of a resource read back.
+"""Resources as JSON, whole or in part, and the editable part of a resource read back.
 
 Integers of 64 bits are strings, as everywhere in the JSON API.
+
+The ``fields`` parameter says which parts of an answer a client wants. Its grammar (Google API documentation, "Partial
+responses")::
+
+    selection = item ("," item)*
+    item      = name ("/" name)* [ "(" selection ")" ]
+
+``a/b`` picks b of a, ``a(b,c)`` picks several, ``*`` stands for any name. Lists are looked through: ``items/name`` picks
+the name of every item. A name that Google's resource does not have is refused.
 """
 
 import re
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from local_gcs.buckets import Bucket
-from local_gcs.errors import invalid
-from local_gcs.fields import EVERYTHING, Selection
-from local_gcs.objects import Attributes, Draft, Holds, ObjectVersion
-from local_gcs.times import parse, stamp
+import orjson
+from multidict import istr
 
-__all__ = ["Renderer", "draft_of", "etag", "patched_draft"]
+from local_gcs.buckets import Bucket
+from local_gcs.calls import Call, Reply
+from local_gcs.discovery import check_fields, google
+from local_gcs.errors import Refused, condition_failed, invalid, not_modified
+from local_gcs.objects import (
+    Attributes,
+    Contexts,
+    Draft,
+    Holds,
+    ObjectVersion,
+    check_storage_class,
+    custom_time,
+    parse,
+)
+
+__all__ = [
+    "EVERYTHING",
+    "IF_MATCH",
+    "IF_NONE_MATCH",
+    "Renderer",
+    "Selection",
+    "draft_of",
+    "etag",
+    "json_reply",
+    "parse_fields",
+    "patched_draft",
+    "require_etag",
+]
+
+# -------------------------------------------------------------------- fields
+
+PUNCTUATION = "(),/"
+
+
+class Selection:
+    """The wanted part of one point of an answer.
+
+    Attributes:
+        children: The wanted part of each name; None wants everything.
+    """
+
+    __slots__ = ("children",)
+
+    def __init__(self, children: "dict[str, Selection] | None") -> None:
+        self.children = children
+
+    def __repr__(self) -> str:
+        return f"Selection({self.children!r})"
+
+    def of(self, name: str) -> "Selection | None":
+        """The wanted part of a name; None if nothing of it is wanted."""
+        if self.children is None:
+            return self
+        return self.children.get(name) or self.children.get("*")
+
+    def apply(self, value: Any) -> Any:
+        """The wanted parts of a JSON value."""
+        if self.children is None:
+            return value
+        if isinstance(value, list):
+            return [self.apply(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        wanted = {name: self.of(name) for name in value}
+        return {name: child.apply(value[name]) for name, child in wanted.items() if child}
+
+
+EVERYTHING = Selection(None)
+
+
+@lru_cache(maxsize=1024)
+def parse_fields(text: str, schema: str | None = None) -> Selection:
+    """The selection that a ``fields`` parameter states; an empty one wants everything.
+
+    Args:
+        text: The parameter.
+        schema: Google's schema of the answer; None checks no names.
+
+    Raises:
+        Refused: 400; it is not well-formed, or the answer has no such field.
+    """
+    if not text or text == "*":
+        return EVERYTHING
+    tokens = _tokens(text)
+    tree: dict[str, Any] = {}
+    if _selection(tokens, tree, text) != "":
+        raise _malformed(text)
+    selection = _frozen(tree)
+    if schema:
+        _check_known(selection, google().schemas[schema], text)
+    return selection
+
+
+def _check_known(selection: Selection, shape: Any, text: str) -> None:
+    """Refuse a selection that names what a shape does not have; below ``*`` any name passes."""
+    shape = google().resolved(shape)
+    for name, child in (selection.children or {}).items():
+        if not isinstance(shape, dict):
+            raise _malformed(text)
+        part = {} if name == "*" else shape.get(name, shape.get("*"))
+        if part is None:
+            raise _malformed(text)
+        if name != "*":
+            _check_known(child, part, text)
+
+
+def _tokens(text: str) -> Iterator[str]:
+    """Names and punctuation, then empty strings without end."""
+    name = ""
+    for character in text:
+        if character not in PUNCTUATION:
+            name += character
+            continue
+        if name.strip():
+            yield name.strip()
+        name = ""
+        yield character
+    if name.strip():
+        yield name.strip()
+    while True:
+        yield ""
+
+
+def _selection(tokens: Iterator[str], tree: dict[str, Any], text: str) -> str:
+    """Reads a selection into a tree and gives the token after it; an empty subtree wants everything."""
+    while True:
+        following = _item(tokens, tree, text)
+        if following != ",":
+            return following
+
+
+def _item(tokens: Iterator[str], tree: dict[str, Any], text: str) -> str:
+    """Reads one item into a tree and gives the token after it."""
+    while True:
+        name = next(tokens)
+        if name in {"", *PUNCTUATION}:
+            raise _malformed(text)
+        # A name that is wanted whole stays whole, even if its parts are asked for, too.
+        known = tree.get(name)
+        subtree: dict[str, Any] = {} if known == {} else tree.setdefault(name, {})
+        following = next(tokens)
+        if following != "/":
+            break
+        tree = subtree
+    if following != "(":
+        subtree.clear()
+        return following
+    if _selection(tokens, subtree, text) != ")":
+        raise _malformed(text)
+    return next(tokens)
+
+
+def _frozen(tree: dict[str, Any]) -> Selection:
+    return Selection({name: _frozen(subtree) for name, subtree in tree.items()} or None)
+
+
+def _malformed(text: str) -> Refused:
+    return invalid(f"Invalid field selection {text}", location="fields", reason="invalidParameter")
+
+
+# -------------------------------------------------------------------- resources
 
 Getter = Callable[[ObjectVersion], Any]
 
@@ -30,6 +196,38 @@ TEXTS = {
     "cacheControl": "cache_control",
 }
 """Editable fields that are plain text, and where `Attributes` keeps them."""
+EDITABLE = frozenset(
+    {*TEXTS, "contexts", "customTime", "eventBasedHold", "metadata", "storageClass", "temporaryHold"}
+)
+SET_BY_SERVICE = frozenset(
+    {
+        *(
+            "bucket",
+            "componentCount",
+            "crc32c",
+            "etag",
+            "generation",
+            "hardDeleteTime",
+            "id",
+            "kind",
+            "md5Hash",
+        ),
+        *(
+            "mediaLink",
+            "metageneration",
+            "name",
+            "owner",
+            "restoreToken",
+            "retentionExpirationTime",
+            "selfLink",
+        ),
+        *("size", "softDeleteTime", "timeCreated", "timeDeleted", "timeFinalized", "timeStorageClassUpdated"),
+        "updated",
+    }
+)
+"""Fields that a request may repeat and cannot change; an upload's checksums and name are checked and used."""
+TAKEN = EDITABLE | SET_BY_SERVICE
+LONGEST_CONTEXT_KEY = 256
 
 
 def etag(generation: int, metageneration: int) -> str:
@@ -46,10 +244,10 @@ def etag(generation: int, metageneration: int) -> str:
 
 
 class Renderer:
-    """Renders resources, whose links lead back to this server.
+    """Renders resources; their links lead back to this server.
 
     Args:
-        base_url: Where the server listens, without a slash at the end.
+        base_url: Address of the server, without a slash at the end.
     """
 
     def __init__(self, base_url: str) -> None:
@@ -63,7 +261,7 @@ class Renderer:
         return {name: value for name, get in self._fields if (value := get(version)) is not None}
 
     def _project(self, selection: Selection) -> Callable[[ObjectVersion], dict[str, Any]]:
-        """A function that renders the wanted part of a version; ask `project`, which remembers it."""
+        """A function that renders the wanted part of a version; `project` caches it."""
         if selection is EVERYTHING:
             return self.object
         wanted = [(name, get, child) for name, get in self._fields if (child := selection.of(name))]
@@ -90,14 +288,14 @@ class Renderer:
 
 
 def _quoted(name: str) -> str:
-    """A name percent-encoded for a path; names of plain characters, which most are, in one step."""
+    """Percent-encodes a name for a path; a name of plain characters, the usual case, in one step."""
     if PLAIN(name):
         return name.replace("/", "%2F")
     return quote(name, safe="")
 
 
 def _object_fields(self_link: Getter, media_link: Getter) -> list[tuple[str, Getter]]:
-    """Every field of an object resource and how to get it; None leaves it out."""
+    """Every field of an object resource and its value; None leaves the field out."""
     return [
         ("kind", lambda _: "storage#object"),
         ("id", lambda v: f"{v.bucket}/{v.name}/{v.generation}"),
@@ -119,13 +317,14 @@ def _object_fields(self_link: Getter, media_link: Getter) -> list[tuple[str, Get
         ("cacheControl", lambda v: v.attributes.cache_control),
         ("customTime", lambda v: v.attributes.custom_time),
         ("metadata", lambda v: v.attributes.metadata),
+        ("contexts", lambda v: {"custom": v.contexts} if v.contexts else None),
         ("temporaryHold", lambda v: v.holds.temporary),
         ("eventBasedHold", lambda v: v.holds.event_based),
         ("retentionExpirationTime", lambda v: v.retention_expires),
         ("etag", lambda v: etag(v.generation, v.metageneration)),
         ("timeCreated", lambda v: v.time_created),
         ("updated", lambda v: v.updated),
-        ("timeStorageClassUpdated", lambda v: v.time_created),
+        ("timeStorageClassUpdated", lambda v: v.class_since or v.time_created),
         ("timeFinalized", lambda v: v.time_created),
         ("timeDeleted", lambda v: v.time_deleted),
         ("softDeleteTime", lambda v: v.soft_delete_time),
@@ -133,32 +332,69 @@ def _object_fields(self_link: Getter, media_link: Getter) -> list[tuple[str, Get
     ]
 
 
-def draft_of(resource: dict[str, Any]) -> Draft:
-    """The editable part of an object resource, all of it: what is not named is empty.
+def json_reply(call: Call, resource: Any) -> Reply:
+    """An answer with a resource, or the part of it that the ``fields`` parameter asks for."""
+    fields = call.params.get("fields")
+    if fields:
+        method = google().methods.get(call.method)
+        resource = parse_fields(fields, method.response if method else None).apply(resource)
+    return Reply(body=orjson.dumps(resource))
+
+
+IF_MATCH, IF_NONE_MATCH = istr("If-Match"), istr("If-None-Match")
+
+
+def require_etag(headers: Mapping[str, str], tag: str) -> None:
+    """Refuses a read whose ``If-Match`` or ``If-None-Match`` does not hold for an entity tag (RFC 9110, section 13.1).
 
     Raises:
-        Refused: 400; a field has the wrong type.
+        Refused: 412 or 304.
     """
+    if IF_MATCH in headers and not _names(headers[IF_MATCH], tag):
+        raise condition_failed()
+    if IF_NONE_MATCH in headers and _names(headers[IF_NONE_MATCH], tag):
+        raise not_modified()
+
+
+def _names(header: str, tag: str) -> bool:
+    """Whether a list of entity tags has this one; clients send it with and without quotes."""
+    tags = {part.strip().removeprefix("W/").strip('"') for part in header.split(",")}
+    return "*" in tags or tag in tags
+
+
+def draft_of(resource: dict[str, Any]) -> Draft:
+    """The whole editable part of an object resource; a field that it does not name is empty.
+
+    Raises:
+        Refused: 400; a field has the wrong type, is unknown, or is not modelled.
+    """
+    check_fields(resource, "Object", TAKEN)
     metadata = resource.get("metadata")
     texts = {ours: _text(resource, theirs) for theirs, ours in TEXTS.items()}
     attributes = Attributes(**texts, custom_time=_custom_time(resource), metadata=_metadata(metadata) or None)
     holds = Holds(_flag(resource, "temporaryHold"), _flag(resource, "eventBasedHold"))
-    return Draft(attributes, _text(resource, "storageClass"), holds)
+    storage_class = _text(resource, "storageClass")
+    if storage_class:
+        check_storage_class(storage_class)
+    contexts = _contexts(None, resource["contexts"]) if "contexts" in resource else None
+    return Draft(attributes, storage_class, holds, contexts or None)
 
 
 def patched_draft(version: ObjectVersion, resource: dict[str, Any]) -> Draft:
-    """The editable part of a version after a patch: what is not named stays, null removes.
+    """The editable part of a version after a patch: a field that is not named stays, null removes one.
 
     Raises:
-        Refused: 400; a field has the wrong type, or the custom time goes back or away.
+        Refused: 400; a field has the wrong type, is unknown or not modelled, or the custom time would become earlier or
+            be removed.
     """
+    check_fields(resource, "Object", TAKEN)
     old, holds = version.attributes, version.holds
     changes: dict[str, Any] = {
         ours: _text(resource, theirs) for theirs, ours in TEXTS.items() if theirs in resource
     }
     if "customTime" in resource:
-        changes["custom_time"] = _custom_time(resource)
-        if old.custom_time and (changes["custom_time"] or "") < old.custom_time:
+        wanted = changes["custom_time"] = _custom_time(resource)
+        if old.custom_time and (not wanted or parse(wanted) < parse(old.custom_time)):
             raise invalid("Custom time cannot be removed or set to an earlier time.", location="customTime")
     if "metadata" in resource:
         changes["metadata"] = _merged(old.metadata, resource["metadata"])
@@ -166,7 +402,11 @@ def patched_draft(version: ObjectVersion, resource: dict[str, Any]) -> Draft:
         holds = replace(holds, temporary=_flag(resource, "temporaryHold"))
     if "eventBasedHold" in resource:
         holds = replace(holds, event_based=_flag(resource, "eventBasedHold"))
-    return Draft(replace(old, **changes) if changes else old, version.storage_class, holds)
+    contexts = version.contexts
+    if "contexts" in resource:
+        contexts = _contexts(contexts, resource["contexts"])
+    storage_class = _text(resource, "storageClass") or version.storage_class
+    return Draft(replace(old, **changes) if changes else old, storage_class, holds, contexts)
 
 
 def _text(resource: dict[str, Any], name: str) -> str | None:
@@ -186,13 +426,13 @@ def _flag(resource: dict[str, Any], name: str) -> bool | None:
 def _custom_time(resource: dict[str, Any]) -> str | None:
     text = _text(resource, "customTime")
     try:
-        return stamp(parse(text)) if text else None
+        return custom_time(text) if text else None
     except ValueError as error:
         raise invalid(f"Invalid value for: customTime '{text}'", location="customTime") from error
 
 
 def _merged(old: dict[str, str] | None, changes: Any) -> dict[str, str] | None:
-    """Custom metadata after a patch, in which null removes a key, or everything."""
+    """Custom metadata after a patch; null removes a key, or all of them."""
     if changes is None:
         return None
     if not isinstance(changes, dict):
@@ -206,3 +446,25 @@ def _metadata(value: Any) -> dict[str, str] | None:
     if not isinstance(value, dict):
         raise invalid("Invalid value for: metadata is not a map", location="metadata")
     return {key: str(text) for key, text in value.items() if text is not None}
+
+
+def _contexts(old: Contexts | None, changes: Any) -> Contexts | None:
+    """Object contexts after a change: null removes one, or all; a changed one loses its times, to get new ones."""
+    custom = changes.get("custom") if isinstance(changes, dict) else changes
+    if custom is None:
+        return None
+    if not isinstance(custom, dict):
+        raise invalid("Invalid value for: contexts is not a map", location="contexts")
+    contexts = dict(old or {})
+    for key, payload in custom.items():
+        if payload is None:
+            contexts.pop(key, None)
+            continue
+        value = payload.get("value") if isinstance(payload, dict) else None
+        if not isinstance(value, str) or not key or len(key.encode()) > LONGEST_CONTEXT_KEY:
+            raise invalid(f"Invalid object context: {key}", location="contexts")
+        if key.startswith("google:"):
+            raise invalid("Keys that start with google: are reserved.", location="contexts")
+        created = {"createTime": contexts[key]["createTime"]} if key in contexts else {}
+        contexts[key] = {"value": value, **created}
+    return contexts

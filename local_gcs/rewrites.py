@@ -1,28 +1,26 @@
-"""Rewrite: a copy on the server's side, in one call or in several.
+"""Rewrite: a server-side copy, in one call or in several.
 
 Rules (Cloud Storage reference, "Objects: rewrite"): an empty body copies the source's metadata, any other body replaces
-it wholesale. A long copy returns a token; every further call repeats all parameters, of which none may change. All
+all of it. Object contexts are copied unless the body has some or ``dropContextGroups`` is ``custom``. A long copy returns a token; every further call repeats all parameters, of which none may change. All
 conditions hold at each call and once more at the commit, which is the last call; between calls others may write.
 
-Nobody promises that a single call is one step either. So it has two, `Rewriter.begin` reads the source and
-`Rewriter.finish` commits at the destination, and a server may let others act between them: what was read is committed even
-if the source has changed since, and the destination's conditions are checked at the commit.
+Google does not promise that a single call is one step. So it has two: `Rewriter.begin` reads the source and
+`Rewriter.finish` commits at the destination. A server may let others act between them. The version that was read is
+committed even if the source has changed since, and the destination's conditions are checked at the commit.
 
-The source version is the one read at the first call. When it is no longer there to be read (overwritten in an
-unversioned bucket, or deleted), the continuation is refused: a copy is never mixed from two versions, nor silently old.
+The source version is the one read at the first call. If it has been overwritten in an unversioned bucket, or deleted, the
+continuation is refused. So a copy is never mixed from two versions, and never an old one by accident.
 """
 
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from local_gcs.buckets import Bucket
-from local_gcs.conditions import NONE, Conditions
 from local_gcs.errors import invalid
 from local_gcs.model import Storage
-from local_gcs.names import check_object_name
-from local_gcs.objects import Draft, ObjectVersion
+from local_gcs.objects import NONE, Conditions, Draft, ObjectVersion, check_object_name
 
 __all__ = ["Begun", "Progress", "RewriteRequest", "Rewriter"]
 
@@ -35,15 +33,12 @@ class RewriteRequest:
     """One call, without its token; equal for all calls of one rewrite.
 
     Attributes:
-        source_bucket: Bucket of the source.
-        source_name: Name of the source.
         bucket: Bucket of the destination.
         name: Name of the destination.
         draft: The metadata of the body; None for an empty body, which copies the source's.
         source_generation: The version to copy; None for the live one.
-        source_conditions: What must hold of the source.
-        conditions: What must hold of the destination.
-        chunk: Bytes a call may copy; None for no limit.
+        chunk: Number of bytes that a call may copy; None for no limit.
+        drop_contexts: Object contexts of the source are not copied.
     """
 
     source_bucket: str
@@ -55,6 +50,7 @@ class RewriteRequest:
     source_conditions: Conditions = NONE
     conditions: Conditions = NONE
     chunk: int | None = None
+    drop_contexts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +58,10 @@ class Progress:
     """The answer to one call.
 
     Attributes:
-        written: Bytes copied so far.
-        size: Bytes to copy in all.
-        version: The new version, when it is done.
-        token: What the next call must name, when it is not.
+        written: Number of bytes copied so far.
+        size: Number of bytes to copy in all.
+        version: The new version; None until the copy is complete.
+        token: The token for the next call; empty if the copy is complete.
     """
 
     written: int
@@ -79,9 +75,8 @@ class Begun:
     """A call between its two steps, or a rewrite between two calls.
 
     Attributes:
-        request: What is asked.
-        source: The version read.
-        written: Bytes copied by the calls before.
+        source: The version that was read.
+        written: Number of bytes copied by earlier calls.
     """
 
     request: RewriteRequest
@@ -92,14 +87,11 @@ class Begun:
 class Rewriter:
     """Does rewrites and remembers the unfinished ones.
 
-    A token stays good after its call, as a client that lost the answer will repeat it; the oldest are forgotten.
-
-    Args:
-        storage: Where to copy.
+    A token stays valid after its call, because a client that lost the answer repeats it. The oldest tokens are dropped.
 
     Attributes:
-        limit: Bytes a call copies at most whatever the client asks; None for no limit. Makes any client loop, as
-            Google's service does between locations.
+        limit: Most bytes that a call copies, whatever the client asks for; None for no limit. It makes any client loop,
+            as Google's service does between locations.
         gap: Gives the seconds between the two steps of the next call; 0 for none.
     """
 
@@ -110,11 +102,11 @@ class Rewriter:
         self.gap: Callable[[], float] = float
 
     def begin(self, request: RewriteRequest, token: str = "") -> Begun:
-        """Take the first step of a call: check everything, and read the source.
+        """Takes the first step of a call: checks everything, and reads the source.
 
         Args:
-            request: What to copy and on which conditions.
-            token: From the previous call, empty for the first.
+            request: The parameters, which are the same for all calls of one rewrite.
+            token: From the previous call; empty for the first.
 
         Raises:
             Refused: 400 for an unusable token, chunk or name; 404; 412.
@@ -128,7 +120,7 @@ class Rewriter:
         return Begun(request, source, written)
 
     def finish(self, begun: Begun) -> Progress:
-        """Take the second step of a call: commit, or remember how far it has come.
+        """Takes the second step of a call: commits, or remembers its progress.
 
         Raises:
             Refused: 404; 412; 403 for a protected destination.
@@ -142,11 +134,11 @@ class Rewriter:
         return Progress(size, size, self._commit(bucket, request, source))
 
     def rewrite(self, request: RewriteRequest, token: str = "") -> Progress:
-        """Make one call, both steps at once; see `begin` and `finish`."""
+        """Makes one call, both steps at once; see `begin` and `finish`."""
         return self.finish(self.begin(request, token))
 
     def copy(self, request: RewriteRequest) -> ObjectVersion:
-        """Copy in one call, whatever the size (Cloud Storage reference, "Objects: copy").
+        """Copies in one call, whatever the size (Cloud Storage reference, "Objects: copy").
 
         Raises:
             Refused: 400 for the name; 404; 412; 403 for a protected destination.
@@ -155,14 +147,14 @@ class Rewriter:
         return self._commit(self._destination(request), request, source)
 
     def _destination(self, request: RewriteRequest) -> Bucket:
-        """The bucket to copy to, all conditions on the destination checked."""
+        """The bucket to copy to, after all conditions on the destination."""
         bucket = self._storage.bucket(request.bucket)
         check_object_name(request.name)
         request.conditions.require(bucket.live.get(request.name))
         return bucket
 
     def _source(self, request: RewriteRequest, token: str) -> tuple[ObjectVersion, int]:
-        """The source version to copy and the bytes copied so far, all conditions on the source checked."""
+        """The source version and the number of bytes copied so far, after all conditions on the source."""
         bucket = self._storage.bucket(request.source_bucket)
         step = self._steps.get(token) if token else None
         if token and (step is None or step.request != request):
@@ -171,11 +163,13 @@ class Rewriter:
         request.source_conditions.require(source)
         if step is None:
             return source, 0
-        # Versioned buckets keep the version read at first, live or not; elsewhere it must still be the live one.
+        # A versioned bucket keeps the version of the first call; elsewhere it must still be the live one.
         return self._storage.find(bucket, request.source_name, step.source.generation), step.written
 
     def _commit(self, bucket: Bucket, request: RewriteRequest, source: ObjectVersion) -> ObjectVersion:
         draft = request.draft or Draft(source.attributes)
+        if source.contexts and draft.contexts is None and not request.drop_contexts:
+            draft = replace(draft, contexts=source.contexts)
         return self._storage.put(bucket, request.name, source.content, draft)
 
     def _remember(self, step: Begun) -> str:

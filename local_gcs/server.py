@@ -1,4 +1,7 @@
-"""The HTTP server: reads a request whole, lets the API answer it at once, sends the answer whole or broken."""
+"""The HTTP server: reads a request whole, lets the API answer it at once, and sends the answer whole or broken.
+
+Apart from `__main__`, the command line, because tests make a server without one.
+"""
 
 import asyncio
 import gc
@@ -7,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
 
@@ -18,15 +22,14 @@ from aiohttp.streams import StreamReader
 from local_gcs.api import Api
 from local_gcs.calls import Reply, Wire
 from local_gcs.errors import Refused
-from local_gcs.events import Publisher, Subscription
-from local_gcs.faults import Faults
-from local_gcs.generations import ordered, unordered
-from local_gcs.local_api import LocalApi
+from local_gcs.events import Publisher, RetryPolicy, Subscription
+from local_gcs.faults import FaultPlan, Faults
+from local_gcs.local_api import Clock, LocalApi
 from local_gcs.model import Storage
-from local_gcs.options import Options
+from local_gcs.objects import ordered, unordered
 from local_gcs.rewrites import Rewriter
 
-__all__ = ["CannotStart", "serve"]
+__all__ = ["CannotStart", "Options", "serve"]
 
 LARGEST_BODY = 1024**3
 LONGEST_LINE = 32 * 1024
@@ -37,16 +40,39 @@ QUICK = 0.2
 
 
 class CannotStart(Exception):
-    """The server cannot start; the message says why."""
+    """The server cannot start; the message gives the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of the server.
+
+    Attributes:
+        port: 0 picks a free one.
+        project: The project of all buckets.
+        buckets: Names of buckets to make.
+        generations: ``unordered`` or ``ordered``.
+        seed: For generation numbers and faults.
+        events: Subscriber addresses; each gets all events of all buckets.
+        faults: Faults in force from the start.
+        retry: Pauses and attempts of failed event deliveries.
+        until_stdin_closes: Stop when standard input ends.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 4443
+    project: str = "test"
+    buckets: tuple[str, ...] = ()
+    generations: str = "unordered"
+    seed: int = 0
+    events: tuple[str, ...] = ()
+    faults: FaultPlan = field(default_factory=FaultPlan)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    until_stdin_closes: bool = False
 
 
 class Server:
-    """One server and all that it is made of.
-
-    Args:
-        options: How it is started.
-        base_url: Where it listens.
-    """
+    """One server and its parts; `base_url` is the address at which it listens."""
 
     def __init__(self, options: Options, base_url: str) -> None:
         supply = (
@@ -54,8 +80,9 @@ class Server:
             if options.generations == "ordered"
             else unordered(options.seed)
         )
-        self.storage = Storage(now=lambda: datetime.now(UTC), generations=supply)
-        self._faults = Faults(options.seed)
+        clock = Clock(lambda: datetime.now(UTC))
+        self.storage = Storage(now=clock, generations=supply)
+        self._faults = Faults(options.seed, lambda: clock().timestamp())
         rewriter = Rewriter(self.storage)
         self._api = Api(
             storage=self.storage,
@@ -68,6 +95,7 @@ class Server:
         self._local = LocalApi(
             api=self._api,
             storage=self.storage,
+            clock=clock,
             rewriter=rewriter,
             faults=self._faults,
             publisher=self.publisher,
@@ -76,7 +104,7 @@ class Server:
         self.storage.listeners.append(self.publisher.publish)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request."""
+        """Answers one request."""
         if "Expect" in request.headers:
             await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = await request.read() if request.body_exists else b""
@@ -100,7 +128,7 @@ def _response(reply: Reply) -> web.Response:
 
 
 async def _broken(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
-    """Send nothing, or half of the answer, and end the connection."""
+    """Sends nothing, or a part of the answer, and ends the connection."""
     response = _response(reply)
     transport = request.transport
     if transport is None:
@@ -111,20 +139,16 @@ async def _broken(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
     half = web.StreamResponse(status=reply.status, headers=response.headers)
     half.content_length = len(reply.body)
     await half.prepare(request)
-    await half.write(reply.body[: len(reply.body) // 2])
+    await half.write(reply.body[: len(reply.body) // 2 if reply.cut is None else reply.cut])
     transport.close()
     return half
 
 
 async def serve(options: Options, announce: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT.
-
-    Args:
-        options: How.
-        announce: Told the address once the server listens.
+    """Serves until SIGTERM or SIGINT; `announce` is called with the address once the server listens.
 
     Raises:
-        CannotStart: The address cannot be had, or a bucket or subscriber cannot be made.
+        CannotStart: The address is taken, or a bucket or subscriber cannot be made.
     """
     listener = _listener(options)
     try:
@@ -153,7 +177,7 @@ async def _run(server: Server, options: Options, listener: socket, announce: Cal
     await runner.setup()
     try:
         await web.SockSite(runner, listener, backlog=1024).start()
-        # Stored objects live long and hold no cycles: looking for garbage among them is the waste to avoid.
+        # Stored objects live long and form no cycles, so a search for garbage among them is wasted.
         gc.set_threshold(50_000, 20, 1000)
         gc.freeze()
         announce()
@@ -185,10 +209,10 @@ def _web_server(server: Server) -> web.Server:
 
 
 def _listener(options: Options) -> socket:
-    """A listening socket, made first: a taken port must be known before anything else is."""
+    """A listening socket. It is made first, so that a taken port is known before anything else happens."""
     listener = socket(AF_INET6 if ":" in options.host else AF_INET, SOCK_STREAM)
     try:
-        # A port that a stopped server has just left can be had at once; one in use cannot.
+        # A port of a server that has just stopped can be used at once; a port in use cannot.
         listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
         listener.bind((options.host, options.port))
         listener.listen(1024)

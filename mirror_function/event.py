@@ -1,7 +1,7 @@
-"""An object event, read from a CloudEvent.
+"""Reads an object event from a CloudEvent.
 
-The format is Google's ``google.events.cloud.storage.v1.StorageObjectData``, read by key and not strictly: live events
-carry fields that the published schema does not know, and integers come as texts or as numbers.
+The format is Google's ``google.events.cloud.storage.v1.StorageObjectData``. The reader takes the keys that it needs and
+ignores others: live events carry fields that the published schema does not have. Integers come as texts or as numbers.
 """
 
 from collections.abc import Mapping
@@ -36,9 +36,8 @@ class ObjectEvent:
 
     Attributes:
         id: The event's identity; the same at every delivery.
-        kind: What happened.
-        bucket: Where.
-        state: The version it happened to.
+        bucket: The object's bucket.
+        state: The version that the event is about.
         time: When it happened.
     """
 
@@ -54,14 +53,11 @@ def read_event(attributes: Mapping[str, Any], data: Any) -> ObjectEvent:
 
     Args:
         attributes: The CloudEvent's attributes: ``id``, ``type``, ``time``.
-        data: Its body, parsed; the object resource. The object's name is read from here only: headers are not
-            percent-decoded reliably on the way.
-
-    Returns:
-        The event.
+        data: Its parsed body, the object resource. The object's name comes from the body only: servers do not decode
+            percent-encoded headers reliably.
 
     Raises:
-        UsageError: It is no object event, or lacks what one must have.
+        UsageError: It is not an object event, or a required field is missing.
     """
     kind = str(attributes.get("type", ""))
     try:
@@ -74,11 +70,11 @@ def read_event(attributes: Mapping[str, Any], data: Any) -> ObjectEvent:
             time=parse_time(str(attributes.get("time", ""))),
         )
     except (StorageError, ValueError, TypeError, ArithmeticError) as error:
-        raise UsageError(f"no event about a Cloud Storage object (type {kind!r}): {error}") from error
+        raise UsageError(f"not an event about a Cloud Storage object (type {kind!r}): {error}") from error
 
 
 def _checked(data: Any) -> Mapping[str, Any]:
-    """Refuse a body whose fields are of other kinds than the API's: nothing after this expects them."""
+    """Refuse a body whose fields have other types than the API's: later code does not expect them."""
     if not isinstance(data, Mapping):
         raise TypeError(f"its body is {type(data).__name__}, an object resource is wanted")
     for key in ("name", "bucket"):
@@ -86,10 +82,10 @@ def _checked(data: Any) -> Mapping[str, Any]:
             raise ValueError(f"its body has no {key}")
     for key in _TEXTS:
         if not isinstance(data.get(key) or "", str):
-            raise TypeError(f"{key} is no text")
+            raise TypeError(f"{key} is not a text")
     metadata = data.get("metadata") or {}
     if not isinstance(metadata, Mapping) or not all(isinstance(value, str) for value in metadata.values()):
-        raise TypeError("metadata is no mapping of texts")
+        raise TypeError("metadata is not a mapping of texts")
     if int(data.get("generation", 0)) < 1:
-        raise ValueError(f"{data.get('generation')!r} is no generation")
+        raise ValueError(f"{data.get('generation')!r} is not a generation")
     return data

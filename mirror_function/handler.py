@@ -1,37 +1,42 @@
-"""The function's entry: a CloudEvent in, one structured line out.
+"""The mirror's entry: takes a CloudEvent, writes one structured line.
 
-What Eventarc should deliver again is answered with an error status, everything else with success: a poisoned event
-must not come back for 24 hours. Clients are made at the first event, in the worker that serves it; the module is also
-imported by the server's parent process, before it forks.
+It answers with an error status where Eventarc should deliver the event again, and with success everywhere else. An event
+that can never be handled must not come back for 24 hours. The first event makes the clients, in the worker that serves
+it, because the server's parent process also imports this module, before it forks.
 """
 
 import functools
+import logging
 import os
+import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import flask
 import functions_framework
+from cloudevents.exceptions import GenericException
 from cloudevents.http import CloudEvent
-from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.exceptions import BadRequest, HTTPException, ServiceUnavailable
+from werkzeug.wrappers import Response
 
 from mirror_function.event import ObjectEvent, read_event
-from mirror_function.logs import start_logging, trace_fields
 from mirror_function.mirror import Mirrored, MirrorOutcome, is_worth_another_delivery, mirror
 from mirror_function.settings import MirrorSettings
-from mirror_function.unreadable import entered
 from shared.errors import MigrationError, UsageError
-from shared.events_log import Event, EventLog
+from shared.events_log import LOGGER_NAME, Event, EventLog, JsonFormatter
 from shared.gateway import Gateway
 from shared.late_marks import mark_late_write
 from shared.objects import ObjectRef
 from shared.phase import PhaseReader
 
-__all__ = ["mirror_object"]
+__all__ = ["answer_unreadable", "entered", "mirror_object", "start_logging", "trace_fields"]
 
 DROPPED = MirrorOutcome.DROPPED.value
+
+_ENTERED = "qpi_exports_entered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +53,8 @@ def _worker() -> _Worker:
     """Configure this worker.
 
     Raises:
-        UsageError: The environment does not say what to do, or there are no credentials. Not kept: the next event
-            tries again.
+        UsageError: The environment does not say what to do, or has no credentials. The cache does not keep the error:
+            the next event tries again.
     """
     settings = MirrorSettings.from_environ(os.environ)
     gateway = Gateway(
@@ -66,7 +71,7 @@ def mirror_object(cloud_event: CloudEvent) -> None:
     """Handle one delivery.
 
     Raises:
-        ServiceUnavailable: Deliver it again.
+        ServiceUnavailable: Eventarc should deliver it again.
     """
     entered()
     start_logging()
@@ -123,3 +128,75 @@ def _evidence(done: Mirrored) -> dict[str, Any]:
         "phase": done.phase.value if done.phase else None,
         **({"because": done.because} if done.because else {}),
     }
+
+
+def entered() -> None:
+    """Note that the framework has called a function: a later error is the function's, not the request's."""
+    setattr(flask.g, _ENTERED, True)
+
+
+def answer_unreadable(error: Exception) -> HTTPException | Response:
+    """Answer an error that reached the framework.
+
+    The framework reads body and headers before it calls the function. It would answer an error there with 500 and a
+    traceback, and Eventarc would deliver the same body for a day. ``main.py`` registers this handler, because the
+    framework takes error handlers while it loads that file.
+
+    Returns:
+        The error itself if it is an answer. 400 for an incomplete body: the next delivery may be complete. Success for
+        a complete body that is not an event: another delivery could not change that.
+
+    Raises:
+        Exception: The function raised it: the framework logs it and answers 500.
+    """
+    if isinstance(error, HTTPException):
+        return error
+    if flask.g.get(_ENTERED):
+        raise error
+    start_logging()
+    why = f"the request cannot be read: {type(error).__name__}"
+    identifier = flask.request.headers.get("ce-id")
+    EventLog().emit(Event.MIRROR_DROPPED, outcome=DROPPED, event_id=str(identifier), error=why)
+    complete = isinstance(error, GenericException)  # of cloudevents, which reads complete bodies only
+    return Response("dropped\n", mimetype="text/plain") if complete else BadRequest(why)
+
+
+class _Stdout(logging.Handler):
+    """Writes each record as one line in one call to the stdout of *that* moment.
+
+    The functions framework replaces stdout while it serves a request, to label lines with the execution. A line written
+    in pieces would become several log entries.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        sys.stdout.write(self.format(record) + "\n")
+        sys.stdout.flush()
+
+
+@functools.cache
+def start_logging() -> None:
+    """Send this process's log to stdout as JSON lines, once. Without this the framework drops all lines below warning."""
+    handler = _Stdout()
+    handler.setFormatter(JsonFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    logging.getLogger(LOGGER_NAME).setLevel(logging.INFO)
+
+
+def trace_fields(headers: Mapping[str, str], project: str) -> dict[str, str]:
+    """The fields by which Cloud Logging ties a line to its request (Cloud Logging documentation, "Structured logging").
+
+    Args:
+        headers: The request's; ``X-Cloud-Trace-Context: TRACE/SPAN;o=1`` or ``traceparent: 00-TRACE-SPAN-01``.
+        project: The Google Cloud project of the trace.
+
+    Returns:
+        The fields; none where the project or the trace is unknown.
+    """
+    trace = headers.get("X-Cloud-Trace-Context", "").partition("/")[0]
+    if not trace:
+        parts = headers.get("Traceparent", "").split("-")
+        trace = parts[1] if len(parts) > 1 else ""
+    if not project or not trace:
+        return {}
+    return {"logging.googleapis.com/trace": f"projects/{project}/traces/{trace}"}

@@ -1,7 +1,7 @@
-"""What one event leads to. No HTTP and no clock of its own: an event in, what became of it out.
+"""Handles one event, without HTTP or a clock of its own: takes an event, returns what became of it.
 
-For the ordinary new object it is one request: copy if the source is still the event's version and the destination is
-absent. Everything else is `replicate`'s: it looks at both sides.
+An ordinary new object costs one request: a copy if the source still has the event's version and the destination is
+absent. `replicate` handles everything else, and looks at both sides.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,7 @@ from shared.errors import BucketNotFound, MigrationError, PermissionDenied, Stor
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, is_later, parse_time, same
 from shared.phase import Phase, PhaseReader
-from shared.propagate_delete import DeleteOutcome, propagate_delete
-from shared.replicate import Glance, Outcome, Replication, replicate
+from shared.replicate import DeleteOutcome, LastSeen, Outcome, Replication, propagate_delete, replicate
 from shared.store import DeletingStore
 
 __all__ = ["MirrorOutcome", "Mirrored", "is_worth_another_delivery", "mirror"]
@@ -40,15 +39,14 @@ class Mirrored:
     """What became of one event, with the evidence.
 
     Attributes:
-        outcome: What became of it.
-        source: The source version that was looked at or copied; None when there was none, or no look was needed.
+        source: The source version that was looked at or copied; None if it was absent, or no look was needed.
         destination: The destination as last seen.
-        lag: Seconds from the source version's finalization to the copy's; None when nothing was copied.
+        lag: Seconds from the source version's finalization to the copy's; None without a copy.
         straggler: A late writer: copied although the destination has the authority.
-        attempts: Looks and copies it took.
-        phase: The phase it was handled in; None when it did not come to that.
-        because: Why it was ignored or kept, in a few words.
-        late: The name below the prefix, if somebody wrote at the legacy path although its word counts no more.
+        attempts: The number of looks and copies.
+        phase: The phase at that time; None if the mirror ignored the event before it read the phase.
+        because: Why the mirror ignored or kept the object, in a few words.
+        late: The name below the prefix, if a client wrote at the legacy path although the destination has the authority.
     """
 
     outcome: MirrorOutcome
@@ -65,19 +63,10 @@ class Mirrored:
 def mirror(
     event: ObjectEvent, settings: MirrorSettings, store: DeletingStore, phases: PhaseReader
 ) -> Mirrored:
-    """Handle one event. Safe for duplicates, in any order, any number at once.
-
-    Args:
-        event: The event.
-        settings: What the mirror is to do.
-        store: Where both paths live.
-        phases: Tells whose word counts.
-
-    Returns:
-        What became of it.
+    """Handle one event. Duplicates are safe, in any order, any number at once.
 
     Raises:
-        MigrationError: It could not be handled; `is_worth_another_delivery` says whether to try again.
+        MigrationError: The event failed; `is_worth_another_delivery` says whether to try again.
     """
     migration = settings.way
     if event.bucket != migration.source.bucket:
@@ -97,16 +86,11 @@ def mirror(
 def is_worth_another_delivery(
     error: MigrationError, event: ObjectEvent, now: datetime, give_up_after: float
 ) -> bool:
-    """Tell whether a failed event should be delivered again.
+    """Tell whether Eventarc should deliver a failed event again.
 
-    Transient faults are. So are missing permissions and buckets: somebody is likely to mend them, and until then no
-    event may be lost silently. After `give_up_after` nothing is, so that the end is said aloud.
-
-    Args:
-        error: Why it failed.
-        event: The event.
-        now: The current time.
-        give_up_after: Seconds from the event's time.
+    It should after transient faults. It should for missing permissions and buckets, too: an operator can repair them, and
+    until then no event may be lost silently. It should not after `give_up_after` seconds from the event's time: then the
+    event is dropped, and an alert fires.
     """
     mendable = isinstance(error, StorageError) and (
         error.transient or isinstance(error, (PermissionDenied, BucketNotFound))
@@ -119,7 +103,7 @@ def _finalized(
 ) -> Mirrored:
     phase = phases.phase()
     if settings.authority(phase) is None:
-        # Nobody writes on the new path before the cutover is reported; what is there are the forward mirror's copies.
+        # Before the cutover is reported, the new path has only the forward mirror's copies.
         return Mirrored(
             MirrorOutcome.IGNORED,
             phase=phase,
@@ -129,11 +113,16 @@ def _finalized(
     source, destination = way.source_ref(relative), way.destination_ref(relative)
 
     def authority() -> Authority:
-        # Should the phase have changed since to one without a way back: what may still happen overwrites nothing.
+        # If the phase has changed to one without reverse replication, this event may create, but overwrites nothing.
         return settings.authority(phases.phase()) or Authority.DESTINATION
 
     done = replicate(
-        store, source, destination, authority, glance=Glance(event.state, None), keep=_keep(way, relative)
+        store,
+        source,
+        destination,
+        authority,
+        last_seen=LastSeen(event.state, None),
+        keep=_keep(way, relative),
     )
     found = _replicated(done, event, phase)
     no_more = not settings.reverse and phase.forward_authority is Authority.DESTINATION
@@ -141,9 +130,9 @@ def _finalized(
 
 
 def _is_late(done: Replication, written: ObjectState) -> bool:
-    """Tell whether a version at the legacy path is somebody's write, and not what the way back brought there.
+    """Tell whether a client wrote a version at the legacy path, and not the reverse mirror.
 
-    What was brought back is younger than the version it is a copy of, and may be older than the one that followed it.
+    The reverse mirror's copy is younger than its original, and may be older than the version after that.
     """
     source, destination = done.source, done.destination
     if source is None or destination is None:
@@ -152,7 +141,7 @@ def _is_late(done: Replication, written: ObjectState) -> bool:
         case Outcome.CONFLICT:
             return not is_later(destination.created, source.created)
         case Outcome.ALREADY_EQUAL:
-            # Its copy was made at an earlier delivery, which may have ended before it left its mark; or by a sweep.
+            # An earlier delivery made the copy, and may have ended before it left its mark; or a sweep made it.
             return same(written, destination) and is_later(destination.created, written.created)
         case _:
             return done.straggler
@@ -163,7 +152,7 @@ def _deleted(
 ) -> Mirrored:
     phase = phases.phase()
     if phase.forward_authority is Authority.DESTINATION:
-        # After the cutover the legacy path is deleted on purpose; the new one must not follow it.
+        # After the cutover operators delete the legacy path; the new path must not follow.
         return Mirrored(
             MirrorOutcome.IGNORED, phase=phase, because="deletions are not followed after the cutover"
         )

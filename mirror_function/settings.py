@@ -11,21 +11,22 @@ from shared.phase import Phase
 __all__ = ["MirrorSettings"]
 
 GIVE_UP_AFTER = 23 * 3600.0
-"""Eventarc delivers an event for 24 hours at most (Eventarc documentation, "Retry events"); the last hour is for saying so."""
+"""Seconds. Eventarc delivers an event for 24 hours at most (Eventarc documentation, "Retry events"). The last hour is
+left for the delivery that drops the event and logs it."""
 
 
 @dataclass(frozen=True, slots=True)
 class MirrorSettings:
-    """What the mirror is to do.
+    """The mirror's configuration.
 
     Attributes:
-        migration: From where to where, as everybody says it: from the legacy path to the new one.
-        deletes: Whether deletions at the source are followed (``MIRROR_DELETES``).
-        reverse: Whether this is the mirror of the new path's events, back to the legacy path (``MIRROR_REVERSE``).
-        give_up_after: Seconds after which a failing event is given up loudly instead of delivered again.
-        project: The Google Cloud project, for the log's trace links; empty where unknown.
-        retry_deadline: Seconds over which one request is repeated within one delivery.
-        connections: Requests under way at once, the threads of one instance.
+        migration: From the legacy path to the new one, also for the reverse mirror.
+        deletes: Whether the mirror follows deletions at the source (``MIRROR_DELETES``).
+        reverse: Whether this mirror copies the new path's events back to the legacy path (``MIRROR_REVERSE``).
+        give_up_after: Seconds after which a failing event is dropped, and an alert fires.
+        project: The Google Cloud project, for the log's trace links; empty if unknown.
+        retry_deadline: Seconds for which the client repeats one request within one delivery.
+        connections: Requests under way at once: the threads of one instance.
     """
 
     migration: Migration
@@ -38,11 +39,11 @@ class MirrorSettings:
 
     @property
     def way(self) -> Migration:
-        """From where to where this mirror copies."""
+        """The migration in the direction in which this mirror copies."""
         return self.migration.reversed() if self.reverse else self.migration
 
     def authority(self, phase: Phase) -> Authority | None:
-        """Whose word counts in a phase on this mirror's way; None where it brings nothing over."""
+        """Which side wins in a phase, in this mirror's direction; None where it copies nothing."""
         return phase.reverse_authority if self.reverse else phase.forward_authority
 
     @staticmethod
@@ -50,16 +51,15 @@ class MirrorSettings:
         """Read ``MIRROR_*`` and ``GOOGLE_CLOUD_PROJECT``.
 
         Args:
-            environ: The process's environment. Either ``MIRROR_ENV`` (dev, stg, prod: the QPI preset) or both
-                ``MIRROR_SOURCE`` and ``MIRROR_DESTINATION`` (``gs://bucket/prefix/``); ``MIRROR_EXCLUDE`` (shell
-                patterns, one a line, instead of the default); ``MIRROR_DELETES``, ``MIRROR_REVERSE`` (true or false);
-                ``MIRROR_GIVE_UP_AFTER_S``, ``MIRROR_RETRY_DEADLINE_S`` (seconds).
+            environ: The process's environment. It has either ``MIRROR_ENV`` (dev, stg, prod: the QPI preset), or both
+                ``MIRROR_SOURCE`` and ``MIRROR_DESTINATION`` (``gs://bucket/prefix/``). Optional:
 
-        Returns:
-            The settings.
+                - ``MIRROR_EXCLUDE``: shell patterns, one on each line, instead of the default;
+                - ``MIRROR_DELETES``, ``MIRROR_REVERSE``: true or false;
+                - ``MIRROR_GIVE_UP_AFTER_S``, ``MIRROR_RETRY_DEADLINE_S``: seconds.
 
         Raises:
-            UsageError: A variable is missing or makes no sense.
+            UsageError: A variable is missing or invalid.
         """
         deletes, reverse = _switch(environ, "MIRROR_DELETES"), _switch(environ, "MIRROR_REVERSE")
         if deletes and reverse:

@@ -1,7 +1,7 @@
-"""The status page's function entry: an HTTP request in, the page out. Deployed behind IAM, beside the mirror.
+"""The status page's entry: takes an HTTP request, returns the page. Deployed behind IAM, beside the mirror.
 
-Configured by the same environment variables as the mirror. It reads two small objects of the migration's own per request;
-reading is all the permission it needs. The application is made at the first request, in the worker that serves it.
+It has the same environment variables as the mirror. Each request reads two small objects of the migration's own, so
+read permission is enough. The first request makes the application, in the worker that serves it.
 """
 
 import functools
@@ -12,8 +12,8 @@ import flask
 import functions_framework
 from werkzeug.wrappers import Response
 
+from mirror_function.handler import entered
 from mirror_function.settings import MirrorSettings
-from mirror_function.unreadable import entered
 from shared.gateway import Gateway
 from shared.report.loading import Status, read_status
 from shared.report.web import create_app
@@ -21,21 +21,14 @@ from shared.report.web import create_app
 __all__ = ["status_page"]
 
 RETRY_DEADLINE = 10.0
-"""Seconds over which a read is repeated. Somebody is waiting for the page, and can ask again."""
+"""Seconds for which the client repeats a read. A person waits for the page, and can reload it."""
 
 
 @functions_framework.http
 def status_page(request: flask.Request) -> Response:
-    """Answer one request.
-
-    Args:
-        request: As the framework took it: any method, any path.
-
-    Returns:
-        The application's answer.
-    """
+    """Answer one request, of any method and path, with the application's answer."""
     entered()
-    # A copy: the framework's own request is kept in the original.
+    # A copy: the framework keeps its own request in the original.
     return Response.from_app(_app().wsgi_app, dict(request.environ))
 
 
@@ -54,8 +47,8 @@ def _worker() -> tuple[MirrorSettings, Gateway]:
     """Configure this worker.
 
     Raises:
-        UsageError: The environment does not say whose status is wanted, or there are no credentials. Not kept: the
-            next request tries again.
+        UsageError: The environment does not name the migration, or has no credentials. The cache does not keep the
+            error: the next request tries again.
     """
     settings = MirrorSettings.from_environ(os.environ)
     gateway = Gateway(

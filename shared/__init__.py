@@ -1,4 +1,33 @@
-"""What the backfill and the mirror have in common: the migration asked for, the replication rule, and its gateway.
+"""What the backfill and the mirror share: the migration, the replication rule, and the gateway to Cloud Storage.
 
-Nothing here knows of its callers; ``docs/architecture.md`` shows the arrows.
+Nothing here imports its callers; ``docs/architecture.md`` shows the arrows. The rule reads from top to bottom:
+
+- `migration`: two locations, the mapping of names, the excluded names; the QPI preset
+- `objects`: one version of one object, and in what two versions differ
+- `decision`: the rule as a pure table: what to do, under which conditions
+- `authority`: which side wins at this moment
+- `store`: what the rule needs from Cloud Storage, and what is atomic
+- `replicate`: one object by the rule; a deletion at the source, followed
+- `gateway`: keeps the promises of `store`; the only module that imports ``google.cloud.storage``
+- `gcs`: the fast client, for work on millions of objects
+- `answers`: maps HTTP error responses to our exceptions, for both clients
+- `operations`: counts requests by the class in which they are billed
+
+The migration's own objects:
+
+- `phase`: where the migration stands; all that the mirror reads of the state
+- `state`: the state object: phase, sign-offs, runs, history; read strictly
+- `state_changes`: the changes of the state, and the safe way to write one
+- `late_marks`: the mirror's notes of writes at the legacy path after the cutover
+- `verification`: the result of a comparison of both paths, and its file
+
+What every command uses:
+
+- `partitions`: the day and the kind of an object, by its name
+- `events_log`: the vocabulary of the structured log, and its two forms
+- `report`: the report page and the status page
+- `command_line`: wrong arguments and errors in one line
+- `json_io`: JSON, read strictly
+- `text`: figures and names for people
+- `errors`: everything that can go wrong, as a small tree
 """

@@ -41,10 +41,9 @@ def error_for(status: int, reasons: Collection[str], message: str, uri: str) -> 
     Every 404 becomes `ObjectNotFound`. Where `names_object` is false, the client asks the bucket first.
 
     Args:
-        status: The HTTP status.
         reasons: The ``reason`` of each entry of the answer's ``error.errors``.
-        message: The service's words.
-        uri: What was asked about, as ``gs://bucket/name``.
+        message: The service's own words.
+        uri: The object of the request, as ``gs://bucket/name``.
     """
     if is_transient(status):
         return Unavailable(uri, f"no success within the time allowed; last answer: {message}")
@@ -67,5 +66,5 @@ def names_object(message: str) -> bool:
 
 
 def no_answer(error: object, uri: str) -> Unavailable:
-    """The exception for no answer, or only a part of one, within the time allowed; `error` ended the last attempt."""
+    """The exception for a missing or incomplete answer within the time allowed; `error` ended the last attempt."""
     return Unavailable(uri, f"no answer within the time allowed; last error: {error}")

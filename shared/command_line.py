@@ -1,4 +1,4 @@
-"""Command lines that are wrong, and errors that name what was typed or read: said in one line."""
+"""Reports a wrong command line, and an error that quotes input, in one line."""
 
 import argparse
 import errno
@@ -10,22 +10,19 @@ from typing import Any, NoReturn
 
 __all__ = ["OneLineParser", "as_program", "one_line"]
 
-NOBODY_READS, NO_SPACE = errno.EPIPE, errno.ENOSPC
+CLOSED_PIPE, NO_SPACE = errno.EPIPE, errno.ENOSPC
 INTERRUPTED = 130
-"""As shells number a program that Ctrl-C ended."""
+"""The exit code that shells give a program which Ctrl-C ended."""
 
 
 def as_program(run: Callable[[], int]) -> int:
-    """Run a program's main part on this process's streams, so that no stream makes a traceback.
+    """Run a program's main part on this process's streams, so that no stream causes a traceback.
 
-    A character that stdout's encoding has not is written escaped. A reader who has seen enough (``| head``) and a full disk
-    behind stdout end the program, as Ctrl-C does where nobody waits for it.
-
-    Args:
-        run: The main part; gives the exit code.
+    A character that stdout's encoding lacks is written escaped. A reader that closes the pipe (``| head``) ends the
+    program quietly. So does a full disk behind stdout, and Ctrl-C where the program does not handle it.
 
     Returns:
-        The exit code; 1 where stdout took no more, 130 after Ctrl-C.
+        The exit code of `run`; 1 where stdout accepts no more, 130 after Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -39,9 +36,9 @@ def as_program(run: Callable[[], int]) -> int:
         sys.stderr.write("stopped by Ctrl-C\n")
         return INTERRUPTED
     except OSError as error:
-        if error.errno not in {NOBODY_READS, NO_SPACE}:
+        if error.errno not in {CLOSED_PIPE, NO_SPACE}:
             raise
-        # What is left in stdout's buffer would be written, and complained about, once more at the end.
+        # At exit Python writes the rest of stdout's buffer, and would report the same error again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno == NO_SPACE:
             sys.stderr.write(f"stdout cannot be written: {error.strerror}\n")
@@ -49,22 +46,22 @@ def as_program(run: Callable[[], int]) -> int:
 
 
 def one_line(text: str) -> str:
-    """Make an error's text one line that steers no terminal: line breaks, escapes and half characters are escaped.
+    """Make an error's text one line: escape line breaks, terminal escapes and half characters.
 
-    What was typed, or stands in a file, may be quoted in it.
+    The text may quote input from the command line or a file.
     """
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """A parser that does not print a page of usage before it says what is wrong, and guesses at no option.
+    """A parser that reports an error without a page of usage, and does not complete abbreviated options.
 
-    The parsers of its commands are of this kind, too.
+    The parsers of its commands are of this class, too.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **options})
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, in one line, and end with 2."""
+        """Report the error in one line, and exit with 2."""
         self.exit(2, f"{self.prog}: {one_line(message)} (--help shows what it takes)\n")

@@ -2,34 +2,32 @@
 
 The rule: look at both sides. If they are the same, stop. Otherwise copy **on condition that the source is still the
 live generation seen and the destination is still the generation seen** (0 = absent). If the condition fails, look
-again. Nothing here asks which side is newer: Google promises unique generations, not ordered ones.
+again. The rule never asks which side is newer: Google promises unique generations, not ordered ones.
 
-Who may overwrite is the *authority*: the side whose word counts where the two differ, or the later write.
+The *authority* says which side may overwrite where the two differ: the source, the destination, or the later write.
 
-========  ====================  ==================  ================================  ==========================
-source    destination           the source's word   the later write counts            the destination's word
-========  ====================  ==================  ================================  ==========================
-absent    any                   nothing to do       nothing to do                     nothing to do
-S         absent                copy if (S, 0)      copy if (S, 0)                    copy if (S, 0): a straggler
-S         same, made after S    already equal       already equal                     already equal
-S         same, not after S     copy *again*        copy *again*                      already equal
-S         different             copy if (S, D)      copy if (S, D) if S is later;     conflict: never
-                                                    else conflict, reported           overwritten, reported
-========  ====================  ==================  ================================  ==========================
+| source | destination        | the source wins  | the later write wins             | the destination wins       |
+|--------|--------------------|------------------|----------------------------------|----------------------------|
+| absent | any                | nothing to do    | nothing to do                    | nothing to do              |
+| S      | absent             | copy if (S, 0)   | copy if (S, 0)                   | copy if (S, 0): straggler  |
+| S      | same, made after S | already equal    | already equal                    | already equal              |
+| S      | same, not after S  | copy *again*     | copy *again*                     | already equal              |
+| S      | different (D)      | copy if (S, D)   | copy if (S, D) if S is later;    | conflict: reported, never  |
+|        |                    |                  | else conflict, reported          | overwritten                |
 
-*Copying again*: contents can come back (a, then b, then a). A copy of b may be under way on condition that the
-destination is still the first a; whoever then finds the last a equal to the first and goes away lets b win. But such a
-copy began before the last a was written, so the destination it saw was made before that, too. Hence an equal
-destination settles the matter only if it was made after the source version; otherwise it is replaced by a copy of the
-same contents, whose new generation makes whatever is under way fail its condition. The two times are Cloud Storage's
-own (``timeCreated``). They decide nothing about order between the sides: a wrong guess costs one needless, conditional
-copy. ``tests/races`` explores it.
+*Copying again*: contents can come back ("a", then "b", then "a"). A copy of "b" may be under way on condition that the
+destination is still the first "a". If another copier sees the final "a" as already equal and stops, the stale copy of
+"b" can still land. But such a copy began before the last "a" was written. So the destination that it saw was made before
+that, too. Hence an equal destination settles the matter only if it was made after the source version. Otherwise a copy of
+the same contents replaces it, and its new generation makes every copy under way fail its condition. Both times are Cloud
+Storage's own (``timeCreated``). They do not order the two sides: a wrong guess costs one needless, conditional copy.
+``tests/races`` explores it.
 
-*The later write*: while both paths have writers, or had until a moment ago, neither side's word counts throughout. There the
-destination is replaced only by what was written after it. A copy carries the time at which it was made, so an old
-version whose copy was late can look like a later write; whoever makes such copies, or a straggler's, looks at the source again, and may
-replace what it made itself (`shared.replicate`). A wrong guess leaves a difference that is reported, and loses nothing. ``docs/decisions/0016`` says
-where each word counts.
+*The later write*: while both paths have writers, or had until a moment ago, neither side always wins. There only a later
+write replaces the destination. A copy carries the time at which it was made, so an old version that was copied late can
+look like a later write. So a copier that makes such copies, or copies a straggler, looks at the source again, and may
+replace its own copy (`shared.replicate`). A wrong guess leaves a difference that is reported, and loses nothing.
+``docs/decisions/0016`` says which side wins where.
 """
 
 from dataclasses import dataclass
@@ -40,11 +38,11 @@ from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectState, differe
 __all__ = ["ABSENT", "Action", "Authority", "Decision", "decide"]
 
 ABSENT = 0
-"""The generation that stands for "no live object" in a condition (``ifGenerationMatch=0``)."""
+"""The generation that means "no live object" in a condition (``ifGenerationMatch=0``)."""
 
 
 class Authority(Enum):
-    """Whose word counts where the two sides differ: one side's throughout, or the later write's."""
+    """Which side wins where the two differ: always one side, or the later write."""
 
     SOURCE = "source"
     LATER_WRITE = "later_write"
@@ -65,13 +63,12 @@ class Decision:
     """What to do about one object, and the conditions under which doing it is safe.
 
     Attributes:
-        action: What to do.
-        source_generation: The live source generation a copy is conditional on; `ABSENT` when there is no source.
-        destination_generation: The destination generation a copy is conditional on; `ABSENT` = only if absent.
-        because: How the two sides differ; empty when nothing is to be overwritten.
+        source_generation: The live source generation that a copy requires; `ABSENT` when the source is absent.
+        destination_generation: The destination generation that a copy requires; `ABSENT` = only if absent.
+        because: How the two sides differ; empty when the decision overwrites nothing.
         straggler: A new source object arrived although the destination has the authority (a late writer).
-        again: The two are the same; the copy is to make older copies under way fail. Who only compares two listings
-            may read it as equal: no event is settled by it.
+        again: The two are the same; the copy makes older copies under way fail. Code that only compares two listings
+            may read it as equal, but must not settle an event by it.
     """
 
     action: Action
@@ -83,16 +80,7 @@ class Decision:
 
 
 def decide(source: ObjectState | None, destination: ObjectState | None, authority: Authority) -> Decision:
-    """Decide by the table above.
-
-    Args:
-        source: The source as seen, None when absent.
-        destination: The destination as seen, None when absent.
-        authority: Whose word counts where they differ.
-
-    Returns:
-        The action with its conditions.
-    """
+    """Decide by the table above; a side that is absent is None."""
     there = ABSENT if destination is None else destination.generation
     if source is None:
         return Decision(Action.NOTHING, ABSENT, there)
@@ -110,7 +98,7 @@ def decide(source: ObjectState | None, destination: ObjectState | None, authorit
 
 
 def _is_later_write(source: ObjectState, destination: ObjectState, differing: tuple[Difference, ...]) -> bool:
-    """Tell whether what differs was written later at the source: the contents, or else the metadata."""
+    """Tell whether the source wrote later what differs: the contents, or else the metadata."""
     if CONTENT_DIFFERENCES.intersection(differing):
         return is_later(source.created, destination.created)
     return is_later(source.updated, destination.updated)

@@ -1,26 +1,26 @@
-"""Everything that can go wrong, as a small tree.
+"""Every error that this project raises, as a small tree.
 
 ::
 
     MigrationError
-    ├── UsageError             the question itself is wrong: arguments, names, configuration   (exit code 2)
-    ├── CannotWrite            a report or log cannot be written here: disk full, say
-    ├── Interrupted            somebody stopped it; nothing is lost, the same command goes on
-    └── StorageError           Cloud Storage said no, or said nothing
-        ├── ConditionFailed    a generation condition did not hold: somebody wrote since we looked; look again
-        ├── ObjectNotFound     the object named is not there (never raised by a look, which returns None)
-        ├── BucketNotFound     the bucket is not there
-        ├── PermissionDenied   this account may not
+    ├── UsageError             wrong input: arguments, names, configuration   (exit code 2)
+    ├── CannotWrite            a report or log cannot be written: disk full, for example
+    ├── Interrupted            somebody stopped the command; nothing is lost, and the same command continues
+    └── StorageError           Cloud Storage refused, or did not answer
+        ├── ConditionFailed    precondition failed: somebody wrote since our look; look again
+        ├── ObjectNotFound     the object does not exist (a look never raises it, but returns None)
+        ├── BucketNotFound     the bucket does not exist
+        ├── PermissionDenied   the account lacks the permission
         ├── ObjectProtected    a hold or a retention policy forbids it
-        ├── Unavailable        no answer, throttled, or a fault of the service: another try can help
-        ├── Contended          the object changed under every one of our attempts: another try can help
-        ├── NotSettled         the version is too young to tell a write from a late copy: wait, then try again
-        ├── PhaseUnknown       the migration's state is damaged: nothing is done until it is mended; then another try helps
-        ├── CopyNotProven      the copy's answer does not show what was to be copied
-        └── UnexpectedAnswer   an answer nobody has planned for
+        ├── Unavailable        no answer, throttled, or a fault of the service: a retry can help
+        ├── Contended          the object changed during each of our attempts: a retry can help
+        ├── NotSettled         the version is too young to tell a write from a late copy: wait, then retry
+        ├── PhaseUnknown       the migration's state is damaged: repair it, then a retry helps
+        ├── CopyNotProven      the answer to a copy does not show the object that was to be copied
+        └── UnexpectedAnswer   an answer that the code does not know
 
-Each says what happened, to which object, what it means and what to do; ``transient`` says whether another try can
-help. Loops ask that, never the class.
+Each error says what happened, to which object, what it means and what to do. ``transient`` says whether a retry can
+help. Loops read ``transient`` and never the class.
 """
 
 __all__ = [
@@ -44,26 +44,26 @@ __all__ = [
 
 
 class MigrationError(Exception):
-    """Base of every error this project raises on purpose. Its text is one line for an operator."""
+    """Base of every error that this project raises on purpose. Its text is one line for an operator."""
 
 
 class UsageError(MigrationError):
-    """The question itself is wrong; nothing was started. The commands end with exit code 2."""
+    """The input is wrong, and nothing was started. The commands end with exit code 2."""
 
 
 class CannotWrite(MigrationError):
-    """A report cannot be written to its end. What was copied stays; the report is not complete."""
+    """A report cannot be written completely. The objects that were copied stay."""
 
 
 class Interrupted(MigrationError):
-    """Somebody stopped it. Nothing is lost: the same command goes on where it was."""
+    """Somebody stopped the command. Nothing is lost: the same command continues where it stopped."""
 
 
 class StorageError(MigrationError):
-    """Cloud Storage said no, or said nothing.
+    """Cloud Storage refused, or did not answer.
 
     Attributes:
-        uri: The bucket or object it is about, as ``gs://bucket/name``.
+        uri: The bucket or object, as ``gs://bucket/name``.
         detail: What happened and what it means, for a person.
         transient: Whether the same request may succeed later.
     """
@@ -77,19 +77,19 @@ class StorageError(MigrationError):
 
 
 class ConditionFailed(StorageError):
-    """A generation condition did not hold: somebody wrote since we looked. Look again."""
+    """Precondition failed: the generation changed since our look. Look again."""
 
 
 class ObjectNotFound(StorageError):
-    """The object named is not there (any more)."""
+    """The object does not exist, or not any more."""
 
 
 class BucketNotFound(StorageError):
-    """The bucket is not there."""
+    """The bucket does not exist."""
 
 
 class PermissionDenied(StorageError):
-    """The account in use may not do this. IAM changes take minutes to arrive, so a caller may still choose to wait."""
+    """The account lacks the permission. IAM changes take minutes to take effect, so a caller may still wait."""
 
 
 class ObjectProtected(StorageError):
@@ -97,13 +97,13 @@ class ObjectProtected(StorageError):
 
 
 class Unavailable(StorageError):
-    """No answer, throttled, or a fault of the service, after the gateway's own tries."""
+    """No answer, throttled, or a fault of the service, after the gateway's own retries."""
 
     transient = True
 
 
 class Contended(StorageError):
-    """The object changed under every one of our attempts."""
+    """The object changed during each of our attempts."""
 
     transient = True
 
@@ -112,7 +112,7 @@ class NotSettled(StorageError):
     """The version would replace another one, and is too young to tell a later write from a late copy.
 
     Attributes:
-        seconds: After which it can be told.
+        seconds: After this time, a retry can tell.
     """
 
     transient = True
@@ -125,14 +125,14 @@ class NotSettled(StorageError):
 
 
 class PhaseUnknown(StorageError):
-    """The migration's state is damaged, so nobody knows whose word counts. Nothing is done until it is mended."""
+    """The migration's state is damaged, so the source of truth is unknown. Nothing is done until it is repaired."""
 
     transient = True
 
 
 class CopyNotProven(StorageError):
-    """A copy was made, but its answer does not show what was to be copied."""
+    """A copy was made, but its answer does not show the object that was to be copied."""
 
 
 class UnexpectedAnswer(StorageError):
-    """An answer nobody has planned for."""
+    """An answer that the code does not know."""

@@ -1,10 +1,10 @@
-"""The vocabulary of the structured log: every event this project writes, with its severity and its fields.
+"""The vocabulary of the structured log: every event of this project, with its severity and its fields.
 
-Dashboards, alerts and log-based metrics name these events and fields, and are checked against this module. An event
-is one line: in the cloud one JSON object on stdout, which Cloud Logging takes apart (``severity``, ``message``,
-``time`` and ``logging.googleapis.com/*`` are its own; the rest becomes ``jsonPayload``); locally one line of text.
+Dashboards, alerts and log-based metrics name these events and fields, and tests check them against this module. An event
+is one line. In the cloud it is one JSON object on stdout. Cloud Logging reads ``severity``, ``message``, ``time`` and
+``logging.googleapis.com/*``; the rest becomes ``jsonPayload``. Locally it is one line of text.
 
-Events travel through the standard library's logging, with their fields in the record's ``json_fields``, the name that
+Events travel through the standard library's logging, with their fields in the record's ``json_fields``, a name that
 ``google-cloud-logging`` uses too.
 """
 
@@ -52,7 +52,7 @@ _HANDLED = "outcome object event_id event_generation source_generation destinati
 
 
 class Event(Enum):
-    """Everything that is logged. The value holds the severity, the sentence and the fields."""
+    """Every event of the log. The value holds the severity, the sentence and the fields."""
 
     RUN_STARTED = _spec(logging.INFO, "run started", "mode source destination")
     PLAN_MADE = _spec(
@@ -77,7 +77,7 @@ class Event(Enum):
     )
     OBJECT_STRAGGLER = _spec(
         logging.WARNING,
-        "a new object arrived on the path that does not count; copied",
+        "a new object arrived on the path that is not the source of truth; copied",
         "object source_generation destination_generation",
     )
     OBJECT_FAILED = _spec(logging.ERROR, "an object could not be copied", "object error transient")
@@ -91,11 +91,11 @@ class Event(Enum):
         "verified",
         "clean equal missing content_differs metadata_differs extra in_flight excluded",
     )
-    LEDGER_BROKEN = _spec(logging.CRITICAL, "the books do not balance", "listed accounted")
+    LEDGER_BROKEN = _spec(logging.CRITICAL, "not every listed object is accounted for", "listed accounted")
     RUN_STOPPED = _spec(logging.ERROR, "the run stopped before its end", "error")
     RUN_FINISHED = _spec(logging.INFO, "run finished", _FINISHED)
     EXECUTION_FINISHED = _spec(logging.INFO, "all tasks finished", _FINISHED)
-    GATE_CHECKED = _spec(logging.INFO, "the cutover gate was asked", "go failing")
+    GATE_CHECKED = _spec(logging.INFO, "the cutover gate was checked", "go failing")
     CANARY_WRITTEN = _spec(
         logging.INFO, "a canary is written under the legacy prefix; it is removed again", "object"
     )
@@ -106,14 +106,14 @@ class Event(Enum):
     )
     MIXED_PREFIX_FOUND = _spec(
         logging.ERROR,
-        "the new bucket is used with the old prefix's case, where nobody looks",
+        "the new bucket is used with the old prefix's case, which no consumer reads",
         "object",
     )
     DELETION_REFUSED = _spec(
         logging.WARNING, "a deletion was asked for and refused; nothing was deleted", "checks error"
     )
     CHECK_PASSED_OVER = _spec(
-        logging.WARNING, "a check before the deletion failed and was passed over", "check reason by evidence"
+        logging.WARNING, "a check before the deletion failed and was overridden", "check reason by evidence"
     )
     MANIFEST_WRITTEN = _spec(
         logging.INFO,
@@ -140,7 +140,7 @@ class Event(Enum):
     STATE_CHANGED = _spec(logging.INFO, "the migration's state was changed", "phase what by")
     MIRRORED = _spec(logging.INFO, "event handled", _HANDLED)
     MIRROR_STRAGGLER = _spec(
-        logging.WARNING, "a new object arrived on the path that does not count; copied", _HANDLED
+        logging.WARNING, "a new object arrived on the path that is not the source of truth; copied", _HANDLED
     )
     MIRROR_CONFLICT = _spec(
         logging.WARNING, "both sides differ and the destination has the authority; left as it is", _HANDLED
@@ -159,12 +159,12 @@ class Event(Enum):
 
     @property
     def event_name(self) -> str:
-        """The text in the line's ``event`` field, by which filters find it."""
+        """The text in the line's ``event`` field, which filters look for."""
         return self.name.lower()
 
 
 CONTEXT_FIELDS = frozenset({"run", "env", "task", "tasks"})
-"""What an `EventLog`'s context may carry, besides Cloud Logging's own ``logging.googleapis.com/*``."""
+"""The fields that an `EventLog`'s context may have, besides Cloud Logging's own ``logging.googleapis.com/*``."""
 
 _TEXTS = (
     "run env mode source destination object verdict phase what by summary error outcome event_id because "
@@ -183,7 +183,7 @@ FIELD_TYPES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(("transient", "clean", "go", "done"), (bool,)),
     **dict.fromkeys(("differences", "failing", "checks"), (list,)),
 }
-"""What each field of the vocabulary holds, in whatever event it stands; null where there is nothing to say."""
+"""The types of each field, the same in every event; any field may also be null."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +191,8 @@ class EventLog:
     """Writes events.
 
     Attributes:
-        context: Fields that every line of this log carries, such as the run.
-        logger: Where they go; whoever starts the process gives it handlers.
+        context: Fields of every line of this log, such as the run.
+        logger: Gets the lines; the program's start gives it handlers.
     """
 
     context: Mapping[str, Any] = field(default_factory=dict)
@@ -202,12 +202,11 @@ class EventLog:
         """Write one event.
 
         Args:
-            event: Which.
-            fields: Its fields; generations as integers (they are written as texts: they exceed what JSON readers
-                keep exact).
+            fields: Its fields; generations as integers. The line has them as texts, because they exceed the integers
+                that JSON readers keep exact.
 
         Raises:
-            TypeError: A field that the vocabulary does not know for this event.
+            TypeError: The event does not have one of the fields.
         """
         unknown = fields.keys() - event.value.fields
         if unknown:
@@ -221,7 +220,7 @@ class EventLog:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a record, as Cloud Logging reads it from stdout."""
+    """One JSON object for each record, as Cloud Logging reads it from stdout."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter.format`."""
@@ -239,7 +238,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """One line of text a record, for people and grep: time, severity, event, sentence, ``field=value`` …."""
+    """One line of text for each record, for people and grep: time, severity, event, sentence, ``field=value`` …."""
 
     def format(self, record: logging.LogRecord) -> str:
         """See `logging.Formatter.format`."""
@@ -265,7 +264,7 @@ def _plain(key: str, value: Any) -> Any:
 
 
 def _sentence(message: str, fields: Mapping[str, Any]) -> str:
-    """Put the object, and the error or the like, into the sentence: log viewers show only the message in their lists."""
+    """Add the object, and the error or similar, to the sentence: the lists of log viewers show only the message."""
     subject = fields.get("object")
     reason = fields.get("error") or fields.get("summary") or fields.get("what") or fields.get("mode")
     return " ".join(part for part in (f"{subject}:" if subject else "", message) if part) + (
@@ -274,7 +273,7 @@ def _sentence(message: str, fields: Mapping[str, Any]) -> str:
 
 
 def _seen(text: str) -> str:
-    """Escape, as JSON does, what would move a cursor, begin a line, turn the direction of reading, or not be seen."""
+    """Escape, as JSON does, what moves a cursor, begins a line, turns the reading direction, or is invisible."""
     if text.isprintable():
         return text
     return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)

@@ -1,16 +1,17 @@
 """The gateway to Cloud Storage: the only module that imports ``google.cloud.storage``.
 
-It keeps the promises of ``shared.store`` over the network, and has the retry and connection policies in one place:
+It keeps the promises of ``shared.store`` over the network, and holds the retry and connection policies in one place:
 
-- Rewrites always go into a fresh blob, so that no request body is sent and Cloud Storage copies the source's metadata;
-  a loaded blob would send its own, stale, as the body and replace it (Cloud Storage reference, "Objects: rewrite").
-- The source blob never carries a generation: that would be sent as ``sourceGeneration`` and name a version, live or
-  not, where the rule asks for the live one.
-- A rewrite is repeated after a lost answer, which is safe because it is conditional; its 412 then only means "look".
-- The client's look-up of bucket metadata in the background (since 3.11) is off: it needs a permission nobody else here
-  needs, and shows as a request nobody made.
+- A rewrite always goes into a fresh blob, so it sends no request body and Cloud Storage copies the source's metadata.
+  A loaded blob would send its own, stale metadata as the body and replace it (reference, "Objects: rewrite").
+- The source blob never carries a generation. The client would send it as ``sourceGeneration``, which names a version,
+  live or not; the rule requires the live one.
+- The client repeats a rewrite after a lost answer. That is safe because the rewrite is conditional; its 412 then only
+  means "look again".
+- The client's background look-up of bucket metadata (since 3.11) is off. It needs a permission that nothing else here
+  needs, and the logs would show a request that this project did not make.
 
-Errors leave as this project's own. A 404 is "absent" only when it is about the object.
+Every error leaves as one of this project's own. A 404 means "absent" only if it is about the object.
 """
 
 import os
@@ -43,32 +44,32 @@ from shared.store import ListingPage
 __all__ = ["Gateway"]
 
 PAGE_SIZE = 1000
-"""The most that Cloud Storage gives at once."""
+"""The most objects that Cloud Storage lists in one answer."""
 
 UPLOAD_CHUNK = 8 * 1024 * 1024
-"""Bytes of one request of an upload in pieces; a multiple of 256 KiB ("Resumable uploads": chunk size)."""
+"""Bytes in one request of an upload in pieces; a multiple of 256 KiB ("Resumable uploads": chunk size)."""
 
 
 class Gateway:
     """Cloud Storage through the official client; a `DeletingStore`, a `ListingStore` and a `ContentsStore`.
 
-    Safe to share between threads.
+    Threads may share it.
 
-    Credentials are the environment's (Application Default Credentials), or none at ``STORAGE_EMULATOR_HOST``.
+    Credentials come from the environment (Application Default Credentials); ``STORAGE_EMULATOR_HOST`` needs none.
 
     Args:
-        connections: How many requests may be under way at once; more callers wait for a free connection.
-        retry_deadline: Seconds over which a request is repeated after a transient fault.
+        connections: How many requests may be under way at once; further callers wait for a free connection.
+        retry_deadline: Seconds for which the client repeats a request after a transient fault.
         retry_initial: Seconds before the first repetition; doubled each time up to a minute.
         request_timeout: Seconds without an answer after which one request counts as lost. Rewrites of large objects
             need at least 30 (Cloud Storage reference, "Objects: rewrite").
-        operations: Told every request; None for a counter of its own.
+        operations: Counts every request; None for a counter of its own.
 
     Attributes:
-        operations: Counts the requests that were answered, as they are billed.
+        operations: Counts the answered requests by the class in which they are billed.
 
     Raises:
-        UsageError: No credentials are to be had.
+        UsageError: The environment has no credentials.
     """
 
     def __init__(
@@ -93,10 +94,10 @@ class Gateway:
         for scheme in ("https://", "http://"):
             self._client._http.mount(scheme, adapter)  # noqa: SLF001 -- the only way to a pool of this size
         self.operations = operations or OperationsCounter()
-        self._client._http.hooks["response"].append(self._count)  # noqa: SLF001 -- where every answer comes by
+        self._client._http.hooks["response"].append(self._count)  # noqa: SLF001 -- sees every answer
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._client._http.close()  # noqa: SLF001 -- Client.close() leaves the pool open
         self._client.close()
 
@@ -113,12 +114,12 @@ class Gateway:
                 raise self._translated(error, at.uri, at.bucket) from error
             except ObjectNotFound:
                 return None
-        return ObjectState.from_resource(blob._properties)  # noqa: SLF001 -- the resource as answered, all at once
+        return ObjectState.from_resource(blob._properties)  # noqa: SLF001 -- the whole resource as answered
 
     def copy(
         self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
     ) -> ObjectState:
-        """See `ObjectStore.copy`. Large or far copies take several calls, under the same conditions each."""
+        """See `ObjectStore.copy`. A large or far copy takes several calls, each under the same conditions."""
         original = self._client.bucket(source.bucket).blob(source.name)
         copy = self._client.bucket(destination.bucket).blob(destination.name)
         token = None
@@ -138,7 +139,7 @@ class Gateway:
             raise self._translated(error, source.uri, source.bucket, destination.bucket) from error
 
     def delete(self, at: ObjectRef, *, if_generation: int) -> None:
-        """See `DeletingStore.delete`. The blob carries no generation: that would delete a version for good."""
+        """See `DeletingStore.delete`. The blob carries no generation, which would delete a version permanently."""
         blob = self._client.bucket(at.bucket).blob(at.name)
         try:
             blob.delete(if_generation_match=if_generation, timeout=self._timeout, retry=self._retry)
@@ -151,10 +152,10 @@ class Gateway:
         return None if found is None else found[1]
 
     def read_stored(self, at: ObjectRef) -> bytes | None:
-        """Read an object's bytes as they are stored: what is labelled gzip stays packed, whether it is gzip or not.
+        """Read an object's bytes as they are stored: an object that is labelled gzip stays packed.
 
         Returns:
-            The bytes; None only when the bucket is there and has no such object.
+            The bytes; None only if the bucket exists and the object does not.
 
         Raises:
             StorageError: Anything else.
@@ -165,9 +166,9 @@ class Gateway:
     def read_version(self, at: ObjectRef) -> tuple[int, bytes] | None:
         """See `ContentsStore.read_version`.
 
-        Every attempt is one request for the whole, repeated here and not by the download: a download that broke off
-        is resumed by the client from the generation it began with, whose 404, once somebody has overwritten it, would
-        be read as "there is no such object". Contents and generation header are of one answer.
+        Every attempt is one request for the whole object, and the retry is here, not in the client's download. The
+        client resumes a broken download from its first generation. After an overwrite that gives a 404, which would
+        read as "the object is absent". Contents and generation header come from one answer.
         """
         return self._read_version(at, stored=False)
 
@@ -191,7 +192,7 @@ class Gateway:
         return found
 
     def write(self, at: ObjectRef, data: bytes, *, if_generation: int) -> None:
-        """See `ContentsStore.write`. It is written as JSON."""
+        """See `ContentsStore.write`. The content type is JSON."""
         blob = self._client.bucket(at.bucket).blob(at.name)
         try:
             blob.upload_from_string(
@@ -205,12 +206,7 @@ class Gateway:
             raise self._translated(error, at.uri, at.bucket) from error
 
     def put(self, at: ObjectRef, data: bytes, *, content_type: str = "application/json") -> None:
-        """Write a small object as a whole, over whatever is there: for reports, of which the last one counts.
-
-        Args:
-            at: Where.
-            data: Its contents.
-            content_type: Their type.
+        """Write a small object as a whole, without a condition: for reports, where the last write wins.
 
         Raises:
             StorageError: It may or may not have been written.
@@ -228,15 +224,13 @@ class Gateway:
         """Write an object of any length in pieces; it appears when the block ends, and not after an error in it.
 
         Args:
-            at: Where.
-            content_type: Its type.
-            if_generation: The live generation must be this; 0 = it must be absent; None for whatever is there.
+            if_generation: The live generation must be this; 0 = it must be absent; None for no condition.
 
         Yields:
-            To be called with each piece; about 8 MiB are held.
+            A function to call with each piece; it buffers about 8 MiB.
 
         Raises:
-            ConditionFailed: Something else is there; or it was our own write, repeated after a lost answer. Read it.
+            ConditionFailed: Another version is live; or it is our own write, repeated after a lost answer. Read it.
             StorageError: It was not written.
         """
         blob = self._client.bucket(at.bucket).blob(at.name)
@@ -276,18 +270,17 @@ class Gateway:
             raise self._listing_error(error, bucket, prefix) from error
 
     def check_bucket(self, bucket: str, prefix: str, *, patience: float = 10.0) -> bool:
-        """Find out before the work starts whether a prefix can be listed.
+        """List a prefix once, before the work starts.
 
         Args:
-            bucket: Bucket name.
-            prefix: Where listing is to be tried; permission may be limited to it.
-            patience: Seconds over which transient faults are tolerated.
+            prefix: The prefix to list; permission may be limited to it.
+            patience: Seconds for which the client retries transient faults.
 
         Returns:
-            Whether it holds any object.
+            Whether the prefix has any object.
 
         Raises:
-            BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: It cannot.
+            BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: The prefix cannot be listed.
         """
         retry = self._retry.with_timeout(patience)
         try:
@@ -299,18 +292,13 @@ class Gateway:
             raise self._listing_error(error, bucket, prefix) from error
 
     def permitted(self, bucket: str, name: str, permissions: Sequence[str]) -> frozenset[str]:
-        """Ask which permissions the account in use holds.
+        """Ask which of these permissions the account in use holds.
 
         Args:
-            bucket: Bucket name.
-            name: An object's name in it; empty for the bucket itself.
-            permissions: Those to ask about.
-
-        Returns:
-            Those of them that it holds there.
+            name: An object's name in the bucket; empty for the bucket itself.
 
         Raises:
-            ObjectNotFound, StorageError: The service would not say.
+            ObjectNotFound, StorageError: The service does not say.
         """
         at = self._client.bucket(bucket)
         asked = at.blob(name) if name else at
@@ -342,15 +330,9 @@ class Gateway:
         return self._translated(error, f"gs://{bucket}/{prefix}")
 
     def _translated(self, error: Exception, uri: str, *buckets: str) -> StorageError:
-        """Say the client's error in this project's terms.
-
-        Args:
-            error: What the client raised.
-            uri: What was asked about.
-            buckets: The buckets that a 404 may be about.
-        """
+        """Map the client's error to this project's own; `buckets` are those that a 404 may be about."""
         cause = error.cause if isinstance(error, api.RetryError) and error.cause is not None else error
-        if isinstance(cause, InvalidResponse):  # how an upload in pieces says that it was refused
+        if isinstance(cause, InvalidResponse):  # an upload in pieces was refused
             cause = api.from_http_response(cause.response)  # type: ignore[no-untyped-call]
         match cause:
             case api.NotFound():
@@ -367,7 +349,7 @@ class Gateway:
     def _not_found(self, error: api.NotFound, uri: str, buckets: tuple[str, ...]) -> StorageError:
         """Tell a missing object from a missing bucket: both are 404, and only the first may be read as "absent".
 
-        Where the words do not say it, the buckets are asked.
+        If the message does not tell them apart, look at the buckets.
         """
         said = _said(error)
         if not names_object(said):
@@ -387,11 +369,11 @@ _CLIENT_ERRORS = (
     ConnectionError,
     InvalidResponse,
 )
-"""Everything the client raises for an answer, or for none (its own documentation, "Retries")."""
+"""Everything that the client raises for an answer, or without one (its own documentation, "Retries")."""
 
 
 def _said(error: api.GoogleAPICallError) -> str:
-    """What the service said, without the client's repetition of the request."""
+    """The service's message, without the request, which the client repeats in its own."""
     return next((str(entry["message"]) for entry in error.errors if entry.get("message")), str(error.message))
 
 

@@ -7,12 +7,13 @@ field against a dataclass: a missing field, an unknown field and a value of anot
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import msgspec
 
 from shared.errors import UsageError
+from shared.text import shown_text, shown_value
 
 __all__ = [
     "OTHER_FORM",
@@ -38,9 +39,6 @@ Number = Annotated[float, msgspec.Meta(gt=-(2.0**63), lt=2.0**63)]
 Sha256 = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 """64 hexadecimal digits."""
 
-SHOWN = 60
-"""Characters shown of a value that is not what it should be."""
-
 _STEP = re.compile(r"\[([0-9]+)\]|([^.\[\]]+)")
 """A step of a path as msgspec gives it."""
 
@@ -51,9 +49,6 @@ LONGEST_REASON = 200
 
 OTHER_FORM = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
 """The errors that appear when code takes apart a value of another form than it expects."""
-
-HUGE = 2**63
-"""Numbers from here on are not written out."""
 
 
 def decode(
@@ -142,33 +137,6 @@ def reason(error: Exception) -> str:
     text = f"{error.args[0]} is missing" if isinstance(error, KeyError) and error.args else str(error)
     text = text if text.isprintable() else ascii(text)
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}…"
-
-
-def shown_value(value: object) -> str:
-    """Name a value that is not what it should be: on one line, printable, and short."""
-    match value:
-        case Mapping():
-            return "an object"
-        case list() | tuple():
-            return "a list"
-        case str():
-            return shown_text(ascii(value))
-        case None:
-            return "null"
-        case bool():
-            return "true" if value else "false"
-        case int() if abs(value) >= HUGE:
-            return "a huge number"
-        case int() | float():
-            return str(value)
-        case _:
-            return f"a {type(value).__name__}"
-
-
-def shown_text(text: str) -> str:
-    """A text on one line, printable, and short."""
-    text = text if text.isascii() and text.isprintable() else ascii(text)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

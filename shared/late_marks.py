@@ -1,11 +1,12 @@
-"""Marks of late writes: after the cutover, the mirror that sees a write at the legacy path leaves a note of it.
+"""Marks of late writes: after the cutover, the mirror leaves a note for each minute with a write at the legacy path.
 
-The data alone does not tell for long. A late writer's new object is copied to the new path; the reverse mirror then copies the
-equal object back once more, as it must with an older equal copy (``docs/decisions/0009``); and from then on the legacy version
-looks like a copy of something that was written at the new path. So who waits for the legacy path to fall quiet also asks the marks.
+The data alone shows a late write only for a while. The mirror copies a late writer's new object to the new path. Then the
+reverse mirror copies the equal object back once more, as it must with an older equal copy (``docs/decisions/0009``). From
+then on the legacy version looks like a copy of a write at the new path. So a check that the legacy path is quiet also
+reads the marks.
 
-They lie beside the migration's state: one for each minute in which somebody wrote, named by it, created once and never changed. A
-busy late writer costs one small object a minute, and a condition that fails for every other write.
+The marks lie beside the migration's state: one for each minute in which a write happened, named after it, created once and
+never changed. A busy late writer costs one small object a minute, and one failed condition for every other write.
 """
 
 import json
@@ -14,49 +15,45 @@ from datetime import UTC
 
 from shared.errors import ConditionFailed, StorageError
 from shared.json_io import parse_json
-from shared.migration import Migration
+from shared.migration import LATE_WRITES, Migration
 from shared.objects import ObjectRef, ObjectState, is_later, parse_time
 from shared.store import ContentsStore, ListingStore
 
 __all__ = ["mark_late_write", "newest_late_mark"]
 
-FOLDER = "late-writes"
-
 
 def mark_late_write(store: ContentsStore, migration: Migration, relative: str, written: ObjectState) -> None:
-    """Leave a note that somebody wrote at the legacy path, unless its minute has one.
+    """Leave a note of a write at the legacy path, unless its minute already has one.
 
     Args:
-        store: Where the migration's own objects live.
         migration: The migration, in its own direction.
         relative: The object's name below the prefix.
         written: The version that was written.
 
     Raises:
-        StorageError: It may or may not have been written; mark it again.
+        StorageError: The note may or may not have been written; mark the write again.
     """
-    at = migration.own_ref(FOLDER, f"{_minute(written)}.json")
+    at = migration.own_ref(LATE_WRITES, f"{_minute(written)}.json")
     note = {"object": relative, "generation": str(written.generation), "created": written.created}
     with suppress(ConditionFailed):
         store.write(at, json.dumps(note).encode(), if_generation=0)
 
 
 def newest_late_mark(store: ListingStore, contents: ContentsStore, migration: Migration, since: str) -> str:
-    """Find out when somebody last wrote at the legacy path, by the mirror's word; to the minute.
+    """Find the newest write at the legacy path that the mirror marked.
 
     Args:
-        store: Lists the marks.
-        contents: Reads the newest.
         migration: The migration, in its own direction.
-        since: The cutover, as an RFC 3339 time; what was written before it is no late write.
+        since: The cutover, as an RFC 3339 time; a write before it is not late.
 
     Returns:
-        When the write was that the newest mark tells of, as an RFC 3339 time; empty for none since.
+        The time of the write in the newest mark, RFC 3339; empty if there was none since. A minute has only one mark, so
+        the last write of that minute may be later.
 
     Raises:
-        StorageError: The marks could not be read, or one is none; nothing is known then.
+        StorageError: The marks could not be read, or one is not a mark. The answer is unknown then.
     """
-    folder = migration.own_ref(FOLDER, "")
+    folder = migration.own_ref(LATE_WRITES, "")
     newest = ""
     for page in store.list_pages(folder.bucket, folder.name):
         newest = max(newest, *(each.name for each in page.objects))

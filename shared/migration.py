@@ -1,7 +1,7 @@
-"""What is asked: one prefix, another prefix, and the names in between.
+"""A migration: one prefix, another prefix, and the names below them.
 
-Any pair of locations can be migrated; QPI exports are the preset (`qpi_exports`). Names are mapped byte for byte: what
-follows the source prefix follows the destination prefix.
+Any pair of locations can be migrated; QPI exports are the preset (`qpi_exports`). Names map byte for byte: what follows
+the source prefix follows the destination prefix.
 """
 
 import re
@@ -15,10 +15,22 @@ from hashlib import sha256
 from shared.errors import UsageError
 from shared.objects import ObjectRef
 
-__all__ = ["DEFAULT_EXCLUDES", "MAX_NAME_BYTES", "Environment", "Location", "Migration", "qpi_exports"]
+__all__ = [
+    "DEFAULT_EXCLUDES",
+    "LATE_WRITES",
+    "MAX_NAME_BYTES",
+    "Environment",
+    "Location",
+    "Migration",
+    "qpi_exports",
+]
 
 DEFAULT_EXCLUDES = (".DS_Store",)
-"""Left behind unless asked for: what a Mac's Finder drops into folders, never an export."""
+"""Left behind by default: files that a Mac's Finder creates in folders, never an export."""
+
+LATE_WRITES = "late-writes"
+"""The folder of the marks of late writes, among the migration's own objects. It stands here so that the deployment can import it
+without a library."""
 
 MAX_NAME_BYTES = 1024
 """Longest object name, in UTF-8 bytes (Cloud Storage documentation, "About objects": object name requirements)."""
@@ -41,7 +53,6 @@ class Location:
     """A prefix in a bucket.
 
     Attributes:
-        bucket: Bucket name.
         prefix: Ends in ``/``; empty for the whole bucket.
 
     Raises:
@@ -53,7 +64,7 @@ class Location:
 
     def __post_init__(self) -> None:
         if not _BUCKET.fullmatch(self.bucket):
-            raise UsageError(f"{self.bucket!r} is no bucket name (gs://BUCKET/PREFIX/ is wanted)")
+            raise UsageError(f"{self.bucket!r} is not a bucket name (gs://BUCKET/PREFIX/ is wanted)")
         if self.prefix and not self.prefix.endswith("/"):
             raise UsageError(
                 f"{self.uri}: a prefix ends in '/', or it would also take its siblings; write {self.uri}/"
@@ -67,13 +78,13 @@ class Location:
         """Read ``gs://bucket/prefix/``.
 
         Raises:
-            UsageError: It is something else.
+            UsageError: The text has another form.
         """
         scheme, _, rest = uri.partition("://")
         bucket, slash, prefix = rest.partition("/")
         if scheme != "gs" or not bucket or not slash:
             raise UsageError(
-                f"{uri!r} is no Cloud Storage prefix: gs://BUCKET/PREFIX/ is wanted, with its final '/'"
+                f"{uri!r} is not a Cloud Storage prefix: gs://BUCKET/PREFIX/ is wanted, with its final '/'"
             )
         return Location(bucket, prefix)
 
@@ -89,19 +100,17 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One location to be copied to another, with what is left behind.
+    """A source to copy to a destination, and the names to leave behind.
 
     Attributes:
-        source: Where the objects are.
-        destination: Where they go.
-        excludes: Shell patterns (``*``, ``?``, ``[…]``) of names below the prefix that are left behind; a pattern
-            without ``/`` also matches the last part of a name.
+        excludes: Shell patterns (``*``, ``?``, ``[…]``) of names below the prefix to leave behind. A pattern without
+            ``/`` also matches the last part of a name.
         label: Short name for log files and reports: the environment, or ``custom``.
         home: The new path, beside which the migration's own objects lie; None for the destination. Set by `reversed`.
 
     Raises:
-        UsageError: One location lies within the other (copies would be copied again), or the destination is a whole
-            bucket (the migration's own state in ``_migration/`` must lie outside of it).
+        UsageError: One location lies within the other (copies would be copied again). Or the destination is a whole
+            bucket (the migration's own state in ``_migration/`` must lie outside it).
     """
 
     source: Location
@@ -126,7 +135,7 @@ class Migration:
         return self.home or self.destination
 
     def reversed(self) -> "Migration":
-        """The way back: what is the destination becomes the source. The migration's own objects stay where they are."""
+        """The way back: the destination becomes the source. The migration's own objects stay where they are."""
         return replace(self, source=self.destination, destination=self.source, home=self._home)
 
     def relative(self, name: str) -> str:
@@ -147,7 +156,7 @@ class Migration:
         """The destination object of a name below the prefix.
 
         Raises:
-            UsageError: The name would be longer than Cloud Storage takes.
+            UsageError: The name would be longer than Cloud Storage accepts.
         """
         name = self.destination.prefix + relative
         length = len(_encoded(name))
@@ -159,18 +168,18 @@ class Migration:
         return ObjectRef(self.destination.bucket, name)
 
     def own_ref(self, *parts: str) -> ObjectRef:
-        """An object of the migration's own, such as its state: beside the new path's prefix, never under it."""
+        """One of the migration's own objects, such as its state: beside the new path's prefix, never under it."""
         return ObjectRef(self._home.bucket, "/".join(("_migration", self._home.prefix.rstrip("/"), *parts)))
 
     def kept_ref(self, relative: str, generation: int) -> ObjectRef:
-        """Where a version is kept that a later write replaces, on either path: among the migration's own objects."""
+        """The copy of a version that a later write replaces, on either path: one of the migration's own objects."""
         at = self.own_ref("replaced", relative, str(generation))
         if len(_encoded(at.name)) <= MAX_NAME_BYTES:
             return at
         return self.own_ref("replaced", sha256(_encoded(relative)).hexdigest(), str(generation))
 
     def is_excluded(self, relative: str) -> bool:
-        """Tell whether a name below the prefix is left behind."""
+        """Tell whether the migration leaves a name below the prefix behind."""
         whole, last_part = _exclusion(self.excludes)
         if last_part is not None and last_part(relative.rpartition("/")[2]):
             return True
@@ -189,7 +198,7 @@ def qpi_exports(environment: Environment, excludes: tuple[str, ...] = DEFAULT_EX
 
 @lru_cache(16)
 def _exclusion(patterns: tuple[str, ...]) -> tuple[_Match | None, _Match | None]:
-    """The patterns as one test of a whole name, and one of its last part; None for a test that nothing passes."""
+    """The patterns as one test of a whole name, and one of its last part; None for a test that matches nothing."""
     return _any_of(patterns), _any_of(tuple(pattern for pattern in patterns if "/" not in pattern))
 
 

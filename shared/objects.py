@@ -1,7 +1,7 @@
-"""What is there: one version of one object as Cloud Storage shows it, and whether two of them are the same.
+"""One version of one object as Cloud Storage shows it, and whether two of them are the same.
 
-*Same* is the project's only notion of equality: size and crc32c equal, md5 equal where both have one, and the metadata
-that a server-side copy carries equal. A checksum that one side lacks is a difference, never an agreement.
+*Same* is the project's only notion of equality. Size and crc32c are equal, md5 is equal where both have one, and the
+metadata that a server-side copy carries is equal. A checksum that one side lacks is a difference, never an agreement.
 """
 
 from collections.abc import Callable, Mapping
@@ -28,24 +28,19 @@ __all__ = [
 ]
 
 RESERVED_PREFIXES = ("goog-reserved-", "x-goog-reserved-")
-"""Custom metadata that Google's own tools stamp on copies (``gcloud storage rsync``: ``goog-reserved-file-mtime``)."""
+"""Custom metadata that Google's own tools add to copies (``gcloud storage rsync``: ``goog-reserved-file-mtime``)."""
 
 RESOURCE_FIELDS = (
     "name,generation,metageneration,size,crc32c,md5Hash,timeCreated,updated,contentType,contentEncoding,"
     "contentDisposition,contentLanguage,cacheControl,customTime,metadata,temporaryHold,eventBasedHold,"
     "retentionExpirationTime"
 )
-"""The fields of an object resource that `ObjectState.from_resource` reads, as a listing's projection asks for them."""
+"""The fields of an object resource that `ObjectState.from_resource` reads, in the form of a listing's projection."""
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectRef:
-    """The name of an object, whatever version lies there.
-
-    Attributes:
-        bucket: Bucket name.
-        name: Object name, complete, not percent-encoded.
-    """
+    """The name of an object, independent of its versions; `name` is complete and not percent-encoded."""
 
     bucket: str
     name: str
@@ -78,16 +73,16 @@ class ObjectState(NamedTuple):
     A named tuple, because listings make millions of them: it takes a third of a frozen dataclass's time.
 
     Attributes:
-        name: Object name, complete.
-        generation: Identifies this version. Only ever compared for equality: Google promises uniqueness, not order.
+        name: The complete object name.
+        generation: Identifies this version. Code compares it only for equality: Google promises uniqueness, not order.
         metageneration: Counts metadata changes of this version.
         size: Bytes.
-        crc32c: Base64 of the big-endian checksum, None where the service did not say.
-        md5: Base64, None for composite objects.
+        crc32c: Base64 of the big-endian checksum; None if the service did not give it.
+        md5: Base64; None for composite objects.
         created: RFC 3339 time at which this version was finalized.
         updated: RFC 3339 time of its last metadata change.
-        metadata: What a copy must carry.
-        held: A hold or a retention time forbids replacing or deleting it. A copy has its own, or none.
+        metadata: The metadata that a copy must carry.
+        held: A hold or a retention time forbids replacing or deleting it. A copy does not inherit it.
     """
 
     name: str
@@ -103,16 +98,13 @@ class ObjectState(NamedTuple):
 
     @staticmethod
     def from_resource(resource: Mapping[str, Any]) -> "ObjectState":
-        """Read an object resource of the JSON API: a look's or listing's answer, or an event's body.
+        """Read an object resource of the JSON API: the answer to a look or a listing, or an event's body.
 
         Args:
-            resource: The parsed JSON. Integers arrive as texts from the API and either way in events.
-
-        Returns:
-            The state it describes.
+            resource: The parsed JSON. Integers arrive as texts from the API, and as texts or numbers in events.
 
         Raises:
-            UnexpectedAnswer: It lacks a name, generation or size, or they are no numbers.
+            UnexpectedAnswer: The name, generation or size is missing, or a number is not one.
         """
         get = resource.get
         try:
@@ -137,7 +129,7 @@ class ObjectState(NamedTuple):
 
 
 class Difference(Enum):
-    """One respect in which two objects differ."""
+    """One property in which two objects differ."""
 
     SIZE = "size"
     CRC32C = "crc32c"
@@ -155,7 +147,7 @@ class Difference(Enum):
 CONTENT_DIFFERENCES = frozenset(
     {Difference.SIZE, Difference.CRC32C, Difference.CRC32C_UNKNOWN, Difference.MD5}
 )
-"""The differences that put the bytes in doubt; the others are metadata."""
+"""The differences in contents; the others are metadata."""
 
 _METADATA_FIELDS = (
     (Difference.CONTENT_TYPE, "content_type"),
@@ -167,7 +159,7 @@ _METADATA_FIELDS = (
 
 
 def _metadata(get: Callable[[str], Any]) -> Metadata:
-    """The metadata of a resource. Objects of one kind share one, which is several times as fast as making each its own."""
+    """The metadata of a resource. Objects with equal metadata share one value: several times as fast as one for each."""
     plain = (
         get("contentType") or None,
         get("contentEncoding") or None,
@@ -185,9 +177,9 @@ _shared_metadata = lru_cache(1024)(Metadata)
 
 
 def differences(one: ObjectState, other: ObjectState) -> tuple[Difference, ...]:
-    """Name every respect in which two objects differ, contents first; empty when they are the same.
+    """Name every property in which two objects differ, contents first; empty when they are the same.
 
-    Names, generations, times and holds are not compared: a copy has its own.
+    It does not compare names, generations, times and holds: a copy has its own.
     """
     found = []
     if one.size != other.size:
@@ -204,12 +196,12 @@ def differences(one: ObjectState, other: ObjectState) -> tuple[Difference, ...]:
 
 
 def same(one: ObjectState, other: ObjectState) -> bool:
-    """Tell whether two objects are the same: nothing in `differences`."""
+    """Tell whether two objects are the same: `differences` is empty."""
     return not differences(one, other)
 
 
 def reserved_keys(state: ObjectState) -> tuple[str, ...]:
-    """List the custom metadata keys that the comparison leaves out because Google's tools stamp them."""
+    """List the custom metadata keys that the comparison ignores because Google's tools add them."""
     return tuple(sorted(key for key in state.metadata.custom if key.startswith(RESERVED_PREFIXES)))
 
 
@@ -217,7 +209,7 @@ def parse_time(text: str) -> datetime:
     """Read an RFC 3339 time of Cloud Storage as an aware datetime.
 
     Raises:
-        ValueError: It is no such time, or has no offset.
+        ValueError: The text is not such a time, or has no offset.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
@@ -228,7 +220,7 @@ def parse_time(text: str) -> datetime:
 def is_later(one: str, other: str) -> bool:
     """Tell whether one RFC 3339 time is after another. A time that cannot be read is not after anything."""
     if len(one) == len(other) and one.endswith("Z") and other.endswith("Z"):
-        return one > other  # the same form, so the texts sort as the times do; this is a hot path
+        return one > other  # one form, so texts sort as times do; a hot path
     try:
         return parse_time(one) > parse_time(other)
     except ValueError:

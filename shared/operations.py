@@ -1,7 +1,7 @@
-"""Counting requests the way Cloud Storage bills them: by class of operation.
+"""Counts requests as Cloud Storage bills them: by class of operation.
 
-Class A: whatever lists or writes. Class B: whatever reads one object. Deleting is free ("Cloud Storage pricing",
-operations). Every request that was sent counts, repetitions too: each is answered, and so billed.
+Class A: requests that list or write. Class B: requests that read one object. Deleting is free ("Cloud Storage pricing",
+operations). Every request that was sent counts, and so does each repetition: the service answers it, and bills it.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ __all__ = ["Operations", "OperationsCounter"]
 
 @dataclass(frozen=True, slots=True)
 class Operations:
-    """Operations counted.
+    """The number of operations in each class.
 
     Attributes:
         class_a: Listings, rewrites, uploads.
@@ -27,7 +27,7 @@ class Operations:
 
 
 class OperationsCounter:
-    """Counts; shared by threads."""
+    """Counts operations; threads may share it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -35,12 +35,7 @@ class OperationsCounter:
         self._class_b = 0
 
     def count(self, method: str, path: str) -> None:
-        """Count one request to the JSON API.
-
-        Args:
-            method: ``GET``, ``POST``, ….
-            path: Its path from the root, with or without the query.
-        """
+        """Count one request to the JSON API; `path` starts at the root, with or without the query."""
         if method == "DELETE":
             return
         with self._lock:
@@ -50,7 +45,7 @@ class OperationsCounter:
                 self._class_a += 1
 
     def total(self) -> Operations:
-        """What was counted so far."""
+        """The counts so far."""
         with self._lock:
             return Operations(self._class_a, self._class_b)
 

@@ -1,6 +1,6 @@
-"""QPI naming: which day an object belongs to, which kind it is, and whether it is JSONL data.
+"""QPI naming: the day and the kind of an object, and whether it is JSONL data.
 
-`LAYOUTS` is the one table of the names that are known. What lies outside it:
+`LAYOUTS` is the one table of the known names. These lie outside it:
 
 =============================================  =============  ==========================================
 name below the prefix                          kind           since
@@ -9,8 +9,8 @@ name below the prefix                          kind           since
 anything else                                  UNKNOWN        not documented; data until proven otherwise
 =============================================  =============  ==========================================
 
-Case matters: ``QPI_answers_20240101/user_id_1.jsonl`` is UNKNOWN. So is a name with a date that no calendar has: such a date is
-shown, and never guessed.
+Case matters: ``QPI_answers_20240101/user_id_1.jsonl`` is UNKNOWN. So is a name with a date that does not exist: the
+reports show such a date and never guess it.
 
 To add a layout, add its row to `LAYOUTS`, raise `LAYOUTS_VERSION`, and copy `DAY_PATTERN` into ``docs/recompute-certificate.sh``.
 """
@@ -41,7 +41,7 @@ _ONE_DAY = timedelta(days=1)
 
 
 class Kind(Enum):
-    """What an object is, by its name."""
+    """The kind of an object, by its name."""
 
     ANSWERS = "answers"
     FLAT_ANSWERS = "flat answers"
@@ -57,7 +57,7 @@ _HOLES = {
     "{N}": r"[0-9]+",
     "{anything}": r"[\s\S]*",
 }
-"""What may stand in a hole of a layout's template. Each layout has exactly one day."""
+"""The texts that a hole of a layout's template matches. Each layout has exactly one day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,7 @@ class Layout:
 
     Attributes:
         template: The name, with holes (`_HOLES`) for its day and for what varies.
-        kind: What such an object is.
-        since: When it was used, for people.
+        since: When the layout was used, for people.
     """
 
     template: str
@@ -76,7 +75,7 @@ class Layout:
 
     @property
     def pattern(self) -> str:
-        """The names as a regular expression for a full match; its one group is the day's text."""
+        """The names as a regular expression for a full match; its one group is the text of the day."""
         parts = re.split(r"(\{[^}]+\})", self.template)
         return "".join(_HOLES.get(part) or re.escape(part) for part in parts)
 
@@ -95,26 +94,25 @@ LAYOUTS = (
     Layout("qpi_answers_{YYYYMMDD}.jsonl", Kind.FLAT_ANSWERS, "before the folders, a day's submissions"),
     Layout("qpi_questions_{YYYYMMDD}.csv", Kind.QUESTIONS, "before the folders"),
 )
-"""The first that matches counts."""
+"""The first row that matches applies."""
 
 LAYOUTS_VERSION = 1
-"""Of `LAYOUTS`. A certificate names it, since it counts by day: another table may put an object under another day."""
+"""Of `LAYOUTS`. A certificate counts by day, so it names the version: another table may give an object another day."""
 
 DAY_PATTERN = "|".join(dict.fromkeys(layout.pattern for layout in LAYOUTS if layout is not _ANSWERS))
-"""A name that has a day, as a regular expression for a full match, in the dialect of Python."""
+"""The names that have a day, as a regular expression for a full match, in Python's syntax."""
 
 _PATTERNS = tuple((layout.kind, re.compile(layout.pattern)) for layout in LAYOUTS)
 
 
 @dataclass(frozen=True, slots=True)
 class Classified:
-    """What a name says.
+    """What the name of an object tells.
 
     Attributes:
-        kind: Its layout.
-        day: The day it belongs to, None when its layout has none.
-        critical: It is JSONL data, whatever its layout: the name ends in ``.jsonl``, in any case.
-        impossible_date: The eight digits where a known layout has its date, when no calendar has that day; else empty.
+        day: None if the layout has no day.
+        critical: It is JSONL data in any layout: the name ends in ``.jsonl``, upper or lower case.
+        impossible_date: The text at the place of the date, if that day does not exist; else empty.
     """
 
     kind: Kind
@@ -125,31 +123,23 @@ class Classified:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Consecutive days that are missing.
-
-    Attributes:
-        first: The first of them.
-        last: The last of them.
-    """
+    """Consecutive days that are missing, from `first` to `last`."""
 
     first: date
     last: date
 
     @property
     def days(self) -> int:
-        """How many days are missing."""
+        """The number of missing days."""
         return (self.last - self.first).days + 1
 
 
 def classify(relative: str, size: int) -> Classified:
-    """Say what a name below the prefix is. Any text has an answer.
+    """Classify a name below the prefix. Every text has an answer.
 
     Args:
         relative: The name below the prefix; empty for the prefix's own placeholder.
-        size: Bytes. Only tells placeholders from objects that have the name of one.
-
-    Returns:
-        Kind, day, and whether it is JSONL data.
+        size: Bytes. It only tells placeholders from objects with the name of one.
     """
     kind, text = Kind.UNKNOWN, ""
     for known, pattern in _PATTERNS:
@@ -165,14 +155,11 @@ def classify(relative: str, size: int) -> Classified:
 
 
 def file_type(relative: str) -> str:
-    """Name the type of a file by its extension.
-
-    Args:
-        relative: The name below the prefix.
+    """Name the type of a file by the extension of its name's last part.
 
     Returns:
-        The last part's extension in lower case (``.jsonl``; ``.ds_store`` for ``.DS_Store``), ``(none)`` without one,
-        ``folder/`` for a name that ends in ``/`` and for the prefix itself.
+        The extension in lower case (``.jsonl``; ``.ds_store`` for ``.DS_Store``), or ``(none)``. ``folder/`` for a name
+        that ends in ``/``, and for the prefix itself.
     """
     last = relative.rpartition("/")[2]
     if not last:
@@ -187,15 +174,15 @@ def answers_folder(day: date) -> str:
 
 
 def gaps(days: Iterable[date]) -> tuple[Gap, ...]:
-    """Find what is missing between the first and the last day, as stretches.
+    """Find the days that are missing between the first and the last day.
 
-    Costs nothing for a long stretch, such as one that a mistyped year opens.
+    A long gap, such as one after a mistyped year, costs nothing extra.
 
     Args:
-        days: The days that are there, in any order, repeated or not.
+        days: The days that are present, in any order, repeated or not.
 
     Returns:
-        The stretches in between, in order.
+        The gaps, in order.
     """
     there = sorted(set(days))
     return tuple(

@@ -1,13 +1,13 @@
-"""Where the migration stands, as everybody reads it: the phase in the state object.
+"""Where the migration stands: the phase in the state object, which every part reads.
 
 ``gs://<new bucket>/_migration/<name>/state.json`` is the only state that the parts share. It lies outside the migrated
-prefix, so that no consumer's glob sees it. Without it the migration is in its first phase.
+prefix, so no consumer's glob matches it. Without it the migration is in its first phase.
 
-Here is what every reader of the state's form has in common: it is one JSON object, unambiguous, of this migration, and its
-``phase`` is one of the known ones. The mirror reads no more than that, and reads it whatever else is damaged: whose word
-counts depends on the phase alone, and a mirror that stopped over a spoilt sign-off would lose events for nothing. So
-``phase`` keeps its name and its meaning in every future version of the form. The operator's commands change the state
-and therefore read all of it, strictly: `shared.state`.
+This module checks what every reader of the state needs: one unambiguous JSON object, of this migration, with a known
+``phase``. The mirror reads only that, even if the rest is damaged. Which side wins depends on the phase
+alone, and a mirror that stopped over a damaged sign-off would lose events without need. So ``phase`` keeps its name and its
+meaning in every future version of the form. The operator's commands change the state, so they read all of it, strictly:
+`shared.state`.
 """
 
 from collections.abc import Callable, Mapping
@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 CACHE_SECONDS = 10.0
-"""How long a mirror may go on with a phase it has read. A cutover waits this out before it reports success."""
+"""How long a mirror may use a phase that it has read. A cutover waits this long before it reports success."""
 
 
 class Phase(Enum):
@@ -48,15 +48,15 @@ class Phase(Enum):
 
     @property
     def before_cutover(self) -> bool:
-        """Whether a cutover lies ahead: the legacy path counts, and the mirror brings what is written there."""
+        """Whether a cutover lies ahead: the legacy path is the source of truth, and the mirror copies its new objects."""
         return self in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}
 
     @property
     def forward_authority(self) -> Authority:
-        """Whose word counts in forward replication (legacy path to new path).
+        """Which side wins in forward replication (legacy path to new path).
 
-        The legacy path's before the cutover, the new path's after it. After a rollback the later write: late writers
-        still use the new path, and what they wrote there must not be overwritten by something older.
+        The legacy path before the cutover, the new path after it. After a rollback the later write: late writers still
+        use the new path, and an older version must not overwrite their writes.
         """
         match self:
             case Phase.DUAL_WRITE:
@@ -68,22 +68,22 @@ class Phase(Enum):
 
     @property
     def reverse_authority(self) -> Authority | None:
-        """Whose word counts in reverse replication (new path to legacy path); None where nothing is replicated back.
+        """Which side wins in reverse replication (new path to legacy path); None in phases without reverse replication.
 
-        After the cutover, so that a rollback loses nothing: the later write, because late writers still use the legacy
-        path. After a rollback late writers use the new path: what they create is brought back, nothing is overwritten.
+        After the cutover the later write, because late writers still use the legacy path; so a rollback loses nothing.
+        After a rollback late writers use the new path: the mirror copies back what they create, and overwrites nothing.
         """
         return {Phase.CUT_OVER: Authority.LATER_WRITE, Phase.ROLLED_BACK: Authority.DESTINATION}.get(self)
 
 
 class StateStore(Protocol):
-    """Reading small objects as a whole."""
+    """Reads small objects as a whole."""
 
     def read(self, at: ObjectRef) -> bytes | None:
         """Read an object's contents.
 
         Returns:
-            Its bytes; None only when the bucket is there and has no such object.
+            Its bytes; None only if the bucket exists and the object does not.
 
         Raises:
             StorageError: Anything else.
@@ -92,19 +92,19 @@ class StateStore(Protocol):
 
 
 def state_ref(migration: Migration) -> ObjectRef:
-    """Where a migration's state lies."""
+    """The object that holds a migration's state."""
     return migration.own_ref("state.json")
 
 
 def read_phase(store: StateStore, migration: Migration) -> Phase:
-    """Read the phase, whatever else the state holds.
+    """Read the phase, and nothing else of the state.
 
     Returns:
         The phase; `Phase.DUAL_WRITE` when there is no state object yet.
 
     Raises:
-        PhaseUnknown: It is not what it should be. That is never taken for a phase.
-        StorageError: It could not be read.
+        PhaseUnknown: The state is damaged, or another migration's. The reader never guesses a phase.
+        StorageError: The state could not be read.
     """
     contents = store.read(state_ref(migration))
     if contents is None:
@@ -113,17 +113,13 @@ def read_phase(store: StateStore, migration: Migration) -> Phase:
 
 
 def state_content(contents: bytes, migration: Migration) -> dict[str, Any]:
-    """Take the state object's contents for what every version of its form is.
-
-    Args:
-        contents: What lies there.
-        migration: Whose state it should be.
+    """Parse the state object's contents as far as all versions of the form agree.
 
     Returns:
-        Its fields; only ``source`` and ``destination`` have been looked at, and they may be missing.
+        Its fields; only ``source`` and ``destination`` are checked, and they may be missing.
 
     Raises:
-        PhaseUnknown: It is no unambiguous JSON object, or another migration's state.
+        PhaseUnknown: The contents are not an unambiguous JSON object, or another migration's state.
     """
     try:
         content = parse_json(contents)
@@ -142,10 +138,10 @@ def state_content(contents: bytes, migration: Migration) -> dict[str, Any]:
 
 
 def phase_in(content: Mapping[str, Any], migration: Migration) -> Phase:
-    """Give the phase that a state's fields name.
+    """Get the phase from a state's fields.
 
     Raises:
-        PhaseUnknown: They name none, or one that this program does not know.
+        PhaseUnknown: The phase is missing, or this program does not know it.
     """
     name = content.get("phase")
     for phase in Phase:
@@ -155,15 +151,7 @@ def phase_in(content: Mapping[str, Any], migration: Migration) -> Phase:
 
 
 def damaged(migration: Migration, what: str) -> PhaseUnknown:
-    """Say that a state is not what it should be, and what to do.
-
-    Args:
-        migration: Whose state.
-        what: What is wrong with it.
-
-    Returns:
-        The error to raise.
-    """
+    """The error for a damaged state: `what` is wrong, and what to do."""
     return PhaseUnknown(
         state_ref(migration).uri,
         f"not a migration's state: {what}; restore the version before (soft delete or versioning keeps it), "
@@ -172,12 +160,10 @@ def damaged(migration: Migration, what: str) -> PhaseUnknown:
 
 
 class PhaseReader:
-    """Reads the phase, at most once every `CACHE_SECONDS`; for any number of threads.
+    """Reads the phase, at most once every `CACHE_SECONDS`; any number of threads may use it.
 
     Args:
-        store: Where the state lies.
-        migration: Whose state.
-        monotonic: Seconds that only grow.
+        monotonic: A clock in seconds that never goes back.
     """
 
     def __init__(self, store: StateStore, migration: Migration, monotonic: Callable[[], float]) -> None:
@@ -191,23 +177,23 @@ class PhaseReader:
         """The phase, at most `CACHE_SECONDS` old.
 
         Raises:
-            StorageError: It had to be read and could not be.
+            StorageError: The phase had to be read, and the read failed.
         """
         return self.known() or self._known_or_read()
 
     def known(self) -> Phase | None:
-        """The phase as it was read at most `CACHE_SECONDS` ago; None where it would have to be read. Never waits."""
+        """The phase as read at most `CACHE_SECONDS` ago; None if it has to be read. Never waits."""
         read = self._read
         if read is None or self._monotonic() - read[0] >= CACHE_SECONDS:
             return None
         return read[1]
 
     def _known_or_read(self) -> Phase:
-        with self._reading:  # one reads, the others take what it found
+        with self._reading:  # one thread reads, the others use its result
             return self.known() or self._read_anew()
 
     def _read_anew(self) -> Phase:
-        # The age counts from before the read: what is read may be as old as the moment it was asked for.
+        # The age counts from before the read: the answer may be as old as the request.
         now = self._monotonic()
         phase = read_phase(self._store, self._migration)
         self._read = (now, phase)

@@ -1,19 +1,32 @@
-"""`replicate`: one object, synchronously, by the rule in ``shared.decision``: look, decide, copy, look again.
+"""Replicates one object by the rule in ``shared.decision``: look, decide, copy, look again. Also follows deletions.
 
-The mirror calls it for every event; the backfill for every object that differs. Nobody else copies. A copy includes
-proving it: what the store answers must be the same as what was seen at the source.
+The mirror calls `replicate` for every event. The backfill calls it for each object that one rewrite does not settle.
+A copy includes its proof: the store's answer must be the same as the version seen at the source.
 
-Whose word counts is asked *after* each look: then whoever writes only once a change of phase must be known everywhere is
-never judged by the phase before it, however long the look took.
+`replicate` reads the authority *after* each look. A writer switches paths only after every mirror knows the new phase.
+So the rule never judges what that writer wrote by the phase before, however long the look took.
 
-Elsewhere than where the source's word counts, a copy would stand in the way of the version that was written while it was under way:
-it looks later, or it is there first. So the source is looked at once more after each such copy, and what we made ourselves may be
-replaced. Where the later write counts, a destination that holds what the source has held is taken for a copy,
-not for a write, whether its answer came or was lost. What remains of such doubts must not cost anybody's data: whatever
-else is replaced there is *kept* first, as a copy beside the migration's state (``docs/decisions/0016``).
+Unless the source wins, a copy can block a version that was written during the copy: the copy looks later, or is there
+first. So `replicate` looks at the source again after each such copy, and may replace its own copy.
 
-What lies at the source may be a late copy, too: one that the other way's mirror made, and is about to look at again. Whoever can wait
-says when a version is old enough for that to be over.
+Where the later write wins, a destination that is the same as a version which the source has held counts as a copy. It
+does not count as a write, even if the answer to the copy was lost. The remaining doubts must not lose data. So `replicate`
+*keeps* any other version before it replaces it, as a copy beside the migration's state (``docs/decisions/0016``).
+
+The version at the source may itself be a late copy by the opposite mirror, which looks again after its copy. A caller
+that can wait says with `settling` when a version is old enough.
+
+`propagate_delete` follows a deletion at the source. It is optional: an erasure request must reach both sides. A delete
+event alone does not delete anything. An overwrite also announces the deletion of the version it replaced, and events come
+late and more than once. So `propagate_delete` looks at the source first:
+
+- The source is live: it was not deleted, or was written again. `propagate_delete` replicates it, as after any event.
+- The source is absent, and the destination has the deleted contents: `propagate_delete` deletes the destination, on
+  condition that its generation is still the one seen.
+- The source is absent, and the destination has other contents: it stays, and the outcome reports it.
+
+A writer may create the source again *with the same contents* between look and deletion. The new source's own event may then
+find both sides equal before the deletion commits. So `propagate_delete` looks at the source again after a deletion.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,13 +37,22 @@ from enum import Enum
 from shared.decision import ABSENT, Action, Authority, decide
 from shared.errors import ConditionFailed, Contended, CopyNotProven, NotSettled, ObjectNotFound
 from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectRef, ObjectState, differences, same
-from shared.store import ObjectStore
+from shared.store import DeletingStore, ObjectStore
 
-__all__ = ["DEFAULT_ATTEMPTS", "Glance", "Outcome", "Replication", "replicate"]
+__all__ = [
+    "DEFAULT_ATTEMPTS",
+    "DeleteOutcome",
+    "DeletePropagation",
+    "LastSeen",
+    "Outcome",
+    "Replication",
+    "propagate_delete",
+    "replicate",
+]
 
 DEFAULT_ATTEMPTS = 10
-"""Each lost attempt means that somebody else wrote this very object meanwhile; Cloud Storage takes about one write a
-second to one name, so ten in a row is a fault and not a busy writer."""
+"""An attempt fails when another client writes the same object during it. Cloud Storage accepts about one write a second
+to one name, so ten failures in a row mean a fault and not a busy writer."""
 
 
 class Outcome(Enum):
@@ -43,8 +65,8 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Glance:
-    """Both sides as somebody saw them earlier: a listing, or an event. May be out of date; the conditions catch that."""
+class LastSeen:
+    """Both sides as a listing or an event showed them. They may be out of date: the conditions catch that."""
 
     source: ObjectState | None
     destination: ObjectState | None
@@ -55,11 +77,10 @@ class Replication:
     """What became of one object, with the evidence.
 
     Attributes:
-        outcome: What became of it.
-        source: The source version it is about; None when there was none (superseded).
-        destination: The destination as last seen; when copied or equal, the version that holds the source's content.
+        source: The source version that the outcome is about; None when there was none (superseded).
+        destination: The destination as last seen; when copied or equal, the version with the source's content.
         straggler: Copied although the destination has the authority: a writer still uses the old path.
-        attempts: Looks and copies it took, for the log.
+        attempts: The number of looks and copies, for the log.
     """
 
     outcome: Outcome
@@ -75,55 +96,49 @@ def replicate(
     destination: ObjectRef,
     authority: Authority | Callable[[], Authority],
     *,
-    glance: Glance | None = None,
+    last_seen: LastSeen | None = None,
     keep: Callable[[ObjectState], ObjectRef] | None = None,
     settling: Callable[[ObjectState], float] | None = None,
     max_attempts: int = DEFAULT_ATTEMPTS,
 ) -> Replication:
-    """Make the destination the same as the source, unless somebody's newer word stands against it.
+    """Make the destination the same as the source, unless the authority forbids it.
 
-    Safe to run any number of times, at once, from anywhere: two conditions on every copy keep the destination from
-    going backwards.
+    Any number of calls may run at once, from anywhere: two conditions on every copy keep the destination from going
+    backwards.
 
     Args:
-        store: Where both live.
-        source: The object to replicate.
-        destination: Where its copy belongs.
-        authority: Whose word counts where the two differ; a function is asked after every look.
-        glance: Both sides as seen earlier. Saves the two looks when a copy is due; anything else is looked at again.
-        keep: Says where to keep a destination version before it is replaced; wanted where the later write may count.
-        settling: Seconds until a source version is old enough to be taken for a later write; None: all are.
-        max_attempts: After so many looks that led nowhere, give up.
-
-    Returns:
-        The outcome and both versions it is about.
+        authority: Which side wins where the two differ; a function is called after every look.
+        last_seen: Both sides as seen earlier. Saves the two looks when a copy is due; otherwise `replicate` looks again.
+        keep: Says where to keep a destination version before it is replaced; required where the later write may win.
+        settling: Seconds until a source version is old enough to count as a later write; None: every version is.
 
     Raises:
-        Contended: The object kept changing (transient).
-        CopyNotProven: The copy's answer is not the source that was seen.
-        NotSettled: It would be taken for a later write, and is too young for that. Nothing of it was done.
+        Contended: The object changed during each of `max_attempts` attempts (transient).
+        CopyNotProven: The copy's answer differs from the source that was seen.
+        NotSettled: The version would count as a later write, and is too young. Nothing was changed for it.
         StorageError: The store's own, see `ObjectStore`.
-        ValueError: The later write counts, and nobody said where to keep what is replaced.
+        ValueError: The later write wins, and `keep` is missing.
     """
-    seen = glance if glance is not None and _calls_for_copy(glance, _now(authority)) else None
+    seen = last_seen if last_seen is not None and _calls_for_copy(last_seen, _now(authority)) else None
     ours: Replication | None = None
-    held = [] if glance is None or glance.source is None else [glance.source]
+    held = [] if last_seen is None or last_seen.source is None else [last_seen.source]
     for attempt in range(1, max_attempts + 1):
-        now = seen or Glance(store.look(source), store.look(destination))
+        now = seen or LastSeen(store.look(source), store.look(destination))
         seen = None
-        whose = _now(authority)
+        winner = _now(authority)
         is_ours = ours is not None and now.destination == ours.destination
-        over_copy = is_ours or (whose is Authority.LATER_WRITE and _is_copy(now.destination, held))
-        decision = decide(now.source, now.destination, whose)
+        over_copy = is_ours or (winner is Authority.LATER_WRITE and _is_copy(now.destination, held))
+        decision = decide(now.source, now.destination, winner)
         if decision.action is Action.CONFLICT and over_copy:
             decision = decide(now.source, now.destination, Authority.SOURCE)
         if now.source is None or decision.action is not Action.COPY:
             return _settled(decision.action, now, ours, attempt)
-        if whose is Authority.LATER_WRITE and decision.because and not over_copy:
+        replaces = winner is Authority.LATER_WRITE and decision.because
+        if replaces and not over_copy:
             _check_settled(source, now.source, settling)
         held.append(now.source)
         _check_progress(now, ours, destination)
-        if whose is Authority.LATER_WRITE and decision.because and not is_ours:
+        if replaces and not is_ours:
             _keep(store, destination, now.destination, keep)
         try:
             copy = store.copy(
@@ -138,12 +153,11 @@ def replicate(
         if CONTENT_DIFFERENCES.intersection(differing):
             raise _not_proven(destination, differing)
         ours = Replication(Outcome.COPIED, now.source, copy, decision.straggler, attempt)
-        # Where the source's word counts, whoever wrote it anew has an event of their own, which may overwrite.
-        watches = whose is not Authority.SOURCE
-        if not differing and not (watches and _moved_on(store, source, now.source)):
+        # Where the source wins, a new write has an event of its own, which may overwrite this copy.
+        if not differing and (winner is Authority.SOURCE or not _moved_on(store, source, now.source)):
             return ours
-        # Else look again at both. Where the copy differs, its contents are proven all the same: the source's metadata
-        # was changed between the look and the copy.
+        # Else look at both again. If only metadata differs, the contents are proven: the source's metadata changed
+        # between the look and the copy.
     raise Contended(source.uri, f"changed under each of {max_attempts} attempts to copy it; try again later")
 
 
@@ -152,7 +166,7 @@ def _now(authority: Authority | Callable[[], Authority]) -> Authority:
 
 
 def _is_copy(destination: ObjectState | None, held: Sequence[ObjectState]) -> bool:
-    """Tell whether the destination holds what the source is known to have held: then it is a copy, however late it was made."""
+    """Tell whether the destination is the same as a known version of the source: then it is a copy, however late."""
     return destination is not None and any(same(version, destination) for version in held)
 
 
@@ -162,12 +176,13 @@ def _keep(
     version: ObjectState | None,
     keep: Callable[[ObjectState], ObjectRef] | None,
 ) -> None:
-    """Keep a version that is about to be replaced on condition that it is still there.
+    """Keep a version that a copy is about to replace.
 
-    If a condition fails here, it has been kept already, or is not there any more; then the copy's condition fails, too.
+    If a condition fails here, the version is kept already, or is no longer live. In the second case the copy's
+    condition fails, too.
     """
     if keep is None or version is None:
-        raise ValueError("where the later write counts, say where to keep what is replaced")
+        raise ValueError("where the later write wins, say where to keep what is replaced")
     with suppress(ConditionFailed, ObjectNotFound):
         store.copy(at, keep(version), if_source=version.generation, if_destination=ABSENT)
 
@@ -175,27 +190,23 @@ def _keep(
 def _check_settled(
     at: ObjectRef, version: ObjectState, settling: Callable[[ObjectState], float] | None
 ) -> None:
-    """Refuse a version that is too young to be taken for a later write.
-
-    Raises:
-        NotSettled: It is.
-    """
+    """Raise `NotSettled` for a version that is too young to count as a later write."""
     seconds = 0.0 if settling is None else settling(version)
     if seconds > 0:
         raise NotSettled(at.uri, seconds)
 
 
 def _moved_on(store: ObjectStore, source: ObjectRef, copied: ObjectState) -> bool:
-    """Tell whether somebody wrote to the source while it was copied."""
+    """Tell whether the source changed during the copy."""
     return store.look(source) != copied
 
 
-def _calls_for_copy(glance: Glance, authority: Authority) -> bool:
-    return decide(glance.source, glance.destination, authority).action is Action.COPY
+def _calls_for_copy(last_seen: LastSeen, authority: Authority) -> bool:
+    return decide(last_seen.source, last_seen.destination, authority).action is Action.COPY
 
 
-def _settled(action: Action, now: Glance, ours: Replication | None, attempts: int) -> Replication:
-    """Name what a look without a copy to make means, given the copy we made on the way, if any."""
+def _settled(action: Action, now: LastSeen, ours: Replication | None, attempts: int) -> Replication:
+    """Name the outcome of a look that leads to no further copy; `ours` is the copy that this call made, if any."""
     if action is Action.CONFLICT:
         return Replication(Outcome.CONFLICT, now.source, now.destination, attempts=attempts)
     if action is Action.NOTHING:
@@ -205,11 +216,11 @@ def _settled(action: Action, now: Glance, ours: Replication | None, attempts: in
     return Replication(Outcome.ALREADY_EQUAL, now.source, now.destination, attempts=attempts)
 
 
-def _check_progress(now: Glance, ours: Replication | None, destination: ObjectRef) -> None:
+def _check_progress(now: LastSeen, ours: Replication | None, destination: ObjectRef) -> None:
     """Refuse to copy the same version with the same metadata over our own copy of it: that would not end.
 
     Raises:
-        CopyNotProven: Our last copy was of just this, nobody wrote since, and still the two differ.
+        CopyNotProven: Our last copy was of this version, neither side changed since, and still they differ.
     """
     if ours is None or now.destination is None or now.destination != ours.destination:
         return
@@ -222,4 +233,75 @@ def _not_proven(destination: ObjectRef, differing: tuple[Difference, ...]) -> Co
     return CopyNotProven(
         destination.uri,
         f"copied, but the copy differs from the source that was seen in: {names}. Compare the two objects by hand",
+    )
+
+
+class DeleteOutcome(Enum):
+    """What became of a deletion."""
+
+    DELETED = "deleted"
+    ALREADY_GONE = "already_gone"
+    KEPT = "kept"
+    REPLICATED = "replicated"
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePropagation:
+    """What became of a deletion, with the evidence.
+
+    Attributes:
+        outcome: DELETED: the destination's copy of the deleted version was deleted. ALREADY_GONE: the destination is
+            absent. KEPT: it has other contents. REPLICATED: the source is live, see `replication`.
+        destination: The destination as last seen before; None when absent.
+        replication: What became of the live source, if there was one.
+    """
+
+    outcome: DeleteOutcome
+    destination: ObjectState | None
+    replication: Replication | None = None
+
+
+def propagate_delete(
+    store: DeletingStore,
+    source: ObjectRef,
+    destination: ObjectRef,
+    deleted: ObjectState,
+    *,
+    authority: Authority | Callable[[], Authority] = Authority.SOURCE,
+    keep: Callable[[ObjectState], ObjectRef] | None = None,
+    max_attempts: int = DEFAULT_ATTEMPTS,
+) -> DeletePropagation:
+    """Follow a deletion at the source, unless the source was written again. Not while the destination has the authority.
+
+    Args:
+        deleted: The version that was deleted, as the event shows it.
+        authority: As in `replicate`, for a source that is live.
+        keep: As in `replicate`.
+
+    Raises:
+        Contended: The destination changed during each of `max_attempts` attempts (transient).
+        StorageError: The store's own, see `DeletingStore`.
+    """
+
+    def replicated() -> DeletePropagation:
+        done = replicate(store, source, destination, authority, keep=keep)
+        return DeletePropagation(DeleteOutcome.REPLICATED, done.destination, done)
+
+    for _ in range(max_attempts):
+        if store.look(source) is not None:
+            return replicated()
+        there = store.look(destination)
+        if there is None:
+            return DeletePropagation(DeleteOutcome.ALREADY_GONE, None)
+        if CONTENT_DIFFERENCES.intersection(differences(deleted, there)):
+            return DeletePropagation(DeleteOutcome.KEPT, there)
+        try:
+            store.delete(destination, if_generation=there.generation)
+        except (ConditionFailed, ObjectNotFound):
+            continue
+        if store.look(source) is not None:
+            return replicated()
+        return DeletePropagation(DeleteOutcome.DELETED, there)
+    raise Contended(
+        destination.uri, f"changed under each of {max_attempts} attempts to delete it; try again later"
     )

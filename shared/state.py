@@ -1,11 +1,11 @@
-"""The migration's shared state: its phase, who signed off, which runs there were, and who changed what.
+"""The migration's shared state: its phase, the sign-offs, the runs, and the history of changes.
 
-Operators, jobs and the mirror share one JSON object in the new bucket (`shared.phase.state_ref`). This module has its fields
-and its form; `shared.state_changes` has the changes.
+Operators, jobs and the mirror share one JSON object in the new bucket (`shared.phase.state_ref`). This module has its
+fields and its form; `shared.state_changes` has the changes.
 
-The form is read strictly, because the reader may write it again. This program might have to act on an unknown field, so it
-can neither drop the field nor keep it unread. So a new field is a new version of the form. An older program refuses that
-version, and its mirror still reads the phase.
+The reader is strict, because the same program may write the state again. This program might have to act on an unknown
+field, so it can neither drop the field nor keep it unread. So a new field is a new version of the form. An older program
+refuses that version, and its mirror still reads the phase.
 """
 
 import json
@@ -38,11 +38,11 @@ __all__ = [
 ]
 
 VERSION = 1
-"""Of the form."""
+"""The version of the form."""
 
 UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What no text of the state holds, so that each can be shown on one line as it is: control characters, line separators,
-directional overrides (which make a text read otherwise than it is), surrogates."""
+"""Characters that the state's texts must not have, so that a screen can show each text unchanged on one line. They are
+control characters, line separators, directional overrides (which change the reading order), and surrogates."""
 
 SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -53,7 +53,7 @@ _MaybeEmpty = Annotated[str, Meta(pattern=_Fit)]
 
 
 class Signatory(Enum):
-    """Who has to sign off before the cutover."""
+    """A group that has to sign off before the cutover."""
 
     QPI_TEAM = "qpi-team"
     DEVELOPMENT = "development"
@@ -66,10 +66,9 @@ class SignOff:
     """One person's consent to the cutover, on behalf of one signatory.
 
     Attributes:
-        name: The signatory.
         by: The person.
-        at: When; aware.
-        note: What the person had to say; may be empty.
+        at: Aware.
+        note: The person's comment; may be empty.
     """
 
     name: Signatory
@@ -84,12 +83,10 @@ class RunRecord:
 
     Attributes:
         run: Its name, as its log lines carry it.
-        command: Which command.
-        finished: When it ended; aware.
-        exit_code: How it ended.
+        finished: Aware.
         summary: Its last line.
-        report: Where its report lies; None if it left none.
-        certificate_sha256: The certificate of what it verified, as 64 hexadecimal digits; None if it made none.
+        report: The location of its report; None without one.
+        certificate_sha256: The certificate of what it verified, as 64 hexadecimal digits; None without one.
     """
 
     run: _MaybeEmpty
@@ -103,13 +100,13 @@ class RunRecord:
 
 @dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One change that a person made.
+    """One change by a person.
 
     Attributes:
-        at: When; aware.
-        by: Who.
-        what: What was changed, as a person reads it.
-        change: The change's id, which no other entry has.
+        at: Aware.
+        by: The person.
+        what: The change, as a person reads it.
+        change: The id of the change, unique in the history.
     """
 
     at: _Moment
@@ -120,16 +117,15 @@ class HistoryEntry:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that is shared.
+    """The whole shared state.
 
     Attributes:
-        source: The migration's source, ``gs://bucket/prefix/``.
-        destination: Its destination.
-        phase: Where it stands.
-        since: Since when; aware. None as long as it is in its first phase.
+        source: ``gs://bucket/prefix/``.
+        destination: ``gs://bucket/prefix/``.
+        since: The start of the phase; aware. None in the first phase.
         signoffs: The consents to the next cutover, in the order given; after a cutover, to that one.
         runs: The newest runs, oldest first.
-        history: What people decided, from the beginning.
+        history: People's decisions, from the beginning.
         version: Of the form.
     """
 
@@ -144,22 +140,22 @@ class State:
 
     @staticmethod
     def initial(migration: Migration) -> "State":
-        """The state of a migration of which nothing is written down yet."""
+        """The state of a migration that has no state object yet."""
         return State(migration.source.uri, migration.destination.uri)
 
     @property
     def missing_signoffs(self) -> tuple[Signatory, ...]:
-        """Who has not signed off."""
+        """The signatories without a sign-off."""
         signed = {signoff.name for signoff in self.signoffs}
         return tuple(name for name in Signatory if name not in signed)
 
     @property
     def certified(self) -> RunRecord | None:
-        """The newest run that left a certificate."""
+        """The newest run with a certificate."""
         return next((run for run in reversed(self.runs) if run.certificate_sha256), None)
 
     def content(self) -> dict[str, Any]:
-        """The fields as JSON has them."""
+        """The fields in their JSON form."""
         return {
             "version": self.version,
             "source": self.source,
@@ -172,35 +168,27 @@ class State:
         }
 
     def to_json(self) -> bytes:
-        """The state as the contents of its object: for people too, and the same bytes for the same state."""
+        """The contents of the state object: readable for people, and the same bytes for the same state."""
         return (json.dumps(self.content(), ensure_ascii=False, indent=2) + "\n").encode()
 
     @staticmethod
     def from_json(contents: bytes, migration: Migration) -> "State":
         """Read what `to_json` wrote.
 
-        Args:
-            contents: The object's contents.
-            migration: Whose state it should be.
-
         Raises:
-            PhaseUnknown: It is damaged, another migration's, or a newer program's. Nothing in it is guessed at.
+            PhaseUnknown: The state is damaged, another migration's, or a newer program's. The reader guesses nothing.
         """
         return State.from_content(state_content(contents, migration), migration)
 
     @staticmethod
     def from_content(content: Mapping[str, Any], migration: Migration) -> "State":
-        """Read what was parsed before.
-
-        Args:
-            content: The object's contents, which name this migration.
-            migration: Whose state it is.
+        """Read parsed contents, which name this migration.
 
         Raises:
-            PhaseUnknown: As `from_json`.
+            PhaseUnknown: As in `from_json`.
         """
         version = content.get("version")
-        if type(version) is int and version > VERSION:  # type(): true is no number
+        if type(version) is int and version > VERSION:  # type(): true is not a number here
             raise PhaseUnknown(
                 state_ref(migration).uri,
                 f"written by a newer program (version {shown_value(version)} of its form, this one knows {VERSION}); "
@@ -214,24 +202,21 @@ class State:
 
 
 def read_state(store: ContentsStore, migration: Migration) -> State:
-    """Read the state, all of it.
-
-    Returns:
-        The state; the initial one when there is no state object yet.
+    """Read the whole state; the initial one if there is no state object yet.
 
     Raises:
-        PhaseUnknown: It is not what it should be.
-        StorageError: It could not be read.
+        PhaseUnknown: As in `State.from_json`.
+        StorageError: The state could not be read.
     """
     found = store.read_version(state_ref(migration))
     return State.initial(migration) if found is None else State.from_json(found[1], migration)
 
 
 def utc_text(moment: datetime) -> str:
-    """An aware time as the state writes it: RFC 3339, UTC, ``Z``.
+    """An aware time in the state's form: RFC 3339, UTC, ``Z``.
 
     Raises:
-        ValueError: It has no time zone.
+        ValueError: The time has no time zone.
     """
     if moment.tzinfo is None:
         raise ValueError(f"{moment} has no time zone")

@@ -1,15 +1,15 @@
-"""What may become of the migration's state, and how it is changed while others change it too.
+"""The changes of the migration's state, and the safe way to write one while others write too.
 
-What may become of it are pure functions: the phases' ways (`with_phase`), consent given and taken back (`sign_off`,
-`withdraw`), runs (`with_run`). `update` is the one door through which they reach the state object:
+The changes are pure functions: `with_phase`, `sign_off`, `withdraw`, `with_run`. `update` alone writes them to the state
+object:
 
-- *Nobody's change is lost.* The state is read with its generation, changed by a pure function, and written on condition
-  that the generation is still the same. If it is not, the function is applied again, to the newer state.
-- *No change is made twice.* A write whose answer was lost fails its own repetition, and by then somebody else may have
-  written on top of it. So the newer state is asked whether it holds what our write added: the history is never cut, and
-  each of its entries carries the id of its change.
-- *What was decided stays on record.* `update` refuses a function that takes anything out of the history, or that changes
-  the state without adding to its history or its runs.
+- *No change is lost.* `update` reads the state with its generation and applies a pure function. It writes on condition
+  that the generation is still the same. If it is not, `update` applies the function again, to the newer state.
+- *No change is made twice.* A write whose answer was lost fails its own repetition. By then another program may have written
+  on top of it. So `update` checks whether the newer state holds what its own write added. That works because the
+  history only grows, and each entry carries the id of its change.
+- *Every decision stays on record.* `update` refuses a function that removes anything from the history. It also refuses one
+  that changes the state without a new entry in the history or in the runs.
 
 Phases::
 
@@ -19,6 +19,7 @@ Phases::
                  rolled_back
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -35,7 +36,9 @@ __all__ = [
     "MAX_RUNS",
     "MAX_WHO",
     "TRIES",
+    "Begun",
     "Stamp",
+    "begun_manifests",
     "sign_off",
     "update",
     "with_phase",
@@ -50,10 +53,10 @@ MAX_NOTE = 1_000
 """Longest note, and longest text of a run, in characters."""
 
 MAX_RUNS = 200
-"""How many runs are kept, so that a sweeper on a schedule does not make the state grow for ever."""
+"""The state keeps so many runs, so that a sweeper on a schedule does not make it grow without end."""
 
 TRIES = 30
-"""How often an update starts before it gives up. Every time but the last somebody else's change went through."""
+"""An update gives up after so many attempts. At each of them another program's change was faster."""
 
 _NEXT = {
     Phase.DUAL_WRITE: (Phase.CUT_OVER,),
@@ -66,13 +69,7 @@ _NEXT = {
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """One change: which, whose, and when.
-
-    Attributes:
-        change: An id that no other change has.
-        by: Who changes the state.
-        at: When; aware.
-    """
+    """One change: its unique id, the person who makes it, and its time (aware)."""
 
     change: str
     by: str
@@ -82,31 +79,28 @@ class Stamp:
 def update(
     store: ContentsStore, migration: Migration, change: Callable[[State], State], *, tries: int = TRIES
 ) -> State:
-    """Change the state so that nobody's change is lost and none is made twice.
+    """Change the state so that no change is lost and none is made twice.
 
     Args:
-        store: Where it lies.
-        migration: Whose state.
-        change: Gives the state as it should be, or the same if there is nothing to change. Pure: it is applied anew
-            whenever somebody else was faster. What must hold when the change is made belongs into it.
-        tries: How often to start before giving up.
+        change: Returns the new state, or the same state if there is nothing to change. It must be pure: `update`
+            applies it again after each faster change. It checks all that must hold at the moment of the change.
 
     Returns:
-        The state that holds the change; somebody may have changed it since.
+        A state that holds the change; other programs may have changed it since.
 
     Raises:
-        UsageError: Whatever `change` raises: it cannot be applied to the state that is there. Nothing is written.
+        UsageError: `change` raised it: the change does not fit the present state. Nothing is written.
         PhaseUnknown: The state is damaged, or was deleted meanwhile. Nothing is written.
-        Contended: Somebody else was faster every time.
-        StorageError: It could not be read or written. If no answer came, it may have been written.
-        ValueError: `change` does not keep to what it must; a fault of the program.
+        Contended: Another program was faster at each attempt.
+        StorageError: The state could not be read or written. Without an answer, it may have been written.
+        ValueError: `change` breaks a rule above; a fault of the program.
     """
     at = state_ref(migration)
     before = after = None
     for number in range(tries + 1):
         found = store.read_version(at)
         if found is None and after is not None:
-            # A condition that failed means that there was an object; and from nothing it would begin anew.
+            # The failed condition shows that there was an object. A write now would start the state from nothing.
             raise PhaseUnknown(
                 at.uri, "it was deleted while it was changed; restore it (soft delete or versioning keeps it)"
             )
@@ -114,7 +108,7 @@ def update(
         now = State.initial(migration) if found is None else State.from_json(found[1], migration)
         if before is not None and after is not None and _holds(now, before, after):
             return now
-        if number == tries:  # the last look was only for our own last write, whose answer may have been lost
+        if number == tries:  # the last read only checks our own last write, whose answer may be lost
             break
         before, after = now, change(now)
         if after == before:
@@ -125,22 +119,17 @@ def update(
         except ConditionFailed:
             continue
         return after
-    raise Contended(at.uri, f"others changed it during each of {tries} tries; give the same command again")
+    raise Contended(at.uri, f"others changed it during each of {tries} tries; run the same command again")
 
 
 def with_phase(state: State, phase: Phase, stamp: Stamp) -> State:
-    """Move the migration on. A rollback voids the sign-offs: they were for the cutover that is taken back.
-
-    Args:
-        state: The state.
-        phase: Where to.
-        stamp: The change.
+    """Move to another phase. A rollback voids the sign-offs: they were for the cutover that it reverses.
 
     Returns:
         The new state; the same one if it is in that phase already.
 
     Raises:
-        UsageError: No way leads there.
+        UsageError: The phase cannot follow the present one.
     """
     if phase is state.phase:
         return state
@@ -163,19 +152,13 @@ def with_phase(state: State, phase: Phase, stamp: Stamp) -> State:
 def sign_off(state: State, name: Signatory, stamp: Stamp, note: str = "") -> State:
     """Record one person's consent to the next cutover. Several persons may sign for one signatory.
 
-    A person's second sign-off for the same changes nothing but the history.
+    A person's second sign-off for the same signatory changes only the history.
 
     Args:
-        state: The state.
-        name: For whom.
-        stamp: The change; the person is who makes it.
-        note: What the person has to say.
-
-    Returns:
-        The new state.
+        stamp: The person who signs makes the change.
 
     Raises:
-        UsageError: There is no cutover ahead, or the person's name or the note cannot be taken.
+        UsageError: The phase has no cutover ahead, or the person's name or the note is not one line of plain text.
     """
     stamp, note = _checked(stamp), _line("the note", note, MAX_NOTE)
     _require_cutover_ahead(state)
@@ -189,25 +172,19 @@ def sign_off(state: State, name: Signatory, stamp: Stamp, note: str = "") -> Sta
 
 
 def withdraw(state: State, name: Signatory, stamp: Stamp, note: str = "") -> State:
-    """Take a person's sign-off back. The history keeps both.
+    """Withdraw a person's sign-off. The history keeps both.
 
     Args:
-        state: The state.
-        name: For whom it was given.
-        stamp: The change; the person is who makes it.
-        note: What the person has to say.
-
-    Returns:
-        The new state.
+        stamp: The person who signed makes the change.
 
     Raises:
-        UsageError: There is no such sign-off, or no cutover ahead.
+        UsageError: The person has not signed for this signatory, or the phase has no cutover ahead.
     """
     stamp, note = _checked(stamp), _line("the note", note, MAX_NOTE)
     _require_cutover_ahead(state)
     earlier = _signoff_of(state, name, stamp.by)
     if earlier is None:
-        signed = ", ".join(signoff.by for signoff in state.signoffs if signoff.name is name) or "nobody"
+        signed = ", ".join(signoff.by for signoff in state.signoffs if signoff.name is name) or "no one"
         raise UsageError(
             f"{stamp.by} has not signed off {name.value}, so there is nothing to withdraw; signed by: {signed}"
         )
@@ -219,18 +196,17 @@ def withdraw(state: State, name: Signatory, stamp: Stamp, note: str = "") -> Sta
 def with_run(state: State, record: RunRecord) -> State:
     """Record a run.
 
-    The newest `MAX_RUNS` are kept. The newest one with a certificate is always among them: a gate asks for it, however
-    many sweeps there were since.
+    The state keeps the newest `MAX_RUNS`. It always keeps the newest run with a certificate, which the gate needs
+    after any number of sweeps.
 
     Args:
-        state: The state.
-        record: The run. Its texts are made fit for one line each, since they may quote names of objects.
+        record: The run. Its texts may quote names of objects, so each becomes one printable line.
 
     Returns:
-        The new state; the same one if the record is there already.
+        The new state; the same one if it has the record already.
 
     Raises:
-        ValueError: The certificate is no SHA-256, or the time has no time zone.
+        ValueError: The certificate is not a SHA-256, or the time has no time zone.
     """
     record = replace(
         record,
@@ -241,7 +217,7 @@ def with_run(state: State, record: RunRecord) -> State:
         report=None if record.report is None else _fit(record.report),
     )
     if record.certificate_sha256 is not None and not SHA256.fullmatch(record.certificate_sha256):
-        raise ValueError(f"{record.certificate_sha256!r} is no SHA-256 in hexadecimal digits")
+        raise ValueError(f"{record.certificate_sha256!r} is not a SHA-256 in hexadecimal digits")
     if record in state.runs:
         return state
     grown = replace(state, runs=(*state.runs, record))
@@ -251,7 +227,7 @@ def with_run(state: State, record: RunRecord) -> State:
 
 
 def _holds(now: State, before: State, after: State) -> bool:
-    """Tell whether what a write added to `before` is in the state as it is now."""
+    """Tell whether the present state has what a write added to `before`."""
     entries, runs = set(after.history) - set(before.history), set(after.runs) - set(before.runs)
     return entries <= set(now.history) and runs <= set(now.runs)
 
@@ -275,7 +251,7 @@ def _checked(stamp: Stamp) -> Stamp:
 
 
 def _line(what: str, text: str, most: int, *, least: int = 0) -> str:
-    """Take a person's text as it was meant, or say why not."""
+    """Check a person's text; only spaces at its ends are removed."""
     text = text.strip()
     unfit = UNFIT.search(text)
     if unfit:
@@ -288,7 +264,7 @@ def _line(what: str, text: str, most: int, *, least: int = 0) -> str:
 
 
 def _fit(text: str) -> str:
-    """Make a program's text fit for one line; what is lost is marked."""
+    """Turn a program's text into one printable line; marks show what is missing."""
     text = UNFIT.sub("\N{REPLACEMENT CHARACTER}", text)
     return text if len(text) <= MAX_NOTE else text[: MAX_NOTE - 1] + "…"
 
@@ -316,3 +292,22 @@ def _require_cutover_ahead(state: State) -> None:
 
 def _standing(state: State) -> str:
     return state.phase.value if state.since is None else f"{state.phase.value} since {utc_text(state.since)}"
+
+
+_BEGUN = re.compile(
+    r"(?:phase cut_over to deleting|deletion goes on); manifest (\S+\.json) sha256 ([0-9a-f]{64})"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A manifest that a deletion began with: its head's file name and SHA-256."""
+
+    name: str
+    sha256: str
+
+
+def begun_manifests(state: State) -> tuple[Begun, ...]:
+    """The manifests that deletions began with, oldest first: `backfill_job.deletion.phases` writes these entries."""
+    matches = (_BEGUN.match(entry.what) for entry in state.history)
+    return tuple(Begun(match[1], match[2]) for match in matches if match)

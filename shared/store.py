@@ -1,6 +1,6 @@
-"""The few things the replication rule asks of Cloud Storage, each saying what is atomic and what "absent" is.
+"""What the replication rule needs from Cloud Storage; each method says what is atomic and what "absent" means.
 
-``shared.gateway`` keeps these promises over the network; the race tests' model keeps them in memory.
+``shared.gateway`` keeps these promises over the network. The model of the race tests keeps them in memory.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,53 +19,47 @@ class ObjectStore(Protocol):
         """Read one object's live version. Strongly consistent.
 
         Returns:
-            Its state; None only when the bucket is there and has no such object.
+            Its state; None only if the bucket exists and the object does not.
 
         Raises:
-            StorageError: Anything else that is not an answer to the question.
+            StorageError: Every other answer, and a missing one.
         """
         ...
 
     def copy(
         self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
     ) -> ObjectState:
-        """Copy server-side, contents and metadata, if both sides are still what they were.
+        """Copy contents and metadata server-side, if both sides are still at the generations seen.
 
-        The commit at the destination is atomic with its condition. The source condition asks for the *live*
-        generation: an overwritten version is not copied even where it could still be read.
+        The commit at the destination is atomic with its condition. The source condition requires the *live*
+        generation: an overwritten version is not copied, even where it could still be read.
 
         Args:
-            source: What to copy.
-            destination: Where to.
             if_source: The source's live generation must be this.
             if_destination: The destination's live generation must be this; 0 = it must be absent.
 
         Returns:
-            The destination as it was right after the copy.
+            The destination right after the copy.
 
         Raises:
-            ConditionFailed: One of the two was something else; or it was our own copy whose answer was lost and
-                repeated. Look again to find out.
-            ObjectNotFound: There is no source object.
-            StorageError: Anything else; the copy may or may not have happened.
+            ConditionFailed: One side has another generation. Or our own copy succeeded, its answer was lost, and this
+                is the answer to the repetition. Look again to find out.
+            ObjectNotFound: The source is absent.
+            StorageError: Every other failure; the copy may or may not have happened.
         """
         ...
 
 
 class DeletingStore(ObjectStore, Protocol):
-    """Deleting single objects, too."""
+    """Also deletes single objects."""
 
     def delete(self, at: ObjectRef, *, if_generation: int) -> None:
         """Delete one object's live version, atomically with its condition.
 
-        Args:
-            at: What to delete.
-            if_generation: The live generation must be this.
-
         Raises:
-            ConditionFailed: It was something else; nothing was deleted.
-            ObjectNotFound: There is no such object; perhaps it was our own deletion, repeated after a lost answer.
-            StorageError: Anything else; the deletion may or may not have happened.
+            ConditionFailed: The live generation is not `if_generation`; nothing was deleted.
+            ObjectNotFound: The object is absent; perhaps after our own deletion, repeated after a lost answer.
+            StorageError: Every other failure; the deletion may or may not have happened.
         """
         ...
 
@@ -86,7 +80,6 @@ class ListingStore(Protocol):
         """List live objects in the order of their names' UTF-8 bytes. Not a snapshot.
 
         Args:
-            bucket: Bucket name.
             prefix: Only names that start with this, byte for byte.
             start: Only names from this on (complete names, inclusive); empty for no bound.
             end: Only names before this (complete names, exclusive); empty for no bound.
@@ -95,8 +88,8 @@ class ListingStore(Protocol):
             Pages of at most 1,000 objects; none for an empty prefix.
 
         Raises:
-            BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: The listing is incomplete and must not
-                be used for a verdict.
+            BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: The listing is incomplete, and a verdict
+                must not rest on it.
         """
         ...
 
@@ -105,13 +98,13 @@ class ContentsStore(Protocol):
     """Reading and writing small objects as a whole, such as the migration's own."""
 
     def read_version(self, at: ObjectRef) -> tuple[int, bytes] | None:
-        """Read an object's contents, and which generation they are. Strongly consistent; the two belong together.
+        """Read an object's generation and the contents of that generation. Strongly consistent.
 
         Returns:
-            The generation and its contents; None only when the bucket is there and has no such object.
+            Both; None only if the bucket exists and the object does not.
 
         Raises:
-            StorageError: Anything else that is not an answer to the question.
+            StorageError: Every other answer, and a missing one.
         """
         ...
 
@@ -119,12 +112,10 @@ class ContentsStore(Protocol):
         """Write an object as a whole, atomically with its condition.
 
         Args:
-            at: Where.
-            data: Its contents.
             if_generation: The live generation must be this; 0 = it must be absent.
 
         Raises:
-            ConditionFailed: It was something else; or it was our own write, repeated after a lost answer. Read it.
-            StorageError: Anything else; it may or may not have been written.
+            ConditionFailed: It is another one; or our own write, repeated after a lost answer. Read it.
+            StorageError: Every other failure; the object may or may not have been written.
         """
         ...

@@ -1,16 +1,22 @@
-"""Figures and names in the form that a person reads."""
+"""Figures and names, written for people."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-__all__ = ["byte_count", "counted", "dollars", "duration", "listed", "shown"]
+__all__ = ["byte_count", "counted", "dollars", "duration", "listed", "shown", "shown_text", "shown_value"]
+
+SHOWN = 60
+"""Characters shown of a value that is not what it should be."""
+
+HUGE = 2**63
+"""Numbers from here on are not written out."""
 
 _UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def shown(text: str) -> str:
-    r"""Make a text from a bucket, such as an object name, printable and unmistakable.
+    r"""Make a text from a bucket, such as an object name, printable and unambiguous.
 
-    It escapes unprintable characters and the backslash as Python does. It shows spaces at either end, which are invisible, as
+    Unprintable characters and the backslash are escaped as in Python. Spaces at either end, which are invisible, become
     ``\x20``. So two different texts never look the same because of an invisible character.
     """
     inner = text.strip(" ")
@@ -25,7 +31,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def listed(items: Iterable[str], limit: int) -> str:
-    """The first items, separated by commas, and how many more there are."""
+    """The first items, separated by commas, and the number of further ones."""
     everything = list(items)
     more = len(everything) - limit
     return ", ".join(everything[:limit]) + (f" … and {more:,} more" if more > 0 else "")
@@ -37,7 +43,7 @@ def byte_count(number: int) -> str:
         return f"{number:,} B"
     scaled, units = number / 1_024, iter(_UNITS)
     unit = next(units)
-    # From 1,023.95 the format would round up to 1,024.0.
+    # From 1,023.95 on the format would round up to 1,024.0.
     while scaled >= 1_023.95 and unit != _UNITS[-1]:  # noqa: PLR2004 -- see above
         scaled, unit = scaled / 1_024, next(units)
     return f"{scaled:,.1f} {unit}"
@@ -59,8 +65,35 @@ def duration(seconds: float) -> str:
 
 
 def dollars(amount: float) -> str:
-    """``$1,234.50``; ``under $0.01`` for an amount above zero but below a cent."""
+    """``$1,234.50``; an amount above 0 and below a cent is ``under $0.01``."""
     return "under $0.01" if 0 < amount < 0.01 else f"${amount:,.2f}"  # noqa: PLR2004 -- a cent
+
+
+def shown_value(value: object) -> str:
+    """Name a value that is not what it should be: on one line, printable, and short."""
+    match value:
+        case Mapping():
+            return "an object"
+        case list() | tuple():
+            return "a list"
+        case str():
+            return shown_text(ascii(value))
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() if abs(value) >= HUGE:
+            return "a huge number"
+        case int() | float():
+            return str(value)
+        case _:
+            return f"a {type(value).__name__}"
+
+
+def shown_text(text: str) -> str:
+    """A text on one line, printable, and short."""
+    text = text if text.isascii() and text.isprintable() else ascii(text)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
 
 
 def _printable(character: str) -> str:

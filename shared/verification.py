@@ -310,8 +310,7 @@ class Verification:
 
     Attributes:
         env: ``dev``, ``stg``, ``prod`` or ``custom``.
-        source: ``gs://bucket/prefix/``.
-        destination: ``gs://bucket/prefix/``.
+        source: ``gs://bucket/prefix/``, as is the destination.
         excludes: Shell patterns of what was left out.
         started: Aware; the evidence is as old as this.
         tasks: Among how many tasks it was shared.
@@ -380,13 +379,8 @@ class Verification:
     def require_migration(self, source: str, destination: str, where: str) -> None:
         """Refuse another migration's verification.
 
-        Args:
-            source: This migration's source, ``gs://bucket/prefix/``.
-            destination: This migration's destination.
-            where: The file's name, for the error.
-
         Raises:
-            UsageError: It is another migration's.
+            UsageError: Its paths are not these; `where` is the file's name, for the message.
         """
         for key, theirs, ours in (
             ("source", self.source, source),

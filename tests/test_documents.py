@@ -1,4 +1,4 @@
-"""The documents keep their word: commands that are understood, links that lead somewhere, targets that exist."""
+"""The documents are true: the parsers accept their commands, their links lead to a heading, their make targets exist."""
 
 import argparse
 import re
@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from backfill_job.commands import COMMANDS, PROGRAMS, load
+from backfill_job.deletion.prepare import OVERRIDABLE
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
@@ -16,6 +17,18 @@ DOCUMENTS = sorted(
 )
 PLACEHOLDERS = {"../airflow-dags": ".", "../dags": ".", "E": "dev", "$ENV": "dev"}
 """What an operator has, or puts in its place."""
+FOLDERS = (
+    "backfill_job",
+    "bench",
+    "demo",
+    "deploy",
+    "docs",
+    "local_gcs",
+    "mirror_function",
+    "monitoring",
+    "shared",
+    "tests",
+)
 
 by_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 
@@ -66,6 +79,21 @@ def test_commands_are_found_at_all() -> None:
     assert sum(1 for _ in typed((ROOT / "docs" / "runbook.md").read_text())) >= 10
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_stands_in_the_readme(name: str) -> None:
+    """As it is typed, in a block or in a sentence."""
+    programs = [program for program, command in PROGRAMS.items() if command == name]
+    text = (ROOT / "README.md").read_text()
+    assert any(re.search(rf"\b{typed}\b", text) for typed in (f"backfill_job {name}", *programs))
+
+
+def test_the_runbook_knows_the_checks_that_can_be_overridden() -> None:
+    """Its table of the deletion's checks says what to do when one is red."""
+    _, _, part = (ROOT / "docs" / "runbook.md").read_text().partition("\n## 10. Deletion\n")
+    first_cells = re.findall(r"^\| ([a-z, -]+) \|", part, re.MULTILINE)
+    assert {*OVERRIDABLE} <= {name for cell in first_cells for name in cell.split(", ")}
+
+
 @by_document
 def test_every_link_leads_to_a_file_and_a_heading(path: Path) -> None:
     """Those within the project."""
@@ -80,6 +108,15 @@ def test_every_link_leads_to_a_file_and_a_heading(path: Path) -> None:
             headings = re.findall(r"^#+ (.*)$", file.read_text(), re.MULTILINE)
             slugs = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
             assert anchor in slugs, target
+
+
+@by_document
+def test_every_file_that_is_named_exists(path: Path) -> None:
+    """With its folder, from the project's root. `test_architecture.py` looks at the architecture document."""
+    if path.name == "architecture.md":
+        return
+    named = re.findall(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]+)`", path.read_text())
+    assert [name for name in named if "NAME" not in name and not (ROOT / name).exists()] == []
 
 
 @by_document

@@ -44,6 +44,7 @@ EXCEPTIONS = {
     "tests/races/race_explorer.py found": "the seconds are printed, not judged",
     "tests/backfill_job/test_bulk.py rewrite": "answers come after the stop was seen: the stop's own poll is waited for",
     "tests/backfill_job/test_workers.py do": "longer than it takes to notice a stop, so that the poll comes in between",
+    "tests/local_gcs/foreign/use_googleapiclient.py <module>": "each turn of the loop downloads a part",
     "tests/e2e/story_stage.py chapter": "the seconds are printed, not judged",
     "tests/e2e/story_plot.py tell": "a soak of so many minutes goes on for so long",
     "tests/e2e/story_consumer.py _work": "the consumer's pause between two looks; a request over its limit is repeated without end",

@@ -5,10 +5,12 @@
 - `cutover`: make the new path the source of truth
 - `gate`: decide GO or NO-GO for the cutover
 - `import_test`: run the nightly import from both paths, and compare
+- `references`: find the places in consumers' code that read the legacy path
 - `rollback`: make the legacy path the source of truth again
 - `signoff`: record that a team agrees to the cutover
 - `smoke`: check account, rights and buckets before any copy
 - `status`: show where the migration stands
+- `undo`: bring deleted objects back from a manifest
 - `verify`: compare both paths name by name, and certify them
 """
 
@@ -24,7 +26,7 @@ __all__ = ["COMMANDS", "PROGRAMS", "load", "parser_of"]
 COMMANDS = {
     "smoke": "backfill_job.commands.smoke",
     "migrate": "backfill_job.migrate_qpi_exports",
-    "references": "backfill_job.references.command",
+    "references": "backfill_job.commands.references",
     "import-test": "backfill_job.commands.import_test",
     "verify": "backfill_job.commands.verify",
     "certify": "backfill_job.commands.certify",
@@ -33,7 +35,7 @@ COMMANDS = {
     "cutover": "backfill_job.commands.cutover",
     "rollback": "backfill_job.commands.rollback",
     "delete": "backfill_job.delete_old_qpi_exports",
-    "undo": "backfill_job.undo.command",
+    "undo": "backfill_job.commands.undo",
     "status": "backfill_job.commands.status",
     "completion": "backfill_job.commands.completion",
 }

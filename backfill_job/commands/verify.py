@@ -14,7 +14,6 @@ from backfill_job.contents.reader import LIMITS as CONTENTS_LIMITS
 from backfill_job.contents.result import ContentsCheck
 from backfill_job.copying.compare import Comparison, log_comparison, more_line
 from backfill_job.copying.diff import DiffLine, diff
-from backfill_job.late_writes import LateWrites, cutover_of, late_since
 from backfill_job.run.arguments import add_session_arguments, since
 from backfill_job.run.clock import time_text
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
@@ -30,6 +29,7 @@ from backfill_job.verify.certificate import canonical, certificate, data_of
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.day_warnings import day_warnings
 from backfill_job.verify.lag import LagCounts
+from backfill_job.verify.late_writes import LateWrites, cutover_of, late_since
 from backfill_job.verify.result import VerifyResult, verification
 from shared.errors import PermissionDenied, UsageError
 from shared.events_log import Event
@@ -220,7 +220,8 @@ def _leave(run: Run, found: Verification, certified: bytes | None) -> None:
     run.reports.write(REPORT, json_bytes(found.to_json()))
     if certified is not None:
         run.reports.write("certificate.json", certified)
-    run.reports.write("report.html", render_report(found).encode(), content_type="text/html")
+    page = render_report(found, run.state().phase)
+    run.reports.write("report.html", page.encode(), content_type="text/html")
     if run.place is not None:
         run.say(f"report: {run.place}")
 

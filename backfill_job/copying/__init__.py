@@ -2,6 +2,7 @@
 
 - `catch_up`: brings one path up to date from the other, where the later write wins
 - `compare`: compares both sides name by name, with a second look at each difference
+- `counts`: objects by their outcome; every listed object is accounted for once
 - `diff`: two sorted listings side by side, as lines of a diff
 - `execution`: one execution: copies what differs, then verifies it
 - `governor`: limits the rate of writes as Cloud Storage asks

@@ -12,18 +12,18 @@ import argparse
 from dataclasses import dataclass, replace
 from typing import Any
 
+from backfill_job.copying.counts import Account, nothing_written
 from backfill_job.copying.execution import copy
 from backfill_job.copying.lane import Limits
 from backfill_job.copying.line import Result
 from backfill_job.copying.options import CopyOptions, governor_from
 from backfill_job.copying.progress import showing_progress
 from backfill_job.copying.result import RunResult
-from backfill_job.ledger import Account
 from backfill_job.run.run import Run
+from shared.authority import Always
 from shared.decision import Authority
 from shared.events_log import Event
 from shared.phase import Phase
-from shared.ruling import Always
 from shared.text import counted, shown
 
 __all__ = ["CatchUp", "catch_up", "reversed_run"]
@@ -52,12 +52,12 @@ class CatchUp:
     def done(self) -> bool:
         """Whether the other path holds every object, in the same or in a later version."""
         balance = self.proof.balance
-        return not self.proof.stopped and balance.holds and not balance.counts[Account.FAILED]
+        return not self.proof.stopped and balance.holds and not balance.by_outcome[Account.FAILED]
 
     @property
     def later_writes(self) -> int:
         """How many objects the other path holds in a later version."""
-        return self.proof.balance.counts[Account.CONFLICT]
+        return self.proof.balance.by_outcome[Account.CONFLICT]
 
     @property
     def summary(self) -> str:
@@ -69,9 +69,9 @@ class CatchUp:
         if self.proof.stopped:
             return f"{said}; stopped: {self.proof.stopped}"
         if not balance.holds:
-            return f"{said}; THE COUNTS DO NOT BALANCE ({balance.accounted:,} accounted for)"
-        if balance.counts[Account.FAILED]:
-            return f"{said}; {balance.counts[Account.FAILED]:,} FAILED: the log says why"
+            return f"{said}{balance.imbalance}"
+        if balance.by_outcome[Account.FAILED]:
+            return f"{said}; {balance.by_outcome[Account.FAILED]:,} FAILED: the log says why"
         return f"{said}; proven name by name"
 
     def figures(self) -> dict[str, bool | int | str]:
@@ -83,7 +83,7 @@ class CatchUp:
             "listed": balance.listed,
             "copied": self.copied,
             "later_writes": self.later_writes,
-            "failed": balance.counts[Account.FAILED],
+            "failed": balance.by_outcome[Account.FAILED],
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class CatchUp:
 
 def reversed_run(run: Run) -> Run:
     """The run from the new path back to the legacy path, where the later write wins."""
-    return replace(run, migration=run.migration.reversed(), ruling=Always(Authority.LATER_WRITE))
+    return replace(run, migration=run.migration.reversed(), authority=Always(Authority.LATER_WRITE))
 
 
 def catch_up(run: Run, arguments: argparse.Namespace) -> CatchUp:
@@ -120,15 +120,15 @@ def catch_up(run: Run, arguments: argparse.Namespace) -> CatchUp:
     Raises:
         UsageError: The source is empty, and the run does not allow that.
     """
-    run = replace(run, ruling=Always(Authority.LATER_WRITE))
+    run = replace(run, authority=Always(Authority.LATER_WRITE))
     with showing_progress(run.console, run.log, total=None) as progress:
         options = CopyOptions(Limits(in_flight=arguments.in_flight), governor_from(arguments, 1), progress)
         result, later = _pass(run, options)
-        copied = result.balance.counts[Account.COPIED]
-        if not result.stopped and not result.balance.nothing_written:
+        copied = result.balance.done
+        if not result.stopped and not nothing_written(result.balance):
             # A pass that wrote nothing is its own second pass (decision 0012).
             result, later = _pass(run, options)
-            copied += result.balance.counts[Account.COPIED]
+            copied += result.balance.done
     return CatchUp(copied, result, later)
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import uvloop
 
 from backfill_job.copying.compare import Compared, Comparison, log_comparison
+from backfill_job.copying.counts import COPY, Account, Counts, nothing_written
 from backfill_job.copying.diff import DiffLine, Verdict, diff
 from backfill_job.copying.lane import copy_lines
 from backfill_job.copying.line import Result, object_record
 from backfill_job.copying.options import CopyOptions
 from backfill_job.copying.result import RunResult
 from backfill_job.copying.work import Work
-from backfill_job.ledger import Account, Ledger
 from backfill_job.run.run import Run, open_api, refuse_empty, tune_gc
 from shared.errors import BucketNotFound, Interrupted, MigrationError, PermissionDenied, StorageError
 from shared.events_log import Event
@@ -33,7 +33,7 @@ def execute(run: Run, options: CopyOptions) -> RunResult:
     if error is not None:
         return execution.result(copying, error=error)
     try:
-        if not execution.ledger.balance().nothing_written:
+        if not nothing_written(execution.counts):
             execution.comparison = Comparison(run.migration)
             uvloop.run(execution.compare())
         # A run that wrote nothing is its own verification (decision 0012).
@@ -61,7 +61,7 @@ class _Execution:
 
     run: Run
     options: CopyOptions
-    ledger: Ledger = field(default_factory=Ledger)
+    counts: Counts[Account] = field(default_factory=lambda: Counts(COPY))
     comparison: Comparison = field(init=False)
     work: Work = field(init=False)
 
@@ -82,10 +82,10 @@ class _Execution:
         except (StorageError, Interrupted) as stopped:
             error = stopped
         copying = (run.clock.now() - began).total_seconds()
-        balance = self.ledger.balance()
-        if error is None and not balance.holds:
-            run.log.emit(Event.LEDGER_BROKEN, listed=balance.listed, accounted=balance.accounted)
-        if error is None and not balance.listed:
+        counts = self.counts
+        if error is None and not counts.holds:
+            run.log.emit(Event.LEDGER_BROKEN, listed=counts.listed, accounted=counts.accounted)
+        if error is None and not counts.listed:
             refuse_empty(run)
         return copying, error
 
@@ -97,7 +97,7 @@ class _Execution:
                 api,
                 self.run.store,
                 self.run.migration,
-                self.run.ruling,
+                self.run.authority,
                 report=self._report,
                 stop=self.run.stop,
                 clock=self.run.clock,
@@ -120,7 +120,7 @@ class _Execution:
         if error is not None:
             self.run.log.emit(Event.RUN_STOPPED, error=str(error))
         return RunResult(
-            self.ledger.balance(),
+            self.counts,
             verification,
             str(error or ""),
             isinstance(error, (PermissionDenied, BucketNotFound)),
@@ -148,26 +148,26 @@ class _Execution:
         for line in lines:
             # Names that only the destination has concern the verification, not the copy.
             if line.verdict is not Verdict.EQUAL and line.source is not None:
-                self.ledger.list(1)
+                self.counts.list(1)
                 yield line
 
     def _settle(self, equal: Sequence[DiffLine]) -> None:
-        self.ledger.list(len(equal))
-        self.ledger.book(Account.ALREADY_EQUAL, objects=len(equal))
+        self.counts.list(len(equal))
+        self.counts.add(Account.ALREADY_EQUAL, objects=len(equal))
         if self.options.lines is not None:
             for relative, _, source, destination, _ in equal:
                 self.options.lines.write(
                     object_record(relative, Account.ALREADY_EQUAL.value, source, destination)
                 )
-        self.options.progress(self.ledger)
+        self.options.progress(self.counts)
 
     def _report(self, result: Result) -> None:
-        self.ledger.book(result.account, result.source.size if result.source else 0)
+        self.counts.add(result.account, result.source.size if result.source else 0)
         if self.options.lines is not None:
             self.options.lines.write(_result_record(result))
         _tell(self.run, result)
         self.options.told(result)
-        self.options.progress(self.ledger)
+        self.options.progress(self.counts)
 
 
 def _result_record(result: Result) -> dict[str, Any]:

@@ -14,19 +14,19 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from math import inf
 
+from backfill_job.copying.counts import Account
 from backfill_job.copying.diff import DiffLine
 from backfill_job.copying.governor import NullGovernor, WriteGovernor
 from backfill_job.copying.line import Result, concerns_all, replicated, settled
-from backfill_job.ledger import Account
 from backfill_job.run.clock import Clock
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
+from shared.authority import AuthoritySource
 from shared.decision import Action, Authority, decide
 from shared.errors import NotSettled, StorageError
 from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
 from shared.objects import ObjectState, differences, parse_time
-from shared.ruling import Ruling
 from shared.store import ObjectStore
 
 __all__ = ["Limits", "copy_lines"]
@@ -64,7 +64,7 @@ async def copy_lines(
     api: AsyncApi,
     store: ObjectStore,
     migration: Migration,
-    ruling: Ruling,
+    authority: AuthoritySource,
     *,
     report: Callable[[Result], None],
     stop: Stop,
@@ -80,7 +80,7 @@ async def copy_lines(
         api: Sends the rewrites.
         store: Everything else; used from several threads.
         migration: Gives the names of an object on both sides.
-        ruling: Which side wins where the two differ; read for every line.
+        authority: Which side wins where the two differ; read for every line.
         report: Receives the result of every line drawn, in no order, in the event loop's thread.
         stop: Whether a signal asked the process to stop.
         clock: The time, and the waiting for versions that are too young.
@@ -97,7 +97,7 @@ async def copy_lines(
     pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="replicate")
     waiting = ThreadPoolExecutor(limits.in_flight, thread_name_prefix="settling")
     pace = _Pace(governor or NullGovernor())
-    rule = _Rule(pool, waiting, store, migration, ruling, clock)
+    rule = _Rule(pool, waiting, store, migration, authority, clock)
     rewriter = _Rewriter(api, rule, pace, limits.largest)
 
     async def copy(line: DiffLine) -> None:
@@ -182,7 +182,7 @@ class _Rule:
     waiting: ThreadPoolExecutor
     store: ObjectStore
     migration: Migration
-    ruling: Ruling
+    authority: AuthoritySource
     clock: Clock
 
     async def replicated(self, line: DiffLine) -> Result:
@@ -200,7 +200,7 @@ class _Rule:
         self, line: DiffLine, settling: Callable[[ObjectState], float] | None = None
     ) -> Result:
         return await asyncio.get_running_loop().run_in_executor(
-            self.pool, replicated, line, self.store, self.migration, self.ruling, settling
+            self.pool, replicated, line, self.store, self.migration, self.authority, settling
         )
 
     def _settling(self, version: ObjectState) -> float:
@@ -208,16 +208,16 @@ class _Rule:
         age = (self.clock.now() - parse_time(version.updated)).total_seconds()
         return min(SETTLING_SECONDS, SETTLING_SECONDS - age)
 
-    async def authority(self) -> Authority:
+    async def winner(self) -> Authority:
         """Which side is the source of truth now.
 
         Raises:
             StorageError: The phase had to be read, and that failed.
         """
-        known = self.ruling.known()
+        known = self.authority.known()
         if known is not None:
             return known
-        return await asyncio.get_running_loop().run_in_executor(self.pool, self.ruling.ask)
+        return await asyncio.get_running_loop().run_in_executor(self.pool, self.authority.current)
 
 
 class _Rewriter:
@@ -234,7 +234,7 @@ class _Rewriter:
         """Copy one object."""
         source = line.source
         try:
-            authority = await self._rule.authority()
+            authority = await self._rule.winner()
         except StorageError:
             return await self._rule.replicated(line)
         decision = decide(source, line.destination, authority)

@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from backfill_job.copying.counts import Account
 from backfill_job.copying.diff import DiffLine, Verdict
-from backfill_job.ledger import Account
 from backfill_job.run.reports import side
+from shared.authority import AuthoritySource
 from shared.errors import BucketNotFound, NotSettled, PermissionDenied, StorageError, UsageError
 from shared.migration import Migration
 from shared.objects import ObjectState
-from shared.replicate import Glance, replicate
-from shared.ruling import Ruling
+from shared.replicate import LastSeen, replicate
 from shared.store import ObjectStore
 
 __all__ = ["Result", "concerns_all", "impossible", "object_record", "replicated", "settled"]
@@ -74,7 +74,7 @@ def replicated(
     line: DiffLine,
     store: ObjectStore,
     migration: Migration,
-    ruling: Ruling,
+    authority: AuthoritySource,
     settling: Callable[[ObjectState], float] | None = None,
 ) -> Result:
     """Replicate the object of a line by the rule, whatever the listings showed, and record the result.
@@ -83,7 +83,7 @@ def replicated(
         line: The object, as both sides list it.
         store: Holds both sides.
         migration: Gives the names of the object on both sides.
-        ruling: Which side wins where the two differ.
+        authority: Which side wins where the two differ.
         settling: See `replicate`.
 
     Returns:
@@ -97,8 +97,8 @@ def replicated(
             store,
             migration.source_ref(line.relative),
             migration.destination_ref(line.relative),
-            ruling.ask,
-            glance=Glance(line.source, line.destination),
+            authority.current,
+            last_seen=LastSeen(line.source, line.destination),
             keep=lambda version: migration.kept_ref(line.relative, version.generation),
             settling=settling,
         )

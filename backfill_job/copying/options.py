@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from backfill_job.copying.counts import Account, Counts
 from backfill_job.copying.governor import Governor, NullGovernor, WriteGovernor
 from backfill_job.copying.lane import Limits
 from backfill_job.copying.line import Result
-from backfill_job.ledger import Ledger
 from backfill_job.run.arguments import from_one, up_to
 from backfill_job.run.reports import Lines
 
@@ -24,14 +24,14 @@ class CopyOptions:
 
     Attributes:
         governor: Decides when the run may write the next object.
-        progress: Receives the ledger after every change.
+        progress: Receives the counts after every change.
         lines: ``objects.jsonl``; None where the run leaves none.
         told: Receives the result of every object that needed more than the listings.
     """
 
     limits: Limits
     governor: WriteGovernor
-    progress: Callable[[Ledger], None]
+    progress: Callable[[Counts[Account]], None]
     lines: Lines | None = None
     told: Callable[[Result], None] = lambda _: None
 

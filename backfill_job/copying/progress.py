@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from backfill_job.ledger import Account, Ledger
+from backfill_job.copying.counts import Account, Counts
 from shared.events_log import Event, EventLog
 
 __all__ = ["Reading", "showing", "showing_progress"]
@@ -104,13 +104,12 @@ def showing(
 @contextmanager
 def showing_progress(
     console: Console, log: EventLog, *, total: int | None, monotonic: Callable[[], float] = time.monotonic
-) -> Iterator[Callable[[Ledger], None]]:
-    """Show the progress of an execution, as `showing` does, from its ledger."""
+) -> Iterator[Callable[[Counts[Account]], None]]:
+    """Show the progress of an execution, as `showing` does, from its counts."""
     tell = partial(log.emit, Event.PROGRESS)
     with showing(console, "copying", tell, total=total, monotonic=monotonic) as update:
-        yield lambda ledger: update(partial(_reading, ledger))
+        yield lambda counts: update(partial(_reading, counts))
 
 
-def _reading(ledger: Ledger) -> Reading:
-    balance = ledger.balance()
-    return Reading(balance.accounted, balance.counts[Account.COPIED], balance.to_json())
+def _reading(counts: Counts[Account]) -> Reading:
+    return Reading(counts.accounted, counts.done, counts.to_json())

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from backfill_job.copying.compare import Compared, more_line
+from backfill_job.copying.counts import COPY, Account, Counts
 from backfill_job.copying.work import Work
-from backfill_job.ledger import Account, Balance
 from backfill_job.run.command import ExitCode
 from shared.operations import Operations
 from shared.text import counted
@@ -33,7 +33,7 @@ class RunResult:
         narrowed: The part of the names that the operator asked for, in words; empty for all.
     """
 
-    balance: Balance
+    balance: Counts[Account]
     verification: Compared | None
     stopped: str
     denied: bool
@@ -46,7 +46,7 @@ class RunResult:
     def exit_code(self) -> ExitCode:
         """0 only when every object is copied, accounted for and verified."""
         if self.stopped:
-            nothing_done = not self.balance.counts[Account.COPIED]
+            nothing_done = not self.balance.done
             return ExitCode.CANNOT_START if self.denied and nothing_done else ExitCode.NOT_RIGHT
         proven = self.verification is not None and self.verification.clean
         return ExitCode.DONE if self.balance.clean and proven else ExitCode.NOT_RIGHT
@@ -54,13 +54,8 @@ class RunResult:
     @property
     def summary(self) -> str:
         """The result in one sentence."""
-        counts = self.balance.counts
-        outcomes = ", ".join(
-            f"{counts[account]:,} {account.value.replace('_', ' ')}" for account in Account if counts[account]
-        )
-        said = f"{self.balance.listed:,} objects listed: {outcomes or 'nothing to do'}"
-        if not self.balance.holds:
-            said += f"; THE COUNTS DO NOT BALANCE ({self.balance.accounted:,} accounted for)"
+        outcomes = self.balance.said or "nothing to do"
+        said = f"{self.balance.listed:,} objects listed: {outcomes}{self.balance.imbalance}"
         if self.stopped:
             return f"{said}; stopped: {self.stopped}"
         if self.verification is None:
@@ -86,7 +81,7 @@ class RunResult:
     @property
     def _again_helps(self) -> bool:
         """Whether another run can copy or prove something that this one could not."""
-        counts = self.balance.counts
+        counts = self.balance.by_outcome
         if self.stopped or self.verification is None or not self.balance.holds or counts[Account.FAILED]:
             return True
         wrong = Counter(self.verification.wrong)
@@ -98,7 +93,7 @@ class RunResult:
 
     def _beyond_copying(self) -> Iterator[str]:
         """What to do about differences that no copy removes, in whichever phase the migration is."""
-        if conflicts := self.balance.counts[Account.CONFLICT]:
+        if conflicts := self.balance.by_outcome[Account.CONFLICT]:
             yield (
                 f"{counted(conflicts, 'object')} in conflict: the destination's version wins. In phase cut_over, "
                 "`cutover` run again copies each later write to the new path; in phase rolled_back, `rollback` copies it back."
@@ -133,7 +128,7 @@ class RunResult:
         """
         verification = content["verification"]
         return RunResult(
-            Balance.from_json(content["ledger"]),
+            COPY.read(content["ledger"]),
             None if verification is None else Compared.from_json(verification),
             content["stopped"] or "",
             content["denied"],
@@ -148,7 +143,7 @@ class RunResult:
         """Combine the tasks of one execution, in the order of their numbers."""
         verifications = [part.verification for part in parts if part.verification is not None]
         return RunResult(
-            Balance.merged(part.balance for part in parts),
+            COPY.merged(part.balance for part in parts),
             Compared.merged(verifications) if len(verifications) == len(parts) else None,
             "; ".join(f"task {number}: {part.stopped}" for number, part in enumerate(parts) if part.stopped),
             any(part.denied for part in parts),

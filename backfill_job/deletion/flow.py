@@ -1,49 +1,50 @@
-"""A deletion from the first look to the last line: what comes after what, and what stops it.
+"""A deletion from the first look to the last line: what follows what, and what stops it.
 
 ::
 
-    dry run    look over (verify, check) ─▶ show
-    deletion   look over ─▶ show ─▶ refuse? ─▶ confirm ─▶ manifest, read back ─▶ phase `deleting` ─▶ wait ─▶ delete
-    resumption find the manifest ─▶ is it the state's? ─▶ check ─▶ confirm ────────────────────────▶ wait ─▶ delete
+    dry run    verify and check ─▶ show
+    deletion   verify and check ─▶ show ─▶ refuse? ─▶ confirm ─▶ manifest, read back ─▶ phase `deleting` ─▶ wait ─▶ delete
+    resumption find the manifest ─▶ does the state name it? ─▶ check ─▶ confirm ────────────────────────▶ wait ─▶ delete
 
-Of several tasks none prepares: one process does everything up to the phase (``--prepare``, or the one that was given
-``--tasks N``), and the tasks resume. So there is one verification, one manifest and one consent, and tasks wait for nobody.
+Tasks do not prepare. One process does everything up to the phase: the one with ``--prepare``, or the one with ``--tasks N``. Then
+the tasks resume. So there is one verification, one manifest and one confirmation, and the tasks do not wait for each other.
 """
 
 import argparse
 import tempfile
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
 from backfill_job.checks import show
 from backfill_job.copying.options import governor_from
-from backfill_job.deletion.carrying_out import (
+from backfill_job.deletion.manifest_store import Found, LinesFile, cloud_ref, find_manifest, manifest_name
+from backfill_job.deletion.phases import GOES_ON_IN, begin, command_line
+from backfill_job.deletion.prepare import (
+    IN_ANOTHER_PHASE,
+    DeletionRequest,
+    Prepared,
+    resumption_checks,
+    run_checks,
+    write_manifest,
+)
+from backfill_job.deletion.run import (
     REPORT,
     SUBCOMMAND,
     Pace,
-    carry_out,
     composed_lines,
+    run_deletion,
     settled_before,
-)
-from backfill_job.deletion.confirmation import CONFIRM_TEXT, Consent, confirm
-from backfill_job.deletion.manifest_files import LinesFile, manifest_name
-from backfill_job.deletion.manifest_places import Found, cloud_ref, find_manifest
-from backfill_job.deletion.phases import GOES_ON_IN, begin, begun_manifests
-from backfill_job.deletion.preparation import (
-    Prepared,
-    Terms,
-    look_over,
-    resumption_checks,
-    write_manifest,
 )
 from backfill_job.deletion.screen import overview, refusal
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
 from backfill_job.run.open_run import opened
 from backfill_job.run.phase_change import phase_changed, wait_until_seen
+from backfill_job.run.questions import confirm_by_typing, confirm_by_yes
 from backfill_job.run.run import Run
 from backfill_job.run.settings import Settings
 from shared.errors import UsageError
@@ -51,20 +52,57 @@ from shared.events_log import Event
 from shared.migration import Migration
 from shared.phase import Phase
 from shared.state import State, read_state
-from shared.state_changes import MAX_WHO
-from shared.text import shown
+from shared.state_changes import MAX_WHO, begun_manifests
+from shared.text import counted, shown
 
-__all__ = ["delete"]
+__all__ = ["CONFIRM_TEXT", "Consent", "delete"]
+
+CONFIRM_TEXT = "DELETE_QPI_EXPORTS"
+"""What must be typed."""
+
+NOT_CONFIRMED = "not confirmed; nothing was deleted"
 
 FRESH = timedelta(minutes=1)
-"""A phase that is older has been seen by every mirror, though clocks differ."""
+"""Every mirror has seen a phase that is older, though clocks differ."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """What the command line says to confirm the deletion without a terminal.
+
+    Attributes:
+        text: ``--confirm-text``; None where it is absent.
+        objects: ``--expect-objects``; None where it is absent.
+    """
+
+    text: str | None = None
+    objects: int | None = None
+
+    @property
+    def said(self) -> bool:
+        """Whether either is there."""
+        return self.text is not None or self.objects is not None
+
+    def check(self) -> None:
+        """Reject an incomplete confirmation, or another text, before any work is done.
+
+        Raises:
+            UsageError: The confirmation is not complete and right.
+        """
+        if self.text is None or self.objects is None:
+            raise UsageError(
+                f"{NOT_CONFIRMED}: without a terminal both --confirm-text {CONFIRM_TEXT} and --expect-objects N are "
+                "wanted; the dry run shows N"
+            )
+        if self.text != CONFIRM_TEXT:
+            raise UsageError(f"{NOT_CONFIRMED}: --confirm-text must be {CONFIRM_TEXT}")
 
 
 def delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings: Settings) -> int:
     """Show what would be deleted, or delete it.
 
     Args:
-        command: Its name, as in the names of its log files.
+        command: The name in the names of its log files.
         arguments: The command's.
         io: What it reads from and writes to.
         settings: Which task of which execution this is.
@@ -73,103 +111,110 @@ def delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings:
         The exit code.
 
     Raises:
-        UsageError: Refused, not confirmed, or it could not start: nothing was deleted.
+        UsageError: It was refused, not confirmed, or could not start: nothing was deleted.
         MigrationError: Something stopped it; the error says how to go on.
     """
     migration = migration_from(arguments)
     apart = arguments.tasks > 1 and settings.task_count == 1
-    # What was begun may have left nothing; and of several processes this one only prepares.
+    # A deletion that goes on may find nothing left. Before tasks of this machine, this process only prepares.
     ours = argparse.Namespace(**vars(arguments))
     ours.allow_empty = bool(arguments.allow_empty or arguments.resume)
     ours.tasks = 1 if apart else arguments.tasks
     mode = "delete" if arguments.confirm_delete else "dry-run"
     with opened(command, ours, io, migration=migration, mode=mode, in_tasks=True) as run:
         state = read_state(run.gateway, migration)
-        terms = _terms(arguments, io)
+        request = _request(arguments, io)
         if not arguments.confirm_delete:
-            return _dry_run(run, state, terms)
+            return _dry_run(run, state, request)
         found = (
-            _resumed(run, arguments, state, terms)
+            _resumed(run, arguments, state, request)
             if arguments.resume
-            else _begun(run, arguments, state, terms)
+            else _begun(run, arguments, state, request)
         )
         if arguments.prepare:
             return _only_prepared(run, found)
         if not apart:
-            with _going_on(found.place):
-                return carry_out(run, found, _pace(arguments, settings), terms.by)
-    return _in_tasks(arguments, io, found)
+            with _going_on(run, found):
+                pace = Pace(governor_from(arguments, settings.task_count), arguments.in_flight)
+                return run_deletion(run, found, pace, request.by, _unfinished(run, found))
+        unfinished = _unfinished(run, found)
+    return _in_tasks(arguments, io, found, unfinished)
 
 
-def _dry_run(run: Run, state: State, terms: Terms) -> ExitCode:
-    prepared = look_over(run, state, replace(terms, anew=terms.anew or state.phase in GOES_ON_IN))
+def _dry_run(run: Run, state: State, request: DeletionRequest) -> ExitCode:
+    anew = state.phase in GOES_ON_IN
+    prepared = run_checks(run, state, replace(request, anew=request.anew or anew))
     _show(run, prepared, "Dry run: nothing is deleted.")
     run.write("deletion-plan.json", prepared.to_json())
-    for begun in begun_manifests(state)[-1:]:
-        at = cloud_ref(run.migration, begun.name).uri
-        run.say(f"\nA deletion was begun with the manifest {shown(at)}: go on with --resume {shown(at)}")
+    for begun in begun_manifests(state)[-1:] if anew else ():
+        at = shown(cloud_ref(run.migration, begun.name).uri)
+        run.say(f"\nA deletion was begun with the manifest {at}: go on with --confirm-delete --resume {at}")
     refused = refusal(prepared.checks)
     if refused:
         run.say("\nNothing was deleted. --confirm-delete would be REFUSED; see above what to do.")
         return ExitCode.NOT_RIGHT
+    again = " --anew" if anew and not request.anew else ""
     run.say(
-        "\nNothing was deleted. To delete: the same command with --confirm-delete; without a terminal also "
+        f"\nNothing was deleted. To delete: the same command with --confirm-delete{again}; without a terminal also "
         f"--confirm-text {CONFIRM_TEXT} --expect-objects {prepared.found.equal}",
     )
     return ExitCode.DONE
 
 
-def _begun(run: Run, arguments: argparse.Namespace, state: State, terms: Terms) -> Found:
-    """Verify, check, confirm, write the manifest, and write down that the deletion begins.
+def _begun(run: Run, arguments: argparse.Namespace, state: State, request: DeletionRequest) -> Found:
+    """Verify, check, confirm, write the manifest, and record that the deletion begins.
 
     Raises:
         UsageError: Refused, or not confirmed; nothing was changed.
     """
-    _refuse_wrong_phase(run, state, terms)
+    _refuse_wrong_phase(run, state, request)
     name = manifest_name(run.migration.label, run.started)
     folder = arguments.manifest_dir or (Path(tempfile.gettempdir()) if run.settings.cloud_run_job else Path())
     with ExitStack() as stack:
         lines = LinesFile(folder / f"{name}l")
         stack.callback(lines.discard)
-        prepared = look_over(run, state, terms, lines)
+        prepared = run_checks(run, state, request, lines)
         _show(run, prepared, "Before anything is deleted:")
         _refuse(run, refusal(prepared.checks))
         consent = Consent(arguments.confirm_text, arguments.expect_objects)
-        confirm(run, consent, objects=prepared.found.equal, critical=prepared.found.critical)
-        manifest, sha256 = write_manifest(run, name, lines, prepared, terms.by)
-    at = cloud_ref(run.migration, name).uri
-    run.say(f"manifest: {shown(at)} and {folder / name}, {manifest.objects:,} objects, SHA-256 {sha256}")
-    begin(run, manifest, sha256, anew=terms.anew)
-    with _going_on(at):
+        _confirm(run, consent, objects=prepared.found.equal, critical=prepared.found.critical)
+        manifest, sha256 = write_manifest(run, name, lines, prepared, request.by)
+    found = Found(manifest, sha256, cloud_ref(run.migration, name).uri, None)
+    objects = f"{manifest.objects:,} objects"
+    run.say(f"manifest: {shown(found.place)} and {folder / name}, {objects}, SHA-256 {sha256}")
+    begin(run, manifest, sha256, anew=request.anew)
+    with _going_on(run, found):
         wait_until_seen(run)
-    return Found(manifest, sha256, at, None)
+    return found
 
 
-def _resumed(run: Run, arguments: argparse.Namespace, state: State, terms: Terms) -> Found:
-    """Take up a manifest that a deletion was begun with, and have it confirmed again.
+def _resumed(run: Run, arguments: argparse.Namespace, state: State, request: DeletionRequest) -> Found:
+    """Find the manifest that a deletion was begun with, and have the deletion confirmed again.
 
     Raises:
-        UsageError: It is damaged or another deletion's, something refuses, or it was not confirmed.
+        UsageError: It is damaged or another deletion's, a check fails, or the operator did not confirm.
     """
     found = find_manifest(run.gateway, arguments.resume)
     _refuse_foreign(found, run.migration)
     known = {begun.name: begun.sha256 for begun in begun_manifests(state)}
     if known.get(found.manifest.name) != found.sha256:
         changed = (
-            "was changed since" if found.manifest.name in known else "is no deletion's of this migration"
+            "was changed since"
+            if found.manifest.name in known
+            else "belongs to none of this migration's deletions"
         )
         _refuse(
             run,
             f"the manifest {shown(found.place)} {changed}: the state knows {', '.join(known) or 'none'}; "
-            "use the copy that the state names, or begin anew",
+            "use the copy that the state names, or begin again with --anew",
         )
     if run.settings.task_count == 1:
-        checks = resumption_checks(state, found.manifest, terms)
+        checks = resumption_checks(state, found.manifest, request)
         show(run.console, checks)
         _refuse(run, refusal(checks))
-    else:  # the whole was checked when it was begun; every task looks at each line's two sides
-        _refuse_wrong_phase(run, state, replace(terms, anew=True))
-    confirm(
+    else:  # the preparation ran the checks; every task looks at each line's two sides
+        _refuse_wrong_phase(run, state, replace(request, anew=True))
+    _confirm(
         run,
         Consent(arguments.confirm_text, arguments.expect_objects),
         objects=found.manifest.objects,
@@ -177,14 +222,55 @@ def _resumed(run: Run, arguments: argparse.Namespace, state: State, terms: Terms
         settled=partial(settled_before, run, found),
     )
     if state.since is None or run.clock.now() - state.since < FRESH:
-        with _going_on(found.place):  # whoever began may have been killed before the mirrors had seen it
+        with _going_on(
+            run, found
+        ):  # the process that began it may have been killed before the mirrors saw it
             wait_until_seen(run)
     return found
 
 
-def _refuse_wrong_phase(run: Run, state: State, terms: Terms) -> None:
-    """Refuse before anything is listed where the phase already does."""
-    if state.phase in GOES_ON_IN and not terms.anew:
+def _confirm(
+    run: Run,
+    consent: Consent,
+    *,
+    objects: int,
+    critical: int,
+    settled: Callable[[], int] = lambda: 0,
+) -> None:
+    """Have the operator confirm the deletion: a text typed, then yes or no; or both options of the command line.
+
+    Args:
+        run: The run.
+        consent: What the command line says; where it says anything, no question is asked.
+        objects: Objects in the manifest.
+        critical: Objects that are JSONL data.
+        settled: Gives the number of lines that earlier runs have settled; called only before a question.
+
+    Raises:
+        UsageError: The operator did not confirm.
+        Interrupted: The operator stopped it.
+    """
+    if consent.said or not run.io.stdin.isatty():
+        consent.check()
+        if consent.objects != objects:
+            raise UsageError(
+                f"{NOT_CONFIRMED}: --expect-objects says {consent.objects:,}, there are {objects:,}; look at the dry run again"
+            )
+        return
+    migration = run.migration
+    before = f" ({done:,} of them are settled already)" if (done := settled()) else ""
+    question = (
+        f"WARNING: this deletes {counted(objects, 'object')}{before}, {critical:,} of them critical JSONL data, "
+        f"from {shown(migration.source.uri)}."
+    )
+    confirm_by_typing(run, CONFIRM_TEXT, question)
+    now = f"Environment {migration.label}: delete {counted(objects, 'object')} now?"
+    confirm_by_yes(run, now, NOT_CONFIRMED)
+
+
+def _refuse_wrong_phase(run: Run, state: State, request: DeletionRequest) -> None:
+    """Refuse because of the phase, before anything is listed."""
+    if state.phase in GOES_ON_IN and not request.anew:
         manifests = begun_manifests(state)
         at = cloud_ref(run.migration, manifests[-1].name).uri if manifests else "MANIFEST"
         _refuse(
@@ -192,8 +278,8 @@ def _refuse_wrong_phase(run: Run, state: State, terms: Terms) -> None:
             f"the phase is {state.phase.value}: a deletion was begun. Go on with --resume {shown(at)}, or with --anew for "
             "what it left",
         )
-    if state.phase not in GOES_ON_IN and terms.anew:
-        _refuse(run, f"the phase is {state.phase.value}: no deletion was begun; leave --anew out")
+    if state.phase not in GOES_ON_IN and request.anew:
+        _refuse(run, f"the phase is {state.phase.value}: {IN_ANOTHER_PHASE[state.phase]}")
 
 
 def _refuse_foreign(found: Found, migration: Migration) -> None:
@@ -206,10 +292,10 @@ def _refuse_foreign(found: Found, migration: Migration) -> None:
 
 
 def _refuse(run: Run, why: str) -> None:
-    """Refuse, if there is a reason.
+    """Refuse where there is a reason.
 
     Raises:
-        UsageError: There is.
+        UsageError: There is one.
     """
     if why:
         run.log.emit(Event.DELETION_REFUSED, error=why)
@@ -224,9 +310,9 @@ def _only_prepared(run: Run, found: Found) -> ExitCode:
     return ExitCode.DONE
 
 
-def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found) -> int:
-    """Have several processes of this machine delete what was confirmed in this one."""
-    # Of arguments given twice the last one counts.
+def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfinished: tuple[str, ...]) -> int:
+    """Start tasks on this machine that delete what was confirmed in this process."""
+    # Where an argument is there twice, the last one counts.
     objects = str(found.manifest.objects)
     more = ("--resume", found.place, "--confirm-text", CONFIRM_TEXT, "--expect-objects", objects)
     kept = tuple(word for word in io.words if word != "--anew")
@@ -235,31 +321,43 @@ def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found) -> int
         arguments,
         replace(io, words=(*kept, *more)),
         report=REPORT,
-        show=composed_lines,
+        show=partial(composed_lines, unfinished=unfinished),
     )
 
 
-def _going_on(place: str) -> AbstractContextManager[None]:
-    """Say of whatever goes wrong in the block that the deletion was begun, and how it goes on."""
-    return phase_changed(
-        Phase.DELETING, f"what was deleted stays deleted. Go on: the same command with --resume {place}"
+def _going_on(run: Run, found: Found) -> AbstractContextManager[None]:
+    """Add to every error of the block that the deletion was begun, and how it goes on."""
+    return phase_changed(Phase.DELETING, f"what was deleted stays deleted. Go on: {_resuming(run, found)}")
+
+
+def _resuming(run: Run, found: Found) -> str:
+    """The command that goes on with a manifest; without a terminal it has the confirmation, too."""
+    options = ["--confirm-delete", "--resume", found.place]
+    if not run.io.stdin.isatty():
+        options += ["--confirm-text", CONFIRM_TEXT, "--expect-objects", str(found.manifest.objects)]
+    return command_line(run.migration, SUBCOMMAND, *options)
+
+
+def _unfinished(run: Run, found: Found) -> tuple[str, ...]:
+    """What the operator reads of a deletion that has left something."""
+    dry_run = command_line(run.migration, SUBCOMMAND)
+    return (
+        "NOT FINISHED: the phase stays deleting. What was deleted stays deleted; nothing else was touched.",
+        f"Go on: {_resuming(run, found)}",
+        f"For what changed since the manifest, compare again; the dry run says how to go on: {dry_run}",
     )
 
 
-def _terms(arguments: argparse.Namespace, io: ProcessIO) -> Terms:
+def _request(arguments: argparse.Namespace, io: ProcessIO) -> DeletionRequest:
     environ = io.environ
     account = environ.get("CLOUD_RUN_JOB") or environ.get("USER") or environ.get("LOGNAME") or "unknown"
-    return Terms(
+    return DeletionRequest(
         arguments.soak_days,
         tuple(arguments.repo),
         (arguments.by or account).strip()[:MAX_WHO],
         dict.fromkeys(arguments.override, arguments.reason),
         arguments.anew,
     )
-
-
-def _pace(arguments: argparse.Namespace, settings: Settings) -> Pace:
-    return Pace(governor_from(arguments, settings.task_count), arguments.in_flight)
 
 
 def _show(run: Run, prepared: Prepared, title: str) -> None:

@@ -1,23 +1,30 @@
-"""The deletion manifest: every generation that may be deleted, and nothing that was not proven equal. Its form; pure.
+"""The deletion manifest: every generation that may be deleted, and nothing that was not proven equal. Its format; pure.
 
-Two files. The *lines* (``….jsonl``) name one legacy object each, in the order of the names: its generation, size, checksums
-and metadata, and the generation at the destination that was found equal to it. Canonical JSON, one a line. The *head*
-(``….json``) says which deletion they are for, what was counted and overridden, and binds the lines: their length and SHA-256,
-and those of every chunk of at most 1,000 lines, so that each can be read and trusted alone. The head's own SHA-256
-stands in the migration's state. ``manifest_reading`` reads both.
+A manifest is two files:
+
+- The *lines* (``….jsonl``) name one legacy object each, in the order of the names. A line has its generation, size, checksums and
+  metadata, and the generation at the destination that was found equal. Each line is canonical JSON.
+- The *head* (``….json``) says which deletion they are for, what was counted and what was overridden. It binds the lines by their
+  length and SHA-256. It also has the SHA-256 of every chunk of at most 1,000 lines, so a program can read and trust a chunk alone.
+
+The migration's state holds the head's own SHA-256. A manifest is read strictly: a damaged one, another migration's and a newer
+program's are refused with a reason.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
 from backfill_job.checks import Override
 from backfill_job.copying.diff import DiffLine
-from shared.migration import Migration
+from shared.errors import UsageError
+from shared.json_io import OTHER_FORM, parse_json, reason, shown_value
+from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectState
 
 __all__ = [
@@ -27,15 +34,19 @@ __all__ = [
     "ChunkIndex",
     "Line",
     "Manifest",
+    "chunk_lines",
     "line_of",
     "line_row",
+    "read_manifest",
 ]
 
+_Value = TypeVar("_Value")
+
 FORMAT = "qpi-exports-migration/deletion-manifest/1"
-"""Of the form. Another program's form is never guessed at."""
+"""The format of the head. A manifest of another format is refused."""
 
 CHUNK_LINES = 1_000
-"""Lines of a chunk; what is read, settled and recorded at once."""
+"""Lines of a chunk, which is read, deleted and recorded as one."""
 
 _METADATA = tuple(each.name for each in fields(Metadata) if each.name != "custom")
 
@@ -44,14 +55,14 @@ class Line(NamedTuple):
     """One object that may be deleted.
 
     Attributes:
-        name: Its name below the prefixes.
+        name: Below the prefixes.
         generation: The legacy generation that was found equal.
         size: Bytes.
         crc32c: Base64 of the big-endian checksum.
-        md5: Base64, None for composite objects.
+        md5: Base64; None for composite objects.
         created: RFC 3339 time at which the legacy generation was finalized.
-        metadata: What an undo must bring back with it.
-        destination_generation: The generation at the destination that was found equal to it.
+        metadata: An undo must restore it with the object.
+        destination_generation: The generation at the destination that was found equal.
     """
 
     name: str
@@ -81,12 +92,12 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A stretch of the lines.
+    """Consecutive lines.
 
     Attributes:
         offset: Bytes of the lines before it.
-        length: Its bytes.
-        lines: How many lines it has.
+        length: Bytes.
+        lines: Their number.
         first: The name in its first line.
         last: The name in its last line.
         sha256: Of its bytes, as 64 hexadecimal digits.
@@ -105,18 +116,16 @@ class Manifest:
     """A manifest's head.
 
     Attributes:
-        name: The head's file name; the lines' is the same with an ``l`` more.
-        run: Which run made it.
-        made: When, RFC 3339 UTC.
-        by: Who had it made.
-        migration: What it is about.
+        name: The head's file name; that of the lines has an ``l`` more.
+        run: The run that wrote it.
+        made: RFC 3339 UTC time at which it was written.
+        by: Who wants the deletion.
         objects: Lines, and so objects that may be deleted.
-        size: Their bytes together.
-        critical: How many of them are JSONL data.
+        size: Bytes of all objects.
+        critical: Objects that are JSONL data.
         length: Bytes of the lines.
         sha256: Of the lines.
-        chunks: The lines in parts, in their order; leaves nothing out.
-        overrides: Checks that were overridden.
+        chunks: All lines in parts, in their order.
         facts: What else was found, for people: days, kinds, verification, checks, what is left behind.
     """
 
@@ -144,7 +153,7 @@ class Manifest:
         return self.chunks[number + 1].first if number + 1 < len(self.chunks) else ""
 
     def to_json(self) -> bytes:
-        """The head as the contents of a file; the same head gives the same bytes."""
+        """The head as a file's contents; the same head gives the same bytes."""
         migration = self.migration
         content = {
             "format": FORMAT,
@@ -168,11 +177,11 @@ class Manifest:
 
 
 class ChunkIndex:
-    """Cuts lines into chunks while they are written.
+    """Divides lines into chunks while they are written.
 
     Attributes:
-        chunks: Those that are full, and after `close` all.
-        length: Bytes so far.
+        chunks: The full ones; after `close` all.
+        length: Bytes of these chunks.
         lines: Lines so far.
     """
 
@@ -185,7 +194,7 @@ class ChunkIndex:
         self._first = self._last = ""
 
     def add(self, name: str, row: bytes) -> None:
-        """Take in a line.
+        """Add a line.
 
         Raises:
             ValueError: Its name does not come after the one before.
@@ -201,7 +210,7 @@ class ChunkIndex:
             self._cut()
 
     def close(self) -> str:
-        """End the last chunk; gives the SHA-256 of all lines."""
+        """End the last chunk, and return the SHA-256 of all lines."""
         if self._rows:
             self._cut()
         return self._whole.hexdigest()
@@ -220,7 +229,7 @@ def line_of(finding: DiffLine) -> Line:
     """The line of a name that was found equal.
 
     Raises:
-        ValueError: It was not.
+        ValueError: It was not found equal.
     """
     source, destination = finding.source, finding.destination
     if source is None or destination is None or finding.differing or source.crc32c is None:
@@ -253,8 +262,140 @@ def line_row(line: Line) -> bytes:
 
 
 def _plain(metadata: Metadata) -> dict[str, Any]:
-    """What is set of an object's metadata."""
+    """The metadata fields that are set."""
     content: dict[str, Any] = {key: value for key in _METADATA if (value := getattr(metadata, key))}
     if metadata.custom:
         content["custom"] = dict(metadata.custom)
     return content
+
+
+def chunk_lines(manifest: Manifest, number: int, data: bytes) -> list[Line]:
+    """Read a chunk from its bytes.
+
+    Args:
+        manifest: The head.
+        number: From 0.
+        data: The chunk's bytes.
+
+    Raises:
+        UsageError: The chunk is not what the head says, or names what may not be deleted.
+    """
+    chunk = manifest.chunks[number]
+    where = f"{manifest.lines_name}, chunk {number}"
+    if sha256(data).hexdigest() != chunk.sha256:
+        raise UsageError(
+            f"{where} was changed since the manifest was written (its SHA-256 is another); nothing of it is "
+            "deleted or restored. Use the other copy of the manifest"
+        )
+    try:
+        lines = [_line(row) for row in data.splitlines()]
+    except OTHER_FORM as error:
+        raise UsageError(f"{where} is damaged ({reason(error)})") from error
+    names = [line.name for line in lines]
+    ascending = all(one < other for one, other in pairwise(names))
+    if (len(names), names[:1], names[-1:]) != (chunk.lines, [chunk.first], [chunk.last]) or not ascending:
+        raise UsageError(f"{where} has other names than the manifest says")
+    for name in names:
+        if manifest.migration.is_excluded(name):
+            raise UsageError(f"{where} names {name!r}, which was never migrated")
+    return lines
+
+
+def read_manifest(contents: bytes, place: str) -> Manifest:
+    """Read a head.
+
+    Args:
+        contents: The file's.
+        place: Where it lies, for errors.
+
+    Raises:
+        UsageError: It is not a manifest, comes from a newer program, or is damaged.
+    """
+    try:
+        content = parse_json(contents)
+        found = content["format"]
+    except OTHER_FORM as error:
+        raise UsageError(f"{place} is not a deletion manifest ({reason(error)})") from error
+    if found != FORMAT:
+        raise UsageError(f"{place} has the format {shown_value(found)}; this program reads {FORMAT}")
+    try:
+        manifest = _manifest(content)
+        _check(manifest, content)
+    except (*OTHER_FORM, UsageError) as error:
+        raise UsageError(f"{place} is a damaged deletion manifest ({reason(error)})") from error
+    return manifest
+
+
+def _manifest(content: dict[str, Any]) -> Manifest:
+    lines = content["lines"]
+    return Manifest(
+        name=_typed(content["name"], str),
+        run=_typed(content["run"], str),
+        made=_typed(content["made"], str),
+        by=_typed(content["by"], str),
+        migration=Migration(
+            Location.parse(content["source"]),
+            Location.parse(content["destination"]),
+            tuple(_typed(each, str) for each in content["excludes"]),
+            _typed(content["env"], str),
+        ),
+        objects=_typed(content["objects"], int),
+        size=_typed(content["bytes"], int),
+        critical=_typed(content["critical"], int),
+        length=_typed(lines["bytes"], int),
+        sha256=_typed(lines["sha256"], str),
+        chunks=tuple(Chunk(**chunk) for chunk in content["chunks"]),
+        overrides=tuple(Override(**override) for override in content["overrides"]),
+        facts=_typed(content["facts"], dict),
+    )
+
+
+def _check(manifest: Manifest, content: dict[str, Any]) -> None:
+    """Check that the chunks hold every line once and in order.
+
+    Raises:
+        ValueError: They do not.
+    """
+    if content["lines"]["name"] != manifest.lines_name or "/" in manifest.name:
+        raise ValueError(f"its lines are called {content['lines']['name']!r}")
+    if manifest.name != manifest.name.strip() or not manifest.name.endswith(".json"):
+        raise ValueError(f"it is called {manifest.name!r}")
+    offset, lines, last = 0, 0, None
+    for number, chunk in enumerate(manifest.chunks):
+        whole = chunk.offset == offset and chunk.length > 0 and 0 < chunk.lines <= CHUNK_LINES
+        if not whole or chunk.first > chunk.last or (last is not None and chunk.first <= last):
+            raise ValueError(f"chunk {number} does not follow the one before")
+        offset, lines, last = offset + chunk.length, lines + chunk.lines, chunk.last
+    if (offset, lines) != (manifest.length, manifest.objects):
+        raise ValueError(
+            f"its chunks are {lines:,} lines and {offset:,} bytes, where {manifest.objects:,} and "
+            f"{manifest.length:,} are stated"
+        )
+
+
+def _line(row: bytes) -> Line:
+    content = orjson.loads(row)
+    generation, there = (_number(content[key]) for key in ("generation", "destination_generation"))
+    return Line(
+        _typed(content["name"], str),
+        generation,
+        _typed(content["size"], int),
+        _typed(content["crc32c"], str),
+        None if content["md5"] is None else _typed(content["md5"], str),
+        _typed(content["created"], str),
+        Metadata(**content["metadata"]),
+        there,
+    )
+
+
+def _number(text: Any) -> int:
+    """A generation. 0 would mean "no object" in a condition."""
+    if not isinstance(text, str) or not text.isdecimal() or int(text) == 0:
+        raise ValueError(f"{text!r} is not a generation")
+    return int(text)
+
+
+def _typed(value: Any, kind: type[_Value]) -> _Value:
+    if type(value) is not kind:  # not isinstance(): true would be a number
+        raise ValueError(f"{value!r} where {kind.__name__} was expected")
+    return value

@@ -1,23 +1,25 @@
-"""The migration's state while its legacy path is deleted: which manifest is under way, on whose word, and when it is done.
+"""The migration's state during a deletion: which manifest is under way, who wants it, and when it is done.
 
-The manifest's name and SHA-256 stand in the state's history, in the entry that begins the deletion. So nobody goes on with a
-manifest that was changed since, or that no deletion was ever begun with.
+The entry of the state's history that begins a deletion has the manifest's name and SHA-256. So a deletion cannot go on with a
+manifest that was changed since, or that no deletion was begun with.
 """
 
-import re
+import shlex
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.run.run import Run
 from shared.errors import UsageError
 from shared.events_log import Event
+from shared.migration import Migration
 from shared.phase import Phase
+from shared.report.next_steps import Target
 from shared.state import HistoryEntry, RunRecord, State
 from shared.state_changes import Stamp, update, with_phase, with_run
 
-__all__ = ["BEGINS_IN", "GOES_ON_IN", "Begun", "begin", "begun_manifests", "finish"]
+__all__ = ["BEGINS_IN", "GOES_ON_IN", "begin", "command_line", "finish"]
 
 BEGINS_IN = frozenset({Phase.CUT_OVER})
 """Where a first deletion begins."""
@@ -25,55 +27,29 @@ BEGINS_IN = frozenset({Phase.CUT_OVER})
 GOES_ON_IN = frozenset({Phase.DELETING, Phase.DELETED})
 """Where a deletion goes on, or a further one is about what the first one left."""
 
-_BEGUN = re.compile(
-    r"(?:phase cut_over to deleting|deletion goes on); manifest (\S+\.json) sha256 ([0-9a-f]{64})"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A manifest that a deletion was begun with.
-
-    Attributes:
-        name: Its head's file name.
-        sha256: Its head's.
-    """
-
-    name: str
-    sha256: str
-
-
-def begun_manifests(state: State) -> tuple[Begun, ...]:
-    """The manifests that deletions were begun with, oldest first."""
-    matches = (_BEGUN.match(entry.what) for entry in state.history)
-    return tuple(Begun(match[1], match[2]) for match in matches if match)
-
 
 def begin(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:
-    """Write down that a deletion begins, and with which manifest. Before anything is deleted.
+    """Record that a deletion begins, and its manifest. Called before anything is deleted.
 
     Args:
-        run: Of which migration.
-        manifest: The manifest, written and read back.
-        sha256: Its head's.
-        anew: Whether an earlier deletion left something, which this one is about.
-
-    Returns:
-        The state.
+        run: The run.
+        manifest: Written and read back.
+        sha256: Of its head.
+        anew: Whether it deletes what an earlier deletion has left.
 
     Raises:
-        UsageError: The phase is another by now; nothing was changed.
-        StorageError: It may or may not have been written.
+        UsageError: The phase has changed; nothing was written.
+        StorageError: The state may or may not have been written.
     """
     stamp = Stamp(uuid.uuid4().hex, manifest.by, run.clock.now())
     note = f"manifest {manifest.name} sha256 {sha256} of {manifest.objects:,} objects" + "".join(
-        f"; passed over {each.check} ({each.reason})" for each in manifest.overrides
+        f"; overridden {each.check} ({each.reason})" for each in manifest.overrides
     )
 
     def change(state: State) -> State:
         if state.phase not in (GOES_ON_IN if anew else BEGINS_IN):
             raise UsageError(
-                f"the phase is {state.phase.value} by now: somebody else changed it; nothing was deleted"
+                f"the phase is {state.phase.value} now: another command changed it; nothing was deleted"
             )
         if anew:
             entry = HistoryEntry(stamp.at, stamp.by, f"deletion goes on; {note}", stamp.change)
@@ -86,19 +62,16 @@ def begin(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:
 
 
 def finish(run: Run, by: str, record: RunRecord, *, done: bool) -> State:
-    """Write down how a deletion ended; the phase is ``deleted`` where nothing of its manifest is left.
+    """Record how a deletion ended. The phase becomes ``deleted`` where every line of its manifest is settled.
 
     Args:
-        run: Of which migration.
-        by: Who had it done.
-        record: The run.
-        done: Whether every line of the manifest is settled.
-
-    Returns:
-        The state.
+        run: The run.
+        by: Who wants the deletion.
+        record: How the run ended.
+        done: Whether every line is settled.
 
     Raises:
-        StorageError: It may or may not have been written.
+        StorageError: The state may or may not have been written.
     """
     stamp = Stamp(uuid.uuid4().hex, by, run.clock.now())
 
@@ -107,6 +80,12 @@ def finish(run: Run, by: str, record: RunRecord, *, done: bool) -> State:
         return with_phase(noted, Phase.DELETED, stamp) if done else noted
 
     return _changed(run, change, stamp)
+
+
+def command_line(migration: Migration, name: str, *options: str) -> str:
+    """One of the operator's commands for this migration, as it can be pasted into a shell."""
+    target = Target(migration.label, migration.source.uri, migration.destination.uri, migration.excludes)
+    return target.command(name, *options) or f"python -m backfill_job {name} {shlex.join(options)}"
 
 
 def _changed(run: Run, change: Callable[[State], State], stamp: Stamp) -> State:

@@ -1,23 +1,25 @@
-"""What became of each chunk of a manifest, written down when it is settled.
+"""What became of a manifest's lines, and the record of each chunk that says so.
 
-So a deletion goes on where it was, and whoever settles the last chunk can tell what became of all, whichever task and run
-settled the others.
+There is one small object for each chunk, beside the manifest. It is written when the chunk's lines have been tried. So a deletion
+can resume, and the task that settles the last chunk knows the whole result, whichever task and run settled the others.
 
-One small object a chunk, beside the manifest. A chunk that was under way when a run was killed has none; its lines are asked
-for again, and those that are gone by then count as already gone. A chunk with lines that were kept is tried
-again with those lines only.
+A chunk that a killed run was working on has no record. Its lines are tried again, and those that are gone by then count as already
+gone. Where a record has lines that were kept, only those lines are tried again.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from enum import Enum
+from typing import Any, NamedTuple
 
 import orjson
 
+from backfill_job.copying.counts import Counting, Counts
 from backfill_job.deletion.manifest import Line, Manifest
-from backfill_job.deletion.manifest_places import cloud_ref
-from backfill_job.deletion.outcomes import KEPT, SETTLED, Books, LineResult, Outcome
+from backfill_job.deletion.manifest_store import cloud_ref
+from backfill_job.run.workers import work
 from shared.errors import UnexpectedAnswer
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi
@@ -26,20 +28,76 @@ from shared.json_io import OTHER_FORM, reason
 from shared.migration import Location
 from shared.objects import ObjectRef
 
-__all__ = ["ChunkRecord", "ChunkRecords", "recorded"]
+__all__ = [
+    "DELETION",
+    "KEPT",
+    "SETTLED",
+    "ChunkRecord",
+    "ChunkRecords",
+    "LineResult",
+    "Outcome",
+    "count",
+    "recorded",
+    "summary",
+]
 
 AT_ONCE = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A line whose object is there, or may be.
+class Outcome(Enum):
+    """What became of a line."""
+
+    DELETED = "deleted"
+    ALREADY_GONE = "already_gone"
+    OVERWRITTEN_SINCE = "overwritten_since"
+    DESTINATION_CHANGED = "destination_changed"
+    HELD = "held"
+    FAILED = "failed"
+
+
+SETTLED = frozenset({Outcome.DELETED, Outcome.ALREADY_GONE})
+"""The generation is not live any more: nothing is left to do."""
+
+KEPT = frozenset(Outcome) - SETTLED
+"""The legacy object is there, or may be."""
+
+DELETION = Counting(Outcome, frozenset({Outcome.DELETED}), KEPT, listed="lines", answers_lost=True)
+"""How a deletion counts."""
+
+
+class LineResult(NamedTuple):
+    """What became of a line.
 
     Attributes:
-        name: Its name.
-        outcome: What became of it.
-        detail: Why.
+        detail: The reason, for a person; empty where the outcome is enough.
+        answer_lost: A request of this run deleted it and its answer was lost: a repetition found it gone.
     """
+
+    line: Line
+    outcome: Outcome
+    detail: str = ""
+    answer_lost: bool = False
+
+
+def count(counts: Counts[Outcome], result: LineResult) -> None:
+    """Count what became of a line."""
+    counts.add(result.outcome, result.line.size)
+    counts.answers_lost += result.answer_lost
+
+
+def summary(counts: Counts[Outcome]) -> str:
+    """The counts in one sentence."""
+    lost = (
+        f" ({counts.answers_lost:,} of the deletions by a request whose answer was lost)"
+        if counts.answers_lost
+        else ""
+    )
+    return f"{counts.listed:,} lines: {counts.said or 'nothing done'}{lost}{counts.imbalance}"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A line whose object is there, or may be; `detail` says why."""
 
     name: str
     outcome: Outcome
@@ -51,13 +109,13 @@ class ChunkRecord:
     """What became of a chunk.
 
     Attributes:
-        number: Which chunk, from 0.
-        books: Its lines by outcome, of all runs together.
+        number: From 0.
+        counts: Its lines by outcome, of all runs together.
         kept: Its lines that are not settled.
     """
 
     number: int
-    books: Books
+    counts: Counts[Outcome]
     kept: tuple[Kept, ...] = ()
 
 
@@ -65,25 +123,27 @@ def recorded(number: int, results: Iterable[LineResult], before: ChunkRecord | N
     """The record of a chunk after its lines, or those that an earlier run had kept, were tried.
 
     Args:
-        number: Which chunk.
-        results: What became of the lines that were tried.
-        before: What an earlier run wrote down; None where the whole chunk was tried.
+        number: From 0.
+        results: Of the lines that were tried.
+        before: The record of an earlier run; None where the whole chunk was tried.
     """
     tried = list(results)
-    counts = dict.fromkeys(Outcome, 0)
-    size = lost = 0
+    counts = Counts(DELETION, len(tried))
     if before is not None:
-        counts |= {outcome: before.books.counts[outcome] for outcome in SETTLED}
-        size, lost = before.books.deleted_bytes, before.books.answers_lost
+        settled = {outcome: before.counts.by_outcome[outcome] for outcome in SETTLED}
+        counts = Counts(
+            DELETION,
+            before.counts.listed,
+            Counter(settled),
+            before.counts.bytes,
+            before.counts.answers_lost,
+        )
     for result in tried:
-        counts[result.outcome] += 1
-        lost += result.answer_lost
-        size += result.line.size if result.outcome is Outcome.DELETED else 0
-    lines = len(tried) if before is None else before.books.lines
+        count(counts, result)
     kept = (
         Kept(result.line.name, result.outcome, result.detail) for result in tried if result.outcome in KEPT
     )
-    return ChunkRecord(number, Books(lines, counts, size, lost), tuple(kept))
+    return ChunkRecord(number, counts, tuple(kept))
 
 
 class ChunkRecords:
@@ -92,8 +152,8 @@ class ChunkRecords:
     Args:
         api: Reads them.
         gateway: Writes them.
-        manifest: Whose chunks.
-        sha256: The manifest's; a record of another one counts for nothing.
+        manifest: Its head.
+        sha256: The head's; a record of another head is ignored.
     """
 
     def __init__(self, api: AsyncApi, gateway: Gateway, manifest: Manifest, sha256: str) -> None:
@@ -106,25 +166,27 @@ class ChunkRecords:
         self._known: dict[int, ChunkRecord] = {}
 
     async def load(self) -> dict[int, ChunkRecord]:
-        """Read all there are, by chunk.
+        """Read all records, by chunk.
 
         Raises:
-            StorageError: They could not be read.
+            StorageError: One could not be read.
         """
         names = []
         async for page in list_pages(self._api, self._folder):
             names += [(name, state.size, state.generation) for name, state in page]
         found: dict[int, ChunkRecord] = {}
-        for first in range(0, len(names), AT_ONCE):
-            some = names[first : first + AT_ONCE]
-            for record in await asyncio.gather(*(self._read(*each) for each in some)):
-                if record is not None:
-                    found[record.number] = record
+
+        async def read(each: tuple[str, int, int]) -> None:
+            record = await self._read(*each)
+            if record is not None:
+                found[record.number] = record
+
+        await work(names, read, workers=AT_ONCE)
         self._known = found
         return found
 
     def todo(self, number: int, lines: Sequence[Line]) -> tuple[list[Line], ChunkRecord | None]:
-        """The lines of a chunk that are to be tried, and what an earlier run wrote down."""
+        """The lines of a chunk that must be tried, and the record of an earlier run."""
         before = self._known.get(number)
         if before is None:
             return list(lines), None
@@ -132,12 +194,12 @@ class ChunkRecords:
         return [line for line in lines if line.name in kept], before
 
     def settled(self, number: int) -> bool:
-        """Whether nothing is left to do in a chunk."""
+        """Whether every line of a chunk is settled."""
         record = self._known.get(number)
         return record is not None and not record.kept
 
     async def write(self, record: ChunkRecord) -> None:
-        """Write a record down, over an earlier one.
+        """Write a record, over an earlier one.
 
         Raises:
             StorageError: It may or may not have been written.
@@ -145,7 +207,7 @@ class ChunkRecords:
         content = {
             "manifest_sha256": self._sha256,
             "chunk": record.number,
-            "books": record.books.to_json(),
+            "books": record.counts.to_json(),
             "kept": [
                 {"name": each.name, "outcome": each.outcome.value, "detail": each.detail}
                 for each in record.kept
@@ -156,7 +218,7 @@ class ChunkRecords:
         self._known[record.number] = record
 
     async def _read(self, name: str, size: int, generation: int) -> ChunkRecord | None:
-        """Read one; None for one that is not this manifest's."""
+        """Read one; None for a record of another manifest."""
         at = ObjectRef(self._folder.bucket, self._folder.prefix + name)
         data = await self._api.read_range(at, generation, first=0, size=size, whole=True)
         try:
@@ -164,7 +226,7 @@ class ChunkRecords:
         except OTHER_FORM as error:
             raise UnexpectedAnswer(
                 at.uri,
-                f"no record of a chunk ({reason(error)}); remove it: its lines are then asked for again",
+                f"not the record of a chunk ({reason(error)}); remove it: its lines are then tried again",
             ) from error
         return record
 
@@ -173,7 +235,8 @@ class ChunkRecords:
             return None
         number = int(content["chunk"])
         kept = tuple(Kept(each["name"], Outcome(each["outcome"]), each["detail"]) for each in content["kept"])
-        books = Books.from_json(content["books"])
-        if not books.holds or books.kept != len(kept) or books.lines != self._manifest.chunks[number].lines:
-            raise ValueError("its books do not balance")
-        return ChunkRecord(number, books, kept)
+        counts = DELETION.read(content["books"])
+        lines = self._manifest.chunks[number].lines
+        if not counts.holds or counts.not_right != len(kept) or counts.listed != lines:
+            raise ValueError("its counts do not balance")
+        return ChunkRecord(number, counts, kept)

@@ -1,6 +1,6 @@
-"""What an operator reads of a deletion: what would go, critical data first, and everything that stands in the way.
+"""What an operator reads of a deletion: what would go, critical data first, and every check that blocks.
 
-Every text that comes from a bucket goes through `shared.text.shown` and into a `rich.text.Text`, which knows no markup.
+Every text that comes from a bucket goes through `shared.text.shown` and into a `rich.text.Text`, which has no markup.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,8 +11,8 @@ from rich.panel import Panel
 from rich.table import Column, Table
 from rich.text import Text
 
+from backfill_job.bucket_settings import SafetyNet
 from backfill_job.checks import Check, blocking
-from backfill_job.deletion.safety_net import SafetyNet
 from backfill_job.deletion.survey import Survey
 from shared.migration import Migration
 from shared.text import byte_count, counted, listed, shown
@@ -29,7 +29,7 @@ def overview(found: Survey, net: SafetyNet, migration: Migration, *, title: str)
     Args:
         found: What may be deleted.
         net: What would still hold it.
-        migration: What is asked.
+        migration: The paths.
         title: The first line.
     """
     return Group(
@@ -45,7 +45,7 @@ def overview(found: Survey, net: SafetyNet, migration: Migration, *, title: str)
 
 
 def refusal(checks: Sequence[Check]) -> str:
-    """Everything that stands in the way, in one line; empty for nothing."""
+    """Every check that blocks, in one line; empty where there is none."""
     return "; ".join(f"{check.name}: {check.evidence}" for check in blocking(checks))
 
 

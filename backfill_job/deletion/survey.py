@@ -3,7 +3,7 @@
 The manifest gets the names that the comparison judged equal, with the facts that it judged. Nothing is listed again for the
 manifest. A name that needs a second look is written down when that look finds it equal.
 
-Names at the new path only are counted and block no deletion: the legacy path does not have them, and since the cutover
+Names at the new path only are counted, and block no deletion. The legacy path does not have them, and since the cutover
 writers add names to the new path. Names that were never migrated (``--exclude``) are counted, and stay.
 """
 
@@ -20,11 +20,11 @@ import uvloop
 from backfill_job.copying.compare import Compared, Comparison, log_comparison
 from backfill_job.copying.diff import DiffLine, Verdict, diff
 from backfill_job.deletion.manifest import line_of
-from backfill_job.deletion.manifest_files import LinesFile
-from backfill_job.late_writes import LateWrites, late_since
+from backfill_job.deletion.manifest_store import LinesFile
 from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.verify.certificate import canonical, data_of
 from backfill_job.verify.day_counts import DayCounts
+from backfill_job.verify.late_writes import LateWrites, late_since
 from shared.objects import ObjectState
 from shared.partitions import Kind, classify
 

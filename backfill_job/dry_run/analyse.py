@@ -53,8 +53,8 @@ async def _analyse(run: Run, findings: Inventory, lines: Lines | None) -> None:
 
 async def _authority(run: Run) -> Authority:
     """Which side is the source of truth now."""
-    known = run.ruling.known()
-    return await asyncio.to_thread(run.ruling.ask) if known is None else known
+    known = run.authority.known()
+    return await asyncio.to_thread(run.authority.current) if known is None else known
 
 
 def _plan_record(line: PlanLine) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from backfill_job.gate.dead_letters import DeadLetters
 from backfill_job.gate.import_record import ImportRecord
 from shared.migration import DEFAULT_EXCLUDES
 from shared.phase import Phase
-from shared.report.advice import Target
 from shared.report.headline import Tone, headline
+from shared.report.next_steps import Target
 from shared.state import State, utc_text
 from shared.text import counted, listed
 from shared.verification import Lag, Level, Remark, Verdict, Verification

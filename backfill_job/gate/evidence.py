@@ -26,7 +26,7 @@ from shared.migration import Location
 from shared.objects import ObjectState
 from shared.partitions import answers_folder
 from shared.phase import Phase
-from shared.report.advice import Target
+from shared.report.next_steps import Target
 from shared.state import State, read_state
 from shared.verification import Lag, Verification, latest_verification_ref, read_verification
 

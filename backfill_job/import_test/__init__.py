@@ -1,6 +1,5 @@
 """The import test: it does what the nightly DAG does with a day, on both paths, and compares the results.
 
-- `command`: the command: arguments, exit code.
 - `results`: the results of a run, as a report and on a screen. Pure.
 - `day`: which days; one day's presence, load and comparison, repeated while the folders change.
 - `compare`: what was loaded from each path, the fingerprint of its rows, and the verdict over a day. Pure.

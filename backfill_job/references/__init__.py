@@ -2,7 +2,6 @@
 
 Each module uses only those below it; a contract in ``pyproject.toml`` keeps that order.
 
-- `command`: arguments, exit code, the JSON report and the patch file
 - `screen`: the report as a person reads it
 - `patch`: which findings can be changed together, the rehearsal of the change, and the diff
 - `edits`: the smallest edits of one finding, and what else reads the edited text

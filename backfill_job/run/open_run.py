@@ -21,6 +21,7 @@ from backfill_job.run.settings import Settings
 from backfill_job.run.since import without_older_days
 from backfill_job.run.stopping import stopping_on_signals, until_stopped
 from backfill_job.run.tasks import agreed_ranges, all_ranges, top_level_names
+from shared.authority import ByPhase
 from shared.errors import MigrationError, UsageError
 from shared.events_log import Event, EventLog
 from shared.gcs.json_client import GOOGLE_HOST
@@ -28,7 +29,6 @@ from shared.gcs.wire import proxy_for
 from shared.migration import Location, Migration
 from shared.operations import OperationsCounter
 from shared.phase import PhaseReader
-from shared.ruling import ByPhase
 
 __all__ = ["opened", "reports_at"]
 
@@ -96,7 +96,7 @@ def opened(
                     operations=operations,
                     clock=until_stopped(io.clock, stop),
                     stop=stop,
-                    ruling=ByPhase(
+                    authority=ByPhase(
                         PhaseReader(store, migration, time.monotonic), lambda phase: phase.forward_authority
                     ),
                     ranges=ranges(()),

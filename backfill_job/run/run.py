@@ -19,6 +19,7 @@ from backfill_job.run.reports import Lines, Reports, json_bytes
 from backfill_job.run.settings import Settings
 from backfill_job.run.stopping import Stop
 from backfill_job.run.task_reports import complete_set, part_name
+from shared.authority import AuthoritySource
 from shared.errors import BucketNotFound, PermissionDenied, StorageError, UsageError
 from shared.events_log import EventLog
 from shared.gcs.api import AsyncApi, RetryPolicy
@@ -26,7 +27,6 @@ from shared.gcs.listing import first_name
 from shared.gcs.wire import Proxy
 from shared.migration import Migration
 from shared.operations import OperationsCounter
-from shared.ruling import Ruling
 from shared.state import State, read_state
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Run:
         operations: Counts requests to Cloud Storage, as they are billed.
         clock: The time and the waiting; the waiting raises `Interrupted` after a signal.
         stop: Whether a signal asked the process to stop.
-        ruling: Which side is the source of truth where the two differ.
+        authority: Which side is the source of truth where the two differ.
         ranges: This process's part of the key space.
         allow_empty: Whether the source may be empty.
         grace: How long after its last change a source object may take to arrive before it counts as missing.
@@ -79,7 +79,7 @@ class Run:
     operations: OperationsCounter
     clock: Clock
     stop: Stop
-    ruling: Ruling
+    authority: AuthoritySource
     ranges: tuple[KeyRange, ...]
     allow_empty: bool
     grace: timedelta

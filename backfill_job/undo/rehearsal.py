@@ -1,8 +1,8 @@
 """A rehearsal of the undo, before anything is deleted: one sample object, in a scratch prefix of the legacy bucket.
 
-It takes the very steps of a deletion and an undo on a copy: copied, deleted on condition of its generation, found among the
-soft-deleted, restored; deleted again, and copied back from the new path. So permissions and settings that an undo would need
-are known to be there before it is too late. The scratch copy is removed; what soft delete keeps of it goes with time.
+A copy of the sample takes the steps of a deletion and an undo. It is deleted on condition of its generation, found among the
+soft-deleted objects and restored. Then it is deleted again, and copied back from the new path. So a missing permission or setting
+shows before it is too late. The scratch copy is removed; what soft delete keeps of it expires.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from backfill_job.copying.diff import diff
 from backfill_job.deletion.manifest import Line
 from backfill_job.rights import REHEARSAL_FOLDER
 from backfill_job.run.key_ranges import KeyRange
-from backfill_job.undo.prospects import SoftDeleted, prospect
-from backfill_job.undo.restoring import Restorer, UndoOutcome
+from backfill_job.undo.options import SoftDeleted, restore_option
+from backfill_job.undo.restore import Restorer, UndoOutcome
 from shared.decision import ABSENT
 from shared.errors import (
     ConditionFailed,
@@ -35,11 +35,11 @@ __all__ = ["Rehearsed", "rehearse"]
 
 @dataclass(frozen=True, slots=True)
 class Rehearsed:
-    """What came of a rehearsal.
+    """How a rehearsal ended.
 
     Attributes:
-        works: Whether an undo would work: by soft delete, or else by copying back.
-        left: The scratch copy where it could not be removed, and why; empty where it was.
+        works: Whether an undo would work, by soft delete or by copying back.
+        left: Why the scratch copy could not be removed, and how to remove it; empty where it was removed.
     """
 
     works: bool
@@ -52,17 +52,14 @@ async def rehearse(
     """Rehearse.
 
     Args:
-        api: For what an undo does.
-        gateway: For what prepares and removes the scratch copy.
-        migration: What is asked.
-        token: Makes the scratch prefix this rehearsal's own.
-        tell: Told each step.
-
-    Returns:
-        What came of it.
+        api: Does what an undo does.
+        gateway: Makes and removes the scratch copy.
+        migration: The paths.
+        token: Makes the scratch prefix unique.
+        tell: Gets each step.
 
     Raises:
-        UsageError: There is no place for it, or no object to rehearse with.
+        UsageError: There is no place for the scratch prefix, or no object to rehearse with.
         MigrationError: A step could not be tried.
     """
     if not migration.source.prefix:
@@ -70,7 +67,7 @@ async def rehearse(
             f"{migration.source.uri} is a whole bucket: there is no place outside of it for a rehearsal"
         )
     name, original, twin = await _sample(api, migration)
-    # The scratch prefix takes the legacy path's part; the new path is itself.
+    # The scratch prefix takes the place of the legacy path.
     scratch = Location(migration.source.bucket, f"{REHEARSAL_FOLDER}{token}/")
     stage = Migration(scratch, migration.destination, (), migration.label)
     at = stage.source_ref(name)
@@ -78,15 +75,15 @@ async def rehearse(
     tell(_step("copy a sample to a scratch prefix", same(original, copy), f"{at.uri}, {copy.size:,} bytes"))
     rehearsal = _Rehearsal(api, gateway, stage, tell)
     try:
-        by_shelf = await rehearsal.by_soft_delete(_line(name, copy, twin))
+        by_restoring = await rehearsal.by_soft_delete(_line(name, copy, twin))
         by_copy = await rehearsal.by_copying(name, twin)
     finally:
         left = _removed(gateway, at)
-    return Rehearsed(by_shelf or by_copy, left)
+    return Rehearsed(by_restoring or by_copy, left)
 
 
 def _removed(gateway: Gateway, at: ObjectRef) -> str:
-    """Remove the scratch copy; says what to do where it cannot be removed."""
+    """Remove the scratch copy; returns what to do where that failed, else an empty text."""
     try:
         there = gateway.look(at)
         if there is not None:
@@ -114,7 +111,7 @@ async def _sample(api: AsyncApi, migration: Migration) -> tuple[str, ObjectState
 
 @dataclass(frozen=True, slots=True)
 class _Rehearsal:
-    """A rehearsal whose scratch copy is there."""
+    """A rehearsal with its scratch copy."""
 
     api: AsyncApi
     gateway: Gateway
@@ -126,12 +123,14 @@ class _Rehearsal:
         at = self.stage.source_ref(line.name)
         self.gateway.delete(at, if_generation=line.generation)
         self.tell(_step("delete it, on condition of its generation", self.gateway.look(at) is None))
-        held, why = await self._shelved(line)
+        held, why = await self._held(line)
         detail = why if held is None else f"until {held.until or 'a time that is not said'}"
         self.tell(_step("find it among the soft-deleted", held is not None, detail))
         if held is None:
             return False
-        done = await Restorer(self.api, self.stage, Pacing()).bring_back(prospect(line, None, held, None))
+        done = await Restorer(self.api, self.stage, Pacing()).bring_back(
+            restore_option(line, None, held, None)
+        )
         now = self.gateway.look(at)
         passed = done.outcome is UndoOutcome.RESTORED and now is not None and same(line.state, now)
         self.tell(_step("restore it, and compare", passed, done.detail))
@@ -142,14 +141,14 @@ class _Rehearsal:
     async def by_copying(self, name: str, twin: ObjectState) -> bool:
         """Copy it back from the new path."""
         line, at = _line(name, twin, twin), self.stage.source_ref(name)
-        found = prospect(line, self.gateway.look(at), None, twin)
+        found = restore_option(line, self.gateway.look(at), None, twin)
         done = await Restorer(self.api, self.stage, Pacing()).bring_back(found)
         now = self.gateway.look(at)
         passed = done.outcome is UndoOutcome.COPIED_BACK and now is not None and same(line.state, now)
         self.tell(_step("copy it back from the new path, and compare", passed, done.detail))
         return passed
 
-    async def _shelved(self, line: Line) -> tuple[SoftDeleted | None, str]:
+    async def _held(self, line: Line) -> tuple[SoftDeleted | None, str]:
         """The soft-deleted generation of a line, or why there is none."""
         source = self.stage.source
         try:

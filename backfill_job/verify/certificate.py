@@ -1,7 +1,8 @@
 """The certificate: what both sides held when they were compared, in a form that a second person can recompute.
 
-It has two parts. ``data`` is what Cloud Storage said: the two locations, and for every day and side the objects, bytes, JSONL
-files and the digest (``backfill_job.verify.day_counts``). Any program that lists the same objects computes the same ``data``
+It has two parts. ``data`` is what Cloud Storage said. It names the two locations and the version of the layouts, which give an object
+its day. For every day and side it has the objects, bytes, JSONL files and the digest (``backfill_job.verify.day_counts``).
+Any program that lists the same objects computes the same ``data``
 and the same ``data_sha256``: the SHA-256 of its canonical JSON. That is UTF-8 with keys sorted by code point, no spaces,
 integers in decimal, and only the escapes that JSON demands. ``run`` says who compared, when, and with which result.
 
@@ -18,6 +19,7 @@ from backfill_job.verify.day_counts import DayCount, DayCounts, SideCount
 from shared.errors import UsageError
 from shared.json_io import OTHER_FORM, parse_json, reason, shown_value
 from shared.migration import Location, Migration
+from shared.partitions import LAYOUTS_VERSION
 
 __all__ = ["FORMAT", "Certificate", "canonical", "certificate", "changes", "data_of", "read_certificate"]
 
@@ -42,6 +44,7 @@ def data_of(migration: Migration, counts: DayCounts) -> dict[str, Any]:
         "source": migration.source.uri,
         "destination": migration.destination.uri,
         "excludes": sorted(migration.excludes),
+        "layouts": LAYOUTS_VERSION,
         "days": days,
         "total": _sides(counts.total()),
     }
@@ -100,6 +103,12 @@ def read_certificate(contents: bytes, name: str) -> Certificate:
         run = dict(run)
     except (*OTHER_FORM, UsageError) as error:
         raise UsageError(f"{name} is a damaged certificate ({reason(error)})") from error
+    # A certificate without the field was made when there was only version 1.
+    if (layouts := data.get("layouts", 1)) != LAYOUTS_VERSION:
+        raise UsageError(
+            f"{name} counts its days by version {shown_value(layouts)} of the layouts; this program counts by version "
+            f"{LAYOUTS_VERSION}. Check it with the program that made it, or certify anew"
+        )
     if stated != actual:
         raise UsageError(
             f"{name} was changed since it was written: its data has the SHA-256 {actual}, it states {shown_value(stated)}"

@@ -19,8 +19,8 @@ from typing import Any
 from msgspec import to_builtins
 
 from backfill_job.copying.diff import DiffLine
-from backfill_job.late_writes import LateWrites
 from backfill_job.verify.lag import LagCounts
+from backfill_job.verify.late_writes import LateWrites
 from shared.json_io import Count, convert
 from shared.objects import ObjectState
 from shared.partitions import classify

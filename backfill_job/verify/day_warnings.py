@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from statistics import median
 
-from backfill_job.late_writes import LateWrites
 from backfill_job.verify.day_counts import DayCount, DayCounts
+from backfill_job.verify.late_writes import LateWrites
 from shared.partitions import gaps
 from shared.verification import Level, Remark
 

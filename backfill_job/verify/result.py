@@ -94,7 +94,7 @@ def verification(
     It is clean when every name is equal, no remark is critical, and the copy broke no object's contents.
 
     Args:
-        identity: Which run it is of; see `backfill_job.session.Session.identity`.
+        identity: Which run it is of; see `backfill_job.run.run.Run.identity`.
         result: What was compared.
         remarks: What else a person should know.
         finished: When it ended; aware.

@@ -14,4 +14,11 @@ install what this package needs (httptools, orjson), so nothing that the mirror 
     wire         HTTP/1.1 over kept connections, directly or through a proxy
 
 ``shared.answers`` says what each error response means, for this client and for the gateway.
+
+- `api`: what callers ask of Cloud Storage, as verbs. No other module writes a path of the JSON API.
+- `batch`: the form of a batch request: several calls in one request, each with its own answer. Pure.
+- `credentials`: authorization headers for requests, renewed before they expire and never twice at once.
+- `json_client`: one request to the JSON API: retries, authorization, errors, counting. ``api`` has the verbs.
+- `listing`: listings as streams of pages, without a client object for each name.
+- `wire`: HTTP/1.1 to one host over kept connections, directly or through a proxy; only what the JSON API needs.
 """

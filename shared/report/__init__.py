@@ -1,6 +1,14 @@
 """The report page and the status page: a verification and the migration's state as HTML.
 
-They take `shared.verification.Verification` and `shared.state.State`. ``headline`` and ``advice`` say what follows from them,
-``charts`` lays out the drawings, and ``page`` renders. ``loading`` reads both from Cloud Storage, and ``web`` serves the status
-page.
+They take `shared.verification.Verification` and `shared.state.State`, which `loading` reads from Cloud Storage.
+
+- `headline`: the verdict in one line, never better than the evidence. Pure.
+- `advice`: what to do next, with the commands to type. Pure.
+- `charts`: where everything is in the drawings. Pure.
+- `figures`: figures as a reader wants them. Pure.
+- `names`: names from a bucket, made printable and unmistakable. Pure.
+- `wording`: the words for verdicts, states, levels and phases.
+- `page`: rendering: values in, one self-contained HTML text out.
+- `loading`: the state and the latest verification; what cannot be read is said.
+- `web`: the status page as a Flask application, for the function and for a laptop.
 """

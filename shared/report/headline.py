@@ -84,13 +84,7 @@ def headline(verification: Verification) -> Headline:
 
 
 def status_headline(state: State, verification: Verification | None, now: datetime) -> Headline:
-    """Judge the migration by its state and its latest verification.
-
-    Args:
-        state: Where it stands.
-        verification: The latest; None if there was none.
-        now: The current time.
-    """
+    """Judge the migration by its state and its latest verification, None if there was none."""
     if state.phase in {Phase.DELETING, Phase.DELETED}:
         return _after_deletion(state, verification)
     if verification is None:
@@ -109,11 +103,7 @@ def status_headline(state: State, verification: Verification | None, now: dateti
 
 
 def unknown_headline(what: Sequence[str]) -> Headline:
-    """Say that something could not be read, so that nothing is known.
-
-    Args:
-        what: What could not be read, and why.
-    """
+    """Say what could not be read, and that nothing is known."""
     return Headline(Tone.UNKNOWN, "Unknown: not everything could be read", tuple(what))
 
 

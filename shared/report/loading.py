@@ -12,7 +12,7 @@ from typing import TypeVar
 from shared.errors import StorageError, UsageError
 from shared.migration import Migration
 from shared.phase import StateStore, state_ref
-from shared.report.advice import Target
+from shared.report.next_steps import Target
 from shared.state import State
 from shared.verification import Verification, read_latest_verification
 
@@ -67,16 +67,7 @@ class Status:
 
 
 def read_status(store: StateStore, migration: Migration, now: datetime) -> Status:
-    """Read the state and the latest verification.
-
-    Args:
-        store: Where they are.
-        migration: Of which migration.
-        now: The current time; aware.
-
-    Returns:
-        Both, each either read strictly, or None for "not there", or unreadable.
-    """
+    """Read the state and the latest verification: each is read strictly, or None for "not there", or unreadable."""
     return Status(
         Target(migration.label, migration.source.uri, migration.destination.uri, migration.excludes),
         _known(lambda: _read_state(store, migration)),

@@ -20,11 +20,11 @@ from markupsafe import Markup
 
 from shared.phase import Phase
 from shared.report import figures, wording
-from shared.report.advice import report_steps, status_steps
 from shared.report.charts import heat_map, lag_chart, volume
 from shared.report.headline import Headline, Tone, headline, status_headline, unknown_headline
 from shared.report.loading import Status
 from shared.report.names import name_markup, visible, visible_name
+from shared.report.next_steps import next_steps, target_of
 from shared.verification import DayState, Level, Verdict, Verification
 
 __all__ = [
@@ -37,26 +37,30 @@ __all__ = [
 ]
 
 
-def render_report(verification: Verification) -> str:
-    """Render a verification's report: a complete HTML page that needs no other file."""
+def render_report(verification: Verification, phase: Phase | None = None) -> str:
+    """Render a verification's report: a complete HTML page that needs no other file.
+
+    Args:
+        verification: What it is about.
+        phase: Of the migration when it ran; None where it is not known.
+    """
     return _render(
         "report.html",
         headline=headline(verification),
-        steps=report_steps(verification),
+        steps=next_steps(phase, verification, target_of(verification)),
         embedded=_embedded(verification),
         **_about(verification),
     )
 
 
 def render_status(status: Status, now: datetime) -> str:
-    """Render the status page: a complete HTML page that needs no other file.
-
-    Args:
-        status: What was read.
-        now: The current time; aware.
-    """
+    """Render the status page: a complete HTML page that needs no other file. The time is aware."""
     state, found, known = status.known_state, status.known_verification, not status.unreadable
-    steps = status_steps(state, found, status.target, now) if known and state is not None else ()
+    steps = (
+        next_steps(state.phase, found, status.target, state=state, now=now)
+        if known and state is not None
+        else ()
+    )
     return _render(
         "status.html",
         headline=verdict_of_status(status, now),

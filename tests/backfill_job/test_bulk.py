@@ -12,14 +12,15 @@ import pytest
 from testing_http import HASTY, NAMES
 from testing_paths import Paths
 
+from backfill_job.copying.counts import Account
 from backfill_job.copying.diff import DiffLine, Verdict, merge_pages
 from backfill_job.copying.governor import NullGovernor
 from backfill_job.copying.lane import Limits, copy_lines
 from backfill_job.copying.line import Result
-from backfill_job.ledger import Account
 from backfill_job.run.clock import Clock, system_clock
 from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
+from shared.authority import Always, AuthoritySource
 from shared.decision import Authority
 from shared.errors import BucketNotFound, Interrupted, PermissionDenied, Unavailable, UnexpectedAnswer
 from shared.gateway import Gateway
@@ -27,7 +28,6 @@ from shared.gcs.api import AsyncApi, RetryPolicy, Rewrite
 from shared.gcs.json_client import JsonClient
 from shared.gcs.listing import list_pages
 from shared.objects import parse_time
-from shared.ruling import Always, Ruling
 
 REWRITE = "storage.objects.rewrite"
 MIB = 1024 * 1024
@@ -68,8 +68,7 @@ class Run:
     def __init__(self, paths: Paths, gateway: Gateway, authority: Authority = Authority.SOURCE) -> None:
         self.paths = paths
         self.gateway = gateway
-        self.authority = authority
-        self.ruling: Ruling = Always(authority)
+        self.authority: AuthoritySource = Always(authority)
         self.results: list[Result] = []
         self.drawn = 0
         self.stop = Stop()
@@ -129,7 +128,7 @@ class Run:
                 api,
                 self.gateway,
                 self.paths.migration,
-                self.ruling,
+                self.authority,
                 report=self.report,
                 stop=self.stop,
                 clock=self.clock,
@@ -278,9 +277,9 @@ def test_a_cutover_while_it_runs_is_heeded(run: Run, paths: Paths) -> None:
     phase = [Authority.SOURCE]
 
     class Changing:
-        """A ruling that has to be asked, and changes."""
+        """A source of truth that is read anew, and changes."""
 
-        def ask(self) -> Authority:
+        def current(self) -> Authority:
             return phase[0]
 
         def known(self) -> Authority | None:
@@ -291,19 +290,19 @@ def test_a_cutover_while_it_runs_is_heeded(run: Run, paths: Paths) -> None:
     lines = run.plan()
     paths.put("both", b"first write on the new path", side="destination")
     phase[0] = Authority.DESTINATION
-    run.ruling = Changing()
+    run.authority = Changing()
     run.carry_out(lines)
     assert run.of("both").account is Account.CONFLICT
     assert paths.read("both") == b"first write on the new path"
 
 
-def test_a_ruling_that_cannot_be_had_fails_the_object(run: Run, paths: Paths) -> None:
+def test_an_authority_that_cannot_be_read_fails_the_object(run: Run, paths: Paths) -> None:
     """The state cannot be read: nothing is copied on a guess."""
 
     class Unknown:
-        """A ruling behind a fault."""
+        """An authority that a fault hides."""
 
-        def ask(self) -> Authority:
+        def current(self) -> Authority:
             raise Unavailable("gs://new/_migration/state.json", "no answer")
 
         def known(self) -> Authority | None:
@@ -312,7 +311,7 @@ def test_a_ruling_that_cannot_be_had_fails_the_object(run: Run, paths: Paths) ->
     paths.put("both", b"legacy")
     paths.put("both", b"old copy", side="destination")
     lines = run.plan()
-    run.ruling = Unknown()
+    run.authority = Unknown()
     run.carry_out(lines)
     assert run.of("both").account is Account.FAILED
     assert paths.read("both") == b"old copy"
@@ -322,7 +321,7 @@ def test_where_the_later_write_counts_every_object_is_replicated(run: Run, paths
     """It takes more than one request: what is replaced is kept."""
     generation = paths.put("both", b"earlier", side="destination")
     paths.put("both", b"later")
-    run.ruling = Always(Authority.LATER_WRITE)
+    run.authority = Always(Authority.LATER_WRITE)
     run.carry_out()
     assert run.of("both").account is Account.COPIED
     assert run.gateway.read(paths.migration.kept_ref("both", generation)) == b"earlier"
@@ -605,7 +604,7 @@ class Hand:
 @pytest.fixture
 def late(run: Run, paths: Paths) -> tuple[Run, Hand]:
     """The source's version is a second old, and was made after another one at the destination."""
-    run.authority, run.ruling = Authority.LATER_WRITE, Always(Authority.LATER_WRITE)
+    run.authority = Always(Authority.LATER_WRITE)
     paths.put("q", b"later", side="destination")
     paths.put("q", b"early, and copied late")
     state = paths.look("q", side="source")

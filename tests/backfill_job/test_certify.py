@@ -80,6 +80,22 @@ def test_the_certificate_holds_until_an_object_changes(
     assert "1 lines differ" in ended.out
 
 
+def test_a_certificate_of_other_layouts_is_refused(
+    paths: Paths, gateway: Gateway, tmp_path: Path, check: Callable[[Path], Ended]
+) -> None:
+    """They may put an object under another day. One without a version was made when there was only the first."""
+    fill(paths)
+    file = certified(paths, gateway, tmp_path)
+    content = json.loads(file.read_bytes())
+    for layouts, code in ((2, 2), (None, 0)):
+        data = {**content["data"], "layouts": layouts}
+        if layouts is None:
+            del data["layouts"]
+        file.write_bytes(canonical(certificate(data, content["run"])))
+        ended = check(file)
+        assert (ended.code, "version 2 of the layouts" in ended.err) == (code, layouts == 2), ended
+
+
 def test_the_page_of_shell_knows_the_layouts() -> None:
     """A layout that is added to the table is added there."""
     assert f'DAY_PATTERN = r"{DAY_PATTERN}"\n' in (ROOT / "docs" / "recompute-certificate.sh").read_text()
@@ -114,7 +130,7 @@ def test_a_page_of_shell_recomputes_it(paths: Paths, gateway: Gateway, tmp_path:
         (lambda text: text[:-9], "is not a certificate"),
         (lambda _: "[]", "is not a certificate"),
         (lambda _: '{"format": "qpi-exports-migration/certificate/1"}', "is a damaged certificate"),
-        (lambda text: text.replace("gs://", "s3://"), "is no Cloud Storage prefix"),
+        (lambda text: text.replace("gs://", "s3://"), "is not a Cloud Storage prefix"),
         (lambda text: text.replace('"days":{', '"days":{"x":7,'), "is a damaged certificate"),
     ],
 )

@@ -8,10 +8,10 @@ import pytest
 from testing_paths import Paths
 
 from backfill_job.copying.compare import MAX_DIFFERENCES, Compared, Comparison
+from backfill_job.copying.counts import COPY, Counts
 from backfill_job.copying.diff import DiffLine
 from backfill_job.copying.result import RunResult
 from backfill_job.copying.work import Work
-from backfill_job.ledger import Ledger
 from backfill_job.run.clock import Clock
 from shared.gateway import Gateway
 from shared.objects import parse_time
@@ -138,7 +138,7 @@ def test_what_is_not_shown_is_said_to_be_where_it_is(missing: int, said: str) ->
     findings = tuple(NameDifference(f"{number}", Verdict.MISSING, (), None, None) for number in range(names))
     found = Compared({**dict.fromkeys(Verdict, 0), Verdict.MISSING: missing}, findings)
     run = RunResult(
-        Ledger().balance(),
+        Counts(COPY),
         found,
         stopped="",
         denied=False,

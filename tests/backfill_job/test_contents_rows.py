@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from backfill_job.contents.lines import ContentsReport, LineChecker
 from backfill_job.contents.rows import Row, Severity
-from local_gcs.demo_data import generate
+from demo.data import generate
 
 ROW = {
     "user_id": "7",

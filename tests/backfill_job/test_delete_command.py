@@ -10,10 +10,9 @@ import pytest
 from testing_deletion import CONFIRM, PASS, Scene, day
 
 from backfill_job import delete_old_qpi_exports
-from backfill_job.deletion import preparation
+from backfill_job.deletion import prepare
 from backfill_job.deletion.manifest import Manifest
-from backfill_job.deletion.manifest_files import upload
-from backfill_job.deletion.manifest_places import cloud_ref
+from backfill_job.deletion.manifest_store import cloud_ref, upload
 from backfill_job.run.phase_change import MARGIN_SECONDS
 from shared.gateway import Gateway
 from shared.late_marks import mark_late_write
@@ -81,7 +80,7 @@ def test_the_manifest_names_every_generation_with_what_an_undo_needs(scene: Scen
         assert (scene.folder / name).read_bytes() == scene.own_bytes(f"deletions/{name}")
     said = next(entry.what for entry in scene.commands.state.history if "manifest" in entry.what)
     assert sha256(scene.own_bytes(f"deletions/{head['name']}")).hexdigest() in said
-    assert "passed over references (no code in this test)" in said
+    assert "overridden references (no code in this test)" in said
     assert (
         sha256(scene.own_bytes(f"deletions/{head['lines']['name']}")).hexdigest() == head["lines"]["sha256"]
     )
@@ -179,7 +178,7 @@ def test_nothing_is_deleted_while_one_check_fails(
 
 
 def test_sign_offs_and_references_refuse_too(scene: Scene, tmp_path: Path) -> None:
-    """And are passed over by name, with a reason, on record."""
+    """A person overrides them by name, with a reason, on record."""
     scene.both(day(1))
     scene.cut_over(signed=False)
     said = (
@@ -198,11 +197,11 @@ def test_sign_offs_and_references_refuse_too(scene: Scene, tmp_path: Path) -> No
     ended = scene.delete(1, "--override", "sign-offs")
     assert (ended.code, scene.phase) == (0, Phase.DELETED)
     what = next(entry.what for entry in scene.commands.state.history if "manifest" in entry.what)
-    assert "; passed over references (no code in this test); passed over sign-offs (no code" in what
+    assert "; overridden references (no code in this test); overridden sign-offs (no code" in what
 
 
 @pytest.mark.parametrize("check", ["verification", "phase", "manifest", "everything"])
-def test_what_must_hold_cannot_be_passed_over(
+def test_what_must_hold_cannot_be_overridden(
     scene: Scene, capsys: pytest.CaptureFixture[str], check: str
 ) -> None:
     """There is no such argument."""
@@ -336,7 +335,7 @@ def test_a_manifest_that_is_not_what_was_written_deletes_nothing(
         at = cloud_ref(manifest.migration, f"{manifest.name}{which}")
         gateway.put(at, (gateway.read(at) or b"").replace(b"20240101", b"20230101"))
 
-    monkeypatch.setattr(preparation, "upload", spoilt_upload)
+    monkeypatch.setattr(prepare, "upload", spoilt_upload)
     ended = scene.delete(2)
     assert ended.code == 1
     assert "nothing was deleted" in ended.err
@@ -417,7 +416,7 @@ def spoilt(scene: Scene, change: Callable[[dict[str, Any]], object]) -> str:
         (lambda head: head.update(by="Eve"), "was changed since"),
         (
             lambda head: head.update(name="other.json", lines={**head["lines"], "name": "other.jsonl"}),
-            "is no deletion's",
+            "belongs to none of this migration's deletions",
         ),
         (lambda head: head.update(source="gs://another/QPI_exports/"), "is about gs://another/QPI_exports/"),
         (lambda head: head.update(objects=9), "is a damaged deletion manifest"),
@@ -448,7 +447,7 @@ def test_lines_that_were_changed_since_delete_nothing(scene: Scene) -> None:
     ended = scene.resume(2)
     assert ended.code == 1
     assert "was changed since the manifest was written" in ended.err
-    assert "Go on: the same command with --resume" in ended.err
+    assert "Go on: python -m backfill_job delete " in ended.err
     assert scene.paths.names(side="source") == [day(1), day(2)]
 
 
@@ -535,7 +534,7 @@ def test_the_reverse_mirror_s_copies_do_not_begin_the_soaking_anew(scene: Scene)
     assert ended.err.endswith(f": {day(2)}\n")
 
 
-def test_the_help_names_what_can_be_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_names_what_can_be_overridden(capsys: pytest.CaptureFixture[str]) -> None:
     """And shows the commands to type."""
     with pytest.raises(SystemExit):
         delete_old_qpi_exports.COMMAND.main(["--help"])
@@ -564,7 +563,7 @@ def test_a_mark_of_the_mirror_begins_the_soaking_anew(scene: Scene, gateway: Gat
             {"softDeletePolicy": {"retentionDurationSeconds": 0}},
             (
                 "Afterwards: soft delete is OFF: an undo could only copy back from the new path. Consider: gcloud storage "
-                "buckets update --soft-delete-duration=30d."
+                "buckets update gs://{legacy} --soft-delete-duration=30d."
             ),
             {"soft_delete_s": 0.0, "versioning": False, "retention_s": 0.0},
         ),
@@ -598,7 +597,7 @@ def test_what_would_still_hold_a_deleted_object_is_said_before(
         scene.paths.client._connection.api_request("PATCH", f"/b/{bucket.name}", data=settings)
     ended = scene.run("--soak-days", "0", "--report", str(tmp_path / "r"))
     assert (ended.code, ended.err) == (0, "")
-    assert said in " ".join(ended.out.split())
+    assert said.format(legacy=bucket.name) in " ".join(ended.out.split())
     plan = json.loads((tmp_path / "r" / "deletion-plan.json").read_text())
     assert plan["safety_net"] == in_the_plan
 
@@ -618,9 +617,9 @@ def kept_by_a_late_writer(scene: Scene) -> tuple[str, str]:
     ("change", "said"),
     [
         (lambda content: content.pop("books"), "books is missing"),
-        (lambda content: content["books"].update(deleted=5), "its books do not balance"),
-        (lambda content: content["books"].update(lines=7, deleted=6), "its books do not balance"),
-        (lambda content: content.update(kept=[]), "its books do not balance"),
+        (lambda content: content["books"].update(deleted=5), "its counts do not balance"),
+        (lambda content: content["books"].update(lines=7, deleted=6), "its counts do not balance"),
+        (lambda content: content.update(kept=[]), "its counts do not balance"),
     ],
     ids=["a part is missing", "a sum that is wrong", "another number of lines", "what was kept is missing"],
 )
@@ -635,7 +634,7 @@ def test_a_record_that_was_changed_settles_nothing(
     blob.upload_from_string(json.dumps(content))
     ended = scene.delete(2, "--resume", manifest)
     assert (ended.code, ended.err.count("\n")) == (1, 1)
-    why = f"no record of a chunk ({said}); remove it: its lines are then asked for again"
+    why = f"not the record of a chunk ({said}); remove it: its lines are then tried again"
     assert f"{record}: {why}" in ended.err
     assert (scene.phase, scene.paths.names(side="source")) == (Phase.DELETING, [day(1)])
 
@@ -668,7 +667,7 @@ class SomebodyElse:
 
 
 def test_a_phase_that_changes_while_the_operator_confirms_deletes_nothing(scene: Scene) -> None:
-    """A rollback in that moment makes the legacy path the one that counts."""
+    """A rollback in that moment makes the legacy path the source of truth."""
     scene.both(day(1))
     scene.cut_over()
     terminal = SomebodyElse(lambda: scene.commands.go(Phase.ROLLED_BACK))
@@ -683,7 +682,7 @@ def test_a_phase_that_changes_while_the_operator_confirms_deletes_nothing(scene:
     )
     ended = scene.commands.run("delete", *words, stdin=terminal)
     assert ended.code == 2
-    assert "the phase is rolled_back by now: somebody else changed it; nothing was deleted" in ended.err
+    assert "the phase is rolled_back now: another command changed it; nothing was deleted" in ended.err
     assert (scene.phase, scene.paths.names(side="source")) == (Phase.ROLLED_BACK, [day(1)])
     assert not any("manifest" in entry.what for entry in scene.commands.state.history)
 
@@ -726,4 +725,4 @@ def test_a_time_to_soak_that_is_none_is_refused(
     with pytest.raises(SystemExit) as ended:
         scene.run(f"--soak-days={days}")
     assert ended.value.code == 2
-    assert f"{days!r} is no number of days from 0" in capsys.readouterr().err
+    assert f"{days!r} is not a number of days from 0" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 from backfill_job.checks import Standing, attempted, blocking, overridden, references_check
 from backfill_job.copying.compare import Compared
 from backfill_job.copying.diff import DiffLine, Verdict
-from backfill_job.deletion.checks import (
+from backfill_job.deletion.prepare import (
     OVERRIDABLE,
     deletion_phase_check,
     deletion_signoffs_check,
@@ -19,8 +19,8 @@ from backfill_job.deletion.checks import (
     verification_check,
 )
 from backfill_job.deletion.survey import Survey
-from backfill_job.late_writes import LateWrites, cutover_of
 from backfill_job.verify.day_counts import DayCounts
+from backfill_job.verify.late_writes import LateWrites, cutover_of
 from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectState
 from shared.phase import Phase
@@ -137,15 +137,15 @@ def survey(**counts: int) -> Survey:
 )
 def test_one_legacy_object_that_is_not_proven_equal_stands_in_the_way(verdict: Verdict) -> None:
     """Of millions."""
-    check = verification_check(survey(**{verdict.value: 1}), MIGRATION)
+    check = verification_check(survey(**{verdict.value: 1}), MIGRATION, Phase.CUT_OVER)
     assert not check.passed
     assert f"1 {verdict.value.replace('_', ' ')}" in check.evidence
 
 
 def test_what_was_never_migrated_or_is_only_at_the_new_path_does_not() -> None:
     """There is nothing of it to be deleted."""
-    assert verification_check(survey(extra=3, excluded=2), MIGRATION).passed
-    assert not verification_check(survey(equal=0), MIGRATION).passed
+    assert verification_check(survey(extra=3, excluded=2), MIGRATION, Phase.CUT_OVER).passed
+    assert not verification_check(survey(equal=0), MIGRATION, Phase.CUT_OVER).passed
 
 
 def test_a_scan_that_cannot_be_made_is_not_run_and_blocks(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_only_some_checks_can_be_overridden_and_only_where_they_block() -> None:
         [
             deletion_phase_check(State.initial(MIGRATION), {Phase.CUT_OVER}),
             soak_check(NOW, WEEK, NOW),
-            verification_check(survey(missing=1), MIGRATION),
+            verification_check(survey(missing=1), MIGRATION, Phase.CUT_OVER),
             references_check([], MIGRATION),
             deletion_signoffs_check(State.initial(MIGRATION)),
         ]

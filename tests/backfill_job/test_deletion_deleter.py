@@ -11,9 +11,9 @@ from test_bulk import CountingGovernor
 from testing_http import NAMES
 from testing_paths import Paths
 
-from backfill_job.deletion.deleter import Deleter, Waiting
+from backfill_job.deletion.delete import Deleter, Waiting
 from backfill_job.deletion.manifest import Line, line_of
-from backfill_job.deletion.outcomes import LineResult, Outcome
+from backfill_job.deletion.records import LineResult, Outcome
 from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
 from shared.errors import BucketNotFound, PermissionDenied

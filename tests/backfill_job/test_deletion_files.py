@@ -11,15 +11,18 @@ from testing_deletion import Scene
 from testing_paths import Paths
 
 from backfill_job.deletion.manifest import Line, Manifest
-from backfill_job.deletion.manifest_files import (
+from backfill_job.deletion.manifest_store import (
+    CloudLines,
     LinesFile,
     NotReadBack,
+    cloud_ref,
+    find_manifest,
     manifest_name,
     prove_written,
+    read_lines,
     upload,
     write_head,
 )
-from backfill_job.deletion.manifest_places import CloudLines, cloud_ref, find_manifest, read_lines
 from shared.errors import CannotWrite, UsageError
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi

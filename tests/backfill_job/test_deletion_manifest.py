@@ -17,10 +17,11 @@ from backfill_job.deletion.manifest import (
     ChunkIndex,
     Line,
     Manifest,
+    chunk_lines,
     line_of,
     line_row,
+    read_manifest,
 )
-from backfill_job.deletion.manifest_reading import chunk_lines, read_manifest
 from shared.errors import UsageError
 from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectState
@@ -141,8 +142,8 @@ def changed(change: Callable[[dict[str, Any]], object]) -> bytes:
 @pytest.mark.parametrize(
     ("contents", "said"),
     [
-        (b"", "is no deletion manifest"),
-        (b"[]", "is no deletion manifest"),
+        (b"", "is not a deletion manifest"),
+        (b"[]", "is not a deletion manifest"),
         (b'{"format": 1}', "has the format 1; this program reads"),
         (changed(lambda c: c.update(format="qpi-exports-migration/deletion-manifest/2")), "has the format"),
         (changed(lambda c: c.pop("objects")), "damaged"),
@@ -182,9 +183,9 @@ def rebound(line: Line, **facts: object) -> tuple[Manifest, bytes]:
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
-        ({"generation": "0"}, "is no generation"),
-        ({"generation": 7}, "is no generation"),
-        ({"destination_generation": "-1"}, "is no generation"),
+        ({"generation": "0"}, "is not a generation"),
+        ({"generation": 7}, "is not a generation"),
+        ({"destination_generation": "-1"}, "is not a generation"),
         ({"name": "other"}, "has other names than the manifest says"),
         ({"metadata": {"colour": "red"}}, "is damaged"),
         ({"size": "3"}, "is damaged"),

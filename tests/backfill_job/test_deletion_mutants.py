@@ -16,16 +16,14 @@ import test_undo_command as undo_tests
 from testing_deletion import Scene
 from testing_paths import Paths
 
-import backfill_job.deletion.deleter
-import backfill_job.deletion.deletion
+import backfill_job.deletion.delete
 import backfill_job.deletion.flow
-import backfill_job.deletion.preparation
+import backfill_job.deletion.prepare
 import backfill_job.deletion.survey
 import shared.gcs.api
-from backfill_job.deletion.deleter import Deleter
+from backfill_job.deletion.delete import Deleter
 from backfill_job.deletion.manifest import Line, Manifest
-from backfill_job.deletion.manifest_places import LinesSource, find_manifest, read_lines
-from backfill_job.deletion.phases import Begun
+from backfill_job.deletion.manifest_store import LinesSource, find_manifest, read_lines
 from shared.errors import ObjectNotFound
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, PartAnswer
@@ -33,6 +31,7 @@ from shared.gcs.batch import batch_body
 from shared.gcs.json_client import JsonClient
 from shared.gcs.listing import list_pages
 from shared.objects import ObjectState
+from shared.state_changes import Begun
 
 Patch = pytest.MonkeyPatch
 
@@ -102,7 +101,7 @@ def test_deleting_a_fresh_listing_instead_of_the_manifest_deletes_what_nobody_ve
             for name, state in ours.items()
         ]
 
-    monkeypatch.setattr(backfill_job.deletion.deletion, "read_lines", fresh)
+    monkeypatch.setattr(backfill_job.deletion.delete, "read_lines", fresh)
     caught(command.test_what_changes_between_the_manifest_and_the_deletion_is_kept_and_told, scene, tmp_path)
 
 
@@ -134,7 +133,7 @@ def test_without_reading_back_a_manifest_that_is_not_there_is_deleted_by(
     async def nothing(*_: object) -> None:
         return
 
-    monkeypatch.setattr(backfill_job.deletion.preparation, "_read_back", nothing)
+    monkeypatch.setattr(backfill_job.deletion.prepare, "_read_back", nothing)
     caught(command.test_a_manifest_that_is_not_what_was_written_deletes_nothing, scene, monkeypatch, which)
 
 
@@ -172,7 +171,7 @@ def test_a_missing_bucket_read_as_already_gone_ends_in_success(
     async def here(*_: object) -> None:
         return None
 
-    monkeypatch.setattr(backfill_job.deletion.deleter, "first_name", here)
+    monkeypatch.setattr(backfill_job.deletion.delete, "first_name", here)
     monkeypatch.setattr(AsyncApi, "_require_buckets", here)
     caught(deleter_tests.test_a_bucket_that_is_gone_is_no_deletion, run, paths)
 
@@ -210,7 +209,7 @@ def test_a_manifest_that_the_state_does_not_name_would_be_deleted_by(
 
 def test_counting_late_writes_as_soaked_deletes_under_a_writer(scene: Scene, monkeypatch: Patch) -> None:
     """The reverse mirror's excuse given to everybody: a writer that never switched is not seen."""
-    monkeypatch.setattr(backfill_job.late_writes, "_brought_back", lambda *_: True)
+    monkeypatch.setattr(backfill_job.verify.late_writes, "_brought_back", lambda *_: True)
     caught(
         command.test_nothing_is_deleted_while_one_check_fails,
         scene,

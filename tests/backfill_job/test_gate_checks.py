@@ -41,7 +41,7 @@ from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectState
 from shared.operations import Operations
 from shared.phase import Phase
-from shared.report.advice import Target
+from shared.report.next_steps import Target
 from shared.state import Signatory, SignOff, State
 from shared.verification import (
     FORMAT,

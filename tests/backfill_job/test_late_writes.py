@@ -7,7 +7,7 @@ import pytest
 from testing_commands import Commands
 from testing_paths import Paths
 
-from backfill_job.late_writes import MAX_NAMES, LateWrites
+from backfill_job.verify.late_writes import MAX_NAMES, LateWrites
 from shared.gateway import Gateway
 from shared.late_marks import mark_late_write
 from shared.phase import Phase

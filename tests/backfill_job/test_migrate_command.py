@@ -413,7 +413,7 @@ def test_a_name_that_cannot_be_copied_is_said_and_counted(
     [
         ((), "-", "say what to migrate"),
         ((), "gs://legacy/p", "write gs://legacy/p/"),
-        ((), "file:///tmp/", "no Cloud Storage prefix"),
+        ((), "file:///tmp/", "not a Cloud Storage prefix"),
     ],
 )
 def test_bad_arguments_get_one_clear_line(

@@ -11,11 +11,10 @@ from testing_deletion import Scene, day
 from testing_paths import Paths
 
 from backfill_job.deletion.manifest import Line
-from backfill_job.deletion.manifest_places import find_manifest
+from backfill_job.deletion.manifest_store import find_manifest
 from backfill_job.run.stopping import Stop
-from backfill_job.undo.prospects import Prospect, Way
-from backfill_job.undo.restoring import Restored, Restorer, UndoOutcome
-from backfill_job.undo.undoing import Undo
+from backfill_job.undo.options import RestoreOption, Way
+from backfill_job.undo.restore import Restored, Restorer, Undo, UndoOutcome
 from shared.errors import BucketNotFound, ConditionFailed, ObjectNotFound, StorageError, UnexpectedAnswer
 from shared.gcs.api import UNPACED, AsyncApi, Pacing
 from shared.gcs.json_client import JsonClient
@@ -193,7 +192,7 @@ def test_one_chunk_whose_soft_deleted_objects_cannot_be_listed_is_said(scene: Sc
         async with RefusesOneShelf(endpoint=scene.paths.server.url) as api:
             lines = await found.lines(api, gateway)
             undo = Undo(api, found.manifest, lines, lambda _: True, Stop(), lambda *_: None)
-            return (await undo.outlook()).no_shelf
+            return (await undo.plan()).soft_delete_unavailable
 
     assert asyncio.run(outlook()) == "refused"
 
@@ -461,7 +460,7 @@ def test_a_bucket_that_is_gone_is_not_read_as_an_absent_legacy_object(paths: Pat
     async def restored() -> tuple[Restored, StorageError | None]:
         async with AsyncApi(endpoint=paths.server.url) as api:
             restorer = Restorer(api, paths.migration, Pacing())
-            ended = await restorer.bring_back(Prospect(line, Way.SOFT_DELETE, "", False, None))
+            ended = await restorer.bring_back(RestoreOption(line, Way.SOFT_DELETE, "", False, None))
             return ended, restorer.error
 
     ended, error = asyncio.run(restored())

@@ -130,11 +130,14 @@ class TestCommand:
             (lambda text: text + "REGOIN=x\n", "dev.env, line 12: 'REGOIN=x' is none of PROJECT"),
             (lambda text: text + "REGION\n", "dev.env, line 12: 'REGION' is none of"),
             (lambda text: text + "TASKS=3\n", "dev.env, line 12: TASKS is given twice"),
-            (lambda text: text.replace("TASKS=2", "TASKS=0"), "line 4: '0' is no possible value of TASKS"),
-            (lambda text: text.replace("TASKS=2", "TASKS="), "line 4: '' is no possible value of TASKS"),
-            (lambda text: text.replace("TASKS=2", "TASKS=2 "), "line 4: '2 ' is no possible value of TASKS"),
+            (lambda text: text.replace("TASKS=2", "TASKS=0"), "line 4: '0' is not a possible value of TASKS"),
+            (lambda text: text.replace("TASKS=2", "TASKS="), "line 4: '' is not a possible value of TASKS"),
+            (
+                lambda text: text.replace("TASKS=2", "TASKS=2 "),
+                "line 4: '2 ' is not a possible value of TASKS",
+            ),
             (lambda text: text.replace("TASKS=2", ""), "dev.env: no value for TASKS"),
-            (lambda text: text.replace("-dev\n", "-dev;rm -r .\n"), "is no possible value of PROJECT"),
+            (lambda text: text.replace("-dev\n", "-dev;rm -r .\n"), "is not a possible value of PROJECT"),
         ],
     )
     def test_a_file_of_values_is_read_strictly(
@@ -154,7 +157,7 @@ class TestCommand:
         (tmp_path / "dev.env").write_bytes("# für alle\n".encode("latin-1"))
         assert main(["--env=dev", "scheduler"], lambda _: pytest.fail("run"), tmp_path) == 2
         err = capsys.readouterr().err
-        assert (err.count("\n"), "is no text in UTF-8" in err) == (1, True)
+        assert (err.count("\n"), "is not text in UTF-8" in err) == (1, True)
 
     @pytest.mark.parametrize(
         ("arguments", "said"),

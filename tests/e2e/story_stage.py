@@ -18,10 +18,10 @@ from story_operator import Operator
 from story_weather import weather
 
 import local_gcs
+from demo.data import generate
 from demo.function import FunctionProcess, running_function
 from demo.loading import load
 from demo.writer import Acknowledged, LiveWriter
-from local_gcs.demo_data import generate
 from local_gcs.waiting import wait_until
 from shared.migration import Environment, qpi_exports
 

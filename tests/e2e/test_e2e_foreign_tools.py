@@ -9,8 +9,8 @@ import pytest
 
 import local_gcs
 from backfill_job import migrate_qpi_exports
+from demo.data import generate
 from demo.loading import load
-from local_gcs.demo_data import generate
 from shared.migration import Environment, qpi_exports
 
 MIGRATION = qpi_exports(Environment.DEV)

@@ -18,7 +18,7 @@ from testing_commands import where
 from testing_damage import damaged, spelled_out
 from testing_deletion import Scene, day
 
-from backfill_job.deletion.manifest_reading import chunk_lines, read_manifest
+from backfill_job.deletion.manifest import chunk_lines, read_manifest
 from backfill_job.gate.dead_letters import read_dead_letters
 from backfill_job.gate.evidence import read_verification_record
 from backfill_job.gate.import_record import read_import_record
@@ -31,7 +31,7 @@ from deploy.values import read_values
 from monitoring.preview.entries import read_log
 from shared.errors import MigrationError
 from shared.migration import Environment, Location, Migration, qpi_exports
-from shared.report.advice import Target
+from shared.report.next_steps import Target
 from shared.state import Signatory, State
 from shared.state_changes import Stamp, sign_off
 

@@ -11,10 +11,8 @@ from urllib.parse import quote
 
 import requests
 
-from local_gcs.conditions import NONE, Conditions
-from local_gcs.generations import unordered
 from local_gcs.model import Change, Storage
-from local_gcs.objects import Attributes, Content, Draft, ObjectVersion
+from local_gcs.objects import NONE, Attributes, Conditions, Content, Draft, ObjectVersion, unordered
 from local_gcs.waiting import HANGS
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
@@ -74,7 +72,9 @@ class Http:
         return self.session.request(verb, self.url + path, timeout=HANGS, **more)
 
     def bucket(self, name: str, **resource: Any) -> str:
-        answer = self.ask("POST", "/storage/v1/b", json={"name": name, **resource})
+        answer = self.ask(
+            "POST", "/storage/v1/b", params={"project": "test"}, json={"name": name, **resource}
+        )
         assert answer.status_code == 200, answer.text
         return name
 

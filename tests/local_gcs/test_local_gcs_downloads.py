@@ -1,4 +1,4 @@
-"""Downloads: what is packed leaves unpacked for whoever does not say that it takes gzip."""
+"""Downloads: a gzip object is unpacked for a client that does not accept gzip."""
 
 import gzip
 
@@ -24,15 +24,15 @@ def put(http: Http, bucket: str, data: bytes, **resource: str) -> None:
     http.ask("PATCH", f"/storage/v1/b/{bucket}/o/a", json=resource)
 
 
-def test_gzip_leaves_as_it_is_for_whoever_takes_it(http: Http, bucket: str) -> None:
-    """With the range that was asked for, of the packed bytes."""
+def test_gzip_is_sent_as_stored_to_a_client_that_accepts_it(http: Http, bucket: str) -> None:
+    """A range is one of the packed bytes."""
     put(http, bucket, PACKED, contentEncoding="gzip")
     assert read(http, bucket, GZIP) == (200, PACKED, "gzip")
     assert read(http, bucket, GZIP | {"Range": "bytes=3-9"}) == (206, PACKED[3:10], "gzip")
 
 
-def test_gzip_leaves_unpacked_and_whole_for_everybody_else(http: Http, bucket: str) -> None:
-    """No notice is taken of a range, as with Cloud Storage."""
+def test_gzip_is_sent_unpacked_and_whole_to_any_other_client(http: Http, bucket: str) -> None:
+    """A range is ignored, as Cloud Storage does."""
     put(http, bucket, PACKED, contentEncoding="gzip")
     assert read(http, bucket, PLAIN) == (200, TEXT, None)
     assert read(http, bucket, PLAIN | {"Range": "bytes=3-9"}) == (200, TEXT, None)
@@ -48,9 +48,9 @@ def test_gzip_leaves_unpacked_and_whole_for_everybody_else(http: Http, bucket: s
         (PACKED, {"contentEncoding": "br"}),
     ],
 )
-def test_what_is_not_to_be_unpacked_leaves_as_it_is(
+def test_what_cannot_be_unpacked_is_sent_as_stored(
     http: Http, bucket: str, data: bytes, resource: dict[str, str]
 ) -> None:
-    """Without the label, forbidden by the object, or not what the label says."""
+    """It has no such encoding, the object forbids it, or the bytes are not what the encoding says."""
     put(http, bucket, data, **resource)
     assert read(http, bucket, PLAIN) == (200, data, resource.get("contentEncoding"))

@@ -1,4 +1,4 @@
-"""Faults: what is asked for happens to whom it was meant for, and nothing else does."""
+"""Faults: each hits the requests that it is meant for, and no others."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -103,7 +103,7 @@ def test_latency(http: Http, bucket: str, server: local_gcs.LocalServer) -> None
     assert http.object("GET", bucket, "none").elapsed.total_seconds() >= 0.05
 
 
-def test_the_double_itself_is_never_hit(http: Http, server: local_gcs.LocalServer) -> None:
+def test_the_server_s_own_requests_are_never_hit(http: Http, server: local_gcs.LocalServer) -> None:
     """With every request failing, stats and faults can still be asked for."""
     server.set_faults(rates={"503": 1})
     assert http.ask("GET", "/storage/v1/b").status_code == 503
@@ -127,7 +127,7 @@ def test_a_limit_makes_any_client_loop(http: Http, bucket: str, server: local_gc
 
 
 def test_scripted_retries(http: Http, bucket: str) -> None:
-    """A client can script what happens to its own calls, without touching anybody else's."""
+    """A client can script the faults of its own calls; the calls of other clients stay whole."""
     script = {LIST: ["return-503", "return-broken-stream", "return-reset-connection-after-effect"]}
     identifier = http.ask("POST", "/retry_test", json={"instructions": script}).json()["id"]
     headers = {"x-retry-test-id": identifier}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from local_gcs_lab import Http
 
-from local_gcs.fields import parse_fields
+from local_gcs.resources import parse_fields
 
 ANSWER: dict[str, Any] = {
     "kind": "k",

@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from local_gcs.options import Options
-from local_gcs.server import Server
+from local_gcs.server import Options, Server
 
 NUMBERS = st.sampled_from(["0", "1", "-1", "x", "", "1.5", "9" * 40, "true"])
 TEXTS = st.sampled_from(
@@ -38,6 +37,10 @@ PARAMETERS = st.dictionaries(
             "name",
             "alt",
             "project",
+            "filter",
+            "dropContextGroups",
+            "userProject",
+            "generatoin",
         ]
     ),
     NUMBERS | TEXTS,
@@ -46,7 +49,13 @@ PARAMETERS = st.dictionaries(
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-5, 5) | st.sampled_from(["", "a", "7", "2024-01-01T00:00:00Z"]),
     lambda inner: (
-        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["a", "enabled", "rule"]), inner)
+        st.lists(inner, max_size=2)
+        | st.dictionaries(
+            st.sampled_from(
+                ["a", "enabled", "rule", "action", "condition", "type", "custom", "value", "age"]
+            ),
+            inner,
+        )
     ),
     max_leaves=4,
 )
@@ -69,6 +78,11 @@ FIELDS = [
     "md5Hash",
     "crc32c",
     "instructions",
+    "contexts",
+    "lifecycle",
+    "billing",
+    "kmsKeyName",
+    "deleteSourceObjects",
 ]
 BODIES = st.dictionaries(st.sampled_from(FIELDS), JSON, max_size=3) | JSON
 NAMES = st.sampled_from(["bucket", "a", "none", "", ".", "%2F", "%ED%A0%80", "d%2Fb"])

@@ -59,10 +59,10 @@ class TestResumable:
     def test_conditions_at_both_ends(self, http: Http, bucket: str) -> None:
         """A condition is checked when the upload begins and again when it ends."""
         session = begin(http, bucket, "a", ifGenerationMatch=0).headers["Location"]
-        http.put(bucket, "a", b"somebody else")
+        http.put(bucket, "a", b"another writer")
         assert begin(http, bucket, "a", ifGenerationMatch=0).status_code == 412
         assert send(http, session, b"late", "bytes 0-3/4").status_code == 412
-        assert http.object("GET", bucket, "a", alt="media").content == b"somebody else"
+        assert http.object("GET", bucket, "a", alt="media").content == b"another writer"
 
     def test_given_up(self, http: Http, bucket: str) -> None:
         """A cancelled upload is gone."""

@@ -167,7 +167,11 @@ def listed_by(
         ("?", {"a"}),
         ("**", {"a", "ab", "x.txt", "d/a", "d/e/b.txt"}),
         ("d/**", {"d/a", "d/e/b.txt"}),
-        ("**/*.txt", {"d/e/b.txt"}),
+        ("**/*.txt", {"d/e/b.txt", "x.txt"}),
+        ("**/a", {"a", "d/a"}),
+        ("**/{a,b.txt}", {"a", "d/a", "d/e/b.txt"}),
+        ("d/**/b.txt", {"d/e/b.txt"}),
+        ("d/**/a", {"d/a"}),
         ("{a,x}*", {"a", "ab", "x.txt"}),
         ("[a-c]", {"a"}),
         ("[!a]*", {"x.txt"}),
@@ -185,7 +189,7 @@ def test_globs(pattern: str, matching: set[str]) -> None:
 
 @pytest.mark.parametrize("token", ["x", "eHl6", "dm5vLW51bWJlcg==", "é"])
 def test_made_up_tokens(refused: Callable[..., tuple[int, str]], token: str) -> None:
-    """A page token that nobody gave out is refused, not taken for a beginning."""
+    """An invented page token is refused; it does not start the listing again."""
     _, bucket = filled({"a"})
     assert refused(list_live, bucket, ListQuery(page_token=token)) == (400, "invalid")
 

@@ -5,9 +5,8 @@ from collections.abc import Callable
 import pytest
 from local_gcs_lab import Lab
 
-from local_gcs.conditions import NONE, Conditions
 from local_gcs.model import ComposeSource
-from local_gcs.objects import NO_ATTRIBUTES, Attributes, Draft, Holds, ObjectVersion
+from local_gcs.objects import NO_ATTRIBUTES, NONE, Attributes, Conditions, Draft, Holds, ObjectVersion
 
 Refusal = Callable[..., tuple[int, str]]
 GONE = (404, "notFound")

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from local_gcs.generations import ordered, unordered
-from local_gcs.names import check_bucket_name, check_object_name, decode, successor
+from local_gcs.objects import check_bucket_name, check_object_name, decode, ordered, successor, unordered
 from local_gcs.resources import etag
 
 Refusal = Callable[..., tuple[int, str]]

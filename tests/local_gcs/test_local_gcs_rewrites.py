@@ -6,8 +6,7 @@ from dataclasses import replace
 import pytest
 from local_gcs_lab import Lab
 
-from local_gcs.conditions import Conditions
-from local_gcs.objects import Attributes, Draft
+from local_gcs.objects import Attributes, Conditions, Draft
 from local_gcs.rewrites import Rewriter, RewriteRequest
 
 Refusal = Callable[..., tuple[int, str]]
@@ -86,7 +85,7 @@ def test_parameters_may_not_change(
 
 
 def test_unknown_tokens_and_odd_chunks(lab: Lab, rewriter: Rewriter, refused: Refusal) -> None:
-    """A token nobody gave out, or a chunk that is not a multiple of a mebibyte, is refused."""
+    """An invented token, or a chunk that is not a multiple of a mebibyte, is refused."""
     lab.put("src", "a", b"012345")
     assert refused(rewriter.rewrite, COPY, "made up") == UNUSABLE
     for chunk in (0, -1, 1000, 1024 * 1024 + 1):
@@ -143,9 +142,9 @@ def test_destination_written_between_calls(lab: Lab, rewriter: Rewriter, refused
     lab.put("src", "a", b"012345")
     request = replace(COPY, conditions=Conditions(generation_match=0))
     token = rewriter.rewrite(request).token
-    lab.put("dst", "b", b"by somebody else")
+    lab.put("dst", "b", b"by another writer")
     assert refused(rewriter.rewrite, request, token) == FAILED
-    assert lab.live("dst", "b") == b"by somebody else"
+    assert lab.live("dst", "b") == b"by another writer"
 
 
 @pytest.mark.parametrize(
@@ -205,7 +204,7 @@ def test_a_held_destination_is_not_replaced(lab: Lab, rewriter: Rewriter, refuse
 
 
 def test_between_the_two_steps_of_a_call_the_source_may_change(lab: Lab, rewriter: Rewriter) -> None:
-    """What was read is committed, as by a service that promises nothing else: the destination goes backwards."""
+    """The version that was read is committed, because Google promises nothing else: the destination goes backwards."""
     rewriter.limit = None
     old = lab.put("src", "a", b"old").generation
     conditional = replace(COPY, source_conditions=Conditions(generation_match=old))
@@ -220,10 +219,10 @@ def test_between_the_two_steps_of_a_call_the_source_may_change(lab: Lab, rewrite
 def test_the_destination_s_condition_is_checked_at_the_commit(
     lab: Lab, rewriter: Rewriter, refused: Refusal
 ) -> None:
-    """Whoever wrote between the two steps makes it fail."""
+    """A write between the two steps makes it fail."""
     rewriter.limit = None
     lab.put("src", "a", b"old")
     begun = rewriter.begin(replace(COPY, conditions=Conditions(generation_match=0)))
-    lab.put("dst", "b", b"somebody's")
+    lab.put("dst", "b", b"another's")
     assert refused(rewriter.finish, begun) == FAILED
-    assert lab.live("dst", "b") == b"somebody's"
+    assert lab.live("dst", "b") == b"another's"

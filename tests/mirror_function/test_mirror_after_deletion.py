@@ -51,7 +51,7 @@ def test_a_deletion_is_not_followed_even_where_deletions_are(
 
 
 def test_a_deletion_before_the_cutover_would_have_been_followed(scene: Scene, gateway: Gateway) -> None:
-    """So the test above tests the phase, and not an event that nobody understands."""
+    """So the test above tests the phase, and not an unknown event."""
     scene.both(day(1))
     state = scene.paths.look(day(1), side="source")
     scene.paths.delete(day(1))

@@ -33,7 +33,7 @@ DATA = {
 
 @pytest.mark.parametrize("kind", EventKind)
 def test_an_event_says_what_happened_to_which_version(kind: EventKind) -> None:
-    """Unknown fields are no error; live events have more than the published schema."""
+    """Unknown fields are not an error; live events have more than the published schema."""
     event = read_event({**ATTRIBUTES, "type": f"google.cloud.storage.object.v1.{kind.value}"}, DATA)
     assert (event.kind, event.id, event.bucket) == (kind, "123451234512345", "src-bucket")
     assert (event.state.generation, event.state.size) == (1763800000123456, 352)
@@ -75,7 +75,7 @@ def test_integers_may_be_numbers() -> None:
 )
 def test_what_is_no_object_event_is_refused(attributes: dict[str, Any], data: Any) -> None:
     """With the reason, and with one kind of error."""
-    with pytest.raises(UsageError, match="no event about a Cloud Storage object"):
+    with pytest.raises(UsageError, match="not an event about a Cloud Storage object"):
         read_event(attributes, data)
 
 

@@ -11,7 +11,7 @@ import functions_framework
 import pytest
 from testing_paths import Paths, json_lines
 
-from mirror_function import handler, logs
+from mirror_function import handler
 from shared.errors import StorageError
 from shared.late_marks import newest_late_mark
 from shared.phase import Phase, state_ref
@@ -104,7 +104,7 @@ def mirror(
     if handler._worker.cache_info().currsize:
         handler._worker().gateway.close()
     handler._worker.cache_clear()
-    logs.start_logging.cache_clear()
+    handler.start_logging.cache_clear()
 
 
 def set_phase(paths: Paths, phase: Phase) -> None:
@@ -185,7 +185,7 @@ def test_events_in_the_wrong_order_end_with_the_newest(mirror: Callable[..., Mir
 
 
 def test_the_event_of_a_replaced_version_already_brings_the_newer_one(mirror: Callable[..., Mirror]) -> None:
-    """The books name the version that was copied."""
+    """The log names the version that was copied."""
     function = mirror()
     first = function.put(data=b"one")
     second = function.put(data=b"two")
@@ -264,7 +264,7 @@ def test_after_the_cutover_a_new_object_is_a_straggler(mirror: Callable[..., Mir
 
 
 def test_after_a_rollback_what_the_legacy_path_wrote_later_wins(mirror: Callable[..., Mirror]) -> None:
-    """Both paths may still be written: the later write counts."""
+    """Both paths may still have writers: the later write wins."""
     function = mirror()
     set_phase(function.paths, Phase.ROLLED_BACK)
     function.paths.put(NAME, b"the new path's", side="destination")
@@ -317,7 +317,7 @@ def test_a_lost_answer_is_no_second_copy(mirror: Callable[..., Mirror]) -> None:
 def test_a_missing_permission_is_delivered_again_until_the_deadline_and_then_dropped_loudly(
     mirror: Callable[..., Mirror],
 ) -> None:
-    """Somebody is likely to mend it; until then nothing is swallowed."""
+    """An operator is likely to repair it; until then no event is lost."""
     function = mirror(MIRROR_GIVE_UP_AFTER_S="3600")
     resource = function.put()
     function.paths.server.set_faults(
@@ -378,7 +378,7 @@ def test_a_malformed_event_is_dropped(mirror: Callable[..., Mirror], body: bytes
 
 
 def test_a_wrong_configuration_is_said_and_the_event_comes_again(mirror: Callable[..., Mirror]) -> None:
-    """Nothing is lost while somebody mends it."""
+    """No event is lost until it is repaired."""
     function = mirror(MIRROR_DELETES="perhaps")
     done = function.deliver(function.put())
     assert (done.status, done.line["event"], done.line["severity"]) == (
@@ -454,7 +454,7 @@ def marked(function: Mirror, since: str = "2000-01-01T00:00:00Z") -> str:
 
 
 def test_a_late_write_leaves_a_mark_that_says_when(mirror: Callable[..., Mirror]) -> None:
-    """New or overwriting; one mark a minute, so whoever writes much leaves few. What was written before the cutover is none."""
+    """New or overwriting; one mark a minute, so a busy writer leaves few. A write before the cutover has no mark."""
     function = mirror()
     set_phase(function.paths, Phase.CUT_OVER)
     first, _ = function.put("new"), function.deliver(function.put("new"))
@@ -471,7 +471,7 @@ def test_a_late_write_leaves_a_mark_that_says_when(mirror: Callable[..., Mirror]
 def test_where_the_legacy_path_may_be_written_nothing_is_marked(
     mirror: Callable[..., Mirror], phase: Phase
 ) -> None:
-    """Nobody is late there."""
+    """Writers there are not late."""
     function = mirror()
     set_phase(function.paths, phase)
     function.deliver(function.put("new"))
@@ -521,7 +521,7 @@ def test_what_the_way_back_brought_is_never_marked(mirror: Callable[..., Mirror]
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"created": "later"}', '{"created": null}', "\xff"])
 def test_a_damaged_mark_is_never_taken_for_silence(mirror: Callable[..., Mirror], text: str) -> None:
-    """Whoever asks is told which object it is."""
+    """The error names the object."""
     function = mirror()
     function.put()
     function.deliver(function.put())

@@ -54,7 +54,7 @@ def test_after_the_cutover_a_new_object_arrives_on_the_legacy_path(
 def test_an_overwritten_object_arrives_too_and_what_it_replaces_is_kept(
     paths: Paths, gateway: Gateway, commands: Commands
 ) -> None:
-    """The later write counts."""
+    """The later write wins."""
     generation = paths.put(NAME, b"old")
     commands.go(Phase.CUT_OVER)
     paths.put(NAME, b"answered again", side="destination")
@@ -175,9 +175,9 @@ def test_two_mirrors_come_to_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert requests("new", "destination", b"1") == {"rewrite": 2, "get": 3}
         # Overwritten there: a refused copy, two looks, what is replaced is kept, one copy, one look; the echo as before.
         assert requests("new", "destination", b"22") == {"rewrite": 4, "get": 5}
-        # A late writer's new object on the legacy path: one copy, a look after it; the echo is a refused copy and two looks; the
-        # copy is the younger of two equals, so it is copied once more, with a look after it; and that one's echo: a copy, two looks.
-        # Where the echo is faster than the first look after the copy, that look sees a new version, and both sides are looked at.
+        # A late writer's new object on the legacy path: one copy, one look after it. Its echo: one refused copy, two looks.
+        # The copy is the younger of two equals, so it is copied once more, with one look after it. The echo of that: one copy,
+        # two looks. If the echo is faster than the first look after the copy, that look sees a new version: two more looks.
         counts = requests("late", "source", b"1")
         assert counts["rewrite"] == 4
         assert counts["get"] in {6, 8}

@@ -151,7 +151,7 @@ def test_a_storage_that_fails_is_503(
 def test_a_function_that_is_not_configured_says_so(
     function: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """503 until somebody sets the variables; the next request tries again."""
+    """503 until the variables are set; the next request tries again."""
     monkeypatch.delenv("MIRROR_DESTINATION")
     answer = function.get("/")
     assert answer.status_code == 503

@@ -1,12 +1,12 @@
 """Both paths with writers, both mirrors, and an operator who cuts over and back: one object's name, step by step.
 
-Here production code is the whole mirror, not only `replicate`: an event in, the phase asked for, the rule carried out. What
-the operator's commands do to one object is a *pass*: `replicate` in one direction, where the later write counts, with a
-listing of any age.
+Here production code is the whole mirror, not only `replicate`: it takes an event, reads the phase, and applies the rule.
+A *pass* is what the operator's commands do to one object. It is `replicate` in one direction, where the later write wins,
+with a listing of any age.
 
-As in ``race_world`` each actor's memory is the answers it has had, a rewrite is two steps, and whoever commits makes an
-event for the mirror of that side. The phase is asked for like everything else. Until the operator has waited out the
-mirrors' caches, the answer may be the phase before. Calls do not lose their answers here; ``race_world`` sees to that.
+As in ``race_world`` each actor's memory is the answers that it got, and a rewrite is two steps. Each commit makes an event
+for the mirror of that side. Reading the phase is a call like every other. Until the operator has waited out the mirrors'
+caches, the answer may be the phase before. Calls do not lose their answers here; ``race_world`` covers that.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ from shared.errors import ConditionFailed, Contended, NotSettled, ObjectNotFound
 from shared.migration import Location, Migration
 from shared.objects import ObjectRef, ObjectState
 from shared.phase import Phase
-from shared.replicate import Glance, replicate
+from shared.replicate import LastSeen, replicate
 
 __all__ = [
     "LEGACY",
@@ -45,7 +45,7 @@ __all__ = [
 
 
 class Side(Enum):
-    """Which path."""
+    """One of the two paths."""
 
     LEGACY = "legacy"
     NEW = "new"
@@ -71,11 +71,11 @@ class Move(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """The operator has waited: every mirror has read the phase since."""
+    """The operator has waited: every mirror has read the new phase."""
 
 
 class Pass(NamedTuple):
-    """The operator has one path brought up to date from the other, and waits for the end."""
+    """The operator updates one path from the other, and waits for the end."""
 
     source: Side
 
@@ -87,10 +87,8 @@ class Upload(NamedTuple):
     """A writer writes.
 
     Attributes:
-        side: Where.
-        data: What.
-        after: So many of the operator's acts are done by then.
-        before: The number of the act that waits for it, counted from 0.
+        after: The operator has done so many acts by then.
+        before: The number of the act that waits for the upload, counted from 0.
     """
 
     side: Side
@@ -101,14 +99,14 @@ class Upload(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """What is walked through.
+    """The script of a walk.
 
     Attributes:
-        acts: The operator's, one after the other.
-        uploads: The writers', in this order.
-        losses: How many events may get lost.
+        acts: The operator's acts, in this order.
+        uploads: The writers' uploads, in this order.
+        losses: The number of events that may get lost.
         across: A mirror's work on an event may last across a change of phase, and longer than a pass waits.
-        deliver: What a mirror does with an event; mutants replace it.
+        deliver: A mirror's work on an event; mutants replace it.
     """
 
     acts: tuple[Act, ...]
@@ -135,7 +133,7 @@ class Copy(NamedTuple):
 
 
 class Keep(NamedTuple):
-    """A copy of what is about to be replaced."""
+    """A copy of a version before another replaces it."""
 
     at: Side
     if_generation: Condition
@@ -146,11 +144,11 @@ class Ask(NamedTuple):
 
 
 class Wait(NamedTuple):
-    """A version is too young to be judged: as long as a mirror's work on an event usually takes."""
+    """A version is too young: wait as long as a mirror's work on an event usually takes."""
 
 
 class Waited(NamedTuple):
-    """So much time has gone by."""
+    """That time has passed."""
 
 
 Call = Look | Copy | Keep | Ask | Wait
@@ -165,7 +163,7 @@ class _Unanswered(BaseException):
 
 
 class ReplayedStore:
-    """Storage and phase as far as they have answered; stops the code at the first call without an answer."""
+    """Replays the recorded answers of storage and phase; stops the code at the first call without an answer."""
 
     def __init__(self, history: tuple[Answer, ...]) -> None:
         self._answers = iter(history)
@@ -197,7 +195,7 @@ class ReplayedStore:
         return answer
 
     def wait(self) -> None:
-        """Until what is under way has ended, if it does not hang."""
+        """Wait until the calls under way have ended, unless they hang."""
         self._answer(Wait())
 
     def _answer(self, call: Call) -> Answer:
@@ -218,7 +216,7 @@ class Actor:
     taken: Version | None = None
 
     def asks(self) -> Call | None:
-        """What it waits for; None when it has come to its end."""
+        """The call that it waits for; None when it has ended."""
         try:
             self.program(ReplayedStore(self.history))
         except _Unanswered as stopped:
@@ -229,7 +227,7 @@ class Actor:
 
 
 class World:
-    """Where a walk stands. Only the walk goes on; nothing is taken back."""
+    """The state of a walk. It only goes forward."""
 
     def __init__(self, story: Story) -> None:
         self._story = story
@@ -245,11 +243,11 @@ class World:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more can happen."""
+        """Whether no step is possible any more."""
         return not any(True for _ in self.steps())
 
     def steps(self) -> Iterator[Callable[[], None]]:
-        """What may happen next."""
+        """The steps that are possible next."""
         to_come = self._story.uploads[self._uploads :]
         awaited = any(upload.before <= self._acts for upload in to_come)
         begun = any(actor.event and actor.history for actor in self.actors)
@@ -275,7 +273,7 @@ class World:
                 yield lambda actor=actor: self._lose(actor)  # type: ignore[misc]
 
     def wrong(self) -> str | None:
-        """Whether the last write is gone."""
+        """Describe a lost last write; None while it is on a path, or kept."""
         if self._last is None or self._last.data in {*self.kept, self.holds(LEGACY), self.holds(NEW)}:
             return None
         return f"{self._last.data!r}, which was written last, is on neither path, nor kept"
@@ -365,14 +363,10 @@ def walk(story: Story, choose: Callable[[int], int]) -> World:
     """Follow one interleaving to its end.
 
     Args:
-        story: What to walk through.
-        choose: Given how many steps are possible, picks one by its number.
-
-    Returns:
-        Where it ended.
+        choose: Gets the number of possible steps, and picks one by its index.
 
     Raises:
-        AssertionError: On the way the last write was on neither path.
+        AssertionError: At some step the last write was on neither path, and not kept.
     """
     world = World(story)
     while steps := list(world.steps()):
@@ -385,7 +379,7 @@ def walk(story: Story, choose: Callable[[int], int]) -> World:
 def _pass(source: Side) -> Program:
     def program(store: ReplayedStore) -> object:
         here, there = REFS[source], REFS[source.other]
-        seen = Glance(store.look(here), store.look(there))
+        seen = LastSeen(store.look(here), store.look(there))
         judged: list[int] = []
 
         def settling(version: ObjectState) -> float:
@@ -396,7 +390,7 @@ def _pass(source: Side) -> Program:
         while True:
             try:
                 return replicate(
-                    store, here, there, Authority.LATER_WRITE, glance=seen, keep=_keep, settling=settling
+                    store, here, there, Authority.LATER_WRITE, last_seen=seen, keep=_keep, settling=settling
                 )
             except NotSettled:
                 store.wait()

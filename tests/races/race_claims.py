@@ -1,4 +1,4 @@
-"""What must hold, and the sentence that says it does not."""
+"""The claims of every interleaving, and the sentence for each that does not hold."""
 
 from collections.abc import Iterable, Sequence
 from enum import Enum
@@ -10,14 +10,13 @@ from race_replay import DESTINATION, SOURCE, Answer, Call, Copy, Ended, Look, Si
 from shared.decision import Authority
 from shared.errors import Contended
 from shared.objects import ObjectRef, ObjectState, same
-from shared.propagate_delete import DeletePropagation
-from shared.replicate import Outcome, Replication
+from shared.replicate import DeletePropagation, Outcome, Replication
 
 __all__ = ["Claim", "Wrong", "about_commit", "about_end", "about_quiet"]
 
 
 class Claim(Enum):
-    """What is claimed of every interleaving."""
+    """A claim about every interleaving."""
 
     ENDS_EQUAL = "at quiescence both sides are the same, or the source is absent"
     FORWARD = "the destination's contents never go from a newer source version back to an older one"
@@ -40,13 +39,12 @@ class Wrong(NamedTuple):
 def about_commit(
     there: Version | None, version: Version, authority: Authority, before: Version | None
 ) -> Wrong | None:
-    """Judge a rewrite's commit over what lies there.
+    """Judge a rewrite's commit over the version at the destination.
 
     Args:
-        there: What lies there; its ``write`` is 0 where somebody wrote it there.
+        there: The version at the destination; its ``write`` is 0 if a client wrote it there.
         version: The copy.
-        authority: Whose word counts.
-        before: What lay there at the beginning.
+        before: The version at the destination at the beginning.
     """
     if there is None:
         return None
@@ -61,15 +59,15 @@ def about_commit(
 
 
 def _same(one: Version, other: Version | None) -> bool:
-    """Whether they are one version; tokens are renamed on the way."""
+    """Whether they are one version. The explorer renames tokens, so it does not compare them."""
     return other is not None and (one.write, one.created) == (other.write, other.created)
 
 
 def about_quiet(source: Version | None, there: Version | None, authority: Authority) -> Wrong | None:
-    """Judge what lies on both sides when nothing can happen any more.
+    """Judge both sides when no step is possible any more.
 
-    Once the destination has the authority it may differ, but nothing may be missing there. Where the later write counts,
-    it may only hold a later one.
+    Once the destination has the authority it may differ, but must not be absent. Where the later write wins, the
+    destination may only differ by a later write.
     """
     if source is None:
         return None
@@ -86,7 +84,7 @@ def about_quiet(source: Version | None, there: Version | None, authority: Author
 
 
 def about_end(sources: Iterable[Place], history: tuple[Answer, ...], ended: Ended) -> Wrong | None:
-    """Judge what an actor says of itself against what the model knows."""
+    """Compare an actor's result with what the model knows."""
     if isinstance(ended.error, Contended):
         return Wrong(Claim.ENDS, f"it gave up: {ended.error}")
     if ended.error is not None:
@@ -99,7 +97,7 @@ def about_end(sources: Iterable[Place], history: tuple[Answer, ...], ended: Ende
 
 
 def _untrue(result: Replication, sources: Iterable[Place], answered: list[tuple[Call, Answer]]) -> str | None:
-    """Say what is untrue in a result, by the versions the model really had."""
+    """Describe what is untrue in a result, by the versions that the model really had."""
     if result.outcome is Outcome.SUPERSEDED:
         looks = [answer for call, answer in answered if call == Look(Side.SOURCE)]
         return None if looks[-1:] == [None] else "the source was there, or was never looked at"

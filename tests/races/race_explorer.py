@@ -1,7 +1,7 @@
 """Every interleaving of a few actors, breadth-first, with a memory of the states already seen.
 
-Two interleavings that lead to the same state have the same future, so each state is explored once. A step may break a
-claim (``race_claims``); the shortest history that does is the counterexample. Larger scopes are walked at random.
+Two interleavings that lead to the same state have the same future, so the explorer visits each state once. A step may
+break a claim (``race_claims``); the shortest history that does is the counterexample. Walks at random cover larger scopes.
 """
 
 import gc
@@ -21,15 +21,14 @@ __all__ = ["Exploration", "explore", "walk"]
 
 @dataclass(frozen=True, slots=True)
 class Exploration:
-    """What an exploration found.
+    """The result of an exploration.
 
     Attributes:
-        states: How many different states were reached.
-        steps: How many steps lead from one to another.
-        interleavings: How many different complete runs they make up; 0 if one was stopped early.
-        seconds: How long it took.
-        wrong: The first claim that broke, None if none did.
-        history: The shortest way there, one line a step.
+        states: The number of different states.
+        steps: The number of steps between them.
+        interleavings: The number of different complete runs; 0 after an early stop.
+        wrong: The first broken claim; None if all hold.
+        history: The shortest way there, one line for each step.
     """
 
     states: int
@@ -51,7 +50,7 @@ class Exploration:
 
 @contextmanager
 def _without_collection() -> Iterator[None]:
-    """Keep the garbage collector out: it would look at millions of tuples again and again and find no garbage."""
+    """Switch the garbage collector off: it would scan millions of tuples again and again and find no garbage."""
     gc.disable()
     try:
         yield
@@ -61,14 +60,10 @@ def _without_collection() -> Iterator[None]:
 
 @_without_collection()
 def explore(scope: Scope, *, seek: Claim | None = None) -> Exploration:
-    """Explore a scope, nearest states first, until a claim breaks or nothing is left.
+    """Explore a scope, nearest states first, until a claim breaks or no state is left.
 
     Args:
-        scope: What to explore.
-        seek: Pass over other broken claims and look for this one.
-
-    Returns:
-        The counts and the counterexample.
+        seek: Look only for a break of this claim; None for any.
     """
     began = time.perf_counter()
     world = World(scope)
@@ -105,7 +100,7 @@ def explore(scope: Scope, *, seek: Claim | None = None) -> Exploration:
 
 
 def _count_runs(successors: list[list[int]]) -> int:
-    """Count the ways from the start to an end. Fails on a cycle: then some run would never end."""
+    """Count the ways from the start to an end. Fails on a cycle, because then some run never ends."""
     awaited = [0] * len(successors)
     for following in successors:
         for after in following:
@@ -130,11 +125,10 @@ def walk(world: World, choose: Callable[[int], int]) -> tuple[Wrong | None, tupl
     """Follow one interleaving to its end, or to the first claim that breaks.
 
     Args:
-        world: What to walk in.
-        choose: Given how many steps are possible, picks one by its number.
+        choose: Gets the number of possible steps, and picks one by its index.
 
     Returns:
-        The broken claim, if any, and the history, one line a step.
+        The broken claim, if any, and the history, one line for each step.
     """
     state = world.start()
     steps: list[Step] = []

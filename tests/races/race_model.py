@@ -1,15 +1,14 @@
-"""A model of Cloud Storage small enough to be explored: one object name in one bucket, as pure data.
+"""A model of Cloud Storage small enough to explore: one object name in one bucket, as pure data.
 
-What matters to the replication rule, and no more: live and noncurrent versions, generation conditions, and a rewrite
-in **two steps** — read the source, then commit at the destination. Between the two anything may happen at the source,
-and what was read is committed all the same; only the destination's condition is checked together with the commit. A
-model with an atomic rewrite finds no violation even without any condition, and so proves nothing.
+It has only what matters to the replication rule: live and noncurrent versions, generation conditions, and a rewrite in
+**two steps**. The first reads the source, the second commits at the destination. Between the two the source may change, and the
+commit still writes what the first step read. Only the destination's condition is checked together with the commit. A model
+with an atomic rewrite finds no violation even without any condition, and so proves nothing.
 
-Generations are opaque here. A version carries a *token*; what production code gets to see is a number from a shuffled
-table, so that code which takes a larger generation for a newer one fails. Cloud Storage promises unique generations,
-not ordered ones.
+Generations are opaque here. A version carries a *token*; production code sees a number from a shuffled table. So code that
+takes a larger generation for a newer one fails. Cloud Storage promises unique generations, not ordered ones.
 
-Tuples, not dataclasses: explored states are hashed by the hundred thousand.
+The values are tuples, not dataclasses, because the explorer hashes hundreds of thousands of states.
 """
 
 import base64
@@ -87,18 +86,18 @@ class Place(NamedTuple):
 
 
 def number(token: int) -> int:
-    """Give the generation that production code sees for a token; `ABSENT` stays what it is."""
+    """Give the generation that production code sees for a token; `ABSENT` stays `ABSENT`."""
     return _NUMBERS[token]
 
 
 def token(generation: int) -> int:
-    """Find the token of a generation; -1, which matches nothing, for one that was never given out."""
+    """Find the token of a generation; -1, which matches nothing, for an unknown one."""
     return _TOKENS.get(generation, -1)
 
 
 @cache
 def object_state(version: Version, name: str) -> ObjectState:
-    """Show a version the way the gateway would."""
+    """Show a version as the gateway does."""
     data = version.data.encode()
     return ObjectState(
         name=name,
@@ -140,7 +139,7 @@ def deleted(place: Place, condition: Condition = None) -> Place | Refusal:
 
 
 def patched(place: Place, metadata: str, write: int) -> Place | Refusal:
-    """Change the live version's metadata: the generation stays, the metageneration counts on."""
+    """Change the live version's metadata: the generation stays, the metageneration grows by one."""
     live = place.live
     if live is None:
         return Refusal.NOT_FOUND

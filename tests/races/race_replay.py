@@ -1,9 +1,8 @@
-"""Running production code one storage call at a time, without threads.
+"""Runs production code one storage call at a time, without threads.
 
-A `ReplayingStore` answers the first calls from a recorded history and stops the code at the first call that has no
-answer yet. To let an actor take a step, the explorer appends one possible answer to its history and runs the actor's
-function again from the start. So the code under test is the real one, unchanged, and an actor's whole memory is a
-tuple of answers.
+A `ReplayingStore` answers the first calls from a recorded history and stops the code at the first call without an answer.
+To let an actor take a step, the explorer appends one possible answer to its history and runs the actor's function again
+from the start. So the code under test is the unchanged production code, and an actor's whole memory is a tuple of answers.
 """
 
 from collections.abc import Callable
@@ -14,8 +13,7 @@ from race_model import Condition, Refusal, Version, number, object_state, token
 
 from shared.errors import ConditionFailed, ObjectNotFound, StorageError, Unavailable
 from shared.objects import ObjectRef, ObjectState
-from shared.propagate_delete import DeletePropagation
-from shared.replicate import Replication
+from shared.replicate import DeletePropagation, Replication
 
 __all__ = [
     "DESTINATION",
@@ -38,7 +36,7 @@ __all__ = [
 
 
 class Side(Enum):
-    """Where an object lies."""
+    """The side on which an object lies."""
 
     SOURCE = "source"
     DESTINATION = "destination"
@@ -60,7 +58,7 @@ _IGNORED = object_state(Version(1, 0, ""), DESTINATION.name)
 
 
 def keep(version: ObjectState) -> ObjectRef:
-    """Say where a version is kept before it is replaced."""
+    """Where `replicate` keeps a version before it replaces it."""
     return ObjectRef("new", f"_migration/replaced/{version.generation}")
 
 
@@ -71,7 +69,7 @@ class Look(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A rewrite, source to destination. `pinned` names ``sourceGeneration`` instead of asking for the live one."""
+    """A rewrite, source to destination. `pinned` names ``sourceGeneration`` instead of the live version."""
 
     if_source: Condition
     if_destination: Condition
@@ -85,7 +83,7 @@ class Delete(NamedTuple):
 
 
 class Put(NamedTuple):
-    """Uploading to the destination: a writer that uses the new path already."""
+    """An upload to the destination, by a writer that already uses the new path."""
 
     data: str
 
@@ -95,13 +93,7 @@ Answer = Version | Refusal | None
 
 
 class Ended(NamedTuple):
-    """An actor came to its end.
-
-    Attributes:
-        result: What it gave.
-        error: What it raised instead.
-        calls: The calls it made on the way.
-    """
+    """An actor has ended: its result, or the error that it raised instead, and the calls that it made."""
 
     result: Replication | DeletePropagation | None
     error: StorageError | None
@@ -109,7 +101,7 @@ class Ended(NamedTuple):
 
 
 class _Unanswered(BaseException):
-    """The code waits for the answer to a call. Not an `Exception`: nothing may catch it on the way."""
+    """The code waits for the answer to a call. Not an `Exception`, so that no code catches it."""
 
     def __init__(self, call: Call) -> None:
         super().__init__(call)
@@ -117,7 +109,7 @@ class _Unanswered(BaseException):
 
 
 class ReplayingStore:
-    """An `ObjectStore` that knows its answers up to some point, and stops the code there."""
+    """An `ObjectStore` that has answers up to some point, and stops the code there."""
 
     def __init__(self, history: tuple[Answer, ...]) -> None:
         self._answers = iter(history)
@@ -131,18 +123,18 @@ class ReplayingStore:
         self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
     ) -> ObjectState:
         """See `ObjectStore.copy`."""
-        if source == DESTINATION:  # kept before it is replaced: changes neither side
+        if source == DESTINATION:  # a copy to keep: changes neither side
             return _IGNORED
         assert (source, destination) == (SOURCE, DESTINATION)
         return self._copied(Copy(token(if_source), token(if_destination)))
 
     def delete(self, at: ObjectRef, *, if_generation: int) -> None:
-        """Delete a live object if it still is this generation."""
+        """Delete a live object if it still has this generation."""
         assert at == DESTINATION
         self._answer(Delete(token(if_generation)), at)
 
     def put(self, data: str) -> None:
-        """Write to the destination unconditionally, as a writer does that uses the new path already."""
+        """Write to the destination unconditionally, like a writer that already uses the new path."""
         self._answer(Put(data), DESTINATION)
 
     def _copied(self, call: Copy) -> ObjectState:
@@ -166,11 +158,11 @@ class ReplayingStore:
 
 
 Program = Callable[[ReplayingStore], Replication | DeletePropagation | None]
-"""What an actor does, as an ordinary function over a store."""
+"""An actor's work, as an ordinary function over a store."""
 
 
 def react(program: Program, store: ReplayingStore) -> Call | Ended:
-    """Run a program until it asks something new, or ends."""
+    """Run a program until it makes a call without an answer, or ends."""
     try:
         return Ended(program(store), None, tuple(store.calls))
     except _Unanswered as stopped:
@@ -180,7 +172,7 @@ def react(program: Program, store: ReplayingStore) -> Call | Ended:
 
 
 def shown(version: Version | None) -> str:
-    """Name a version for a reader; the source's with its generation."""
+    """Name a version for a reader."""
     if version is None:
         return "nothing"
     if version.write == 0:

@@ -1,4 +1,4 @@
-"""What is explored: a writer's script, the actors that follow it, and how much may go wrong."""
+"""The scope of an exploration: a writer's script, the actors that follow it, and the number of faults."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -8,8 +8,7 @@ from race_replay import DESTINATION, SOURCE, Program, ReplayingStore, keep
 
 from shared.decision import Authority
 from shared.objects import ObjectRef, ObjectState
-from shared.propagate_delete import DeletePropagation, propagate_delete
-from shared.replicate import Glance, Replication, replicate
+from shared.replicate import DeletePropagation, LastSeen, Replication, propagate_delete, replicate
 
 __all__ = [
     "Actor",
@@ -59,11 +58,11 @@ class Actor:
 
     Attributes:
         name: For the reader of a counterexample.
-        program: What it does. Runs of the same program share one function.
+        program: Its work. Runs of the same program share one function.
         after: It may start once the writer has done so many of its writes.
-        event: It is an event's delivery: it may be lost.
-        repeated: When it gets no answer it gives up and is run again from the start: delivered again, a job's retry.
-        last: It is the sweep: it starts when everybody else is done.
+        event: It is an event's delivery, which may be lost.
+        repeated: Without an answer it gives up and runs again from the start: another delivery, or a job's retry.
+        last: It is the sweep, which starts when all others have ended.
     """
 
     name: str
@@ -76,18 +75,16 @@ class Actor:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is explored.
+    """The scope of an exploration.
 
     Attributes:
-        sources: The source after each of the writer's writes, see `script`; the first is the empty one.
-        actors: Who follows.
-        before: So many writes happened before anything started; they bring no events.
-        copied: What the destination holds at the start: a copy of this.
-        authority: Whose word counts.
-        silences: How many answers may get lost.
-        losses: How many events may get lost.
-        always_sweep: A sweep closes every run, not only those that lost an event.
-        store: How the actors' calls reach the model; mutants distort it.
+        sources: The source after each of the writer's writes, see `script`; the first one is empty.
+        before: So many writes happened before the start; they have no events.
+        copied: The destination starts with a copy of this version; None for an absent destination.
+        silences: The number of answers that may get lost.
+        losses: The number of events that may get lost.
+        always_sweep: A sweep ends every run, not only those that lost an event.
+        store: Carries the actors' calls to the model; mutants distort it.
     """
 
     sources: tuple[Place, ...]
@@ -102,12 +99,12 @@ class Scope:
 
     @property
     def writes(self) -> int:
-        """How many writes the script has."""
+        """The number of writes in the script."""
         return len(self.sources) - 1
 
 
 def script(*writes: Write, versioned: bool = False) -> tuple[Place, ...]:
-    """Work out what lies at the source before the first write, and after each."""
+    """Compute the source before the first write, and after each."""
     places = [Place(versioned=versioned)]
     for count, write in enumerate(writes, start=1):
         before = places[-1]
@@ -131,17 +128,17 @@ def deliveries(
     authority: Authority = Authority.SOURCE,
     replicate: Replicate = replicate,
 ) -> Iterator[Actor]:
-    """Give the mirror's runs: one for each finalize event, two for those that come twice. In any order, at once.
+    """Give the mirror's runs: one for each finalize event, two for each event that comes twice. In any order, at once.
 
-    The first attempt of each is one conditional copy without a look: the event says what was written, and a new
-    object's destination is absent.
+    The first attempt of each is one conditional copy without a look. The event has the written version, and the
+    destination of a new object is absent.
     """
     for count in range(before + 1, len(sources)):
         version = sources[count].live
         if version is None or version.token != count:
             continue
         event = object_state(version, SOURCE.name)
-        program = _replication(replicate, authority, Glance(event, None))
+        program = _replication(replicate, authority, LastSeen(event, None))
         for again in range(1 + (count in twice)):
             name = f"mirror of v{count}" + " again" * again
             yield Actor(name, program, after=count, event=True)
@@ -160,22 +157,22 @@ def backfill(
     def program(store: ReplayingStore) -> Replication:
         if destination_first:
             there = store.look(DESTINATION)
-            glance = Glance(store.look(SOURCE), there)
+            last_seen = LastSeen(store.look(SOURCE), there)
         else:
             here = store.look(SOURCE)
-            glance = Glance(here, store.look(DESTINATION))
-        return replicate(store, SOURCE, DESTINATION, authority, glance=glance, keep=keep)
+            last_seen = LastSeen(here, store.look(DESTINATION))
+        return replicate(store, SOURCE, DESTINATION, authority, last_seen=last_seen, keep=keep)
 
     return Actor(name, program, last=last)
 
 
 def sweep(*, authority: Authority = Authority.SOURCE, replicate: Replicate = replicate) -> Actor:
-    """Give the sweep that heals what lost events left behind: the backfill, after everybody else."""
+    """Give the sweep that repairs the effects of lost events: the backfill, after all others."""
     return backfill("sweep", authority=authority, replicate=replicate, last=True)
 
 
 def new_writer(data: str) -> Actor:
-    """Give a writer that uses the new path already."""
+    """Give a writer that already uses the new path."""
 
     def program(store: ReplayingStore) -> None:
         store.put(data)
@@ -194,9 +191,9 @@ def removals(
             yield Actor(f"mirror of v{ended.write}'s end", program, after=count, event=True)
 
 
-def _replication(replicate: Replicate, authority: Authority, glance: Glance) -> Program:
+def _replication(replicate: Replicate, authority: Authority, last_seen: LastSeen) -> Program:
     def program(store: ReplayingStore) -> Replication:
-        return replicate(store, SOURCE, DESTINATION, authority, glance=glance, keep=keep)
+        return replicate(store, SOURCE, DESTINATION, authority, last_seen=last_seen, keep=keep)
 
     return program
 

@@ -1,4 +1,4 @@
-"""Telling an interleaving to a reader: one line a step, who and what."""
+"""Tells an interleaving to a reader: one line for each step, the actor and its act."""
 
 from race_model import Refusal, Version
 from race_replay import Answer, Copy, Delete, Look, Put, Side, shown, shown_source

@@ -1,9 +1,9 @@
-"""The steps a scope can take: who may go on, by which storage call, and where that leads.
+"""The possible steps of a scope: which actor may go on, by which storage call, and which state follows.
 
-A *state* is what lies on both sides, how far the writer is, what each actor has been answered so far, and which calls
-are still at work inside Cloud Storage though nobody waits for them. A *step* lets one of them go on by one storage
-call — a rewrite by one of its two steps. Generations of the destination are renamed in the order in which a state
-mentions them: they are opaque, so states that differ only in the numbers are the same state.
+A *state* is the versions on both sides, the writer's progress, the answers that each actor got so far, and the orphaned
+calls. Those are still at work inside Cloud Storage after their clients gave up. A *step* advances one of them by one storage
+call, or by one of the two steps of a rewrite. The world renames generations of the destination in the order in which a
+state mentions them. They are opaque, so states that differ only in the numbers are the same state.
 """
 
 from collections.abc import Iterator
@@ -23,32 +23,32 @@ _FIRST = 50
 """Tokens from here on belong to the destination."""
 
 _FRESH = 99
-"""The token of a version just committed, until the state is renamed."""
+"""The token of a new version, until the world renames the state."""
 
 
 class Rest(Enum):
-    """An actor that takes no steps any more."""
+    """An actor that takes no more steps."""
 
     DONE = "done"
     LOST = "lost"
 
 
 class Running(NamedTuple):
-    """An actor: what it has been answered, and what the rewrite it waits for has read already."""
+    """An actor: the answers that it got, and the version that its pending rewrite has read."""
 
     history: tuple[Answer, ...] = ()
     taken: Version | None = None
 
 
 class Orphan(NamedTuple):
-    """A call that is still at work inside Cloud Storage although its client has given it up."""
+    """A call that is still at work inside Cloud Storage although its client has given up."""
 
     call: Copy | Delete
     taken: Version | None
 
 
 class State(NamedTuple):
-    """Everything that the future depends on."""
+    """All that determines the future."""
 
     written: int
     destination: Place
@@ -59,7 +59,7 @@ class State(NamedTuple):
 
 
 class Act(Enum):
-    """What a step is."""
+    """The kind of a step."""
 
     WRITES = "writes"
     GETS = "gets an answer"
@@ -77,7 +77,7 @@ class Act(Enum):
 
 
 class Step(NamedTuple):
-    """One step: whose (an actor's number, -1 for the writer or an orphan), what, and where it leads."""
+    """One step: the actor's number (-1 for the writer or an orphan), the act, and the state after it."""
 
     who: int
     act: Act
@@ -88,7 +88,7 @@ class Step(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """An actor's turn: the state it meets, who it is, what it remembers and what it asks."""
+    """An actor's turn: the present state, the actor's number, its memory and its call."""
 
     state: State
     who: int
@@ -106,14 +106,14 @@ class Turn(NamedTuple):
 
 
 class World:
-    """The steps of a scope. Remembers how each program reacts to each history: replays are the costly part."""
+    """The steps of a scope. Caches the reaction of each program to each history, because replays are slow."""
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
         self._reactions: dict[tuple[Program, tuple[Answer, ...]], Call | Ended] = {}
 
     def start(self) -> State:
-        """Give the state before anything happens."""
+        """Give the state before the first step."""
         scope = self.scope
         there = scope.copied
         live = None if there is None else there._replace(token=_FIRST, metageneration=1)
@@ -122,7 +122,7 @@ class World:
         )
 
     def steps(self, state: State) -> Iterator[Step]:
-        """Enumerate what may happen next; nothing at quiescence."""
+        """Enumerate the possible next steps; none at quiescence."""
         if state.written < self.scope.writes:
             after = state._replace(written=state.written + 1)
             yield Step(-1, Act.WRITES, None, self.scope.sources[after.written].live, after, None)
@@ -135,7 +135,7 @@ class World:
             yield self._orphan(state, index)
 
     def quiet(self, state: State) -> Wrong | None:
-        """Judge a state in which nothing can happen any more."""
+        """Judge a state without a possible step."""
         source = self.scope.sources[state.written].live
         return about_quiet(source, state.destination.live, self.scope.authority)
 
@@ -175,7 +175,7 @@ class World:
             yield self._give_up(turn, Act.GIVES_UP)
 
     def _copy(self, turn: Turn, call: Copy) -> Iterator[Step]:
-        """Take the next of a rewrite's two steps; or let the client lose sight of it."""
+        """Take the next of a rewrite's two steps, or lose its answer."""
         if turn.state.silences:
             yield from self._hang(turn, call)
         if turn.memory.taken is None:
@@ -202,7 +202,7 @@ class World:
             yield from self._took_effect(turn.at(destination), None)
 
     def _took_effect(self, turn: Turn, wrong: Wrong | None) -> Iterator[Step]:
-        """Answer a call that changed the destination; or lose the answer."""
+        """Answer a call that changed the destination, or lose the answer."""
         state, live = turn.state, turn.state.destination.live
         yield self._get(turn, live, wrong, Act.COMMITS)
         if state.silences:
@@ -212,7 +212,7 @@ class World:
             yield self._give_up(turn, Act.COMMITS_GIVES_UP, wrong)
 
     def _hang(self, turn: Turn, call: Copy | Delete) -> Iterator[Step]:
-        """Let a call go on alone: its client asks again, or gives up."""
+        """Orphan a call: its client repeats it, or gives up."""
         state = turn.state._replace(orphans=(*turn.state.orphans, Orphan(call, turn.memory.taken)))
         alone = turn._replace(state=state)
         after = alone.left(turn.memory._replace(taken=None))._replace(silences=state.silences - 1)
@@ -220,7 +220,7 @@ class World:
         yield self._give_up(alone, Act.HANGS_GIVES_UP)
 
     def _orphan(self, state: State, index: int) -> Step:
-        """Let a call go on that nobody waits for."""
+        """Advance an orphaned call."""
         call, taken = state.orphans[index]
         destination: Place | Refusal
         others = state.orphans[:index] + state.orphans[index + 1 :]
@@ -255,7 +255,7 @@ class World:
         )
 
     def _get(self, turn: Turn, answer: Answer, wrong: Wrong | None = None, act: Act = Act.GETS) -> Step:
-        """Let an actor have its answer, and judge its result if that was the last."""
+        """Give an actor its answer, and judge its result if that was the last one."""
         history = (*turn.memory.history, answer)
         reaction = self._reaction(turn.who, history)
         if isinstance(reaction, Ended):
@@ -268,7 +268,7 @@ class World:
         return Step(turn.who, act, turn.call, answer, after, wrong)
 
     def _give_up(self, turn: Turn, act: Act, wrong: Wrong | None = None) -> Step:
-        """Let an actor give up for want of an answer; its event is delivered again, its job run again."""
+        """Let an actor without an answer give up; its event is delivered again, or its job runs again."""
         reaction = self._reaction(turn.who, (*turn.memory.history, Refusal.UNAVAILABLE))
         assert isinstance(reaction, Ended)
         assert isinstance(reaction.error, Unavailable), reaction
@@ -287,7 +287,7 @@ class World:
 
 
 def _now(state: State) -> int:
-    """Tell the time at the destination: after the source's last write, before its next."""
+    """The time at the destination: after the source's last write, before its next."""
     return 2 * state.written + 1
 
 

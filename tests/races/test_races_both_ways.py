@@ -1,8 +1,9 @@
-"""Cut over, write, roll back, write, cut over again: under every interleaving tried, the last write is never lost.
+"""Cut over, write, roll back, write, cut over again: no interleaving tried loses the last write.
 
-At every moment it is on one of the paths, or kept; the walk itself sees to that. In the end it is where it belongs, unless
-some copy was *late*, begun before its source was written anew and committed after, and its maker at work *across* a change of phase, or
-for longer than a pass waits. Such a copy looks like a later write, and may cost the last write its place; then it is among what was kept.
+At every moment the last write is on one of the paths, or kept; the walk itself checks that. In the end it is in its place,
+with one exception: a *late* copy. Such a copy began before a new write to its source, and was committed after it. Its maker
+worked *across* a change of phase, or longer than a pass waits. A late copy looks like a later write, and may displace the
+last write, which is then among the kept versions.
 """
 
 import random
@@ -34,7 +35,7 @@ from mirror_function.settings import MirrorSettings
 from shared.decision import Authority
 from shared.objects import ObjectRef, ObjectState
 from shared.phase import Phase
-from shared.replicate import Glance, replicate
+from shared.replicate import LastSeen, replicate
 
 WALKS = 400
 
@@ -54,22 +55,22 @@ THERE_AND_BACK = Story(
         Upload(LEGACY, "eeeee", after=CUT),
         Upload(NEW, "late again", after=BACK),
         Upload(LEGACY, "ffffff", after=BACK),
-        # The last one is written before the operator gives the last command once more.
+        # The last upload comes before the operator repeats the last command.
         Upload(NEW, "ggggggg", after=AGAIN, before=AGAIN),
     ),
 )
-"""Writers switch late both times, and the object is overwritten on either path."""
+"""Writers switch late both times, and overwrite the object on either path."""
 
 GIVEN_AGAIN = Story(
     acts=(*CUTOVER, Pass(LEGACY)),
     uploads=(Upload(LEGACY, "a"), Upload(NEW, "bb", after=CUT), Upload(NEW, "ccc", after=CUT)),
     across=False,
 )
-"""The way back copies the second version late, just when the operator gives ``cutover`` again."""
+"""The reverse mirror copies the second version late, while the operator repeats ``cutover``."""
 
 
 def test_there_and_back_and_there_again_loses_nothing() -> None:
-    """In the end the last write is on the new path, and came back to the legacy path, too."""
+    """In the end the last write is on the new path, and the reverse mirror has copied it to the legacy path."""
     for seed in range(WALKS):
         world = walk(THERE_AND_BACK, random.Random(seed).randrange)
         _is_safe(world, NEW, "ggggggg")
@@ -77,14 +78,14 @@ def test_there_and_back_and_there_again_loses_nothing() -> None:
 
 
 def test_lost_events_lose_nothing_either() -> None:
-    """Whatever events are lost: the passes bring the last write to where the consumer reads."""
+    """Even if events are lost, the passes copy the last write to the path that the consumer reads."""
     for seed in range(WALKS):
         _is_safe(walk(replace(THERE_AND_BACK, losses=4), random.Random(seed).randrange), NEW, "ggggggg")
 
 
 @pytest.mark.parametrize("losses", [0, 4])
 def test_where_no_delivery_lasts_across_a_phase_the_last_write_is_in_its_place(losses: int) -> None:
-    """Late copies or not: a pass waits until whoever made one has looked again."""
+    """With late copies and without: a pass waits until the maker of a late copy has looked again."""
     story = replace(THERE_AND_BACK, losses=losses, across=False)
     walks = [walk(story, random.Random(seed).randrange) for seed in range(WALKS)]
     for world in walks:
@@ -93,7 +94,7 @@ def test_where_no_delivery_lasts_across_a_phase_the_last_write_is_in_its_place(l
 
 
 def test_a_pass_beside_a_late_copy_of_the_way_back_takes_it_for_no_write() -> None:
-    """It waits, and then the way back has brought over the last write itself."""
+    """It waits, and by then the reverse mirror has copied the last write itself."""
     for seed in range(WALKS):
         world = walk(GIVEN_AGAIN, random.Random(seed).randrange)
         assert world.holds(NEW) == "ccc", "\n".join(world.told)
@@ -101,7 +102,7 @@ def test_a_pass_beside_a_late_copy_of_the_way_back_takes_it_for_no_write() -> No
 
 @pytest.mark.parametrize("side", [LEGACY, NEW])
 def test_after_a_rollback_the_legacy_path_has_the_last_write(side: Side) -> None:
-    """Wherever the last write was made, early or late: once the command was given again, the legacy path holds it."""
+    """After the repeated command the legacy path has the last write, on whichever path and however late it was made."""
     story = Story(
         acts=(*CUTOVER, *ROLLBACK, Pass(NEW)),
         uploads=(
@@ -124,7 +125,7 @@ NEW_NAME = Story(
 
 
 def test_a_straggler_overwritten_while_it_was_copied_arrives_in_its_last_version() -> None:
-    """Whoever copied it looks once more, and may replace what it made itself."""
+    """Its copier looks once more, and may replace its own copy."""
     for seed in range(WALKS):
         world = walk(NEW_NAME, random.Random(seed).randrange)
         assert {world.holds(LEGACY), world.holds(NEW)} == {"bb"}, "\n".join(world.told)
@@ -133,7 +134,7 @@ def test_a_straggler_overwritten_while_it_was_copied_arrives_in_its_last_version
 def test_a_straggler_that_is_not_looked_at_again_ends_in_an_older_version(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its late copy passes for a later write."""
+    """Its late copy looks like a later write."""
     monkeypatch.setattr(shared.replicate, "_moved_on", lambda *_: False)
     ends = {walk(NEW_NAME, random.Random(seed).randrange).holds(NEW) for seed in range(WALKS)}
     assert ends == {"a", "bb"}
@@ -141,7 +142,7 @@ def test_a_straggler_that_is_not_looked_at_again_ends_in_an_older_version(
 
 @st.composite
 def stories(draw: st.DrawFn, *, across: bool) -> Story:
-    """Writers who use the legacy path at any time, and the new one from the first report of a cutover on."""
+    """Writers who use the legacy path at any time, and the new path from the first report of a cutover on."""
     acts = (*CUTOVER, *ROLLBACK, *CUTOVER, Pass(LEGACY))
     uploads, after = [Upload(LEGACY, "0")], 0
     for number in range(1, draw(st.integers(1, 6))):
@@ -163,7 +164,7 @@ def test_any_story_ends_with_the_last_write_on_the_new_path_or_kept(story: Story
 def test_any_story_without_such_deliveries_ends_with_the_last_write_on_the_new_path(
     story: Story, seed: int
 ) -> None:
-    """The same, and no delivery lasts across a change of phase, or hangs."""
+    """The same, if no delivery lasts across a change of phase, or hangs."""
     world = walk(story, random.Random(seed).randrange)
     assert world.holds(NEW) == story.uploads[-1].data, "\n".join(world.told)
 
@@ -173,38 +174,38 @@ def _keep(version: ObjectState) -> ObjectRef:
 
 
 def asked_before_the_look(event: ObjectEvent, settings: MirrorSettings, store: ReplayedStore) -> object:
-    """Mutant: the phase is asked for once, when the event arrives."""
+    """Mutant: it reads the phase once, when the event arrives."""
     authority = settings.authority(store.phase())
     if authority is None:
         return None
     way, name = settings.way, event.state.name
     here, there = way.source_ref(way.relative(name)), way.destination_ref(way.relative(name))
-    return replicate(store, here, there, authority, glance=Glance(event.state, None), keep=_keep)  # type: ignore[arg-type]
+    return replicate(store, here, there, authority, last_seen=LastSeen(event.state, None), keep=_keep)  # type: ignore[arg-type]
 
 
 def new_path_always_right(event: ObjectEvent, settings: MirrorSettings, store: ReplayedStore) -> object:
-    """Mutant: after the cutover the new path's word counts on the way back, whatever lies on the legacy path."""
+    """Mutant: after the cutover the new path always wins in reverse replication, even over later legacy writes."""
     if not settings.reverse:
         return mirror(event, settings, store, store)  # type: ignore[arg-type]
     if store.phase() is not Phase.CUT_OVER:
         return None
     way, name = settings.way, event.state.name
     here, there = way.source_ref(way.relative(name)), way.destination_ref(way.relative(name))
-    return replicate(store, here, there, Authority.SOURCE, glance=Glance(event.state, None), keep=_keep)  # type: ignore[arg-type]
+    return replicate(store, here, there, Authority.SOURCE, last_seen=LastSeen(event.state, None), keep=_keep)  # type: ignore[arg-type]
 
 
 def test_a_phase_asked_for_before_the_look_loses_a_write() -> None:
-    """An event of before the cutover, under way all the time, puts old contents over the new path's first write."""
+    """An event from before the cutover is still under way, and puts old contents over the new path's first write."""
     _loses(replace(THERE_AND_BACK, deliver=asked_before_the_look))
 
 
 def test_a_way_back_that_always_overwrites_loses_a_late_write() -> None:
-    """What a late writer wrote on the legacy path is replaced by what the new path had before."""
+    """The new path's earlier version replaces a late write on the legacy path."""
     _loses(replace(THERE_AND_BACK, deliver=new_path_always_right))
 
 
 def test_writers_who_do_not_wait_for_the_report_lose_a_write() -> None:
-    """A mirror that still believes in the phase before the cutover overwrites what is written on the new path."""
+    """A mirror that still has the phase before the cutover overwrites a write on the new path."""
     hasty = (Upload(LEGACY, "a"), Upload(LEGACY, "bb"), Upload(NEW, "hasty", after=1))
     _loses(Story(CUTOVER, hasty))
 
@@ -212,14 +213,14 @@ def test_writers_who_do_not_wait_for_the_report_lose_a_write() -> None:
 def test_passes_that_do_not_wait_put_a_late_copy_in_the_place_of_the_last_write(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A pass between a mirror's late copy and its second look."""
+    """The pass runs between a mirror's late copy and its second look."""
     monkeypatch.setattr(shared.replicate, "_check_settled", lambda *_: None)
     ends = {walk(GIVEN_AGAIN, random.Random(seed).randrange).holds(NEW) for seed in range(WALKS)}
     assert ends != {"ccc"}
 
 
 def test_replacing_without_keeping_loses_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A late copy passes for a later write, and what it replaces is gone."""
+    """A late copy looks like a later write, and the version that it replaces is gone."""
     monkeypatch.setattr(shared.replicate, "_keep", lambda *_: None)
     _loses(THERE_AND_BACK)
 

@@ -1,8 +1,8 @@
-"""The explored model is checked against a real server: the same calls, the same answers.
+"""Checks the explored model against a real server: the same calls give the same answers.
 
-Random sequences of calls run on ``race_model`` — a copy's two steps at once — and on the strict local Cloud Storage
-through the production gateway. Contents, metadata, presence and errors must agree, and generations must change when
-the model's do. The numbers differ, and mean nothing.
+Random sequences of calls run on ``race_model``, with a copy's two steps at once, and on the strict local Cloud Storage
+through the production gateway. Contents, metadata, presence and errors must agree, and generations must change when the
+model's do. The numbers themselves differ, and mean nothing.
 """
 
 import itertools
@@ -120,7 +120,7 @@ class TwoStorages(RuleBasedStateMachine):
 
     @rule(source=slots, destination=slots, which=st.integers(0, 3))
     def copy_pinned(self, source: Slot, destination: Slot, which: int) -> None:
-        """What the gateway never does: a rewrite that names a version, live or not."""
+        """A rewrite that names a version, live or not. The gateway never does this."""
         place = self.places[source]
         versions = [version for version in (*place.noncurrent, place.live) if version is not None]
         if not versions or source == destination:
@@ -164,7 +164,7 @@ class TwoStorages(RuleBasedStateMachine):
         assert {blob.generation for blob in blobs} == expected
 
     def _agree(self, slot: Slot, after: Place | Refusal, call: Callable[[], object]) -> None:
-        """Make a call on the server, and expect what the model says of it."""
+        """Make a call on the server, and expect the model's answer."""
         try:
             call()
         except (ConditionFailed, PreconditionFailed):
@@ -177,7 +177,7 @@ class TwoStorages(RuleBasedStateMachine):
             self._note(after.live, self.gateway.look(self._ref(slot)))
 
     def _note(self, version: Version | None, state: ObjectState | None) -> None:
-        """Remember which generation stands for a version's token. A new version's was never seen before."""
+        """Record the generation for a version's token. A new version has a new generation."""
         if version is None or version.token in self.generations:
             return
         assert state is not None

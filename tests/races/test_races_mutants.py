@@ -1,6 +1,6 @@
-"""The explorer bites: each way to get the replication rule wrong is found, with a readable counterexample.
+"""The explorer finds each mutant of the replication rule, with a readable counterexample.
 
-A mutant is made outside production code: a store that distorts the calls of the real `replicate`, a replaced decision,
+A mutant lies outside production code. It is a store that distorts the calls of the real `replicate`, a replaced decision,
 or a small wrong copy of the loop. ``pytest -rP`` shows each counterexample.
 """
 
@@ -18,8 +18,7 @@ import shared.replicate
 from shared.decision import Action, Authority, Decision, decide
 from shared.errors import ConditionFailed, Contended, ObjectNotFound
 from shared.objects import CONTENT_DIFFERENCES, ObjectRef, ObjectState, differences
-from shared.propagate_delete import DeletePropagation
-from shared.replicate import Glance, Outcome, Replication, replicate
+from shared.replicate import DeletePropagation, LastSeen, Outcome, Replication, replicate
 
 A, B, C, GONE = Upload("a"), Upload("bb"), Upload("ccc"), Delete()
 TWO, ABC = script(A, B), script(A, B, C)
@@ -44,14 +43,14 @@ class WithoutSourceCondition(ReplayingStore):
 
 
 class PinnedGeneration(ReplayingStore):
-    """Mutant 3: every rewrite names ``sourceGeneration``: on a versioned bucket, overwritten versions are readable."""
+    """Mutant 3: every rewrite names ``sourceGeneration``: a versioned bucket still serves overwritten versions."""
 
     def _copied(self, call: Copy) -> ObjectState:
         return super()._copied(call._replace(pinned=True))
 
 
 def by_number(source: ObjectState | None, destination: ObjectState | None, authority: Authority) -> Decision:
-    """Mutant 4: a source with a smaller generation than the destination's is taken for older, and skipped."""
+    """Mutant 4: it takes a source with a smaller generation than the destination's for older, and skips it."""
     decision = decide(source, destination, authority)
     if source and destination and source.generation < destination.generation:
         return replace(decision, action=Action.NOTHING)
@@ -74,13 +73,13 @@ def trusting_412(
     destination: ObjectRef,
     authority: Authority,
     *,
-    glance: Glance | None = None,
+    last_seen: LastSeen | None = None,
     keep: Callable[[ObjectState], ObjectRef] | None = None,
 ) -> Replication:
-    """Mutant 5: the loop without the loop. A failed condition is taken for "somebody else has copied it"."""
-    now = glance or Glance(store.look(source), store.look(destination))
+    """Mutant 5: it does not loop. It takes a failed condition for "another copier has copied it"."""
+    now = last_seen or LastSeen(store.look(source), store.look(destination))
     try:
-        return replicate(store, source, destination, authority, glance=now, keep=keep, max_attempts=1)
+        return replicate(store, source, destination, authority, last_seen=now, keep=keep, max_attempts=1)
     except Contended:
         return Replication(Outcome.SUPERSEDED, None, now.destination)
 
@@ -88,7 +87,7 @@ def trusting_412(
 def blind(
     store: ReplayingStore, source: ObjectRef, destination: ObjectRef, deleted: ObjectState
 ) -> DeletePropagation | None:
-    """Mutant 6: a delete event is taken for an order to delete, though conditional on what is there."""
+    """Mutant 6: it deletes the destination after each delete event, on condition of the generation seen."""
     there = store.look(destination)
     if there is not None:
         _delete(store, destination, there)
@@ -98,7 +97,7 @@ def blind(
 def without_second_look(
     store: ReplayingStore, source: ObjectRef, destination: ObjectRef, deleted: ObjectState
 ) -> DeletePropagation | None:
-    """Mutant 7: the source is not looked at again after the deletion."""
+    """Mutant 7: it does not look at the source again after the deletion."""
     if store.look(source) is not None:
         return None
     there = store.look(destination)
@@ -135,13 +134,13 @@ def test_without_the_source_condition_only_the_proof_notices() -> None:
 
 
 def test_without_the_source_condition_and_the_proof_the_books_lie(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the proof gone too, what is recorded as copied is not what was copied."""
+    """Without the proof too, the recorded version is not the copied one."""
     monkeypatch.setattr(shared.replicate, "differences", lambda _one, _other: ())
     _found(replace(OVERWRITTEN, store=WithoutSourceCondition), Claim.BOOKS_TRUE)
 
 
 def test_the_source_condition_keeps_the_books_true_without_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The condition does not rest on the proof: with the proof gone and the condition there, every claim holds."""
+    """The condition does not depend on the proof: with the condition alone, every claim holds."""
     monkeypatch.setattr(shared.replicate, "differences", lambda _one, _other: ())
     assert explore(OVERWRITTEN).wrong is None
 
@@ -154,7 +153,7 @@ def test_a_pinned_generation_goes_backwards_on_a_versioned_bucket() -> None:
 
 
 def test_versioning_does_no_harm_to_the_live_condition() -> None:
-    """Asking for the live generation, the same scope holds."""
+    """If the condition requires the live generation, the same scope holds."""
     sources = script(A, B, versioned=True)
     assert explore(Scope(sources, (*deliveries(sources), backfill()))).wrong is None
 
@@ -205,25 +204,25 @@ def test_an_old_equal_destination_taken_for_settled_ends_stale(monkeypatch: pyte
 def test_without_a_look_after_the_copy_a_late_copy_passes_for_a_later_write(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Mutant 9: a version written while its predecessor was copied finds a copy that looks later than itself."""
+    """Mutant 9: a version written during its predecessor's copy finds a copy that looks later than itself."""
     monkeypatch.setattr(shared.replicate, "_moved_on", lambda _store, _source, _copied: False)
     _found(LATER_WRITE, Claim.ENDS_EQUAL)
 
 
 def test_copies_taken_for_writes_end_stale_when_an_answer_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Mutant 10: only the answer tells a copy from a write; where it is lost, an old copy passes for a later write."""
+    """Mutant 10: only the answer tells a copy from a write. If it is lost, an old copy looks like a later write."""
     monkeypatch.setattr(shared.replicate, "_is_copy", lambda _destination, _held: False)
     _found(replace(LATER_WRITE, silences=1), Claim.ENDS_EQUAL)
 
 
 def test_overwriting_whatever_differs_replaces_later_writes() -> None:
-    """Mutant 11: the source's word, where the later write should count, puts older contents over newer ones."""
+    """Mutant 11: the source wins where the later write should, and puts older contents over newer ones."""
     actors = (*deliveries(TWO, authority=Authority.SOURCE), new_writer("n"))
     _found(replace(LATER_WRITE, actors=actors), Claim.LATER_STAYS)
 
 
 def test_a_counterexample_is_a_short_history() -> None:
-    """A counterexample has one line a step, ends with the broken claim, and is the shortest there is."""
+    """A counterexample has one line for each step, ends with the broken claim, and is the shortest one."""
     found = explore(Scope(TWO, (*deliveries(TWO),), store=WithoutDestinationCondition))
     assert str(found).splitlines() == [
         f"writer                   writes the source: v1=a (g{number(1)})",

@@ -1,4 +1,4 @@
-"""Scopes too large to explore completely: interleavings at random, the scopes themselves at random too."""
+"""Scopes too large to explore completely: random interleavings, and random scopes."""
 
 import random
 
@@ -37,7 +37,7 @@ CROWD = (
 
 
 class WithoutDestinationCondition(ReplayingStore):
-    """A mutant: every rewrite overwrites whatever is at the destination."""
+    """A mutant: every rewrite overwrites the destination without a condition."""
 
     def _copied(self, call: Copy) -> ObjectState:
         return super()._copied(call._replace(if_destination=None))
@@ -61,7 +61,7 @@ def test_walking_at_random_bites() -> None:
 
 @st.composite
 def sources(draw: st.DrawFn) -> tuple[Place, ...]:
-    """Give a writer's script of up to six writes, every content new."""
+    """Give a writer's script of up to six writes, each with new contents."""
     writes: list[Write] = [Upload("a")]
     for count in range(draw(st.integers(0, 5))):
         kinds: list[Write] = [Upload("b" * (count + 2))]
@@ -93,10 +93,10 @@ def scopes(draw: st.DrawFn) -> Scope:
         before=before,
         copied=draw(st.sampled_from([None, places[before].live])),
         authority=authority,
-        # Where the later write counts, a lost answer can leave a difference that is reported: docs/decisions/0016.
+        # Where the later write wins, a lost answer can leave a difference that is reported: docs/decisions/0016.
         silences=0 if authority is Authority.LATER_WRITE else draw(st.integers(0, 3)),
         losses=draw(st.integers(0, 2)),
-        # Objects from before bring no events, nor do metadata changes: only a sweep finds all of them.
+        # Earlier objects and metadata changes have no events: only a sweep finds all of them.
         always_sweep=True,
     )
 

@@ -1,7 +1,7 @@
 """The replication rule under every interleaving of small scopes: no claim of ``race_claims`` breaks.
 
-Each scope is explored completely; ``pytest -rP`` shows its counts. What is explored is production code: `replicate`
-as the mirror calls it for an event, as the backfill calls it with listings of any age, and `propagate_delete`.
+Each test explores its scope completely; ``pytest -rP`` shows the counts. It explores production code: `replicate` and
+`propagate_delete`. The mirror calls `replicate` for an event, the backfill with listings of any age.
 """
 
 import os
@@ -33,13 +33,13 @@ LABELLED = script(A, Label("x"), B)
 BACK, BACK_DELETED = script(A, B, A), script(A, B, GONE, A)
 
 BEFORE_CUTOVER = {
-    # Every write brings an event; events overtake each other.
+    # Every write has an event; events overtake each other.
     "three writes": Scope(ABC, (*deliveries(ABC),)),
     # The destination starts with a copy of the first version, made by an earlier run.
     "a copy from before, two writes": Scope(
         ABC, (*deliveries(ABC, before=1), backfill()), before=1, copied=ABC[1].live
     ),
-    # No event for the first version: only the backfill's listing knows it.
+    # The first version has no event: only the backfill's listing has it.
     "one from before, two writes, two backfills": Scope(
         ABC, (*deliveries(ABC, before=1), *BACKFILLS), before=1
     ),
@@ -47,14 +47,14 @@ BEFORE_CUTOVER = {
     "three writes, a backfill": Scope(ABC, (*deliveries(ABC), backfill())),
     # Deleted and created again; the first event comes twice.
     "deleted, created again, an event twice": Scope(AGAIN, (*deliveries(AGAIN, twice=[1]),)),
-    # Answers get lost: the call took effect, or hangs and takes effect later; the client repeats it, or gives up and
-    # is run again.
+    # Answers get lost: the call took effect, or hangs and takes effect later. The client repeats it, or gives up and
+    # runs again.
     "three writes, an answer lost": Scope(ABC, (*deliveries(ABC),), silences=1),
     "two writes, two answers lost": Scope(script(A, B), (*deliveries(script(A, B)),), silences=2),
     "two writes, a backfill, an answer lost": Scope(
         script(A, B), (*deliveries(script(A, B)), backfill()), silences=1
     ),
-    # Contents come back while the others are under way: an equal destination settles nothing then.
+    # Contents come back while other copies are under way: an equal destination settles nothing then.
     "a, b, a": Scope(BACK, (*deliveries(BACK),)),
     "a, b, a, a backfill": Scope(BACK, (*deliveries(BACK), backfill())),
     "a, b, a, an answer lost": Scope(BACK, (*deliveries(BACK),), silences=1),
@@ -64,7 +64,7 @@ BEFORE_CUTOVER = {
     "three writes, a backfill, an event lost": Scope(
         ABC, (*deliveries(ABC, before=1), backfill(), sweep()), before=1, losses=1
     ),
-    # A metadata change brings no finalize event: only a sweep finds it, whatever was under way.
+    # A metadata change has no finalize event: only a sweep finds it.
     "metadata changed, events lost": Scope(
         LABELLED, (*deliveries(LABELLED), backfill(), sweep()), losses=2, always_sweep=True
     ),
@@ -94,7 +94,7 @@ AFTER_CUTOVER = {
         AGAIN, (*LATE_AGAIN, new_writer("n"), sweep(authority=LATE)), silences=1, losses=2
     ),
 }
-"""Forward replication when the destination has it: it may only create."""
+"""Forward replication while the destination has the authority: it may only create."""
 
 LATER = Authority.LATER_WRITE
 LATER_ABC = (*deliveries(ABC, authority=LATER),)
@@ -125,7 +125,7 @@ BOTH_WRITTEN = {
         always_sweep=True,
     ),
 }
-"""Either way while the other path still has writers: the later write counts."""
+"""Either direction while the other path still has writers: the later write wins."""
 
 SAME_AGAIN = script(A, GONE, A)
 ENDED = script(A, B, GONE)
@@ -160,25 +160,25 @@ DEEP = {
 
 @pytest.mark.parametrize("name", BEFORE_CUTOVER)
 def test_replication_ends_equal_and_never_goes_backwards(name: str) -> None:
-    """While the source has the authority both sides end the same, by way of newer versions only, with true books."""
+    """While the source has the authority, both sides end the same, only newer versions follow, and every outcome is true."""
     _holds(BEFORE_CUTOVER[name])
 
 
 @pytest.mark.parametrize("name", AFTER_CUTOVER)
 def test_after_cutover_nothing_is_overwritten_and_nothing_is_missing(name: str) -> None:
-    """Once the destination has the authority, forward replication creates what is missing and touches nothing else."""
+    """Once the destination has the authority, forward replication creates missing objects and changes nothing else."""
     _holds(_after_cutover(AFTER_CUTOVER[name]))
 
 
 @pytest.mark.parametrize("name", BOTH_WRITTEN)
 def test_where_the_later_write_counts_it_stays_and_nothing_is_missing(name: str) -> None:
-    """A write on the other path is replaced by later ones only; without one, both sides end the same."""
+    """Only later writes replace a write on the other path; without one, both sides end the same."""
     _holds(replace(BOTH_WRITTEN[name], authority=LATER))
 
 
 @pytest.mark.parametrize("name", DELETIONS)
 def test_following_deletions_loses_nothing_that_lives(name: str) -> None:
-    """A delete event removes a copy only of what is gone: in the end whatever lives at the source is there."""
+    """A delete event removes a copy only if its source is gone: in the end the destination has every live source."""
     _holds(DELETIONS[name])
 
 
@@ -197,12 +197,12 @@ HANGING_DELETION = Scope(SAME_AGAIN, (*deliveries(SAME_AGAIN), *removals(SAME_AG
     reason="known limit, docs/decisions/0008: a deletion that commits after its client gave up"
 )
 def test_a_hanging_deletion_ends_equal_without_a_sweep() -> None:
-    """A deletion whose answer is lost and which commits late loses nothing that was created again meanwhile."""
+    """A deletion that loses its answer and commits late does not delete an object that was created again meanwhile."""
     _holds(HANGING_DELETION)
 
 
 def test_a_sweep_heals_what_a_hanging_deletion_took() -> None:
-    """After the next sweep both sides are equal, whatever hung."""
+    """After the next sweep both sides are equal, even after a hanging deletion."""
     _holds(replace(HANGING_DELETION, actors=(*HANGING_DELETION.actors, sweep()), always_sweep=True))
 
 
@@ -210,7 +210,7 @@ def test_a_sweep_heals_what_a_hanging_deletion_took() -> None:
     reason="known limit, docs/decisions/0016: overwritten twice within two copies, one of which loses its answer"
 )
 def test_where_the_later_write_counts_three_writes_survive_a_lost_answer() -> None:
-    """A third version, written while the second is copied by a delivery that then forgets it, arrives too."""
+    """A third version, written while a delivery copies the second and then loses its memory, arrives too."""
     _holds(Scope(ABC, LATER_ABC, silences=1, authority=LATER))
 
 

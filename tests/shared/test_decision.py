@@ -93,7 +93,7 @@ def test_the_order_of_generations_never_matters(
 def test_a_copy_is_always_conditional_on_exactly_what_was_seen(
     source: ObjectState | None, destination: ObjectState | None, authority: Authority
 ) -> None:
-    """No decision acts on a generation that nobody looked at."""
+    """No decision acts on a generation without a look at it."""
     decision = decide(source, destination, authority)
     if decision.action is Action.COPY:
         assert source is not None

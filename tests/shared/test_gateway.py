@@ -83,7 +83,7 @@ def test_an_object_is_read_as_it_is_stored(
 
 
 def test_contents_come_with_the_generation_they_belong_to(paths: Paths, gateway: Gateway) -> None:
-    """One request, so that nobody can overwrite in between."""
+    """One request, so that no write can happen in between."""
     assert gateway.read_version(there(paths)) is None
     for contents in (b"one", b"", b"two"):
         generation = paths.put("a", contents)
@@ -92,10 +92,10 @@ def test_contents_come_with_the_generation_they_belong_to(paths: Paths, gateway:
         assert paths.requests("storage.objects.download") == 1
 
 
-def test_a_generation_and_its_contents_belong_together_whoever_writes_meanwhile(
+def test_a_generation_and_its_contents_belong_together_during_other_writes(
     paths: Paths, gateway: Gateway
 ) -> None:
-    """A condition on the generation would protect somebody else's contents otherwise."""
+    """Otherwise a condition on the generation protects other contents."""
     written = {paths.put("a", b"0"): b"0"}
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(lambda: [gateway.read_version(there(paths)) for _ in range(60)])
@@ -108,7 +108,7 @@ def test_a_generation_and_its_contents_belong_together_whoever_writes_meanwhile(
 
 
 @pytest.mark.parametrize("ask", ["read", "read_version"])
-def test_a_download_that_breaks_off_while_somebody_overwrites_starts_again(
+def test_a_download_that_breaks_off_during_an_overwrite_starts_again(
     paths: Paths, gateway: Gateway, ask: str
 ) -> None:
     """Resuming it would ask for a generation that is gone, and read the 404 as an absent object."""

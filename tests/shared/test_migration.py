@@ -32,7 +32,7 @@ def test_a_name_is_mapped_byte_for_byte_and_back(relative: str) -> None:
 
 
 def test_a_sibling_of_the_prefix_is_not_under_it() -> None:
-    """``QPI_exports_old/`` starts with the same letters and is somebody else's."""
+    """``QPI_exports_old/`` starts with the same letters and is another prefix."""
     with pytest.raises(ValueError, match="not under"):
         qpi_exports(Environment.DEV).relative("QPI_exports_old/x")
 
@@ -40,14 +40,14 @@ def test_a_sibling_of_the_prefix_is_not_under_it() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("data-bucket/p/", "no Cloud Storage prefix"),
-        ("s3://b/p/", "no Cloud Storage prefix"),
-        ("gs://", "no Cloud Storage prefix"),
-        ("gs://bucket", "no Cloud Storage prefix"),
-        ("gs:///p/", "no Cloud Storage prefix"),
+        ("data-bucket/p/", "not a Cloud Storage prefix"),
+        ("s3://b/p/", "not a Cloud Storage prefix"),
+        ("gs://", "not a Cloud Storage prefix"),
+        ("gs://bucket", "not a Cloud Storage prefix"),
+        ("gs:///p/", "not a Cloud Storage prefix"),
         ("gs://bucket/p", "write gs://bucket/p/"),
-        ("gs://Bucket/p/", "no bucket name"),
-        ("gs://b/p/", "no bucket name"),
+        ("gs://Bucket/p/", "not a bucket name"),
+        ("gs://b/p/", "not a bucket name"),
         ("gs://bucket/a\nb/", "line break"),
         ("gs://bucket/\ud800/", "not valid Unicode"),
     ],

@@ -57,7 +57,7 @@ def test_every_respect_in_which_two_objects_differ_is_named(other: ObjectState, 
 
 
 def test_two_unknown_checksums_are_not_the_same() -> None:
-    """A checksum that nobody knows proves nothing."""
+    """An unknown checksum proves nothing."""
     unknown = STATE._replace(crc32c=None)
     assert not same(unknown, unknown)
 
@@ -69,7 +69,7 @@ def test_an_md5_that_one_side_lacks_is_no_difference() -> None:
 
 @pytest.mark.parametrize("key", ["goog-reserved-file-mtime", "x-goog-reserved-source"])
 def test_metadata_stamped_by_googles_tools_is_left_out_and_reported(key: str) -> None:
-    """Somebody may have run `gcloud storage rsync` before; its stamps are no difference."""
+    """An earlier `gcloud storage rsync` may have stamped a copy; its stamps are not a difference."""
     stamped = metadata(custom={"owner": "qpi", key: "1700000000"})
     assert same(STATE, stamped)
     assert reserved_keys(stamped) == (key,)

@@ -1,5 +1,6 @@
 """QPI naming."""
 
+import hashlib
 import re
 from datetime import date, timedelta
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from shared.partitions import (
     DAY_PATTERN,
     LAYOUTS,
+    LAYOUTS_VERSION,
     Classified,
     Gap,
     Kind,
@@ -98,6 +100,12 @@ def test_each_layout_names_its_own_kind_and_day(layout: Layout, day: date, numbe
 
     assert (found.kind, found.day, found.impossible_date) == (layout.kind, day, "")
     assert re.fullmatch(DAY_PATTERN, layout.name(day, number))
+
+
+def test_a_changed_table_of_layouts_has_a_new_version() -> None:
+    """With another table, an object may belong to another day. Raise the version, and write the new table's digest here."""
+    table = repr([(layout.pattern, layout.kind.value) for layout in LAYOUTS])
+    assert (LAYOUTS_VERSION, hashlib.sha256(table.encode()).hexdigest()[:16]) == (1, "c271ee585b9c75ba")
 
 
 @given(DAYS, st.integers(0, 10**18))

@@ -1,4 +1,4 @@
-"""Following a deletion, with the races that would delete what is wanted."""
+"""Following a deletion, with the races that would delete a live object's copy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,8 +10,7 @@ from shared.decision import Authority
 from shared.errors import Contended
 from shared.gateway import Gateway
 from shared.objects import ObjectRef, ObjectState
-from shared.propagate_delete import DeleteOutcome, DeletePropagation, propagate_delete
-from shared.replicate import replicate
+from shared.replicate import DeleteOutcome, DeletePropagation, propagate_delete, replicate
 from shared.store import DeletingStore
 
 NAME = "qpi_answers_20240101/user_id_7.jsonl"
@@ -65,7 +64,7 @@ def test_the_copy_of_the_deleted_version_goes(paths: Paths, gateway: Gateway) ->
 def test_an_object_written_again_with_the_same_contents_is_brought_back(
     paths: Paths, gateway: Gateway
 ) -> None:
-    """Its own event found the old copy equal, just before that was deleted; nobody else would bring it."""
+    """Its own event found the old copy equal, just before the deletion; no other event would copy it."""
     deleted = mirrored(paths, gateway)
     paths.delete(NAME)
     done = follow(paths, Interfered(gateway, [lambda: mirrored(paths, gateway)]), deleted)

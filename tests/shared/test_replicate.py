@@ -10,7 +10,7 @@ from shared.decision import Authority
 from shared.errors import Contended, CopyNotProven, PermissionDenied
 from shared.gateway import Gateway
 from shared.objects import ObjectRef, ObjectState, same
-from shared.replicate import Glance, Outcome, Replication, replicate
+from shared.replicate import LastSeen, Outcome, Replication, replicate
 from shared.store import ObjectStore
 
 NAME = "qpi_answers_20240101/user_id_7.jsonl"
@@ -20,7 +20,7 @@ def run(
     paths: Paths,
     store: ObjectStore,
     authority: Authority | Callable[[], Authority] = Authority.SOURCE,
-    glance: Glance | None = None,
+    last_seen: LastSeen | None = None,
 ) -> Replication:
     migration = paths.migration
     return replicate(
@@ -28,14 +28,14 @@ def run(
         migration.source_ref(NAME),
         migration.destination_ref(NAME),
         authority,
-        glance=glance,
+        last_seen=last_seen,
         keep=lambda version: migration.kept_ref(NAME, version.generation),
         max_attempts=5,
     )
 
 
-def glance(paths: Paths) -> Glance:
-    return Glance(paths.look(NAME, side="source"), paths.look(NAME))
+def last_seen(paths: Paths) -> LastSeen:
+    return LastSeen(paths.look(NAME, side="source"), paths.look(NAME))
 
 
 @dataclass
@@ -177,7 +177,7 @@ def test_a_later_destination_is_left_where_the_later_write_counts(paths: Paths, 
 def test_a_version_written_during_the_copy_is_not_taken_for_the_earlier_one(
     paths: Paths, gateway: Gateway
 ) -> None:
-    """Where the later write counts the source is looked at again after the copy, which looks later than it is."""
+    """Where the later write wins, it looks at the source again after a copy, because the copy looks later than it is."""
     paths.put(NAME, b"one")
     overwritten = once(lambda: paths.put(NAME, b"two"))
 
@@ -190,13 +190,13 @@ def test_a_version_written_during_the_copy_is_not_taken_for_the_earlier_one(
     assert paths.read(NAME) == b"two"
 
 
-def test_whose_word_counts_is_asked_after_the_look(paths: Paths, gateway: Gateway) -> None:
+def test_the_authority_is_read_after_the_look(paths: Paths, gateway: Gateway) -> None:
     """The phase changes while it looks: what it has seen is judged by the phase after it."""
     paths.put(NAME, b"legacy")
-    seen = glance(paths)
+    seen = last_seen(paths)
     paths.put(NAME, b"first write on the new path", side="destination")
     whose = iter([Authority.SOURCE, Authority.SOURCE, Authority.DESTINATION])
-    done = run(paths, gateway, lambda: next(whose), Glance(seen.source, None))
+    done = run(paths, gateway, lambda: next(whose), LastSeen(seen.source, None))
     assert done.outcome is Outcome.CONFLICT
     assert paths.read(NAME) == b"first write on the new path"
 
@@ -208,33 +208,35 @@ def test_a_source_that_is_gone_is_superseded(paths: Paths, gateway: Gateway) -> 
     assert paths.read(NAME) == b"kept"
 
 
-def test_a_good_glance_saves_both_looks(paths: Paths, gateway: Gateway) -> None:
+def test_a_good_last_look_saves_both_looks(paths: Paths, gateway: Gateway) -> None:
     """What the listing or the event said is tried first: one request for the ordinary new object."""
     paths.put(NAME, b"one")
-    seen = glance(paths)
+    seen = last_seen(paths)
     paths.server.reset_stats()
-    assert run(paths, gateway, glance=seen).outcome is Outcome.COPIED
+    assert run(paths, gateway, last_seen=seen).outcome is Outcome.COPIED
     assert (paths.requests("storage.objects.get"), paths.requests("storage.objects.rewrite")) == (0, 1)
 
 
-def test_a_glance_that_sees_no_copy_to_make_is_not_believed(paths: Paths, gateway: Gateway) -> None:
+def test_a_last_look_that_sees_no_copy_to_make_is_not_believed(paths: Paths, gateway: Gateway) -> None:
     """An old listing may say equal, absent or in conflict; only a fresh look settles that."""
     paths.put(NAME, b"one")
     run(paths, gateway)
-    stale = glance(paths)
+    stale = last_seen(paths)
     paths.put(NAME, b"two")
-    assert run(paths, gateway, glance=stale).outcome is Outcome.COPIED
-    assert run(paths, gateway, glance=Glance(None, None)).outcome is Outcome.ALREADY_EQUAL
+    assert run(paths, gateway, last_seen=stale).outcome is Outcome.COPIED
+    assert run(paths, gateway, last_seen=LastSeen(None, None)).outcome is Outcome.ALREADY_EQUAL
     assert paths.read(NAME) == b"two"
 
 
-def test_a_stale_glance_never_puts_an_older_version_over_a_newer_one(paths: Paths, gateway: Gateway) -> None:
+def test_a_stale_last_look_never_puts_an_older_version_over_a_newer_one(
+    paths: Paths, gateway: Gateway
+) -> None:
     """The listing is a day old; the mirror has long copied what came since."""
     paths.put(NAME, b"one")
-    stale = glance(paths)
+    stale = last_seen(paths)
     paths.put(NAME, b"two")
     run(paths, gateway)
-    assert run(paths, gateway, glance=stale).outcome is Outcome.ALREADY_EQUAL
+    assert run(paths, gateway, last_seen=stale).outcome is Outcome.ALREADY_EQUAL
     assert paths.read(NAME) == b"two"
 
 
@@ -256,7 +258,7 @@ def test_contents_that_came_back_are_copied_again(paths: Paths, gateway: Gateway
 def test_a_source_overwritten_in_between_is_copied_in_its_newer_version(
     paths: Paths, gateway: Gateway
 ) -> None:
-    """The source condition fails, it looks again, and the books name the version that was copied."""
+    """The source condition fails, it looks again, and the outcome names the version that was copied."""
     paths.put(NAME, b"one")
     store = Interfered(gateway, once(lambda: paths.put(NAME, b"two")))
     done = run(paths, store)
@@ -266,7 +268,7 @@ def test_a_source_overwritten_in_between_is_copied_in_its_newer_version(
 
 
 def test_a_source_deleted_in_between_is_superseded(paths: Paths, gateway: Gateway) -> None:
-    """A deleted source is no failure."""
+    """A deleted source is not a failure."""
     paths.put(NAME, b"one")
     assert run(paths, Interfered(gateway, once(lambda: paths.delete(NAME)))).outcome is Outcome.SUPERSEDED
     assert paths.names() == []
@@ -360,7 +362,7 @@ def test_a_copy_whose_answer_shows_other_contents_is_not_called_copied(
 
 
 def test_an_unknown_checksum_is_not_called_copied(paths: Paths, gateway: Gateway) -> None:
-    """What nobody states proves nothing."""
+    """A checksum that the answer lacks proves nothing."""
     paths.put(NAME, b"one")
     store = Interfered(gateway, lambda: None, lambda state: state._replace(crc32c=None))
     with pytest.raises(CopyNotProven, match="crc32c unknown"):

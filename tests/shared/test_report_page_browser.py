@@ -16,8 +16,8 @@ from playwright.sync_api import Browser, expect
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
-from shared.report.advice import Target
 from shared.report.loading import Status, Unreadable
+from shared.report.next_steps import Target
 from shared.report.page import render_report, render_status, render_unknown
 from shared.report.web import create_app
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from shared.errors import MigrationError, PhaseUnknown, UsageError
 from shared.phase import Phase
-from shared.report.advice import Target
 from shared.report.loading import Status
+from shared.report.next_steps import Target
 from shared.report.page import render_report, render_status
 from shared.state import State
 

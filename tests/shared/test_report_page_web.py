@@ -9,8 +9,8 @@ import report_samples as samples
 from flask.testing import FlaskClient
 
 from shared.errors import Unavailable, UsageError
-from shared.report.advice import Target
 from shared.report.loading import Status, Unreadable
+from shared.report.next_steps import Target
 from shared.report.page import content_policy
 from shared.report.web import STATUS_FORMAT, create_app
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from shared.phase import Phase
 from shared.report import figures
-from shared.report.advice import Step, Target, report_steps, status_steps, target_of
 from shared.report.headline import Tone, headline, status_headline
 from shared.report.loading import Status, Unreadable
 from shared.report.names import name_markup, visible, visible_name
+from shared.report.next_steps import Step, Target, next_steps, target_of
 from shared.report.page import content_policy, render_report, render_status, verdict_of_status
 from shared.state import State
 from shared.verification import Verification
@@ -25,6 +25,15 @@ TARGET = Target("dev", samples.SOURCE, samples.DESTINATION)
 
 def read(file: dict[str, Any], **changes: Any) -> Verification:
     return samples.read(file | changes)
+
+
+MANIFEST = "gs://de-bigquery-data-export-dev/_migration/qpi_exports/deletions/d.json"
+BEGUN = {
+    "at": "2026-11-23T05:30:00Z",
+    "by": "Ada",
+    "what": f"phase cut_over to deleting; manifest d.json sha256 {'0' * 64} of 3 objects",
+    "change": "3",
+}
 
 
 def stands(phase: str = "dual_write", since: str | None = None, **changes: Any) -> State:
@@ -177,7 +186,7 @@ def test_two_empty_paths_are_not_called_equal() -> None:
     made["counts"]["equal"] = 0
     found = headline(read(made))
     assert (found.tone, found.title) == (Tone.ATTENTION, "Nothing was compared")
-    assert commands(report_steps(read(made))) == ["migrate --env dev"]
+    assert commands(next_steps(Phase.DUAL_WRITE, read(made), TARGET)) == ["migrate --env dev"]
 
 
 CLEAN = samples.clean(3)
@@ -293,23 +302,28 @@ def test_what_could_not_be_read_is_never_good_news() -> None:
 )
 def test_a_report_says_what_to_do_next(file: dict[str, Any], wanted: list[str]) -> None:
     """As commands to paste; where only a person can help there is none."""
-    steps = report_steps(read(file))
+    steps = next_steps(Phase.DUAL_WRITE, read(file), TARGET)
     assert commands(steps) == wanted
     assert steps
 
 
 def test_a_report_s_concerns_become_steps() -> None:
     """Critical remarks, files that the import would refuse, a mirror that is slower than a verification waits."""
-    texts = " ".join(step.text for step in report_steps(read(samples.compact(), lag=samples.lag(p99_s=61.0))))
+    texts = " ".join(
+        step.text
+        for step in next_steps(Phase.DUAL_WRITE, read(samples.compact(), lag=samples.lag(p99_s=61.0)), TARGET)
+    )
     for wanted in (
         "missing object",
-        "differing one",
+        "differing object",
         "critical remark",
         "import would refuse",
         "mirror's log",
     ):
         assert wanted in texts
-    assert "mirror's log" not in " ".join(step.text for step in report_steps(read(samples.compact())))
+    assert "mirror's log" not in " ".join(
+        step.text for step in next_steps(Phase.DUAL_WRITE, read(samples.compact()), TARGET)
+    )
 
 
 @pytest.mark.parametrize(
@@ -336,8 +350,16 @@ def test_a_report_s_concerns_become_steps() -> None:
             one_day("missing"),
             ["migrate --env dev --execute", "signoff development --env dev --by NAME", "gate --env dev"],
         ),
-        (stands("deleting", "2026-11-23T05:30:00Z"), CLEAN, ["delete --env dev --confirm-delete"]),
-        (stands("deleted", "2026-11-23T05:30:00Z"), one_day("missing"), ["undo --env dev"]),
+        (
+            stands("deleting", "2026-11-23T05:30:00Z", history=[BEGUN]),
+            CLEAN,
+            [f"delete --env dev --confirm-delete --resume {MANIFEST}"],
+        ),
+        (
+            stands("deleted", "2026-11-23T05:30:00Z", history=[BEGUN]),
+            one_day("missing"),
+            [f"undo {MANIFEST}"],
+        ),
     ],
 )
 def test_the_status_says_what_to_do_next_in_its_phase(
@@ -345,7 +367,7 @@ def test_the_status_says_what_to_do_next_in_its_phase(
 ) -> None:
     """What differs after the cutover is a late writer's; after the deletion no command is offered for what is missing."""
     verification = None if file is None else read(file)
-    assert commands(status_steps(state, verification, TARGET, NOW)) == wanted
+    assert commands(next_steps(state.phase, verification, TARGET, state=state, now=NOW)) == wanted
 
 
 def test_every_phase_has_its_page() -> None:

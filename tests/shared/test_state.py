@@ -117,7 +117,7 @@ def test_text_of_any_language_stays_readable() -> None:
 
 
 def test_without_an_object_the_migration_has_its_initial_state() -> None:
-    """Nobody has to create it."""
+    """No command has to create it."""
     assert read_state(MemoryStore(), MIGRATION) == INITIAL
     assert read_state(MemoryStore(WRITTEN.encode()), MIGRATION) == FULL
     assert (INITIAL.phase, INITIAL.since, INITIAL.missing_signoffs) == (
@@ -193,7 +193,7 @@ WRONG = [
     ("path", "value", "said"), WRONG, ids=[f"{path}={value!r:.20}" for path, value, _ in WRONG]
 )
 def test_a_field_that_is_not_as_it_should_be_is_named(path: str, value: Any, said: str) -> None:
-    """Whoever mends the state has to find it; and nothing is guessed."""
+    """The person who repairs the state has to find the fault, and the reader guesses nothing."""
     with pytest.raises(PhaseUnknown, match=said) as caught:
         State.from_json(changed(path, value), MIGRATION)
     assert str(caught.value).startswith(f"{AT}: not a migration's state: ")

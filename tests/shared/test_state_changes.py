@@ -73,7 +73,7 @@ def test_a_way_that_does_not_exist_is_answered_with_those_that_do() -> None:
 
 
 def test_reverse_replication_runs_between_cutover_and_deletion_only() -> None:
-    """Before, nobody writes on the new path; later there is nothing to go back to. After a rollback it only creates."""
+    """Before it the new path has no writers; later the legacy path is gone. After a rollback the mirror only creates."""
     assert {phase: phase.reverse_authority for phase in Phase if phase.reverse_authority} == {
         Phase.CUT_OVER: Authority.LATER_WRITE,
         Phase.ROLLED_BACK: Authority.DESTINATION,
@@ -130,20 +130,20 @@ def test_a_withdrawal_takes_back_that_person_s_sign_off_only() -> None:
 
 
 def test_what_was_not_signed_cannot_be_withdrawn() -> None:
-    """A mistyped name would leave somebody believing that it was."""
-    with pytest.raises(UsageError, match=r"Ada has not signed off data.*; signed by: nobody"):
+    """After a mistyped name the sign-off would stay, and the person would not know."""
+    with pytest.raises(UsageError, match=r"Ada has not signed off data.*; signed by: no one"):
         withdraw(INITIAL, Signatory.DATA, stamp())
     state = sign_off(INITIAL, Signatory.DATA, stamp("c1", "Adah"))
     with pytest.raises(UsageError, match=r"signed by: Adah$"):
         withdraw(state, Signatory.DATA, stamp("c2"))
-    with pytest.raises(UsageError, match=r"signed by: nobody$"):
+    with pytest.raises(UsageError, match=r"signed by: no one$"):
         withdraw(state, Signatory.OPERATIONS, stamp("c2", "Adah"))
 
 
 @pytest.mark.parametrize("phase", Phase)
 @pytest.mark.parametrize("act", [sign_off, withdraw])
 def test_sign_offs_are_for_a_cutover_that_is_ahead(phase: Phase, act: Callable[..., State]) -> None:
-    """After it they would be an answer to a question that nobody asks."""
+    """After the cutover a sign-off has no effect."""
     state = replace(in_phase(phase), signoffs=(SignOff(Signatory.DATA, "Ada", START),))
     if phase in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}:
         assert len(act(state, Signatory.DATA, stamp()).history) == 1
@@ -167,7 +167,7 @@ def test_names_and_notes_are_one_line_of_plain_text(unfit: str, act: Callable[..
 
 
 def test_names_and_notes_have_bounds() -> None:
-    """Somebody has to be named, and the state is no place for a report."""
+    """The change must name a person, and the state does not hold reports."""
     assert sign_off(INITIAL, Signatory.DATA, stamp(by="x" * MAX_WHO), "y" * MAX_NOTE).signoffs
     for by in ("", "  ", "\n", "x" * (MAX_WHO + 1)):
         with pytest.raises(
@@ -182,7 +182,7 @@ def test_names_and_notes_have_bounds() -> None:
 
 
 def test_a_run_is_recorded_once() -> None:
-    """Whoever completes a set of tasks may be two."""
+    """Two tasks may both complete a set."""
     state = with_run(INITIAL, run_record())
     assert state.runs == (run_record(),)
     assert with_run(state, run_record()) is state
@@ -215,7 +215,7 @@ def test_a_run_that_quotes_odd_names_is_recorded_all_the_same() -> None:
 def test_a_record_that_no_program_should_make_is_refused() -> None:
     """A certificate is a SHA-256, and a time means a moment."""
     for digest in ("", "A" * 64, "a" * 63):
-        with pytest.raises(ValueError, match="is no SHA-256"):
+        with pytest.raises(ValueError, match="is not a SHA-256"):
             with_run(INITIAL, run_record(certificate_sha256=digest))
     naive = datetime(2025, 3, 1)  # noqa: DTZ001 -- the point
     with pytest.raises(ValueError, match="has no time zone"):
@@ -264,14 +264,14 @@ def test_whatever_is_done_in_whatever_order_the_books_stay_true(
 
 @given(states())
 def test_a_change_of_nothing_writes_nothing(state: State) -> None:
-    """The generation stays, so nobody has to look again."""
+    """The generation stays, so no other program has to read again."""
     store = MemoryStore(state.to_json())
     assert update(store, MIGRATION, lambda now: with_phase(now, state.phase, stamp())) == state
     assert store.writes == 0
 
 
 def test_the_first_change_makes_the_object() -> None:
-    """Nobody has to create the state."""
+    """No command has to create the state."""
     store = MemoryStore()
     state = update(store, MIGRATION, lambda now: sign_off(now, Signatory.DATA, stamp()))
     assert (store.writes, read_state(store, MIGRATION)) == (1, state)
@@ -294,7 +294,7 @@ def test_a_refused_change_writes_nothing() -> None:
 
 
 class Restless(MemoryStore):
-    """Somebody else is faster, always: before every write, something happens to the object."""
+    """Another program is always faster: before every write, the object changes."""
 
     def __init__(self, happens: Callable[["Restless"], None], contents: bytes | None = None) -> None:
         super().__init__(contents)
@@ -312,7 +312,7 @@ def other_run(store: MemoryStore) -> None:
     )
 
 
-def test_an_update_ends_when_somebody_else_is_always_faster() -> None:
+def test_an_update_ends_when_another_program_is_always_faster() -> None:
     """With an error that says to try again; what the others wrote is there."""
     store = Restless(other_run)
     with pytest.raises(Contended, match="others changed it during each of 3 tries") as caught:
@@ -350,7 +350,7 @@ def test_an_update_recognises_its_own_write_even_at_its_last_try() -> None:
 
 
 def test_a_write_without_an_answer_is_an_error() -> None:
-    """It may have been written; nobody claims either."""
+    """It may have been written; the error claims neither."""
 
     def no_answer(_: MemoryStore) -> None:
         raise Unavailable("gs://b/o", "no answer")

@@ -45,7 +45,7 @@ def test_without_a_state_the_migration_is_in_its_first_phase() -> None:
 
 @pytest.mark.parametrize("phase", Phase)
 def test_the_phase_is_read_whatever_else_is_damaged(phase: Phase) -> None:
-    """A spoilt sign-off is no reason to lose events; nor is a form from a newer program."""
+    """The mirror loses no events over a damaged sign-off, or over a form from a newer program."""
     for rest in (
         {},
         {"signoffs": "spoilt", "history": None},
@@ -76,7 +76,7 @@ def test_the_phase_is_read_whatever_else_is_damaged(phase: Phase) -> None:
     ids=range(13),
 )
 def test_what_names_no_phase_clearly_is_an_error_that_another_try_may_mend(contents: bytes) -> None:
-    """The mirror does nothing until somebody has mended it."""
+    """The mirror does nothing until the state is repaired."""
     with pytest.raises(PhaseUnknown, match="not a migration's state") as caught:
         read_phase(Contents(contents), MIGRATION)
     assert caught.value.transient

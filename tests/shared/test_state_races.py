@@ -1,8 +1,8 @@
 """Several updaters of the state at once: every interleaving of their requests, with answers that get lost.
 
-`update` runs as it is. Its store answers from a recorded history and stops it at the first request that has no answer
-yet; the explorer gives each possible answer and runs it again. An updater's whole memory is thus a tuple of answers, and
-each state of the world is explored once.
+`update` runs unchanged. Its store answers from a recorded history and stops it at the first request without an answer.
+The explorer gives each possible answer and runs it again. So an updater's whole memory is a tuple of answers, and the
+explorer visits each state of the world once.
 """
 
 from collections import deque
@@ -259,7 +259,7 @@ def test_a_cutover_and_a_withdrawal_at_once_never_both_succeed() -> None:
 
 
 def test_a_rollback_on_top_of_a_cutover_whose_answer_was_lost_is_not_undone() -> None:
-    """The cutover finds itself in the history; applied again, it would cut over anew."""
+    """The cutover finds itself in the history; applied again, it would cut over twice."""
     cutover = stamp("cut", "Grace")
     explored = Explorer(
         lambda state: with_phase(state, Phase.CUT_OVER, cutover),
@@ -283,7 +283,7 @@ def test_a_rollback_on_top_of_a_cutover_whose_answer_was_lost_is_not_undone() ->
 def test_without_recognising_its_own_write_a_change_would_be_made_twice(
     recognises: Callable[..., bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Comparing the contents is not enough: somebody may have written on top of them.
+    """Comparing the contents is not enough: another program may have written on top of them.
 
     It is found out before it is written, because a change that is made twice has the same id twice.
     """
@@ -329,7 +329,7 @@ def test_many_operators_at_once_on_a_real_server_lose_nothing(paths: Paths, gate
         assert noted(name)(state) == 1
 
 
-def test_a_write_that_somebody_wrote_on_top_of_before_its_answer_was_lost_is_recognised(
+def test_a_write_with_another_on_top_before_its_answer_was_lost_is_recognised(
     paths: Paths, gateway: Gateway
 ) -> None:
     """The client repeats the write, is told that the condition fails, and by then Bob's change is there too."""
@@ -337,7 +337,7 @@ def test_a_write_that_somebody_wrote_on_top_of_before_its_answer_was_lost_is_rec
     pending: list[Change] = [signing("b", by="Bob")]
 
     class Interfered:
-        """The gateway, with somebody who writes after our first write has been made and its answer was lost."""
+        """The gateway; another program writes after our first write, whose answer was lost."""
 
         def read_version(self, at: ObjectRef) -> tuple[int, bytes] | None:
             return gateway.read_version(at)

@@ -179,7 +179,7 @@ def test_both_say_an_answer_in_the_same_words(
 
 @pytest.mark.parametrize("fault", ["reset_before", "reset_after", "truncate"])
 def test_no_answer_is_unavailable(paths: Paths, hasty: Store, fault: str) -> None:
-    """A dead connection or half an answer is no answer."""
+    """A dead connection or half an answer does not count as an answer."""
     paths.put("a")
     paths.server.set_faults(rules=[{"method": "storage.objects.get", "count": None, "status": fault}])
     with pytest.raises(Unavailable, match="no answer within the time allowed"):

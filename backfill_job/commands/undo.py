@@ -1,0 +1,278 @@
+"""The command ``undo``: bring back what a deletion took, from its manifest.
+
+``python -m backfill_job undo MANIFEST``. The default is the dry run. It says of every object whether soft delete still holds it
+and until when, and whether the new path has the same. ``--execute`` restores or copies back, and never overwrites an object.
+``undo --rehearse --env E`` tries both ways beforehand, with one object in a scratch prefix.
+"""
+
+import argparse
+import shlex
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import uvloop
+
+from backfill_job.checks import Check
+from backfill_job.copying.options import add_pace_arguments, governor_from
+from backfill_job.deletion.manifest_store import Found, find_manifest
+from backfill_job.run.arguments import add_log_arguments, report_place
+from backfill_job.run.command import (
+    BEFORE_ANYTHING,
+    Command,
+    ExitCode,
+    ProcessIO,
+    add_migration_arguments,
+    migration_from,
+)
+from backfill_job.run.open_run import opened
+from backfill_job.run.reports import Lines
+from backfill_job.run.run import Run, open_api
+from backfill_job.undo.options import RestoreOption
+from backfill_job.undo.rehearsal import Rehearsed, rehearse
+from backfill_job.undo.restore import Restored, RestorePlan, Undo, UndoResult
+from backfill_job.undo.screen import MAX_OBJECTS, end_lines, next_steps, object_lines, plan_table
+from shared.errors import UsageError
+from shared.events_log import Event
+from shared.gateway import Gateway
+from shared.migration import Migration
+from shared.state import read_state
+from shared.state_changes import begun_manifests
+from shared.text import shown
+
+__all__ = ["COMMAND"]
+
+NAME = "undo"
+
+EXAMPLES = """
+examples:
+  python -m backfill_job undo gs://.../qpi_exports_deletion_manifest_prod_20270101T080000Z.json
+  python -m backfill_job undo MANIFEST --only 'qpi_answers_20240131/*'              of one day
+  python -m backfill_job undo MANIFEST --execute                                   bring everything back
+  python -m backfill_job undo --rehearse --env prod                                before a deletion
+
+exit codes:
+  0  dry run: everything is there or can be brought back; --execute: everything is there, looked at afterwards
+  1  something is not, or cannot be; the last lines say what
+  2  could not start: arguments, manifest, bucket, permission
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument(
+        "manifest", nargs="?", metavar="MANIFEST", help="the deletion manifest: its file, or its gs:// name"
+    )
+    mode = parser.add_argument_group("what is done")
+    which = mode.add_mutually_exclusive_group()
+    which.add_argument(
+        "--dry-run", action="store_true", help="say what can be brought back, change nothing (the default)"
+    )
+    which.add_argument("--execute", action="store_true", help="bring it back")
+    which.add_argument(
+        "--rehearse",
+        action="store_true",
+        help="without a manifest: delete and bring back one sample object in a scratch prefix of the legacy bucket",
+    )
+    mode.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="only names below the prefix that match this shell pattern; without '/' it also matches the last part of a "
+        "name; may be repeated",
+    )
+    add_migration_arguments(parser)
+    add_pace_arguments(parser)
+    out = parser.add_argument_group("what it leaves")
+    out.add_argument(
+        "--report", type=report_place, metavar="DIR|gs://…/", help="where reports go; see the README"
+    )
+    add_log_arguments(parser)
+    # An undo is for a legacy path that may be empty.
+    parser.set_defaults(tasks=1, since=None, grace=timedelta(), allow_empty=True)
+
+
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
+    if arguments.rehearse:
+        if arguments.manifest or arguments.only:
+            raise UsageError("--rehearse takes no manifest and no --only: it is for before the deletion")
+        migration = migration_from(arguments)
+        with opened(NAME, arguments, io, migration=migration, mode="rehearsal") as run:
+            return _rehearse(run)
+    if not arguments.manifest:
+        raise UsageError("name the manifest: undo MANIFEST; or --rehearse --env E before a deletion")
+    with closing(Gateway()) as gateway:
+        found = find_manifest(gateway, arguments.manifest)
+    _refuse_foreign(arguments, found)
+    mode = "execute" if arguments.execute else "dry-run"
+    with opened(NAME, arguments, io, migration=found.manifest.migration, mode=mode) as run:
+        _warn_of_unknown(run, found)
+        return _undo(run, arguments, found)
+
+
+def _refuse_foreign(arguments: argparse.Namespace, found: Found) -> None:
+    """Arguments that name a migration, too, must name the manifest's."""
+    if arguments.env is None and arguments.source is None and arguments.destination is None:
+        return
+    asked, theirs = migration_from(arguments), found.manifest.migration
+    if (asked.source, asked.destination) != (theirs.source, theirs.destination):
+        raise UsageError(
+            f"the manifest {shown(found.place)} is about {shown(theirs.source.uri)} and {shown(theirs.destination.uri)}, "
+            "not about what the arguments name"
+        )
+
+
+def _warn_of_unknown(run: Run, found: Found) -> None:
+    state = read_state(run.gateway, run.migration)
+    if found.sha256 not in {begun.sha256 for begun in begun_manifests(state)}:
+        run.say("WARNING: no deletion of this migration was begun with this very manifest.")
+
+
+def _rehearse(run: Run) -> ExitCode:
+    steps: list[Check] = []
+
+    def tell(step: Check) -> None:
+        steps.append(step)
+        detail = f": {shown(step.evidence)}" if step.evidence else ""
+        run.say(f"  {step.standing.value} {step.name}{detail}")
+
+    async def run_it() -> Rehearsed:
+        async with open_api(run) as api:
+            token = str(run.log.context["run"])
+            return await rehearse(api, run.gateway, run.migration, token, tell)
+
+    run.say("Rehearsal of an undo, with one object in a scratch prefix:")
+    rehearsed = uvloop.run(run_it())
+    run.write("rehearsal.json", {"works": rehearsed.works, "steps": [step.to_json() for step in steps]})
+    if not rehearsed.works:
+        run.say("An undo would NOT work; mend what failed before anything is deleted.")
+    elif not all(step.passed for step in steps):
+        run.say("An undo would work in one of two ways only; consider mending the other.")
+    else:
+        run.say("An undo would work, in both ways.")
+    if rehearsed.left:
+        run.say(f"The scratch copy is LEFT: {shown(rehearsed.left)}")
+    else:
+        run.say("The scratch copy was removed.")
+    return ExitCode.DONE if rehearsed.works and not rehearsed.left else ExitCode.NOT_RIGHT
+
+
+def _undo(run: Run, arguments: argparse.Namespace, found: Found) -> ExitCode:
+    clock = run.io.clock
+    began = clock.now()
+    some: list[RestoreOption] = []
+    with run.object_lines() as lines:
+        plan, result = uvloop.run(_planned_or_done(run, arguments, found, _Told(lines, some)))
+    if not plan.selected:
+        raise UsageError("--only matches no name in the manifest")
+    run.console.print(plan_table(plan))
+    execute = _execute_line(arguments, found)
+    for text in [*object_lines(some, plan), *end_lines(plan, result, execute)]:
+        run.say(text)
+    right = plan.possible if result is None else result.done
+    code = ExitCode.DONE if right else ExitCode.NOT_RIGHT
+    report: dict[str, Any] = {
+        "manifest": found.place,
+        "manifest_sha256": found.sha256,
+        "only": arguments.only,
+        "exit_code": int(code),
+        "outlook": plan.to_json(),
+        "undone": None if result is None else result.to_json(),
+    }
+    run.write("undo.json", report)
+    if result is not None:
+        run.log.emit(
+            Event.UNDO_FINISHED,
+            exit_code=int(code),
+            summary=f"{result.there:,} of {plan.selected:,} objects are there",
+            manifest=found.place,
+            selected=plan.selected,
+            there=result.there,
+            brought_back=result.counts.done,
+            not_there=result.not_there,
+            elapsed_s=round((clock.now() - began).total_seconds(), 3),
+        )
+        for text in next_steps(read_state(run.gateway, run.migration).phase, run.migration):
+            run.say(text)
+    return code
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Where every line goes.
+
+    Attributes:
+        lines: ``objects.jsonl``; None where it is not wanted.
+        some: The first options, for the screen.
+    """
+
+    lines: Lines | None
+    some: list[RestoreOption]
+
+
+async def _planned_or_done(
+    run: Run, arguments: argparse.Namespace, found: Found, told: _Told
+) -> tuple[RestorePlan, UndoResult | None]:
+    async with open_api(run, arguments.in_flight) as api:
+        undo = Undo(
+            api,
+            found.manifest,
+            await found.lines(api, run.gateway),
+            _wanted(arguments.only, run.migration),
+            run.stop,
+            _reporting(run, told),
+        )
+        if not arguments.execute:
+            return await undo.plan(), None
+        return await undo.execute(governor_from(arguments, 1), arguments.in_flight)
+
+
+def _reporting(run: Run, told: _Told) -> Callable[[RestoreOption, Restored | None, bool], None]:
+    """Puts every line into the report, and into the log where the object could not be brought back."""
+    migration, log = run.migration, run.log
+
+    def report(option: RestoreOption, restored: Restored | None, there: bool) -> None:
+        line = option.line
+        detail = option.because if restored is None else restored.detail
+        if len(told.some) < MAX_OBJECTS:
+            told.some.append(option)
+        if told.lines is not None:
+            told.lines.write(
+                {
+                    "name": line.name,
+                    "generation": str(line.generation),
+                    "way": option.way.value,
+                    "soft_deleted_until": option.until or None,
+                    "same_at_new_path": option.same_at_new_path,
+                    **({} if restored is None else {"outcome": restored.outcome.value}),
+                    "there": there,
+                    **({"detail": detail} if detail else {}),
+                }
+            )
+        if restored is not None and not there:
+            log.emit(
+                Event.OBJECT_NOT_RESTORED,
+                object=migration.source_ref(line.name).uri,
+                outcome=restored.outcome.value,
+                error=detail,
+                source_generation=line.generation,
+            )
+
+    return report
+
+
+def _execute_line(arguments: argparse.Namespace, found: Found) -> str:
+    """The command that brings back what this dry run looked at."""
+    only = (f"--only={pattern}" for pattern in arguments.only)
+    return shlex.join(("python", "-m", "backfill_job", NAME, found.place, *only, "--execute"))
+
+
+def _wanted(globs: list[str], migration: Migration) -> Callable[[str], bool]:
+    """Select names by the rules of ``--exclude``."""
+    return replace(migration, excludes=tuple(globs)).is_excluded if globs else lambda _: True
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=BEFORE_ANYTHING)

@@ -1,0 +1,322 @@
+"""Everything before the first deletion: compare both paths, run the checks, and write down what may be deleted.
+
+The dry run and the deletion take the same way; the dry run ends after the checks::
+
+    ===============  =====================================================================  ===================
+    check            passes when                                                            may be overridden
+    ===============  =====================================================================  ===================
+    phase            the state says ``cut_over`` (``deleting`` where a deletion goes on)    never
+    soak             the cutover is ``--soak-days`` ago                                     with a reason
+    late-writes      the last write at the legacy path is ``--soak-days`` ago               with a reason
+    verification     this very run found every legacy object equal at the new path          never
+    references       the consumers' code (``--repo``) reads the new path, and only that     with a reason
+    sign-offs        all four teams have signed off                                         with a reason
+    ===============  =====================================================================  ===================
+
+A late write starts the soak again, because its writer still uses the legacy path. The reverse mirror's copies of what was written
+at the new path are not late writes.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from backfill_job.bucket_settings import SafetyNet, safety_net
+from backfill_job.checks import (
+    Check,
+    attempted,
+    failed,
+    overridden,
+    passed,
+    phase_check,
+    references_check,
+    signoffs_check,
+)
+from backfill_job.deletion.manifest import Manifest
+from backfill_job.deletion.manifest_store import LinesFile, cloud_ref, prove_written, upload, write_head
+from backfill_job.deletion.phases import BEGINS_IN, GOES_ON_IN, command_line
+from backfill_job.deletion.survey import BLOCKING, Survey, survey
+from backfill_job.run.run import Run, open_api
+from backfill_job.verify.late_writes import LateWrites, cutover_of
+from shared.events_log import Event
+from shared.migration import Migration
+from shared.objects import parse_time
+from shared.phase import Phase
+from shared.state import State, utc_text
+from shared.text import counted, duration, listed, shown
+
+__all__ = [
+    "IN_ANOTHER_PHASE",
+    "OVERRIDABLE",
+    "DeletionRequest",
+    "Prepared",
+    "deletion_phase_check",
+    "deletion_signoffs_check",
+    "late_writes_check",
+    "marked",
+    "resumption_checks",
+    "run_checks",
+    "soak_check",
+    "verification_check",
+    "write_manifest",
+]
+
+OVERRIDABLE = ("soak", "late-writes", "references", "sign-offs")
+"""The names that ``--override`` takes."""
+
+IN_ANOTHER_PHASE = {
+    Phase.DUAL_WRITE: "the legacy path is still the source of truth: gate and cutover first, then let it soak",
+    Phase.ROLLED_BACK: "the legacy path is the source of truth again: the next cutover first, then let it soak",
+    Phase.CUT_OVER: "no deletion was begun; leave --resume and --anew out",
+    Phase.DELETING: "a deletion was begun; go on with --resume, or with --anew for what it left",
+    Phase.DELETED: "everything was deleted; --anew for what came later, or undo brings it back",
+}
+"""What to do in a phase in which the command is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionRequest:
+    """What an operator asks for.
+
+    Attributes:
+        soak: How long the new path must have been the source of truth, without a late write.
+        repos: Checkouts of the consumers' code.
+        by: Who asks.
+        overrides: Reasons for the checks to override, by the check's name.
+        anew: Whether to delete what an earlier deletion has left.
+    """
+
+    soak: timedelta
+    repos: tuple[Path, ...]
+    by: str
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    anew: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What was found before a deletion.
+
+    Attributes:
+        found: What may be deleted.
+        net: What would still hold deleted objects.
+    """
+
+    found: Survey
+    checks: tuple[Check, ...]
+    net: SafetyNet
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for the manifest and for reports."""
+        return {
+            **self.found.facts(),
+            "checks": [check.to_json() for check in self.checks],
+            "safety_net": self.net.to_json(),
+        }
+
+
+def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFile | None = None) -> Prepared:
+    """Verify both paths in this run, and run every check. Changes nothing.
+
+    Args:
+        run: The run.
+        state: The migration's.
+        request: What the operator asks for.
+        lines: Gets every line that may be deleted; None in a dry run.
+
+    Raises:
+        StorageError: There is no verdict.
+        Interrupted: The operator stopped it.
+    """
+    cutover = cutover_of(state)
+    found = survey(run, cutover=cutover, lines=lines)
+    now = run.clock.now()
+    checks = [
+        deletion_phase_check(state, GOES_ON_IN if request.anew else BEGINS_IN),
+        soak_check(cutover, request.soak, now),
+        late_writes_check(found.late, request.soak, now),
+        verification_check(found, run.migration, state.phase),
+        attempted("references", lambda: references_check(request.repos, run.migration)),
+        deletion_signoffs_check(state),
+    ]
+    net = uvloop.run(_net(run))
+    return Prepared(found, overridden(marked(checks), request.overrides, request.by), net)
+
+
+def resumption_checks(state: State, manifest: Manifest, request: DeletionRequest) -> tuple[Check, ...]:
+    """The checks that are run again when a deletion goes on. What was overridden at its beginning stays overridden.
+
+    Args:
+        state: The migration's.
+        manifest: The one that the deletion was begun with.
+        request: What the operator asks for.
+    """
+    before = {each.check: each.reason for each in manifest.overrides}
+    checks = [deletion_phase_check(state, GOES_ON_IN), deletion_signoffs_check(state)]
+    if request.repos:
+        scan = attempted("references", lambda: references_check(request.repos, manifest.migration))
+        checks.append(scan)
+    return overridden(marked(checks), {**before, **request.overrides}, request.by)
+
+
+def write_manifest(
+    run: Run, name: str, lines: LinesFile, prepared: Prepared, by: str
+) -> tuple[Manifest, str]:
+    """Write the manifest on this machine and beside the new path, and read both back, before anything else is changed.
+
+    Args:
+        run: The run.
+        name: The head's file name.
+        lines: What may be deleted.
+        prepared: What else was found.
+        by: Who wants the deletion.
+
+    Returns:
+        The manifest, and the SHA-256 of its head.
+
+    Raises:
+        CannotWrite: The files are not there byte for byte.
+        StorageError: The files may or may not be there.
+    """
+    folder = lines.path.parent
+    index, whole = lines.finish()
+    manifest = Manifest(
+        name=name,
+        run=str(run.log.context["run"]),
+        made=run.clock.now().isoformat(timespec="milliseconds"),
+        by=by,
+        migration=run.migration,
+        objects=index.lines,
+        size=prepared.found.size,
+        critical=prepared.found.critical,
+        length=index.length,
+        sha256=whole,
+        chunks=tuple(index.chunks),
+        overrides=tuple(check.override for check in prepared.checks if check.override is not None),
+        facts=prepared.to_json(),
+    )
+    sha256 = write_head(manifest, folder)
+    upload(run.gateway, manifest, folder)
+    uvloop.run(_read_back(run, manifest, folder))
+    for check in prepared.checks:
+        if check.override is not None:
+            override = check.override
+            run.log.emit(
+                Event.CHECK_PASSED_OVER,
+                check=override.check,
+                reason=override.reason,
+                by=override.by,
+                evidence=override.evidence,
+            )
+    run.log.emit(
+        Event.MANIFEST_WRITTEN,
+        manifest=cloud_ref(manifest.migration, name).uri,
+        sha256=sha256,
+        objects=manifest.objects,
+        bytes=manifest.size,
+        critical=manifest.critical,
+    )
+    return manifest, sha256
+
+
+async def _read_back(run: Run, manifest: Manifest, folder: Path) -> None:
+    async with open_api(run) as api:
+        await prove_written(api, run.gateway, manifest, folder)
+
+
+async def _net(run: Run) -> SafetyNet:
+    async with open_api(run) as api:
+        return await safety_net(api, run.migration.source.bucket)
+
+
+def marked(checks: Collection[Check]) -> tuple[Check, ...]:
+    """Say of each check whether a person may override it."""
+    return tuple(replace(check, overridable=check.name in OVERRIDABLE) for check in checks)
+
+
+def deletion_phase_check(state: State, wanted: Collection[Phase]) -> Check:
+    """The phase must be the one in which a deletion begins, or goes on."""
+    return phase_check(state, wanted, lambda phase: IN_ANOTHER_PHASE[phase])
+
+
+def deletion_signoffs_check(state: State) -> Check:
+    """All four teams must have signed off; after the cutover a missing sign-off can only be overridden."""
+    return signoffs_check(
+        state,
+        lambda _: (
+            "sign-offs are given before a cutover: ask the team that is missing, and override with its answer as the reason"
+        ),
+    )
+
+
+def soak_check(cutover: datetime | None, soak: timedelta, now: datetime) -> Check:
+    """The cutover must be long enough ago."""
+    name = "soak"
+    if cutover is None:
+        return failed(name, "there was no cutover", "cut over first")
+    age = now - cutover
+    evidence = f"cut over {utc_text(cutover)}, {duration(max(0.0, age.total_seconds()))} ago"
+    if age >= soak:
+        return passed(name, evidence)
+    return failed(name, evidence, f"wait until {utc_text(cutover + soak)}, or choose --soak-days")
+
+
+def late_writes_check(late: LateWrites, soak: timedelta, now: datetime) -> Check:
+    """The last write at the legacy path must be at least the soak time ago."""
+    name = "late-writes"
+    if not late.newest:
+        return passed(name, "no write there since the cutover")
+    newest = parse_time(late.newest)
+    if late.objects:
+        what, names = counted(late.objects, "object"), listed(map(shown, late.names), 3)
+        evidence = f"{what} written there since the cutover, last at {late.newest}: {names}"
+    else:
+        evidence = f"the mirror saw a write there at {late.newest}"
+    if now - newest >= soak:
+        return passed(name, evidence)
+    return failed(
+        name,
+        evidence,
+        f"find the writer and switch it to the new path; it has soaked by {utc_text(newest + soak)} unless there is another "
+        "write",
+    )
+
+
+def verification_check(found: Survey, migration: Migration, phase: Phase) -> Check:
+    """Every legacy object that was to be migrated must have been found equal, in this very run."""
+    name, counts = "verification", found.compared.counts
+    wrong = ", ".join(
+        f"{counts[verdict]:,} {verdict.value.replace('_', ' ')}" for verdict in BLOCKING if counts[verdict]
+    )
+    if wrong:
+        names = listed(map(str, found.compared.differences), 3)
+        return failed(
+            name,
+            f"{found.equal:,} equal; NOT EQUAL: {wrong}: {names}",
+            f"`{command_line(migration, 'verify')}` shows all of them. Bring the newer version over, then run this command "
+            f"again: {_brought_over(migration, phase)}",
+        )
+    if not found.equal:
+        return failed(
+            name,
+            "there is nothing to delete",
+            f"check that {shown(migration.source.uri)} is the path that you mean",
+        )
+    return passed(
+        name, f"{counted(found.equal, 'legacy object')} compared in this run, all equal at the new path"
+    )
+
+
+def _brought_over(migration: Migration, phase: Phase) -> str:
+    """How the newer version of an object gets to the other path: the commands that the phase allows."""
+    if phase is Phase.CUT_OVER:
+        cutover = command_line(migration, "cutover", "--by", "WHO")
+        refresh = command_line(migration, "rollback", "--refresh")
+        return f"`{cutover}` where the legacy path has it, `{refresh}` where the new path has it"
+    if phase in GOES_ON_IN:
+        return "`gcloud storage cp`, object by object"
+    return f"`{command_line(migration, 'migrate', '--execute')}`"

@@ -1,0 +1,333 @@
+"""Runs a deletion whose manifest is written and confirmed: this process's chunks, and the phase ``deleted`` at the end of all."""
+
+import asyncio
+import random
+import shlex
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import uvloop
+
+from backfill_job.copying.counts import Counts
+from backfill_job.copying.governor import WriteGovernor
+from backfill_job.copying.progress import Reading, showing
+from backfill_job.deletion.delete import Deleter, Deletion, Waiting, own_chunks
+from backfill_job.deletion.manifest import Manifest
+from backfill_job.deletion.manifest_store import Found
+from backfill_job.deletion.phases import finish
+from backfill_job.deletion.records import (
+    DELETION,
+    KEPT,
+    ChunkRecord,
+    ChunkRecords,
+    LineResult,
+    Outcome,
+    summary,
+)
+from backfill_job.run.command import ExitCode
+from backfill_job.run.reports import Lines
+from backfill_job.run.run import Run, open_api
+from backfill_job.run.task_reports import of_this_version
+from shared.events_log import Event
+from shared.gcs.api import MOST_CALLS, RetryPolicy
+from shared.state import RunRecord
+from shared.text import counted, shown
+
+__all__ = [
+    "REPORT",
+    "SUBCOMMAND",
+    "DeletionResult",
+    "Pace",
+    "composed_lines",
+    "run_deletion",
+    "settled_before",
+]
+
+SUBCOMMAND = "delete"
+REPORT = "deletion.json"
+
+MAX_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a deletion may be.
+
+    Attributes:
+        governor: Says when the next object may be deleted.
+        in_flight: Objects under way at once.
+        retry: For transient errors.
+    """
+
+    governor: WriteGovernor
+    in_flight: int
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionResult:
+    """How a process's part of a deletion ended, and the whole as far as it is known.
+
+    Attributes:
+        counts: What this process did.
+        whole: What became of the manifest so far, by all runs and tasks.
+        chunks_left: Chunks without a record, or with lines that were kept.
+        kept: Some of the lines that were kept, as a person reads them.
+        stopped: Why it stopped before its end; empty where it did not.
+        own_done: Whether all of this process's chunks are settled.
+    """
+
+    counts: Counts[Outcome]
+    whole: Counts[Outcome]
+    chunks_left: int
+    kept: tuple[str, ...]
+    stopped: str
+    own_done: bool
+
+    @property
+    def done(self) -> bool:
+        """Whether every line of the manifest is settled."""
+        return not self.chunks_left and not self.stopped
+
+    def exit_code(self, tasks: int) -> ExitCode:
+        """0 only when everything is settled: of several tasks, everything that is this process's."""
+        right = self.own_done if tasks > 1 else self.done
+        return ExitCode.DONE if right and not self.stopped and self.counts.holds else ExitCode.NOT_RIGHT
+
+    def to_json(self) -> dict[str, Any]:
+        """The result for a report."""
+        return {
+            "this_process": self.counts.to_json(),
+            "manifest_so_far": self.whole.to_json(),
+            "chunks_left": self.chunks_left,
+            "kept": list(self.kept),
+            "stopped": self.stopped or None,
+        }
+
+
+def settled_before(run: Run, found: Found) -> int:
+    """How many lines of a manifest earlier runs have settled."""
+
+    async def load() -> int:
+        async with open_api(run) as api:
+            records = ChunkRecords(api, run.gateway, found.manifest, found.sha256)
+            return sum(record.counts.listed - len(record.kept) for record in (await records.load()).values())
+
+    return uvloop.run(load())
+
+
+def run_deletion(run: Run, found: Found, pace: Pace, by: str, unfinished: Sequence[str]) -> ExitCode:
+    """Delete this process's part, and sum up.
+
+    Args:
+        run: The run.
+        found: The manifest.
+        pace: How fast it may be.
+        by: Who wants the deletion.
+        unfinished: What the operator reads where something is left.
+
+    Raises:
+        MigrationError: Something stopped it; the same manifest can be resumed.
+    """
+    clock = run.io.clock
+    began = clock.now()
+    counts = Counts(DELETION)
+    with run.object_lines() as lines:
+        result = uvloop.run(_delete(run, found, pace, counts, lines))
+    if not counts.holds:
+        run.log.emit(Event.LEDGER_BROKEN, listed=counts.listed, accounted=counts.accounted)
+    tasks = run.settings.task_count
+    phase = "deleting"
+    code = result.exit_code(tasks)
+    if result.done or tasks == 1:
+        record = RunRecord(
+            run=str(run.log.context["run"]),
+            command=SUBCOMMAND,
+            finished=run.clock.now(),
+            exit_code=int(code),
+            summary=summary(result.whole),
+            report=run.place,
+        )
+        phase = finish(run, by, record, done=result.done).phase.value
+    elapsed = round((clock.now() - began).total_seconds(), 3)
+    report = _report(found, result, phase, elapsed, int(code))
+    run.write(REPORT, report)
+    run.log.emit(
+        Event.DELETION_FINISHED,
+        **counts.to_json(),
+        exit_code=int(code),
+        summary=summary(counts),
+        manifest=found.place,
+        phase=phase,
+        elapsed_s=elapsed,
+    )
+    _compose(run)
+    for line in _screen_lines(found, result, phase, tasks, unfinished):
+        run.say(line)
+    return code
+
+
+async def _delete(
+    run: Run, found: Found, pace: Pace, counts: Counts[Outcome], lines: Lines | None
+) -> DeletionResult:
+    settings, manifest = run.settings, found.manifest
+    batches = max(1, pace.in_flight // MOST_CALLS)
+    async with open_api(run, batches) as api:
+        records = ChunkRecords(api, run.gateway, manifest, found.sha256)
+        before = await records.load()
+        source = await found.lines(api, run.gateway)
+        waiting = Waiting(pace.governor, pace.retry, random.Random(), asyncio.sleep, time.monotonic)
+        deleter = Deleter(api, manifest.migration, waiting, run.stop)
+        own = own_chunks(len(manifest.chunks), settings.task_index, settings.task_count)
+        todo = sum(
+            manifest.chunks[number].lines if number not in before else len(before[number].kept)
+            for number in own
+        )
+        tell = partial(run.log.emit, Event.DELETION_PROGRESS)
+        with showing(run.console, "deleting", tell, total=todo) as update:
+            show = partial(update, partial(_reading, counts))
+            deletion = Deletion(
+                manifest,
+                source,
+                records,
+                deleter,
+                asyncio.Semaphore(batches),
+                _reporting(run, lines, show),
+                run.stop,
+                counts,
+            )
+            await deletion.carry_out(own)
+            show()
+        stopped = f"stopped by {run.stop.by}" if run.stop.by else str(deleter.error or "")
+        return _result(manifest, await records.load(), counts, own, stopped)
+
+
+def _reading(counts: Counts[Outcome]) -> Reading:
+    return Reading(counts.accounted, counts.done, counts.to_json())
+
+
+def _reporting(run: Run, lines: Lines | None, show: Callable[[], None]) -> Callable[[LineResult], None]:
+    """Puts the result of every line into the report, and into the log where the object was kept."""
+
+    def report(result: LineResult) -> None:
+        line = result.line
+        if lines is not None:
+            lines.write(
+                {
+                    "name": line.name,
+                    "generation": str(line.generation),
+                    "outcome": result.outcome.value,
+                    **({"detail": result.detail} if result.detail else {}),
+                }
+            )
+        if result.outcome in KEPT:
+            run.log.emit(
+                Event.OBJECT_KEPT,
+                object=run.migration.source_ref(line.name).uri,
+                outcome=result.outcome.value,
+                error=result.detail,
+                source_generation=line.generation,
+                destination_generation=line.destination_generation,
+            )
+        show()
+
+    return report
+
+
+def _result(
+    manifest: Manifest, records: Mapping[int, ChunkRecord], counts: Counts[Outcome], own: range, stopped: str
+) -> DeletionResult:
+    settled = {number for number, record in records.items() if not record.kept}
+    kept = [
+        f"{each.outcome.value.replace('_', ' ')} {shown(each.name)}: {each.detail}"
+        for _, record in sorted(records.items())
+        for each in record.kept
+    ]
+    return DeletionResult(
+        counts,
+        DELETION.merged(record.counts for record in records.values()),
+        len(manifest.chunks) - len(settled),
+        tuple(kept[:MAX_SHOWN]),
+        stopped,
+        settled.issuperset(own),
+    )
+
+
+def _report(found: Found, result: DeletionResult, phase: str, elapsed: float, code: int) -> dict[str, Any]:
+    return {
+        "manifest": found.place,
+        "manifest_sha256": found.sha256,
+        "phase": phase,
+        "exit_code": code,
+        "elapsed_s": elapsed,
+        "left_never_migrated": found.manifest.facts.get("left_never_migrated", 0),
+        **result.to_json(),
+    }
+
+
+def _compose(run: Run) -> None:
+    """Put the tasks' reports together, if this task's report completes the set."""
+    parts = run.all_parts(REPORT)
+    if parts is None:
+        return
+    with of_this_version(REPORT):
+        last = min(parts, key=lambda part: int(part["chunks_left"]))
+        counts = DELETION.merged(DELETION.read(part["this_process"]) for part in parts)
+        whole = {
+            **last,
+            "this_process": counts.to_json(),
+            "exit_code": max(int(part["exit_code"]) for part in parts),
+            "elapsed_s": max(float(part["elapsed_s"]) for part in parts),
+            "tasks": len(parts),
+        }
+    run.write_whole(REPORT, whole)
+
+
+def composed_lines(report: Mapping[str, Any], *, unfinished: Sequence[str]) -> list[str]:
+    """What an operator reads of the report of all tasks; `unfinished` where something is left."""
+    counts = DELETION.read(report["manifest_so_far"])
+    lines = [f"all {report['tasks']} tasks together: {summary(counts)}"]
+    lines += [f"  {each}" for each in report["kept"]]
+    if report["chunks_left"]:
+        return [*lines, *unfinished]
+    return [
+        *lines,
+        *_end_lines(int(report["left_never_migrated"]), str(report["phase"]), str(report["manifest"])),
+    ]
+
+
+def _screen_lines(
+    found: Found, result: DeletionResult, phase: str, tasks: int, unfinished: Sequence[str]
+) -> list[str]:
+    lines = [summary(result.counts)]
+    if result.whole != result.counts and tasks == 1:
+        lines.append(f"with earlier runs: {summary(result.whole)}")
+    lines += [f"  {each}" for each in result.kept]
+    kept = result.whole.not_right
+    if kept > len(result.kept):
+        lines.append(f"  ... and {kept - len(result.kept):,} more; the log has them")
+    if result.stopped:
+        lines.append(f"stopped: {result.stopped}")
+    if result.done:
+        left = int(found.manifest.facts.get("left_never_migrated", 0))
+        return lines + _end_lines(left, phase, found.place)
+    if tasks > 1:
+        return [*lines, "Other tasks have not finished, or left something; the last one sums up."]
+    return [*lines, *unfinished]
+
+
+def _end_lines(left: int, phase: str, place: str) -> list[str]:
+    lines = [f"Left, as never migrated: {counted(left, 'object')}."] if left else []
+    return [
+        *lines,
+        f"Every line of the manifest is settled; the phase is {phase}.",
+        f"Keep the manifest: {shown(place)}. To see what can be brought back, and until when: {_undo(place)}",
+        "Leave the forward mirror on: what a forgotten writer still uploads is copied to the new path, and alerted.",
+    ]
+
+
+def _undo(place: str) -> str:
+    return shlex.join(("python", "-m", "backfill_job", "undo", place))

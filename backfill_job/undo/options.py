@@ -1,0 +1,244 @@
+"""What can be brought back, and how: one line of the manifest, and what is there now.
+
+The first row that fits decides::
+
+    =====================  =====================================  ==========  =============================================
+    legacy path            soft-deleted generation                new path    what can be done
+    =====================  =====================================  ==========  =============================================
+    the same object        any                                    any         nothing: it is there
+    another object         any                                    any         nothing: it is never overwritten
+    nothing                the manifest's, with its checksums     any         restored, exactly as it was
+    nothing                none                                   the same    copied back, on condition that both stay so
+    nothing                none                                   other       nothing: it is lost, except from backups
+    =====================  =====================================  ==========  =============================================
+
+`restore_option` is this table, and pure. `look` lists what is there for one chunk of a manifest: three listings side by side, of the
+chunk's range of names only.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from enum import Enum
+
+from backfill_job.copying.diff import Page
+from backfill_job.deletion.manifest import Line
+from shared.errors import ConditionFailed, UnexpectedAnswer
+from shared.gcs.api import AsyncApi
+from shared.gcs.listing import list_pages, list_soft_deleted
+from shared.migration import Location, Migration
+from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences, same
+
+__all__ = [
+    "Now",
+    "RestoreOption",
+    "SoftDeleted",
+    "Way",
+    "legacy_now",
+    "look",
+    "restore_option",
+    "restore_options",
+]
+
+
+class Way(Enum):
+    """What can be done about a line."""
+
+    THERE = "there"
+    SOFT_DELETE = "soft_delete"
+    NEW_PATH = "new_path"
+    OCCUPIED = "occupied"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class SoftDeleted:
+    """A soft-deleted generation.
+
+    Attributes:
+        until: RFC 3339 time at which it is gone for good; empty where the service does not say.
+    """
+
+    state: ObjectState
+    until: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreOption:
+    """What can be done about a line, with the evidence.
+
+    Attributes:
+        until: RFC 3339 time until which soft delete holds it; empty where it does not.
+        same_at_new_path: Whether the new path has the same object now.
+        new_path: The object at the new path; None when absent.
+        because: Why nothing can be done, for a person; empty where something can.
+    """
+
+    line: Line
+    way: Way
+    until: str
+    same_at_new_path: bool
+    new_path: ObjectState | None
+    because: str = ""
+
+
+def restore_option(
+    line: Line,
+    legacy: ObjectState | None,
+    soft_deleted: SoftDeleted | None,
+    new_path: ObjectState | None,
+    *,
+    soft_delete_unavailable: str = "",
+) -> RestoreOption:
+    """Say what can be done, by the table above.
+
+    Args:
+        line: Of the manifest.
+        legacy: The live legacy object; None when absent.
+        soft_deleted: The soft-deleted generation that the line names; None when absent.
+        new_path: The live object at the new path; None when absent.
+        soft_delete_unavailable: Why soft-deleted generations could not be listed; empty where they could.
+    """
+    was = line.state
+    there_too = new_path is not None and same(was, new_path)
+    held = soft_deleted is not None and same(was, soft_deleted.state)
+    until = soft_deleted.until if soft_deleted is not None and held else ""
+
+    def way(which: Way, because: str = "") -> RestoreOption:
+        return RestoreOption(line, which, until, there_too, new_path, because)
+
+    if legacy is not None:
+        differing = differences(was, legacy)
+        if not differing:
+            return way(Way.THERE)
+        names = ", ".join(difference.value for difference in differing)
+        return way(
+            Way.OCCUPIED, f"another object is there, which is not overwritten (it differs in: {names})"
+        )
+    if held:
+        return way(Way.SOFT_DELETE)
+    if there_too:
+        return way(Way.NEW_PATH)
+    gone = (
+        f"what soft delete holds cannot be listed ({soft_delete_unavailable})"
+        if soft_delete_unavailable
+        else "soft delete holds it no more"
+        if soft_deleted is None
+        else "what soft delete holds is not what the manifest says"
+    )
+    return way(Way.LOST, _why_lost(was, gone, new_path))
+
+
+def _why_lost(was: ObjectState, gone: str, new_path: ObjectState | None) -> str:
+    if new_path is None:
+        return f"{gone}, and the new path has none"
+    differing = differences(was, new_path)
+    names = ", ".join(difference.value for difference in differing)
+    what = "something else" if CONTENT_DIFFERENCES.intersection(differing) else "the same with other metadata"
+    return f"{gone}, and the new path has {what} (differs in: {names})"
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """What is there for some lines, by name below the prefixes.
+
+    Attributes:
+        legacy: Live objects.
+        soft_deleted: Legacy generations, by name and generation.
+        new_path: Live objects.
+        soft_delete_unavailable: Why soft-deleted objects cannot be listed; empty where they can.
+    """
+
+    legacy: dict[str, ObjectState]
+    soft_deleted: dict[tuple[str, int], SoftDeleted]
+    new_path: dict[str, ObjectState]
+    soft_delete_unavailable: str = ""
+
+
+async def look(api: AsyncApi, migration: Migration, lines: Sequence[Line], following: str) -> Now:
+    """List what is there for some lines.
+
+    Args:
+        api: Lists it.
+        migration: The manifest's.
+        lines: Of one chunk, in order; at least one.
+        following: The first name after the chunk; empty for none.
+
+    Raises:
+        StorageError: A listing failed: nothing is known.
+    """
+    legacy, new_path, (soft_deleted, unavailable) = await asyncio.gather(
+        _live(api, migration.source, lines, following),
+        _live(api, migration.destination, lines, following),
+        _soft_deleted(api, migration.source, lines, following),
+    )
+    return Now(legacy, soft_deleted, new_path, unavailable)
+
+
+async def legacy_now(
+    api: AsyncApi, migration: Migration, lines: Sequence[Line], following: str
+) -> dict[str, ObjectState]:
+    """List the live legacy objects for some lines; see `look`."""
+    return await _live(api, migration.source, lines, following)
+
+
+def restore_options(lines: Sequence[Line], now: Now) -> list[RestoreOption]:
+    """What can be done about each of some lines."""
+    return [
+        restore_option(
+            line,
+            now.legacy.get(line.name),
+            now.soft_deleted.get((line.name, line.generation)),
+            now.new_path.get(line.name),
+            soft_delete_unavailable=now.soft_delete_unavailable,
+        )
+        for line in lines
+    ]
+
+
+async def _live(
+    api: AsyncApi, location: Location, lines: Sequence[Line], following: str
+) -> dict[str, ObjectState]:
+    wanted = {line.name for line in lines}
+    found: dict[str, ObjectState] = {}
+    pages = list_pages(api, location, start=location.prefix + lines[0].name, end=_end(location, following))
+    async with aclosing(_up_to(pages, lines[-1].name)) as some:
+        async for page in some:
+            found.update((name, state) for name, state in page if name in wanted)
+    return found
+
+
+async def _up_to(pages: AsyncGenerator[Page, None], last: str) -> AsyncGenerator[Page, None]:
+    """Pages up to the first one that reaches a name."""
+    async with aclosing(pages):
+        async for page in pages:
+            yield page
+            if page[-1][0] >= last:
+                return
+
+
+async def _soft_deleted(
+    api: AsyncApi, location: Location, lines: Sequence[Line], following: str
+) -> tuple[dict[tuple[str, int], SoftDeleted], str]:
+    """The soft-deleted generations that lines name; or why they cannot be listed."""
+    wanted = {(line.name, line.generation) for line in lines}
+    found: dict[tuple[str, int], SoftDeleted] = {}
+    start, last = location.prefix + lines[0].name, lines[-1].name
+    try:
+        pages = list_soft_deleted(api, location, start=start, end=_end(location, following))
+        async with aclosing(pages):
+            async for page in pages:
+                for name, state, until in page:
+                    if (name, state.generation) in wanted:
+                        found[name, state.generation] = SoftDeleted(state, until)
+                if page[-1][0] > last:
+                    break
+    except (UnexpectedAnswer, ConditionFailed) as error:
+        # A bucket whose soft delete is off refuses this listing. The new path may still have the objects.
+        return {}, error.detail
+    return found, ""
+
+
+def _end(location: Location, following: str) -> str:
+    return location.prefix + following if following else ""

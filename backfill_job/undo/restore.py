@@ -1,0 +1,370 @@
+"""Brings objects back, chunk after chunk of the manifest: what can be done, then what was done, then whether it is there.
+
+Each object takes one conditional request. Both kinds of request say that the legacy name must be absent (``ifGenerationMatch=0``), so
+whatever was written there since stays. A restoration names the soft-deleted generation. A copy from the new path says that
+this still is the generation seen equal to the manifest's checksums. Where the answer was lost, the repetition fails its condition;
+then the legacy object is looked at.
+
+The last look decides. The legacy path is listed again, and a line is *there* only when its object is what the manifest
+says, contents and metadata.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from backfill_job.copying.counts import Counting, Counts
+from backfill_job.copying.governor import WriteGovernor
+from backfill_job.copying.line import concerns_all
+from backfill_job.deletion.manifest import Manifest
+from backfill_job.deletion.manifest_store import LinesSource, read_lines
+from backfill_job.run.stopping import Stop
+from backfill_job.run.workers import work
+from backfill_job.undo.options import RestoreOption, Way, legacy_now, look, restore_options
+from shared.decision import ABSENT
+from shared.errors import ConditionFailed, ObjectNotFound, StorageError
+from shared.gcs.api import AsyncApi, Pacing
+from shared.migration import Migration
+from shared.objects import ObjectState, is_later, same
+from shared.text import shown
+
+__all__ = ["RestorePlan", "Restored", "Restorer", "Undo", "UndoOutcome", "UndoResult"]
+
+MAX_NAMES = 1_000
+"""Names kept in memory of what cannot be brought back; all are counted, and all are in the report's lines."""
+
+
+class UndoOutcome(Enum):
+    """What became of a line."""
+
+    THERE = "there"
+    RESTORED = "restored"
+    COPIED_BACK = "copied_back"
+    OCCUPIED = "occupied"
+    LOST = "lost"
+    FAILED = "failed"
+
+
+UNDO = Counting(
+    UndoOutcome,
+    frozenset({UndoOutcome.RESTORED, UndoOutcome.COPIED_BACK}),
+    frozenset({UndoOutcome.OCCUPIED, UndoOutcome.LOST, UndoOutcome.FAILED}),
+    listed="selected",
+)
+"""How an undo counts what it did."""
+
+PLAN = Counting(
+    Way,
+    frozenset({Way.SOFT_DELETE, Way.NEW_PATH}),
+    frozenset({Way.OCCUPIED, Way.LOST}),
+    listed="selected",
+)
+"""How an undo counts what can be done."""
+
+_NOTHING_TO_DO = {
+    Way.THERE: UndoOutcome.THERE,
+    Way.OCCUPIED: UndoOutcome.OCCUPIED,
+    Way.LOST: UndoOutcome.LOST,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What became of a line.
+
+    Attributes:
+        option: What could be done.
+        outcome: What was done.
+        detail: Why it is not there, for a person; else empty.
+    """
+
+    option: RestoreOption
+    outcome: UndoOutcome
+    detail: str = ""
+
+
+class Restorer:
+    """Brings back what a manifest of one migration names. Belongs to one event loop.
+
+    Attributes:
+        error: Why the rest is not tried: a missing permission or bucket; None as long as both are there.
+    """
+
+    def __init__(self, api: AsyncApi, migration: Migration, pacing: Pacing) -> None:
+        self._api = api
+        self._migration = migration
+        self._pacing = pacing
+        self.error: StorageError | None = None
+
+    async def bring_back(self, option: RestoreOption) -> Restored:
+        """Do what can be done about a line. A failure of Cloud Storage is a result, and never raised."""
+        outcome = _NOTHING_TO_DO.get(option.way)
+        if outcome is not None:
+            return Restored(option, outcome, option.because)
+        if self.error is not None:
+            return Restored(option, UndoOutcome.FAILED, str(self.error))
+        try:
+            return await self._brought_back(option)
+        except StorageError as error:
+            if concerns_all(error):
+                self.error = error
+            return Restored(option, UndoOutcome.FAILED, str(error))
+
+    async def _brought_back(self, option: RestoreOption) -> Restored:
+        await self._pacing.admit()
+        line = option.line
+        ways = {UndoOutcome.RESTORED: self._restore, UndoOutcome.COPIED_BACK: self._copy_back}
+        if option.way is Way.NEW_PATH:
+            del ways[UndoOutcome.RESTORED]
+        elif not option.same_at_new_path:
+            del ways[UndoOutcome.COPIED_BACK]
+        problem: StorageError | None = None
+        for outcome, act in ways.items():
+            try:
+                made = await act(option)
+            except ConditionFailed as error:
+                # Another writer was faster; or this is a repetition after the first answer was lost.
+                found = await self._api.look(self._migration.source_ref(line.name))
+                if found is not None:
+                    if same(line.state, found):
+                        return Restored(option, outcome)
+                    return Restored(
+                        option,
+                        UndoOutcome.OCCUPIED,
+                        "somebody wrote there meanwhile; it is not overwritten",
+                    )
+                problem = error
+            except ObjectNotFound as error:
+                problem = error  # soft delete or the new path has lost it meanwhile
+            else:
+                if same(line.state, made):
+                    return Restored(option, outcome)
+                return Restored(option, UndoOutcome.FAILED, "what came back is not what the manifest says")
+        return Restored(
+            option, UndoOutcome.FAILED, f"it changed since it was looked at; run it again ({problem})"
+        )
+
+    async def _restore(self, option: RestoreOption) -> ObjectState:
+        line = option.line
+        return await self._api.restore(self._migration.source_ref(line.name), line.generation, self._pacing)
+
+    async def _copy_back(self, option: RestoreOption) -> ObjectState:
+        """Copy from the new path. A large or distant copy takes several calls, each under the same conditions."""
+        line, there = option.line, option.new_path
+        legacy = self._migration.source_ref(line.name)
+        if there is None:
+            raise ObjectNotFound(legacy.uri, "the new path has none")
+        return await self._api.copy(
+            self._migration.destination_ref(line.name),
+            legacy,
+            if_source=there.generation,
+            if_destination=ABSENT,
+            pacing=self._pacing,
+        )
+
+
+@dataclass(slots=True)
+class RestorePlan:
+    """What can be brought back.
+
+    Attributes:
+        counts: Lines by what can be done.
+        sizes: Bytes by what can be done.
+        same_at_new_path: Lines whose object is the same at the new path.
+        first_until: RFC 3339 time at which soft delete releases the first of them; empty where it holds none.
+        last_until: The same for the last of them.
+        soft_delete_unavailable: Why soft-deleted objects cannot be listed; empty where they can.
+        hopeless: Some of the lines that nothing can be done about.
+    """
+
+    counts: Counts[Way] = field(default_factory=lambda: Counts(PLAN))
+    sizes: Counter[Way] = field(default_factory=Counter)
+    same_at_new_path: int = 0
+    first_until: str = ""
+    last_until: str = ""
+    soft_delete_unavailable: str = ""
+    hopeless: list[str] = field(default_factory=list)
+
+    def add(self, each: RestoreOption) -> None:
+        """Count a line."""
+        self.counts.add(each.way)
+        self.sizes[each.way] += each.line.size
+        self.same_at_new_path += each.same_at_new_path
+        if each.way is Way.SOFT_DELETE and each.until:
+            if not self.first_until or is_later(self.first_until, each.until):
+                self.first_until = each.until
+            if not self.last_until or is_later(each.until, self.last_until):
+                self.last_until = each.until
+        if each.because and len(self.hopeless) < MAX_NAMES:
+            self.hopeless.append(f"{each.way.value} {shown(each.line.name)}: {each.because}")
+
+    @property
+    def selected(self) -> int:
+        """Lines that the operator selected."""
+        return self.counts.listed
+
+    @property
+    def possible(self) -> bool:
+        """Whether everything is there or can be brought back."""
+        return self.counts.clean
+
+    def to_json(self) -> dict[str, Any]:
+        """The plan for a report."""
+        return {
+            "selected": self.selected,
+            "ways": self.counts.outcomes_json(),
+            "bytes": {way.value: self.sizes[way] for way in Way},
+            "same_at_new_path": self.same_at_new_path,
+            "first_until": self.first_until or None,
+            "last_until": self.last_until or None,
+            "no_soft_delete": self.soft_delete_unavailable or None,
+            "hopeless": self.hopeless,
+        }
+
+
+@dataclass(slots=True)
+class UndoResult:
+    """What was brought back.
+
+    Attributes:
+        counts: Lines by what became of them.
+        there: Lines whose object the last look found to be the same.
+        names: Some of the other lines, as a person reads them.
+    """
+
+    counts: Counts[UndoOutcome] = field(default_factory=lambda: Counts(UNDO))
+    there: int = 0
+    names: list[str] = field(default_factory=list)
+
+    @property
+    def not_there(self) -> int:
+        """Selected lines whose object the last look did not find to be the same."""
+        return self.counts.listed - self.there
+
+    @property
+    def done(self) -> bool:
+        """Whether every selected object is there, and every line is accounted for."""
+        return self.counts.holds and not self.not_there
+
+    def to_json(self) -> dict[str, Any]:
+        """What was done, for a report."""
+        return {
+            "outcomes": self.counts.outcomes_json(),
+            "there": self.there,
+            "not_there": self.not_there,
+            "names": self.names,
+        }
+
+
+@dataclass(slots=True)
+class Undo:
+    """One undo.
+
+    Attributes:
+        wanted: Selects names.
+        report: Gets each option, what was done (None in a dry run), and whether the object is there.
+    """
+
+    api: AsyncApi
+    manifest: Manifest
+    lines: LinesSource
+    wanted: Callable[[str], bool]
+    stop: Stop
+    report: Callable[[RestoreOption, Restored | None, bool], None]
+
+    async def plan(self) -> RestorePlan:
+        """Find what can be brought back. Changes nothing.
+
+        Raises:
+            UsageError: The manifest was changed.
+            StorageError: A listing failed.
+        """
+        found = RestorePlan()
+        for number in range(len(self.manifest.chunks)):
+            for each in await self._options(number, found):
+                found.add(each)
+                self.report(each, None, each.way is Way.THERE)
+        return found
+
+    async def execute(self, governor: WriteGovernor, in_flight: int) -> tuple[RestorePlan, UndoResult]:
+        """Bring back what can be brought back, and look.
+
+        Args:
+            governor: Says when the next object may be written.
+            in_flight: Objects under way at once.
+
+        Returns:
+            What could be done, and what was.
+
+        Raises:
+            Interrupted: The operator stopped it; what was brought back stays.
+            UsageError: The manifest was changed.
+            StorageError: A listing failed; what was brought back stays.
+        """
+        plan, result = RestorePlan(), UndoResult()
+        async with _pacing(governor) as pacing:
+            restorer = Restorer(self.api, self.manifest.migration, pacing)
+            for number in range(len(self.manifest.chunks)):
+                some = await self._options(number, plan)
+                for each in some:
+                    plan.add(each)
+                if some:
+                    await self._bring_back(number, some, restorer, result, in_flight)
+        return plan, result
+
+    async def _options(self, number: int, plan: RestorePlan) -> list[RestoreOption]:
+        self.stop.check()
+        lines = await read_lines(self.lines, self.manifest, number)
+        wanted = [line for line in lines if self.wanted(line.name)]
+        if not wanted:
+            return []
+        plan.counts.list(len(wanted))
+        now = await look(self.api, self.manifest.migration, wanted, self.manifest.following(number))
+        plan.soft_delete_unavailable = plan.soft_delete_unavailable or now.soft_delete_unavailable
+        return restore_options(wanted, now)
+
+    async def _bring_back(
+        self,
+        number: int,
+        some: Sequence[RestoreOption],
+        restorer: Restorer,
+        result: UndoResult,
+        in_flight: int,
+    ) -> None:
+        done: dict[str, Restored] = {}
+
+        async def act(each: RestoreOption) -> None:
+            done[each.line.name] = await restorer.bring_back(each)
+
+        result.counts.list(len(some))
+        await work(some, act, workers=min(in_flight, len(some)))
+        lines = [each.line for each in some]
+        legacy = await legacy_now(self.api, self.manifest.migration, lines, self.manifest.following(number))
+        for line in lines:
+            restored = done[line.name]
+            found = legacy.get(line.name)
+            there = found is not None and same(line.state, found)
+            result.counts.add(restored.outcome)
+            result.there += there
+            if not there and len(result.names) < MAX_NAMES:
+                why = restored.detail or "it was brought back, and is gone or changed again"
+                result.names.append(f"{restored.outcome.value.replace('_', ' ')} {shown(line.name)}: {why}")
+            self.report(restored.option, restored, there)
+
+
+@asynccontextmanager
+async def _pacing(governor: WriteGovernor) -> AsyncIterator[Pacing]:
+    """The governor's slots, given out one after the other."""
+    turn = asyncio.Lock()
+
+    async def admit() -> None:
+        async with turn:
+            wait = governor.reserve()
+            if wait > 0:
+                await asyncio.sleep(wait)
+
+    yield Pacing(admit, governor.throttled)

@@ -1,0 +1,124 @@
+"""The names of Google's discovery document: methods, their parameters, and the fields of every resource.
+
+``google_storage_v1.json`` is an extract of the document without its prose; its ``revision`` says which one. A test compares
+it with the document that google-api-python-client carries. `not_modelled` is the one way to refuse what Google has and
+this server does not model.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from local_gcs.errors import Refused
+
+__all__ = ["Google", "GoogleMethod", "check_fields", "check_names", "google", "not_modelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class GoogleMethod:
+    """One method of Google's JSON API.
+
+    Attributes:
+        verb: HTTP method.
+        path: Path below ``/storage/v1/``; names stand in braces.
+        parameters: Query parameters that the method names itself.
+        required: Those of them that a request must give.
+        response: The schema of the answer; None for an answer without a body.
+    """
+
+    verb: str
+    path: str
+    parameters: frozenset[str]
+    required: tuple[str, ...]
+    response: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Google:
+    """The extract.
+
+    Attributes:
+        revision: Revision of the discovery document.
+        parameters: Query parameters that every method takes.
+        methods: By their ids, such as ``storage.objects.get``.
+        schemas: The shape of each resource: its fields; ``*`` stands for any name, ``#Name`` for another schema.
+    """
+
+    revision: str
+    parameters: frozenset[str]
+    methods: Mapping[str, GoogleMethod]
+    schemas: Mapping[str, Any]
+
+    def resolved(self, shape: Any) -> Any:
+        """A shape, with a reference to another schema followed."""
+        return self.schemas[shape[1:]] if isinstance(shape, str) and shape.startswith("#") else shape
+
+
+@cache
+def google() -> Google:
+    """The extract, read once."""
+    extract = json.loads(files("local_gcs").joinpath("google_storage_v1.json").read_text())
+    return Google(
+        extract["revision"],
+        frozenset(extract["parameters"]),
+        {name: _method(facts) for name, facts in extract["methods"].items()},
+        extract["schemas"],
+    )
+
+
+def _method(facts: Mapping[str, Any]) -> GoogleMethod:
+    verb, _, path = facts["http"].partition(" ")
+    return GoogleMethod(
+        verb, path, frozenset(facts["parameters"]), tuple(facts["required"]), facts["response"]
+    )
+
+
+def not_modelled(what: str, *, location: str = "") -> Refused:
+    """400: Google's service has it, this server does not model it; to ignore it would be a wrong answer."""
+    return Refused(400, "notModelled", f"local_gcs does not model {what}.", location=location)
+
+
+def check_fields(resource: Mapping[str, Any], schema: str, modelled: frozenset[str]) -> None:
+    """Refuse a resource with a field that Google does not have, or that this server does not model.
+
+    A field that is not modelled passes when its value turns it off: null, false or nothing in it.
+
+    Raises:
+        Refused: 400.
+    """
+    if modelled.issuperset(resource):
+        return
+    for name in sorted(resource.keys() - modelled):
+        if name not in google().schemas[schema]:
+            raise _unknown(name)
+        if not _is_off(resource[name]):
+            raise not_modelled(f"the field {name} of a {schema.lower()}", location=name)
+
+
+def check_names(value: Any, shape: Any) -> None:
+    """Refuse a JSON value with a field, at any depth, that a shape of Google's does not have.
+
+    Raises:
+        Refused: 400.
+    """
+    shape = google().resolved(shape)
+    if isinstance(value, list):
+        for item in value:
+            check_names(item, shape)
+    elif isinstance(value, dict) and isinstance(shape, dict):
+        for name, part in value.items():
+            inner = shape.get(name, shape.get("*"))
+            if inner is None:
+                raise _unknown(name)
+            check_names(part, inner)
+
+
+def _unknown(name: str) -> Refused:
+    return Refused(400, "invalid", f"Unknown field: {name}", location=name)
+
+
+def _is_off(value: Any) -> bool:
+    return all(map(_is_off, value.values())) if isinstance(value, dict) else not value

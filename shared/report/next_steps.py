@@ -1,0 +1,320 @@
+"""What to do next: one function for every page and screen, from the phase, the latest verification and the state. Pure.
+
+Every command that it prints runs in the phase in which it is printed; a test runs each of them.
+"""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
+from shared.phase import Phase
+from shared.report.figures import counted
+from shared.report.headline import FRESH
+from shared.state import State
+from shared.state_changes import begun_manifests
+from shared.verification import Level, Verdict, Verification
+
+__all__ = ["Step", "Target", "next_steps", "target_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do.
+
+    Attributes:
+        text: What and why.
+        command: What to type; empty when no command helps.
+    """
+
+    text: str
+    command: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The arguments that tell a command which migration is meant; the paths as ``gs://bucket/prefix/``."""
+
+    env: str
+    source: str
+    destination: str
+    excludes: tuple[str, ...] = DEFAULT_EXCLUDES
+
+    def command(self, name: str, *options: str, subject: str = "") -> str:
+        """A command line that can be pasted into a shell.
+
+        Args:
+            name: The command.
+            options: What follows the arguments about the migration.
+            subject: What comes before them.
+
+        Returns:
+            The line; empty when an argument has an invisible character: the line would look like another command.
+        """
+        return shown_command(name, *filter(None, [subject]), *self._arguments(), *options)
+
+    def _arguments(self) -> list[str]:
+        arguments = self._paths()
+        extra = self.excludes
+        if extra[: len(DEFAULT_EXCLUDES)] == DEFAULT_EXCLUDES:
+            extra = extra[len(DEFAULT_EXCLUDES) :]
+        else:
+            arguments.append("--no-default-excludes")
+        for pattern in extra:
+            # argparse reads a pattern that begins with a dash as an option.
+            arguments += [f"--exclude={pattern}"] if pattern.startswith("-") else ["--exclude", pattern]
+        return arguments
+
+    def _paths(self) -> list[str]:
+        for environment in Environment:
+            preset = qpi_exports(environment)
+            if (self.env, self.source, self.destination) == (
+                environment.value,
+                preset.source.uri,
+                preset.destination.uri,
+            ):
+                return ["--env", self.env]
+        return ["--source", self.source, "--destination", self.destination]
+
+
+def shown_command(*words: str) -> str:
+    """A command line that can be pasted; empty when a word has an invisible character."""
+    line = ["python", "-m", "backfill_job", *words]
+    return shlex.join(line) if all(map(str.isprintable, line)) else ""
+
+
+def target_of(verification: Verification) -> Target:
+    """Which migration a verification is about."""
+    return Target(verification.env, verification.source, verification.destination, verification.excludes)
+
+
+def next_steps(
+    phase: Phase | None,
+    verification: Verification | None,
+    target: Target,
+    *,
+    state: State | None = None,
+    now: datetime | None = None,
+) -> tuple[Step, ...]:
+    """What follows from where the migration stands.
+
+    Args:
+        phase: Of the migration; None where it is not known. Then no step depends on it.
+        verification: The latest; None if there was none.
+        target: Which migration.
+        state: The migration's state; None for what follows from the verification alone, in its own report.
+        now: The current time, with the state: an old verification has to be repeated.
+    """
+    if phase is Phase.DELETING or phase is Phase.DELETED:
+        return tuple(_PHASE_STEPS[phase](state, target)) if state is not None else ()
+    steps: list[Step] = []
+    if verification is None:
+        steps.append(Step("Compare the two paths. It changes nothing.", target.command("verify")))
+    else:
+        steps += _repairs(verification, target, phase)
+        if not verification.compared:
+            steps.append(
+                Step("Check the two paths in the command; it compared nothing.", target.command("migrate"))
+            )
+        elif (
+            verification.clean
+            and state is not None
+            and now is not None
+            and _is_outdated(verification, state, now)
+        ):
+            steps.append(
+                Step("Verify again: the latest verification is out of date.", target.command("verify"))
+            )
+        steps += _concerns(verification)
+        if state is None and verification.clean and verification.compared and phase in _BEFORE_CUTOVER:
+            steps.append(
+                Step(
+                    "Before the cutover, the gate says what is still missing for it.", target.command("gate")
+                )
+            )
+    if state is not None and phase is not None:
+        steps += _PHASE_STEPS[phase](state, target)
+    return tuple(steps)
+
+
+_BEFORE_CUTOVER = frozenset({Phase.DUAL_WRITE, Phase.ROLLED_BACK})
+
+
+def _is_outdated(verification: Verification, state: State, now: datetime) -> bool:
+    return now - verification.finished > FRESH or (
+        state.since is not None and verification.started < state.since
+    )
+
+
+def _repairs(verification: Verification, target: Target, phase: Phase | None) -> list[Step]:
+    """How to make the two sides equal, in this phase."""
+    counts = verification.counts
+    missing = counts[Verdict.MISSING]
+    differing = counts[Verdict.CONTENT_DIFFERS] + counts[Verdict.METADATA_DIFFERS]
+    steps: list[Step] = []
+    if missing or differing:
+        steps.append(_copies(missing, differing, target, phase))
+    elif counts[Verdict.IN_FLIGHT]:
+        steps.append(
+            Step(
+                f"Verify again in a minute: {counted(counts[Verdict.IN_FLIGHT], 'object')} changed while this run "
+                "compared. If they are then missing or differ, is the mirror running?",
+                target.command("verify"),
+            )
+        )
+    if counts[Verdict.EXTRA]:
+        steps.append(_extra(counts[Verdict.EXTRA], target, phase))
+    return steps
+
+
+def _copies(missing: int, differing: int, target: Target, phase: Phase | None) -> Step:
+    what = " and ".join(
+        text
+        for text in (
+            counted(missing, "missing object") if missing else "",
+            counted(differing, "differing object") if differing else "",
+        )
+        if text
+    )
+    if phase is Phase.CUT_OVER:
+        return Step(
+            f"Run the cutover command again. It brings over what late writers wrote on the legacy path, among the {what}. "
+            "It leaves each object whose later write is on the new path.",
+            target.command("cutover", "--by", "NAME"),
+        )
+    if phase is None:
+        return Step(
+            f"The status says which command settles the {what} in the migration's present phase.",
+            target.command("status"),
+        )
+    return Step(
+        f"Run the migration again. It copies the {what}, looks at both sides again before it writes, and verifies at its end.",
+        target.command("migrate", "--execute"),
+    )
+
+
+def _extra(extra: int, target: Target, phase: Phase | None) -> Step:
+    objects = counted(extra, "object")
+    if phase is Phase.CUT_OVER:
+        return Step(
+            f"Bring {objects} back that only the new path has. After the cutover they are new exports, which the reverse "
+            "mirror has not brought back yet; without them a rollback would lose them.",
+            target.command("rollback", "--refresh"),
+        )
+    if phase is None:
+        return Step(
+            f"Only the destination has {objects}. The status says what that means in the migration's present phase.",
+            target.command("status"),
+        )
+    return Step(
+        f"Find out who wrote what only the destination has ({objects}): the consumer would load it. Move it away, or "
+        "exclude it by name. Nothing here deletes it."
+    )
+
+
+def _concerns(verification: Verification) -> list[Step]:
+    """What a person has to check."""
+    steps = []
+    if any(remark.level is Level.CRITICAL for remark in verification.remarks):
+        steps.append(Step("Resolve every critical remark below with the owner of the data."))
+    contents = verification.contents
+    if contents is not None and contents.migration_problems:
+        steps.append(
+            Step(
+                "Look into the problems that only the destination's files have, under Contents. A copy never "
+                "causes them: another program wrote there."
+            )
+        )
+    if contents is not None and any(problem.error for problem in contents.source_problems.values()):
+        steps.append(
+            Step(
+                "Tell the writer's team of the files that the import would refuse, under Contents. They are so at the "
+                "source; the migration keeps them as they are."
+            )
+        )
+    if (
+        verification.lag is not None
+        and verification.lag.p99_s is not None
+        and verification.lag.p99_s > verification.grace_s
+    ):
+        steps.append(
+            Step(
+                "Look at the mirror's log: one in a hundred objects took longer to arrive than a verification waits. "
+                "The sweeper may have brought them instead of the mirror."
+            )
+        )
+    return steps
+
+
+def _dual_write(state: State, target: Target) -> list[Step]:
+    unsigned = [name.value for name in state.missing_signoffs]
+    steps = []
+    if unsigned:
+        steps.append(
+            Step(
+                f"Sign-offs still missing for the cutover: {', '.join(unsigned)}.",
+                target.command("signoff", "--by", "NAME", subject=unsigned[0]),
+            )
+        )
+    steps.append(
+        Step(
+            "The gate says GO or NO-GO for the cutover, each check with its evidence.", target.command("gate")
+        )
+    )
+    return steps
+
+
+def _cut_over(_: State, target: Target) -> list[Step]:
+    return [
+        Step(
+            "If the consumer fails on the new path, go back: nothing is lost. This rehearses it, and changes nothing.",
+            target.command("rollback", "--dry-run"),
+        ),
+        Step(
+            "When the legacy path is no longer needed, see what its deletion would do. This changes nothing.",
+            target.command("delete"),
+        ),
+    ]
+
+
+def _rolled_back(state: State, target: Target) -> list[Step]:
+    return [
+        Step("Find and mend what made the rollback necessary; the next cutover needs its sign-offs anew."),
+        *_dual_write(state, target),
+    ]
+
+
+def _deleting(state: State, target: Target) -> list[Step]:
+    return [
+        Step(
+            "If no deletion is running, it was interrupted: this command goes on where it was.",
+            target.command("delete", "--confirm-delete", "--resume", manifest),
+        )
+        for manifest in _manifests(state)[-1:]
+    ]
+
+
+def _deleted(state: State, _: Target) -> list[Step]:
+    return [
+        Step(
+            "If something is missed, the manifest's objects can be brought back: this says which, and until when.",
+            shown_command("undo", manifest),
+        )
+        for manifest in _manifests(state)
+    ]
+
+
+def _manifests(state: State) -> list[str]:
+    """Where the manifests of this migration's deletions lie, oldest first."""
+    migration = Migration(Location.parse(state.source), Location.parse(state.destination))
+    return [migration.own_ref("deletions", begun.name).uri for begun in begun_manifests(state)]
+
+
+_PHASE_STEPS: dict[Phase, Callable[[State, Target], list[Step]]] = {
+    Phase.DUAL_WRITE: _dual_write,
+    Phase.CUT_OVER: _cut_over,
+    Phase.ROLLED_BACK: _rolled_back,
+    Phase.DELETING: _deleting,
+    Phase.DELETED: _deleted,
+}

@@ -1,0 +1,170 @@
+"""Every command that a deletion or an undo prints runs in the phase in which it is printed."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from testing_commands import Ended, run_command
+from testing_deletion import Scene, day
+from testing_paths import Paths
+
+from shared.phase import Phase
+
+
+def printed(ended: Ended) -> list[list[str]]:
+    """The commands on a screen and in an error line, as words."""
+    found = re.findall(r"python -m backfill_job ([^`\x22\n]+)", f"{ended.out}\n{ended.err}")
+    return [shlex.split(line) for line in dict.fromkeys(found)]
+
+
+def names(ended: Ended) -> list[str]:
+    return [words[0] for words in printed(ended)]
+
+
+def followed(scene: Scene, ended: Ended) -> Iterator[Ended]:
+    """Run what was printed, the last first, on a terminal whose operator says yes where the command asks."""
+    for command, *words in reversed(printed(ended)):
+        quick = () if command == "undo" else ("--grace", "0")
+        logs = ("--log-dir", str(scene.folder / "logs"))
+        after = run_command(command, *words, *quick, *logs, typed="yes\n")
+        assert after.code in {0, 1}, (command, words, after.err)
+        assert "refused" not in after.err, (command, words, after.err)
+        yield after
+
+
+def hold(paths: Paths, name: str, *, held: bool = True) -> None:
+    blob = paths.bucket("source").blob("QPI_exports/" + name)
+    blob.temporary_hold = held
+    blob.patch()
+
+
+@pytest.mark.parametrize(
+    ("phases", "said"),
+    [
+        ((), ["verify", "migrate"]),
+        ((Phase.CUT_OVER,), ["verify", "cutover", "rollback"]),
+        ((Phase.CUT_OVER, Phase.ROLLED_BACK), ["verify", "migrate"]),
+        ((Phase.CUT_OVER, Phase.DELETING), ["verify"]),
+        ((Phase.CUT_OVER, Phase.DELETING, Phase.DELETED), ["verify"]),
+    ],
+    ids=["dual_write", "cut_over", "rolled_back", "deleting", "deleted"],
+)
+def test_a_dry_run_that_finds_a_difference_prints_what_the_phase_allows(
+    scene: Scene, phases: tuple[Phase, ...], said: list[str]
+) -> None:
+    """Who brings the newer version over depends on the phase; once a deletion was begun no command of ours does."""
+    scene.both(day(1))
+    scene.paths.put(day(2), b"only here\n")
+    scene.commands.go(*phases)
+    ended = scene.run()
+    assert (ended.code, names(ended)) == (1, said)
+    assert ("gcloud storage cp" in ended.out) == (said == ["verify"])
+    assert len([*followed(scene, ended)]) == len(said)
+
+
+def test_an_unfinished_deletion_prints_how_it_goes_on(scene: Scene) -> None:
+    """The printed resumption finishes it; the printed dry run says how what is left would be deleted anew."""
+    scene.both(day(1), day(2))
+    scene.cut_over()
+    hold(scene.paths, day(2))
+    ended = scene.delete(2)
+    assert (ended.code, scene.phase, names(ended)) == (1, Phase.DELETING, ["delete", "delete"])
+    hold(scene.paths, day(2), held=False)
+    dry_run, resumed = followed(scene, ended)
+    assert (resumed.code, scene.phase) == (0, Phase.DELETED)
+    assert "Dry run: nothing is deleted." in dry_run.out
+
+
+def test_on_a_terminal_the_printed_resumption_asks_again(scene: Scene) -> None:
+    """The confirmation is printed only for those who gave it on the command line."""
+    scene.both(day(1), day(2))
+    scene.cut_over()
+    hold(scene.paths, day(2))
+    words = ("--confirm-delete", "--soak-days", "0", "--ungoverned")
+    ended = scene.run(*words, typed="DELETE_QPI_EXPORTS\nyes\n")
+    assert ended.code == 1
+    resume = printed(ended)[0]
+    assert resume[-2:] == ["--resume", scene.manifest_uri]
+    hold(scene.paths, day(2), held=False)
+    again = run_command(*resume, "--log-dir", str(scene.folder / "logs"), typed="DELETE_QPI_EXPORTS\nyes\n")
+    assert (again.code, scene.phase) == (0, Phase.DELETED)
+
+
+def test_an_error_after_the_beginning_prints_how_it_goes_on(scene: Scene) -> None:
+    """The phase is deleting by then; the same command would be refused."""
+    scene.both(day(1))
+    scene.cut_over()
+    scene.delete(1, "--prepare")
+    name = scene.manifest_uri.partition("/_migration/qpi_exports/")[2]
+    blob = scene.paths.bucket("destination").blob(scene.own(f"{name}l"))
+    lines = blob.download_as_bytes()
+    blob.upload_from_string(lines.replace(b"_2024", b"_2023"))
+    ended = scene.resume(1)
+    blob.upload_from_string(lines)
+    assert (ended.code, names(ended)) == (1, ["delete"]), ended
+    assert [after.code for after in followed(scene, ended)] == [0]
+    assert scene.phase is Phase.DELETED
+
+
+@pytest.mark.parametrize("anew", [(), ("--anew",)], ids=["plain", "anew"])
+def test_a_dry_run_of_a_further_deletion_prints_what_deletes_it(scene: Scene, anew: tuple[str, ...]) -> None:
+    """Where a deletion was begun, --confirm-delete alone is refused: --anew must be said, once."""
+    scene.both(day(1), day(2))
+    scene.cut_over()
+    scene.commands.pauses = lambda _: scene.both(day(1), metadata={"late": "yes"}) and None
+    assert scene.delete(2).code == 1
+    scene.commands.pauses = lambda _: None
+    dry_run = scene.run("--soak-days", "0", *anew)
+    more = re.search(r"the same command with (--.*?); without a terminal also (--.*)", dry_run.out)
+    assert more is not None, dry_run.out
+    words = (*anew, *shlex.split(more[1]), *shlex.split(more[2]))
+    assert words.count("--anew") == 1
+    ended = scene.run("--soak-days", "0", "--ungoverned", *words)
+    assert (ended.code, scene.phase) == (0, Phase.DELETED), ended
+
+
+def test_a_dry_run_of_a_deletion_that_was_begun_prints_how_it_goes_on(scene: Scene) -> None:
+    """--resume alone would be refused: it is for --confirm-delete."""
+    scene.both(day(1))
+    scene.cut_over()
+    assert scene.delete(1, "--prepare").code == 0
+    dry_run = scene.run("--soak-days", "0")
+    more = re.search(r"go on with (--.*)", dry_run.out)
+    assert more is not None, dry_run.out
+    ended = scene.run(*shlex.split(more[1]), "--confirm-text", "DELETE_QPI_EXPORTS", "--expect-objects", "1")
+    assert (ended.code, scene.phase) == (0, Phase.DELETED), ended
+
+
+def test_from_the_end_of_a_deletion_to_the_end_of_an_undo_each_printed_command_runs(
+    scene: Scene, tmp_path: Path
+) -> None:
+    """The deletion prints the undo, its dry run prints the execution, and that prints a dry run of the deletion."""
+    scene.both(day(1), day(2))
+    scene.cut_over()
+    ended = scene.delete(2)
+    assert (ended.code, names(ended)) == (0, ["undo"])
+    (dry_run,) = followed(scene, ended)
+    assert (dry_run.code, names(dry_run)) == (0, ["undo"])
+    (done,) = followed(scene, dry_run)
+    assert (done.code, names(done), len(scene.legacy())) == (0, ["delete"], 2)
+    (look,) = followed(scene, done)
+    assert "Would be deleted: 2 objects" in look.out
+    only = scene.undo(scene.manifest_uri, "--only", "*_user_*", "--only", day(1))
+    assert printed(only) == [["undo", scene.manifest_uri, "--only=*_user_*", f"--only={day(1)}", "--execute"]]
+
+
+def test_anew_before_a_deletion_was_begun_says_what_the_phase_wants(scene: Scene) -> None:
+    """To leave --anew out helps after the cutover only."""
+    scene.both(day(1))
+    ended = scene.run(
+        "--anew", "--confirm-delete", "--confirm-text", "DELETE_QPI_EXPORTS", "--expect-objects", "1"
+    )
+    assert (
+        "the phase is dual_write: the legacy path is still the source of truth: gate and cutover first"
+        in ended.err
+    )
+    scene.cut_over()
+    ended = scene.delete(1, "--anew")
+    assert (ended.code, "leave --resume and --anew out" in ended.err) == (2, True)
