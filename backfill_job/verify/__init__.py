@@ -6,6 +6,5 @@
 - `day_warnings`: what a person should know about the days. Pure.
 - `certificate`: what both sides held, in a form that a second person can recompute.
 - `case_siblings`: the destination's name in another case.
-
-The verification itself is `shared.verification.Verification`. `backfill_job.copying.compare` compares the names.
+- `late_writes`: writes on the legacy path after the cutover, seen in the data: somebody has not switched. Mergeable.
 """

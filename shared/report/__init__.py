@@ -3,7 +3,6 @@
 They take `shared.verification.Verification` and `shared.state.State`, which `loading` reads from Cloud Storage.
 
 - `headline`: the verdict in one line, never better than the evidence. Pure.
-- `advice`: what to do next, with the commands to type. Pure.
 - `charts`: where everything is in the drawings. Pure.
 - `figures`: figures as a reader wants them. Pure.
 - `names`: names from a bucket, made printable and unmistakable. Pure.
@@ -11,4 +10,5 @@ They take `shared.verification.Verification` and `shared.state.State`, which `lo
 - `page`: rendering: values in, one self-contained HTML text out.
 - `loading`: the state and the latest verification; what cannot be read is said.
 - `web`: the status page as a Flask application, for the function and for a laptop.
+- `next_steps`: what to do next: one function for every page and screen, from the phase, the latest verification and the state. Pure.
 """
