@@ -1,8 +1,8 @@
 """Compares both prefixes name by name: the diff that the plan, the copy and the verification read.
 
 `merge_listings` walks two sorted listings side by side and `judge` compares the two sides of each name. `merge_pages` does
-the same for listings that arrive page by page. `diff` does it for a whole migration, several key ranges at once: a page
-takes as long as the network does, and several ranges keep the work supplied. Memory holds a few pages for each of these
+the same for listings that arrive page by page. `diff` does it for a whole migration, several key ranges at once. A page
+takes as long as the network does, so several ranges keep the work supplied. Memory holds a few pages for each of these
 ranges, whatever the number of objects.
 
 Cloud Storage sorts names by their UTF-8 bytes. Object names hold no surrogates, so Python's order of texts is the same,

@@ -1,7 +1,7 @@
 """Limits the rate of object writes as Cloud Storage asks, and slows down after its throttling answers.
 
-Cloud Storage documentation, "Request rate and access distribution guidelines": start near or below 1,000 object writes
-a second to a bucket, then ramp up no faster than doubling every 20 minutes; when errors come, slow down.
+The source is Cloud Storage's documentation, "Request rate and access distribution guidelines". A client starts near or below
+1,000 object writes a second to a bucket. Then it doubles the rate at most every 20 minutes, and slows down when errors come.
 
 A task's rate is its share of the ramp, halved once for each storm of 429 and 503 answers::
 

@@ -151,7 +151,7 @@ class Sizes:
         smallest: Bytes of the smallest object; 0 without objects.
         largest: Bytes of the largest object.
         total: Bytes of all objects.
-        histogram: How many have a size of 0, 1, 2 to 3, 4 to 7, 8 to 15 … bytes, by the number of bits of the size.
+        histogram: Objects by the number of bits of their size: 0, 1, 2 to 3, 4 to 7, 8 to 15 … bytes.
     """
 
     smallest: int

@@ -1,7 +1,7 @@
 """Reports: files in a directory, or objects under a Cloud Storage prefix. A report is complete or absent.
 
-`ReportDirectory` writes files. `ReportPrefix` writes objects, for ``--report gs://bucket/prefix/``: the files of a Cloud Run
-task lie in memory and vanish with it, so lines are uploaded while the run writes them.
+`ReportDirectory` writes files. `ReportPrefix` writes objects, for ``--report gs://bucket/prefix/``. The files of a Cloud Run
+task lie in memory and vanish with it, so the run uploads lines while it writes them.
 """
 
 import json
