@@ -28,9 +28,6 @@ __all__ = ["COMMAND"]
 START_PATIENCE = 10.0
 """Seconds of retries after transient faults at the start, because an operator is waiting."""
 
-WIDTH = 100
-"""Columns of a table outside a terminal."""
-
 EXAMPLES = """
 examples:
   python -m backfill_job import-test --env dev --date 20240131
@@ -111,7 +108,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         engine_name, engine_of = chosen_engine(arguments, io, name, clock, stop)
         report = None if arguments.report is None else ReportDirectory(arguments.report)
         results = Results(name, engine_name, migration, days, arguments.allow_empty, started)
-        console = _console(io)
+        console = io.console()
         with closing(Gateway(connections=READERS)) as gateway:
             _check_start(gateway, migration)
             with engine_of(gateway) as engine:
@@ -179,11 +176,6 @@ def _check_start(gateway: Gateway, migration: Migration) -> None:
             gateway.check_bucket(location.bucket, location.prefix, patience=START_PATIENCE)
         except StorageError as error:
             raise UsageError(f"cannot start: {error}") from error
-
-
-def _console(io: ProcessIO) -> Console:
-    terminal = io.stdout.isatty()
-    return Console(file=io.stdout, width=None if terminal else WIDTH, highlight=False)
 
 
 def _seconds(text: str) -> timedelta:

@@ -9,7 +9,6 @@ import uuid
 from contextlib import closing, nullcontext
 
 from rich import box
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -32,9 +31,6 @@ from shared.state_changes import MAX_NOTE, MAX_WHO, Stamp, sign_off, update, wit
 __all__ = ["COMMAND", "signoffs_line", "signoffs_table"]
 
 NAME = "signoff"
-
-WIDTH = 100
-"""Columns of a table outside a terminal."""
 
 PATIENCE_SECONDS = 30.0
 """Seconds of retries for one request; signing off again is safe."""
@@ -119,8 +115,7 @@ def _change(
 
 
 def _show(state: State, entry: HistoryEntry, io: ProcessIO) -> None:
-    stdout = io.stdout
-    console = Console(file=stdout, width=None if stdout.isatty() else WIDTH, highlight=False)
+    console = io.console()
     console.print(Text(f"Recorded, by {entry.by}: {entry.what}"), soft_wrap=True)
     console.print(
         f"{state.source} to {state.destination}, phase {state.phase.value}", soft_wrap=True, markup=False

@@ -13,8 +13,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from rich.console import Console
-
 from backfill_job.bucket_settings import bucket_checks
 from backfill_job.checks import Check, Standing, blocking, failed, passed, show
 from backfill_job.gate.canary import canary_name, fly, removal
@@ -215,8 +213,7 @@ def _content(part: Part, checks: list[Check]) -> dict[str, Any]:
 
 
 def _show(checks: list[Check], io: ProcessIO) -> None:
-    stdout = io.stdout
-    console = Console(file=stdout, width=None if stdout.isatty() else WIDTH, highlight=False)
+    console = io.console(WIDTH)
     show(console, checks)
     console.print(f"\n{_verdict(checks)}", markup=False)
 

@@ -25,7 +25,6 @@ from shared.state import State, utc_text
 __all__ = ["COMMAND"]
 
 NAME = "status"
-WIDTH = 100
 
 PATIENCE_SECONDS = 15.0
 """Seconds of retries for one request, because an operator is waiting."""
@@ -69,8 +68,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
 def _show(migration: Migration, gateway: Gateway, io: ProcessIO) -> ExitCode:
     now = io.clock.now()
     data = read_status(gateway, migration, now)
-    terminal = io.stdout.isatty()
-    console = Console(file=io.stdout, width=None if terminal else WIDTH, highlight=False)
+    console = io.console()
     verdict = verdict_of_status(data, now)
     console.print(f"{migration.source.uri} → {migration.destination.uri}", markup=False, soft_wrap=True)
     console.print(verdict.title, markup=False, soft_wrap=True)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TextIO
 
+from rich.console import Console
+
 from backfill_job.run.clock import Clock, system_clock
 from backfill_job.run.stopping import leave_in_time
 from shared.command_line import OneLineParser, as_program, one_line
@@ -25,6 +27,10 @@ __all__ = [
 
 BEFORE_ANYTHING = (UsageError, BucketNotFound, PermissionDenied)
 """`Command.cannot_start` of a command whose first requests can raise these errors."""
+
+
+WIDTH = 100
+"""Columns of a table outside a terminal."""
 
 
 class ExitCode(IntEnum):
@@ -51,6 +57,10 @@ class ProcessIO:
     clock: Clock
     words: tuple[str, ...] = ()
     stopping: Callable[[], None] = lambda: None
+
+    def console(self, width: int = WIDTH) -> Console:
+        """Prints for the operator on stdout; `width` columns outside a terminal."""
+        return Console(file=self.stdout, width=None if self.stdout.isatty() else width, highlight=False)
 
     @staticmethod
     def of_process(words: Sequence[str]) -> "ProcessIO":

@@ -110,7 +110,7 @@ def test_impossible_speeds_are_refused(speed: float, tasks: int) -> None:
 
 def test_negative_work_is_refused() -> None:
     """Counts below zero are a caller's mistake."""
-    with pytest.raises(ValueError, match="less than zero"):
+    with pytest.raises(ValueError, match="below zero"):
         Work(-1, 0, 0, 0, 0)
 
 

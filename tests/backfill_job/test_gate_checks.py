@@ -604,7 +604,7 @@ def test_every_signatory_is_needed(signed: set[Signatory]) -> None:
             Standing.FAIL,
             "and the legacy path's is not: the DAG would take its Empty branch",
         ),
-        ((0, False), (0, False), Standing.FAIL, "nobody has written today (UTC) yet"),
+        ((0, False), (0, False), Standing.FAIL, "the writer has not uploaded today (UTC)"),
     ],
 )
 def test_presence_names_the_trap(

@@ -46,7 +46,7 @@ def test_a_number_that_nothing_could_be_counted_to_is_refused_in_a_short_line(
     """It was counted to: a task each, until the memory was full."""
     found = run_words(command, [*NAMES, option, value])
     assert (found.code, found.err.count("\n")) == (2, 1)
-    assert "is no whole number from 1 to" in found.err
+    assert "is not a whole number from 1 to" in found.err
     assert len(found.err) < 300
 
 
@@ -107,7 +107,7 @@ def test_a_time_that_leads_out_of_the_calendar_is_refused(command: str, said: tu
     """It was a traceback: date value out of range."""
     found = run_words(command, [*NAMES, *said])
     assert (found.code, found.err.count("\n")) == (2, 1)
-    assert "no number of seconds from 0 to ten years" in found.err
+    assert "not a number of seconds from 0 to ten years" in found.err
 
 
 def program(*words: str, environ: dict[str, str], **more: Any) -> subprocess.CompletedProcess[bytes]:
