@@ -14,18 +14,18 @@ NAME = "backfill_job"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; without any say where to begin. Returns the exit code."""
+    """Run one command, or show where to begin if there is none. Returns the exit code."""
     words = sys.argv[1:] if argv is None else argv
     prog = NAME if Path(sys.argv[0]).name == NAME else f"python -m {NAME}"
     if not words:
-        # Not 0: a job that was deployed without its arguments has done nothing.
+        # Not 0, because a job that runs without its arguments has done nothing.
         parser_of(prog).print_help(sys.stderr)
         return ExitCode.CANNOT_START
     return as_program(lambda: _run(prog, words))
 
 
 def _run(prog: str, words: Sequence[str]) -> int:
-    # Only the one that is asked for is loaded: some need much.
+    # Imports only the wanted command, because some imports are slow.
     arguments = parser_of(prog, [words[0]] if words[0] in COMMANDS else COMMANDS).parse_args(words)
     return load(arguments.command).run(arguments, ProcessIO.of_process(words[1:]))
 

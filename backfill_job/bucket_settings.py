@@ -1,7 +1,7 @@
-"""What a bucket's settings mean for the migration: every setting that changes what a copy, a deletion or an undo can do.
+"""What a bucket's settings mean for the migration: each setting that changes what a copy, a deletion or an undo can do.
 
-`bucket_checks` is pure: bucket resources in, checks out. A setting that stops the migration is FAIL. A setting that changes one of
-its promises passes, and its advice says which promise. `safety_net` reads what would still hold a deleted object.
+A setting that stops the migration is FAIL. A setting that weakens a promise passes, and its advice names the promise.
+`bucket_checks` is pure. `safety_net` reads the settings that still hold a deleted object.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,12 +20,7 @@ Resource = Mapping[str, Any]
 
 
 def bucket_checks(legacy: Resource, new: Resource) -> Iterator[Check]:
-    """Judge both buckets.
-
-    Args:
-        legacy: The legacy bucket, as the JSON API shows it.
-        new: The new one.
-    """
+    """Check both buckets, as the JSON API shows them."""
     yield _location(legacy, new)
     yield _storage_class(legacy, new)
     for side, resource in (("legacy", legacy), ("new", new)):

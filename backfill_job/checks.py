@@ -1,6 +1,6 @@
-"""Checks: what was looked at, how it stands, on which evidence, and what to do. For the gate, the deletion and `smoke`.
+"""A check: its name, how it stands, the evidence, and what to do. The gate, the deletion and `smoke` use it.
 
-A check passes only on evidence. What is missing, old, damaged or unreadable is FAIL or NOT RUN, and both block.
+A check passes only on evidence. Where evidence is missing, old, damaged or unreadable, it is FAIL or NOT RUN, and both block.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -43,7 +43,7 @@ __all__ = [
 _Found = TypeVar("_Found")
 
 SHOWN = 3
-"""Examples named in a line of evidence."""
+"""The number of examples in a line of evidence."""
 
 
 class Standing(Enum):
@@ -61,10 +61,10 @@ class Override:
     """A check that a person chose to override.
 
     Attributes:
-        check: Its name.
-        reason: Why.
-        by: Who.
-        evidence: What the check said.
+        check: The check's name.
+        reason: Why the person overrode it.
+        by: The person.
+        evidence: What the check found.
     """
 
     check: str
@@ -78,12 +78,10 @@ class Check:
     """One line of the table.
 
     Attributes:
-        name: What was checked.
-        standing: How it stands.
-        evidence: What was seen, or why nothing was.
+        evidence: What the check found, or why it could not look.
         next_step: What to do; advice where it passed; empty where there is nothing to do.
         overridable: Whether a person may override it where it blocks.
-        override: Who overrode it, and why; None where nobody did.
+        override: Who overrode it, and why; None where no person did.
     """
 
     name: str
@@ -95,16 +93,16 @@ class Check:
 
     @property
     def passed(self) -> bool:
-        """Whether what it asks for holds."""
+        """Whether the condition holds."""
         return self.standing is Standing.PASS
 
     @property
     def blocks(self) -> bool:
-        """Whether it stands in the way."""
+        """Whether it blocks the command."""
         return self.standing in {Standing.FAIL, Standing.NOT_RUN}
 
     def to_json(self) -> dict[str, Any]:
-        """For a report."""
+        """The check for a report."""
         content = {
             "name": self.name,
             "standing": self.standing.value,
@@ -125,15 +123,15 @@ def failed(name: str, evidence: str, next_step: str) -> Check:
 
 
 def not_run(name: str, why: str, next_step: str) -> Check:
-    """A check that could not be run."""
+    """A check that could not run."""
     return Check(name, Standing.NOT_RUN, why, next_step)
 
 
 def attempted(name: str, check: Callable[[], _Found]) -> _Found | Check:
-    """Run a check that gathers its own evidence; an error becomes NOT RUN, and stops no other check.
+    """Run a check that gathers its own evidence. An error becomes NOT RUN, and does not stop the other checks.
 
     Raises:
-        Interrupted: Somebody stopped the command; there is no verdict.
+        Interrupted: A signal stopped the command, so there is no verdict.
     """
     try:
         return check()
@@ -144,27 +142,27 @@ def attempted(name: str, check: Callable[[], _Found]) -> _Found | Check:
 
 
 def unavailable(name: str, error: MigrationError) -> Check:
-    """A check whose evidence could not be had."""
-    mend = (
-        "see the error: account, bucket or network need mending"
+    """A check whose evidence is not available."""
+    fix = (
+        "see the error: account, bucket or network need fixing"
         if isinstance(error, StorageError)
-        else "mend what the error names"
+        else "fix what the error names"
     )
-    return not_run(name, str(error), f"{mend}; then run the same command again")
+    return not_run(name, str(error), f"{fix}; then run the same command again")
 
 
 def blocking(checks: Iterable[Check]) -> tuple[Check, ...]:
-    """The checks that stand in the way: those that failed, and those that could not be run."""
+    """The checks that block: those that failed, and those that could not run."""
     return tuple(check for check in checks if check.blocks)
 
 
 def overridden(checks: Iterable[Check], reasons: Mapping[str, str], by: str) -> tuple[Check, ...]:
-    """Override the blocking checks that a person named; a check that cannot be overridden still blocks.
+    """Override the blocking checks that a person names. A check that is not overridable still blocks.
 
     Args:
         checks: All checks.
-        reasons: Why, by the check's name; a check that passed is left as it is.
-        by: Who.
+        reasons: The person's reason, by the check's name; a check that passed stays as it is.
+        by: The person.
     """
     return tuple(
         replace(
@@ -179,7 +177,7 @@ def overridden(checks: Iterable[Check], reasons: Mapping[str, str], by: str) -> 
 
 
 def show(console: Console, checks: Sequence[Check]) -> None:
-    """Print the table, then what to do, a line a check, to be copied."""
+    """Print the table, then what to do: one line for each check."""
     table = Table(
         Column("check", no_wrap=True),
         Column("", no_wrap=True),
@@ -206,13 +204,7 @@ def show(console: Console, checks: Sequence[Check]) -> None:
 
 
 def phase_check(state: State, wanted: Collection[Phase], next_step: Callable[[Phase], str]) -> Check:
-    """The migration must be in one of the wanted phases.
-
-    Args:
-        state: The migration's state.
-        wanted: The phases in which the command may go on.
-        next_step: What to do in another one.
-    """
+    """The migration must be in one of the wanted phases; `next_step` says what to do in another one."""
     since = "" if state.since is None else f" since {utc_text(state.since)}"
     evidence = f"{state.phase.value}{since}"
     if state.phase in wanted:
@@ -221,16 +213,12 @@ def phase_check(state: State, wanted: Collection[Phase], next_step: Callable[[Ph
 
 
 def references_check(repos: Sequence[Path], migration: Migration) -> Check:
-    """The consumers' code must read the new path, and nothing else.
+    """The consumers' code in these checkouts must read the new path, and no other.
 
-    A checkout that never names the new path proves nothing: it is another one, or it lacks the change.
-
-    Args:
-        repos: The checkouts.
-        migration: What is looked for.
+    A checkout that never names the new path proves nothing: it is the wrong one, or it lacks the change.
 
     Raises:
-        UsageError: A path does not exist, or the migration cannot be looked for.
+        UsageError: A path does not exist, or the scan does not support this migration.
     """
     name = "references"
     if not repos:
@@ -258,12 +246,7 @@ def references_check(repos: Sequence[Path], migration: Migration) -> Check:
 
 
 def signoffs_check(state: State, next_step: Callable[[str], str]) -> Check:
-    """All four teams must have signed off.
-
-    Args:
-        state: The migration's state.
-        next_step: What to do, given the first team that is missing.
-    """
+    """All four teams must have signed off; `next_step` says what to do about the first missing team."""
     name = "sign-offs"
     missing = [signatory.value for signatory in state.missing_signoffs]
     if missing:

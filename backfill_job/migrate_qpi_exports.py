@@ -35,7 +35,7 @@ __all__ = ["COMMAND"]
 NAME = "migrate_qpi_exports"
 
 OBJECTS_PER_SECOND = 5_000.0
-"""What one task can copy; measured, see docs/performance.md. The governor allows less at first."""
+"""Objects a second that one task can copy; measured, see docs/performance.md. The governor allows less at first."""
 
 EXAMPLES = """
 examples:
@@ -124,7 +124,7 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
 
 
 def _compose(run: Run, arguments: argparse.Namespace) -> None:
-    """Put the tasks' reports together, if this task's completed the set."""
+    """Combine the tasks' reports, if this task completed the set."""
     parts = run.all_parts("run.json")
     if parts is None:
         return
@@ -147,7 +147,7 @@ def _run_report(
 
 
 def _compared(result: RunResult, arguments: argparse.Namespace, *, tasks: int) -> list[Compared]:
-    """The estimate for what the listings showed, beside what it took; without the time where nothing governed it."""
+    """The estimate from the listings beside the actual figures; without the time if the run was ungoverned."""
     expected = estimate(
         result.work, speed=OBJECTS_PER_SECOND, tasks=tasks, ceiling=arguments.max_writes_per_second
     )
@@ -156,7 +156,7 @@ def _compared(result: RunResult, arguments: argparse.Namespace, *, tasks: int) -
 
 
 def _composed_lines(report: Mapping[str, Any]) -> list[str]:
-    """What an operator reads of the report of all tasks."""
+    """The lines for the operator from the report of all tasks."""
     return [
         f"all {report['tasks']} tasks together:",
         *RunResult.from_json(report).screen_lines(),
@@ -178,7 +178,7 @@ def _tell_finished(run: Run, result: RunResult, elapsed: float, *, composed: boo
 
 
 def _show(findings: Inventory, run: Run, title: str) -> Estimate:
-    """Print the overview; gives the estimate in it."""
+    """Print the overview; gives its estimate."""
     costs = estimate(work_of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
     run.console.print(render(findings, costs, run.migration, title=title))
     return costs

@@ -1,15 +1,15 @@
-"""Who needs which permission, and where: the least with which every part does its work.
+"""Which part needs which permission, and where: the least with which each part does its work.
 
-The deployment grants exactly this (``deploy/project.py``), ``smoke`` asks Cloud Storage whether it is so, and the table in
-``docs/deploy.md`` is made from it; so this module loads no library, for the deployment runs on
-a bare Python. Three facts of Cloud Storage shape it:
+The deployment grants exactly these (``deploy/project.py``), ``smoke`` asks Cloud Storage for them, and the table in
+``docs/deploy.md`` comes from them. The deployment runs on a Python without packages, so this module imports no library. Three
+facts of Cloud Storage shape it:
 
-- Replacing an object takes ``storage.objects.delete`` on it. So whoever keeps a copy up to date can delete there.
-- To whoever may not list a bucket, an object that is absent is 403 and not 404: without listing, absence cannot be known.
-- Listing is a permission on the bucket, the others are on its objects; so only these can be limited to a prefix.
+- Replacing an object takes ``storage.objects.delete`` on it. So an account that keeps a copy up to date can delete there.
+- An account that may not list a bucket gets 403 and not 404 for an absent object. Without listing it cannot know absence.
+- Listing is a permission on the bucket. The others are on its objects, so only those can be limited to a prefix.
 
-On the legacy path only the deletion and the way back (the reverse mirror and the rollback, which replace what was changed on the
-new path) hold ``storage.objects.delete``; the operators hold it on the canary's folder.
+On the legacy path only the deletion and the way back hold ``storage.objects.delete``. The way back is the reverse mirror and the
+rollback, which replace objects that changed on the new path. The operators hold it on the canary's folder.
 """
 
 from collections.abc import Iterator
@@ -21,14 +21,14 @@ from shared.migration import LATE_WRITES, Location, Migration
 __all__ = ["CANARY_FOLDER", "REHEARSAL_FOLDER", "RIGHTS", "Area", "Part", "Right", "Role", "location_of"]
 
 CANARY_FOLDER = "_canary/"
-"""Where canaries are written (``backfill_job.gate.canary``), below the legacy prefix."""
+"""The folder of canaries (``backfill_job.gate.canary``), below the legacy prefix."""
 
 REHEARSAL_FOLDER = "_migration/undo-rehearsal/"
-"""Where the rehearsal of an undo (``backfill_job.undo.rehearsal``) deletes and restores what it wrote itself."""
+"""The folder in which the rehearsal of an undo (``backfill_job.undo.rehearsal``) deletes and restores its own objects."""
 
 
 class Part(Enum):
-    """What has an account of its own, by the name that the account has."""
+    """The parts with an account of their own, by the account's name."""
 
     BACKFILL = "backfill"
     VERIFY = "verify"
@@ -53,7 +53,7 @@ class Area(Enum):
 
     @property
     def is_bucket(self) -> bool:
-        """Whether it is a bucket as a whole."""
+        """Whether it is a whole bucket."""
         return self in {Area.LEGACY_BUCKET, Area.NEW_BUCKET}
 
 
@@ -82,7 +82,7 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """One role, held by one part in one place."""
+    """One role that one part holds in one place."""
 
     part: Part
     area: Area
@@ -90,7 +90,7 @@ class Right:
 
 
 def _rights() -> Iterator[Right]:
-    # Of each part: bucket and path on the legacy side, bucket and path on the new side, the migration's own objects.
+    # For each part: legacy bucket and path, new bucket and path, the migration's own objects.
     held = {
         Part.BACKFILL: ((Role.LIST, Role.READ), (Role.LIST, Role.WRITE), Role.WRITE),
         Part.VERIFY: ((Role.LIST, Role.READ), (Role.LIST, Role.READ), Role.WRITE),
@@ -111,11 +111,11 @@ def _rights() -> Iterator[Right]:
 
 
 RIGHTS = tuple(_rights())
-"""Every right there is."""
+"""Every right that the deployment grants."""
 
 
 def location_of(area: Area, migration: Migration) -> Location:
-    """Where an area lies."""
+    """The prefix of an area."""
     source, destination = migration.source, migration.destination
     own = migration.own_ref("")
     return {

@@ -23,7 +23,7 @@ import local_gcs
 from backfill_job.contents.check import Scope, check_contents
 from backfill_job.contents.lines import LineChecker
 from backfill_job.contents.reader import LIMITS
-from backfill_job.copying.diff import Pair, march_pages
+from backfill_job.copying.diff import DiffLine, merge_pages
 from backfill_job.run.stopping import Stop
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages
@@ -74,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def one_run(url: str, pairs: list[Pair], in_flight: int) -> dict[str, Figures]:
+def one_run(url: str, pairs: list[DiffLine], in_flight: int) -> dict[str, Figures]:
     """Measure the parts and the whole."""
     return {
         "checking alone": measured(len(pairs), lambda: only_check(url, pairs)),
@@ -99,7 +99,7 @@ def measured(
     return uvloop.run(timed())
 
 
-async def only_check(url: str, pairs: list[Pair]) -> Callable[[], Coroutine[Any, Any, None]]:
+async def only_check(url: str, pairs: list[DiffLine]) -> Callable[[], Coroutine[Any, Any, None]]:
     """Check one object's bytes as often as there are objects."""
     destination = pairs[0].destination
     if destination is None:
@@ -116,7 +116,9 @@ async def only_check(url: str, pairs: list[Pair]) -> Callable[[], Coroutine[Any,
     return do
 
 
-async def only_read(url: str, pairs: list[Pair], in_flight: int) -> Callable[[], Coroutine[Any, Any, None]]:
+async def only_read(
+    url: str, pairs: list[DiffLine], in_flight: int
+) -> Callable[[], Coroutine[Any, Any, None]]:
     """Read all objects and drop what comes."""
     waiting = iter(pairs)
 
@@ -134,11 +136,11 @@ async def only_read(url: str, pairs: list[Pair], in_flight: int) -> Callable[[],
 
 
 async def read_and_check(
-    url: str, pairs: list[Pair], in_flight: int
+    url: str, pairs: list[DiffLine], in_flight: int
 ) -> Callable[[], Coroutine[Any, Any, None]]:
     """What ``--contents all`` does."""
 
-    async def batches() -> AsyncGenerator[Iterable[Pair], None]:
+    async def batches() -> AsyncGenerator[Iterable[DiffLine], None]:
         for begin in range(0, len(pairs), PAGE):
             yield pairs[begin : begin + PAGE]
 
@@ -154,11 +156,11 @@ async def read_and_check(
     return do
 
 
-async def listed(url: str) -> list[Pair]:
+async def listed(url: str) -> list[DiffLine]:
     """Every name with both sides."""
     async with AsyncApi(endpoint=url) as api:
         sides = list_pages(api, MIGRATION.source), list_pages(api, MIGRATION.destination)
-        return [pair async for batch in march_pages(*sides) for pair in batch]
+        return [pair async for batch in merge_pages(*sides, MIGRATION) for pair in batch]
 
 
 def version_of(state: ObjectState) -> tuple[ObjectRef, int]:

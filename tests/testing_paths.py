@@ -9,7 +9,7 @@ from typing import Any
 from google.cloud import storage
 
 import local_gcs
-from backfill_job.copying.diff import Pair, march
+from backfill_job.copying.diff import DiffLine, merge_listings
 from local_gcs.waiting import HANGS, wait_until
 from shared.migration import Migration
 from shared.objects import ObjectState
@@ -55,9 +55,10 @@ class Paths:
         blob = self.bucket(side).get_blob(getattr(self.migration, side).prefix + relative)
         return None if blob is None else ObjectState.from_resource(blob._properties)
 
-    def diff(self, store: ListingStore) -> list[Pair]:
+    def diff(self, store: ListingStore) -> list[DiffLine]:
         """Both sides as listed now."""
-        return list(march(*(self._listed(store, side) for side in ("source", "destination"))))
+        sides = (self._listed(store, side) for side in ("source", "destination"))
+        return list(merge_listings(*sides, self.migration))
 
     def _listed(self, store: ListingStore, side: str) -> Iterator[tuple[str, ObjectState]]:
         location = getattr(self.migration, side)

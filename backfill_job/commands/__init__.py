@@ -1,4 +1,18 @@
-"""Which commands there are, in the order in which a migration needs them, and the parser that knows them all."""
+"""The operator's commands, one module each: the table of all commands, and the parser for them.
+
+- `certify`: recompute a certificate from both paths, and compare
+- `completion`: print the shell code for completion
+- `cutover`: make the new path the source of truth
+- `gate`: decide GO or NO-GO for the cutover
+- `import_test`: run the nightly import from both paths, and compare
+- `references`: find the places in consumers' code that read the legacy path
+- `rollback`: make the legacy path the source of truth again
+- `signoff`: record that a team agrees to the cutover
+- `smoke`: check account, rights and buckets before any copy
+- `status`: show where the migration stands
+- `undo`: bring deleted objects back from a manifest
+- `verify`: compare both paths name by name, and certify them
+"""
 
 import argparse
 from collections.abc import Iterable
@@ -25,10 +39,10 @@ COMMANDS = {
     "status": "backfill_job.commands.status",
     "completion": "backfill_job.commands.completion",
 }
-"""Each command's module; its `COMMAND` is the command."""
+"""Each command's module, in the order in which a migration needs them; its `COMMAND` is the command."""
 
 PROGRAMS = {"migrate_qpi_exports": "migrate", "delete_old_qpi_exports": "delete"}
-"""The commands that are installed as programs of their own, too."""
+"""The commands that are also installed as programs of their own."""
 
 FIRST_STEPS = (
     ("make demo", "the whole migration on this machine, without a cloud account"),
@@ -54,7 +68,7 @@ def parser_of(prog: str, names: Iterable[str] = COMMANDS) -> argparse.ArgumentPa
 
     Args:
         prog: What the user types before a command's name.
-        names: The commands; each of them is imported, and some need much.
+        names: The commands. It imports each of them, and some imports are slow.
     """
     width = max(len(line.format(prog=prog)) for line, _ in FIRST_STEPS)
     steps = [f"  {line.format(prog=prog):{width}}   {what}" for line, what in FIRST_STEPS]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import uvloop
 
-from backfill_job.copying.diff import diff, judged
+from backfill_job.copying.diff import diff
 from backfill_job.run.arguments import add_log_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO
 from backfill_job.run.open_run import opened
@@ -28,7 +28,7 @@ examples:
 
 exit codes:
   0  both paths hold what the certificate says
-  1  they do not, or it could not be found out; the last line says which
+  1  they do not, or this is not known; the last line says which
   2  could not start: the file is not a certificate or was changed, bucket, permission
 """
 
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         required=True,
         metavar="FILE",
-        help="the certificate; it says which two prefixes it is about",
+        help="the certificate; it names the two prefixes",
     )
     add_log_arguments(parser)
     parser.set_defaults(tasks=1, since=None, grace=timedelta(), allow_empty=True, report=None)
@@ -68,7 +68,7 @@ def _check(run: Run, stated: Certificate) -> ExitCode:
     if found:
         run.say(
             f"NOT what {stated.run.get('run', 'the run')} certified: {len(found):,} lines differ. Objects written since "
-            "change their own days; any other day needs looking into"
+            "change their own days; check every other day"
         )
         return ExitCode.NOT_RIGHT
     run.say(f"Both paths hold what the certificate says: data SHA-256 {stated.data_sha256}")
@@ -76,12 +76,12 @@ def _check(run: Run, stated: Certificate) -> ExitCode:
 
 
 async def _counted(run: Run) -> DayCounts:
-    """Count both sides as listed, without second looks: a certificate is about what is there."""
+    """Count both sides as listed, without second looks, because a certificate is about the present objects."""
     counts = DayCounts()
     async with open_api(run) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
-        async for pairs in parts:
+        async for lines in parts:
             run.stop.check()
-            counts.add(judged(pairs, run.migration))
+            counts.add(lines)
     return counts
 
 

@@ -1,7 +1,7 @@
-"""The command ``completion``: what makes a shell complete the commands, their options and their files.
+"""The command ``completion``: print the shell code that completes commands, options and file names.
 
-``eval "$(backfill_job completion bash)"`` in ``~/.bashrc``, or with ``zsh`` in ``~/.zshrc``. Made of the same parsers as the commands
-themselves, so that it cannot fall behind them.
+Put ``eval "$(backfill_job completion bash)"`` into ``~/.bashrc``, or the same with ``zsh`` into ``~/.zshrc``. The code comes from
+the parsers of the commands, so it is always up to date.
 """
 
 import argparse
@@ -34,12 +34,12 @@ FILES, FOLDERS = ("FILE", "PATH", "MANIFEST"), ("DIR", "DIR|gs://…/")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    parser.add_argument("shell", choices=SHELLS, help="whose")
+    parser.add_argument("shell", choices=SHELLS, help="the shell")
 
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     try:
-        import shtab  # noqa: PLC0415 -- optional: nothing else needs it
+        import shtab  # noqa: PLC0415 -- optional: only this command needs it
     except ImportError as error:
         raise UsageError("the package shtab is not installed: pip install -e '.[job,completion]'") from error
     for parser in _programs():
@@ -61,7 +61,7 @@ def _programs() -> Iterator[argparse.ArgumentParser]:
 
 
 def _actions(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Every argument, also those of a parser's commands."""
+    """Every argument, including those of a parser's commands."""
     for action in parser._actions:  # noqa: SLF001 -- argparse has no other way to ask
         yield action
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001

@@ -1,18 +1,16 @@
-"""The command ``cutover``: make the new path the one whose word counts.
+"""The command ``cutover``: make the new path the source of truth.
 
-``python -m backfill_job cutover --env E --by WHO``. The gate first; then the phase, after a typed confirmation; then it waits
-until every mirror must have seen it, and brings over what was written on the legacy path up to then. Only after that may
-writers use the new path, and its last lines say so. Given again it does the last part again: for late writers.
+``python -m backfill_job cutover --env E --by WHO``. It runs the gate first. After a typed confirmation it changes the phase.
+Then it waits until every mirror must have seen the change, and copies what was written on the legacy path up to then. Writers
+may use the new path only after that, and its last lines say so. Run again, it repeats the last part, for late writers.
 """
 
 import argparse
 from datetime import datetime
 
 from backfill_job.commands.gate import add_gate_arguments, gate_options
-from backfill_job.copying.catch_up import Handover, bring_over
-from backfill_job.copying.lane import Limits
-from backfill_job.copying.options import CopyOptions, add_pace_arguments, governor_from
-from backfill_job.copying.progress import showing_progress
+from backfill_job.copying.catch_up import catch_up
+from backfill_job.copying.options import add_pace_arguments
 from backfill_job.gate.verdict import run_gate
 from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
@@ -21,7 +19,6 @@ from backfill_job.run.phase_change import change_phase, phase_changed, wait_unti
 from backfill_job.run.questions import confirm_by_typing
 from backfill_job.run.run import Run
 from shared.errors import UsageError
-from shared.events_log import Event
 from shared.migration import Migration
 from shared.phase import Phase
 from shared.state import State, utc_text
@@ -38,7 +35,7 @@ examples:
   python -m backfill_job cutover --env prod --by "Ada Lovelace"      again, once the last writer has switched
 
 exit codes:
-  0  the new path counts; everything written on the legacy path until now is there
+  0  the new path is the source of truth; everything written on the legacy path until now is there
   1  NO-GO, and nothing was changed; or the phase was changed and something is left to do: the last line says which
   2  could not start: arguments, bucket, permission, phase, or not confirmed
 """
@@ -73,10 +70,10 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
 
 
 def _go(run: Run, arguments: argparse.Namespace, state: State) -> bool:
-    """Ask the gate and the operator; True when both say yes.
+    """Ask the gate and the operator; True when both agree.
 
     Raises:
-        UsageError: The operator says no, or the phase allows no cutover.
+        UsageError: The operator says no, or the phase does not allow a cutover.
     """
     if not state.phase.before_cutover:
         raise UsageError(f"the migration is in phase {state.phase.value}; there is no cutover from there")
@@ -90,7 +87,7 @@ def _go(run: Run, arguments: argparse.Namespace, state: State) -> bool:
         confirm_by_typing(
             run,
             f"CUT OVER {migration.label}",
-            f"From now on {shown(migration.destination.uri)} counts, and {shown(migration.source.uri)} follows it.",
+            f"From now on {shown(migration.destination.uri)} is the source of truth, and {shown(migration.source.uri)} follows it.",
         )
     return True
 
@@ -103,26 +100,16 @@ def _require_signoffs(state: State) -> None:
 
 def _finish(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
     wait_until_seen(run)
-    with showing_progress(run.console, run.log, total=None) as progress:
-        means = CopyOptions(Limits(in_flight=arguments.in_flight), governor_from(arguments, 1), progress)
-        handover = bring_over(run, means)
-    exit_code = ExitCode.DONE if handover.done else ExitCode.NOT_RIGHT
-    run.write("cutover.json", {"phase": state.phase.value, "handover": handover.to_json()})
-    run.log.emit(Event.HANDED_OVER, phase=state.phase.value, **handover.figures())
-    for line in (*_told(handover), *(_next_steps(run.migration) if handover.done else ())):
-        run.say(line)
-    return exit_code
-
-
-def _told(handover: Handover) -> list[str]:
-    lines = [handover.summary]
-    if handover.later_writes:
-        lines += [f"  later on the new path: {shown(name)}" for name in handover.later[:20]]
-    if not handover.done:
-        lines.append(
-            "NOT FINISHED: no writer may switch yet. Mend what the log says, and give the same command again."
+    caught_up = catch_up(run, arguments)
+    caught_up.record(run, state.phase, "the new path")
+    if not caught_up.done:
+        run.say(
+            "NOT FINISHED: no writer may switch yet. Fix what the log says, and run the same command again."
         )
-    return lines
+        return ExitCode.NOT_RIGHT
+    for line in _next_steps(run.migration):
+        run.say(line)
+    return ExitCode.DONE
 
 
 def _next_steps(migration: Migration) -> list[str]:
@@ -134,7 +121,7 @@ def _next_steps(migration: Migration) -> list[str]:
         f"  1. Consumers: merge the change that reads {destination} (`{again} references PATH --patch FILE` writes it).",
         f"  2. The writer's team: switch to {destination}, now. Until all have, what is new on {source} still arrives;",
         "     what they overwrite there is logged (mirror_conflict) and waits for step 3.",
-        "  3. When the last writer has switched: give this same command again. It brings over what late writers overwrote.",
+        "  3. When the last writer has switched: run this same command again. It copies what late writers overwrote.",
         "  4. Watch: `verify` every day, the mirrors' dashboard, the consumer's row counts.",
         "  5. Should anything be wrong: `rollback`. New writes are mirrored back, so that it loses nothing.",
         f"  6. After days of quiet: `delete` removes {source}, by manifest, and only what was proven.",

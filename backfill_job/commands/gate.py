@@ -1,7 +1,7 @@
 """The command ``gate``: may the cutover take place? One table, GO or NO-GO, each line with its evidence.
 
-``python -m backfill_job gate --env E --repo PATH --canary``. It changes nothing but for the canary, which it removes again. What
-could not be checked counts as NO-GO.
+``python -m backfill_job gate --env E --repo PATH --canary``. It changes nothing except the canary, which it removes again. A
+check that cannot run counts as NO-GO. The command ``cutover`` takes the same arguments.
 """
 
 import argparse
@@ -64,14 +64,14 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         "--dead-letters",
         type=Path,
         metavar="FILE",
-        help="what `gcloud pubsub subscriptions pull SUBSCRIPTION --limit=100 --format=json` printed for the trigger's "
+        help="the output of `gcloud pubsub subscriptions pull SUBSCRIPTION --limit=100 --format=json` for the trigger's "
         "dead-letter subscription",
     )
     gate.add_argument(
         "--import-test",
         type=report_place,
         metavar="DIR|gs://…/",
-        help=f"where {REPORT_NAME} lies (default: where `import-test` leaves it, beside the migration's state)",
+        help=f"the place of {REPORT_NAME} (default: beside the migration's state, where `import-test` leaves it)",
     )
     gate.add_argument(
         "--today", type=_day, metavar="YYYYMMDD", help="the day of the presence check (default: today, UTC)"
@@ -83,7 +83,7 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         type=seconds,
         default=usual.max_age,
         metavar="SECONDS",
-        help="of a verification, an import test, a look at the dead letters (default 21600, six hours)",
+        help="the greatest age of a verification, an import test, a look at the dead letters (default 21600, six hours)",
     )
     for which, limit in (("p50", usual.lag_p50), ("p99", usual.lag_p99), ("max", usual.lag_max)):
         limits.add_argument(
@@ -139,7 +139,7 @@ def _day(text: str) -> date:
     try:
         return datetime.strptime(text, "%Y%m%d").date()  # noqa: DTZ007 -- a day has no time zone
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no day; YYYYMMDD is wanted") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day; write YYYYMMDD") from None
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

@@ -1,7 +1,7 @@
-"""The command ``import-test``: the nightly import from the new path, compared with that from the legacy path.
+"""The command ``import-test``: run the nightly import from the new path, and compare it with the legacy path's.
 
-For each day it takes the DAG's three steps on both paths: presence, load with the exact schema into a temporary table, and,
-instead of appending to the real table, a comparison. It changes nothing but temporary tables.
+For each day it takes the DAG's steps on both paths: the presence check, then the load with the exact schema into a temporary
+table. Instead of appending to the real table, it compares the two. It changes nothing except temporary tables.
 """
 
 import argparse
@@ -26,10 +26,10 @@ from shared.migration import Environment, Migration
 __all__ = ["COMMAND"]
 
 START_PATIENCE = 10.0
-"""Seconds of patience with transient faults at the start, because an operator is waiting."""
+"""Seconds of retries after transient faults at the start, because an operator is waiting."""
 
 WIDTH = 100
-"""Columns of a table that does not go to a terminal."""
+"""Columns of a table outside a terminal."""
 
 EXAMPLES = """
 examples:
@@ -145,7 +145,7 @@ def _try_days(
     stop: Stop,
     console: Console,
 ) -> MigrationError | None:
-    """Test day by day. An error ends the run, but the days before it still go into the report."""
+    """Test day by day. An error ends the run, but the report still has the days before it."""
     try:
         with console.status("") as status:
             for day in results.asked:

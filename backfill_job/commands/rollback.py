@@ -1,17 +1,15 @@
-"""The command ``rollback``: make the legacy path the one whose word counts again, without losing what was written since.
+"""The command ``rollback``: make the legacy path the source of truth again, without losing what was written since.
 
-``python -m backfill_job rollback --env E --by WHO``. It brings the legacy path up to date from the new one, where the later write
-counts and every object is proven; then it changes the phase, waits until every mirror must have seen it, and brings over
-what was written meanwhile. ``--dry-run`` shows what would be copied back. Given again it does the last part again: for writers
-who switch back late.
+``python -m backfill_job rollback --env E --by WHO``. It copies from the new path what the legacy path lacks: the later write
+wins, and each copy is proven. Then it changes the phase, waits until every mirror must have seen the change, and copies what
+was written meanwhile. ``--dry-run`` shows what it would copy back. Run again, it repeats the last part, for writers who
+switch back late.
 """
 
 import argparse
 
-from backfill_job.copying.catch_up import Handover, bring_over, reversed_run
-from backfill_job.copying.lane import Limits
-from backfill_job.copying.options import CopyOptions, add_pace_arguments, governor_from
-from backfill_job.copying.progress import showing_progress
+from backfill_job.copying.catch_up import catch_up, reversed_run
+from backfill_job.copying.options import add_pace_arguments
 from backfill_job.dry_run.analyse import analyse
 from backfill_job.dry_run.estimate import estimate, work_of
 from backfill_job.dry_run.screen import render
@@ -22,7 +20,6 @@ from backfill_job.run.phase_change import change_phase, phase_changed, wait_unti
 from backfill_job.run.questions import confirm_by_typing
 from backfill_job.run.run import Run
 from shared.errors import UsageError
-from shared.events_log import Event
 from shared.migration import Migration
 from shared.phase import Phase
 from shared.state import State, utc_text
@@ -41,13 +38,13 @@ examples:
   python -m backfill_job rollback --env prod --by "Ada Lovelace"   again, once the last writer has switched back
 
 exit codes:
-  0  the legacy path has everything that was written on the new one; and counts, but for --refresh
+  0  the legacy path has everything that was written on the new one; and is the source of truth, except with --refresh
   1  something is left to do; the last line says what, and which phase it is
   2  could not start: arguments, bucket, permission, phase, or not confirmed
 """
 
 OBJECTS_PER_SECOND = 500.0
-"""What is copied one by one, by `shared.replicate` on threads, is slower than the bulk lane."""
+"""`shared.replicate` copies the objects one by one on threads, which is slower than the bulk lane."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,8 +58,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--refresh",
         action="store_true",
-        help="only bring the legacy path up to date, as a sweep does for what the reverse mirror missed; the new path goes on "
-        "to count",
+        help="only bring the legacy path up to date, as a sweep does for what the reverse mirror missed; the new path stays "
+        "the source of truth",
     )
     mode.add_argument("--by", metavar="WHO", help=f"who decides, up to {MAX_WHO} characters")
     mode.add_argument("--yes", action="store_true", help="do not ask; needed without a terminal")
@@ -95,7 +92,9 @@ def _check_arguments(arguments: argparse.Namespace, io: ProcessIO) -> None:
 
 def _no_way_back(state: State) -> str:
     if state.phase is Phase.DUAL_WRITE:
-        return "there was no cutover, so there is nothing to roll back; the legacy path counts"
+        return (
+            "there was no cutover, so there is nothing to roll back; the legacy path is the source of truth"
+        )
     return (
         f"the migration is in phase {state.phase.value}: the legacy path is being deleted or gone; "
         "`undo MANIFEST` restores what was deleted"
@@ -114,11 +113,10 @@ def _rehearse(run: Run) -> ExitCode:
 
 
 def _refresh(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
-    """Sweep the way back. Nobody is asked: the later write counts, and what is replaced is kept."""
-    handover = _bring_back(run, arguments)
-    _leave(run, state.phase, handover)
+    """Sweep the way back. It asks no question, because the later write wins, and it keeps each replaced version."""
+    done = _bring_back(run, arguments, state.phase)
     run.say(f"The phase is {state.phase.value}, as before.")
-    return ExitCode.DONE if handover.done else ExitCode.NOT_RIGHT
+    return ExitCode.DONE if done else ExitCode.NOT_RIGHT
 
 
 def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
@@ -127,54 +125,37 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
         confirm_by_typing(
             run,
             f"ROLL BACK {migration.label}",
-            f"From now on {shown(migration.source.uri)} counts again, and {shown(migration.destination.uri)} follows it.",
+            f"From now on {shown(migration.source.uri)} is the source of truth again, and {shown(migration.destination.uri)} follows it.",
         )
     if state.phase is Phase.CUT_OVER:
         run.say("Bringing the legacy path up to date …")
-        handover = _bring_back(run, arguments)
-        if not handover.done:
-            _leave(run, state.phase, handover)
-            run.say(
-                "NOT rolled back: the phase is still cut_over. Mend what the log says, and try again.",
-            )
+        caught_up = catch_up(reversed_run(run), arguments)
+        if not caught_up.done:
+            caught_up.record(run, state.phase, "the legacy path")
+            run.say("NOT rolled back: the phase is still cut_over. Fix what the log says, and run it again.")
             return ExitCode.NOT_RIGHT
-        run.say(handover.summary)
+        run.say(caught_up.summary)
         state = change_phase(run, Phase.ROLLED_BACK, arguments.by)
-        run.say(
-            f"The phase is {state.phase.value}. The sign-offs are void: the next cutover needs new ones.",
-        )
+        run.say(f"The phase is {state.phase.value}. The sign-offs are void: the next cutover needs new ones.")
     elif state.since is not None:
         run.say(
-            f"Already rolled back, since {utc_text(state.since)}. Bringing back what late writers wrote …",
+            f"Already rolled back, since {utc_text(state.since)}. Bringing back what late writers wrote …"
         )
     with phase_changed(Phase.ROLLED_BACK):
         wait_until_seen(run)
-        return _finish(run, arguments)
-
-
-def _finish(run: Run, arguments: argparse.Namespace) -> ExitCode:
-    handover = _bring_back(run, arguments)
-    _leave(run, Phase.ROLLED_BACK, handover)
-    if not handover.done:
-        run.say("NOT FINISHED: mend what the log says, and give the same command again.")
-        return ExitCode.NOT_RIGHT
-    for line in _next_steps(run.migration):
+        if not _bring_back(run, arguments, Phase.ROLLED_BACK):
+            run.say("NOT FINISHED: fix what the log says, and run the same command again.")
+            return ExitCode.NOT_RIGHT
+    for line in _next_steps(migration):
         run.say(line)
     return ExitCode.DONE
 
 
-def _bring_back(run: Run, arguments: argparse.Namespace) -> Handover:
-    with showing_progress(run.console, run.log, total=None) as progress:
-        means = CopyOptions(Limits(in_flight=arguments.in_flight), governor_from(arguments, 1), progress)
-        return bring_over(reversed_run(run), means)
-
-
-def _leave(run: Run, phase: Phase, handover: Handover) -> None:
-    run.write("rollback.json", {"phase": phase.value, "handover": handover.to_json()})
-    run.log.emit(Event.HANDED_OVER, phase=phase.value, **handover.figures())
-    run.say(handover.summary)
-    for name in handover.later[:20]:
-        run.say(f"  later on the legacy path: {shown(name)}")
+def _bring_back(run: Run, arguments: argparse.Namespace, phase: Phase) -> bool:
+    """Copy what the legacy path lacks, and record it in this phase; True when that is complete."""
+    caught_up = catch_up(reversed_run(run), arguments)
+    caught_up.record(run, phase, "the legacy path")
+    return caught_up.done
 
 
 def _next_steps(migration: Migration) -> list[str]:
@@ -185,7 +166,7 @@ def _next_steps(migration: Migration) -> list[str]:
         f"  1. Consumers: go back to {source}, now.",
         f"  2. The writer's team: go back to {source}, now. Until all have, what is new on {destination} still arrives;",
         "     what they overwrite there is logged (mirror_conflict) and waits for step 3.",
-        "  3. When the last writer is back: give this same command again. It brings over what late writers overwrote.",
+        "  3. When the last writer is back: run this same command again. It copies what late writers overwrote.",
         f"  4. The mirror goes on: {destination} follows, so that the next cutover needs no new backfill.",
         "  5. Before the next cutover: `verify`, and every sign-off anew.",
     ]

@@ -1,7 +1,7 @@
-"""The command ``signoff``: say, by name, that the cutover may take place; or take it back.
+"""The command ``signoff``: record that a team agrees to the cutover, or withdraw that.
 
-``python -m backfill_job signoff NAME --by WHO``. The sign-offs lie in the migration's state object, where the cutover
-looks for them; a rollback voids them.
+``python -m backfill_job signoff NAME --by WHO``. The migration's state object holds the sign-offs, and the cutover reads them
+there. A rollback voids them. The command ``status`` shows the same table.
 """
 
 import argparse
@@ -32,11 +32,12 @@ from shared.state_changes import MAX_NOTE, MAX_WHO, Stamp, sign_off, update, wit
 __all__ = ["COMMAND", "signoffs_line", "signoffs_table"]
 
 NAME = "signoff"
+
 WIDTH = 100
+"""Columns of a table outside a terminal."""
 
 PATIENCE_SECONDS = 30.0
-"""For one request; a sign-off can be given again."""
-"""Columns of a table that does not go to a terminal."""
+"""Seconds of retries for one request; signing off again is safe."""
 
 EXAMPLES = """
 examples:
@@ -46,8 +47,8 @@ examples:
 
 exit codes:
   0  recorded; the table shows who has signed off
-  1  not certainly recorded: no answer, or the state is damaged. Giving the same command again is safe
-  2  not recorded: arguments, bucket, permission, or no cutover ahead
+  1  not certainly recorded: no answer, or the state is damaged. Running the same command again is safe
+  2  not recorded: arguments, bucket, permission, or the phase allows no cutover
 """
 
 
@@ -66,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def signoffs_table(state: State) -> Table:
-    """Lay out who has signed off and who has not, a line each, for a console."""
+    """A table of the sign-offs, given and missing, for a console."""
     table = Table(
         Column("sign-off", no_wrap=True),
         Column("by", overflow="fold"),
@@ -87,7 +88,7 @@ def signoffs_table(state: State) -> Table:
 
 
 def signoffs_line(state: State) -> str:
-    """Say in a sentence what is missing."""
+    """The missing sign-offs in one sentence."""
     missing = ", ".join(name.value for name in state.missing_signoffs)
     return f"Missing for the cutover: {missing}." if missing else "Everybody has signed off."
 
@@ -109,7 +110,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
 def _change(
     arguments: argparse.Namespace, io: ProcessIO, gateway: Gateway, migration: Migration
 ) -> tuple[State, HistoryEntry]:
-    """Make the change; gives the state, and what the history says of the change."""
+    """Make the change; gives the new state, and the change's entry in its history."""
     name, note = Signatory(arguments.name), arguments.note
     act = withdraw if arguments.withdraw else sign_off
     stamp = Stamp(uuid.uuid4().hex, arguments.by, io.clock.now())

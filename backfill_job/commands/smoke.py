@@ -1,9 +1,9 @@
-"""The command ``smoke``: is this project fit for the migration? To be given first, before anything is copied.
+"""The command ``smoke``: is this project fit for the migration? Run it first, before any copy.
 
-It asks Cloud Storage which permissions the account in use holds, reads what the buckets' configuration means for the migration, and
-with ``--canary`` writes one object to see that its event arrives. It changes nothing but for the canary, which it removes again.
+It asks Cloud Storage for the permissions of the account in use, and checks the buckets' settings. With ``--canary`` it writes
+one object to see its copy arrive. It changes nothing except the canary, which it removes again.
 
-What a part may do is asked by that part: a job's account with ``gcloud run jobs execute JOB --args=smoke,--env=E,--part=PART``.
+Each part's account must ask for itself. A job does with ``gcloud run jobs execute JOB --args=smoke,--env=E,--part=PART``.
 """
 
 import argparse
@@ -55,15 +55,15 @@ ASKED = (
     "storage.objects.setIamPolicy",
     "storage.objects.update",
 )
-"""What is asked about: all that is needed anywhere, and what nobody here should hold."""
+"""The permissions to ask about: those that some part needs, and those that no part should hold."""
 
 OF_OBJECTS = tuple(
     name for name in ASKED if name.startswith("storage.objects.") and not name.endswith(".list")
 )
-"""What can be held on an object."""
+"""The permissions that an account can hold on an object."""
 
 AROUND = {Area.CANARY: Area.LEGACY_PATH, Area.MARKS: Area.OWN}
-"""An area that lies within another: what is held there, is held here."""
+"""Areas that lie within another area; a permission on the outer one holds in the inner one, too."""
 
 EXAMPLES = """
 examples:
@@ -72,7 +72,7 @@ examples:
   gcloud run jobs execute qpi-exports-backfill-dev --region=R --tasks=1 --wait --args=smoke,--env=dev,--part=backfill
 
 exit codes:
-  0  fit; what wants attention is said
+  0  fit; the table shows advice
   1  something is missing or stands in the way; the table says what to do; or stopped
   2  could not start: arguments, bucket, credentials
 """
@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--part",
         choices=[part.value for part in Part],
         default=Part.OPERATOR.value,
-        help="whose rights the account in use should have (default: operator)",
+        help="the part whose rights the account in use should have (default: operator)",
     )
     add_canary_argument(parser)
     parser.add_argument(
@@ -94,11 +94,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def rights_checks(part: Part, held: Mapping[Area, frozenset[str] | str]) -> Iterator[Check]:
-    """Judge what an account holds against what its part needs.
+    """Compare the permissions that an account holds with those that its part needs.
 
     Args:
-        part: Which part.
-        held: Of each area the permissions that the account holds there, or why that is not known.
+        part: The account's part.
+        held: By area, the permissions that the account holds there, or why they are unknown.
     """
     for area in (one for one in Area if one in held):
         name, has, around = f"rights on {area.value}", held[area], (area, AROUND.get(area))
@@ -138,12 +138,12 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
 
 
 def _held(gateway: Gateway, migration: Migration) -> dict[Area, frozenset[str] | str]:
-    """What the account in use holds in every area."""
+    """The permissions of the account in use in every area."""
     held: dict[Area, frozenset[str] | str] = {}
     for area in Area:
         at = location_of(area, migration)
         if area.is_bucket:
-            # On the bucket as a whole nobody needs more than to list it; what is held there, is held on every object.
+            # No part needs more on the whole bucket than listing; a permission there holds on every object.
             held[area] = gateway.permitted(at.bucket, "", ASKED)
         else:
             within = tuple(
@@ -154,7 +154,7 @@ def _held(gateway: Gateway, migration: Migration) -> dict[Area, frozenset[str] |
 
 
 def _held_on_objects(gateway: Gateway, at: Location, within: tuple[str, ...]) -> frozenset[str] | str:
-    """What is held on the objects of a prefix: asked of one that is there, and in none of the areas within."""
+    """The permissions on the objects of a prefix, from one object that lies in none of the inner areas."""
     try:
         for page in gateway.list_pages(at.bucket, at.prefix):
             for state in page.objects:
@@ -189,7 +189,7 @@ def _canary(gateway: Gateway, migration: Migration, limit: float, clock: Clock, 
     if flight.left:
         return failed("canary", f"could not be removed: {flight.why_left}", removal(flight.left))
     if flight.problem:
-        return failed("canary", flight.problem, "mend what the error names, then the same command again")
+        return failed("canary", flight.problem, "fix what the error names, then run the same command again")
     if flight.arrived is None:
         step = "is the mirror deployed, has its trigger the bucket's location, may the trigger's account call it? See its log"
         return failed("canary", f"{flight.uri} had not arrived after {limit:g} s; it was removed", step)

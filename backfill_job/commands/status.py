@@ -1,4 +1,4 @@
-"""The command ``status``: where the migration stands, from its state and its latest verification. Changes nothing."""
+"""The command ``status``: show where the migration stands, from its state and its latest verification. Changes nothing."""
 
 import argparse
 import logging
@@ -28,11 +28,12 @@ NAME = "status"
 WIDTH = 100
 
 PATIENCE_SECONDS = 15.0
-"""For one request: whoever looks wants to know soon that nothing answers."""
+"""Seconds of retries for one request, because an operator is waiting."""
+
 RUNS_SHOWN = 8
 CHANGES_SHOWN = 10
 HOST = "127.0.0.1"
-"""Only this machine: who may see the status elsewhere is decided by the deployed function's permissions."""
+"""Only this machine. For other readers there is the deployed function, with its own permissions."""
 
 MAX_PORT = 65535
 
@@ -43,7 +44,7 @@ examples:
 
 exit codes:
   0  shown
-  1  something could not be read, and it says what
+  1  something could not be read; the screen says what
   2  could not start: arguments, credentials, the port is taken
 """
 
@@ -76,7 +77,6 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO) -> ExitCode:
     for line in (*verdict.reasons, *(f"cannot be read: {why}" for why in data.unreadable)):
         console.print(f"  {line}", markup=False, soft_wrap=True)
     if data.known_state is not None:
-        # The same state as the verdict's, not a newer one.
         _show_state(data.known_state, console)
     for line in _verification_lines(data):
         console.print(line, markup=False, soft_wrap=True)
@@ -117,7 +117,7 @@ def _verification_lines(status: Status) -> Iterator[str]:
 
 
 def _serve(migration: Migration, gateway: Gateway, port: int, io: ProcessIO) -> ExitCode:
-    """Serve the page until somebody stops it."""
+    """Serve the page until a signal stops it."""
     now = io.clock.now
 
     def load() -> Status:
@@ -130,7 +130,7 @@ def _serve(migration: Migration, gateway: Gateway, port: int, io: ProcessIO) -> 
         socket = create_server((HOST, port))
     except OSError as error:
         raise UsageError(f"cannot serve on {HOST}:{port} ({error}); choose another --port") from error
-    # Whoever asks is one person at this machine; a line for each request would only hide the errors.
+    # One person at this machine reads the page; a line for each request would hide the errors.
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     with socket, stopping_on_signals() as stop:
         server = make_server(HOST, port, app, threaded=True, fd=socket.fileno())

@@ -13,7 +13,7 @@ from backfill_job.contents.check import Scope, check_contents
 from backfill_job.contents.reader import LIMITS as CONTENTS_LIMITS
 from backfill_job.contents.result import ContentsCheck
 from backfill_job.copying.compare import Comparison, log_comparison, more_line
-from backfill_job.copying.diff import Pair, diff, judged
+from backfill_job.copying.diff import DiffLine, diff
 from backfill_job.run.arguments import add_session_arguments, since
 from backfill_job.run.clock import time_text
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
@@ -64,7 +64,7 @@ examples:
 
 exit codes:
   0  both paths are equal
-  1  they are not, or it could not be found out; the last line says which
+  1  they are not, or this is not known; the last line says which
   2  could not start: arguments, bucket, permission
 """
 
@@ -85,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=since,
         default=since("24h"),
         metavar="TIMESTAMP|DURATION",
-        help="since when the mirror runs: lags are taken of objects written since (default 24h)",
+        help="since when the mirror runs: it measures the lags of objects written since (default 24h)",
     )
     what.add_argument(
         "--no-record",
@@ -106,7 +106,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
 
 def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
     if run.settings.task_count > 1 and run.reports is None:
-        raise UsageError("several tasks put their results together in --report; say where")
+        raise UsageError("several tasks put their results together in --report; add it")
     tune_gc()
     since_when = time_text(arguments.mirror_since(run.started))
     counts = DayCounts(LagCounts(since_when), late=_late_writes(run))
@@ -123,36 +123,38 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
 
 
 def _late_writes(run: Run) -> LateWrites:
-    """The late writes to count: those since the cutover, while the new path is the source of truth."""
+    """Counts the writes on the legacy path since the cutover, while the new path is the source of truth."""
     state = run.state()
     return late_since(run.gateway, run.migration, None if state.phase.before_cutover else cutover_of(state))
 
 
 async def _compare(run: Run, scope: Scope, counts: DayCounts) -> VerifyResult:
-    """List both sides, read what is to be read, and look again at what differs."""
+    """List both sides, read the contents in scope, and look again at each name that differs."""
     comparison = Comparison(run.migration, counts)
     contents: ContentsCheck | None = None
     async with (
         open_api(run, CONTENTS_LIMITS.in_flight) as api,
-        aclosing(_compared(run, api, comparison)) as pairs,
+        aclosing(_compared(run, api, comparison)) as parts,
     ):
         if scope.percent:
-            contents = await check_contents(pairs, api, run.migration, scope, stop=run.stop)
+            contents = await check_contents(parts, api, run.migration, scope, stop=run.stop)
         else:
-            async for _ in pairs:
+            async for _ in parts:
                 pass
     compared = comparison.result(run.store, grace=run.grace, clock=run.clock)
     return VerifyResult(compared, counts, contents, run.operations.total())
 
 
-async def _compared(run: Run, api: AsyncApi, comparison: Comparison) -> AsyncGenerator[Iterable[Pair], None]:
-    """The diff, after the comparison took it in: for the check of the contents."""
+async def _compared(
+    run: Run, api: AsyncApi, comparison: Comparison
+) -> AsyncGenerator[Iterable[DiffLine], None]:
+    """Yield the parts of the diff, after the comparison has read them, for the check of the contents."""
     async with aclosing(diff(api, run.migration, run.ranges)) as parts:
-        async for pairs in parts:
+        async for part in parts:
             run.stop.check()
-            listed = [*pairs]
-            comparison.add([*judged(listed, run.migration)])
-            yield listed
+            lines = [*part]
+            comparison.add(lines)
+            yield lines
 
 
 def _merged(parts: Sequence[Mapping[str, Any]]) -> VerifyResult:
@@ -161,7 +163,7 @@ def _merged(parts: Sequence[Mapping[str, Any]]) -> VerifyResult:
 
 
 def _conclude(run: Run, arguments: argparse.Namespace, result: VerifyResult) -> ExitCode:
-    """Make the verification of what was compared, certify it, and leave the reports."""
+    """Make the verification from the comparison, certify it, and leave the reports."""
     narrowed = narrowed_to(arguments.since, run.started)
     remarks = [*uvloop.run(_mixed(run)), *day_warnings(result.counts, run.clock.now().date())]
     found = verification(
@@ -185,7 +187,7 @@ def _conclude(run: Run, arguments: argparse.Namespace, result: VerifyResult) -> 
 
 
 async def _mixed(run: Run) -> list[Remark]:
-    """Look for the destination's name in another case."""
+    """Find prefixes with the destination's name in another case."""
     destination = run.migration.destination
     async with open_api(run) as api:
         try:
@@ -212,7 +214,7 @@ async def _mixed(run: Run) -> list[Remark]:
 
 
 def _leave(run: Run, found: Verification, certified: bytes | None) -> None:
-    """Write the reports of the whole, where they are wanted."""
+    """Write the reports of the whole comparison, if there is a place for them."""
     if run.reports is None:
         return
     run.reports.write(REPORT, json_bytes(found.to_json()))
@@ -225,10 +227,10 @@ def _leave(run: Run, found: Verification, certified: bytes | None) -> None:
 
 
 def _record(run: Run, found: Verification, certified: bytes) -> None:
-    """Record the result in the migration's state, where the gate and the status page look.
+    """Record the result in the migration's state, where the gate and the status page read it.
 
     Raises:
-        StorageError: It could not be recorded.
+        StorageError: The record may or may not be complete.
     """
     record = RunRecord(
         run=found.run,
@@ -251,12 +253,12 @@ def _record(run: Run, found: Verification, certified: bytes) -> None:
 
 
 def _report_lines(content: Mapping[str, Any]) -> list[str]:
-    """What an operator reads when the tasks of this machine have ended."""
+    """The lines for the operator after all tasks of this machine have ended."""
     return _screen_lines(read_verification(json_bytes(content), REPORT))
 
 
 def _screen_lines(found: Verification) -> list[str]:
-    """What an operator reads at the end."""
+    """The lines for the operator at the end."""
     lines = [f"  {difference}" for difference in found.differences[:MAX_SHOWN]]
     total = found.differences_total
     lines += [more_line(len(lines), total)] if total > len(lines) else []

@@ -25,7 +25,7 @@ from backfill_job.contents.lines import ContentsReport, Problem
 from backfill_job.contents.reader import LIMITS, Limits, Reading, read_back
 from backfill_job.contents.result import ContentsCheck, Side, Tally
 from backfill_job.contents.rows import ProblemKind
-from backfill_job.copying.diff import Pair
+from backfill_job.copying.diff import DiffLine
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
 from shared.errors import UsageError
@@ -88,7 +88,7 @@ class Scope:
 
 
 async def check_contents(
-    batches: AsyncGenerator[Iterable[Pair], None],
+    batches: AsyncGenerator[Iterable[DiffLine], None],
     api: AsyncApi,
     migration: Migration,
     scope: Scope,
@@ -100,7 +100,7 @@ async def check_contents(
     """Check the contents of the JSONL objects that are on both sides. Holds only the objects under way.
 
     Args:
-        batches: Names with both sides' states, in parts, as `march_pages` gives them. Names that are on one side only,
+        batches: Names with both sides' states, in parts, as `merge_pages` gives them. Names that are on one side only,
             excluded, not JSONL or outside the scope are left out. Closed at the end.
         monotonic: A clock in seconds that only grows.
 
@@ -117,11 +117,11 @@ async def check_contents(
 
 
 async def _chosen(
-    batches: AsyncGenerator[Iterable[Pair], None], migration: Migration, scope: Scope
+    batches: AsyncGenerator[Iterable[DiffLine], None], migration: Migration, scope: Scope
 ) -> AsyncGenerator[_Chosen, None]:
     """The names that are to be checked."""
     async for batch in batches:
-        for relative, source, destination in batch:
+        for relative, _, source, destination, _ in batch:
             if (
                 source is not None
                 and destination is not None

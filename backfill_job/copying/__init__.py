@@ -1,1 +1,15 @@
-"""copying."""
+"""The copying: compares both prefixes, copies what differs, and proves the copies.
+
+- `catch_up`: brings one path up to date from the other, where the later write wins
+- `compare`: compares both sides name by name, with a second look at each difference
+- `counts`: objects by their outcome; every listed object is accounted for once
+- `diff`: two sorted listings side by side, as lines of a diff
+- `execution`: one execution: copies what differs, then verifies it
+- `governor`: limits the rate of writes as Cloud Storage asks
+- `lane`: copies many objects at once, one request for each
+- `line`: acts on one line of the diff by the replication rule
+- `options`: how a run copies, and the arguments for it
+- `progress`: shows the progress on a terminal and in the log
+- `result`: how an execution ended
+- `work`: the amount of work, counted from the diff
+"""

@@ -1,39 +1,47 @@
-"""One path brought up to date from the other while either may be written: the later write counts.
+"""Brings one path up to date from the other while clients may write to either: the later write wins.
 
-A cutover does it from the legacy path to the new one, a rollback the other way. Nothing is replaced by anything older, and
-what is replaced is kept (`shared.replicate`). What stays different, because the other path holds the later write, is named.
+A cutover does this from the legacy path to the new one, a rollback the other way. An older version never replaces a newer
+one, and `shared.replicate` keeps each replaced version. Names that still differ, because the other path holds the later
+write, are in the result.
 
-It is its own proof: after the copying both sides are listed once more, and what still differs is looked at, and copied, one
-by one, each copy proven by its answer. So it is done when the second pass failed nowhere and its counts balance.
+The catch-up proves itself. After the first pass it lists both sides once more. It looks at each name that still differs, and
+copies it if needed; the answer proves each copy. So it is done when the second pass has no failure and accounts for every object.
 """
 
+import argparse
 from dataclasses import dataclass, replace
 from typing import Any
 
 from backfill_job.copying.counts import Account, nothing_written
 from backfill_job.copying.execution import copy
+from backfill_job.copying.lane import Limits
 from backfill_job.copying.line import Result
-from backfill_job.copying.options import CopyOptions
+from backfill_job.copying.options import CopyOptions, governor_from
+from backfill_job.copying.progress import showing_progress
 from backfill_job.copying.result import RunResult
 from backfill_job.run.run import Run
 from shared.authority import Always
 from shared.decision import Authority
-from shared.text import counted
+from shared.events_log import Event
+from shared.phase import Phase
+from shared.text import counted, shown
 
-__all__ = ["Handover", "bring_over"]
+__all__ = ["CatchUp", "catch_up", "reversed_run"]
 
 MAX_NAMES = 1_000
-"""Names kept of objects whose later write is on the other path; all are counted, and logged."""
+"""Names kept of objects whose later write is on the other path; the result counts all, and the log names them."""
+
+MAX_NAMES_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Handover:
-    """What became of it.
+class CatchUp:
+    """How a catch-up ended.
 
     Attributes:
-        copied: Objects brought over.
-        proof: The pass that found nothing left to do, or why it could not.
-        later: Names, below the prefixes, of objects of which the other path holds a later write; `MAX_NAMES` at most.
+        copied: Objects copied in both passes.
+        proof: The last pass: it found nothing left to do, or says why it could not.
+        later: Names, below the prefixes, of objects whose later write is on the other path; `MAX_NAMES` at most.
     """
 
     copied: int
@@ -42,7 +50,7 @@ class Handover:
 
     @property
     def done(self) -> bool:
-        """Whether every object is on the other path, the same or in a later version."""
+        """Whether the other path holds every object, in the same or in a later version."""
         balance = self.proof.balance
         return not self.proof.stopped and balance.holds and not balance.by_outcome[Account.FAILED]
 
@@ -53,18 +61,18 @@ class Handover:
 
     @property
     def summary(self) -> str:
-        """What became of it, in a sentence."""
+        """The result in one sentence."""
         balance = self.proof.balance
-        counts = f"{counted(balance.listed, 'object')} looked at, {self.copied:,} brought over"
+        said = f"{counted(balance.listed, 'object')} looked at, {self.copied:,} brought over"
         if self.later_writes:
-            counts += f", {self.later_writes:,} left because the other path holds a later write"
+            said += f", {self.later_writes:,} left because the other path holds a later write"
         if self.proof.stopped:
-            return f"{counts}; stopped: {self.proof.stopped}"
+            return f"{said}; stopped: {self.proof.stopped}"
         if not balance.holds:
-            return f"{counts}{balance.imbalance}"
+            return f"{said}{balance.imbalance}"
         if balance.by_outcome[Account.FAILED]:
-            return f"{counts}; {balance.by_outcome[Account.FAILED]:,} FAILED: the log says why"
-        return f"{counts}; proven name by name"
+            return f"{said}; {balance.by_outcome[Account.FAILED]:,} FAILED: the log says why"
+        return f"{said}; proven name by name"
 
     def figures(self) -> dict[str, bool | int | str]:
         """The figures under the names that the log uses."""
@@ -79,40 +87,49 @@ class Handover:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """For a report."""
+        """The content for a report."""
         return {
             **self.figures(),
             "later": list(self.later),
             "ledger": {**self.proof.balance.to_json(), "holds": self.proof.balance.holds},
         }
 
+    def record(self, run: Run, phase: Phase, other_path: str) -> None:
+        """Write the command's report, log the figures, and print the summary with the later writes on the other path."""
+        run.write(f"{run.command}.json", {"phase": phase.value, "handover": self.to_json()})
+        run.log.emit(Event.HANDED_OVER, phase=phase.value, **self.figures())
+        run.say(self.summary)
+        for name in self.later[:MAX_NAMES_SHOWN]:
+            run.say(f"  later on {other_path}: {shown(name)}")
+
 
 def reversed_run(run: Run) -> Run:
-    """The job on the way back, where the later write counts."""
+    """The run from the new path back to the legacy path, where the later write wins."""
     return replace(run, migration=run.migration.reversed(), authority=Always(Authority.LATER_WRITE))
 
 
-def bring_over(run: Run, options: CopyOptions) -> Handover:
-    """Bring what is at the source to the destination, unless a later write is there.
+def catch_up(run: Run, arguments: argparse.Namespace) -> CatchUp:
+    """Copy what is at the source to the destination, unless the destination holds a later write. Shows its progress.
+
+    The later write wins, whatever the run's own authority is. Also returns when it stops before its end.
 
     Args:
-        run: What to work with; whatever its authority, the later write wins.
-        options: How to copy.
-
-    Returns:
-        What became of it, also when it stopped before its end.
+        run: From which path to which, and everything else.
+        arguments: With those of `add_pace_arguments`.
 
     Raises:
-        UsageError: The source is empty, and that was not allowed.
+        UsageError: The source is empty, and the run does not allow that.
     """
     run = replace(run, authority=Always(Authority.LATER_WRITE))
-    result, later = _pass(run, options)
-    copied = result.balance.done
-    if not result.stopped and not nothing_written(result.balance):
-        # Else the listings that the pass was made of are listings after the work, too.
+    with showing_progress(run.console, run.log, total=None) as progress:
+        options = CopyOptions(Limits(in_flight=arguments.in_flight), governor_from(arguments, 1), progress)
         result, later = _pass(run, options)
-        copied += result.balance.done
-    return Handover(copied, result, later)
+        copied = result.balance.done
+        if not result.stopped and not nothing_written(result.balance):
+            # A pass that wrote nothing is its own second pass (decision 0012).
+            result, later = _pass(run, options)
+            copied += result.balance.done
+    return CatchUp(copied, result, later)
 
 
 def _pass(run: Run, options: CopyOptions) -> tuple[RunResult, tuple[str, ...]]:

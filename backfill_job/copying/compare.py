@@ -1,8 +1,8 @@
 """Compares both sides name by name, from listings made after the work to be verified.
 
-No name counts as wrong before it was looked at twice: a listing is not a snapshot, and the writer keeps writing. The
-comparison reads names that differ again one by one. Names whose source changed within the grace period get that long to
-arrive, and are called *in flight* when they still do not agree.
+A listing is not a snapshot, and the writer keeps writing. So no name counts as wrong until the comparison has read it a
+second time, alone. A name whose source changed within the grace period gets that long to arrive. If its sides still
+differ then, it counts as *in flight*.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from msgspec import to_builtins
 
-from backfill_job.copying.diff import Finding, Pair, judge
+from backfill_job.copying.diff import DiffLine, judge
 from backfill_job.run.clock import Clock
 from shared.errors import UsageError
 from shared.events_log import Event, EventLog
@@ -28,7 +28,7 @@ from shared.verification import NameDifference, SideFacts, Verdict
 __all__ = ["Compared", "Comparison", "log_comparison", "more_line"]
 
 MAX_SECOND_LOOKS = 10_000
-"""With more differing names than this, the paths are plainly not equal; the listings alone judge the rest."""
+"""With more differing names than this, the paths are not equal in any case; for the rest the listings alone decide."""
 
 RECHECK_SECONDS = 5.0
 
@@ -44,7 +44,7 @@ class Compared:
 
     Attributes:
         counts: Names by verdict; every verdict is there.
-        differences: The names that got a second look and are not equal, in no order, at most `MAX_DIFFERENCES`.
+        differences: The names that still differ after their second look, in no order, at most `MAX_DIFFERENCES`.
     """
 
     counts: Mapping[Verdict, int]
@@ -52,17 +52,17 @@ class Compared:
 
     @property
     def wrong(self) -> dict[Verdict, int]:
-        """Names that were not found equal on both sides, by verdict; what is still in flight is not proven."""
+        """Names not proven equal on both sides, by verdict; this includes names in flight."""
         return {verdict: count for verdict, count in self.counts.items() if count and not verdict.settled}
 
     @property
     def clean(self) -> bool:
-        """Whether every name was found equal on both sides."""
+        """Whether every name is proven equal on both sides."""
         return not self.wrong
 
     @property
     def said(self) -> str:
-        """What was found, in words: ``both sides are equal``, or ``NOT EQUAL: 1 missing``."""
+        """The verdict in words: ``both sides are equal``, or ``NOT EQUAL: 1 missing``."""
         wrong = (f"{count:,} {verdict.value.replace('_', ' ')}" for verdict, count in self.wrong.items())
         return "both sides are equal" if self.clean else f"NOT EQUAL: {', '.join(wrong)}"
 
@@ -79,7 +79,7 @@ class Compared:
         """Read what `to_json` gave.
 
         Raises:
-            KeyError, TypeError, ValueError: It is something else.
+            KeyError, TypeError, ValueError: The content has another form.
         """
         return Compared(
             {verdict: convert(Count, content[verdict.value]) for verdict in Verdict},
@@ -88,7 +88,7 @@ class Compared:
 
     @staticmethod
     def merged(parts: Iterable["Compared"]) -> "Compared":
-        """What several tasks found in their parts of the key space."""
+        """Add up what several tasks found in their parts of the key space."""
         all_parts = list(parts)
         differences = (difference for part in all_parts for difference in part.differences)
         return Compared(
@@ -98,7 +98,7 @@ class Compared:
 
 
 def log_comparison(log: EventLog, migration: Migration, compared: Compared) -> None:
-    """Write to the log what a comparison found: a line for each difference, and the figures."""
+    """Log what a comparison found: an event for each difference, and the figures."""
     for found in compared.differences:
         log.emit(
             Event.VERIFICATION_DIFFERENCE,
@@ -112,26 +112,26 @@ def log_comparison(log: EventLog, migration: Migration, compared: Compared) -> N
 
 
 def more_line(shown: int, total: int) -> str:
-    """What is said where fewer differing names are shown than there are."""
+    """The line below a list that shows fewer names than differ."""
     kept = "them" if total <= MAX_DIFFERENCES else f"the first {MAX_DIFFERENCES:,}"
     return f"  ... and {total - shown:,} more; the log names {kept}"
 
 
 class Listener(Protocol):
-    """Takes in every name when it is judged for good."""
+    """Receives every name when its verdict is final."""
 
-    def add(self, findings: Sequence[Finding]) -> None:
-        """Take in names that are judged for good."""
+    def add(self, lines: Sequence[DiffLine]) -> None:
+        """Receive names whose verdict is final."""
         ...
 
 
 class Comparison:
-    """Compares both listings name by name, and gives what differs its second look.
+    """Compares both listings name by name, and reads each name that differs a second time.
 
     Memory grows only with the names that differ, up to `MAX_SECOND_LOOKS`.
 
     Args:
-        listener: Gets every name when it is judged for good; None where only verdicts are wanted.
+        listener: Receives every name when its verdict is final; None where only the counts matter.
     """
 
     def __init__(self, migration: Migration, listener: Listener | None = None) -> None:
@@ -140,19 +140,19 @@ class Comparison:
         self._counts: Counter[Verdict] = Counter()
         self._suspects: list[str] = []
 
-    def add(self, findings: Sequence[Finding]) -> None:
-        """Take in names as listed on both sides after the work to be verified."""
-        equal = [finding for finding in findings if finding.verdict is Verdict.EQUAL]
+    def add(self, lines: Sequence[DiffLine]) -> None:
+        """Receive names as both sides list them after the work to be verified."""
+        equal = [line for line in lines if line.verdict is Verdict.EQUAL]
         self._counts[Verdict.EQUAL] += len(equal)
         self._tell(equal)
-        for finding in findings if len(equal) < len(findings) else ():
-            if finding.verdict is Verdict.EQUAL:
+        for line in lines if len(equal) < len(lines) else ():
+            if line.verdict is Verdict.EQUAL:
                 continue
-            if finding.verdict.settled or len(self._suspects) >= MAX_SECOND_LOOKS:
-                self._counts[finding.verdict] += 1
-                self._tell([finding])
+            if line.verdict.settled or len(self._suspects) >= MAX_SECOND_LOOKS:
+                self._counts[line.verdict] += 1
+                self._tell([line])
             else:
-                self._suspects.append(finding.relative)
+                self._suspects.append(line.relative)
 
     def result(
         self, store: ObjectStore, *, grace: timedelta, clock: Clock, both_written: bool = False
@@ -160,32 +160,30 @@ class Comparison:
         """Look again at what differs, and sum up.
 
         Args:
-            store: For the second looks.
             grace: How long after its last change a source object may take to arrive.
-            clock: The time and the waiting.
             both_written: The destination has writers, too, so its changes also take time to arrive.
 
         Raises:
-            StorageError: A look failed: there is no verdict.
+            StorageError: A second look failed, so there is no verdict.
         """
         counts = Counter(self._counts)
         differences: list[NameDifference] = []
         looks = _second_looks(self._suspects, store, self._migration, grace, clock, both_written=both_written)
-        for finding in looks:
-            counts[finding.verdict] += 1
-            self._tell([finding])
-            if finding.verdict is not Verdict.EQUAL and len(differences) < MAX_DIFFERENCES:
-                differences.append(_difference(finding))
+        for line in looks:
+            counts[line.verdict] += 1
+            self._tell([line])
+            if line.verdict is not Verdict.EQUAL and len(differences) < MAX_DIFFERENCES:
+                differences.append(_difference(line))
         return Compared({verdict: counts[verdict] for verdict in Verdict}, tuple(differences))
 
-    def _tell(self, findings: Sequence[Finding]) -> None:
+    def _tell(self, lines: Sequence[DiffLine]) -> None:
         if self._listener is not None:
-            self._listener.add(findings)
+            self._listener.add(lines)
 
 
-def _difference(finding: Finding) -> NameDifference:
-    source, destination = SideFacts.of(finding.source), SideFacts.of(finding.destination)
-    return NameDifference(finding.relative, finding.verdict, finding.differing, source, destination)
+def _difference(line: DiffLine) -> NameDifference:
+    source, destination = SideFacts.of(line.source), SideFacts.of(line.destination)
+    return NameDifference(line.relative, line.verdict, line.differing, source, destination)
 
 
 def _second_looks(
@@ -196,31 +194,31 @@ def _second_looks(
     clock: Clock,
     *,
     both_written: bool,
-) -> Iterator[Finding]:
-    """Judge suspects by single reads until they agree or their time is up. Drops names gone from both sides."""
+) -> Iterator[DiffLine]:
+    """Read suspects one by one until their sides agree or their time is up. Drops names gone from both sides."""
     deadline = clock.now() + grace
     with ThreadPoolExecutor(SECOND_LOOK_THREADS, thread_name_prefix="verify") as pool:
         while suspects:
             unripe = []
-            for finding in pool.map(lambda relative: _look_again(relative, store, migration), suspects):
-                if finding is None:
+            for line in pool.map(lambda relative: _look_again(relative, store, migration), suspects):
+                if line is None:
                     continue
                 moment = clock.now() - grace
-                changed = _changed_since(finding.source, moment) or (
-                    both_written and _changed_since(finding.destination, moment)
+                changed = _changed_since(line.source, moment) or (
+                    both_written and _changed_since(line.destination, moment)
                 )
-                if finding.verdict is Verdict.EQUAL or not changed:
-                    yield finding
+                if line.verdict is Verdict.EQUAL or not changed:
+                    yield line
                 elif clock.now() >= deadline:
-                    yield finding._replace(verdict=Verdict.IN_FLIGHT)
+                    yield line._replace(verdict=Verdict.IN_FLIGHT)
                 else:
-                    unripe.append(finding.relative)
+                    unripe.append(line.relative)
             suspects = unripe
             if suspects:
                 clock.sleep(RECHECK_SECONDS)
 
 
-def _look_again(relative: str, store: ObjectStore, migration: Migration) -> Finding | None:
+def _look_again(relative: str, store: ObjectStore, migration: Migration) -> DiffLine | None:
     source = store.look(migration.source_ref(relative))
     try:
         destination = store.look(migration.destination_ref(relative))
@@ -228,7 +226,7 @@ def _look_again(relative: str, store: ObjectStore, migration: Migration) -> Find
         destination = None  # a name that the destination cannot have is missing there
     if source is None and destination is None:
         return None
-    return judge(Pair(relative, source, destination), migration)
+    return judge(relative, source, destination, migration)
 
 
 def _changed_since(there: ObjectState | None, moment: datetime) -> bool:

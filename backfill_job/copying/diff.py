@@ -1,7 +1,12 @@
-"""Two sorted listings side by side: the diff that everything else reads. Constant memory, whatever the number of objects.
+"""Compares both prefixes name by name: the diff that the plan, the copy and the verification read.
 
-Names are compared as they sort in Cloud Storage, by their UTF-8 bytes. Python orders texts by code points, which is the
-same order (there are no surrogates in object names), so texts are compared as they are; never with anything appended.
+`merge_listings` walks two sorted listings side by side and `judge` compares the two sides of each name. `merge_pages` does
+the same for listings that arrive page by page. `diff` does it for a whole migration, several key ranges at once. A page
+takes as long as the network does, so several ranges keep the work supplied. Memory holds a few pages for each of these
+ranges, whatever the number of objects.
+
+Cloud Storage sorts names by their UTF-8 bytes. Object names hold no surrogates, so Python's order of texts is the same,
+and the code compares names as they are, never with anything appended.
 """
 
 import asyncio
@@ -20,65 +25,75 @@ from shared.migration import Migration
 from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectState, differences
 from shared.verification import Verdict
 
-__all__ = [
-    "RANGES_AT_ONCE",
-    "Finding",
-    "Page",
-    "Pair",
-    "Verdict",
-    "diff",
-    "judge",
-    "judged",
-    "march",
-    "march_pages",
-]
+__all__ = ["RANGES_AT_ONCE", "DiffLine", "Page", "Verdict", "diff", "judge", "merge_listings", "merge_pages"]
 
-# TODO-DOC """How the two sides of one name compare: judged once, and read by the plan and by the verification."""
-#
-
-# TODO-DOC """Both prefixes listed side by side, several key ranges at once: the diff that the plan and the verification read.
-#
-# One range is listed page after page, and a page takes as long as the network does; several at once keep the work fed
-# where that is long. What is held is a few pages for each range under way, however many objects there are.
-# """
-#
+RANGES_AT_ONCE = 4
+"""Ranges listed at once: each has up to four requests under way, and up to six pages of 1,000 objects in memory."""
 
 
-class Pair(NamedTuple):
-    """One name below the prefixes, on both sides. At least one side is there."""
+class DiffLine(NamedTuple):
+    """One name below the prefixes, how its two sides compare, and what is there. At least one side is there.
+
+    Attributes:
+        source: The source object, None when absent.
+        destination: The destination object, None when absent.
+        differing: How the two sides differ; empty unless both are there.
+    """
 
     relative: str
+    verdict: Verdict
     source: ObjectState | None
     destination: ObjectState | None
+    differing: tuple[Difference, ...] = ()
 
 
-def march(
-    source: Iterable[tuple[str, ObjectState]], destination: Iterable[tuple[str, ObjectState]]
-) -> Iterator[Pair]:
-    """Join two listings by name, in the order of the names.
+def judge(
+    relative: str, source: ObjectState | None, destination: ObjectState | None, migration: Migration
+) -> DiffLine:
+    """Compare the two sides of one name.
 
-    Args:
-        source: The source listing, sorted.
-        destination: The destination listing, sorted.
+    Returns:
+        Any verdict except `Verdict.IN_FLIGHT`, which takes a second look.
+    """
+    if migration.is_excluded(relative):
+        return DiffLine(relative, Verdict.EXCLUDED, source, destination)
+    if source is None:
+        return DiffLine(relative, Verdict.EXTRA, source, destination)
+    if destination is None:
+        return DiffLine(relative, Verdict.MISSING, source, destination)
+    differing = differences(source, destination)
+    if not differing:
+        return DiffLine(relative, Verdict.EQUAL, source, destination)
+    content = CONTENT_DIFFERENCES.intersection(differing)
+    verdict = Verdict.CONTENT_DIFFERS if content else Verdict.METADATA_DIFFERS
+    return DiffLine(relative, verdict, source, destination, differing)
+
+
+def merge_listings(
+    source: Iterable[tuple[str, ObjectState]],
+    destination: Iterable[tuple[str, ObjectState]],
+    migration: Migration,
+) -> Iterator[DiffLine]:
+    """Merge two sorted listings by name, and compare the two sides of each name.
 
     Yields:
-        Every name that is on at least one side, once.
+        Every name that is on at least one side, once, in the order of the names.
 
     Raises:
-        UnexpectedAnswer: A listing is not sorted, so nothing can be concluded from it.
+        UnexpectedAnswer: A listing is not sorted, so it proves nothing.
     """
     ours, theirs = _sorted(source), _sorted(destination)
     one, other = next(ours, None), next(theirs, None)
     while one is not None or other is not None:
         if other is None or (one is not None and one[0] < other[0]):
             assert one is not None  # noqa: S101 -- the loop's condition, for the type checker
-            yield Pair(one[0], one[1], None)
+            yield judge(one[0], one[1], None, migration)
             one = next(ours, None)
         elif one is None or other[0] < one[0]:
-            yield Pair(other[0], None, other[1])
+            yield judge(other[0], None, other[1], migration)
             other = next(theirs, None)
         else:
-            yield Pair(one[0], one[1], other[1])
+            yield judge(one[0], one[1], other[1], migration)
             one, other = next(ours, None), next(theirs, None)
 
 
@@ -91,19 +106,20 @@ def _sorted(listing: Iterable[tuple[str, ObjectState]]) -> Iterator[tuple[str, O
         yield relative, state
 
 
-async def march_pages(
-    source: AsyncGenerator[Page, None], destination: AsyncGenerator[Page, None]
-) -> AsyncGenerator[Iterator[Pair], None]:
-    """Join two listings that arrive page by page. Holds a page of each; `march` does the joining.
+async def merge_pages(
+    source: AsyncGenerator[Page, None], destination: AsyncGenerator[Page, None], migration: Migration
+) -> AsyncGenerator[Iterator[DiffLine], None]:
+    """Merge two listings that arrive page by page, as `merge_listings` does. Holds one page of each.
 
-    Both sides are known up to the first page end of the two, so the pages are cut there and their heads joined.
+    Both sides are known up to the earlier of the two page ends. So it cuts the pages there and merges their heads.
 
     Args:
-        source: The source listing; the pages follow each other in the order of the names. Closed at the end.
+        source: The source listing; pages in the order of the names. Closed at the end.
         destination: The destination listing, likewise.
+        migration: Which names are excluded.
 
     Yields:
-        Parts of the diff, each to be used up or dropped, in the order of the names.
+        Parts of the diff in the order of the names; the caller reads or drops each.
     """
     async with aclosing(source), aclosing(destination):
         ours: Page = []
@@ -116,7 +132,7 @@ async def march_pages(
             known = min(page[-1][0] for page in (ours, theirs) if page)
             our_head, ours = _cut(ours, known)
             their_head, theirs = _cut(theirs, known)
-            yield march(our_head, their_head)
+            yield merge_listings(our_head, their_head, migration)
 
 
 def _cut(page: Page, known: str) -> tuple[Page, Page]:
@@ -125,85 +141,31 @@ def _cut(page: Page, known: str) -> tuple[Page, Page]:
     return page[:end], page[end:]
 
 
-class Finding(NamedTuple):
-    """One name, how its two sides compare, and both sides' facts.
-
-    Attributes:
-        relative: The name below the prefixes.
-        verdict: How they compare.
-        source: The source object, None when absent.
-        destination: The destination object, None when absent.
-        differing: Where both are there, in what they differ.
-    """
-
-    relative: str
-    verdict: Verdict
-    source: ObjectState | None
-    destination: ObjectState | None
-    differing: tuple[Difference, ...] = ()
-
-
-def judge(pair: Pair, migration: Migration) -> Finding:
-    """Compare the two sides of one name.
-
-    Args:
-        pair: The name and what is there.
-        migration: What is asked.
-
-    Returns:
-        Any verdict but `Verdict.IN_FLIGHT`, which takes a second look.
-    """
-    relative, source, destination = pair
-    if migration.is_excluded(relative):
-        return Finding(relative, Verdict.EXCLUDED, source, destination)
-    if source is None:
-        return Finding(relative, Verdict.EXTRA, source, destination)
-    if destination is None:
-        return Finding(relative, Verdict.MISSING, source, destination)
-    differing = differences(source, destination)
-    if not differing:
-        return Finding(relative, Verdict.EQUAL, source, destination)
-    content = CONTENT_DIFFERENCES.intersection(differing)
-    verdict = Verdict.CONTENT_DIFFERS if content else Verdict.METADATA_DIFFERS
-    return Finding(relative, verdict, source, destination, differing)
-
-
-def judged(pairs: Iterable[Pair], migration: Migration) -> Iterator[Finding]:
-    """Compare the two sides of every name of a diff, in its order; see `judge`."""
-    for pair in pairs:
-        yield judge(pair, migration)
-
-
-RANGES_AT_ONCE = 4
-"""Ranges listed at once: each has up to four requests under way, and up to six pages of 1,000 objects in memory."""
-
-
 async def diff(
     api: AsyncApi, migration: Migration, ranges: Iterable[KeyRange], *, at_once: int = RANGES_AT_ONCE
-) -> AsyncGenerator[Iterator[Pair], None]:
+) -> AsyncGenerator[Iterator[DiffLine], None]:
     """Compare both sides of a migration.
 
     Args:
-        api: Whom to ask.
-        migration: What is asked.
-        ranges: The pieces of the key space to look at; begun in this order.
-        at_once: How many of them are listed at once.
+        api: Lists both sides.
+        migration: What is compared.
+        ranges: The pieces of the key space to compare; started in this order.
+        at_once: How many of them it lists at once.
 
     Yields:
-        Parts of the diff. A part's names are in order; the parts of one range follow each other, those of several
-        mingle.
+        Parts of the diff. The names of a part are in order. The parts of one range follow each other; those of several
+        ranges mix.
 
     Raises:
-        StorageError: A listing is incomplete: no verdict may be drawn from what came so far.
+        StorageError: A listing is incomplete. What came before it proves nothing.
     """
     waiting = iter(ranges)
-    under_way: dict[asyncio.Task[Iterator[Pair] | None], AsyncGenerator[Iterator[Pair], None]] = {}
+    under_way: dict[asyncio.Task[Iterator[DiffLine] | None], AsyncGenerator[Iterator[DiffLine], None]] = {}
+    opened: set[AsyncGenerator[Iterator[DiffLine], None]] = set()
 
-    opened: set[AsyncGenerator[Iterator[Pair], None]] = set()
-
-    def go_on(pieces: AsyncGenerator[Iterator[Pair], None]) -> None:
-        opened.add(pieces)
-        under_way[asyncio.create_task(_next(pieces))] = pieces
+    def go_on(parts: AsyncGenerator[Iterator[DiffLine], None]) -> None:
+        opened.add(parts)
+        under_way[asyncio.create_task(_next(parts))] = parts
 
     for first in islice(waiting, at_once):
         go_on(_range(api, migration, first))
@@ -211,34 +173,33 @@ async def diff(
         while under_way:
             done, _ = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                pairs = task.result()
-                pieces = under_way.pop(task)
-                if pairs is not None:
-                    yield pairs
-                    # Only now: what waits would be held beside what is used. The other ranges' pages come meanwhile.
-                    go_on(pieces)
+                lines = task.result()
+                parts = under_way.pop(task)
+                if lines is not None:
+                    yield lines
+                    # Only now: memory holds a waiting part beside the used one. The other ranges' pages come meanwhile.
+                    go_on(parts)
                     continue
-                opened.remove(pieces)
+                opened.remove(parts)
                 if (following := next(waiting, None)) is not None:
                     go_on(_range(api, migration, following))
     finally:
         for task in under_way:
             task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
-        for pieces in opened:
-            await pieces.aclose()
+        for parts in opened:
+            await parts.aclose()
 
 
-async def _next(pieces: AsyncGenerator[Iterator[Pair], None]) -> Iterator[Pair] | None:
-    return await anext(pieces, None)
+async def _next(parts: AsyncGenerator[Iterator[DiffLine], None]) -> Iterator[DiffLine] | None:
+    return await anext(parts, None)
 
 
-async def _range(api: AsyncApi, migration: Migration, part: KeyRange) -> AsyncGenerator[Iterator[Pair], None]:
-    source, destination = migration.source, migration.destination
-    from_start, from_end = part.below(source.prefix)
-    to_start, to_end = part.below(destination.prefix)
-    ours = list_pages(api, source, start=from_start, end=from_end)
-    theirs = list_pages(api, destination, start=to_start, end=to_end)
-    async with aclosing(march_pages(ours, theirs)) as pieces:
-        async for pairs in pieces:
-            yield pairs
+def _range(api: AsyncApi, migration: Migration, part: KeyRange) -> AsyncGenerator[Iterator[DiffLine], None]:
+    (start, end), (to_start, to_end) = (
+        part.below(migration.source.prefix),
+        part.below(migration.destination.prefix),
+    )
+    ours = list_pages(api, migration.source, start=start, end=end)
+    theirs = list_pages(api, migration.destination, start=to_start, end=to_end)
+    return merge_pages(ours, theirs, migration)

@@ -1,4 +1,4 @@
-"""Copies what differs between the two listings (`copy`), and verifies it (`execute`). Neither prints."""
+"""Copies the objects that differ between the two listings (`copy`), and verifies the copies (`execute`). Neither prints."""
 
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
@@ -9,8 +9,8 @@ import uvloop
 
 from backfill_job.copying.compare import Compared, Comparison, log_comparison
 from backfill_job.copying.counts import COPY, Account, Counts, nothing_written
-from backfill_job.copying.diff import Finding, Pair, Verdict, diff, judged
-from backfill_job.copying.lane import carry_out_in_bulk
+from backfill_job.copying.diff import DiffLine, Verdict, diff
+from backfill_job.copying.lane import copy_lines
 from backfill_job.copying.line import Result, object_record
 from backfill_job.copying.options import CopyOptions
 from backfill_job.copying.result import RunResult
@@ -23,27 +23,20 @@ __all__ = ["copy", "execute"]
 
 
 def execute(run: Run, options: CopyOptions) -> RunResult:
-    """Copy what differs, then verify.
-
-    Args:
-        run: What to work with.
-        options: How to copy.
-
-    Returns:
-        How it ended, also when it stopped before its end.
+    """Copy what differs, then verify. Also returns when it stops before its end.
 
     Raises:
-        UsageError: The source is empty, and that was not allowed.
+        UsageError: The source is empty, and the run does not allow that.
     """
     execution = _Execution(run, options)
-    copying, error = execution.carry_out()
+    copying, error = execution.copy_all()
     if error is not None:
         return execution.result(copying, error=error)
     try:
         if not nothing_written(execution.counts):
             execution.comparison = Comparison(run.migration)
             uvloop.run(execution.compare())
-        # Else the listings that the plan was made of are listings after the work, too.
+        # A run that wrote nothing is its own verification (decision 0012).
         verification = execution.comparison.result(run.store, grace=run.grace, clock=run.clock)
     except (StorageError, Interrupted) as error:
         return execution.result(copying, error=error)
@@ -52,26 +45,19 @@ def execute(run: Run, options: CopyOptions) -> RunResult:
 
 
 def copy(run: Run, options: CopyOptions) -> RunResult:
-    """Copy what differs, and verify nothing.
-
-    Args:
-        run: What to work with.
-        options: How to copy.
-
-    Returns:
-        How it ended, also when it stopped before its end.
+    """Copy what differs, without a verification. Also returns when it stops before its end.
 
     Raises:
-        UsageError: The source is empty, and that was not allowed.
+        UsageError: The source is empty, and the run does not allow that.
     """
     execution = _Execution(run, options)
-    copying, error = execution.carry_out()
+    copying, error = execution.copy_all()
     return execution.result(copying, error=error)
 
 
 @dataclass(slots=True)
 class _Execution:
-    """What one execution keeps while it runs."""
+    """The state of one execution while it runs."""
 
     run: Run
     options: CopyOptions
@@ -83,11 +69,11 @@ class _Execution:
         self.work = Work(ranges=len(self.run.ranges))
         self.comparison = Comparison(self.run.migration)
 
-    def carry_out(self) -> tuple[float, MigrationError | None]:
-        """Copy what differs; gives the seconds that took, and why it stopped before its end.
+    def copy_all(self) -> tuple[float, MigrationError | None]:
+        """Copy what differs. Returns the seconds that took, and why it stopped before its end.
 
         Raises:
-            UsageError: The source is empty, and that was not allowed.
+            UsageError: The source is empty, and the run does not allow that.
         """
         tune_gc()
         run, began, error = self.run, self.run.clock.now(), None
@@ -106,7 +92,7 @@ class _Execution:
     async def copy(self) -> None:
         """List both sides, and copy what differs."""
         async with open_api(self.run, self.options.limits.in_flight) as api:
-            await carry_out_in_bulk(
+            await copy_lines(
                 self._batches(diff(api, self.run.migration, self.run.ranges)),
                 api,
                 self.run.store,
@@ -123,9 +109,9 @@ class _Execution:
         """List both sides again."""
         run = self.run
         async with open_api(run) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
-            async for pairs in parts:
+            async for lines in parts:
                 run.stop.check()
-                self.comparison.add([*judged(pairs, run.migration)])
+                self.comparison.add([*lines])
 
     def result(
         self, copying: float, *, verification: Compared | None = None, error: MigrationError | None = None
@@ -144,29 +130,28 @@ class _Execution:
         )
 
     async def _batches(
-        self, parts: AsyncGenerator[Iterable[Pair], None]
-    ) -> AsyncGenerator[Iterable[Finding], None]:
-        """Count what is listed, settle what is equal, and pass the rest on."""
-        run = self.run
+        self, parts: AsyncGenerator[Iterable[DiffLine], None]
+    ) -> AsyncGenerator[Iterable[DiffLine], None]:
+        """Count what is listed, record what is equal, and pass on the rest."""
         async with aclosing(parts):
-            async for pairs in parts:
-                findings = [*judged(pairs, run.migration)]
-                self.comparison.add(findings)
-                self.work += Work.of_diff(findings)
-                equal = [finding for finding in findings if finding.verdict is Verdict.EQUAL]
+            async for part in parts:
+                lines = [*part]
+                self.comparison.add(lines)
+                self.work += Work.of_diff(lines)
+                equal = [line for line in lines if line.verdict is Verdict.EQUAL]
                 self._settle(equal)
-                if len(equal) < len(findings):
-                    yield self._rest(findings)
+                if len(equal) < len(lines):
+                    yield self._rest(lines)
 
-    def _rest(self, findings: Sequence[Finding]) -> Iterator[Finding]:
-        """What is not equal; it counts as listed when it is drawn, so that the counts of a stopped run balance."""
-        for finding in findings:
-            # What only the destination has is the verification's business.
-            if finding.verdict is not Verdict.EQUAL and finding.source is not None:
+    def _rest(self, lines: Sequence[DiffLine]) -> Iterator[DiffLine]:
+        """The lines that are not equal. Each counts as listed when the lane draws it, so the counts of a stopped run balance."""
+        for line in lines:
+            # Names that only the destination has concern the verification, not the copy.
+            if line.verdict is not Verdict.EQUAL and line.source is not None:
                 self.counts.list(1)
-                yield finding
+                yield line
 
-    def _settle(self, equal: Sequence[Finding]) -> None:
+    def _settle(self, equal: Sequence[DiffLine]) -> None:
         self.counts.list(len(equal))
         self.counts.add(Account.ALREADY_EQUAL, objects=len(equal))
         if self.options.lines is not None:
@@ -193,7 +178,7 @@ def _result_record(result: Result) -> dict[str, Any]:
 
 
 def _tell(run: Run, result: Result) -> None:
-    """Write to the log what an operator must hear of: seldom anything."""
+    """Log the results that an operator must know of; most are not logged."""
     failed_or_conflict = result.account in {Account.FAILED, Account.CONFLICT}
     if not (failed_or_conflict or result.straggler or result.replaced is not None):
         return

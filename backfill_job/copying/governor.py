@@ -1,17 +1,17 @@
-"""How fast object writes are sent: as fast as Cloud Storage asks for, and slower when it says so.
+"""Limits the rate of object writes as Cloud Storage asks, and slows down after its throttling answers.
 
-Cloud Storage documentation, "Request rate and access distribution guidelines": start near or below 1,000 object writes
-a second to a bucket, then ramp up no faster than doubling every 20 minutes; when errors come, slow down.
+The source is Cloud Storage's documentation, "Request rate and access distribution guidelines". A client starts near or below
+1,000 object writes a second to a bucket. Then it doubles the rate at most every 20 minutes, and slows down when errors come.
 
-A task's rate is its share of the ramp, halved once for every storm of 429 and 503 answers::
+A task's rate is its share of the ramp, halved once for each storm of 429 and 503 answers::
 
     rate = min(start x 2^(age / 20 min), ceiling) / tasks / 2^behind
 
-``age`` counts from the first write. It stands still while the rate is still behind because of a storm, and a pause does not
-make it older, so that the ramp is one of writes and not of wall time. ``behind`` grows by one a storm and shrinks by one a
-minute: what the bucket took before, it will soon take again.
+``age`` counts from the first write. It stops while the rate is behind after a storm, and a pause does not increase it. So the
+ramp follows the writes and not the wall time. ``behind`` grows by one with each storm and shrinks by one a minute, because the
+bucket soon accepts again what it accepted before.
 
-Nobody else's writes are known here. What the mirror and the exporter write to the same bucket comes on top.
+The governor does not know the writes of other programs. Those of the mirror and the exporter to the same bucket come on top.
 """
 
 from collections.abc import Callable
@@ -32,38 +32,38 @@ __all__ = [
 ]
 
 FIRST_RATE = 1_000.0
-"""Object writes a second that a bucket takes at first (the guidelines above)."""
+"""Object writes a second that a bucket accepts at first (the guidelines above)."""
 
 DOUBLING_SECONDS = 1_200.0
-"""How soon the rate may double (the guidelines above: no faster than every 20 minutes)."""
+"""Seconds until the rate may double (the guidelines above: no faster than every 20 minutes)."""
 
 FLOOR = 1.0
-"""Writes a second below which storms push no task that has a share worth halving three times."""
+"""Writes a second: storms push a task below this rate only if its share is below `DEEPEST` writes a second."""
 
 DEEPEST = 8.0
-"""A task of many has a small share; storms take it down to an eighth of that, or a thousand such tasks would never slow down."""
+"""Storms reduce a small share to an eighth of it. Otherwise a thousand tasks with small shares would never slow down."""
 
 BURST_SECONDS = 0.1
-"""How much may be made up for after a moment of sending nothing, in seconds' worth of writes."""
+"""How many seconds' worth of unused writes a task may make up for after a gap."""
 
 HALVING_SECONDS = 10.0
-"""Answers to what was sent before a halving still arrive after it; within this time they do not halve again."""
+"""Answers to earlier requests still arrive after a halving; within this time they do not halve the rate again."""
 
 RECOVERY_SECONDS = 60.0
-"""How long one halving takes to be made good."""
+"""Seconds until the rate has recovered from one halving."""
 
 PAUSE_SECONDS = 60.0
-"""A longer time without a write ages the ramp by this much only."""
+"""The most seconds by which a time without writes ages the ramp."""
 
 MAX_DOUBLINGS = 40.0
-"""Where the ramp ends for the sake of arithmetic: at 10^15 writes a second."""
+"""The end of the ramp, at 10^15 writes a second, to limit the arithmetic."""
 
 STEPS = 120
-"""Steps of a simulation in the time of one doubling."""
+"""Steps of a simulation in one doubling time."""
 
 
 class WriteGovernor(Protocol):
-    """Says when the next object may be written."""
+    """Decides when a task may write the next object."""
 
     @property
     def rate(self) -> float:
@@ -73,8 +73,8 @@ class WriteGovernor(Protocol):
     def reserve(self) -> float:
         """Take the next free slot for one write.
 
-        Slots are given out at the rate of this moment, and are not taken back. So wait a slot out before reserving the
-        next: slots reserved far ahead would know nothing of a storm in between, nor of its end.
+        Slots come at the present rate, and a caller cannot return one. So wait for a slot before reserving the next: a slot
+        reserved far ahead would not heed a storm in between, nor its end.
 
         Returns:
             Seconds to wait before sending; 0.0 = at once.
@@ -82,12 +82,12 @@ class WriteGovernor(Protocol):
         ...
 
     def throttled(self) -> None:
-        """Take note of an answer 429 or 503 to a write."""
+        """Note an answer 429 or 503 to a write."""
         ...
 
 
 class NullGovernor:
-    """No governor: everything at once, whatever the answers are."""
+    """No limit: every write at once, whatever the answers are."""
 
     @property
     def rate(self) -> float:
@@ -99,23 +99,23 @@ class NullGovernor:
         return 0.0
 
     def throttled(self) -> None:
-        """Take no note."""
+        """Ignore it."""
 
 
 class Governor:
     """One task's share of a bucket's ramp. Thread-safe.
 
-    In any window of W seconds at most (W + `BURST_SECONDS`) x the highest rate in it, plus one, writes are let through.
+    In any window of W seconds it allows at most (W + `BURST_SECONDS`) x the highest rate in the window, plus one, writes.
 
     Args:
-        monotonic: Seconds that only grow.
+        monotonic: A clock in seconds that only grows.
         tasks: How many tasks share the ramp.
         start: Writes a second at first, all tasks together.
         doubling: Seconds in which the ramp doubles.
-        ceiling: Writes a second that all tasks together never exceed; None for no bound but the ramp.
+        ceiling: The most writes a second of all tasks together; None for the ramp alone.
 
     Raises:
-        ValueError: One of them is not above zero.
+        ValueError: A value is not above zero.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Governor:
         ceiling: float | None = None,
     ) -> None:
         bound = inf if ceiling is None else ceiling
-        # Written so that a NaN is refused too.
+        # The form of the condition also refuses a NaN.
         if not (tasks >= 1 and start > 0 and doubling > 0 and bound > 0):
             raise ValueError(
                 f"{tasks} tasks from {start} writes/s, doubling in {doubling} s, up to {ceiling}/s: no such ramp"
@@ -139,7 +139,7 @@ class Governor:
         self._doubling = doubling
         self._ceiling = bound
         self._lock = Lock()
-        # When the next three were true; None before the first write.
+        # The time of the next three values; None before the first write.
         self._at: float | None = None
         self._age = 0.0
         self._behind = 0.0
@@ -157,7 +157,7 @@ class Governor:
         with self._lock:
             now = self._monotonic()
             self._move_to(now)
-            # A slot left unused is made up for, but not for longer than a burst.
+            # A task makes up for unused slots, up to a burst.
             slot = max(self._slot, now - BURST_SECONDS)
             self._slot = slot + 1 / self._rate(self._age, self._behind)
             return max(0.0, slot - now)
@@ -180,7 +180,7 @@ class Governor:
         self._at = now
 
     def _ramp(self, now: float) -> tuple[float, float]:
-        """The ramp's age in seconds, and how many halvings the rate is behind it."""
+        """The age of the ramp in seconds, and by how many halvings the rate is behind it."""
         elapsed = 0.0 if self._at is None else max(0.0, now - self._at)
         recovering = min(elapsed, self._behind * RECOVERY_SECONDS)
         age = self._age + min(elapsed - recovering, PAUSE_SECONDS)
@@ -196,7 +196,7 @@ class Governor:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """How a run of several tasks goes where no storm comes.
+    """A run of several tasks without a storm.
 
     Attributes:
         seconds: How long it takes.
@@ -218,9 +218,9 @@ def simulate(
     doubling: float = DOUBLING_SECONDS,
     ceiling: float | None = None,
 ) -> Simulation:
-    """Let tasks with a real `Governor` each work through evenly shared objects, on a fake clock, without a storm.
+    """Simulate tasks that share objects evenly, each with a real `Governor`, on a fake clock and without a storm.
 
-    Every step sends at the rate of its beginning, so the result is a little slower than the governors are.
+    Each step sends at the rate of its start, so the result is a little slower than the governors are.
 
     Args:
         objects: Objects to be written.
@@ -228,10 +228,7 @@ def simulate(
         client_speed: Objects a second that one task can send.
         start: Writes a second at first, all tasks together.
         doubling: Seconds in which the ramp doubles.
-        ceiling: Writes a second that all tasks together never exceed; None for no bound but the ramp.
-
-    Returns:
-        Time and rates.
+        ceiling: The most writes a second of all tasks together; None for the ramp alone.
 
     Raises:
         ValueError: Objects are below zero, or another figure is not above zero.
@@ -252,7 +249,7 @@ def simulate(
         rates = [_sending(governor, client_speed) for governor in governors]
         together = sum(rates)
         peak = max(peak, together)
-        # From here on nothing changes any more, so the rest needs no steps.
+        # The rate stays the same from here, so the rest needs no steps.
         if left <= together * step or min(rates) >= fastest:
             seconds = now + left / together
             return Simulation(seconds, peak, objects / seconds)
@@ -263,19 +260,16 @@ def simulate(
 def seconds_under_ramp(
     writes: int, *, start: float = FIRST_RATE, doubling: float = DOUBLING_SECONDS, cap: float = inf
 ) -> float:
-    """How long ramped-up writes take where no storm comes: the ramp's integral, turned around. `simulate` finds the same.
+    """Seconds for ramped-up writes without a storm: the inverse of the ramp's integral. `simulate` finds the same.
 
     Args:
         writes: Object writes.
         start: Writes a second at first.
-        doubling: Seconds until the rate has doubled, and doubles again.
-        cap: Writes a second that are never exceeded, such as what the client can do.
-
-    Returns:
-        Seconds.
+        doubling: Seconds in which the rate doubles.
+        cap: The most writes a second, such as the client's own limit.
 
     Raises:
-        ValueError: A rate or period is not above zero, or there are fewer than no writes.
+        ValueError: A rate or period is not above zero, or `writes` is below zero.
     """
     if min(start, doubling, cap) <= 0 or writes < 0:
         raise ValueError(

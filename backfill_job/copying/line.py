@@ -1,7 +1,7 @@
-"""Records a line of the diff, or replicates it by the rule.
+"""Acts on one line of the diff: records it as it is, or replicates its object by the rule.
 
-Nothing is decided here. A line that needs no copy is recorded as it is. Every other one is looked at again by the replication
-rule, so a diff of any age is safe to act on. ``backfill_job.copying.lane`` does it for many at once.
+This module decides nothing. A line that needs no copy is recorded. For every other line the replication rule looks at the
+object again, so a diff of any age is safe to act on. ``backfill_job.copying.lane`` does this for many lines at once.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from backfill_job.copying.counts import Account
-from backfill_job.copying.diff import Finding, Verdict
+from backfill_job.copying.diff import DiffLine, Verdict
 from backfill_job.run.reports import side
 from shared.authority import AuthoritySource
 from shared.errors import BucketNotFound, NotSettled, PermissionDenied, StorageError, UsageError
@@ -25,14 +25,13 @@ _SETTLED = {Verdict.EQUAL: Account.ALREADY_EQUAL, Verdict.EXCLUDED: Account.EXCL
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one listed object.
+    """What happened to one listed object.
 
     Attributes:
-        relative: Its name below the prefixes.
-        account: Where it is booked.
-        source: The source version it is about; for failures the one listed.
-        destination: The destination version that holds the content; for conflicts the one in the way.
-        replaced: The different version that the copy replaced, if the plan saw one.
+        account: How the run counts it.
+        source: The source version it is about; for a failure the listed one.
+        destination: The destination version that holds the content; for a conflict the one in the way.
+        replaced: The different version that the copy replaced, if the diff saw one.
         straggler: See `shared.replicate.Replication`.
         error: Why it failed, else None.
     """
@@ -47,11 +46,11 @@ class Result:
 
 
 def concerns_all(error: StorageError | str | None) -> TypeGuard[StorageError]:
-    """Tell whether a failure concerns more than its object, so that the rest need not be tried."""
+    """Whether a failure concerns more than its object, so that the run does not try the rest."""
     return isinstance(error, (PermissionDenied, BucketNotFound))
 
 
-def impossible(line: Finding, migration: Migration) -> str:
+def impossible(line: DiffLine, migration: Migration) -> str:
     """Why an object cannot have its name at the destination; empty where it can."""
     if line.source is None or line.destination is not None:
         return ""
@@ -62,19 +61,17 @@ def impossible(line: Finding, migration: Migration) -> str:
     return ""
 
 
-def settled(line: Finding, migration: Migration) -> Result | None:
-    """Record a line that needs no copy as it is; None for one that does."""
-    account, why = _SETTLED.get(line.verdict), ""
-    if account is None:
-        why = impossible(line, migration)
-        account = Account.FAILED if why else None
-    if account is None:
+def settled(line: DiffLine, migration: Migration) -> Result | None:
+    """Record a line that needs no copy; None for a line that needs one."""
+    account = _SETTLED.get(line.verdict)
+    why = "" if account else impossible(line, migration)
+    if account is None and not why:
         return None
-    return Result(line.relative, account, line.source, line.destination, error=why or None)
+    return Result(line.relative, account or Account.FAILED, line.source, line.destination, error=why or None)
 
 
 def replicated(
-    line: Finding,
+    line: DiffLine,
     store: ObjectStore,
     migration: Migration,
     authority: AuthoritySource,
@@ -83,14 +80,14 @@ def replicated(
     """Replicate the object of a line by the rule, whatever the listings showed, and record the result.
 
     Args:
-        line: The object, as listed on both sides.
-        store: Where both sides live.
-        migration: What is asked.
-        authority: Whose word counts where the two sides differ.
+        line: The object, as both sides list it.
+        store: Holds both sides.
+        migration: Gives the names of the object on both sides.
+        authority: Which side wins where the two differ.
         settling: See `replicate`.
 
     Returns:
-        The result; failures of Cloud Storage are results too.
+        The result. A failure of Cloud Storage is a result, too.
 
     Raises:
         NotSettled: See `replicate`.

@@ -1,4 +1,4 @@
-"""How an execution copies: how much at once, how fast, and who is told. Read from the command line here, for every command that writes."""
+"""How a run copies: how many objects at once, how fast, and where results go; and the arguments for it."""
 
 import argparse
 import time
@@ -15,19 +15,18 @@ from backfill_job.run.reports import Lines
 __all__ = ["CopyOptions", "add_pace_arguments", "governor_from"]
 
 MOST_IN_FLIGHT = 10_000
-"""Objects under way at once: each has a connection and a task of its own, and a process is given so many files."""
+"""Objects under way at once. Each needs a connection and a task, and a process may open only so many files."""
 
 
 @dataclass(frozen=True, slots=True)
 class CopyOptions:
-    """How an execution copies.
+    """How a run copies.
 
     Attributes:
-        limits: How much is done at once.
-        governor: Says when the next object may be written.
-        progress: Gets the counts while they grow.
-        lines: ``objects.jsonl``, where asked for.
-        told: Told the result of every object that called for more than a look at the listings.
+        governor: Decides when the run may write the next object.
+        progress: Receives the counts after every change.
+        lines: ``objects.jsonl``; None where the run leaves none.
+        told: Receives the result of every object that needed more than the listings.
     """
 
     limits: Limits
@@ -38,11 +37,11 @@ class CopyOptions:
 
 
 def add_pace_arguments(parser: argparse.ArgumentParser, *, in_flight: int = 256) -> None:
-    """Add the arguments that say how fast objects are written.
+    """Add the arguments that limit how fast a command writes objects.
 
     Args:
-        parser: Gets them.
-        in_flight: Objects under way at once where nobody says.
+        parser: The command's.
+        in_flight: The default of ``--in-flight``: objects under way at once.
     """
     pace = parser.add_argument_group("how fast")
     pace.add_argument(
@@ -67,12 +66,7 @@ def add_pace_arguments(parser: argparse.ArgumentParser, *, in_flight: int = 256)
 
 
 def governor_from(arguments: argparse.Namespace, tasks: int) -> WriteGovernor:
-    """Read how fast may be written.
-
-    Args:
-        arguments: With those of `add_pace_arguments`.
-        tasks: How many tasks share the rate.
-    """
+    """Make the governor that the arguments of `add_pace_arguments` ask for; so many tasks share its rate."""
     if arguments.ungoverned:
         return NullGovernor()
     return Governor(time.monotonic, tasks=tasks, ceiling=arguments.max_writes_per_second)

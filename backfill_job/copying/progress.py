@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a log line every ten seconds and at the end everywhere."""
+"""Shows the progress of a run: a bar on a terminal, and everywhere a log line every ten seconds and at the end."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,11 +27,11 @@ SHOW_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What the counts say.
+    """The counts at one moment.
 
     Attributes:
-        settled: How many objects are accounted for.
-        done: How many of them were worked on, for the rate.
+        settled: Objects accounted for.
+        done: How many of them the run worked on, for the rate.
         facts: The counts for the log.
     """
 
@@ -49,17 +49,17 @@ def showing(
     total: int | None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> Iterator[Callable[[Callable[[], Reading]], None]]:
-    """Show how far some work is.
+    """Show the progress of some work.
 
     Args:
-        console: Gets a bar where it is a terminal, else nothing.
+        console: Shows a bar if it is a terminal, else nothing.
         what: The work, in a word.
-        tell: Called every `LOG_SECONDS` and at the end with the counts' facts, ``objects_per_s`` and ``elapsed_s``.
-        total: Objects expected, where known.
-        monotonic: Seconds that only grow.
+        tell: Called every `LOG_SECONDS` and at the end with the facts, ``objects_per_s`` and ``elapsed_s``.
+        total: Objects expected; None where unknown.
+        monotonic: A clock in seconds that only grows.
 
     Yields:
-        To be called after every object with what reads the counts, which it does a few times a second only.
+        A function to call after every object. It calls its argument, which reads the counts, only a few times a second.
     """
     bar = Progress(
         TextColumn("{task.description}"),
@@ -97,7 +97,7 @@ def showing(
         if latest is not None:
             reading = latest()
             bar.update(task, completed=reading.settled)
-            # Who watches the figures would else see the work stand still just before its end.
+            # Otherwise the last figures would show the work just before its end.
             say(reading, last)
 
 
@@ -105,7 +105,7 @@ def showing(
 def showing_progress(
     console: Console, log: EventLog, *, total: int | None, monotonic: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[Counts[Account]], None]]:
-    """Show how far an execution is, as `showing` does; it is called with the counts."""
+    """Show the progress of an execution, as `showing` does, from its counts."""
     tell = partial(log.emit, Event.PROGRESS)
     with showing(console, "copying", tell, total=total, monotonic=monotonic) as update:
         yield lambda counts: update(partial(_reading, counts))

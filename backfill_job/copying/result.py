@@ -1,6 +1,7 @@
-"""How an execution ended: of one process, or of all tasks of an execution put together."""
+"""How an execution ended: the result of one process, or of all tasks together."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ from backfill_job.copying.counts import COPY, Account, Counts
 from backfill_job.copying.work import Work
 from backfill_job.run.command import ExitCode
 from shared.operations import Operations
+from shared.text import counted
+from shared.verification import Verdict
 
 __all__ = ["RunResult"]
 
@@ -20,14 +23,14 @@ class RunResult:
     """How an execution ended.
 
     Attributes:
-        balance: The objects by what became of them.
-        verification: What both sides look like afterwards; None when the run stopped before.
+        balance: How many objects were listed, and what happened to them.
+        verification: How both sides compare afterwards; None when the run stopped before that.
         stopped: Why it stopped before its end; empty when it did not.
-        denied: It stopped for want of a bucket or a permission.
-        copying_s: Seconds that listing and copying took, without the verification.
-        work: What the listings showed was to be done.
-        operations: What was asked of Cloud Storage, as it is billed.
-        narrowed: What was left out on request, in words; empty for nothing.
+        denied: It stopped because a bucket or a permission is missing.
+        copying_s: Seconds for listing and copying, without the verification.
+        work: What the listings showed.
+        operations: Requests to Cloud Storage, as they are billed.
+        narrowed: The part of the names that the operator asked for, in words; empty for all.
     """
 
     balance: Counts[Account]
@@ -41,7 +44,7 @@ class RunResult:
 
     @property
     def exit_code(self) -> ExitCode:
-        """0 only when everything was copied, balances, and was verified."""
+        """0 only when every object is copied, accounted for and verified."""
         if self.stopped:
             nothing_done = not self.balance.done
             return ExitCode.CANNOT_START if self.denied and nothing_done else ExitCode.NOT_RIGHT
@@ -50,19 +53,19 @@ class RunResult:
 
     @property
     def summary(self) -> str:
-        """The end of the run in one sentence."""
-        said = self.balance.said or "nothing to do"
-        counts = f"{self.balance.listed:,} objects listed: {said}{self.balance.imbalance}"
+        """The result in one sentence."""
+        outcomes = self.balance.said or "nothing to do"
+        said = f"{self.balance.listed:,} objects listed: {outcomes}{self.balance.imbalance}"
         if self.stopped:
-            return f"{counts}; stopped: {self.stopped}"
+            return f"{said}; stopped: {self.stopped}"
         if self.verification is None:
-            return f"{counts}; not verified"
+            return f"{said}; not verified"
         where = f" ({self.narrowed})" if self.narrowed else ""
         verified = "verified: " if self.verification.clean else ""
-        return f"{counts}; {verified}{self.verification.said}{where}"
+        return f"{said}; {verified}{self.verification.said}{where}"
 
     def screen_lines(self) -> list[str]:
-        """What the operator reads at the end: the summary, the first differing names, and what to do."""
+        """The lines for the operator: the summary, the first differing names, and what to do."""
         lines = [self.summary]
         if self.verification is not None and not self.verification.clean:
             shown = self.verification.differences[:MAX_NAMES_SHOWN]
@@ -70,10 +73,36 @@ class RunResult:
             lines += [f"  {difference}" for difference in shown]
             lines += [more_line(len(shown), total)] if total > len(shown) else []
         if self.exit_code is not ExitCode.DONE:
-            lines.append(
-                "Nothing is lost: what was copied stays, the source is untouched. Run the same command again."
-            )
+            again = " Run the same command again." if self._again_helps else ""
+            lines.append(f"Nothing is lost: what was copied stays, the source is untouched.{again}")
+            lines += self._beyond_copying()
         return lines
+
+    @property
+    def _again_helps(self) -> bool:
+        """Whether another run can copy or prove something that this one could not."""
+        counts = self.balance.by_outcome
+        if self.stopped or self.verification is None or not self.balance.holds or counts[Account.FAILED]:
+            return True
+        wrong = Counter(self.verification.wrong)
+        differing = wrong[Verdict.CONTENT_DIFFERS] + wrong[Verdict.METADATA_DIFFERS]
+        return (
+            wrong[Verdict.MISSING] + wrong[Verdict.IN_FLIGHT] + max(0, differing - counts[Account.CONFLICT])
+            > 0
+        )
+
+    def _beyond_copying(self) -> Iterator[str]:
+        """What to do about differences that no copy removes, in whichever phase the migration is."""
+        if conflicts := self.balance.by_outcome[Account.CONFLICT]:
+            yield (
+                f"{counted(conflicts, 'object')} in conflict: the destination's version wins. In phase cut_over, "
+                "`cutover` run again copies each later write to the new path; in phase rolled_back, `rollback` copies it back."
+            )
+        if extra := Counter(self.verification.wrong)[Verdict.EXTRA] if self.verification else 0:
+            yield (
+                f"{counted(extra, 'object')} only at the destination: this command never removes them. After the cutover they "
+                "are new exports; before it, find out who wrote them."
+            )
 
     def to_json(self) -> dict[str, Any]:
         """The result for ``run.json``."""
@@ -95,7 +124,7 @@ class RunResult:
         """Read what `to_json` gave.
 
         Raises:
-            KeyError, TypeError, ValueError: It is something else.
+            KeyError, TypeError, ValueError: The content has another form.
         """
         verification = content["verification"]
         return RunResult(
@@ -111,7 +140,7 @@ class RunResult:
 
     @staticmethod
     def merged(parts: Sequence["RunResult"]) -> "RunResult":
-        """The tasks of one execution put together, in the order of their numbers."""
+        """Combine the tasks of one execution, in the order of their numbers."""
         verifications = [part.verification for part in parts if part.verification is not None]
         return RunResult(
             COPY.merged(part.balance for part in parts),

@@ -1,24 +1,22 @@
-"""What there is to copy: counted from the lines of a diff, and mergeable. Execution, estimate and report share it."""
+"""The amount of work, counted from the lines of a diff. The execution, the estimate and the report share it."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, astuple, dataclass
 
-from backfill_job.copying.diff import Finding, Verdict
+from backfill_job.copying.diff import DiffLine, Verdict
 
 __all__ = ["Work"]
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What there is to do.
+    """How much there is to list and to copy. Parts of the work add up.
 
     Attributes:
-        source_objects: Objects listed at the source.
-        destination_objects: Objects listed at the destination.
-        new_objects: Objects to copy to where nothing is.
-        replaced_objects: Objects to copy over something else.
-        second_copy_bytes: What the complete copy holds, already there or not.
-        ranges: Pieces of the key space that are listed each by itself; 0 for the whole at once.
+        new_objects: Objects to copy to names where the destination has nothing.
+        replaced_objects: Objects to copy over something different.
+        second_copy_bytes: Bytes of the complete copy, already there or not.
+        ranges: Pieces of the key space that are listed separately; 0 for one listing of the whole.
     """
 
     source_objects: int = 0
@@ -30,13 +28,13 @@ class Work:
 
     def __post_init__(self) -> None:
         if min(asdict(self).values()) < 0:
-            raise ValueError(f"{self}: nothing is there less than zero times")
+            raise ValueError(f"{self}: a count is below zero")
 
     @staticmethod
-    def of_diff(findings: Iterable[Finding]) -> "Work":
-        """What a part of the diff shows to be done while the source has the authority."""
+    def of_diff(lines: Iterable[DiffLine]) -> "Work":
+        """The work in a part of the diff while the source is the source of truth."""
         source = destination = new = replaced = complete = 0
-        for _, verdict, ours, theirs, _ in findings:
+        for _, verdict, ours, theirs, _ in lines:
             source += ours is not None
             destination += theirs is not None
             new += verdict is Verdict.MISSING
@@ -50,5 +48,5 @@ class Work:
 
     @property
     def copies(self) -> int:
-        """Rewrites to be sent."""
+        """How many rewrites to send."""
         return self.new_objects + self.replaced_objects

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from backfill_job.checks import Override
-from backfill_job.copying.diff import Finding
+from backfill_job.copying.diff import DiffLine
 from shared.errors import UsageError
 from shared.json_io import OTHER_FORM, parse_json, reason, shown_value
 from shared.migration import Location, Migration
@@ -225,7 +225,7 @@ class ChunkIndex:
         self._rows = []
 
 
-def line_of(finding: Finding) -> Line:
+def line_of(finding: DiffLine) -> Line:
     """The line of a name that was found equal.
 
     Raises:

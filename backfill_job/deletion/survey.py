@@ -18,7 +18,7 @@ from typing import Any
 import uvloop
 
 from backfill_job.copying.compare import Compared, Comparison, log_comparison
-from backfill_job.copying.diff import Finding, Verdict, diff, judged
+from backfill_job.copying.diff import DiffLine, Verdict, diff
 from backfill_job.deletion.manifest import line_of
 from backfill_job.deletion.manifest_store import LinesFile
 from backfill_job.run.run import Run, open_api, tune_gc
@@ -116,7 +116,7 @@ class _Scribe:
         self._lines = lines
         self.listing = True
 
-    def add(self, findings: Sequence[Finding]) -> None:
+    def add(self, findings: Sequence[DiffLine]) -> None:
         """See `backfill_job.copying.compare.Listener`."""
         found = self._found
         found.counts.add(findings)
@@ -127,7 +127,7 @@ class _Scribe:
             elif finding.verdict is Verdict.EXCLUDED:
                 found.left += finding.source is not None
 
-    def _write(self, finding: Finding, source: ObjectState) -> None:
+    def _write(self, finding: DiffLine, source: ObjectState) -> None:
         found = self._found
         what = classify(finding.relative, source.size)
         found.equal += 1
@@ -178,9 +178,9 @@ async def _compare(run: Run, found: Survey, comparison: Comparison) -> None:
     # One range after the other: the manifest is in the order of the names.
     ranges = sorted(run.ranges, key=lambda each: each.start)
     async with open_api(run) as api, aclosing(diff(api, run.migration, ranges, at_once=1)) as parts:
-        async for pairs in parts:
+        async for lines in parts:
             run.stop.check()
-            findings = [*judged(pairs, run.migration)]
+            findings = [*lines]
             extra = [finding for finding in findings if finding.verdict is Verdict.EXTRA]
             found.extra += len(extra)
             found.counts.add(extra)

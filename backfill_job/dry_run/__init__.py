@@ -1,1 +1,8 @@
-"""The dry run: what both sides hold (`inventory`), what the work takes (`estimate`), and how an operator reads it (`screen`)."""
+"""The dry run: shows what an execution would do, and what it would take.
+
+- `analyse`: lists and compares both sides, and plans each name
+- `estimate`: operations, money and time; pure arithmetic
+- `inventory`: what both sides hold and what is planned, in figures
+- `plan`: what an execution would do with one name
+- `screen`: shows the dry run on a screen
+"""

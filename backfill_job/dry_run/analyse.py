@@ -1,4 +1,4 @@
-"""The analysis of a dry run: both sides listed and compared, planned and counted. Changes nothing."""
+"""The analysis of a dry run: lists and compares both sides, and plans and counts each name. Changes nothing."""
 
 import asyncio
 from contextlib import aclosing
@@ -6,7 +6,7 @@ from typing import Any
 
 import uvloop
 
-from backfill_job.copying.diff import diff, judged
+from backfill_job.copying.diff import diff
 from backfill_job.copying.line import object_record
 from backfill_job.dry_run.inventory import Inventory
 from backfill_job.dry_run.plan import PlanLine, plan
@@ -19,19 +19,16 @@ __all__ = ["analyse"]
 
 
 def analyse(run: Run, lines: Lines | None = None) -> Inventory:
-    """Compare both sides and say what an execution would do. Changes nothing.
+    """Compare both sides, and count what an execution would do.
 
     Args:
-        run: What to work with.
-        lines: ``objects.jsonl``, where asked for.
-
-    Returns:
-        What was found.
+        run: Both sides, and which names to look at.
+        lines: ``objects.jsonl``; None where the run leaves none.
 
     Raises:
-        UsageError: The source is empty, and that was not allowed.
-        Interrupted: Somebody stopped it.
-        StorageError: A listing failed; there is no analysis.
+        UsageError: The source is empty, and the run does not allow that.
+        Interrupted: A signal stopped it.
+        StorageError: A listing failed, so there is no analysis.
     """
     tune_gc()
     findings = Inventory(today=run.clock.now().date())
@@ -45,16 +42,16 @@ def analyse(run: Run, lines: Lines | None = None) -> Inventory:
 
 async def _analyse(run: Run, findings: Inventory, lines: Lines | None) -> None:
     async with open_api(run) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
-        async for pairs in parts:
+        async for part in parts:
             run.stop.check()
-            authority = await _whose(run)
-            for line in plan(judged(pairs, run.migration), run.migration, authority):
+            authority = await _authority(run)
+            for line in plan(part, run.migration, authority):
                 findings.add(line)
                 if lines is not None:
                     lines.write(_plan_record(line))
 
 
-async def _whose(run: Run) -> Authority:
+async def _authority(run: Run) -> Authority:
     """Which side is the source of truth now."""
     known = run.authority.known()
     return await asyncio.to_thread(run.authority.current) if known is None else known

@@ -1,7 +1,7 @@
-"""What a migration takes: operations, money, time and the second copy's storage. Pure arithmetic.
+"""Estimates what a migration takes: operations, money, time and the storage of the second copy. Pure arithmetic.
 
-Every figure is an estimate, on purpose a simple one: prices of one table (`PRICES`), no free quota, no retries, no
-network or replication charges between regions. Buckets in dual- or multi-regions pay more for Class A operations and for storage.
+Each figure is a simple estimate: the prices of one table (`PRICES`), no free quota, no retries, no network or replication
+charges between regions. Buckets in dual- or multi-regions pay more for Class A operations and for storage.
 """
 
 from collections.abc import Callable
@@ -28,25 +28,25 @@ __all__ = [
 ]
 
 PAGE_SIZE = 1_000
-"""Objects a list request gives at most (Cloud Storage JSON API, "Objects: list", maxResults)."""
+"""The most objects in the answer of a list request (Cloud Storage JSON API, "Objects: list", maxResults)."""
 
 LOOKS_AT_FOLDERS = 2
-"""List requests, one a side, that find out where to cut the key space."""
+"""List requests, one for each side, that find where to cut the key space."""
 
 LOOKED_AGAIN = 0.01
-"""Share of the copies that need another look, because somebody wrote in between or an answer was lost: a guess."""
+"""A guess of the share of copies that need another look, after a write in between or a lost answer."""
 
 READS_PER_LOOK = 2
 """One look reads the metadata of both sides."""
 
 MAX_TASKS = 100
-"""More tasks are never recommended."""
+"""The most tasks that the estimate recommends."""
 
 SMALL_SECONDS = 600.0
-"""What one task does in this time is not worth a second one."""
+"""Work that one task does in this time does not justify a second task."""
 
 GIB = 2**30
-"""Bytes of the gigabyte that storage is billed by."""
+"""Bytes of the gigabyte in which storage is billed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,11 @@ class Prices:
     """What Cloud Storage charges, US dollars, Standard storage in a single region.
 
     Attributes:
-        class_a: A thousand Class A operations: list, rewrite, insert.
-        class_b: A thousand Class B operations: get.
-        storage: A gigabyte (2**30 bytes) for a month.
-        as_of: When these prices were looked up.
-        source: Where.
+        class_a: Of a thousand Class A operations: list, rewrite, insert.
+        class_b: Of a thousand Class B operations: get.
+        storage: Of a gigabyte (2**30 bytes) for a month.
+        as_of: When these prices were valid.
+        source: The page with these prices.
     """
 
     class_a: float
@@ -69,7 +69,7 @@ class Prices:
 
 
 PRICES = Prices(0.005, 0.0004, 0.020, "2025", "cloud.google.com/storage/pricing-examples")
-"""The one place to change; the regions' own prices are at cloud.google.com/storage/pricing."""
+"""Change prices only here; those of each region are at cloud.google.com/storage/pricing."""
 
 
 LISTED_PER_SECOND = 50_000.0
@@ -77,7 +77,7 @@ LISTED_PER_SECOND = 50_000.0
 
 
 def work_of(findings: Inventory, ranges: int = 0) -> Work:
-    """What there is to copy, by a dry run that listed so many ranges."""
+    """The work that a dry run found when it listed so many ranges."""
     steps = findings.steps
     complete = (Step.COPY, Step.OVERWRITE, Step.EQUAL, Step.CONFLICT)
     return Work(
@@ -92,13 +92,7 @@ def work_of(findings: Inventory, ranges: int = 0) -> Work:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Operations and their price.
-
-    Attributes:
-        class_a: Class A operations.
-        class_b: Class B operations.
-        dollars: US dollars for both.
-    """
+    """Class A and Class B operations, and the price of both in US dollars."""
 
     class_a: int
     class_b: int
@@ -107,22 +101,21 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a migration takes.
+    """The estimate of a migration.
 
     Attributes:
         dry_run: One listing of both sides.
         execute: Two listings of both sides (plan, verification) and the copies.
         tasks: How many tasks share the work.
-        seconds: Copying with them, as fast as both the bucket and the client can.
-        listing_seconds: Listing both sides with them, once. What is listed is copied meanwhile.
-        ramp_seconds: What the bucket's ramp-up alone would take.
-        speed: Objects a second that all these tasks together were taken to copy.
-        one_task_seconds: Copying with one task.
-        recommended_tasks: How many tasks are worth having: the bucket would let more of them only wait.
-        recommended_seconds: Copying with that many.
-        second_copy_bytes: What lies at the destination in the end.
-        storage_dollars: US dollars a month for that, as long as both copies are kept.
-        prices: The table used.
+        seconds: For copying with these tasks, as fast as both the bucket and the client can.
+        listing_seconds: For listing both sides once with these tasks. The copying runs at the same time.
+        ramp_seconds: For the bucket's ramp-up alone.
+        speed: The assumed objects a second of all these tasks together.
+        one_task_seconds: For copying with one task.
+        recommended_tasks: How many tasks make sense; more of them would only wait for the bucket.
+        recommended_seconds: For copying with the recommended tasks.
+        second_copy_bytes: Bytes at the destination in the end.
+        storage_dollars: US dollars a month for them, as long as both copies exist.
     """
 
     dry_run: Cost
@@ -140,17 +133,17 @@ class Estimate:
     prices: Prices
 
     def to_json(self) -> dict[str, Any]:
-        """The figures under their names here."""
+        """The figures under these names."""
         return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)
 class Actual:
-    """What a run really took.
+    """The actual figures of a run.
 
     Attributes:
-        class_a: Class A operations counted, all tasks together: list, rewrite, insert.
-        class_b: Class B operations counted: get.
+        class_a: Class A operations of all tasks: list, rewrite, insert.
+        class_b: Class B operations of all tasks: get.
         seconds: From the first copy to the last.
     """
 
@@ -161,26 +154,20 @@ class Actual:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One figure of the estimate beside what it came to.
-
-    Attributes:
-        what: Which one: ``class_a``, ``class_b``, ``dollars`` or ``seconds``.
-        estimated: What was expected.
-        actual: What it was.
-    """
+    """One figure of the estimate beside the actual one; `what` is ``class_a``, ``class_b``, ``dollars`` or ``seconds``."""
 
     what: str
     estimated: float
     actual: float
 
     def __str__(self) -> str:
-        """The line as a person reads it: ``Class A operations: 1,004 estimated, 1,030 counted (+2.6 %)``."""
+        """The line for a person: ``Class A operations: 1,004 estimated, 1,030 counted (+2.6 %)``."""
         label, counted, wording = _COMPARED[self.what]
         off = f" ({self.actual / self.estimated - 1:+.1%})".replace("%", " %") if self.estimated else ""
         return f"{label}: {wording(self.estimated)} estimated, {wording(self.actual)} {counted}{off}"
 
     def to_json(self) -> dict[str, Any]:
-        """The figures under their names here."""
+        """The figures under these names."""
         return asdict(self)
 
 
@@ -198,14 +185,11 @@ def estimate(
     """Estimate what a migration takes.
 
     Args:
-        work: What there is to do.
+        work: What there is to list and to copy.
         speed: Objects a second that one task can copy.
         tasks: How many tasks share the work.
-        ceiling: Object writes a second that all tasks together never exceed; None for no bound but the bucket's ramp.
+        ceiling: The most object writes a second of all tasks together; None for the bucket's ramp alone.
         prices: What Cloud Storage charges.
-
-    Returns:
-        The estimate.
 
     Raises:
         ValueError: Speed, tasks or ceiling are not above zero.
@@ -247,14 +231,10 @@ def estimate(
 
 
 def compare(estimated: Estimate, actual: Actual) -> tuple[Compared, ...]:
-    """Put what a run took beside what it was expected to take.
-
-    Args:
-        estimated: The estimate of an execution, with as many tasks as it had.
-        actual: What it took.
+    """Put the actual figures of an execution beside the estimate for as many tasks.
 
     Returns:
-        Operations, their price, and the time of copying; to be printed line by line, or written as JSON.
+        Operations, their price, and the time of copying, for lines on a screen or for JSON.
     """
     expected, counted = estimated.execute, _cost(actual.class_a, actual.class_b, estimated.prices)
     return (
@@ -266,16 +246,16 @@ def compare(estimated: Estimate, actual: Actual) -> tuple[Compared, ...]:
 
 
 def _recommended_tasks(writes: int, speed: float, bound: float, alone: float) -> int:
-    """The fewest tasks that keep up with the ramp to the end of the work, where one task would take long."""
+    """The fewest tasks that keep up with the ramp until the end; one, if one task does not take long."""
     if alone <= SMALL_SECONDS:
         return 1
-    # What the ramp has come to when the last object is written.
+    # The ramp's rate at the last object.
     needed = min(FIRST_RATE + writes * log(2) / DOUBLING_SECONDS, bound)
     return max(1, min(ceil(needed / speed), MAX_TASKS))
 
 
 def _pages(objects: int, ranges: int) -> int:
-    """Requests that list so many objects, about evenly spread over the ranges; an empty one takes a request, too."""
+    """Requests that list so many objects, spread about evenly over the ranges; an empty range takes a request, too."""
     ranges = max(ranges, 1)
     return ranges * max(1, ceil(objects / ranges / PAGE_SIZE))
 

@@ -1,9 +1,9 @@
-"""What both sides hold and what is planned, in numbers: counted while the lines stream by, in memory that does not grow with them.
+"""What both sides hold and what is planned, in figures. Counts line by line, in memory that does not grow with the lines.
 
-The totals and the steps count every object listed. What describes the data (days, kinds, file types, sizes, reserved keys) leaves
-out the excluded objects, which are counted by file name instead. Two identities hold, and the tests keep them: the steps other
-than EXTRA add up to the source; and the days together with what has none, like the kinds and like the file types, add up to it
-without the excluded objects.
+The totals and the steps count every listed object. The description of the data (days, kinds, file types, sizes, reserved keys)
+leaves out excluded objects, and counts those by file name instead. The tests check two sums. The steps other than EXTRA add up
+to the source. The days and the undated objects add up to the source without the excluded objects; so do the kinds, and so do
+the file types.
 """
 
 from bisect import insort
@@ -35,13 +35,13 @@ __all__ = [
 ]
 
 NAMES = 100
-"""Names kept of what would be overwritten, and of what is in conflict, extra or impossible."""
+"""Names kept of objects to overwrite, in conflict, extra or impossible."""
 
 OUTSIDE_NAMES = 20
 """Names kept of objects outside the known layouts, and of strays."""
 
 GROUPS = 1_000
-"""File types, folders and the like counted one by one; what comes after them is counted together, as `OTHERS`."""
+"""File types, folders and other groups counted one by one; later ones count together, as `OTHERS`."""
 
 OTHERS = "(others)"
 TOP_LEVEL = "(top level)"
@@ -62,16 +62,16 @@ class Count:
 
 @dataclass(slots=True)
 class Period:
-    """Source objects of a day or month, and what is planned for them.
+    """Source objects of a day or month, and the steps planned for them.
 
     Attributes:
-        objects: All of them, placeholders included.
-        jsonl: Those that are JSONL data.
+        objects: All of them, with placeholders.
+        jsonl: Those with JSONL data.
         bytes: Their size at the source.
-        copy: To be copied to where nothing is.
-        overwrite: To be copied over something different.
-        equal: Already there.
-        conflict: Different, and left alone.
+        copy: To copy to names where the destination has nothing.
+        overwrite: To copy over something different.
+        equal: Already equal at the destination.
+        conflict: Different, and left as they are.
     """
 
     objects: int = 0
@@ -84,7 +84,7 @@ class Period:
 
     @property
     def differs(self) -> int:
-        """Objects that the destination has, but different."""
+        """Objects that differ at the destination."""
         return self.overwrite + self.conflict
 
     def add(self, size: int, step: Step, *, critical: bool) -> None:
@@ -103,12 +103,7 @@ class Period:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One name, and why it is shown.
-
-    Attributes:
-        relative: The name below the prefix.
-        because: How its two sides differ, or why it is impossible; often empty.
-    """
+    """One name, and how its two sides differ, or why it is impossible; the latter may be empty."""
 
     relative: str
     because: tuple[str, ...] = ()
@@ -116,20 +111,14 @@ class Sample:
 
 @dataclass(slots=True)
 class Named:
-    """How many there are, and the first of them by name, whatever order they come in.
-
-    Attributes:
-        total: All of them.
-        first: At most `limit` of them, in order.
-        limit: How many names are kept.
-    """
+    """A count of names, and the first `limit` of them in order; they may come in any order."""
 
     total: int = 0
     first: list[Sample] = field(default_factory=list)
     limit: int = field(default=NAMES, compare=False)
 
     def offer(self, relative: str, because: tuple[str, ...] = ()) -> None:
-        """Count one, and keep it if it is among the first."""
+        """Count a name, and keep it if it is among the first."""
         self.total += 1
         if len(self.first) == self.limit:
             if relative > self.first[-1].relative:
@@ -148,7 +137,7 @@ class Outside:
 
 @dataclass(frozen=True, slots=True)
 class Reserved:
-    """How many objects carry a metadata key that Google's tools stamp on copies."""
+    """How many objects of each side have a metadata key that Google's tools add to copies."""
 
     source: int = 0
     destination: int = 0
@@ -159,10 +148,10 @@ class Sizes:
     """How large the source objects are.
 
     Attributes:
-        smallest: Bytes of the smallest; 0 when there are none.
-        largest: Bytes of the largest.
-        total: Bytes of all.
-        histogram: How many have a size of 0, 1, 2 to 3, 4 to 7, 8 to 15 … bytes: by the number of bits of their size.
+        smallest: Bytes of the smallest object; 0 without objects.
+        largest: Bytes of the largest object.
+        total: Bytes of all objects.
+        histogram: Objects by the number of bits of their size: 0, 1, 2 to 3, 4 to 7, 8 to 15 … bytes.
     """
 
     smallest: int
@@ -177,7 +166,7 @@ class Sizes:
 
     @property
     def empty(self) -> int:
-        """How many have no bytes."""
+        """How many have 0 bytes."""
         return self.histogram[0] if self.histogram else 0
 
     @property
@@ -187,7 +176,7 @@ class Sizes:
 
     @staticmethod
     def bounds(bits: int) -> tuple[int, int]:
-        """The smallest and the largest size, in bytes, that the histogram counts at an index."""
+        """The smallest and the largest size, in bytes, at an index of the histogram."""
         return (1 << bits - 1, (1 << bits) - 1) if bits else (0, 0)
 
     def quantile(self, share: float) -> float:
@@ -197,7 +186,7 @@ class Sizes:
             share: Between 0 and 1; 0.5 for the median.
 
         Returns:
-            Bytes: within the true value's power of two, between its bounds as if sizes were spread evenly there.
+            Bytes, in the same power of two as the true value, as if sizes were spread evenly between its bounds.
         """
         rank, before = max(1, ceil(share * self.objects)), 0
         for bits, count in enumerate(self.histogram):
@@ -213,15 +202,15 @@ _Groups = dict[str, Count]
 
 
 class Inventory:
-    """What both sides hold. The order of the lines does not matter, and what they hold is not kept.
+    """What both sides hold. The lines may come in any order, and the inventory does not keep them.
 
     Attributes:
-        today: Later days are in the future; UTC, as the names of the exports are.
-        source: Everything listed at the source.
-        destination: Everything listed at the destination.
-        steps: What is planned, in source bytes (EXTRA: destination bytes). EXCLUDED counts source objects only.
-        named: By name: what would be overwritten, is in conflict, extra at the destination, or impossible.
-        strays: What lies in a day's folder and does not belong there.
+        today: Later days are in the future; UTC, like the names of the exports.
+        source: All objects at the source.
+        destination: All objects at the destination.
+        steps: The planned steps, in source bytes (EXTRA: destination bytes). EXCLUDED counts source objects only.
+        named: Names to overwrite, in conflict, extra at the destination, or impossible.
+        strays: Objects in a day's folder that do not belong there.
     """
 
     def __init__(self, today: date) -> None:
@@ -282,12 +271,12 @@ class Inventory:
 
     @property
     def days(self) -> dict[date, Period]:
-        """By day, in order, for the layouts that have one."""
+        """The periods by day, in order, for layouts with a day."""
         return {day: self._periods[day] for day in sorted(filter(None, self._periods))}
 
     @property
     def undated(self) -> Period:
-        """What belongs to no day."""
+        """The objects without a day."""
         return self._periods.get(None, Period())
 
     @property
@@ -300,17 +289,17 @@ class Inventory:
 
     @property
     def data_days(self) -> tuple[date, ...]:
-        """The days that have JSONL data, in order, future ones left aside."""
+        """The days with JSONL data, in order, without future ones."""
         return tuple(day for day, period in self.days.items() if period.jsonl and day <= self.today)
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
-        """Days without any JSONL object between the first and the last that have one, future ones left aside."""
+        """Days without a JSONL object between the first and the last with one, without future days."""
         return gaps(self.data_days)
 
     @property
     def missing(self) -> int:
-        """How many days are missing."""
+        """How many days the gaps have."""
         return sum(gap.days for gap in self.gaps)
 
     @property
@@ -320,32 +309,32 @@ class Inventory:
 
     @property
     def impossible_dates(self) -> Mapping[str, Count]:
-        """Dates in names that no calendar has."""
+        """Dates in names that do not exist in the calendar."""
         return _ordered(self._impossible_dates)
 
     @property
     def kinds(self) -> Mapping[Kind, Count]:
-        """By layout."""
+        """The objects by layout."""
         return {Kind(kind): count for kind, count in _ordered(self._kinds).items()}
 
     @property
     def file_types(self) -> Mapping[str, Count]:
-        """By extension."""
+        """The objects by extension."""
         return _ordered(self._file_types)
 
     @property
     def excluded(self) -> Mapping[str, Count]:
-        """Source objects left behind, by the last part of their names."""
+        """Excluded source objects, by the last part of their names."""
         return _ordered(self._excluded)
 
     @property
     def outside(self) -> Outside:
-        """What lies outside every known layout."""
+        """Objects outside every known layout."""
         return Outside(self._outside, _ordered(self._folders))
 
     @property
     def reserved(self) -> Mapping[str, Reserved]:
-        """Metadata keys that the comparison leaves out because Google's tools stamp them."""
+        """Metadata keys that the comparison ignores because Google's tools add them."""
         source, destination = self._reserved
         none = Count()
         return {
@@ -362,7 +351,7 @@ class Inventory:
         return Sizes(max(self._smallest, 0), self._largest, described, histogram)
 
     def to_json(self) -> dict[str, Any]:
-        """Everything found, with what is derived from it; for ``plan.json``."""
+        """All figures, and those derived from them, for ``plan.json``."""
         data_days = self.data_days
         return {
             **{name: _plain(getattr(self, name)) for name in _IN_JSON},
@@ -402,7 +391,7 @@ _IN_JSON = (
 
 
 def _count(groups: _Groups, key: str, size: int) -> None:
-    """Count by some text: the first `GROUPS` texts one by one, the rest together."""
+    """Count by a text: the first `GROUPS` texts one by one, the rest together."""
     total = groups.get(key)
     if total is None:
         total = groups.setdefault(key if len(groups) < GROUPS else OTHERS, Count())
@@ -416,7 +405,7 @@ def _count_reserved(state: ObjectState | None, found: _Groups) -> None:
 
 
 def _ordered(groups: _Groups) -> dict[str, Count]:
-    """By number of objects, the most first."""
+    """Sort by number of objects, the largest first."""
     return dict(sorted(groups.items(), key=lambda item: (-item[1].objects, item[0])))
 
 

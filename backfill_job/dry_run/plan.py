@@ -1,4 +1,4 @@
-"""What would be done, name by name: each finding of the diff with the replication rule's decision beside it.
+"""What an execution would do with each name: each line of the diff with the replication rule's decision beside it.
 
 The plan is advice. The copy looks again, so a plan of any age is safe to act on.
 """
@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from backfill_job.copying.diff import Finding, Verdict
+from backfill_job.copying.diff import DiffLine, Verdict
+from backfill_job.copying.line import impossible
 from shared.decision import Action, Authority, decide
-from shared.errors import UsageError
 from shared.migration import Migration
 from shared.objects import Difference, ObjectState
 
@@ -17,7 +17,7 @@ __all__ = ["PlanLine", "Step", "plan"]
 
 
 class Step(Enum):
-    """What is planned for one name."""
+    """The step planned for one name."""
 
     COPY = "copy"
     OVERWRITE = "overwrite"
@@ -30,13 +30,13 @@ class Step(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PlanLine:
-    """One name, what is planned for it, and why.
+    """One name, the step planned for it, and why.
 
     Attributes:
         relative: The name below the prefixes.
-        step: COPY: the destination has nothing there. OVERWRITE: it has something different, which is replaced.
-            EQUAL: nothing to do. CONFLICT: different, and the destination has the authority. EXTRA: only the
-            destination has it. EXCLUDED: left behind on request. IMPOSSIBLE: it cannot have its name there.
+        step: COPY: the destination has nothing there. OVERWRITE: the copy replaces something different.
+            EQUAL: nothing to do. CONFLICT: different, and the destination is the source of truth. EXTRA: only the
+            destination has it. EXCLUDED: excluded on request. IMPOSSIBLE: the destination cannot have this name.
         source: The source object as listed, None for EXTRA.
         destination: The destination object as listed, None when absent.
         because: For OVERWRITE and CONFLICT, how the two differ.
@@ -51,7 +51,7 @@ class PlanLine:
     note: str = ""
 
     def __str__(self) -> str:
-        """The line as a person checks it: ``copy qpi_answers_20240101/user_id_7.jsonl``."""
+        """The line for a person to check: ``copy qpi_answers_20240101/user_id_7.jsonl``."""
         reasons = ", ".join(difference.value for difference in self.because) or self.note
         return f"{self.step.value} {self.relative}" + (f" ({reasons})" if reasons else "")
 
@@ -61,34 +61,22 @@ _STEPS = {
     Verdict.EXTRA: Step.EXTRA,
     Verdict.EXCLUDED: Step.EXCLUDED,
 }
-"""What a verdict alone decides."""
+"""The steps that the verdict alone decides."""
 
 
-def plan(findings: Iterable[Finding], migration: Migration, authority: Authority) -> Iterator[PlanLine]:
-    """Plan for every name of a diff, in its order.
-
-    Args:
-        findings: The diff of both listings, judged.
-        migration: What is asked.
-        authority: Whose word counts where the two sides differ.
-
-    Yields:
-        One line a name.
-    """
-    for finding in findings:
-        yield _planned(finding, migration, authority)
+def plan(lines: Iterable[DiffLine], migration: Migration, authority: Authority) -> Iterator[PlanLine]:
+    """Plan each line of a diff, in its order; `authority` is the side that wins where the two differ."""
+    for line in lines:
+        yield _planned(line, migration, authority)
 
 
-def _planned(finding: Finding, migration: Migration, authority: Authority) -> PlanLine:
-    relative, verdict, source, destination, differing = finding
+def _planned(line: DiffLine, migration: Migration, authority: Authority) -> PlanLine:
+    relative, verdict, source, destination, differing = line
     step = _STEPS.get(verdict)
     if step is not None:
         return PlanLine(relative, step, source, destination)
     if destination is None:
-        try:
-            migration.destination_ref(relative)
-        except UsageError as error:
-            return PlanLine(relative, Step.IMPOSSIBLE, source, None, note=str(error))
-        return PlanLine(relative, Step.COPY, source, None)
+        why = impossible(line, migration)
+        return PlanLine(relative, Step.IMPOSSIBLE if why else Step.COPY, source, None, note=why)
     conflict = decide(source, destination, authority).action is Action.CONFLICT
     return PlanLine(relative, Step.CONFLICT if conflict else Step.OVERWRITE, source, destination, differing)

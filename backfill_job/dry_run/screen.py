@@ -1,7 +1,7 @@
-"""The dry run on a screen: what would be replaced first, then the data, then the estimate.
+"""Shows a dry run on a screen: first what a copy would replace, then the data, then the estimate.
 
-Every text that comes from a bucket goes through `shared.text.shown` and into a `rich.text.Text`, which knows no markup: an object called
-``[bold]x`` is printed as that, and none can move the cursor. Colour says nothing that the words do not.
+Each text from a bucket goes through `shared.text.shown` into a `rich.text.Text`, which does not interpret markup. So an object
+named ``[bold]x`` appears under that name, and a name cannot move the cursor. Colour adds nothing to the words.
 """
 
 from collections import Counter
@@ -24,10 +24,10 @@ from shared.text import byte_count, counted, dollars, duration, listed, shown
 __all__ = ["render"]
 
 ROWS = 20
-"""Rows of a table of groups, and days of a list, that are shown; the rest is counted."""
+"""Rows of a table of groups, and days of a list, on the screen; it counts the rest."""
 
 FEW = 5
-"""Names shown of objects outside the known layouts when no object is in one."""
+"""Names of objects outside the known layouts on the screen, when no object is inside one."""
 
 BAR = 40
 """Characters of a histogram's longest bar."""
@@ -57,18 +57,7 @@ def render(
     title: str = "Dry run: nothing is changed.",
     names: int = 20,
 ) -> RenderableType:
-    """Lay out an overview for a console of 100 columns.
-
-    Args:
-        findings: What the analysis found.
-        estimate: What the migration takes.
-        migration: What is asked.
-        title: The first line.
-        names: How many names of a kind are shown at most.
-
-    Returns:
-        What to print.
-    """
+    """Lay out an overview for a console of 100 columns, with at most `names` names of a kind."""
     if not findings.source.objects:
         return _nothing_there(findings, migration)
     parts: list[RenderableType] = [
@@ -124,7 +113,7 @@ def _sections(
     findings: Inventory, estimate: Estimate, names: int
 ) -> Iterator[tuple[str, Sequence[RenderableType]]]:
     outside, strays, extra = findings.outside, findings.strays, findings.named[Step.EXTRA]
-    # Where nothing is QPI data, everything is outside, and the folders say more than the names.
+    # Without QPI data all objects are outside, and the folders say more than the names.
     outsiders = names if findings.days else min(names, FEW)
     kinds = {kind.value: count for kind, count in findings.kinds.items()}
     yield "Date partitions", _partitions(findings)

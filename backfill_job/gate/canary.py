@@ -1,11 +1,11 @@
-"""The canary: one object, written under the legacy prefix to see it arrive at the new path.
+"""The canary: one object, written under the legacy prefix to see it arrive on the new path.
 
-Its name lies in a folder of its own, ``_canary/``, which no consumer's glob and no presence check can match: those begin with
-``qpi_answers_``. No other object ever has it, so whatever lies under it, on either path, is the canary or a copy of it.
+Its name lies in a folder of its own, ``_canary/``. The consumer's globs and presence checks begin with ``qpi_answers_``, so
+they never match it. No other object ever has this name, so an object with it, on either path, is the canary or its copy.
 
-Both are removed again, whatever happened: the source first, so that no event can bring the copy again. Where new writes are
-brought back to the legacy path as well (after a rollback), an event under way may bring either again; and a copy that was
-begun before the removal may be finished after it. So both places are looked at again after a pause, until nothing is there.
+The canary always removes both again: the source first, so that no event can bring the copy again. After a rollback the mirror
+also copies new writes back, so an event under way may bring either again. And a copy that began before the removal may end
+after it. So the canary looks at both places again after a pause, until both are empty.
 """
 
 from collections.abc import Callable, Iterable
@@ -33,20 +33,20 @@ __all__ = ["Flight", "canary_name", "fly", "removal"]
 POLL_SECONDS = 0.5
 
 SETTLE_SECONDS = 2.0
-"""Waited before another look at what was removed: for events and copies under way."""
+"""The pause before the next look at what it removed, for events and copies under way."""
 
 ROUNDS = 5
-"""Removals after which something else than an event under way must be bringing it again."""
+"""After so many removals, another program must be writing the object again, and not an event under way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """What became of a canary.
+    """The result of a canary.
 
     Attributes:
         uri: Where it was written.
-        arrived: Seconds from its creation to its copy's, both Cloud Storage's clock; None when no copy was seen in time.
-        problem: Why nothing is known of its arrival; empty where it was looked for to the end.
+        arrived: Seconds from its creation to its copy's, by Cloud Storage's clock; None when no copy came in time.
+        problem: Why its arrival is unknown; empty where it is known.
         left: What could not be removed again, as ``gs://bucket/name``.
         why_left: Why not; empty where nothing is left.
     """
@@ -59,12 +59,7 @@ class Flight:
 
 
 def canary_name(run: str, token: str) -> str:
-    """A canary's name below the prefix.
-
-    Args:
-        run: The run's name, by which it is found in the log.
-        token: What no other canary has.
-    """
+    """A canary's name below the prefix: the run's name finds it in the log, the token makes it unique."""
     return f"{CANARY_FOLDER}{run}-{token}.txt"
 
 
@@ -80,18 +75,15 @@ def fly(
     """Write a canary, wait for its copy, and remove both.
 
     Args:
-        gateway: Where both paths live.
-        migration: From where to where the mirror brings it.
-        relative: Its name below the prefix, not left out of the migration.
+        gateway: Holds both paths.
+        migration: The path where the canary is written, and the path where the mirror copies it.
+        relative: Its name below the prefix; the migration must not exclude it.
         limit: Seconds it may take.
-        clock: The time, and the waiting for it; may raise `Interrupted`.
-        pause: The waiting while it is removed, which nothing may break off.
-
-    Returns:
-        What became of it.
+        clock: The time, and the waiting for the copy; may raise `Interrupted`.
+        pause: The waiting during the removal, which a signal must not end.
 
     Raises:
-        Interrupted: Somebody stopped it. The canary has been removed, or the message names what is left.
+        Interrupted: A signal stopped it. The canary is removed, or the message names what is left.
     """
     source, destination = migration.source_ref(relative), migration.destination_ref(relative)
     arrived, problem = None, ""
@@ -112,7 +104,7 @@ def fly(
 
 
 def removal(left: Iterable[str]) -> str:
-    """The command that removes what was left."""
+    """The command that removes what is left."""
     return " ".join(["gcloud storage rm", *(f"'{uri}'" for uri in left)])
 
 
@@ -125,7 +117,7 @@ def _arrival(
         copy = gateway.look(destination)
         if copy is not None:
             return _in_time(written, copy, destination, limit)
-        # Whichever is more: a clock may stand still, and a look may take long.
+        # The greater of the two, because a clock may stand still, and a look may take long.
         if max(waited, (clock.now() - began).total_seconds()) > limit:
             return None
         clock.sleep(POLL_SECONDS)
@@ -133,7 +125,7 @@ def _arrival(
 
 
 def _write(gateway: Gateway, at: ObjectRef) -> ObjectState:
-    # A condition that fails is our own write, repeated after a lost answer: nobody else knows the name.
+    # A failed precondition is our own write, repeated after a lost answer: no other program knows the name.
     with suppress(ConditionFailed):
         gateway.write(at, f"{at.name}\n".encode(), if_generation=ABSENT)
     written = gateway.look(at)
@@ -164,7 +156,7 @@ class _Removal(Enum):
 def _remove(
     gateway: Gateway, source: ObjectRef, destination: ObjectRef, pause: Callable[[float], None]
 ) -> tuple[tuple[str, ...], str]:
-    """Remove both until neither comes again; gives what is left, and why."""
+    """Remove both until neither appears again; gives what is left, and why."""
     for number in range(ROUNDS):
         found: dict[str, _Removal] = {}
         problems: dict[str, str] = {}

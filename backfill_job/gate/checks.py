@@ -1,6 +1,7 @@
-"""What each check of the gate makes of its evidence. Pure.
+"""Decides each check of the gate from its evidence. Pure.
 
-Evidence that is missing, old, damaged, or another migration's never passes: what a check cannot know it does not assume.
+Evidence that is missing, old, damaged or of another migration never passes: a check assumes nothing that it does not know.
+Every step that a check proposes runs in the phase in which it proposes it (`_bring_over`).
 """
 
 from collections.abc import Sequence
@@ -36,7 +37,6 @@ __all__ = [
 LATE_WRITES = "late_writes"
 """The kind of a verification's remark about writes on the legacy path after the cutover."""
 
-
 LOOK = (
     "gcloud pubsub subscriptions pull DEAD_LETTER_SUBSCRIPTION --limit=100 --format=json > FILE, "
     "then --dead-letters FILE"
@@ -47,13 +47,13 @@ _LOOK_AT_THE_MIRROR = "look at the mirror's log and its instances"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is still good enough.
+    """The limits of what passes.
 
     Attributes:
-        max_age: Of a verification, an import test, a look at the dead letters.
-        lag_p50: Seconds within which half of the copies must have arrived.
-        lag_p99: Seconds for 99 in 100.
-        lag_max: Seconds for all.
+        max_age: The greatest age of a verification, an import test and a look at the dead letters.
+        lag_p50: Seconds within which half of the copies must arrive.
+        lag_p99: Seconds within which 99 of 100 copies must arrive.
+        lag_max: Seconds within which all copies must arrive.
         import_days: Days up to yesterday that the import test must cover.
     """
 
@@ -64,7 +64,7 @@ class Limits:
     import_days: int = 7
 
     def to_json(self) -> dict[str, float]:
-        """For a report; times in seconds."""
+        """The limits for a report; times in seconds."""
         return {**asdict(self), "max_age": self.max_age.total_seconds()}
 
 
@@ -74,8 +74,8 @@ class Presence:
 
     Attributes:
         folder: ``gs://bucket/…/qpi_answers_YYYYMMDD/``.
-        objects: How many objects were seen until one could be loaded; 0 only when there is none.
-        loadable: Whether one of them is taken by the glob of the consumer's load.
+        objects: Objects listed up to the first loadable one; 0 only when the folder is empty.
+        loadable: Whether the glob of the consumer's load takes one of them.
     """
 
     folder: str
@@ -84,7 +84,7 @@ class Presence:
 
 
 def gate_phase_check(state: State) -> Check:
-    """A cutover must be possible from this phase."""
+    """The phase must allow a cutover."""
     return phase_check(
         state,
         [phase for phase in Phase if phase.before_cutover],
@@ -93,18 +93,27 @@ def gate_phase_check(state: State) -> Check:
 
 
 def verification_check(
-    found: Verification | None, target: Target, since: datetime | None, now: datetime, limits: Limits
+    found: Verification | None,
+    target: Target,
+    since: datetime | None,
+    now: datetime,
+    limits: Limits,
+    *,
+    phase: Phase | None,
 ) -> Check:
-    """The latest verification is of everything, of this phase, clean, and fresh.
+    """The latest verification must cover everything, be of this phase, clean, and recent.
 
     Args:
-        found: It; None when there is none. Of these two paths, as its reader has seen to.
-        target: The migration; what it leaves out counts, too.
-        since: When its phase began; None where it is the first one.
+        found: The latest; None when there is none. Its reader has made sure that it is of these two paths.
+        target: The migration, and what it excludes.
+        since: When the phase began; None in the first phase.
         now: The current time.
         limits: How old it may be.
+        phase: The phase, on which the proposed steps depend; None where it cannot be read.
     """
     name, again = "verification", _typed(target, "verify")
+    if phase in _NO_WAY_BACK:
+        again = _SEE_STATUS
     if found is None:
         return not_run(name, "there is no verification on record", again)
     age = now - found.finished
@@ -116,28 +125,29 @@ def verification_check(
             again,
         )
     if found.certificate is None or not found.compared:
-        return failed(name, f"{said}: it was not of everything", again)
+        return failed(name, f"{said}: it did not cover everything", again)
     grave = [remark.text for remark in found.remarks if _is_grave(remark)]
     wrong = "" if found.clean and not found.exit_code else _wrong(found)
     if grave or wrong:
         what = "; ".join(filter(None, [wrong, *grave[:1]]))
-        steps = [f"settle {counted(len(grave), 'grave remark')} of its report"] if grave else []
-        steps += [_typed(target, "migrate", "--execute")] if _copyable(found) else []
+        steps = [f"resolve {counted(len(grave), 'critical finding')} of its report"] if grave else []
+        bring = _bring_over(target, phase)
+        steps += [bring] if bring and _copyable(found) else []
         return failed(name, f"{said}: {what}", ", then ".join([*steps, again]))
     if not timedelta() <= age <= limits.max_age:
         return failed(name, f"{said}: not of the last {_hours(limits.max_age)}", again)
     if since is not None and found.started < since:
-        return failed(name, f"{said}: begun before this phase, which began {utc_text(since)}", again)
+        return failed(name, f"{said}: it began before this phase, which began {utc_text(since)}", again)
     told = headline(found)
-    if told.tone is not Tone.GOOD:  # what its own page does not call well, for whatever reason
+    if told.tone is not Tone.GOOD:  # its own page names a reason that no check above covers
         return failed(name, f"{said}: {' '.join((told.title + '.', *told.reasons))}", again)
     return passed(name, f"{found.counts[Verdict.EQUAL]:,} names equal, {_ago(age)}")
 
 
 def import_test_check(found: ImportRecord | None, target: Target, now: datetime, limits: Limits) -> Check:
-    """The import gives the same from both paths, for each of the last days."""
+    """The import test must find both paths equal for each of the last days."""
     name = "import test"
-    # The import test leaves nothing out: the consumer does not.
+    # The consumer excludes nothing, so the import test does not either.
     everything = replace(target, excludes=DEFAULT_EXCLUDES)
     again = _typed(everything, "import-test", "--last", str(limits.import_days))
     if found is None:
@@ -166,12 +176,14 @@ def import_test_check(found: ImportRecord | None, target: Target, now: datetime,
         return failed(
             name, f"none of the last {counted(len(wanted), 'day')} has an object on either path", again
         )
-    without = f"; {empty:,} of them without an object on either path, as was allowed" if empty else ""
+    without = (
+        f"; {empty:,} of them without an object on either path, as --allow-empty permits" if empty else ""
+    )
     return passed(name, f"{counted(len(wanted), 'day')} equal up to {wanted[-1]}{without}, {_ago(age)}")
 
 
-def presence_check(new: Presence, legacy: Presence) -> Check:
-    """The DAG's presence check would be true on the new path, and its load would find a file."""
+def presence_check(new: Presence, legacy: Presence, target: Target, *, phase: Phase | None) -> Check:
+    """The DAG's presence check must be true on the new path, and its load must find a file."""
     name = "presence"
     if new.loadable:
         return passed(name, f"{new.folder} holds objects that the load takes")
@@ -185,13 +197,13 @@ def presence_check(new: Presence, legacy: Presence) -> Check:
         return failed(
             name,
             f"{new.folder} is empty, and the legacy path's is not: the DAG would take its Empty branch, and end green",
-            "look at the mirror; migrate --execute brings what it missed",
+            _and_bring_over("look at the mirror", "what it missed", target, phase),
         )
     return failed(
         name,
-        f"{new.folder} is empty, as on the legacy path: nobody has written today (UTC) yet; "
+        f"{new.folder} is empty, as on the legacy path: the writer has not uploaded today (UTC); "
         "the DAG would take its Empty branch, and end green",
-        "wait for today's first upload, then give the same command again",
+        "wait for today's first upload, then run the same command again",
     )
 
 
@@ -201,28 +213,38 @@ def gate_signoffs_check(state: State, target: Target) -> Check:
 
 
 def late_writes_check(found: Verification | None, state: State, target: Target) -> Check:
-    """After the cutover: nobody writes on the legacy path any more, as far as the latest verification saw."""
+    """After the cutover the latest verification must find no new writes on the legacy path."""
     name, again = "late writes", _typed(target, "verify")
     if found is None or state.since is None or found.started < state.since:
-        return not_run(name, "nobody has verified since the cutover", again)
+        return not_run(name, "there is no verification since the cutover", again)
     late = [remark.text for remark in found.remarks if remark.kind == LATE_WRITES]
     if late:
         return failed(
-            name, late[0], f"switch whoever wrote them; then {_typed(target, 'cutover', '--by', 'WHO')}"
+            name,
+            late[0],
+            _and_bring_over("switch the writers to the new path", "what they wrote", target, state.phase),
         )
     return passed(name, f"none on the legacy path up to {utc_text(found.started)}")
 
 
-def dead_letters_check(found: DeadLetters | None, now: datetime, limits: Limits) -> Check:
-    """Nothing was given up, as far as somebody saw a short time ago. Pure."""
+def dead_letters_check(
+    found: DeadLetters | None,
+    target: Target,
+    now: datetime,
+    limits: Limits,
+    *,
+    phase: Phase | None,
+) -> Check:
+    """A recent look at the dead letters must have found none."""
     if found is None:
-        return not_run("dead letters", "nobody has looked", LOOK)
+        return not_run("dead letters", "no look at them was given", LOOK)
     if found.messages:
         about = f", about {listed(found.objects, SHOWN)}" if found.objects else ""
         return failed(
             "dead letters",
             f"at least {counted(found.messages, 'event')} given up by the trigger{about}",
-            "migrate --execute brings what they were about; then acknowledge them (pull with --auto-ack), and look again",
+            f"{_and_bring_over('', 'their objects', target, phase)}; "
+            "then acknowledge them (pull with --auto-ack), and look again",
         )
     seen = f"at {found.seen:%Y-%m-%d %H:%M}Z"
     if not timedelta() <= now - found.seen <= limits.max_age:
@@ -231,12 +253,12 @@ def dead_letters_check(found: DeadLetters | None, now: datetime, limits: Limits)
 
 
 def lag_check(lag: Lag | None, arrived: float | None, limits: Limits) -> Check:
-    """The mirror's copies arrive in time.
+    """The mirror's copies must arrive in time.
 
     Args:
-        lag: What the latest verification saw; None without one.
-        arrived: Seconds that the canary took; None where it did not arrive, or none was asked for. It counts when the
-            verification saw nobody write.
+        lag: What the latest verification measured; None without one.
+        arrived: Seconds that the canary took; None without a canary, or where it did not arrive. It counts when the
+            verification saw no writes.
         limits: How long copies may take.
     """
     name = "mirror lag"
@@ -244,7 +266,7 @@ def lag_check(lag: Lag | None, arrived: float | None, limits: Limits) -> Check:
         return not_run(name, "no verification has measured it", "as for the verification")
     since = f"since {lag.since:%Y-%m-%d %H:%M}Z"
     if not lag.objects and arrived is not None:
-        said = f"nobody wrote {since}; the canary took {arrived:.1f} s"
+        said = f"no writes {since}; the canary took {arrived:.1f} s"
         if arrived <= limits.lag_p50:
             return passed(name, said)
         return failed(name, f"{said}, over {limits.lag_p50:g} s", _LOOK_AT_THE_MIRROR)
@@ -252,7 +274,7 @@ def lag_check(lag: Lag | None, arrived: float | None, limits: Limits) -> Check:
         return not_run(
             name,
             f"the latest verification saw no object written {since}, the time from which it measured",
-            "add --canary; or verify with --mirror-since and a time since which the mirror runs and somebody has written",
+            "add --canary; or verify with --mirror-since and a time since which the mirror runs and objects were written",
         )
     said = f"p50 {lag.p50_s:g} s, p99 {lag.p99_s:g} s, max {lag.max_s:g} s over {counted(lag.objects, 'object')} {since}"
     over = [
@@ -268,7 +290,7 @@ def lag_check(lag: Lag | None, arrived: float | None, limits: Limits) -> Check:
         return failed(
             name,
             f"{said}: {', '.join(over)}",
-            f"{_LOOK_AT_THE_MIRROR}; objects that the backfill brought count, too: verify with --mirror-since and a later time",
+            f"{_LOOK_AT_THE_MIRROR}; objects that the backfill copied count, too: verify with --mirror-since and a later time",
         )
     return passed(name, said)
 
@@ -276,14 +298,14 @@ def lag_check(lag: Lag | None, arrived: float | None, limits: Limits) -> Check:
 def alive_check(
     lag: Lag | None, canary: Check | None, arrived: float | None, now: datetime, limits: Limits
 ) -> Check:
-    """The mirror brings what is written now.
+    """The mirror must bring what is written now.
 
     Args:
-        lag: What the latest verification saw.
-        canary: What became of the canary; None where none was asked for.
-        arrived: Seconds that it took; None where it did not arrive.
+        lag: What the latest verification measured.
+        canary: The canary's check; None without a canary.
+        arrived: Seconds that the canary took; None where it did not arrive.
         now: The current time.
-        limits: What counts as lately.
+        limits: The greatest age of the verification's measurement.
     """
     name = "mirror alive"
     if arrived is not None:
@@ -293,19 +315,44 @@ def alive_check(
     if lag is not None and lag.objects and now - lag.since <= limits.max_age:
         return passed(name, f"{counted(lag.objects, 'object')} arrived since {lag.since:%H:%M}Z")
     if canary is not None:
-        return not_run(name, "the canary could not be flown", canary.next_step)
-    return not_run(name, "nothing that was written lately has been seen to arrive", "add --canary")
+        return not_run(name, "the canary could not be sent", canary.next_step)
+    return not_run(name, "no recently written object is known to have arrived", "add --canary")
+
+
+_NO_WAY_BACK = frozenset({Phase.DELETING, Phase.DELETED})
+"""Phases from which no cutover leads on: the legacy path is not complete any more."""
+
+_SEE_STATUS = "`status` says where the migration stands"
+
+
+def _bring_over(target: Target, phase: Phase | None) -> str:
+    """The command that copies what the new path lacks, in this phase; empty where there is none, or the phase is unknown.
+
+    After the cutover the new path wins, so `migrate` replaces nothing there, but `cutover` copies each later write.
+    """
+    if phase is None or phase in _NO_WAY_BACK:
+        return ""
+    if phase.before_cutover:
+        return _typed(target, "migrate", "--execute")
+    return _typed(target, "cutover", "--by", "WHO")
+
+
+def _and_bring_over(first: str, what: str, target: Target, phase: Phase | None) -> str:
+    """A step, and the command that then copies something, where this phase has one."""
+    command = _bring_over(target, phase)
+    steps = [first] if first else []
+    return "; ".join([*steps, f"{command} copies {what}"] if command else [*steps, _SEE_STATUS])
 
 
 def _typed(target: Target, command: str, *options: str, subject: str = "") -> str:
-    """A command to type; its name where it cannot be shown as it has to be typed."""
+    """A command to paste into a shell; only its name where an argument is not printable."""
     return (
         target.command(command, *options, subject=subject) or f"`{command}`, with this migration's arguments"
     )
 
 
 def _ago(age: timedelta) -> str:
-    """How long ago, as a person says it."""
+    """An age in words."""
     minutes = age.total_seconds() / 60
     if minutes < 0:
         return "in the future"
@@ -313,7 +360,7 @@ def _ago(age: timedelta) -> str:
 
 
 def _hours(age: timedelta) -> str:
-    """A length of time in hours, as a person says it."""
+    """A length of time in hours."""
     return f"{age.total_seconds() / 3600:g} hours"
 
 
@@ -334,7 +381,7 @@ def _is_grave(remark: Remark) -> bool:
 
 
 def _copyable(found: Verification) -> bool:
-    """Whether the migration, run again, would mend something of it."""
+    """Whether copying again can repair some of the differences."""
     counts = found.counts
     return any(
         counts[verdict] for verdict in (Verdict.MISSING, Verdict.CONTENT_DIFFERS, Verdict.METADATA_DIFFERS)

@@ -1,7 +1,7 @@
-"""Events that the mirror's trigger gave up: what ``gcloud pubsub subscriptions pull … --format=json`` printed, as evidence.
+"""Events that the mirror's trigger gave up, as ``gcloud pubsub subscriptions pull … --format=json`` prints them.
 
-The messages lie in a Pub/Sub subscription, for which this project needs no client. What was printed is read strictly, and how
-old it is counts: the file's own time is when somebody looked.
+The messages lie in a Pub/Sub subscription, and gcloud reads them, so this project needs no Pub/Sub client. This module reads
+the output strictly. The file's modification time is the time of the look, because the gate limits its age.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ __all__ = ["DeadLetters", "read_dead_letters"]
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """What somebody saw.
+    """What an operator saw in the subscription.
 
     Attributes:
-        messages: How many.
-        objects: The objects they are about, where they say so.
-        seen: When; aware.
+        messages: How many there are.
+        objects: The objects that the messages name; not every message names one.
+        seen: When the operator looked; aware.
     """
 
     messages: int
@@ -31,10 +31,10 @@ class DeadLetters:
 
 
 def read_dead_letters(file: Path) -> DeadLetters:
-    """Read what was printed.
+    """Read the output of gcloud.
 
     Raises:
-        UsageError: It is not there, or is something else. An empty file is no empty list: the command failed.
+        UsageError: The file is missing, or has another form. An empty file means that gcloud failed, not "none".
     """
     try:
         content = parse_json(file.read_bytes())
@@ -42,7 +42,7 @@ def read_dead_letters(file: Path) -> DeadLetters:
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise UsageError(f"{file} is no JSON ({error})") from error
+        raise UsageError(f"{file} is not JSON ({error})") from error
     if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
         raise UsageError(f"{file} is not what gcloud prints: a JSON list of messages, [] for none")
     objects = tuple(filter(None, map(_object_of, content)))

@@ -1,4 +1,4 @@
-"""The evidence of the gate's checks: gathered once, and only where a check asks for it. Says nothing of what is good enough."""
+"""Gathers the evidence of the gate's checks: once, and only when a check asks for it. `checks` decides what passes."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -16,37 +16,36 @@ from backfill_job.gate.canary import Flight, canary_name, fly, removal
 from backfill_job.gate.checks import Limits, Presence
 from backfill_job.gate.dead_letters import DeadLetters, read_dead_letters
 from backfill_job.gate.import_record import ImportRecord, read_import_record
-from backfill_job.gate.verification_record import read_verification_record
 from backfill_job.import_test.results import REPORT_NAME
 from backfill_job.run.open_run import reports_at
 from backfill_job.run.run import Run, open_api
 from backfill_job.verify.case_siblings import case_siblings
-from shared.errors import Interrupted, MigrationError
+from shared.errors import Interrupted, MigrationError, UsageError
 from shared.events_log import Event
 from shared.migration import Location
 from shared.objects import ObjectState
 from shared.partitions import answers_folder
+from shared.phase import Phase
 from shared.report.next_steps import Target
 from shared.state import State, read_state
-from shared.verification import Verification, latest_verification_ref
+from shared.verification import Lag, Verification, latest_verification_ref, read_verification
 
-__all__ = ["Evidence", "GateOptions"]
+__all__ = ["Evidence", "GateOptions", "read_verification_record"]
 
 _Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
 class GateOptions:
-    """What the gate looks at, and what is good enough.
+    """What the gate looks at, and the limits of what passes.
 
     Attributes:
         repos: Checkouts of the consumers' code.
-        canary: Seconds a canary may take; None for none.
-        dead_letters: What `gcloud pubsub subscriptions pull … --format=json` printed, as a file.
-        import_test: Where the import test's report lies; None for where `import-test` leaves it.
-        limits: What is good enough.
+        canary: Seconds that a canary may take; None for no canary.
+        dead_letters: The output of `gcloud pubsub subscriptions pull … --format=json`, as a file.
+        import_test: The place of the import test's report; None for the place where `import-test` leaves it.
         today: The day of the presence check; None for today, UTC.
-        record: Whether the result is left beside the state.
+        record: Whether the gate records its result beside the state.
     """
 
     repos: tuple[Path, ...] = ()
@@ -59,7 +58,7 @@ class GateOptions:
 
 
 class Evidence:
-    """What one run of the gate found. An error is kept as evidence, too: of what could not be had."""
+    """What one run of the gate finds. An error is evidence, too: it says what is missing."""
 
     def __init__(self, run: Run, options: GateOptions) -> None:
         self._run = run
@@ -74,6 +73,11 @@ class Evidence:
         """The migration's state."""
         return self.known(lambda: read_state(self._run.gateway, self.migration))
 
+    @property
+    def phase(self) -> Phase | None:
+        """The migration's phase; None where the state cannot be read."""
+        return self.state.phase if isinstance(self.state, State) else None
+
     @cached_property
     def recorded(self) -> Verification | MigrationError | None:
         """The latest verification on record; None where there is none."""
@@ -81,33 +85,38 @@ class Evidence:
 
     @property
     def verification(self) -> Verification | None:
-        """The same; None also where it could not be read."""
+        """The same; None also where it cannot be read."""
         return None if isinstance(self.recorded, MigrationError) else self.recorded
+
+    @property
+    def lag(self) -> Lag | None:
+        """The mirror's lag as the latest verification measured it; None without one."""
+        return None if self.verification is None else self.verification.lag
 
     @cached_property
     def canary(self) -> Check | None:
-        """What became of the canary; None where none was asked for."""
+        """The canary's check; None without --canary."""
         return self._flight[0]
 
     @property
     def arrived(self) -> float | None:
-        """The seconds that the canary took; None where it did not arrive."""
+        """Seconds that the canary took; None without a canary, or where it did not arrive."""
         return self._flight[1]
 
     def dead_letters(self) -> DeadLetters | None:
-        """What somebody pulled; None where no file was named.
+        """The dead letters that an operator pulled; None without --dead-letters.
 
         Raises:
-            UsageError: The file is something else.
+            UsageError: The file is not what gcloud prints.
         """
         file = self.options.dead_letters
         return None if file is None else read_dead_letters(file)
 
     def import_record(self) -> ImportRecord | None:
-        """The import test on record, or in the place that was named; None where there is none.
+        """The import test on record, or in the place that --import-test names; None where there is none.
 
         Raises:
-            UsageError, StorageError: It could not be read.
+            UsageError, StorageError: It cannot be read.
         """
         place, gateway = self.options.import_test, self._run.gateway
         if place is None:
@@ -120,7 +129,7 @@ class Evidence:
         return None if contents is None else read_import_record(contents, where)
 
     def presence(self) -> tuple[Presence, Presence]:
-        """What the folder of today, or of the day that was named, holds on the new and on the legacy path.
+        """What the folder of today, or of the day given with --today, holds on the new and on the legacy path.
 
         Raises:
             StorageError: A listing failed.
@@ -138,7 +147,7 @@ class Evidence:
         return Presence(path.uri + folder, objects, loadable=False)
 
     def siblings(self) -> list[str]:
-        """Folders under the destination's name in another case, each with an example of what it holds.
+        """Folders under the destination's name in another case, each with an example of an object.
 
         Raises:
             StorageError: A listing failed.
@@ -153,10 +162,10 @@ class Evidence:
         return [f"{sibling.uri} ({self._example(sibling)})" for sibling in others]
 
     def known(self, gather: Callable[[], _Value]) -> _Value | MigrationError:
-        """What was asked for, or why it cannot be had.
+        """Gather something; gives the error where that fails.
 
         Raises:
-            Interrupted: Somebody stopped the gate; there is no verdict.
+            Interrupted: A signal stopped the gate, so there is no verdict.
         """
         self._run.stop.check()
         try:
@@ -173,7 +182,7 @@ class Evidence:
 
     @cached_property
     def _flight(self) -> tuple[Check | None, float | None]:
-        """Send the canary, where one is asked for and means something; gives the seconds it took, too."""
+        """Send the canary, where an operator asks for one and this phase allows it; gives the seconds it took, too."""
         name, limit, state = "canary", self.options.canary, self.state
         if limit is None:
             return None, None
@@ -187,10 +196,10 @@ class Evidence:
         if self.migration.is_excluded(relative):
             why = f"{relative} is left out of the migration (--exclude), so it can never arrive"
             return not_run(
-                name, why, "give --exclude patterns that do not match it, here and to the mirror"
+                name, why, "use --exclude patterns that do not match it, here and for the mirror"
             ), None
         uri = self.migration.source_ref(relative).uri
-        # Named before it is written, so that an operator can remove it even if this process is killed.
+        # The log names it before it exists, so that an operator can remove it even if this process is killed.
         run.log.emit(Event.CANARY_WRITTEN, object=uri)
         self._run.say(f"Canary: {uri}; it is removed again.\n")
         pause = self._run.io.clock.sleep
@@ -206,6 +215,23 @@ class Evidence:
             yield from page.objects
 
 
+def read_verification_record(contents: bytes, where: str, target: Target) -> Verification:
+    """Read ``verification.json`` as the gate accepts it: of this migration, and of all names. Pure.
+
+    Args:
+        where: The file's name, for errors.
+        target: The migration it must be of.
+
+    Raises:
+        UsageError: It is damaged, contradicts itself, covers a part only, or is another migration's.
+    """
+    found = read_verification(contents, where)
+    found.require_migration(target.source, target.destination, where)
+    if found.narrowed is not None:
+        raise UsageError(f"{where}: it covers a part only; run verify again, without --since")
+    return found
+
+
 def _flown(flight: Flight, limit: float) -> Check:
     name = "canary"
     if flight.left:
@@ -218,7 +244,7 @@ def _flown(flight: Flight, limit: float) -> Check:
         return not_run(
             name,
             f"{flight.problem} (nothing is left of it)",
-            "see the error: account, bucket or network need mending; then run the same command again",
+            "see the error: account, bucket or network need fixing; then run the same command again",
         )
     if flight.arrived is None:
         return failed(

@@ -1,4 +1,4 @@
-"""An import test's report, read strictly for the gate: whole and without contradiction, or not at all. Pure."""
+"""Reads an import test's report for the gate: strictly, completely and without contradiction, or not at all. Pure."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -17,11 +17,11 @@ _Moment = Annotated[datetime, Meta(tz=True)]
 
 @dataclass(frozen=True, slots=True)
 class ImportedDay:
-    """A day's test.
+    """The test of one day.
 
     Attributes:
-        empty: Whether neither path has an object of it.
-        tested: Aware.
+        empty: Whether both paths have no object of this day.
+        tested: When; aware.
     """
 
     day: date
@@ -37,9 +37,9 @@ class ImportRecord:
     Attributes:
         legacy: The legacy path, ``gs://bucket/prefix/``.
         new: The new path.
-        finished: Aware.
-        passed: It ran to its end, and nothing is wrong with any day.
-        error: What stopped it; None for nothing.
+        finished: When; aware.
+        passed: It finished, and every day passed.
+        error: What stopped it; None where it finished.
     """
 
     legacy: str
@@ -86,11 +86,10 @@ def read_import_record(contents: bytes, where: str) -> ImportRecord:
     """Read an import test's report.
 
     Args:
-        contents: The file's.
         where: The file's name, for errors.
 
     Raises:
-        UsageError: It is not such a report, damaged, or contradicts itself.
+        UsageError: It is another file, is damaged, or contradicts itself.
     """
     try:
         return _record(decode(_File, contents, where, written=None), where)

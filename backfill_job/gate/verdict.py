@@ -1,4 +1,4 @@
-"""The gate: every check in the order of the table, and the verdict. GO only if no check blocks."""
+"""The gate: every check in the order of the table, and the verdict. It says GO only if no check blocks."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,9 +48,9 @@ class GateCheck:
     """One check of the gate.
 
     Attributes:
-        name: As the table, README.md and decision 19 have it.
-        needs: What the operator's account must be allowed: where, and which permission. ``rights.py`` grants it.
-        run: Judges the evidence; None where the check does not apply in this phase.
+        name: Its name in the table, in README.md and in decision 19.
+        needs: The permissions that the operator's account needs, and where. ``rights.py`` grants them.
+        run: Decides the check from the evidence; gives None where the check does not apply in this phase.
     """
 
     name: str
@@ -78,7 +78,9 @@ def _verification(evidence: Evidence) -> Check:
     if isinstance(found, MigrationError):
         return unavailable("verification", found)
     since = None if isinstance(state, MigrationError) else state.since
-    return verification_check(found, evidence.target, since, evidence.now, evidence.options.limits)
+    return verification_check(
+        found, evidence.target, since, evidence.now, evidence.options.limits, phase=evidence.phase
+    )
 
 
 def _late_writes(evidence: Evidence) -> Check | None:
@@ -89,15 +91,11 @@ def _late_writes(evidence: Evidence) -> Check | None:
 
 
 def _lag(evidence: Evidence) -> Check:
-    verification = evidence.verification
-    lag = None if verification is None else verification.lag
-    return lag_check(lag, evidence.arrived, evidence.options.limits)
+    return lag_check(evidence.lag, evidence.arrived, evidence.options.limits)
 
 
 def _alive(evidence: Evidence) -> Check:
-    verification = evidence.verification
-    lag = None if verification is None else verification.lag
-    return alive_check(lag, evidence.canary, evidence.arrived, evidence.now, evidence.options.limits)
+    return alive_check(evidence.lag, evidence.canary, evidence.arrived, evidence.now, evidence.options.limits)
 
 
 def _canary(evidence: Evidence) -> Check:
@@ -107,7 +105,9 @@ def _canary(evidence: Evidence) -> Check:
 
 
 def _dead_letters(evidence: Evidence) -> Check:
-    return dead_letters_check(evidence.dead_letters(), evidence.now, evidence.options.limits)
+    return dead_letters_check(
+        evidence.dead_letters(), evidence.target, evidence.now, evidence.options.limits, phase=evidence.phase
+    )
 
 
 def _references(evidence: Evidence) -> Check:
@@ -120,7 +120,7 @@ def _import_test(evidence: Evidence) -> Check:
 
 def _presence(evidence: Evidence) -> Check:
     new, legacy = evidence.presence()
-    return presence_check(new, legacy)
+    return presence_check(new, legacy, evidence.target, phase=evidence.phase)
 
 
 def _mixed_prefix(evidence: Evidence) -> Check:
@@ -130,7 +130,7 @@ def _mixed_prefix(evidence: Evidence) -> Check:
     return failed(
         name,
         f"objects under the destination's name in another case, where no reader looks: {listed(found, 3)}",
-        "find out who writes there, and have it switched; copy what the destination lacks; then move the rest out of that prefix",
+        "find out who writes there, and switch that program to the right name; copy what the destination lacks; then move the rest out of that prefix",
     )
 
 
@@ -160,11 +160,7 @@ GATE_CHECKS = (
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """What the gate came to.
-
-    Attributes:
-        checks: Every check, in the order of the table.
-    """
+    """The result of the gate: every check, in the order of the table."""
 
     checks: tuple[Check, ...]
 
@@ -179,14 +175,14 @@ class GateResult:
         return "GO" if self.go else "NO-GO"
 
     def show(self, console: Console) -> None:
-        """Print the table, the next step of each check that blocks, and the verdict."""
+        """Print the table, the next step of each blocking check, and the verdict."""
         show(console, self.checks)
         many = counted(len(blocking(self.checks)), "check")
         verdict = self.verdict if self.go else f"{self.verdict}: {many} did not pass"
         console.print(f"\n{verdict}", markup=False)
 
     def to_json(self) -> dict[str, Any]:
-        """For a report."""
+        """The result for a report."""
         return {
             "format": FORMAT,
             "verdict": self.verdict,
@@ -198,14 +194,14 @@ class GateResult:
 
 
 def run_gate(run: Run, options: GateOptions) -> GateResult:
-    """Run every check, and leave ``gate.json``.
+    """Run every check, and write ``gate.json``.
 
     Returns:
-        What it came to. That it could not be left beside the state is a check that failed.
+        The result. If the record beside the state cannot be written, the result has a check "record" that blocks.
 
     Raises:
-        Interrupted: Somebody stopped it; there is no verdict.
-        MigrationError: The report could not be written; there is no verdict on record.
+        Interrupted: A signal stopped it, so there is no verdict.
+        MigrationError: The report cannot be written, so there is no verdict on record.
     """
     evidence = Evidence(run, options)
     found = [attempted(each.name, partial(_run, run, each, evidence)) for each in GATE_CHECKS]

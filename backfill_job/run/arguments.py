@@ -1,6 +1,6 @@
-"""The arguments that all commands on both prefixes share, and their texts as values.
+"""The arguments that all commands on both prefixes share, and the readers of their values.
 
-A reader raises `argparse.ArgumentTypeError` with one clear line for a text that is none.
+A reader raises `argparse.ArgumentTypeError` with one clear line for a text that it does not accept.
 """
 
 import argparse
@@ -27,24 +27,24 @@ __all__ = [
 ]
 
 MOST_DIGITS = 9
-"""Of a number of things: more is a mistake, or would be counted to."""
+"""Digits of a count; a larger number is a mistake."""
 
 LONGEST = timedelta(days=3_650)
-"""Seconds are subtracted from the present: what leads out of the calendar is a mistake."""
+"""The longest duration. Commands subtract it from the present, and the result must be a date."""
 
 SHOWN = 60
-"""Characters shown of a value that is not what it should be."""
+"""Characters that an error shows of a wrong value."""
 
 
 def add_session_arguments(parser: argparse.ArgumentParser, *, in_parts: bool = True) -> None:
     """Add the arguments that every command on both prefixes has, after those about the migration.
 
     Args:
-        parser: Gets them.
-        in_parts: Whether the command can be shared between tasks, or narrowed; else it is always about everything.
+        parser: The command's.
+        in_parts: Whether tasks can share the command's work and --since can narrow it. Otherwise it covers all names.
     """
     how = parser.add_argument_group("how")
-    how.add_argument("--allow-empty", action="store_true", help="a source without objects is no error")
+    how.add_argument("--allow-empty", action="store_true", help="accept a source without objects")
     how.add_argument(
         "--grace",
         type=seconds,
@@ -64,14 +64,14 @@ def add_session_arguments(parser: argparse.ArgumentParser, *, in_parts: bool = T
 
 
 def add_canary_argument(parser: argparse._ActionsContainer) -> None:
-    """Add ``--canary [SECONDS]``, a `timedelta`; None where it is not given."""
+    """Add ``--canary [SECONDS]``: a `timedelta`, or None."""
     parser.add_argument(
         "--canary",
         nargs="?",
         type=seconds,
         const=timedelta(seconds=60),
         metavar="SECONDS",
-        help="write one object under the legacy prefix, see it arrive within so long (default 60), remove it again",
+        help="write one object under the legacy prefix, wait so long for its copy (default 60), remove both again",
     )
 
 
@@ -87,12 +87,12 @@ def _add_part_arguments(how: argparse._ArgumentGroup) -> None:
         "--since",
         type=since,
         metavar="TIMESTAMP|DURATION",
-        help="leave out the days before this one, by their names: 2026-11-01, 36h, 7d; what has no day is never left out",
+        help="leave out the days before this one, by their names: 2026-11-01, 36h, 7d; names without a day are always included",
     )
 
 
 def add_log_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say where log lines go."""
+    """Add the arguments for the place and the form of log lines."""
     out = parser.add_argument_group("logs")
     out.add_argument(
         "--log-dir", type=directory, metavar="DIR", help="where the log file goes (default: here)"
@@ -105,17 +105,17 @@ def add_log_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def directory(text: str) -> Path:
-    """Read a directory; it need not be there."""
+    """Read a directory, which may be absent."""
     if "://" in text:
-        raise argparse.ArgumentTypeError(f"{text} is no local directory")
+        raise argparse.ArgumentTypeError(f"{text} is not a local directory")
     path = Path(text)
     if is_there(path) and not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text} is a file, a directory is wanted")
+        raise argparse.ArgumentTypeError(f"{text} is a file, not a directory")
     return path
 
 
 def is_there(path: Path) -> bool:
-    """Tell whether there is anything at a path; one that cannot be asked for, of 300 letters say, is a wrong argument."""
+    """Whether a path exists. A path that the system refuses, such as a name of 300 letters, is a wrong argument."""
     try:
         return path.exists()
     except OSError as error:
@@ -123,7 +123,7 @@ def is_there(path: Path) -> bool:
 
 
 def report_place(text: str) -> Path | Location:
-    """Read where reports go: a directory, or a Cloud Storage prefix."""
+    """Read the place for reports: a directory, or a Cloud Storage prefix."""
     if not text.startswith("gs://"):
         return directory(text)
     try:
@@ -133,7 +133,7 @@ def report_place(text: str) -> Path | Location:
 
 
 def since(text: str) -> Callable[[datetime], datetime]:
-    """Read a time or a duration; see `backfill_job.run.since.moment_of`."""
+    """Read a time or a duration, as `backfill_job.run.since.moment_of` does."""
     try:
         return moment_of(text)
     except ValueError:
@@ -143,34 +143,29 @@ def since(text: str) -> Callable[[datetime], datetime]:
 
 
 def seconds(text: str) -> timedelta:
-    """Read a number of seconds from 0."""
+    """Read a number of seconds, at least 0."""
     try:
         duration = timedelta(seconds=float(text))
     except (ValueError, OverflowError):
         duration = timedelta(seconds=-1)
     if not timedelta() <= duration <= LONGEST:
-        raise argparse.ArgumentTypeError(f"{_short(text)} is no number of seconds from 0 to ten years")
+        raise argparse.ArgumentTypeError(f"{_short(text)} is not a number of seconds from 0 to ten years")
     return duration
 
 
-def from_one(text: str) -> int:
-    """Read a whole number from 1; below a billion."""
-    if not text.isdecimal() or len(text) > MOST_DIGITS or int(text) < 1:
-        raise argparse.ArgumentTypeError(
-            f"{_short(text)} is no whole number from 1 to {10**MOST_DIGITS - 1:,}"
-        )
-    return int(text)
-
-
 def up_to(most: int) -> Callable[[str], int]:
-    """Make the reader of a whole number from 1 to another one."""
+    """Make a reader of a whole number from 1 to `most`."""
 
     def read(text: str) -> int:
         if not text.isdecimal() or len(text) > MOST_DIGITS or not 1 <= int(text) <= most:
-            raise argparse.ArgumentTypeError(f"{_short(text)} is no whole number from 1 to {most:,}")
+            raise argparse.ArgumentTypeError(f"{_short(text)} is not a whole number from 1 to {most:,}")
         return int(text)
 
     return read
+
+
+from_one = up_to(10**MOST_DIGITS - 1)
+"""Reads a whole number from 1; below a billion."""
 
 
 def _short(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The time and the waiting, handed in so that tests own them; and how a time is written."""
+"""The time and the waiting, as a value that tests can replace; and the text form of a time."""
 
 import time
 from collections.abc import Callable
@@ -13,8 +13,8 @@ class Clock:
     """The time and the waiting.
 
     Attributes:
-        now: The current time, aware.
-        sleep: Waits for so many seconds.
+        now: Gives the current time, aware.
+        sleep: Waits for a number of seconds.
     """
 
     now: Callable[[], datetime]
@@ -22,10 +22,10 @@ class Clock:
 
 
 def system_clock() -> Clock:
-    """The machine's own."""
+    """The machine's clock."""
     return Clock(lambda: datetime.now(UTC), time.sleep)
 
 
 def time_text(moment: datetime) -> str:
-    """An aware time in the form of Cloud Storage's own: RFC 3339, UTC, milliseconds, ``Z``. Such texts sort as the times do."""
+    """An aware time in the form that Cloud Storage uses: RFC 3339, UTC, milliseconds, ``Z``. Such texts sort like the times."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

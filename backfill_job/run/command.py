@@ -1,4 +1,4 @@
-"""What every command of the operator is: its help, its arguments, its work; and the process that it runs in."""
+"""An operator's command as a value: its help, its arguments and its work; and the process in which it runs."""
 
 import argparse
 import os
@@ -24,11 +24,11 @@ __all__ = [
 ]
 
 BEFORE_ANYTHING = (UsageError, BucketNotFound, PermissionDenied)
-"""For a command whose first requests meet these errors: `Command.cannot_start`."""
+"""`Command.cannot_start` of a command whose first requests can raise these errors."""
 
 
 class ExitCode(IntEnum):
-    """How a command ends."""
+    """The exit codes of every command."""
 
     DONE = 0
     NOT_RIGHT = 1
@@ -40,13 +40,8 @@ class ProcessIO:
     """The process: what a command reads from and writes to besides Cloud Storage.
 
     Attributes:
-        environ: The environment.
-        stdin: Where answers come from.
-        stdout: Where results go.
-        stderr: Where errors go.
-        clock: The time and the waiting.
-        words: The command's arguments as they were typed, for processes that are to do the same.
-        stopping: Called when somebody asks the process to stop.
+        words: The command's arguments as the operator typed them, for child processes with the same command.
+        stopping: Called when a signal asks the process to stop.
     """
 
     environ: Mapping[str, str]
@@ -59,7 +54,7 @@ class ProcessIO:
 
     @staticmethod
     def of_process(words: Sequence[str]) -> "ProcessIO":
-        """The present process, which was given these arguments for the command."""
+        """The present process, with the arguments of its command."""
         return ProcessIO(
             os.environ, sys.stdin, sys.stdout, sys.stderr, system_clock(), tuple(words), leave_in_time
         )
@@ -67,15 +62,14 @@ class ProcessIO:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One of the operator's commands: its help, its arguments, its work, and how it ends.
+    """One of the operator's commands.
 
     Attributes:
-        name: Begins its errors' lines and its files' names.
-        description: ``The command ``name``: what it is for.``, and more; the help shows the first line.
+        name: Starts the lines of its errors and the names of its files.
+        description: ``The command ``name``: what it does.``, and more; the help shows the first line.
         examples: Examples and exit codes, as the help shows them.
-        add_arguments: Adds its arguments to a parser.
-        work: Does it; gives the exit code.
-        cannot_start: Errors that mean that nothing was done.
+        work: Runs the command; gives the exit code.
+        cannot_start: Errors after which nothing was changed, so that the exit code is 2.
     """
 
     name: str
@@ -87,26 +81,18 @@ class Command:
 
     @property
     def summary(self) -> str:
-        """What it is for, in one line."""
+        """What it does, in one line."""
         what = self.description.partition("\n")[0].partition(": ")[2]
         return what[:1].upper() + what[1:]
 
     def prepare(self, parser: argparse.ArgumentParser) -> None:
-        """Make a parser this command's."""
+        """Add the help and the arguments of this command to a parser."""
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.epilog = self.examples
         self.add_arguments(parser)
 
     def run(self, arguments: argparse.Namespace, io: ProcessIO) -> int:
-        """Run it; an error of this project becomes one line and an exit code, never a traceback.
-
-        Args:
-            arguments: Parsed by a parser that `prepare` made this command's.
-            io: What it reads from and writes to.
-
-        Returns:
-            The exit code.
-        """
+        """Run it; an error of this project becomes one line and an exit code, never a traceback."""
         try:
             return int(self.work(arguments, io))
         except MigrationError as error:
@@ -114,7 +100,7 @@ class Command:
             return ExitCode.CANNOT_START if isinstance(error, self.cannot_start) else ExitCode.NOT_RIGHT
 
     def main(self, argv: Sequence[str] | None = None) -> int:
-        """Run it as a program of its own, with this process's surroundings and by default its arguments."""
+        """Run it as a program of its own, in this process; by default with the process's arguments."""
         parser = OneLineParser(prog=self.name, description=self.summary)
         self.prepare(parser)
         words = sys.argv[1:] if argv is None else argv
@@ -122,7 +108,7 @@ class Command:
 
 
 def add_migration_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that say what is migrated: read them with `migration_from`."""
+    """Add the arguments that name the two prefixes; `migration_from` reads them."""
     what = parser.add_argument_group("what is migrated")
     what.add_argument(
         "--env",
@@ -149,10 +135,10 @@ def add_migration_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def migration_from(arguments: argparse.Namespace) -> Migration:
-    """Read what is migrated.
+    """Read the migration from the arguments of `add_migration_arguments`.
 
     Raises:
-        UsageError: The arguments do not say it, or ask for something impossible.
+        UsageError: They name no migration, or an impossible one.
     """
     excludes = (*(() if arguments.no_default_excludes else DEFAULT_EXCLUDES), *arguments.exclude)
     source = None if arguments.source is None else Location.parse(arguments.source)

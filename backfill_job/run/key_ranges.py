@@ -1,12 +1,12 @@
-"""Which task copies which names, and in which order. Pure functions: every task computes the same from the same.
+"""Which task copies which names, and in which order. Pure functions: every task computes the same result.
 
-The key space is all names below the prefix, in the order of their UTF-8 bytes, which is the order of Python's texts (object
-names hold no surrogates). Boundaries cut it into ranges with nothing left over: a name that appears later, anywhere, is
-in exactly one of them, and with that one task's.
+The key space holds all names below the prefix, in the order of their UTF-8 bytes. Object names have no surrogates, so this is
+the order of Python's texts. Boundaries cut the key space into ranges without a gap. So each name, also one that appears later,
+belongs to exactly one range and one task.
 
-Cloud Storage spreads load by key range ("Request rate and access distribution guidelines": avoid sequential names), so
-neighbouring ranges go to different tasks, a task never goes on with the neighbour of its last range, and tasks begin at different
-places.
+Cloud Storage spreads load by key range ("Request rate and access distribution guidelines": avoid sequential names). So
+neighbouring ranges go to different tasks, a task never continues with the neighbour of its last range, and tasks start at
+different places.
 """
 
 from bisect import bisect_right
@@ -27,16 +27,16 @@ __all__ = [
 ]
 
 SPLIT = 16
-"""A partition of more than a 16th of a task's fair part is split, so that one range more or less hardly matters."""
+"""A partition above a 16th of a task's fair share is split, so that one range more or less makes little difference."""
 
 JOIN = 64
-"""Ranges a task at most, where partitions are many and small."""
+"""The most ranges of a task, where partitions are many and small."""
 
 WEEK_AND_PAIRS = 14
-"""Folders come in weeks, and sometimes in pairs: no task may meet the same weekday, or every other folder, again and again."""
+"""Folders come in weeks, and sometimes in pairs. No task may get the same weekday, or every second folder, each time."""
 
 GOLDEN = (5**0.5 - 1) / 2
-"""Multiples of the golden ratio, taken modulo 1, keep neighbouring numbers far apart."""
+"""Multiples of the golden ratio, modulo 1, keep neighbouring numbers far apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +44,11 @@ class KeyRange:
     """A piece of the key space.
 
     Attributes:
-        start: The first name that belongs to it; empty for no bound.
-        end: The first name that does not; empty for no bound.
+        start: Its first name; empty for no bound.
+        end: The first name after it; empty for no bound.
 
     Raises:
-        ValueError: It would be empty.
+        ValueError: The range is empty.
     """
 
     start: str
@@ -62,18 +62,18 @@ class KeyRange:
         return self.start <= name and (not self.end or name < self.end)
 
     def below(self, prefix: str) -> tuple[str, str]:
-        """The range's bounds as complete names, as a listing of the prefix wants them; empty for no bound."""
+        """The bounds as complete names, for a listing of the prefix; empty for no bound."""
         return prefix + self.start if self.start else "", prefix + self.end if self.end else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """What a look at the prefix found: a folder, or a stretch of objects between folders.
+    """A folder, or a stretch of objects between folders.
 
     Attributes:
-        start: The folder (``qpi_answers_20240101/``), or the first name of the stretch. It reaches to the next one's start.
-        objects: About how many objects it holds; None when nobody knows.
-        samples: Names in it, in any order, evenly spread over its objects: where it may be split.
+        start: The folder (``qpi_answers_20240101/``), or the first name of the stretch. It ends at the next one's start.
+        objects: About how many objects it holds; None when unknown.
+        samples: Names in it, in any order, evenly spread over its objects, at which it can be split.
     """
 
     start: str
@@ -82,10 +82,7 @@ class Partition:
 
 
 def ranges(boundaries: Sequence[str]) -> tuple[KeyRange, ...]:
-    """Tile the whole key space.
-
-    Args:
-        boundaries: Where one range ends and the next begins, in any order, repeated or not.
+    """Cut the whole key space at boundaries, which come in any order, repeated or not.
 
     Returns:
         One range more than there are different boundaries, in the order of the names.
@@ -95,14 +92,10 @@ def ranges(boundaries: Sequence[str]) -> tuple[KeyRange, ...]:
 
 
 def samples_wanted(partitions: Sequence[Partition], tasks: int) -> dict[str, int]:
-    """Say which partitions are to be split, before any names in them are known.
-
-    Args:
-        partitions: What was found, in any order.
-        tasks: How many tasks share the work.
+    """Which partitions to split, before any names in them are known.
 
     Returns:
-        By the partition's start, how many evenly spread names in it are wanted.
+        By the partition's start, how many evenly spread names in it are needed.
     """
     sizes = _sizes(partitions)
     return {start: pieces - 1 for start, pieces in _pieces(sizes, tasks).items() if pieces > 1}
@@ -111,12 +104,11 @@ def samples_wanted(partitions: Sequence[Partition], tasks: int) -> dict[str, int
 def boundaries_for(partitions: Sequence[Partition], tasks: int) -> tuple[str, ...]:
     """Choose boundaries: one partition a range, but big ones split and many small ones joined.
 
-    A partition of more than a 16th of a task's fair part is split at its samples, as far as there are any. Where there are more
-    than 64 ranges a task, neighbours are joined.
+    It splits a partition above a 16th of a task's fair share at its samples, as far as there are any. It joins neighbours
+    where a task would have more than 64 ranges.
 
     Args:
-        partitions: What was found, in any order, each start once. A size that nobody knows is taken for the mean of
-            the known ones.
+        partitions: In any order, each start once. An unknown size counts as the mean of the known ones.
         tasks: How many tasks share the work.
 
     Returns:
@@ -133,15 +125,15 @@ def boundaries_for(partitions: Sequence[Partition], tasks: int) -> tuple[str, ..
         inside = [name for name in samples[start] if start < name and (not following or name < following)]
         starts = [start, *_spread(sorted({*inside}), pieces[start] - 1)]
         parts += [(each, sizes[start] / len(starts)) for each in starts]
-    # Not the first start: what may come before it goes with it.
+    # Without the first start, because names before it go with it.
     return tuple(_joined(parts, tasks * JOIN))[1:]
 
 
 def assign(tiles: Sequence[KeyRange], index: int, count: int) -> tuple[KeyRange, ...]:
     """A task's ranges, in the order to work on them.
 
-    Ranges are dealt like cards, one a task and round. Every round begins with another task, so that no task gets all
-    Sundays. The tasks of neighbours differ, within and between the rounds.
+    Ranges are dealt like cards, one for each task and round. Each round starts with another task, so that no task gets all
+    Sundays. Neighbouring ranges go to different tasks, within and between the rounds.
 
     Args:
         tiles: All ranges, in the order of the names.
@@ -149,8 +141,8 @@ def assign(tiles: Sequence[KeyRange], index: int, count: int) -> tuple[KeyRange,
         count: How many tasks there are.
 
     Returns:
-        Its ranges. One and the next are at least a fifth of all of them apart in the order of the names, and tasks
-        begin at different places.
+        Its ranges. Consecutive ones are at least a fifth of all ranges apart in the order of the names, and tasks start at
+        different places.
 
     Raises:
         ValueError: There is no such task.
@@ -189,26 +181,23 @@ def owner(tiles: Sequence[KeyRange], name: str, count: int) -> int:
 
 
 def balance(sizes: Sequence[float]) -> float:
-    """How evenly work is shared.
-
-    Args:
-        sizes: What each task has.
+    """How evenly tasks share the work.
 
     Returns:
-        The largest share over the mean: 1.0 is even, and how much longer the run takes than it would then.
+        The largest share over the mean. 1.0 is even; 1.5 means that the run takes 1.5 times as long as an even one.
     """
     total = sum(sizes)
     return max(sizes) * len(sizes) / total if total else 1.0
 
 
 def _shift(count: int) -> int:
-    """By how many tasks each round begins later than the round before.
+    """By how many tasks each round starts later than the round before.
 
-    A task's places are ``count - shift`` apart. That has no factor in common with a week or a pair, where it can be had. A
-    shift of ``count - 1`` would give the end of a round and the beginning of the next to one task.
+    A task's places are ``count - shift`` apart. Where possible, this number has no factor in common with a week or a pair. A
+    shift of ``count - 1`` would give the end of one round and the start of the next to one task.
     """
     fitting = (shift for shift in range(1, count - 1) if gcd(count - shift, WEEK_AND_PAIRS) == 1)
-    # None fits up to three tasks; one and two have no choice, three would meet its neighbours at 2.
+    # No shift fits up to three tasks. One and two have no choice; with three, a shift of 2 would give it neighbours.
     return next(fitting, count // 3)
 
 
@@ -227,12 +216,12 @@ def _pieces(sizes: dict[str, float], tasks: int) -> dict[str, int]:
     if tasks < 1:
         raise ValueError(f"{tasks} tasks share nothing")
     largest = sum(sizes.values()) / (tasks * SPLIT)
-    # A rounding error above a whole number is not worth a piece.
+    # A rounding error above a whole number does not justify another piece.
     return {start: ceil(size / largest - 1e-9) for start, size in sizes.items()}
 
 
 def _spread(names: Sequence[str], wanted: int) -> list[str]:
-    """So many of the names, or all, evenly spread."""
+    """`wanted` of the names, evenly spread; all, if there are fewer."""
     if wanted >= len(names):
         return list(names)
     step = (len(names) + 1) / (wanted + 1)
@@ -240,7 +229,7 @@ def _spread(names: Sequence[str], wanted: int) -> list[str]:
 
 
 def _joined(parts: Sequence[tuple[str, float]], most: int) -> Iterator[str]:
-    """Starts of the parts, or of at most so many groups of neighbours of about the same size."""
+    """The starts of the parts, or of at most `most` groups of neighbours of about the same size."""
     if len(parts) <= most:
         yield from (start for start, _ in parts)
         return

@@ -1,7 +1,7 @@
 """The gateway, opened at the first call that needs it.
 
-Importing the official client takes about 0.7 seconds of CPU time: more than a run that finds nothing to copy needs to compare
-20,000 names. A sweeper's runs are of that kind, and they need only the fast client.
+The import of the official client takes about 0.7 seconds of CPU time. A run that finds nothing to copy compares 20,000 names
+in less. Most runs of a sweeper are such runs, and they need only the fast client.
 """
 
 from threading import Lock
@@ -17,7 +17,7 @@ __all__ = ["LateGateway"]
 
 
 class LateGateway:
-    """An `ObjectStore` and a `StateStore` that opens the gateway for the first call. Safe to share between threads."""
+    """An `ObjectStore` and a `StateStore` that opens the gateway at the first call. Thread-safe."""
 
     def __init__(self, connections: int, operations: OperationsCounter) -> None:
         self._connections = connections
@@ -26,7 +26,7 @@ class LateGateway:
         self._gateway: Gateway | None = None
 
     def opened(self) -> "Gateway":
-        """The gateway itself.
+        """The gateway itself; opens it if needed.
 
         Raises:
             UsageError: There are no credentials.
@@ -39,7 +39,7 @@ class LateGateway:
             return self._gateway
 
     def close(self) -> None:
-        """Close the connections, if the gateway was opened."""
+        """Close the connections, if the gateway is open."""
         if self._gateway is not None:
             self._gateway.close()
 

@@ -1,4 +1,4 @@
-"""The tasks of an execution as processes of this machine, the way Cloud Run would run them: ``--tasks N``."""
+"""Runs the tasks of an execution as processes of this machine, as Cloud Run would: ``--tasks N``."""
 
 import argparse
 import signal
@@ -22,7 +22,7 @@ from shared.operations import OperationsCounter
 __all__ = ["run_as_tasks"]
 
 MOST_PROCESSES = 64
-"""Of one machine, about 60 MB each: a slip of the finger must not bring it down. A job may have more tasks."""
+"""The most processes of one machine, at about 60 MB each, so that a typing error cannot exhaust it. A job may have more tasks."""
 
 
 def run_as_tasks(
@@ -33,24 +33,24 @@ def run_as_tasks(
     report: str,
     show: Callable[[Mapping[str, Any]], Sequence[str]],
 ) -> int:
-    """Run a command as several processes of this machine, and show what they came to together.
+    """Run a command as several processes of this machine, and show their combined result.
 
     Args:
         command: Its name after ``python -m backfill_job``.
         arguments: The command's.
         io: The command's.
-        report: The report in which the tasks' results are composed.
-        show: Gives lines for people from that report.
+        report: The name of the report that combines the tasks' results.
+        show: Makes the lines for the operator from that report.
 
     Returns:
-        The exit code of all together: 2 only if none could start, for then nothing was done.
+        The combined exit code: 2 only if no task could start, because then nothing was done.
 
     Raises:
-        UsageError: More processes than a machine should be given.
+        UsageError: More than `MOST_PROCESSES` tasks.
     """
     if arguments.tasks > MOST_PROCESSES:
         raise UsageError(
-            f"--tasks {arguments.tasks:,}: at most {MOST_PROCESSES} processes are started on one machine; give a Cloud Run "
+            f"--tasks {arguments.tasks:,}: one machine starts at most {MOST_PROCESSES} processes; give a Cloud Run "
             "job more tasks instead"
         )
     execution = f"local-{io.clock.now():%Y%m%dT%H%M%S.%fZ}"
@@ -75,16 +75,13 @@ def run_as_tasks(
 
 
 def _run_tasks(arguments: Sequence[str], count: int, execution: str, environ: Mapping[str, str]) -> int:
-    """Run the tasks of an execution as processes of this machine, the way Cloud Run would.
+    """Start the tasks with the variables that Cloud Run sets, pass signals on to all, and wait; gives the combined exit code.
 
     Args:
         arguments: The command of one task, program first.
         count: How many tasks.
-        execution: What they do together.
-        environ: Their environment, but for what makes them tasks.
-
-    Returns:
-        The exit code of all together; a signal is passed on to all.
+        execution: The name of the execution that they share.
+        environ: Their environment, without those variables.
     """
     tasks = [
         subprocess.Popen(
@@ -107,14 +104,9 @@ def _run_tasks(arguments: Sequence[str], count: int, execution: str, environ: Ma
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         codes = [task.wait() for task in tasks]
-        return _together(codes)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _together(codes: Sequence[int]) -> int:
-    """One exit code for several processes; one that a signal ended has a negative code."""
-    if len(set(codes)) == 1 and codes[0] in set(ExitCode):
-        return codes[0]
-    return ExitCode.NOT_RIGHT
+    # A process that a signal ended has a negative code.
+    same = len(set(codes)) == 1 and codes[0] in set(ExitCode)
+    return codes[0] if same else ExitCode.NOT_RIGHT

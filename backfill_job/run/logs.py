@@ -1,4 +1,4 @@
-"""Where the log's lines go: the screen, stdout for Cloud Logging, and the log file."""
+"""Sends log lines to the screen, to stdout for Cloud Logging, and to the log file."""
 
 import logging
 import sys
@@ -16,14 +16,14 @@ __all__ = ["LogFormat", "log_file_path", "logging_to"]
 
 
 class LogFormat(Enum):
-    """How lines on stdout look."""
+    """The form of lines on stdout."""
 
     TEXT = "text"
     JSON = "json"
 
 
 def log_file_path(directory: Path, name: str, started: datetime) -> Path:
-    """Name a run's log file: ``{name}_{timestamp}.log``, the timestamp in UTC."""
+    """The path of a run's log file: ``{name}_{timestamp}.log``, the timestamp in UTC."""
     return directory / f"{name}_{started:%Y%m%dT%H%M%SZ}.log"
 
 
@@ -34,10 +34,10 @@ def logging_to(
     """Send this process's log lines to a stream and a file while the block runs.
 
     Args:
-        stream: For lines in `log_format`.
-        log_format: How they look there.
-        stream_level: The least severity shown there; a terminal with a progress bar wants no more than warnings.
-        file: A log file in text form, appended to.
+        stream: Receives lines in `log_format`.
+        log_format: Their form there.
+        stream_level: The least severity there. On a terminal with a progress bar only warnings and errors fit.
+        file: A log file in text form; the lines are appended to it. None for no file.
 
     Raises:
         UsageError: The file cannot be written.
@@ -72,7 +72,7 @@ def logging_to(
 
 
 def _end_quietly(handler: logging.Handler) -> None:
-    """Have a handler whose stream takes no more say so once; logging would print a traceback for every line."""
+    """Report a stream that accepts no more lines once; `logging` would print a traceback for every line."""
     usual = handler.handleError
 
     def handle(record: logging.LogRecord) -> None:

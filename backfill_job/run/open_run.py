@@ -33,10 +33,10 @@ from shared.phase import PhaseReader
 __all__ = ["opened", "reports_at"]
 
 WIDTH = 100
-"""Columns of an overview that does not go to a terminal."""
+"""Columns of an overview outside a terminal."""
 
 GATEWAY_CONNECTIONS = 32
-"""For what the fast lane could not settle, and for second looks."""
+"""Connections for objects that the fast lane could not copy, and for second looks."""
 
 
 @contextmanager
@@ -49,27 +49,24 @@ def opened(
     mode: str,
     in_tasks: bool = False,
 ) -> Iterator[Run]:
-    """Start a run: logging, signals, the gateway, a first look at both sides, this task's part, and the reports.
+    """Open a run, and close it after the block.
 
     Args:
         command: The command's name, as in the names of its log files.
         arguments: With those of `add_session_arguments`.
-        io: What the command reads from and writes to.
-        migration: What is asked.
-        mode: What it is about to do, for the log.
-        in_tasks: Whether several tasks may share the work; else each would take its part for the whole.
-
-    Yields:
-        The run, ready to work.
+        io: The command's process.
+        migration: The two prefixes.
+        mode: What the command will do, for the log.
+        in_tasks: Whether several tasks may share the work. Otherwise a task of several is refused.
 
     Raises:
-        UsageError: It cannot start.
-        MigrationError: Whatever the block raises; it has been logged.
+        UsageError: The run cannot start.
+        MigrationError: The block raised it; the log has it, too.
     """
     settings = Settings.from_environ(io.environ)
     if settings.task_count > 1 and not in_tasks:
         raise UsageError(
-            f"{command} is about the whole, and this is one of {settings.task_count} tasks; run it as one task (--tasks=1)"
+            f"{command} covers all names, and this is one of {settings.task_count} tasks; run it as one task (--tasks=1)"
         )
     if arguments.tasks > 1 and arguments.tasks != settings.task_count:
         raise UsageError("this is a task of a job already; give the job more tasks instead of --tasks")
@@ -127,7 +124,7 @@ def opened(
 
 
 def _ranges(run: Run, arguments: argparse.Namespace) -> tuple[KeyRange, ...]:
-    """The part of the key space that is this process's."""
+    """The part of the key space that belongs to this process."""
     mine = agreed_ranges(run, run.settings) if run.settings.task_count > 1 else all_ranges(run)
     if arguments.since is None:
         return mine
@@ -135,15 +132,15 @@ def _ranges(run: Run, arguments: argparse.Namespace) -> tuple[KeyRange, ...]:
 
 
 def reports_at(place: Path | Location | None, store: LateGateway, migration: Migration) -> Reports | None:
-    """Open the place where reports go.
+    """Open the place for reports.
 
     Args:
-        place: A directory or a Cloud Storage prefix; None where nobody wants reports.
-        store: Writes to the latter.
-        migration: What is asked.
+        place: A directory or a Cloud Storage prefix; None for no reports.
+        store: Writes to a Cloud Storage prefix.
+        migration: Its prefixes must not hold the reports.
 
     Raises:
-        UsageError: Reports would be migrated, or the directory cannot be made.
+        UsageError: The migration would copy the reports, or the directory cannot be made.
     """
     if place is None:
         return None
@@ -158,7 +155,7 @@ def reports_at(place: Path | Location | None, store: LateGateway, migration: Mig
 
 
 def _begin(run: Run, mode: str) -> None:
-    """Say that it starts, and find out before any work whether reports can be written."""
+    """Log the start, and check before any work that reports can be written."""
     source, destination = run.migration.source.uri, run.migration.destination.uri
     run.log.emit(Event.RUN_STARTED, mode=mode, source=source, destination=destination)
     try:
@@ -175,7 +172,7 @@ def _output(
     io: ProcessIO,
     settings: Settings,
 ) -> Iterator[Console]:
-    """Start the logging, and give the console for people; in JSON form it is mute."""
+    """Start the logging, and give the operator's console; with JSON lines it prints nothing."""
     in_cloud_run = bool(settings.cloud_run_job)
     log_format = LogFormat(arguments.log_format or ("json" if in_cloud_run else "text"))
     directory_wanted = arguments.log_dir or (None if in_cloud_run else Path())

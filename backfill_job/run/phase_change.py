@@ -1,4 +1,4 @@
-"""Moving the migration to another phase: recorded, and waited for until everybody has seen it."""
+"""Moves the migration to another phase: records it, and waits until every mirror and job must have seen it."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -14,28 +14,28 @@ from shared.state_changes import Stamp, update, with_phase
 __all__ = ["change_phase", "phase_changed", "wait_until_seen"]
 
 MARGIN_SECONDS = 1.0
-"""Waited beyond the mirrors' cache, for clocks that tick apart."""
+"""Extra wait beyond the mirrors' cache time, because clocks may differ."""
 
 
 class NotFinished(MigrationError):
-    """The phase was changed, and what belongs to it was not finished."""
+    """The phase is changed, but the work that belongs to the change is not finished."""
 
 
 def change_phase(run: Run, phase: Phase, by: str, check: Callable[[State], None] = lambda _: None) -> State:
-    """Change the phase, on record.
+    """Change the phase in the state, with an entry in its history. Atomic.
 
     Args:
-        run: Of which migration.
-        phase: Where to.
-        by: Who does it.
-        check: Raises where the state that is there does not allow it; asked when the change is made.
+        run: The run of the migration.
+        phase: The new phase.
+        by: Who decides.
+        check: Raises where the present state does not allow the change; runs on the very state that is changed.
 
     Returns:
-        The state; as it was if it is in that phase already.
+        The new state; the present one if it is in that phase already.
 
     Raises:
-        UsageError: It is not allowed, or no way leads there. Nothing was changed.
-        StorageError: It may or may not have been changed.
+        UsageError: The change is not allowed, or the present phase does not lead there. Nothing was changed.
+        NotFinished: The phase may or may not have been changed.
     """
     stamp = Stamp(uuid.uuid4().hex, by, run.clock.now())
 
@@ -48,7 +48,7 @@ def change_phase(run: Run, phase: Phase, by: str, check: Callable[[State], None]
         state = update(run.gateway, run.migration, changed)
     except StorageError as error:
         raise NotFinished(
-            f"{error}. The phase may have been changed or not: `status` shows it; then give the same command again"
+            f"{error}. The phase may have been changed or not: `status` shows it; then run the same command again"
         ) from error
     for entry in state.history:
         if entry.change == stamp.change:
@@ -57,15 +57,11 @@ def change_phase(run: Run, phase: Phase, by: str, check: Callable[[State], None]
 
 
 @contextmanager
-def phase_changed(phase: Phase, go_on: str = "give the same command again to finish") -> Iterator[None]:
-    """Say of whatever goes wrong in the block that the phase has been changed before.
-
-    Args:
-        phase: What it was changed to.
-        go_on: What to do then.
+def phase_changed(phase: Phase, go_on: str = "run the same command again to finish") -> Iterator[None]:
+    """Add to each error of the block that the phase is changed already, and what to do.
 
     Raises:
-        NotFinished: Something went wrong.
+        NotFinished: The block raised an error of this project.
     """
     try:
         yield
@@ -74,10 +70,10 @@ def phase_changed(phase: Phase, go_on: str = "give the same command again to fin
 
 
 def wait_until_seen(run: Run) -> None:
-    """Wait until no mirror and no job can believe in the phase before.
+    """Wait until the cached phase of every mirror and job must have expired.
 
     Raises:
-        Interrupted: Somebody stopped it.
+        Interrupted: A signal stopped it.
     """
     seconds = CACHE_SECONDS + MARGIN_SECONDS
     run.console.print(f"Waiting {seconds:.0f} seconds, until every mirror must have seen it …")

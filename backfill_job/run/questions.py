@@ -1,4 +1,4 @@
-"""Questions to whoever runs a command on a terminal: a text to be typed, or yes and no."""
+"""Questions to the operator on a terminal: a text to type, or yes and no."""
 
 from backfill_job.run.run import Run
 from shared.errors import UsageError
@@ -9,16 +9,11 @@ NOT_CONFIRMED = "not confirmed; nothing was changed"
 
 
 def confirm_by_typing(run: Run, text: str, question: str) -> None:
-    """Ask for a text to be typed.
-
-    Args:
-        run: Whose streams.
-        text: What must be typed.
-        question: What it means.
+    """Ask the operator to type a text.
 
     Raises:
-        UsageError: Something else was typed, or nothing.
-        Interrupted: Somebody would rather stop.
+        UsageError: The operator typed something else, or nothing.
+        Interrupted: A signal came instead of an answer.
     """
     if _answer(run, f"\n{question}\nType {text} to go on: ").strip() != text:
         raise UsageError(NOT_CONFIRMED)
@@ -27,14 +22,9 @@ def confirm_by_typing(run: Run, text: str, question: str) -> None:
 def confirm_by_yes(run: Run, question: str, refusal: str = NOT_CONFIRMED) -> None:
     """Ask yes or no until the answer is one of them.
 
-    Args:
-        run: Whose streams.
-        question: What is asked.
-        refusal: What is said where the answer is no.
-
     Raises:
-        UsageError: The answer is no, or there is none.
-        Interrupted: Somebody would rather stop.
+        UsageError: The answer is no, or the input ended; its message is `refusal`.
+        Interrupted: A signal came instead of an answer.
     """
     while True:
         answer = _answer(run, f"{question} [yes/no] ")
@@ -46,7 +36,7 @@ def confirm_by_yes(run: Run, question: str, refusal: str = NOT_CONFIRMED) -> Non
 
 
 def _answer(run: Run, question: str) -> str:
-    """The line that is typed; empty where there is none to come."""
+    """The typed line; empty at the end of the input."""
     run.console.print(question, end="", markup=False, soft_wrap=True)
     with run.stop.raising():
         return run.io.stdin.readline()

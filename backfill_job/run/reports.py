@@ -1,6 +1,7 @@
-"""Reports: files in a directory or objects under a prefix, complete or absent, never half-written under their own name.
+"""Reports: files in a directory, or objects under a Cloud Storage prefix. A report is complete or absent.
 
-``backfill_job.run.reports`` is the same in Cloud Storage.
+`ReportDirectory` writes files. `ReportPrefix` writes objects, for ``--report gs://bucket/prefix/``. The files of a Cloud Run
+task lie in memory and vanish with it, so the run uploads lines while it writes them.
 """
 
 import json
@@ -17,20 +18,17 @@ from shared.errors import CannotWrite, UsageError
 from shared.migration import Location
 from shared.objects import ObjectRef, ObjectState
 
+if TYPE_CHECKING:
+    from shared.gateway import Gateway
+
 __all__ = ["Lines", "ReportDirectory", "ReportPrefix", "Reports", "json_bytes", "line_bytes", "side"]
 
-# TODO-DOC """Reports as objects under a Cloud Storage prefix: ``--report gs://bucket/prefix/``.
-#
-# A Cloud Run task has no disk of its own; its files are memory, and gone with it. So lines are uploaded while they are written.
-# """
-#
-
 LINES_BUFFER = 1024 * 1024
-"""Bytes of lines that are written at once."""
+"""Bytes of lines in one write to a file."""
 
 
 class Lines(Protocol):
-    """A JSON Lines file being written."""
+    """A JSON Lines file under construction."""
 
     def write(self, line: Mapping[str, Any]) -> None:
         """Append one line.
@@ -42,19 +40,19 @@ class Lines(Protocol):
 
 
 class Reports(Protocol):
-    """Where the reports of a run go."""
+    """The place for the reports of a run."""
 
     @property
     def place(self) -> str:
-        """For people: the directory or prefix."""
+        """The directory or prefix, for people."""
         ...
 
     def lines(self, name: str) -> AbstractContextManager[Lines]:
-        """Open a JSON Lines file; it appears under its name when the block ends, and not after an error in it."""
+        """Open a JSON Lines file. It appears under its name when the block ends, but not after an error in the block."""
         ...
 
     def write(self, name: str, data: bytes, *, content_type: str = "application/json") -> None:
-        """Write a file in one step, over whatever is there.
+        """Write a file in one step, over an existing one. Atomic.
 
         Raises:
             MigrationError: It cannot be written.
@@ -62,23 +60,20 @@ class Reports(Protocol):
         ...
 
     def read(self, name: str) -> bytes | None:
-        """Read a file.
-
-        Returns:
-            Its contents; None only when there is no such file.
+        """Read a file; None only when it is absent.
 
         Raises:
-            MigrationError: Anything else.
+            MigrationError: It cannot be read.
         """
         ...
 
     def part(self, name: str) -> "Reports":
-        """The place for the reports of a part of the run, below this one."""
+        """The place for the reports of one part of the run, below this one."""
         ...
 
 
 def side(state: ObjectState | None) -> dict[str, Any] | None:
-    """One side's facts as a report line gives them; generations as texts, as the API does."""
+    """The facts of one side for a report line; generations are texts, as in the API."""
     if state is None:
         return None
     return {
@@ -92,7 +87,7 @@ def side(state: ObjectState | None) -> dict[str, Any] | None:
 
 
 def json_bytes(content: Mapping[str, Any]) -> bytes:
-    """A report as the contents of a file that people may read, too."""
+    """A report as the contents of a file that people can read."""
     return json.dumps(content, ensure_ascii=False, indent=2).encode() + b"\n"
 
 
@@ -102,16 +97,12 @@ def line_bytes(line: Mapping[str, Any]) -> bytes:
 
 
 class ReportDirectory:
-    """Reports as files.
+    """Reports as files in a directory, which it makes if needed.
 
-    A file has its name when it is complete. Lines that are being written, or were not completed because of an error, are in
-    ``NAME.partial``.
-
-    Args:
-        path: The directory; made if it is not there.
+    A file gets its name when it is complete. Until then, and after an error, its lines are in ``NAME.partial``.
 
     Raises:
-        UsageError: It cannot be made or written to.
+        UsageError: The directory cannot be made or written to.
     """
 
     def __init__(self, path: Path) -> None:
@@ -141,13 +132,13 @@ class ReportDirectory:
                 os.fsync(file.fileno())
                 partial.replace(path)
         finally:
-            # What could not be flushed cannot be written by closing either.
+            # If the flush failed, closing cannot write either.
             with suppress(OSError):
                 file.close()
 
     def write(self, name: str, data: bytes, *, content_type: str = "application/json") -> None:  # noqa: ARG002 -- the name's ending says it
         """See `Reports.write`."""
-        # Two tasks may put the same whole together at once, so each has a partial file of its own.
+        # Two tasks may write the same combined report at once, so each needs its own partial file.
         path, partial = self.path / name, self.path / f"{name}.{uuid.uuid4().hex}.partial"
         with _explained(path):
             try:
@@ -190,17 +181,8 @@ def _explained(path: Path) -> Iterator[None]:
         raise CannotWrite(f"cannot write {path}: {error.strerror}; what was copied stays") from error
 
 
-if TYPE_CHECKING:
-    from shared.gateway import Gateway
-
-
 class ReportPrefix:
-    """Reports as objects; see `backfill_job.run.reports.Reports`.
-
-    Args:
-        gateway: Writes and reads them.
-        location: Where they go.
-    """
+    """Reports as objects under a Cloud Storage prefix."""
 
     def __init__(self, gateway: "Gateway", location: Location) -> None:
         self._gateway = gateway

@@ -1,4 +1,4 @@
-"""One run of a command on both prefixes: everything that it has at hand, from the first look to the last report."""
+"""One run of a command on both prefixes: everything that the command uses, from the first look to the last report."""
 
 import asyncio
 import gc
@@ -35,39 +35,36 @@ if TYPE_CHECKING:
 __all__ = ["Run", "check_start", "open_api", "refuse_empty", "tune_gc"]
 
 LISTING_CONNECTIONS = 16
-"""Connections beside those of the objects under way, so that listings never wait for them."""
+"""Connections beyond those of the objects under way, so that listings never wait for objects."""
 
 REQUEST_TIMEOUT = 60.0
-"""Seconds without an answer after which a request counts as lost. Rewrites need at least 30 (Cloud Storage reference,
+"""Seconds without an answer after which a request counts as lost. A rewrite needs at least 30 (Cloud Storage reference,
 "Objects: rewrite")."""
 
 START_PATIENCE = 10.0
-"""Seconds over which transient faults are tolerated before anything has begun; an operator is waiting."""
+"""Seconds of retries after transient faults before the work begins, because an operator is waiting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a command works with.
+    """Everything that a command uses.
 
     Attributes:
         command: Its name, as in the names of its log files.
-        migration: What is asked.
-        started: When it began.
-        io: The process: environment, streams, clock.
         settings: Which task of which execution this is.
-        console: For people; mute where lines are JSON.
-        log: Where events go.
-        reports: Where the reports of the whole run go; None where none are wanted.
-        store: Where both sides live, for what is looked at or copied one by one.
-        operations: Counts what is asked of Cloud Storage, as it is billed.
-        clock: The time and the waiting; the waiting ends in `Interrupted` after a signal.
+        console: Prints for the operator; prints nothing where lines are JSON.
+        log: Receives events.
+        reports: The place for the reports of the whole run; None for no reports.
+        store: Looks at and copies single objects of both sides.
+        operations: Counts requests to Cloud Storage, as they are billed.
+        clock: The time and the waiting; the waiting raises `Interrupted` after a signal.
         stop: Whether a signal asked the process to stop.
         authority: Which side is the source of truth where the two differ.
-        ranges: The part of the key space that this process works on.
-        allow_empty: Whether a source without a single object is accepted.
+        ranges: This process's part of the key space.
+        allow_empty: Whether the source may be empty.
         grace: How long after its last change a source object may take to arrive before it counts as missing.
         endpoint: Scheme and host of a local Cloud Storage; None for Google's.
-        proxy: Through which Google's is reached; None for none.
+        proxy: The way to Google's; None for a direct connection.
     """
 
     command: str
@@ -91,37 +88,37 @@ class Run:
 
     @property
     def gateway(self) -> "Gateway":
-        """Everything else that Cloud Storage can do, through the official client."""
+        """All other operations on Cloud Storage, through the official client."""
         return self.store.opened()
 
     @property
     def own_reports(self) -> Reports | None:
-        """Where this process's reports go: of several tasks each has a part of its own."""
+        """The place for this process's reports: one of several tasks has its own part."""
         if self.reports is None or self.settings.task_count == 1:
             return self.reports
         return self.reports.part(part_name(self.settings.task_index, self.settings.task_count))
 
     @property
     def place(self) -> str | None:
-        """Where the reports of the whole run are found afterwards; None where nobody wants them."""
+        """The place where the operator finds the reports afterwards; None where it does not outlive the run."""
         return None if self.reports is None or self.settings.passing_reports else self.reports.place
 
     def say(self, text: str) -> None:
-        """Print a line for people, as it is, however long."""
+        """Print a line for the operator without wrapping or markup."""
         self.console.print(text, markup=False, soft_wrap=True)
 
     def object_lines(self) -> AbstractContextManager[Lines | None]:
-        """``objects.jsonl`` of this process's reports, for the length of a block; None where nobody would find it."""
+        """``objects.jsonl`` of this process's reports, for one block; None where it would not outlive the run."""
         if self.own_reports is None or self.place is None:
             return nullcontext()
         return self.own_reports.lines("objects.jsonl")
 
     def state(self) -> State:
-        """Read the migration's state before anything is done.
+        """Read the migration's state before any work.
 
         Raises:
-            UsageError: This account may not: it cannot start.
-            StorageError: It could not be read, or is damaged.
+            UsageError: This account may not read it, so the command cannot start.
+            StorageError: It cannot be read, or is damaged.
         """
         try:
             return read_state(self.gateway, self.migration)
@@ -129,7 +126,7 @@ class Run:
             raise UsageError(f"cannot start: {error}") from error
 
     def identity(self) -> dict[str, Any]:
-        """Which run a report is of."""
+        """The fields that name the run in a report."""
         migration = self.migration
         return {
             "run": self.log.context["run"],
@@ -142,29 +139,29 @@ class Run:
         }
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write one of this process's reports, where they are wanted."""
+        """Write one of this process's reports, if there is a place for them."""
         if self.own_reports is not None:
             self.own_reports.write(name, json_bytes({**self.identity(), **content}))
 
     def all_parts(self, name: str) -> list[Mapping[str, Any]] | None:
-        """The reports of all tasks, where this is one of several and the set is complete; else None."""
+        """The reports of all tasks, if this is one of several and the set is complete; else None."""
         if self.reports is None or self.settings.task_count == 1:
             return None
         return complete_set(self.reports, name, self.settings)
 
     def write_whole(self, name: str, content: Mapping[str, Any]) -> None:
-        """Write a report of all tasks together."""
+        """Write a combined report of all tasks."""
         if self.reports is not None:
             self.reports.write(name, json_bytes({**self.identity(), **content}))
 
 
 def open_api(run: Run, in_flight: int = 0, *, patience: float | None = None) -> AsyncApi:
-    """The fast client, with connections for listings and for so many objects under way.
+    """The fast client, with connections for listings and for `in_flight` objects at once.
 
     Args:
-        run: What to work with.
+        run: Gives the endpoint, the proxy and the operations counter.
         in_flight: Objects under way at once.
-        patience: Seconds over which transient faults are tolerated; None for the usual.
+        patience: Seconds of retries after transient faults; None for the default.
     """
     return AsyncApi(
         retry=RetryPolicy() if patience is None else RetryPolicy(deadline=patience),
@@ -177,10 +174,10 @@ def open_api(run: Run, in_flight: int = 0, *, patience: float | None = None) -> 
 
 
 def check_start(run: Run) -> None:
-    """Find out whether both sides can be listed, before anything is done, and whether there is anything.
+    """Check before any work that both sides can be listed, and that the source has objects.
 
     Raises:
-        UsageError: One of them cannot; or the source is empty, and that was not allowed.
+        UsageError: A side cannot be listed; or the source is empty, and the run does not allow that.
     """
     try:
         source, _ = uvloop.run(_first_names(run))
@@ -191,17 +188,17 @@ def check_start(run: Run) -> None:
 
 
 async def _first_names(run: Run) -> list[str | None]:
-    """The first name on either side, None where there is none; a look that takes little patience."""
+    """The first name on each side, None where there is none; with few retries."""
     async with open_api(run, patience=START_PATIENCE) as api:
         sides = (run.migration.source, run.migration.destination)
         return await asyncio.gather(*(first_name(api, side, "", "") for side in sides))
 
 
 def refuse_empty(run: Run) -> None:
-    """Refuse a source without a single object, unless that was allowed.
+    """Refuse an empty source.
 
     Raises:
-        UsageError: It was not.
+        UsageError: The run does not allow one.
     """
     if not run.allow_empty:
         raise UsageError(
@@ -211,6 +208,6 @@ def refuse_empty(run: Run) -> None:
 
 
 def tune_gc() -> None:
-    """Look for garbage less often: a run makes millions of small objects and no cycles, and finds nothing."""
+    """Tune the garbage collector: a run makes millions of small objects and no cycles, so frequent collections find nothing."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)

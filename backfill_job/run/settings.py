@@ -1,4 +1,4 @@
-"""The environment, read once, at the edge."""
+"""The process's environment as a value, read once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from shared.errors import UsageError
 __all__ = ["PASSING_REPORTS", "Settings"]
 
 PASSING_REPORTS = "QPI_EXPORTS_PASSING_REPORTS"
-"""The variable by which whoever starts several tasks says that their reports are for nobody else, and go with the run."""
+"""The variable with which the parent of local tasks says that their reports vanish after the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,11 +16,11 @@ class Settings:
     """What the process's environment says.
 
     Attributes:
-        cloud_run_job: The Cloud Run job's name, empty outside of Cloud Run.
-        execution: The execution that several tasks share; empty where there is just one process.
-        task_index: Which task this is, from 0.
+        cloud_run_job: The Cloud Run job's name; empty outside Cloud Run.
+        execution: The name of the execution that several tasks share; empty for a single process.
+        task_index: This task's number, from 0.
         task_count: How many tasks the execution has.
-        passing_reports: Whether the reports' place is gone after the run.
+        passing_reports: Whether the place for reports vanishes after the run.
     """
 
     cloud_run_job: str = ""
@@ -34,7 +34,7 @@ class Settings:
         """Read the variables that Cloud Run sets (Cloud Run documentation, "Container runtime contract": jobs).
 
         Raises:
-            UsageError: One of them is not what it should be.
+            UsageError: One of them is invalid.
         """
         index, count = (
             _number(environ, "CLOUD_RUN_TASK_INDEX", 0),
@@ -46,9 +46,7 @@ class Settings:
                 f"CLOUD_RUN_TASK_INDEX is {index} and CLOUD_RUN_TASK_COUNT {count}; there is no such task"
             )
         if count > 1 and not execution:
-            raise UsageError(
-                "CLOUD_RUN_EXECUTION is not set; several tasks need a name for what they do together"
-            )
+            raise UsageError("CLOUD_RUN_EXECUTION is not set; several tasks need the name of their execution")
         passing = bool(environ.get(PASSING_REPORTS))
         return Settings(environ.get("CLOUD_RUN_JOB", ""), execution, index, count, passing)
 
@@ -56,5 +54,5 @@ class Settings:
 def _number(environ: Mapping[str, str], name: str, default: int) -> int:
     text = environ.get(name, str(default))
     if not text.isdecimal():
-        raise UsageError(f"{name} is {text!r}; a whole number is wanted")
+        raise UsageError(f"{name} is {text!r}, not a whole number")
     return int(text)

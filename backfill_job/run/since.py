@@ -1,7 +1,7 @@
 """Narrows a sweep to recent days, by their names.
 
-Only what `shared.partitions` gives an older day is left out: folders of a day, and flat files of a day. Everything else is always
-looked at. The day before is looked at, too: the writer's midnight is not always UTC's midnight.
+It leaves out only folders and flat files with an older day in their names (`shared.partitions`), and includes everything else. It
+also includes the day before, because the writer's midnight is not always UTC's midnight.
 """
 
 import re
@@ -25,10 +25,10 @@ def moment_of(text: str) -> Callable[[datetime], datetime]:
         text: ``2026-11-01``, ``2026-11-01T06:00:00Z`` (UTC where no offset is given), or ``90m``, ``36h``, ``7d``, ``2w``.
 
     Returns:
-        Gives the time it means, from the time it is now.
+        A function from the present time to the time that the text means.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The text is neither.
     """
     duration = _DURATION.fullmatch(text)
     if duration:
@@ -43,10 +43,10 @@ def moment_of(text: str) -> Callable[[datetime], datetime]:
 
 
 def narrowed_to(since: Callable[[datetime], datetime] | None, started: datetime) -> str:
-    """Say to what a run is narrowed; empty where it is about everything.
+    """What a run is narrowed to, in words; empty where it covers all names.
 
     Args:
-        since: What `moment_of` gave; None where nothing was asked for.
+        since: What `moment_of` gave; None without --since.
         started: When the run began.
     """
     return "" if since is None else f"since {since(started):%Y-%m-%d %H:%M} only"
@@ -59,12 +59,12 @@ def without_older_days(
 
     Args:
         tiles: Pieces of the key space.
-        top_level: The folders, each with its final ``/``, and the objects right below the prefix, of both sides, in order.
-            A name of an older day that is not among them is looked at.
-        since: Days that end more than a day before this are left out.
+        top_level: The folders, each with its final ``/``, and the objects directly below the prefix, of both sides, in
+            order. An older day's name that is not among them stays included.
+        since: The result lacks days that end more than a day before this.
 
     Returns:
-        What is left of the pieces, in their order.
+        The rest of the pieces, in their order.
     """
     left = tuple(tiles)
     for skipped in _skipped(top_level, since.astimezone(UTC).date()):
@@ -80,7 +80,7 @@ def _back(now: datetime, duration: timedelta) -> datetime:
 
 
 def _skipped(top_level: Sequence[str], day: date) -> Iterable[KeyRange]:
-    """One range for neighbours that are all of older days: nothing else lies between them."""
+    """One range for neighbours that all have older days, because no other name lies between them."""
     if day <= date(1, 1, 2):
         return
     first = day - timedelta(days=1)
@@ -91,7 +91,7 @@ def _skipped(top_level: Sequence[str], day: date) -> Iterable[KeyRange]:
 
 
 def _is_older(name: str, first: date) -> bool:
-    # Not as an empty object: what counts is which day the names in a folder have.
+    # Not with size 0, because a placeholder has no day, but the names in its folder have one.
     day = classify(name, 1).day
     return day is not None and day < first
 

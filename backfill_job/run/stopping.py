@@ -1,6 +1,6 @@
-"""Ctrl-C and SIGTERM: stop taking work, finish what is under way, say so.
+"""Ctrl-C and SIGTERM: take no more work, finish the work under way, and report that.
 
-Nothing depends on the signal arriving: a killed run loses nothing either. A second signal ends the process at once.
+A run that is killed without a signal loses nothing either. A second signal ends the process at once.
 """
 
 import os
@@ -24,28 +24,28 @@ LEAVE_WITHIN = 8.0
 
 @dataclass(slots=True)
 class Stop:
-    """Whether somebody asked this process to stop.
+    """Whether a signal asked this process to stop.
 
     Attributes:
-        by: The signal's name, empty as long as nobody did.
-        at_once: Whether the signal itself raises, where the process waits for somebody and would never check.
+        by: The signal's name; empty before one comes.
+        at_once: Whether the signal itself raises, while the process waits for input and cannot check.
     """
 
     by: str = ""
     at_once: bool = False
 
     def check(self) -> None:
-        """Go on, unless somebody asked to stop.
+        """Raise after a stop request.
 
         Raises:
-            Interrupted: Somebody did.
+            Interrupted: A signal asked to stop.
         """
         if self.by:
             raise Interrupted(f"stopped by {self.by} before its end")
 
     @contextmanager
     def raising(self) -> Iterator[None]:
-        """Let the signal raise `Interrupted` while the block waits for somebody."""
+        """Let the signal raise `Interrupted` while the block waits for input."""
         self.check()
         self.at_once = True
         try:
@@ -55,7 +55,7 @@ class Stop:
 
 
 def until_stopped(clock: Clock, stop: Stop) -> Clock:
-    """The same clock, whose waiting ends in `Interrupted` when somebody has asked to stop."""
+    """The same clock, whose waiting raises `Interrupted` after a stop request."""
 
     def sleep(seconds: float) -> None:
         clock.sleep(seconds)
@@ -65,9 +65,9 @@ def until_stopped(clock: Clock, stop: Stop) -> Clock:
 
 
 def leave_in_time() -> None:
-    """End the process `LEAVE_WITHIN` seconds from now, whatever hangs then: a thread in a call to the network, say.
+    """End the process `LEAVE_WITHIN` seconds from now, even if a thread hangs then, for example in a network call.
 
-    Nothing is lost by it: every copy is conditional, and what was not booked is copied or found equal by the next run.
+    This loses nothing: every copy has preconditions, and the next run copies the rest or finds it equal.
     """
     timer = threading.Timer(LEAVE_WITHIN, os._exit, (1,))
     timer.daemon = True
@@ -79,10 +79,10 @@ def stopping_on_signals(stopping: Callable[[], None] = lambda: None) -> Iterator
     """Turn the first SIGINT or SIGTERM into a `Stop` while the block runs. Only in a process's main thread.
 
     Args:
-        stopping: Called when it comes.
+        stopping: Called when the signal comes.
 
     Yields:
-        To be checked before taking more work.
+        The stop, to check before taking more work.
     """
     stop = Stop()
     before = {number: signal.getsignal(number) for number in SIGNALS}

@@ -1,7 +1,7 @@
-"""The reports of the tasks of one execution, and when they make a whole. No coordinator: whoever completes the set composes.
+"""The reports of the tasks of one execution, without a coordinator: the task that completes the set combines them.
 
-Every task writes its part, then looks whether all parts of its execution are there. Two may find so at once and compose the
-same. A part that an earlier execution left in the same place is not of this one, and does not count.
+Every task writes its part, and then looks for all parts of its execution. Two tasks may find the set complete at once; both
+write the same result. A part of an earlier execution in the same place does not count.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,18 +17,15 @@ __all__ = ["complete_set", "of_this_version", "part_name", "read_report"]
 
 
 def part_name(index: int, count: int) -> str:
-    """Where a task's reports go, below those of the run: ``task-00003-of-00010``."""
+    """The folder of a task's reports, below those of the run: ``task-00003-of-00010``."""
     return f"task-{index:05}-of-{count:05}"
 
 
 def read_report(reports: Reports, name: str) -> Mapping[str, Any] | None:
-    """Read a report.
-
-    Returns:
-        Its content; None when there is none.
+    """Read a report; None when it is absent.
 
     Raises:
-        UsageError: What is there is no report.
+        UsageError: The file is not a report.
     """
     data = reports.read(name)
     if data is None:
@@ -36,21 +33,18 @@ def read_report(reports: Reports, name: str) -> Mapping[str, Any] | None:
     try:
         content = parse_json(data)
     except ValueError as error:
-        raise UsageError(f"{reports.place}: {name} is no JSON ({error}); remove it and run again") from error
+        raise UsageError(f"{reports.place}: {name} is not JSON ({error}); remove it and run again") from error
     if not isinstance(content, dict):
-        raise UsageError(f"{reports.place}: {name} is no report; remove it and run again")
+        raise UsageError(f"{reports.place}: {name} is not a report; remove it and run again")
     return content
 
 
 @contextmanager
 def of_this_version(name: str) -> Iterator[None]:
-    """Take the tasks' reports apart in the block.
-
-    Args:
-        name: Which report.
+    """Turn the errors of reading tasks' reports in the block into one line.
 
     Raises:
-        UsageError: One has another form.
+        UsageError: A report has another form.
     """
     try:
         yield
@@ -59,18 +53,18 @@ def of_this_version(name: str) -> Iterator[None]:
 
 
 def complete_set(reports: Reports, name: str, settings: Settings) -> list[Mapping[str, Any]] | None:
-    """The parts of an execution, if all are there.
+    """The parts of a report from all tasks of an execution.
 
     Args:
-        reports: Where the reports of the whole execution go.
-        name: Which report.
-        settings: Which execution, of how many tasks.
+        reports: The place for the reports of the whole execution.
+        name: The report's.
+        settings: The execution, and how many tasks it has.
 
     Returns:
-        The parts in the order of the tasks; None as long as one is missing.
+        The parts in the order of the tasks; None while one is missing.
 
     Raises:
-        MigrationError: One cannot be read.
+        MigrationError: A part cannot be read.
     """
     parts = []
     for index in range(settings.task_count):

@@ -1,7 +1,16 @@
-"""The key space cut into pieces: for one process, or so that several tasks of one execution agree on who works on what.
+"""Cuts the key space into ranges: for one process, or so that all tasks of one execution agree on their parts.
 
-Tasks share nothing but the map of the key space (``backfill_job.run.tasks``): whoever comes first discovers the partitions
-and writes it down, on condition that nobody has; all read it. A task that is started again reads the same map.
+*The map.* A prefix under write looks different to each task that lists it. So tasks share one object, the `ShardMap`. The first
+task discovers the partitions and writes the map, on the precondition that none exists; all tasks read it. A task that starts
+again reads the same map.
+
+*Splitting a large folder.* Before any listing, `splitting_names` finds names that cut one folder into pieces, with few requests.
+Cloud Storage gives the first name after any other, and nothing about what lies between. So this module treats the folder's
+names as a tree of their characters and walks it level by level. Each branch costs one small request and is a place to cut.
+Branches differ in size. But there are many more pieces than tasks, and neighbours, which are about equal, go to different tasks
+(``backfill_job.run.key_ranges``). A wrong guess costs balance between tasks, never an object.
+
+Only `open_run` imports this module; it is one because its subject, the shared map, has tests and a file form of its own.
 """
 
 import asyncio
@@ -24,39 +33,31 @@ from shared.migration import Location
 
 __all__ = ["VERSION", "ShardMap", "agreed_ranges", "all_ranges", "splitting_names", "top_level_names"]
 
-# TODO-DOC """The boundaries that all tasks of one execution agree on, as the contents of an object.
-#
-# A prefix that is written to looks different to every task that discovers it. So whoever comes first writes its boundaries down,
-# on condition that nobody has, and the others read them.
-# """
-#
-
-# TODO-DOC """Names that cut one folder into pieces, found with few requests: how a giant partition is split before anybody has listed it.
-#
-# Cloud Storage gives the first name after any other, and nothing else about what lies in between. So the folder's names are
-# taken for a tree of their characters, which is walked level by level: every branch costs one small request, and every branch
-# is a place to cut at. Branches are not equally heavy; but there are many more pieces than tasks, and neighbours, which are
-# about alike, go to different tasks (``backfill_job.run.key_ranges``). What a wrong guess costs is balance, never an object.
-# """
-#
+VERSION = 1
+"""The version of the map's form; a map of another version is refused."""
 
 PROBES = 32
-"""Requests under way at once while the map is made."""
+"""Requests under way at once while a task makes the map."""
+
+LEVELS = 64
+"""Characters after which the search treats all names as equal."""
+
+BRANCHES = 4_000
+"""The most branches of one folder; no execution needs more pieces."""
+
+LAST_CHARACTER = chr(0x10FFFF)
+FIRST_SURROGATE, AFTER_SURROGATES = 0xD800, 0xE000
 
 
 def agreed_ranges(run: Run, settings: Settings) -> tuple[KeyRange, ...]:
-    """Find out which part of the key space is this task's.
-
-    Args:
-        run: What is asked, and where the map lies.
-        settings: Which task of which execution this is.
+    """The part of the key space that belongs to this task, from the map that all tasks share.
 
     Returns:
-        Its ranges, in the order to work on them; there may be none.
+        Its ranges, in the order to work on them; perhaps none.
 
     Raises:
         UsageError: The map is damaged or another execution's.
-        StorageError: It could not be made, written or read.
+        StorageError: The map cannot be made, written or read.
     """
     execution, tasks = settings.execution, settings.task_count
     at = run.migration.own_ref("runs", execution, "shards.json")
@@ -66,7 +67,7 @@ def agreed_ranges(run: Run, settings: Settings) -> tuple[KeyRange, ...]:
         text = ours.to_json()
         try:
             run.gateway.write(at, text, if_generation=ABSENT)
-        except ConditionFailed:  # another task was faster, or our answer was lost: what is there counts
+        except ConditionFailed:  # another task was faster, or our answer was lost: use the existing map
             text = run.gateway.read(at)
     if text is None:
         raise UnexpectedAnswer(
@@ -79,25 +80,19 @@ def agreed_ranges(run: Run, settings: Settings) -> tuple[KeyRange, ...]:
 
 
 def all_ranges(run: Run) -> tuple[KeyRange, ...]:
-    """Cut the whole key space for one process, which lists several pieces of it at once.
-
-    Args:
-        run: What is asked.
-
-    Returns:
-        Its ranges.
+    """Cut the whole key space for one process, which lists several ranges at once.
 
     Raises:
-        StorageError: It is not known what there is.
+        StorageError: A listing failed.
     """
     return ranges(boundaries_for(uvloop.run(_partitions(run, 1)), 1))
 
 
 def top_level_names(run: Run) -> tuple[str, ...]:
-    """The folders and the objects right below the prefixes, of both sides, in order; as far as both are known.
+    """The folders and objects directly below both prefixes, in order, up to the last name known on both sides.
 
     Raises:
-        StorageError: It is not known what there is.
+        StorageError: A listing failed.
     """
     return uvloop.run(_top_level(run))
 
@@ -113,11 +108,11 @@ async def _top_level(run: Run) -> tuple[str, ...]:
 
 
 async def _partitions(run: Run, tasks: int) -> list[Partition]:
-    """What a look at both sides finds: folders, with names to split them at where several tasks make that worthwhile."""
+    """The folders of both sides; for several tasks, with the names at which to split large ones."""
     source, destination = run.migration.source, run.migration.destination
     async with open_api(run, PROBES) as api:
         found = await asyncio.gather(*(discover(api, location) for location in (source, destination)))
-        # Whatever lies before the first folder goes with it; a prefix without folders is one partition.
+        # Names before the first folder go with it; a prefix without folders is one partition.
         starts = sorted({prefix for side in found for prefix in side}) or [""]
         partitions = [Partition(start) for start in starts]
         if tasks == 1:
@@ -130,21 +125,17 @@ async def _partitions(run: Run, tasks: int) -> list[Partition]:
     return [Partition(start, samples=samples.get(start, ())) for start in starts]
 
 
-VERSION = 1
-"""Of the form. Another program's form is never guessed at."""
-
-
 @dataclass(frozen=True, slots=True)
 class ShardMap:
-    """The boundaries that all tasks of one execution work with.
+    """The boundaries that all tasks of one execution use.
 
     Attributes:
-        run: Which execution it is.
+        run: The execution.
         tasks: How many tasks it has.
         boundaries: Where one range ends and the next begins, ascending.
 
     Raises:
-        UsageError: It is not such a map.
+        UsageError: The values are not a valid map.
     """
 
     run: str
@@ -161,7 +152,7 @@ class ShardMap:
             raise UsageError(
                 f"shard map of run {shown_value(self.run)} with {shown_value(self.tasks)} tasks: no such execution"
             )
-        # The empty name before them, so that an empty boundary is found out too.
+        # Starts with the empty name, so that the loop finds an empty boundary, too.
         for one, other in pairwise(("", *self.boundaries)):
             if one >= other:
                 raise UsageError(
@@ -185,12 +176,7 @@ class ShardMap:
 
     @staticmethod
     def from_json(text: bytes | str, *, run: str, tasks: int) -> "ShardMap":
-        """Read what `to_json` wrote, by whichever task.
-
-        Args:
-            text: An object's contents.
-            run: The execution that the reader belongs to.
-            tasks: How many tasks it has, as the reader knows it.
+        """Read what `to_json` of any task of this execution wrote.
 
         Raises:
             UsageError: It is damaged, or another execution's.
@@ -207,17 +193,17 @@ def _read(text: bytes | str) -> ShardMap:
     try:
         content: Any = parse_json(text)
     except ValueError as error:
-        raise UsageError(f"shard map that is no JSON: {error}") from error
+        raise UsageError(f"shard map that is not JSON: {error}") from error
     if not isinstance(content, dict) or {*content} != {"version", "run", "tasks", "boundaries"}:
         raise UsageError("shard map without version, run, tasks and boundaries, or with something else")
     version, run, tasks, boundaries = (content[key] for key in ("version", "run", "tasks", "boundaries"))
-    # type() and not isinstance(): true is no number of tasks.
+    # type() and not isinstance(), because true is not a number of tasks.
     if type(version) is not int or type(tasks) is not int or not isinstance(run, str):
         raise UsageError(
             f"shard map of version {shown_value(version)}, run {shown_value(run)}, {shown_value(tasks)} tasks: damaged"
         )
     if not isinstance(boundaries, list) or not all(isinstance(name, str) for name in boundaries):
-        raise UsageError("shard map whose boundaries are no names")
+        raise UsageError("shard map whose boundaries are not names")
     return ShardMap(run, tasks, tuple(boundaries), version)
 
 
@@ -228,27 +214,17 @@ def _check_name(name: str) -> None:
         raise UsageError(f"shard map with the boundary {name!r}, which no object name can be") from None
 
 
-LEVELS = 64
-"""Characters after which names are taken for all alike."""
-
-BRANCHES = 4_000
-"""Branches looked at in one folder; more pieces than that are never wanted."""
-
-LAST_CHARACTER = chr(0x10FFFF)
-FIRST_SURROGATE, AFTER_SURROGATES = 0xD800, 0xE000
-
-
 async def splitting_names(api: AsyncApi, location: Location, folder: str, wanted: int) -> tuple[str, ...]:
-    """Find names at which a folder falls into pieces.
+    """Find names that cut a folder into pieces.
 
     Args:
-        api: Whom to ask.
-        location: Where the folder is.
-        folder: The folder below the prefix, with its final ``/``; empty for the prefix itself.
+        api: Lists the folder.
+        location: The prefix that holds the folder.
+        folder: Its name below the prefix, with the final ``/``; empty for the prefix itself.
         wanted: How many names at least, where there are as many.
 
     Returns:
-        Names below the prefix, ascending; beginnings of objects' names, not always objects themselves.
+        Names below the prefix, ascending. They are beginnings of object names, and not always objects.
 
     Raises:
         StorageError: A listing failed.
@@ -266,7 +242,7 @@ async def splitting_names(api: AsyncApi, location: Location, folder: str, wanted
 
 
 async def _branches(api: AsyncApi, location: Location, stem: str) -> list[str]:
-    """The beginnings of names that are one character longer than `stem`, in order."""
+    """The beginnings of names that extend `stem` by one character, in order."""
     branches: list[str] = []
     end = _after(stem)
     start = stem + "\0"
@@ -279,7 +255,7 @@ async def _branches(api: AsyncApi, location: Location, stem: str) -> list[str]:
 
 
 def _after(stem: str) -> str:
-    """The first name after all that begin with `stem`; empty when nothing can come after them."""
+    """The first name after all that begin with `stem`; empty when no name can come after them."""
     while stem.endswith(LAST_CHARACTER):
         stem = stem[:-1]
     if not stem:

@@ -6,15 +6,13 @@ is the order of completion.
 
 The end comes in one of four ways:
 
-=====================================  =====================================================================
-the stream ends                        `work` returns when the last item is done
-a worker fails, or drawing fails       nothing more is drawn; items under way have ``after_failure`` seconds
-a stop is requested                    nothing more is drawn; items under way have ``after_stop`` seconds
-the caller is cancelled                every item under way is cancelled
-=====================================  =====================================================================
+- The stream ends: `work` returns when the last item is done.
+- A worker fails, or drawing fails: `work` draws no more items. Items under way have ``after_failure`` seconds.
+- A stop is requested: `work` draws no more items. Items under way have ``after_stop`` seconds.
+- The caller is cancelled: `work` cancels every item under way.
 
-An item that is drawn is always given to `do`. `do` receives `asyncio.CancelledError` when its time is over, and may report
-the item as unfinished. The first failure is raised, and only after no worker is running any more.
+`do` receives every item that is drawn. It receives `asyncio.CancelledError` when its time is over, and may report the item as
+unfinished. `work` raises the first failure, and only when no worker runs any more.
 """
 
 import asyncio
@@ -124,5 +122,5 @@ class _Pool(Generic[_Item]):
                 self._failure = self._failure or error
             raise
         finally:
-            # Whatever ended this worker, no other worker draws another item.
+            # However this worker ended, no other worker draws another item.
             self._ended = True

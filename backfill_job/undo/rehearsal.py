@@ -98,8 +98,8 @@ def _removed(gateway: Gateway, at: ObjectRef) -> str:
 async def _sample(api: AsyncApi, migration: Migration) -> tuple[str, ObjectState, ObjectState]:
     """A name that is the same on both sides."""
     async with aclosing(diff(api, migration, (KeyRange("", ""),), at_once=1)) as parts:
-        async for pairs in parts:
-            for relative, source, destination in pairs:
+        async for lines in parts:
+            for relative, _, source, destination, _ in lines:
                 if source is None or destination is None or migration.is_excluded(relative):
                     continue
                 if same(source, destination) and not source.held:

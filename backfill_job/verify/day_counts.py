@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec import to_builtins
 
-from backfill_job.copying.diff import Finding
+from backfill_job.copying.diff import DiffLine
 from backfill_job.verify.lag import LagCounts
 from backfill_job.verify.late_writes import LateWrites
 from shared.json_io import Count, convert
@@ -172,13 +172,13 @@ class DayCounts:
     held: int = 0
     late: LateWrites = field(default_factory=LateWrites)
 
-    def add(self, findings: Iterable[Finding]) -> None:
+    def add(self, findings: Iterable[DiffLine]) -> None:
         """Count names that are judged for good."""
         for finding in findings:
             if finding.verdict is not Verdict.EXCLUDED:
                 self._add(finding)
 
-    def _add(self, finding: Finding) -> None:
+    def _add(self, finding: DiffLine) -> None:
         relative, verdict, source, destination, differing = finding
         self.late.add(finding)
         there = source or destination

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from backfill_job.copying.diff import Finding, Verdict
+from backfill_job.copying.diff import DiffLine, Verdict
 from backfill_job.run.clock import time_text
 from shared.late_marks import newest_late_mark
 from shared.migration import Migration
@@ -70,7 +70,7 @@ class LateWrites:
     names: list[str] = field(default_factory=list)
     newest: str = ""
 
-    def add(self, finding: Finding) -> None:
+    def add(self, finding: DiffLine) -> None:
         """Count a name, if it was written late."""
         source, destination = finding.source, finding.destination
         if not self.since or source is None or not is_later(source.created, self.since):

@@ -13,9 +13,9 @@ from testing_http import HASTY, NAMES
 from testing_paths import Paths
 
 from backfill_job.copying.counts import Account
-from backfill_job.copying.diff import Finding, Verdict, judged, march_pages
+from backfill_job.copying.diff import DiffLine, Verdict, merge_pages
 from backfill_job.copying.governor import NullGovernor
-from backfill_job.copying.lane import Limits, carry_out_in_bulk
+from backfill_job.copying.lane import Limits, copy_lines
 from backfill_job.copying.line import Result
 from backfill_job.run.clock import Clock, system_clock
 from backfill_job.run.stopping import Stop
@@ -88,25 +88,24 @@ class Run:
     def accounts(self) -> Counter[Account]:
         return Counter(result.account for result in self.results)
 
-    def plan(self) -> list[Finding]:
+    def plan(self) -> list[DiffLine]:
         """What both sides look like now, as lines to be carried out later."""
         return asyncio.run(self._planned())
 
-    async def _planned(self) -> list[Finding]:
+    async def _planned(self) -> list[DiffLine]:
         async with AsyncApi(endpoint=self.paths.server.url) as api:
             return [line async for batch in self._batches(api) for line in batch]
 
-    async def _batches(self, api: AsyncApi) -> AsyncGenerator[Iterable[Finding], None]:
+    async def _batches(self, api: AsyncApi) -> AsyncGenerator[Iterable[DiffLine], None]:
         migration = self.paths.migration
         sides = list_pages(api, migration.source), list_pages(api, migration.destination)
-        async with aclosing(march_pages(*sides)) as parts:
-            async for pairs in parts:
-                lines = judged(pairs, migration)
+        async with aclosing(merge_pages(*sides, migration)) as parts:
+            async for lines in parts:
                 yield (line for line in lines if line.verdict is not Verdict.EXTRA)
 
     def carry_out(
         self,
-        lines: Sequence[Finding] | AsyncGenerator[Iterable[Finding], None] | None = None,
+        lines: Sequence[DiffLine] | AsyncGenerator[Iterable[DiffLine], None] | None = None,
         *,
         limits: Limits | None = None,
         retry: RetryPolicy = SWIFT,
@@ -115,7 +114,7 @@ class Run:
 
     async def _carried_out(
         self,
-        lines: Sequence[Finding] | AsyncGenerator[Iterable[Finding], None] | None,
+        lines: Sequence[DiffLine] | AsyncGenerator[Iterable[DiffLine], None] | None,
         limits: Limits | None,
         retry: RetryPolicy,
     ) -> Spy:
@@ -124,7 +123,7 @@ class Run:
                 lines = self._batches(api)
             elif isinstance(lines, Sequence):
                 lines = in_batches(self.counted(lines))
-            await carry_out_in_bulk(
+            await copy_lines(
                 lines,
                 api,
                 self.gateway,
@@ -138,13 +137,13 @@ class Run:
             )
             return api
 
-    def counted(self, lines: Iterable[Finding]) -> Iterator[Finding]:
+    def counted(self, lines: Iterable[DiffLine]) -> Iterator[DiffLine]:
         for line in lines:
             self.drawn += 1
             yield line
 
 
-async def in_batches(*batches: Iterable[Finding]) -> AsyncGenerator[Iterable[Finding], None]:
+async def in_batches(*batches: Iterable[DiffLine]) -> AsyncGenerator[Iterable[DiffLine], None]:
     for batch in batches:
         yield batch
 
@@ -200,7 +199,7 @@ def test_lines_that_call_for_no_copy_are_booked_as_they_stand(run: Run, paths: P
     run.results.clear()
     paths.put(".DS_Store")
     line = run.plan()[0]
-    impossible = Finding("x" * 1_024, Verdict.MISSING, line.source, None)
+    impossible = DiffLine("x" * 1_024, Verdict.MISSING, line.source, None)
     paths.server.reset_stats()
     run.carry_out([*run.plan(), impossible])
     assert run.of("equal").account is Account.ALREADY_EQUAL
@@ -513,7 +512,7 @@ def test_a_listing_that_fails_ends_the_run_after_what_is_under_way(run: Run, pat
     put_many(paths, 50)
     lines = run.plan()
 
-    async def broken() -> AsyncGenerator[Iterable[Finding], None]:
+    async def broken() -> AsyncGenerator[Iterable[DiffLine], None]:
         yield iter(lines[:20])
         raise Unavailable("gs://b", "listing broke off")
 
@@ -527,7 +526,7 @@ def test_a_plan_that_fails_half_way_through_a_batch_ends_the_run_likewise(run: R
     put_many(paths, 50)
     lines = run.plan()
 
-    def broken() -> Iterator[Finding]:
+    def broken() -> Iterator[DiffLine]:
         yield from lines[:20]
         raise UnexpectedAnswer("gs://b", "not sorted")
 

@@ -9,7 +9,7 @@ from testing_paths import Paths
 
 from backfill_job.copying.compare import MAX_DIFFERENCES, Compared, Comparison
 from backfill_job.copying.counts import COPY, Counts
-from backfill_job.copying.diff import Pair, judged
+from backfill_job.copying.diff import DiffLine
 from backfill_job.copying.result import RunResult
 from backfill_job.copying.work import Work
 from backfill_job.run.clock import Clock
@@ -42,10 +42,10 @@ def check(paths: Paths, gateway: Gateway, hours: Hours, grace: float = 0.0) -> C
 
 
 def compared(
-    paths: Paths, gateway: Gateway, pairs: Iterable[Pair], hours: Hours, grace: float = 0.0
+    paths: Paths, gateway: Gateway, pairs: Iterable[DiffLine], hours: Hours, grace: float = 0.0
 ) -> Compared:
     comparison = Comparison(paths.migration)
-    comparison.add([*judged(pairs, paths.migration)])
+    comparison.add([*pairs])
     return comparison.result(gateway, grace=timedelta(seconds=grace), clock=hours.clock())
 
 
@@ -164,7 +164,7 @@ def test_a_fresh_write_is_waited_for_only_on_a_side_that_has_writers(
     grace = times[1] - times[0]
     hours = Hours(times[1])
     comparison = Comparison(paths.migration)
-    comparison.add([*judged(paths.diff(gateway), paths.migration)])
+    comparison.add(paths.diff(gateway))
     found = comparison.result(gateway, grace=grace, clock=hours.clock(), both_written=both_written)
     waited = both_written or written_last == "source"
     assert verdicts(found) == {"a": "content_differs"}

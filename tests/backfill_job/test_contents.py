@@ -24,7 +24,7 @@ from backfill_job.contents.lines import Bounds, Problem
 from backfill_job.contents.reader import Limits, Unpacking, read_back
 from backfill_job.contents.result import EXAMPLES_OF_A_KIND, Affected, ContentsCheck, Example, Side, Tally
 from backfill_job.contents.rows import ProblemKind
-from backfill_job.copying.diff import Pair, march_pages
+from backfill_job.copying.diff import DiffLine, merge_pages
 from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
 from shared.errors import (
@@ -66,26 +66,26 @@ class Run:
         self.paths.put(relative, data, side="source", **attributes)
         self.paths.put(relative, data, side="destination", **attributes)
 
-    def pairs(self) -> list[Pair]:
+    def pairs(self) -> list[DiffLine]:
         """Both sides as they are listed now."""
 
-        async def marched() -> list[Pair]:
+        async def listed() -> list[DiffLine]:
             async with AsyncApi(endpoint=self.paths.server.url) as api:
                 sides = [list_pages(api, side) for side in (self.paths.migration.source, self.destination)]
-                return [pair async for batch in march_pages(*sides) for pair in batch]
+                return [pair async for batch in merge_pages(*sides, self.paths.migration) for pair in batch]
 
-        return asyncio.run(marched())
+        return asyncio.run(listed())
 
     @property
     def destination(self) -> Any:
         return self.paths.migration.destination
 
-    def check(self, pairs: list[Pair] | None = None, **options: Any) -> ContentsCheck:
+    def check(self, pairs: list[DiffLine] | None = None, **options: Any) -> ContentsCheck:
         """Check what is listed now, or what was listed before."""
         given_pairs = self.pairs() if pairs is None else pairs
         self.paths.server.reset_stats()
 
-        async def batches() -> AsyncGenerator[Iterable[Pair], None]:
+        async def batches() -> AsyncGenerator[Iterable[DiffLine], None]:
             for begin in range(0, len(given_pairs), 7):
                 yield iter(given_pairs[begin : begin + 7])
 
@@ -304,7 +304,7 @@ def test_an_error_closes_the_listings_at_once(run: Run) -> None:
     listed = run.pairs()
     closed = []
 
-    async def endless() -> AsyncGenerator[Iterable[Pair], None]:
+    async def endless() -> AsyncGenerator[Iterable[DiffLine], None]:
         try:
             while True:
                 yield listed
@@ -338,7 +338,7 @@ def test_a_listing_that_fails_ends_the_check(run: Run) -> None:
     listed = run.pairs()
     closed = []
 
-    async def broken() -> AsyncGenerator[Iterable[Pair], None]:
+    async def broken() -> AsyncGenerator[Iterable[DiffLine], None]:
         try:
             yield listed
             raise UnexpectedAnswer("gs://b", "not sorted")
@@ -421,10 +421,9 @@ def test_bytes_without_the_listed_checksum_are_the_migration_s_problem(run: Run)
     assert pair.source is not None
     assert pair.destination is not None
     other = crc_of(b"other")
-    lying = Pair(
-        USER,
-        pair.source._replace(crc32c=other, md5=None),
-        pair.destination._replace(crc32c=other, md5=None),
+    lying = pair._replace(
+        source=pair.source._replace(crc32c=other, md5=None),
+        destination=pair.destination._replace(crc32c=other, md5=None),
     )
     found = run.check([lying])
     assert names(found, Side.MIGRATION) == {"unknown_field": 1, "not_as_listed": 1}
@@ -544,7 +543,7 @@ from pathlib import Path
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages
 from backfill_job.contents.check import Scope, check_contents
-from backfill_job.copying.diff import march_pages
+from backfill_job.copying.diff import merge_pages
 from backfill_job.run.stopping import Stop
 from shared.migration import Location, Migration
 
@@ -556,7 +555,7 @@ async def main():
     async with AsyncApi(endpoint=sys.argv[1]) as api:
         sides = [list_pages(api, side) for side in (migration.source, migration.destination)]
         before = peak()
-        found = await check_contents(march_pages(*sides), api, migration, Scope.parse("all"), stop=Stop())
+        found = await check_contents(merge_pages(*sides, migration), api, migration, Scope.parse("all"), stop=Stop())
         after = peak()
         print(json.dumps({"grown_kib": after - before, "found": found.to_json()}))
 

@@ -18,7 +18,7 @@ from backfill_job.contents.check import Scope, check_contents
 from backfill_job.contents.reader import Contents
 from backfill_job.contents.result import Side
 from backfill_job.contents.rows import Severity
-from backfill_job.copying.diff import Pair, march_pages
+from backfill_job.copying.diff import DiffLine, merge_pages
 from backfill_job.import_test.compare import Loaded, NotLoadable
 from backfill_job.import_test.duckdb import EmbeddedEngine
 from backfill_job.run.stopping import Stop
@@ -236,10 +236,10 @@ def verified(paths: Paths, days: Iterable[str]) -> dict[str, str]:
         verdicts = {}
         async with AsyncApi(endpoint=paths.server.url) as api:
             sides = [list_pages(api, side) for side in (paths.migration.source, paths.migration.destination)]
-            pairs = [pair async for batch in march_pages(*sides) for pair in batch]
+            pairs = [pair async for batch in merge_pages(*sides, paths.migration) for pair in batch]
             for day in days:
 
-                async def batches(wanted: str = day) -> AsyncGenerator[list[Pair], None]:
+                async def batches(wanted: str = day) -> AsyncGenerator[list[DiffLine], None]:
                     yield [pair for pair in pairs if wanted in pair.relative]
 
                 found = await check_contents(batches(), api, paths.migration, Scope.parse("all"), stop=Stop())

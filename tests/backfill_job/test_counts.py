@@ -1,11 +1,12 @@
-"""The counts of a copy, a handover and a deletion must balance."""
+"""The counts of a copy, a catch-up and a deletion must balance."""
 
 from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.copying.catch_up import Handover
+from backfill_job.copying.catch_up import CatchUp
+from backfill_job.copying.compare import Compared
 from backfill_job.copying.counts import COPY, Account, Counts
 from backfill_job.copying.result import RunResult
 from backfill_job.copying.work import Work
@@ -15,6 +16,7 @@ from backfill_job.deletion.records import summary as deletion_summary
 from backfill_job.run.command import ExitCode
 from shared.operations import Operations
 from shared.replicate import Outcome
+from shared.verification import Verdict
 
 
 @given(st.lists(st.tuples(st.sampled_from(Account), st.integers(0, 1000))))
@@ -54,7 +56,7 @@ def test_every_outcome_of_the_rule_has_its_account() -> None:
 
 
 def test_counts_that_do_not_balance_say_so_in_every_summary() -> None:
-    """A copy, a handover, a deletion: none of them passes for done, and each gives both numbers."""
+    """A copy, a catch-up, a deletion: none of them passes for done, and each gives both numbers."""
     counts = Counts(COPY)
     counts.list(5)
     counts.add(Account.COPIED, 10)
@@ -63,9 +65,9 @@ def test_counts_that_do_not_balance_say_so_in_every_summary() -> None:
         run.summary == "5 objects listed: 1 copied; THE COUNTS DO NOT BALANCE (1 accounted for); not verified"
     )
     assert run.exit_code is not ExitCode.DONE
-    handover = Handover(1, run, ())
-    assert not handover.done
-    assert handover.summary == (
+    caught_up = CatchUp(1, run, ())
+    assert not caught_up.done
+    assert caught_up.summary == (
         "5 objects looked at, 1 brought over; THE COUNTS DO NOT BALANCE (1 accounted for)"
     )
     lines = Counts(DELETION, 4, Counter({LineOutcome.DELETED: 3}), 30, 2)
@@ -81,3 +83,42 @@ def test_counts_that_do_not_balance_say_so_in_every_summary() -> None:
         60,
         4,
     )
+
+
+def advice(verdicts: dict[Verdict, int], *, conflicts: int = 0, failed: int = 0, stopped: str = "") -> str:
+    counts = Counts(COPY)
+    equal = 7 - conflicts - failed
+    for account, objects in (
+        (Account.ALREADY_EQUAL, equal),
+        (Account.CONFLICT, conflicts),
+        (Account.FAILED, failed),
+    ):
+        counts.list(objects)
+        counts.add(account, objects=objects)
+    found = Compared({**dict.fromkeys(Verdict, 0), **verdicts}, ())
+    result = RunResult(counts, None if stopped else found, stopped, False, 1.0, Work(), Operations(0, 0))
+    assert result.exit_code is ExitCode.NOT_RIGHT
+    return "\n".join(result.screen_lines())
+
+
+AGAIN = "Run the same command again."
+
+
+def test_the_same_command_is_advised_only_where_it_helps() -> None:
+    """After the cutover it replaces nothing on the new path and removes nothing there: conflicts and new exports stay."""
+    for helps in (
+        advice({}, stopped="SIGTERM"),
+        advice({Verdict.MISSING: 1}, failed=1),
+        advice({Verdict.MISSING: 1, Verdict.EXTRA: 1}),
+        advice({Verdict.IN_FLIGHT: 1}),
+        advice({Verdict.CONTENT_DIFFERS: 2}, conflicts=1),
+        advice({Verdict.METADATA_DIFFERS: 1}),
+    ):
+        assert AGAIN in helps
+    conflict = advice({Verdict.CONTENT_DIFFERS: 1, Verdict.METADATA_DIFFERS: 1}, conflicts=2)
+    assert AGAIN not in conflict
+    assert "2 objects in conflict" in conflict
+    assert "In phase cut_over, `cutover` run again" in conflict
+    new_exports = advice({Verdict.EXTRA: 3})
+    assert AGAIN not in new_exports
+    assert "3 objects only at the destination" in new_exports

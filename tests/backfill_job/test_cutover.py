@@ -163,7 +163,7 @@ def test_a_stop_while_it_waits_says_which_phase_it_is(paths: Paths, commands: Co
     commands.pauses = interrupt
     ended = commands.run("cutover", *arguments)
     assert ended.code == 1
-    assert "The phase IS cut_over already; give the same command again" in ended.err
+    assert "The phase IS cut_over already; run the same command again" in ended.err
     assert ended.err.count("\n") == 1
 
 

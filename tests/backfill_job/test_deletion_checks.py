@@ -8,7 +8,7 @@ import pytest
 
 from backfill_job.checks import Standing, attempted, blocking, overridden, references_check
 from backfill_job.copying.compare import Compared
-from backfill_job.copying.diff import Finding, Verdict
+from backfill_job.copying.diff import DiffLine, Verdict
 from backfill_job.deletion.prepare import (
     OVERRIDABLE,
     deletion_phase_check,
@@ -102,7 +102,7 @@ def test_a_late_write_is_told_from_what_the_reverse_mirror_brought(
     """By Cloud Storage's own times of both objects."""
     found = LateWrites(SINCE)
     there = None if destination is None else state(destination)
-    found.add(Finding("n", Verdict.EQUAL, state(source), there))
+    found.add(DiffLine("n", Verdict.EQUAL, state(source), there))
     assert (found.objects, found.names) == ((1, ["n"]) if late else (0, []))
 
 
@@ -110,7 +110,7 @@ def test_a_different_object_is_no_copy() -> None:
     """Whatever its times."""
     found = LateWrites(SINCE)
     newer, older = state("2027-02-03T00:00:00.000Z"), state("2027-02-02T00:00:00.000Z", "BBBB==")
-    found.add(Finding("n", Verdict.CONTENT_DIFFERS, newer, older))
+    found.add(DiffLine("n", Verdict.CONTENT_DIFFERS, newer, older))
     assert found.objects == 1
 
 

@@ -11,7 +11,6 @@ from test_bulk import CountingGovernor
 from testing_http import NAMES
 from testing_paths import Paths
 
-from backfill_job.copying.diff import judged, march
 from backfill_job.deletion.delete import Deleter, Waiting
 from backfill_job.deletion.manifest import Line, line_of
 from backfill_job.deletion.records import LineResult, Outcome
@@ -42,8 +41,7 @@ class Run:
 
     def lines(self) -> list[Line]:
         """What a manifest would name now."""
-        pairs = march(*(self.paths._listed(self.gateway, side) for side in ("source", "destination")))
-        return [line_of(finding) for finding in judged(pairs, self.paths.migration)]
+        return [line_of(line) for line in self.paths.diff(self.gateway)]
 
     def settle(
         self,

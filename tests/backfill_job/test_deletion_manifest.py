@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.checks import Override
-from backfill_job.copying.diff import Pair, judge
+from backfill_job.copying.diff import judge
 from backfill_job.deletion.manifest import (
     CHUNK_LINES,
     ChunkIndex,
@@ -226,5 +226,5 @@ def test_only_what_is_proven_equal_becomes_a_line(
 ) -> None:
     """Anything else is an error of the program, and ends the run."""
     with pytest.raises(ValueError, match="is not proven equal"):
-        line_of(judge(Pair("n", source, destination), MIGRATION))
-    assert line_of(judge(Pair("n", state(), state(generation=8)), MIGRATION)).destination_generation == 8
+        line_of(judge("n", source, destination, MIGRATION))
+    assert line_of(judge("n", state(), state(generation=8), MIGRATION)).destination_generation == 8

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 import pytest
 from testing_paths import Paths
 
-from backfill_job.copying.diff import Pair, diff
+from backfill_job.copying.diff import DiffLine, diff
 from backfill_job.run.key_ranges import KeyRange, ranges
 from shared.errors import PermissionDenied
 from shared.gcs.api import AsyncApi
 
 
-def parts_of(paths: Paths, tiles: Sequence[KeyRange], at_once: int) -> list[list[Pair]]:
-    async def all_parts() -> list[list[Pair]]:
+def parts_of(paths: Paths, tiles: Sequence[KeyRange], at_once: int) -> list[list[DiffLine]]:
+    async def all_parts() -> list[list[DiffLine]]:
         async with AsyncApi(endpoint=paths.server.url) as api:
             found = diff(api, paths.migration, tiles, at_once=at_once)
             return [list(pairs) async for pairs in found]

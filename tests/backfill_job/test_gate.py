@@ -164,6 +164,16 @@ def test_after_the_cutover_there_is_no_cutover_ahead(paths: Paths, commands: Com
     assert standings(gate_json(paths, commands))["phase"] == "FAIL"
 
 
+def test_after_the_deletion_the_gate_recommends_no_copy(paths: Paths, commands: Commands) -> None:
+    """The legacy path is gone, and `migrate` cannot bring anything from it."""
+    paths.put("a/1")
+    assert commands.run("verify").code == 1
+    commands.go(Phase.CUT_OVER, Phase.DELETING, Phase.DELETED)
+    ended = commands.run("gate")
+    assert standings(gate_json(paths, commands))["verification"] == "FAIL"
+    assert "migrate" not in ended.out.partition("What to do:")[2]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from backfill_job.checks import Check, Standing, references_check
 from backfill_job.copying.compare import Compared
-from backfill_job.copying.diff import Finding
+from backfill_job.copying.diff import DiffLine
 from backfill_job.gate.checks import (
     Limits,
     Presence,
@@ -28,10 +28,10 @@ from backfill_job.gate.checks import (
     presence_check,
     verification_check,
 )
-from backfill_job.gate.dead_letters import read_dead_letters
+from backfill_job.gate.dead_letters import DeadLetters, read_dead_letters
+from backfill_job.gate.evidence import read_verification_record
 from backfill_job.gate.import_record import read_import_record
 from backfill_job.gate.verdict import GATE_CHECKS, GateCheck, GateResult
-from backfill_job.gate.verification_record import read_verification_record
 from backfill_job.rights import RIGHTS, Part
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.lag import LagCounts
@@ -102,7 +102,9 @@ VERIFICATION = Verification(
 
 
 def verified(since: datetime | None = None, target: Target = TARGET, **changes: Any) -> Standing:
-    check = verification_check(replace(VERIFICATION, **changes), target, since, NOW, LIMITS)
+    check = verification_check(
+        replace(VERIFICATION, **changes), target, since, NOW, LIMITS, phase=Phase.DUAL_WRITE
+    )
     assert (check.standing is Standing.PASS) is (not check.next_step)
     return check.standing
 
@@ -145,17 +147,21 @@ def test_a_verification_that_is_less_than_that_fails(changes: dict[str, Any]) ->
 
 def test_no_verification_is_not_run() -> None:
     """And says what to type."""
-    check = verification_check(None, TARGET, None, NOW, LIMITS)
+    check = verification_check(None, TARGET, None, NOW, LIMITS, phase=Phase.DUAL_WRITE)
     assert (check.standing, "backfill_job verify" in check.next_step) == (Standing.NOT_RUN, True)
 
 
 def test_what_is_critical_or_differs_is_named() -> None:
     """The evidence says which."""
     critical = Remark(Level.CRITICAL, "mixed_prefix", None, "gs://new/QPI_exports/ holds objects")
-    check = verification_check(replace(VERIFICATION, remarks=(critical,)), TARGET, None, NOW, LIMITS)
+    check = verification_check(
+        replace(VERIFICATION, remarks=(critical,)), TARGET, None, NOW, LIMITS, phase=Phase.DUAL_WRITE
+    )
     assert critical.text in check.evidence
     counts = {**VERIFICATION.counts, Verdict.MISSING: 3, Verdict.IN_FLIGHT: 1}
-    check = verification_check(replace(VERIFICATION, clean=False, counts=counts), TARGET, None, NOW, LIMITS)
+    check = verification_check(
+        replace(VERIFICATION, clean=False, counts=counts), TARGET, None, NOW, LIMITS, phase=Phase.DUAL_WRITE
+    )
     assert "3 missing, 1 in flight" in check.evidence
 
 
@@ -165,7 +171,7 @@ def verification_json() -> dict[str, Any]:
     both = ObjectState("a", 1, 1, 1, "crc", None, "2026-11-20T11:00:00.000Z", "", Metadata())
     counted = DayCounts(LagCounts("2026-11-20T10:00:00.000Z"))
     names = ("qpi_answers_20261119/user_id_1.jsonl", "README")
-    counted.add([Finding(name, Verdict.EQUAL, both, both, ()) for name in names])
+    counted.add([DiffLine(name, Verdict.EQUAL, both, both, ()) for name in names])
     counts = {**dict.fromkeys(Verdict, 0), Verdict.EQUAL: len(names)}
     result = VerifyResult(Compared(counts, ()), counted, None, Operations())
     identity = {
@@ -186,7 +192,7 @@ def verification_json() -> dict[str, Any]:
 def verdict_on(content: Any, target: Target = TARGET) -> Standing:
     contents = content if isinstance(content, bytes) else json.dumps(content).encode()
     found = read_verification_record(contents, "it", target)
-    return verification_check(found, target, None, NOW, LIMITS).standing
+    return verification_check(found, target, None, NOW, LIMITS, phase=Phase.DUAL_WRITE).standing
 
 
 def test_a_report_as_it_is_written_passes(verification_json: dict[str, Any]) -> None:
@@ -605,7 +611,9 @@ def test_presence_names_the_trap(
     new: tuple[int, bool], legacy: tuple[int, bool], standing: Standing, says: str
 ) -> None:
     """Empty on the new path only: the DAG would end green without a row. A placeholder alone is no data."""
-    check = presence_check(Presence("gs://new/x/", *new), Presence("gs://legacy/x/", *legacy))
+    check = presence_check(
+        Presence("gs://new/x/", *new), Presence("gs://legacy/x/", *legacy), TARGET, phase=Phase.DUAL_WRITE
+    )
     assert (check.standing, says in check.evidence) == (standing, True)
 
 
@@ -630,7 +638,7 @@ def letters(folder: Path, text: str, seen: datetime = NOW) -> Check:
     file = folder / "letters.json"
     file.write_text(text)
     os.utime(file, (seen.timestamp(), seen.timestamp()))
-    return dead_letters_check(read_dead_letters(file), NOW, LIMITS)
+    return dead_letters_check(read_dead_letters(file), TARGET, NOW, LIMITS, phase=Phase.DUAL_WRITE)
 
 
 def test_no_dead_letters_seen_lately_pass(tmp_path: Path) -> None:
@@ -639,7 +647,7 @@ def test_no_dead_letters_seen_lately_pass(tmp_path: Path) -> None:
     assert letters(tmp_path, "[]", NOW - LIMITS.max_age).standing is Standing.PASS
     assert letters(tmp_path, "[]", NOW - LIMITS.max_age - SECOND).standing is Standing.FAIL
     assert letters(tmp_path, "[]", NOW + SECOND).standing is Standing.FAIL
-    assert dead_letters_check(None, NOW, LIMITS).standing is Standing.NOT_RUN
+    assert dead_letters_check(None, TARGET, NOW, LIMITS, phase=Phase.DUAL_WRITE).standing is Standing.NOT_RUN
 
 
 def test_dead_letters_name_their_objects(tmp_path: Path) -> None:
@@ -656,6 +664,41 @@ def test_anything_else_is_no_look_at_the_dead_letters(tmp_path: Path, text: str)
     with pytest.raises(UsageError) as refused:
         letters(tmp_path, text)
     assert "\n" not in str(refused.value)
+
+
+# --- the phase decides which command helps -------------------------------------------------------------------
+
+
+LACKING = replace(VERIFICATION, clean=False, counts={**VERIFICATION.counts, Verdict.MISSING: 1})
+EMPTY, FULL = Presence("gs://new/x/", 0, loadable=False), Presence("gs://legacy/x/", 1, loadable=True)
+LATE = replace(VERIFICATION, remarks=(Remark(Level.WARNING, "late_writes", None, "somebody wrote"),))
+
+
+@pytest.mark.parametrize(
+    ("phase", "command"),
+    [
+        (Phase.DUAL_WRITE, TARGET.command("migrate", "--execute")),
+        (Phase.ROLLED_BACK, TARGET.command("migrate", "--execute")),
+        (Phase.CUT_OVER, TARGET.command("cutover", "--by", "WHO")),
+        (Phase.DELETING, ""),
+        (Phase.DELETED, ""),
+        (None, ""),
+    ],
+)
+def test_each_step_is_a_command_that_helps_in_its_phase(phase: Phase | None, command: str) -> None:
+    """After the cutover `migrate` replaces nothing on the new path; once the deletion began, no command copies anything."""
+    letters = DeadLetters(1, ("'a'",), NOW)
+    steps = [
+        verification_check(LACKING, TARGET, None, NOW, LIMITS, phase=phase).next_step,
+        presence_check(EMPTY, FULL, TARGET, phase=phase).next_step,
+        dead_letters_check(letters, TARGET, NOW, LIMITS, phase=phase).next_step,
+    ]
+    if phase is not None and not phase.before_cutover:
+        steps.append(late_writes_check(LATE, replace(CUT_OVER, phase=phase), TARGET).next_step)
+    assert all(steps)
+    for step in steps:
+        assert ("migrate" in step, "cutover" in step) == ("migrate" in command, "cutover" in command), step
+        assert command in step
 
 
 # --- references -----------------------------------------------------------------------------------------------

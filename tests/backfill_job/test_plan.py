@@ -1,6 +1,6 @@
 """The plan, as lines a person can check."""
 
-from backfill_job.copying.diff import Pair, judged
+from backfill_job.copying.diff import judge
 from backfill_job.dry_run.plan import plan
 from shared.decision import Authority
 from shared.migration import Environment, Location, Migration, qpi_exports
@@ -12,18 +12,18 @@ TYPED = S._replace(generation=12, metadata=Metadata("text/plain"))
 
 MIGRATION = qpi_exports(Environment.DEV)
 
-PAIRS = [
-    Pair(".DS_Store", S, None),
-    Pair("a.jsonl", S, None),
-    Pair("b.jsonl", S, S._replace(generation=12)),
-    Pair("c.jsonl", S, OTHER),
-    Pair("d.jsonl", S, TYPED),
-    Pair("e.jsonl", None, S),
+LINES = [
+    judge(".DS_Store", S, None, MIGRATION),
+    judge("a.jsonl", S, None, MIGRATION),
+    judge("b.jsonl", S, S._replace(generation=12), MIGRATION),
+    judge("c.jsonl", S, OTHER, MIGRATION),
+    judge("d.jsonl", S, TYPED, MIGRATION),
+    judge("e.jsonl", None, S, MIGRATION),
 ]
 
 
 def lines(authority: Authority) -> list[str]:
-    return [str(line) for line in plan(judged(PAIRS, MIGRATION), MIGRATION, authority)]
+    return [str(line) for line in plan(LINES, MIGRATION, authority)]
 
 
 def test_the_plan_before_the_cutover() -> None:
@@ -53,6 +53,6 @@ def test_the_plan_after_the_cutover() -> None:
 def test_a_name_too_long_for_the_destination_is_planned_as_impossible() -> None:
     """The dry run says it before the execution stumbles over it."""
     migration = Migration(Location.parse("gs://bucket/a/"), Location.parse("gs://other/longer/"))
-    (line,) = plan(judged([Pair("x" * 1020, S, None)], migration), migration, Authority.SOURCE)
+    (line,) = plan([judge("x" * 1020, S, None, migration)], migration, Authority.SOURCE)
     assert line.step.value == "impossible"
     assert "1027 bytes, 1024 are allowed" in line.note

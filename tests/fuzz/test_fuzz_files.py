@@ -20,8 +20,8 @@ from testing_deletion import Scene, day
 
 from backfill_job.deletion.manifest import chunk_lines, read_manifest
 from backfill_job.gate.dead_letters import read_dead_letters
+from backfill_job.gate.evidence import read_verification_record
 from backfill_job.gate.import_record import read_import_record
-from backfill_job.gate.verification_record import read_verification_record
 from backfill_job.references.scan import scan
 from backfill_job.run.reports import ReportDirectory
 from backfill_job.run.task_reports import read_report

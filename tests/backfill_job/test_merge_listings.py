@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backfill_job.copying.diff import Page, march, march_pages
+from backfill_job.copying.diff import Page, merge_listings, merge_pages
 from shared.errors import UnexpectedAnswer
+from shared.migration import Environment, qpi_exports
 from shared.objects import Metadata, ObjectState
 
+MIGRATION = qpi_exports(Environment.DEV)
 names = st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), unique=True).map(
     lambda texts: sorted(texts, key=lambda text: text.encode())
 )
@@ -30,7 +32,7 @@ def test_every_name_comes_once_in_utf8_order_with_the_sides_that_have_it(
     ours: list[str], theirs: list[str]
 ) -> None:
     """The diff is the union of both sides."""
-    pairs = list(march(listing(ours), listing(theirs)))
+    pairs = list(merge_listings(listing(ours), listing(theirs), MIGRATION))
     expected = sorted({*ours, *theirs}, key=lambda text: text.encode())
     assert [pair.relative for pair in pairs] == expected
     assert [pair.relative for pair in pairs if pair.source] == ours
@@ -41,9 +43,9 @@ def test_every_name_comes_once_in_utf8_order_with_the_sides_that_have_it(
 def test_a_listing_out_of_order_ends_the_diff(unsorted: list[str]) -> None:
     """From a listing that is not sorted nothing can be concluded."""
     with pytest.raises(UnexpectedAnswer, match="not sorted"):
-        list(march(listing(unsorted), listing([])))
+        list(merge_listings(listing(unsorted), listing([]), MIGRATION))
     with pytest.raises(UnexpectedAnswer, match="not sorted"):
-        list(march(listing([]), listing(unsorted)))
+        list(merge_listings(listing([]), listing(unsorted), MIGRATION))
 
 
 def test_names_that_only_sort_right_as_bytes() -> None:
@@ -51,7 +53,9 @@ def test_names_that_only_sort_right_as_bytes() -> None:
     ours = ["a", "a!", "a#1", "a/b", "a0", "é", "\uffee", "😀"]
     assert ours == sorted(ours, key=lambda text: text.encode())
     assert [
-        pair.relative for pair in march(listing(ours), listing(ours)) if pair.source and pair.destination
+        pair.relative
+        for pair in merge_listings(listing(ours), listing(ours), MIGRATION)
+        if pair.source and pair.destination
     ] == ours
 
 
@@ -67,10 +71,12 @@ def test_two_listings_in_pages_are_joined_like_two_whole_ones(
     """Where the pages end makes no difference."""
 
     async def joined() -> list[Any]:
-        parts = march_pages(in_pages(listing(ours), our_size), in_pages(listing(theirs), their_size))
+        parts = merge_pages(
+            in_pages(listing(ours), our_size), in_pages(listing(theirs), their_size), MIGRATION
+        )
         return [pair async for part in parts for pair in part]
 
-    assert asyncio.run(joined()) == list(march(listing(ours), listing(theirs)))
+    assert asyncio.run(joined()) == list(merge_listings(listing(ours), listing(theirs), MIGRATION))
 
 
 def test_joining_holds_one_page_of_each_side() -> None:
@@ -83,7 +89,9 @@ def test_joining_holds_one_page_of_each_side() -> None:
             yield page
 
     async def first_part() -> list[str]:
-        parts = march_pages(counted("ours", listing(["a", "c"])), counted("theirs", listing(["b", "d"])))
+        parts = merge_pages(
+            counted("ours", listing(["a", "c"])), counted("theirs", listing(["b", "d"])), MIGRATION
+        )
         first = [pair.relative for pair in await anext(parts)]
         await parts.aclose()
         return first
