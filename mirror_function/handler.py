@@ -1,4 +1,4 @@
-"""The mirror's entry: takes a CloudEvent, writes one structured line.
+"""The mirror's entry: takes a CloudEvent, writes one structured line. The root's ``main.py`` re-exports it.
 
 It answers with an error status where Eventarc should deliver the event again, and with success everywhere else. An event
 that can never be handled must not come back for 24 hours. The first event makes the clients, in the worker that serves

@@ -1,5 +1,7 @@
 """Handles one event, without HTTP or a clock of its own: takes an event, returns what became of it.
 
+`handler` is its only importer. It is a module of its own so that the race tests can run it without HTTP.
+
 An ordinary new object costs one request: a copy if the source still has the event's version and the destination is
 absent. `replicate` handles everything else, and looks at both sides.
 """

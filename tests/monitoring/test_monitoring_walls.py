@@ -46,15 +46,6 @@ def test_only_two_modules_know_google_s_clients() -> None:
     assert not [one for used in users.values() for one in used if "storage" in one]
 
 
-def test_every_module_stands_in_the_architecture_document() -> None:
-    """A file of the package by its name, a module of the preview by its bare name in the preview's line."""
-    document = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    section = document.partition("## `monitoring/`")[2].partition("\n## ")[0]
-    named = set(re.findall(r"`(\w+?)(?:\.py)?`", section))
-    assert {path.stem for path in MODULES.values()} - {"__init__"} <= named
-    assert set(re.findall(r"`(\w+)\.py`", section)) <= {path.stem for path in MODULES.values()}
-
-
 def test_a_module_with_one_importer_says_why_it_is_one() -> None:
     """Or it would be a part of that importer."""
     importers = {
