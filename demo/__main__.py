@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _run(console, arguments.report, arguments.objects, arguments.rate)
     except BrokenPipeError:
-        raise  # `as_program` ends quietly where nobody reads
+        raise  # `as_program` ends quietly where the reader has gone
     except (Stopped, OSError, RuntimeError, ClientError) as error:
         # What a process, the machine or the local server can do to the demo; each says what it was.
         sys.stdout.flush()
