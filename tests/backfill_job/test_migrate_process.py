@@ -255,7 +255,9 @@ def test_what_hangs_does_not_hold_up_a_stop(paths: Paths, tmp_path: Path) -> Non
         paths.put(f"{number}", b"one")
     # The fast lane gives them up to threads, which ask again and again.
     refused = {"method": "storage.objects.rewrite", "count": None, "status": 412}
-    faulty = {"method": "storage.objects.get", "count": None, "status": 503}
+    # Not in the bucket that holds the state: the phase is read.
+    source = paths.migration.source.bucket
+    faulty = {"method": "storage.objects.get", "bucket": source, "count": None, "status": 503}
     paths.server.set_faults(rules=[refused, faulty])
     command = [*WAYS["module"], *arguments(paths, "--execute", "--yes", "--report", "r", "--ungoverned")]
     with subprocess.Popen(
