@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, expect
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
+from shared.phase import Phase
 from shared.report.loading import Status, Unreadable
 from shared.report.next_steps import Target
 from shared.report.page import render_report, render_status, render_unknown
@@ -32,10 +33,10 @@ def status(state: Any = None, verification: Any = None) -> str:
 
 
 PAGES: dict[str, Callable[[], str]] = {
-    "troubled": lambda: render_report(samples.read(samples.troubled())),
-    "compact": lambda: render_report(samples.read(samples.compact())),
-    "clean": lambda: render_report(samples.read(samples.clean(21))),
-    "hostile": lambda: render_report(samples.read(samples.hostile())),
+    "troubled": lambda: render_report(samples.read(samples.troubled()), Phase.DUAL_WRITE),
+    "compact": lambda: render_report(samples.read(samples.compact()), Phase.DUAL_WRITE),
+    "clean": lambda: render_report(samples.read(samples.clean(21)), Phase.DUAL_WRITE),
+    "hostile": lambda: render_report(samples.read(samples.hostile()), Phase.DUAL_WRITE),
     "status": lambda: status(samples.read_state(samples.state()), samples.read(samples.compact())),
     "status never verified": status,
     "status unreadable": lambda: status(
