@@ -34,8 +34,9 @@ from backfill_job.verify.result import VerifyResult, verification
 from shared.errors import PermissionDenied, UsageError
 from shared.events_log import Event
 from shared.gcs.api import AsyncApi
+from shared.phase import Phase
 from shared.report.page import render_report
-from shared.state import RunRecord
+from shared.state import RunRecord, State
 from shared.state_changes import update, with_run
 from shared.verification import (
     CertificateSums,
@@ -108,8 +109,9 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
     if run.settings.task_count > 1 and run.reports is None:
         raise UsageError("several tasks put their results together in --report; add it")
     tune_gc()
+    state = run.state()
     since_when = time_text(arguments.mirror_since(run.started))
-    counts = DayCounts(LagCounts(since_when), late=_late_writes(run))
+    counts = DayCounts(LagCounts(since_when), late=_late_writes(run, state))
     result = uvloop.run(_compare(run, arguments.contents, counts))
     log_comparison(run.log, run.migration, result.compared)
     run.write("shard.json", result.to_json())
@@ -119,12 +121,11 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
             run.console.print("Compared; the last task sums up.")
             return ExitCode.DONE if result.compared.clean else ExitCode.NOT_RIGHT
         result = _merged(parts)
-    return _conclude(run, arguments, result)
+    return _conclude(run, arguments, result, state.phase)
 
 
-def _late_writes(run: Run) -> LateWrites:
+def _late_writes(run: Run, state: State) -> LateWrites:
     """Counts the writes on the legacy path since the cutover, while the new path is the source of truth."""
-    state = run.state()
     return late_since(run.gateway, run.migration, None if state.phase.before_cutover else cutover_of(state))
 
 
@@ -162,7 +163,7 @@ def _merged(parts: Sequence[Mapping[str, Any]]) -> VerifyResult:
         return VerifyResult.merged([VerifyResult.from_json(part) for part in parts])
 
 
-def _conclude(run: Run, arguments: argparse.Namespace, result: VerifyResult) -> ExitCode:
+def _conclude(run: Run, arguments: argparse.Namespace, result: VerifyResult, phase: Phase) -> ExitCode:
     """Make the verification from the comparison, certify it, and leave the reports."""
     narrowed = narrowed_to(arguments.since, run.started)
     remarks = [*uvloop.run(_mixed(run)), *day_warnings(result.counts, run.clock.now().date())]
@@ -178,7 +179,7 @@ def _conclude(run: Run, arguments: argparse.Namespace, result: VerifyResult) -> 
         found = replace(
             found, certificate=CertificateSums(sha256(certified).hexdigest(), made["data_sha256"])
         )
-    _leave(run, found, certified)
+    _leave(run, found, certified, phase)
     if not arguments.no_record and certified is not None:
         _record(run, found, certified)
     for line in _screen_lines(found):
@@ -213,14 +214,14 @@ async def _mixed(run: Run) -> list[Remark]:
     ]
 
 
-def _leave(run: Run, found: Verification, certified: bytes | None) -> None:
+def _leave(run: Run, found: Verification, certified: bytes | None, phase: Phase) -> None:
     """Write the reports of the whole comparison, if there is a place for them."""
     if run.reports is None:
         return
     run.reports.write(REPORT, json_bytes(found.to_json()))
     if certified is not None:
         run.reports.write("certificate.json", certified)
-    page = render_report(found, run.state().phase)
+    page = render_report(found, phase)
     run.reports.write("report.html", page.encode(), content_type="text/html")
     if run.place is not None:
         run.say(f"report: {run.place}")
