@@ -15,6 +15,7 @@ Only `open_run` imports this module; it is one because its subject, the shared m
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -31,7 +32,15 @@ from shared.gcs.listing import discover, first_name, top_level
 from shared.json_io import parse_json, shown_value
 from shared.migration import Location
 
-__all__ = ["VERSION", "ShardMap", "agreed_ranges", "all_ranges", "splitting_names", "top_level_names"]
+__all__ = [
+    "VERSION",
+    "ShardMap",
+    "agreed_ranges",
+    "all_ranges",
+    "known_on_both",
+    "splitting_names",
+    "top_level_names",
+]
 
 VERSION = 1
 """The version of the map's form; a map of another version is refused."""
@@ -102,7 +111,17 @@ async def _top_level(run: Run) -> tuple[str, ...]:
         sides = await asyncio.gather(
             *(top_level(api, location) for location in (run.migration.source, run.migration.destination))
         )
-    known = min((names[-1] for names, complete in sides if not complete and names), default=None)
+    return known_on_both(sides)
+
+
+def known_on_both(sides: Sequence[tuple[Sequence[str], bool]]) -> tuple[str, ...]:
+    """The names of several listings together, in order, up to the first place where one of them was cut short.
+
+    Args:
+        sides: The names of each listing, in order; and whether these are all of its names.
+    """
+    # Of a listing that was cut short before its first name, nothing is known.
+    known = min((found[-1] if found else "" for found, complete in sides if not complete), default=None)
     names = sorted({name for found, _ in sides for name in found})
     return tuple(name for name in names if known is None or name <= known)
 

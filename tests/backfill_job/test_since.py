@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from backfill_job.run.key_ranges import KeyRange, ranges
 from backfill_job.run.since import moment_of, without_older_days
+from backfill_job.run.tasks import known_on_both
 from shared.partitions import LAYOUTS, Layout, classify
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -49,6 +50,22 @@ def test_neighbours_of_older_days_are_left_out_in_one_piece() -> None:
     old = [LAYOUTS[0].name(date(2020, 1, 1) + timedelta(days=number)) for number in range(2_000)]
     left = without_older_days(ranges(()), top_level_of(old), NOW)
     assert left == (KeyRange("", "qpi_answers_20200101/"), KeyRange("qpi_answers_202506220", ""))
+
+
+@pytest.mark.parametrize(
+    ("sides", "expected"),
+    [
+        ([(["a/", "c"], True), (["b"], True)], ("a/", "b", "c")),
+        ([(["a/", "b"], False), (["c"], True)], ("a/", "b")),
+        ([([], False), (["c"], True)], ()),
+        ([([], True), (["c"], True)], ("c",)),
+    ],
+)
+def test_behind_the_end_of_a_listing_that_was_cut_short_nothing_is_known(
+    sides: list[tuple[list[str], bool]], expected: tuple[str, ...]
+) -> None:
+    """Not even which names lie there: so nothing behind it is left out of a sweep."""
+    assert known_on_both(sides) == expected
 
 
 @pytest.mark.parametrize(
