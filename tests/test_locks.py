@@ -15,21 +15,11 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from testing_locks import LOCKS, ROOT, pins
 
-ROOT = Path(__file__).parent.parent
-LOCKS = sorted(path.name for path in ROOT.glob("requirements*.txt"))
-PIN = re.compile(
-    r"^(?P<name>[a-z0-9-]+)(?P<extras>\[[a-z0-9,-]+\])?==(?P<version>[^ ;\\]+)(?P<marker> ;[^\\]*)?",
-    re.MULTILINE,
-)
 RESOLVED_BY_A_BUILDPACK = {"requirements.txt"}
 """The functions' buildpack runs a plain ``pip install --require-hashes``. A pip before 23.3 takes no lock that pins ``name[extra]`` so."""
 PLACES_THAT_INSTALL = ("Makefile", "Dockerfile", "cloudbuild.yaml", ".ci/run")
-
-
-def pins(text: str) -> list[re.Match[str]]:
-    """The lines of a lock that pin a distribution."""
-    return list(PIN.finditer(text))
 
 
 def wanted_by(name: str) -> list[str]:
@@ -70,7 +60,7 @@ def made_up_wheel(folder: Path, name: str, version: str, wanted: list[str]) -> s
 def index_of_tomorrow(lock: str, folder: Path) -> Path:
     """A folder with each pinned release and a newer one of each; returns the lock over the pinned ones' hashes."""
     lines = []
-    for pin in pins((ROOT / lock).read_text()):
+    for pin in pins(lock):
         name, version = pin["name"], pin["version"]
         if name == "pip":
             continue  # pip-audit asks for one; the one that is tried here stays
@@ -116,9 +106,7 @@ def test_a_lock_installs_tomorrow_with_the_pip_that_the_interpreter_brings(lock:
 @pytest.mark.parametrize("lock", LOCKS)
 def test_a_pin_keeps_the_extras_that_others_ask_for(lock: str) -> None:
     """So that a newer pip resolves the lock to itself, and a reader sees why a package is there."""
-    locked = {
-        pin["name"]: set((pin["extras"] or "[]")[1:-1].split(",")) for pin in pins((ROOT / lock).read_text())
-    }
+    locked = {pin["name"]: set((pin["extras"] or "[]")[1:-1].split(",")) for pin in pins(lock)}
     asked = [Requirement(text) for name in locked for text in wanted_by(name) if "extra ==" not in text]
     lacking = [
         str(one)

@@ -9,17 +9,10 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from testing_locks import LOCKS, ROOT, pins
 
-ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-
-
-def locked(name: str) -> dict[str, str]:
-    """Pinned versions by distribution."""
-    return dict(
-        re.findall(r"^([a-z0-9-]+)(?:\[[a-z0-9,-]+\])?==([^ ;\\]+)", (ROOT / name).read_text(), re.MULTILINE)
-    )
 
 
 @pytest.mark.parametrize(
@@ -36,16 +29,16 @@ def locked(name: str) -> dict[str, str]:
 )
 def test_every_direct_requirement_is_locked_at_a_version_that_fits(file: str, extras: list[str]) -> None:
     """``make lock`` was run after the last change in pyproject.toml."""
-    pins = locked(file)
+    locked = {pin["name"]: pin["version"] for pin in pins(file)}
     wanted = [
         Requirement(text)
         for text in [*PROJECT["dependencies"], *(text for name in extras for text in EXTRAS[name])]
     ]
-    unfit = [str(one) for one in wanted if one.name not in pins or pins[one.name] not in one.specifier]
+    unfit = [str(one) for one in wanted if one.name not in locked or locked[one.name] not in one.specifier]
     assert unfit == []
 
 
-@pytest.mark.parametrize("file", sorted(path.name for path in ROOT.glob("requirements*.txt")))
+@pytest.mark.parametrize("file", LOCKS)
 def test_every_locked_version_has_its_hashes_and_names_no_index(file: str) -> None:
     """The same packages everywhere, from whatever index a machine is set up with."""
     text = (ROOT / file).read_text()
