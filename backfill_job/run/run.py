@@ -169,6 +169,7 @@ def open_api(run: Run, in_flight: int = 0, *, patience: float | None = None) -> 
         endpoint=run.endpoint,
         connections=in_flight + LISTING_CONNECTIONS,
         operations=run.operations,
+        server_time=run.store.server_time,
         proxy=run.proxy,
     )
 
