@@ -45,10 +45,11 @@ __all__ = [
     "entry_ref",
     "history_ref",
     "listed_history",
-    "phases_of",
     "not_begun",
     "phase_in",
+    "phases_of",
     "read_phase",
+    "recorded",
     "state_content",
     "state_ref",
 ]
@@ -172,7 +173,7 @@ def read_phase(store: PhaseStore, migration: Migration) -> Recorded:
         served = store.server_time.newest()
         contents = store.read(state_ref(migration))
         try:
-            return replace(_recorded(contents, listed, migration), served=served)
+            return replace(recorded(contents, listed, migration), served=served)
         except PhaseUnknown:
             if last:
                 raise
@@ -185,7 +186,7 @@ def listed_history(store: ListingStore, migration: Migration) -> list[ObjectStat
     return [each for page in store.list_pages(folder.bucket, folder.name) for each in page.objects]
 
 
-def _recorded(contents: bytes | None, listed: Sequence[ObjectState], migration: Migration) -> Recorded:
+def recorded(contents: bytes | None, listed: Sequence[ObjectState], migration: Migration) -> Recorded:
     """What head and history say together.
 
     Raises:
@@ -200,7 +201,9 @@ def _recorded(contents: bytes | None, listed: Sequence[ObjectState], migration: 
     head, entries = phase_in(content, migration), content.get("history")
     if content.get("version") == 1:
         if phases:
-            raise disagreement(migration, f"the head has version 1, and the history has {len(phases)} entries")
+            raise disagreement(
+                migration, f"the head has version 1, and the history has {len(phases)} entries"
+            )
         return Recorded(head, 0)
     if not isinstance(entries, list):
         raise damaged(migration, f"its history is {shown_value(entries)}")
@@ -278,7 +281,7 @@ def damaged(migration: Migration, what: str) -> PhaseUnknown:
     return PhaseUnknown(
         state_ref(migration).uri,
         f"not a migration's state: {what}; restore the version before (soft delete or versioning keeps it), "
-        "or ask who changed it",
+        "or ask who changed it. Where history/ beside it is whole, remove it, and `backfill_job begin` makes it again",
     )
 
 
@@ -338,11 +341,11 @@ class PhaseReader:
             return None
         return read[1].phase
 
-    def _age(self, began: float, recorded: Recorded) -> float:
+    def _age(self, began: float, found: Recorded) -> float:
         local, newest = self._monotonic() - began, self._store.server_time.newest()
-        if newest is None or recorded.served is None:
+        if newest is None or found.served is None:
             return local
-        return max(local, (newest - recorded.served).total_seconds())
+        return max(local, (newest - found.served).total_seconds())
 
     def _known_or_read(self) -> Phase:
         with self._reading:  # one thread reads, the others use its result
@@ -351,12 +354,12 @@ class PhaseReader:
     def _read_anew(self) -> Phase:
         # The age counts from before the read: the answer may be as old as the request.
         now = self._monotonic()
-        recorded = read_phase(self._store, self._migration)
-        if recorded.entries < self._most_entries:
+        found = read_phase(self._store, self._migration)
+        if found.entries < self._most_entries:
             raise disagreement(
                 self._migration,
-                f"it has {recorded.entries} entries, and {self._most_entries} were read before: it was set back",
+                f"it has {found.entries} entries, and {self._most_entries} were read before: it was set back",
             )
-        self._most_entries = recorded.entries
-        self._read = (now, recorded)
-        return recorded.phase
+        self._most_entries = found.entries
+        self._read = (now, found)
+        return found.phase

@@ -55,7 +55,10 @@ def run_as_tasks(
             "job more tasks instead"
         )
     execution = f"local-{io.clock.now():%Y%m%dT%H%M%S.%fZ}"
-    with tempfile.TemporaryDirectory() as folder, closing(LateGateway(1, OperationsCounter(), ServerTime())) as store:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(LateGateway(1, OperationsCounter(), ServerTime())) as store,
+    ):
         place = arguments.report or Path(folder)
         reports = reports_at(place, store, migration_from(arguments))
         words, environ = io.words, io.environ

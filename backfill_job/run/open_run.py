@@ -82,7 +82,7 @@ def opened(
     ):
         try:
             operations = OperationsCounter()
-            with closing(LateGateway(GATEWAY_CONNECTIONS, operations, ServerTime())) as store:
+            with closing(LateGateway(GATEWAY_CONNECTIONS, operations, ServerTime(io.clock.now))) as store:
                 reports = reports_at(arguments.report, store, migration)
                 run = Run(
                     command=command,

@@ -31,7 +31,6 @@ from shared.gcs.batch import batch_body
 from shared.gcs.json_client import JsonClient
 from shared.gcs.listing import list_pages
 from shared.objects import ObjectState
-from shared.state_changes import Begun
 
 Patch = pytest.MonkeyPatch
 

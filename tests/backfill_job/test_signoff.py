@@ -18,8 +18,9 @@ from testing_paths import Paths, json_lines
 from backfill_job.commands import COMMANDS, signoff
 from shared.gateway import Gateway
 from shared.phase import Phase, state_ref
-from shared.state import HistoryEntry, Signatory, SignOff, State, read_state
-from shared.state_changes import Stamp, update, with_phase
+from shared.record import read_state, update
+from shared.state import HistoryEntry, Signatory, SignOff, State
+from shared.state_changes import Stamp, with_phase
 
 ROOT = Path(__file__).parent.parent.parent
 START = datetime(2025, 3, 1, 8, 30, tzinfo=UTC)
