@@ -6,14 +6,16 @@ programs. Then the new entry, on condition that it does not exist. A reader read
 after a few times: then a program stopped between the steps, or a part of the record was lost, edited or set back.
 
 - *No change is lost.* `update` applies its pure function again, to the newer state, where another program was faster.
-- *No change is made twice.* A write whose answer was lost fails its own repetition. So `update` looks whether the newer state
-  holds the entry or run that its own write added: each entry carries the id of its change.
+- *No change is made twice.* A write whose answer was lost fails its own repetition. So `update` looks whether the head is what it
+  wrote, and then writes the entry, too. And it looks whether the newer state holds the entry or run that its own write
+  added: each entry carries the id of its change.
 - *Every decision stays on record.* An entry is never changed, and `update` refuses a function that takes one out.
 - *A record is never made by the way.* `update` changes a record that exists. Only `begin` makes one.
 """
 
 import base64
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -23,7 +25,7 @@ import google_crc32c
 
 from shared.decision import ABSENT
 from shared.errors import ConditionFailed, Contended, PhaseUnknown, UsageError
-from shared.json_io import convert
+from shared.json_io import convert, parse_json
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState
 from shared.phase import (
@@ -31,7 +33,7 @@ from shared.phase import (
     Phase,
     damaged,
     disagreement,
-    entry_name,
+    entry_named,
     entry_ref,
     history_ref,
     listed_history,
@@ -40,9 +42,10 @@ from shared.phase import (
     phases_of,
     state_content,
     state_ref,
+    under_way,
 )
 from shared.server_time import ServerTime
-from shared.state import VERSION, HistoryEntry, State
+from shared.state import VERSION, HistoryEntry, State, check_folded
 from shared.state_changes import Stamp, begun
 from shared.state_v1 import state_of_version_1
 from shared.store import ContentsStore, ListingStore
@@ -64,6 +67,9 @@ __all__ = [
 
 TRIES = 30
 """An update gives up after so many attempts. At each of them another program's change was faster."""
+
+PAUSE_SECONDS = 0.1
+"""Before the record is read again where a change may be under way; twice as long each time."""
 
 
 class RecordStore(ContentsStore, ListingStore, Protocol):
@@ -99,21 +105,27 @@ class Record:
         return self.standing is not Standing.NONE
 
 
-def read_record(store: RecordStore, migration: Migration) -> Record:
+def read_record(
+    store: RecordStore, migration: Migration, pause: Callable[[float], None] = time.sleep
+) -> Record:
     """Read the whole record, strictly; also tells that there is none.
+
+    Args:
+        pause: Waits for so many seconds, where another program's change may be under way.
 
     Raises:
         PhaseUnknown: It is damaged, disagrees with itself, or is another migration's or a newer program's.
         StorageError: It could not be read.
     """
-    for last in (*[False] * (READS - 1), True):
+    for number in range(1, READS + 1):
         listed = listed_history(store, migration)
         head = store.read_version(state_ref(migration))
         try:
             return _checked_record(head, listed, migration)
         except PhaseUnknown:
-            if last:
+            if number == READS or not under_way(head and head[1], listed):
                 raise
+        pause(PAUSE_SECONDS * 2 ** (number - 1))
     raise AssertionError("unreachable")
 
 
@@ -162,27 +174,34 @@ def state_from_head(contents: bytes, migration: Migration) -> State:
 
 
 def update(
-    store: RecordStore, migration: Migration, change: Callable[[State], State], *, tries: int = TRIES
+    store: RecordStore,
+    migration: Migration,
+    change: Callable[[State], State],
+    *,
+    tries: int = TRIES,
+    pause: Callable[[float], None] = time.sleep,
 ) -> State:
     """Change the state so that no change is lost and none is made twice.
 
     Args:
         change: Returns the new state, or the same state if there is nothing to change. It must be pure: `update`
             applies it again after each faster change. It checks all that must hold at the moment of the change.
+        pause: As in `read_record`.
 
     Returns:
         A state that holds the change; other programs may have changed it since.
 
     Raises:
         UsageError: `change` raised it: the change does not fit the present state. Nothing is written.
-        PhaseUnknown: There is no record, it is of version 1, or as in `read_record`. Nothing is written.
+        PhaseUnknown: There is no record, it is of version 1, or as in `read_record`. Nothing is written; or the record
+            was lost or set back while it was changed.
         Contended: Another program was faster at each attempt.
         StorageError: The record could not be read or written. Without an answer, it may have been written.
         ValueError: `change` breaks a rule above; a fault of the program.
     """
     before = after = None
     for number in range(tries + 1):
-        record = read_record(store, migration)
+        record = read_record(store, migration, pause)
         now = changeable(record, migration)
         if before is not None and after is not None and _holds(now, before, after):
             return now
@@ -195,12 +214,24 @@ def update(
         try:
             _write(store, migration, after, record.generation, len(before.history))
         except ConditionFailed:
+            _complete(store, migration, after, len(before.history))
             continue
         return after
-    raise Contended(
+    raise _contended(migration, tries)
+
+
+def _contended(migration: Migration, tries: int) -> Contended:
+    return Contended(
         state_ref(migration).uri,
         f"others changed it during each of {tries} tries; run the same command again",
     )
+
+
+def _complete(store: RecordStore, migration: Migration, after: State, kept: int) -> None:
+    """Write the entries of our own head: its write had its effect, but the answer was lost, and the repetition failed."""
+    head = store.read_version(state_ref(migration))
+    if head is not None and head[1] == after.to_json():
+        _write_entries(store, migration, after, kept)
 
 
 class Begin(Enum):
@@ -228,33 +259,43 @@ def begin(
     Raises:
         UsageError: The phase has to be named first, or is not the record's. Nothing was written.
         PhaseUnknown: What is left of the record contradicts itself. Nothing was written.
+        Contended: Another program was faster at each attempt.
         StorageError: It could not be read or written; begin again.
     """
+    first: Begin | None = None
+    for _ in range(TRIES):
+        done, state, generation = _due(store, migration, stamp, phase)
+        if done is not Begin.AS_IT_WAS:
+            first = first or done
+            try:
+                _write(store, migration, state, generation, 0)
+            except ConditionFailed:  # another program was faster; or it is our own write, repeated
+                continue
+        ours = first is Begin.MENDED or any(entry.change == stamp.change for entry in state.history)
+        return (first or done) if ours else Begin.AS_IT_WAS, read_state(store, migration)
+    raise _contended(migration, TRIES)
+
+
+def _due(
+    store: RecordStore, migration: Migration, stamp: Stamp, phase: Phase | None
+) -> tuple[Begin, State, int]:
+    """What there is to do, the state as it should be, and the generation of the head that is there."""
     at = state_ref(migration)
     head = store.read_version(at)
     listed = listed_history(store, migration)
-    generation = ABSENT if head is None else head[0]
     if head is None and not listed:
         try:
             _check_may_begin(store, migration, phase)
         except UsageError:
-            if (
-                store.read_version(at) is None
-            ):  # else another program has begun it meanwhile, and copies already
+            if store.read_version(at) is None:
                 raise
-            return begin(store, migration, stamp, phase)
-        done, kept = Begin.BEGUN, 0
+            return _due(store, migration, stamp, phase)  # another program has begun it, and copies already
         state = begun(State.initial(migration), phase or Phase.DUAL_WRITE, stamp)
-    else:
-        done, state, kept = _mended(store, migration, head, listed, stamp)
-        if phase not in {None, state.phase}:
-            raise UsageError(f"{at.uri}: its phase is {state.phase.value}; a phase is never set by hand")
-    if done is not Begin.AS_IT_WAS:
-        with suppress(
-            ConditionFailed
-        ):  # another `begin` was faster: the read below tells whether it did the same
-            _write(store, migration, state, generation, kept)
-    return done, read_state(store, migration)
+        return Begin.BEGUN, state, ABSENT
+    done, state = _mended(store, migration, head, listed, stamp)
+    if phase not in {None, state.phase}:
+        raise UsageError(f"{at.uri}: its phase is {state.phase.value}; a phase is never set by hand")
+    return done, state, ABSENT if head is None else head[0]
 
 
 def _check_may_begin(store: RecordStore, migration: Migration, phase: Phase | None) -> None:
@@ -287,22 +328,22 @@ def _mended(
     head: tuple[int, bytes] | None,
     listed: Sequence[ObjectState],
     stamp: Stamp,
-) -> tuple[Begin, State, int]:
-    """What the record should be, from all that is left of it; and the number of entries that need no writing.
+) -> tuple[Begin, State]:
+    """What the record should be, from all that is left of it.
 
     Raises:
         PhaseUnknown: Head and entries contradict each other, or an entry is in neither.
     """
-    there = dict(_entries(store, migration, listed))
     state = None if head is None else state_from_head(head[1], migration)
     if state is not None and state.version == 1:
-        if there:
+        if listed:
             raise disagreement(
                 migration, "the head was set back to version 1; restore the newest version of it"
             )
-        return Begin.ADOPTED, _adopted(state, stamp), 0
+        return Begin.ADOPTED, _adopted(state, stamp)
+    there = _entries(store, migration, listed)
     told = {} if state is None else dict(enumerate(state.history, 1))
-    known = {**there, **told}
+    known = {**{number: entry for number, (entry, _) in there.items()}, **told}
     missing = [str(number) for number in range(1, max(known) + 1) if number not in known]
     if missing:
         raise disagreement(
@@ -311,14 +352,20 @@ def _mended(
     whole = replace(state or State.initial(migration), history=())
     for number, entry in sorted(known.items()):
         whole = whole.with_entry(entry)
-        if whole.history[-1] != entry or there.get(number, entry) != entry:
+        proven = whole.entry_bytes(entry)
+        if whole.history[-1] != entry or there.get(number, (entry, proven))[1] != proven:
+            uri = entry_ref(migration, number, entry.phase).uri
             raise disagreement(
                 migration,
-                f"entry {number} of the history is not what the rest of the record proves; restore its object, or the head",
+                f"{uri} is not what the rest of the record proves; restore it, or the head, whichever was changed. "
+                "Where the head is right, remove this object, and begin again",
             )
-    if whole == state and there.keys() == told.keys():
-        return Begin.AS_IT_WAS, whole, len(there)
-    return Begin.MENDED, whole, 0
+    try:
+        check_folded(whole)
+    except ValueError as error:
+        raise disagreement(migration, str(error)) from error
+    as_it_was = whole == state and there.keys() == told.keys()
+    return Begin.AS_IT_WAS if as_it_was else Begin.MENDED, whole
 
 
 def _adopted(old: State, stamp: Stamp) -> State:
@@ -328,22 +375,51 @@ def _adopted(old: State, stamp: Stamp) -> State:
 
 def _entries(
     store: RecordStore, migration: Migration, listed: Sequence[ObjectState]
-) -> Iterator[tuple[int, HistoryEntry]]:
-    """The entries that have objects, with their numbers."""
-    folder = history_ref(migration)
+) -> dict[int, tuple[HistoryEntry, bytes]]:
+    """The entries that have objects, by their numbers, each with the contents of its object.
+
+    Raises:
+        PhaseUnknown: An object is not an entry, or is one that is there already.
+    """
+    found: dict[int, tuple[HistoryEntry, bytes]] = {}
     for each in listed:
-        at = ObjectRef(folder.bucket, each.name)
-        number = each.name.removeprefix(folder.name)[:8]
-        found = store.read_version(at)
-        content = {} if found is None else state_content(found[1], migration)
-        fields = {key: value for key, value in content.items() if key not in {"source", "destination"}}
+        at = ObjectRef(history_ref(migration).bucket, each.name)
+        number, phase = entry_named(each, migration)
+        if number in found:
+            raise disagreement(
+                migration,
+                f"{at.uri} is there, and another entry {number} is, too; remove the one that was added",
+            )
+        contents = (store.read_version(at) or (ABSENT, b""))[1]
         try:
-            entry = convert(HistoryEntry, fields, HistoryEntry.content)
+            entry = _entry(contents, migration)
         except ValueError as error:
-            raise disagreement(migration, f"{at.uri} is not an entry of the history ({error})") from error
-        if each.name != folder.name + entry_name(int(number), entry.phase):
-            raise disagreement(migration, f"{at.uri} holds the entry of another name")
-        yield int(number), entry
+            raise disagreement(
+                migration,
+                f"{at.uri} is not an entry of this migration ({error}); restore it. Where the head is right, remove it, "
+                "and begin again",
+            ) from error
+        if entry.phase is not phase:
+            raise disagreement(migration, f"{at.uri} holds the entry of another name; remove it")
+        found[number] = entry, contents
+    return found
+
+
+def _entry(contents: bytes, migration: Migration) -> HistoryEntry:
+    """Read the contents of an entry's object.
+
+    Raises:
+        ValueError: They are not an entry of this migration.
+    """
+    content = parse_json(contents)
+    if not isinstance(content, Mapping):
+        raise ValueError("not a JSON object")  # noqa: TRY004 -- of the file, not of the program
+    ours = {"source": migration.source.uri, "destination": migration.destination.uri}
+    for key, uri in ours.items():
+        if content.get(key) != uri:
+            raise ValueError(f"its {key} is not {uri}")
+    fields = {key: value for key, value in content.items() if key not in ours}
+    return convert(HistoryEntry, fields, HistoryEntry.content)
 
 
 def _checked_record(
@@ -381,17 +457,23 @@ def _write(store: RecordStore, migration: Migration, state: State, generation: i
     """Write the head, then the entries after the first `kept`.
 
     Raises:
-        ConditionFailed: Another program changed the head; nothing was written.
+        ConditionFailed: Another program changed the head; nothing was written. Or it is our own write, repeated.
         StorageError: The record may be half written; `begin` completes it.
+        ValueError: No program could read it again, so nothing was written.
     """
-    store.write(state_ref(migration), state.to_json(), if_generation=generation)
+    head = state.to_json()
+    if State.from_content(parse_json(head), migration) != state:
+        raise ValueError("the state cannot be written so that it is read back")
+    store.write(state_ref(migration), head, if_generation=generation)
+    _write_entries(store, migration, state, kept)
+
+
+def _write_entries(store: RecordStore, migration: Migration, state: State, kept: int) -> None:
     for number, entry in enumerate(state.history[kept:], kept + 1):
-        with suppress(
-            ConditionFailed
-        ):  # it is there already, perhaps our own, repeated; every read compares it
-            store.write(
-                entry_ref(migration, number, entry.phase), state.entry_bytes(entry), if_generation=ABSENT
-            )
+        # Where it is there already, it is perhaps our own, repeated; every read compares it.
+        with suppress(ConditionFailed):
+            at = entry_ref(migration, number, entry.phase)
+            store.write(at, state.entry_bytes(entry), if_generation=ABSENT)
 
 
 def _holds(now: State, before: State, after: State) -> bool:
@@ -409,6 +491,7 @@ def _check_kept(before: State, after: State) -> None:
         raise ValueError("a change must leave an entry in the state's history, or a run")
     if len({entry.change for entry in after.history}) < len(after.history):
         raise ValueError("each change needs an id of its own")
+    check_folded(after)
 
 
 def not_adopted(migration: Migration) -> PhaseUnknown:

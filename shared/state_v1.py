@@ -40,7 +40,11 @@ _SENTENCES = {
 }
 """The sentences that version 1 wrote, by the kind of entry that they tell of."""
 
-_OVERRIDDEN = re.compile(r"; overridden (.+?) \((.*?)\)(?=; overridden |$)")
+_OVERRIDDEN = re.compile(r"; (?:overridden|passed over) (.+?) \((.*?)\)(?=; (?:overridden|passed over) |$)")
+"""A check that a person overrode; the oldest programs wrote "passed over"."""
+
+_BETWEEN_VOID = re.compile(rf", (?=(?:{'|'.join(name.value for name in Signatory)}) by )")
+"""What separates two void sign-offs; a person's name may have a comma, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ def _with_fields(entry: HistoryEntry, parts: Mapping[str, str | None]) -> Histor
     if parts.get("to"):
         entry = replace(entry, was=Phase(parts["was"]), phase=Phase(parts["to"]))
     if parts.get("void"):
-        entry = replace(entry, void=tuple((parts["void"] or "").split(", ")))
+        entry = replace(entry, void=tuple(_BETWEEN_VOID.split(parts["void"] or "")))
     if parts.get("team"):
         entry = replace(entry, signatory=Signatory(parts["team"]), note=parts["note"] or "")
     if parts.get("signed"):
