@@ -312,7 +312,7 @@ def damaged(migration: Migration, what: str) -> PhaseUnknown:
     return PhaseUnknown(
         state_ref(migration).uri,
         f"not a migration's state: {what}; restore the version before (soft delete or versioning keeps it), "
-        "or ask who changed it. Where history/ beside it is whole, remove it, and `backfill_job begin` makes it again",
+        "or ask who changed it. Or remove it where history/ beside it is whole: `backfill_job begin` makes it again",
     )
 
 

@@ -9,7 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from shared.json_io import convert
 from shared.phase import Phase
@@ -53,7 +55,7 @@ class _Entry:
 
     at: datetime
     by: str
-    what: str
+    what: Annotated[str, Meta(min_length=1)]
     change: str
 
 
@@ -89,6 +91,7 @@ def state_of_version_1(content: Mapping[str, Any]) -> State:
     if len({entry.change for entry in state.history}) < len(state.history):
         raise ValueError("history: the same change twice")
     check_folded(replace(state, phase=old.phase, since=old.since, signoffs=old.signoffs))
+    convert(State, state.content(), State.content)  # so that it can be read again when it is adopted
     return state
 
 
