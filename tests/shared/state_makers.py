@@ -177,7 +177,9 @@ def chains(draw: st.DrawFn, most: int = 6) -> list[State]:
     """A migration's states from its beginning on, each made from the one before by one of the changes."""
     people = st.sampled_from(["Ada", "Bob, of Ops", "Zoë"])
     phase = draw(st.sampled_from([Phase.DUAL_WRITE, Phase.DUAL_WRITE, Phase.CUT_OVER, Phase.ROLLED_BACK]))
-    states = [begun(State.initial(MIGRATION), phase, Stamp("begun", draw(people), draw(moments)), draw(lines))]
+    states = [
+        begun(State.initial(MIGRATION), phase, Stamp("begun", draw(people), draw(moments)), draw(lines))
+    ]
     for number in range(draw(st.integers(0, most))):
         try:
             at = Stamp(f"c{number}", draw(people), draw(moments))

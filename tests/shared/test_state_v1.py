@@ -159,9 +159,15 @@ SIGNED = {"name": "data", "by": "Ada", "at": "2025-03-01T08:30:00Z", "note": ""}
 
 SENTENCES = [
     ("sign-off qpi-team", {"signatory": Signatory.QPI_TEAM}),
-    ("sign-off qpi-team: a note: with (all) that; it may hold", {"note": "a note: with (all) that; it may hold"}),
+    (
+        "sign-off qpi-team: a note: with (all) that; it may hold",
+        {"note": "a note: with (all) that; it may hold"},
+    ),
     ("sign-off data: again, the one of 2025-03-01T08:30:00Z stands", {"kind": Kind.SIGN_OFF}),
-    ("sign-off data again, the one of 2025-03-01T08:30:00Z stands", {"kind": Kind.SIGNED_AGAIN, "signed": START}),
+    (
+        "sign-off data again, the one of 2025-03-01T08:30:00Z stands",
+        {"kind": Kind.SIGNED_AGAIN, "signed": START},
+    ),
     ("sign-off data again, the one of 2025-03-01T08:30:00.000001Z stands: still", {"note": "still"}),
     ("sign-off data of 2025-03-01T08:30:00Z withdrawn", {"kind": Kind.WITHDRAWN, "signed": START}),
     ("sign-off data of 2025-03-01T08:30:00Z withdrawn: a day is missing", {"note": "a day is missing"}),
@@ -191,7 +197,9 @@ def test_every_sentence_of_version_1_becomes_fields_and_the_same_sentence(
 @pytest.mark.parametrize("word", ["overridden", "passed over"])
 def test_a_deletion_of_version_1_keeps_its_manifests_and_what_was_overridden(word: str) -> None:
     """A resumed deletion finds its manifest, and the reasons stay on record. The oldest programs wrote "passed over"."""
-    first = f"phase cut_over to deleting; {DELETION}; {word} soak (QPI (all) is off); {word} late-writes (tests)"
+    first = (
+        f"phase cut_over to deleting; {DELETION}; {word} soak (QPI (all) is off); {word} late-writes (tests)"
+    )
     contents = head(
         "phase dual_write to cut_over",
         first,
