@@ -129,14 +129,16 @@ def read_record(
     raise AssertionError("unreachable")
 
 
-def read_state(store: RecordStore, migration: Migration) -> State:
-    """Read the state of a migration that has begun; also one of version 1.
+def read_state(
+    store: RecordStore, migration: Migration, pause: Callable[[float], None] = time.sleep
+) -> State:
+    """Read the state of a migration that has begun; also one of version 1. `pause` as in `read_record`.
 
     Raises:
         PhaseUnknown: There is no record; or as in `read_record`.
         StorageError: It could not be read.
     """
-    record = read_record(store, migration)
+    record = read_record(store, migration, pause)
     if record.standing is Standing.NONE:
         raise not_begun(migration)
     return record.state
@@ -193,8 +195,8 @@ def update(
 
     Raises:
         UsageError: `change` raised it: the change does not fit the present state. Nothing is written.
-        PhaseUnknown: There is no record, it is of version 1, or as in `read_record`. Nothing is written; or the record
-            was lost or set back while it was changed.
+        PhaseUnknown: There is no record, it is of version 1, or as in `read_record`. Nothing is written; only where an
+            answer was lost, and another program then changed the record, it may have been.
         Contended: Another program was faster at each attempt.
         StorageError: The record could not be read or written. Without an answer, it may have been written.
         ValueError: `change` breaks a rule above; a fault of the program.
@@ -214,8 +216,8 @@ def update(
         try:
             _write(store, migration, after, record.generation, len(before.history))
         except ConditionFailed:
-            _complete(store, migration, after, len(before.history))
-            continue
+            if not _completed(store, migration, after, len(before.history)):
+                continue
         return after
     raise _contended(migration, tries)
 
@@ -227,11 +229,16 @@ def _contended(migration: Migration, tries: int) -> Contended:
     )
 
 
-def _complete(store: RecordStore, migration: Migration, after: State, kept: int) -> None:
-    """Write the entries of our own head: its write had its effect, but the answer was lost, and the repetition failed."""
+def _completed(store: RecordStore, migration: Migration, after: State, kept: int) -> bool:
+    """Whether the head is our own: its write had its effect, but the answer was lost, and the repetition failed.
+
+    Then its entries are not there yet, and are written now.
+    """
     head = store.read_version(state_ref(migration))
-    if head is not None and head[1] == after.to_json():
-        _write_entries(store, migration, after, kept)
+    if head is None or head[1] != after.to_json():
+        return False
+    _write_entries(store, migration, after, kept)
+    return True
 
 
 class Begin(Enum):
@@ -244,7 +251,12 @@ class Begin(Enum):
 
 
 def begin(
-    store: RecordStore, migration: Migration, stamp: Stamp, phase: Phase | None = None
+    store: RecordStore,
+    migration: Migration,
+    stamp: Stamp,
+    phase: Phase | None = None,
+    *,
+    pause: Callable[[float], None] = time.sleep,
 ) -> tuple[Begin, State]:
     """Begin a migration, adopt one of version 1, or mend a record of which a part was lost.
 
@@ -255,6 +267,7 @@ def begin(
         stamp: The person who begins it.
         phase: The phase of a migration without any record; None for one that begins only where nothing shows that it was
             under way: the destination and the migration's own folder are empty.
+        pause: As in `read_record`.
 
     Raises:
         UsageError: The phase has to be named first, or is not the record's. Nothing was written.
@@ -272,7 +285,7 @@ def begin(
             except ConditionFailed:  # another program was faster; or it is our own write, repeated
                 continue
         ours = first is Begin.MENDED or any(entry.change == stamp.change for entry in state.history)
-        return (first or done) if ours else Begin.AS_IT_WAS, read_state(store, migration)
+        return (first or done) if ours else Begin.AS_IT_WAS, read_state(store, migration, pause)
     raise _contended(migration, TRIES)
 
 
@@ -462,8 +475,10 @@ def _write(store: RecordStore, migration: Migration, state: State, generation: i
         ValueError: No program could read it again, so nothing was written.
     """
     head = state.to_json()
-    if State.from_content(parse_json(head), migration) != state:
-        raise ValueError("the state cannot be written so that it is read back")
+    try:
+        State.from_content(parse_json(head), migration)
+    except PhaseUnknown as error:
+        raise ValueError(f"a state that cannot be read back: {error.detail}") from error
     store.write(state_ref(migration), head, if_generation=generation)
     _write_entries(store, migration, state, kept)
 

@@ -368,7 +368,7 @@ def test_a_state_that_is_deleted_meanwhile_is_not_begun_anew(lost: list[str]) ->
             store.contents.pop(name, None)
 
     store = Restless(vanish)
-    with pytest.raises(PhaseUnknown, match="the head is gone|its record is lost"):
+    with pytest.raises(PhaseUnknown, match=r"the head is gone|its record is lost"):
         update(store, MIGRATION, signing())
     assert HEAD not in store.contents
 
@@ -454,6 +454,6 @@ def test_a_change_that_would_spoil_the_history_is_refused(
     state = with_phase(with_run(state, run_record()), Phase.CUT_OVER, stamp("3"))
     state = with_phase(state, Phase.ROLLED_BACK, stamp("4"))
     store = MemoryStore(state)
-    with pytest.raises((ValueError, PhaseUnknown), match=said):
+    with pytest.raises(ValueError, match=said):
         update(store, MIGRATION, change)
     assert store.writes == []
