@@ -25,7 +25,7 @@ import google_crc32c
 
 from shared.decision import ABSENT
 from shared.errors import ConditionFailed, Contended, PhaseUnknown, UsageError
-from shared.json_io import convert, parse_json
+from shared.json_io import convert, parse_json, shown_value
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState
 from shared.phase import (
@@ -356,7 +356,7 @@ def _mended(
         return Begin.ADOPTED, _adopted(state, stamp)
     there = _entries(store, migration, listed)
     told = {} if state is None else dict(enumerate(state.history, 1))
-    known = {**{number: entry for number, (entry, _) in there.items()}, **told}
+    known = {**{number: entry for number, (_, entry, _) in there.items()}, **told}
     missing = [str(number) for number in range(1, max(known) + 1) if number not in known]
     if missing:
         raise disagreement(
@@ -366,12 +366,17 @@ def _mended(
     for number, entry in sorted(known.items()):
         whole = whole.with_entry(entry)
         proven = whole.entry_bytes(entry)
-        if whole.history[-1] != entry or there.get(number, (entry, proven))[1] != proven:
-            uri = entry_ref(migration, number, entry.phase).uri
+        name, found, contents = there.get(number, ("", entry, proven))
+        if whole.history[-1] != entry or contents != proven:
+            said = (
+                f"{shown_value(found.what)}, and {shown_value(entry.what)} in the head"
+                if number in told
+                else "no other"
+            )
             raise disagreement(
                 migration,
-                f"{uri} is not what the rest of the record proves; restore it, or the head, whichever was changed. "
-                "Where the head is right, remove this object, and begin again",
+                f"{history_ref(migration).uri}{name} is not the entry that the rest of the record proves (it says {said}). "
+                "Restore it or the head, whichever was changed; where the head is right, remove it, and begin again",
             )
     try:
         check_folded(whole)
@@ -388,20 +393,20 @@ def _adopted(old: State, stamp: Stamp) -> State:
 
 def _entries(
     store: RecordStore, migration: Migration, listed: Sequence[ObjectState]
-) -> dict[int, tuple[HistoryEntry, bytes]]:
-    """The entries that have objects, by their numbers, each with the contents of its object.
+) -> dict[int, tuple[str, HistoryEntry, bytes]]:
+    """The entries that have objects, by their numbers; each with name and contents of its object.
 
     Raises:
         PhaseUnknown: An object is not an entry, or is one that is there already.
     """
-    found: dict[int, tuple[HistoryEntry, bytes]] = {}
+    found: dict[int, tuple[str, HistoryEntry, bytes]] = {}
     for each in listed:
         at = ObjectRef(history_ref(migration).bucket, each.name)
         number, phase = entry_named(each, migration)
         if number in found:
             raise disagreement(
                 migration,
-                f"{at.uri} is there, and another entry {number} is, too; remove the one that was added",
+                f"{at.uri} and {found[number][0]} are there, and one entry {number} can be; remove the one that was added",
             )
         contents = (store.read_version(at) or (ABSENT, b""))[1]
         try:
@@ -414,7 +419,7 @@ def _entries(
             ) from error
         if entry.phase is not phase:
             raise disagreement(migration, f"{at.uri} holds the entry of another name; remove it")
-        found[number] = entry, contents
+        found[number] = each.name.removeprefix(history_ref(migration).name), entry, contents
     return found
 
 
