@@ -244,7 +244,7 @@ def phases_of(listed: Sequence[ObjectState], migration: Migration) -> list[Phase
         number, phase = entry_named(each, migration)
         if number != len(phases) + 1:
             name = each.name.removeprefix(history_ref(migration).name)
-            if 0 < number <= len(phases):
+            if number <= len(phases):
                 raise disagreement(migration, f"history/{name} is there, and another entry {number} is, too")
             raise disagreement(
                 migration, f"entry {len(phases) + 1} of the history is not there, and {name} is"
@@ -262,7 +262,7 @@ def entry_named(listed: ObjectState, migration: Migration) -> tuple[int, Phase]:
     name = listed.name.removeprefix(history_ref(migration).name)
     found = _ENTRY.fullmatch(name)
     for phase in Phase:
-        if found is not None and found[2] == phase.value:
+        if found is not None and found[2] == phase.value and int(found[1]):
             return int(found[1]), phase
     raise disagreement(
         migration, f"history/{name} is not an entry of the history; remove it, or keep it elsewhere"

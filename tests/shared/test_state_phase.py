@@ -152,8 +152,8 @@ def test_another_migration_s_phase_is_not_this_one_s(side: str) -> None:
             "history/notes.txt is not an entry of the history; remove it",
         ),
         (["00000001-dual_write.json", "00000002-later.json"], "00000002-later.json is not an entry"),
-        (["00000000-dual_write.json", "00000001-cut_over.json"], "entry 1 of the history is not there"),
-        (["1-dual_write.json", "00000002-cut_over.json"], "is not there"),
+        (["00000000-dual_write.json", "00000001-cut_over.json"], "00000000-dual_write.json is not an entry"),
+        (["00000001-dual_write.json", "2-cut_over.json"], "2-cut_over.json is not an entry"),
     ],
     ids=range(10),
 )
