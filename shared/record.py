@@ -13,6 +13,7 @@ after a few times: then a program stopped between the steps, or a part of the re
 """
 
 import base64
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -27,8 +28,8 @@ from shared.json_io import convert
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState
 from shared.phase import (
-    READS,
     Phase,
+    check_lengths,
     damaged,
     disagreement,
     entry_name,
@@ -38,6 +39,7 @@ from shared.phase import (
     not_begun,
     phase_in,
     phases_of,
+    settled,
     state_content,
     state_ref,
 )
@@ -99,22 +101,21 @@ class Record:
         return self.standing is not Standing.NONE
 
 
-def read_record(store: RecordStore, migration: Migration) -> Record:
+def read_record(
+    store: RecordStore, migration: Migration, pause: Callable[[float], None] = time.sleep
+) -> Record:
     """Read the whole record, strictly; also tells that there is none.
 
     Raises:
         PhaseUnknown: It is damaged, disagrees with itself, or is another migration's or a newer program's.
         StorageError: It could not be read.
     """
-    for last in (*[False] * (READS - 1), True):
+
+    def read() -> Record:
         listed = listed_history(store, migration)
-        head = store.read_version(state_ref(migration))
-        try:
-            return _checked_record(head, listed, migration)
-        except PhaseUnknown:
-            if last:
-                raise
-    raise AssertionError("unreachable")
+        return _checked_record(store.read_version(state_ref(migration)), listed, migration)
+
+    return settled(read, pause)
 
 
 def read_state(store: RecordStore, migration: Migration) -> State:
@@ -162,7 +163,12 @@ def state_from_head(contents: bytes, migration: Migration) -> State:
 
 
 def update(
-    store: RecordStore, migration: Migration, change: Callable[[State], State], *, tries: int = TRIES
+    store: RecordStore,
+    migration: Migration,
+    change: Callable[[State], State],
+    *,
+    tries: int = TRIES,
+    pause: Callable[[float], None] = time.sleep,
 ) -> State:
     """Change the state so that no change is lost and none is made twice.
 
@@ -182,7 +188,7 @@ def update(
     """
     before = after = None
     for number in range(tries + 1):
-        record = read_record(store, migration)
+        record = read_record(store, migration, pause)
         now = changeable(record, migration)
         if before is not None and after is not None and _holds(now, before, after):
             return now
@@ -366,10 +372,7 @@ def _checked_record(
                 migration, f"the head has version 1, and the history has {len(phases)} entries"
             )
         return Record(Standing.VERSION_1, state, head[0])
-    if len(state.history) != len(phases):
-        raise disagreement(
-            migration, f"the head tells of {len(state.history)} entries, and the history has {len(phases)}"
-        )
+    check_lengths(len(state.history), len(phases), migration)
     for number, (entry, phase, each) in enumerate(zip(state.history, phases, listed, strict=True), 1):
         contents = state.entry_bytes(entry)
         if entry.phase is not phase or each.crc32c != _crc32c(contents):
@@ -384,7 +387,13 @@ def _write(store: RecordStore, migration: Migration, state: State, generation: i
         ConditionFailed: Another program changed the head; nothing was written.
         StorageError: The record may be half written; `begin` completes it.
     """
-    store.write(state_ref(migration), state.to_json(), if_generation=generation)
+    head = state.to_json()
+    try:
+        store.write(state_ref(migration), head, if_generation=generation)
+    except ConditionFailed:
+        found = store.read_version(state_ref(migration))
+        if found is None or found[1] != head:  # else it is our own write, repeated after a lost answer
+            raise
     for number, entry in enumerate(state.history[kept:], kept + 1):
         with suppress(
             ConditionFailed

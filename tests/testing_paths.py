@@ -14,7 +14,7 @@ from backfill_job.copying.diff import DiffLine, merge_listings
 from local_gcs.waiting import HANGS, wait_until
 from shared.migration import Migration
 from shared.objects import ObjectState
-from shared.phase import Phase, entry_ref, state_ref
+from shared.phase import Phase, entry_ref, history_ref, state_ref
 from shared.state import State
 from shared.state_changes import Stamp, begun
 from shared.store import ListingStore
@@ -32,7 +32,9 @@ class Paths:
         return self.client.bucket(getattr(self.migration, side).bucket)
 
     def begin(self, phase: Phase = Phase.DUAL_WRITE) -> None:
-        """Write the record of a migration that has begun."""
+        """Write the record of a migration that has begun, in place of the one that is there."""
+        for blob in self.bucket("destination").list_blobs(prefix=history_ref(self.migration).name):
+            blob.delete()
         stamp = Stamp("begun", "test", datetime.now(UTC))
         state = begun(State.initial(self.migration), phase, stamp)
         for at, data in (
