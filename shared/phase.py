@@ -16,12 +16,13 @@ names and their meaning in every future version of the head. The operator's comm
 """
 
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from shared.decision import Authority
 from shared.errors import PhaseUnknown
@@ -33,12 +34,14 @@ from shared.store import ListingStore
 
 __all__ = [
     "CACHE_SECONDS",
-    "READS",
+    "PAUSES",
+    "HeadAhead",
     "Phase",
     "PhaseReader",
     "PhaseStore",
     "Recorded",
     "StateStore",
+    "check_lengths",
     "damaged",
     "disagreement",
     "entry_name",
@@ -51,16 +54,18 @@ __all__ = [
     "phases_of",
     "read_phase",
     "recorded",
+    "settled",
     "state_content",
     "state_ref",
-    "under_way",
 ]
+
+_Value = TypeVar("_Value")
 
 CACHE_SECONDS = 10.0
 """How long a mirror may use a phase that it has read. A cutover waits this long before it reports success."""
 
-READS = 5
-"""How often head and history are read again where they disagree: a change writes one after the other."""
+PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds before each further read where the head is ahead of the history: a change writes one after the other."""
 
 _ENTRY = re.compile(r"([0-9]{8})-([a-z_]+)\.json")
 
@@ -159,7 +164,27 @@ def entry_ref(migration: Migration, number: int, phase: Phase) -> ObjectRef:
     return migration.own_ref("history", entry_name(number, phase))
 
 
-def read_phase(store: PhaseStore, migration: Migration) -> Recorded:
+class HeadAhead(PhaseUnknown):
+    """The head tells of more entries than the history has: a change is under way, stopped half way, or an entry is lost."""
+
+
+def settled(read: Callable[[], _Value], pause: Callable[[float], None]) -> _Value:
+    """Read the record, and again after a pause while a change seems to be under way.
+
+    Raises:
+        PhaseUnknown: As `read` does; `HeadAhead` only where it lasts.
+    """
+    for seconds in PAUSES:
+        try:
+            return read()
+        except HeadAhead:
+            pause(seconds)
+    return read()
+
+
+def read_phase(
+    store: PhaseStore, migration: Migration, pause: Callable[[float], None] = time.sleep
+) -> Recorded:
     """Read the phase: one listing of the history, then one read of the head.
 
     Head and history agree, so what the listing says is still true when the head is read. That is not before the time
@@ -170,35 +195,20 @@ def read_phase(store: PhaseStore, migration: Migration) -> Recorded:
             never guesses a phase.
         StorageError: The record could not be read.
     """
-    for last in (*[False] * (READS - 1), True):
+
+    def read() -> Recorded:
         listed = listed_history(store, migration)
         served = store.server_time.newest()
         contents = store.read(state_ref(migration))
-        try:
-            return replace(recorded(contents, listed, migration), served=served)
-        except PhaseUnknown:
-            if last or not under_way(contents, listed):
-                raise
-    raise AssertionError("unreachable")
+        return replace(recorded(contents, listed, migration), served=served)
+
+    return settled(read, pause)
 
 
 def listed_history(store: ListingStore, migration: Migration) -> list[ObjectState]:
     """The objects of the history, in the order of their numbers."""
     folder = history_ref(migration)
     return [each for page in store.list_pages(folder.bucket, folder.name) for each in page.objects]
-
-
-def under_way(contents: bytes | None, listed: Sequence[ObjectState]) -> bool:
-    """Whether a change may be under way: the head tells of more entries than the history had shortly before.
-
-    A change writes the head first. So with a history that was listed before the head was read, no other disagreement passes.
-    """
-    try:
-        content = parse_json(contents or b"")
-    except ValueError:
-        return False
-    entries = content.get("history") if isinstance(content, dict) else None
-    return isinstance(entries, list) and len(entries) > len(listed)
 
 
 def recorded(contents: bytes | None, listed: Sequence[ObjectState], migration: Migration) -> Recorded:
@@ -222,15 +232,24 @@ def recorded(contents: bytes | None, listed: Sequence[ObjectState], migration: M
         return Recorded(head, 0)
     if not isinstance(entries, list):
         raise damaged(migration, f"its history is {shown_value(entries)}")
-    if len(entries) != len(phases) or not phases:
-        raise disagreement(
-            migration, f"the head tells of {len(entries)} entries, and the history has {len(phases)}"
-        )
+    check_lengths(len(entries), len(phases), migration)
     if head is not phases[-1]:
         raise disagreement(
             migration, f"the head says {head.value}, and the last entry of the history {phases[-1].value}"
         )
     return Recorded(head, len(phases))
+
+
+def check_lengths(told: int, listed: int, migration: Migration) -> None:
+    """Check that the head tells of as many entries as the history has.
+
+    Raises:
+        PhaseUnknown: It does not; `HeadAhead` where it tells of more.
+    """
+    if told == listed and told:
+        return
+    error = disagreement(migration, f"the head tells of {told} entries, and the history has {listed}")
+    raise HeadAhead(error.uri, error.detail) if told > listed else error
 
 
 def phases_of(listed: Sequence[ObjectState], migration: Migration) -> list[Phase]:
@@ -346,9 +365,17 @@ class PhaseReader:
     Args:
         store: Shares its `ServerTime` with every client whose looks the phase is for.
         monotonic: A clock in seconds that never goes back.
+        pause: Waits while a change of the record is under way; takes seconds.
     """
 
-    def __init__(self, store: PhaseStore, migration: Migration, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: PhaseStore,
+        migration: Migration,
+        monotonic: Callable[[], float],
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._pause = pause
         self._store = store
         self._migration = migration
         self._monotonic = monotonic
@@ -387,7 +414,7 @@ class PhaseReader:
     def _read_anew(self) -> Phase:
         # The age counts from before the read: the answer may be as old as the request.
         now = self._monotonic()
-        found = read_phase(self._store, self._migration)
+        found = read_phase(self._store, self._migration, self._pause)
         last = self._last
         if found.entries < last.entries or (found.entries == last.entries > 0 and found.phase != last.phase):
             raise disagreement(

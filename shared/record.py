@@ -6,9 +6,9 @@ programs. Then the new entry, on condition that it does not exist. A reader read
 after a few times: then a program stopped between the steps, or a part of the record was lost, edited or set back.
 
 - *No change is lost.* `update` applies its pure function again, to the newer state, where another program was faster.
-- *No change is made twice.* A write whose answer was lost fails its own repetition. So `update` looks whether the head is what it
-  wrote, and then writes the entry, too. And it looks whether the newer state holds the entry or run that its own write
-  added: each entry carries the id of its change.
+- *No change is made twice.* A write whose answer was lost fails its own repetition. Where the head is what was written, the entry
+  is written, too. Else `update` looks whether the newer state holds the entry or run that its own write added: each entry
+  carries the id of its change.
 - *Every decision stays on record.* An entry is never changed, and `update` refuses a function that takes one out.
 - *A record is never made by the way.* `update` changes a record that exists. Only `begin` makes one.
 """
@@ -29,8 +29,8 @@ from shared.json_io import convert, parse_json, shown_value
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState
 from shared.phase import (
-    READS,
     Phase,
+    check_lengths,
     damaged,
     disagreement,
     entry_named,
@@ -40,9 +40,9 @@ from shared.phase import (
     not_begun,
     phase_in,
     phases_of,
+    settled,
     state_content,
     state_ref,
-    under_way,
 )
 from shared.server_time import ServerTime
 from shared.state import VERSION, HistoryEntry, State, check_folded
@@ -67,9 +67,6 @@ __all__ = [
 
 TRIES = 30
 """An update gives up after so many attempts. At each of them another program's change was faster."""
-
-PAUSE_SECONDS = 0.1
-"""Before the record is read again where a change may be under way; twice as long each time."""
 
 
 class RecordStore(ContentsStore, ListingStore, Protocol):
@@ -117,16 +114,12 @@ def read_record(
         PhaseUnknown: It is damaged, disagrees with itself, or is another migration's or a newer program's.
         StorageError: It could not be read.
     """
-    for number in range(1, READS + 1):
+
+    def read() -> Record:
         listed = listed_history(store, migration)
-        head = store.read_version(state_ref(migration))
-        try:
-            return _checked_record(head, listed, migration)
-        except PhaseUnknown:
-            if number == READS or not under_way(head and head[1], listed):
-                raise
-        pause(PAUSE_SECONDS * 2 ** (number - 1))
-    raise AssertionError("unreachable")
+        return _checked_record(store.read_version(state_ref(migration)), listed, migration)
+
+    return settled(read, pause)
 
 
 def read_state(
@@ -216,8 +209,7 @@ def update(
         try:
             _write(store, migration, after, record.generation, len(before.history))
         except ConditionFailed:
-            if not _completed(store, migration, after, len(before.history)):
-                continue
+            continue
         return after
     raise _contended(migration, tries)
 
@@ -227,18 +219,6 @@ def _contended(migration: Migration, tries: int) -> Contended:
         state_ref(migration).uri,
         f"others changed it during each of {tries} tries; run the same command again",
     )
-
-
-def _completed(store: RecordStore, migration: Migration, after: State, kept: int) -> bool:
-    """Whether the head is our own: its write had its effect, but the answer was lost, and the repetition failed.
-
-    Then its entries are not there yet, and are written now.
-    """
-    head = store.read_version(state_ref(migration))
-    if head is None or head[1] != after.to_json():
-        return False
-    _write_entries(store, migration, after, kept)
-    return True
 
 
 class Begin(Enum):
@@ -282,7 +262,7 @@ def begin(
             first = first or done
             try:
                 _write(store, migration, state, generation, 0)
-            except ConditionFailed:  # another program was faster; or it is our own write, repeated
+            except ConditionFailed:  # another program was faster
                 continue
         ours = first is Begin.MENDED or any(entry.change == stamp.change for entry in state.history)
         return (first or done) if ours else Begin.AS_IT_WAS, read_state(store, migration, pause)
@@ -460,10 +440,7 @@ def _checked_record(
                 migration, f"the head has version 1, and the history has {len(phases)} entries"
             )
         return Record(Standing.VERSION_1, state, head[0])
-    if len(state.history) != len(phases):
-        raise disagreement(
-            migration, f"the head tells of {len(state.history)} entries, and the history has {len(phases)}"
-        )
+    check_lengths(len(state.history), len(phases), migration)
     for number, (entry, phase, each) in enumerate(zip(state.history, phases, listed, strict=True), 1):
         contents = state.entry_bytes(entry)
         if entry.phase is not phase or each.crc32c != _crc32c(contents):
@@ -475,7 +452,7 @@ def _write(store: RecordStore, migration: Migration, state: State, generation: i
     """Write the head, then the entries after the first `kept`.
 
     Raises:
-        ConditionFailed: Another program changed the head; nothing was written. Or it is our own write, repeated.
+        ConditionFailed: Another program changed the head. Nothing was written; or it was, and is changed again by now.
         StorageError: The record may be half written; `begin` completes it.
         ValueError: No program could read it again, so nothing was written.
     """
@@ -484,11 +461,12 @@ def _write(store: RecordStore, migration: Migration, state: State, generation: i
         State.from_content(parse_json(head), migration)
     except PhaseUnknown as error:
         raise ValueError(f"a state that cannot be read back: {error.detail}") from error
-    store.write(state_ref(migration), head, if_generation=generation)
-    _write_entries(store, migration, state, kept)
-
-
-def _write_entries(store: RecordStore, migration: Migration, state: State, kept: int) -> None:
+    try:
+        store.write(state_ref(migration), head, if_generation=generation)
+    except ConditionFailed:
+        found = store.read_version(state_ref(migration))
+        if found is None or found[1] != head:  # else it is our own write, repeated after a lost answer
+            raise
     for number, entry in enumerate(state.history[kept:], kept + 1):
         # Where it is there already, it is perhaps our own, repeated; every read compares it.
         with suppress(ConditionFailed):

@@ -262,6 +262,11 @@ class State:
         return self.folded((*self.history, replace(entry, before=before)))
 
     @property
+    def begun(self) -> bool:
+        """Whether the migration has begun on record."""
+        return bool(self.history) or self.version == 1
+
+    @property
     def missing_signoffs(self) -> tuple[Signatory, ...]:
         """The signatories without a sign-off."""
         signed = {signoff.name for signoff in self.signoffs}

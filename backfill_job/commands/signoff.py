@@ -94,7 +94,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     in_cloud_run = bool(Settings.from_environ(io.environ).cloud_run_job)
     migration = migration_from(arguments)
     with closing(Gateway(retry_deadline=PATIENCE_SECONDS)) as gateway:
-        state, entry = _change(arguments, io, gateway, migration)
+        state, entry = _change(arguments, gateway, migration)
     with logging_to(io.stdout, LogFormat.JSON) if in_cloud_run else nullcontext():
         EventLog({"env": migration.label}).emit(
             Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by
@@ -105,7 +105,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
 
 
 def _change(
-    arguments: argparse.Namespace, io: ProcessIO, gateway: Gateway, migration: Migration
+    arguments: argparse.Namespace, gateway: Gateway, migration: Migration
 ) -> tuple[State, HistoryEntry]:
     """Make the change; gives the new state, and the change's entry in its history."""
     name, note = Signatory(arguments.name), arguments.note

@@ -34,7 +34,7 @@ from shared.gcs.listing import first_name, list_pages
 from shared.gcs.wire import Proxy
 from shared.migration import Location, Migration
 from shared.operations import OperationsCounter
-from shared.phase import READS, Recorded, history_ref, recorded, state_ref
+from shared.phase import PAUSES, HeadAhead, Recorded, history_ref, recorded, state_ref
 from shared.record import Record, changeable, not_adopted, read_record
 from shared.state import State
 
@@ -236,7 +236,7 @@ async def _recorded_phase(run: Run) -> Recorded | None:
     migration = run.migration
     folder, head = history_ref(migration), state_ref(migration)
     async with open_api(run, patience=START_PATIENCE) as api:
-        for last in (*[False] * (READS - 1), True):
+        for seconds in (*PAUSES, None):
             listed = [
                 state
                 async for page in list_pages(api, Location(folder.bucket, folder.name))
@@ -248,9 +248,10 @@ async def _recorded_phase(run: Run) -> Recorded | None:
                     return None
                 contents = at and await api.read_range(head, at.generation, first=0, size=at.size, whole=True)
                 return recorded(contents, listed, migration)
-            except (PhaseUnknown, ObjectNotFound):
-                if last:
+            except (HeadAhead, ObjectNotFound):  # a change is under way
+                if seconds is None:
                     raise
+                await asyncio.sleep(seconds)
     raise AssertionError("unreachable")
 
 

@@ -105,6 +105,13 @@ def next_steps(
         state: The migration's state; None for what follows from the verification alone, in its own report.
         now: The current time, with the state: an old verification has to be repeated.
     """
+    if state is not None and not state.begun:
+        return (
+            Step(
+                "Begin the migration. The mirror does nothing before that.",
+                target.command("begin", "--by", "NAME"),
+            ),
+        )
     if phase is Phase.DELETING or phase is Phase.DELETED:
         return tuple(_PHASE_STEPS[phase](state, target)) if state is not None else ()
     steps: list[Step] = []

@@ -106,7 +106,7 @@ def faults(draw: st.DrawFn, *kinds: str) -> Fault:
 def test_one_fault_never_sets_the_phase_back_for_the_mirror(fault: Fault) -> None:
     """It reads the newest phase, or none."""
     try:
-        found = read_phase(fault.store, MIGRATION)
+        found = read_phase(fault.store, MIGRATION, no_pause)
     except PhaseUnknown:
         return
     assert (found.phase, found.entries) == (fault.newest.phase, len(fault.newest.history))
@@ -139,9 +139,9 @@ def test_no_change_is_made_to_a_record_with_a_fault(fault: Fault) -> None:
 def test_an_object_that_is_lost_or_doubled_stops_everybody(fault: Fault) -> None:
     """The mirror, operators and changes alike, and the error is one that another try may mend."""
     for act in (
-        lambda: read_phase(fault.store, MIGRATION),
+        lambda: read_phase(fault.store, MIGRATION, no_pause),
         lambda: read_record(fault.store, MIGRATION, no_pause),
-        lambda: PhaseReader(fault.store, MIGRATION, lambda: 0.0).phase(),
+        lambda: PhaseReader(fault.store, MIGRATION, lambda: 0.0, no_pause).phase(),
         lambda: update(fault.store, MIGRATION, lambda now: now, pause=no_pause),
     ):
         with pytest.raises(PhaseUnknown) as caught:
@@ -216,7 +216,7 @@ def test_whatever_is_lost_no_reader_reads_on(states: list[State], data: st.DataO
     lost = data.draw(st.sets(st.sampled_from(sorted(objects)), min_size=1))
     store = MemoryStore({name: contents for name, contents in objects.items() if name not in lost})
     with pytest.raises(PhaseUnknown):
-        read_phase(store, MIGRATION)
+        read_phase(store, MIGRATION, no_pause)
     with pytest.raises(PhaseUnknown):
         read_state(store, MIGRATION, no_pause)
 
@@ -266,7 +266,7 @@ def test_limit_a_record_without_its_head_and_its_newest_entry_is_mended_as_it_wa
     """KNOWN LIMIT of two faults: nothing that is left tells of the entry. No reader reads on before an operator runs `begin`."""
     store = without(HEAD, ENTRIES[-1])
     with pytest.raises(PhaseUnknown):
-        read_phase(store, MIGRATION)
+        read_phase(store, MIGRATION, no_pause)
     assert begin(store, MIGRATION, stamp("m"), pause=no_pause)[1].phase is Phase.DUAL_WRITE
 
 
@@ -280,7 +280,7 @@ def test_limit_a_head_and_its_history_set_back_together_are_seen_only_by_who_saw
     now[0] += 100
     with pytest.raises(PhaseUnknown, match="it was set back"):
         reader.phase()
-    assert read_phase(store, MIGRATION).phase is Phase.DUAL_WRITE
+    assert read_phase(store, MIGRATION, no_pause).phase is Phase.DUAL_WRITE
 
 
 def test_limit_a_newest_entry_that_is_edited_in_head_and_object_alike_is_believed() -> None:
@@ -407,10 +407,10 @@ def test_on_a_real_server_one_fault_stops_everybody_or_changes_nothing(
     before = own_objects(paths)
     fault(paths, migration.own_ref(*name.split("/")))
     if said is None:
-        assert read_phase(gateway, migration).phase is Phase.CUT_OVER
+        assert read_phase(gateway, migration, no_pause).phase is Phase.CUT_OVER
     else:
         with pytest.raises(PhaseUnknown, match=said):
-            read_phase(gateway, migration)
+            read_phase(gateway, migration, no_pause)
     for act in (
         lambda: read_record(gateway, migration, no_pause),
         lambda: update(gateway, migration, lambda now: with_run(now, run_record()), pause=no_pause),
@@ -441,6 +441,6 @@ def test_an_older_head_that_soft_delete_kept_is_brought_up_to_the_history(
     state = update(gateway, migration, lambda now: with_phase(now, Phase.CUT_OVER, stamp("cut")))
     gateway.put(at, older)
     with pytest.raises(PhaseUnknown, match="the head tells of 1 entries, and the history has 2"):
-        read_phase(gateway, migration)
+        read_phase(gateway, migration, no_pause)
     assert begin(gateway, migration, stamp("mends")) == (Begin.MENDED, state)
-    assert read_phase(gateway, migration).phase is Phase.CUT_OVER
+    assert read_phase(gateway, migration, no_pause).phase is Phase.CUT_OVER

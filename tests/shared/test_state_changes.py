@@ -27,7 +27,7 @@ from state_makers import (
 from shared.decision import Authority
 from shared.errors import ConditionFailed, Contended, PhaseUnknown, Unavailable, UsageError
 from shared.objects import ObjectRef
-from shared.phase import Phase
+from shared.phase import PAUSES, Phase
 from shared.record import read_state, update
 from shared.state import HistoryEntry, Kind, RunRecord, Signatory, SignOff, State
 from shared.state_changes import (
@@ -420,7 +420,7 @@ def test_an_update_waits_longer_each_time_for_another_program_s_entry() -> None:
             store.put(entry, torn[entry])
 
     assert update(store, MIGRATION, signing("c2"), pause=wait).history[-1].change == "c2"
-    assert waited == [0.1, 0.2, 0.4]
+    assert waited == [*PAUSES[:3]]
 
 
 @pytest.mark.parametrize(

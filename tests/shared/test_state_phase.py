@@ -8,14 +8,25 @@ from threading import Barrier, Event
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from state_makers import HEAD, INITIAL, MIGRATION, OWN, START, MemoryStore, in_phase, objects_of, stamp
+from state_makers import (
+    HEAD,
+    INITIAL,
+    MIGRATION,
+    OWN,
+    START,
+    MemoryStore,
+    in_phase,
+    no_pause,
+    objects_of,
+    stamp,
+)
 from testing_paths import Paths
 
 from shared.decision import Authority
 from shared.errors import PhaseUnknown, Unavailable
 from shared.gateway import Gateway
 from shared.objects import ObjectRef
-from shared.phase import CACHE_SECONDS, READS, Phase, PhaseReader, Recorded, entry_name, read_phase
+from shared.phase import CACHE_SECONDS, PAUSES, Phase, PhaseReader, Recorded, entry_name, read_phase
 from shared.record import update
 from shared.state import Signatory, State
 from shared.state_changes import Stamp, sign_off, with_phase
@@ -162,7 +173,7 @@ def test_a_history_that_disagrees_with_its_head_gives_no_phase(names: list[str],
     head = after(Phase.CUT_OVER).to_json()
     store = MemoryStore({HEAD: head, **{f"{OWN}history/{name}": b"{}" for name in names}})
     with pytest.raises(PhaseUnknown, match=said) as caught:
-        read_phase(store, MIGRATION)
+        read_phase(store, MIGRATION, no_pause)
     assert caught.value.transient
     assert "Nothing is overwritten or deleted" in str(caught.value)
 
@@ -186,8 +197,9 @@ def test_a_change_that_is_under_way_is_waited_for_by_reading_again() -> None:
                 self.put(SECOND, later[SECOND])
 
     store = UnderWay({name: data for name, data in later.items() if name != SECOND})
-    assert read_phase(store, MIGRATION) == Recorded(Phase.DUAL_WRITE, 2, START)
-    assert store.requests == 6
+    waited: list[float] = []
+    assert read_phase(store, MIGRATION, waited.append) == Recorded(Phase.DUAL_WRITE, 2, START)
+    assert (store.requests, waited) == (6, [*PAUSES[:2]])
 
 
 def test_only_a_change_that_may_be_under_way_is_worth_another_read() -> None:
@@ -195,7 +207,7 @@ def test_only_a_change_that_may_be_under_way_is_worth_another_read() -> None:
     torn = objects_of(after(Phase.CUT_OVER))
     del torn[f"{OWN}history/00000002-cut_over.json"]
     for objects, requests in (
-        (torn, 2 * READS),
+        (torn, 2 * len(PAUSES) + 2),
         ({}, 2),
         ({FIRST: b""}, 2),
         ({**objects_of(INITIAL), HEAD: b"damaged"}, 2),
@@ -203,7 +215,7 @@ def test_only_a_change_that_may_be_under_way_is_worth_another_read() -> None:
     ):
         store = MemoryStore(objects)
         with pytest.raises(PhaseUnknown):
-            read_phase(store, MIGRATION)
+            read_phase(store, MIGRATION, no_pause)
         assert store.requests == requests
 
 

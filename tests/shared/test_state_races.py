@@ -12,6 +12,7 @@ to make its record whole.
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -39,7 +40,7 @@ from shared.errors import ConditionFailed, MigrationError, PhaseUnknown, Unavail
 from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.objects import ObjectRef
-from shared.phase import Phase, Recorded, listed_history, phases_of, read_phase, state_ref
+from shared.phase import Phase, Recorded, entry_ref, listed_history, phases_of, read_phase, state_ref
 from shared.record import Begin, Record, begin, read_record, read_state, state_from_head, update
 from shared.server_time import ServerTime
 from shared.state import Signatory, State
@@ -289,8 +290,7 @@ def moving(phase: Phase, change: str) -> Program:
 @pytest.fixture(autouse=True)
 def _few_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """More reads of a record that does not change show nothing new."""
-    monkeypatch.setattr(phase_module, "READS", 2)
-    monkeypatch.setattr(record_module, "READS", 2)
+    monkeypatch.setattr(phase_module, "PAUSES", (0.0,))
 
 
 # --- what holds: several changes -------------------------------------------------------------------------------
@@ -375,9 +375,9 @@ def test_a_rollback_on_top_of_a_cutover_whose_answer_was_lost_is_not_undone() ->
 def reading_twice(store: Replayed) -> list[Recorded | Record | None]:
     """A mirror and then an operator; None where the record could not be read."""
     found: list[Recorded | Record | None] = []
-    for read in (read_phase, lambda store, migration: read_record(store, migration, no_pause)):
+    for read in (read_phase, read_record):
         try:
-            found.append(read(store, MIGRATION))
+            found.append(read(store, MIGRATION, no_pause))
         except PhaseUnknown:
             found.append(None)
     return found
@@ -477,6 +477,13 @@ def test_two_that_mend_at_once_mend_it_once(lost: str) -> None:
 # --- and that the exploration would find what does not -----------------------------------------------------------
 
 
+def write_entries(store: Any, migration: Migration, state: State, kept: int) -> None:
+    for number, entry in enumerate(state.history[kept:], kept + 1):
+        with suppress(ConditionFailed):
+            at = entry_ref(migration, number, entry.phase)
+            store.write(at, state.entry_bytes(entry), if_generation=ABSENT)
+
+
 @pytest.mark.parametrize(
     "recognises",
     [lambda *_: False, lambda now, _, after: now == after],
@@ -499,7 +506,12 @@ def test_without_completing_its_own_write_a_lost_answer_would_leave_the_record_h
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One answer of the head's write that gets lost would stop every mirror."""
-    monkeypatch.setattr(record_module, "_completed", lambda *_: False)
+
+    def head_first(store: Any, migration: Migration, state: State, generation: int, kept: int) -> None:
+        store.write(state_ref(migration), state.to_json(), if_generation=generation)
+        write_entries(store, migration, state, kept)
+
+    monkeypatch.setattr(record_module, "_write", head_first)
     explored = Explorer(signing("a"), faults=1).explore()
     with pytest.raises(AssertionError):
         check_ends(explored, [noted("a")])
@@ -518,7 +530,7 @@ def test_with_the_entry_before_the_head_a_phase_would_be_read_that_nobody_decide
     """The head's condition decides between two; an entry that comes first is there whoever wins."""
 
     def entry_first(store: Any, migration: Migration, state: State, generation: int, kept: int) -> None:
-        record_module._write_entries(store, migration, state, kept)
+        write_entries(store, migration, state, kept)
         store.write(state_ref(migration), state.to_json(), if_generation=generation)
 
     monkeypatch.setattr(record_module, "_write", entry_first)
