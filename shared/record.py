@@ -223,8 +223,8 @@ def begin(
 ) -> tuple[Begin, State]:
     """Begin a migration, adopt one of version 1, or mend a record of which a part was lost.
 
-    A whole record stays as it is. Nothing is guessed: a lost entry is written again from the head, whose digests prove it,
-    and a lost or older head is made again from the entries. The runs of a lost head are lost.
+    A whole record stays as it is. Nothing is guessed. A lost entry is written again from
+    the head, whose digests prove it. A lost or older head is made again from the entries. The runs of a lost head are lost.
 
     Args:
         stamp: The person who begins it.
