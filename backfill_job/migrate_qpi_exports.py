@@ -33,7 +33,7 @@ from shared.decision import Authority
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.phase import Phase
-from shared.record import begin
+from shared.record import Begin, begin
 from shared.state_changes import Stamp
 
 __all__ = ["COMMAND"]
@@ -120,12 +120,13 @@ def _begin(run: Run, *, told: bool) -> None:
     """
     stamp = Stamp(uuid.uuid4().hex, NAME, run.now())
     try:
-        _, state = begin(run.gateway, run.migration, stamp, Phase.DUAL_WRITE if told else None)
+        done, state = begin(run.gateway, run.migration, stamp, Phase.DUAL_WRITE if told else None)
     except UsageError as error:
         if not told:
             _show(analyse(_from_the_beginning(run)), run, "No migration has begun. If it began now:")
         raise UsageError(f"cannot start: {error}; or begin it with this run: --begin") from error
-    run.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=state.history[-1].what, by=NAME)
+    if done is not Begin.AS_IT_WAS:  # else another task has begun it
+        run.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=state.history[-1].what, by=NAME)
 
 
 def _from_the_beginning(run: Run) -> Run:
