@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -60,7 +61,14 @@ def run_command(
     out = io.StringIO() if typed is None else _Terminal()
     err = io.StringIO()
     stdin = stdin or (io.StringIO() if typed is None else _Terminal(typed))
-    process = ProcessIO({**os.environ, **environ}, stdin, out, err, Clock(now, sleep))
+    slept = [0.0]
+
+    def pause(seconds: float) -> None:
+        slept[0] += seconds
+        sleep(seconds)
+
+    clock = Clock(now, pause, lambda: time.monotonic() + slept[0])
+    process = ProcessIO({**os.environ, **environ}, stdin, out, err, clock)
     code = load(command).run(parser.parse_args(arguments), process)
     return Ended(code, out.getvalue(), err.getvalue())
 

@@ -88,7 +88,7 @@ async def copy_lines(
         limits: How much at once.
 
     Raises:
-        PermissionDenied, BucketNotFound: The failure concerns more than one object, so the lane does not try the rest. It has
+        PermissionDenied, BucketNotFound, PhaseChanged: The failure concerns more than one object, so the lane does not try the rest. It has
             reported the results of all objects under way before.
         MigrationError: What `batches` raises, or `Interrupted` after a stop. The lane reports the objects under way first.
             Those that take longer than `Limits.finish_within` after a stop fail: they may or may not have been copied.

@@ -327,7 +327,7 @@ def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfini
 
 def _going_on(run: Run, found: Found) -> AbstractContextManager[None]:
     """Add to every error of the block that the deletion was begun, and how it goes on."""
-    return phase_changed(Phase.DELETING, f"what was deleted stays deleted. Go on: {_resuming(run, found)}")
+    return phase_changed(run, (Phase.DELETING, Phase.DELETED), f"what was deleted stays deleted. Go on: {_resuming(run, found)}")
 
 
 def _resuming(run: Run, found: Found) -> str:

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -83,6 +82,7 @@ def opened(
             operations = OperationsCounter()
             with closing(LateGateway(GATEWAY_CONNECTIONS, operations)) as store:
                 reports = reports_at(arguments.report, store, migration)
+                phases = PhaseReader(store, migration, io.clock.monotonic)
                 run = Run(
                     command=command,
                     migration=migration,
@@ -96,9 +96,8 @@ def opened(
                     operations=operations,
                     clock=until_stopped(io.clock, stop),
                     stop=stop,
-                    authority=ByPhase(
-                        PhaseReader(store, migration, time.monotonic), lambda phase: phase.forward_authority
-                    ),
+                    phases=phases,
+                    authority=ByPhase(phases, lambda phase: phase.forward_authority),
                     ranges=ranges(()),
                     allow_empty=arguments.allow_empty,
                     grace=arguments.grace,

@@ -27,6 +27,7 @@ from shared.gcs.listing import first_name
 from shared.gcs.wire import Proxy
 from shared.migration import Migration
 from shared.operations import OperationsCounter
+from shared.phase import PhaseReader
 from shared.state import State, read_state
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Run:
         operations: Counts requests to Cloud Storage, as they are billed.
         clock: The time and the waiting; the waiting raises `Interrupted` after a signal.
         stop: Whether a signal asked the process to stop.
+        phases: Reads the phase, at most once in a few seconds.
         authority: Which side is the source of truth where the two differ.
         ranges: This process's part of the key space.
         allow_empty: Whether the source may be empty.
@@ -79,6 +81,7 @@ class Run:
     operations: OperationsCounter
     clock: Clock
     stop: Stop
+    phases: PhaseReader
     authority: AuthoritySource
     ranges: tuple[KeyRange, ...]
     allow_empty: bool

@@ -20,7 +20,7 @@ from backfill_job.copying.line import Result
 from backfill_job.run.clock import Clock, system_clock
 from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
-from shared.authority import Always, AuthoritySource
+from shared.authority import AuthoritySource
 from shared.decision import Authority
 from shared.errors import BucketNotFound, Interrupted, PermissionDenied, Unavailable, UnexpectedAnswer
 from shared.gateway import Gateway
@@ -60,6 +60,19 @@ class CountingGovernor(NullGovernor):
 
     def throttled(self) -> None:
         self.storms += 1
+
+
+@dataclass(frozen=True)
+class Always:
+    """The same authority in every phase."""
+
+    authority: Authority
+
+    def current(self) -> Authority:
+        return self.authority
+
+    def known(self) -> Authority | None:
+        return self.authority
 
 
 class Run:
