@@ -327,7 +327,11 @@ def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfini
 
 def _going_on(run: Run, found: Found) -> AbstractContextManager[None]:
     """Add to every error of the block that the deletion was begun, and how it goes on."""
-    return phase_changed(run, (Phase.DELETING, Phase.DELETED), f"what was deleted stays deleted. Go on: {_resuming(run, found)}")
+    return phase_changed(
+        run,
+        (Phase.DELETING, Phase.DELETED),
+        f"what was deleted stays deleted. Go on: {_resuming(run, found)}",
+    )
 
 
 def _resuming(run: Run, found: Found) -> str:
@@ -342,7 +346,6 @@ def _unfinished(run: Run, found: Found) -> tuple[str, ...]:
     """What the operator reads of a deletion that has left something."""
     dry_run = command_line(run.migration, SUBCOMMAND)
     return (
-        "NOT FINISHED: the phase stays deleting. What was deleted stays deleted; nothing else was touched.",
         f"Go on: {_resuming(run, found)}",
         f"For what changed since the manifest, compare again; the dry run says how to go on: {dry_run}",
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from backfill_job.run.run import Run
 from shared.errors import MigrationError, StorageError
 from shared.events_log import Event
-from shared.phase import CACHE_SECONDS, Phase, read_phase
+from shared.phase import CACHE_SECONDS, Phase, PhaseReader
 from shared.state import State
 from shared.state_changes import Stamp, update, with_phase
 
@@ -63,8 +63,8 @@ class PhaseAfter:
 
 def phase_after(run: Run, began: Phase) -> PhaseAfter:
     """Read the phase again, after work that began in a certain phase. A failure is part of the result."""
-    try:
-        return PhaseAfter(began, read_phase(run.store, run.migration))
+    try:  # with a new reader, because that of the run may use what it read a moment ago
+        return PhaseAfter(began, PhaseReader(run.store, run.migration, run.clock.monotonic).phase())
     except StorageError as error:
         return PhaseAfter(began, None, str(error))
 

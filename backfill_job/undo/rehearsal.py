@@ -128,7 +128,7 @@ class _Rehearsal:
         self.tell(_step("find it among the soft-deleted", held is not None, detail))
         if held is None:
             return False
-        done = await Restorer(self.api, self.stage, Pacing()).bring_back(
+        done = await Restorer(self.api, self.stage, Pacing(), None).bring_back(
             restore_option(line, None, held, None)
         )
         now = self.gateway.look(at)
@@ -142,7 +142,7 @@ class _Rehearsal:
         """Copy it back from the new path."""
         line, at = _line(name, twin, twin), self.stage.source_ref(name)
         found = restore_option(line, self.gateway.look(at), None, twin)
-        done = await Restorer(self.api, self.stage, Pacing()).bring_back(found)
+        done = await Restorer(self.api, self.stage, Pacing(), None).bring_back(found)
         now = self.gateway.look(at)
         passed = done.outcome is UndoOutcome.COPIED_BACK and now is not None and same(line.state, now)
         self.tell(_step("copy it back from the new path, and compare", passed, done.detail))

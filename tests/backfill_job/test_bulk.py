@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from testing_authority import Always
 from testing_http import HASTY, NAMES
 from testing_paths import Paths
 
@@ -60,19 +61,6 @@ class CountingGovernor(NullGovernor):
 
     def throttled(self) -> None:
         self.storms += 1
-
-
-@dataclass(frozen=True)
-class Always:
-    """The same authority in every phase."""
-
-    authority: Authority
-
-    def current(self) -> Authority:
-        return self.authority
-
-    def known(self) -> Authority | None:
-        return self.authority
 
 
 class Run:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from test_bulk import CountingGovernor
+from testing_authority import Always
 from testing_http import NAMES
 from testing_paths import Paths
 
@@ -16,6 +17,8 @@ from backfill_job.deletion.manifest import Line, line_of
 from backfill_job.deletion.records import LineResult, Outcome
 from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
+from shared.authority import AuthoritySource
+from shared.decision import Authority
 from shared.errors import BucketNotFound, PermissionDenied
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, RetryPolicy
@@ -33,6 +36,7 @@ class Run:
         self.stop = Stop()
         self.governor = CountingGovernor()
         self.deleter: Deleter | None = None
+        self.authority: AuthoritySource = Always(Authority.DESTINATION)
 
     def both(self, *names: str, **attributes: Any) -> None:
         for name in names:
@@ -60,7 +64,7 @@ class Run:
     ) -> list[LineResult]:
         async with AsyncApi(endpoint=url or self.paths.server.url, retry=retry) as api:
             waiting = Waiting(self.governor, retry, random.Random(7), asyncio.sleep, lambda: 0.0)
-            self.deleter = Deleter(api, self.paths.migration, waiting, self.stop)
+            self.deleter = Deleter(api, self.paths.migration, self.authority, waiting, self.stop)
             return await self.deleter.settle(lines, following)
 
     def left(self) -> list[str]:

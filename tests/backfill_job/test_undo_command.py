@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testing_authority import Always
 from testing_deletion import Scene, day
 from testing_paths import Paths
 
@@ -15,12 +16,14 @@ from backfill_job.deletion.manifest_store import find_manifest
 from backfill_job.run.stopping import Stop
 from backfill_job.undo.options import RestoreOption, Way
 from backfill_job.undo.restore import Restored, Restorer, Undo, UndoOutcome
+from shared.decision import Authority
 from shared.errors import BucketNotFound, ConditionFailed, ObjectNotFound, StorageError, UnexpectedAnswer
 from shared.gcs.api import UNPACED, AsyncApi, Pacing
 from shared.gcs.json_client import JsonClient
 from shared.objects import Metadata
 from shared.phase import Phase
 
+ANY_PHASE = Always(Authority.DESTINATION)
 RESTORE, REWRITE = "storage.objects.restore", "storage.objects.rewrite"
 
 
@@ -191,7 +194,7 @@ def test_one_chunk_whose_soft_deleted_objects_cannot_be_listed_is_said(scene: Sc
     async def outlook() -> str:
         async with RefusesOneShelf(endpoint=scene.paths.server.url) as api:
             lines = await found.lines(api, gateway)
-            undo = Undo(api, found.manifest, lines, lambda _: True, Stop(), lambda *_: None)
+            undo = Undo(api, found.manifest, lines, lambda _: True, Stop(), lambda *_: None, ANY_PHASE)
             return (await undo.plan()).soft_delete_unavailable
 
     assert asyncio.run(outlook()) == "refused"
@@ -459,7 +462,7 @@ def test_a_bucket_that_is_gone_is_not_read_as_an_absent_legacy_object(paths: Pat
 
     async def restored() -> tuple[Restored, StorageError | None]:
         async with AsyncApi(endpoint=paths.server.url) as api:
-            restorer = Restorer(api, paths.migration, Pacing())
+            restorer = Restorer(api, paths.migration, Pacing(), ANY_PHASE)
             ended = await restorer.bring_back(RestoreOption(line, Way.SOFT_DELETE, "", False, None))
             return ended, restorer.error
 
