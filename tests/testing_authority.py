@@ -1,10 +1,11 @@
-"""An authority that no phase changes, for tests of code that asks for one."""
+"""Authorities for tests of code that asks for one: one that no phase changes, and one whose phase changes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shared.decision import Authority
+from shared.errors import PhaseChanged, StorageError
 
-__all__ = ["Always"]
+__all__ = ["Always", "UntilAnotherPhase"]
 
 
 @dataclass(frozen=True)
@@ -18,3 +19,23 @@ class Always:
 
     def known(self) -> Authority | None:
         return self.authority
+
+
+@dataclass
+class UntilAnotherPhase:
+    """Allows so many writes. Then another command changes the phase, and every question raises `error`."""
+
+    authority: Authority
+    left: int
+    error: StorageError = field(
+        default_factory=lambda: PhaseChanged("gs://new/_migration/state.json", "the phase is another one now")
+    )
+
+    def current(self) -> Authority:
+        if not self.left:
+            raise self.error
+        self.left -= 1
+        return self.authority
+
+    def known(self) -> Authority | None:
+        return None

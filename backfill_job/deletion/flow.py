@@ -6,6 +6,9 @@
     deletion   verify and check ─▶ show ─▶ refuse? ─▶ confirm ─▶ manifest, read back ─▶ phase `deleting` ─▶ wait ─▶ delete
     resumption find the manifest ─▶ does the state name it? ─▶ check ─▶ confirm ────────────────────────▶ wait ─▶ delete
 
+Every way waits until each mirror and job must have seen the phase: a copy that began before it must not bring back what is
+deleted. A resumption waits, too, because the process that changed the phase may have been killed before its wait was over.
+
 Tasks do not prepare. One process does everything up to the phase: the one with ``--prepare``, or the one with ``--tasks N``. Then
 the tasks resume. So there is one verification, one manifest and one confirmation, and the tasks do not wait for each other.
 """
@@ -15,7 +18,6 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -61,9 +63,6 @@ CONFIRM_TEXT = "DELETE_QPI_EXPORTS"
 """What must be typed."""
 
 NOT_CONFIRMED = "not confirmed; nothing was deleted"
-
-FRESH = timedelta(minutes=1)
-"""Every mirror has seen a phase that is older, though clocks differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,11 +220,8 @@ def _resumed(run: Run, arguments: argparse.Namespace, state: State, request: Del
         critical=found.manifest.critical,
         settled=partial(settled_before, run, found),
     )
-    if state.since is None or run.clock.now() - state.since < FRESH:
-        with _going_on(
-            run, found
-        ):  # the process that began it may have been killed before the mirrors saw it
-            wait_until_seen(run)
+    with _going_on(run, found):
+        wait_until_seen(run)
     return found
 
 
