@@ -14,7 +14,7 @@ from shared.decision import Authority
 from shared.errors import PhaseChanged
 from shared.phase import Phase, PhaseReader
 
-__all__ = ["AuthoritySource", "ByPhase", "InPhases", "current_authority"]
+__all__ = ["Always", "AuthoritySource", "ByPhase", "InPhases", "current_authority"]
 
 
 class AuthoritySource(Protocol):
@@ -42,6 +42,21 @@ async def current_authority(source: AuthoritySource) -> Authority:
     """Which side wins now; where the phase has to be read, a thread reads it. Raises as `AuthoritySource.current`."""
     known = source.known()
     return await asyncio.to_thread(source.current) if known is None else known
+
+
+@dataclass(frozen=True, slots=True)
+class Always:
+    """The same authority in every phase: for an analysis, which writes nothing. A pass that writes asks for the phase."""
+
+    authority: Authority
+
+    def current(self) -> Authority:
+        """See `AuthoritySource.current`."""
+        return self.authority
+
+    def known(self) -> Authority | None:
+        """See `AuthoritySource.known`."""
+        return self.authority
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,24 +1,11 @@
-"""Authorities for tests of code that asks for one: one that no phase changes, and one whose phase changes."""
+"""An authority whose phase changes, for tests of code that asks for one."""
 
 from dataclasses import dataclass, field
 
 from shared.decision import Authority
 from shared.errors import PhaseChanged, StorageError
 
-__all__ = ["Always", "UntilAnotherPhase"]
-
-
-@dataclass(frozen=True)
-class Always:
-    """The same authority in every phase."""
-
-    authority: Authority
-
-    def current(self) -> Authority:
-        return self.authority
-
-    def known(self) -> Authority | None:
-        return self.authority
+__all__ = ["UntilAnotherPhase"]
 
 
 @dataclass

@@ -44,7 +44,6 @@ from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.phase import Phase, state_ref
 from shared.state import State
-from shared.state_changes import begun_manifests
 from shared.text import shown
 
 __all__ = ["COMMAND"]
@@ -132,7 +131,7 @@ def _refuse_foreign(arguments: argparse.Namespace, found: Found) -> None:
 
 
 def _warn_of_unknown(run: Run, found: Found, state: State) -> None:
-    if found.sha256 not in {begun.sha256 for begun in begun_manifests(state)}:
+    if found.sha256 not in {begun.sha256 for begun in state.manifests}:
         run.say("WARNING: no deletion of this migration was begun with this very manifest.")
 
 

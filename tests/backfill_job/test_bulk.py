@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from testing_authority import Always, UntilAnotherPhase
+from testing_authority import UntilAnotherPhase
 from testing_http import HASTY, NAMES
 from testing_paths import Paths
 
@@ -21,7 +21,7 @@ from backfill_job.copying.line import Result
 from backfill_job.run.clock import Clock, system_clock
 from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
-from shared.authority import AuthoritySource
+from shared.authority import Always, AuthoritySource
 from shared.decision import Authority
 from shared.errors import (
     BucketNotFound,

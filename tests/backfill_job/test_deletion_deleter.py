@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from test_bulk import CountingGovernor
-from testing_authority import Always, UntilAnotherPhase
+from testing_authority import UntilAnotherPhase
 from testing_http import NAMES
 from testing_paths import Paths
 
@@ -17,7 +17,7 @@ from backfill_job.deletion.manifest import Line, line_of
 from backfill_job.deletion.records import LineResult, Outcome
 from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
-from shared.authority import AuthoritySource
+from shared.authority import Always, AuthoritySource
 from shared.decision import Authority
 from shared.errors import BucketNotFound, PermissionDenied, PhaseChanged
 from shared.gateway import Gateway

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testing_authority import Always, UntilAnotherPhase
+from testing_authority import UntilAnotherPhase
 from testing_deletion import Scene, day
 from testing_paths import Paths
 
@@ -20,6 +20,7 @@ from backfill_job.run.stopping import Stop
 from backfill_job.undo.options import RestoreOption, Way
 from backfill_job.undo.restore import Restored, Restorer, Undo, UndoOutcome, UndoResult
 from backfill_job.undo.screen import next_steps
+from shared.authority import Always
 from shared.decision import Authority
 from shared.errors import (
     BucketNotFound,
