@@ -89,6 +89,7 @@ class Commands:
         gateway: For looks at what they leave.
         pauses: Called instead of waiting, with the seconds.
         waited: The seconds waited for, so far.
+        now: The operator's clock.
     """
 
     paths: Paths
@@ -96,6 +97,7 @@ class Commands:
     gateway: Gateway
     pauses: Callable[[float], None] = _no_pause
     waited: list[float] = field(default_factory=list)
+    now: Callable[[], datetime] = _now
 
     @property
     def state(self) -> State:
@@ -119,7 +121,7 @@ class Commands:
         quick = () if "--grace" in arguments else ("--grace", "0")
         logs = () if command == "import-test" else ("--log-dir", str(self.folder / "logs"))
         words = (*where(self.paths), *quick, *logs, *arguments)
-        return run_command(command, *words, typed=typed, stdin=stdin, sleep=self._sleep)
+        return run_command(command, *words, typed=typed, stdin=stdin, now=self.now, sleep=self._sleep)
 
     def mirrors_work(self, _seconds: float) -> None:
         """A pause in which the mirrors handle everything that waits for them, however long they take."""

@@ -95,7 +95,7 @@ def opened(
                     reports=reports,
                     store=store,
                     operations=operations,
-                    clock=until_stopped(io.clock, stop),
+                    clock=until_stopped(replace(io.clock, now=store.server_time.now), stop),
                     stop=stop,
                     phases=phases,
                     authority=ByPhase(phases, lambda phase: phase.forward_authority),
@@ -108,6 +108,7 @@ def opened(
                 check_start(run)
                 run = replace(
                     run,
+                    started=run.now(),
                     ranges=_ranges(run, arguments),
                     allow_empty=run.allow_empty or bool(task) or arguments.since is not None,
                 )

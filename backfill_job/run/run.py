@@ -66,7 +66,9 @@ class Run:
         reports: The place for the reports of the whole run; None for no reports.
         store: Looks at and copies single objects of both sides.
         operations: Counts requests to Cloud Storage, as they are billed.
-        clock: The time and the waiting; the waiting raises `Interrupted` after a signal.
+        started: When it began, by Cloud Storage's clock.
+        clock: Cloud Storage's time, for everything that has an age, and the waiting, which raises `Interrupted` after a
+            signal. The operator's own clock, for durations, is that of `io`.
         stop: Whether a signal asked the process to stop.
         phases: Reads the phase, at most once in a few seconds.
         authority: Which side is the source of truth where the two differ.
