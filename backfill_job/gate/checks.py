@@ -45,10 +45,6 @@ LOOK = (
 _LOOK_AT_THE_MIRROR = "look at the mirror's log and its instances"
 
 
-WHOLE_SECONDS = timedelta(seconds=1)
-"""What two readings of Cloud Storage's clock may differ by: its answers carry whole seconds."""
-
-
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The limits of what passes.
@@ -138,7 +134,7 @@ def verification_check(
         bring = _bring_over(target, phase)
         steps += [bring] if bring and _copyable(found) else []
         return failed(name, f"{said}: {what}", ", then ".join([*steps, again]))
-    if not -WHOLE_SECONDS <= age <= limits.max_age:
+    if not timedelta() <= age <= limits.max_age:
         return failed(name, f"{said}: not of the last {_hours(limits.max_age)}", again)
     if since is not None and found.started < since:
         return failed(name, f"{said}: it began before this phase, which began {utc_text(since)}", again)
@@ -173,7 +169,7 @@ def import_test_check(found: ImportRecord | None, target: Target, now: datetime,
     if early:
         return failed(name, f"tested before the day had ended (UTC): {listed(early, SHOWN)}", again)
     age = now - found.finished
-    if not -WHOLE_SECONDS <= age <= limits.max_age:
+    if not timedelta() <= age <= limits.max_age:
         return failed(name, f"made {_ago(age)}: not of the last {_hours(limits.max_age)}", again)
     empty = sum(tested[day].empty for day in wanted)
     if empty == len(wanted):

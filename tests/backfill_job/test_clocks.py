@@ -13,11 +13,13 @@ from testing_deletion import Scene, day
 from testing_gate import everything_right
 from testing_paths import Paths
 
+from local_gcs.waiting import wait_until
 from shared.objects import parse_time
 from shared.partitions import answers_folder
 
 AHEAD, BEHIND = timedelta(days=8), timedelta(days=-8)
 BOTH_WAYS = pytest.mark.parametrize("wrong_by", [AHEAD, BEHIND], ids=["ahead", "behind"])
+WHOLE_SECONDS = timedelta(seconds=1)
 NEARLY_NOW = timedelta(minutes=30)
 
 
@@ -68,6 +70,9 @@ def test_evidence_has_cloud_storage_s_time_and_is_judged_by_it(
         commands.now = wrong(made)
         assert commands.run("verify").code == 0
         assert commands.run("import-test", "--from", week, "--to", yesterday).code == 0
+        # Cloud Storage's answers have whole seconds, and evidence of the future is none.
+        next_second = datetime.now(UTC) + WHOLE_SECONDS
+        wait_until(lambda: datetime.now(UTC), next_second.__lt__, "the next second")
         commands.now = wrong(gate)
         os.utime(letters, (commands.now().timestamp(),) * 2)  # a file has the time of its machine
         commands.run("gate", *arguments, "--dead-letters", str(letters))

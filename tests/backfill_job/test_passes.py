@@ -66,7 +66,7 @@ def test_a_refresh_across_a_deletion_brings_nothing_back(scene: Scene, tmp_path:
     young, names = day(1), [day(2, user) for user in range(MISSED)]
     scene.paths.put(young, b"old", side="source")
     scene.cut_over()
-    for name in (young, *names):
+    for name in (*names, young):  # the young one last, so that it is young when the refresh looks at it
         scene.paths.put(name, f"{name} is new".encode(), side="destination")
     held: list[float] = []
 
@@ -160,8 +160,8 @@ def refreshed(scene: Scene, meanwhile: Callable[[], object], *more: str) -> Ende
     young = day(1)
     scene.paths.put(young, b"old")
     scene.cut_over()
-    scene.paths.put(young, b"new", side="destination")
     scene.paths.put(day(2), b"new, too", side="destination")
+    scene.paths.put(young, b"new", side="destination")
     held: list[float] = []
 
     def hold(seconds: float) -> None:
