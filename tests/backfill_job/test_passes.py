@@ -63,7 +63,7 @@ def delete_elsewhere(scene: Scene, objects: int) -> None:
 
 def test_a_refresh_across_a_deletion_brings_nothing_back(scene: Scene, tmp_path: Path) -> None:
     """It listed 301 objects to copy. Meanwhile the mirror copied them, and another process deleted the legacy path."""
-    young, names = day(1), [day(2, user) for user in range(MISSED)]
+    young, names = day(1, 0), [day(1, user + 1) for user in range(MISSED)]
     scene.paths.put(young, b"old", side="source")
     scene.cut_over()
     for name in (*names, young):  # the young one last, so that it is young when the refresh looks at it
@@ -157,10 +157,10 @@ def test_the_last_pass_of_a_rollback_stops_where_somebody_cuts_over_again(scene:
 
 def refreshed(scene: Scene, meanwhile: Callable[[], object], *more: str) -> Ended:
     """Refresh one object that is young, and another one after it; `meanwhile` happens as it waits for the first."""
-    young = day(1)
+    young = day(1, 0)  # the listing of a folder shows it first
     scene.paths.put(young, b"old")
     scene.cut_over()
-    scene.paths.put(day(2), b"new, too", side="destination")
+    scene.paths.put(day(1, 1), b"new, too", side="destination")
     scene.paths.put(young, b"new", side="destination")
     held: list[float] = []
 
@@ -182,8 +182,8 @@ def test_a_refresh_goes_on_after_a_rollback_and_says_that_the_phase_changed(scen
     """Both phases allow it. The operator still has to know that the legacy path is the source of truth again."""
     ended = refreshed(scene, lambda: scene.commands.go(Phase.ROLLED_BACK))
     assert (ended.code, ended.err) == (1, "")
-    assert scene.paths.read(day(1), side="source") == b"new"
-    assert scene.paths.read(day(2), side="source") == b"new, too"
+    assert scene.paths.read(day(1, 0), side="source") == b"new"
+    assert scene.paths.read(day(1, 1), side="source") == b"new, too"
     assert last_line(ended.out) == (
         "The phase was cut_over, and is rolled_back now: another command changed it. Before this one saw that, 2 objects "
         "were brought over."
@@ -202,8 +202,8 @@ def test_a_refresh_whose_record_is_lost_stops_and_says_so(scene: Scene, tmp_path
         str(report),
     )
     assert (ended.code, ended.err) == (1, "")
-    assert scene.paths.read(day(1), side="source") == b"old"
-    assert scene.paths.names(side="source") == [day(1)]
+    assert scene.paths.read(day(1, 0), side="source") == b"old"
+    assert scene.paths.names(side="source") == [day(1, 0)]
     assert "The phase was cut_over, and cannot be read now" in last_line(ended.out)
     assert json.loads((report / "rollback.json").read_text())["phase"] == "unknown"
     assert "as before" not in ended.out
