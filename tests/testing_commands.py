@@ -3,7 +3,6 @@
 import argparse
 import io
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -68,7 +67,7 @@ def run_command(
         slept[0] += seconds
         sleep(seconds)
 
-    clock = Clock(now, pause, lambda: time.monotonic() + slept[0])
+    clock = Clock(now, pause, lambda: slept[0])
     process = ProcessIO({**os.environ, **environ}, stdin, out, err, clock)
     code = load(command).run(parser.parse_args(arguments), process)
     return Ended(code, out.getvalue(), err.getvalue())

@@ -6,7 +6,7 @@
     deletion   verify and check ─▶ show ─▶ refuse? ─▶ confirm ─▶ manifest, read back ─▶ phase `deleting` ─▶ wait ─▶ delete
     resumption find the manifest ─▶ does the state name it? ─▶ check ─▶ confirm ────────────────────────▶ wait ─▶ delete
 
-Every way waits until each mirror and job must have seen the phase: a copy that began before it must not bring back what is
+Every way waits until each mirror and job must have seen the phase. So a copy that began before it cannot bring back what is
 deleted. A resumption waits, too, because the process that changed the phase may have been killed before its wait was over.
 
 Tasks do not prepare. One process does everything up to the phase: the one with ``--prepare``, or the one with ``--tasks N``. Then

@@ -237,3 +237,15 @@ def test_a_deletion_waits_until_every_job_has_seen_it(scene: Scene, way: str, wr
     assert (ended.code, ended.err) == (0, "")
     assert there == [[day(1)]]
     assert scene.paths.names(side="source") == []
+
+
+def test_only_an_analysis_uses_an_authority_that_no_phase_changes() -> None:
+    """Everything that writes asks for the phase."""
+    root = Path(__file__).parent.parent.parent
+    uses = {
+        str(path.relative_to(root))
+        for folder in ("backfill_job", "shared", "mirror_function")
+        for path in (root / folder).rglob("*.py")
+        if "Always(" in path.read_text()
+    }
+    assert uses == {"backfill_job/migrate_qpi_exports.py"}
