@@ -9,8 +9,9 @@ import argparse
 import shlex
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -37,7 +38,7 @@ from backfill_job.undo.screen import MAX_OBJECTS, end_lines, next_steps, object_
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.gateway import Gateway
-from shared.migration import Migration
+from shared.migration import matches_any
 from shared.state import read_state
 from shared.state_changes import begun_manifests
 from shared.text import shown
@@ -221,7 +222,7 @@ async def _planned_or_done(
             api,
             found.manifest,
             await found.lines(api, run.gateway),
-            _wanted(arguments.only, run.migration),
+            _wanted(tuple(arguments.only)),
             run.stop,
             _reporting(run, told),
         )
@@ -270,9 +271,9 @@ def _execute_line(arguments: argparse.Namespace, found: Found) -> str:
     return shlex.join(("python", "-m", "backfill_job", NAME, found.place, *only, "--execute"))
 
 
-def _wanted(globs: list[str], migration: Migration) -> Callable[[str], bool]:
+def _wanted(globs: tuple[str, ...]) -> Callable[[str], bool]:
     """Select names by the rules of ``--exclude``."""
-    return replace(migration, excludes=tuple(globs)).is_excluded if globs else lambda _: True
+    return partial(matches_any, globs) if globs else lambda _: True
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=BEFORE_ANYTHING)
