@@ -101,7 +101,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
         if arguments.manifest or arguments.only:
             raise UsageError("--rehearse takes no manifest and no --only: it is for before the deletion")
         migration = migration_from(arguments)
-        with opened(NAME, arguments, io, migration=migration, mode="rehearsal") as run:
+        with opened(NAME, arguments, io, migration=migration, mode="rehearsal", changes_objects=False) as run:
             return _rehearse(run)
     if not arguments.manifest:
         raise UsageError("name the manifest: undo MANIFEST; or --rehearse --env E before a deletion")
@@ -109,7 +109,14 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
         found = find_manifest(gateway, arguments.manifest)
     _refuse_foreign(arguments, found)
     mode = "execute" if arguments.execute else "dry-run"
-    with opened(NAME, arguments, io, migration=found.manifest.migration, mode=mode) as run:
+    with opened(
+        NAME,
+        arguments,
+        io,
+        migration=found.manifest.migration,
+        mode=mode,
+        changes_objects=arguments.execute,
+    ) as run:
         _warn_of_unknown(run, found)
         return _undo(run, arguments, found)
 

@@ -77,7 +77,9 @@ def _planned(line: DiffLine, migration: Migration, authority: Authority) -> Plan
     relative, verdict, source, destination, differing = line
     step = _STEPS.get(verdict)
     if step is not None:
-        return PlanLine(relative, step, source, destination, note=_NEVER_DATA if migration.is_own(relative) else "")
+        return PlanLine(
+            relative, step, source, destination, note=_NEVER_DATA if migration.is_own(relative) else ""
+        )
     if destination is None:
         why = impossible(line, migration)
         return PlanLine(relative, Step.IMPOSSIBLE if why else Step.COPY, source, None, note=why)

@@ -219,7 +219,7 @@ class TestRights:
     def test_whoever_looks_may_list(self) -> None:
         """Without listing, an absent object is answered with 403, and could not be told from a refusal."""
         sides = {
-            Area.LEGACY_BUCKET: {Area.LEGACY_PATH, Area.CANARY, Area.REHEARSAL},
+            Area.LEGACY_BUCKET: {Area.LEGACY_PATH, Area.CANARY, Area.RECORDS, Area.REHEARSAL},
             Area.NEW_BUCKET: {Area.NEW_PATH, Area.OWN, Area.MARKS},
         }
         for part in Part:
@@ -242,7 +242,11 @@ class TestRights:
 
 def granted(part: Part) -> dict[Area, Any]:
     """What the deployment's bindings give a part in each area."""
-    around = {Area.CANARY: (Area.CANARY, Area.LEGACY_PATH), Area.MARKS: (Area.MARKS, Area.OWN)}
+    around = {
+        Area.CANARY: (Area.CANARY, Area.LEGACY_PATH),
+        Area.REHEARSAL: (Area.REHEARSAL, Area.RECORDS),
+        Area.MARKS: (Area.MARKS, Area.OWN),
+    }
     return {
         area: frozenset(
             name
