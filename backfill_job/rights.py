@@ -45,7 +45,7 @@ class Area(Enum):
     LEGACY_BUCKET = "the legacy bucket"
     LEGACY_PATH = "the legacy path"
     CANARY = "the canary's folder on the legacy path"
-    RECORDS = "the records of migrations in the legacy bucket"
+    RECORDS = "the records in the legacy bucket"
     REHEARSAL = "the undo rehearsal's folder in the legacy bucket"
     NEW_BUCKET = "the new bucket"
     NEW_PATH = "the new path"

@@ -46,7 +46,7 @@ def test_a_project_without_faults_is_fit_and_what_wants_attention_is_said(
     paths.put("qpi_answers_20250301/user_id_1.jsonl")
     ended = run_smoke()
     assert (ended.code, ended.err) == (0, "")
-    assert "FIT; 6 checks with advice" in ended.out
+    assert "FIT; 7 checks with advice" in ended.out
     assert "more than the part operator needs:" in ended.out
     assert "rights on the legacy path: take it away, or use the part's own account" in ended.out
 
@@ -323,9 +323,9 @@ def test_a_program_gets_json_and_a_person_a_table(
         (line,) = ended.out.splitlines()
         content = json.loads(line)
         assert (content["severity"], content["fit"]) == ("INFO", True)
-        assert content["message"] == "smoke of operator: FIT; 6 checks with advice"
+        assert content["message"] == "smoke of operator: FIT; 7 checks with advice"
     else:
-        assert ended.out.splitlines()[-1] == "FIT; 6 checks with advice"
+        assert ended.out.splitlines()[-1] == "FIT; 7 checks with advice"
 
 
 def test_after_the_cutover_no_canary_is_sent(run_smoke: Smoke, paths: Paths, gateway: Gateway) -> None:
