@@ -376,9 +376,7 @@ def test_what_only_reads_goes_on(world: World, command: str) -> None:
     [
         pytest.param(
             "verify",
-            marks=pytest.mark.xfail(
-                reason="update still makes a record where there is none"
-            ),
+            marks=pytest.mark.xfail(reason="update still makes a record where there is none"),
         ),
         "import-test --date 20240101",
         "gate",
