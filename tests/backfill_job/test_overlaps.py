@@ -1,8 +1,10 @@
 """Another pair over the same objects: what overwrites or deletes refuses to begin, and names the other migration."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -201,6 +203,24 @@ def test_both_paths_in_one_bucket(world: World) -> None:
     world.record(world.uri("source", "b/c/"), world.uri("source", "a/c/"), Phase.CUT_OVER)
     assert world.migrate(world.uri("source", "a/"), world.uri("source", "b/")).code == 2
     assert world.migrate(world.uri("source", "a/c/"), world.uri("source", "d/")).code == 2
+
+
+def test_a_retired_record_is_no_record(world: World) -> None:
+    """A trial's, renamed as the runbook says; both parts of it."""
+    world.paths.put("1")
+    world.of_the_day()
+    bucket, folder = world.paths.bucket("destination"), f"_migration/qpi_exports/{DAY}"
+    world.put("destination", f"{folder}history/00000001-dual_write.json", b"{}")
+    runbook = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text()
+    moves = re.findall(
+        r"^gcloud storage mv gs://BUCKET/_migration/P/(\S+) gs://BUCKET/_migration/P/(\S+)$", runbook, re.M
+    )
+    assert len(moves) == 2
+    for name, retired in moves:
+        assert world.commands.run("migrate", *COPY).code == 2
+        for blob in list(bucket.list_blobs(prefix=folder + name)):
+            bucket.rename_blob(blob, blob.name.replace(folder + name, folder + retired))
+    assert world.commands.run("migrate", *COPY).code == 0
 
 
 def test_a_prefix_that_reads_like_a_pattern(world: World) -> None:
