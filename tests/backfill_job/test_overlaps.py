@@ -213,7 +213,9 @@ def test_a_retired_record_is_no_record(world: World) -> None:
     world.put("destination", f"{folder}history/00000001-dual_write.json", b"{}")
     runbook = (Path(__file__).parents[2] / "docs" / "runbook.md").read_text()
     moves = re.findall(
-        r"^gcloud storage mv gs://BUCKET/_migration/P/(\S+) gs://BUCKET/_migration/P/(\S+)$", runbook, re.M
+        r"^gcloud storage mv gs://BUCKET/_migration/P/(\S+) gs://BUCKET/_migration/P/(\S+)$",
+        runbook,
+        re.MULTILINE,
     )
     assert len(moves) == 2
     for name, retired in moves:
