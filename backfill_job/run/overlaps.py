@@ -13,18 +13,22 @@ pair with a third bucket does leaves no trace in these two; see ``docs/decisions
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import uvloop
 
-from backfill_job.run.run import START_PATIENCE, Run, open_api
-from shared.errors import StorageError, UsageError
+from backfill_job.run.run import START_PATIENCE
+from shared.errors import PhaseUnknown, StorageError, UsageError
+from shared.gcs.api import AsyncApi, RetryPolicy
+from shared.gcs.json_client import GOOGLE_HOST
 from shared.gcs.listing import matching_names
+from shared.gcs.wire import proxy_for
 from shared.json_io import parse_json, shown_value
 from shared.migration import OWN_FOLDER, Location, Migration
 from shared.objects import ObjectRef
-from shared.phase import Phase
+from shared.operations import OperationsCounter
+from shared.phase import Phase, PhaseStore, read_phase
 from shared.text import shown
 
 __all__ = ["refuse_overlaps"]
@@ -33,9 +37,7 @@ GLOBS = (f"{OWN_FOLDER}**/state.json", f"{OWN_FOLDER}**/history/*.json")
 """The names of records. Two globs: a single one needs braces, and where they were not understood it would find nothing."""
 
 _RECORD = re.compile(
-    re.escape(OWN_FOLDER)
-    + r"(?P<stem>.*)/(?:state\.json|history/(?P<number>[0-9]{8})-(?P<phase>[a-z_]+)\.json)",
-    re.DOTALL,
+    re.escape(OWN_FOLDER) + r"(?P<stem>.*)/(?:state\.json|history/[0-9]{8}-[a-z_]+\.json)", re.DOTALL
 )
 """A head, or an entry of a history. A kept version ends in its generation, so it is never one, whatever its name."""
 
@@ -43,136 +45,146 @@ _WHAT_TO_DO = 'docs/runbook.md, "What if another migration has the same objects?
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """The trace of a record: where it lies, and the phase of its newest entry (empty without one)."""
+class _Trace:
+    """The trace of a record: its bucket, and its new path's prefix without the final slashes."""
 
     bucket: str
     stem: str
-    newest: str = ""
 
     @property
     def head(self) -> ObjectRef:
         return ObjectRef(self.bucket, f"{OWN_FOLDER}{self.stem}/state.json")
 
-
-@dataclass(frozen=True, slots=True)
-class _Other:
-    """The migration that a record is about."""
-
-    source: Location
-    destination: Location
-    phase: Phase
-
-    def leaves_free(self, migration: Migration) -> bool:
-        """Whether it has ended, and none of its paths is where this migration copies to: the next link of a chain."""
-        ours = migration.destination
-        apart = not (self.source.overlaps(ours) or self.destination.overlaps(ours))
-        return apart and self.phase is Phase.DELETED
+    def overlaps(self, path: Location) -> bool:
+        """Whether objects of that migration's new path can lie in a path."""
+        if self.bucket != path.bucket:
+            return False
+        # The name does not say with how many slashes the prefix ends.
+        theirs, ours = f"{self.stem}/", f"{path.prefix.rstrip('/')}/"
+        return not path.prefix or theirs.startswith(ours) or ours.startswith(theirs)
 
 
-def refuse_overlaps(run: Run) -> None:
+def refuse_overlaps(
+    migration: Migration,
+    store: PhaseStore,
+    environ: Mapping[str, str],
+    operations: OperationsCounter | None = None,
+) -> None:
     """Refuse if a record of another migration is about objects of this one.
 
     Commands that overwrite or delete objects ask this before they write anything. One record is let through: of a migration
     that is in phase ``deleted``, where neither of its paths overlaps this one's destination.
 
+    Args:
+        store: Reads the records that are found.
+        environ: The process's: which Cloud Storage, and the way to it.
+        operations: Counts the requests.
+
     Raises:
         UsageError: There is such a record, or it may not be read or is damaged, or it is not known whether there is one.
     """
+    endpoint = environ.get("STORAGE_EMULATOR_HOST")
+    api = AsyncApi(
+        retry=RetryPolicy(deadline=START_PATIENCE),
+        endpoint=endpoint,
+        operations=operations,
+        server_time=store.server_time,
+        proxy=None if endpoint else proxy_for(GOOGLE_HOST, environ),
+    )
     try:
-        found = uvloop.run(_overlapping(run))
-        for record in found:
-            contents = run.gateway.read(record.head)
-            other = _read(contents, record)
-            if not other.leaves_free(run.migration):
-                raise UsageError(_refusal(record, other, run.migration))
+        for trace in uvloop.run(_overlapping(api, migration)):
+            other = _read(store, trace)
+            phase = _phase(store, trace, other)
+            if phase is not Phase.DELETED or not _apart(other, migration):
+                raise UsageError(_refusal(trace, other, phase, migration))
     except StorageError as error:
-        raise UsageError(f"cannot start: {error} (records of other migrations must be known)") from error
+        raise UsageError(
+            f"cannot start: {error} (it must be known whether another migration has a record of the same objects)"
+        ) from error
 
 
-async def _overlapping(run: Run) -> list[_Found]:
+async def _overlapping(api: AsyncApi, migration: Migration) -> list[_Trace]:
     """The records, other than our own, whose names overlap one of our paths."""
-    paths = (run.migration.source, run.migration.destination)
-    async with open_api(run, patience=START_PATIENCE) as api:
-        wanted = [(folder, glob) for folder in sorted({*map(_folder, paths)}, key=str) for glob in GLOBS]
-        listed = await asyncio.gather(*(matching_names(api, folder, glob) for folder, glob in wanted))
-    names = {(folder.bucket, name) for (folder, _), each in zip(wanted, listed, strict=True) for name in each}
-    own = run.migration.own_ref("state.json")
+    paths = (migration.source, migration.destination)
+    folders = sorted({(path.bucket, _folder(path)) for path in paths})
+    async with api:
+        listed = await asyncio.gather(
+            *(matching_names(api, Location(*folder), glob) for folder in folders for glob in GLOBS)
+        )
+    buckets = [bucket for bucket, _ in folders for _ in GLOBS]
+    own = migration.own_ref("state.json")
     return [
-        record
-        for record in _records(names)
-        if record.head != own and any(_name_overlaps(record, path) for path in paths)
+        trace
+        for trace in _traces(zip(buckets, listed, strict=True))
+        if trace.head != own and any(map(trace.overlaps, paths))
     ]
 
 
-def _folder(path: Location) -> Location:
+def _folder(path: Location) -> str:
     """Where records lie that can overlap a path: those that have its first part in common."""
     first, slash, _ = path.prefix.partition("/")
-    return Location(path.bucket, f"{OWN_FOLDER}{first}{slash}")
+    return f"{OWN_FOLDER}{first}{slash}"
 
 
-def _records(names: Iterable[tuple[str, str]]) -> list[_Found]:
-    records: dict[tuple[str, str], _Found] = {}
-    # In the order of the names: entries ascend by their number.
-    for bucket, name in sorted(names):
-        match = _RECORD.fullmatch(name)
-        if match is not None:
-            at = (bucket, match["stem"])
-            before = records.get(at, _Found(*at))
-            records[at] = _Found(*at, match["phase"] or before.newest)
-    return [records[at] for at in sorted(records)]
+def _traces(listed: Iterable[tuple[str, list[str]]]) -> list[_Trace]:
+    found = ((bucket, _RECORD.fullmatch(name)) for bucket, names in listed for name in names)
+    stems = {(bucket, match["stem"]) for bucket, match in found if match is not None}
+    return [_Trace(*each) for each in sorted(stems)]
 
 
-def _name_overlaps(record: _Found, path: Location) -> bool:
-    if record.bucket != path.bucket:
-        return False
-    # The name does not say with how many slashes the prefix ends.
-    theirs, ours = f"{record.stem}/", f"{path.prefix.rstrip('/')}/"
-    return not path.prefix or theirs.startswith(ours) or ours.startswith(theirs)
-
-
-def _read(contents: bytes | None, record: _Found) -> _Other:
-    """Read a head. Only the fields that every version of the form has.
+def _read(store: PhaseStore, trace: _Trace) -> Migration:
+    """Read which migration a record is about. Every version of the head has these fields.
 
     Raises:
-        UsageError: It is missing or damaged, or contradicts its place or its history.
+        UsageError: The head is missing or damaged, or contradicts its place.
     """
+    contents = store.read(trace.head)
     if contents is None:
-        raise _unclear(record, "its history is there, but the head is missing")
+        raise _unclear(trace, "its history is there, and the head is gone")
     try:
         content = parse_json(contents)
-        source, destination = Location.parse(content["source"]), Location.parse(content["destination"])
-        phase = Phase(content["phase"])
+        other = Migration(Location.parse(content["source"]), Location.parse(content["destination"]))
     except (ValueError, KeyError, TypeError, AttributeError, UsageError) as error:
-        raise _unclear(record, f"damaged: {error}") from error
-    if (destination.bucket, destination.prefix.rstrip("/")) != (record.bucket, record.stem):
-        raise _unclear(record, f"its place does not fit its destination {shown_value(destination.uri)}")
-    if record.newest not in {"", phase.value}:
-        raise _unclear(record, f"its phase is {phase.value}, and in its history {record.newest}")
-    return _Other(source, destination, phase)
+        raise _unclear(trace, f"it is damaged ({error})") from error
+    if other.own_ref("state.json") != trace.head:
+        raise _unclear(trace, f"its place does not fit its destination {shown_value(other.destination.uri)}")
+    return other
 
 
-def _unclear(record: _Found, why: str) -> UsageError:
+def _phase(store: PhaseStore, trace: _Trace, other: Migration) -> Phase:
+    try:
+        return read_phase(store, other).phase
+    except PhaseUnknown as error:
+        raise _unclear(trace, error.detail) from error
+
+
+def _apart(other: Migration, migration: Migration) -> bool:
+    """Whether neither path of another migration is where this one copies to."""
+    ours = migration.destination
+    return not (other.source.overlaps(ours) or other.destination.overlaps(ours))
+
+
+def _unclear(trace: _Trace, why: str) -> UsageError:
     return UsageError(
-        f"{shown(record.head.uri)} is the record of another migration over the same objects, and its phase is not known: "
-        f"{why}. Nothing was done; repair that record first, or see {_WHAT_TO_DO}"
+        f"{shown(trace.head.uri)} is the record of another migration over the same objects, and its phase is not known: "
+        f"{shown(why)}. Nothing was done; repair that record first, or see {_WHAT_TO_DO}"
     )
 
 
-def _refusal(record: _Found, other: _Other, migration: Migration) -> str:
+def _refusal(trace: _Trace, other: Migration, phase: Phase, migration: Migration) -> str:
     return (
-        f"{shown(record.head.uri)} is the record of another migration over the same objects: "
-        f"{shown(other.source.uri)} to {shown(other.destination.uri)}, in phase {other.phase.value}. "
-        f"Nothing was done; {_instead(other, migration)} (see {_WHAT_TO_DO})"
+        f"{shown(trace.head.uri)} is the record of another migration over the same objects: "
+        f"{shown(other.source.uri)} to {shown(other.destination.uri)}, in phase {phase.value}. "
+        f"Nothing was done; {_instead(other, phase, migration)} (see {_WHAT_TO_DO})"
     )
 
 
-def _instead(other: _Other, migration: Migration) -> str:
+def _instead(other: Migration, phase: Phase, migration: Migration) -> str:
     """What to do, by how the two lie to each other."""
     if other.destination.overlaps(migration.source):
-        if not other.source.overlaps(migration.destination):
+        if _apart(other, migration):
             return "finish that migration first, to its phase deleted"
-        match other.phase:
+        match phase:
             case Phase.CUT_OVER | Phase.ROLLED_BACK:
                 return "to bring objects back, use the command `rollback` of that migration"
             case Phase.DELETING | Phase.DELETED:
