@@ -37,7 +37,13 @@ def paths(paths: Paths) -> Paths:
     """The whole legacy bucket is the source. An older migration filled a part of it, and has ended."""
     bucket = paths.migration.source.bucket
     whole = replace(paths, migration=Migration(Location(bucket, ""), paths.migration.destination))
-    record = {"source": "gs://before-that/", "destination": f"gs://{bucket}/other/", "phase": "deleted"}
+    record = {
+        "version": 1,
+        "source": "gs://before-that/",
+        "destination": f"gs://{bucket}/other/",
+        "phase": "deleted",
+    }
+    whole.begin()
     whole.put(RECORD, json.dumps(record).encode())
     whole.put(KEPT, b"kept")
     whole.server.reset_stats()

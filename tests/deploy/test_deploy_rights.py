@@ -66,7 +66,12 @@ class Stage:
     def _end_of_a_chain(self) -> None:
         """The record of a migration that filled the legacy path and has ended: it is read, and lets everything go on."""
         to = self.paths.migration.source
-        record = {"source": "gs://before-that/a/", "destination": to.uri, "phase": Phase.DELETED.value}
+        record = {
+            "version": 1,
+            "source": "gs://before-that/a/",
+            "destination": to.uri,
+            "phase": Phase.DELETED.value,
+        }
         blob = self.paths.bucket("source").blob(f"_migration/{to.prefix}state.json")
         blob.upload_from_string(json.dumps(record))
 
