@@ -1,6 +1,7 @@
 """Another pair over the same objects: what overwrites or deletes refuses to begin, and names the other migration."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from testing_commands import Commands, Ended, run_command
 from testing_deletion import Scene, day
 from testing_paths import Paths
 
+from backfill_job.run.overlaps import refuse_overlaps
+from shared.errors import UsageError
+from shared.gateway import Gateway
 from shared.phase import Phase
 
 COPY = ("--execute", "--yes", "--ungoverned")
@@ -203,6 +207,15 @@ def test_both_paths_in_one_bucket(world: World) -> None:
     world.record(world.uri("source", "b/c/"), world.uri("source", "a/c/"), Phase.CUT_OVER)
     assert world.migrate(world.uri("source", "a/"), world.uri("source", "b/")).code == 2
     assert world.migrate(world.uri("source", "a/c/"), world.uri("source", "d/")).code == 2
+
+
+def test_a_command_that_begins_can_ask_the_same(world: World, gateway: Gateway) -> None:
+    """With a gateway and no run."""
+    migration = world.paths.migration
+    refuse_overlaps(migration, gateway, os.environ)
+    at = world.of_the_day()
+    with pytest.raises(UsageError, match=re.escape(at)):
+        refuse_overlaps(migration, gateway, os.environ)
 
 
 def test_a_retired_record_is_no_record(world: World) -> None:
