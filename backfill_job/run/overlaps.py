@@ -6,7 +6,7 @@ the real cutover.
 
 A record lies in the new bucket at ``_migration/P/state.json``, with its history in ``_migration/P/history/``. P is its new
 path's prefix. So the names in both buckets suffice to find the records of parents, of children, and of reversed pairs. What a
-pair with a third bucket does leaves no trace in these two; see ``docs/decisions/0025-one-phase-for-the-objects.md``.
+pair with a third bucket does leaves no trace in these two; see ``docs/decisions/0026-one-phase-for-the-objects.md``.
 
 `open_run` is its main importer. It is a module of its own so that a command that begins a migration can ask the same.
 """
