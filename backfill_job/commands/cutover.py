@@ -59,7 +59,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     if not arguments.yes and not io.stdin.isatty():
         raise UsageError("cutover asks before it changes the phase, and there is no terminal; add --yes")
     migration = migration_from(arguments)
-    with opened(NAME, arguments, io, migration=migration, mode=NAME) as run:
+    with opened(NAME, arguments, io, migration=migration, mode=NAME, changes_objects=True) as run:
         state = run.state()
         if state.phase is Phase.CUT_OVER:
             run.say(f"Already cut over, since {_since(state)}. Bringing over what late writers wrote …")

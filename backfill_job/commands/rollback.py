@@ -79,7 +79,8 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         _check_arguments(arguments, io)
     migration = migration_from(arguments)
     mode = f"{NAME} rehearsal" if arguments.dry_run else NAME
-    with opened(NAME, arguments, io, migration=migration, mode=mode) as run:
+    changes = not arguments.dry_run
+    with opened(NAME, arguments, io, migration=migration, mode=mode, changes_objects=changes) as run:
         state = run.state()
         if state.phase not in BRINGS_BACK_IN:
             raise UsageError(_no_way_back(state))

@@ -9,8 +9,9 @@ import argparse
 import shlex
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -41,7 +42,7 @@ from shared.decision import Authority
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.gateway import Gateway
-from shared.migration import Migration
+from shared.migration import Migration, matches_any
 from shared.phase import Phase, state_ref
 from shared.state import State
 from shared.text import shown
@@ -104,7 +105,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
         if arguments.manifest or arguments.only:
             raise UsageError("--rehearse takes no manifest and no --only: it is for before the deletion")
         migration = migration_from(arguments)
-        with opened(NAME, arguments, io, migration=migration, mode="rehearsal") as run:
+        with opened(NAME, arguments, io, migration=migration, mode="rehearsal", changes_objects=False) as run:
             return _rehearse(run)
     if not arguments.manifest:
         raise UsageError("name the manifest: undo MANIFEST; or --rehearse --env E before a deletion")
@@ -112,7 +113,14 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
         found = find_manifest(gateway, arguments.manifest)
     _refuse_foreign(arguments, found)
     mode = "execute" if arguments.execute else "dry-run"
-    with opened(NAME, arguments, io, migration=found.manifest.migration, mode=mode) as run:
+    with opened(
+        NAME,
+        arguments,
+        io,
+        migration=found.manifest.migration,
+        mode=mode,
+        changes_objects=arguments.execute,
+    ) as run:
         state = run.state()
         _warn_of_unknown(run, found, state)
         return _undo(run, arguments, found, state.phase)
@@ -227,7 +235,7 @@ async def _planned_or_done(
             api,
             found.manifest,
             await found.lines(api, run.gateway),
-            _wanted(arguments.only, run.migration),
+            _wanted(tuple(arguments.only)),
             run.stop,
             _reporting(run, told),
             InPhases(run.phases, allowed, Authority.DESTINATION, state_ref(run.migration).uri),
@@ -277,9 +285,9 @@ def _execute_line(arguments: argparse.Namespace, found: Found) -> str:
     return shlex.join(("python", "-m", "backfill_job", NAME, found.place, *only, "--execute"))
 
 
-def _wanted(globs: list[str], migration: Migration) -> Callable[[str], bool]:
+def _wanted(globs: tuple[str, ...]) -> Callable[[str], bool]:
     """Select names by the rules of ``--exclude``."""
-    return replace(migration, excludes=tuple(globs)).is_excluded if globs else lambda _: True
+    return partial(matches_any, globs) if globs else lambda _: True
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=BEFORE_ANYTHING)

@@ -120,7 +120,15 @@ def delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings:
     ours.allow_empty = bool(arguments.allow_empty or arguments.resume)
     ours.tasks = 1 if apart else arguments.tasks
     mode = "delete" if arguments.confirm_delete else "dry-run"
-    with opened(command, ours, io, migration=migration, mode=mode, in_tasks=True) as run:
+    with opened(
+        command,
+        ours,
+        io,
+        migration=migration,
+        mode=mode,
+        changes_objects=arguments.confirm_delete,
+        in_tasks=True,
+    ) as run:
         state = run.state()
         request = _request(arguments, io)
         if not arguments.confirm_delete:

@@ -14,6 +14,7 @@ from backfill_job.run.command import ProcessIO
 from backfill_job.run.key_ranges import KeyRange, ranges
 from backfill_job.run.late_gateway import LateGateway
 from backfill_job.run.logs import LogFormat, log_file_path, logging_to
+from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.reports import ReportDirectory, ReportPrefix, Reports
 from backfill_job.run.run import Run, check_start
 from backfill_job.run.settings import Settings
@@ -47,6 +48,7 @@ def opened(
     *,
     migration: Migration,
     mode: str,
+    changes_objects: bool,
     in_tasks: bool = False,
 ) -> Iterator[Run]:
     """Open a run, and close it after the block.
@@ -57,6 +59,7 @@ def opened(
         io: The command's process.
         migration: The two prefixes.
         mode: What the command will do, for the log.
+        changes_objects: Whether it may overwrite or delete objects, so that no other migration may be about them.
         in_tasks: Whether several tasks may share the work. Otherwise a task of several is refused.
 
     Raises:
@@ -106,6 +109,8 @@ def opened(
                     proxy=None if endpoint else proxy_for(GOOGLE_HOST, io.environ),
                 )
                 check_start(run)
+                if changes_objects:
+                    refuse_overlaps(migration, store, io.environ, operations)
                 run = replace(
                     run,
                     started=run.now(),

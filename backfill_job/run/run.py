@@ -32,7 +32,7 @@ from shared.events_log import EventLog
 from shared.gcs.api import AsyncApi, RetryPolicy
 from shared.gcs.listing import first_name, list_pages
 from shared.gcs.wire import Proxy
-from shared.migration import Location, Migration
+from shared.migration import OWN_FOLDER, Location, Migration
 from shared.operations import OperationsCounter
 from shared.phase import PAUSES, HeadAhead, PhaseReader, Recorded, history_ref, recorded, state_ref
 from shared.record import Record, changeable, not_adopted, read_record
@@ -52,6 +52,9 @@ REQUEST_TIMEOUT = 60.0
 
 START_PATIENCE = 10.0
 """Seconds of retries after transient faults before the work begins, because an operator is waiting."""
+
+AFTER_OWN_FOLDER = OWN_FOLDER[:-1] + chr(ord("/") + 1)
+"""The first name that can come after all names in ``_migration/``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +266,14 @@ async def _first_names(run: Run) -> list[str | None]:
     """The first name on each side, None where there is none; with few retries."""
     async with open_api(run, patience=START_PATIENCE) as api:
         sides = (run.migration.source, run.migration.destination)
-        return await asyncio.gather(*(first_name(api, side, "", "") for side in sides))
+        return await asyncio.gather(*(_first_of_data(api, side, run.migration) for side in sides))
+
+
+async def _first_of_data(api: AsyncApi, side: Location, migration: Migration) -> str | None:
+    first = await first_name(api, side, "", "")
+    if first is not None and migration.is_own(first):
+        return await first_name(api, side, AFTER_OWN_FOLDER, "")
+    return first
 
 
 def refuse_empty(run: Run) -> None:

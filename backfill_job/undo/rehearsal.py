@@ -27,7 +27,7 @@ from shared.errors import (
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, Pacing
 from shared.gcs.listing import list_soft_deleted
-from shared.migration import Location, Migration
+from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, same
 
 __all__ = ["Rehearsed", "rehearse"]
@@ -68,8 +68,7 @@ async def rehearse(
         )
     name, original, twin = await _sample(api, migration)
     # The scratch prefix takes the place of the legacy path.
-    scratch = Location(migration.source.bucket, f"{REHEARSAL_FOLDER}{token}/")
-    stage = Migration(scratch, migration.destination, (), migration.label)
+    stage = migration.rehearsal(f"{REHEARSAL_FOLDER}{token}/")
     at = stage.source_ref(name)
     copy = gateway.copy(migration.source_ref(name), at, if_source=original.generation, if_destination=ABSENT)
     tell(_step("copy a sample to a scratch prefix", same(original, copy), f"{at.uri}, {copy.size:,} bytes"))
