@@ -113,7 +113,7 @@ class Event(Enum):
         logging.WARNING, "a deletion was asked for and refused; nothing was deleted", "checks error"
     )
     CHECK_PASSED_OVER = _spec(
-        logging.WARNING, "a check before the deletion failed and was overridden", "check reason by evidence"
+        logging.WARNING, "a check failed and was overridden", "check reason by evidence"
     )
     MANIFEST_WRITTEN = _spec(
         logging.INFO,

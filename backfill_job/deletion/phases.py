@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 
+from backfill_job.checks import override_note
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.run.run import Run
 from shared.errors import UsageError
@@ -42,9 +43,8 @@ def begin(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:
         StorageError: The state may or may not have been written.
     """
     stamp = Stamp(uuid.uuid4().hex, manifest.by, run.clock.now())
-    note = f"manifest {manifest.name} sha256 {sha256} of {manifest.objects:,} objects" + "".join(
-        f"; overridden {each.check} ({each.reason})" for each in manifest.overrides
-    )
+    note = f"manifest {manifest.name} sha256 {sha256} of {manifest.objects:,} objects"
+    note += override_note(manifest.overrides)
 
     def change(state: State) -> State:
         if state.phase not in (GOES_ON_IN if anew else BEGINS_IN):

@@ -3,6 +3,7 @@
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from backfill_job.run.run import Run
 from shared.errors import MigrationError, StorageError
@@ -21,7 +22,9 @@ class NotFinished(MigrationError):
     """The phase is changed, but the work that belongs to the change is not finished."""
 
 
-def change_phase(run: Run, phase: Phase, by: str, check: Callable[[State], None] = lambda _: None) -> State:
+def change_phase(
+    run: Run, phase: Phase, by: str, check: Callable[[State], None] = lambda _: None, *, note: str = ""
+) -> State:
     """Change the phase in the state, with an entry in its history. Atomic.
 
     Args:
@@ -29,6 +32,7 @@ def change_phase(run: Run, phase: Phase, by: str, check: Callable[[State], None]
         phase: The new phase.
         by: Who decides.
         check: Raises where the present state does not allow the change; runs on the very state that is changed.
+        note: Added to the change's entry in the history.
 
     Returns:
         The new state; the present one if it is in that phase already.
@@ -42,7 +46,11 @@ def change_phase(run: Run, phase: Phase, by: str, check: Callable[[State], None]
     def changed(state: State) -> State:
         if state.phase is not phase:
             check(state)
-        return with_phase(state, phase, stamp)
+        moved = with_phase(state, phase, stamp)
+        if moved is state or not note:
+            return moved
+        entry = replace(moved.history[-1], what=moved.history[-1].what + note)
+        return replace(moved, history=(*moved.history[:-1], entry))
 
     try:
         state = update(run.gateway, run.migration, changed)
