@@ -253,20 +253,14 @@ def test_the_server_deletes_where_the_check_says_so(
 ) -> None:
     """A real bucket with the rule: the record and the data are gone where the check failed, and only there."""
     migration = paths.migration
-    bucket = paths.bucket("destination")
     record = [migration.own_ref("state.json"), migration.own_ref("deletions", "m.jsonl")]
     for at in record:
         commands.gateway.put(at, b"{}")
     paths.put("a.jsonl", side="destination", custom_time=datetime(2024, 1, 1, tzinfo=UTC))
     paths.put("a.csv", side="destination")
-    rule = {"action": {"type": "Delete"}, "condition": condition}
-    http = bucket.client._http
-    where = f"{paths.server.url}/storage/v1/b/{bucket.name}"
-    http.request("PATCH", where, json={"lifecycle": {"rule": [rule]}}).raise_for_status()
-    try:
-        checks = lifecycle_checks(commands.gateway.bucket_resource(bucket.name), migration)
-        paths.server.run_lifecycle()
-    finally:
-        http.request("PATCH", where, json={"lifecycle": None}).raise_for_status()
+    paths.set_rules(condition)
+    checks = lifecycle_checks(commands.gateway.bucket_resource(migration.destination.bucket), migration)
+    paths.server.run_lifecycle()
+    paths.set_rules()
     left = [all(commands.gateway.look(at) for at in record), len(paths.names()) == 2]
     assert [check.passed for check in checks] == left
