@@ -16,6 +16,7 @@ from testing_commands import Commands, Ended, run_command, where
 from testing_deletion import Scene
 from testing_paths import Paths
 
+from backfill_job.bucket_settings import RECORD
 from backfill_job.gate.canary import canary_name, fly
 from backfill_job.rights import RIGHTS, Part
 from backfill_job.run.clock import Clock
@@ -200,7 +201,10 @@ WORK = {
 def test_a_part_can_do_its_work_and_holds_no_right_in_vain(
     part: Part, paths: Paths, commands: Commands, guard: Guard, tmp_path: Path
 ) -> None:
-    """Nothing it asks for is refused, and every permission of every right is asked for."""
+    """Nothing it asks for is refused, and every permission of every right is asked for.
+
+    And what it leaves below ``_migration/`` is named as the check of the lifecycle rules assumes, without a custom time.
+    """
     guard.part = part
     WORK[part](Stage(paths, commands, guard, tmp_path))
     assert guard.refused == []
@@ -208,6 +212,9 @@ def test_a_part_can_do_its_work_and_holds_no_right_in_vain(
         (right, permission) for right in RIGHTS if right.part is part for permission in right.role.permissions
     }
     assert held - guard.used == set()
+    own = [*paths.bucket("destination").list_blobs(prefix=RECORD.prefix)]
+    assert [blob.name for blob in own if not blob.name.endswith(RECORD.endings)] == []
+    assert [blob.name for blob in own if blob.custom_time] == []
 
 
 def test_the_guard_refuses(paths: Paths, commands: Commands, guard: Guard) -> None:

@@ -25,7 +25,12 @@ GOOD: dict[str, tuple[tuple[str, ...], ...]] = {
     "verify": ((*PAIR, "--grace", "0"),),
     "certify": (("--check", "FOLDER/file.json"),),
     "signoff": (("data", *PAIR, "--by", "Ada"),),
-    "gate": (PAIR, (*PAIR, "--repo", "FOLDER/checkout"), (*PAIR, "--dead-letters", "FOLDER/file.json")),
+    "gate": (
+        PAIR,
+        (*PAIR, "--repo", "FOLDER/checkout"),
+        (*PAIR, "--dead-letters", "FOLDER/file.json"),
+        (*PAIR, "--override", "path-lifecycle", "--reason", "x", "--by", "Ada"),
+    ),
     "cutover": ((*PAIR, "--by", "Ada", "--yes"), PAIR),
     "rollback": (PAIR, (*PAIR, "--by", "Ada", "--yes"), (*PAIR, "--dry-run")),
     "delete": (PAIR, SWAPPED, (*PAIR, "--confirm-delete", "--ungoverned", "--soak-days", "0")),
