@@ -20,7 +20,7 @@ from shared.errors import Interrupted, MigrationError, StorageError
 from shared.events_log import Event, EventLog
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.state import State, utc_text
+from shared.state import Overridden, State, utc_text
 from shared.text import counted, listed, shown
 
 __all__ = [
@@ -35,8 +35,8 @@ __all__ = [
     "log_overrides",
     "marked",
     "not_run",
+    "on_record",
     "overridden",
-    "override_note",
     "overrides_of",
     "passed",
     "phase_check",
@@ -202,9 +202,9 @@ def overrides_of(checks: Iterable[Check]) -> tuple[Override, ...]:
     return tuple(check.override for check in checks if check.override is not None)
 
 
-def override_note(overrides: Iterable[Override]) -> str:
-    """What the state's history says of the overrides, after the change that they allowed; empty where there is none."""
-    return "".join(f"; overridden {each.check} ({each.reason})" for each in overrides)
+def on_record(overrides: Iterable[Override]) -> tuple[Overridden, ...]:
+    """The overrides as the state's history keeps them, with the change that they allowed."""
+    return tuple(Overridden(each.check, each.reason) for each in overrides)
 
 
 def log_overrides(log: EventLog, overrides: Iterable[Override]) -> None:

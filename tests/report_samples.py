@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from shared.migration import Location, Migration
+from shared.record import state_from_head
 from shared.state import State
 from shared.verification import Verification, read_verification
 
@@ -378,4 +379,4 @@ def read(file: Any) -> Verification:
 def read_state(content: Any) -> State:
     """A state's file, as its reader takes it."""
     migration = Migration(Location.parse(SOURCE), Location.parse(DESTINATION))
-    return State.from_json(json.dumps(content).encode(), migration)
+    return state_from_head(json.dumps(content).encode(), migration)

@@ -8,7 +8,7 @@ may use the new path only after that, and its last lines say so. Run again, it r
 import argparse
 from datetime import datetime
 
-from backfill_job.checks import override_note, overrides_of
+from backfill_job.checks import on_record, overrides_of
 from backfill_job.commands.gate import add_gate_arguments, gate_options
 from backfill_job.copying.catch_up import catch_up
 from backfill_job.copying.options import add_pace_arguments
@@ -66,8 +66,8 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             gate = _go(run, options, state, ask=not arguments.yes)
             if gate is None:
                 return ExitCode.NOT_RIGHT
-            note = override_note(overrides_of(gate.checks))
-            state = change_phase(run, Phase.CUT_OVER, arguments.by, _require_signoffs, note=note)
+            overridden = on_record(overrides_of(gate.checks))
+            state = change_phase(run, Phase.CUT_OVER, arguments.by, _require_signoffs, overridden=overridden)
             run.say(f"The phase is {state.phase.value}, since {_since(state)}.")
         with phase_changed(Phase.CUT_OVER):
             return _finish(run, arguments, state)

@@ -3,14 +3,14 @@
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from backfill_job.run.run import Run
 from shared.errors import MigrationError, StorageError
 from shared.events_log import Event
 from shared.phase import CACHE_SECONDS, Phase
-from shared.state import State
-from shared.state_changes import Stamp, update, with_phase
+from shared.record import update
+from shared.state import Overridden, State
+from shared.state_changes import Stamp, with_phase
 
 __all__ = ["change_phase", "phase_changed", "wait_until_seen"]
 
@@ -23,7 +23,11 @@ class NotFinished(MigrationError):
 
 
 def change_phase(
-    run: Run, phase: Phase, by: str, check: Callable[[State], None] = lambda _: None, *, note: str = ""
+    run: Run,
+    phase: Phase,
+    by: str,
+    check: Callable[[State], None] = lambda _: None,
+    overridden: tuple[Overridden, ...] = (),
 ) -> State:
     """Change the phase in the state, with an entry in its history. Atomic.
 
@@ -32,7 +36,7 @@ def change_phase(
         phase: The new phase.
         by: Who decides.
         check: Raises where the present state does not allow the change; runs on the very state that is changed.
-        note: Added to the change's entry in the history.
+        overridden: The checks that a person overrode for it; the history keeps them.
 
     Returns:
         The new state; the present one if it is in that phase already.
@@ -41,16 +45,13 @@ def change_phase(
         UsageError: The change is not allowed, or the present phase does not lead there. Nothing was changed.
         NotFinished: The phase may or may not have been changed.
     """
-    stamp = Stamp(uuid.uuid4().hex, by, run.clock.now())
+    run.state()  # for a time that is Cloud Storage's own, and of now: the operator may have taken long to confirm
+    stamp = Stamp(uuid.uuid4().hex, by, run.now())
 
     def changed(state: State) -> State:
         if state.phase is not phase:
             check(state)
-        moved = with_phase(state, phase, stamp)
-        if moved is state or not note:
-            return moved
-        entry = replace(moved.history[-1], what=moved.history[-1].what + note)
-        return replace(moved, history=(*moved.history[:-1], entry))
+        return with_phase(state, phase, stamp, overridden=overridden)
 
     try:
         state = update(run.gateway, run.migration, changed)

@@ -14,8 +14,8 @@ from testing_deletion import CONFIRM, PASS, Scene, day
 
 from local_gcs.waiting import HANGS
 from shared.phase import Phase
+from shared.record import update
 from shared.state import State
-from shared.state_changes import update
 
 ROOT = Path(__file__).parent.parent.parent
 WAYS = {

@@ -19,7 +19,8 @@ from backfill_job.rights import CANARY_FOLDER, RIGHTS, Area, Part, Role, locatio
 from shared.gateway import Gateway
 from shared.migration import Environment, qpi_exports
 from shared.phase import Phase
-from shared.state_changes import Stamp, update, with_phase
+from shared.record import update
+from shared.state_changes import Stamp, with_phase
 
 Smoke = Callable[..., Ended]
 

@@ -21,6 +21,7 @@ from shared.gateway import Gateway
 from shared.objects import ObjectRef
 from shared.phase import state_ref
 from shared.report.loading import read_status
+from shared.state import State
 from shared.verification import latest_verification_ref
 
 ROOT = Path(__file__).parent.parent.parent
@@ -69,6 +70,7 @@ def test_the_latest_verification_and_the_state_are_shown(function: FlaskClient, 
     verification = own(paths, samples.compact())
     state = samples.state(phase="cut_over", since="2026-11-23T05:00:00Z")
     state |= {"source": paths.migration.source.uri, "destination": paths.migration.destination.uri}
+    paths.forget()
     write(paths, state_ref(paths.migration), state)
     write(paths, latest_verification_ref(paths.migration), verification)
     page, content = function.get("/"), function.get("/status.json").get_json()
@@ -88,7 +90,10 @@ def test_no_export_is_read_or_listed(function: FlaskClient, paths: Paths) -> Non
     answer = function.get("/")
     assert "secret" not in answer.text
     methods = paths.server.stats()["methods"]
-    assert {name: entry["count"] for name, entry in methods.items()} == {"storage.objects.download": 2}
+    assert {name: entry["count"] for name, entry in methods.items()} == {
+        "storage.objects.list": 1,
+        "storage.objects.download": 2,
+    }
 
 
 @pytest.mark.parametrize(
@@ -172,6 +177,11 @@ def test_reading_the_status_by_hand_gives_the_same(paths: Paths, gateway: Gatewa
     verification = own(paths, samples.clean(3))
     write(paths, latest_verification_ref(paths.migration), verification)
     now = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+    begun = read_status(gateway, paths.migration, now).state
+    assert isinstance(begun, State)
+    assert begun.begun
+    paths.forget()
+    write(paths, latest_verification_ref(paths.migration), verification)
     data = read_status(gateway, paths.migration, now)
     assert (data.state, data.refreshed, data.unreadable) == (None, now, ())
     assert data.known_verification is not None
