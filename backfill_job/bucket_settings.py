@@ -86,9 +86,10 @@ _NEVER: Mapping[str, Callable[[Any, Below], bool]] = {
 }
 """The conditions that can exclude a live object below a prefix, and when they do.
 
-Source: Cloud Storage documentation, "Object Lifecycle Management", and the JSON API's reference of buckets. Every other condition
-is met sooner or later, or cannot be excluded: ``age``, ``createdBefore`` (objects from before its date may be there),
-``matchesStorageClass`` (a rule, Autoclass or a person may change the class), the size, and each condition that is not known here."""
+Source: Cloud Storage documentation, "Object Lifecycle Management", and the JSON API's reference of buckets. Every other
+condition excludes nothing. ``age`` is met sooner or later. Objects from before the date of ``createdBefore`` may be there. A rule,
+Autoclass or a person may change the class that ``matchesStorageClass`` names. Objects have any size. And a condition that is not
+known here may mean anything."""
 
 _DELETES_NOTHING = ("SetStorageClass", "AbortIncompleteMultipartUpload")
 """The actions that leave objects in place. An unknown action counts as deleting."""

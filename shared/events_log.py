@@ -150,6 +150,11 @@ class Event(Enum):
         "event not handled yet; it will be delivered again",
         "object event_id event_generation age_s error",
     )
+    MIRROR_PHASE_UNKNOWN = _spec(
+        logging.ERROR,
+        "the migration's record is missing or damaged, so the mirror does nothing; it will be delivered again",
+        "object event_id event_generation age_s error",
+    )
     MIRROR_DROPPED = _spec(
         logging.ERROR,
         "event given up; the sweeper has to bring this object",
