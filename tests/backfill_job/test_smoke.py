@@ -60,6 +60,7 @@ def test_nothing_is_changed_without_a_canary(run_smoke: Smoke, paths: Paths) -> 
         "storage.buckets.get",
         "storage.buckets.testIamPermissions",
         "storage.objects.list",
+        "storage.objects.testIamPermissions",
     ]
 
 

@@ -20,6 +20,7 @@ from mirror_function import status
 from shared.gateway import Gateway
 from shared.objects import ObjectRef
 from shared.phase import state_ref
+from shared.record import state_from_head
 from shared.report.loading import read_status
 from shared.state import State
 from shared.verification import latest_verification_ref
@@ -58,11 +59,21 @@ def write(paths: Paths, at: ObjectRef, content: Any) -> None:
 
 
 def test_a_migration_of_which_nothing_is_written_down_was_never_verified(function: FlaskClient) -> None:
-    """No state object and no verification: the first phase, and nothing is known."""
+    """A record and no verification: the first phase, and nothing is known."""
     answer = function.get("/")
     assert answer.status_code == 200
     for wanted in ("Never verified", "Dual write", "python -m backfill_job verify --source gs://legacy-"):
         assert wanted in answer.text
+
+
+def test_a_migration_without_a_record_has_not_begun(function: FlaskClient, paths: Paths) -> None:
+    """Absence is never a phase: the page says what to do, and names no phase."""
+    paths.forget()
+    answer = function.get("/")
+    assert answer.status_code == 200
+    for wanted in ("Not begun", "its record is lost", "python -m backfill_job begin "):
+        assert wanted in answer.text
+    assert "Dual write" not in answer.text
 
 
 def test_the_latest_verification_and_the_state_are_shown(function: FlaskClient, paths: Paths) -> None:
@@ -77,7 +88,8 @@ def test_the_latest_verification_and_the_state_are_shown(function: FlaskClient, 
     assert page.status_code == 200
     assert "Not equal: " in page.text
     assert "The new path has the last word" in page.text
-    assert (content["state"], content["verification"]) == (state, verification)
+    known = state_from_head(json.dumps(state).encode(), paths.migration).content()
+    assert (content["state"], content["verification"]) == (known, verification)
     assert page.headers["Cache-Control"] == "no-store"
     assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
 
