@@ -42,7 +42,7 @@ from shared.decision import Authority
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.gateway import Gateway
-from shared.migration import Migration, matches_any
+from shared.migration import matches_any
 from shared.phase import Phase, state_ref
 from shared.state import State
 from shared.text import shown
