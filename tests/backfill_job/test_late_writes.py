@@ -2,15 +2,19 @@
 
 import itertools
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from testing_commands import Commands
 from testing_paths import Paths
 
-from backfill_job.verify.late_writes import MAX_NAMES, LateWrites
+from backfill_job.verify.late_writes import MAX_NAMES, LateWrites, cutover_of
 from shared.gateway import Gateway
 from shared.late_marks import mark_late_write
+from shared.migration import Location, Migration
 from shared.phase import Phase
+from shared.state import State
+from shared.state_changes import Stamp, begun, with_phase
 
 
 def later(paths: Paths) -> None:
