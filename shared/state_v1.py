@@ -42,8 +42,8 @@ _SENTENCES = {
 }
 """The sentences that version 1 wrote, by the kind of entry that they tell of."""
 
-_OVERRIDDEN = re.compile(r"; (?:overridden|passed over) (.+?) \((.*?)\)(?=; (?:overridden|passed over) |$)")
-"""A check that a person overrode; the oldest programs wrote "passed over"."""
+_OVERRIDDEN = re.compile(r"; (?:overridden|passed\sover) (.+?) \((.*?)\)(?=; (?:overridden|passed\sover) |$)")
+"""A check that a person overrode; the oldest programs had another word for it."""
 
 _BETWEEN_VOID = re.compile(rf", (?=(?:{'|'.join(name.value for name in Signatory)}) by )")
 """What separates two void sign-offs; a person's name may have a comma, too."""
