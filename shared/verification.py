@@ -33,6 +33,7 @@ __all__ = [
     "NotKept",
     "Problem",
     "Remark",
+    "Severity",
     "Side",
     "SideFacts",
     "Sides",
@@ -186,32 +187,59 @@ class Lag:
             raise ValueError("buckets: expected rising bounds above 0, null only as the last")
 
 
+class Severity(Enum):
+    """What a problem in a JSONL object means to the consumer's load."""
+
+    ERROR = "error"
+    """The load would fail or lose a row."""
+    NOT_JUDGED = "not_judged"
+    """It is not known whether it loads, or as what."""
+    WARNING = "warning"
+    """It loads, but is odd."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """How much of one kind of problem reading the JSONL objects found.
 
     Attributes:
-        severity: An error means that the import would fail or lose a row. Of what is not judged, nothing is known.
+        lines: An object that has the problem as a whole counts as one line.
     """
 
     objects: Count
     lines: Count
-    severity: Literal["error", "not_judged", "warning"]
+    severity: Severity
 
     @property
     def error(self) -> bool:
         """Whether the import would fail or lose a row."""
-        return self.severity == "error"
+        return self.severity is Severity.ERROR
 
     @property
     def judged(self) -> bool:
         """Whether it is known what the import makes of it."""
-        return self.severity != "not_judged"
+        return self.severity is not Severity.NOT_JUDGED
+
+    @property
+    def loads(self) -> bool:
+        """Whether it is known that it loads."""
+        return self.severity is Severity.WARNING
+
+    def __add__(self, other: "Problem") -> "Problem":
+        return Problem(self.objects + other.objects, self.lines + other.lines, self.severity)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Example:
-    """Where reading found a problem; line 0 is the object as a whole."""
+    """Where reading found a problem.
+
+    Attributes:
+        name: Below the prefix.
+        side: Where the problem arose: ``source``, or ``migration`` where only the destination has it.
+        line: From 1; 0 for the object as a whole.
+        kind: See `backfill_job.contents.rows.ProblemKind`.
+        detail: Where and how. It never contains values of the data.
+    """
 
     name: str
     side: str
@@ -226,9 +254,11 @@ class Contents:
 
     Attributes:
         mode: Which were read: ``all``, ``sample:P``.
-        clean: No problem is an error.
+        clean: Everything is known to load.
+        objects: Those that were read and judged.
+        rows: At the destination.
         bytes: As they are stored.
-        changed: Objects that changed meanwhile and were left out.
+        changed: Objects that changed or vanished after the listing, and were not judged.
         seconds: How long it took; of several tasks, the sum.
         source_problems: By kind: what is wrong with the data, wherever they are.
         migration_problems: By kind: what only the destination has.
@@ -245,6 +275,11 @@ class Contents:
     source_problems: Mapping[str, Problem]
     migration_problems: Mapping[str, Problem]
     examples: tuple[Example, ...]
+
+    @property
+    def broken(self) -> bool:
+        """Whether the destination has something that is not known to load, and that the source does not have."""
+        return not all(problem.loads for problem in self.migration_problems.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,9 +491,7 @@ def _check(found: Verification) -> None:
 
 def _spoilt(found: Verification) -> bool:
     """Whether something other than the names prevents a clean verification."""
-    broken = found.contents is not None and any(
-        problem.severity != "warning" for problem in found.contents.migration_problems.values()
-    )
+    broken = found.contents is not None and found.contents.broken
     return broken or any(remark.level is Level.CRITICAL for remark in found.remarks)
 
 

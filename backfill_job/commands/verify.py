@@ -11,7 +11,6 @@ import uvloop
 
 from backfill_job.contents.check import Scope, check_contents
 from backfill_job.contents.reader import LIMITS as CONTENTS_LIMITS
-from backfill_job.contents.result import ContentsCheck
 from backfill_job.copying.compare import Comparison, log_comparison, more_line
 from backfill_job.copying.diff import DiffLine, diff
 from backfill_job.run.arguments import add_session_arguments, since
@@ -132,7 +131,7 @@ def _late_writes(run: Run, state: State) -> LateWrites:
 async def _compare(run: Run, scope: Scope, counts: DayCounts) -> VerifyResult:
     """List both sides, read the contents in scope, and look again at each name that differs."""
     comparison = Comparison(run.migration, counts)
-    contents: ContentsCheck | None = None
+    contents: Contents | None = None
     async with (
         open_api(run, CONTENTS_LIMITS.in_flight) as api,
         aclosing(_compared(run, api, comparison)) as parts,

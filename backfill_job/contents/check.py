@@ -23,7 +23,7 @@ from hashlib import blake2b
 
 from backfill_job.contents.lines import ContentsReport, Problem
 from backfill_job.contents.reader import LIMITS, Limits, Reading, read_back
-from backfill_job.contents.result import ContentsCheck, Side, Tally
+from backfill_job.contents.result import Side, Tally
 from backfill_job.contents.rows import ProblemKind
 from backfill_job.copying.diff import DiffLine
 from backfill_job.run.stopping import Stop
@@ -33,6 +33,7 @@ from shared.gcs.api import AsyncApi
 from shared.migration import Migration
 from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences
 from shared.partitions import classify
+from shared.verification import Contents
 
 __all__ = ["Scope", "check_contents"]
 
@@ -96,7 +97,7 @@ async def check_contents(
     stop: Stop,
     limits: Limits = LIMITS,
     monotonic: Callable[[], float] = time.monotonic,
-) -> ContentsCheck:
+) -> Contents:
     """Check the contents of the JSONL objects that are on both sides. Holds only the objects under way.
 
     Args:

@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 
 import orjson
 
-from backfill_job.contents.rows import ProblemKind, Problems, Row, RowRules, Severity
+from backfill_job.contents.rows import ProblemKind, Problems, Row, RowRules
+from shared.verification import Severity
 
 __all__ = ["BOUNDS", "Bounds", "ContentsReport", "LineChecker", "Problem"]
 

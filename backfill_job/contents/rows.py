@@ -63,7 +63,9 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-__all__ = ["SCHEMA", "Field", "ProblemKind", "Problems", "Row", "RowRules", "Severity", "Type"]
+from shared.verification import Severity
+
+__all__ = ["SCHEMA", "Field", "ProblemKind", "Problems", "Row", "RowRules", "Type"]
 
 
 class Type(Enum):
@@ -103,17 +105,6 @@ lower case."""
 
 OPTIONAL = frozenset({"answers.answer_ids"})
 """Columns that may be absent without a remark: a user may leave a question open."""
-
-
-class Severity(Enum):
-    """What a problem means to the load; the value is the name in reports."""
-
-    ERROR = "error"
-    """Not loadable."""
-    NOT_JUDGED = "not_judged"
-    """It is not known whether it loads, or as what."""
-    WARNING = "warning"
-    """It loads, but is odd."""
 
 
 class ProblemKind(Enum):

@@ -20,7 +20,7 @@ import duckdb
 
 from backfill_job.contents.lines import ContentsReport
 from backfill_job.contents.reader import LIMITS, Contents, Limits
-from backfill_job.contents.rows import SCHEMA, Field, Row, Severity, Type
+from backfill_job.contents.rows import SCHEMA, Field, Row, Type
 from backfill_job.import_test.compare import (
     DIGITS,
     LANES,
@@ -36,6 +36,7 @@ from backfill_job.run.stopping import Stop
 from shared.errors import CannotWrite
 from shared.objects import ObjectRef, ObjectState
 from shared.text import shown
+from shared.verification import Severity
 
 __all__ = ["EmbeddedEngine", "ReadingStore"]
 

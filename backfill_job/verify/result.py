@@ -1,14 +1,13 @@
 """What a verification compared: one task's part, or all tasks of an execution together; and the verification it makes."""
 
-import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
-from functools import reduce
 from typing import Any
 
-from backfill_job.contents.result import ContentsCheck
-from backfill_job.contents.result import Side as WhoseProblem
+from msgspec import to_builtins
+
+from backfill_job.contents.result import merged
 from backfill_job.copying.compare import Compared
 from backfill_job.verify.day_counts import DayCount, DayCounts
 from shared.json_io import convert
@@ -34,7 +33,7 @@ class VerifyResult:
 
     compared: Compared
     counts: DayCounts
-    contents: ContentsCheck | None
+    contents: Contents | None
     operations: Operations
 
     @property
@@ -49,7 +48,7 @@ class VerifyResult:
         return {
             "verification": self.compared.to_json(),
             "tallies": self.counts.to_json(),
-            "contents": None if self.contents is None else self.contents.to_json(),
+            "contents": to_builtins(self.contents),
             "operations": asdict(self.operations),
         }
 
@@ -64,18 +63,17 @@ class VerifyResult:
         return VerifyResult(
             Compared.from_json(content["verification"]),
             DayCounts.from_json(content["tallies"]),
-            None if contents is None else ContentsCheck.from_json(contents),
+            None if contents is None else convert(Contents, contents),
             Operations(**content["operations"]),
         )
 
     @staticmethod
     def merged(parts: Sequence["VerifyResult"]) -> "VerifyResult":
         """The tasks of one execution put together."""
-        contents = [part.contents for part in parts if part.contents is not None]
         return VerifyResult(
             Compared.merged(part.compared for part in parts),
             DayCounts.merged([part.counts for part in parts]),
-            reduce(operator.add, contents) if contents else None,
+            merged([part.contents for part in parts if part.contents is not None]),
             sum((part.operations for part in parts), Operations()),
         )
 
@@ -108,7 +106,7 @@ def verification(
     days, undated = _days(counts)
     total = counts.total()
     critical = any(remark.level is Level.CRITICAL for remark in remarks)
-    broken = result.contents is not None and bool(result.contents.errors(WhoseProblem.MIGRATION))
+    broken = result.contents is not None and result.contents.broken
     clean = compared.clean and not critical and not broken
     return Verification(
         format=FORMAT,
@@ -134,7 +132,7 @@ def verification(
         not_kept=_not_kept(counts),
         metadata_differences=dict(counts.metadata_differences.most_common()),
         lag=counts.lag.lag(),
-        contents=None if result.contents is None else convert(Contents, result.contents.to_json()),
+        contents=result.contents,
         differences=compared.differences,
         differences_total=sum(compared.wrong.values()),
         certificate=None,
