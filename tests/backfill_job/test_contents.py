@@ -552,6 +552,7 @@ def test_a_line_too_long_leaves_no_clean_verdict(run: Run) -> None:
 CHILD = """
 import asyncio, json, re, sys
 from pathlib import Path
+from msgspec import to_builtins
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages
 from backfill_job.contents.check import Scope, check_contents
