@@ -5,7 +5,8 @@ read whole and strictly or refused with one line: half a page about a verificati
 contradicts itself on what a reader relies on is refused, too.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
@@ -21,6 +22,7 @@ from shared.phase import StateStore
 
 __all__ = [
     "FORMAT",
+    "NO_OBJECTS",
     "CertificateSums",
     "Contents",
     "Day",
@@ -39,6 +41,7 @@ __all__ = [
     "Sides",
     "Verdict",
     "Verification",
+    "digest_of",
     "latest_verification_ref",
     "read_latest_verification",
     "read_verification",
@@ -95,7 +98,7 @@ class Side:
     Attributes:
         jsonl: How many of the objects are JSONL data.
         empty_jsonl: How many of those are empty.
-        digest: Over names, sizes and checksums, in any order.
+        digest: Over names, sizes and checksums, in any order; `backfill_job.verify.day_counts` defines it.
     """
 
     objects: Count
@@ -103,6 +106,23 @@ class Side:
     jsonl: Count
     empty_jsonl: Count
     digest: Sha256
+
+    def __add__(self, other: "Side") -> "Side":
+        return Side(
+            self.objects + other.objects,
+            self.bytes + other.bytes,
+            self.jsonl + other.jsonl,
+            self.empty_jsonl + other.empty_jsonl,
+            digest_of((int(self.digest, 16), int(other.digest, 16))),
+        )
+
+
+def digest_of(digests: Iterable[int]) -> str:
+    """The digest of a set: the sum of its members' digests, modulo 2**256."""
+    return f"{sum(digests) % 2**256:064x}"
+
+
+NO_OBJECTS = Side(0, 0, 0, 0, digest_of(()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +148,35 @@ class Day:
     destination: Side
     verdicts: Mapping[Verdict, Count]
     verdict: DayState
+
+    @staticmethod
+    def of(day: date | None, source: Side, destination: Side, verdicts: Mapping[Verdict, int]) -> "Day":
+        """A day by its figures."""
+        some = {verdict: verdicts[verdict] for verdict in _BY_NAME if verdicts.get(verdict)}
+        worst = next((state for verdict, state in _WORST_FIRST if verdict in some), DayState.EQUAL)
+        return Day(
+            day=day,
+            source=source,
+            destination=destination,
+            verdicts=some,
+            verdict=worst if some else DayState.ABSENT,
+        )
+
+    def __add__(self, other: "Day") -> "Day":
+        """The figures of both, for the first one's day."""
+        verdicts = Counter(self.verdicts) + Counter(other.verdicts)
+        return Day.of(self.day, self.source + other.source, self.destination + other.destination, verdicts)
+
+
+_BY_NAME = sorted(Verdict, key=lambda verdict: verdict.value)
+
+_WORST_FIRST = (
+    (Verdict.MISSING, DayState.MISSING),
+    (Verdict.CONTENT_DIFFERS, DayState.DIFFERING),
+    (Verdict.METADATA_DIFFERS, DayState.DIFFERING),
+    (Verdict.EXTRA, DayState.DIFFERING),
+    (Verdict.IN_FLIGHT, DayState.IN_FLIGHT),
+)
 
 
 @dataclass(frozen=True, slots=True)

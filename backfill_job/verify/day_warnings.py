@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from statistics import median
 
-from backfill_job.verify.day_counts import DayCount, DayCounts
+from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.late_writes import LateWrites
 from shared.partitions import gaps
-from shared.verification import Level, Remark
+from shared.verification import Day, Level, Remark
 
 __all__ = ["day_warnings"]
 
@@ -38,19 +38,20 @@ def day_warnings(counts: DayCounts, today: date) -> list[Remark]:
         Remarks, the most serious first, in the order of the days.
     """
     days = {day: counts.days[day] for day in sorted(filter(None, counts.days))}
+    undated = counts.day(None)
     found = [
-        *_jsonl_missing(days, counts.days.get(None, DayCount())),
+        *_jsonl_missing(days, undated),
         *_missing_days(days, today),
         *_odd_dates(days, counts.impossible_dates, today),
         *_outliers(days, today),
-        *_empty_jsonl(days, counts.days.get(None, DayCount())),
+        *_empty_jsonl(days, undated),
         *_late_writes(counts.late),
     ]
     order = list(Level)
     return sorted(found, key=lambda remark: order.index(remark.level))
 
 
-def _jsonl_missing(days: Mapping[date, DayCount], undated: DayCount) -> Iterator[Remark]:
+def _jsonl_missing(days: Mapping[date, Day], undated: Day) -> Iterator[Remark]:
     for day, count in (*days.items(), (None, undated)):
         ours, theirs = count.source.jsonl, count.destination.jsonl
         if theirs < ours:
@@ -63,14 +64,14 @@ def _jsonl_missing(days: Mapping[date, DayCount], undated: DayCount) -> Iterator
             )
 
 
-def _missing_days(days: Mapping[date, DayCount], today: date) -> Iterator[Remark]:
+def _missing_days(days: Mapping[date, Day], today: date) -> Iterator[Remark]:
     with_data = [day for day, count in days.items() if count.source.jsonl and day <= today]
     for gap in gaps(with_data):
         stretch = f"{gap.first}" if gap.days == 1 else f"{gap.first} to {gap.last} ({gap.days:,} days)"
         yield Remark(Level.WARNING, "missing_day", gap.first, f"{stretch}: no JSONL data at the source")
 
 
-def _odd_dates(days: Mapping[date, DayCount], impossible: Mapping[str, int], today: date) -> Iterator[Remark]:
+def _odd_dates(days: Mapping[date, Day], impossible: Mapping[str, int], today: date) -> Iterator[Remark]:
     for text, objects in sorted(impossible.items()):
         yield Remark(
             Level.WARNING, "impossible_date", None, f"{text}: no calendar has this day; {objects:,} objects"
@@ -82,7 +83,7 @@ def _odd_dates(days: Mapping[date, DayCount], impossible: Mapping[str, int], tod
             yield Remark(Level.WARNING, "future_date", day, f"{day}: in the future; {objects:,} objects")
 
 
-def _outliers(days: Mapping[date, DayCount], today: date) -> Iterator[Remark]:
+def _outliers(days: Mapping[date, Day], today: date) -> Iterator[Remark]:
     past = [(day, count.source.objects) for day, count in days.items() if day < today]
     for place, (day, objects) in enumerate(past):
         around = past[max(0, place - NEIGHBOURS) : place] + past[place + 1 : place + 1 + NEIGHBOURS]
@@ -105,7 +106,7 @@ def _late_writes(late: LateWrites) -> Iterator[Remark]:
         yield Remark(Level.WARNING, "late_writes", None, text)
 
 
-def _empty_jsonl(days: Mapping[date, DayCount], undated: DayCount) -> Iterator[Remark]:
+def _empty_jsonl(days: Mapping[date, Day], undated: Day) -> Iterator[Remark]:
     for day, count in (*days.items(), (None, undated)):
         ours, theirs = count.source.empty_jsonl, count.destination.empty_jsonl
         if ours or theirs:

@@ -9,7 +9,7 @@ from msgspec import to_builtins
 
 from backfill_job.contents.result import merged
 from backfill_job.copying.compare import Compared
-from backfill_job.verify.day_counts import DayCount, DayCounts
+from backfill_job.verify.day_counts import DayCounts
 from shared.json_io import convert
 from shared.operations import Operations
 from shared.verification import FORMAT, Contents, Day, Level, NotKept, Remark, Sides, Verdict, Verification
@@ -125,9 +125,9 @@ def verification(
         summary=result.summary + (f" ({narrowed})" if narrowed else ""),
         narrowed=narrowed or None,
         counts={verdict: compared.counts[verdict] for verdict in Verdict},
-        totals=Sides(total.source.side(), total.destination.side()),
+        totals=Sides(total.source, total.destination),
         days=days,
-        undated=undated.day(None),
+        undated=undated,
         remarks=tuple(remarks),
         not_kept=_not_kept(counts),
         metadata_differences=dict(counts.metadata_differences.most_common()),
@@ -139,7 +139,7 @@ def verification(
     )
 
 
-def _days(counts: DayCounts) -> tuple[tuple[Day, ...], DayCount]:
+def _days(counts: DayCounts) -> tuple[tuple[Day, ...], Day]:
     """A line for every day from the first to the last, and the counts that have no line.
 
     Where days are further apart than `MAX_GAP`, the stretch with the most objects has lines. The others are counted with
@@ -150,15 +150,17 @@ def _days(counts: DayCounts) -> tuple[tuple[Day, ...], DayCount]:
         if not stretches or day - stretches[-1][-1] > MAX_GAP:
             stretches.append([])
         stretches[-1].append(day)
-    main = max(stretches, key=lambda days: sum(counts.days[day].verdicts.total() for day in days), default=[])
-    rest = counts.days.get(None, DayCount())
+    main = max(
+        stretches, key=lambda days: sum(sum(counts.days[day].verdicts.values()) for day in days), default=[]
+    )
+    rest = counts.day(None)
     for stretch in stretches:
         if stretch is not main:
             rest = sum((counts.days[day] for day in stretch), rest)
     lines = (
         [main[0] + timedelta(days=number) for number in range((main[-1] - main[0]).days + 1)] if main else []
     )
-    return tuple(counts.days.get(day, DayCount()).day(day) for day in lines), rest
+    return tuple(map(counts.day, lines)), rest
 
 
 def _not_kept(counts: DayCounts) -> tuple[NotKept, ...]:

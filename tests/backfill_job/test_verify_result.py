@@ -9,12 +9,14 @@ import pytest
 from backfill_job.contents.result import Side, Tally
 from backfill_job.contents.rows import ProblemKind
 from backfill_job.copying.compare import Compared
-from backfill_job.verify.day_counts import DayCount, DayCounts
+from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.lag import LagCounts
 from backfill_job.verify.result import VerifyResult, verification
 from shared.operations import Operations
 from shared.verification import (
+    NO_OBJECTS,
     Contents,
+    Day,
     DayState,
     Level,
     Remark,
@@ -105,9 +107,8 @@ def test_contents_that_the_copy_broke_are_not_clean(contents: Contents, *, clean
 )
 def test_a_day_is_as_bad_as_its_worst_name(verdicts: list[Verdict], state: DayState) -> None:
     """Missing is worse than differing, and differing is worse than in flight."""
-    count = DayCount()
-    count.verdicts.update(verdict.value for verdict in verdicts)
-    assert count.day(date(2026, 11, 1)).verdict is state
+    parts = [Day.of(date(2026, 11, 1), NO_OBJECTS, NO_OBJECTS, {verdict: 1}) for verdict in verdicts]
+    assert sum(parts, Day.of(date(2026, 11, 1), NO_OBJECTS, NO_OBJECTS, {})).verdict is state
 
 
 def test_what_is_made_is_what_is_read_back() -> None:
