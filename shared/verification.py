@@ -17,7 +17,7 @@ import msgspec
 from shared.errors import UsageError
 from shared.json_io import Count, Number, Sha256, decode
 from shared.migration import Migration
-from shared.objects import Difference, ObjectRef, ObjectState
+from shared.objects import Difference, ObjectRef, ObjectState, time_text
 from shared.phase import StateStore
 
 __all__ = [
@@ -454,9 +454,9 @@ class Verification:
         """The file's content."""
         content: dict[str, Any] = msgspec.to_builtins(self)
         content["started"] = self.started.astimezone(UTC).isoformat(timespec="milliseconds")
-        content["finished"] = _zulu(self.finished)
+        content["finished"] = time_text(self.finished)
         if self.lag is not None:
-            content["lag"]["since"] = _zulu(self.lag.since)
+            content["lag"]["since"] = time_text(self.lag.since)
         del content["undated"]["day"]
         return content
 
@@ -560,7 +560,3 @@ def _check_day(day: Day) -> None:
         raise ValueError(f"it contradicts itself: {which} is called equal, and is not")
     if day.verdict is DayState.ABSENT and (unsettled or day.source.objects or day.destination.objects):
         raise ValueError(f"it contradicts itself: {which} is called absent, and has objects")
-
-
-def _zulu(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

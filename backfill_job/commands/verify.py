@@ -14,7 +14,6 @@ from backfill_job.contents.reader import LIMITS as CONTENTS_LIMITS
 from backfill_job.copying.compare import Comparison, log_comparison, more_line
 from backfill_job.copying.diff import DiffLine, diff
 from backfill_job.run.arguments import add_session_arguments, since
-from backfill_job.run.clock import time_text
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
 from backfill_job.run.open_run import opened
@@ -33,6 +32,7 @@ from backfill_job.verify.result import VerifyResult, verification
 from shared.errors import PermissionDenied, UsageError
 from shared.events_log import Event
 from shared.gcs.api import AsyncApi
+from shared.objects import time_text
 from shared.phase import Phase
 from shared.report.page import render_report
 from shared.state import RunRecord, State

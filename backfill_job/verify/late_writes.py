@@ -11,10 +11,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from backfill_job.copying.diff import DiffLine, Verdict
-from backfill_job.run.clock import time_text
 from shared.late_marks import newest_late_mark
 from shared.migration import Migration
-from shared.objects import ObjectState, is_later
+from shared.objects import ObjectState, is_later, time_text
 from shared.phase import Phase
 from shared.state import State
 
