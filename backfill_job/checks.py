@@ -30,6 +30,7 @@ __all__ = [
     "attempted",
     "blocking",
     "failed",
+    "known",
     "not_run",
     "overridden",
     "passed",
@@ -127,18 +128,28 @@ def not_run(name: str, why: str, next_step: str) -> Check:
     return Check(name, Standing.NOT_RUN, why, next_step)
 
 
+def known(gather: Callable[[], _Found]) -> _Found | MigrationError:
+    """Gather something; gives the error where that fails.
+
+    Raises:
+        Interrupted: A signal stopped the command, so there is no verdict.
+    """
+    try:
+        return gather()
+    except Interrupted:
+        raise
+    except MigrationError as error:
+        return error
+
+
 def attempted(name: str, check: Callable[[], _Found]) -> _Found | Check:
     """Run a check that gathers its own evidence. An error becomes NOT RUN, and does not stop the other checks.
 
     Raises:
         Interrupted: A signal stopped the command, so there is no verdict.
     """
-    try:
-        return check()
-    except Interrupted:
-        raise
-    except MigrationError as error:
-        return unavailable(name, error)
+    found = known(check)
+    return unavailable(name, found) if isinstance(found, MigrationError) else found
 
 
 def unavailable(name: str, error: MigrationError) -> Check:

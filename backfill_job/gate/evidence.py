@@ -1,17 +1,16 @@
 """Gathers the evidence of the gate's checks: once, and only when a check asks for it. `checks` decides what passes."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 import uvloop
 
-from backfill_job.checks import Check, failed, not_run, passed, unavailable
+from backfill_job.checks import Check, failed, known, not_run, passed, unavailable
 from backfill_job.gate.canary import Flight, canary_name, fly, removal
 from backfill_job.gate.checks import Limits, Presence
 from backfill_job.gate.dead_letters import DeadLetters, read_dead_letters
@@ -20,7 +19,7 @@ from backfill_job.import_test.results import REPORT_NAME
 from backfill_job.run.open_run import reports_at
 from backfill_job.run.run import Run, open_api
 from backfill_job.verify.case_siblings import case_siblings
-from shared.errors import Interrupted, MigrationError, UsageError
+from shared.errors import MigrationError, UsageError
 from shared.events_log import Event
 from shared.migration import Location
 from shared.objects import ObjectState
@@ -31,8 +30,6 @@ from shared.state import State, read_state
 from shared.verification import Lag, Verification, latest_verification_ref, read_verification
 
 __all__ = ["Evidence", "GateOptions", "read_verification_record"]
-
-_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ class Evidence:
     @cached_property
     def state(self) -> State | MigrationError:
         """The migration's state."""
-        return self.known(lambda: read_state(self._run.gateway, self.migration))
+        return known(lambda: read_state(self._run.gateway, self.migration))
 
     @property
     def phase(self) -> Phase | None:
@@ -81,7 +78,7 @@ class Evidence:
     @cached_property
     def recorded(self) -> Verification | MigrationError | None:
         """The latest verification on record; None where there is none."""
-        return self.known(self._verification)
+        return known(self._verification)
 
     @property
     def verification(self) -> Verification | None:
@@ -160,20 +157,6 @@ class Evidence:
 
         others = [sibling for sibling in uvloop.run(found()) if sibling != run.migration.source]
         return [f"{sibling.uri} ({self._example(sibling)})" for sibling in others]
-
-    def known(self, gather: Callable[[], _Value]) -> _Value | MigrationError:
-        """Gather something; gives the error where that fails.
-
-        Raises:
-            Interrupted: A signal stopped the gate, so there is no verdict.
-        """
-        self._run.stop.check()
-        try:
-            return gather()
-        except Interrupted:
-            raise
-        except MigrationError as error:
-            return error
 
     def _verification(self) -> Verification | None:
         at = latest_verification_ref(self.migration)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypedDict, TypeVar
 
 import orjson
 
@@ -25,6 +25,7 @@ __all__ = [
     "OK",
     "THROTTLED",
     "UNPACED",
+    "ClientOptions",
     "JsonClient",
     "Pacing",
     "RetryPolicy",
@@ -91,6 +92,18 @@ class _Failure(NamedTuple):
 
     status: int
     error: StorageError
+
+
+class ClientOptions(TypedDict, total=False):
+    """What callers of ``api`` may choose; `JsonClient` explains each, and has the defaults."""
+
+    endpoint: str | None
+    access: AccessSource | None
+    connections: int
+    timeout: float
+    retry: RetryPolicy | None
+    operations: OperationsCounter | None
+    proxy: Proxy | None
 
 
 class JsonClient:
