@@ -1,8 +1,8 @@
 """An object's lines as a BigQuery load reads them: bytes in, problems and rows out. Pure.
 
 A `LineChecker` takes the bytes of one object in pieces, cut anywhere, and is then closed. It holds one unfinished line,
-up to a bound. It drops the rest of a longer line, and that line counts as not judged. orjson parses each line and `rows`
-judges it; only a line that orjson refuses is parsed again, to find out why.
+up to a bound. It drops the rest of a longer line, and that line counts as not judged. orjson parses each line, and `rows`
+judges it. Only a line that orjson refuses is parsed again, to find out why.
 
 Memory does not grow with the object: problems are counted by kind and the first few of each kind are kept. Users are
 compared by 64-bit hashes, up to a bounded number; beyond it the report says that later users were not compared.

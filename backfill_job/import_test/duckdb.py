@@ -45,7 +45,7 @@ MAX_BYTES_AHEAD = 64 * 1024 * 1024
 """What is read ahead of its turn, at most. A single larger object is read alone."""
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
-"""DuckDB's longest JSON object. No row is longer: the longest line that is judged has 2 MiB, and a row takes at most six
+"""DuckDB's longest JSON object. No row is longer. The longest line that is judged has 2 MiB, and a row takes at most six
 times as much as its line (`_without_nulls`)."""
 
 MEMORY = "512MB"

@@ -14,19 +14,12 @@ from backfill_job.copying.diff import diff
 from backfill_job.deletion.manifest import Line
 from backfill_job.rights import REHEARSAL_FOLDER
 from backfill_job.run.key_ranges import KeyRange
-from backfill_job.undo.options import SoftDeleted, restore_option
+from backfill_job.undo.options import SoftDeleted, restore_option, soft_deleted
 from backfill_job.undo.restore import Restorer, UndoOutcome
 from shared.decision import ABSENT
-from shared.errors import (
-    ConditionFailed,
-    MigrationError,
-    ObjectNotFound,
-    UnexpectedAnswer,
-    UsageError,
-)
+from shared.errors import MigrationError, ObjectNotFound, UsageError
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, Pacing
-from shared.gcs.listing import list_soft_deleted
 from shared.migration import Location, Migration
 from shared.objects import ObjectRef, ObjectState, same
 
@@ -150,17 +143,10 @@ class _Rehearsal:
 
     async def _held(self, line: Line) -> tuple[SoftDeleted | None, str]:
         """The soft-deleted generation of a line, or why there is none."""
-        source = self.stage.source
-        try:
-            pages = list_soft_deleted(self.api, source, start=source.prefix + line.name)
-            async with aclosing(pages):
-                async for page in pages:
-                    for name, state, until in page:
-                        if (name, state.generation) == (line.name, line.generation):
-                            return SoftDeleted(state, until), ""
-        except (UnexpectedAnswer, ConditionFailed) as error:
-            return None, error.detail
-        return None, "soft delete is off: only copying back from the new path would be left"
+        found, unavailable = await soft_deleted(self.api, self.stage.source, [line])
+        if held := found.get((line.name, line.generation)):
+            return held, ""
+        return None, unavailable or "soft delete is off: only copying back from the new path would be left"
 
 
 def _line(name: str, state: ObjectState, twin: ObjectState) -> Line:

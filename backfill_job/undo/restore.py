@@ -24,7 +24,7 @@ from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
-from backfill_job.undo.options import RestoreOption, Way, legacy_now, look, restore_options
+from backfill_job.undo.options import RestoreOption, Way, live, look, restore_options
 from shared.decision import ABSENT
 from shared.errors import ConditionFailed, ObjectNotFound, StorageError
 from shared.gcs.api import AsyncApi, Pacing
@@ -343,7 +343,7 @@ class Undo:
         result.counts.list(len(some))
         await work(some, act, workers=min(in_flight, len(some)))
         lines = [each.line for each in some]
-        legacy = await legacy_now(self.api, self.manifest.migration, lines, self.manifest.following(number))
+        legacy = await live(self.api, self.manifest.migration.source, lines, self.manifest.following(number))
         for line in lines:
             restored = done[line.name]
             found = legacy.get(line.name)

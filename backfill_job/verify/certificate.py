@@ -19,7 +19,7 @@ from msgspec import to_builtins
 
 from backfill_job.verify.day_counts import DayCounts
 from shared.errors import UsageError
-from shared.json_io import OTHER_FORM, convert, parse_json, reason, shown_value
+from shared.json_io import OTHER_FORM, convert, parse_format, reason, shown_value
 from shared.migration import Location, Migration
 from shared.partitions import LAYOUTS_VERSION
 from shared.verification import NO_OBJECTS, Day, Side
@@ -88,13 +88,7 @@ def read_certificate(contents: bytes, name: str) -> Certificate:
     Raises:
         UsageError: It is not a certificate, or it was changed since it was written.
     """
-    try:
-        content = parse_json(contents)
-        found = content["format"]
-    except OTHER_FORM as error:
-        raise UsageError(f"{name} is not a certificate ({reason(error)})") from error
-    if found != FORMAT:
-        raise UsageError(f"{name} has the format {shown_value(found)}; this program reads {FORMAT}")
+    content = parse_format(contents, name, "certificate", FORMAT)
     try:
         data, stated, run = content["data"], content["data_sha256"], content["run"]
         migration = Migration(

@@ -1,8 +1,8 @@
 """Counts both sides of every day while the diff streams by: objects, bytes, JSONL files, and a digest for each side.
 
 The digest of a set of objects is the sum, modulo 2**256, of the SHA-256 of each object's line. The line is
-``SIZE CRC32C NAME`` in UTF-8: the size in decimal, the checksum as the API gives it (``-`` where it gives none), the name
-below the prefix, one space between. The digest does not depend on the order, so tasks add theirs up. A missing object, a
+``SIZE CRC32C NAME`` in UTF-8, one space between. The size is in decimal, and the checksum is as the API gives it (``-`` where it
+gives none). The name is the one below the prefix. The digest does not depend on the order, so tasks add theirs up. A missing object, a
 second one or another one changes it. It does not protect against an attacker who chooses names and contents so that two
 sets look alike.
 
@@ -126,7 +126,7 @@ class DayCounts:
             "impossible_dates": dict(sorted(self.impossible_dates.items())),
             "metadata_differences": dict(sorted(self.metadata_differences.items())),
             "held": self.held,
-            "late": self.late.to_json(),
+            "late": to_builtins(self.late),
         }
 
     @staticmethod
@@ -141,7 +141,7 @@ class DayCounts:
             impossible_dates=Counter(convert(dict[str, Count], content["impossible_dates"])),
             metadata_differences=Counter(convert(dict[str, Count], content["metadata_differences"])),
             held=convert(Count, content["held"]),
-            late=LateWrites.from_json(content["late"]),
+            late=convert(LateWrites, content["late"]),
         )
         found.add_day(_part(None, content["undated"]))
         for day, part in content["days"].items():

@@ -5,10 +5,10 @@ what a late writer wrote and the forward mirror copied; therefore the forward mi
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backfill_job.copying.diff import DiffLine, Verdict
 from shared.late_marks import newest_late_mark
@@ -81,25 +81,6 @@ class LateWrites:
             self.newest = source.created
         if len(self.names) < MAX_NAMES:
             self.names.append(finding.relative)
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything, to be merged with others'."""
-        return {
-            "since": self.since,
-            "objects": self.objects,
-            "names": self.names,
-            "newest": self.newest,
-        }
-
-    @staticmethod
-    def from_json(content: Mapping[str, Any]) -> "LateWrites":
-        """Read what `to_json` gave.
-
-        Raises:
-            KeyError, TypeError, ValueError: It is something else.
-        """
-        names = [str(name) for name in content["names"]]
-        return LateWrites(content["since"], int(content["objects"]), names, str(content["newest"]))
 
     @staticmethod
     def merged(parts: Iterable["LateWrites"]) -> "LateWrites":

@@ -16,7 +16,7 @@ import orjson
 
 from shared.answers import error_for, no_answer
 from shared.errors import StorageError, UnexpectedAnswer
-from shared.gcs.credentials import Access, AccessSource, anonymous, application_default
+from shared.gcs.credentials import Access, AccessSource, Anonymous, ApplicationDefault
 from shared.gcs.wire import Answer, AnswerTooLong, NoAnswer, Proxy, Wire
 from shared.operations import OperationsCounter
 
@@ -145,7 +145,7 @@ class JsonClient:
     ) -> None:
         base = endpoint or f"https://{GOOGLE_HOST}"
         self._wire = Wire(base, connections=connections, timeout=timeout, proxy=proxy)
-        self._access = Access(access or (anonymous() if endpoint else application_default()), now)
+        self._access = Access(access or (Anonymous() if endpoint else ApplicationDefault()), now)
         self._retry = retry or RetryPolicy()
         self._dice = dice or random.Random()
         self._sleep = sleep

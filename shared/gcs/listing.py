@@ -21,8 +21,8 @@ Page = list[tuple[str, ObjectState]]
 """Names below a prefix, with the objects' states, in the order of the names."""
 
 SoftDeleted = tuple[str, ObjectState, str]
-"""A soft-deleted generation: name below the prefix, the object as it was, and when it will be gone for good (RFC 3339;
-empty where the service does not say)."""
+"""A soft-deleted generation: name below the prefix, the object as it was, and when it will be gone for good. The time is RFC
+3339, and empty where the service does not say."""
 
 MOST_PAGES = 30
 """Of a look at the folders: 30,000 days are 82 years."""

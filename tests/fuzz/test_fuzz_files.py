@@ -66,7 +66,7 @@ def test_every_module_that_parses_is_known_here() -> None:
         for package in ("backfill_job", "shared", "mirror_function", "monitoring", "deploy")
         for path in (ROOT / package).rglob("*.py")
         if re.search(
-            r"(json\.loads?|parse_json|yaml\.\w*load)\(|_StrictLoader\b|json_io import .*\bdecode\b",
+            r"(json\.loads?|parse_json|parse_format|yaml\.\w*load)\(|_StrictLoader\b|json_io import .*\bdecode\b",
             path.read_text(),
         )
     }
