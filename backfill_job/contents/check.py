@@ -10,6 +10,8 @@ objects, and a smaller sample is part of a larger one.
 
 An object that changed or vanished after the listing counts as *changed* and is not judged. A read that fails ends the
 check without a verdict.
+
+Only ``verify`` runs it; it is a module of its own because it knows nothing of a command.
 """
 
 import asyncio
