@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
 
-from backfill_job.contents.lines import ContentsReport, Problem
+from backfill_job.contents.lines import ContentsReport, LineProblem
 from backfill_job.contents.reader import LIMITS, Limits, Reading, read_back
 from backfill_job.contents.result import Side, Tally
 from backfill_job.contents.rows import ProblemKind
@@ -178,7 +178,7 @@ class _Reader:
 
 def _only_in(
     theirs: ContentsReport, ours: ContentsReport
-) -> tuple[dict[ProblemKind, int], tuple[Problem, ...]]:
+) -> tuple[dict[ProblemKind, int], tuple[LineProblem, ...]]:
     """What the destination has and the source does not have: the lines of each kind beyond the source's."""
     more = dict(Counter(theirs.counts) - Counter(ours.counts))
     known = {(problem.line, problem.kind) for problem in ours.examples}

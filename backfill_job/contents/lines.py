@@ -20,7 +20,7 @@ import orjson
 from backfill_job.contents.rows import ProblemKind, Problems, Row, RowRules
 from shared.verification import Severity
 
-__all__ = ["BOUNDS", "Bounds", "ContentsReport", "LineChecker", "Problem"]
+__all__ = ["BOUNDS", "Bounds", "ContentsReport", "LineChecker", "LineProblem"]
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -49,7 +49,7 @@ BOUNDS = Bounds()
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class LineProblem:
     """One thing that is wrong.
 
     Attributes:
@@ -75,9 +75,9 @@ class ContentsReport:
 
     rows: int
     counts: Mapping[ProblemKind, int]
-    examples: tuple[Problem, ...]
+    examples: tuple[LineProblem, ...]
 
-    def first(self, severity: Severity) -> Problem | None:
+    def first(self, severity: Severity) -> LineProblem | None:
         """The first problem of a severity; None where there is none."""
         return next((each for each in self.examples if ProblemKind(each.kind).severity is severity), None)
 
@@ -97,7 +97,7 @@ class LineChecker:
         self._line = 0
         self._rows = 0
         self._counts: Counter[ProblemKind] = Counter()
-        self._examples: list[Problem] = []
+        self._examples: list[LineProblem] = []
         self._users: set[int] = set()
 
     def feed(self, data: bytes) -> None:
@@ -155,7 +155,7 @@ class LineChecker:
     def _found(self, kind: ProblemKind, detail: str, line: int) -> None:
         self._counts[kind] += 1
         if self._counts[kind] <= EXAMPLES_OF_A_KIND:
-            self._examples.append(Problem(line, kind.value, detail))
+            self._examples.append(LineProblem(line, kind.value, detail))
 
     def _judge(self, line: bytes, size: int, *, last: bool = False) -> None:
         """Judge one line. Of a line longer than the bound only the size is known."""

@@ -8,10 +8,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 
-from backfill_job.contents.lines import Problem
+from backfill_job.contents.lines import LineProblem
 from backfill_job.contents.rows import ProblemKind
-from shared.verification import Contents, Example
-from shared.verification import Problem as Affected
+from shared.verification import Contents, Example, Problem
 
 __all__ = ["Side", "Tally", "merged"]
 
@@ -35,7 +34,7 @@ class Tally:
 
     def __init__(self) -> None:
         self._objects = self._rows = self._bytes = self._changed = 0
-        self._problems: dict[Side, dict[str, Affected]] = {side: {} for side in Side}
+        self._problems: dict[Side, dict[str, Problem]] = {side: {} for side in Side}
         self._examples: tuple[Example, ...] = ()
 
     def changed(self) -> None:
@@ -53,7 +52,7 @@ class Tally:
         self._bytes += size
 
     def book(
-        self, name: str, side: Side, counts: Mapping[ProblemKind, int], examples: Iterable[Problem]
+        self, name: str, side: Side, counts: Mapping[ProblemKind, int], examples: Iterable[LineProblem]
     ) -> None:
         """Count the problems of the object `name`.
 
@@ -63,7 +62,7 @@ class Tally:
         """
         if not counts:
             return
-        found = {kind.value: Affected(1, lines, kind.severity) for kind, lines in counts.items()}
+        found = {kind.value: Problem(1, lines, kind.severity) for kind, lines in counts.items()}
         self._problems[side] = _added(self._problems[side], found)
         more = (Example(name, side.value, each.line, each.kind, each.detail) for each in examples)
         self._examples = _kept((*self._examples, *more))
@@ -119,7 +118,7 @@ def merged(parts: Sequence[Contents]) -> Contents | None:
     return whole.result(mode, sum(part.seconds for part in parts))
 
 
-def _added(one: Mapping[str, Affected], other: Mapping[str, Affected]) -> dict[str, Affected]:
+def _added(one: Mapping[str, Problem], other: Mapping[str, Problem]) -> dict[str, Problem]:
     """The sum of each kind, in the order of the kinds."""
     found = {**one, **other} | {kind: one[kind] + other[kind] for kind in one.keys() & other.keys()}
     return dict(sorted(found.items(), key=lambda item: _ORDER[item[0]]))

@@ -74,6 +74,20 @@ class Line(NamedTuple):
     metadata: Metadata
     destination_generation: int
 
+    @staticmethod
+    def of(name: str, source: ObjectState, crc32c: str, destination_generation: int) -> "Line":
+        """The line of a legacy object, whose checksum is known."""
+        return Line(
+            name,
+            source.generation,
+            source.size,
+            crc32c,
+            source.md5,
+            source.created,
+            source.metadata,
+            destination_generation,
+        )
+
     @property
     def state(self) -> ObjectState:
         """The legacy object as it was, for comparisons."""
@@ -234,16 +248,7 @@ def line_of(finding: DiffLine) -> Line:
     source, destination = finding.source, finding.destination
     if source is None or destination is None or finding.differing or source.crc32c is None:
         raise ValueError(f"{finding} is not proven equal")
-    return Line(
-        finding.relative,
-        source.generation,
-        source.size,
-        source.crc32c,
-        source.md5,
-        source.created,
-        source.metadata,
-        destination.generation,
-    )
+    return Line.of(finding.relative, source, source.crc32c, destination.generation)
 
 
 def line_row(line: Line) -> bytes:

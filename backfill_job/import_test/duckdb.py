@@ -4,6 +4,8 @@ Objects are read concurrently, as they are stored. Each line is judged by `backf
 judges it, because DuckDB alone would accept a number as a text and would drop unknown fields. The rows go to a temporary
 file, and DuckDB loads them from there into a table of the schema's types. Table and file are in a temporary directory that
 is deleted with the engine. Memory is bounded, whatever the size of the day.
+
+It is a module of its own because DuckDB is optional.
 """
 
 import json

@@ -68,7 +68,7 @@ async def rehearse(
     tell(_step("copy a sample to a scratch prefix", same(original, copy), f"{at.uri}, {copy.size:,} bytes"))
     rehearsal = _Rehearsal(api, gateway, stage, tell)
     try:
-        by_restoring = await rehearsal.by_soft_delete(_line(name, copy, twin))
+        by_restoring = await rehearsal.by_soft_delete(Line.of(name, copy, copy.crc32c or "", twin.generation))
         by_copy = await rehearsal.by_copying(name, twin)
     finally:
         left = _removed(gateway, at)
@@ -133,7 +133,7 @@ class _Rehearsal:
 
     async def by_copying(self, name: str, twin: ObjectState) -> bool:
         """Copy it back from the new path."""
-        line, at = _line(name, twin, twin), self.stage.source_ref(name)
+        line, at = Line.of(name, twin, twin.crc32c or "", twin.generation), self.stage.source_ref(name)
         found = restore_option(line, self.gateway.look(at), None, twin)
         done = await Restorer(self.api, self.stage, Pacing()).bring_back(found)
         now = self.gateway.look(at)
@@ -147,19 +147,6 @@ class _Rehearsal:
         if held := found.get((line.name, line.generation)):
             return held, ""
         return None, unavailable or "soft delete is off: only copying back from the new path would be left"
-
-
-def _line(name: str, state: ObjectState, twin: ObjectState) -> Line:
-    return Line(
-        name,
-        state.generation,
-        state.size,
-        state.crc32c or "",
-        state.md5,
-        state.created,
-        state.metadata,
-        twin.generation,
-    )
 
 
 def _step(what: str, passed: bool, detail: str = "") -> Check:

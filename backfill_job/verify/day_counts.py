@@ -152,7 +152,8 @@ class DayCounts:
     def merged(parts: Sequence["DayCounts"]) -> "DayCounts":
         """Those of several tasks together."""
         whole = DayCounts(
-            LagCounts.merged(part.lag for part in parts), late=LateWrites.merged(part.late for part in parts)
+            LagCounts.merged([part.lag for part in parts]),
+            late=LateWrites.merged(part.late for part in parts),
         )
         for part in parts:
             for day in part.days.values():

@@ -3,10 +3,11 @@
 Only one thing here is *critical*: a day with JSONL data at the source and less of it at the destination. It fails the
 verification whatever else holds.
 
-The module is not called ``warnings``, because that name would hide the standard library's.
+The module is not called ``warnings``, because that name would hide the standard library's. Only ``verify`` imports it; it is one
+of its own because its rules are tested without a command.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from statistics import median
 
@@ -38,28 +39,28 @@ def day_warnings(counts: DayCounts, today: date) -> list[Remark]:
         Remarks, the most serious first, in the order of the days.
     """
     days = {day: counts.days[day] for day in sorted(filter(None, counts.days))}
-    undated = counts.day(None)
+    everything = [*days.values(), counts.day(None)]
     found = [
-        *_jsonl_missing(days, undated),
+        *_jsonl_missing(everything),
         *_missing_days(days, today),
         *_odd_dates(days, counts.impossible_dates, today),
         *_outliers(days, today),
-        *_empty_jsonl(days, undated),
+        *_empty_jsonl(everything),
         *_late_writes(counts.late),
     ]
     order = list(Level)
     return sorted(found, key=lambda remark: order.index(remark.level))
 
 
-def _jsonl_missing(days: Mapping[date, Day], undated: Day) -> Iterator[Remark]:
-    for day, count in (*days.items(), (None, undated)):
+def _jsonl_missing(everything: Iterable[Day]) -> Iterator[Remark]:
+    for count in everything:
         ours, theirs = count.source.jsonl, count.destination.jsonl
         if theirs < ours:
-            when = f"{day}" if day else "without a day"
+            when = f"{count.day or 'without a day'}"
             yield Remark(
                 Level.CRITICAL,
                 "jsonl_missing",
-                day,
+                count.day,
                 f"{when}: {ours:,} JSONL files at the source, {theirs:,} at the destination",
             )
 
@@ -106,10 +107,10 @@ def _late_writes(late: LateWrites) -> Iterator[Remark]:
         yield Remark(Level.WARNING, "late_writes", None, text)
 
 
-def _empty_jsonl(days: Mapping[date, Day], undated: Day) -> Iterator[Remark]:
-    for day, count in (*days.items(), (None, undated)):
+def _empty_jsonl(everything: Iterable[Day]) -> Iterator[Remark]:
+    for count in everything:
         ours, theirs = count.source.empty_jsonl, count.destination.empty_jsonl
         if ours or theirs:
-            when = f"{day}" if day else "without a day"
+            when = f"{count.day or 'without a day'}"
             text = f"{when}: {ours:,} empty JSONL files at the source, {theirs:,} at the destination"
-            yield Remark(Level.NOTE, "empty_jsonl", day, text)
+            yield Remark(Level.NOTE, "empty_jsonl", count.day, text)

@@ -1,4 +1,7 @@
-"""What a verification compared: one task's part, or all tasks of an execution together; and the verification it makes."""
+"""What a verification compared: one task's part, or all tasks of an execution together; and the verification it makes.
+
+Only ``verify`` imports it. It is a module of its own because it is pure, and a command is not.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -171,22 +174,11 @@ def _not_kept(counts: DayCounts) -> tuple[NotKept, ...]:
         if counts.held
         else "No source object is under a hold or a retention time."
     )
-    return (
-        NotKept(
-            "creation time",
-            "A copy was created when it was copied. The day of an export is in its name, not in its times.",
-        ),
-        NotKept(
-            "generation",
-            "A copy has a generation of its own; reports give both, so that each pair can be found again.",
-        ),
-        NotKept(
-            "access control lists",
-            "A copy gets the destination bucket's default. Who may read it is the new bucket's policy.",
-        ),
-        NotKept(
-            "storage class",
-            "A copy gets the destination bucket's default class. It changes prices, not contents.",
-        ),
-        NotKept("holds and retention", held),
-    )
+    lost = {
+        "creation time": "A copy was created when it was copied. The day of an export is in its name, not in its times.",
+        "generation": "A copy has a generation of its own; reports give both, so that each pair can be found again.",
+        "access control lists": "A copy gets the destination bucket's default. Who may read it is the new bucket's policy.",
+        "storage class": "A copy gets the destination bucket's default class. It changes prices, not contents.",
+        "holds and retention": held,
+    }
+    return tuple(NotKept(what, text) for what, text in lost.items())

@@ -21,7 +21,7 @@ from testing_http import HASTY, answering, http
 from testing_paths import Paths
 
 from backfill_job.contents.check import Scope, check_contents
-from backfill_job.contents.lines import Bounds, Problem
+from backfill_job.contents.lines import Bounds, LineProblem
 from backfill_job.contents.reader import Limits, Unpacking, read_back
 from backfill_job.contents.result import EXAMPLES_OF_A_KIND, Side, Tally, merged
 from backfill_job.contents.rows import ProblemKind
@@ -41,8 +41,7 @@ from shared.gcs.api import AsyncApi, RetryPolicy
 from shared.gcs.listing import list_pages
 from shared.json_io import convert
 from shared.objects import Metadata, ObjectRef, ObjectState
-from shared.verification import Contents, Example, Severity
-from shared.verification import Problem as Affected
+from shared.verification import Contents, Example, Problem, Severity
 
 GET = "storage.objects.get"
 DAY = "qpi_answers_20240101/"
@@ -113,7 +112,7 @@ def run(paths: Paths) -> Run:
     return Run(paths)
 
 
-def problems_of(check: Contents, side: Side) -> Mapping[str, Affected]:
+def problems_of(check: Contents, side: Side) -> Mapping[str, Problem]:
     return check.source_problems if side is Side.SOURCE else check.migration_problems
 
 
@@ -626,7 +625,7 @@ def tallied(bookings: Iterable[Any], seconds: float = 1.0) -> Contents:
         tally.checked(2, 10)
         if line == 1:
             tally.changed()
-        examples = [Problem(line, kind.value, "here") for kind in counts]
+        examples = [LineProblem(line, kind.value, "here") for kind in counts]
         tally.book(name, side, counts, examples)
     return tally.result("all", seconds)
 
@@ -731,7 +730,7 @@ def test_of_each_kind_and_side_the_first_few_names_are_shown_and_all_are_counted
         shown = [example.name for example in found.examples if example.side == side.value]
         assert shown == names_of[:EXAMPLES_OF_A_KIND]
         assert problems_of(found, side) == {
-            "not_json": Affected(len(names_of), 2 * len(names_of), Severity.ERROR)
+            "not_json": Problem(len(names_of), 2 * len(names_of), Severity.ERROR)
         }
 
 
