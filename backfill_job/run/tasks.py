@@ -211,8 +211,8 @@ def _read(text: bytes | str) -> ShardMap:
         return convert(ShardMap, content)
     except ValueError as error:
         raise UsageError(
-            "shard map that is damaged (without version, run, tasks or boundaries, with something else, or with "
-            f"boundaries that are not names): {error}"
+            "shard map without version, run, tasks and boundaries, with something else, or with boundaries that are not "
+            f"names: damaged ({error})"
         ) from error
 
 
