@@ -84,7 +84,15 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
         return run_as_tasks("migrate", arguments, io, report="run.json", show=_composed_lines)
     migration = migration_from(arguments)
     mode = "execute" if arguments.execute else "dry-run"
-    with opened(NAME, arguments, io, migration=migration, mode=mode, in_tasks=True) as run:
+    with opened(
+        NAME,
+        arguments,
+        io,
+        migration=migration,
+        mode=mode,
+        changes_objects=arguments.execute,
+        in_tasks=True,
+    ) as run:
         return _execute(run, arguments) if arguments.execute else _dry_run(run)
 
 

@@ -60,7 +60,7 @@ OF_OBJECTS = tuple(
 )
 """The permissions that an account can hold on an object."""
 
-AROUND = {Area.CANARY: Area.LEGACY_PATH, Area.MARKS: Area.OWN}
+AROUND = {Area.CANARY: Area.LEGACY_PATH, Area.REHEARSAL: Area.RECORDS, Area.MARKS: Area.OWN}
 """Areas that lie within another area; a permission on the outer one holds in the inner one, too."""
 
 EXAMPLES = """
