@@ -74,10 +74,8 @@ Dispatch = Callable[[str, str, CIMultiDict[str], bytes], Reply]
 def batch(call: Call, dispatch: Dispatch) -> Reply:
     """Does the parts in their order and joins their answers.
 
-    If a fault loses the answer to one part, it loses the whole answer, because all travel on one connection.
-
-    Raises:
-        Refused: 400; it is malformed or has more than 100 parts.
+    If a fault loses the answer to one part, it loses the whole answer, because all travel on one connection. Refuses
+    with 400: it is malformed or has more than 100 parts.
     """
     parts = split_parts(call.body, boundary_of(call.headers.get("Content-Type", "")))
     if len(parts) > MOST_PARTS:

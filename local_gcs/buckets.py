@@ -100,8 +100,7 @@ class Settings:
     def of(cls, resource: dict[str, Any]) -> "Settings":
         """The settings that a bucket resource states.
 
-        Raises:
-            Refused: 400; a field has the wrong shape, or a lifecycle rule is not modelled.
+        Refuses with 400: a field has the wrong shape, or a lifecycle rule is not modelled.
         """
         lifecycle = parse_lifecycle(resource.get("lifecycle"))
         retention = resource.get("retentionPolicy") or {}
@@ -211,8 +210,7 @@ class Bucket:
 def new_resource(body: dict[str, Any], *, now: str) -> dict[str, Any]:
     """The resource of a new bucket: the request over Google's defaults.
 
-    Raises:
-        Refused: 400; the name cannot be one, or a field is unknown or not modelled.
+    Refuses with 400: the name cannot be one, or a field is unknown or not modelled.
     """
     _check_body(body)
     name = check_bucket_name(body.get("name"))
@@ -277,11 +275,7 @@ def patched_resource(
 
 
 def locked_resource(resource: dict[str, Any], *, now: str) -> dict[str, Any]:
-    """A bucket resource whose retention policy is locked.
-
-    Raises:
-        Refused: 400; it has no retention policy.
-    """
+    """A bucket resource whose retention policy is locked. Refuses with 400: it has no retention policy."""
     if not Settings.of(resource).retention_seconds:
         raise invalid(f"Bucket '{resource['name']}' does not have a retention policy.")
     changed = patched_resource(resource, {}, now=now)

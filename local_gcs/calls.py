@@ -7,18 +7,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
+import msgspec
 import orjson
 
 from local_gcs.errors import Refused, invalid
 from local_gcs.objects import decode
 
 __all__ = [
+    "Amount",
     "Call",
     "Method",
     "Part",
     "Reply",
+    "Whole",
     "Wire",
     "boundary_of",
     "parse_headers",
@@ -27,6 +30,7 @@ __all__ = [
     "refusal",
     "refused_media",
     "split_parts",
+    "stated",
 ]
 
 JSON = "application/json; charset=UTF-8"
@@ -58,11 +62,7 @@ class Call:
     body: bytes = b""
 
     def resource(self) -> dict[str, Any]:
-        """The body as a JSON object; an empty body is an empty object.
-
-        Raises:
-            Refused: 400; it is not a JSON object.
-        """
+        """The body as a JSON object; an empty body is an empty object. Refuses with 400: it is not a JSON object."""
         if not self.body:
             return {}
         return parse_object(self.body)
@@ -118,8 +118,7 @@ def refused_media(refused: Refused) -> Reply:
 def parse_object(text: bytes | str) -> dict[str, Any]:
     """A JSON object. ``null`` is an empty one: Go clients send it for an absent body.
 
-    Raises:
-        Refused: 400; it is not a JSON object, or has a lone surrogate.
+    Refuses with 400: it is not a JSON object, or has a lone surrogate.
     """
     try:
         value = orjson.loads(text)
@@ -132,11 +131,23 @@ def parse_object(text: bytes | str) -> dict[str, Any]:
     return value
 
 
+Amount = Annotated[float, msgspec.Meta(ge=0)]
+Whole = Annotated[int, msgspec.Meta(ge=0)]
+Stated = TypeVar("Stated")
+
+
+def stated(kind: type[Stated], value: object) -> Stated:
+    """A value of a vocabulary of this server's own, from JSON. Refuses with 400: a field is unknown or has a wrong value."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise invalid(str(error)) from error
+
+
 def parse_query(query: str) -> dict[str, str]:
     """The parameters of a query. Of several with one name the last counts; permissions are joined by line feeds.
 
-    Raises:
-        Refused: 400; a value is not UTF-8.
+    Refuses with 400: a value is not UTF-8.
     """
     if not query:
         return {}
@@ -167,11 +178,7 @@ class Part:
 
 
 def boundary_of(content_type: str) -> bytes:
-    """The boundary that a Content-Type names.
-
-    Raises:
-        Refused: 400; it names none.
-    """
+    """The boundary that a Content-Type names. Refuses with 400: it names none."""
     message = Message()
     message["Content-Type"] = content_type
     boundary = message.get_param("boundary")
@@ -182,11 +189,7 @@ def boundary_of(content_type: str) -> bytes:
 
 
 def split_parts(body: bytes, boundary: bytes) -> list[Part]:
-    """The parts of a multipart body.
-
-    Raises:
-        Refused: 400; it does not end with the boundary.
-    """
+    """The parts of a multipart body. Refuses with 400: it does not end with the boundary."""
     mark = b"\n--" + boundary
     pieces = (b"\n" + body).split(mark)
     if len(pieces) < 2 or not pieces[-1].startswith(b"--"):  # noqa: PLR2004 - preamble and end at least

@@ -84,10 +84,7 @@ def not_modelled(what: str, *, location: str = "") -> Refused:
 def check_fields(resource: Mapping[str, Any], schema: str, modelled: frozenset[str]) -> None:
     """Refuse a resource with a field that Google does not have, or that this server does not model.
 
-    A field that is not modelled passes when its value turns it off: null, false or nothing in it.
-
-    Raises:
-        Refused: 400.
+    A field that is not modelled passes when its value turns it off: null, false or nothing in it. Refuses with 400.
     """
     if modelled.issuperset(resource):
         return
@@ -99,11 +96,7 @@ def check_fields(resource: Mapping[str, Any], schema: str, modelled: frozenset[s
 
 
 def check_names(value: Any, shape: Any) -> None:
-    """Refuse a JSON value with a field, at any depth, that a shape of Google's does not have.
-
-    Raises:
-        Refused: 400.
-    """
+    """Refuse a JSON value with a field, at any depth, that a shape of Google's does not have. Refuses with 400."""
     shape = google().resolved(shape)
     if isinstance(value, list):
         for item in value:

@@ -9,16 +9,17 @@ are 10 to 600 seconds and the attempts last 24 hours.)
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import aiohttp
+import msgspec
 import orjson
 
+from local_gcs.calls import stated
 from local_gcs.errors import invalid
 from local_gcs.faults import Faults
 from local_gcs.model import Change, ChangeKind
@@ -56,8 +57,7 @@ class RetryPolicy:
         return min(self.longest_pause, self.first_pause * 2.0 ** min(failed - 1, 60))
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A subscriber and the events that it wants.
 
     Attributes:
@@ -67,26 +67,19 @@ class Subscription:
         concurrency: Number of simultaneous deliveries.
     """
 
-    url: str
+    url: Annotated[str, msgspec.Meta(pattern="^https?://")]
     types: tuple[str, ...] = ()
     bucket: str | None = None
-    concurrency: int = 8
+    concurrency: Annotated[int, msgspec.Meta(ge=1)] = 8
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Subscription":
-        """The subscription that a JSON object states.
-
-        Raises:
-            Refused: 400; it states none.
-        """
-        unknown = values.keys() - {entry.name for entry in fields(cls)}
-        url, wanted = values.get("url"), values.get("types") or ()
-        if unknown or not isinstance(url, str) or not url.startswith(("http://", "https://")):
-            raise invalid("A subscriber has a url, and may have types, bucket and concurrency.")
-        types = tuple(text if text.startswith(TYPE) else TYPE + text for text in wanted)
+    def of(cls, values: object) -> "Subscription":
+        """The subscription that a JSON object states. Refuses with 400: it states none."""
+        made = stated(cls, values)
+        types = tuple(TYPE + text.removeprefix(TYPE) for text in made.types)
         if not set(types) <= set(TYPES):
             raise invalid(f"types: of {', '.join(TYPES)}")
-        return cls(url, types, values.get("bucket"), max(1, int(values.get("concurrency") or 8)))
+        return msgspec.structs.replace(made, types=types)
 
     def wants(self, change: Change) -> bool:
         """Whether the subscriber wants a change."""
@@ -165,7 +158,7 @@ class Publisher:
         subscriber.workers = [
             asyncio.create_task(self._work(subscriber)) for _ in range(subscription.concurrency)
         ]
-        return {"id": subscriber.identifier, **asdict(subscription)}
+        return {"id": subscriber.identifier, **msgspec.to_builtins(subscription)}
 
     def unsubscribe(self, identifier: str | None) -> int:
         """Removes a subscriber, or all for None, and drops its deliveries; gives the number of removed ones."""
@@ -180,7 +173,7 @@ class Publisher:
         """All subscribers."""
         return {
             "items": [
-                {"id": each.identifier, "pending": each.pending, **asdict(each.subscription)}
+                {"id": each.identifier, "pending": each.pending, **msgspec.to_builtins(each.subscription)}
                 for each in self._subscribers.values()
             ]
         }

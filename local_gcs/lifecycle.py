@@ -55,11 +55,7 @@ def due_action(
 
 
 def parse_lifecycle(lifecycle: Any) -> tuple[LifecycleRule, ...]:
-    """The rules of a bucket resource.
-
-    Raises:
-        Refused: 400; a rule is malformed, or not modelled.
-    """
+    """The rules of a bucket resource. Refuses with 400: a rule is malformed, or not modelled."""
     try:
         return tuple(_rule(rule) for rule in (lifecycle or {}).get("rule") or ())
     except (AttributeError, KeyError, TypeError, ValueError) as error:

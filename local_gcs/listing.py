@@ -113,11 +113,7 @@ class _Window:
 
 
 def list_live(bucket: Bucket, query: ListQuery) -> Page:
-    """A page of live objects.
-
-    Raises:
-        Refused: 400 for an unusable page token or pattern.
-    """
+    """A page of live objects. Refuses with 400 for an unusable page token or pattern."""
     live = bucket.live
     if query.delimiter or query.match_glob or query.contexts:
         return _walk(query, _Source(bucket.live_names, lambda name: (live[name],), one_each=True))
@@ -135,8 +131,7 @@ def list_live(bucket: Bucket, query: ListQuery) -> Page:
 def list_versions(bucket: Bucket, query: ListQuery) -> Page:
     """A page of live and noncurrent versions, those of a name by generation number.
 
-    Raises:
-        Refused: 400 for an unusable page token or pattern.
+    Refuses with 400 for an unusable page token or pattern.
     """
 
     def versions(name: str) -> list[ObjectVersion]:
@@ -147,11 +142,7 @@ def list_versions(bucket: Bucket, query: ListQuery) -> Page:
 
 
 def list_soft_deleted(bucket: Bucket, query: ListQuery, now: str) -> Page:
-    """A page of the versions that can still be restored.
-
-    Raises:
-        Refused: 400 for an unusable page token or pattern.
-    """
+    """A page of the versions that can still be restored. Refuses with 400 for an unusable page token or pattern."""
 
     def versions(name: str) -> list[ObjectVersion]:
         return _by_generation([v for v in bucket.soft_deleted.of(name) if (v.hard_delete_time or "") > now])
@@ -292,10 +283,7 @@ def _context_filter(text: str) -> Callable[[ObjectVersion], bool]:
     """A filter by one object context (Cloud Storage documentation, "List objects", "filter by object contexts").
 
     ``contexts."KEY":*`` asks whether there is a context, ``contexts."KEY"="VALUE"`` for its value; a ``-`` in front
-    negates.
-
-    Raises:
-        Refused: 400; it is another expression.
+    negates. Refuses with 400: it is another expression.
     """
     wanted = CONTEXT_FILTER.fullmatch(text.strip())
     if not wanted:

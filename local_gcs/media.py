@@ -250,8 +250,7 @@ RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 def download(version: ObjectVersion, headers: Mapping[str, str]) -> Reply:
     """The content of a version, or the range of it that the request names.
 
-    Raises:
-        Refused: 416; the range begins after the end.
+    Refuses with 416: the range begins after the end.
     """
     data, size = version.content.data, version.content.size
     answer = _headers(version)

@@ -89,22 +89,14 @@ class Storage:
     # ---------------------------------------------------------------- buckets
 
     def bucket(self, name: str) -> Bucket:
-        """A bucket.
-
-        Raises:
-            Refused: 404.
-        """
+        """A bucket. Refuses with 404."""
         try:
             return self.buckets[name]
         except KeyError:
             raise bucket_missing() from None
 
     def create_bucket(self, body: dict[str, Any]) -> Bucket:
-        """Makes a bucket from a bucket resource.
-
-        Raises:
-            Refused: 409, it exists; 400, the resource is invalid.
-        """
+        """Makes a bucket from a bucket resource. Refuses with 409, it exists; 400, the resource is invalid."""
         resource = new_resource(body, now=self.now())
         name = resource["name"]
         if name in self.buckets:
@@ -119,8 +111,7 @@ class Storage:
     ) -> Bucket:
         """Changes a bucket's configuration; `buckets.patched_resource` explains `whole`.
 
-        Raises:
-            Refused: 404, 412, 403 for a locked retention policy, or 400.
+        Refuses with 404, 412, 403 for a locked retention policy, or 400.
         """
         bucket = self.bucket(name)
         require_metageneration(bucket, conditions)
@@ -128,11 +119,7 @@ class Storage:
         return bucket
 
     def lock_retention(self, name: str, conditions: Conditions) -> Bucket:
-        """Locks a bucket's retention policy for good.
-
-        Raises:
-            Refused: 404, 412, or 400 without a policy.
-        """
+        """Locks a bucket's retention policy for good. Refuses with 404, 412, or 400 without a policy."""
         bucket = self.bucket(name)
         require_metageneration(bucket, conditions)
         self._reconfigure(bucket, locked_resource(bucket.resource, now=self.now()))
@@ -153,11 +140,7 @@ class Storage:
             self.requester_pays.discard(bucket.name)
 
     def delete_bucket(self, name: str, conditions: Conditions = NONE) -> None:
-        """Removes an empty bucket.
-
-        Raises:
-            Refused: 404, 412, or 409 while it has live or noncurrent versions.
-        """
+        """Removes an empty bucket. Refuses with 404, 412, or 409 while it has live or noncurrent versions."""
         bucket = self.bucket(name)
         require_metageneration(bucket, conditions)
         if bucket.live or bucket.noncurrent:
@@ -168,11 +151,7 @@ class Storage:
     # ---------------------------------------------------------------- reading
 
     def find(self, bucket: Bucket, name: str, generation: int | None = None) -> ObjectVersion:
-        """The live version of an object, or the named one.
-
-        Raises:
-            Refused: 404.
-        """
+        """The live version of an object, or the named one. Refuses with 404."""
         version: ObjectVersion | None = bucket.live.get(name)
         if generation is not None and (version is None or version.generation != generation):
             version = bucket.noncurrent.get(name, generation)
@@ -181,11 +160,7 @@ class Storage:
         return version
 
     def find_soft_deleted(self, bucket: Bucket, name: str, generation: int | None) -> ObjectVersion:
-        """A version that can still be restored.
-
-        Raises:
-            Refused: 404; 400 without a generation.
-        """
+        """A version that can still be restored. Refuses with 404; 400 without a generation."""
         if generation is None:
             raise invalid("Generation must be specified.", location="generation", reason="required")
         version = bucket.soft_deleted.get(name, generation)
@@ -200,8 +175,8 @@ class Storage:
     ) -> ObjectVersion:
         """Stores an object.
 
-        Raises:
-            Refused: 400 for the name, 404 for the bucket, 412, or 403 while a hold or retention protects the live version.
+        Refuses with 400 for the name, 404 for the bucket, 412, or 403 while a hold or retention protects the live
+        version.
         """
         bucket = self.bucket(bucket_name)
         check_object_name(name)
@@ -217,8 +192,7 @@ class Storage:
     ) -> ObjectVersion:
         """Makes a new live version; the caller has checked conditions, but not protection.
 
-        Raises:
-            Refused: 403 while a hold or retention protects the live version.
+        Refuses with 403 while a hold or retention protects the live version.
         """
         previous = bucket.live.get(name)
         if previous is not None:
@@ -327,10 +301,8 @@ class Storage:
         """Deletes an object, or one version of it.
 
         Cloud Storage reference, "Objects: delete": without a generation the live version becomes noncurrent in a
-        versioned bucket; with one, that version is deleted. Soft delete keeps a deleted version for its time.
-
-        Raises:
-            Refused: 404, 412, or 403 while a hold or retention protects it.
+        versioned bucket; with one, that version is deleted. Soft delete keeps a deleted version for its time. Refuses
+        with 404, 412, or 403 while a hold or retention protects it.
         """
         bucket = self.bucket(bucket_name)
         version = self.find(bucket, name, generation)
@@ -340,8 +312,7 @@ class Storage:
     def _remove(self, bucket: Bucket, version: ObjectVersion, *, archiving: bool) -> None:
         """Takes a version off its shelf: it becomes noncurrent, or is deleted.
 
-        Raises:
-            Refused: 403 while a hold or retention protects it.
+        Refuses with 403 while a hold or retention protects it.
         """
         self._require_unprotected(bucket, version, replacing=archiving)
         now = self.now()
@@ -359,10 +330,8 @@ class Storage:
     ) -> ObjectVersion:
         """Makes a soft-deleted version live again, with a new generation; the soft-deleted version stays as well.
 
-        The conditions are about the live version, if there is one.
-
-        Raises:
-            Refused: 404, 412, 400 without a generation, or 403 while a hold or retention protects the live version.
+        The conditions are about the live version, if there is one. Refuses with 404, 412, 400 without a generation,
+        or 403 while a hold or retention protects the live version.
         """
         bucket = self.bucket(bucket_name)
         lost = self.find_soft_deleted(bucket, name, generation)
@@ -384,10 +353,8 @@ class Storage:
     ) -> ObjectVersion:
         """Joins objects into one, which has no MD5 (Cloud Storage reference, "Objects: compose").
 
-        Object contexts of the sources are merged, the the last source wins, unless the draft has its own.
-
-        Raises:
-            Refused: 404, 412, 400 for none or more than 32 sources, or 403 for a protected destination.
+        Object contexts of the sources are merged, the the last source wins, unless the draft has its own. Refuses
+        with 404, 412, 400 for none or more than 32 sources, or 403 for a protected destination.
         """
         if not 1 <= len(sources) <= MOST_COMPONENTS:
             raise invalid("The number of source components must be between 1 and 32.")
@@ -424,8 +391,7 @@ class Storage:
     ) -> ObjectVersion:
         """Renames an object within its bucket (Cloud Storage reference, "Objects: move").
 
-        Raises:
-            Refused: 404, 412, 400 for the name, or 403 while a hold or retention protects either object.
+        Refuses with 404, 412, 400 for the name, or 403 while a hold or retention protects either object.
         """
         bucket = self.bucket(bucket_name)
         source = self.find(bucket, name)
@@ -555,8 +521,7 @@ def _stamped(contexts: Contexts | None, now: str) -> Contexts | None:
 def require_metageneration(bucket: Bucket, conditions: Conditions, *, reading: bool = False) -> None:
     """Refuses unless the metageneration conditions on a bucket hold.
 
-    Raises:
-        Refused: 412, or 304 for a failed not-match while reading.
+    Refuses with 412, or 304 for a failed not-match while reading.
     """
     wanted, unwanted = conditions.metageneration_match, conditions.metageneration_not_match
     if reading and unwanted == bucket.metageneration:

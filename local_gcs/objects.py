@@ -67,8 +67,7 @@ BUCKET = re.compile(r"(?!goog)[a-z0-9](?:[a-z0-9_.-]{1,220}[a-z0-9])")
 def check_object_name(name: str) -> str:
     """Gives the name back if an object may have it (Cloud Storage documentation, "Object naming guidelines").
 
-    Raises:
-        Refused: 400; it is empty, longer than 1,024 bytes of UTF-8, ``.`` or ``..``, or has a line break.
+    Refuses with 400: it is empty, longer than 1,024 bytes of UTF-8, ``.`` or ``..``, or has a line break.
     """
     if not name:
         raise invalid("Required parameter: name", location="name", reason="required")
@@ -83,8 +82,7 @@ def check_object_name(name: str) -> str:
 def check_bucket_name(name: object) -> str:
     """Gives the name back if a bucket may have it (Cloud Storage documentation, "Bucket naming guidelines").
 
-    Raises:
-        Refused: 400.
+    Refuses with 400.
     """
     if not isinstance(name, str) or not BUCKET.fullmatch(name):
         raise invalid(f"Invalid bucket name: {name!r}", location="name")
@@ -94,8 +92,7 @@ def check_bucket_name(name: object) -> str:
 def decode(segment: str) -> str:
     """Decodes a percent-encoded path segment or query value.
 
-    Raises:
-        Refused: 400; it is not UTF-8. A lone surrogate is not UTF-8.
+    Refuses with 400: it is not UTF-8. A lone surrogate is not UTF-8.
     """
     if "%" not in segment and segment.isascii():
         return segment
@@ -277,11 +274,7 @@ STORAGE_CLASSES = frozenset(
 
 
 def check_storage_class(name: str) -> str:
-    """Gives the storage class back if there is one of that name.
-
-    Raises:
-        Refused: 400.
-    """
+    """Gives the storage class back if there is one of that name. Refuses with 400."""
     if name not in STORAGE_CLASSES:
         raise invalid(f"Invalid argument: unknown storage class {name!r}.", location="storageClass")
     return name
@@ -385,11 +378,7 @@ OF_SOURCE = tuple(name.replace("if", "ifSource", 1) for name in OF_OBJECT)
 
 
 def integer(params: Mapping[str, str], name: str) -> int | None:
-    """A query parameter that is a whole number; None if it is absent.
-
-    Raises:
-        Refused: 400; it is not a number.
-    """
+    """A query parameter that is a whole number; None if it is absent. Refuses with 400: it is not a number."""
     text = params.get(name)
     if text is None:
         return None
@@ -400,20 +389,12 @@ def integer(params: Mapping[str, str], name: str) -> int | None:
 
 
 def parse_conditions(params: Mapping[str, str]) -> Conditions:
-    """The conditions of a query on the object written, read or deleted.
-
-    Raises:
-        Refused: 400; one is not a number.
-    """
+    """The conditions of a query on the object written, read or deleted. Refuses with 400: one is not a number."""
     return _parse(params, OF_OBJECT)
 
 
 def parse_source_conditions(params: Mapping[str, str]) -> Conditions:
-    """The conditions of a query on the object copied.
-
-    Raises:
-        Refused: 400; one is not a number.
-    """
+    """The conditions of a query on the object copied. Refuses with 400: one is not a number."""
     return _parse(params, OF_SOURCE)
 
 

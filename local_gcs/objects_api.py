@@ -248,8 +248,7 @@ def _list_query(call: Call) -> ListQuery:
 def _drops_contexts(call: Call) -> bool:
     """Whether a copy drops the object contexts of its source.
 
-    Raises:
-        Refused: 400; the only group that can be dropped is ``custom``.
+    Refuses with 400: the only group that can be dropped is ``custom``.
     """
     group = call.params.get("dropContextGroups")
     if not group:

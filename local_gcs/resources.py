@@ -347,8 +347,7 @@ IF_MATCH, IF_NONE_MATCH = istr("If-Match"), istr("If-None-Match")
 def require_etag(headers: Mapping[str, str], tag: str) -> None:
     """Refuses a read whose ``If-Match`` or ``If-None-Match`` does not hold for an entity tag (RFC 9110, section 13.1).
 
-    Raises:
-        Refused: 412 or 304.
+    Refuses with 412 or 304.
     """
     if IF_MATCH in headers and not _names(headers[IF_MATCH], tag):
         raise condition_failed()
@@ -365,8 +364,7 @@ def _names(header: str, tag: str) -> bool:
 def draft_of(resource: dict[str, Any]) -> Draft:
     """The whole editable part of an object resource; a field that it does not name is empty.
 
-    Raises:
-        Refused: 400; a field has the wrong type, is unknown, or is not modelled.
+    Refuses with 400: a field has the wrong type, is unknown, or is not modelled.
     """
     check_fields(resource, "Object", TAKEN)
     metadata = resource.get("metadata")
@@ -383,9 +381,8 @@ def draft_of(resource: dict[str, Any]) -> Draft:
 def patched_draft(version: ObjectVersion, resource: dict[str, Any]) -> Draft:
     """The editable part of a version after a patch: a field that is not named stays, null removes one.
 
-    Raises:
-        Refused: 400; a field has the wrong type, is unknown or not modelled, or the custom time would become earlier or
-            be removed.
+    Refuses with 400: a field has the wrong type, is unknown or not modelled, or the custom time would become earlier
+    or be removed.
     """
     check_fields(resource, "Object", TAKEN)
     old, holds = version.attributes, version.holds

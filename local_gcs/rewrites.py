@@ -122,8 +122,7 @@ class Rewriter:
     def finish(self, begun: Begun) -> Progress:
         """Takes the second step of a call: commits, or remembers its progress.
 
-        Raises:
-            Refused: 404; 412; 403 for a protected destination.
+        Refuses with 404; 412; 403 for a protected destination.
         """
         request, source, written = begun.request, begun.source, begun.written
         bucket = self._destination(request)
@@ -140,8 +139,7 @@ class Rewriter:
     def copy(self, request: RewriteRequest) -> ObjectVersion:
         """Copies in one call, whatever the size (Cloud Storage reference, "Objects: copy").
 
-        Raises:
-            Refused: 400 for the name; 404; 412; 403 for a protected destination.
+        Refuses with 400 for the name; 404; 412; 403 for a protected destination.
         """
         source, _ = self._source(request, "")
         return self._commit(self._destination(request), request, source)

@@ -223,8 +223,7 @@ def _parameters(method: str) -> _Parameters | None:
 def check_request(method: str, params: Mapping[str, str], headers: Mapping[str, str]) -> None:
     """Refuses a request that names what is unknown or not modelled, or leaves out what it must name.
 
-    Raises:
-        Refused: 400.
+    Refuses with 400.
     """
     if REFUSED_HEADERS[0] in headers or REFUSED_HEADERS[1] in headers:
         raise not_modelled("customer-supplied encryption keys")
@@ -257,8 +256,7 @@ def is_meant(wanted: str, method: str) -> bool:
 def known_method(name: str) -> str:
     """Gives the name back if a rule or a script may use it: a rule for a misspelt one would never hit.
 
-    Raises:
-        Refused: 400.
+    Refuses with 400.
     """
     if name not in MODELLED and name not in FINER and name not in ALIASES and name != "storage.batch":
         raise invalid(f"method: {name!r} is not served", location="method")
