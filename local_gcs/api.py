@@ -25,7 +25,6 @@ from local_gcs.calls import (
     parse_headers,
     parse_query,
     refusal,
-    refused_media,
     split_parts,
 )
 from local_gcs.errors import Refused, invalid
@@ -128,19 +127,7 @@ Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
 
 class Api:
-    """Dispatches requests.
-
-    Args:
-        storage: The storage that they read and change.
-        rewriter: Does rewrites.
-        faults: The faults in force.
-        base_url: Address of the server.
-        project: The project of all buckets.
-
-    Attributes:
-        stats: Counts of requests.
-        renderer: Renders resources.
-    """
+    """Dispatches requests; all buckets are in one project."""
 
     def __init__(
         self, *, storage: Storage, rewriter: Rewriter, faults: Faults, base_url: str, project: str
@@ -173,7 +160,7 @@ class Api:
         def refuse(refused: Refused) -> Reply:
             # Google sends the message of a failed read of content as text.
             media = verb == "GET" and (path.startswith("/download/") or "alt=media" in query)
-            return refused_media(refused) if media else refusal(refused)
+            return refusal(refused, as_text=media)
 
         return self._counted(first, lambda: method, refuse)
 

@@ -22,52 +22,44 @@ WEEK = 7 * 24 * 3600
 SHORTEST_SOFT_DELETE = WEEK
 LONGEST_SOFT_DELETE = 90 * 24 * 3600
 SET_BY_SERVICE = frozenset(
-    {
-        *(
-            "etag",
-            "generation",
-            "hardDeleteTime",
-            "id",
-            "kind",
-            "locationType",
-            "metageneration",
-            "name",
-            "owner",
-        ),
-        *(
-            "projectNumber",
-            "satisfiesPZI",
-            "satisfiesPZS",
-            "selfLink",
-            "softDeleteTime",
-            "timeCreated",
-            "updated",
-        ),
+    {"etag", "generation", "hardDeleteTime", "id", "kind", "locationType", "metageneration", "name", "owner"}
+    | {
+        "projectNumber",
+        "satisfiesPZI",
+        "satisfiesPZS",
+        "selfLink",
+        "softDeleteTime",
+        "timeCreated",
+        "updated",
     }
 )
 """Fields of a bucket resource that a request may repeat and cannot change."""
-REPLACED = (
-    "billing",
-    "cors",
-    "defaultEventBasedHold",
-    "labels",
-    "lifecycle",
-    "logging",
-    "retentionPolicy",
-    "versioning",
+REPLACED = frozenset(
+    {
+        "billing",
+        "cors",
+        "defaultEventBasedHold",
+        "labels",
+        "lifecycle",
+        "logging",
+        "retentionPolicy",
+        "versioning",
+    }
 )
 """Fields that have an effect, or are shown, and that an update removes if it does not name them."""
-KEPT = (
-    "customPlacementConfig",
-    "iamConfiguration",
-    "location",
-    "rpo",
-    "softDeletePolicy",
-    "storageClass",
-    "website",
+KEPT = frozenset(
+    {
+        "customPlacementConfig",
+        "iamConfiguration",
+        "location",
+        "rpo",
+        "softDeletePolicy",
+        "storageClass",
+        "website",
+    }
 )
 """Further fields that a request may set."""
-TAKEN = frozenset({*REPLACED, *KEPT}) | SET_BY_SERVICE
+TAKEN = REPLACED | KEPT | SET_BY_SERVICE
 MULTI_REGIONS = frozenset({"ASIA", "EU", "US"})
 DUAL_REGIONS = frozenset({"ASIA1", "EUR4", "EUR5", "EUR7", "EUR8", "NAM4"})
 
@@ -80,7 +72,6 @@ class Settings:
         versioning: Replaced and deleted live versions stay as noncurrent ones.
         soft_delete_seconds: Seconds for which a deleted version can be restored; 0 turns soft delete off.
         retention_seconds: Seconds for which a new version may not be deleted or replaced; 0 for no policy.
-        retention_locked: The retention policy cannot be shortened or removed.
         storage_class: The class of objects that name none.
         event_based_hold: New objects get an event-based hold.
         requester_pays: A request must name the project that pays.
@@ -92,7 +83,6 @@ class Settings:
     retention_seconds: int
     storage_class: str
     event_based_hold: bool
-    retention_locked: bool
     requester_pays: bool
     lifecycle: tuple[LifecycleRule, ...]
 
@@ -102,19 +92,19 @@ class Settings:
 
         Refuses with 400: a field has the wrong shape, or a lifecycle rule is not modelled.
         """
+
+        def stated(policy: str, name: str) -> Any:
+            return (resource.get(policy) or {}).get(name)
+
         lifecycle = parse_lifecycle(resource.get("lifecycle"))
-        retention = resource.get("retentionPolicy") or {}
         try:
             return cls(
-                versioning=bool((resource.get("versioning") or {}).get("enabled")),
-                soft_delete_seconds=int(
-                    (resource.get("softDeletePolicy") or {}).get("retentionDurationSeconds") or 0
-                ),
-                retention_seconds=int(retention.get("retentionPeriod") or 0),
+                versioning=bool(stated("versioning", "enabled")),
+                soft_delete_seconds=int(stated("softDeletePolicy", "retentionDurationSeconds") or 0),
+                retention_seconds=int(stated("retentionPolicy", "retentionPeriod") or 0),
                 storage_class=check_storage_class(str(resource.get("storageClass") or "STANDARD")),
                 event_based_hold=bool(resource.get("defaultEventBasedHold")),
-                retention_locked=bool(retention.get("isLocked")),
-                requester_pays=bool((resource.get("billing") or {}).get("requesterPays")),
+                requester_pays=bool(stated("billing", "requesterPays")),
                 lifecycle=lifecycle,
             )
         except (AttributeError, TypeError, ValueError) as error:
@@ -231,7 +221,7 @@ def new_resource(body: dict[str, Any], *, now: str) -> dict[str, Any]:
         },
         "softDeletePolicy": {"retentionDurationSeconds": str(WEEK)},
     }
-    resource |= {key: value for key, value in _without_nulls(body).items() if key not in SET_BY_SERVICE}
+    resource |= _merged({}, {key: value for key, value in body.items() if key not in SET_BY_SERVICE})
     resource["location"] = str(body.get("location") or "US").upper()
     resource["locationType"] = _location_type(resource)
     return _checked(resource, {}, now=now)
@@ -246,16 +236,10 @@ def _location_type(resource: dict[str, Any]) -> str:
 def patched_resource(
     resource: dict[str, Any], changes: dict[str, Any], *, now: str, whole: bool = False
 ) -> dict[str, Any]:
-    """A bucket resource after a change.
+    """A bucket resource after a patch with the body of a request: null removes a field, and an object is merged.
 
-    Args:
-        resource: The resource before.
-        changes: The body of the request. In a patch, null removes a field and an object is merged.
-        now: Time of the change.
-        whole: An update: an object that is named replaces the old one, and most fields that are not named are removed.
-
-    Raises:
-        Refused: 400; the result is invalid. 403; it shortens or removes a locked retention policy.
+    In a `whole` update an object that is named replaces the old one, and most fields that are not named are removed.
+    Refuses with 400 for an invalid result, or 403 if it shortens or removes a locked retention policy.
     """
     _check_body(changes)
     changes = {key: value for key, value in changes.items() if key not in SET_BY_SERVICE}
@@ -263,8 +247,8 @@ def patched_resource(
         raise invalid("The location of a bucket cannot be changed.", location="location")
     changes.pop("location", None)
     if whole:
-        base = {key: value for key, value in resource.items() if key not in {*REPLACED, *changes}}
-        patched = base | _without_nulls(changes)
+        base = {key: value for key, value in resource.items() if key not in REPLACED | changes.keys()}
+        patched = base | _merged({}, changes)
     else:
         patched = _merged(resource, changes)
     if changes.get("softDeletePolicy", ...) is None:
@@ -288,15 +272,11 @@ def _check_body(body: dict[str, Any]) -> None:
     check_names({name: body[name] for name in body.keys() - SET_BY_SERVICE}, google().schemas["Bucket"])
 
 
-def _without_nulls(value: Any) -> Any:
-    """A JSON value without the names whose value is null, at any depth."""
-    if isinstance(value, dict):
-        return {key: _without_nulls(part) for key, part in value.items() if part is not None}
-    return value
-
-
 def _merged(old: Any, changes: Any) -> Any:
-    """A JSON value after a patch (RFC 7396): null removes a name, an object is merged, anything else replaces."""
+    """A JSON value after a patch (RFC 7396): null removes a name, an object is merged, anything else replaces.
+
+    A patch of nothing is the value without its nulls.
+    """
     if not isinstance(changes, dict):
         return changes
     merged = dict(old) if isinstance(old, dict) else {}

@@ -9,20 +9,13 @@ from uuid import uuid4
 from local_gcs.calls import Call, Method, Reply
 from local_gcs.errors import not_found
 from local_gcs.model import Storage, require_metageneration
-from local_gcs.objects import integer, parse_conditions
-from local_gcs.resources import Renderer, etag, json_reply, require_etag
+from local_gcs.resources import Renderer, etag, json_reply, permissions_reply, require_etag
 
 __all__ = ["BucketsApi"]
 
 
 class BucketsApi:
-    """The methods of buckets, by name in `methods`.
-
-    Args:
-        storage: The storage.
-        renderer: Renders resources.
-        project: The project of all buckets.
-    """
+    """The methods of buckets, by name in `methods`; all buckets are in one project."""
 
     def __init__(self, storage: Storage, renderer: Renderer, project: str) -> None:
         self._storage = storage
@@ -32,8 +25,8 @@ class BucketsApi:
             "storage.buckets.list": self.list,
             "storage.buckets.insert": self.insert,
             "storage.buckets.get": self.get,
-            "storage.buckets.patch": self.patch,
-            "storage.buckets.update": self.update,
+            "storage.buckets.patch": lambda call: self._change(call, whole=False),
+            "storage.buckets.update": lambda call: self._change(call, whole=True),
             "storage.buckets.delete": self.delete,
             "storage.buckets.getStorageLayout": self.layout,
             "storage.buckets.lockRetentionPolicy": self.lock,
@@ -52,11 +45,10 @@ class BucketsApi:
     def list(self, call: Call) -> Reply:
         """All buckets, a page at a time; a page token is the last name given."""
         prefix, after = call.text("prefix"), call.text("pageToken")
-        size = min(integer(call.params, "maxResults") or 1000, 1000)
-        names = sorted(name for name in self._storage.buckets if name.startswith(prefix) and name > after)
+        size, buckets = min(call.integer("maxResults") or 1000, 1000), self._storage.buckets
+        names = sorted(name for name in buckets if name.startswith(prefix) and name > after)
         answer: dict[str, Any] = {"kind": "storage#buckets"}
         if names:
-            buckets = self._storage.buckets
             answer["items"] = [self._renderer.bucket(buckets[name]) for name in names[:size]]
         if len(names) > size:
             answer["nextPageToken"] = names[size - 1]
@@ -69,26 +61,18 @@ class BucketsApi:
     def get(self, call: Call) -> Reply:
         """A bucket's configuration."""
         bucket = self._storage.bucket(call.args[0])
-        require_metageneration(bucket, parse_conditions(call.params), reading=True)
+        require_metageneration(bucket, call.conditions, reading=True)
         require_etag(call.headers, etag(1, bucket.metageneration))
         return json_reply(call, self._renderer.bucket(bucket))
 
-    def patch(self, call: Call) -> Reply:
-        """Changes the fields that the body names."""
-        return self._change(call, whole=False)
-
-    def update(self, call: Call) -> Reply:
-        """Replaces the editable fields."""
-        return self._change(call, whole=True)
-
     def _change(self, call: Call, *, whole: bool) -> Reply:
-        conditions = parse_conditions(call.params)
-        bucket = self._storage.patch_bucket(call.args[0], call.resource(), conditions, whole=whole)
+        """Changes the fields that the body names or, for an update, replaces the editable ones."""
+        bucket = self._storage.patch_bucket(call.args[0], call.resource(), call.conditions, whole=whole)
         return json_reply(call, self._renderer.bucket(bucket))
 
     def delete(self, call: Call) -> Reply:
         """Removes an empty bucket."""
-        self._storage.delete_bucket(call.args[0], parse_conditions(call.params))
+        self._storage.delete_bucket(call.args[0], call.conditions)
         return Reply(204)
 
     def layout(self, call: Call) -> Reply:
@@ -105,7 +89,7 @@ class BucketsApi:
 
     def lock(self, call: Call) -> Reply:
         """Locks the retention policy for good."""
-        bucket = self._storage.lock_retention(call.args[0], parse_conditions(call.params))
+        bucket = self._storage.lock_retention(call.args[0], call.conditions)
         return json_reply(call, self._renderer.bucket(bucket))
 
     def get_policy(self, call: Call) -> Reply:
@@ -123,16 +107,14 @@ class BucketsApi:
     def set_policy(self, call: Call) -> Reply:
         """Keeps an IAM policy."""
         bucket = self._storage.bucket(call.args[0])
-        bucket.policy = {
-            key: value for key, value in call.resource().items() if key in {"bindings", "version"}
-        }
+        resource = call.resource()
+        bucket.policy = {key: resource[key] for key in ("bindings", "version") if key in resource}
         return self.get_policy(call)
 
     def test_permissions(self, call: Call) -> Reply:
         """Every permission is granted."""
         self._storage.bucket(call.args[0])
-        asked = call.params.get("permissions", "").split("\n")
-        return json_reply(call, {"kind": "storage#testIamPermissionsResponse", "permissions": asked})
+        return permissions_reply(call)
 
     def folders(self, call: Call) -> Reply:
         """A bucket without a hierarchical namespace has no folders, and this server has no managed ones."""
@@ -148,11 +130,9 @@ class BucketsApi:
         """Keeps a notification configuration."""
         bucket = self._storage.bucket(call.args[0])
         identifier = uuid4().hex
-        configuration = (
-            {"kind": "storage#notification"} | call.resource() | {"id": identifier, "etag": identifier}
-        )
-        bucket.notifications[identifier] = configuration
-        return json_reply(call, configuration)
+        kept = {"kind": "storage#notification"} | call.resource() | {"id": identifier, "etag": identifier}
+        bucket.notifications[identifier] = kept
+        return json_reply(call, kept)
 
     def notification(self, call: Call) -> Reply:
         """One notification configuration."""

@@ -13,7 +13,7 @@ import msgspec
 import orjson
 
 from local_gcs.errors import Refused, invalid
-from local_gcs.objects import decode
+from local_gcs.objects import Conditions, decode, integer, parse_conditions
 
 __all__ = [
     "Amount",
@@ -28,7 +28,6 @@ __all__ = [
     "parse_object",
     "parse_query",
     "refusal",
-    "refused_media",
     "split_parts",
     "stated",
 ]
@@ -63,9 +62,7 @@ class Call:
 
     def resource(self) -> dict[str, Any]:
         """The body as a JSON object; an empty body is an empty object. Refuses with 400: it is not a JSON object."""
-        if not self.body:
-            return {}
-        return parse_object(self.body)
+        return parse_object(self.body) if self.body else {}
 
     def text(self, name: str) -> str:
         """A query parameter; empty if it is absent."""
@@ -74,6 +71,20 @@ class Call:
     def flag(self, name: str) -> bool:
         """Whether a query parameter is ``true``."""
         return self.params.get(name, "").lower() == "true"
+
+    def integer(self, name: str) -> int | None:
+        """A query parameter that is a whole number; None if it is absent. Refuses with 400: it is not a number."""
+        return integer(self.params, name)
+
+    @property
+    def generation(self) -> int | None:
+        """The version that the query names; None for the live one. Refuses with 400: it is not a number."""
+        return integer(self.params, "generation")
+
+    @property
+    def conditions(self) -> Conditions:
+        """The conditions of the query on the object or bucket that the path names last. Refuses as `parse_conditions`."""
+        return parse_conditions(self.params)
 
 
 @dataclass(slots=True)
@@ -101,22 +112,17 @@ Method = Callable[[Call], Reply]
 """One method of the API."""
 
 
-def refusal(refused: Refused) -> Reply:
-    """The answer to a request that is refused."""
+def refusal(refused: Refused, *, as_text: bool = False) -> Reply:
+    """The answer to a request that is refused: an error body, or its message alone."""
     if refused.status == 304:  # noqa: PLR2004 - an answer of this status has no body
         return Reply(304)
+    if as_text:
+        return Reply(refused.status, refused.message.encode(), "text/html; charset=UTF-8")
     return Reply(refused.status, orjson.dumps(refused.body()))
 
 
-def refused_media(refused: Refused) -> Reply:
-    """The answer to a read of content that is refused: Google sends the message as text, not as JSON."""
-    if refused.status == 304:  # noqa: PLR2004 - an answer of this status has no body
-        return Reply(304)
-    return Reply(refused.status, refused.message.encode(), "text/html; charset=UTF-8")
-
-
 def parse_object(text: bytes | str) -> dict[str, Any]:
-    """A JSON object. ``null`` is an empty one: Go clients send it for an absent body.
+    """A JSON object; ``null``, which Go clients send for an absent body, is an empty one.
 
     Refuses with 400: it is not a JSON object, or has a lone surrogate.
     """

@@ -1,7 +1,7 @@
 """Refusals: the error that Cloud Storage answers with instead of doing what a request asks.
 
 The model raises `Refused`. The HTTP layer renders it as the error body of the JSON API (Cloud Storage documentation,
-"HTTP status and error codes for JSON").
+"HTTP status and error codes for JSON"). In this package "refuses with 404" says that a function raises it with this status.
 """
 
 __all__ = [

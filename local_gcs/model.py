@@ -14,6 +14,7 @@ from local_gcs.buckets import Bucket, Settings, locked_resource, new_resource, p
 from local_gcs.errors import Refused, bucket_missing, invalid, not_modified, object_missing
 from local_gcs.lifecycle import DELETE, due_action
 from local_gcs.objects import (
+    NO_HOLDS,
     NONE,
     Attributes,
     Conditions,
@@ -183,13 +184,7 @@ class Storage:
         conditions.require(bucket.live.get(name))
         return self.put(bucket, name, content, draft)
 
-    def put(
-        self,
-        bucket: Bucket,
-        name: str,
-        content: Content,
-        draft: Draft,
-    ) -> ObjectVersion:
+    def put(self, bucket: Bucket, name: str, content: Content, draft: Draft) -> ObjectVersion:
         """Makes a new live version; the caller has checked conditions, but not protection.
 
         Refuses with 403 while a hold or retention protects the live version.
@@ -223,13 +218,9 @@ class Storage:
         return version
 
     def load(self, bucket: Bucket, objects: Iterable[tuple[str, Content, Attributes]]) -> int:
-        """Stores many new objects at once, without events; for benchmarks and demos.
+        """Stores many new objects at once, without events, and gives their number; for benchmarks and demos.
 
-        Returns:
-            Their number.
-
-        Raises:
-            Refused: 409; a name is taken. Then nothing is stored.
+        Refuses with 409 if a name is taken; then nothing is stored.
         """
         now, storage_class, generations = self.now(), bucket.settings.storage_class, self._generations
         fresh = {
@@ -252,17 +243,9 @@ class Storage:
         generation: int | None = None,
         conditions: Conditions = NONE,
     ) -> ObjectVersion:
-        """Changes the metadata of a version; its generation stays, its metageneration goes up.
+        """Changes the metadata of a version, to what `change` makes of it; the generation stays.
 
-        Args:
-            bucket_name: Bucket name.
-            name: Object name.
-            change: Gives the new metadata from the present version.
-            generation: None for the live version.
-            conditions: Conditions on that version.
-
-        Raises:
-            Refused: 404, 412, or what `change` raises.
+        Without a generation that is the live version. Refuses with 404, 412, or as `change` does.
         """
         bucket = self.bucket(bucket_name)
         version = self.find(bucket, name, generation)
@@ -270,30 +253,25 @@ class Storage:
         draft = change(version)
         now = self.now()
         released = version.holds.event_based and not draft.holds.event_based
-        holds = replace(draft.holds, retention_start=now if released else version.holds.retention_start)
-        patched = self._retained(
-            bucket,
-            replace(
-                version,
-                metageneration=version.metageneration + 1,
-                attributes=draft.attributes,
-                holds=holds,
-                contexts=_stamped(draft.contexts, now),
-                # A metadata change is never as old as the version that it changes, even if it follows at once.
-                updated=now if now > version.updated else later(version.updated, seconds=0.001),
-            ),
+        patched = replace(
+            version,
+            attributes=draft.attributes,
+            holds=replace(draft.holds, retention_start=now if released else version.holds.retention_start),
+            contexts=_stamped(draft.contexts, now),
+            # A metadata change is never as old as the version that it changes, even if it follows at once.
+            updated=now if now > version.updated else later(version.updated, seconds=0.001),
         )
-        self._replace(bucket, patched)
-        self._tell(ChangeKind.METADATA_UPDATED, patched, now)
-        return patched
+        return self._update(bucket, self._retained(bucket, patched), now)
 
-    @staticmethod
-    def _replace(bucket: Bucket, version: ObjectVersion) -> None:
-        """Puts a changed record in the place of the old one of the same generation."""
+    def _update(self, bucket: Bucket, version: ObjectVersion, now: str) -> ObjectVersion:
+        """Puts a changed record, one metageneration later, in the place of the old one of the same generation."""
+        version = replace(version, metageneration=version.metageneration + 1)
         if version.time_deleted:
             bucket.noncurrent.add(version)
         else:
             bucket.live[version.name] = version
+        self._tell(ChangeKind.METADATA_UPDATED, version, now)
+        return version
 
     def delete(
         self, bucket_name: str, name: str, *, generation: int | None = None, conditions: Conditions = NONE
@@ -307,13 +285,14 @@ class Storage:
         bucket = self.bucket(bucket_name)
         version = self.find(bucket, name, generation)
         conditions.require(version)
-        self._remove(bucket, version, archiving=bucket.settings.versioning and generation is None)
+        self._remove(bucket, version, archiving=generation is None)
 
     def _remove(self, bucket: Bucket, version: ObjectVersion, *, archiving: bool) -> None:
-        """Takes a version off its shelf: it becomes noncurrent, or is deleted.
+        """Takes a version off its shelf; it becomes noncurrent if it may and can, and else it is deleted.
 
         Refuses with 403 while a hold or retention protects it.
         """
+        archiving = archiving and bucket.settings.versioning and not version.time_deleted
         self._require_unprotected(bucket, version, replacing=archiving)
         now = self.now()
         if version.time_deleted:
@@ -336,9 +315,7 @@ class Storage:
         bucket = self.bucket(bucket_name)
         lost = self.find_soft_deleted(bucket, name, generation)
         conditions.require(bucket.live.get(name))
-        return self.put(
-            bucket, name, lost.content, Draft(lost.attributes, lost.storage_class, contexts=lost.contexts)
-        )
+        return self.put(bucket, name, lost.content, replace(lost.draft, holds=NO_HOLDS))
 
     def compose(
         self,
@@ -353,7 +330,7 @@ class Storage:
     ) -> ObjectVersion:
         """Joins objects into one, which has no MD5 (Cloud Storage reference, "Objects: compose").
 
-        Object contexts of the sources are merged, the the last source wins, unless the draft has its own. Refuses
+        Object contexts of the sources are merged and the last source wins, unless the draft has its own. Refuses
         with 404, 412, 400 for none or more than 32 sources, or 403 for a protected destination.
         """
         if not 1 <= len(sources) <= MOST_COMPONENTS:
@@ -377,7 +354,7 @@ class Storage:
         composed = self.put(bucket, name, content, draft)
         if delete_sources:
             for part in {part.name: part for part in parts if part.name != name}.values():
-                self._remove(bucket, part, archiving=bucket.settings.versioning and not part.time_deleted)
+                self._remove(bucket, part, archiving=True)
         return composed
 
     def move(
@@ -401,16 +378,14 @@ class Storage:
         source_conditions.require(source)
         conditions.require(bucket.live.get(new_name))
         self._require_unprotected(bucket, source, replacing=bucket.settings.versioning)
-        draft = Draft(source.attributes, source.storage_class, contexts=source.contexts)
-        moved = self.put(bucket, new_name, source.content, draft)
+        moved = self.put(bucket, new_name, source.content, replace(source.draft, holds=NO_HOLDS))
         self.delete(bucket_name, name)
         return moved
 
     def run_lifecycle(self) -> dict[str, int]:
         """Applies the lifecycle rules of every bucket once; holds and retention still protect.
 
-        Returns:
-            Numbers of versions that were deleted, and moved to another storage class.
+        Gives the numbers of versions that were deleted, and moved to another storage class.
         """
         counts = {"deleted": 0, "moved": 0}
         for bucket in self.buckets.values():
@@ -419,7 +394,9 @@ class Storage:
                 if action == DELETE:
                     counts["deleted"] += self._expire(bucket, version)
                 elif action:
-                    self._set_class(bucket, version, action)
+                    now = self.now()
+                    moved = replace(version, storage_class=action, class_since=now, updated=now)
+                    self._update(bucket, moved, now)
                     counts["moved"] += 1
         return counts
 
@@ -439,22 +416,10 @@ class Storage:
     def _expire(self, bucket: Bucket, version: ObjectVersion) -> bool:
         """Deletes a version by rule; whether that was possible."""
         try:
-            self._remove(bucket, version, archiving=bucket.settings.versioning and not version.time_deleted)
+            self._remove(bucket, version, archiving=True)
         except Refused:
             return False
         return True
-
-    def _set_class(self, bucket: Bucket, version: ObjectVersion, storage_class: str) -> None:
-        now = self.now()
-        moved = replace(
-            version,
-            storage_class=storage_class,
-            class_since=now,
-            metageneration=version.metageneration + 1,
-            updated=now,
-        )
-        self._replace(bucket, moved)
-        self._tell(ChangeKind.METADATA_UPDATED, moved, now)
 
     # ---------------------------------------------------------------- inside
 

@@ -261,15 +261,8 @@ In a draft a missing time stands for the time of the write.
 """
 
 STORAGE_CLASSES = frozenset(
-    {
-        "STANDARD",
-        "NEARLINE",
-        "COLDLINE",
-        "ARCHIVE",
-        "MULTI_REGIONAL",
-        "REGIONAL",
-        "DURABLE_REDUCED_AVAILABILITY",
-    }
+    {"STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"}
+    | {"MULTI_REGIONAL", "REGIONAL", "DURABLE_REDUCED_AVAILABILITY"}
 )
 
 
@@ -328,6 +321,11 @@ class ObjectVersion:
     class_since: str | None = None
     contexts: Contexts | None = None
 
+    @property
+    def draft(self) -> Draft:
+        """The editable part."""
+        return Draft(self.attributes, self.storage_class, self.holds, self.contexts)
+
 
 # -------------------------------------------------------------------- conditions
 
@@ -342,14 +340,9 @@ class Conditions:
     metageneration_not_match: int | None = None
 
     def require(self, version: ObjectVersion | None, *, reading: bool = False) -> None:
-        """Refuses unless all conditions hold.
+        """Refuses with 412 unless all conditions hold for a version, which is None for an absent object.
 
-        Args:
-            version: The version that is there; None for an absent object.
-            reading: The operation only reads; a failed not-match then means "not modified".
-
-        Raises:
-            Refused: 412, or 304 for a failed not-match while reading.
+        An operation that only reads refuses with 304, "not modified", where a not-match fails.
         """
         if self is NONE:
             return
@@ -359,9 +352,9 @@ class Conditions:
             raise condition_failed()
         if self.metageneration_match is not None and self.metageneration_match != metageneration:
             raise condition_failed()
-        if self.generation_not_match == generation or (
-            self.metageneration_not_match is not None and self.metageneration_not_match == metageneration
-        ):
+        # An absent object has no metageneration, so a not-match for one cannot fail.
+        unwanted = self.metageneration_not_match
+        if self.generation_not_match == generation or (unwanted is not None and unwanted == metageneration):
             raise not_modified() if reading else condition_failed()
 
 
@@ -369,10 +362,8 @@ NONE = Conditions()
 """No condition at all."""
 
 OF_OBJECT = (
-    "ifGenerationMatch",
-    "ifGenerationNotMatch",
-    "ifMetagenerationMatch",
-    "ifMetagenerationNotMatch",
+    *("ifGenerationMatch", "ifGenerationNotMatch"),
+    *("ifMetagenerationMatch", "ifMetagenerationNotMatch"),
 )
 OF_SOURCE = tuple(name.replace("if", "ifSource", 1) for name in OF_OBJECT)
 

@@ -1,8 +1,9 @@
 """Rewrite: a server-side copy, in one call or in several.
 
 Rules (Cloud Storage reference, "Objects: rewrite"): an empty body copies the source's metadata, any other body replaces
-all of it. Object contexts are copied unless the body has some or ``dropContextGroups`` is ``custom``. A long copy returns a token; every further call repeats all parameters, of which none may change. All
-conditions hold at each call and once more at the commit, which is the last call; between calls others may write.
+all of it. Object contexts are copied unless the body has some or ``dropContextGroups`` is ``custom``. A long copy returns a
+token; every further call repeats all parameters, of which none may change. All conditions hold at each call and once more
+at the commit, which is the last call; between calls others may write.
 
 Google does not promise that a single call is one step. So it has two: `Rewriter.begin` reads the source and
 `Rewriter.finish` commits at the destination. A server may let others act between them. The version that was read is
@@ -33,8 +34,6 @@ class RewriteRequest:
     """One call, without its token; equal for all calls of one rewrite.
 
     Attributes:
-        bucket: Bucket of the destination.
-        name: Name of the destination.
         draft: The metadata of the body; None for an empty body, which copies the source's.
         source_generation: The version to copy; None for the live one.
         chunk: Number of bytes that a call may copy; None for no limit.
@@ -104,17 +103,12 @@ class Rewriter:
     def begin(self, request: RewriteRequest, token: str = "") -> Begun:
         """Takes the first step of a call: checks everything, and reads the source.
 
-        Args:
-            request: The parameters, which are the same for all calls of one rewrite.
-            token: From the previous call; empty for the first.
-
-        Raises:
-            Refused: 400 for an unusable token, chunk or name; 404; 412.
+        The token is that of the previous call; it is empty for the first. Refuses with 400 for an unusable token,
+        chunk or name; 404; 412.
         """
         if request.chunk is not None and (request.chunk <= 0 or request.chunk % MEBIBYTE):
-            raise invalid(
-                "maxBytesRewrittenPerCall must be a multiple of 1048576.", location="maxBytesRewrittenPerCall"
-            )
+            message = "maxBytesRewrittenPerCall must be a multiple of 1048576."
+            raise invalid(message, location="maxBytesRewrittenPerCall")
         source, written = self._source(request, token)
         self._destination(request)
         return Begun(request, source, written)
