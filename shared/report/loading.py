@@ -23,11 +23,7 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Something that could not be read: neither there nor not there.
-
-    Attributes:
-        why: What it is and what happened, as one line.
-    """
+    """Something that could not be read: neither there nor not there. One line says what it is and what happened."""
 
     why: str
 
@@ -37,7 +33,6 @@ class Status:
     """What the status page is about.
 
     Attributes:
-        target: Which migration.
         state: None when there is no state object yet.
         verification: The latest; None when there is none.
         refreshed: When they were read; aware.
@@ -68,12 +63,9 @@ class Status:
 
 def read_status(store: StateStore, migration: Migration, now: datetime) -> Status:
     """Read the state and the latest verification: each is read strictly, or None for "not there", or unreadable."""
-    return Status(
-        Target(migration.label, migration.source.uri, migration.destination.uri, migration.excludes),
-        _known(lambda: _read_state(store, migration)),
-        _known(lambda: read_latest_verification(store, migration)),
-        now,
-    )
+    target = Target(migration.label, migration.source.uri, migration.destination.uri, migration.excludes)
+    state = _known(lambda: _read_state(store, migration))
+    return Status(target, state, _known(lambda: read_latest_verification(store, migration)), now)
 
 
 def _read_state(store: StateStore, migration: Migration) -> State | None:
