@@ -68,7 +68,6 @@ NOT_YET: frozenset[str] = frozenset(
         "bench/contents.py",
         "bench/mirror.py",
         "bench/verify.py",
-        "demo/story.py",
         "monitoring/differences.py",
         "monitoring/files.py",
         "monitoring/preview/entries.py",
