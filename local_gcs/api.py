@@ -46,12 +46,13 @@ class Stats:
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def count(self, method: str, outcome: str) -> None:
-        """Counts one request; the outcome is its HTTP status, or the way in which the answer was lost."""
+        """Counts one request by its HTTP status, or by the way in which the answer was lost."""
         self._counts[method, outcome] += 1
 
-    def clear(self) -> None:
-        """Sets all counts to 0."""
+    def clear(self) -> dict[str, Any]:
+        """Sets all counts to 0, and gives them."""
         self._counts.clear()
+        return self.snapshot()
 
     def snapshot(self) -> dict[str, Any]:
         """``{"requests": total, "methods": {method: {"count": n, "by_status": {status: n}}}}``."""
@@ -91,7 +92,6 @@ def batch(call: Call, dispatch: Dispatch) -> Reply:
 
 
 def _do(part: Part, dispatch: Dispatch) -> Reply:
-    """Dispatches the HTTP request of a part."""
     head, _, body = part.body.replace(b"\r\n", b"\n").partition(b"\n\n")
     line, _, fields = head.partition(b"\n")
     words = line.decode("utf-8", "surrogateescape").split(" ")
@@ -106,7 +106,6 @@ def _do(part: Part, dispatch: Dispatch) -> Reply:
 
 
 def _rendered(part: Part, reply: Reply) -> bytes:
-    """A part of the answer."""
     identifier = part.headers.get("content-id", "")
     head = "Content-Type: application/http\r\n"
     if identifier:
@@ -130,7 +129,7 @@ class Api:
     """Dispatches requests; all buckets are in one project."""
 
     def __init__(
-        self, *, storage: Storage, rewriter: Rewriter, faults: Faults, base_url: str, project: str
+        self, storage: Storage, rewriter: Rewriter, faults: Faults, *, base_url: str, project: str
     ) -> None:
         self.stats = Stats()
         self.renderer = Renderer(base_url)

@@ -45,10 +45,9 @@ class Wire(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request of the JSON API.
+    """One request of an API method, such as ``storage.objects.get``.
 
     Attributes:
-        method: The API method, such as ``storage.objects.get``.
         args: Names from the path, such as bucket and object.
         params: The query.
         headers: Header fields; names in any case.
@@ -92,7 +91,7 @@ class Reply:
     """One answer.
 
     Attributes:
-        headers: Header fields besides the content type.
+        headers: Those besides the content type.
         cut: A truncated answer ends after so many bytes of its body; None for half of it.
         rest: The next step towards the answer, after `pause` seconds; None if this is the answer.
         pause: Seconds in which others may act before the next step.
@@ -172,12 +171,7 @@ def parse_query(query: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part.
-
-    Attributes:
-        headers: Header fields; names in lower case.
-        body: The content, without the line end that belongs to the boundary.
-    """
+    """One part: header fields with names in lower case, and the content without the boundary's line end."""
 
     headers: dict[str, str]
     body: bytes

@@ -38,11 +38,10 @@ PRINTABLE = "!#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Pauses and attempts of a failed delivery.
+    """Pauses, in seconds, and attempts of a failed delivery.
 
     Attributes:
-        first_pause: Seconds before the second attempt; each further pause is twice as long.
-        longest_pause: Upper limit of a pause, in seconds.
+        first_pause: Before the second attempt; each further pause is twice as long, up to the longest.
         attempts: After so many attempts the event is a dead letter.
         timeout: Seconds that a subscriber may take to answer.
     """
@@ -61,7 +60,6 @@ class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A subscriber and the events that it wants.
 
     Attributes:
-        url: The address of the subscriber.
         types: Event types, whole or their last word such as ``finalized``; empty for all.
         bucket: Only events of this bucket; None for all.
         concurrency: Number of simultaneous deliveries.
@@ -100,13 +98,12 @@ class _Delivery:
 
 @dataclass(slots=True)
 class _Subscriber:
-    """A subscription, its deliveries, and the workers that make them.
+    """A subscription, its deliveries, and the workers, each of which makes one at a time.
 
     Attributes:
         pending: Number of deliveries that are neither made nor given up.
         waiting: Deliveries that can be attempted now.
         awake: Set when a delivery may be waiting.
-        workers: Each makes one delivery at a time.
     """
 
     identifier: str
@@ -171,12 +168,11 @@ class Publisher:
 
     def subscribers(self) -> dict[str, Any]:
         """All subscribers."""
-        return {
-            "items": [
-                {"id": each.identifier, "pending": each.pending, **msgspec.to_builtins(each.subscription)}
-                for each in self._subscribers.values()
-            ]
-        }
+        items = [
+            {"id": each.identifier, "pending": each.pending, **msgspec.to_builtins(each.subscription)}
+            for each in self._subscribers.values()
+        ]
+        return {"items": items}
 
     # ---------------------------------------------------------------- publishing
 
@@ -187,7 +183,6 @@ class Publisher:
                 self._send(subscriber, change)
 
     def _send(self, subscriber: _Subscriber, change: Change) -> None:
-        """Sends an event, with the faults in force."""
         self._counts["published"] += 1
         faults, random = self._faults.plan.events, self._faults.random
         if faults.drop and random.random() < faults.drop:
@@ -209,7 +204,6 @@ class Publisher:
     # ---------------------------------------------------------------- delivering
 
     async def _work(self, subscriber: _Subscriber) -> None:
-        """Makes one delivery after the other."""
         while True:
             while not subscriber.waiting:
                 subscriber.awake.clear()
@@ -280,15 +274,12 @@ class Publisher:
         letters = []
         for subscriber, delivery in self._dead:
             headers, body = self._rendered(delivery)
-            letters.append(
-                {
-                    "url": subscriber.subscription.url,
-                    "attempts": delivery.failed,
-                    "error": delivery.error,
-                    "headers": headers,
-                    "body": orjson.loads(body),
-                }
-            )
+            letter = {
+                "url": subscriber.subscription.url,
+                "attempts": delivery.failed,
+                "error": delivery.error,
+            }
+            letters.append({**letter, "headers": headers, "body": orjson.loads(body)})
         return letters
 
     def forget_dead_letters(self) -> int:

@@ -54,13 +54,7 @@ class ListQuery:
 
 @dataclass(slots=True)
 class Page:
-    """One page.
-
-    Attributes:
-        versions: The items, in order.
-        prefixes: The common prefixes, in order.
-        next_token: The token of the next page; empty on the last.
-    """
+    """One page: items and common prefixes, in order. The token of the next page is empty on the last."""
 
     versions: list[ObjectVersion] = field(default_factory=list)
     prefixes: list[str] = field(default_factory=list)

@@ -34,7 +34,7 @@ from local_gcs.errors import Refused, not_found
 from local_gcs.events import Publisher, Subscription
 from local_gcs.faults import FaultPlan, Faults
 from local_gcs.model import Storage
-from local_gcs.objects import Attributes, Content
+from local_gcs.objects import Attributes, Content, stamp
 from local_gcs.rewrites import Rewriter
 
 __all__ = ["Clock", "Fill", "LocalApi", "fill"]
@@ -61,9 +61,10 @@ class Clock:
         """The present time."""
         return self._now() + self._ahead
 
-    def turn_on(self, turn: Turn) -> None:
-        """Turns the clock on."""
+    def turn_on(self, turn: Turn) -> datetime:
+        """Turns the clock on, and gives the time then."""
         self._ahead += timedelta(seconds=turn.seconds)
+        return self()
 
 
 class LocalApi:
@@ -71,29 +72,26 @@ class LocalApi:
 
     def __init__(
         self,
-        *,
         api: Api,
         storage: Storage,
         clock: Clock,
+        *,
         rewriter: Rewriter,
         faults: Faults,
         publisher: Publisher,
     ) -> None:
-        self._stats = api.stats
-        self._storage = storage
-        self._clock = clock
         self._rewriter = rewriter
         self._faults = faults
         self._methods: dict[tuple[str, str], Method] = {
             ("GET", "stats"): lambda _: api.stats.snapshot(),
-            ("POST", "stats"): self._reset_stats,
-            ("DELETE", "stats"): self._reset_stats,
+            ("POST", "stats"): lambda _: api.stats.clear(),
+            ("DELETE", "stats"): lambda _: api.stats.clear(),
             ("GET", "faults"): lambda _: faults.snapshot(),
             ("POST", "faults"): lambda plan: self.apply_faults(FaultPlan.of(plan)),
             ("DELETE", "faults"): lambda _: self.apply_faults(None),
             ("POST", "fill"): lambda wanted: {"objects": fill(storage, stated(Fill, wanted))},
             ("GET", "clock"): lambda _: {"time": storage.now()},
-            ("POST", "clock"): self._turn_clock,
+            ("POST", "clock"): lambda turn: {"time": stamp(clock.turn_on(stated(Turn, turn)))},
             ("POST", "lifecycle"): lambda _: storage.run_lifecycle(),
             ("GET", "subscribers"): lambda _: publisher.subscribers(),
             ("POST", "subscribers"): lambda wanted: publisher.subscribe(Subscription.of(wanted)),
@@ -121,14 +119,6 @@ class LocalApi:
         self._rewriter.limit = plan.max_rewrite_bytes_per_call
         self._rewriter.gap = self._faults.rewrite_gap if plan.rewrite_gap_ms else float
         return self._faults.snapshot()
-
-    def _reset_stats(self, _: Mapping[str, Any]) -> Any:
-        self._stats.clear()
-        return self._stats.snapshot()
-
-    def _turn_clock(self, values: Mapping[str, Any]) -> Any:
-        self._clock.turn_on(stated(Turn, values))
-        return {"time": self._storage.now()}
 
 
 # -------------------------------------------------------------------- fill

@@ -21,7 +21,7 @@ from multidict import istr
 from local_gcs.calls import Call, Reply, boundary_of, parse_object, split_parts
 from local_gcs.errors import Refused, invalid
 from local_gcs.model import Storage
-from local_gcs.objects import Conditions, Content, ObjectVersion, check_object_name
+from local_gcs.objects import Conditions, Content, ObjectVersion
 from local_gcs.resources import Renderer, draft_of, etag, object_reply
 
 __all__ = ["UploadsApi", "download"]
@@ -42,7 +42,6 @@ class _Upload:
         resource: The object resource of the first request.
         conditions: Checked at the beginning and at the end.
         length: The size that the first request announced; empty if it announced none.
-        data: The bytes that have arrived.
         version: The object; None until the upload is complete.
     """
 
@@ -113,9 +112,8 @@ class UploadsApi:
         resource = _named(call, call.resource())
         if call.headers.get("X-Upload-Content-Type"):
             resource.setdefault("contentType", call.headers["X-Upload-Content-Type"])
-        bucket, conditions = self._storage.bucket(call.args[0]), call.conditions
-        check_object_name(resource["name"])
-        conditions.require(bucket.live.get(resource["name"]))
+        conditions = call.conditions
+        bucket = self._storage.destination(call.args[0], resource["name"], conditions)
         draft_of(resource)
         identifier = secrets.token_urlsafe(32)
         length = call.headers.get("X-Upload-Content-Length", "")
@@ -206,7 +204,6 @@ def _incomplete(session: _Upload, identifier: str, headers: Mapping[str, str]) -
 
 
 def _named(call: Call, resource: Mapping[str, Any]) -> dict[str, Any]:
-    """The resource with its name, and the encoding from the query."""
     named = dict(resource)
     named["name"] = call.text("name") or resource.get("name") or ""
     if not isinstance(named["name"], str):

@@ -44,11 +44,7 @@ class ChangeKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of one version.
-
-    Attributes:
-        version: The version after the change.
-    """
+    """One change; the version is that after it."""
 
     kind: ChangeKind
     version: ObjectVersion
@@ -57,12 +53,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ComposeSource:
-    """One part of a composed object.
-
-    Attributes:
-        name: Name of an object in the same bucket.
-        generation: None for the live version.
-    """
+    """One part of a composed object: an object in the same bucket, whose live version has None as generation."""
 
     name: str
     generation: int | None = None
@@ -70,11 +61,7 @@ class ComposeSource:
 
 
 class Storage:
-    """All buckets and objects.
-
-    Attributes:
-        requester_pays: Names of the buckets whose requests must name the project that pays.
-    """
+    """All buckets and objects; a request to a bucket in `requester_pays` must name the project that pays."""
 
     def __init__(self, *, now: Callable[[], datetime], generations: Generations) -> None:
         self._now = now
@@ -151,13 +138,23 @@ class Storage:
 
     # ---------------------------------------------------------------- reading
 
-    def find(self, bucket: Bucket, name: str, generation: int | None = None) -> ObjectVersion:
-        """The live version of an object, or the named one. Refuses with 404."""
+    def destination(self, bucket_name: str, name: str, conditions: Conditions) -> Bucket:
+        """The bucket to write an object to. Refuses with 404 for the bucket, 400 for the name, or 412."""
+        bucket = self.bucket(bucket_name)
+        check_object_name(name)
+        conditions.require(bucket.live.get(name))
+        return bucket
+
+    def find(
+        self, bucket: Bucket, name: str, generation: int | None = None, conditions: Conditions = NONE
+    ) -> ObjectVersion:
+        """The live version of an object, or the named one. Refuses with 404 or 412."""
         version: ObjectVersion | None = bucket.live.get(name)
         if generation is not None and (version is None or version.generation != generation):
             version = bucket.noncurrent.get(name, generation)
         if version is None:
             raise object_missing(bucket.name, name)
+        conditions.require(version)
         return version
 
     def find_soft_deleted(self, bucket: Bucket, name: str, generation: int | None) -> ObjectVersion:
@@ -174,15 +171,8 @@ class Storage:
     def insert(
         self, bucket_name: str, name: str, content: Content, draft: Draft, conditions: Conditions = NONE
     ) -> ObjectVersion:
-        """Stores an object.
-
-        Refuses with 400 for the name, 404 for the bucket, 412, or 403 while a hold or retention protects the live
-        version.
-        """
-        bucket = self.bucket(bucket_name)
-        check_object_name(name)
-        conditions.require(bucket.live.get(name))
-        return self.put(bucket, name, content, draft)
+        """Stores an object. Refuses as `destination` and `put` do."""
+        return self.put(self.destination(bucket_name, name, conditions), name, content, draft)
 
     def put(self, bucket: Bucket, name: str, content: Content, draft: Draft) -> ObjectVersion:
         """Makes a new live version; the caller has checked conditions, but not protection.
@@ -248,10 +238,8 @@ class Storage:
         Without a generation that is the live version. Refuses with 404, 412, or as `change` does.
         """
         bucket = self.bucket(bucket_name)
-        version = self.find(bucket, name, generation)
-        conditions.require(version)
-        draft = change(version)
-        now = self.now()
+        version = self.find(bucket, name, generation, conditions)
+        draft, now = change(version), self.now()
         released = version.holds.event_based and not draft.holds.event_based
         patched = replace(
             version,
@@ -283,8 +271,7 @@ class Storage:
         with 404, 412, or 403 while a hold or retention protects it.
         """
         bucket = self.bucket(bucket_name)
-        version = self.find(bucket, name, generation)
-        conditions.require(version)
+        version = self.find(bucket, name, generation, conditions)
         self._remove(bucket, version, archiving=generation is None)
 
     def _remove(self, bucket: Bucket, version: ObjectVersion, *, archiving: bool) -> None:
@@ -337,11 +324,7 @@ class Storage:
             raise invalid("The number of source components must be between 1 and 32.")
         bucket = self.bucket(bucket_name)
         check_object_name(name)
-        parts = []
-        for source in sources:
-            part = self.find(bucket, source.name, source.generation)
-            source.conditions.require(part)
-            parts.append(part)
+        parts = [self.find(bucket, part.name, part.generation, part.conditions) for part in sources]
         conditions.require(bucket.live.get(name))
         if delete_sources:
             for part in parts:
@@ -428,7 +411,6 @@ class Storage:
             listener(Change(kind, version, time))
 
     def _shelve(self, bucket: Bucket, version: ObjectVersion, now: str) -> None:
-        """Shelves a version that has just stopped being live."""
         if bucket.settings.versioning:
             archived = replace(version, time_deleted=now)
             bucket.noncurrent.add(archived)
@@ -437,7 +419,6 @@ class Storage:
             self._soft_delete(bucket, version, now)
 
     def _soft_delete(self, bucket: Bucket, version: ObjectVersion, now: str) -> None:
-        """Keeps a deleted version for as long as the bucket's policy says."""
         seconds = bucket.settings.soft_delete_seconds
         if seconds:
             gone = replace(version, soft_delete_time=now, hard_delete_time=later(now, seconds=seconds))

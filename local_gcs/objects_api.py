@@ -40,28 +40,26 @@ class ObjectsApi:
         self._rewriter = rewriter
         self._renderer = renderer
         self.methods = {
-            "storage.objects.get": self.get,
-            "storage.objects.download": self.download,
-            "storage.objects.list": self.list,
+            "storage.objects.get": self._get,
+            "storage.objects.download": self._download,
+            "storage.objects.list": self._list,
             "storage.objects.patch": lambda call: self._change(call, whole=False),
             "storage.objects.update": lambda call: self._change(call, whole=True),
-            "storage.objects.delete": self.delete,
-            "storage.objects.rewrite": self.rewrite,
-            "storage.objects.copy": self.copy,
-            "storage.objects.move": self.move,
-            "storage.objects.compose": self.compose,
-            "storage.objects.restore": self.restore,
-            "storage.objects.testIamPermissions": self.test_permissions,
+            "storage.objects.delete": self._delete,
+            "storage.objects.rewrite": self._rewrite,
+            "storage.objects.copy": self._copy,
+            "storage.objects.move": self._move,
+            "storage.objects.compose": self._compose,
+            "storage.objects.restore": self._restore,
+            "storage.objects.testIamPermissions": self._test_permissions,
         }
 
-    def get(self, call: Call) -> Reply:
-        """Metadata, or with ``alt=media`` the content."""
+    def _get(self, call: Call) -> Reply:
         if call.params.get("alt") == "media":
-            return self.download(call)
+            return self._download(call)
         return self._answer(call, self._read(call))
 
-    def download(self, call: Call) -> Reply:
-        """The content."""
+    def _download(self, call: Call) -> Reply:
         return download(self._read(call), call.headers)
 
     def _read(self, call: Call) -> ObjectVersion:
@@ -74,8 +72,7 @@ class ObjectsApi:
             require_etag(call.headers, etag(version.generation, version.metageneration))
         return version
 
-    def list(self, call: Call) -> Reply:
-        """A page of live objects, of all versions, or of soft-deleted ones."""
+    def _list(self, call: Call) -> Reply:
         bucket = self._storage.bucket(call.args[0])
         query = _list_query(call)
         if call.flag("softDeleted"):
@@ -116,13 +113,11 @@ class ObjectsApi:
         version = self._storage.patch(bucket, name, change, generation=generation, conditions=conditions)
         return self._answer(call, version)
 
-    def delete(self, call: Call) -> Reply:
-        """Deletes the live version, or the named one."""
+    def _delete(self, call: Call) -> Reply:
         self._storage.delete(*call.args, generation=call.generation, conditions=call.conditions)
         return Reply(204)
 
-    def rewrite(self, call: Call) -> Reply:
-        """Copies, or continues to copy."""
+    def _rewrite(self, call: Call) -> Reply:
         begun = self._rewriter.begin(_rewrite_request(call), call.text("rewriteToken"))
         gap = self._rewriter.gap()
         if gap:
@@ -147,18 +142,16 @@ class ObjectsApi:
             answer["resource"] = self._renderer.project(resource)(progress.version)
         return Reply(body=orjson.dumps(answer))
 
-    def copy(self, call: Call) -> Reply:
+    def _copy(self, call: Call) -> Reply:
         """Copies in one call, and answers with the new resource."""
         return self._answer(call, self._rewriter.copy(_rewrite_request(call)))
 
-    def move(self, call: Call) -> Reply:
-        """Renames within the bucket."""
+    def _move(self, call: Call) -> Reply:
         of_source = parse_source_conditions(call.params)
         moved = self._storage.move(*call.args, source_conditions=of_source, conditions=call.conditions)
         return self._answer(call, moved)
 
-    def compose(self, call: Call) -> Reply:
-        """Joins objects."""
+    def _compose(self, call: Call) -> Reply:
         body = call.resource()
         check_names({**body, "destination": None}, google().schemas["ComposeRequest"])
         sources = body.get("sourceObjects")
@@ -177,13 +170,12 @@ class ObjectsApi:
         )
         return self._answer(call, version)
 
-    def restore(self, call: Call) -> Reply:
-        """Makes a soft-deleted version live again."""
+    def _restore(self, call: Call) -> Reply:
         generation, conditions = call.generation, call.conditions
         restored = self._storage.restore(*call.args, generation=generation, conditions=conditions)
         return self._answer(call, restored)
 
-    def test_permissions(self, call: Call) -> Reply:
+    def _test_permissions(self, call: Call) -> Reply:
         """Every permission is granted on an object that exists."""
         self._read(call)
         return permissions_reply(call)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from local_gcs.buckets import Bucket
 from local_gcs.errors import invalid
 from local_gcs.model import Storage
-from local_gcs.objects import NONE, Conditions, Draft, ObjectVersion, check_object_name
+from local_gcs.objects import NONE, Conditions, Draft, ObjectVersion
 
 __all__ = ["Begun", "Progress", "RewriteRequest", "Rewriter"]
 
@@ -35,9 +35,8 @@ class RewriteRequest:
 
     Attributes:
         draft: The metadata of the body; None for an empty body, which copies the source's.
-        source_generation: The version to copy; None for the live one.
+        source_generation: None for the live version.
         chunk: Number of bytes that a call may copy; None for no limit.
-        drop_contexts: Object contexts of the source are not copied.
     """
 
     source_bucket: str
@@ -54,11 +53,9 @@ class RewriteRequest:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The answer to one call.
+    """The answer to one call: how many bytes of the size are written.
 
     Attributes:
-        written: Number of bytes copied so far.
-        size: Number of bytes to copy in all.
         version: The new version; None until the copy is complete.
         token: The token for the next call; empty if the copy is complete.
     """
@@ -71,12 +68,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A call between its two steps, or a rewrite between two calls.
-
-    Attributes:
-        source: The version that was read.
-        written: Number of bytes copied by earlier calls.
-    """
+    """A call between its two steps, or a rewrite between two calls: what was read, and copied by earlier calls."""
 
     request: RewriteRequest
     source: ObjectVersion
@@ -139,11 +131,7 @@ class Rewriter:
         return self._commit(self._destination(request), request, source)
 
     def _destination(self, request: RewriteRequest) -> Bucket:
-        """The bucket to copy to, after all conditions on the destination."""
-        bucket = self._storage.bucket(request.bucket)
-        check_object_name(request.name)
-        request.conditions.require(bucket.live.get(request.name))
-        return bucket
+        return self._storage.destination(request.bucket, request.name, request.conditions)
 
     def _source(self, request: RewriteRequest, token: str) -> tuple[ObjectVersion, int]:
         """The source version and the number of bytes copied so far, after all conditions on the source."""
@@ -151,12 +139,12 @@ class Rewriter:
         step = self._steps.get(token) if token else None
         if token and (step is None or step.request != request):
             raise invalid("Invalid rewrite token.", location="rewriteToken")
-        source = self._storage.find(bucket, request.source_name, request.source_generation)
-        request.source_conditions.require(source)
+        name, generation = request.source_name, request.source_generation
+        source = self._storage.find(bucket, name, generation, request.source_conditions)
         if step is None:
             return source, 0
         # A versioned bucket keeps the version of the first call; elsewhere it must still be the live one.
-        return self._storage.find(bucket, request.source_name, step.source.generation), step.written
+        return self._storage.find(bucket, name, step.source.generation), step.written
 
     def _commit(self, bucket: Bucket, request: RewriteRequest, source: ObjectVersion) -> ObjectVersion:
         draft = request.draft or Draft(source.attributes)
