@@ -92,15 +92,15 @@ def _flat_era(rng: Random, first: date, days: int) -> Iterator[DemoObject]:
         day = first + timedelta(number)
         exported = _at(day, 86_340)
         lines = (_line(rng, rng.randrange(1, _USERS), _at(day, rng.uniform(0, 86_000))) for _ in range(20))
-        questions = "".join(f"{_question(n)},{rng.choice('ABCD')},{day}\n" for n in range(1, _QUESTIONS + 1))
-        yield DemoObject(f"qpi_answers_{_digits(day)}.jsonl", b"".join(lines), JSON_TYPE, exported)
+        questions = "".join(f"Q{n:03},{rng.choice('ABCD')},{day}\n" for n in range(1, _QUESTIONS + 1))
+        yield DemoObject(f"qpi_answers_{day:%Y%m%d}.jsonl", b"".join(lines), JSON_TYPE, exported)
         table = f"question_id,category,valid_from\n{questions}".encode()
-        yield DemoObject(f"qpi_questions_{_digits(day)}.csv", table, "text/csv", exported)
+        yield DemoObject(f"qpi_questions_{day:%Y%m%d}.csv", table, "text/csv", exported)
 
 
 def _line(rng: Random, user_id: int, moment: datetime) -> bytes:
     asked = sorted(rng.sample(range(1, _QUESTIONS + 1), rng.randint(_FEWEST_ANSWERS, _MOST_ANSWERS)))
-    answers = [{"question_id": _question(one), "answer_ids": _answers(rng, one)} for one in asked]
+    answers = [{"question_id": f"Q{one:03}", "answer_ids": _answers(rng, one)} for one in asked]
     submission = {"user_id": str(user_id), "submitted_at": moment.isoformat(), "answers": answers}
     return json.dumps(submission).encode() + b"\n"
 
@@ -127,15 +127,7 @@ def _placeholder(relative: str, created: datetime) -> DemoObject:
 
 
 def _folder(day: date) -> str:
-    return f"qpi_answers_{_digits(day)}/"
-
-
-def _digits(day: date) -> str:
-    return day.isoformat().replace("-", "")
-
-
-def _question(number: int) -> str:
-    return f"Q{number:03}"
+    return f"qpi_answers_{day:%Y%m%d}/"
 
 
 def _at(day: date, seconds: float) -> datetime:

@@ -31,16 +31,12 @@ __all__ = ["Acknowledged", "LiveWriter", "live_writer", "load"]
 LOADS_AT_ONCE = 64
 LANES = 32
 """Live uploads under way at once. A user belongs to one lane, so two uploads of one name never overlap."""
-
 PAUSE = 0.05
 """Seconds before an upload is repeated."""
-
 BEHIND = 1.0
 """Seconds' worth of uploads that the writer makes up for after a pause; more would be a burst."""
-
 MOST_PENDING = 50
 """Events that wait for the mirrors when the writer stops; below it slows down in proportion."""
-
 LOOK = 0.2
 """Seconds between two looks at what waits for the mirrors."""
 
@@ -123,17 +119,12 @@ class LiveWriter:
         pending: Callable[[], int] | None = None,
         most_pending: int = MOST_PENDING,
     ) -> None:
-        self._url = url
-        self._location = location
+        self._url, self._location = url, location
         self._switched: tuple[Location, float] = (location, 0.0)
-        self.rate = rate
-        self.overwrites = overwrites
-        self._regulars = regulars
-        self._days = days
+        self.rate, self.overwrites, self.most_pending = rate, overwrites, most_pending
+        self._regulars, self._days = regulars, days
         self._day = day or self._one_of_the_last_days
-        self._told = told
-        self._pending = pending
-        self.most_pending = most_pending
+        self._told, self._pending = told, pending
         self._carried = 1.0 if pending is None else 0.0  # of the rate, as far as the mirrors carry it
         self._turns = 0
         self._rng = Random(f"writer-{seed}")

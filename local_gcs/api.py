@@ -147,49 +147,42 @@ class Api:
     def dispatch(self, verb: str, target: str, headers: Headers, body: bytes) -> Reply:
         """Answers one request; the target is path and query as sent."""
         path, _, query = target.partition("?")
-        method = "unknown"
+        method, hit = "unknown", NO_HIT
         if verb == "POST" and OVERRIDE in headers:
             verb = headers[OVERRIDE].upper()
 
         def first() -> Reply:
-            nonlocal method
+            nonlocal method, hit
             method, args = resolve(verb, path)
-            return self._do(Call(method, args, parse_query(query), headers, body))
+            call = Call(method, args, parse_query(query), headers, body)
+            hit = self._hit(call)
+            if hit.refused:
+                raise hit.refused
+            return Reply() if hit.connection == "reset_before" else self._answer(call)
 
-        def refuse(refused: Refused) -> Reply:
-            # Google sends the message of a failed read of content as text.
-            media = verb == "GET" and (path.startswith("/download/") or "alt=media" in query)
-            return refusal(refused, as_text=media)
+        def take(step: Step) -> Reply:
+            """Takes a step. The one that answers is counted, and its answer may be lost."""
+            try:
+                reply = step()
+            except Refused as refused:
+                # Google sends the message of a failed read of content as text.
+                media = verb == "GET" and (path.startswith("/download/") or "alt=media" in query)
+                reply = refusal(refused, as_text=media)
+            except Exception:  # noqa: BLE001 - a defect here must show as a 500 and a traceback, not as a hung client
+                traceback.print_exc(file=sys.stderr)
+                message = "local_gcs has a defect: see its standard error."
+                reply = refusal(Refused(500, "internalError", message))
+            if reply.rest is not None:
+                rest = reply.rest
+                reply.rest = lambda: take(rest)
+                return reply
+            if hit.connection:
+                reply.wire = Wire.TRUNCATED if hit.connection == "truncate" else Wire.RESET
+                reply.cut = hit.cut
+            self.stats.count(method, str(reply.status) if reply.wire is Wire.WHOLE else reply.wire.value)
+            return reply
 
-        return self._counted(first, lambda: method, refuse)
-
-    def _counted(self, step: Step, method: Callable[[], str], refuse: Callable[[Refused], Reply]) -> Reply:
-        """Takes a step, and counts the request if this step answers it."""
-        try:
-            reply = step()
-        except Refused as refused:
-            reply = refuse(refused)
-        except Exception:  # noqa: BLE001 - a defect here must show as a 500 and a traceback, not as a hung client
-            traceback.print_exc(file=sys.stderr)
-            reply = refusal(Refused(500, "internalError", "local_gcs has a defect: see its standard error."))
-        if reply.rest is None:
-            self.stats.count(method(), str(reply.status) if reply.wire is Wire.WHOLE else reply.wire.value)
-        else:
-            rest = reply.rest
-            reply.rest = lambda: self._counted(rest, method, refuse)
-        return reply
-
-    def _do(self, call: Call) -> Reply:
-        """Does what a request asks, faults included."""
-        hit = self._hit(call)
-        if hit is NO_HIT:
-            return self._answer(call)
-        if hit.refused:
-            raise hit.refused
-        if hit.connection == "reset_before":
-            return Reply(wire=Wire.RESET)
-        wire = Wire.RESET if hit.connection == "reset_after" else Wire.TRUNCATED
-        return _cut(lambda: self._answer(call), wire, hit.cut)
+        return take(first)
 
     def _answer(self, call: Call) -> Reply:
         check_request(call.method, call.params, call.headers)
@@ -209,17 +202,3 @@ class Api:
         if self._retry_tests and (scripted := self._retry_tests.draw(call)):
             return scripted
         return self._faults.draw(call) if self._faults.active else NO_HIT
-
-
-def _cut(step: Step, wire: Wire, cut: int | None) -> Reply:
-    """Takes a step whose answer, now or after further steps, does not arrive whole."""
-    try:
-        reply = step()
-    except Refused as refused:
-        reply = refusal(refused)
-    if reply.rest is None:
-        reply.wire, reply.cut = wire, cut
-    else:
-        rest = reply.rest
-        reply.rest = lambda: _cut(rest, wire, cut)
-    return reply

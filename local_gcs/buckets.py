@@ -124,15 +124,12 @@ class Shelf:
 
     def add(self, version: ObjectVersion) -> None:
         """Keeps a version, in place of an older record of the same generation."""
-        versions = self._by_name.get(version.name)
-        if versions is None:
-            versions = self._by_name[version.name] = {}
-        versions[version.generation] = version
+        self._by_name.setdefault(version.name, {})[version.generation] = version
 
     def get(self, name: str, generation: int) -> ObjectVersion | None:
         """One version; None if it is absent."""
-        versions = self._by_name.get(name)
-        return versions.get(generation) if versions else None
+        found: ObjectVersion | None = self._by_name.get(name, {}).get(generation)
+        return found
 
     def remove(self, version: ObjectVersion) -> None:
         """Forgets a version of this shelf."""
@@ -161,10 +158,8 @@ class Bucket:
 
     Attributes:
         resource: The bucket resource of the JSON API, without links.
-        settings: The effect of the resource on objects.
         live: The live version of each name, sorted by name.
         noncurrent: Replaced and deleted versions of a versioned bucket.
-        soft_deleted: Versions that can still be restored.
         policy: The IAM policy, which is kept and not enforced.
         notifications: Notification configurations by id.
     """
@@ -190,10 +185,8 @@ class Bucket:
 
     def all_names(self, low: str, high: str | None, *, inclusive: bool) -> Iterator[str]:
         """Names of objects with a live or a noncurrent version, in order, each once."""
-        both = merge(
-            self.live_names(low, high, inclusive=inclusive),
-            self.noncurrent.names(low, high, inclusive=inclusive),
-        )
+        live = self.live_names(low, high, inclusive=inclusive)
+        both = merge(live, self.noncurrent.names(low, high, inclusive=inclusive))
         return (name for name, _ in groupby(both))
 
 
@@ -290,21 +283,17 @@ def _merged(old: Any, changes: Any) -> Any:
 
 def _checked(resource: dict[str, Any], before: dict[str, Any], *, now: str) -> dict[str, Any]:
     """The resource with policies in the form in which the service shows them."""
-    old_retention = before.get("retentionPolicy") or {}
-    if isinstance(resource.get("retentionPolicy"), dict):
-        resource["retentionPolicy"] = {
-            **resource["retentionPolicy"],
-            "isLocked": bool(old_retention.get("isLocked")),
-        }
+    old_retention, retention = before.get("retentionPolicy") or {}, resource.get("retentionPolicy")
+    if isinstance(retention, dict):
+        resource["retentionPolicy"] = {**retention, "isLocked": bool(old_retention.get("isLocked"))}
     settings = Settings.of(resource)
     seconds = settings.soft_delete_seconds
     if seconds and not SHORTEST_SOFT_DELETE <= seconds <= LONGEST_SOFT_DELETE:
         raise invalid("Soft delete retention duration must be 0, or between 7 and 90 days.")
     if old_retention.get("isLocked") and settings.retention_seconds < int(old_retention["retentionPeriod"]):
         verb = "reduce the retention duration of" if settings.retention_seconds else "remove"
-        raise Refused(
-            403, "forbidden", f"Cannot {verb} a locked Retention Policy for bucket '{resource['name']}'."
-        )
+        message = f"Cannot {verb} a locked Retention Policy for bucket '{resource['name']}'."
+        raise Refused(403, "forbidden", message)
     for field_name, period, number in (
         ("softDeletePolicy", "retentionDurationSeconds", seconds),
         ("retentionPolicy", "retentionPeriod", settings.retention_seconds),

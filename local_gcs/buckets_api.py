@@ -75,14 +75,9 @@ class BucketsApi:
     def _layout(self, call: Call) -> Reply:
         """Location and layout of a bucket; tools ask for it before a recursive copy."""
         bucket = self._storage.bucket(call.args[0])
-        layout = {
-            "kind": "storage#storageLayout",
-            "bucket": bucket.name,
-            "location": bucket.resource["location"],
-            "locationType": bucket.resource["locationType"],
-            "hierarchicalNamespace": {"enabled": False},
-        }
-        return json_reply(call, layout)
+        layout = {"kind": "storage#storageLayout", "bucket": bucket.name}
+        layout |= {name: bucket.resource[name] for name in ("location", "locationType")}
+        return json_reply(call, {**layout, "hierarchicalNamespace": {"enabled": False}})
 
     def _lock(self, call: Call) -> Reply:
         bucket = self._storage.lock_retention(call.args[0], call.conditions)

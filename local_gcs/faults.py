@@ -187,12 +187,7 @@ NO_HIT = Hit()
 
 
 class Faults:
-    """The faults in force.
-
-    Args:
-        seed: For random choices, until a plan has its own.
-        now: The time in seconds, for the limit of writes to one object.
-    """
+    """The faults in force; the seed counts until a plan has its own, and the time is in seconds."""
 
     def __init__(self, seed: int, now: Callable[[], float]) -> None:
         self._seed = seed

@@ -30,14 +30,11 @@ class ListQuery:
     """The parameters of a listing (Cloud Storage reference, "Objects: list").
 
     Attributes:
-        prefix: Names start with it.
         delimiter: Names with it after the prefix are folded into common prefixes; empty for none.
         start_offset: The first name that may be listed.
         end_offset: The first name that may not be listed; None for no end.
         max_results: Most entries on a page, items and prefixes together.
-        page_token: From the previous page; empty for the first.
         include_trailing_delimiter: A name that is a common prefix is listed as an item, too.
-        match_glob: Names match this pattern; empty for any.
         contexts: A filter of items by object contexts; empty for none. Common prefixes are exempt from it.
     """
 

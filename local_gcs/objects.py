@@ -203,8 +203,8 @@ class Content:
     """The bytes of a version and their checksums, computed once.
 
     Attributes:
-        crc32c: Base64 of the big-endian CRC32C.
-        md5: Base64 of the MD5; None for a composite object, which has none.
+        crc32c: Base64, big-endian.
+        md5: Base64; None for a composite object, which has none.
         components: Number of components of a composite object; None for any other.
     """
 
@@ -295,11 +295,10 @@ class ObjectVersion:
     Attributes:
         generation: Unique over all objects.
         metageneration: 1 at creation, one more with each change of metadata.
-        time_created: Creation time of this generation.
         updated: Time of the last change of metadata.
         retention_expires: Time until which a bucket's retention policy protects it; None without one.
         time_deleted: Time at which it stopped being the live version; None for a live one.
-        soft_delete_time: Time of the soft delete; None if it is not soft-deleted.
+        soft_delete_time: None if it is not soft-deleted.
         hard_delete_time: Time after which a soft-deleted version cannot be restored.
         class_since: Time of the last change of the storage class; None if it never changed.
     """

@@ -59,11 +59,7 @@ PUNCTUATION = frozenset("(),/")
 
 
 class Selection:
-    """The wanted part of one point of an answer.
-
-    Attributes:
-        children: The wanted part of each name; None wants everything.
-    """
+    """The wanted part of one point of an answer, by names; None wants everything."""
 
     __slots__ = ("children",)
 
@@ -95,12 +91,8 @@ EVERYTHING = Selection(None)
 def parse_fields(text: str, schema: str | None = None) -> Selection:
     """The selection that a ``fields`` parameter states; an empty one wants everything.
 
-    Args:
-        text: The parameter.
-        schema: Google's schema of the answer; None checks no names.
-
-    Raises:
-        Refused: 400; it is not well-formed, or the answer has no such field.
+    The schema is Google's of the answer; None checks no names. Refuses with 400: it is not well-formed, or the answer
+    has no such field.
     """
     if not text or text == "*":
         return EVERYTHING
@@ -211,11 +203,7 @@ def etag(generation: int, metageneration: int) -> str:
 
 
 class Renderer:
-    """Renders resources; their links lead back to this server.
-
-    Args:
-        base_url: Address of the server, without a slash at the end.
-    """
+    """Renders resources, with links to the server at an address without a slash at the end."""
 
     def __init__(self, base_url: str) -> None:
         self._api = f"{base_url}/storage/v1/b/"

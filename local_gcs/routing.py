@@ -117,13 +117,7 @@ ALIASES = {"storage.serviceaccount.get": "storage.projects.serviceAccount.get"}
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """One path of one method.
-
-    Attributes:
-        literals: The segments that are not names.
-        pick: Gives the same segments of a path that is asked for.
-        names: Positions of the names.
-    """
+    """One path of one method: the segments that are not names, how to pick these, and the positions of the names."""
 
     method: str
     literals: tuple[str, ...]
