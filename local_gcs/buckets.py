@@ -88,10 +88,7 @@ class Settings:
 
     @classmethod
     def of(cls, resource: dict[str, Any]) -> "Settings":
-        """The settings that a bucket resource states.
-
-        Refuses with 400: a field has the wrong shape, or a lifecycle rule is not modelled.
-        """
+        """The settings that a bucket resource states. Refuses with 400: a field has the wrong shape, or is not modelled."""
 
         def stated(policy: str, name: str) -> Any:
             return (resource.get(policy) or {}).get(name)
@@ -191,10 +188,7 @@ class Bucket:
 
 
 def new_resource(body: dict[str, Any], *, now: str) -> dict[str, Any]:
-    """The resource of a new bucket: the request over Google's defaults.
-
-    Refuses with 400: the name cannot be one, or a field is unknown or not modelled.
-    """
+    """The resource of a new bucket: the request over Google's defaults. Refuses with 400: a name or a field is wrong."""
     _check_body(body)
     name = check_bucket_name(body.get("name"))
     resource: dict[str, Any] = {
@@ -266,10 +260,7 @@ def _check_body(body: dict[str, Any]) -> None:
 
 
 def _merged(old: Any, changes: Any) -> Any:
-    """A JSON value after a patch (RFC 7396): null removes a name, an object is merged, anything else replaces.
-
-    A patch of nothing is the value without its nulls.
-    """
+    """A JSON value after a patch (RFC 7396). A patch of nothing is the value without its nulls."""
     if not isinstance(changes, dict):
         return changes
     merged = dict(old) if isinstance(old, dict) else {}

@@ -121,10 +121,7 @@ def refusal(refused: Refused, *, as_text: bool = False) -> Reply:
 
 
 def parse_object(text: bytes | str) -> dict[str, Any]:
-    """A JSON object; ``null``, which Go clients send for an absent body, is an empty one.
-
-    Refuses with 400: it is not a JSON object, or has a lone surrogate.
-    """
+    """A JSON object; ``null``, which Go clients send for an absent body, is an empty one. Refuses with 400."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -136,7 +133,7 @@ def parse_object(text: bytes | str) -> dict[str, Any]:
     return value
 
 
-Amount = Annotated[float, msgspec.Meta(ge=0)]
+Amount = Annotated[int | float, msgspec.Meta(ge=0)]
 Whole = Annotated[int, msgspec.Meta(ge=0)]
 Stated = TypeVar("Stated")
 
@@ -150,10 +147,7 @@ def stated(kind: type[Stated], value: object) -> Stated:
 
 
 def parse_query(query: str) -> dict[str, str]:
-    """The parameters of a query. Of several with one name the last counts; permissions are joined by line feeds.
-
-    Refuses with 400: a value is not UTF-8.
-    """
+    """The parameters of a query; the last of one name counts, and permissions are joined by line feeds. Refuses with 400."""
     if not query:
         return {}
     params: dict[str, str] = {}

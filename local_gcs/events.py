@@ -243,10 +243,7 @@ class Publisher:
         asyncio.get_running_loop().call_later(pause, subscriber.enqueue, delivery)
 
     def _rendered(self, delivery: _Delivery) -> tuple[dict[str, str], bytes]:
-        """The event as HTTP headers and body (CloudEvents, "HTTP protocol binding", binary mode).
-
-        Header values are percent-encoded outside printable ASCII, as its section 3.1.3.2 requires.
-        """
+        """The event as HTTP headers, percent-encoded, and body (CloudEvents, "HTTP protocol binding", 3.1, binary mode)."""
         change = delivery.change
         version = change.version
         headers = {

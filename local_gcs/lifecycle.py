@@ -22,12 +22,7 @@ __all__ = ["DELETE", "LifecycleRule", "due_action", "parse_lifecycle"]
 
 @dataclass(frozen=True, slots=True)
 class LifecycleRule:
-    """One rule.
-
-    Attributes:
-        storage_class: The class to move a version to; None to delete it.
-        conditions: The wanted value of each condition, by Google's names; all must hold.
-    """
+    """One rule: moves a version to a storage class, or deletes it (None), if all conditions, by Google's names, hold."""
 
     storage_class: str | None
     conditions: Mapping[str, Any]
@@ -46,10 +41,7 @@ CHEAPEST_FIRST = ("ARCHIVE", "COLDLINE", "NEARLINE", "STANDARD")
 def due_action(
     rules: tuple[LifecycleRule, ...], version: ObjectVersion, now: datetime, newer: int
 ) -> str | None:
-    """The action that is due for a version: `DELETE`, a storage class to move it to, or None.
-
-    Of several classes the one with the lowest price at rest wins.
-    """
+    """The action that is due: `DELETE`, the storage class of lowest price at rest to move to, or None."""
     due = {rule.storage_class or DELETE for rule in rules if rule.applies(version, now, newer)}
     if DELETE in due:
         return DELETE
@@ -80,10 +72,7 @@ def _rule(rule: Mapping[str, Any]) -> LifecycleRule:
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """One condition: the kind of its wanted value, and its test.
-
-    The test takes that value, a version, the present time and the number of newer versions.
-    """
+    """The kind of a wanted value, and a test of it, a version, the present time and the number of newer versions."""
 
     kind: Any
     holds: Callable[[Any, ObjectVersion, datetime, int], bool]

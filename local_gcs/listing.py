@@ -103,10 +103,7 @@ def list_live(bucket: Bucket, query: ListQuery) -> Page:
 
 
 def list_versions(bucket: Bucket, query: ListQuery) -> Page:
-    """A page of live and noncurrent versions, those of a name by generation number.
-
-    Refuses with 400 for an unusable page token or pattern.
-    """
+    """A page of live and noncurrent versions, those of a name by generation number. Refuses as `list_live`."""
 
     def versions(name: str) -> list[ObjectVersion]:
         live = bucket.live.get(name)
@@ -116,7 +113,7 @@ def list_versions(bucket: Bucket, query: ListQuery) -> Page:
 
 
 def list_soft_deleted(bucket: Bucket, query: ListQuery, now: str) -> Page:
-    """A page of the versions that can still be restored. Refuses with 400 for an unusable page token or pattern."""
+    """A page of the versions that can still be restored. Refuses as `list_live`."""
 
     def versions(name: str) -> list[ObjectVersion]:
         return _by_generation([v for v in bucket.soft_deleted.of(name) if (v.hard_delete_time or "") > now])
@@ -125,10 +122,7 @@ def list_soft_deleted(bucket: Bucket, query: ListQuery, now: str) -> Page:
 
 
 def _walk(query: ListQuery, source: _Names, versions: Versions, *, one_each: bool = False) -> Page:
-    """A page, with every parameter of a query.
-
-    With `one_each` a name has only one version, whose generation may change from page to page.
-    """
+    """A page. With `one_each` a name has only one version, whose generation may change from page to page."""
     page, last = Page(), ("", "")
     for position, items, prefix in _entries(query, source, versions, one_each=one_each):
         if len(page) >= min(query.max_results, LARGEST_PAGE):

@@ -152,10 +152,7 @@ class Fill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def fill(storage: Storage, wanted: Fill) -> int:
-    """Stores the objects and gives their number.
-
-    Refuses with 404 for the bucket, or 409 if a name is taken; then nothing is stored.
-    """
+    """Stores the objects and gives their number. Refuses with 404, or 409 if a name is taken: nothing is stored."""
     random = Random(wanted.seed)
     contents = [_content(random, wanted.size) for _ in range(min(wanted.distinct, wanted.count))]
     attributes = Attributes(content_type=wanted.content_type, metadata=wanted.metadata or None)

@@ -219,10 +219,7 @@ RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 def download(version: ObjectVersion, headers: Mapping[str, str]) -> Reply:
-    """The content of a version, or the range of it that the request names.
-
-    Refuses with 416: the range begins after the end.
-    """
+    """The content of a version, or the range that the request names. Refuses with 416: the range begins after the end."""
     data, size = version.content.data, version.content.size
     answer = _headers(version)
     reply = Reply(200, data, version.attributes.content_type or "application/octet-stream", answer)

@@ -97,10 +97,7 @@ class Storage:
     def patch_bucket(
         self, name: str, changes: dict[str, Any], conditions: Conditions = NONE, *, whole: bool = False
     ) -> Bucket:
-        """Changes a bucket's configuration; `buckets.patched_resource` explains `whole`.
-
-        Refuses with 404, 412, 403 for a locked retention policy, or 400.
-        """
+        """Changes a bucket; see `buckets.patched_resource`. Refuses with 404, 412, 403 for a locked policy, or 400."""
         bucket = self.bucket(name)
         require_metageneration(bucket, conditions)
         self._reconfigure(bucket, patched_resource(bucket.resource, changes, now=self.now(), whole=whole))
@@ -175,10 +172,7 @@ class Storage:
         return self.put(self.destination(bucket_name, name, conditions), name, content, draft)
 
     def put(self, bucket: Bucket, name: str, content: Content, draft: Draft) -> ObjectVersion:
-        """Makes a new live version; the caller has checked conditions, but not protection.
-
-        Refuses with 403 while a hold or retention protects the live version.
-        """
+        """Makes a new live version; the caller has checked conditions. Refuses with 403 while the old one is protected."""
         previous = bucket.live.get(name)
         if previous is not None:
             self._require_unprotected(bucket, previous, replacing=True)
@@ -208,10 +202,7 @@ class Storage:
         return version
 
     def load(self, bucket: Bucket, objects: Iterable[tuple[str, Content, Attributes]]) -> int:
-        """Stores many new objects at once, without events, and gives their number; for benchmarks and demos.
-
-        Refuses with 409 if a name is taken; then nothing is stored.
-        """
+        """Stores new objects, without events, and gives their number. Refuses with 409 if one exists: none is stored."""
         now, storage_class, generations = self.now(), bucket.settings.storage_class, self._generations
         fresh = {
             name: ObjectVersion(
@@ -233,10 +224,7 @@ class Storage:
         generation: int | None = None,
         conditions: Conditions = NONE,
     ) -> ObjectVersion:
-        """Changes the metadata of a version, to what `change` makes of it; the generation stays.
-
-        Without a generation that is the live version. Refuses with 404, 412, or as `change` does.
-        """
+        """Changes the metadata of a version to what `change` makes of it. Refuses with 404, 412, or as `change` does."""
         bucket = self.bucket(bucket_name)
         version = self.find(bucket, name, generation, conditions)
         draft, now = change(version), self.now()
@@ -275,10 +263,7 @@ class Storage:
         self._remove(bucket, version, archiving=generation is None)
 
     def _remove(self, bucket: Bucket, version: ObjectVersion, *, archiving: bool) -> None:
-        """Takes a version off its shelf; it becomes noncurrent if it may and can, and else it is deleted.
-
-        Refuses with 403 while a hold or retention protects it.
-        """
+        """Takes a version off its shelf. It is deleted, or becomes noncurrent if it may and can. Refuses with 403."""
         archiving = archiving and bucket.settings.versioning and not version.time_deleted
         self._require_unprotected(bucket, version, replacing=archiving)
         now = self.now()
@@ -349,10 +334,7 @@ class Storage:
         source_conditions: Conditions = NONE,
         conditions: Conditions = NONE,
     ) -> ObjectVersion:
-        """Renames an object within its bucket (Cloud Storage reference, "Objects: move").
-
-        Refuses with 404, 412, 400 for the name, or 403 while a hold or retention protects either object.
-        """
+        """Renames in a bucket (Cloud Storage reference, "Objects: move"). Refuses with 404, 412, 400 or 403."""
         bucket = self.bucket(bucket_name)
         source = self.find(bucket, name)
         check_object_name(new_name)
@@ -366,10 +348,7 @@ class Storage:
         return moved
 
     def run_lifecycle(self) -> dict[str, int]:
-        """Applies the lifecycle rules of every bucket once; holds and retention still protect.
-
-        Gives the numbers of versions that were deleted, and moved to another storage class.
-        """
+        """Applies all lifecycle rules once, and counts versions deleted and moved; holds and retention still protect."""
         counts = {"deleted": 0, "moved": 0}
         for bucket in self.buckets.values():
             for version, newer in self._with_newer(bucket) if bucket.settings.lifecycle else ():
@@ -465,10 +444,7 @@ def _stamped(contexts: Contexts | None, now: str) -> Contexts | None:
 
 
 def require_metageneration(bucket: Bucket, conditions: Conditions, *, reading: bool = False) -> None:
-    """Refuses unless the metageneration conditions on a bucket hold.
-
-    Refuses with 412, or 304 for a failed not-match while reading.
-    """
+    """Refuses with 412 unless the metageneration conditions hold; with 304 for a failed not-match while reading."""
     wanted, unwanted = conditions.metageneration_match, conditions.metageneration_not_match
     if reading and unwanted == bucket.metageneration:
         raise not_modified()

@@ -50,7 +50,6 @@ __all__ = [
     "ordered",
     "parse",
     "parse_conditions",
-    "parse_source_conditions",
     "stamp",
     "successor",
     "unordered",
@@ -80,20 +79,14 @@ def check_object_name(name: str) -> str:
 
 
 def check_bucket_name(name: object) -> str:
-    """Gives the name back if a bucket may have it (Cloud Storage documentation, "Bucket naming guidelines").
-
-    Refuses with 400.
-    """
+    """Gives a permitted name back (Cloud Storage documentation, "Bucket naming guidelines"). Refuses with 400."""
     if not isinstance(name, str) or not BUCKET.fullmatch(name):
         raise invalid(f"Invalid bucket name: {name!r}", location="name")
     return name
 
 
 def decode(segment: str) -> str:
-    """Decodes a percent-encoded path segment or query value.
-
-    Refuses with 400: it is not UTF-8. A lone surrogate is not UTF-8.
-    """
+    """Decodes a percent-encoded path segment or query value. Refuses with 400: it, or a lone surrogate, is not UTF-8."""
     if "%" not in segment and segment.isascii():
         return segment
     try:
@@ -378,17 +371,8 @@ def integer(params: Mapping[str, str], name: str) -> int | None:
         raise invalid(f"Invalid long value: '{text}'.", location=name) from error
 
 
-def parse_conditions(params: Mapping[str, str]) -> Conditions:
-    """The conditions of a query on the object written, read or deleted. Refuses with 400: one is not a number."""
-    return _parse(params, OF_OBJECT)
-
-
-def parse_source_conditions(params: Mapping[str, str]) -> Conditions:
-    """The conditions of a query on the object copied. Refuses with 400: one is not a number."""
-    return _parse(params, OF_SOURCE)
-
-
-def _parse(params: Mapping[str, str], names: tuple[str, ...]) -> Conditions:
+def parse_conditions(params: Mapping[str, str], names: tuple[str, ...] = OF_OBJECT) -> Conditions:
+    """The conditions of a query on one object. Refuses with 400: one is not a number."""
     if params.keys().isdisjoint(names):
         return NONE
     return Conditions(*[integer(params, name) for name in names])

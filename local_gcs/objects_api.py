@@ -13,7 +13,7 @@ from local_gcs.errors import invalid
 from local_gcs.listing import ListQuery, Page, list_live, list_soft_deleted, list_versions
 from local_gcs.media import download
 from local_gcs.model import ComposeSource, Storage
-from local_gcs.objects import Conditions, Draft, ObjectVersion, parse_source_conditions
+from local_gcs.objects import OF_SOURCE, Conditions, Draft, ObjectVersion, parse_conditions
 from local_gcs.resources import (
     EVERYTHING,
     IF_MATCH,
@@ -147,7 +147,7 @@ class ObjectsApi:
         return self._answer(call, self._rewriter.copy(_rewrite_request(call)))
 
     def _move(self, call: Call) -> Reply:
-        of_source = parse_source_conditions(call.params)
+        of_source = parse_conditions(call.params, OF_SOURCE)
         moved = self._storage.move(*call.args, source_conditions=of_source, conditions=call.conditions)
         return self._answer(call, moved)
 
@@ -202,10 +202,7 @@ def _list_query(call: Call) -> ListQuery:
 
 
 def _drops_contexts(call: Call) -> bool:
-    """Whether a copy drops the object contexts of its source.
-
-    Refuses with 400: the only group that can be dropped is ``custom``.
-    """
+    """Whether a copy drops the object contexts of its source. Refuses with 400: it names another group."""
     group = call.params.get("dropContextGroups")
     if not group:
         return False
@@ -224,7 +221,7 @@ def _rewrite_request(call: Call) -> RewriteRequest:
         name,
         draft_of(body) if body else None,
         source_generation=call.integer("sourceGeneration"),
-        source_conditions=parse_source_conditions(call.params),
+        source_conditions=parse_conditions(call.params, OF_SOURCE),
         conditions=call.conditions,
         chunk=call.integer("maxBytesRewrittenPerCall"),
         drop_contexts=_drops_contexts(call),

@@ -49,10 +49,7 @@ class LocalServer:
     def add_subscriber(
         self, url: str, *, types: Sequence[str] = (), bucket: str | None = None, concurrency: int = 8
     ) -> str:
-        """Makes the server post object events to an address, and gives the subscriber's id.
-
-        `local_gcs.events.Subscription` explains the arguments.
-        """
+        """Makes the server post events, as `local_gcs.events.Subscription` explains, and gives the subscriber's id."""
         wanted = {"url": url, "types": list(types), "bucket": bucket, "concurrency": concurrency}
         return str(self._ask("POST", "subscribers", wanted)["id"])
 

@@ -313,10 +313,7 @@ IF_MATCH, IF_NONE_MATCH = istr("If-Match"), istr("If-None-Match")
 
 
 def require_etag(headers: Mapping[str, str], tag: str) -> None:
-    """Refuses a read whose ``If-Match`` or ``If-None-Match`` does not hold for an entity tag (RFC 9110, section 13.1).
-
-    Refuses with 412 or 304.
-    """
+    """Refuses with 412 or 304 where ``If-Match`` or ``If-None-Match`` does not hold for a tag (RFC 9110, section 13.1)."""
     if IF_MATCH in headers and not _names(headers[IF_MATCH], tag):
         raise condition_failed()
     if IF_NONE_MATCH in headers and _names(headers[IF_NONE_MATCH], tag):
@@ -330,10 +327,7 @@ def _names(header: str, tag: str) -> bool:
 
 
 def draft_of(resource: dict[str, Any]) -> Draft:
-    """The whole editable part of an object resource; a field that it does not name is empty.
-
-    Refuses with 400: a field has the wrong type, is unknown, or is not modelled.
-    """
+    """The whole editable part of a resource; a field that it does not name is empty. Refuses with 400."""
     draft = patched_draft(Draft(), resource)
     if draft.storage_class:
         check_storage_class(draft.storage_class)

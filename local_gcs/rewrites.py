@@ -106,10 +106,7 @@ class Rewriter:
         return Begun(request, source, written)
 
     def finish(self, begun: Begun) -> Progress:
-        """Takes the second step of a call: commits, or remembers its progress.
-
-        Refuses with 404; 412; 403 for a protected destination.
-        """
+        """Takes the second step: commits, or remembers its progress. Refuses with 404, 412 or 403."""
         request, source, written = begun.request, begun.source, begun.written
         bucket = self._destination(request)
         size = source.content.size
@@ -123,10 +120,7 @@ class Rewriter:
         return self.finish(self.begin(request, token))
 
     def copy(self, request: RewriteRequest) -> ObjectVersion:
-        """Copies in one call, whatever the size (Cloud Storage reference, "Objects: copy").
-
-        Refuses with 400 for the name; 404; 412; 403 for a protected destination.
-        """
+        """Copies in one call (Cloud Storage reference, "Objects: copy"). Refuses as `begin` and `finish`."""
         source, _ = self._source(request, "")
         return self._commit(self._destination(request), request, source)
 

@@ -24,18 +24,11 @@ __all__ = ["MODELLED", "WITHOUT_EFFECT", "Target", "check_request", "is_meant", 
 Target = tuple[str, tuple[str, ...]]
 """API method, and the decoded names of the path."""
 
+UPLOADS = ("/upload/storage/v1/b/{bucket}/o", "/resumable/upload/storage/v1/b/{bucket}/o")
 OWN_PATHS = {
     "storage.objects.download": ("GET /download/storage/v1/b/{bucket}/o/{object}",),
-    "storage.objects.insert": (
-        "POST /upload/storage/v1/b/{bucket}/o",
-        "PUT /upload/storage/v1/b/{bucket}/o",
-        "POST /resumable/upload/storage/v1/b/{bucket}/o",
-        "PUT /resumable/upload/storage/v1/b/{bucket}/o",
-    ),
-    "storage.objects.cancelUpload": (
-        "DELETE /upload/storage/v1/b/{bucket}/o",
-        "DELETE /resumable/upload/storage/v1/b/{bucket}/o",
-    ),
+    "storage.objects.insert": tuple(f"{verb} {path}" for path in UPLOADS for verb in ("POST", "PUT")),
+    "storage.objects.cancelUpload": tuple(f"DELETE {path}" for path in UPLOADS),
     "storage.buckets.list": ("GET /storage/v1/b/",),
     "storage.buckets.insert": ("POST /storage/v1/b/",),
     "storage.batch": ("POST /batch/storage/v1", "POST /batch"),
@@ -179,10 +172,7 @@ def _accepted(name: str) -> frozenset[str]:
 
 
 def check_request(method: str, params: Mapping[str, str], headers: Mapping[str, str]) -> None:
-    """Refuses a request that names what is unknown or not modelled, or leaves out what it must name.
-
-    Refuses with 400.
-    """
+    """Refuses with 400 a request that names what is unknown or not modelled, or leaves out what it must name."""
     if REFUSED_HEADERS[0] in headers or REFUSED_HEADERS[1] in headers:
         raise not_modelled("customer-supplied encryption keys")
     name = FINER.get(method, method)
@@ -214,10 +204,7 @@ def is_meant(wanted: str, method: str) -> bool:
 
 
 def known_method(name: str) -> str:
-    """Gives the name back if a rule or a script may use it: a rule for a misspelt one would never hit.
-
-    Refuses with 400.
-    """
+    """Gives a name back that a rule may use; refuses with 400, because a rule for a misspelt one would never hit."""
     if name not in MODELLED and name not in FINER and name not in ALIASES and name != "storage.batch":
         raise invalid(f"method: {name!r} is not served", location="method")
     return name
