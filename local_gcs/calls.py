@@ -133,8 +133,8 @@ def parse_object(text: bytes | str) -> dict[str, Any]:
     return value
 
 
-Amount = Annotated[int | float, msgspec.Meta(ge=0)]
 Whole = Annotated[int, msgspec.Meta(ge=0)]
+Amount = Whole | Annotated[float, msgspec.Meta(ge=0)]
 Stated = TypeVar("Stated")
 
 
