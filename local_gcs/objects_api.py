@@ -125,8 +125,7 @@ class ObjectsApi:
         return self._rewritten(call, self._rewriter.finish(begun))
 
     def _rewritten(self, call: Call, progress: Progress) -> Reply:
-        fields = call.params.get("fields")
-        wanted = parse_fields(fields, "RewriteResponse") if fields else EVERYTHING
+        wanted = parse_fields(call.text("fields"), "RewriteResponse")
         answer: dict[str, Any] = {
             "kind": "storage#rewriteResponse",
             "totalBytesRewritten": str(progress.written),

@@ -304,8 +304,7 @@ def permissions_reply(call: Call) -> Reply:
 
 def object_reply(call: Call, renderer: Renderer, version: ObjectVersion) -> Reply:
     """An answer with the resource of a version, or the part of it that the ``fields`` parameter asks for."""
-    fields = call.params.get("fields")
-    selection = parse_fields(fields, "Object") if fields else EVERYTHING
+    selection = parse_fields(call.text("fields"), "Object")
     return Reply(body=orjson.dumps(renderer.project(selection)(version)))
 
 

@@ -10,14 +10,13 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import RawRequestMessage
-from aiohttp.streams import StreamReader
 
 from local_gcs.api import Api
 from local_gcs.calls import Reply, Wire
@@ -124,8 +123,7 @@ async def serve(options: Options, announce: Callable[[str], None]) -> None:
     Raises:
         CannotStart: The address is taken, or a bucket or subscriber cannot be made.
     """
-    listener = _listener(options)
-    try:
+    with closing(_listener(options)) as listener:
         host = f"[{options.host}]" if ":" in options.host else options.host
         url = f"http://{host}:{listener.getsockname()[1]}"
         server = Server(options, url)
@@ -134,8 +132,6 @@ async def serve(options: Options, announce: Callable[[str], None]) -> None:
             await _run(server, options, listener, lambda: announce(url))
         finally:
             await server.publisher.stop()
-    finally:
-        listener.close()
 
 
 async def _run(server: Server, options: Options, listener: socket, announce: Callable[[], None]) -> None:
@@ -162,19 +158,9 @@ async def _run(server: Server, options: Options, listener: socket, announce: Cal
 
 def _web_server(server: Server) -> web.Server:
     loop = asyncio.get_running_loop()
-
-    def request(
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: web.RequestHandler,
-        writer: AbstractStreamWriter,
-        task: "asyncio.Task[None]",
-    ) -> web.BaseRequest:
-        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=LARGEST_BODY)
-
     return web.Server(
         server.handle,
-        request_factory=request,
+        request_factory=partial(web.BaseRequest, loop=loop, client_max_size=LARGEST_BODY),
         access_log=None,
         auto_decompress=False,
         max_line_size=LONGEST_LINE,
