@@ -1,6 +1,6 @@
 """The mirror function as a process of its own, served by the functions framework as the cloud serves it.
 
-The demo, the tests and the benchmark start it.
+Apart from `story`, because the tests and the benchmark start it, too.
 """
 
 import json

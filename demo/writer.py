@@ -5,6 +5,8 @@ repeated until it is acknowledged, as the QPI system does. Only an acknowledged 
 
 The machine's speed decides how much mirrors can do. So the live writer slows down as events wait for them, and stops at a
 bound: what waits longer would only make every verification longer.
+
+Apart from `story`, because the end-to-end tests and the benchmark write with it, too.
 """
 
 import asyncio
