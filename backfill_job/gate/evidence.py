@@ -1,12 +1,13 @@
 """Gathers the evidence of the gate's checks: once, and only when a check asks for it. `checks` decides what passes."""
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeVar
 
 import uvloop
 
@@ -32,6 +33,8 @@ from shared.verification import Lag, Verification, latest_verification_ref, read
 
 __all__ = ["Evidence", "GateOptions", "read_verification_record"]
 
+_Value = TypeVar("_Value")
+
 
 @dataclass(frozen=True, slots=True)
 class GateOptions:
@@ -44,6 +47,8 @@ class GateOptions:
         import_test: The place of the import test's report; None for the place where `import-test` leaves it.
         today: The day of the presence check; None for today, UTC.
         record: Whether the gate records its result beside the state.
+        overrides: Reasons for the checks to override, by the check's name.
+        by: Who overrides them.
     """
 
     repos: tuple[Path, ...] = ()
@@ -53,6 +58,8 @@ class GateOptions:
     limits: Limits = field(default_factory=Limits)
     today: date | None = None
     record: bool = True
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    by: str = ""
 
 
 class Evidence:
@@ -71,7 +78,7 @@ class Evidence:
     @cached_property
     def state(self) -> State | MigrationError:
         """The migration's state."""
-        return known(lambda: read_state(self._run.gateway, self.migration))
+        return self.known(lambda: read_state(self._run.gateway, self.migration))
 
     @property
     def phase(self) -> Phase | None:
@@ -81,7 +88,7 @@ class Evidence:
     @cached_property
     def recorded(self) -> Verification | MigrationError | None:
         """The latest verification on record; None where there is none."""
-        return known(self._verification)
+        return self.known(self._verification)
 
     @property
     def verification(self) -> Verification | None:
@@ -102,6 +109,12 @@ class Evidence:
     def arrived(self) -> float | None:
         """Seconds that the canary took; None without a canary, or where it did not arrive."""
         return self._flight[1]
+
+    @cached_property
+    def new_bucket(self) -> Mapping[str, Any] | MigrationError:
+        """The new bucket's settings, as the JSON API shows them."""
+        bucket = self.migration.destination.bucket
+        return self.known(lambda: self._run.gateway.bucket_resource(bucket))
 
     def dead_letters(self) -> DeadLetters | None:
         """The dead letters that an operator pulled; None without --dead-letters.
@@ -160,6 +173,15 @@ class Evidence:
 
         others = [sibling for sibling in uvloop.run(found()) if sibling != run.migration.source]
         return [f"{sibling.uri} ({self._example(sibling)})" for sibling in others]
+
+    def known(self, gather: Callable[[], _Value]) -> _Value | MigrationError:
+        """Gather something; gives the error where that fails.
+
+        Raises:
+            Interrupted: A signal stopped the gate, so there is no verdict.
+        """
+        self._run.stop.check()
+        return known(gather)
 
     def _verification(self) -> Verification | None:
         at = latest_verification_ref(self.migration)
