@@ -290,6 +290,7 @@ def test_a_bucket_that_is_gone_is_an_error(run: Run) -> None:
     run.both(USER, row())
     listed = run.pairs()
     run.paths.delete(USER, side="destination")
+    run.paths.forget()
     run.paths.bucket("destination").delete()
     with pytest.raises(BucketNotFound, match="no such bucket"):
         run.check(listed)
