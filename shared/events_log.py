@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
+from shared.objects import time_text
+
 __all__ = [
     "CONTEXT_FIELDS",
     "FIELD_TYPES",
@@ -285,6 +287,4 @@ def _seen(text: str) -> str:
 
 
 def _moment(record: logging.LogRecord) -> str:
-    return (
-        datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    return time_text(datetime.fromtimestamp(record.created, UTC))

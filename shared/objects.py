@@ -6,7 +6,7 @@ metadata that a server-side copy carries is equal. A checksum that one side lack
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ __all__ = [
     "parse_time",
     "reserved_keys",
     "same",
+    "time_text",
 ]
 
 RESERVED_PREFIXES = ("goog-reserved-", "x-goog-reserved-")
@@ -215,6 +216,11 @@ def parse_time(text: str) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
     return moment
+
+
+def time_text(moment: datetime) -> str:
+    """An aware time in the form that Cloud Storage uses: RFC 3339, UTC, milliseconds, ``Z``. Such texts sort like the times."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def is_later(one: str, other: str) -> bool:

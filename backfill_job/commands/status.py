@@ -11,12 +11,12 @@ from werkzeug.serving import make_server
 
 from backfill_job.commands.signoff import signoffs_line, signoffs_table
 from backfill_job.run.arguments import from_one
-from backfill_job.run.clock import time_text
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.stopping import stopping_on_signals
 from shared.errors import Interrupted, UsageError
 from shared.gateway import Gateway
 from shared.migration import Migration
+from shared.objects import time_text
 from shared.report.loading import Status, read_status
 from shared.report.page import verdict_of_status
 from shared.report.web import create_app

@@ -10,7 +10,6 @@ from typing import Any, TypeGuard
 
 from backfill_job.copying.counts import Account
 from backfill_job.copying.diff import DiffLine, Verdict
-from backfill_job.run.reports import side
 from shared.authority import AuthoritySource
 from shared.errors import (
     BucketNotFound,
@@ -25,6 +24,7 @@ from shared.migration import Migration
 from shared.objects import ObjectState
 from shared.replicate import LastSeen, replicate
 from shared.store import ObjectStore
+from shared.verification import SideFacts
 
 __all__ = ["Result", "concerns_all", "impossible", "object_record", "replicated", "settled"]
 
@@ -123,4 +123,5 @@ def object_record(
     relative: str, outcome: str, source: ObjectState | None, destination: ObjectState | None
 ) -> dict[str, Any]:
     """A line of ``objects.jsonl``."""
-    return {"name": relative, "outcome": outcome, "source": side(source), "destination": side(destination)}
+    sides = {"source": SideFacts.of(source), "destination": SideFacts.of(destination)}
+    return {"name": relative, "outcome": outcome, **sides}

@@ -8,27 +8,25 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, Unpack
 from urllib.parse import quote
 
 from shared.answers import names_object, no_answer
 from shared.errors import BucketNotFound, ObjectNotFound, StorageError, UnexpectedAnswer
 from shared.gcs.batch import CONTENT_TYPE, MOST_CALLS, batch_body, batch_parts
-from shared.gcs.credentials import AccessSource
 from shared.gcs.json_client import (
     OK,
     THROTTLED,
     UNPACED,
+    ClientOptions,
     JsonClient,
     Pacing,
     RetryPolicy,
     refusal,
 )
-from shared.gcs.wire import Answer, Proxy
+from shared.gcs.wire import Answer
 from shared.migration import Location
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
-from shared.operations import OperationsCounter
-from shared.server_time import ServerTime
 
 __all__ = ["MOST_CALLS", "UNPACED", "AsyncApi", "Pacing", "PartAnswer", "RetryPolicy", "Rewrite", "encoded"]
 
@@ -80,7 +78,7 @@ class PartAnswer(NamedTuple):
 
 
 class AsyncApi:
-    """The JSON API. An asynchronous context manager; belongs to one event loop. `JsonClient` explains the arguments.
+    """The JSON API. An asynchronous context manager; belongs to one event loop. `JsonClient` explains the options.
 
     Every verb repeats its request after transient faults, except `delete_batch`. Every verb raises `BucketNotFound` where
     a bucket is missing, and `StorageError` for every other answer that is not a success.
@@ -89,28 +87,8 @@ class AsyncApi:
         UsageError: There are no credentials, or the endpoint is not an address.
     """
 
-    def __init__(
-        self,
-        *,
-        endpoint: str | None = None,
-        access: AccessSource | None = None,
-        connections: int = 264,
-        timeout: float = 60.0,
-        retry: RetryPolicy | None = None,
-        operations: OperationsCounter | None = None,
-        server_time: ServerTime | None = None,
-        proxy: Proxy | None = None,
-    ) -> None:
-        self._client = JsonClient(
-            endpoint=endpoint,
-            access=access,
-            connections=connections,
-            timeout=timeout,
-            retry=retry,
-            operations=operations,
-            server_time=server_time,
-            proxy=proxy,
-        )
+    def __init__(self, **options: Unpack[ClientOptions]) -> None:
+        self._client = JsonClient(**options)
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()

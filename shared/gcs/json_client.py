@@ -10,13 +10,13 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypedDict, TypeVar
 
 import orjson
 
 from shared.answers import error_for, no_answer
 from shared.errors import StorageError, UnexpectedAnswer
-from shared.gcs.credentials import Access, AccessSource, anonymous, application_default
+from shared.gcs.credentials import Access, AccessSource, Anonymous, ApplicationDefault
 from shared.gcs.wire import Answer, AnswerTooLong, NoAnswer, Proxy, Wire
 from shared.operations import OperationsCounter
 from shared.server_time import ServerTime
@@ -26,6 +26,7 @@ __all__ = [
     "OK",
     "THROTTLED",
     "UNPACED",
+    "ClientOptions",
     "JsonClient",
     "Pacing",
     "RetryPolicy",
@@ -94,6 +95,19 @@ class _Failure(NamedTuple):
     error: StorageError
 
 
+class ClientOptions(TypedDict, total=False):
+    """What callers of ``api`` may choose; `JsonClient` explains each, and has the defaults."""
+
+    endpoint: str | None
+    access: AccessSource | None
+    connections: int
+    timeout: float
+    retry: RetryPolicy | None
+    operations: OperationsCounter | None
+    server_time: ServerTime | None
+    proxy: Proxy | None
+
+
 class JsonClient:
     """Sends requests. An asynchronous context manager; belongs to one event loop.
 
@@ -135,7 +149,7 @@ class JsonClient:
     ) -> None:
         base = endpoint or f"https://{GOOGLE_HOST}"
         self._wire = Wire(base, connections=connections, timeout=timeout, proxy=proxy)
-        self._access = Access(access or (anonymous() if endpoint else application_default()), now)
+        self._access = Access(access or (Anonymous() if endpoint else ApplicationDefault()), now)
         self._retry = retry or RetryPolicy()
         self._dice = dice or random.Random()
         self._sleep = sleep

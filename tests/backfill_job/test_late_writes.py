@@ -5,11 +5,13 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import to_builtins
 from testing_commands import Commands
 from testing_paths import Paths
 
 from backfill_job.verify.late_writes import MAX_NAMES, LateWrites, cutover_of
 from shared.gateway import Gateway
+from shared.json_io import convert
 from shared.late_marks import mark_late_write
 from shared.migration import Location, Migration
 from shared.phase import Phase
@@ -89,7 +91,9 @@ def test_parts_make_a_whole() -> None:
         for part in "ab"
     ]
     parts.append(LateWrites())
-    whole = LateWrites.merged(LateWrites.from_json(json.loads(json.dumps(part.to_json()))) for part in parts)
+    whole = LateWrites.merged(
+        convert(LateWrites, json.loads(json.dumps(to_builtins(part)))) for part in parts
+    )
     assert (whole.since, whole.objects, len(whole.names)) == ("2026-01-01T00:00:00.000Z", 30, MAX_NAMES)
 
 

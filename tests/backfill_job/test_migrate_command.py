@@ -731,6 +731,17 @@ def test_since_leaves_out_nothing_that_has_no_day_in_its_name(
     assert paths.names() == sorted(undated)
 
 
+def test_since_asks_for_no_further_listing(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """The folders are known already from cutting the work into pieces."""
+    paths.put("qpi_answers_20240310/user_id_1.jsonl", b"{}\n")
+    asked = []
+    for words in ((), ("--since", "2024-03-10")):
+        paths.server.reset_stats()
+        assert migrate("--dry-run", *words).code == 0
+        asked.append(paths.requests("storage.objects.list"))
+    assert asked[0] == asked[1]
+
+
 def test_since_leaves_out_older_days_only(
     paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
 ) -> None:
