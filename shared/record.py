@@ -337,10 +337,13 @@ def _mended(
     there = _entries(store, migration, listed)
     told = {} if state is None else dict(enumerate(state.history, 1))
     known = {**{number: entry for number, (_, entry, _) in there.items()}, **told}
-    missing = [str(number) for number in range(1, max(known) + 1) if number not in known]
+    missing = [number for number in range(1, max(known) + 1) if number not in known]
     if missing:
+        name = next(name for number, (name, _, _) in sorted(there.items()) if number > missing[0])
         raise disagreement(
-            migration, f"entry {', '.join(missing)} of the history is in neither; restore its object"
+            migration,
+            f"entry {missing[0]} of the history is in neither, and history/{name} is there; restore the one, or remove the "
+            "other where it was added",
         )
     whole = replace(state or State.initial(migration), history=())
     for number, entry in sorted(known.items()):

@@ -241,7 +241,7 @@ def test_the_head_and_an_earlier_entry_lost_are_for_a_person(entry: str) -> None
     """The line says which entry."""
     with pytest.raises(
         PhaseUnknown,
-        match=f"entry {int(entry[-24:-16] if False else entry.removeprefix(HISTORY)[:8])} of the history is in neither; restore its object",
+        match=f"entry {int(entry.removeprefix(HISTORY)[:8])} of the history is in neither, and history/0000000",
     ):
         begin(without(HEAD, entry), MIGRATION, stamp("m"), pause=no_pause)
 
