@@ -1,8 +1,5 @@
 """Log-based metrics, a dashboard and alert policies as files, applied to a Google Cloud project and previewed without one.
 
-`apply` is the command. `files` reads the files, `log_filter` and `query` read their query languages, and `vocabulary` knows what they may name.
-`checks` and `query_checks` find faults. `differences` compares the files with a project, which `services` reads and changes.
-
 - `apply`: creates or updates a project's log-based metrics, dashboard and alert policies from the files.
 - `checks`: finds the faults that Google's own schemas do not see: in the files, between them, and against the log, the runbook and the grid.
 - `differences`: compares what the files say with what a project holds, and says what has to be done. Pure.

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from monitoring import log_filter
-from monitoring.files import USER_METRIC, Resource, Resources
+from monitoring.files import Resource, Resources, user_metric
 from monitoring.query import LEGEND, metric_filter, seconds
 from monitoring.query_checks import field_problems, log_filter_problems, query_problems
 from monitoring.vocabulary import Catalog, event_fields, events_named, is_number
@@ -51,27 +51,19 @@ _EXTRACT = re.compile(r"EXTRACT\(jsonPayload\.([a-z_]+)\)")
 
 
 def problems(resources: Resources, runbook: str) -> list[str]:
-    """Everything that is wrong with the files, a sentence for each fault.
-
-    Args:
-        resources: The files, with values in place.
-        runbook: The alerts' runbook, in Markdown.
-    """
+    """Everything that is wrong with the files and the alerts' runbook, a sentence for each fault."""
     try:
         catalog = Catalog.of(resources.metrics)
     except UsageError as error:
         return [str(error)]
-    found = [
-        f"metrics/{metric.stem}.yaml: {problem}"
-        for metric in resources.metrics
-        for problem in _metric_problems(metric)
-    ]
+    found: list[str] = []
+    for metric in resources.metrics:
+        found += [f"metrics/{metric.stem}.yaml: {problem}" for problem in _metric_problems(metric)]
     found += [f"dashboard.yaml: {problem}" for problem in _dashboard_problems(resources.dashboard, catalog)]
     known = anchors(runbook)
     for alert in resources.alerts:
-        found += [
-            f"alerts/{alert.stem}.yaml: {problem}" for problem in _alert_problems(alert, catalog, known)
-        ]
+        problems_of_alert = _alert_problems(alert, catalog, known)
+        found += [f"alerts/{alert.stem}.yaml: {problem}" for problem in problems_of_alert]
     headings = {anchor.removeprefix("alert-") for anchor in known if anchor.startswith("alert-")}
     for left in sorted(headings - {alert.stem for alert in resources.alerts}):
         found.append(f"the runbook has a heading for {left}, which no file in alerts/ defines")
@@ -115,7 +107,7 @@ def _events_of(condition: Mapping[str, Any], resources: Resources) -> set[str]:
     events = {
         event
         for metric in resources.metrics
-        if USER_METRIC + metric.content["name"] == wanted.metric
+        if user_metric(metric.content["name"]) == wanted.metric
         for event in _events_in(metric.content["filter"])
     }
     terms = [term for term in wanted.terms if (term.subject, term.label) == ("metric", "event")]

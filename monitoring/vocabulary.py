@@ -1,6 +1,6 @@
 """Everything that the files may name: the log's events and fields, metrics, and the labels of both.
 
-Google Cloud's own metrics are a table: a test cannot ask the service, so each metric that the files use is written down with its labels.
+Google Cloud's own metrics are a table, because a test cannot ask the service. It has each metric that the files use, with its labels.
 """
 
 import functools
@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from monitoring import log_filter
-from monitoring.files import USER_METRIC, Resource
+from monitoring.files import Resource, user_metric
 from shared.errors import UsageError
 from shared.events_log import CONTEXT_FIELDS, FIELD_TYPES, Event
 from shared.json_io import parse_json
@@ -58,10 +58,9 @@ class Points(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric.
+    """One metric, with its type as filters name it.
 
     Attributes:
-        type: As filters name it.
         labels: Its own, without its resources'.
         resources: Types of the monitored resources that it is written on.
     """
@@ -86,10 +85,9 @@ BUILT_IN = (
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All metrics that can be named.
+    """All metrics that can be named, by type.
 
     Attributes:
-        metrics: By type.
         by_prometheus_name: By name in PromQL, with the suffix that the name has; a distribution is there under its three names.
     """
 
@@ -129,7 +127,7 @@ def _log_based(resource: Resource) -> Metric:
     compared = log_filter.comparisons(log_filter.parse(content["filter"]))
     types = frozenset(value for one in compared if one.field == "resource.type" for value in one.values)
     labels = frozenset(label["key"] for label in descriptor.get("labels", ()))
-    return Metric(USER_METRIC + content["name"], Points(kind), labels, types)
+    return Metric(user_metric(content["name"]), Points(kind), labels, types)
 
 
 @functools.cache
@@ -150,11 +148,7 @@ def is_number(name: str) -> bool:
 
 
 def line_problems(text: str) -> list[str]:
-    """What is wrong with a line of the structured log, by the vocabulary and Cloud Logging's limits: a sentence for each fault.
-
-    Args:
-        text: The line, without its line break.
-    """
+    """What is wrong with a line of the structured log, by the vocabulary and Cloud Logging's limits: a sentence for each fault."""
     size = len(text.encode(errors="surrogatepass"))
     if size > MAX_LINE:
         return [f"the line has {size:,} bytes, more than {MAX_LINE:,}"]

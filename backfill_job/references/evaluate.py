@@ -28,7 +28,7 @@ from backfill_job.references.modules import (
     positional_names,
     returns,
 )
-from backfill_job.references.strings import METHODS, format_fields, formatted, literal, path_join, percent
+from backfill_job.references.strings import FORMAT, METHODS, PERCENT, filled, formatted, literal, path_join
 from backfill_job.references.texts import UNKNOWN, Text, limited, product
 
 __all__ = ["Evaluator", "TooDeep", "is_lookup"]
@@ -258,7 +258,7 @@ class Evaluator:
             for ref in self.values(node.right, frame)
             for name, value, where in self.entries(ref)
         }
-        return [result for text in left for result in percent(text, args, keywords, self.must_keep)]
+        return [made for text in left for made in filled(text, PERCENT, args, keywords, self.must_keep)]
 
     # --- names ---------------------------------------------------------------------------------------------------
 
@@ -566,7 +566,7 @@ class Evaluator:
             return path_join([receivers, *args], self.must_keep)
         if name == "format":
             return [
-                made for text in receivers for made in format_fields(text, args, keywords, self.must_keep)
+                made for text in receivers for made in filled(text, FORMAT, args, keywords, self.must_keep)
             ]
         if name in METHODS:
             firsts = [way for values in args for way in values[:1]]

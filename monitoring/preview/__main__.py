@@ -21,7 +21,7 @@ from markupsafe import Markup, escape
 from monitoring.files import load
 from monitoring.preview.entries import read_log
 from monitoring.preview.points import Source
-from monitoring.preview.tiles import Tile, tiles, window_of
+from monitoring.preview.tiles import Tile, clock, tiles, window_of
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import UsageError
 from shared.report import figures
@@ -58,9 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             arguments.out.write_text(page, encoding="utf-8")
         except OSError as error:
-            raise UsageError(
-                f"{arguments.out} cannot be written: {error.strerror}; choose another --out"
-            ) from error
+            why = f"{arguments.out} cannot be written: {error.strerror}; choose another --out"
+            raise UsageError(why) from error
     except UsageError as error:
         sys.stderr.write(f"monitoring.preview: {one_line(str(error))}\n")
         return CANNOT_START
@@ -83,7 +82,7 @@ def draw(logs: Sequence[Path]) -> str:
     found = tiles(content, Source.of(resources.metrics, log.entries), log.entries, window)
     sheets = _file("shared.report", "page.css") + _file("monitoring.preview", "preview.css")
     style = Markup(sheets + _places(found, int(content["mosaicLayout"]["columns"])))  # noqa: S704 -- our own files and numbers
-    ends = [datetime.fromtimestamp(at, UTC) for at in (window.start, window.ends[-1])]
+    start, end = (datetime.fromtimestamp(at, UTC) for at in (window.start, window.ends[-1]))
     page = _environment().get_template("preview.html")
     return page.render(
         title=content["displayName"],
@@ -91,10 +90,10 @@ def draw(logs: Sequence[Path]) -> str:
         tiles=sorted(found, key=lambda tile: (tile.y, tile.x)),
         style=style,
         policy=f"default-src 'none'; style-src '{source_hash(style)}'; img-src data:; base-uri 'none'; form-action 'none'",
-        start=f"{ends[0]:%Y-%m-%d %H:%M:%S}",
-        end=f"{ends[1]:%Y-%m-%d %H:%M:%S}",
-        start_clock=f"{ends[0]:%H:%M:%S}",
-        end_clock=f"{ends[1]:%H:%M:%S}",
+        start=f"{start:%Y-%m-%d %H:%M:%S}",
+        end=f"{end:%Y-%m-%d %H:%M:%S}",
+        start_clock=clock(window.start),
+        end_clock=clock(window.ends[-1]),
         step=window.step,
         entries=len(log.entries),
         strangers=sorted(log.strangers.items()),
@@ -122,12 +121,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        count=figures.count,
-        seconds=figures.seconds,
-        markdown=_markdown,
-        clock=lambda at: f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}",
-    )
+    environment.filters.update(count=figures.count, seconds=figures.seconds, markdown=_markdown, clock=clock)
     return environment
 
 
