@@ -65,11 +65,7 @@ def is_lookup(qualified: str) -> bool:
 
 
 class Evaluator:
-    """Evaluates expressions of a project's modules.
-
-    Args:
-        must_keep: Tells which texts must stay when an expression has too many.
-    """
+    """Evaluates expressions of a project's modules; `must_keep` tells which texts must stay when one has too many."""
 
     def __init__(self, project: Project, must_keep: Callable[[str], bool]) -> None:
         self.project = project
@@ -128,9 +124,8 @@ class Evaluator:
             name = names[slot] if isinstance(slot, int) and slot < len(names) else slot
             if isinstance(name, str):
                 given[name] = self.values(expression, where)
-        if any(isinstance(one, ast.Starred) for one in call.args) or any(
-            k.arg is None for k in call.keywords
-        ):
+        starred = any(isinstance(one, ast.Starred) for one in call.args)
+        if starred or any(keyword.arg is None for keyword in call.keywords):
             for name in (*names, *(argument.arg for argument in node.args.kwonlyargs)):
                 if name not in given:
                     given[name] = (*self._default(name, node, callee.frame), UNKNOWN)
@@ -218,7 +213,7 @@ class Evaluator:
             case ast.Call():
                 return self._call(node, frame)
             case ast.IfExp():
-                return [*self.values(node.body, frame), *self.values(node.orelse, frame)]
+                return self._each([node.body, node.orelse], frame)
             case ast.BoolOp(op=ast.Or()):
                 return self._first_of(node.values, frame)
             case ast.BoolOp():
@@ -379,9 +374,7 @@ class Evaluator:
 
     def _all(self, nodes: Iterable[ast.expr], container: Ref) -> list[Value]:
         """Everything that some parts of a container may stand for."""
-        return [
-            value.through(container.loads) for node in nodes for value in self.values(node, container.frame)
-        ]
+        return [value.through(container.loads) for value in self._each(nodes, container.frame)]
 
     def _elements(self, node: ast.expr, frame: Frame, steps: list[int]) -> list[Value]:
         """What a loop over an expression gives; takes the first of `steps` where the expression makes pairs."""
@@ -473,13 +466,10 @@ class Evaluator:
         if name in frame.scope.names:
             found = [_with_instance(value, instance) for value in self.name(name, frame)]
             return [inner for value in found for inner in self._property(value)]
-        for parent in node.bases:
-            for value in self.values(parent, base.frame):
-                if isinstance(value, Ref) and value.what is What.CLASS and value.node is not node:
-                    found = self._class_member(value, name, instance)
-                    if found:
-                        return found
-        return []
+        values = self._each(node.bases, base.frame)
+        parents = [value for value in values if isinstance(value, Ref) and value.what is What.CLASS]
+        members = (self._class_member(one, name, instance) for one in parents if one.node is not node)
+        return next(filter(None, members), [])
 
     def _property(self, value: Value) -> Iterable[Value]:
         if isinstance(value, Ref) and isinstance(value.node, FUNCTIONS):
@@ -489,15 +479,18 @@ class Evaluator:
         return [value]
 
     def _returned(self, function: Function, frame: Frame) -> list[Value]:
-        return [value for node in returns(function) for value in self.values(node, frame)]
+        return self._each(returns(function), frame)
+
+    def _each(self, nodes: Iterable[ast.expr], frame: Frame) -> list[Value]:
+        """Everything that several expressions may stand for."""
+        return [value for node in nodes for value in self.values(node, frame)]
 
     def _instance_member(self, base: Ref, name: str) -> list[Value]:
         """What an object's attribute stands for: what the call gave, else what the class says."""
         call, cls = base.node, base.made_by
         if isinstance(call, ast.Call):
             slots = [(node, frame) for slot, node, frame in self.slots(call, base.frame) if slot == name]
-            given = [value for node, frame in slots for value in self.values(node, frame)]
-            if given:
+            if given := [value for node, frame in slots for value in self.values(node, frame)]:
                 return given
         if cls is None or not isinstance(cls.node, ast.ClassDef):
             return []
@@ -526,13 +519,11 @@ class Evaluator:
     def _call(self, node: ast.Call, frame: Frame) -> Sequence[Value]:
         """What a call comes to; where that cannot be told, it is an instance of something."""
         callees = [value for value in self.values(node.func, frame) if isinstance(value, Ref)]
-        known = [value for callee in callees for value in self._called(callee, node, frame)]
-        if known:
+        if known := [value for callee in callees for value in self._called(callee, node, frame)]:
             return known
-        if isinstance(node.func, ast.Attribute):
-            found = self._method(node, node.func, frame)
-            if found is not None:
-                return found
+        found = self._method(node, node.func, frame) if isinstance(node.func, ast.Attribute) else None
+        if found is not None:
+            return found
         return self._builtin(node, frame) or [Ref(What.INSTANCE, node, frame)]
 
     def _called(self, callee: Ref, node: ast.Call, frame: Frame) -> Sequence[Value]:
@@ -540,8 +531,7 @@ class Evaluator:
             return [Ref(What.INSTANCE, node, frame, made_by=callee, loads=callee.loads)]
         if not isinstance(callee.node, FUNCTIONS) or callee.what is not What.FUNCTION:
             return ()
-        entered = self.called(callee, node, frame)
-        if entered is None:
+        if (entered := self.called(callee, node, frame)) is None:
             return NOTHING
         return [value.through(callee.loads) for value in self._returned(callee.node, entered)] or NOTHING
 
@@ -588,8 +578,7 @@ class Evaluator:
         nodes = call.args[1:2] or [keyword.value for keyword in call.keywords if keyword.arg in _DEFAULTS]
         return [
             UNKNOWN if isinstance(value, Text) and value.chars.lower() in _ENVIRONMENTS else value
-            for node in nodes
-            for value in self.values(node, frame)
+            for value in self._each(nodes, frame)
         ]
 
     def _joined(self, separators: Sequence[Text], node: ast.Call, frame: Frame) -> Sequence[Value]:

@@ -1,6 +1,6 @@
 """Every file that is not Python: each place that holds the name of a prefix is judged by what is written around it.
 
-The bucket that belongs to a prefix stands on its line, in its braces, in its block of YAML, or in a variable of the file. Only
+The bucket that belongs to a prefix stands on its line, in its braces, in its YAML block, or in a variable of the file. Only
 what is written is read: in most languages a value without quotes is a name, and its value is unknown.
 When in doubt a place is code, which blocks: a comment is one only where its mark stands outside of quotes.
 Also for the parts of a Python file that are not expressions, and for Python that cannot be parsed.
@@ -88,11 +88,7 @@ _TERRAFORM_LABEL = re.compile(
 
 
 def scan_text(source: Source, targets: Targets, note: str = "") -> Iterator[Finding]:
-    """Judge every name of a prefix in a file.
-
-    Args:
-        note: What is said of every finding, before its own note.
-    """
+    """Judge every name of a prefix in a file; `note` is said of every finding, before its own note."""
     file = _File(source, targets)
     numbers = {source.line_of(match.start()) for match in targets.key_pattern.finditer(source.text)}
     for number in sorted(numbers):
@@ -201,11 +197,9 @@ def _within(spans: _Spans, offset: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Beside:
-    """The bucket found beside a prefix.
+    """The bucket found beside a prefix, and whether it certainly is the one.
 
     Attributes:
-        bucket: Its name.
-        certain: Whether it certainly is the one.
         alone: Whether it belongs to nothing else: other objects are not named beside it.
         start: Where what both stand in begins.
     """
@@ -278,13 +272,12 @@ class _File:
         if self._language.sql and not _within(self._quoted, offset):
             return True
         line = self.source.line(self.source.line_of(offset))
-        if _TERRAFORM_LABEL.match(line) and self._language.slash:
-            return True
-        if names_a_thing(self._own_name(offset)):
+        is_label = self._language.slash and _TERRAFORM_LABEL.match(line) is not None
+        if is_label or names_a_thing(self._own_name(offset)):
             return True
         behind = self.source.text[offset + len(prefix.chars) : offset + len(prefix.chars) + 8]
         is_key = re.match(r"\\?[\"']?[ \t]*(?::(?!//)|=(?![=>]))", behind) is not None
-        return is_key and prefix.chars not in {target.old for target in self.targets.targets}
+        return is_key and prefix.chars not in self.targets.old_prefixes
 
     # --- the bucket that belongs to a prefix -----------------------------------------------------------------------
 
