@@ -24,7 +24,6 @@ __all__ = [
     "Metric",
     "Points",
     "event_fields",
-    "events_named",
     "is_number",
     "line_problems",
 ]
@@ -125,7 +124,7 @@ def _log_based(resource: Resource) -> Metric:
     if kind not in {Points.COUNT.value, Points.DISTRIBUTION.value}:
         raise UsageError(f"metrics/{resource.stem}.yaml: a log-based metric cannot be {kind}")
     compared = log_filter.comparisons(log_filter.parse(content["filter"]))
-    types = frozenset(value for one in compared if one.field == "resource.type" for value in one.values)
+    types = frozenset(log_filter.named(compared, "resource.type"))
     labels = frozenset(label["key"] for label in descriptor.get("labels", ()))
     return Metric(user_metric(content["name"]), Points(kind), labels, types)
 
@@ -135,11 +134,6 @@ def event_fields() -> Mapping[str, frozenset[str]]:
     """Fields by event, including those of the context."""
     known = {event.event_name: event.value.fields | CONTEXT_FIELDS for event in Event}
     return {**known, LIBRARY: frozenset({"logger"})}
-
-
-def events_named(compared: Iterable[log_filter.Comparison]) -> set[str]:
-    """The events that a log filter's comparisons name."""
-    return {value for one in compared if one.field == "jsonPayload.event" for value in one.values}
 
 
 def is_number(name: str) -> bool:

@@ -300,12 +300,8 @@ class Evaluator:
                 return self._taken(binding, frame)
             case How.PARAMETER:
                 return self.values(node, frame.outer or frame) if isinstance(node, ast.expr) else NOTHING
-            case How.FUNCTION:
-                return [Ref(What.FUNCTION, node, frame)]
-            case How.CLASS:
-                return [Ref(What.CLASS, node, frame)]
-            case How.MODULE:
-                return [Ref(What.MODULE, node, frame, binding.name)]
+            case How.FUNCTION | How.CLASS | How.MODULE:
+                return [Ref(What[binding.how.name], node, frame, binding.name)]
             case How.MEMBER:
                 return self._imported(binding, frame)
             case _:

@@ -11,9 +11,12 @@ from backfill_job.references.targets import Kind, Target
 from backfill_job.references.texts import Position, Source, Text, readable
 from shared.migration import Migration
 
-__all__ = ["Finding", "Place", "Resolution", "ScanError", "ScanResult", "worst"]
+__all__ = ["LONGEST", "Finding", "Place", "Resolution", "ScanError", "ScanResult", "worst"]
 
 SCHEMA = "references/1"
+
+LONGEST = 200
+"""Characters of an expression, or of a line, that are shown."""
 
 
 class Place(Enum):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePath
 
-from backfill_job.references.findings import Finding, Place, Resolution
+from backfill_job.references.findings import LONGEST, Finding, Place, Resolution
 from backfill_job.references.mentions import (
     Mention,
     bucket_for,
@@ -26,10 +26,7 @@ from backfill_job.references.mentions import (
 from backfill_job.references.targets import Kind, Targets
 from backfill_job.references.texts import UNKNOWN, Source, Text, with_holes
 
-__all__ = ["finding_at", "scan_text"]
-
-LONGEST = 200
-"""Characters of a line that are shown."""
+__all__ = ["finding_at", "scan_text", "within"]
 
 LEVELS = 4
 """Braces and blocks around a prefix that are looked at."""
@@ -187,7 +184,8 @@ def _hash_comments(text: str) -> Iterator[tuple[int, int]]:
         start += len(line)
 
 
-def _within(spans: _Spans, offset: int) -> bool:
+def within(spans: _Spans, offset: int) -> bool:
+    """Tell whether an offset is in one of some spans, which are in order and apart."""
     index = bisect_right(spans, (offset, float("inf"))) - 1
     return index >= 0 and spans[index][0] <= offset < spans[index][1]
 
@@ -233,7 +231,7 @@ class _File:
 
     def judge(self, text: Text, mention: Mention, offset: int) -> Finding:
         """Say what a mention is."""
-        place = Place.COMMENT if _within(self._comments, offset) else Place.CODE
+        place = Place.COMMENT if within(self._comments, offset) else Place.CODE
         if self._language.documentation:
             place = Place.DOCUMENTATION
         beside = None if mention.bucket is not None or mention.other else self._bucket(offset)
@@ -269,7 +267,7 @@ class _File:
         return self._assigned(match.group("name") + behind.group()) is None
 
     def _is_a_name(self, prefix: Text, offset: int) -> bool:
-        if self._language.sql and not _within(self._quoted, offset):
+        if self._language.sql and not within(self._quoted, offset):
             return True
         line = self.source.line(self.source.line_of(offset))
         is_label = self._language.slash and _TERRAFORM_LABEL.match(line) is not None

@@ -20,7 +20,7 @@ from backfill_job.references.evaluate import Evaluator, TooDeep
 from backfill_job.references.findings import Finding, Place, Resolution
 from backfill_job.references.mentions import mentions, resolve
 from backfill_job.references.modules import FUNCTIONS, Module, Project, module_name, own_nodes
-from backfill_job.references.other_files import finding_at, scan_text
+from backfill_job.references.other_files import finding_at, scan_text, within
 from backfill_job.references.targets import Kind, Targets
 from backfill_job.references.texts import Position, Text, decode, with_holes
 from backfill_job.references.walk import Walk
@@ -203,7 +203,7 @@ def _left_out(module: Module, covered: set[Position], targets: Targets) -> Itera
     kinds = ((comments, Place.COMMENT), (docstrings, Place.DOCUMENTATION), (strings, Place.CODE))
     for match in places:
         offset = match.start()
-        place = next((place for spans, place in kinds if _is_in(spans, offset)), None)
+        place = next((place for spans, place in kinds if within(spans, offset)), None)
         if place is None:
             other = Resolution(Kind.OTHER, None, source.piece(*match.span()))
             yield finding_at(source, offset, other, Place.CODE, "a name in the code")
@@ -245,14 +245,6 @@ def _tokens(module: Module) -> tuple[list[tuple[int, int]], list[tuple[int, int]
 
 
 def _docstrings(module: Module) -> list[tuple[int, int]]:
-    return [
-        (module.offset(node.value), module.end(node.value))
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    ]
-
-
-def _is_in(spans: Iterable[tuple[int, int]], offset: int) -> bool:
-    return any(start <= offset < end for start, end in spans)
+    texts = [node.value for node in ast.walk(module.tree) if isinstance(node, ast.Expr)]
+    strings = (one for one in texts if isinstance(one, ast.Constant) and isinstance(one.value, str))
+    return sorted((module.offset(one), module.end(one)) for one in strings)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from backfill_job.references.evaluate import Evaluator, TooDeep, is_lookup
-from backfill_job.references.findings import Finding, Place, Resolution, worst
+from backfill_job.references.findings import LONGEST, Finding, Place, Resolution, worst
 from backfill_job.references.mentions import (
     Mention,
     bucket_for,
@@ -44,9 +44,6 @@ from backfill_job.references.targets import Kind, Targets
 from backfill_job.references.texts import Position, Text, with_holes
 
 __all__ = ["Walk"]
-
-LONGEST = 200
-"""Characters of an expression that are shown."""
 
 Found = tuple[tuple[Text, ...], bool]
 """A bucket's possible names, and whether it certainly is the one."""
