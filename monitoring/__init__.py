@@ -1,7 +1,7 @@
 """Log-based metrics, a dashboard and alert policies as files, applied to a Google Cloud project and previewed without one.
 
 - `apply`: creates or updates a project's log-based metrics, dashboard and alert policies from the files.
-- `checks`: finds the faults that Google's own schemas do not see: in files and queries, between them, and against the log, the runbook and the grid.
+- `checks`: finds the faults that Google's own schemas do not see: in the files and their queries, against the log, the runbook and the grid.
 - `differences`: compares what the files say with what a project holds, and says what has to be done. Pure.
 - `files`: reads the files strictly: values put in, and every key known to Google's own messages.
 - `log_filter`: reads and evaluates the part of Cloud Logging's query language that this project's filters use.

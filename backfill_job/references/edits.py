@@ -3,10 +3,10 @@
 The smallest edit: of a bucket's name the parts between holes that differ, of a prefix its name. Only characters that are written
 as themselves can be edited: not the result of an escape or a method.
 
-A bucket's constant usually serves other prefixes, too. So the way of the edited characters is followed forward: to the name they
-are assigned to, to every place that reads that name, to the names those are assigned to. Each of these readings must be one
-that an edited finding was read through. Any other one forbids the edit, and so does a way of keeping a text that is not
-followed here.
+A bucket's constant usually serves other prefixes, too. So the edited characters are followed forward: to the name that they are
+assigned to, and to every place that reads it. Such a place may assign the text to a further name. Each of these readings must
+be one that an edited finding was read through. Any other one forbids the edit, and so does a way of keeping a text that is
+not followed here.
 Only `patch` uses it, which decides over all findings together; this module judges one edit at a time.
 """
 

@@ -21,6 +21,7 @@ from backfill_job.references.modules import (
     Value,
     Values,
     What,
+    defaults,
     field_names,
     is_decorated,
     is_static,
@@ -80,10 +81,7 @@ class Evaluator:
 
     def module_frame(self, module: Module) -> Frame:
         """Where a module's names are looked up."""
-        key = (id(module),)
-        if key not in self._frames:
-            self._frames[key] = Frame(module, module.scope(module.tree))
-        return self._frames[key]
+        return self._frames.setdefault((id(module),), Frame(module, module.scope(module.tree)))
 
     def class_frame(self, node: ast.ClassDef, outer: Frame) -> Frame:
         """Where the names of a class's body are looked up."""
@@ -108,10 +106,9 @@ class Evaluator:
         given = self._given(node, callee, call, frame)
         identities = tuple((name, tuple(map(_identity, values))) for name, values in sorted(given.items()))
         key = (id(node), id(where), identities, id(frame.root))
-        if key not in self._frames:
-            scope = where.module.scope(node)
-            self._frames[key] = Frame(where.module, scope, where, given, frame.root, frame.depth + 1)
-        return self._frames[key]
+        scope = where.module.scope(node)
+        entered = Frame(where.module, scope, where, given, frame.root, frame.depth + 1)
+        return self._frames.setdefault(key, entered)
 
     def _given(self, node: Function, callee: Ref, call: ast.Call, frame: Frame) -> dict[str, Values]:
         """What each parameter stands for in a call, as far as the call says it."""
@@ -126,15 +123,12 @@ class Evaluator:
                 given[name] = self.values(expression, where)
         starred = any(isinstance(one, ast.Starred) for one in call.args)
         if starred or any(keyword.arg is None for keyword in call.keywords):
+            usual = defaults(node.args)
             for name in (*names, *(argument.arg for argument in node.args.kwonlyargs)):
                 if name not in given:
-                    given[name] = (*self._default(name, node, callee.frame), UNKNOWN)
+                    default = [usual[name]] if name in usual else []
+                    given[name] = (*self._each(default, callee.frame), UNKNOWN)
         return given
-
-    def _default(self, name: str, function: Function, frame: Frame) -> Iterator[Value]:
-        for binding in frame.module.scope(function).names.get(name, ()):
-            if binding.how is How.PARAMETER and isinstance(binding.node, ast.expr):
-                yield from self.values(binding.node, frame)
 
     # --- expressions ---------------------------------------------------------------------------------------------
 

@@ -8,10 +8,11 @@ scanned once more as it would be; what would still block, or block anew, is left
 
 import ast
 import difflib
+import functools
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def propose(result: ScanResult, *, skip: Sequence[str] = ()) -> Proposal:
     Raises:
         UsageError: A path of the scan has disappeared.
     """
-    planner = _Planner(result, skip)
+    read = functools.cache(Path.read_bytes)
+    planner = _Planner(result, skip, read, functools.cache(lambda path: decode(path, read(path))))
     planner.plan()
     changes = {finding: planner.changed_lines(edits) for finding, edits in planner.edits.items()}
     return Proposal(changes, planner.refusals, planner.contents())
@@ -75,19 +77,19 @@ def propose(result: ScanResult, *, skip: Sequence[str] = ()) -> Proposal:
 class _Planner:
     result: ScanResult
     skip: Sequence[str]
+    read: Callable[[Path], bytes]
+    source: Callable[[Path], Source]
     edits: dict[Finding, tuple[Edit, ...]] = field(default_factory=dict)
     refusals: dict[Finding, str] = field(default_factory=dict)
-    _data: dict[Path, bytes] = field(default_factory=dict)
-    _sources: dict[Path, Source] = field(default_factory=dict)
 
     def plan(self) -> None:
         tree = walk_files(self.result.paths, self.skip)
-        project = Project([path for path in tree.files if path.suffix in PYTHON], self._read)
+        project = Project([path for path in tree.files if path.suffix in PYTHON], self.read)
         evaluator = Evaluator(project, Targets(self.result.migrations).carries)
-        readers = Readers(project, evaluator, self._read, self._source)
+        readers = Readers(project, evaluator, self.read, self.source)
         for finding in self.result.blocking:
             try:
-                edits = edits_for(finding, self._source)
+                edits = edits_for(finding, self.source)
                 _check_files(edits, set(tree.files))
                 _check_alone(finding, edits)
                 self._check_copy(finding)
@@ -105,31 +107,21 @@ class _Planner:
                 edits[edit.path].add(edit)
         contents = {}
         for path in sorted(edits):
-            source = self._source(path)
-            contents[path] = (self._read(path), source.encode(apply_edits(source.text, edits[path])))
+            source = self.source(path)
+            contents[path] = (self.read(path), source.encode(apply_edits(source.text, edits[path])))
         return contents
 
     def changed_lines(self, edits: Iterable[Edit]) -> tuple[LineChange, ...]:
         lines: dict[tuple[Path, int], list[Edit]] = defaultdict(list)
         for edit in edits:
-            lines[edit.path, self._source(edit.path).line_of(edit.start)].append(edit)
+            lines[edit.path, self.source(edit.path).line_of(edit.start)].append(edit)
         changes = []
         for (path, number), found in sorted(lines.items()):
-            source = self._source(path)
+            source = self.source(path)
             before, start = source.line(number), source.starts[number - 1]
             moved = [replace(edit, start=edit.start - start, end=edit.end - start) for edit in found]
             changes.append(LineChange(path, number, before, apply_edits(before, moved)))
         return tuple(changes)
-
-    def _read(self, path: Path) -> bytes:
-        if path not in self._data:
-            self._data[path] = path.read_bytes()
-        return self._data[path]
-
-    def _source(self, path: Path) -> Source:
-        if path not in self._sources:
-            self._sources[path] = decode(path, self._read(path))
-        return self._sources[path]
 
     def _refuse(self, finding: Finding, reason: str) -> None:
         self.edits.pop(finding, None)

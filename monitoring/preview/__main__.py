@@ -11,11 +11,9 @@ import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from monitoring.files import load
@@ -24,9 +22,8 @@ from monitoring.preview.points import Source
 from monitoring.preview.tiles import Tile, clock, tiles, window_of
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import UsageError
-from shared.report import figures
 from shared.report.names import visible
-from shared.report.page import source_hash
+from shared.report.page import page_templates, source, source_hash
 
 __all__ = ["draw", "main"]
 
@@ -80,11 +77,12 @@ def draw(logs: Sequence[Path]) -> str:
     resources = load(log.values.by_name())
     window, content = window_of(log.entries), resources.dashboard.content
     found = tiles(content, Source.of(resources.metrics, log.entries), log.entries, window)
-    sheets = _file("shared.report", "page.css") + _file("monitoring.preview", "preview.css")
-    style = Markup(sheets + _places(found, int(content["mosaicLayout"]["columns"])))  # noqa: S704 -- our own files and numbers
+    places = _places(found, int(content["mosaicLayout"]["columns"]))
+    style = source("page.css") + source("preview.css", "monitoring.preview") + Markup(places)  # noqa: S704 -- numbers
     start, end = (datetime.fromtimestamp(at, UTC) for at in (window.start, window.ends[-1]))
-    page = _environment().get_template("preview.html")
-    return page.render(
+    templates = page_templates("monitoring.preview")
+    templates.filters.update(markdown=_markdown, clock=clock)
+    return templates.get_template("preview.html").render(
         title=content["displayName"],
         # The upper tiles come first, also for a reader of the page without its grid.
         tiles=sorted(found, key=lambda tile: (tile.y, tile.x)),
@@ -110,21 +108,6 @@ def _places(found: Sequence[Tile], columns: int) -> str:
     return f"@media (min-width:1000px){{{grid}.grid>*{{margin:{GAP}px!important}}{''.join(rules)}}}"
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("monitoring.preview"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: (
-            visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-        ),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(count=figures.count, seconds=figures.seconds, markdown=_markdown, clock=clock)
-    return environment
-
-
 def _markdown(text: str) -> Markup:
     """Bold, code and links, which is all that the dashboard's texts use; a link without an https address keeps its text only."""
     shown: Any = str(escape(visible(" ".join(text.split()))))
@@ -132,10 +115,6 @@ def _markdown(text: str) -> Markup:
     shown = re.sub(r"`(.+?)`", r"<code>\1</code>", shown)
     shown = re.sub(r"\[([^\]]+)\]\((https://[^)\s]+)\)", r'<a href="\2">\1</a>', shown)
     return Markup(re.sub(r"\[([^\]]+)\]\(([^)]+)\)", r"\1 (<code>\2</code>)", shown))  # noqa: S704 -- escaped above
-
-
-def _file(package: str, name: str) -> str:
-    return files(package).joinpath("templates", name).read_text(encoding="utf-8")
 
 
 if __name__ == "__main__":

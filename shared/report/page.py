@@ -29,9 +29,11 @@ from shared.verification import DayState, Level, Verdict, Verification
 
 __all__ = [
     "content_policy",
+    "page_templates",
     "render_report",
     "render_status",
     "render_unknown",
+    "source",
     "source_hash",
     "verdict_of_status",
 ]
@@ -92,8 +94,8 @@ def content_policy() -> str:
     return "; ".join(
         (
             "default-src 'none'",
-            f"style-src '{source_hash(_source('page.css'))}'",
-            f"script-src '{source_hash(_source('page.js'))}'",
+            f"style-src '{source_hash(source('page.css'))}'",
+            f"script-src '{source_hash(source('page.js'))}'",
             "img-src data:",
             "base-uri 'none'",
             "form-action 'none'",
@@ -134,24 +136,29 @@ def _render(template: str, **values: Any) -> str:
     return (
         _environment()
         .get_template(template)
-        .render(style=_source("page.css"), script=_source("page.js"), policy=content_policy(), **values)
+        .render(style=source("page.css"), script=source("page.js"), policy=content_policy(), **values)
     )
 
 
-@functools.cache
-def _environment() -> Environment:
+def page_templates(package: str) -> Environment:
+    """The templates of a package's pages: every text that is not our own `Markup` is escaped and made visible."""
     environment = Environment(
-        loader=PackageLoader("shared.report"),
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_printable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters.update(count=figures.count, seconds=figures.seconds)
+    return environment
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = page_templates("shared.report")
     environment.filters.update(
-        count=figures.count,
         bytes=figures.byte_count,
-        seconds=figures.seconds,
         moment=figures.moment,
         age=figures.age,
         name=name_markup,
@@ -175,9 +182,9 @@ def _printable(value: Any) -> Any:
 
 
 @functools.cache
-def _source(name: str) -> Markup:
+def source(name: str, package: str = "shared.report") -> Markup:
     """A style sheet or script, as the page contains it."""
-    return Markup(files("shared.report").joinpath("templates", name).read_text(encoding="utf-8"))  # noqa: S704 -- our own files
+    return Markup(files(package).joinpath("templates", name).read_text(encoding="utf-8"))  # noqa: S704 -- our own files
 
 
 def source_hash(source: str) -> str:
