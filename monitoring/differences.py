@@ -87,12 +87,9 @@ class Change:
                 # The file is the same: only what somebody changed is a difference, not what the service added.
                 before = _like(before, self.wanted.content)
         name = f"{self.wanted.kind} {self.wanted.key}"
-        return [
-            line.rstrip("\n")
-            for line in difflib.unified_diff(
-                _yaml(before), _yaml(self.wanted.content), f"project: {name}", f"files: {name}"
-            )
-        ]
+        after = _yaml(self.wanted.content)
+        found = difflib.unified_diff(_yaml(before), after, f"project: {name}", f"files: {name}")
+        return [line.rstrip("\n") for line in found]
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:
@@ -133,19 +130,16 @@ def _change(wanted: Wanted, existing: Existing | None) -> Change:
 
 
 def _refuse_another_type(wanted: Wanted, existing: Existing) -> None:
+    before, now = (one.content.get("metricDescriptor", {}) for one in (existing, wanted))
     for key in ("metricKind", "valueType"):
-        before, now = (one.content.get("metricDescriptor", {}).get(key) for one in (existing, wanted))
-        if before != now:
+        if (was := before.get(key)) != (becomes := now.get(key)):
             raise UsageError(
-                f"{existing.name}: {key} is {before} and cannot become {now}; a metric never changes it: give the file another name"
+                f"{existing.name}: {key} is {was} and cannot become {becomes}; a metric never changes it: give the file another name"
             )
-    before, now = (
-        {label["key"] for label in one.content.get("metricDescriptor", {}).get("labels", ())}
-        for one in (existing, wanted)
-    )
-    if before - now:
+    had, has = ({label["key"] for label in one.get("labels", ())} for one in (before, now))
+    if had - has:
         raise UsageError(
-            f"{existing.name}: label {', '.join(sorted(before - now))} cannot be taken away from a metric; give the file another name"
+            f"{existing.name}: label {', '.join(sorted(had - has))} cannot be taken away from a metric; give the file another name"
         )
 
 
