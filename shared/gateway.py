@@ -39,6 +39,7 @@ from shared.errors import (
 )
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
 from shared.operations import OperationsCounter
+from shared.server_time import ServerTime
 from shared.store import ListingPage
 
 __all__ = ["Gateway"]
@@ -64,9 +65,11 @@ class Gateway:
         request_timeout: Seconds without an answer after which one request counts as lost. Rewrites of large objects
             need at least 30 (Cloud Storage reference, "Objects: rewrite").
         operations: Counts every request; None for a counter of its own.
+        server_time: Notes the time of every answer; None for one of its own.
 
     Attributes:
         operations: Counts the answered requests by the class in which they are billed.
+        server_time: Cloud Storage's time, as of the newest answer.
 
     Raises:
         UsageError: The environment has no credentials.
@@ -80,6 +83,7 @@ class Gateway:
         retry_initial: float = 1.0,
         request_timeout: float = 60.0,
         operations: OperationsCounter | None = None,
+        server_time: ServerTime | None = None,
     ) -> None:
         os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         self._retry = DEFAULT_RETRY.with_timeout(retry_deadline).with_delay(initial=retry_initial)
@@ -94,6 +98,7 @@ class Gateway:
         for scheme in ("https://", "http://"):
             self._client._http.mount(scheme, adapter)  # noqa: SLF001 -- the only way to a pool of this size
         self.operations = operations or OperationsCounter()
+        self.server_time = server_time or ServerTime()
         self._client._http.hooks["response"].append(self._count)  # noqa: SLF001 -- sees every answer
 
     def close(self) -> None:
@@ -103,6 +108,7 @@ class Gateway:
 
     def _count(self, answer: requests.Response, **_: Any) -> None:
         self.operations.count(answer.request.method or "", answer.request.path_url)
+        self.server_time.note(answer.headers.get("Date", ""))
 
     def look(self, at: ObjectRef) -> ObjectState | None:
         """See `ObjectStore.look`."""

@@ -17,8 +17,9 @@ from backfill_job.run.clock import Clock
 from backfill_job.run.command import ProcessIO
 from shared.gateway import Gateway
 from shared.phase import Phase
-from shared.state import State, read_state
-from shared.state_changes import Stamp, update, with_phase
+from shared.record import read_state, update
+from shared.state import State
+from shared.state_changes import Stamp, with_phase
 
 __all__ = ["Commands", "Ended", "run_command", "where"]
 

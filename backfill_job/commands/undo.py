@@ -38,8 +38,6 @@ from shared.errors import UsageError
 from shared.events_log import Event
 from shared.gateway import Gateway
 from shared.migration import Migration
-from shared.state import read_state
-from shared.state_changes import begun_manifests
 from shared.text import shown
 
 __all__ = ["COMMAND"]
@@ -126,8 +124,8 @@ def _refuse_foreign(arguments: argparse.Namespace, found: Found) -> None:
 
 
 def _warn_of_unknown(run: Run, found: Found) -> None:
-    state = read_state(run.gateway, run.migration)
-    if found.sha256 not in {begun.sha256 for begun in begun_manifests(state)}:
+    state = run.state()
+    if found.sha256 not in {begun.sha256 for begun in state.manifests}:
         run.say("WARNING: no deletion of this migration was begun with this very manifest.")
 
 
@@ -195,7 +193,7 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found) -> ExitCode:
             not_there=result.not_there,
             elapsed_s=round((clock.now() - began).total_seconds(), 3),
         )
-        for text in next_steps(read_state(run.gateway, run.migration).phase, run.migration):
+        for text in next_steps(run.state().phase, run.migration):
             run.say(text)
     return code
 

@@ -51,8 +51,8 @@ from shared.errors import UsageError
 from shared.events_log import Event
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.state import State, read_state
-from shared.state_changes import MAX_WHO, begun_manifests
+from shared.state import State
+from shared.state_changes import MAX_WHO
 from shared.text import counted, shown
 
 __all__ = ["CONFIRM_TEXT", "Consent", "delete"]
@@ -122,7 +122,7 @@ def delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings:
     ours.tasks = 1 if apart else arguments.tasks
     mode = "delete" if arguments.confirm_delete else "dry-run"
     with opened(command, ours, io, migration=migration, mode=mode, in_tasks=True) as run:
-        state = read_state(run.gateway, migration)
+        state = run.state()
         request = _request(arguments, io)
         if not arguments.confirm_delete:
             return _dry_run(run, state, request)
@@ -146,7 +146,7 @@ def _dry_run(run: Run, state: State, request: DeletionRequest) -> ExitCode:
     prepared = run_checks(run, state, replace(request, anew=request.anew or anew))
     _show(run, prepared, "Dry run: nothing is deleted.")
     run.write("deletion-plan.json", prepared.to_json())
-    for begun in begun_manifests(state)[-1:] if anew else ():
+    for begun in state.manifests[-1:] if anew else ():
         at = shown(cloud_ref(run.migration, begun.name).uri)
         run.say(f"\nA deletion was begun with the manifest {at}: go on with --confirm-delete --resume {at}")
     refused = refusal(prepared.checks)
@@ -196,7 +196,7 @@ def _resumed(run: Run, arguments: argparse.Namespace, state: State, request: Del
     """
     found = find_manifest(run.gateway, arguments.resume)
     _refuse_foreign(found, run.migration)
-    known = {begun.name: begun.sha256 for begun in begun_manifests(state)}
+    known = {begun.name: begun.sha256 for begun in state.manifests}
     if known.get(found.manifest.name) != found.sha256:
         changed = (
             "was changed since"
@@ -271,7 +271,7 @@ def _confirm(
 def _refuse_wrong_phase(run: Run, state: State, request: DeletionRequest) -> None:
     """Refuse because of the phase, before anything is listed."""
     if state.phase in GOES_ON_IN and not request.anew:
-        manifests = begun_manifests(state)
+        manifests = state.manifests
         at = cloud_ref(run.migration, manifests[-1].name).uri if manifests else "MANIFEST"
         _refuse(
             run,

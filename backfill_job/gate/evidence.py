@@ -26,8 +26,9 @@ from shared.migration import Location
 from shared.objects import ObjectState
 from shared.partitions import answers_folder
 from shared.phase import Phase
+from shared.record import read_state
 from shared.report.next_steps import Target
-from shared.state import State, read_state
+from shared.state import State
 from shared.verification import Lag, Verification, latest_verification_ref, read_verification
 
 __all__ = ["Evidence", "GateOptions", "read_verification_record"]

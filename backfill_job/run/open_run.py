@@ -29,6 +29,7 @@ from shared.gcs.wire import proxy_for
 from shared.migration import Location, Migration
 from shared.operations import OperationsCounter
 from shared.phase import PhaseReader
+from shared.server_time import ServerTime
 
 __all__ = ["opened", "reports_at"]
 
@@ -81,7 +82,7 @@ def opened(
     ):
         try:
             operations = OperationsCounter()
-            with closing(LateGateway(GATEWAY_CONNECTIONS, operations)) as store:
+            with closing(LateGateway(GATEWAY_CONNECTIONS, operations, ServerTime(io.clock.now))) as store:
                 reports = reports_at(arguments.report, store, migration)
                 run = Run(
                     command=command,

@@ -8,8 +8,9 @@ from backfill_job.run.run import Run
 from shared.errors import MigrationError, StorageError
 from shared.events_log import Event
 from shared.phase import CACHE_SECONDS, Phase
+from shared.record import update
 from shared.state import State
-from shared.state_changes import Stamp, update, with_phase
+from shared.state_changes import Stamp, with_phase
 
 __all__ = ["change_phase", "phase_changed", "wait_until_seen"]
 
@@ -37,7 +38,8 @@ def change_phase(run: Run, phase: Phase, by: str, check: Callable[[State], None]
         UsageError: The change is not allowed, or the present phase does not lead there. Nothing was changed.
         NotFinished: The phase may or may not have been changed.
     """
-    stamp = Stamp(uuid.uuid4().hex, by, run.clock.now())
+    run.state()  # for a time that is Cloud Storage's own, and of now: the operator may have taken long to confirm
+    stamp = Stamp(uuid.uuid4().hex, by, run.now())
 
     def changed(state: State) -> State:
         if state.phase is not phase:

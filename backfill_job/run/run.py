@@ -20,19 +20,28 @@ from backfill_job.run.settings import Settings
 from backfill_job.run.stopping import Stop
 from backfill_job.run.task_reports import complete_set, part_name
 from shared.authority import AuthoritySource
-from shared.errors import BucketNotFound, PermissionDenied, StorageError, UsageError
+from shared.errors import (
+    BucketNotFound,
+    ObjectNotFound,
+    PermissionDenied,
+    PhaseUnknown,
+    StorageError,
+    UsageError,
+)
 from shared.events_log import EventLog
 from shared.gcs.api import AsyncApi, RetryPolicy
-from shared.gcs.listing import first_name
+from shared.gcs.listing import first_name, list_pages
 from shared.gcs.wire import Proxy
-from shared.migration import Migration
+from shared.migration import Location, Migration
 from shared.operations import OperationsCounter
-from shared.state import State, read_state
+from shared.phase import PAUSES, HeadAhead, Recorded, history_ref, recorded, state_ref
+from shared.record import Record, changeable, not_adopted, read_record
+from shared.state import State
 
 if TYPE_CHECKING:
     from shared.gateway import Gateway
 
-__all__ = ["Run", "check_start", "open_api", "refuse_empty", "tune_gc"]
+__all__ = ["Run", "check_start", "open_api", "recorded_phase", "refuse_empty", "tune_gc"]
 
 LISTING_CONNECTIONS = 16
 """Connections beyond those of the objects under way, so that listings never wait for objects."""
@@ -113,16 +122,33 @@ class Run:
             return nullcontext()
         return self.own_reports.lines("objects.jsonl")
 
-    def state(self) -> State:
-        """Read the migration's state before any work.
+    def now(self) -> datetime:
+        """The time by Cloud Storage's clock; by this machine's before the first answer."""
+        return self.store.server_time.now()
+
+    def record(self) -> Record:
+        """Read the migration's record before any work; also tells that there is none.
 
         Raises:
-            UsageError: This account may not read it, so the command cannot start.
-            StorageError: It cannot be read, or is damaged.
+            UsageError: This account may not read it, or it is damaged, so the command cannot start.
+            StorageError: It cannot be read.
         """
         try:
-            return read_state(self.gateway, self.migration)
-        except (PermissionDenied, BucketNotFound) as error:
+            return read_record(self.gateway, self.migration)
+        except (PermissionDenied, BucketNotFound, PhaseUnknown) as error:
+            raise UsageError(f"cannot start: {error}") from error
+
+    def state(self) -> State:
+        """Read the state of a migration that has begun, before any work. Only `begin` takes one of version 1 over.
+
+        Raises:
+            UsageError: There is no record, or it is of version 1; or as in `record`.
+            StorageError: It cannot be read.
+        """
+        found = self.record()
+        try:
+            return changeable(found, self.migration)
+        except PhaseUnknown as error:
             raise UsageError(f"cannot start: {error}") from error
 
     def identity(self) -> dict[str, Any]:
@@ -169,6 +195,7 @@ def open_api(run: Run, in_flight: int = 0, *, patience: float | None = None) -> 
         endpoint=run.endpoint,
         connections=in_flight + LISTING_CONNECTIONS,
         operations=run.operations,
+        server_time=run.store.server_time,
         proxy=run.proxy,
     )
 
@@ -185,6 +212,47 @@ def check_start(run: Run) -> None:
         raise UsageError(f"cannot start: {error}") from error
     if source is None:
         refuse_empty(run)
+
+
+def recorded_phase(run: Run) -> Recorded | None:
+    """What the record says of the phase, for a run that may write; None where there is no record.
+
+    It uses the fast client, because most sweeps find nothing to copy, and need no other.
+
+    Raises:
+        UsageError: The record is damaged, of version 1, or may not be read, so the command cannot start.
+        StorageError: It cannot be read.
+    """
+    try:
+        found = uvloop.run(_recorded_phase(run))
+        if found is not None and not found.entries:
+            raise not_adopted(run.migration)
+    except (PermissionDenied, BucketNotFound, PhaseUnknown) as error:
+        raise UsageError(f"cannot start: {error}") from error
+    return found
+
+
+async def _recorded_phase(run: Run) -> Recorded | None:
+    migration = run.migration
+    folder, head = history_ref(migration), state_ref(migration)
+    async with open_api(run, patience=START_PATIENCE) as api:
+        for seconds in (*PAUSES, None):
+            listed = [
+                state
+                async for page in list_pages(api, Location(folder.bucket, folder.name))
+                for _, state in page
+            ]
+            try:
+                at = await api.look(head)
+                if at is None and not listed:
+                    return None
+                contents = at and await api.read_range(head, at.generation, first=0, size=at.size, whole=True)
+                return recorded(contents, listed, migration)
+            except (HeadAhead, ObjectNotFound):  # a change is under way
+                if seconds is None:
+                    raise
+                await asyncio.sleep(seconds)
+    raise AssertionError("unreachable")
 
 
 async def _first_names(run: Run) -> list[str | None]:

@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,6 @@ from testing_deletion import CONFIRM, PASS, Scene, day
 
 from local_gcs.waiting import HANGS
 from shared.phase import Phase
-from shared.state import State
-from shared.state_changes import update
 
 ROOT = Path(__file__).parent.parent.parent
 WAYS = {
@@ -51,20 +49,7 @@ def begun(scene: Scene, objects: int) -> str:
     scene.cut_over()
     assert scene.delete(objects, "--prepare").code == 0
 
-    def age(state: State) -> State:
-        at = datetime.now(UTC) - timedelta(hours=1)
-        entry = type(state.history[-1])(at, "test", "an hour passes", "age")
-        return State(
-            state.source,
-            state.destination,
-            state.phase,
-            at,
-            state.signoffs,
-            state.runs,
-            (*state.history, entry),
-        )
-
-    update(scene.commands.gateway, scene.paths.migration, age)
+    scene.paths.age(scene.commands.state, timedelta(hours=1))
     return scene.manifest_uri
 
 

@@ -19,7 +19,8 @@ from backfill_job.rights import CANARY_FOLDER, RIGHTS, Area, Part, Role, locatio
 from shared.gateway import Gateway
 from shared.migration import Environment, qpi_exports
 from shared.phase import Phase
-from shared.state_changes import Stamp, update, with_phase
+from shared.record import update
+from shared.state_changes import Stamp, with_phase
 
 Smoke = Callable[..., Ended]
 
@@ -59,6 +60,7 @@ def test_nothing_is_changed_without_a_canary(run_smoke: Smoke, paths: Paths) -> 
         "storage.buckets.get",
         "storage.buckets.testIamPermissions",
         "storage.objects.list",
+        "storage.objects.testIamPermissions",
     ]
 
 

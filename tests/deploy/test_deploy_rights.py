@@ -26,9 +26,10 @@ from shared.errors import PermissionDenied
 from shared.gateway import Gateway
 from shared.late_marks import mark_late_write
 from shared.phase import Phase, PhaseReader
+from shared.record import update
 from shared.report.loading import read_status
 from shared.state import Signatory
-from shared.state_changes import Stamp, sign_off, update
+from shared.state_changes import Stamp, sign_off
 
 NAME = "qpi_answers_20240101/user_id_{}.jsonl"
 CANARY = canary_name("test", "0")

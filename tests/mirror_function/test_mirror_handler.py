@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from testing_paths import Paths, json_lines
 from mirror_function import handler
 from shared.errors import StorageError
 from shared.late_marks import newest_late_mark
+from shared.migration import Location, Migration
 from shared.phase import Phase, state_ref
 
 ROOT = Path(__file__).parent.parent.parent
@@ -108,8 +109,7 @@ def mirror(
 
 
 def set_phase(paths: Paths, phase: Phase) -> None:
-    at = state_ref(paths.migration)
-    paths.client.bucket(at.bucket).blob(at.name).upload_from_string(json.dumps({"phase": phase.value}))
+    paths.begin(phase)
 
 
 # --- finalized ------------------------------------------------------------------------------------------------
@@ -359,7 +359,9 @@ def test_a_permanent_error_is_one_loud_line_and_success(mirror: Callable[..., Mi
 
 def test_a_name_too_long_for_the_destination_is_dropped(mirror: Callable[..., Mirror], paths: Paths) -> None:
     """It can never be copied there."""
-    function = mirror(MIRROR_DESTINATION=f"gs://{paths.migration.destination.bucket}/{'x' * 40}/")
+    longer = Location(paths.migration.destination.bucket, f"{'x' * 40}/")
+    replace(paths, migration=Migration(paths.migration.source, longer)).begin()
+    function = mirror(MIRROR_DESTINATION=longer.uri)
     done = function.deliver(function.put("L" * 1000))
     assert (done.status, done.line["event"]) == (200, "mirror_dropped")
     assert "1024 are allowed" in done.line["error"]
