@@ -7,10 +7,10 @@ The record lies beside the migrated prefix, so no consumer's glob matches it::
                                        /history/00000002-cut_over.json    the second; its name has the phase that holds since
 
 An entry is created once and never changed, so one listing of the history gives the phase. The head gives it, too, and the two
-must agree. One object that is lost, edited or restored to an older version cannot set the phase back: the record disagrees
-with itself then, and whatever overwrites or deletes stops. **Absence is never a phase:** without a record nothing is done.
+must agree. So one object that is lost, edited or restored to an older version cannot set the phase back. The record
+disagrees with itself then, and whatever overwrites or deletes stops. **Absence is never a phase:** without a record nothing is done.
 
-The mirror reads only what this module checks, even if the rest of the head is damaged: which side wins depends on the phase
+The mirror reads only what this module checks, even if the rest of the head is damaged. Which side wins depends on the phase
 alone, and a mirror that stopped over a damaged sign-off would lose events without need. So ``phase`` and ``history`` keep their
 names and their meaning in every future version of the head. The operator's commands read all of it, strictly: `shared.record`.
 """
@@ -186,8 +186,8 @@ def read_phase(
 ) -> Recorded:
     """Read the phase: one listing of the history, then one read of the head.
 
-    Head and history agree, so what the listing says is still true when the head is read. That is not before the time
-    of the listing's answer, or of any other answer that came meanwhile.
+    Head and history agree, so what the listing says is still true when the head is read. `Recorded.served` is the newest time
+    that an answer had before that.
 
     Raises:
         PhaseUnknown: There is no record, or it is damaged, disagrees with itself, or is another migration's. The reader
@@ -342,8 +342,8 @@ class PhaseReader:
     """Reads the phase, at most once every `CACHE_SECONDS`; any number of threads may use it.
 
     A phase counts as old by two clocks, and the larger age counts. The local clock stands still while a laptop sleeps. So
-    the second clock is Cloud Storage's: the time of the newest answer, which is not before that of the look for which the
-    phase is asked, less the time at which the phase was so.
+    the second clock is Cloud Storage's: the time of the newest answer less the time at which the phase was so. The newest
+    answer is not older than the look for which the phase is asked.
 
     Args:
         store: Shares its `ServerTime` with every client whose looks the phase is for.

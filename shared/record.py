@@ -3,11 +3,11 @@
 The record is a head and the entries of its history, each an object of its own (`shared.phase` has the picture). A change is
 written in two steps: first the head, on condition that its generation is still the one read; that decides between several
 programs. Then the new entry, on condition that it does not exist. A reader reads again while the two disagree, and gives up
-after a few times: then a program stopped between the steps, or a part of the record was lost, edited or set back.
+after a few times. Then a program stopped between the steps, or a part of the record was lost, edited or set back.
 
 - *No change is lost.* `update` applies its pure function again, to the newer state, where another program was faster.
 - *No change is made twice.* A write whose answer was lost fails its own repetition. So `update` looks whether the newer state
-  holds the entry or run that its own write added: each entry carries the id of its change.
+  holds the entry or run that its own write added. Each entry carries the id of its change.
 - *Every decision stays on record.* An entry is never changed, and `update` refuses a function that takes one out.
 - *A record is never made by the way.* `update` changes a record that exists. Only `begin` makes one.
 """
@@ -223,13 +223,13 @@ def begin(
 ) -> tuple[Begin, State]:
     """Begin a migration, adopt one of version 1, or mend a record of which a part was lost.
 
-    A whole record stays as it is. Nothing is guessed: a lost entry is written again from the head, whose digests prove it,
-    and a lost or older head is made again from the entries. The runs of a lost head are lost.
+    A whole record stays as it is. Nothing is guessed. A lost entry is written again from
+    the head, whose digests prove it. A lost or older head is made again from the entries. The runs of a lost head are lost.
 
     Args:
         stamp: The person who begins it.
-        phase: The phase of a migration without any record; None for one that begins only where nothing shows that it was
-            under way: the destination and the migration's own folder are empty.
+        phase: The phase of a migration without any record. None: it begins only where the destination and the migration's
+            own folder are empty, so that nothing shows that it was under way.
 
     Raises:
         UsageError: The phase has to be named first, or is not the record's. Nothing was written.

@@ -1,8 +1,8 @@
 """Reads a head of version 1: the state of a migration that began before the history had objects of its own.
 
 In version 1 the history was sentences. This module takes them apart once more, so that `shared.record.begin` can adopt the
-migration. It is a module of its own because nothing else may read those sentences, and because it goes when the last
-migration of version 1 has ended.
+migration. It is a module of its own because nothing else may read those sentences. It goes when the last migration of
+version 1 has ended.
 """
 
 import re

@@ -343,7 +343,7 @@ def test_a_report_s_concerns_become_steps() -> None:
         (
             stands("rolled_back", "2026-11-23T05:00:00Z"),
             one_day("missing"),
-            ["migrate --env dev --execute", "signoff development --env dev --by NAME", "gate --env dev"],
+            ["migrate --env dev --execute", "signoff qpi-team --env dev --by NAME", "gate --env dev"],
         ),
         (
             stands("deleting", "2026-11-23T05:30:00Z", manifest=BEGUN),
