@@ -16,6 +16,7 @@
         ├── Contended          the object changed during each of our attempts: a retry can help
         ├── NotSettled         the version is too young to tell a write from a late copy: wait, then retry
         ├── PhaseUnknown       the migration's state is damaged: repair it, then a retry helps
+        ├── PhaseChanged       the phase no longer allows this pass: the pass stops
         ├── CopyNotProven      the answer to a copy does not show the object that was to be copied
         └── UnexpectedAnswer   an answer that the code does not know
 
@@ -35,6 +36,7 @@ __all__ = [
     "ObjectNotFound",
     "ObjectProtected",
     "PermissionDenied",
+    "PhaseChanged",
     "PhaseUnknown",
     "StorageError",
     "Unavailable",
@@ -128,6 +130,10 @@ class PhaseUnknown(StorageError):
     """The migration's state is damaged, so the source of truth is unknown. Nothing is done until it is repaired."""
 
     transient = True
+
+
+class PhaseChanged(StorageError):
+    """The phase is no longer one that allows this pass. The whole pass stops, and a retry does not help."""
 
 
 class CopyNotProven(StorageError):

@@ -102,7 +102,9 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     if arguments.tasks > 1 and settings.task_count == 1:
         return run_as_tasks(NAME, arguments, io, report=REPORT, show=_report_lines)
     migration = migration_from(arguments)
-    with opened(NAME, arguments, io, migration=migration, mode=NAME, in_tasks=True) as run:
+    with opened(
+        NAME, arguments, io, migration=migration, mode=NAME, changes_objects=False, in_tasks=True
+    ) as run:
         return _verify(run, arguments)
 
 

@@ -6,6 +6,9 @@
     deletion   verify and check ─▶ show ─▶ refuse? ─▶ confirm ─▶ manifest, read back ─▶ phase `deleting` ─▶ wait ─▶ delete
     resumption find the manifest ─▶ does the state name it? ─▶ check ─▶ confirm ────────────────────────▶ wait ─▶ delete
 
+Every way waits until each mirror and job must have seen the phase. So a copy that began before it cannot bring back what is
+deleted. A resumption waits, too, because the process that changed the phase may have been killed before its wait was over.
+
 Tasks do not prepare. One process does everything up to the phase: the one with ``--prepare``, or the one with ``--tasks N``. Then
 the tasks resume. So there is one verification, one manifest and one confirmation, and the tasks do not wait for each other.
 """
@@ -15,7 +18,6 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -40,6 +42,7 @@ from backfill_job.deletion.run import (
     settled_before,
 )
 from backfill_job.deletion.screen import overview, refusal
+from backfill_job.run.arguments import overrides_from
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
 from backfill_job.run.open_run import opened
@@ -61,9 +64,6 @@ CONFIRM_TEXT = "DELETE_QPI_EXPORTS"
 """What must be typed."""
 
 NOT_CONFIRMED = "not confirmed; nothing was deleted"
-
-FRESH = timedelta(minutes=1)
-"""Every mirror has seen a phase that is older, though clocks differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,15 @@ def delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings:
     ours.allow_empty = bool(arguments.allow_empty or arguments.resume)
     ours.tasks = 1 if apart else arguments.tasks
     mode = "delete" if arguments.confirm_delete else "dry-run"
-    with opened(command, ours, io, migration=migration, mode=mode, in_tasks=True) as run:
+    with opened(
+        command,
+        ours,
+        io,
+        migration=migration,
+        mode=mode,
+        changes_objects=arguments.confirm_delete,
+        in_tasks=True,
+    ) as run:
         state = run.state()
         request = _request(arguments, io)
         if not arguments.confirm_delete:
@@ -209,7 +217,7 @@ def _resumed(run: Run, arguments: argparse.Namespace, state: State, request: Del
             "use the copy that the state names, or begin again with --anew",
         )
     if run.settings.task_count == 1:
-        checks = resumption_checks(state, found.manifest, request)
+        checks = resumption_checks(run, state, found.manifest, request)
         show(run.console, checks)
         _refuse(run, refusal(checks))
     else:  # the preparation ran the checks; every task looks at each line's two sides
@@ -221,11 +229,8 @@ def _resumed(run: Run, arguments: argparse.Namespace, state: State, request: Del
         critical=found.manifest.critical,
         settled=partial(settled_before, run, found),
     )
-    if state.since is None or run.clock.now() - state.since < FRESH:
-        with _going_on(
-            run, found
-        ):  # the process that began it may have been killed before the mirrors saw it
-            wait_until_seen(run)
+    with _going_on(run, found):
+        wait_until_seen(run)
     return found
 
 
@@ -327,7 +332,11 @@ def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfini
 
 def _going_on(run: Run, found: Found) -> AbstractContextManager[None]:
     """Add to every error of the block that the deletion was begun, and how it goes on."""
-    return phase_changed(Phase.DELETING, f"what was deleted stays deleted. Go on: {_resuming(run, found)}")
+    return phase_changed(
+        run,
+        (Phase.DELETING, Phase.DELETED),
+        f"what was deleted stays deleted. Go on: {_resuming(run, found)}",
+    )
 
 
 def _resuming(run: Run, found: Found) -> str:
@@ -342,7 +351,6 @@ def _unfinished(run: Run, found: Found) -> tuple[str, ...]:
     """What the operator reads of a deletion that has left something."""
     dry_run = command_line(run.migration, SUBCOMMAND)
     return (
-        "NOT FINISHED: the phase stays deleting. What was deleted stays deleted; nothing else was touched.",
         f"Go on: {_resuming(run, found)}",
         f"For what changed since the manifest, compare again; the dry run says how to go on: {dry_run}",
     )
@@ -355,7 +363,7 @@ def _request(arguments: argparse.Namespace, io: ProcessIO) -> DeletionRequest:
         arguments.soak_days,
         tuple(arguments.repo),
         (arguments.by or account).strip()[:MAX_WHO],
-        dict.fromkeys(arguments.override, arguments.reason),
+        overrides_from(arguments),
         arguments.anew,
     )
 

@@ -235,7 +235,7 @@ def dead_letters_check(
     *,
     phase: Phase | None,
 ) -> Check:
-    """A recent look at the dead letters must have found none."""
+    """A recent look at the dead letters must have found none; `now` is by this machine's clock, as the file's time is."""
     if found is None:
         return not_run("dead letters", "no look at them was given", LOOK)
     if found.messages:

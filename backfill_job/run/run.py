@@ -32,9 +32,9 @@ from shared.events_log import EventLog
 from shared.gcs.api import AsyncApi, RetryPolicy
 from shared.gcs.listing import first_name, list_pages
 from shared.gcs.wire import Proxy
-from shared.migration import Location, Migration
+from shared.migration import OWN_FOLDER, Location, Migration
 from shared.operations import OperationsCounter
-from shared.phase import PAUSES, HeadAhead, Recorded, history_ref, recorded, state_ref
+from shared.phase import PAUSES, HeadAhead, PhaseReader, Recorded, history_ref, recorded, state_ref
 from shared.record import Record, changeable, not_adopted, read_record
 from shared.state import State
 
@@ -53,6 +53,9 @@ REQUEST_TIMEOUT = 60.0
 START_PATIENCE = 10.0
 """Seconds of retries after transient faults before the work begins, because an operator is waiting."""
 
+AFTER_OWN_FOLDER = OWN_FOLDER[:-1] + chr(ord("/") + 1)
+"""The first name that can come after all names in ``_migration/``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -66,8 +69,11 @@ class Run:
         reports: The place for the reports of the whole run; None for no reports.
         store: Looks at and copies single objects of both sides.
         operations: Counts requests to Cloud Storage, as they are billed.
-        clock: The time and the waiting; the waiting raises `Interrupted` after a signal.
+        started: When it began, by Cloud Storage's clock.
+        clock: Cloud Storage's time, for everything that has an age, and the waiting, which raises `Interrupted` after a
+            signal. The operator's own clock, for durations, is that of `io`.
         stop: Whether a signal asked the process to stop.
+        phases: Reads the phase, at most once in a few seconds.
         authority: Which side is the source of truth where the two differ.
         ranges: This process's part of the key space.
         allow_empty: Whether the source may be empty.
@@ -88,6 +94,7 @@ class Run:
     operations: OperationsCounter
     clock: Clock
     stop: Stop
+    phases: PhaseReader
     authority: AuthoritySource
     ranges: tuple[KeyRange, ...]
     allow_empty: bool
@@ -259,7 +266,14 @@ async def _first_names(run: Run) -> list[str | None]:
     """The first name on each side, None where there is none; with few retries."""
     async with open_api(run, patience=START_PATIENCE) as api:
         sides = (run.migration.source, run.migration.destination)
-        return await asyncio.gather(*(first_name(api, side, "", "") for side in sides))
+        return await asyncio.gather(*(_first_of_data(api, side, run.migration) for side in sides))
+
+
+async def _first_of_data(api: AsyncApi, side: Location, migration: Migration) -> str | None:
+    first = await first_name(api, side, "", "")
+    if first is not None and migration.is_own(first):
+        return await first_name(api, side, AFTER_OWN_FOLDER, "")
+    return first
 
 
 def refuse_empty(run: Run) -> None:

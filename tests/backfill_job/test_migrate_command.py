@@ -337,6 +337,7 @@ def test_a_listing_that_breaks_off_gives_no_verdict(
     rule = {
         "method": "storage.objects.list",
         "bucket": paths.migration.source.bucket,
+        "name_prefix": "QPI_exports/",
         "skip": 4,  # the check at the start, the look at the folders, and two pages
         "count": None,
         "status": 403,
