@@ -48,6 +48,7 @@ READERS = {
     "backfill_job/deletion/records.py": "test_a_damaged_record",
     "backfill_job/gate/dead_letters.py": "dead letters",
     "backfill_job/gate/import_record.py": "import test",
+    "backfill_job/references/patch.py": "asks only whether an edited file still parses",
     "backfill_job/run/tasks.py": "shard map",
     "backfill_job/run/task_reports.py": "task report",
     "shared/json_io.py": "the parser itself",
