@@ -202,6 +202,8 @@ class Api:
             return self._answer(call)
         if hit.refused:
             raise hit.refused
+        if hit.answer:
+            return hit.answer
         if hit.connection == "reset_before":
             return Reply(wire=Wire.RESET)
         wire = Wire.RESET if hit.connection == "reset_after" else Wire.TRUNCATED

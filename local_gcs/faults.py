@@ -15,6 +15,8 @@ The vocabulary, as JSON on the command line and at ``/_local/faults`` (every par
   ``/download/`` address.
 - Instead of an HTTP status a rule can say ``reset_before``: nothing happens, and the connection dies. With ``reset_after``
   it happens, and the answer is lost. With ``truncate`` it happens, and half of the answer arrives, or ``after_bytes`` of it.
+- With ``body`` the answer is this text as it is: an error that is not JSON, for example. Only such a rule may have the
+  status 200, for a success without what it should hold; nothing happens.
 - A rule matches any bucket and object that the request names. For a rewrite that is the source or the destination, for an
   upload the new object, for a listing its prefix.
 - ``rewrite_gap_ms`` is the longest time between a rewrite's reading of the source and its commit; others act meanwhile.
@@ -48,6 +50,7 @@ __all__ = ["HEADER", "NO_HIT", "EventFaults", "FaultPlan", "Faults", "Hit", "Ret
 
 NAME = re.compile(rb'"name"\s*:\s*("(?:[^"\\]|\\.)*")')
 HEAD = 64 * 1024
+OK = 200
 CONNECTION = ("reset_before", "reset_after", "truncate")
 RATES = ("429", "503", *CONNECTION)
 REASONS = {
@@ -78,6 +81,7 @@ class Rule:
     message: str | None = None
     reason: str | None = None
     after_bytes: int | None = None
+    body: str | None = None
 
     def matches(self, call: Call) -> bool:
         """Whether the rule is meant for a request."""
@@ -187,11 +191,13 @@ class Hit:
     Attributes:
         connection: One of ``reset_before``, ``reset_after``, ``truncate``; empty for none.
         refused: The answer instead of the real one; None for the real one.
+        answer: The same, with a body as it is.
         cut: A truncated answer ends after so many bytes of its body; None for half of it.
     """
 
     connection: str = ""
     refused: Refused | None = None
+    answer: Reply | None = None
     cut: int | None = None
 
 
@@ -242,6 +248,8 @@ class Faults:
             self._seen[number] += 1
             turn = self._seen[number] - rule.skip
             if turn > 0 and (rule.count is None or turn <= rule.count):
+                if rule.body is not None and isinstance(rule.status, int):
+                    return Hit(answer=Reply(rule.status, rule.body.encode()))
                 return _hit(rule.status, rule.reason, rule.message, rule.after_bytes)
         if self.plan.object_writes_per_second and (limited := self._limit_writes(call)):
             return limited
@@ -295,6 +303,10 @@ def _rule(rule: Any) -> Rule:
         raise invalid("after_bytes: only with the status truncate")
     if isinstance(made.status, str) and made.status.isdigit():
         made = _made(Rule, {**rule, "status": int(made.status)})
+    if made.body is not None and not isinstance(made.status, int):
+        raise invalid("body: only with an HTTP status")
+    if made.status == OK and made.body is not None:
+        return made
     if made.status not in CONNECTION and not (isinstance(made.status, int) and 400 <= made.status <= 599):  # noqa: PLR2004 - HTTP
         raise invalid(f"status: an HTTP error status, {', '.join(CONNECTION)}; not {made.status!r}")
     return made

@@ -14,7 +14,7 @@ from enum import Enum
 from mirror_function.event import EventKind, ObjectEvent
 from mirror_function.settings import MirrorSettings
 from shared.decision import Authority
-from shared.errors import BucketNotFound, MigrationError, PermissionDenied, StorageError
+from shared.errors import MigrationError, StorageError
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, is_later, parse_time, same
 from shared.phase import Phase, PhaseReader
@@ -90,14 +90,11 @@ def is_worth_another_delivery(
 ) -> bool:
     """Tell whether Eventarc should deliver a failed event again.
 
-    It should after transient faults. It should for missing permissions and buckets, too: an operator can repair them, and
-    until then no event may be lost silently. It should not after `give_up_after` seconds from the event's time: then the
-    event is dropped, and an alert fires.
+    It should after every failure of Cloud Storage: somebody may mend whatever the answer names, and no event may be lost
+    silently until then. It should not after `give_up_after` seconds from the event's time: then the event is dropped, and an
+    alert fires. An event that is wrong itself, or has an impossible name, is dropped at once.
     """
-    mendable = isinstance(error, StorageError) and (
-        error.transient or isinstance(error, (PermissionDenied, BucketNotFound))
-    )
-    return mendable and (now - event.time).total_seconds() < give_up_after
+    return isinstance(error, StorageError) and (now - event.time).total_seconds() < give_up_after
 
 
 def _finalized(

@@ -27,7 +27,7 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 
-from shared.answers import error_for, names_object, no_answer
+from shared.answers import error_for, is_transient, names_object, no_answer, said_by
 from shared.errors import (
     BucketNotFound,
     ObjectNotFound,
@@ -82,7 +82,11 @@ class Gateway:
         operations: OperationsCounter | None = None,
     ) -> None:
         os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
-        self._retry = DEFAULT_RETRY.with_timeout(retry_deadline).with_delay(initial=retry_initial)
+        self._retry = (
+            DEFAULT_RETRY.with_predicate(_can_succeed_later)
+            .with_timeout(retry_deadline)
+            .with_delay(initial=retry_initial)
+        )
         self._timeout = request_timeout
         try:
             self._client = storage.Client(project=None)
@@ -109,7 +113,7 @@ class Gateway:
         blob = self._client.bucket(at.bucket).blob(at.name)
         try:
             blob.reload(projection="noAcl", timeout=self._timeout, retry=self._retry)
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             try:
                 raise self._translated(error, at.uri, at.bucket) from error
             except ObjectNotFound:
@@ -135,7 +139,7 @@ class Gateway:
                 )
                 if token is None:
                     return ObjectState.from_resource(copy._properties)  # noqa: SLF001 -- as in look()
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             raise self._translated(error, source.uri, source.bucket, destination.bucket) from error
 
     def delete(self, at: ObjectRef, *, if_generation: int) -> None:
@@ -143,7 +147,7 @@ class Gateway:
         blob = self._client.bucket(at.bucket).blob(at.name)
         try:
             blob.delete(if_generation_match=if_generation, timeout=self._timeout, retry=self._retry)
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             raise self._translated(error, at.uri, at.bucket) from error
 
     def read(self, at: ObjectRef) -> bytes | None:
@@ -184,7 +188,7 @@ class Gateway:
             found: tuple[int, bytes] = self._retry(attempt)()
         except DataCorruption as error:
             raise Unavailable(at.uri, f"what arrived does not match its checksum ({error})") from error
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             try:
                 raise self._translated(error, at.uri, at.bucket) from error
             except ObjectNotFound:
@@ -202,7 +206,7 @@ class Gateway:
                 timeout=self._timeout,
                 retry=self._retry,
             )
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             raise self._translated(error, at.uri, at.bucket) from error
 
     def put(self, at: ObjectRef, data: bytes, *, content_type: str = "application/json") -> None:
@@ -214,7 +218,7 @@ class Gateway:
         blob = self._client.bucket(at.bucket).blob(at.name)
         try:
             blob.upload_from_string(data, content_type=content_type, timeout=self._timeout, retry=self._retry)
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             raise self._translated(error, at.uri, at.bucket) from error
 
     @contextmanager
@@ -266,7 +270,7 @@ class Gateway:
                 objects = [ObjectState.from_resource(blob._properties) for blob in page]  # noqa: SLF001 -- as in look()
                 if objects:
                     yield ListingPage(objects)
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             raise self._listing_error(error, bucket, prefix) from error
 
     def check_bucket(self, bucket: str, prefix: str, *, patience: float = 10.0) -> bool:
@@ -288,7 +292,7 @@ class Gateway:
                 bucket, prefix=prefix or None, max_results=1, timeout=patience, retry=retry
             )
             return next(iter(listing), None) is not None
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             raise self._listing_error(error, bucket, prefix) from error
 
     def permitted(self, bucket: str, name: str, permissions: Sequence[str]) -> frozenset[str]:
@@ -304,7 +308,7 @@ class Gateway:
         asked = at.blob(name) if name else at
         try:
             held = asked.test_iam_permissions(list(permissions), timeout=self._timeout, retry=self._retry)
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             if not name:
                 raise self._listing_error(error, bucket, "") from error
             raise self._translated(error, f"gs://{bucket}/{name}", bucket) from error
@@ -319,14 +323,14 @@ class Gateway:
         at = self._client.bucket(bucket)
         try:
             at.reload(timeout=self._timeout, retry=self._retry)
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             raise self._listing_error(error, bucket, "") from error
         return dict(at._properties)  # noqa: SLF001 -- as in look()
 
     def _listing_error(self, error: Exception, bucket: str, prefix: str) -> StorageError:
         cause = error.cause if isinstance(error, api.RetryError) else error
         if isinstance(cause, api.NotFound):
-            return BucketNotFound(f"gs://{bucket}", f"no such bucket ({_said(cause)})")
+            return BucketNotFound(f"gs://{bucket}", f"no such bucket ({_said(cause)[0]})")
         return self._translated(error, f"gs://{bucket}/{prefix}")
 
     def _translated(self, error: Exception, uri: str, *buckets: str) -> StorageError:
@@ -338,11 +342,16 @@ class Gateway:
             case api.NotFound():
                 return self._not_found(cause, uri, buckets)
             case api.GoogleAPICallError() if cause.code is not None:
-                return error_for(int(cause.code), _reasons(cause), _said(cause), uri)
+                said, reasons = _said(cause)
+                return error_for(int(cause.code), reasons, said, uri)
             case auth.GoogleAuthError() if not cause.retryable and not isinstance(cause, auth.TransportError):
                 return PermissionDenied(
                     uri, f"the credentials were refused and could not be renewed ({cause})"
                 )
+            case requests.RequestException() | ConnectionError():
+                return no_answer(cause, uri)
+            case KeyError() | TypeError() | ValueError() | AttributeError():
+                return UnexpectedAnswer(uri, f"an answer without what it should hold ({cause!r})")
             case _:
                 return no_answer(cause, uri)
 
@@ -351,7 +360,7 @@ class Gateway:
 
         If the message does not tell them apart, look at the buckets.
         """
-        said = _said(error)
+        said, _ = _said(error)
         if not names_object(said):
             for bucket in buckets:
                 try:
@@ -372,10 +381,27 @@ _CLIENT_ERRORS = (
 """Everything that the client raises for an answer, or without one (its own documentation, "Retries")."""
 
 
-def _said(error: api.GoogleAPICallError) -> str:
-    """The service's message, without the request, which the client repeats in its own."""
-    return next((str(entry["message"]) for entry in error.errors if entry.get("message")), str(error.message))
+_ANSWERS = (*_CLIENT_ERRORS, KeyError, TypeError, ValueError, AttributeError)
+"""Also what the client raises for a success whose body lacks what it should hold: it reads bodies without a check."""
 
 
-def _reasons(error: api.GoogleAPICallError) -> set[str]:
-    return {str(entry.get("reason")) for entry in error.errors}
+def _can_succeed_later(error: Exception) -> bool:
+    """Whether the client repeats a request: after the errors that it knows, and those of ``shared.answers``."""
+    if isinstance(error, api.GoogleAPICallError) and error.code is not None:
+        said, reasons = _said(error)
+        return error_for(int(error.code), reasons, said, "").transient
+    if isinstance(error, InvalidResponse):
+        return is_transient(int(error.response.status_code))
+    return bool(_known_to_client(error))
+
+
+_known_to_client = DEFAULT_RETRY._predicate  # noqa: SLF001 -- there is no other way to add to it
+
+
+def _said(error: api.GoogleAPICallError) -> tuple[str, list[str]]:
+    """The service's message and reasons. The client's own message repeats the request, and of an upload it has no reasons."""
+    answer = error.response
+    if isinstance(answer, requests.Response) and answer.content:
+        return said_by(answer.content)
+    reasons = [str(entry["reason"]) for entry in error.errors if entry.get("reason")]
+    return str(error.message), reasons

@@ -21,6 +21,7 @@ from shared.errors import (
     ConditionFailed,
     MigrationError,
     ObjectNotFound,
+    Refused,
     UnexpectedAnswer,
     UsageError,
 )
@@ -158,7 +159,7 @@ class _Rehearsal:
                     for name, state, until in page:
                         if (name, state.generation) == (line.name, line.generation):
                             return SoftDeleted(state, until), ""
-        except (UnexpectedAnswer, ConditionFailed) as error:
+        except (UnexpectedAnswer, Refused, ConditionFailed) as error:
             return None, error.detail
         return None, "soft delete is off: only copying back from the new path would be left"
 

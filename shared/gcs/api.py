@@ -17,12 +17,12 @@ from shared.gcs.batch import CONTENT_TYPE, MOST_CALLS, batch_body, batch_parts
 from shared.gcs.credentials import AccessSource
 from shared.gcs.json_client import (
     OK,
-    THROTTLED,
     UNPACED,
     JsonClient,
     Pacing,
     RetryPolicy,
     refusal,
+    slows_all,
 )
 from shared.gcs.wire import Answer, Proxy
 from shared.migration import Location
@@ -266,7 +266,7 @@ class AsyncApi:
         answers = [
             _part_answer(part, location.uri + name) for part, (name, _) in zip(parts, deletions, strict=True)
         ]
-        if any(part.status in THROTTLED for part in answers):
+        if any(slows_all(part.status, part.error) for part in answers):
             pacing.throttled()
         return await self._with_missing_bucket(answers, location.bucket)
 

@@ -22,7 +22,14 @@ from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
 from shared.authority import Always, AuthoritySource
 from shared.decision import Authority
-from shared.errors import BucketNotFound, Interrupted, PermissionDenied, Unavailable, UnexpectedAnswer
+from shared.errors import (
+    BucketNotFound,
+    Interrupted,
+    PermissionDenied,
+    Refused,
+    Unavailable,
+    UnexpectedAnswer,
+)
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, RetryPolicy, Rewrite
 from shared.gcs.json_client import JsonClient
@@ -419,7 +426,7 @@ def test_an_object_that_fails_does_not_keep_the_others(run: Run, paths: Paths) -
     paths.server.set_faults(rules=[rule])
     run.carry_out()
     assert run.accounts == {Account.COPIED: 2, Account.FAILED: 1}
-    assert isinstance(run.of("b").error, UnexpectedAnswer)
+    assert isinstance(run.of("b").error, Refused)
 
 
 def test_no_more_are_under_way_than_allowed(run: Run, paths: Paths) -> None:

@@ -104,6 +104,51 @@ def test_what_would_be_overwritten_is_named_before_everything_else(
     assert out.index("plain.txt") < out.index("2024-01")
 
 
+def test_what_is_protected_is_forecast_and_the_run_says_why_it_failed(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """The listing knows of holds. The same command does not help until somebody releases them."""
+    for number, name in enumerate(("free.txt", "held.txt", "event.txt")):
+        paths.put(name, b"new")
+        paths.put(name, b"old", side="destination")
+        blob = paths.bucket("destination").blob(paths.migration.destination.prefix + name)
+        blob.temporary_hold, blob.event_based_hold = number == 1, number == 2
+        blob.patch()
+    ended = migrate("--report", str(tmp_path / "r"))
+    assert "2 objects will be REFUSED: a hold or a retention policy" in " ".join(ended.out.split())
+    assert "held.txt  (temporary hold)" in ended.out
+    assert "event.txt  (event-based hold)" in ended.out
+    findings = json.loads((tmp_path / "r" / "plan.json").read_text())["findings"]
+    assert [each["relative"] for each in findings["protected"]["first"]] == ["event.txt", "held.txt"]
+    ended = migrate("--execute", "--yes", "--report", str(tmp_path / "e"))
+    assert ended.code == 1
+    assert "2 objects failed: a hold forbids it. For example gs://" in ended.out
+    assert "Release the hold" in ended.out
+    assert "Run the same command again." not in ended.out
+    (failure,) = json.loads((tmp_path / "e" / "run.json").read_text())["failures"]
+    assert (failure["cause"], failure["objects"]) == ("hold", 2)
+
+
+def test_a_missing_object_of_every_kind_of_failure_is_grouped(
+    paths: Paths, migrate: Callable[..., Ended]
+) -> None:
+    """An answer that cannot be read is one object's failure, and so is a disabled key."""
+    fill(paths)
+    rewrite = {"method": "storage.objects.rewrite", "count": None}
+    key = {"status": 400, "reason": "invalid", "message": "Cloud KMS key is disabled"}
+    rules = [
+        {**rewrite, "name_prefix": "QPI_exports/plain", "status": 200, "body": "{}"},
+        {**rewrite, "name_prefix": "QPI_exports/deep", **key},
+    ]
+    paths.server.set_faults(rules=rules)
+    ended = migrate("--execute", "--yes")
+    assert (ended.code, ended.err) == (1, "")
+    assert "1 object failed: an answer that cannot be read. For example gs://" in ended.out
+    assert "1 object failed: the encryption key cannot be used." in ended.out
+    assert "Enable the key version in Cloud KMS" in ended.out
+    assert len(paths.names()) == len(NAMES) - 2
+
+
 def test_names_are_shown_as_they_are(paths: Paths, migrate: Callable[..., Ended]) -> None:
     """A name that looks like markup is no markup."""
     name = "[bold]not markup[/bold]"

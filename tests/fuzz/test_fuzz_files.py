@@ -38,6 +38,7 @@ from shared.state_changes import Stamp, sign_off
 ROOT = Path(__file__).parent.parent.parent
 
 READERS = {
+    "shared/answers.py": "answers of the service, not files: tests/shared/test_answers.py",
     "shared/gcs/json_client.py": "answers of the service, not files: tests/shared/test_gcs_client.py",
     "backfill_job/verify/certificate.py": "certificate",
     "backfill_job/contents/lines.py": "exports, not ours: tests/backfill_job/test_contents_lines.py",

@@ -341,20 +341,51 @@ def test_an_old_event_is_still_tried(mirror: Callable[..., Mirror]) -> None:
     assert function.deliver(function.put(), time=old).line["outcome"] == "copied"
 
 
-def test_a_permanent_error_is_one_loud_line_and_success(mirror: Callable[..., Mirror]) -> None:
-    """A poisoned event must not come back for 24 hours."""
+ANSWERS = [
+    (400, "invalid", "Cloud KMS key is disabled"),
+    (400, "required", "Bucket is a requester pays bucket but no user project provided"),
+    (409, "conflict", "The request conflicts with another"),
+    (403, "forbidden", "Object is under active Temporary hold and cannot be deleted, overwritten"),
+    (403, "objectUnderActiveHold", "held"),
+    (403, "retentionPolicyNotMet", "Object is subject to bucket retention policy"),
+    (412, "orgPolicyConstraintFailed", "Constraint constraints/gcp.restrictTLSVersion violated"),
+    (501, "notImplemented", "Not implemented"),
+    (400, "neverHeardOf", "in its own words"),
+    (412, "neverHeardOf", "in its own words"),
+    (418, "teapot", "short and stout"),
+]
+
+
+@pytest.mark.parametrize(("status", "reason", "message"), ANSWERS)
+def test_what_somebody_can_mend_is_delivered_again_until_the_give_up_age(
+    mirror: Callable[..., Mirror], status: int, reason: str, message: str
+) -> None:
+    """Whatever Cloud Storage answers. Then it is dropped, with the alert, the object and the service's words."""
+    function = mirror(MIRROR_GIVE_UP_AFTER_S="3600")
+    resource = function.put()
+    rule = {"method": "storage.objects.rewrite", "count": None, "status": status}
+    function.paths.server.set_faults(rules=[{**rule, "reason": reason, "message": message}])
+    done = function.deliver(resource)
+    assert (done.status, done.line["event"], done.line["severity"]) == (503, "mirror_retry", "WARNING")
+    assert message in done.line["error"]
+    late = function.deliver(resource, time=datetime.now(UTC) - timedelta(hours=2))
+    assert (late.status, late.line["event"], late.line["severity"]) == (200, "mirror_dropped", "ERROR")
+    assert late.line["object"].endswith(NAME)
+    function.paths.server.clear_faults()
+    assert function.deliver(resource).line["outcome"] == "copied"
+
+
+@pytest.mark.parametrize("body", ["{}", "[]", '{"done": true, "resource": {}}', "nonsense"])
+def test_an_answer_that_cannot_be_read_is_delivered_again(mirror: Callable[..., Mirror], body: str) -> None:
+    """One line, without a traceback."""
     function = mirror()
     resource = function.put()
-    rule = {
-        "method": "storage.objects.rewrite",
-        "count": None,
-        "status": 403,
-        "reason": "objectUnderActiveHold",
-    }
+    rule = {"method": "storage.objects.rewrite", "count": None, "status": 200, "body": body}
     function.paths.server.set_faults(rules=[rule])
     done = function.deliver(resource)
-    assert (done.status, done.line["event"], done.line["severity"]) == (200, "mirror_dropped", "ERROR")
-    assert "a hold or a retention policy" in done.line["error"]
+    assert (done.status, done.line["event"]) == (503, "mirror_retry")
+    function.paths.server.clear_faults()
+    assert function.deliver(resource).line["outcome"] == "copied"
 
 
 def test_a_name_too_long_for_the_destination_is_dropped(mirror: Callable[..., Mirror], paths: Paths) -> None:
