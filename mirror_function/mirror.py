@@ -7,6 +7,7 @@ absent. `replicate` handles everything else, and looks at both sides.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -120,7 +121,7 @@ def _finalized(
         source,
         destination,
         authority,
-        last_seen=LastSeen(event.state, None),
+        last_seen=LastSeen(event.state, None) if event.complete else None,
         keep=_keep(way, relative),
     )
     found = _replicated(done, event, phase)
@@ -186,11 +187,12 @@ def _replicated(done: Replication, event: ObjectEvent, phase: Phase) -> Mirrored
     source, destination = done.source, done.destination
     lag = None
     if done.outcome is Outcome.COPIED and source is not None and destination is not None:
-        lag = (parse_time(destination.created) - parse_time(source.created)).total_seconds()
+        with suppress(ValueError):  # an answer without a time: the copy is good all the same
+            lag = (parse_time(destination.created) - parse_time(source.created)).total_seconds()
     elif (
         done.outcome is Outcome.ALREADY_EQUAL
         and source is not None
-        and source.generation != event.state.generation
+        and event.state.generation not in {0, source.generation}
     ):
         outcome = MirrorOutcome.SUPERSEDED
     return Mirrored(outcome, source, destination, lag, done.straggler, done.attempts, phase)

@@ -1,5 +1,6 @@
 """The function as the framework calls it: a CloudEvent over HTTP in, a status and one structured line out."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -406,6 +407,143 @@ def test_a_malformed_event_is_dropped(mirror: Callable[..., Mirror], body: bytes
     headers = {"ce-id": "e-1", "ce-type": FINALIZED, "ce-source": "s", "ce-specversion": "1.0"}
     done = function.post(body, {**headers, "ce-time": "2025-11-22T08:26:40.123Z"})
     assert (done.status, done.line["event"], done.line["event_id"]) == (200, "mirror_dropped", "e-1")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "QPI_exports/a\ud800"},
+        {"name": "QPI_exports/a\nb"},
+        {"timeCreated": "yesterday"},
+        {"timeCreated": ""},
+        {"timeCreated": "9999-12-31T23:59:59Z"},
+        {"generation": str(2**70)},
+    ],
+)
+@pytest.mark.parametrize("structured", [False, True])
+def test_a_forged_event_is_dropped_with_its_name(
+    mirror: Callable[..., Mirror], changes: dict[str, Any], structured: bool
+) -> None:
+    """One ERROR line that an encoder takes, and success: it would come again for ever."""
+    function = mirror()
+    done = function.deliver({**function.put(), **changes}, structured=structured)
+    assert (done.status, done.line["event"], done.line["severity"]) == (200, "mirror_dropped", "ERROR")
+    assert done.line["object"].startswith(f"gs://{function.paths.migration.source.bucket}/QPI_exports/")
+    assert function.paths.names() == []
+
+
+def test_an_event_from_the_future_is_dropped_with_its_name(mirror: Callable[..., Mirror]) -> None:
+    """Its age would never reach the give-up age."""
+    function = mirror()
+    done = function.deliver(function.put(), time=datetime.now(UTC) + timedelta(days=400))
+    assert (done.status, done.line["event"]) == (200, "mirror_dropped")
+    assert done.line["object"].endswith(NAME)
+
+
+def test_a_held_object_is_mirrored(mirror: Callable[..., Mirror]) -> None:
+    """A hold protects the source; its copy is new."""
+    function = mirror()
+    function.put()
+    blob = function.paths.bucket("source").blob("QPI_exports/" + NAME)
+    blob.temporary_hold = True
+    blob.patch()
+    assert function.deliver(function.resource()).line["outcome"] == "copied"
+
+
+def pushed(attributes: dict[str, str], resource: dict[str, Any] | None, **other: Any) -> bytes:
+    """A raw Pub/Sub push."""
+    message: dict[str, Any] = {"attributes": attributes, "messageId": "m-1", **other}
+    if resource is not None:
+        message["data"] = base64.b64encode(json.dumps(resource).encode()).decode()
+    return json.dumps({"message": message, "subscription": "projects/p/subscriptions/s"}).encode()
+
+
+def carried(resource: dict[str, Any], form: str, time: str = "") -> dict[str, str]:
+    """The attributes of a message about an object: of a CloudEvent, or of a notification."""
+    time = time or datetime.now(UTC).isoformat()
+    if form == "notification":
+        return {
+            "eventType": "OBJECT_FINALIZE",
+            "bucketId": resource["bucket"],
+            "objectId": resource["name"],
+            "objectGeneration": str(resource["generation"]),
+            "eventTime": time,
+        }
+    return {
+        "ce-id": "e-1",
+        "ce-type": FINALIZED,
+        "ce-source": f"//storage.googleapis.com/projects/_/buckets/{resource['bucket']}",
+        "ce-subject": f"objects/{resource['name']}",
+        "ce-time": time,
+        "ce-specversion": "1.0",
+    }
+
+
+@pytest.mark.parametrize("with_data", [True, False])
+@pytest.mark.parametrize("form", ["ce", "notification"])
+@pytest.mark.parametrize("name", ["qpi_answers_20240101/user_id_2.jsonl ", "line\u2028end", "\u00e9 \t x"])
+def test_a_raw_push_is_unwrapped_and_mirrored(
+    mirror: Callable[..., Mirror], form: str, name: str, with_data: bool
+) -> None:
+    """The form in which an event arrives whose name cannot be a header."""
+    function = mirror()
+    resource = function.put(name)
+    done = function.post(pushed(carried(resource, form), resource if with_data else None), {})
+    assert (done.status, done.line["event"], done.line["outcome"]) == (200, "mirrored", "copied")
+    assert function.paths.names() == [name]
+
+
+def test_a_raw_push_that_fails_comes_again(mirror: Callable[..., Mirror]) -> None:
+    """As every other event."""
+    function = mirror()
+    resource = function.put()
+    rule = {"method": "storage.objects.rewrite", "count": None, "status": 503}
+    function.paths.server.set_faults(rules=[rule])
+    for body in (resource, None):
+        done = function.post(pushed(carried(resource, "ce"), body), {})
+        assert (done.status, done.line["event"]) == (503, "mirror_retry")
+
+
+@pytest.mark.parametrize("form", ["ce", "notification"])
+def test_a_raw_push_that_cannot_be_handled_is_dropped_with_its_object(
+    mirror: Callable[..., Mirror], form: str
+) -> None:
+    """An error status would have it delivered for days."""
+    function = mirror()
+    resource = {**function.put(), "size": "many"}
+    done = function.post(pushed(carried(resource, form), resource), {})
+    assert (done.status, done.line["event"]) == (200, "mirror_dropped")
+    assert done.line["object"].endswith(NAME)
+    late = function.post(pushed(carried(resource, form, "2999-01-01T00:00:00Z"), None), {})
+    assert (late.status, late.line["event"]) == (200, "mirror_dropped")
+    assert late.line["object"].endswith(NAME)
+
+
+def test_a_push_about_nothing_is_dropped(mirror: Callable[..., Mirror]) -> None:
+    """It is complete, so another delivery would not change it."""
+    for body in (pushed({}, {}), pushed({"a": "b"}, None), pushed({}, None)):
+        done = mirror().post(body, {})
+        assert (done.status, done.line["event"], "object" in done.line) == (200, "mirror_dropped", False)
+
+
+def test_an_unreadable_body_is_dropped_with_the_object_of_its_headers(mirror: Callable[..., Mirror]) -> None:
+    """The body names nothing, and the headers do."""
+    headers = {
+        "ce-id": "e-1",
+        "ce-type": FINALIZED,
+        "ce-specversion": "1.0",
+        "ce-subject": "objects/QPI_exports/a",
+    }
+    source = {
+        "ce-source": "//storage.googleapis.com/projects/_/buckets/b",
+        "ce-time": "2025-11-22T08:26:40.123Z",
+    }
+    done = mirror().post(b"[" * 100_000, {**headers, **source})
+    assert (done.status, done.line["event"], done.line["object"]) == (
+        200,
+        "mirror_dropped",
+        "gs://b/QPI_exports/a",
+    )
 
 
 def test_a_wrong_configuration_is_said_and_the_event_comes_again(mirror: Callable[..., Mirror]) -> None:
