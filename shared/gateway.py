@@ -14,7 +14,11 @@ It keeps the promises of ``shared.store`` over the network, and holds the retry 
 Every error leaves as one of this project's own. A 404 means "absent" only if it is about the object.
 """
 
+import http.client
+import io
 import os
+import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -49,6 +53,9 @@ PAGE_SIZE = 1000
 UPLOAD_CHUNK = 8 * 1024 * 1024
 """Bytes in one request of an upload in pieces; a multiple of 256 KiB ("Resumable uploads": chunk size)."""
 
+SLOWEST = 64 * 1024
+"""Bytes a second. An answer gets one more second for each that many bytes, so a large one has the time that it needs."""
+
 
 class Gateway:
     """Cloud Storage through the official client; a `DeletingStore`, a `ListingStore` and a `ContentsStore`.
@@ -61,8 +68,8 @@ class Gateway:
         connections: How many requests may be under way at once; further callers wait for a free connection.
         retry_deadline: Seconds for which the client repeats a request after a transient fault.
         retry_initial: Seconds before the first repetition; doubled each time up to a minute.
-        request_timeout: Seconds without an answer after which one request counts as lost. Rewrites of large objects
-            need at least 30 (Cloud Storage reference, "Objects: rewrite").
+        request_timeout: Seconds after which one request counts as lost if its whole answer has not come; see `SLOWEST`.
+            Rewrites of large objects need at least 30 (Cloud Storage reference, "Objects: rewrite").
         operations: Counts every request; None for a counter of its own.
 
     Attributes:
@@ -94,7 +101,7 @@ class Gateway:
             raise UsageError(
                 f"no Google Cloud credentials ({error}); try: gcloud auth application-default login"
             ) from error
-        adapter = HTTPAdapter(pool_connections=connections, pool_maxsize=connections, pool_block=True)
+        adapter = _Adapter(pool_connections=connections, pool_maxsize=connections, pool_block=True)
         for scheme in ("https://", "http://"):
             self._client._http.mount(scheme, adapter)  # noqa: SLF001 -- the only way to a pool of this size
         self.operations = operations or OperationsCounter()
@@ -368,6 +375,79 @@ class Gateway:
                 except StorageError as problem:
                     return problem
         return ObjectNotFound(uri, f"no such object ({said})")
+
+
+class _Adapter(HTTPAdapter):
+    """Connections on which an answer has one deadline.
+
+    The client's own timeout starts again with each byte. An answer that drips would keep a thread for hours.
+    """
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """See `HTTPAdapter.init_poolmanager`."""
+        super().init_poolmanager(*arguments, **options)
+        self._set_deadlines(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """See `HTTPAdapter.proxy_manager_for`."""
+        manager = super().proxy_manager_for(proxy, **options)
+        self._set_deadlines(manager)
+        return manager
+
+    @staticmethod
+    def _set_deadlines(manager: Any) -> None:
+        manager.pool_classes_by_scheme = {
+            scheme: type(pool.__name__, (pool,), {"ConnectionCls": _with_deadline(pool.ConnectionCls)})
+            for scheme, pool in manager.pool_classes_by_scheme.items()
+        }
+
+
+def _with_deadline(connection: type) -> type:
+    return type(connection.__name__, (connection,), {"response_class": _Answer})
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer that must have come within the socket's timeout as a whole."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        seconds = sock.gettimeout()
+        if seconds is not None:
+            self.fp.close()
+            self.fp = io.BufferedReader(_Timed(sock, seconds))
+
+
+class _Timed(io.RawIOBase):
+    """Reads from a socket until a deadline, which moves by a second for each `SLOWEST` bytes."""
+
+    def __init__(self, sock: socket.socket, seconds: float) -> None:
+        super().__init__()
+        self._socket = sock
+        self._from = sock.makefile("rb", buffering=0)
+        self._deadline = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        """See `io.RawIOBase.readable`."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """See `io.RawIOBase.readinto`.
+
+        Raises:
+            TimeoutError: The deadline has passed.
+        """
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer did not come as a whole within the time allowed")
+        self._socket.settimeout(left)
+        count = self._from.readinto(buffer)
+        self._deadline += (count or 0) / SLOWEST
+        return count
+
+    def close(self) -> None:
+        """See `io.RawIOBase.close`."""
+        self._from.close()
+        super().close()
 
 
 _CLIENT_ERRORS = (

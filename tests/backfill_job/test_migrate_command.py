@@ -1,17 +1,23 @@
 """The command, as its user meets it: arguments, questions, files, exit codes."""
 
 import json
+import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.cloud import storage
-from testing_commands import Ended, run_command
+from testing_commands import Ended, run_command, where
 from testing_paths import Paths, json_lines
 
 import local_gcs
 from backfill_job import migrate_qpi_exports
+from backfill_job.run.logs import LogFormat, log_file_path, logging_to
+from shared.errors import CannotWrite, UsageError
+from shared.events_log import Event, EventLog
 
 NAMES = [
     "",
@@ -802,3 +808,67 @@ def test_a_log_file_that_cannot_be_written_is_one_line_and_nothing_starts(
     assert f"cannot write the log file {tmp_path / 'file' / 'below'}/migrate_qpi_exports_custom_" in ended.err
     assert ended.err.endswith("Not a directory; choose --log-dir\n")
     assert paths.server.stats()["methods"] == {}
+
+
+# --- a full disk behind the log ---------------------------------------------------------------------------------
+
+FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="this machine has no /dev/full")
+
+
+@needs_full
+def test_a_log_that_takes_no_line_is_said_before_anything_is_done(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 2, one line, and no copy."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
+    fill(paths)
+    now = datetime.now(UTC)
+    file = log_file_path(tmp_path, "migrate_qpi_exports_custom", now)
+    file.symlink_to(FULL)
+    words = (*where(paths), "--log-dir", str(tmp_path), "--grace", "0", "--execute", "--yes")
+    ended = run_command("migrate", *words, now=lambda: now)
+    said = (
+        f"migrate_qpi_exports: cannot write the log file {file}: No space left on device; choose --log-dir\n"
+    )
+    assert (ended.code, ended.err) == (2, said)
+    assert paths.names() == []
+
+
+def logged_until_full(file: Path, error: Exception | None = None) -> None:
+    """Log a line, and more after the disk is full."""
+    log = EventLog()
+    with logging_to(StringIO(), LogFormat.TEXT, file=file):
+        log.emit(Event.RUN_STARTED, mode="execute")
+        (kept,) = [
+            each
+            for each in logging.getLogger().handlers
+            if isinstance(each, logging.FileHandler) and each.baseFilename == str(file)
+        ]
+        kept.stream.close()
+        kept.stream = FULL.open("a", encoding="utf-8")
+        for _ in range(3):
+            log.emit(Event.RUN_STOPPED, error="it")
+        if error is not None:
+            raise error
+
+
+@needs_full
+def test_a_log_that_is_full_half_way_is_called_that(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The work goes on, and its end says that the log is incomplete."""
+    file = tmp_path / "a.log"
+    with pytest.raises(CannotWrite, match=r"the log file .*a\.log is incomplete: No space left on device"):
+        logged_until_full(file)
+    assert "run_started" in file.read_text()
+    said = capfd.readouterr().err
+    assert said.count("no more lines in the log file") == 1
+    assert "Traceback" not in said
+
+
+@needs_full
+def test_an_error_of_the_run_is_not_hidden_by_a_full_log(tmp_path: Path) -> None:
+    """The first error is the one to mend first."""
+    with pytest.raises(UsageError, match="the run's own"):
+        logged_until_full(tmp_path / "a.log", UsageError("the run's own"))

@@ -1,12 +1,17 @@
 """What an answer means, for both clients: permanence follows from the reason, and only a failed precondition is a race."""
 
+import asyncio
 import json
+import socket
+import threading
 from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from testing_http import HASTY
 from testing_paths import Paths
 from testing_stores import Store, open_store
 
@@ -22,7 +27,7 @@ from shared.errors import (
     UnexpectedAnswer,
 )
 from shared.gateway import Gateway
-from shared.gcs.api import Pacing
+from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Location
 from shared.objects import ObjectRef
 from shared.phase import Phase
@@ -305,3 +310,64 @@ def test_whatever_the_body_is_the_answer_is_one_of_our_errors(body: bytes, statu
     assert error.transient is (type(error) is Unavailable)
     if type(error) is ConditionFailed:
         assert b"onditionNotMet" in body or b"reconditionFailed" in body or RACE.encode()[-30:] in body
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"
+
+
+def dripping(whole: bytes, stop: threading.Event) -> Iterator[str]:
+    """A server whose answers come byte by byte; gives its address."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.settimeout(0.05)
+
+    def drip(line: socket.socket) -> None:
+        with line, suppress(OSError):
+            line.recv(65536)
+            line.sendall(whole)
+            while not stop.wait(0.01):
+                line.sendall(b" ")
+
+    def serve() -> None:
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                line, _ = listener.accept()
+                threading.Thread(target=drip, args=(line,)).start()
+
+    server = threading.Thread(target=serve)
+    server.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    stop.set()
+    server.join()
+    listener.close()
+
+
+@pytest.mark.parametrize("whole", [b"HTTP/1.1 200 OK\r\nX: ", HEAD], ids=["headers", "body"])
+@pytest.mark.parametrize("kind", ["gateway", "fast"])
+def test_an_answer_that_drips_has_one_deadline(
+    kind: str, whole: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes in time, and the answer never does. Without a deadline for the whole this test would not end."""
+    at = ObjectRef("b", "o")
+    with contextmanager(dripping)(whole, threading.Event()) as url:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+        if kind == "gateway":
+            gateway = Gateway(retry_deadline=0.1, retry_initial=0.01, request_timeout=0.3)
+            with closing(gateway), pytest.raises(Unavailable):
+                gateway.look(at)
+            return
+
+        async def look() -> None:
+            async with AsyncApi(endpoint=url, timeout=0.3, retry=HASTY) as api:
+                await api.look(at)
+
+        with pytest.raises(Unavailable, match=r"no answer within 0\.3 s"):
+            asyncio.run(look())
+
+
+def test_a_large_answer_has_the_time_that_it_needs(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes moves the deadline; nothing is cut."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
+    data = bytes(range(256)) * 4 * 1024 * 8
+    paths.put("large", data)
+    with closing(Gateway(request_timeout=30.0)) as gateway:
+        assert gateway.read(ObjectRef(paths.migration.source.bucket, "QPI_exports/large")) == data
