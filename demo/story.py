@@ -235,7 +235,7 @@ def _change_code(stage: Stage) -> Path:
 def _cut_over(stage: Stage, mirrors: Mirrors, checkout: Path, rate: float) -> None:
     """Sign-offs, gate and cutover; the writer switches late."""
     letters = stage.report / "dead-letters.json"
-    letters.write_text("[]")
+    letters.write_text(stage.server.undelivered())
     ready = ("--repo", str(checkout), "--canary", "--dead-letters", str(letters))
     with _writer(stage, rate, overwrites=0.05, days=1, seed=2) as writer:
         stage.say("9. Sign-offs and the gate", "Four teams agree; then every check, with its evidence.")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -108,6 +109,24 @@ class LocalServer:
         """Events that were given up, each with url, attempts, error, headers and body."""
         letters: list[dict[str, Any]] = self._ask("GET", "dead-letters")["items"]
         return letters
+
+    def undelivered(self) -> str:
+        """The number of dead letters, as Cloud Monitoring's ``timeSeries.list`` has it for a subscription; JSON."""
+        now = datetime.now(UTC).isoformat()
+        point = {
+            "interval": {"startTime": now, "endTime": now},
+            "value": {"int64Value": str(len(self.dead_letters()))},
+        }
+        metric = "pubsub.googleapis.com/subscription/num_undelivered_messages"
+        labels = {"project_id": "local", "subscription_id": "dead-letters"}
+        series = {
+            "metric": {"type": metric},
+            "resource": {"type": "pubsub_subscription", "labels": labels},
+            "metricKind": "GAUGE",
+            "valueType": "INT64",
+            "points": [point],
+        }
+        return json.dumps({"timeSeries": [series], "unit": "1"})
 
     def replay_dead_letters(self) -> int:
         """Sends the dead letters again and gives their number."""
