@@ -112,7 +112,7 @@ def _both_mirrors(stage: Stage) -> Iterator[Mirrors]:
             log = stage.report / f"{name}.log"
             log.unlink(missing_ok=True)
             function = running.enter_context(running_function(stage.server.url, MIGRATION, log, environ))
-            stage.server.add_subscriber(function.url, types=["finalized"], bucket=bucket)
+            stage.server.add_subscriber(function.url, types=["finalized"], bucket=bucket, form="mixed")
             functions.append(function)
         forward, reverse = functions
         yield Mirrors(forward, reverse, since)

@@ -5,9 +5,13 @@ attributes are ``ce-*`` headers, and the body is the object resource, with its g
 is a failure. Then the event comes again with the same ``ce-id``, after a pause that doubles each time. After the last
 attempt it becomes a dead letter, which can be replayed. (Google documentation, "Eventarc: Retry events"; there the pauses
 are 10 to 600 seconds and the attempts last 24 hours.)
+
+A subscription may ask for another form: a raw Pub/Sub push, to which Eventarc falls back where a name cannot be a header, or
+a bucket's own Pub/Sub notification.
 """
 
 import asyncio
+import base64
 from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -28,6 +32,14 @@ __all__ = ["Publisher", "RetryPolicy", "Subscription"]
 
 TYPE = "google.cloud.storage.object.v1."
 TYPES = tuple(TYPE + kind.value for kind in ChangeKind)
+FORMS = ("binary", "push", "mixed", "notification")
+NOTIFIED = {
+    ChangeKind.FINALIZED: "OBJECT_FINALIZE",
+    ChangeKind.DELETED: "OBJECT_DELETE",
+    ChangeKind.ARCHIVED: "OBJECT_ARCHIVE",
+    ChangeKind.METADATA_UPDATED: "OBJECT_METADATA_UPDATE",
+}
+"""The ``eventType`` of a notification (Cloud Storage documentation, "Pub/Sub notifications")."""
 SUCCESS = range(200, 300)
 SHUFFLE_MS = 20
 """Longest wait of an event when events are reordered: there must be several to reorder."""
@@ -65,12 +77,15 @@ class Subscription:
         types: Event types, whole or their last word such as ``finalized``; empty for all.
         bucket: Only events of this bucket; None for all.
         concurrency: Number of simultaneous deliveries.
+        form: ``binary``: a CloudEvent in headers. ``push``: a raw Pub/Sub push with the CloudEvent's attributes. ``mixed``: a
+            push where the name cannot be a header, else binary. ``notification``: the push of a bucket's notification.
     """
 
     url: str
     types: tuple[str, ...] = ()
     bucket: str | None = None
     concurrency: int = 8
+    form: str = "binary"
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Subscription":
@@ -82,11 +97,14 @@ class Subscription:
         unknown = values.keys() - {entry.name for entry in fields(cls)}
         url, wanted = values.get("url"), values.get("types") or ()
         if unknown or not isinstance(url, str) or not url.startswith(("http://", "https://")):
-            raise invalid("A subscriber has a url, and may have types, bucket and concurrency.")
+            raise invalid("A subscriber has a url, and may have types, bucket, concurrency and form.")
         types = tuple(text if text.startswith(TYPE) else TYPE + text for text in wanted)
         if not set(types) <= set(TYPES):
             raise invalid(f"types: of {', '.join(TYPES)}")
-        return cls(url, types, values.get("bucket"), max(1, int(values.get("concurrency") or 8)))
+        form = values.get("form") or "binary"
+        if form not in FORMS:
+            raise invalid(f"form: of {', '.join(FORMS)}")
+        return cls(url, types, values.get("bucket"), max(1, int(values.get("concurrency") or 8)), form)
 
     def wants(self, change: Change) -> bool:
         """Whether the subscriber wants a change."""
@@ -224,16 +242,16 @@ class Publisher:
             if self._faults.plan.events.reorder:
                 subscriber.waiting.rotate(self._faults.random.randrange(len(subscriber.waiting)))
             delivery = subscriber.waiting.popleft()
-            delivery.error = await self._attempt(subscriber.subscription.url, delivery)
+            delivery.error = await self._attempt(subscriber.subscription, delivery)
             self._settle(subscriber, delivery)
 
-    async def _attempt(self, url: str, delivery: _Delivery) -> str:
+    async def _attempt(self, subscription: Subscription, delivery: _Delivery) -> str:
         """Posts an event once; gives the reason of a failure, which is empty for a success."""
         if self._session is None:
             return "not started"
-        headers, body = self._rendered(delivery)
+        headers, body = self._rendered(delivery, subscription.form)
         try:
-            async with self._session.post(url, data=body, headers=headers) as answer:
+            async with self._session.post(subscription.url, data=body, headers=headers) as answer:
                 await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return f"{type(error).__name__}: {error}"
@@ -255,8 +273,39 @@ class Publisher:
         pause = self._policy.pause(delivery.failed)
         asyncio.get_running_loop().call_later(pause, subscriber.enqueue, delivery)
 
-    def _rendered(self, delivery: _Delivery) -> tuple[dict[str, str], bytes]:
-        """The event as HTTP headers and body (CloudEvents, "HTTP protocol binding", binary mode).
+    def _rendered(self, delivery: _Delivery, form: str) -> tuple[dict[str, str], bytes]:
+        """The event as HTTP headers and body, in a form of `FORMS`."""
+        if form == "binary" or (form == "mixed" and _can_be_header(delivery.change.version.name)):
+            return self._binary(delivery)
+        return {"Content-Type": "application/json"}, self._push(delivery, form)
+
+    def _push(self, delivery: _Delivery, form: str) -> bytes:
+        """A raw Pub/Sub push: the attributes carry the event, and the data are the object resource."""
+        change, version = delivery.change, delivery.change.version
+        if form == "notification":
+            attributes = {
+                "eventType": NOTIFIED[change.kind],
+                "bucketId": version.bucket,
+                "objectId": version.name,
+                "objectGeneration": str(version.generation),
+                "eventTime": change.time,
+                "payloadFormat": "JSON_API_V1",
+            }
+        else:
+            headers, _ = self._binary(delivery)
+            attributes = {key: value for key, value in headers.items() if key.startswith("ce-")}
+            attributes["ce-subject"] = "objects/" + version.name
+        data = orjson.dumps(self._renderer.object(version))
+        message = {
+            "attributes": attributes,
+            "data": base64.b64encode(data).decode(),
+            "messageId": delivery.identifier,
+            "publishTime": change.time,
+        }
+        return orjson.dumps({"message": message, "subscription": "projects/local/subscriptions/events"})
+
+    def _binary(self, delivery: _Delivery) -> tuple[dict[str, str], bytes]:
+        """The event in headers (CloudEvents, "HTTP protocol binding", binary mode).
 
         Header values are percent-encoded outside printable ASCII, as its section 3.1.3.2 requires.
         """
@@ -286,7 +335,7 @@ class Publisher:
         """The events that were given up, each with its last error."""
         letters = []
         for subscriber, delivery in self._dead:
-            headers, body = self._rendered(delivery)
+            headers, body = self._rendered(delivery, subscriber.subscription.form)
             letters.append(
                 {
                     "url": subscriber.subscription.url,
@@ -315,3 +364,8 @@ class Publisher:
             subscriber.pending += 1
             subscriber.enqueue(delivery)
         return len(letters) - len(self._dead)
+
+
+def _can_be_header(name: str) -> bool:
+    """Whether a name is a header value as it is: printable ASCII, without a space at an end."""
+    return name.isascii() and name.isprintable() and name == name.strip()

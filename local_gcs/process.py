@@ -48,7 +48,13 @@ class LocalServer:
         return int(self._ask("POST", "fill", {"bucket": bucket, "count": count, **more})["objects"])
 
     def add_subscriber(
-        self, url: str, *, types: Sequence[str] = (), bucket: str | None = None, concurrency: int = 8
+        self,
+        url: str,
+        *,
+        types: Sequence[str] = (),
+        bucket: str | None = None,
+        concurrency: int = 8,
+        form: str = "binary",
     ) -> str:
         """Makes the server post object events to an address, and gives the subscriber's id.
 
@@ -57,8 +63,15 @@ class LocalServer:
             types: ``finalized``, ``deleted``, ``archived``, ``metadataUpdated``; empty for all.
             bucket: Only events of this bucket; None for all.
             concurrency: Number of simultaneous deliveries.
+            form: ``binary``, ``push``, ``mixed`` or ``notification``; see `local_gcs.events.Subscription`.
         """
-        wanted = {"url": url, "types": list(types), "bucket": bucket, "concurrency": concurrency}
+        wanted = {
+            "url": url,
+            "types": list(types),
+            "bucket": bucket,
+            "concurrency": concurrency,
+            "form": form,
+        }
         return str(self._ask("POST", "subscribers", wanted)["id"])
 
     def remove_subscriber(self, identifier: str) -> None:

@@ -12,6 +12,7 @@ import functions_framework
 import pytest
 from testing_paths import Paths, json_lines
 
+from demo.function import running_function
 from mirror_function import handler
 from shared.errors import StorageError
 from shared.late_marks import newest_late_mark
@@ -724,3 +725,22 @@ def test_a_line_is_tied_to_its_request_s_trace(
     line = function.deliver(function.put(), **headers).line
     wanted = None if trace is None else f"projects/my-project/traces/{trace}"
     assert line.get("logging.googleapis.com/trace") == wanted
+
+
+# --- the forms in which events come ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["push", "mixed", "notification"])
+def test_whatever_the_form_a_real_function_mirrors_every_name(
+    paths: Paths, tmp_path: Path, form: str
+) -> None:
+    """Events of a real server at a real function, with names that no header carries."""
+    names = ["plain", "ends in a space ", " begins with one", "tab\t", "line\u2028", "é", "%41"]
+    with running_function(paths.server.url, paths.migration, tmp_path / "mirror.log") as function:
+        source = paths.migration.source.bucket
+        subscriber = paths.server.add_subscriber(function.url, types=["finalized"], bucket=source, form=form)
+        for name in names:
+            paths.put(name, name.encode())
+        paths.server.wait_for_events()
+        paths.server.remove_subscriber(subscriber)
+    assert sorted(paths.names()) == sorted(names)
