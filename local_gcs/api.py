@@ -217,6 +217,8 @@ class Api:
 
     def _require_payer(self, call: Call) -> None:
         """Refuses a request to a requester-pays bucket that does not name the project that pays."""
+        if "upload_id" in call.params:  # the request that began the upload named it
+            return
         # The third name of four is the bucket of a copy's destination.
         buckets = call.args[::2] if len(call.args) == 4 else call.args[:1]  # noqa: PLR2004
         if "userProject" not in call.params and not self._storage.requester_pays.isdisjoint(buckets):

@@ -6,8 +6,8 @@ is a failure. Then the event comes again with the same ``ce-id``, after a pause 
 attempt it becomes a dead letter, which can be replayed. (Google documentation, "Eventarc: Retry events"; there the pauses
 are 10 to 600 seconds and the attempts last 24 hours.)
 
-A subscription may ask for another form: a raw Pub/Sub push, to which Eventarc falls back where a name cannot be a header, or
-a bucket's own Pub/Sub notification.
+A subscription may ask for another form. Eventarc falls back to a raw Pub/Sub push where a name cannot be a header. A bucket
+can also send Pub/Sub notifications of its own.
 """
 
 import asyncio

@@ -59,6 +59,7 @@ def _worker() -> _Worker:
     settings = MirrorSettings.from_environ(os.environ)
     gateway = Gateway(
         connections=settings.connections,
+        billing_project=settings.billing_project,
         retry_deadline=settings.retry_deadline,
         retry_initial=0.2,
         request_timeout=60.0,

@@ -71,6 +71,7 @@ class Gateway:
         request_timeout: Seconds after which one request counts as lost if its whole answer has not come; see `SLOWEST`.
             Rewrites of large objects need at least 30 (Cloud Storage reference, "Objects: rewrite").
         operations: Counts every request; None for a counter of its own.
+        billing_project: Pays for the requests to a requester-pays bucket; empty for none.
 
     Attributes:
         operations: Counts the answered requests by the class in which they are billed.
@@ -87,7 +88,9 @@ class Gateway:
         retry_initial: float = 1.0,
         request_timeout: float = 60.0,
         operations: OperationsCounter | None = None,
+        billing_project: str = "",
     ) -> None:
+        self._payer = billing_project or None
         os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         self._retry = (
             DEFAULT_RETRY.with_predicate(_can_succeed_later)
@@ -112,12 +115,16 @@ class Gateway:
         self._client._http.close()  # noqa: SLF001 -- Client.close() leaves the pool open
         self._client.close()
 
+    def _bucket(self, name: str) -> storage.Bucket:
+        """A bucket, without a request. The client takes the project that pays from it for every request."""
+        return self._client.bucket(name, user_project=self._payer)
+
     def _count(self, answer: requests.Response, **_: Any) -> None:
         self.operations.count(answer.request.method or "", answer.request.path_url)
 
     def look(self, at: ObjectRef) -> ObjectState | None:
         """See `ObjectStore.look`."""
-        blob = self._client.bucket(at.bucket).blob(at.name)
+        blob = self._bucket(at.bucket).blob(at.name)
         try:
             blob.reload(projection="noAcl", timeout=self._timeout, retry=self._retry)
         except _ANSWERS as error:
@@ -131,8 +138,8 @@ class Gateway:
         self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
     ) -> ObjectState:
         """See `ObjectStore.copy`. A large or far copy takes several calls, each under the same conditions."""
-        original = self._client.bucket(source.bucket).blob(source.name)
-        copy = self._client.bucket(destination.bucket).blob(destination.name)
+        original = self._bucket(source.bucket).blob(source.name)
+        copy = self._bucket(destination.bucket).blob(destination.name)
         token = None
         try:
             while True:
@@ -151,7 +158,7 @@ class Gateway:
 
     def delete(self, at: ObjectRef, *, if_generation: int) -> None:
         """See `DeletingStore.delete`. The blob carries no generation, which would delete a version permanently."""
-        blob = self._client.bucket(at.bucket).blob(at.name)
+        blob = self._bucket(at.bucket).blob(at.name)
         try:
             blob.delete(if_generation_match=if_generation, timeout=self._timeout, retry=self._retry)
         except _ANSWERS as error:
@@ -185,7 +192,7 @@ class Gateway:
 
     def _read_version(self, at: ObjectRef, *, stored: bool) -> tuple[int, bytes] | None:
         def attempt() -> tuple[int, bytes]:
-            blob = self._client.bucket(at.bucket).blob(at.name)
+            blob = self._bucket(at.bucket).blob(at.name)
             contents = bytes(blob.download_as_bytes(timeout=self._timeout, retry=None, raw_download=stored))
             if blob.generation is None:
                 raise UnexpectedAnswer(at.uri, "its contents came without the generation they belong to")
@@ -204,7 +211,7 @@ class Gateway:
 
     def write(self, at: ObjectRef, data: bytes, *, if_generation: int) -> None:
         """See `ContentsStore.write`. The content type is JSON."""
-        blob = self._client.bucket(at.bucket).blob(at.name)
+        blob = self._bucket(at.bucket).blob(at.name)
         try:
             blob.upload_from_string(
                 data,
@@ -222,7 +229,7 @@ class Gateway:
         Raises:
             StorageError: It may or may not have been written.
         """
-        blob = self._client.bucket(at.bucket).blob(at.name)
+        blob = self._bucket(at.bucket).blob(at.name)
         try:
             blob.upload_from_string(data, content_type=content_type, timeout=self._timeout, retry=self._retry)
         except _ANSWERS as error:
@@ -244,7 +251,7 @@ class Gateway:
             ConditionFailed: Another version is live; or it is our own write, repeated after a lost answer. Read it.
             StorageError: It was not written.
         """
-        blob = self._client.bucket(at.bucket).blob(at.name)
+        blob = self._bucket(at.bucket).blob(at.name)
         try:
             with blob.open(
                 "wb",
@@ -264,7 +271,7 @@ class Gateway:
         """See `ListingStore.list_pages`."""
         try:
             listing = self._client.list_blobs(
-                bucket,
+                self._bucket(bucket),
                 prefix=prefix or None,
                 start_offset=start or None,
                 end_offset=end or None,
@@ -296,7 +303,7 @@ class Gateway:
         retry = self._retry.with_timeout(patience)
         try:
             listing = self._client.list_blobs(
-                bucket, prefix=prefix or None, max_results=1, timeout=patience, retry=retry
+                self._bucket(bucket), prefix=prefix or None, max_results=1, timeout=patience, retry=retry
             )
             return next(iter(listing), None) is not None
         except _ANSWERS as error:
@@ -311,7 +318,7 @@ class Gateway:
         Raises:
             ObjectNotFound, StorageError: The service does not say.
         """
-        at = self._client.bucket(bucket)
+        at = self._bucket(bucket)
         asked = at.blob(name) if name else at
         try:
             held = asked.test_iam_permissions(list(permissions), timeout=self._timeout, retry=self._retry)
@@ -327,7 +334,7 @@ class Gateway:
         Raises:
             BucketNotFound, PermissionDenied, StorageError: It cannot be read.
         """
-        at = self._client.bucket(bucket)
+        at = self._bucket(bucket)
         try:
             at.reload(timeout=self._timeout, retry=self._retry)
         except _ANSWERS as error:

@@ -19,7 +19,8 @@ __all__ = ["LateGateway"]
 class LateGateway:
     """An `ObjectStore` and a `StateStore` that opens the gateway at the first call. Thread-safe."""
 
-    def __init__(self, connections: int, operations: OperationsCounter) -> None:
+    def __init__(self, connections: int, operations: OperationsCounter, billing_project: str = "") -> None:
+        self._billing_project = billing_project
         self._connections = connections
         self._operations = operations
         self._opening = Lock()
@@ -35,7 +36,11 @@ class LateGateway:
             if self._gateway is None:
                 from shared.gateway import Gateway  # noqa: PLC0415 -- slow to import, see above
 
-                self._gateway = Gateway(connections=self._connections, operations=self._operations)
+                self._gateway = Gateway(
+                    connections=self._connections,
+                    operations=self._operations,
+                    billing_project=self._billing_project,
+                )
             return self._gateway
 
     def close(self) -> None:

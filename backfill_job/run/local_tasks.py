@@ -54,7 +54,10 @@ def run_as_tasks(
             "job more tasks instead"
         )
     execution = f"local-{io.clock.now():%Y%m%dT%H%M%S.%fZ}"
-    with tempfile.TemporaryDirectory() as folder, closing(LateGateway(1, OperationsCounter())) as store:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(LateGateway(1, OperationsCounter(), arguments.billing_project)) as store,
+    ):
         place = arguments.report or Path(folder)
         reports = reports_at(place, store, migration_from(arguments))
         words, environ = io.words, io.environ

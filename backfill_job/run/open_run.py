@@ -81,7 +81,7 @@ def opened(
     ):
         try:
             operations = OperationsCounter()
-            with closing(LateGateway(GATEWAY_CONNECTIONS, operations)) as store:
+            with closing(LateGateway(GATEWAY_CONNECTIONS, operations, arguments.billing_project)) as store:
                 reports = reports_at(arguments.report, store, migration)
                 run = Run(
                     command=command,
@@ -104,6 +104,7 @@ def opened(
                     grace=arguments.grace,
                     endpoint=endpoint,
                     proxy=None if endpoint else proxy_for(GOOGLE_HOST, io.environ),
+                    billing_project=arguments.billing_project,
                 )
                 check_start(run)
                 run = replace(

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from io import StringIO
@@ -872,3 +874,52 @@ def test_an_error_of_the_run_is_not_hidden_by_a_full_log(tmp_path: Path) -> None
     """The first error is the one to mend first."""
     with pytest.raises(UsageError, match="the run's own"):
         logged_until_full(tmp_path / "a.log", UsageError("the run's own"))
+
+
+# --- requester pays ----------------------------------------------------------------------------------------------
+
+
+def requester_pays(paths: Paths) -> None:
+    """Make both buckets bill who asks; then even the test's own client needs a project."""
+    for location in (paths.migration.source, paths.migration.destination):
+        bucket = paths.client.bucket(location.bucket)
+        bucket.requester_pays = True
+        bucket.patch()
+
+
+def test_a_bucket_that_wants_a_project_that_pays_is_said(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """The answer asks for it, and the line says how to give it."""
+    fill(paths)
+    requester_pays(paths)
+    for arguments in ((), ("--execute", "--yes")):
+        ended = migrate(*arguments)
+        assert (ended.code, ended.err.count("\n")) == (2, 1)
+        assert "Name the project that pays with --billing-project" in ended.err
+
+
+@pytest.mark.parametrize("tasks", ["1", "2"])
+def test_with_a_billing_project_everything_is_copied_and_verified(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path, tasks: str
+) -> None:
+    """Both clients send it with every request; the tasks of one machine, too."""
+    fill(paths)
+    paths.put("plain.txt", b"other", side="destination")
+    requester_pays(paths)
+    pays = ("--billing-project", "who-pays")
+    assert migrate(*pays).code == 0
+    words = (*pays, "--execute", "--yes", "--ungoverned", "--report", str(tmp_path / "r"))
+    line = [sys.executable, "-m", "backfill_job", "migrate", *where(paths), "--log-dir", str(tmp_path)]
+    done = subprocess.run(
+        [*line, *words, "--grace", "0", "--tasks", tasks], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert (report["ledger"]["copied"], report["ledger"]["failed"]) == (len(NAMES), 0)
+    assert report["verification"]["clean"]
+
+
+@pytest.mark.parametrize("project", ["A B", "x&y=z", "../x"])
+def test_a_billing_project_is_an_id(migrate: Callable[..., Ended], project: str) -> None:
+    """It becomes a part of every address."""
+    with pytest.raises(SystemExit):
+        migrate("--billing-project", project)

@@ -744,3 +744,20 @@ def test_whatever_the_form_a_real_function_mirrors_every_name(
         paths.server.wait_for_events()
         paths.server.remove_subscriber(subscriber)
     assert sorted(paths.names()) == sorted(names)
+
+
+def test_the_project_that_pays_is_the_mirror_s(mirror: Callable[..., Mirror], paths: Paths) -> None:
+    """Without it the event comes again, and the line says what is missing."""
+    paths.put(NAME, b"one")
+    function = mirror(MIRROR_BILLING_PROJECT="who-pays")
+    resource = function.resource()
+    for location in (paths.migration.source, paths.migration.destination):
+        bucket = paths.client.bucket(location.bucket)
+        bucket.requester_pays = True
+        bucket.patch()
+    assert function.deliver(resource).line["outcome"] == "copied"
+    handler._worker().gateway.close()
+    handler._worker.cache_clear()
+    done = mirror(MIRROR_BILLING_PROJECT="").deliver(resource)
+    assert (done.status, done.line["event"]) == (503, "mirror_retry")
+    assert "MIRROR_BILLING_PROJECT" in done.line["error"]

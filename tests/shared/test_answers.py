@@ -371,3 +371,52 @@ def test_a_large_answer_has_the_time_that_it_needs(paths: Paths, monkeypatch: py
     paths.put("large", data)
     with closing(Gateway(request_timeout=30.0)) as gateway:
         assert gateway.read(ObjectRef(paths.migration.source.bucket, "QPI_exports/large")) == data
+
+
+def test_both_clients_name_the_project_that_pays_in_every_request(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every verb of each, the parts of a batch included, at a bucket that refuses requests without one."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
+    source, destination = (
+        ObjectRef(side.bucket, side.prefix + "a")
+        for side in (paths.migration.source, paths.migration.destination)
+    )
+    generation = paths.put("a", b"0123")
+    for at in (source, destination):
+        bucket = paths.client.bucket(at.bucket)
+        bucket.requester_pays = True
+        bucket.patch()
+    with (
+        closing(Gateway(retry_deadline=0.1)) as without,
+        pytest.raises(PermissionDenied, match="--billing-project"),
+    ):
+        without.look(source)
+    with closing(Gateway(retry_deadline=0.1, billing_project="who-pays")) as gateway:
+        assert gateway.look(source) is not None
+        made = gateway.copy(source, destination, if_source=generation, if_destination=0)
+        assert [len(page.objects) for page in gateway.list_pages(source.bucket, "")] == [1]
+        assert gateway.check_bucket(source.bucket, "")
+        assert gateway.read(source) == b"0123"
+        gateway.put(ObjectRef(source.bucket, "report"), b"{}")
+        gateway.write(ObjectRef(source.bucket, "state"), b"{}", if_generation=0)
+        with gateway.writing(ObjectRef(source.bucket, "long"), content_type="text/plain") as write:
+            write(b"x")
+        gateway.permitted(source.bucket, "", ["storage.objects.list"])
+        gateway.permitted(source.bucket, source.name, ["storage.objects.get"])
+        assert gateway.bucket_resource(source.bucket)["name"] == source.bucket
+        gateway.delete(destination, if_generation=made.generation)
+
+    async def ask() -> None:
+        async with AsyncApi(endpoint=paths.server.url, retry=HASTY, billing_project="who-pays") as api:
+            assert await api.look(source) is not None
+            copy = await api.copy(source, destination, if_source=generation, if_destination=0)
+            assert await api.read_range(source, generation, first=1, size=2) == b"12"
+            assert (await api.list_page(source.bucket, "", "items(name)"))["items"]
+            assert (await api.bucket(source.bucket, "name"))["name"] == source.bucket
+            place = Location(destination.bucket, "")
+            (part,) = await api.delete_batch(place, [(destination.name, copy.generation)])
+            assert part.error is None
+            assert (await api.restore(destination, copy.generation)).size == 4
+
+    asyncio.run(ask())
