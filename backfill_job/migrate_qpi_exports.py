@@ -5,6 +5,7 @@ The default is the dry run, which changes nothing. Also ``python -m backfill_job
 
 import argparse
 import sys
+import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -23,12 +24,17 @@ from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration
 from backfill_job.run.local_tasks import run_as_tasks
 from backfill_job.run.open_run import opened
 from backfill_job.run.questions import confirm_by_yes
-from backfill_job.run.run import Run
+from backfill_job.run.run import Run, recorded_phase
 from backfill_job.run.settings import Settings
 from backfill_job.run.since import narrowed_to
 from backfill_job.run.task_reports import of_this_version
+from shared.authority import Always
+from shared.decision import Authority
 from shared.errors import UsageError
 from shared.events_log import Event
+from shared.phase import Phase
+from shared.record import begin
+from shared.state_changes import Stamp
 
 __all__ = ["COMMAND"]
 
@@ -60,6 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument("--dry-run", action="store_true", help="analyse and change nothing (the default)")
     which.add_argument("--execute", action="store_true", help="copy what differs, then verify")
     mode.add_argument(
+        "--begin",
+        action="store_true",
+        help="with --execute: begin the migration although objects are at the destination; what differs is overwritten",
+    )
+    mode.add_argument(
         "--yes", action="store_true", help="do not ask before copying; needed without a terminal"
     )
     add_pace_arguments(parser)
@@ -73,7 +84,15 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
         return run_as_tasks("migrate", arguments, io, report="run.json", show=_composed_lines)
     migration = migration_from(arguments)
     mode = "execute" if arguments.execute else "dry-run"
-    with opened(NAME, arguments, io, migration=migration, mode=mode, in_tasks=True) as run:
+    with opened(
+        NAME,
+        arguments,
+        io,
+        migration=migration,
+        mode=mode,
+        changes_objects=arguments.execute,
+        in_tasks=True,
+    ) as run:
         return _execute(run, arguments) if arguments.execute else _dry_run(run)
 
 
@@ -87,15 +106,44 @@ def _check_arguments(arguments: argparse.Namespace, settings: Settings, io: Proc
 
 
 def _dry_run(run: Run) -> ExitCode:
+    begun = recorded_phase(run) is not None
     with run.object_lines() as lines:
-        findings = analyse(run, lines)
+        findings = analyse(run if begun else _from_the_beginning(run), lines)
     costs = _show(findings, run, "Dry run: nothing is changed.")
     _write(run, "plan.json", {"mode": "dry-run", "findings": findings.to_json(), "estimate": costs.to_json()})
     run.console.print("\nNothing was changed. To copy: the same command with --execute.")
+    if not begun:
+        run.console.print("No migration has begun yet: --execute begins it, where the destination is empty.")
     return ExitCode.DONE
 
 
+def _begin(run: Run, *, told: bool) -> None:
+    """Begin a migration that has no record: by itself only where nothing shows that it was under way.
+
+    Args:
+        told: Whether the operator said that it begins, whatever is at the destination.
+
+    Raises:
+        UsageError: It may be under way; the screen shows what would be overwritten.
+    """
+    stamp = Stamp(uuid.uuid4().hex, NAME, run.now())
+    try:
+        _, state = begin(run.gateway, run.migration, stamp, Phase.DUAL_WRITE if told else None)
+    except UsageError as error:
+        if not told:
+            _show(analyse(_from_the_beginning(run)), run, "No migration has begun. If it began now:")
+        raise UsageError(f"cannot start: {error}; or begin it with this run: --begin") from error
+    run.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=state.history[-1].what, by=NAME)
+
+
+def _from_the_beginning(run: Run) -> Run:
+    """The run as it would be in the first phase, where the legacy path is the source of truth."""
+    return replace(run, authority=Always(Authority.SOURCE))
+
+
 def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
+    if recorded_phase(run) is None:
+        _begin(run, told=arguments.begin)
     expected: int | None = None
     if not arguments.yes:
         findings = analyse(run)

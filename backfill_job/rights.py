@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from shared.migration import LATE_WRITES, Location, Migration
+from shared.migration import LATE_WRITES, OWN_FOLDER, Location, Migration
 
 __all__ = ["CANARY_FOLDER", "REHEARSAL_FOLDER", "RIGHTS", "Area", "Part", "Right", "Role", "location_of"]
 
@@ -45,6 +45,7 @@ class Area(Enum):
     LEGACY_BUCKET = "the legacy bucket"
     LEGACY_PATH = "the legacy path"
     CANARY = "the canary's folder on the legacy path"
+    RECORDS = "the records in the legacy bucket"
     REHEARSAL = "the undo rehearsal's folder in the legacy bucket"
     NEW_BUCKET = "the new bucket"
     NEW_PATH = "the new path"
@@ -107,6 +108,10 @@ def _rights() -> Iterator[Right]:
         yield Right(part, Area.OWN, own)
     yield Right(Part.OPERATOR, Area.CANARY, Role.WRITE)
     yield Right(Part.DELETION, Area.REHEARSAL, Role.DELETE)
+    # Before they overwrite or delete (backfill_job.run.overlaps). A record in the new bucket that overlaps always refuses, so
+    # none of them needs to read it.
+    for part in (Part.BACKFILL, Part.DELETION, Part.REVERSE, Part.OPERATOR):
+        yield Right(part, Area.RECORDS, Role.READ)
     yield Right(Part.MIRROR, Area.MARKS, Role.MARK)
 
 
@@ -122,6 +127,7 @@ def location_of(area: Area, migration: Migration) -> Location:
         Area.LEGACY_BUCKET: Location(source.bucket, ""),
         Area.LEGACY_PATH: source,
         Area.CANARY: Location(source.bucket, source.prefix + CANARY_FOLDER),
+        Area.RECORDS: Location(source.bucket, OWN_FOLDER),
         Area.REHEARSAL: Location(source.bucket, REHEARSAL_FOLDER),
         Area.NEW_BUCKET: Location(destination.bucket, ""),
         Area.NEW_PATH: destination,

@@ -102,6 +102,7 @@ def _both_mirrors(stage: Stage) -> Iterator[Mirrors]:
         "2. The mirrors",
         "From now on, every object that is written to the legacy path also arrives at the new path. A second mirror works in the other direction; it copies nothing until the cutover.",
     )
+    stage.run("begin", "--by", "demo")
     since = datetime.now(UTC)
     with ExitStack() as running:
         functions = []

@@ -31,7 +31,13 @@ def empty():
     return {"objects": 0, "bytes": 0, "jsonl": 0, "empty_jsonl": 0, "digest": 0}
 
 
+# Where one side is a whole bucket, its folder of the migrations' own objects is never data.
+whole_bucket = any(data[side].count("/") == 3 for side in ("source", "destination"))
+
+
 def excluded(name):
+    if whole_bucket and name.startswith("_migration/"):
+        return True
     last = name.rpartition("/")[2]
     return any(
         fnmatch.fnmatchcase(name, glob) or ("/" not in glob and fnmatch.fnmatchcase(last, glob))

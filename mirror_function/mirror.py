@@ -78,7 +78,8 @@ def mirror(
         return Mirrored(MirrorOutcome.IGNORED, because="outside the prefix")
     relative = migration.relative(event.state.name)
     if migration.is_excluded(relative):
-        return Mirrored(MirrorOutcome.IGNORED, because="excluded")
+        because = "a migration's own object" if migration.is_own(relative) else "excluded"
+        return Mirrored(MirrorOutcome.IGNORED, because=because)
     if event.kind is EventKind.FINALIZED:
         return _finalized(event, relative, settings, store, phases)
     if event.kind in {EventKind.DELETED, EventKind.ARCHIVED} and settings.deletes:

@@ -12,12 +12,15 @@ Nothing here imports its callers; ``docs/architecture.md`` shows the arrows. The
 - `gcs`: the fast client, for work on millions of objects
 - `answers`: maps HTTP error responses to our exceptions, for both clients
 - `operations`: counts requests by the class in which they are billed
+- `server_time`: Cloud Storage's own time, from the ``Date`` header of its answers
 
 The migration's own objects:
 
 - `phase`: where the migration stands; all that the mirror reads of the state
-- `state`: the state object: phase, sign-offs, runs, history; read strictly
-- `state_changes`: the changes of the state, and the safe way to write one
+- `state`: the state: phase, sign-offs, runs, history; and its form
+- `state_v1`: the form of version 1, which is read only
+- `state_changes`: the changes of the state, as pure functions
+- `record`: the record of the state in the new bucket: read, change, begin, mend
 - `late_marks`: the mirror's notes of writes at the legacy path after the cutover
 - `verification`: the result of a comparison of both paths, and its file
 

@@ -1,17 +1,20 @@
 """Which side wins at this moment: source, destination or the later write. Read again before every decision.
 
 The phase decides it, and a run that lists millions of objects outlives a cutover. So code that replicates never keeps an
-`Authority`: it keeps an `AuthoritySource` and reads it for each decision.
+`Authority`: it keeps an `AuthoritySource` and reads it for each decision. Some passes belong to certain phases, for example
+the one that a cutover makes. `InPhases` stops such a pass where the phase is another one.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 from shared.decision import Authority
+from shared.errors import PhaseChanged
 from shared.phase import Phase, PhaseReader
 
-__all__ = ["Always", "AuthoritySource", "ByPhase"]
+__all__ = ["Always", "AuthoritySource", "ByPhase", "InPhases", "current_authority"]
 
 
 class AuthoritySource(Protocol):
@@ -21,18 +24,29 @@ class AuthoritySource(Protocol):
         """Which side wins now. May have to read the phase.
 
         Raises:
+            PhaseChanged: The phase no longer allows what the caller does.
             StorageError: The phase could not be read.
         """
         ...
 
     def known(self) -> Authority | None:
-        """Which side wins now, without waiting; None if the phase has to be read first."""
+        """Which side wins now, without waiting; None if the phase has to be read first.
+
+        Raises:
+            PhaseChanged: As in `current`.
+        """
         ...
+
+
+async def current_authority(source: AuthoritySource) -> Authority:
+    """Which side wins now; where the phase has to be read, a thread reads it. Raises as `AuthoritySource.current`."""
+    known = source.known()
+    return await asyncio.to_thread(source.current) if known is None else known
 
 
 @dataclass(frozen=True, slots=True)
 class Always:
-    """The same authority in every phase."""
+    """The same authority in every phase: for an analysis, which writes nothing. A pass that writes asks for the phase."""
 
     authority: Authority
 
@@ -60,3 +74,35 @@ class ByPhase:
         """See `AuthoritySource.known`."""
         phase = self.phases.known()
         return None if phase is None else self.authority(phase)
+
+
+@dataclass(frozen=True, slots=True)
+class InPhases:
+    """The authority of a pass that only some phases allow. In every other phase it raises `PhaseChanged`.
+
+    Attributes:
+        allowed: The phases that allow the pass.
+        uri: The state, for the error.
+    """
+
+    phases: PhaseReader
+    allowed: frozenset[Phase]
+    authority: Authority
+    uri: str
+
+    def current(self) -> Authority:
+        """See `AuthoritySource.current`."""
+        return self._in(self.phases.phase())
+
+    def known(self) -> Authority | None:
+        """See `AuthoritySource.known`."""
+        phase = self.phases.known()
+        return None if phase is None else self._in(phase)
+
+    def _in(self, phase: Phase) -> Authority:
+        if phase not in self.allowed:
+            allowed = " or ".join(each.value for each in Phase if each in self.allowed)
+            raise PhaseChanged(
+                self.uri, f"the phase is {phase.value} now, and this pass writes only in phase {allowed}"
+            )
+        return self.authority

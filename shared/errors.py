@@ -17,6 +17,7 @@
         ├── Contended          the object changed during each of our attempts: a retry can help
         ├── NotSettled         the version is too young to tell a write from a late copy: wait, then retry
         ├── PhaseUnknown       the migration's state is damaged: repair it, then a retry helps
+        ├── PhaseChanged       the phase no longer allows this pass: the pass stops
         ├── CopyNotProven      the answer to a copy does not show the object that was to be copied
         └── UnexpectedAnswer   an answer that the code does not know
 
@@ -40,6 +41,7 @@ __all__ = [
     "ObjectNotFound",
     "ObjectProtected",
     "PermissionDenied",
+    "PhaseChanged",
     "PhaseUnknown",
     "Refused",
     "StorageError",
@@ -83,6 +85,7 @@ class Cause(Enum):
     BUCKET = "the bucket does not exist"
     SOFT_DELETE = "the bucket has no soft delete policy"
     STATE = "the migration's state is damaged"
+    PHASE = "the migration's phase changed"
     NAME = "the name is not possible at the destination"
     NOT_PROVEN = "the copy differs from its source"
     ODD_ANSWER = "an answer that cannot be read"
@@ -114,6 +117,7 @@ _FIXES = {
     Cause.BUCKET: "Check the bucket's name, or create the bucket.",
     Cause.SOFT_DELETE: "Give the bucket a soft delete policy.",
     Cause.STATE: "Repair the state: the error says what is damaged.",
+    Cause.PHASE: "See `status`: another command changed the phase.",
     Cause.NAME: "Rename the object at the source, or leave it behind with --exclude.",
     Cause.NOT_PROVEN: "Compare the two objects by hand.",
     Cause.ODD_ANSWER: "See the answer: something between here and Cloud Storage may have changed it.",
@@ -214,6 +218,12 @@ class PhaseUnknown(StorageError):
 
     transient = True
     usual = Cause.STATE
+
+
+class PhaseChanged(StorageError):
+    """The phase is no longer one that allows this pass. The whole pass stops, and a retry does not help."""
+
+    usual = Cause.PHASE
 
 
 class CopyNotProven(StorageError):

@@ -43,6 +43,7 @@ from shared.errors import (
 )
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
 from shared.operations import OperationsCounter
+from shared.server_time import ServerTime
 from shared.store import ListingPage
 
 __all__ = ["Gateway"]
@@ -71,10 +72,12 @@ class Gateway:
         request_timeout: Seconds after which one request counts as lost if its whole answer has not come; see `SLOWEST`.
             Rewrites of large objects need at least 30 (Cloud Storage reference, "Objects: rewrite").
         operations: Counts every request; None for a counter of its own.
+        server_time: Notes the time of every answer; None for one of its own.
         billing_project: Pays for the requests to a requester-pays bucket; empty for none.
 
     Attributes:
         operations: Counts the answered requests by the class in which they are billed.
+        server_time: Cloud Storage's time, as of the newest answer.
 
     Raises:
         UsageError: The environment has no credentials.
@@ -88,6 +91,7 @@ class Gateway:
         retry_initial: float = 1.0,
         request_timeout: float = 60.0,
         operations: OperationsCounter | None = None,
+        server_time: ServerTime | None = None,
         billing_project: str = "",
     ) -> None:
         self._payer = billing_project or None
@@ -108,6 +112,7 @@ class Gateway:
         for scheme in ("https://", "http://"):
             self._client._http.mount(scheme, adapter)  # noqa: SLF001 -- the only way to a pool of this size
         self.operations = operations or OperationsCounter()
+        self.server_time = server_time or ServerTime()
         self._client._http.hooks["response"].append(self._count)  # noqa: SLF001 -- sees every answer
 
     def close(self) -> None:
@@ -121,6 +126,7 @@ class Gateway:
 
     def _count(self, answer: requests.Response, **_: Any) -> None:
         self.operations.count(answer.request.method or "", answer.request.path_url)
+        self.server_time.note(answer.headers.get("Date", ""))
 
     def look(self, at: ObjectRef) -> ObjectState | None:
         """See `ObjectStore.look`."""

@@ -19,14 +19,19 @@ __all__ = [
     "DEFAULT_EXCLUDES",
     "LATE_WRITES",
     "MAX_NAME_BYTES",
+    "OWN_FOLDER",
     "Environment",
     "Location",
     "Migration",
+    "matches_any",
     "qpi_exports",
 ]
 
 DEFAULT_EXCLUDES = (".DS_Store",)
 """Left behind by default: files that a Mac's Finder creates in folders, never an export."""
+
+OWN_FOLDER = "_migration/"
+"""The folder of a bucket in which migrations keep their own objects. Nothing in it is ever data."""
 
 LATE_WRITES = "late-writes"
 """The folder of the marks of late writes, among the migration's own objects. It stands here so that the deployment can import it
@@ -97,6 +102,10 @@ class Location:
         """Tell whether every object of `other` is also one of this location's."""
         return self.bucket == other.bucket and other.prefix.startswith(self.prefix)
 
+    def overlaps(self, other: "Location") -> bool:
+        """Tell whether an object can belong to both locations."""
+        return self.contains(other) or other.contains(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Migration:
@@ -107,10 +116,12 @@ class Migration:
             ``/`` also matches the last part of a name.
         label: Short name for log files and reports: the environment, or ``custom``.
         home: The new path, beside which the migration's own objects lie; None for the destination. Set by `reversed`.
+        scratch: Whether the source is a scratch prefix in ``_migration/``. Set by `rehearsal`.
 
     Raises:
         UsageError: One location lies within the other (copies would be copied again). Or the destination is a whole
-            bucket (the migration's own state in ``_migration/`` must lie outside it).
+            bucket (the migration's own state in ``_migration/`` must lie outside it). Or a location lies in
+            ``_migration/``, where migrations keep their own objects.
     """
 
     source: Location
@@ -118,9 +129,16 @@ class Migration:
     excludes: tuple[str, ...] = DEFAULT_EXCLUDES
     label: str = "custom"
     home: Location | None = None
+    scratch: bool = False
 
     def __post_init__(self) -> None:
-        if self.source.contains(self.destination) or self.destination.contains(self.source):
+        for location in () if self.scratch else (self.source, self.destination):
+            if location.prefix.startswith(OWN_FOLDER):
+                raise UsageError(
+                    f"{location.uri} lies in {OWN_FOLDER}, where migrations keep their own objects, "
+                    "such as their phase; nothing there is data: choose another prefix"
+                )
+        if self.source.overlaps(self.destination):
             raise UsageError(
                 f"{self.source.uri} and {self.destination.uri} are the same or lie within each other: "
                 "copies would be copied again; choose another destination"
@@ -137,6 +155,10 @@ class Migration:
     def reversed(self) -> "Migration":
         """The way back: the destination becomes the source. The migration's own objects stay where they are."""
         return replace(self, source=self.destination, destination=self.source, home=self._home)
+
+    def rehearsal(self, folder: str) -> "Migration":
+        """The same migration with a scratch folder of the legacy bucket in the place of the legacy path. It excludes nothing."""
+        return replace(self, source=Location(self.source.bucket, folder), excludes=(), scratch=True)
 
     def relative(self, name: str) -> str:
         """What follows the source prefix in a source object's name.
@@ -169,7 +191,7 @@ class Migration:
 
     def own_ref(self, *parts: str) -> ObjectRef:
         """One of the migration's own objects, such as its state: beside the new path's prefix, never under it."""
-        return ObjectRef(self._home.bucket, "/".join(("_migration", self._home.prefix.rstrip("/"), *parts)))
+        return ObjectRef(self._home.bucket, OWN_FOLDER + "/".join((self._home.prefix.rstrip("/"), *parts)))
 
     def kept_ref(self, relative: str, generation: int) -> ObjectRef:
         """The copy of a version that a later write replaces, on either path: one of the migration's own objects."""
@@ -178,12 +200,25 @@ class Migration:
             return at
         return self.own_ref("replaced", sha256(_encoded(relative)).hexdigest(), str(generation))
 
+    def is_own(self, relative: str) -> bool:
+        """Tell whether a name below the prefixes is, on either side, one of the objects that migrations keep for themselves.
+
+        It is where one of the two paths is a whole bucket and the name lies in ``_migration/``. Such an object is never
+        data: copied from there, it would become data of the other path; copied to there, it would replace a record.
+        """
+        return relative.startswith(OWN_FOLDER) and not (self.source.prefix and self.destination.prefix)
+
     def is_excluded(self, relative: str) -> bool:
-        """Tell whether the migration leaves a name below the prefix behind."""
-        whole, last_part = _exclusion(self.excludes)
-        if last_part is not None and last_part(relative.rpartition("/")[2]):
-            return True
-        return whole is not None and whole(relative) is not None
+        """Tell whether the migration leaves a name below the prefix behind: as `excludes` says, or because of `is_own`."""
+        return self.is_own(relative) or matches_any(self.excludes, relative)
+
+
+def matches_any(patterns: tuple[str, ...], relative: str) -> bool:
+    """Tell whether a name below the prefix matches one of the patterns, by the rules of `Migration.excludes`."""
+    whole, last_part = _exclusion(patterns)
+    if last_part is not None and last_part(relative.rpartition("/")[2]):
+        return True
+    return whole is not None and whole(relative) is not None
 
 
 def qpi_exports(environment: Environment, excludes: tuple[str, ...] = DEFAULT_EXCLUDES) -> Migration:

@@ -1,40 +1,72 @@
-"""Where the migration stands: the phase in the state object, which every part reads.
+"""Where the migration stands: the phase, as the record in the new bucket gives it.
 
-``gs://<new bucket>/_migration/<name>/state.json`` is the only state that the parts share. It lies outside the migrated
-prefix, so no consumer's glob matches it. Without it the migration is in its first phase.
+The record lies beside the migrated prefix, so no consumer's glob matches it::
 
-This module checks what every reader of the state needs: one unambiguous JSON object, of this migration, with a known
-``phase``. The mirror reads only that, even if the rest is damaged. Which side wins depends on the phase
-alone, and a mirror that stopped over a damaged sign-off would lose events without need. So ``phase`` keeps its name and its
-meaning in every future version of the form. The operator's commands change the state, so they read all of it, strictly:
-`shared.state`.
+    gs://<new bucket>/_migration/<name>/state.json                       the head: the whole state
+                                       /history/00000001-dual_write.json  the first entry of the history
+                                       /history/00000002-cut_over.json    the second; its name has the phase that holds since
+
+An entry is created once and never changed, so one listing of the history gives the phase. The head gives it, too, and the two
+must agree. So one object that is lost, edited or restored to an older version cannot set the phase back. The record
+disagrees with itself then, and whatever overwrites or deletes stops. **Absence is never a phase:** without a record nothing is done.
+
+The mirror reads only what this module checks, even if the rest of the head is damaged. Which side wins depends on the phase
+alone, and a mirror that stopped over a damaged sign-off would lose events without need. So ``phase`` and ``history`` keep their
+names and their meaning in every future version of the head. The operator's commands read all of it, strictly: `shared.record`.
 """
 
-from collections.abc import Callable, Mapping
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum
 from threading import Lock
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from shared.decision import Authority
 from shared.errors import PhaseUnknown
 from shared.json_io import parse_json, shown_value
 from shared.migration import Migration
-from shared.objects import ObjectRef
+from shared.objects import ObjectRef, ObjectState
+from shared.server_time import ServerTime
+from shared.store import ListingStore
 
 __all__ = [
     "CACHE_SECONDS",
+    "PAUSES",
+    "HeadAhead",
     "Phase",
     "PhaseReader",
+    "PhaseStore",
+    "Recorded",
     "StateStore",
+    "check_lengths",
     "damaged",
+    "disagreement",
+    "entry_name",
+    "entry_ref",
+    "history_ref",
+    "listed_history",
+    "not_begun",
     "phase_in",
+    "phases_of",
     "read_phase",
+    "recorded",
+    "settled",
     "state_content",
     "state_ref",
 ]
 
+_Value = TypeVar("_Value")
+
 CACHE_SECONDS = 10.0
 """How long a mirror may use a phase that it has read. A cutover waits this long before it reports success."""
+
+PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds before each further read where the head is ahead of the history: a change writes one after the other."""
+
+_ENTRY = re.compile(r"([0-9]{8})-([a-z_]+)\.json")
 
 
 class Phase(Enum):
@@ -91,25 +123,152 @@ class StateStore(Protocol):
         ...
 
 
+class PhaseStore(StateStore, ListingStore, Protocol):
+    """What `read_phase` needs."""
+
+    server_time: ServerTime
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What the record says.
+
+    Attributes:
+        entries: How many entries the history has; 0 for a record of version 1, which has its history in the head alone.
+        served: A moment at which this was so, by Cloud Storage's clock; None where no answer carried its time.
+    """
+
+    phase: Phase
+    entries: int
+    served: datetime | None = None
+
+
 def state_ref(migration: Migration) -> ObjectRef:
-    """The object that holds a migration's state."""
+    """The head of a migration's record."""
     return migration.own_ref("state.json")
 
 
-def read_phase(store: StateStore, migration: Migration) -> Phase:
-    """Read the phase, and nothing else of the state.
+def history_ref(migration: Migration) -> ObjectRef:
+    """The folder of the entries of the history."""
+    return migration.own_ref("history", "")
 
-    Returns:
-        The phase; `Phase.DUAL_WRITE` when there is no state object yet.
+
+def entry_name(number: int, phase: Phase) -> str:
+    """The file name of an entry; the first has the number 1."""
+    return f"{number:08}-{phase.value}.json"
+
+
+def entry_ref(migration: Migration, number: int, phase: Phase) -> ObjectRef:
+    """The object of an entry of the history."""
+    return migration.own_ref("history", entry_name(number, phase))
+
+
+class HeadAhead(PhaseUnknown):
+    """The head tells of more entries than the history has: a change is under way, stopped half way, or an entry is lost."""
+
+
+def settled(read: Callable[[], _Value], pause: Callable[[float], None]) -> _Value:
+    """Read the record, and again after a pause while a change seems to be under way.
 
     Raises:
-        PhaseUnknown: The state is damaged, or another migration's. The reader never guesses a phase.
-        StorageError: The state could not be read.
+        PhaseUnknown: As `read` does; `HeadAhead` only where it lasts.
     """
-    contents = store.read(state_ref(migration))
+    for seconds in PAUSES:
+        try:
+            return read()
+        except HeadAhead:
+            pause(seconds)
+    return read()
+
+
+def read_phase(
+    store: PhaseStore, migration: Migration, pause: Callable[[float], None] = time.sleep
+) -> Recorded:
+    """Read the phase: one listing of the history, then one read of the head.
+
+    Head and history agree, so what the listing says is still true when the head is read. `Recorded.served` is the newest time
+    that an answer had before that.
+
+    Raises:
+        PhaseUnknown: There is no record, or it is damaged, disagrees with itself, or is another migration's. The reader
+            never guesses a phase.
+        StorageError: The record could not be read.
+    """
+
+    def read() -> Recorded:
+        listed = listed_history(store, migration)
+        served = store.server_time.newest()
+        contents = store.read(state_ref(migration))
+        return replace(recorded(contents, listed, migration), served=served)
+
+    return settled(read, pause)
+
+
+def listed_history(store: ListingStore, migration: Migration) -> list[ObjectState]:
+    """The objects of the history, in the order of their numbers."""
+    folder = history_ref(migration)
+    return [each for page in store.list_pages(folder.bucket, folder.name) for each in page.objects]
+
+
+def recorded(contents: bytes | None, listed: Sequence[ObjectState], migration: Migration) -> Recorded:
+    """What head and history say together.
+
+    Raises:
+        PhaseUnknown: As in `read_phase`.
+    """
+    if contents is None and not listed:
+        raise not_begun(migration)
+    phases = phases_of(listed, migration)
     if contents is None:
-        return Phase.DUAL_WRITE
-    return phase_in(state_content(contents, migration), migration)
+        raise disagreement(migration, f"the history has {len(phases)} entries, and the head is gone")
+    content = state_content(contents, migration)
+    head, entries = phase_in(content, migration), content.get("history")
+    if content.get("version") == 1:
+        if phases:
+            raise disagreement(
+                migration, f"the head has version 1, and the history has {len(phases)} entries"
+            )
+        return Recorded(head, 0)
+    if not isinstance(entries, list):
+        raise damaged(migration, f"its history is {shown_value(entries)}")
+    check_lengths(len(entries), len(phases), migration)
+    if head is not phases[-1]:
+        raise disagreement(
+            migration, f"the head says {head.value}, and the last entry of the history {phases[-1].value}"
+        )
+    return Recorded(head, len(phases))
+
+
+def check_lengths(told: int, listed: int, migration: Migration) -> None:
+    """Check that the head tells of as many entries as the history has.
+
+    Raises:
+        PhaseUnknown: It does not; `HeadAhead` where it tells of more.
+    """
+    if told == listed and told:
+        return
+    error = disagreement(migration, f"the head tells of {told} entries, and the history has {listed}")
+    raise HeadAhead(error.uri, error.detail) if told > listed else error
+
+
+def phases_of(listed: Sequence[ObjectState], migration: Migration) -> list[Phase]:
+    """The phase after each entry of the history, by the entries' names.
+
+    Raises:
+        PhaseUnknown: A number is missing or stands there twice, or a name is not an entry's.
+    """
+    folder = history_ref(migration)
+    known = {phase.value: phase for phase in Phase}
+    phases = []
+    for number, each in enumerate(listed, 1):
+        name = each.name.removeprefix(folder.name)
+        found = _ENTRY.fullmatch(name)
+        if found is None or found[2] not in known:
+            raise disagreement(migration, f"history/{name} is not an entry of the history")
+        if int(found[1]) != number:
+            raise disagreement(migration, f"entry {number} of the history is not there, and {name} is")
+        phases.append(known[found[2]])
+    return phases
 
 
 def state_content(contents: bytes, migration: Migration) -> dict[str, Any]:
@@ -151,32 +310,67 @@ def phase_in(content: Mapping[str, Any], migration: Migration) -> Phase:
 
 
 def damaged(migration: Migration, what: str) -> PhaseUnknown:
-    """The error for a damaged state: `what` is wrong, and what to do."""
+    """The error for a damaged head: `what` is wrong, and what to do."""
     return PhaseUnknown(
         state_ref(migration).uri,
         f"not a migration's state: {what}; restore the version before (soft delete or versioning keeps it), "
-        "or ask who changed it",
+        "or ask who changed it. Where history/ beside it is whole, remove it, and `backfill_job begin` makes it again",
+    )
+
+
+def disagreement(migration: Migration, what: str) -> PhaseUnknown:
+    """The error for a record of which a part is lost or was changed: `what` is wrong, and what to do."""
+    return PhaseUnknown(
+        state_ref(migration).uri,
+        f"the migration's record is not whole: {what}. Nothing is overwritten or deleted until it is. "
+        "`backfill_job begin` for this migration mends it from what is left, or says which object to restore "
+        "(soft delete or versioning keeps it)",
+    )
+
+
+def not_begun(migration: Migration) -> PhaseUnknown:
+    """The error for a migration without any record."""
+    return PhaseUnknown(
+        state_ref(migration).uri,
+        "there is no record of this migration, so nothing is overwritten or deleted. If it is new, "
+        "`backfill_job begin` begins it. If it was under way, its record is lost: restore _migration/ "
+        "(soft delete or versioning keeps it)",
     )
 
 
 class PhaseReader:
     """Reads the phase, at most once every `CACHE_SECONDS`; any number of threads may use it.
 
+    A phase counts as old by two clocks, and the larger age counts. The local clock stands still while a laptop sleeps. So
+    the second clock is Cloud Storage's: the time of the newest answer less the time at which the phase was so. The newest
+    answer is not older than the look for which the phase is asked.
+
     Args:
+        store: Shares its `ServerTime` with every client whose looks the phase is for.
         monotonic: A clock in seconds that never goes back.
+        pause: Waits while a change of the record is under way; takes seconds.
     """
 
-    def __init__(self, store: StateStore, migration: Migration, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: PhaseStore,
+        migration: Migration,
+        monotonic: Callable[[], float],
+        pause: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._pause = pause
         self._store = store
         self._migration = migration
         self._monotonic = monotonic
-        self._read: tuple[float, Phase] | None = None
+        self._read: tuple[float, Recorded] | None = None
+        self._most_entries = 0
         self._reading = Lock()
 
     def phase(self) -> Phase:
         """The phase, at most `CACHE_SECONDS` old.
 
         Raises:
+            PhaseUnknown: As in `read_phase`; or the record is older than one that was read before.
             StorageError: The phase had to be read, and the read failed.
         """
         return self.known() or self._known_or_read()
@@ -184,9 +378,15 @@ class PhaseReader:
     def known(self) -> Phase | None:
         """The phase as read at most `CACHE_SECONDS` ago; None if it has to be read. Never waits."""
         read = self._read
-        if read is None or self._monotonic() - read[0] >= CACHE_SECONDS:
+        if read is None or self._age(*read) >= CACHE_SECONDS:
             return None
-        return read[1]
+        return read[1].phase
+
+    def _age(self, began: float, found: Recorded) -> float:
+        local, newest = self._monotonic() - began, self._store.server_time.newest()
+        if newest is None or found.served is None:
+            return local
+        return max(local, (newest - found.served).total_seconds())
 
     def _known_or_read(self) -> Phase:
         with self._reading:  # one thread reads, the others use its result
@@ -195,6 +395,12 @@ class PhaseReader:
     def _read_anew(self) -> Phase:
         # The age counts from before the read: the answer may be as old as the request.
         now = self._monotonic()
-        phase = read_phase(self._store, self._migration)
-        self._read = (now, phase)
-        return phase
+        found = read_phase(self._store, self._migration, self._pause)
+        if found.entries < self._most_entries:
+            raise disagreement(
+                self._migration,
+                f"it has {found.entries} entries, and {self._most_entries} were read before: it was set back",
+            )
+        self._most_entries = found.entries
+        self._read = (now, found)
+        return found.phase

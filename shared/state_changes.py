@@ -1,15 +1,7 @@
-"""The changes of the migration's state, and the safe way to write one while others write too.
+"""The changes of the migration's state, as pure functions: `with_phase`, `sign_off`, `withdraw`, `deletion_goes_on`, `with_run`.
 
-The changes are pure functions: `with_phase`, `sign_off`, `withdraw`, `with_run`. `update` alone writes them to the state
-object:
-
-- *No change is lost.* `update` reads the state with its generation and applies a pure function. It writes on condition
-  that the generation is still the same. If it is not, `update` applies the function again, to the newer state.
-- *No change is made twice.* A write whose answer was lost fails its own repetition. By then another program may have written
-  on top of it. So `update` checks whether the newer state holds what its own write added. That works because the
-  history only grows, and each entry carries the id of its change.
-- *Every decision stays on record.* `update` refuses a function that removes anything from the history. It also refuses one
-  that changes the state without a new entry in the history or in the runs.
+Each adds an entry to the history, or a run; the rest of the state follows from the history. `shared.record.update` alone writes
+a change to the record.
 
 Phases::
 
@@ -19,28 +11,22 @@ Phases::
                  rolled_back
 """
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
-from shared.decision import ABSENT
-from shared.errors import ConditionFailed, Contended, PhaseUnknown, UsageError
-from shared.migration import Migration
-from shared.phase import Phase, state_ref
-from shared.state import SHA256, UNFIT, HistoryEntry, RunRecord, Signatory, SignOff, State, utc_text
-from shared.store import ContentsStore
+from shared.errors import UsageError
+from shared.phase import Phase
+from shared.state import SHA256, UNFIT, HistoryEntry, Kind, RunRecord, Signatory, SignOff, State, utc_text
 
 __all__ = [
     "MAX_NOTE",
     "MAX_RUNS",
     "MAX_WHO",
-    "TRIES",
-    "Begun",
     "Stamp",
-    "begun_manifests",
+    "begun",
+    "deletion_goes_on",
     "sign_off",
-    "update",
     "with_phase",
     "with_run",
     "withdraw",
@@ -54,9 +40,6 @@ MAX_NOTE = 1_000
 
 MAX_RUNS = 200
 """The state keeps so many runs, so that a sweeper on a schedule does not make it grow without end."""
-
-TRIES = 30
-"""An update gives up after so many attempts. At each of them another program's change was faster."""
 
 _NEXT = {
     Phase.DUAL_WRITE: (Phase.CUT_OVER,),
@@ -76,54 +59,16 @@ class Stamp:
     at: datetime
 
 
-def update(
-    store: ContentsStore, migration: Migration, change: Callable[[State], State], *, tries: int = TRIES
-) -> State:
-    """Change the state so that no change is lost and none is made twice.
+def begun(state: State, phase: Phase, stamp: Stamp, note: str = "") -> State:
+    """Begin the migration, in its first phase or in the one that a person names for a record that was lost."""
+    return _noted(replace(state, phase=phase), stamp, Kind.BEGUN, note=_line("the note", note, MAX_NOTE))
+
+
+def with_phase(state: State, phase: Phase, stamp: Stamp, **details: Any) -> State:
+    """Move to another phase. A rollback voids the sign-offs: they were for the cutover that it reverses.
 
     Args:
-        change: Returns the new state, or the same state if there is nothing to change. It must be pure: `update`
-            applies it again after each faster change. It checks all that must hold at the moment of the change.
-
-    Returns:
-        A state that holds the change; other programs may have changed it since.
-
-    Raises:
-        UsageError: `change` raised it: the change does not fit the present state. Nothing is written.
-        PhaseUnknown: The state is damaged, or was deleted meanwhile. Nothing is written.
-        Contended: Another program was faster at each attempt.
-        StorageError: The state could not be read or written. Without an answer, it may have been written.
-        ValueError: `change` breaks a rule above; a fault of the program.
-    """
-    at = state_ref(migration)
-    before = after = None
-    for number in range(tries + 1):
-        found = store.read_version(at)
-        if found is None and after is not None:
-            # The failed condition shows that there was an object. A write now would start the state from nothing.
-            raise PhaseUnknown(
-                at.uri, "it was deleted while it was changed; restore it (soft delete or versioning keeps it)"
-            )
-        generation = ABSENT if found is None else found[0]
-        now = State.initial(migration) if found is None else State.from_json(found[1], migration)
-        if before is not None and after is not None and _holds(now, before, after):
-            return now
-        if number == tries:  # the last read only checks our own last write, whose answer may be lost
-            break
-        before, after = now, change(now)
-        if after == before:
-            return after
-        _check_kept(before, after)
-        try:
-            store.write(at, after.to_json(), if_generation=generation)
-        except ConditionFailed:
-            continue
-        return after
-    raise Contended(at.uri, f"others changed it during each of {tries} tries; run the same command again")
-
-
-def with_phase(state: State, phase: Phase, stamp: Stamp) -> State:
-    """Move to another phase. A rollback voids the sign-offs: they were for the cutover that it reverses.
+        details: Further fields of the entry: the manifest and the overridden checks of a deletion.
 
     Returns:
         The new state; the same one if it is in that phase already.
@@ -139,14 +84,15 @@ def with_phase(state: State, phase: Phase, stamp: Stamp) -> State:
         raise UsageError(
             f"the migration is in phase {_standing(state)}; {possible} can follow, not {phase.value}"
         )
-    stamp = _checked(stamp)
-    what = f"phase {state.phase.value} to {phase.value}"
-    signoffs = state.signoffs
-    if phase is Phase.ROLLED_BACK and signoffs:
-        given = ", ".join(f"{signoff.name.value} by {signoff.by}" for signoff in signoffs)
-        what += f"; to be signed anew: {given}"
-        signoffs = ()
-    return replace(_noted(state, stamp, what), phase=phase, since=stamp.at, signoffs=signoffs)
+    void: tuple[str, ...] = ()
+    if phase is Phase.ROLLED_BACK:
+        void = tuple(f"{signoff.name.value} by {signoff.by}" for signoff in state.signoffs)
+    return _noted(replace(state, phase=phase), stamp, Kind.PHASE, was=state.phase, void=void, **details)
+
+
+def deletion_goes_on(state: State, stamp: Stamp, **details: Any) -> State:
+    """Note that a further manifest deletes what an earlier deletion left; `details` as in `with_phase`."""
+    return _noted(state, stamp, Kind.DELETION_GOES_ON, **details)
 
 
 def sign_off(state: State, name: Signatory, stamp: Stamp, note: str = "") -> State:
@@ -164,11 +110,8 @@ def sign_off(state: State, name: Signatory, stamp: Stamp, note: str = "") -> Sta
     _require_cutover_ahead(state)
     earlier = _signoff_of(state, name, stamp.by)
     if earlier is not None:
-        what = f"sign-off {name.value} again, the one of {utc_text(earlier.at)} stands"
-        return _noted(state, stamp, _with_note(what, note))
-    signoff = SignOff(name, stamp.by, stamp.at, note)
-    noted = _noted(state, stamp, _with_note(f"sign-off {name.value}", note))
-    return replace(noted, signoffs=(*state.signoffs, signoff))
+        return _noted(state, stamp, Kind.SIGNED_AGAIN, signatory=name, signed=earlier.at, note=note)
+    return _noted(state, stamp, Kind.SIGN_OFF, signatory=name, note=note)
 
 
 def withdraw(state: State, name: Signatory, stamp: Stamp, note: str = "") -> State:
@@ -188,9 +131,7 @@ def withdraw(state: State, name: Signatory, stamp: Stamp, note: str = "") -> Sta
         raise UsageError(
             f"{stamp.by} has not signed off {name.value}, so there is nothing to withdraw; signed by: {signed}"
         )
-    what = f"sign-off {name.value} of {utc_text(earlier.at)} withdrawn"
-    noted = _noted(state, stamp, _with_note(what, note))
-    return replace(noted, signoffs=tuple(signoff for signoff in state.signoffs if signoff is not earlier))
+    return _noted(state, stamp, Kind.WITHDRAWN, signatory=name, signed=earlier.at, note=note)
 
 
 def with_run(state: State, record: RunRecord) -> State:
@@ -226,23 +167,9 @@ def with_run(state: State, record: RunRecord) -> State:
     return replace(grown, runs=tuple(run for run in grown.runs if run not in dropped))
 
 
-def _holds(now: State, before: State, after: State) -> bool:
-    """Tell whether the present state has what a write added to `before`."""
-    entries, runs = set(after.history) - set(before.history), set(after.runs) - set(before.runs)
-    return entries <= set(now.history) and runs <= set(now.runs)
-
-
-def _check_kept(before: State, after: State) -> None:
-    if after.history[: len(before.history)] != before.history:
-        raise ValueError("a change must keep the state's history")
-    if after.history == before.history and set(after.runs) <= set(before.runs):
-        raise ValueError("a change must leave an entry in the state's history, or a run")
-    if len({entry.change for entry in after.history}) < len(after.history):
-        raise ValueError("each change needs an id of its own")
-
-
-def _noted(state: State, stamp: Stamp, what: str) -> State:
-    return replace(state, history=(*state.history, HistoryEntry(stamp.at, stamp.by, what, stamp.change)))
+def _noted(state: State, stamp: Stamp, kind: Kind, **details: Any) -> State:
+    stamp = _checked(stamp)
+    return state.with_entry(HistoryEntry(stamp.at, stamp.by, stamp.change, kind, state.phase, **details))
 
 
 def _checked(stamp: Stamp) -> Stamp:
@@ -275,10 +202,6 @@ def _utc(moment: datetime) -> datetime:
     return moment.astimezone(UTC)
 
 
-def _with_note(what: str, note: str) -> str:
-    return f"{what}: {note}" if note else what
-
-
 def _signoff_of(state: State, name: Signatory, by: str) -> SignOff | None:
     return next((signoff for signoff in state.signoffs if (signoff.name, signoff.by) == (name, by)), None)
 
@@ -292,22 +215,3 @@ def _require_cutover_ahead(state: State) -> None:
 
 def _standing(state: State) -> str:
     return state.phase.value if state.since is None else f"{state.phase.value} since {utc_text(state.since)}"
-
-
-_BEGUN = re.compile(
-    r"(?:phase cut_over to deleting|deletion goes on); manifest (\S+\.json) sha256 ([0-9a-f]{64})"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Begun:
-    """A manifest that a deletion began with: its head's file name and SHA-256."""
-
-    name: str
-    sha256: str
-
-
-def begun_manifests(state: State) -> tuple[Begun, ...]:
-    """The manifests that deletions began with, oldest first: `backfill_job.deletion.phases` writes these entries."""
-    matches = (_BEGUN.match(entry.what) for entry in state.history)
-    return tuple(Begun(match[1], match[2]) for match in matches if match)

@@ -44,8 +44,10 @@ def paths(server: local_gcs.LocalServer, client: storage.Client) -> Iterator[Pat
     pair = [Location(f"legacy-{number}", "QPI_exports/"), Location(f"new-{number}", "qpi_exports/")]
     for location in pair:
         client.create_bucket(location.bucket)
+    paths = Paths(server, client, Migration(*pair))
+    paths.begin()
     server.reset_stats()
-    yield Paths(server, client, Migration(*pair))
+    yield paths
     server.clear_faults()
 
 

@@ -5,9 +5,11 @@ import json
 import random
 from collections import Counter
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 from shared.migration import Location, Migration
+from shared.record import state_from_head
 from shared.state import State
 from shared.verification import Verification, read_verification
 
@@ -331,17 +333,49 @@ def hostile() -> dict[str, Any]:
     return made
 
 
-def state(**changes: Any) -> dict[str, Any]:
+_WAYS = {
+    "dual_write": (),
+    "cut_over": ("cut_over",),
+    "rolled_back": ("cut_over", "rolled_back"),
+    "deleting": ("cut_over", "deleting"),
+    "deleted": ("cut_over", "deleting", "deleted"),
+}
+
+
+def state(*, manifest: str = "", **changes: Any) -> dict[str, Any]:
+    """A head of version 1; its history leads to its phase; `manifest` is what a deletion began with, as its sentence says."""
+    signoffs = [
+        {"name": "qpi-team", "by": "I. Okafor", "at": "2026-11-20T10:02:11Z", "note": "writer unchanged"},
+        {"name": "data", "by": "M. Lindqvist", "at": "2026-11-22T16:40:00Z", "note": ""},
+    ]
+    signoffs = changes.get("signoffs", signoffs)
+    history = [
+        {
+            "at": each["at"],
+            "by": each["by"],
+            "what": f"sign-off {each['name']}" + (f": {each['note']}" if each["note"] else ""),
+            "change": f"sign-off {number}",
+        }
+        for number, each in enumerate(signoffs)
+    ]
+    phase = changes.get("phase", "dual_write")
+    for was, then in pairwise(("dual_write", *_WAYS.get(phase, ()))):
+        at = changes["since"] if then == phase else "2026-11-22T18:00:00Z"
+        history.append(
+            {
+                "at": at,
+                "by": "G. Hopper",
+                "what": f"phase {was} to {then}" + (manifest if then == "deleting" else ""),
+                "change": then,
+            }
+        )
     return {
         "version": 1,
         "source": SOURCE,
         "destination": DESTINATION,
         "phase": "dual_write",
         "since": None,
-        "signoffs": [
-            {"name": "qpi-team", "by": "I. Okafor", "at": "2026-11-20T10:02:11Z", "note": "writer unchanged"},
-            {"name": "data", "by": "M. Lindqvist", "at": "2026-11-22T16:40:00Z", "note": ""},
-        ],
+        "signoffs": [] if phase == "rolled_back" else signoffs,
         "runs": [
             {
                 "run": "dev-20261122T050000Z",
@@ -362,11 +396,8 @@ def state(**changes: Any) -> dict[str, Any]:
                 "certificate_sha256": digest("run"),
             },
         ],
-        "history": [
-            {"at": "2026-11-20T10:02:11Z", "by": "I. Okafor", "what": "qpi-team signed off", "change": "1"},
-            {"at": "2026-11-22T16:40:00Z", "by": "M. Lindqvist", "what": "data signed off", "change": "2"},
-        ],
-        **changes,
+        "history": history,
+        **{key: value for key, value in changes.items() if key != "signoffs" or phase != "rolled_back"},
     }
 
 
@@ -378,4 +409,4 @@ def read(file: Any) -> Verification:
 def read_state(content: Any) -> State:
     """A state's file, as its reader takes it."""
     migration = Migration(Location.parse(SOURCE), Location.parse(DESTINATION))
-    return State.from_json(json.dumps(content).encode(), migration)
+    return state_from_head(json.dumps(content).encode(), migration)

@@ -17,8 +17,9 @@ from backfill_job.run.clock import Clock
 from backfill_job.run.command import ProcessIO
 from shared.gateway import Gateway
 from shared.phase import Phase
-from shared.state import State, read_state
-from shared.state_changes import Stamp, update, with_phase
+from shared.record import read_state, update
+from shared.state import State
+from shared.state_changes import Stamp, with_phase
 
 __all__ = ["Commands", "Ended", "run_command", "where"]
 
@@ -60,7 +61,14 @@ def run_command(
     out = io.StringIO() if typed is None else _Terminal()
     err = io.StringIO()
     stdin = stdin or (io.StringIO() if typed is None else _Terminal(typed))
-    process = ProcessIO({**os.environ, **environ}, stdin, out, err, Clock(now, sleep))
+    slept = [0.0]
+
+    def pause(seconds: float) -> None:
+        slept[0] += seconds
+        sleep(seconds)
+
+    clock = Clock(now, pause, lambda: slept[0])
+    process = ProcessIO({**os.environ, **environ}, stdin, out, err, clock)
     code = load(command).run(parser.parse_args(arguments), process)
     return Ended(code, out.getvalue(), err.getvalue())
 
@@ -80,6 +88,7 @@ class Commands:
         gateway: For looks at what they leave.
         pauses: Called instead of waiting, with the seconds.
         waited: The seconds waited for, so far.
+        now: The operator's clock.
     """
 
     paths: Paths
@@ -87,6 +96,7 @@ class Commands:
     gateway: Gateway
     pauses: Callable[[float], None] = _no_pause
     waited: list[float] = field(default_factory=list)
+    now: Callable[[], datetime] = _now
 
     @property
     def state(self) -> State:
@@ -110,7 +120,7 @@ class Commands:
         quick = () if "--grace" in arguments else ("--grace", "0")
         logs = () if command == "import-test" else ("--log-dir", str(self.folder / "logs"))
         words = (*where(self.paths), *quick, *logs, *arguments)
-        return run_command(command, *words, typed=typed, stdin=stdin, sleep=self._sleep)
+        return run_command(command, *words, typed=typed, stdin=stdin, now=self.now, sleep=self._sleep)
 
     def mirrors_work(self, _seconds: float) -> None:
         """A pause in which the mirrors handle everything that waits for them, however long they take."""

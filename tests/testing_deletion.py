@@ -12,8 +12,9 @@ from testing_paths import Paths
 
 from shared.objects import ObjectState
 from shared.phase import Phase
+from shared.record import update
 from shared.state import Signatory, State
-from shared.state_changes import Stamp, sign_off, update, with_phase
+from shared.state_changes import Stamp, sign_off, with_phase
 
 CONFIRM = "DELETE_QPI_EXPORTS"
 PASS = ("--override", "references", "--reason", "no code in this test", "--by", "Ada")

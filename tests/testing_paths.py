@@ -3,7 +3,8 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.cloud import storage
@@ -13,6 +14,9 @@ from backfill_job.copying.diff import DiffLine, merge_listings
 from local_gcs.waiting import HANGS, wait_until
 from shared.migration import Migration
 from shared.objects import ObjectState
+from shared.phase import Phase, entry_ref, history_ref, state_ref
+from shared.state import State
+from shared.state_changes import Stamp, begun
 from shared.store import ListingStore
 
 
@@ -26,6 +30,35 @@ class Paths:
 
     def bucket(self, side: str) -> Any:
         return self.client.bucket(getattr(self.migration, side).bucket)
+
+    def begin(self, phase: Phase = Phase.DUAL_WRITE) -> None:
+        """Write the record of a migration that has begun, in place of the one that is there."""
+        self.write_record(
+            begun(State.initial(self.migration), phase, Stamp("begun", "test", datetime.now(UTC)))
+        )
+
+    def write_record(self, state: State) -> None:
+        """Write a record, in place of the one that is there."""
+        for blob in self.bucket("destination").list_blobs(prefix=history_ref(self.migration).name):
+            blob.delete()
+        entries = {
+            entry_ref(self.migration, number, entry.phase): state.entry_bytes(entry)
+            for number, entry in enumerate(state.history, 1)
+        }
+        for at, data in ({state_ref(self.migration): state.to_json()} | entries).items():
+            self.client.bucket(at.bucket).blob(at.name).upload_from_string(data)
+
+    def age(self, state: State, by: timedelta) -> None:
+        """Write a record with every entry so much older."""
+        older = replace(state, history=())
+        for entry in state.history:
+            older = older.with_entry(replace(entry, at=entry.at - by))
+        self.write_record(older)
+
+    def forget(self) -> None:
+        """Take the migration's record away, and all else that is its own."""
+        for blob in self.bucket("destination").list_blobs(prefix="_migration/"):
+            blob.delete()
 
     def put(self, relative: str, data: bytes = b"{}\n", *, side: str = "source", **attributes: Any) -> int:
         """Upload an object below a prefix, as its writer would; gives its generation.

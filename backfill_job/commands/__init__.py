@@ -1,5 +1,6 @@
 """The operator's commands, one module each: the table of all commands, and the parser for them.
 
+- `begin`: begin a migration on record, adopt an older one, or mend its record
 - `certify`: recompute a certificate from both paths, and compare
 - `completion`: print the shell code for completion
 - `cutover`: make the new path the source of truth
@@ -25,6 +26,7 @@ __all__ = ["COMMANDS", "PROGRAMS", "load", "parser_of"]
 
 COMMANDS = {
     "smoke": "backfill_job.commands.smoke",
+    "begin": "backfill_job.commands.begin",
     "migrate": "backfill_job.migrate_qpi_exports",
     "references": "backfill_job.commands.references",
     "import-test": "backfill_job.commands.import_test",

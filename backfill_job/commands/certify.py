@@ -53,7 +53,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     except OSError as error:
         raise UsageError(f"cannot read {arguments.check}: {error.strerror}") from error
     stated = read_certificate(contents, str(arguments.check))
-    with opened(NAME, arguments, io, migration=stated.migration, mode="check") as run:
+    with opened(NAME, arguments, io, migration=stated.migration, mode="check", changes_objects=False) as run:
         return _check(run, stated)
 
 

@@ -15,7 +15,7 @@ from backfill_job.gate.verdict import run_gate
 from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.open_run import opened
-from backfill_job.run.phase_change import change_phase, phase_changed, wait_until_seen
+from backfill_job.run.phase_change import change_phase, phase_after, phase_changed, wait_until_seen
 from backfill_job.run.questions import confirm_by_typing
 from backfill_job.run.run import Run
 from shared.errors import UsageError
@@ -28,6 +28,9 @@ from shared.text import shown
 __all__ = ["COMMAND"]
 
 NAME = "cutover"
+
+ONLY_IN = frozenset({Phase.CUT_OVER})
+"""The phase that allows the passes of a cutover."""
 
 EXAMPLES = """
 examples:
@@ -56,7 +59,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     if not arguments.yes and not io.stdin.isatty():
         raise UsageError("cutover asks before it changes the phase, and there is no terminal; add --yes")
     migration = migration_from(arguments)
-    with opened(NAME, arguments, io, migration=migration, mode=NAME) as run:
+    with opened(NAME, arguments, io, migration=migration, mode=NAME, changes_objects=True) as run:
         state = run.state()
         if state.phase is Phase.CUT_OVER:
             run.say(f"Already cut over, since {_since(state)}. Bringing over what late writers wrote …")
@@ -65,8 +68,8 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         else:
             state = change_phase(run, Phase.CUT_OVER, arguments.by, _require_signoffs)
             run.say(f"The phase is {state.phase.value}, since {_since(state)}.")
-        with phase_changed(Phase.CUT_OVER):
-            return _finish(run, arguments, state)
+        with phase_changed(run, ONLY_IN):
+            return _finish(run, arguments)
 
 
 def _go(run: Run, arguments: argparse.Namespace, state: State) -> bool:
@@ -98,10 +101,15 @@ def _require_signoffs(state: State) -> None:
         raise UsageError(f"a sign-off was taken back meanwhile; missing: {missing}. Nothing was changed")
 
 
-def _finish(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
+def _finish(run: Run, arguments: argparse.Namespace) -> ExitCode:
     wait_until_seen(run)
-    caught_up = catch_up(run, arguments)
-    caught_up.record(run, state.phase, "the new path")
+    caught_up = catch_up(run, arguments, ONLY_IN)
+    after = phase_after(run, Phase.CUT_OVER)
+    caught_up.record(run, after.name, "the new path")
+    if not after.same:
+        run.say("NOT FINISHED: no writer may switch now. `status` says what to do.")
+        run.say(after.line(caught_up.brought))
+        return ExitCode.NOT_RIGHT
     if not caught_up.done:
         run.say(
             "NOT FINISHED: no writer may switch yet. Fix what the log says, and run the same command again."

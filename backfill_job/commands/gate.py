@@ -123,7 +123,8 @@ def gate_options(arguments: argparse.Namespace) -> GateOptions:
 
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
-    with opened(NAME, arguments, io, migration=migration_from(arguments), mode=NAME) as run:
+    migration = migration_from(arguments)
+    with opened(NAME, arguments, io, migration=migration, mode=NAME, changes_objects=False) as run:
         result = run_gate(run, gate_options(arguments))
         result.show(run.console)
         return ExitCode.DONE if result.go else ExitCode.NOT_RIGHT

@@ -7,6 +7,7 @@ table. Instead of appending to the real table, it compares the two. It changes n
 import argparse
 import secrets
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 
 from rich.console import Console
@@ -112,11 +113,12 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         console = io.console()
         with closing(Gateway(connections=READERS, billing_project=arguments.billing_project)) as gateway:
             _check_start(gateway, migration)
+            clock = until_stopped(replace(io.clock, now=gateway.server_time.now), stop)
             with engine_of(gateway) as engine:
                 error = _try_days(
                     results, gateway, engine, grace=grace, clock=clock, stop=stop, console=console
                 )
-            content = json_bytes(results.to_json(now(), error))
+            content = json_bytes(results.to_json(clock.now(), error))
             if not arguments.no_record:
                 _record(gateway, migration, content)
     if results.days:

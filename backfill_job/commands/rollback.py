@@ -8,7 +8,7 @@ switch back late.
 
 import argparse
 
-from backfill_job.copying.catch_up import catch_up, reversed_run
+from backfill_job.copying.catch_up import BRINGS_BACK_IN, CatchUp, catch_up, reversed_run
 from backfill_job.copying.options import add_pace_arguments
 from backfill_job.dry_run.analyse import analyse
 from backfill_job.dry_run.estimate import estimate, work_of
@@ -16,7 +16,14 @@ from backfill_job.dry_run.screen import render
 from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.open_run import opened
-from backfill_job.run.phase_change import change_phase, phase_changed, wait_until_seen
+from backfill_job.run.phase_change import (
+    NotFinished,
+    PhaseAfter,
+    change_phase,
+    phase_after,
+    phase_changed,
+    wait_until_seen,
+)
 from backfill_job.run.questions import confirm_by_typing
 from backfill_job.run.run import Run
 from shared.errors import UsageError
@@ -72,9 +79,10 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         _check_arguments(arguments, io)
     migration = migration_from(arguments)
     mode = f"{NAME} rehearsal" if arguments.dry_run else NAME
-    with opened(NAME, arguments, io, migration=migration, mode=mode) as run:
+    changes = not arguments.dry_run
+    with opened(NAME, arguments, io, migration=migration, mode=mode, changes_objects=changes) as run:
         state = run.state()
-        if state.phase not in {Phase.CUT_OVER, Phase.ROLLED_BACK}:
+        if state.phase not in BRINGS_BACK_IN:
             raise UsageError(_no_way_back(state))
         if arguments.dry_run:
             return _rehearse(run)
@@ -114,9 +122,10 @@ def _rehearse(run: Run) -> ExitCode:
 
 def _refresh(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
     """Sweep the way back. It asks no question, because the later write wins, and it keeps each replaced version."""
-    done = _bring_back(run, arguments, state.phase)
-    run.say(f"The phase is {state.phase.value}, as before.")
-    return ExitCode.DONE if done else ExitCode.NOT_RIGHT
+    caught_up, after = _bring_back(run, arguments, state.phase, BRINGS_BACK_IN)
+    caught_up.record(run, after.name, "the legacy path")
+    run.say(after.line(caught_up.brought))
+    return ExitCode.DONE if caught_up.done and after.same else ExitCode.NOT_RIGHT
 
 
 def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
@@ -129,21 +138,33 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
         )
     if state.phase is Phase.CUT_OVER:
         run.say("Bringing the legacy path up to date …")
-        caught_up = catch_up(reversed_run(run), arguments)
+        caught_up, after = _bring_back(run, arguments, Phase.CUT_OVER, frozenset({Phase.CUT_OVER}))
+        if not after.same:
+            caught_up.record(run, after.name, "the legacy path")
+            run.say("NOT rolled back: `status` says what to do.")
+            run.say(after.line(caught_up.brought))
+            return ExitCode.NOT_RIGHT
         if not caught_up.done:
-            caught_up.record(run, state.phase, "the legacy path")
+            caught_up.record(run, after.name, "the legacy path")
             run.say("NOT rolled back: the phase is still cut_over. Fix what the log says, and run it again.")
             return ExitCode.NOT_RIGHT
         run.say(caught_up.summary)
-        state = change_phase(run, Phase.ROLLED_BACK, arguments.by)
+        state = _changed(run, arguments, caught_up)
         run.say(f"The phase is {state.phase.value}. The sign-offs are void: the next cutover needs new ones.")
     elif state.since is not None:
         run.say(
             f"Already rolled back, since {utc_text(state.since)}. Bringing back what late writers wrote …"
         )
-    with phase_changed(Phase.ROLLED_BACK):
+    only = frozenset({Phase.ROLLED_BACK})
+    with phase_changed(run, only):
         wait_until_seen(run)
-        if not _bring_back(run, arguments, Phase.ROLLED_BACK):
+        caught_up, after = _bring_back(run, arguments, Phase.ROLLED_BACK, only)
+        caught_up.record(run, after.name, "the legacy path")
+        if not after.same:
+            run.say("NOT FINISHED: `status` says what to do.")
+            run.say(after.line(caught_up.brought))
+            return ExitCode.NOT_RIGHT
+        if not caught_up.done:
             run.say("NOT FINISHED: fix what the log says, and run the same command again.")
             return ExitCode.NOT_RIGHT
     for line in _next_steps(migration):
@@ -151,11 +172,27 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
     return ExitCode.DONE
 
 
-def _bring_back(run: Run, arguments: argparse.Namespace, phase: Phase) -> bool:
-    """Copy what the legacy path lacks, and record it in this phase; True when that is complete."""
-    caught_up = catch_up(reversed_run(run), arguments)
-    caught_up.record(run, phase, "the legacy path")
-    return caught_up.done
+def _bring_back(
+    run: Run, arguments: argparse.Namespace, began: Phase, allowed: frozenset[Phase]
+) -> tuple[CatchUp, PhaseAfter]:
+    """Copy what the legacy path lacks, as long as the phase allows it. Reads the phase again after that."""
+    caught_up = catch_up(reversed_run(run), arguments, allowed)
+    return caught_up, phase_after(run, began)
+
+
+def _changed(run: Run, arguments: argparse.Namespace, caught_up: CatchUp) -> State:
+    """Change the phase after the first pass.
+
+    Raises:
+        NotFinished: Another command changed the phase meanwhile, and the pass had copied something.
+        UsageError: The same, and the pass had copied nothing.
+    """
+    try:
+        return change_phase(run, Phase.ROLLED_BACK, arguments.by)
+    except UsageError as error:
+        if not caught_up.copied:
+            raise
+        raise NotFinished(f"NOT rolled back: {error}. Before that, {caught_up.brought}") from error
 
 
 def _next_steps(migration: Migration) -> list[str]:

@@ -25,8 +25,9 @@ from backfill_job.run.settings import Settings
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.migration import Migration
+from shared.record import read_state, update
 from shared.state import HistoryEntry, Signatory, State, utc_text
-from shared.state_changes import MAX_NOTE, MAX_WHO, Stamp, sign_off, update, withdraw
+from shared.state_changes import MAX_NOTE, MAX_WHO, Stamp, sign_off, withdraw
 
 __all__ = ["COMMAND", "signoffs_line", "signoffs_table"]
 
@@ -95,7 +96,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     with closing(
         Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=arguments.billing_project)
     ) as gateway:
-        state, entry = _change(arguments, io, gateway, migration)
+        state, entry = _change(arguments, gateway, migration)
     with logging_to(io.stdout, LogFormat.JSON) if in_cloud_run else nullcontext():
         EventLog({"env": migration.label}).emit(
             Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by
@@ -106,12 +107,13 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
 
 
 def _change(
-    arguments: argparse.Namespace, io: ProcessIO, gateway: Gateway, migration: Migration
+    arguments: argparse.Namespace, gateway: Gateway, migration: Migration
 ) -> tuple[State, HistoryEntry]:
     """Make the change; gives the new state, and the change's entry in its history."""
     name, note = Signatory(arguments.name), arguments.note
     act = withdraw if arguments.withdraw else sign_off
-    stamp = Stamp(uuid.uuid4().hex, arguments.by, io.clock.now())
+    read_state(gateway, migration)  # for Cloud Storage's time
+    stamp = Stamp(uuid.uuid4().hex, arguments.by, gateway.server_time.now())
     state = update(gateway, migration, lambda before: act(before, name, stamp, note))
     return state, next(entry for entry in state.history if entry.change == stamp.change)
 

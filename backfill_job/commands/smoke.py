@@ -32,7 +32,7 @@ from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from shared.errors import Cause, PermissionDenied, StorageError, UsageError
 from shared.gateway import Gateway
 from shared.migration import Location, Migration
-from shared.state import read_state
+from shared.record import read_record
 from shared.text import counted
 
 __all__ = ["ASKED", "COMMAND", "rights_checks"]
@@ -62,7 +62,7 @@ OF_OBJECTS = tuple(
 )
 """The permissions that an account can hold on an object."""
 
-AROUND = {Area.CANARY: Area.LEGACY_PATH, Area.MARKS: Area.OWN}
+AROUND = {Area.CANARY: Area.LEGACY_PATH, Area.REHEARSAL: Area.RECORDS, Area.MARKS: Area.OWN}
 """Areas that lie within another area; a permission on the outer one holds in the inner one, too."""
 
 EXAMPLES = """
@@ -190,7 +190,16 @@ def _with_payer(checks: Iterable[Check], project: str) -> Iterator[Check]:
 
 
 def _canary(gateway: Gateway, migration: Migration, limit: float, clock: Clock, stop: Stop) -> Check:
-    state = read_state(gateway, migration)
+    record = read_record(gateway, migration)
+    if not record.exists:
+        why = "not sent: no migration has begun, and the mirror does nothing before that"
+        return Check(
+            "canary",
+            Standing.NOT_APPLICABLE,
+            why,
+            "python -m backfill_job begin --by WHO, then the same command again",
+        )
+    state = record.state
     if not state.phase.before_cutover:
         why = f"not sent: in phase {state.phase.value} it would be taken for a late writer's"
         return Check("canary", Standing.NOT_APPLICABLE, why)

@@ -9,8 +9,9 @@ import argparse
 import shlex
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -18,6 +19,7 @@ import uvloop
 from backfill_job.checks import Check
 from backfill_job.copying.options import add_pace_arguments, governor_from
 from backfill_job.deletion.manifest_store import Found, find_manifest
+from backfill_job.deletion.phases import GOES_ON_IN
 from backfill_job.run.arguments import add_log_arguments, report_place
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
@@ -28,18 +30,21 @@ from backfill_job.run.command import (
     migration_from,
 )
 from backfill_job.run.open_run import opened
+from backfill_job.run.phase_change import phase_after
 from backfill_job.run.reports import Lines
 from backfill_job.run.run import Run, open_api
 from backfill_job.undo.options import RestoreOption
 from backfill_job.undo.rehearsal import Rehearsed, rehearse
 from backfill_job.undo.restore import Restored, RestorePlan, Undo, UndoResult
 from backfill_job.undo.screen import MAX_OBJECTS, end_lines, next_steps, object_lines, plan_table
+from shared.authority import InPhases
+from shared.decision import Authority
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.gateway import Gateway
-from shared.migration import Migration
-from shared.state import read_state
-from shared.state_changes import begun_manifests
+from shared.migration import matches_any
+from shared.phase import Phase, state_ref
+from shared.state import State
 from shared.text import shown
 
 __all__ = ["COMMAND"]
@@ -100,7 +105,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
         if arguments.manifest or arguments.only:
             raise UsageError("--rehearse takes no manifest and no --only: it is for before the deletion")
         migration = migration_from(arguments)
-        with opened(NAME, arguments, io, migration=migration, mode="rehearsal") as run:
+        with opened(NAME, arguments, io, migration=migration, mode="rehearsal", changes_objects=False) as run:
             return _rehearse(run)
     if not arguments.manifest:
         raise UsageError("name the manifest: undo MANIFEST; or --rehearse --env E before a deletion")
@@ -108,9 +113,17 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
         found = find_manifest(gateway, arguments.manifest)
     _refuse_foreign(arguments, found)
     mode = "execute" if arguments.execute else "dry-run"
-    with opened(NAME, arguments, io, migration=found.manifest.migration, mode=mode) as run:
-        _warn_of_unknown(run, found)
-        return _undo(run, arguments, found)
+    with opened(
+        NAME,
+        arguments,
+        io,
+        migration=found.manifest.migration,
+        mode=mode,
+        changes_objects=arguments.execute,
+    ) as run:
+        state = run.state()
+        _warn_of_unknown(run, found, state)
+        return _undo(run, arguments, found, state.phase)
 
 
 def _refuse_foreign(arguments: argparse.Namespace, found: Found) -> None:
@@ -125,9 +138,8 @@ def _refuse_foreign(arguments: argparse.Namespace, found: Found) -> None:
         )
 
 
-def _warn_of_unknown(run: Run, found: Found) -> None:
-    state = read_state(run.gateway, run.migration)
-    if found.sha256 not in {begun.sha256 for begun in begun_manifests(state)}:
+def _warn_of_unknown(run: Run, found: Found, state: State) -> None:
+    if found.sha256 not in {begun.sha256 for begun in state.manifests}:
         run.say("WARNING: no deletion of this migration was begun with this very manifest.")
 
 
@@ -160,12 +172,12 @@ def _rehearse(run: Run) -> ExitCode:
     return ExitCode.DONE if rehearsed.works and not rehearsed.left else ExitCode.NOT_RIGHT
 
 
-def _undo(run: Run, arguments: argparse.Namespace, found: Found) -> ExitCode:
+def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -> ExitCode:
     clock = run.io.clock
     began = clock.now()
     some: list[RestoreOption] = []
     with run.object_lines() as lines:
-        plan, result = uvloop.run(_planned_or_done(run, arguments, found, _Told(lines, some)))
+        plan, result = uvloop.run(_planned_or_done(run, arguments, found, phase, _Told(lines, some)))
     if not plan.selected:
         raise UsageError("--only matches no name in the manifest")
     run.console.print(plan_table(plan))
@@ -195,7 +207,7 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found) -> ExitCode:
             not_there=result.not_there,
             elapsed_s=round((clock.now() - began).total_seconds(), 3),
         )
-        for text in next_steps(read_state(run.gateway, run.migration).phase, run.migration):
+        for text in next_steps(phase_after(run, phase), result, run.migration):
             run.say(text)
     return code
 
@@ -214,16 +226,19 @@ class _Told:
 
 
 async def _planned_or_done(
-    run: Run, arguments: argparse.Namespace, found: Found, told: _Told
+    run: Run, arguments: argparse.Namespace, found: Found, phase: Phase, told: _Told
 ) -> tuple[RestorePlan, UndoResult | None]:
+    # Where no deletion was begun, only the phase in which a person decided on the undo allows it.
+    allowed = GOES_ON_IN if phase in GOES_ON_IN else frozenset({phase})
     async with open_api(run, arguments.in_flight) as api:
         undo = Undo(
             api,
             found.manifest,
             await found.lines(api, run.gateway),
-            _wanted(arguments.only, run.migration),
+            _wanted(tuple(arguments.only)),
             run.stop,
             _reporting(run, told),
+            InPhases(run.phases, allowed, Authority.DESTINATION, state_ref(run.migration).uri),
         )
         if not arguments.execute:
             return await undo.plan(), None
@@ -270,9 +285,9 @@ def _execute_line(arguments: argparse.Namespace, found: Found) -> str:
     return shlex.join(("python", "-m", "backfill_job", NAME, found.place, *only, "--execute"))
 
 
-def _wanted(globs: list[str], migration: Migration) -> Callable[[str], bool]:
+def _wanted(globs: tuple[str, ...]) -> Callable[[str], bool]:
     """Select names by the rules of ``--exclude``."""
-    return replace(migration, excludes=tuple(globs)).is_excluded if globs else lambda _: True
+    return partial(matches_any, globs) if globs else lambda _: True
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=BEFORE_ANYTHING)

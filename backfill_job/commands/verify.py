@@ -35,9 +35,10 @@ from shared.errors import PermissionDenied, UsageError
 from shared.events_log import Event
 from shared.gcs.api import AsyncApi
 from shared.phase import Phase
+from shared.record import Record, Standing, update
 from shared.report.page import render_report
 from shared.state import RunRecord, State
-from shared.state_changes import update, with_run
+from shared.state_changes import with_run
 from shared.verification import (
     CertificateSums,
     Contents,
@@ -101,7 +102,9 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     if arguments.tasks > 1 and settings.task_count == 1:
         return run_as_tasks(NAME, arguments, io, report=REPORT, show=_report_lines)
     migration = migration_from(arguments)
-    with opened(NAME, arguments, io, migration=migration, mode=NAME, in_tasks=True) as run:
+    with opened(
+        NAME, arguments, io, migration=migration, mode=NAME, changes_objects=False, in_tasks=True
+    ) as run:
         return _verify(run, arguments)
 
 
@@ -109,7 +112,8 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
     if run.settings.task_count > 1 and run.reports is None:
         raise UsageError("several tasks put their results together in --report; add it")
     tune_gc()
-    state = run.state()
+    record = run.record()
+    state = record.state
     since_when = time_text(arguments.mirror_since(run.started))
     counts = DayCounts(LagCounts(since_when), late=_late_writes(run, state))
     result = uvloop.run(_compare(run, arguments.contents, counts))
@@ -121,7 +125,7 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
             run.console.print("Compared; the last task sums up.")
             return ExitCode.DONE if result.compared.clean else ExitCode.NOT_RIGHT
         result = _merged(parts)
-    return _conclude(run, arguments, result, state.phase)
+    return _conclude(run, arguments, result, record)
 
 
 def _late_writes(run: Run, state: State) -> LateWrites:
@@ -163,7 +167,7 @@ def _merged(parts: Sequence[Mapping[str, Any]]) -> VerifyResult:
         return VerifyResult.merged([VerifyResult.from_json(part) for part in parts])
 
 
-def _conclude(run: Run, arguments: argparse.Namespace, result: VerifyResult, phase: Phase) -> ExitCode:
+def _conclude(run: Run, arguments: argparse.Namespace, result: VerifyResult, record: Record) -> ExitCode:
     """Make the verification from the comparison, certify it, and leave the reports."""
     narrowed = narrowed_to(arguments.since, run.started)
     remarks = [*uvloop.run(_mixed(run)), *day_warnings(result.counts, run.clock.now().date())]
@@ -179,9 +183,14 @@ def _conclude(run: Run, arguments: argparse.Namespace, result: VerifyResult, pha
         found = replace(
             found, certificate=CertificateSums(sha256(certified).hexdigest(), made["data_sha256"])
         )
-    _leave(run, found, certified, phase)
+    _leave(run, found, certified, record.state.phase)
     if not arguments.no_record and certified is not None:
-        _record(run, found, certified)
+        if record.standing is Standing.WHOLE:
+            _record(run, found, certified)
+        else:
+            run.say(
+                "not recorded: this migration has no record yet; `backfill_job begin` begins or adopts it"
+            )
     for line in _screen_lines(found):
         run.say(line)
     return ExitCode(found.exit_code)

@@ -4,6 +4,9 @@ A cutover does this from the legacy path to the new one, a rollback the other wa
 one, and `shared.replicate` keeps each replaced version. Names that still differ, because the other path holds the later
 write, are in the result.
 
+A pass belongs to certain phases. It reads the phase for each object, after the look at it, also where it would create the
+object. In any other phase it stops: a deletion may have begun, and what it deletes must not come back.
+
 The catch-up proves itself. After the first pass it lists both sides once more. It looks at each name that still differs, and
 copies it if needed; the answer proves each copy. So it is done when the second pass has no failure and accounts for every object.
 """
@@ -20,13 +23,16 @@ from backfill_job.copying.options import CopyOptions, governor_from
 from backfill_job.copying.progress import showing_progress
 from backfill_job.copying.result import RunResult
 from backfill_job.run.run import Run
-from shared.authority import Always
+from shared.authority import InPhases
 from shared.decision import Authority
 from shared.events_log import Event
-from shared.phase import Phase
+from shared.phase import Phase, state_ref
 from shared.text import counted, shown
 
-__all__ = ["CatchUp", "catch_up", "reversed_run"]
+__all__ = ["BRINGS_BACK_IN", "CatchUp", "catch_up", "reversed_run"]
+
+BRINGS_BACK_IN = frozenset({Phase.CUT_OVER, Phase.ROLLED_BACK})
+"""The phases in which the legacy path may be brought up to date from the new one."""
 
 MAX_NAMES = 1_000
 """Names kept of objects whose later write is on the other path; the result counts all, and the log names them."""
@@ -58,6 +64,11 @@ class CatchUp:
     def later_writes(self) -> int:
         """How many objects the other path holds in a later version."""
         return self.proof.balance.by_outcome[Account.CONFLICT]
+
+    @property
+    def brought(self) -> str:
+        """What it copied, as part of a sentence."""
+        return f"{counted(self.copied, 'object')} {'was' if self.copied == 1 else 'were'} brought over"
 
     @property
     def summary(self) -> str:
@@ -94,10 +105,16 @@ class CatchUp:
             "ledger": {**self.proof.balance.to_json(), "holds": self.proof.balance.holds},
         }
 
-    def record(self, run: Run, phase: Phase, other_path: str) -> None:
-        """Write the command's report, log the figures, and print the summary with the later writes on the other path."""
-        run.write(f"{run.command}.json", {"phase": phase.value, "handover": self.to_json()})
-        run.log.emit(Event.HANDED_OVER, phase=phase.value, **self.figures())
+    def record(self, run: Run, phase: str, other_path: str) -> None:
+        """Write the command's report, log the figures, and print the summary with the later writes on the other path.
+
+        Args:
+            run: The run of the command.
+            phase: The phase as read after the last pass.
+            other_path: The path from which nothing is copied where it has the later write.
+        """
+        run.write(f"{run.command}.json", {"phase": phase, "handover": self.to_json()})
+        run.log.emit(Event.HANDED_OVER, phase=phase, **self.figures())
         run.say(self.summary)
         for name in self.later[:MAX_NAMES_SHOWN]:
             run.say(f"  later on {other_path}: {shown(name)}")
@@ -105,10 +122,10 @@ class CatchUp:
 
 def reversed_run(run: Run) -> Run:
     """The run from the new path back to the legacy path, where the later write wins."""
-    return replace(run, migration=run.migration.reversed(), authority=Always(Authority.LATER_WRITE))
+    return replace(_later_write_in(run, BRINGS_BACK_IN), migration=run.migration.reversed())
 
 
-def catch_up(run: Run, arguments: argparse.Namespace) -> CatchUp:
+def catch_up(run: Run, arguments: argparse.Namespace, allowed: frozenset[Phase]) -> CatchUp:
     """Copy what is at the source to the destination, unless the destination holds a later write. Shows its progress.
 
     The later write wins, whatever the run's own authority is. Also returns when it stops before its end.
@@ -116,11 +133,12 @@ def catch_up(run: Run, arguments: argparse.Namespace) -> CatchUp:
     Args:
         run: From which path to which, and everything else.
         arguments: With those of `add_pace_arguments`.
+        allowed: The phases that allow it. Where the phase becomes another one, it stops, and the result says so.
 
     Raises:
         UsageError: The source is empty, and the run does not allow that.
     """
-    run = replace(run, authority=Always(Authority.LATER_WRITE))
+    run = _later_write_in(run, allowed)
     with showing_progress(run.console, run.log, total=None) as progress:
         options = CopyOptions(Limits(in_flight=arguments.in_flight), governor_from(arguments, 1), progress)
         result, later = _pass(run, options)
@@ -130,6 +148,12 @@ def catch_up(run: Run, arguments: argparse.Namespace) -> CatchUp:
             result, later = _pass(run, options)
             copied += result.balance.done
     return CatchUp(copied, result, later)
+
+
+def _later_write_in(run: Run, allowed: frozenset[Phase]) -> Run:
+    """The run, where the later write wins, and which writes only in some phases."""
+    uri = state_ref(run.migration).uri
+    return replace(run, authority=InPhases(run.phases, allowed, Authority.LATER_WRITE, uri))
 
 
 def _pass(run: Run, options: CopyOptions) -> tuple[RunResult, tuple[str, ...]]:

@@ -88,8 +88,8 @@ async def copy_lines(
         limits: How much at once.
 
     Raises:
-        PermissionDenied, BucketNotFound: The failure concerns more than one object, so the lane does not try the rest. It has
-            reported the results of all objects under way before.
+        PermissionDenied, BucketNotFound, PhaseChanged, PhaseUnknown: The failure concerns more than one object, so the lane
+            does not try the rest. It has reported the results of all objects under way before.
         MigrationError: What `batches` raises, or `Interrupted` after a stop. The lane reports the objects under way first.
             Those that take longer than `Limits.finish_within` after a stop fail: they may or may not have been copied.
     """

@@ -12,7 +12,16 @@ from backfill_job.copying.counts import Account
 from backfill_job.copying.diff import DiffLine, Verdict
 from backfill_job.run.reports import side
 from shared.authority import AuthoritySource
-from shared.errors import BucketNotFound, Cause, NotSettled, PermissionDenied, StorageError, UsageError
+from shared.errors import (
+    BucketNotFound,
+    Cause,
+    NotSettled,
+    PermissionDenied,
+    PhaseChanged,
+    PhaseUnknown,
+    StorageError,
+    UsageError,
+)
 from shared.migration import Migration
 from shared.objects import ObjectState
 from shared.replicate import LastSeen, replicate
@@ -56,7 +65,7 @@ class Result:
 
 def concerns_all(error: StorageError | str | None) -> TypeGuard[StorageError]:
     """Whether a failure concerns more than its object, so that the run does not try the rest."""
-    return isinstance(error, (PermissionDenied, BucketNotFound))
+    return isinstance(error, (PermissionDenied, BucketNotFound, PhaseChanged, PhaseUnknown))
 
 
 def impossible(line: DiffLine, migration: Migration) -> str:

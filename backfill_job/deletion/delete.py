@@ -2,9 +2,9 @@
 
 A task settles its chunks, several at once. For each batch of at most 100 lines it works so::
 
-    wait for the governor ─▶ look at the destination ─▶ one batch of conditional deletions ─▶ read every part's answer
-            ▲                                                                                        │
-            └──────────────────────── lines without a certain answer, after a pause ◀────────────────┘
+    wait for the governor ─▶ look at the destination ─▶ read the phase ─▶ one batch of conditional deletions ─▶ read each answer
+            ▲                                                                                                     │
+            └────────────────────────── lines without a certain answer, after a pause ◀───────────────────────────┘
 
 - The *source* condition (``ifGenerationMatch``) makes a deletion hit the manifest's generation or nothing. A newer object is
   safe, however often the request is repeated and however late a lost request arrives. The request names no version
@@ -12,6 +12,7 @@ A task settles its chunks, several at once. For each batch of at most 100 lines 
 - The *destination* is looked at right before every try. One listing covers the lines' range, and each name that the listing
   does not show as it should be gets a look of its own. Cloud Storage cannot tie the two buckets together, so the length
   of one request lies between that look and the deletion; see decision 20.
+- The *phase* must be one of a deletion. It is read after that look, as in every pass.
 - A batch's status 200 says nothing about its parts. A part without a certain answer is sent again. If the object is gone then,
   either this run's earlier request deleted it or another process did. The result says which is known.
 - A task has the chunks whose number, modulo the number of tasks, is its own. So neighbours go to different tasks, and the tasks
@@ -35,6 +36,7 @@ from backfill_job.deletion.records import ChunkRecords, LineResult, Outcome, cou
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
 from shared.answers import names_object
+from shared.authority import AuthoritySource, current_authority
 from shared.errors import (
     ConditionFailed,
     Interrupted,
@@ -94,13 +96,19 @@ class _Try:
 class Deleter:
     """Settles lines of one migration's manifest. Belongs to one event loop.
 
+    Args:
+        authority: Raises where the phase is not one of a deletion.
+
     Attributes:
-        error: Why the rest is not tried: a missing permission or bucket; None as long as both are there.
+        error: Why the rest is not tried: a missing permission or bucket, or the phase; None as long as nothing stops it.
     """
 
-    def __init__(self, api: AsyncApi, migration: Migration, waiting: Waiting, stop: Stop) -> None:
+    def __init__(
+        self, api: AsyncApi, migration: Migration, authority: AuthoritySource, waiting: Waiting, stop: Stop
+    ) -> None:
         self._api = api
         self._migration = migration
+        self._authority = authority
         self._waiting = waiting
         self._stop = stop
         self._turn = asyncio.Lock()
@@ -152,6 +160,7 @@ class Deleter:
         """Look at the destination, send a batch and read its answers; returns what is settled, and the rest."""
         try:
             results, go = await self._rechecked(tries, following)
+            await current_authority(self._authority)
         except StorageError as error:
             self._note(error)
             return [_unfinished(each, str(error)) for each in tries], []

@@ -6,6 +6,9 @@
     deletion   verify and check ─▶ show ─▶ refuse? ─▶ confirm ─▶ manifest, read back ─▶ phase `deleting` ─▶ wait ─▶ delete
     resumption find the manifest ─▶ does the state name it? ─▶ check ─▶ confirm ────────────────────────▶ wait ─▶ delete
 
+Every way waits until each mirror and job must have seen the phase. So a copy that began before it cannot bring back what is
+deleted. A resumption waits, too, because the process that changed the phase may have been killed before its wait was over.
+
 Tasks do not prepare. One process does everything up to the phase: the one with ``--prepare``, or the one with ``--tasks N``. Then
 the tasks resume. So there is one verification, one manifest and one confirmation, and the tasks do not wait for each other.
 """
@@ -15,7 +18,6 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -51,8 +53,8 @@ from shared.errors import UsageError
 from shared.events_log import Event
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.state import State, read_state
-from shared.state_changes import MAX_WHO, begun_manifests
+from shared.state import State
+from shared.state_changes import MAX_WHO
 from shared.text import counted, shown
 
 __all__ = ["CONFIRM_TEXT", "Consent", "delete"]
@@ -61,9 +63,6 @@ CONFIRM_TEXT = "DELETE_QPI_EXPORTS"
 """What must be typed."""
 
 NOT_CONFIRMED = "not confirmed; nothing was deleted"
-
-FRESH = timedelta(minutes=1)
-"""Every mirror has seen a phase that is older, though clocks differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +120,16 @@ def delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings:
     ours.allow_empty = bool(arguments.allow_empty or arguments.resume)
     ours.tasks = 1 if apart else arguments.tasks
     mode = "delete" if arguments.confirm_delete else "dry-run"
-    with opened(command, ours, io, migration=migration, mode=mode, in_tasks=True) as run:
-        state = read_state(run.gateway, migration)
+    with opened(
+        command,
+        ours,
+        io,
+        migration=migration,
+        mode=mode,
+        changes_objects=arguments.confirm_delete,
+        in_tasks=True,
+    ) as run:
+        state = run.state()
         request = _request(arguments, io)
         if not arguments.confirm_delete:
             return _dry_run(run, state, request)
@@ -146,7 +153,7 @@ def _dry_run(run: Run, state: State, request: DeletionRequest) -> ExitCode:
     prepared = run_checks(run, state, replace(request, anew=request.anew or anew))
     _show(run, prepared, "Dry run: nothing is deleted.")
     run.write("deletion-plan.json", prepared.to_json())
-    for begun in begun_manifests(state)[-1:] if anew else ():
+    for begun in state.manifests[-1:] if anew else ():
         at = shown(cloud_ref(run.migration, begun.name).uri)
         run.say(f"\nA deletion was begun with the manifest {at}: go on with --confirm-delete --resume {at}")
     refused = refusal(prepared.checks)
@@ -196,7 +203,7 @@ def _resumed(run: Run, arguments: argparse.Namespace, state: State, request: Del
     """
     found = find_manifest(run.gateway, arguments.resume)
     _refuse_foreign(found, run.migration)
-    known = {begun.name: begun.sha256 for begun in begun_manifests(state)}
+    known = {begun.name: begun.sha256 for begun in state.manifests}
     if known.get(found.manifest.name) != found.sha256:
         changed = (
             "was changed since"
@@ -221,11 +228,8 @@ def _resumed(run: Run, arguments: argparse.Namespace, state: State, request: Del
         critical=found.manifest.critical,
         settled=partial(settled_before, run, found),
     )
-    if state.since is None or run.clock.now() - state.since < FRESH:
-        with _going_on(
-            run, found
-        ):  # the process that began it may have been killed before the mirrors saw it
-            wait_until_seen(run)
+    with _going_on(run, found):
+        wait_until_seen(run)
     return found
 
 
@@ -271,7 +275,7 @@ def _confirm(
 def _refuse_wrong_phase(run: Run, state: State, request: DeletionRequest) -> None:
     """Refuse because of the phase, before anything is listed."""
     if state.phase in GOES_ON_IN and not request.anew:
-        manifests = begun_manifests(state)
+        manifests = state.manifests
         at = cloud_ref(run.migration, manifests[-1].name).uri if manifests else "MANIFEST"
         _refuse(
             run,
@@ -327,7 +331,11 @@ def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfini
 
 def _going_on(run: Run, found: Found) -> AbstractContextManager[None]:
     """Add to every error of the block that the deletion was begun, and how it goes on."""
-    return phase_changed(Phase.DELETING, f"what was deleted stays deleted. Go on: {_resuming(run, found)}")
+    return phase_changed(
+        run,
+        (Phase.DELETING, Phase.DELETED),
+        f"what was deleted stays deleted. Go on: {_resuming(run, found)}",
+    )
 
 
 def _resuming(run: Run, found: Found) -> str:
@@ -342,7 +350,6 @@ def _unfinished(run: Run, found: Found) -> tuple[str, ...]:
     """What the operator reads of a deletion that has left something."""
     dry_run = command_line(run.migration, SUBCOMMAND)
     return (
-        "NOT FINISHED: the phase stays deleting. What was deleted stays deleted; nothing else was touched.",
         f"Go on: {_resuming(run, found)}",
         f"For what changed since the manifest, compare again; the dry run says how to go on: {dry_run}",
     )

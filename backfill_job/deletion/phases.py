@@ -7,7 +7,6 @@ manifest that was changed since, or that no deletion was begun with.
 import shlex
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.run.run import Run
@@ -15,9 +14,10 @@ from shared.errors import UsageError
 from shared.events_log import Event
 from shared.migration import Migration
 from shared.phase import Phase
+from shared.record import update
 from shared.report.next_steps import Target
-from shared.state import HistoryEntry, RunRecord, State
-from shared.state_changes import Stamp, update, with_phase, with_run
+from shared.state import Begun, Overridden, RunRecord, State
+from shared.state_changes import Stamp, deletion_goes_on, with_phase, with_run
 
 __all__ = ["BEGINS_IN", "GOES_ON_IN", "begin", "command_line", "finish"]
 
@@ -41,10 +41,11 @@ def begin(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:
         UsageError: The phase has changed; nothing was written.
         StorageError: The state may or may not have been written.
     """
-    stamp = Stamp(uuid.uuid4().hex, manifest.by, run.clock.now())
-    note = f"manifest {manifest.name} sha256 {sha256} of {manifest.objects:,} objects" + "".join(
-        f"; overridden {each.check} ({each.reason})" for each in manifest.overrides
-    )
+    stamp = Stamp(uuid.uuid4().hex, manifest.by, run.now())
+    details = {
+        "manifest": Begun(manifest.name, sha256, manifest.objects),
+        "overridden": tuple(Overridden(each.check, each.reason) for each in manifest.overrides),
+    }
 
     def change(state: State) -> State:
         if state.phase not in (GOES_ON_IN if anew else BEGINS_IN):
@@ -52,11 +53,8 @@ def begin(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:
                 f"the phase is {state.phase.value} now: another command changed it; nothing was deleted"
             )
         if anew:
-            entry = HistoryEntry(stamp.at, stamp.by, f"deletion goes on; {note}", stamp.change)
-            return replace(state, history=(*state.history, entry))
-        moved = with_phase(state, Phase.DELETING, stamp)
-        entry = replace(moved.history[-1], what=f"{moved.history[-1].what}; {note}")
-        return replace(moved, history=(*moved.history[:-1], entry))
+            return deletion_goes_on(state, stamp, **details)
+        return with_phase(state, Phase.DELETING, stamp, **details)
 
     return _changed(run, change, stamp)
 
@@ -73,7 +71,7 @@ def finish(run: Run, by: str, record: RunRecord, *, done: bool) -> State:
     Raises:
         StorageError: The state may or may not have been written.
     """
-    stamp = Stamp(uuid.uuid4().hex, by, run.clock.now())
+    stamp = Stamp(uuid.uuid4().hex, by, run.now())
 
     def change(state: State) -> State:
         noted = with_run(state, record)

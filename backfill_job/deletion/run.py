@@ -17,7 +17,7 @@ from backfill_job.copying.progress import Reading, showing
 from backfill_job.deletion.delete import Deleter, Deletion, Waiting, own_chunks
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_store import Found
-from backfill_job.deletion.phases import finish
+from backfill_job.deletion.phases import GOES_ON_IN, finish
 from backfill_job.deletion.records import (
     DELETION,
     KEPT,
@@ -28,11 +28,15 @@ from backfill_job.deletion.records import (
     summary,
 )
 from backfill_job.run.command import ExitCode
+from backfill_job.run.phase_change import phase_after
 from backfill_job.run.reports import Lines
 from backfill_job.run.run import Run, open_api
 from backfill_job.run.task_reports import of_this_version
+from shared.authority import InPhases
+from shared.decision import Authority
 from shared.events_log import Event
 from shared.gcs.api import MOST_CALLS, RetryPolicy
+from shared.phase import Phase, state_ref
 from shared.state import RunRecord
 from shared.text import counted, shown
 
@@ -140,7 +144,6 @@ def run_deletion(run: Run, found: Found, pace: Pace, by: str, unfinished: Sequen
     if not counts.holds:
         run.log.emit(Event.LEDGER_BROKEN, listed=counts.listed, accounted=counts.accounted)
     tasks = run.settings.task_count
-    phase = "deleting"
     code = result.exit_code(tasks)
     if result.done or tasks == 1:
         record = RunRecord(
@@ -152,6 +155,8 @@ def run_deletion(run: Run, found: Found, pace: Pace, by: str, unfinished: Sequen
             report=run.place,
         )
         phase = finish(run, by, record, done=result.done).phase.value
+    else:
+        phase = phase_after(run, Phase.DELETING).name
     elapsed = round((clock.now() - began).total_seconds(), 3)
     report = _report(found, result, phase, elapsed, int(code))
     run.write(REPORT, report)
@@ -180,7 +185,9 @@ async def _delete(
         before = await records.load()
         source = await found.lines(api, run.gateway)
         waiting = Waiting(pace.governor, pace.retry, random.Random(), asyncio.sleep, time.monotonic)
-        deleter = Deleter(api, manifest.migration, waiting, run.stop)
+        uri = state_ref(run.migration).uri
+        authority = InPhases(run.phases, GOES_ON_IN, Authority.DESTINATION, uri)
+        deleter = Deleter(api, manifest.migration, authority, waiting, run.stop)
         own = own_chunks(len(manifest.chunks), settings.task_index, settings.task_count)
         todo = sum(
             manifest.chunks[number].lines if number not in before else len(before[number].kept)
@@ -292,7 +299,7 @@ def composed_lines(report: Mapping[str, Any], *, unfinished: Sequence[str]) -> l
     lines = [f"all {report['tasks']} tasks together: {summary(counts)}"]
     lines += [f"  {each}" for each in report["kept"]]
     if report["chunks_left"]:
-        return [*lines, *unfinished]
+        return [*lines, _not_finished(str(report["phase"])), *unfinished]
     return [
         *lines,
         *_end_lines(int(report["left_never_migrated"]), str(report["phase"]), str(report["manifest"])),
@@ -316,7 +323,11 @@ def _screen_lines(
         return lines + _end_lines(left, phase, found.place)
     if tasks > 1:
         return [*lines, "Other tasks have not finished, or left something; the last one sums up."]
-    return [*lines, *unfinished]
+    return [*lines, _not_finished(phase), *unfinished]
+
+
+def _not_finished(phase: str) -> str:
+    return f"NOT FINISHED: the phase stays {phase}. What was deleted stays deleted; nothing else was touched."
 
 
 def _end_lines(left: int, phase: str, place: str) -> list[str]:

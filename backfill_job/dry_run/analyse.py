@@ -1,6 +1,5 @@
 """The analysis of a dry run: lists and compares both sides, and plans and counts each name. Changes nothing."""
 
-import asyncio
 from contextlib import aclosing
 from typing import Any
 
@@ -12,7 +11,7 @@ from backfill_job.dry_run.inventory import Inventory
 from backfill_job.dry_run.plan import PlanLine, plan
 from backfill_job.run.reports import Lines
 from backfill_job.run.run import Run, open_api, refuse_empty, tune_gc
-from shared.decision import Authority
+from shared.authority import current_authority
 from shared.events_log import Event
 
 __all__ = ["analyse"]
@@ -44,17 +43,11 @@ async def _analyse(run: Run, findings: Inventory, lines: Lines | None) -> None:
     async with open_api(run) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
         async for part in parts:
             run.stop.check()
-            authority = await _authority(run)
+            authority = await current_authority(run.authority)
             for line in plan(part, run.migration, authority):
                 findings.add(line)
                 if lines is not None:
                     lines.write(_plan_record(line))
-
-
-async def _authority(run: Run) -> Authority:
-    """Which side is the source of truth now."""
-    known = run.authority.known()
-    return await asyncio.to_thread(run.authority.current) if known is None else known
 
 
 def _plan_record(line: PlanLine) -> dict[str, Any]:

@@ -244,7 +244,7 @@ class Inventory:
                 self.steps[step].add(destination.size)
         if step is Step.EXCLUDED:
             if source is not None:
-                _count(self._excluded, relative.rpartition("/")[2] or relative, source.size)
+                _count(self._excluded, line.note or relative.rpartition("/")[2] or relative, source.size)
             return
         if step in self.named:
             because = tuple(what.value for what in line.because)
@@ -332,7 +332,7 @@ class Inventory:
 
     @property
     def excluded(self) -> Mapping[str, Count]:
-        """Excluded source objects, by the last part of their names."""
+        """Excluded source objects, by the last part of their names; those that are never data by the reason."""
         return _ordered(self._excluded)
 
     @property

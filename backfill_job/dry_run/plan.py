@@ -10,7 +10,7 @@ from enum import Enum
 from backfill_job.copying.diff import DiffLine, Verdict
 from backfill_job.copying.line import impossible
 from shared.decision import Action, Authority, decide
-from shared.migration import Migration
+from shared.migration import OWN_FOLDER, Migration
 from shared.objects import Difference, ObjectState
 
 __all__ = ["PlanLine", "Step", "plan"]
@@ -36,11 +36,12 @@ class PlanLine:
         relative: The name below the prefixes.
         step: COPY: the destination has nothing there. OVERWRITE: the copy replaces something different.
             EQUAL: nothing to do. CONFLICT: different, and the destination is the source of truth. EXTRA: only the
-            destination has it. EXCLUDED: excluded on request. IMPOSSIBLE: the destination cannot have this name.
+            destination has it. EXCLUDED: excluded on request, or never data. IMPOSSIBLE: the destination cannot have
+            this name.
         source: The source object as listed, None for EXTRA.
         destination: The destination object as listed, None when absent.
         because: For OVERWRITE and CONFLICT, how the two differ.
-        note: For IMPOSSIBLE, why.
+        note: For IMPOSSIBLE, why. For EXCLUDED, why where it is not on request.
     """
 
     relative: str
@@ -63,6 +64,8 @@ _STEPS = {
 }
 """The steps that the verdict alone decides."""
 
+_NEVER_DATA = f"objects of migrations in {OWN_FOLDER}"
+
 
 def plan(lines: Iterable[DiffLine], migration: Migration, authority: Authority) -> Iterator[PlanLine]:
     """Plan each line of a diff, in its order; `authority` is the side that wins where the two differ."""
@@ -74,7 +77,9 @@ def _planned(line: DiffLine, migration: Migration, authority: Authority) -> Plan
     relative, verdict, source, destination, differing = line
     step = _STEPS.get(verdict)
     if step is not None:
-        return PlanLine(relative, step, source, destination)
+        return PlanLine(
+            relative, step, source, destination, note=_NEVER_DATA if migration.is_own(relative) else ""
+        )
     if destination is None:
         why = impossible(line, migration)
         return PlanLine(relative, Step.IMPOSSIBLE if why else Step.COPY, source, None, note=why)

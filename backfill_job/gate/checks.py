@@ -235,7 +235,7 @@ def dead_letters_check(
     *,
     phase: Phase | None,
 ) -> Check:
-    """A recent count of the dead letters must be 0."""
+    """A recent count of the dead letters must be 0; `now` is by this machine's clock, as a file's time is."""
     if found is None:
         return not_run("dead letters", "no look at them was given", LOOK)
     if found.messages:

@@ -26,8 +26,9 @@ from shared.migration import Location
 from shared.objects import ObjectState
 from shared.partitions import answers_folder
 from shared.phase import Phase
+from shared.record import read_state
 from shared.report.next_steps import Target
-from shared.state import State, read_state
+from shared.state import State
 from shared.verification import Lag, Verification, latest_verification_ref, read_verification
 
 __all__ = ["Evidence", "GateOptions", "read_verification_record"]
@@ -64,7 +65,9 @@ class Evidence:
         self._run = run
         self.options = options
         self.migration = run.migration
-        self.now = run.clock.now().astimezone(UTC)
+        self.now = run.now().astimezone(UTC)
+        # A file of this machine has its time from this machine's clock.
+        self.local_now = run.io.clock.now().astimezone(UTC)
         source, destination = self.migration.source, self.migration.destination
         self.target = Target(self.migration.label, source.uri, destination.uri, self.migration.excludes)
 

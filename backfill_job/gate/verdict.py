@@ -106,7 +106,11 @@ def _canary(evidence: Evidence) -> Check:
 
 def _dead_letters(evidence: Evidence) -> Check:
     return dead_letters_check(
-        evidence.dead_letters(), evidence.target, evidence.now, evidence.options.limits, phase=evidence.phase
+        evidence.dead_letters(),
+        evidence.target,
+        evidence.local_now,
+        evidence.options.limits,
+        phase=evidence.phase,
     )
 
 

@@ -15,10 +15,12 @@ class Clock:
     Attributes:
         now: Gives the current time, aware.
         sleep: Waits for a number of seconds.
+        monotonic: Seconds that only grow.
     """
 
     now: Callable[[], datetime]
     sleep: Callable[[float], None]
+    monotonic: Callable[[], float] = time.monotonic
 
 
 def system_clock() -> Clock:

@@ -4,11 +4,14 @@ The import of the official client takes about 0.7 seconds of CPU time. A run tha
 in less. Most runs of a sweeper are such runs, and they need only the fast client.
 """
 
+from collections.abc import Iterator
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from shared.objects import ObjectRef, ObjectState
 from shared.operations import OperationsCounter
+from shared.server_time import ServerTime
+from shared.store import ListingPage
 
 if TYPE_CHECKING:
     from shared.gateway import Gateway
@@ -17,12 +20,19 @@ __all__ = ["LateGateway"]
 
 
 class LateGateway:
-    """An `ObjectStore` and a `StateStore` that opens the gateway at the first call. Thread-safe."""
+    """An `ObjectStore` and a `PhaseStore` that opens the gateway at the first call. Thread-safe."""
 
-    def __init__(self, connections: int, operations: OperationsCounter, billing_project: str = "") -> None:
+    def __init__(
+        self,
+        connections: int,
+        operations: OperationsCounter,
+        server_time: ServerTime,
+        billing_project: str = "",
+    ) -> None:
         self._billing_project = billing_project
         self._connections = connections
         self._operations = operations
+        self.server_time = server_time
         self._opening = Lock()
         self._gateway: Gateway | None = None
 
@@ -39,6 +49,7 @@ class LateGateway:
                 self._gateway = Gateway(
                     connections=self._connections,
                     operations=self._operations,
+                    server_time=self.server_time,
                     billing_project=self._billing_project,
                 )
             return self._gateway
@@ -59,5 +70,11 @@ class LateGateway:
         return self.opened().copy(source, destination, if_source=if_source, if_destination=if_destination)
 
     def read(self, at: ObjectRef) -> bytes | None:
-        """See `StateStore.read`."""
+        """See `PhaseStore.read`."""
         return self.opened().read(at)
+
+    def list_pages(
+        self, bucket: str, prefix: str, *, start: str = "", end: str = ""
+    ) -> Iterator[ListingPage]:
+        """See `ListingStore.list_pages`."""
+        return self.opened().list_pages(bucket, prefix, start=start, end=end)

@@ -18,6 +18,7 @@ from backfill_job.run.settings import PASSING_REPORTS
 from backfill_job.run.task_reports import read_report
 from shared.errors import UsageError
 from shared.operations import OperationsCounter
+from shared.server_time import ServerTime
 
 __all__ = ["run_as_tasks"]
 
@@ -56,7 +57,7 @@ def run_as_tasks(
     execution = f"local-{io.clock.now():%Y%m%dT%H%M%S.%fZ}"
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(LateGateway(1, OperationsCounter(), arguments.billing_project)) as store,
+        closing(LateGateway(1, OperationsCounter(), ServerTime(), arguments.billing_project)) as store,
     ):
         place = arguments.report or Path(folder)
         reports = reports_at(place, store, migration_from(arguments))

@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -15,6 +14,7 @@ from backfill_job.run.command import ProcessIO
 from backfill_job.run.key_ranges import KeyRange, ranges
 from backfill_job.run.late_gateway import LateGateway
 from backfill_job.run.logs import LogFormat, log_file_path, logging_to
+from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.reports import ReportDirectory, ReportPrefix, Reports
 from backfill_job.run.run import Run, check_start
 from backfill_job.run.settings import Settings
@@ -29,6 +29,7 @@ from shared.gcs.wire import proxy_for
 from shared.migration import Location, Migration
 from shared.operations import OperationsCounter
 from shared.phase import PhaseReader
+from shared.server_time import ServerTime
 
 __all__ = ["opened", "reports_at"]
 
@@ -47,6 +48,7 @@ def opened(
     *,
     migration: Migration,
     mode: str,
+    changes_objects: bool,
     in_tasks: bool = False,
 ) -> Iterator[Run]:
     """Open a run, and close it after the block.
@@ -57,6 +59,7 @@ def opened(
         io: The command's process.
         migration: The two prefixes.
         mode: What the command will do, for the log.
+        changes_objects: Whether it may overwrite or delete objects, so that no other migration may be about them.
         in_tasks: Whether several tasks may share the work. Otherwise a task of several is refused.
 
     Raises:
@@ -81,8 +84,12 @@ def opened(
     ):
         try:
             operations = OperationsCounter()
-            with closing(LateGateway(GATEWAY_CONNECTIONS, operations, arguments.billing_project)) as store:
+            server_time = ServerTime(io.clock.now)
+            with closing(
+                LateGateway(GATEWAY_CONNECTIONS, operations, server_time, arguments.billing_project)
+            ) as store:
                 reports = reports_at(arguments.report, store, migration)
+                phases = PhaseReader(store, migration, io.clock.monotonic)
                 run = Run(
                     command=command,
                     migration=migration,
@@ -94,11 +101,10 @@ def opened(
                     reports=reports,
                     store=store,
                     operations=operations,
-                    clock=until_stopped(io.clock, stop),
+                    clock=until_stopped(replace(io.clock, now=store.server_time.now), stop),
                     stop=stop,
-                    authority=ByPhase(
-                        PhaseReader(store, migration, time.monotonic), lambda phase: phase.forward_authority
-                    ),
+                    phases=phases,
+                    authority=ByPhase(phases, lambda phase: phase.forward_authority),
                     ranges=ranges(()),
                     allow_empty=arguments.allow_empty,
                     grace=arguments.grace,
@@ -107,8 +113,11 @@ def opened(
                     billing_project=arguments.billing_project,
                 )
                 check_start(run)
+                if changes_objects:
+                    refuse_overlaps(migration, store, io.environ, operations, arguments.billing_project)
                 run = replace(
                     run,
+                    started=run.now(),
                     ranges=_ranges(run, arguments),
                     allow_empty=run.allow_empty or bool(task) or arguments.since is not None,
                 )

@@ -1,24 +1,73 @@
-"""Moves the migration to another phase: records it, and waits until every mirror and job must have seen it."""
+"""Moves the migration to another phase: records it, and waits until every mirror and job must have seen it.
+
+Another command may change the phase at any time. So a command that worked for long reads it again, before it reports anything.
+"""
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from backfill_job.run.run import Run
 from shared.errors import MigrationError, StorageError
 from shared.events_log import Event
-from shared.phase import CACHE_SECONDS, Phase
+from shared.phase import CACHE_SECONDS, Phase, PhaseReader
+from shared.record import update
 from shared.state import State
-from shared.state_changes import Stamp, update, with_phase
+from shared.state_changes import Stamp, with_phase
 
-__all__ = ["change_phase", "phase_changed", "wait_until_seen"]
+__all__ = ["NotFinished", "PhaseAfter", "change_phase", "phase_after", "phase_changed", "wait_until_seen"]
 
 MARGIN_SECONDS = 1.0
 """Extra wait beyond the mirrors' cache time, because clocks may differ."""
 
 
 class NotFinished(MigrationError):
-    """The phase is changed, but the work that belongs to the change is not finished."""
+    """Something was changed already, and the command is not finished. So the exit code is 1, whatever stopped it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseAfter:
+    """The phase after work that began in a certain phase.
+
+    Attributes:
+        began: The phase in which the work began.
+        now: The phase after the work; None where it could not be read.
+        problem: Why it could not be read; else empty.
+    """
+
+    began: Phase
+    now: Phase | None
+    problem: str = ""
+
+    @property
+    def same(self) -> bool:
+        """Whether the phase is known, and is the one in which the work began."""
+        return self.now is self.began
+
+    @property
+    def name(self) -> str:
+        """The phase, for a report."""
+        return "unknown" if self.now is None else self.now.value
+
+    def line(self, done: str) -> str:
+        """The phase for the operator; where it changed, also what was `done` before ("5 objects were brought over")."""
+        if self.same:
+            return f"The phase is {self.name}, as before."
+        if self.now is None:
+            return f"The phase was {self.began.value}, and cannot be read now ({self.problem}). Before that, {done}."
+        return (
+            f"The phase was {self.began.value}, and is {self.name} now: another command changed it. "
+            f"Before this one saw that, {done}."
+        )
+
+
+def phase_after(run: Run, began: Phase) -> PhaseAfter:
+    """Read the phase again, after work that began in a certain phase. A failure is part of the result."""
+    try:  # with a new reader, because that of the run may use what it read a moment ago
+        return PhaseAfter(began, PhaseReader(run.store, run.migration, run.clock.monotonic).phase())
+    except StorageError as error:
+        return PhaseAfter(began, None, str(error))
 
 
 def change_phase(run: Run, phase: Phase, by: str, check: Callable[[State], None] = lambda _: None) -> State:
@@ -37,7 +86,8 @@ def change_phase(run: Run, phase: Phase, by: str, check: Callable[[State], None]
         UsageError: The change is not allowed, or the present phase does not lead there. Nothing was changed.
         NotFinished: The phase may or may not have been changed.
     """
-    stamp = Stamp(uuid.uuid4().hex, by, run.clock.now())
+    run.state()  # for a time that is Cloud Storage's own, and of now: the operator may have taken long to confirm
+    stamp = Stamp(uuid.uuid4().hex, by, run.now())
 
     def changed(state: State) -> State:
         if state.phase is not phase:
@@ -57,8 +107,15 @@ def change_phase(run: Run, phase: Phase, by: str, check: Callable[[State], None]
 
 
 @contextmanager
-def phase_changed(phase: Phase, go_on: str = "run the same command again to finish") -> Iterator[None]:
-    """Add to each error of the block that the phase is changed already, and what to do.
+def phase_changed(
+    run: Run, phases: Collection[Phase], go_on: str = "run the same command again to finish"
+) -> Iterator[None]:
+    """Add to each error of the block that the phase is changed already, and what to do. Reads the phase again for that.
+
+    Args:
+        run: The run of the migration.
+        phases: What the phase may be after the change.
+        go_on: What to do where it still is one of them.
 
     Raises:
         NotFinished: The block raised an error of this project.
@@ -66,7 +123,18 @@ def phase_changed(phase: Phase, go_on: str = "run the same command again to fini
     try:
         yield
     except MigrationError as error:
-        raise NotFinished(f"{error}. The phase IS {phase.value} already; {go_on}") from error
+        began = next(iter(phases))
+        after = phase_after(run, began)
+        if after.now in phases:
+            raise NotFinished(f"{error}. The phase IS {after.name} already; {go_on}") from error
+        if after.now is None:
+            raise NotFinished(
+                f"{error}. The phase was changed to {began.value}, and cannot be read now; {go_on}"
+            ) from error
+        raise NotFinished(
+            f"{error}. The phase was changed to {began.value}, and is {after.name} now: another command changed it; "
+            "`status` says what to do"
+        ) from error
 
 
 def wait_until_seen(run: Run) -> None:

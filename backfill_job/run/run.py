@@ -20,19 +20,28 @@ from backfill_job.run.settings import Settings
 from backfill_job.run.stopping import Stop
 from backfill_job.run.task_reports import complete_set, part_name
 from shared.authority import AuthoritySource
-from shared.errors import BucketNotFound, PermissionDenied, StorageError, UsageError
+from shared.errors import (
+    BucketNotFound,
+    ObjectNotFound,
+    PermissionDenied,
+    PhaseUnknown,
+    StorageError,
+    UsageError,
+)
 from shared.events_log import EventLog
 from shared.gcs.api import AsyncApi, RetryPolicy
-from shared.gcs.listing import first_name
+from shared.gcs.listing import first_name, list_pages
 from shared.gcs.wire import Proxy
-from shared.migration import Migration
+from shared.migration import OWN_FOLDER, Location, Migration
 from shared.operations import OperationsCounter
-from shared.state import State, read_state
+from shared.phase import PAUSES, HeadAhead, PhaseReader, Recorded, history_ref, recorded, state_ref
+from shared.record import Record, changeable, not_adopted, read_record
+from shared.state import State
 
 if TYPE_CHECKING:
     from shared.gateway import Gateway
 
-__all__ = ["Run", "check_start", "open_api", "refuse_empty", "tune_gc"]
+__all__ = ["Run", "check_start", "open_api", "recorded_phase", "refuse_empty", "tune_gc"]
 
 LISTING_CONNECTIONS = 16
 """Connections beyond those of the objects under way, so that listings never wait for objects."""
@@ -43,6 +52,9 @@ REQUEST_TIMEOUT = 60.0
 
 START_PATIENCE = 10.0
 """Seconds of retries after transient faults before the work begins, because an operator is waiting."""
+
+AFTER_OWN_FOLDER = OWN_FOLDER[:-1] + chr(ord("/") + 1)
+"""The first name that can come after all names in ``_migration/``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +69,11 @@ class Run:
         reports: The place for the reports of the whole run; None for no reports.
         store: Looks at and copies single objects of both sides.
         operations: Counts requests to Cloud Storage, as they are billed.
-        clock: The time and the waiting; the waiting raises `Interrupted` after a signal.
+        started: When it began, by Cloud Storage's clock.
+        clock: Cloud Storage's time, for everything that has an age, and the waiting, which raises `Interrupted` after a
+            signal. The operator's own clock, for durations, is that of `io`.
         stop: Whether a signal asked the process to stop.
+        phases: Reads the phase, at most once in a few seconds.
         authority: Which side is the source of truth where the two differ.
         ranges: This process's part of the key space.
         allow_empty: Whether the source may be empty.
@@ -80,6 +95,7 @@ class Run:
     operations: OperationsCounter
     clock: Clock
     stop: Stop
+    phases: PhaseReader
     authority: AuthoritySource
     ranges: tuple[KeyRange, ...]
     allow_empty: bool
@@ -115,16 +131,33 @@ class Run:
             return nullcontext()
         return self.own_reports.lines("objects.jsonl")
 
-    def state(self) -> State:
-        """Read the migration's state before any work.
+    def now(self) -> datetime:
+        """The time by Cloud Storage's clock; by this machine's before the first answer."""
+        return self.store.server_time.now()
+
+    def record(self) -> Record:
+        """Read the migration's record before any work; also tells that there is none.
 
         Raises:
-            UsageError: This account may not read it, so the command cannot start.
-            StorageError: It cannot be read, or is damaged.
+            UsageError: This account may not read it, or it is damaged, so the command cannot start.
+            StorageError: It cannot be read.
         """
         try:
-            return read_state(self.gateway, self.migration)
-        except (PermissionDenied, BucketNotFound) as error:
+            return read_record(self.gateway, self.migration)
+        except (PermissionDenied, BucketNotFound, PhaseUnknown) as error:
+            raise UsageError(f"cannot start: {error}") from error
+
+    def state(self) -> State:
+        """Read the state of a migration that has begun, before any work. Only `begin` takes one of version 1 over.
+
+        Raises:
+            UsageError: There is no record, or it is of version 1; or as in `record`.
+            StorageError: It cannot be read.
+        """
+        found = self.record()
+        try:
+            return changeable(found, self.migration)
+        except PhaseUnknown as error:
             raise UsageError(f"cannot start: {error}") from error
 
     def identity(self) -> dict[str, Any]:
@@ -171,6 +204,7 @@ def open_api(run: Run, in_flight: int = 0, *, patience: float | None = None) -> 
         endpoint=run.endpoint,
         connections=in_flight + LISTING_CONNECTIONS,
         operations=run.operations,
+        server_time=run.store.server_time,
         proxy=run.proxy,
         billing_project=run.billing_project,
     )
@@ -190,11 +224,59 @@ def check_start(run: Run) -> None:
         refuse_empty(run)
 
 
+def recorded_phase(run: Run) -> Recorded | None:
+    """What the record says of the phase, for a run that may write; None where there is no record.
+
+    It uses the fast client, because most sweeps find nothing to copy, and need no other.
+
+    Raises:
+        UsageError: The record is damaged, of version 1, or may not be read, so the command cannot start.
+        StorageError: It cannot be read.
+    """
+    try:
+        found = uvloop.run(_recorded_phase(run))
+        if found is not None and not found.entries:
+            raise not_adopted(run.migration)
+    except (PermissionDenied, BucketNotFound, PhaseUnknown) as error:
+        raise UsageError(f"cannot start: {error}") from error
+    return found
+
+
+async def _recorded_phase(run: Run) -> Recorded | None:
+    migration = run.migration
+    folder, head = history_ref(migration), state_ref(migration)
+    async with open_api(run, patience=START_PATIENCE) as api:
+        for seconds in (*PAUSES, None):
+            listed = [
+                state
+                async for page in list_pages(api, Location(folder.bucket, folder.name))
+                for _, state in page
+            ]
+            try:
+                at = await api.look(head)
+                if at is None and not listed:
+                    return None
+                contents = at and await api.read_range(head, at.generation, first=0, size=at.size, whole=True)
+                return recorded(contents, listed, migration)
+            except (HeadAhead, ObjectNotFound):  # a change is under way
+                if seconds is None:
+                    raise
+                await asyncio.sleep(seconds)
+    raise AssertionError("unreachable")
+
+
 async def _first_names(run: Run) -> list[str | None]:
     """The first name on each side, None where there is none; with few retries."""
     async with open_api(run, patience=START_PATIENCE) as api:
         sides = (run.migration.source, run.migration.destination)
-        return await asyncio.gather(*(first_name(api, side, "", "") for side in sides))
+        return await asyncio.gather(*(_first_of_data(api, side, run.migration) for side in sides))
+
+
+async def _first_of_data(api: AsyncApi, side: Location, migration: Migration) -> str | None:
+    first = await first_name(api, side, "", "")
+    if first is not None and migration.is_own(first):
+        return await first_name(api, side, AFTER_OWN_FOLDER, "")
+    return first
 
 
 def refuse_empty(run: Run) -> None:

@@ -61,7 +61,7 @@ def until_stopped(clock: Clock, stop: Stop) -> Clock:
         clock.sleep(seconds)
         stop.check()
 
-    return Clock(clock.now, sleep)
+    return Clock(clock.now, sleep, clock.monotonic)
 
 
 def leave_in_time() -> None:

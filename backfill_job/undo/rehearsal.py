@@ -28,7 +28,7 @@ from shared.errors import (
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, Pacing
 from shared.gcs.listing import list_soft_deleted
-from shared.migration import Location, Migration
+from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, same
 
 __all__ = ["Rehearsed", "rehearse"]
@@ -69,8 +69,7 @@ async def rehearse(
         )
     name, original, twin = await _sample(api, migration)
     # The scratch prefix takes the place of the legacy path.
-    scratch = Location(migration.source.bucket, f"{REHEARSAL_FOLDER}{token}/")
-    stage = Migration(scratch, migration.destination, (), migration.label)
+    stage = migration.rehearsal(f"{REHEARSAL_FOLDER}{token}/")
     at = stage.source_ref(name)
     copy = gateway.copy(migration.source_ref(name), at, if_source=original.generation, if_destination=ABSENT)
     tell(_step("copy a sample to a scratch prefix", same(original, copy), f"{at.uri}, {copy.size:,} bytes"))
@@ -129,7 +128,7 @@ class _Rehearsal:
         self.tell(_step("find it among the soft-deleted", held is not None, detail))
         if held is None:
             return False
-        done = await Restorer(self.api, self.stage, Pacing()).bring_back(
+        done = await Restorer(self.api, self.stage, Pacing(), None).bring_back(
             restore_option(line, None, held, None)
         )
         now = self.gateway.look(at)
@@ -143,7 +142,7 @@ class _Rehearsal:
         """Copy it back from the new path."""
         line, at = _line(name, twin, twin), self.stage.source_ref(name)
         found = restore_option(line, self.gateway.look(at), None, twin)
-        done = await Restorer(self.api, self.stage, Pacing()).bring_back(found)
+        done = await Restorer(self.api, self.stage, Pacing(), None).bring_back(found)
         now = self.gateway.look(at)
         passed = done.outcome is UndoOutcome.COPIED_BACK and now is not None and same(line.state, now)
         self.tell(_step("copy it back from the new path, and compare", passed, done.detail))

@@ -5,6 +5,8 @@ whatever was written there since stays. A restoration names the soft-deleted gen
 this still is the generation seen equal to the manifest's checksums. Where the answer was lost, the repetition fails its condition;
 then the legacy object is looked at.
 
+An undo belongs to certain phases, and it reads the phase before each request. In any other phase it brings nothing more back.
+
 The last look decides. The legacy path is listed again, and a line is *there* only when its object is what the manifest
 says, contents and metadata.
 """
@@ -22,11 +24,13 @@ from backfill_job.copying.governor import WriteGovernor
 from backfill_job.copying.line import concerns_all
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
+from backfill_job.run.phase_change import NotFinished
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
 from backfill_job.undo.options import RestoreOption, Way, legacy_now, look, restore_options
+from shared.authority import AuthoritySource, current_authority
 from shared.decision import ABSENT
-from shared.errors import ConditionFailed, ObjectNotFound, StorageError
+from shared.errors import ConditionFailed, MigrationError, ObjectNotFound, StorageError
 from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
 from shared.objects import ObjectState, is_later, same
@@ -90,15 +94,23 @@ class Restored:
 class Restorer:
     """Brings back what a manifest of one migration names. Belongs to one event loop.
 
+    Args:
+        authority: Raises where the phase does not allow it; None where no phase matters, in a scratch prefix.
+
     Attributes:
-        error: Why the rest is not tried: a missing permission or bucket; None as long as both are there.
+        error: Why the rest is not tried: a missing permission or bucket, or the phase; None as long as nothing stops it.
+        asked: Whether a request was sent that may have brought something back.
     """
 
-    def __init__(self, api: AsyncApi, migration: Migration, pacing: Pacing) -> None:
+    def __init__(
+        self, api: AsyncApi, migration: Migration, pacing: Pacing, authority: AuthoritySource | None
+    ) -> None:
         self._api = api
         self._migration = migration
         self._pacing = pacing
+        self._authority = authority
         self.error: StorageError | None = None
+        self.asked = False
 
     async def bring_back(self, option: RestoreOption) -> Restored:
         """Do what can be done about a line. A failure of Cloud Storage is a result, and never raised."""
@@ -124,6 +136,7 @@ class Restorer:
             del ways[UndoOutcome.COPIED_BACK]
         problem: StorageError | None = None
         for outcome, act in ways.items():
+            await self._before_request()
             try:
                 made = await act(option)
             except ConditionFailed as error:
@@ -147,6 +160,17 @@ class Restorer:
         return Restored(
             option, UndoOutcome.FAILED, f"it changed since it was looked at; run it again ({problem})"
         )
+
+    async def _before_request(self) -> None:
+        """Check that the phase allows it.
+
+        Raises:
+            PhaseChanged: It does not.
+            StorageError: The phase could not be read.
+        """
+        if self._authority is not None:
+            await current_authority(self._authority)
+        self.asked = True
 
     async def _restore(self, option: RestoreOption) -> ObjectState:
         line = option.line
@@ -267,6 +291,7 @@ class Undo:
     Attributes:
         wanted: Selects names.
         report: Gets each option, what was done (None in a dry run), and whether the object is there.
+        authority: Raises `PhaseChanged` where the phase does not allow an undo; read before each request.
     """
 
     api: AsyncApi
@@ -275,6 +300,7 @@ class Undo:
     wanted: Callable[[str], bool]
     stop: Stop
     report: Callable[[RestoreOption, Restored | None, bool], None]
+    authority: AuthoritySource
 
     async def plan(self) -> RestorePlan:
         """Find what can be brought back. Changes nothing.
@@ -301,19 +327,27 @@ class Undo:
             What could be done, and what was.
 
         Raises:
-            Interrupted: The operator stopped it; what was brought back stays.
-            UsageError: The manifest was changed.
-            StorageError: A listing failed; what was brought back stays.
+            NotFinished: Something stopped it after a request was sent; what was brought back stays.
+            Interrupted: The operator stopped it before that.
+            UsageError: The manifest was changed, before that.
+            StorageError: A listing failed, before that.
         """
         plan, result = RestorePlan(), UndoResult()
         async with _pacing(governor) as pacing:
-            restorer = Restorer(self.api, self.manifest.migration, pacing)
-            for number in range(len(self.manifest.chunks)):
-                some = await self._options(number, plan)
-                for each in some:
-                    plan.add(each)
-                if some:
-                    await self._bring_back(number, some, restorer, result, in_flight)
+            restorer = Restorer(self.api, self.manifest.migration, pacing, self.authority)
+            try:
+                for number in range(len(self.manifest.chunks)):
+                    some = await self._options(number, plan)
+                    for each in some:
+                        plan.add(each)
+                    if some:
+                        await self._bring_back(number, some, restorer, result, in_flight)
+            except MigrationError as error:
+                if restorer.asked:
+                    raise NotFinished(
+                        f"{error}. What was brought back stays; run the same command again"
+                    ) from error
+                raise
         return plan, result
 
     async def _options(self, number: int, plan: RestorePlan) -> list[RestoreOption]:

@@ -6,11 +6,11 @@ from rich import box
 from rich.table import Column, Table
 from rich.text import Text
 
-from backfill_job.deletion.phases import command_line
+from backfill_job.deletion.phases import GOES_ON_IN, command_line
+from backfill_job.run.phase_change import PhaseAfter
 from backfill_job.undo.options import RestoreOption, Way
 from backfill_job.undo.restore import RestorePlan, UndoOutcome, UndoResult
 from shared.migration import Migration
-from shared.phase import Phase
 from shared.text import byte_count, counted, shown
 
 __all__ = ["MAX_OBJECTS", "end_lines", "next_steps", "object_lines", "plan_table"]
@@ -91,10 +91,11 @@ def end_lines(plan: RestorePlan, result: UndoResult | None, execute: str) -> lis
     return lines
 
 
-def next_steps(phase: Phase, migration: Migration) -> list[str]:
+def next_steps(after: PhaseAfter, result: UndoResult, migration: Migration) -> list[str]:
     """What the phase means for the objects that are back; an undo does not change it."""
-    if phase not in {Phase.DELETING, Phase.DELETED}:
-        return [f"The phase is {phase.value}, as before."]
+    phase = after.now
+    if not after.same or phase not in GOES_ON_IN:
+        return [after.line(f"{counted(result.counts.done, 'object')} came back")]
     truth = f"{shown(migration.destination.uri)} is still the source of truth"
     return [
         f"The phase stays {phase.value}: {truth}, and nothing that is back at the legacy path overwrites it.",

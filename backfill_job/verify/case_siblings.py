@@ -6,7 +6,7 @@ names, so nothing reports an error.
 
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import discover
-from shared.migration import Location
+from shared.migration import OWN_FOLDER, Location
 
 __all__ = ["case_siblings"]
 
@@ -27,5 +27,7 @@ async def case_siblings(api: AsyncApi, location: Location) -> tuple[Location, ..
     return tuple(
         Location(location.bucket, above.prefix + name)
         for name in found
-        if name != f"{last}/" and name.casefold() == f"{last}/".casefold()
+        if name != f"{last}/"
+        and name.casefold() == f"{last}/".casefold()
+        and above.prefix + name != OWN_FOLDER  # migrations' own objects, not data
     )

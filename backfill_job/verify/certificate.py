@@ -2,6 +2,7 @@
 
 It has two parts. ``data`` is what Cloud Storage said. It names the two locations and the version of the layouts, which give an object
 its day. For every day and side it has the objects, bytes, JSONL files and the digest (``backfill_job.verify.day_counts``).
+Names that match one of ``excludes`` are left out. Where one location is a whole bucket, so are names in ``_migration/``.
 Any program that lists the same objects computes the same ``data``
 and the same ``data_sha256``: the SHA-256 of its canonical JSON. That is UTF-8 with keys sorted by code point, no spaces,
 integers in decimal, and only the escapes that JSON demands. ``run`` says who compared, when, and with which result.

@@ -6,7 +6,7 @@ below the prefix, one space between. The digest does not depend on the order, so
 second one or another one changes it. It does not protect against an attacker who chooses names and contents so that two
 sets look alike.
 
-No figure includes the names that were left out on request (``--exclude``). An object without a day in its name is undated.
+No figure includes the names that were left out on request (``--exclude``), or those of migrations' own objects. An object without a day in its name is undated.
 """
 
 from collections import Counter, defaultdict

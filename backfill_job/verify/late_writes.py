@@ -4,7 +4,6 @@ What the reverse mirror brings back is not one of them: there the new path's ver
 what a late writer wrote and the forward mirror copied; therefore the forward mirror's own marks count, too (`shared.late_marks`).
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +15,7 @@ from shared.late_marks import newest_late_mark
 from shared.migration import Migration
 from shared.objects import ObjectState, is_later
 from shared.phase import Phase
-from shared.state import State
+from shared.state import Kind, State
 
 if TYPE_CHECKING:
     from shared.gateway import Gateway
@@ -25,14 +24,16 @@ __all__ = ["LateWrites", "cutover_of", "late_since"]
 
 MAX_NAMES = 20
 
-_TO_CUT_OVER = re.compile(r"phase [a-z_]+ to cut_over\b")
-"""How the history tells of a cutover (`shared.state_changes.with_phase`)."""
-
 
 def cutover_of(state: State) -> datetime | None:
     """When the last cutover was: the time of its entry in the history; None if there was none."""
+    begins = {Kind.PHASE, Kind.BEGUN}
     return next(
-        (entry.at for entry in reversed(state.history) if _TO_CUT_OVER.match(entry.what)),
+        (
+            entry.at
+            for entry in reversed(state.history)
+            if entry.phase is Phase.CUT_OVER and entry.kind in begins
+        ),
         state.since if state.phase is Phase.CUT_OVER else None,
     )
 

@@ -28,6 +28,7 @@ from shared.gcs.wire import Answer, Proxy
 from shared.migration import Location
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
 from shared.operations import OperationsCounter
+from shared.server_time import ServerTime
 
 __all__ = ["MOST_CALLS", "UNPACED", "AsyncApi", "Pacing", "PartAnswer", "RetryPolicy", "Rewrite", "encoded"]
 
@@ -99,6 +100,7 @@ class AsyncApi:
         timeout: float = 60.0,
         retry: RetryPolicy | None = None,
         operations: OperationsCounter | None = None,
+        server_time: ServerTime | None = None,
         proxy: Proxy | None = None,
         billing_project: str = "",
     ) -> None:
@@ -110,6 +112,7 @@ class AsyncApi:
             timeout=timeout,
             retry=retry,
             operations=operations,
+            server_time=server_time,
             proxy=proxy,
         )
 

@@ -19,6 +19,7 @@ from shared.errors import Cause, StorageError, UnexpectedAnswer
 from shared.gcs.credentials import Access, AccessSource, anonymous, application_default
 from shared.gcs.wire import Answer, AnswerTooLong, NoAnswer, Proxy, Wire
 from shared.operations import OperationsCounter
+from shared.server_time import ServerTime
 
 __all__ = [
     "GOOGLE_HOST",
@@ -105,6 +106,7 @@ class JsonClient:
             Storage reference, "Objects: rewrite").
         retry: How transient faults are met.
         operations: Counts every request that is sent.
+        server_time: Notes the time of every answer.
         proxy: None to connect directly.
         dice: The backoff's source of randomness.
         sleep: Waits for so many seconds.
@@ -124,6 +126,7 @@ class JsonClient:
         timeout: float = 60.0,
         retry: RetryPolicy | None = None,
         operations: OperationsCounter | None = None,
+        server_time: ServerTime | None = None,
         proxy: Proxy | None = None,
         dice: random.Random | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
@@ -138,6 +141,7 @@ class JsonClient:
         self._sleep = sleep
         self._monotonic = monotonic
         self._operations = operations or OperationsCounter()
+        self._server_time = server_time or ServerTime()
         self._granted: Mapping[str, str] = {}
         self._header_lines = USER_AGENT
 
@@ -245,6 +249,7 @@ class JsonClient:
             return _Failure(0, UnexpectedAnswer(uri, f"{error} ({most:,} bytes)"))
         except NoAnswer as error:
             return _Failure(0, no_answer(error, uri))
+        self._server_time.note(answer.date)
         if answer.status not in SUCCESSES:
             return _Failure(answer.status, refusal(answer.status, answer.body, uri))
         return answer

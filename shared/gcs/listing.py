@@ -9,13 +9,22 @@ from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 from shared.errors import UnexpectedAnswer
-from shared.gcs.api import AsyncApi
+from shared.gcs.api import AsyncApi, encoded
 from shared.migration import Location
 from shared.objects import RESOURCE_FIELDS, ObjectState
 
 _Read = TypeVar("_Read")
 
-__all__ = ["Page", "SoftDeleted", "discover", "first_name", "list_pages", "list_soft_deleted", "top_level"]
+__all__ = [
+    "Page",
+    "SoftDeleted",
+    "discover",
+    "first_name",
+    "list_pages",
+    "list_soft_deleted",
+    "matching_names",
+    "top_level",
+]
 
 Page = list[tuple[str, ObjectState]]
 """Names below a prefix, with the objects' states, in the order of the names."""
@@ -153,6 +162,32 @@ async def first_name(api: AsyncApi, location: Location, start: str, end: str) ->
     answer = await api.list_page(location.bucket, above, "items(name)", start=above + start, end=end, limit=1)
     items = answer.get("items")
     return str(items[0]["name"])[len(above) :] if items else None
+
+
+async def matching_names(api: AsyncApi, location: Location, glob: str) -> list[str]:
+    """Find all names in a location that match a glob; the service filters them.
+
+    Args:
+        api: The client.
+        location: What to list.
+        glob: Of complete names (Cloud Storage documentation, "List objects and prefixes using glob"); ``**`` also matches ``/``.
+
+    Returns:
+        Complete names, in order.
+
+    Raises:
+        BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: They are not known.
+    """
+
+    def names_of(answer: dict[str, Any]) -> list[str]:
+        return [str(item["name"]) for item in answer.get("items", ())]
+
+    names: list[str] = []
+    answers = _answers(api, location, "items(name)", names_of, more=f"&matchGlob={encoded(glob)}")
+    async with aclosing(answers) as pages:
+        async for page in pages:
+            names += page
+    return names
 
 
 async def _answers(

@@ -37,10 +37,11 @@ LONGEST_PROXY_ANSWER = 16 * 1024
 
 
 class Answer(NamedTuple):
-    """An answer that arrived complete."""
+    """An answer that arrived complete; `date` is its ``Date`` header, empty without one."""
 
     status: int
     body: bytes
+    date: str = ""
 
 
 class NoAnswer(Exception):
@@ -220,6 +221,7 @@ class _Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._answer: asyncio.Future[Answer] | None = None
         self._body: list[bytes] = []
+        self._date = ""
         self._room: int | None = None
         self._keeps = True
 
@@ -276,6 +278,11 @@ class _Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._body = []
+        self._date = ""
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if len(name) == 4 and name.lower() == b"date":  # noqa: PLR2004 -- the cheap test first
+            self._date = value.decode("latin-1")
 
     def on_body(self, body: bytes) -> None:
         if self._room is not None:
@@ -296,7 +303,7 @@ class _Connection(asyncio.Protocol):
         if answer is None:
             self.drop("an answer without a request")
         elif not answer.done():
-            answer.set_result(Answer(status, b"".join(self._body)))
+            answer.set_result(Answer(status, b"".join(self._body), self._date))
         if not self._keeps and self._transport is not None:
             self._transport.close()
 

@@ -85,6 +85,12 @@ def headline(verification: Verification) -> Headline:
 
 def status_headline(state: State, verification: Verification | None, now: datetime) -> Headline:
     """Judge the migration by its state and its latest verification, None if there was none."""
+    if not state.begun:
+        return Headline(
+            Tone.UNKNOWN,
+            "Not begun",
+            ("There is no record of this migration. If it was under way, its record is lost: restore it.",),
+        )
     if state.phase in {Phase.DELETING, Phase.DELETED}:
         return _after_deletion(state, verification)
     if verification is None:

@@ -1,17 +1,18 @@
 """Reads what the status page shows from Cloud Storage: the migration's state and its latest verification.
 
-It reads two small objects of the migration's own, and nothing else. What cannot be read or understood is neither there nor
+It reads small objects of the migration's own, and nothing else. What cannot be read or understood is neither there nor
 not there: it is passed on as unreadable, with the reason.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from shared.errors import StorageError, UsageError
 from shared.migration import Migration
-from shared.phase import StateStore, state_ref
+from shared.phase import StateStore
+from shared.record import RecordStore, Standing, read_record
 from shared.report.next_steps import Target
 from shared.state import State
 from shared.verification import Verification, read_latest_verification
@@ -38,7 +39,7 @@ class Status:
 
     Attributes:
         target: Which migration.
-        state: None when there is no state object yet.
+        state: None when there is no record: no migration has begun, or its record is lost.
         verification: The latest; None when there is none.
         refreshed: When they were read; aware.
     """
@@ -66,7 +67,11 @@ class Status:
         return tuple(part.why for part in (self.state, self.verification) if isinstance(part, Unreadable))
 
 
-def read_status(store: StateStore, migration: Migration, now: datetime) -> Status:
+class StatusStore(RecordStore, StateStore, Protocol):
+    """What the status page reads from."""
+
+
+def read_status(store: StatusStore, migration: Migration, now: datetime) -> Status:
     """Read the state and the latest verification: each is read strictly, or None for "not there", or unreadable."""
     return Status(
         Target(migration.label, migration.source.uri, migration.destination.uri, migration.excludes),
@@ -76,9 +81,9 @@ def read_status(store: StateStore, migration: Migration, now: datetime) -> Statu
     )
 
 
-def _read_state(store: StateStore, migration: Migration) -> State | None:
-    contents = store.read(state_ref(migration))
-    return None if contents is None else State.from_json(contents, migration)
+def _read_state(store: StatusStore, migration: Migration) -> State | None:
+    record = read_record(store, migration)
+    return None if record.standing is Standing.NONE else record.state
 
 
 def _known(read: Callable[[], _Value]) -> _Value | Unreadable:

@@ -13,7 +13,6 @@ from shared.phase import Phase
 from shared.report.figures import counted
 from shared.report.headline import FRESH
 from shared.state import State
-from shared.state_changes import begun_manifests
 from shared.verification import Level, Verdict, Verification
 
 __all__ = ["Step", "Target", "next_steps", "target_of"]
@@ -106,6 +105,13 @@ def next_steps(
         state: The migration's state; None for what follows from the verification alone, in its own report.
         now: The current time, with the state: an old verification has to be repeated.
     """
+    if state is not None and not state.begun:
+        return (
+            Step(
+                "Begin the migration. The mirror does nothing before that.",
+                target.command("begin", "--by", "NAME"),
+            ),
+        )
     if phase is Phase.DELETING or phase is Phase.DELETED:
         return tuple(_PHASE_STEPS[phase](state, target)) if state is not None else ()
     steps: list[Step] = []
@@ -308,7 +314,7 @@ def _deleted(state: State, _: Target) -> list[Step]:
 def _manifests(state: State) -> list[str]:
     """Where the manifests of this migration's deletions lie, oldest first."""
     migration = Migration(Location.parse(state.source), Location.parse(state.destination))
-    return [migration.own_ref("deletions", begun.name).uri for begun in begun_manifests(state)]
+    return [migration.own_ref("deletions", begun.name).uri for begun in state.manifests]
 
 
 _PHASE_STEPS: dict[Phase, Callable[[State, Target], list[Step]]] = {

@@ -66,7 +66,7 @@ def render_status(status: Status, now: datetime) -> str:
         headline=verdict_of_status(status, now),
         steps=steps,
         target=status.target,
-        state=state,
+        state=state if state is not None and state.begun else None,
         now=now,
         refreshed=status.refreshed,
         verification_headline=None if found is None else _by_itself(found, known=known),

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from testing_authority import UntilAnotherPhase
 from testing_http import HASTY, NAMES
 from testing_paths import Paths
 
@@ -26,7 +27,10 @@ from shared.errors import (
     BucketNotFound,
     Interrupted,
     PermissionDenied,
+    PhaseChanged,
+    PhaseUnknown,
     Refused,
+    StorageError,
     Unavailable,
     UnexpectedAnswer,
 )
@@ -301,6 +305,21 @@ def test_a_cutover_while_it_runs_is_heeded(run: Run, paths: Paths) -> None:
     run.carry_out(lines)
     assert run.of("both").account is Account.CONFLICT
     assert paths.read("both") == b"first write on the new path"
+
+
+@pytest.mark.parametrize(
+    "error", [PhaseChanged("gs://new/_migration/state.json", "deleting"), PhaseUnknown("gs://new/x", "gone")]
+)
+def test_a_phase_that_forbids_the_pass_ends_it(run: Run, paths: Paths, error: StorageError) -> None:
+    """It concerns every object, also those that the destination lacks. What was copied before stays."""
+    for name in "abc":
+        paths.put(name)
+    run.authority = UntilAnotherPhase(Authority.LATER_WRITE, 3, error)  # what one object asks
+    with pytest.raises(type(error)):
+        run.carry_out(limits=Limits(in_flight=1))
+    assert paths.names() == ["a"]
+    assert run.accounts == {Account.COPIED: 1, Account.FAILED: 1}
+    assert run.of("b").error is error
 
 
 def test_an_authority_that_cannot_be_read_fails_the_object(run: Run, paths: Paths) -> None:

@@ -13,8 +13,9 @@ from backfill_job.run.phase_change import MARGIN_SECONDS
 from demo.function import running_function
 from shared.gateway import Gateway
 from shared.phase import CACHE_SECONDS, Phase
+from shared.record import update
 from shared.state import Signatory
-from shared.state_changes import Stamp, update, withdraw
+from shared.state_changes import Stamp, withdraw
 
 NOW = ("--by", "Ada", "--yes", "--ungoverned")
 WAITED = CACHE_SECONDS + MARGIN_SECONDS

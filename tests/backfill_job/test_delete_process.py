@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,6 @@ from testing_deletion import CONFIRM, PASS, Scene, day
 
 from local_gcs.waiting import HANGS
 from shared.phase import Phase
-from shared.state import State
-from shared.state_changes import update
 
 ROOT = Path(__file__).parent.parent.parent
 WAYS = {
@@ -47,24 +44,9 @@ def done(scene: Scene, command: list[str], folder: Path) -> subprocess.Completed
 
 
 def begun(scene: Scene, objects: int) -> str:
-    """Prepare a deletion some time ago, so that nobody has to wait for the mirrors; gives the manifest."""
+    """Prepare a deletion; gives the manifest."""
     scene.cut_over()
     assert scene.delete(objects, "--prepare").code == 0
-
-    def age(state: State) -> State:
-        at = datetime.now(UTC) - timedelta(hours=1)
-        entry = type(state.history[-1])(at, "test", "an hour passes", "age")
-        return State(
-            state.source,
-            state.destination,
-            state.phase,
-            at,
-            state.signoffs,
-            state.runs,
-            (*state.history, entry),
-        )
-
-    update(scene.commands.gateway, scene.paths.migration, age)
     return scene.manifest_uri
 
 

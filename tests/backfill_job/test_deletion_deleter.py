@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from test_bulk import CountingGovernor
+from testing_authority import UntilAnotherPhase
 from testing_http import NAMES
 from testing_paths import Paths
 
@@ -16,7 +17,9 @@ from backfill_job.deletion.manifest import Line, line_of
 from backfill_job.deletion.records import LineResult, Outcome
 from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
-from shared.errors import BucketNotFound, PermissionDenied
+from shared.authority import Always, AuthoritySource
+from shared.decision import Authority
+from shared.errors import BucketNotFound, PermissionDenied, PhaseChanged
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, RetryPolicy
 
@@ -33,6 +36,7 @@ class Run:
         self.stop = Stop()
         self.governor = CountingGovernor()
         self.deleter: Deleter | None = None
+        self.authority: AuthoritySource = Always(Authority.DESTINATION)
 
     def both(self, *names: str, **attributes: Any) -> None:
         for name in names:
@@ -60,7 +64,7 @@ class Run:
     ) -> list[LineResult]:
         async with AsyncApi(endpoint=url or self.paths.server.url, retry=retry) as api:
             waiting = Waiting(self.governor, retry, random.Random(7), asyncio.sleep, lambda: 0.0)
-            self.deleter = Deleter(api, self.paths.migration, waiting, self.stop)
+            self.deleter = Deleter(api, self.paths.migration, self.authority, waiting, self.stop)
             return await self.deleter.settle(lines, following)
 
     def left(self) -> list[str]:
@@ -290,6 +294,21 @@ def test_names_that_only_the_new_path_has_are_passed_by(run: Run, paths: Paths) 
     lines = run.lines()
     paths.server.fill(paths.migration.destination.bucket, 2_500, prefix=paths.migration.destination.prefix)
     assert outcomes(run.settle(lines)) == {Outcome.DELETED: 2}
+
+
+def test_a_phase_that_forbids_it_ends_it_and_nothing_more_is_deleted(run: Run, paths: Paths) -> None:
+    """The deleter reads the phase for each batch, after its look at the destination."""
+    run.both("a", "b")
+    lines = run.lines()
+    run.authority = UntilAnotherPhase(Authority.DESTINATION, 1)
+    assert outcomes(run.settle(lines[:1])) == {Outcome.DELETED: 1}
+    results = run.settle(lines[1:])
+    assert outcomes(results) == {Outcome.FAILED: 1}
+    assert results["b"].detail == "gs://new/_migration/state.json: the phase is another one now"
+    assert run.left() == ["b"]
+    assert run.deleter is not None
+    assert isinstance(run.deleter.error, PhaseChanged)
+    assert paths.requests(BATCH) == 1
 
 
 def test_a_missing_permission_ends_it_and_nothing_is_deleted(run: Run, paths: Paths) -> None:

@@ -204,6 +204,11 @@ def test_a_name_that_was_never_migrated_is_refused() -> None:
     manifest, data = made([numbered(1)[0]._replace(name="a/.DS_Store")])
     with pytest.raises(UsageError, match="which was never migrated"):
         chunk_lines(manifest, 0, data)
+    manifest, data = made([numbered(1)[0]._replace(name="_migration/other/state.json")])
+    assert chunk_lines(manifest, 0, data)
+    whole = Migration(Location("legacy", ""), MIGRATION.destination)
+    with pytest.raises(UsageError, match="which was never migrated"):
+        chunk_lines(replace(manifest, migration=whole), 0, data)
 
 
 def state(**facts: Any) -> ObjectState:

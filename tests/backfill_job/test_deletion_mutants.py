@@ -31,7 +31,7 @@ from shared.gcs.batch import batch_body
 from shared.gcs.json_client import JsonClient
 from shared.gcs.listing import list_pages
 from shared.objects import ObjectState
-from shared.state_changes import Begun
+from shared.state import Begun, State
 
 Patch = pytest.MonkeyPatch
 
@@ -194,11 +194,11 @@ def test_a_manifest_that_the_state_does_not_name_would_be_deleted_by(
 ) -> None:
     """The state's word left out: any file of the right form deletes."""
 
-    def everything(_: object) -> list[Begun]:
+    def everything(_: object) -> tuple[Begun, ...]:
         found = find_manifest(scene.commands.gateway, str(scene.folder / "spoilt.json"))
-        return [Begun(found.manifest.name, found.sha256)]
+        return (Begun(found.manifest.name, found.sha256, found.manifest.objects),)
 
-    monkeypatch.setattr(backfill_job.deletion.flow, "begun_manifests", everything)
+    monkeypatch.setattr(State, "manifests", property(everything))
     caught(
         command.test_only_the_manifest_that_the_state_names_is_resumed,
         scene,

@@ -87,7 +87,19 @@ def test_a_time_or_a_duration(text: str, meaning: datetime) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "yesterday", "7", "d", "-7d", "2026-13-01", "7 d", "9999999999d", "999999999w"]
+    "text",
+    [
+        "",
+        "yesterday",
+        "7",
+        "d",
+        "-7d",
+        "2026-13-01",
+        "7 d",
+        "9999999999d",
+        "999999999w",
+        "0001-01-01T00:00:00+14:00",
+    ],
 )
 def test_what_is_neither_is_refused(text: str) -> None:
     """Never guessed at."""

@@ -19,7 +19,8 @@ from backfill_job.rights import CANARY_FOLDER, RIGHTS, Area, Part, Role, locatio
 from shared.gateway import Gateway
 from shared.migration import Environment, qpi_exports
 from shared.phase import Phase
-from shared.state_changes import Stamp, update, with_phase
+from shared.record import update
+from shared.state_changes import Stamp, with_phase
 
 Smoke = Callable[..., Ended]
 
@@ -46,7 +47,7 @@ def test_a_project_without_faults_is_fit_and_what_wants_attention_is_said(
     paths.put("qpi_answers_20250301/user_id_1.jsonl")
     ended = run_smoke()
     assert (ended.code, ended.err) == (0, "")
-    assert "FIT; 6 checks with advice" in ended.out
+    assert "FIT; 7 checks with advice" in ended.out
     assert "more than the part operator needs:" in ended.out
     assert "rights on the legacy path: take it away, or use the part's own account" in ended.out
 
@@ -59,6 +60,7 @@ def test_nothing_is_changed_without_a_canary(run_smoke: Smoke, paths: Paths) -> 
         "storage.buckets.get",
         "storage.buckets.testIamPermissions",
         "storage.objects.list",
+        "storage.objects.testIamPermissions",
     ]
 
 
@@ -219,7 +221,7 @@ class TestRights:
     def test_whoever_looks_may_list(self) -> None:
         """Without listing, an absent object is answered with 403, and could not be told from a refusal."""
         sides = {
-            Area.LEGACY_BUCKET: {Area.LEGACY_PATH, Area.CANARY, Area.REHEARSAL},
+            Area.LEGACY_BUCKET: {Area.LEGACY_PATH, Area.CANARY, Area.RECORDS, Area.REHEARSAL},
             Area.NEW_BUCKET: {Area.NEW_PATH, Area.OWN, Area.MARKS},
         }
         for part in Part:
@@ -242,7 +244,11 @@ class TestRights:
 
 def granted(part: Part) -> dict[Area, Any]:
     """What the deployment's bindings give a part in each area."""
-    around = {Area.CANARY: (Area.CANARY, Area.LEGACY_PATH), Area.MARKS: (Area.MARKS, Area.OWN)}
+    around = {
+        Area.CANARY: (Area.CANARY, Area.LEGACY_PATH),
+        Area.REHEARSAL: (Area.REHEARSAL, Area.RECORDS),
+        Area.MARKS: (Area.MARKS, Area.OWN),
+    }
     return {
         area: frozenset(
             name
@@ -319,9 +325,9 @@ def test_a_program_gets_json_and_a_person_a_table(
         (line,) = ended.out.splitlines()
         content = json.loads(line)
         assert (content["severity"], content["fit"]) == ("INFO", True)
-        assert content["message"] == "smoke of operator: FIT; 6 checks with advice"
+        assert content["message"] == "smoke of operator: FIT; 7 checks with advice"
     else:
-        assert ended.out.splitlines()[-1] == "FIT; 6 checks with advice"
+        assert ended.out.splitlines()[-1] == "FIT; 7 checks with advice"
 
 
 def test_after_the_cutover_no_canary_is_sent(run_smoke: Smoke, paths: Paths, gateway: Gateway) -> None:

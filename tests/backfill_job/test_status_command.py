@@ -82,6 +82,7 @@ def test_the_state_is_read_once(paths: Paths, run: Callable[..., Ended]) -> None
 
 def test_a_bucket_that_is_not_there_is_said(paths: Paths, run: Callable[..., Ended]) -> None:
     """As something that could not be read, with exit code 1; the help promises nothing else."""
+    paths.forget()
     paths.bucket("destination").delete()
     ended = run("status")
     assert (ended.code, "no such bucket" in ended.out) == (1, True)

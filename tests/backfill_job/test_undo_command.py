@@ -7,20 +7,35 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testing_authority import UntilAnotherPhase
 from testing_deletion import Scene, day
 from testing_paths import Paths
 
+from backfill_job.commands.undo import COMMAND
+from backfill_job.copying.governor import NullGovernor
 from backfill_job.deletion.manifest import Line
 from backfill_job.deletion.manifest_store import find_manifest
+from backfill_job.run.phase_change import NotFinished, PhaseAfter
 from backfill_job.run.stopping import Stop
 from backfill_job.undo.options import RestoreOption, Way
-from backfill_job.undo.restore import Restored, Restorer, Undo, UndoOutcome
-from shared.errors import BucketNotFound, ConditionFailed, ObjectNotFound, StorageError, UnexpectedAnswer
+from backfill_job.undo.restore import Restored, Restorer, Undo, UndoOutcome, UndoResult
+from backfill_job.undo.screen import next_steps
+from shared.authority import Always
+from shared.decision import Authority
+from shared.errors import (
+    BucketNotFound,
+    ConditionFailed,
+    ObjectNotFound,
+    PermissionDenied,
+    StorageError,
+    UnexpectedAnswer,
+)
 from shared.gcs.api import UNPACED, AsyncApi, Pacing
 from shared.gcs.json_client import JsonClient
 from shared.objects import Metadata
 from shared.phase import Phase
 
+ANY_PHASE = Always(Authority.DESTINATION)
 RESTORE, REWRITE = "storage.objects.restore", "storage.objects.rewrite"
 
 
@@ -191,7 +206,7 @@ def test_one_chunk_whose_soft_deleted_objects_cannot_be_listed_is_said(scene: Sc
     async def outlook() -> str:
         async with RefusesOneShelf(endpoint=scene.paths.server.url) as api:
             lines = await found.lines(api, gateway)
-            undo = Undo(api, found.manifest, lines, lambda _: True, Stop(), lambda *_: None)
+            undo = Undo(api, found.manifest, lines, lambda _: True, Stop(), lambda *_: None, ANY_PHASE)
             return (await undo.plan()).soft_delete_unavailable
 
     assert asyncio.run(outlook()) == "refused"
@@ -459,7 +474,7 @@ def test_a_bucket_that_is_gone_is_not_read_as_an_absent_legacy_object(paths: Pat
 
     async def restored() -> tuple[Restored, StorageError | None]:
         async with AsyncApi(endpoint=paths.server.url) as api:
-            restorer = Restorer(api, paths.migration, Pacing())
+            restorer = Restorer(api, paths.migration, Pacing(), ANY_PHASE)
             ended = await restorer.bring_back(RestoreOption(line, Way.SOFT_DELETE, "", False, None))
             return ended, restorer.error
 
@@ -467,3 +482,66 @@ def test_a_bucket_that_is_gone_is_not_read_as_an_absent_legacy_object(paths: Pat
     assert ended.outcome is UndoOutcome.FAILED
     assert "no such bucket (The specified bucket does not exist.)" in ended.detail
     assert isinstance(error, BucketNotFound)
+
+
+def test_an_undo_stops_where_the_phase_no_longer_allows_it(scene: Scene) -> None:
+    """It reads the phase before each object. What came back stays, and each other line says why it did not."""
+    deleted(scene, day(1), day(2), day(3))
+    gateway = scene.commands.gateway
+    found = find_manifest(gateway, scene.manifest_uri)
+
+    async def undone() -> UndoResult:
+        async with AsyncApi(endpoint=scene.paths.server.url) as api:
+            lines = await found.lines(api, gateway)
+            phase = UntilAnotherPhase(Authority.DESTINATION, 1)
+            undo = Undo(api, found.manifest, lines, lambda _: True, Stop(), lambda *_: None, phase)
+            return (await undo.execute(NullGovernor(), 1))[1]
+
+    result = asyncio.run(undone())
+    assert scene.paths.names(side="source") == [day(1)]
+    assert result.counts.by_outcome == {UndoOutcome.RESTORED: 1, UndoOutcome.FAILED: 2}
+    assert [name.endswith("the phase is another one now") for name in result.names] == [True, True]
+
+
+class Refuses(AsyncApi):
+    """Refuses to list the legacy path, once something was restored."""
+
+    restored = False
+
+    async def restore(self, *sides: Any, **more: Any) -> Any:
+        self.restored = True
+        return await super().restore(*sides, **more)
+
+    async def list_page(self, *where: Any, **more: Any) -> Any:
+        if self.restored:
+            raise PermissionDenied("gs://legacy", "no more")
+        return await super().list_page(*where, **more)
+
+
+def test_an_undo_that_stops_after_a_request_says_that_something_was_done(scene: Scene) -> None:
+    """Exit code 2 would say that nothing was."""
+    deleted(scene, day(1))
+    gateway = scene.commands.gateway
+    found = find_manifest(gateway, scene.manifest_uri)
+
+    async def undone() -> None:
+        async with Refuses(endpoint=scene.paths.server.url) as api:
+            lines = await found.lines(api, gateway)
+            undo = Undo(api, found.manifest, lines, lambda _: True, Stop(), lambda *_: None, ANY_PHASE)
+            await undo.execute(NullGovernor(), 1)
+
+    with pytest.raises(NotFinished, match=r"no more\. What was brought back stays"):
+        asyncio.run(undone())
+    assert scene.paths.names(side="source") == [day(1)]
+    assert not issubclass(NotFinished, COMMAND.cannot_start)
+
+
+def test_an_undo_in_another_phase_says_the_phase_that_holds(scene: Scene) -> None:
+    """And what came back before, where another command changed it meanwhile."""
+    migration, result = scene.paths.migration, UndoResult()
+    result.counts.add(UndoOutcome.RESTORED)
+    same = PhaseAfter(Phase.ROLLED_BACK, Phase.ROLLED_BACK)
+    assert next_steps(same, result, migration) == ["The phase is rolled_back, as before."]
+    (other,) = next_steps(PhaseAfter(Phase.ROLLED_BACK, Phase.CUT_OVER), result, migration)
+    assert other.startswith("The phase was rolled_back, and is cut_over now: another command changed it.")
+    assert other.endswith("1 object came back.")

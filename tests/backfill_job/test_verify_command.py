@@ -17,7 +17,7 @@ from testing_paths import Paths
 from backfill_job.verify.certificate import canonical
 from shared.gateway import Gateway
 from shared.objects import parse_time
-from shared.state import read_state
+from shared.record import read_state
 
 GOOD = b'{"user_id":"7"}\n'
 

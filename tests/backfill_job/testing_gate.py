@@ -6,8 +6,9 @@ from testing_commands import Commands
 from testing_paths import Paths
 
 from shared.partitions import answers_folder
+from shared.record import update
 from shared.state import Signatory, State
-from shared.state_changes import Stamp, sign_off, update
+from shared.state_changes import Stamp, sign_off
 
 __all__ = ["FOLDER", "everybody_signs", "everything_right"]
 

@@ -101,6 +101,7 @@ class Journey:
     ) -> "Journey":
         """Begin one."""
         own = journey_paths(server, paths, name)
+        own.begin()
         return Journey(name, own, Commands(own, folder, gateway), folder)
 
     def put(self, name: str, data: bytes = b"{}\n", *, side: str = "source", **more: Any) -> None:

@@ -26,9 +26,10 @@ from shared.errors import PermissionDenied
 from shared.gateway import Gateway
 from shared.late_marks import mark_late_write
 from shared.phase import Phase, PhaseReader
+from shared.record import update
 from shared.report.loading import read_status
 from shared.state import Signatory
-from shared.state_changes import Stamp, sign_off, update
+from shared.state_changes import Stamp, sign_off
 
 NAME = "qpi_answers_20240101/user_id_{}.jsonl"
 CANARY = canary_name("test", "0")
@@ -60,6 +61,19 @@ class Stage:
         self.scene = Scene(paths, commands, folder)
         at = paths.migration.own_ref("reports", "x", "")
         self.report = ("--report", f"gs://{at.bucket}/{at.name}")
+        self._end_of_a_chain()
+
+    def _end_of_a_chain(self) -> None:
+        """The record of a migration that filled the legacy path and has ended: it is read, and lets everything go on."""
+        to = self.paths.migration.source
+        record = {
+            "version": 1,
+            "source": "gs://before-that/a/",
+            "destination": to.uri,
+            "phase": Phase.DELETED.value,
+        }
+        blob = self.paths.bucket("source").blob(f"_migration/{to.prefix}state.json")
+        blob.upload_from_string(json.dumps(record))
 
     def good(self, ended: Ended) -> None:
         assert (ended.code, ended.err) == (0, ""), (self.guard.refused, ended.out)

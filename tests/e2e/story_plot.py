@@ -87,6 +87,7 @@ def tell(stage: Stage, seconds: float) -> None:
 def _arrive(stage: Stage) -> None:
     operator = stage.operator
     with stage.chapter("dry run in a storm"):
+        operator.run("begin", *ENV, "--by", "Ada")
         _storm(stage)
         stage.nights_of_history(3)
         operator.run("migrate", *ENV)

@@ -129,7 +129,7 @@ def run_words(
             stdin,
             sys.stdout if typed is None else _on_terminal(),
             sys.stderr,
-            Clock(clock.now, clock.sleep),
+            Clock(clock.now, clock.sleep, lambda: clock.now().timestamp()),
             tuple(words),
         )
         return command.run(arguments, process)

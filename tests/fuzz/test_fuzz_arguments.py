@@ -24,6 +24,7 @@ GOOD: dict[str, tuple[tuple[str, ...], ...]] = {
     "import-test": ((*PAIR, "--date", "20240101", "--engine", "duckdb"), (*PAIR, "--last", "3")),
     "verify": ((*PAIR, "--grace", "0"),),
     "certify": (("--check", "FOLDER/file.json"),),
+    "begin": ((*PAIR, "--by", "Ada"), (*PAIR, "--by", "Ada", "--phase", "cut_over")),
     "signoff": (("data", *PAIR, "--by", "Ada"),),
     "gate": (PAIR, (*PAIR, "--repo", "FOLDER/checkout"), (*PAIR, "--dead-letters", "FOLDER/file.json")),
     "cutover": ((*PAIR, "--by", "Ada", "--yes"), PAIR),

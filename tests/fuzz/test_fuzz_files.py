@@ -31,9 +31,11 @@ from deploy.values import read_values
 from monitoring.preview.entries import read_log
 from shared.errors import MigrationError
 from shared.migration import Environment, Location, Migration, qpi_exports
+from shared.phase import Phase
+from shared.record import state_from_head
 from shared.report.next_steps import Target
 from shared.state import Signatory, State
-from shared.state_changes import Stamp, sign_off
+from shared.state_changes import Stamp, begun, sign_off
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -79,7 +81,9 @@ MIGRATION = Migration(Location("legacy", "QPI_exports/"), Location("new", "qpi_e
 
 
 def signed_state() -> bytes:
-    state = State.initial(MIGRATION)
+    state = begun(
+        State.initial(MIGRATION), Phase.DUAL_WRITE, Stamp("b", "Ada", datetime(2026, 1, 1, tzinfo=UTC))
+    )
     for name in Signatory:
         stamp = Stamp(f"s-{name.value}", "Ada", datetime(2026, 1, 1, tzinfo=UTC))
         state = sign_off(state, name, stamp)
@@ -88,7 +92,7 @@ def signed_state() -> bytes:
 
 def read_state_faithfully(data: bytes, _folder: Path) -> None:
     """What is read is all there is: nothing is dropped, nothing is guessed."""
-    state = State.from_json(data, MIGRATION)
+    state = state_from_head(data, MIGRATION)
     assert json.loads(state.to_json()) == json.loads(data)
 
 

@@ -3,7 +3,7 @@
 import base64
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from demo.function import running_function
 from mirror_function import handler
 from shared.errors import StorageError
 from shared.late_marks import newest_late_mark
+from shared.migration import Location, Migration
 from shared.phase import Phase, state_ref
 
 ROOT = Path(__file__).parent.parent.parent
@@ -110,8 +111,7 @@ def mirror(
 
 
 def set_phase(paths: Paths, phase: Phase) -> None:
-    at = state_ref(paths.migration)
-    paths.client.bucket(at.bucket).blob(at.name).upload_from_string(json.dumps({"phase": phase.value}))
+    paths.begin(phase)
 
 
 # --- finalized ------------------------------------------------------------------------------------------------
@@ -392,7 +392,9 @@ def test_an_answer_that_cannot_be_read_is_delivered_again(mirror: Callable[..., 
 
 def test_a_name_too_long_for_the_destination_is_dropped(mirror: Callable[..., Mirror], paths: Paths) -> None:
     """It can never be copied there."""
-    function = mirror(MIRROR_DESTINATION=f"gs://{paths.migration.destination.bucket}/{'x' * 40}/")
+    longer = Location(paths.migration.destination.bucket, f"{'x' * 40}/")
+    replace(paths, migration=Migration(paths.migration.source, longer)).begin()
+    function = mirror(MIRROR_DESTINATION=longer.uri)
     done = function.deliver(function.put("L" * 1000))
     assert (done.status, done.line["event"]) == (200, "mirror_dropped")
     assert "1024 are allowed" in done.line["error"]

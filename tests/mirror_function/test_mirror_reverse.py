@@ -158,6 +158,7 @@ def test_two_mirrors_come_to_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with both_mirrors(tmp_path) as (paths, *_):
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
         own = Gateway()
+        paths.begin()
         Commands(paths, tmp_path, own).go(Phase.CUT_OVER)
         paths.put("warm", b"the caches", side="destination")
         paths.put("warm up", b"the caches")

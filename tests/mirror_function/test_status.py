@@ -20,7 +20,9 @@ from mirror_function import status
 from shared.gateway import Gateway
 from shared.objects import ObjectRef
 from shared.phase import state_ref
+from shared.record import state_from_head
 from shared.report.loading import read_status
+from shared.state import State
 from shared.verification import latest_verification_ref
 
 ROOT = Path(__file__).parent.parent.parent
@@ -57,11 +59,21 @@ def write(paths: Paths, at: ObjectRef, content: Any) -> None:
 
 
 def test_a_migration_of_which_nothing_is_written_down_was_never_verified(function: FlaskClient) -> None:
-    """No state object and no verification: the first phase, and nothing is known."""
+    """A record and no verification: the first phase, and nothing is known."""
     answer = function.get("/")
     assert answer.status_code == 200
     for wanted in ("Never verified", "Dual write", "python -m backfill_job verify --source gs://legacy-"):
         assert wanted in answer.text
+
+
+def test_a_migration_without_a_record_has_not_begun(function: FlaskClient, paths: Paths) -> None:
+    """Absence is never a phase: the page says what to do, and names no phase."""
+    paths.forget()
+    answer = function.get("/")
+    assert answer.status_code == 200
+    for wanted in ("Not begun", "its record is lost", "python -m backfill_job begin "):
+        assert wanted in answer.text
+    assert "Dual write" not in answer.text
 
 
 def test_the_latest_verification_and_the_state_are_shown(function: FlaskClient, paths: Paths) -> None:
@@ -69,13 +81,15 @@ def test_the_latest_verification_and_the_state_are_shown(function: FlaskClient, 
     verification = own(paths, samples.compact())
     state = samples.state(phase="cut_over", since="2026-11-23T05:00:00Z")
     state |= {"source": paths.migration.source.uri, "destination": paths.migration.destination.uri}
+    paths.forget()
     write(paths, state_ref(paths.migration), state)
     write(paths, latest_verification_ref(paths.migration), verification)
     page, content = function.get("/"), function.get("/status.json").get_json()
     assert page.status_code == 200
     assert "Not equal: " in page.text
     assert "The new path has the last word" in page.text
-    assert (content["state"], content["verification"]) == (state, verification)
+    known = state_from_head(json.dumps(state).encode(), paths.migration).content()
+    assert (content["state"], content["verification"]) == (known, verification)
     assert page.headers["Cache-Control"] == "no-store"
     assert "frame-ancestors 'none'" in page.headers["Content-Security-Policy"]
 
@@ -88,7 +102,10 @@ def test_no_export_is_read_or_listed(function: FlaskClient, paths: Paths) -> Non
     answer = function.get("/")
     assert "secret" not in answer.text
     methods = paths.server.stats()["methods"]
-    assert {name: entry["count"] for name, entry in methods.items()} == {"storage.objects.download": 2}
+    assert {name: entry["count"] for name, entry in methods.items()} == {
+        "storage.objects.list": 1,
+        "storage.objects.download": 2,
+    }
 
 
 @pytest.mark.parametrize(
@@ -172,6 +189,11 @@ def test_reading_the_status_by_hand_gives_the_same(paths: Paths, gateway: Gatewa
     verification = own(paths, samples.clean(3))
     write(paths, latest_verification_ref(paths.migration), verification)
     now = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
+    begun = read_status(gateway, paths.migration, now).state
+    assert isinstance(begun, State)
+    assert begun.begun
+    paths.forget()
+    write(paths, latest_verification_ref(paths.migration), verification)
     data = read_status(gateway, paths.migration, now)
     assert (data.state, data.refreshed, data.unreadable) == (None, now, ())
     assert data.known_verification is not None

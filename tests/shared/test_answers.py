@@ -31,7 +31,8 @@ from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Location
 from shared.objects import ObjectRef
 from shared.phase import Phase
-from shared.state_changes import Stamp, update, with_phase
+from shared.record import update
+from shared.state_changes import Stamp, with_phase
 
 ROWS: list[tuple[int, str, str, type[StorageError], Cause]] = [
     (400, "invalid", "Cloud KMS key is disabled", Refused, Cause.KEY),

@@ -11,7 +11,7 @@ from testing_paths import Paths
 from local_gcs.waiting import wait_until_async
 from shared.errors import BucketNotFound, UnexpectedAnswer
 from shared.gcs.api import AsyncApi
-from shared.gcs.listing import Page, discover, first_name, list_pages
+from shared.gcs.listing import Page, discover, first_name, list_pages, matching_names
 from shared.migration import Location
 
 PLACE = Location("bucket", "p/")
@@ -83,6 +83,33 @@ def test_an_empty_page_is_not_the_end() -> None:
         {"items": [resource("p/b")]},
     )
     assert [[relative for relative, _ in page] for page in pages] == [["a"], ["b"]]
+
+
+def test_names_that_match_are_found_on_every_page(paths: Paths) -> None:
+    """The service filters: of 2,500 objects, those that match take as many pages as they are."""
+    bucket = paths.migration.source.bucket
+    paths.server.fill(bucket, 2_500, prefix="a/b/")
+    for name in ("a/x.json", "a/b/c/x.json", "a/b/x.json/17", "c/x.json", "a/b/xx.json"):
+        paths.client.bucket(bucket).blob(name).upload_from_string(b"")
+
+    async def found(prefix: str, glob: str) -> list[str]:
+        async with AsyncApi(endpoint=paths.server.url) as api:
+            return await matching_names(api, Location(bucket, prefix), glob)
+
+    assert asyncio.run(found("a/", "a/**/x.json")) == ["a/b/c/x.json", "a/x.json"]
+    assert len(asyncio.run(found("a/", "a/b/**"))) == 2_503
+
+
+def test_a_page_without_a_match_is_not_the_end_of_the_names() -> None:
+    """Cloud Storage may answer with no items and a token."""
+
+    async def found() -> list[str]:
+        left = [{"nextPageToken": "t"}, {"items": [{"name": "p/x"}]}]
+        answers = [http(json.dumps(answer).encode()) for answer in left]
+        async with answering(lambda _: answers.pop(0)) as url, AsyncApi(endpoint=url, retry=HASTY) as api:
+            return await matching_names(api, PLACE, "p/*")
+
+    assert asyncio.run(found()) == ["p/x"]
 
 
 def test_something_that_is_no_resource_ends_the_listing() -> None:

@@ -73,6 +73,47 @@ def test_a_location_within_the_other_is_refused(source: str, destination: str) -
         Migration(Location.parse(source), Location.parse(destination))
 
 
+@pytest.mark.parametrize("inside", ["_migration/", "_migration/other/", "_migration/undo-rehearsal/x/"])
+def test_a_prefix_among_migrations_own_objects_is_refused_on_either_side(inside: str) -> None:
+    """A copy to there could replace the phase of another migration."""
+    ours, theirs = Location("bucket", inside), Location("other", "a/")
+    for pair in ((ours, theirs), (theirs, ours)):
+        with pytest.raises(UsageError, match="where migrations keep their own objects"):
+            Migration(*pair)
+
+
+@pytest.mark.parametrize("beside", ["_migrations/", "_Migration/", "a/_migration/", "_migration_/"])
+def test_a_prefix_that_only_looks_like_it_is_allowed(beside: str) -> None:
+    """Names are compared byte for byte."""
+    assert Migration(Location("bucket", beside), Location("other", "a/")).source.prefix == beside
+
+
+def test_a_rehearsal_takes_place_in_a_scratch_folder_of_the_legacy_bucket() -> None:
+    """The one source that lies there; only the rehearsal of an undo makes it."""
+    migration = qpi_exports(Environment.DEV)
+    stage = migration.rehearsal("_migration/undo-rehearsal/x/")
+    assert stage.source_ref("1").uri == "gs://data-bucket-dev/_migration/undo-rehearsal/x/1"
+    assert (stage.destination, stage.excludes, stage.label) == (migration.destination, (), "dev")
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "own"),
+    [
+        ("", "_migration/a/state.json", True),
+        ("", "_migration/x", True),
+        ("", "_migration", False),
+        ("", "_migrations/x", False),
+        ("", "a/_migration/x", False),
+        ("a/", "_migration/a/state.json", False),
+    ],
+)
+def test_what_is_never_data_where_a_path_is_a_whole_bucket(source: str, name: str, own: bool) -> None:
+    """In both directions, and whatever ``--exclude`` says."""
+    migration = Migration(Location("bucket", source), Location("other", "b/"), ())
+    for way in (migration, migration.reversed()):
+        assert (way.is_own(name), way.is_excluded(name)) == (own, own)
+
+
 def test_another_prefix_of_the_same_bucket_is_allowed() -> None:
     """Beside is not within."""
     migration = Migration(Location.parse("gs://bucket/a/"), Location.parse("gs://bucket/ab/"))

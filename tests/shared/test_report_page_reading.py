@@ -248,15 +248,16 @@ def test_a_file_is_read_to_the_last_field() -> None:
         (False, True),
     ]
     assert found.differences[0].destination is None
-    stands = samples.read_state(STATE | {"phase": "cut_over", "since": "2026-11-23T00:00:00Z"})
+    stands = samples.read_state(samples.state(phase="cut_over", since="2026-11-23T00:00:00Z"))
     assert (stands.phase, stands.since) == (Phase.CUT_OVER, datetime(2026, 11, 23, 0, 0, tzinfo=UTC))
     assert stands.signoffs[0].by == "I. Okafor"
 
 
-def test_without_a_state_the_page_shows_the_first_phase() -> None:
+def test_without_a_state_the_migration_has_not_begun() -> None:
     """Nothing is written down yet."""
     known = Status(TARGET, None, None, NOW).known_state
     assert known == State(samples.SOURCE, samples.DESTINATION)
+    assert not known.begun
 
 
 @pytest.mark.parametrize("key", ["source", "destination"])

@@ -47,7 +47,7 @@ def test_it_shows_people_and_machines_the_same() -> None:
         "title": "",
         "reasons": [],
         "unreadable": [],
-        "state": state,
+        "state": samples.read_state(state).content(),
         "verification": verification,
     }
 
@@ -57,7 +57,7 @@ def test_it_reads_again_at_every_request() -> None:
     states = iter([None, samples.read_state(samples.state(phase="cut_over", since="2026-11-23T05:00:00Z"))])
     moments = (NOW + timedelta(minutes=number) for number in range(10))
     app = create_app(lambda: Status(TARGET, next(states), None, NOW), now=lambda: next(moments))
-    assert "The legacy path has the last word" in app.test_client().get("/").text
+    assert "Not begun" in app.test_client().get("/").text
     assert "The new path has the last word" in app.test_client().get("/").text
 
 

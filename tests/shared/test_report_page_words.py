@@ -28,12 +28,7 @@ def read(file: dict[str, Any], **changes: Any) -> Verification:
 
 
 MANIFEST = "gs://de-bigquery-data-export-dev/_migration/qpi_exports/deletions/d.json"
-BEGUN = {
-    "at": "2026-11-23T05:30:00Z",
-    "by": "Ada",
-    "what": f"phase cut_over to deleting; manifest d.json sha256 {'0' * 64} of 3 objects",
-    "change": "3",
-}
+BEGUN = f"; manifest d.json sha256 {'0' * 64} of 3 objects"
 
 
 def stands(phase: str = "dual_write", since: str | None = None, **changes: Any) -> State:
@@ -348,15 +343,15 @@ def test_a_report_s_concerns_become_steps() -> None:
         (
             stands("rolled_back", "2026-11-23T05:00:00Z"),
             one_day("missing"),
-            ["migrate --env dev --execute", "signoff development --env dev --by NAME", "gate --env dev"],
+            ["migrate --env dev --execute", "signoff qpi-team --env dev --by NAME", "gate --env dev"],
         ),
         (
-            stands("deleting", "2026-11-23T05:30:00Z", history=[BEGUN]),
+            stands("deleting", "2026-11-23T05:30:00Z", manifest=BEGUN),
             CLEAN,
             [f"delete --env dev --confirm-delete --resume {MANIFEST}"],
         ),
         (
-            stands("deleted", "2026-11-23T05:30:00Z", history=[BEGUN]),
+            stands("deleted", "2026-11-23T05:30:00Z", manifest=BEGUN),
             one_day("missing"),
             [f"undo {MANIFEST}"],
         ),

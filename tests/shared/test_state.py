@@ -13,7 +13,8 @@ from state_makers import INITIAL, MIGRATION, START, MemoryStore, run_record, sta
 from shared.errors import PhaseUnknown
 from shared.migration import Location, Migration
 from shared.phase import Phase, phase_in, state_content
-from shared.state import HistoryEntry, RunRecord, Signatory, SignOff, State, read_state, utc_text
+from shared.record import read_state
+from shared.state import HistoryEntry, RunRecord, Signatory, SignOff, State, utc_text
 from shared.state_changes import sign_off, with_phase, with_run
 
 AT = "gs://export-dev/_migration/qpi_exports/state.json"

@@ -14,18 +14,9 @@ from shared.decision import Authority
 from shared.errors import ConditionFailed, Contended, PhaseUnknown, Unavailable, UsageError
 from shared.objects import ObjectRef
 from shared.phase import Phase, state_ref
-from shared.state import HistoryEntry, RunRecord, Signatory, SignOff, State, read_state
-from shared.state_changes import (
-    MAX_NOTE,
-    MAX_RUNS,
-    MAX_WHO,
-    Stamp,
-    sign_off,
-    update,
-    with_phase,
-    with_run,
-    withdraw,
-)
+from shared.record import read_state, update
+from shared.state import HistoryEntry, RunRecord, Signatory, SignOff, State
+from shared.state_changes import MAX_NOTE, MAX_RUNS, MAX_WHO, Stamp, sign_off, with_phase, with_run, withdraw
 
 WAYS = {
     (Phase.DUAL_WRITE, Phase.CUT_OVER),

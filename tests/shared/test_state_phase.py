@@ -15,8 +15,9 @@ from shared.errors import PhaseUnknown, Unavailable
 from shared.gateway import Gateway
 from shared.objects import ObjectRef
 from shared.phase import CACHE_SECONDS, Phase, PhaseReader, read_phase, state_ref
+from shared.record import update
 from shared.state import Signatory, State
-from shared.state_changes import Stamp, sign_off, update, with_phase
+from shared.state_changes import Stamp, sign_off, with_phase
 
 
 class Contents:

@@ -22,8 +22,9 @@ from shared.errors import ConditionFailed, MigrationError, Unavailable, UsageErr
 from shared.gateway import Gateway
 from shared.objects import ObjectRef
 from shared.phase import Phase
-from shared.state import Signatory, State, read_state
-from shared.state_changes import sign_off, update, with_phase, with_run, withdraw
+from shared.record import read_state, update
+from shared.state import Signatory, State
+from shared.state_changes import sign_off, with_phase, with_run, withdraw
 
 Change = Callable[[State], State]
 

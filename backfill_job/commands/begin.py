@@ -1,0 +1,95 @@
+"""The command ``begin``: begin a migration on record, adopt an older one, or mend its record.
+
+``python -m backfill_job begin --env E --by WHO``. The mirror and every command that overwrites or deletes need the record: without
+it they do nothing. The deployment runs this command before it deploys the mirror. Run again, it says that the record is whole.
+"""
+
+import argparse
+import uuid
+from contextlib import closing, nullcontext
+
+from backfill_job.run.command import (
+    BEFORE_ANYTHING,
+    Command,
+    ExitCode,
+    ProcessIO,
+    add_migration_arguments,
+    migration_from,
+)
+from backfill_job.run.logs import LogFormat, logging_to
+from backfill_job.run.settings import Settings
+from shared.errors import PhaseUnknown
+from shared.events_log import Event, EventLog
+from shared.gateway import Gateway
+from shared.phase import Phase
+from shared.record import Begin, begin
+from shared.state import State, utc_text
+from shared.state_changes import MAX_WHO, Stamp
+
+__all__ = ["COMMAND"]
+
+NAME = "begin"
+
+PATIENCE_SECONDS = 30.0
+"""Seconds of retries for one request; beginning again is safe."""
+
+SAID = {
+    Begin.BEGUN: "Begun",
+    Begin.ADOPTED: "Adopted, from version 1 of the record",
+    Begin.MENDED: "Mended: what was lost is written again",
+    Begin.AS_IT_WAS: "Nothing to do: the record is whole",
+}
+
+EXAMPLES = """
+examples:
+  python -m backfill_job begin --env dev --by "Ada Lovelace"                    before the mirror is deployed
+  python -m backfill_job begin --env dev --by "Ada Lovelace" --phase cut_over   the whole record was lost after the cutover
+
+exit codes:
+  0  the record is whole, and says which phase holds
+  1  not certainly: no answer. Running the same command again is safe
+  2  nothing was written: arguments, bucket, permission, or the record contradicts itself; the line says what to restore
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add this command's arguments."""
+    parser.add_argument(
+        "--by", required=True, metavar="WHO", help=f"who begins it, in up to {MAX_WHO} characters"
+    )
+    parser.add_argument(
+        "--phase",
+        choices=[phase.value for phase in (Phase.DUAL_WRITE, Phase.CUT_OVER, Phase.ROLLED_BACK)],
+        help="where there is no record, and yet there are objects at the new path: the phase that holds",
+    )
+    add_migration_arguments(parser)
+
+
+def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
+    in_cloud_run = bool(Settings.from_environ(io.environ).cloud_run_job)
+    migration = migration_from(arguments)
+    phase = None if arguments.phase is None else Phase(arguments.phase)
+    with closing(
+        Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=arguments.billing_project)
+    ) as gateway:
+        gateway.check_bucket(migration.destination.bucket, migration.destination.prefix)
+        stamp = Stamp(uuid.uuid4().hex, arguments.by, gateway.server_time.now())
+        done, state = begin(gateway, migration, stamp, phase)
+    with logging_to(io.stdout, LogFormat.JSON) if in_cloud_run else nullcontext():
+        if done is not Begin.AS_IT_WAS:
+            what = f"{SAID[done]}: {state.history[-1].what}"
+            EventLog({"env": migration.label}).emit(
+                Event.STATE_CHANGED, phase=state.phase.value, what=what, by=arguments.by
+            )
+    if not in_cloud_run:  # where every line on stdout is an event
+        _show(state, done, io)
+    return ExitCode.DONE
+
+
+def _show(state: State, done: Begin, io: ProcessIO) -> None:
+    since = "" if state.since is None else f" since {utc_text(state.since)}"
+    print(f"{SAID[done]}.", file=io.stdout)
+    print(f"{state.source} to {state.destination}: phase {state.phase.value}{since}", file=io.stdout)
+
+
+COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=(*BEFORE_ANYTHING, PhaseUnknown))

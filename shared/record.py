@@ -1,0 +1,434 @@
+"""The migration's record in the new bucket: read it, change it, begin it, mend it.
+
+The record is a head and the entries of its history, each an object of its own (`shared.phase` has the picture). A change is
+written in two steps: first the head, on condition that its generation is still the one read; that decides between several
+programs. Then the new entry, on condition that it does not exist. A reader reads again while the two disagree, and gives up
+after a few times. Then a program stopped between the steps, or a part of the record was lost, edited or set back.
+
+- *No change is lost.* `update` applies its pure function again, to the newer state, where another program was faster.
+- *No change is made twice.* A write whose answer was lost fails its own repetition. So `update` looks whether the newer state
+  holds the entry or run that its own write added. Each entry carries the id of its change.
+- *Every decision stays on record.* An entry is never changed, and `update` refuses a function that takes one out.
+- *A record is never made by the way.* `update` changes a record that exists. Only `begin` makes one.
+"""
+
+import base64
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import Protocol
+
+import google_crc32c
+
+from shared.decision import ABSENT
+from shared.errors import ConditionFailed, Contended, PhaseUnknown, UsageError
+from shared.json_io import convert
+from shared.migration import Migration
+from shared.objects import ObjectRef, ObjectState
+from shared.phase import (
+    Phase,
+    check_lengths,
+    damaged,
+    disagreement,
+    entry_name,
+    entry_ref,
+    history_ref,
+    listed_history,
+    not_begun,
+    phase_in,
+    phases_of,
+    settled,
+    state_content,
+    state_ref,
+)
+from shared.server_time import ServerTime
+from shared.state import VERSION, HistoryEntry, State
+from shared.state_changes import Stamp, begun
+from shared.state_v1 import state_of_version_1
+from shared.store import ContentsStore, ListingStore
+
+__all__ = [
+    "TRIES",
+    "Begin",
+    "Record",
+    "RecordStore",
+    "Standing",
+    "begin",
+    "changeable",
+    "not_adopted",
+    "read_record",
+    "read_state",
+    "state_from_head",
+    "update",
+]
+
+TRIES = 30
+"""An update gives up after so many attempts. At each of them another program's change was faster."""
+
+
+class RecordStore(ContentsStore, ListingStore, Protocol):
+    """What reads and writes the record."""
+
+    server_time: ServerTime
+
+
+class Standing(Enum):
+    """How far a migration's record is there."""
+
+    NONE = "none"
+    VERSION_1 = "version 1"
+    WHOLE = "whole"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The record as it was read.
+
+    Attributes:
+        state: The initial one where there is no record.
+        generation: The head's; 0 where there is none.
+    """
+
+    standing: Standing
+    state: State
+    generation: int
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is one."""
+        return self.standing is not Standing.NONE
+
+
+def read_record(
+    store: RecordStore, migration: Migration, pause: Callable[[float], None] = time.sleep
+) -> Record:
+    """Read the whole record, strictly; also tells that there is none.
+
+    Raises:
+        PhaseUnknown: It is damaged, disagrees with itself, or is another migration's or a newer program's.
+        StorageError: It could not be read.
+    """
+
+    def read() -> Record:
+        listed = listed_history(store, migration)
+        return _checked_record(store.read_version(state_ref(migration)), listed, migration)
+
+    return settled(read, pause)
+
+
+def read_state(store: RecordStore, migration: Migration) -> State:
+    """Read the state of a migration that has begun; also one of version 1.
+
+    Raises:
+        PhaseUnknown: There is no record; or as in `read_record`.
+        StorageError: It could not be read.
+    """
+    record = read_record(store, migration)
+    if record.standing is Standing.NONE:
+        raise not_begun(migration)
+    return record.state
+
+
+def changeable(record: Record, migration: Migration) -> State:
+    """The state of a record that may be changed, and whose phase allows overwriting and deleting.
+
+    Raises:
+        PhaseUnknown: There is no record, or it is of version 1.
+    """
+    match record.standing:
+        case Standing.NONE:
+            raise not_begun(migration)
+        case Standing.VERSION_1:
+            raise not_adopted(migration)
+        case Standing.WHOLE:
+            return record.state
+
+
+def state_from_head(contents: bytes, migration: Migration) -> State:
+    """Read a head alone, of either version, and check it against its own history.
+
+    Raises:
+        PhaseUnknown: It is damaged, contradicts itself, or is another migration's or a newer program's.
+    """
+    content = state_content(contents, migration)
+    if content.get("version") != 1:
+        return State.from_content(content, migration)
+    phase_in(content, migration)
+    try:
+        return state_of_version_1(content)
+    except ValueError as error:
+        raise damaged(migration, str(error)) from error
+
+
+def update(
+    store: RecordStore,
+    migration: Migration,
+    change: Callable[[State], State],
+    *,
+    tries: int = TRIES,
+    pause: Callable[[float], None] = time.sleep,
+) -> State:
+    """Change the state so that no change is lost and none is made twice.
+
+    Args:
+        change: Returns the new state, or the same state if there is nothing to change. It must be pure: `update`
+            applies it again after each faster change. It checks all that must hold at the moment of the change.
+
+    Returns:
+        A state that holds the change; other programs may have changed it since.
+
+    Raises:
+        UsageError: `change` raised it: the change does not fit the present state. Nothing is written.
+        PhaseUnknown: There is no record, it is of version 1, or as in `read_record`. Nothing is written.
+        Contended: Another program was faster at each attempt.
+        StorageError: The record could not be read or written. Without an answer, it may have been written.
+        ValueError: `change` breaks a rule above; a fault of the program.
+    """
+    before = after = None
+    for number in range(tries + 1):
+        record = read_record(store, migration, pause)
+        now = changeable(record, migration)
+        if before is not None and after is not None and _holds(now, before, after):
+            return now
+        if number == tries:  # the last read only checks our own last write, whose answer may be lost
+            break
+        before, after = now, change(now)
+        if after == before:
+            return after
+        _check_kept(before, after)
+        try:
+            _write(store, migration, after, record.generation, len(before.history))
+        except ConditionFailed:
+            continue
+        return after
+    raise Contended(
+        state_ref(migration).uri,
+        f"others changed it during each of {tries} tries; run the same command again",
+    )
+
+
+class Begin(Enum):
+    """What `begin` did."""
+
+    BEGUN = "begun"
+    ADOPTED = "adopted"
+    MENDED = "mended"
+    AS_IT_WAS = "as it was"
+
+
+def begin(
+    store: RecordStore, migration: Migration, stamp: Stamp, phase: Phase | None = None
+) -> tuple[Begin, State]:
+    """Begin a migration, adopt one of version 1, or mend a record of which a part was lost.
+
+    A whole record stays as it is. Nothing is guessed. A lost entry is written again from
+    the head, whose digests prove it. A lost or older head is made again from the entries. The runs of a lost head are lost.
+
+    Args:
+        stamp: The person who begins it.
+        phase: The phase of a migration without any record. None: it begins only where the destination and the migration's
+            own folder are empty, so that nothing shows that it was under way.
+
+    Raises:
+        UsageError: The phase has to be named first, or is not the record's. Nothing was written.
+        PhaseUnknown: What is left of the record contradicts itself. Nothing was written.
+        StorageError: It could not be read or written; begin again.
+    """
+    at = state_ref(migration)
+    head = store.read_version(at)
+    listed = listed_history(store, migration)
+    generation = ABSENT if head is None else head[0]
+    if head is None and not listed:
+        try:
+            _check_may_begin(store, migration, phase)
+        except UsageError:
+            if (
+                store.read_version(at) is None
+            ):  # else another program has begun it meanwhile, and copies already
+                raise
+            return begin(store, migration, stamp, phase)
+        done, kept = Begin.BEGUN, 0
+        state = begun(State.initial(migration), phase or Phase.DUAL_WRITE, stamp)
+    else:
+        done, state, kept = _mended(store, migration, head, listed, stamp)
+        if phase not in {None, state.phase}:
+            raise UsageError(f"{at.uri}: its phase is {state.phase.value}; a phase is never set by hand")
+    if done is not Begin.AS_IT_WAS:
+        with suppress(
+            ConditionFailed
+        ):  # another `begin` was faster: the read below tells whether it did the same
+            _write(store, migration, state, generation, kept)
+    return done, read_state(store, migration)
+
+
+def _check_may_begin(store: RecordStore, migration: Migration, phase: Phase | None) -> None:
+    """Refuse to begin where a migration may be under way, unless a person names the phase."""
+    if phase is not None:
+        return
+    destination = migration.destination
+    for bucket, prefix in ((destination.bucket, destination.prefix), _own(migration, "")):
+        for page in store.list_pages(bucket, prefix):
+            # Runs and their latest results prove nothing: a verification or a dry run may come before the beginning.
+            harmless = tuple(_own(migration, name)[1] for name in ("runs", "latest"))
+            found = next((each for each in page.objects if not each.name.startswith(harmless)), None)
+            if found is not None:
+                raise UsageError(
+                    f"gs://{bucket}/{found.name} is there, and {state_ref(migration).uri} is not: the migration may be "
+                    "under way, and its record lost. Restore it (soft delete or versioning keeps it); or name the phase "
+                    "with `backfill_job begin`: --phase dual_write where the legacy path is still the source of truth, and "
+                    "what differs at the new path may be overwritten; --phase cut_over after a cutover"
+                )
+
+
+def _own(migration: Migration, folder: str) -> tuple[str, str]:
+    at = migration.own_ref(folder, "") if folder else migration.own_ref("")
+    return at.bucket, at.name
+
+
+def _mended(
+    store: RecordStore,
+    migration: Migration,
+    head: tuple[int, bytes] | None,
+    listed: Sequence[ObjectState],
+    stamp: Stamp,
+) -> tuple[Begin, State, int]:
+    """What the record should be, from all that is left of it; and the number of entries that need no writing.
+
+    Raises:
+        PhaseUnknown: Head and entries contradict each other, or an entry is in neither.
+    """
+    there = dict(_entries(store, migration, listed))
+    state = None if head is None else state_from_head(head[1], migration)
+    if state is not None and state.version == 1:
+        if there:
+            raise disagreement(
+                migration, "the head was set back to version 1; restore the newest version of it"
+            )
+        return Begin.ADOPTED, _adopted(state, stamp), 0
+    told = {} if state is None else dict(enumerate(state.history, 1))
+    known = {**there, **told}
+    missing = [str(number) for number in range(1, max(known) + 1) if number not in known]
+    if missing:
+        raise disagreement(
+            migration, f"entry {', '.join(missing)} of the history is in neither; restore its object"
+        )
+    whole = replace(state or State.initial(migration), history=())
+    for number, entry in sorted(known.items()):
+        whole = whole.with_entry(entry)
+        if whole.history[-1] != entry or there.get(number, entry) != entry:
+            raise disagreement(
+                migration,
+                f"entry {number} of the history is not what the rest of the record proves; restore its object, or the head",
+            )
+    if whole == state and there.keys() == told.keys():
+        return Begin.AS_IT_WAS, whole, len(there)
+    return Begin.MENDED, whole, 0
+
+
+def _adopted(old: State, stamp: Stamp) -> State:
+    """A state of version 1 as one of this version, with an entry that says so."""
+    return begun(replace(old, version=VERSION), old.phase, stamp, "adopted from version 1")
+
+
+def _entries(
+    store: RecordStore, migration: Migration, listed: Sequence[ObjectState]
+) -> Iterator[tuple[int, HistoryEntry]]:
+    """The entries that have objects, with their numbers."""
+    folder = history_ref(migration)
+    for each in listed:
+        at = ObjectRef(folder.bucket, each.name)
+        number = each.name.removeprefix(folder.name)[:8]
+        found = store.read_version(at)
+        content = {} if found is None else state_content(found[1], migration)
+        fields = {key: value for key, value in content.items() if key not in {"source", "destination"}}
+        try:
+            entry = convert(HistoryEntry, fields, HistoryEntry.content)
+        except ValueError as error:
+            raise disagreement(migration, f"{at.uri} is not an entry of the history ({error})") from error
+        if each.name != folder.name + entry_name(int(number), entry.phase):
+            raise disagreement(migration, f"{at.uri} holds the entry of another name")
+        yield int(number), entry
+
+
+def _checked_record(
+    head: tuple[int, bytes] | None, listed: Sequence[ObjectState], migration: Migration
+) -> Record:
+    """The record, where head and history agree.
+
+    Raises:
+        PhaseUnknown: They do not, or one is damaged.
+    """
+    if head is None and not listed:
+        return Record(Standing.NONE, State.initial(migration), ABSENT)
+    phases = phases_of(listed, migration)
+    if head is None:
+        raise disagreement(migration, f"the history has {len(phases)} entries, and the head is gone")
+    state = state_from_head(head[1], migration)
+    if state.version == 1:
+        if phases:
+            raise disagreement(
+                migration, f"the head has version 1, and the history has {len(phases)} entries"
+            )
+        return Record(Standing.VERSION_1, state, head[0])
+    check_lengths(len(state.history), len(phases), migration)
+    for number, (entry, phase, each) in enumerate(zip(state.history, phases, listed, strict=True), 1):
+        contents = state.entry_bytes(entry)
+        if entry.phase is not phase or each.crc32c != _crc32c(contents):
+            raise disagreement(migration, f"entry {number} of the history is not what the head tells")
+    return Record(Standing.WHOLE, state, head[0])
+
+
+def _write(store: RecordStore, migration: Migration, state: State, generation: int, kept: int) -> None:
+    """Write the head, then the entries after the first `kept`.
+
+    Raises:
+        ConditionFailed: Another program changed the head; nothing was written.
+        StorageError: The record may be half written; `begin` completes it.
+    """
+    head = state.to_json()
+    try:
+        store.write(state_ref(migration), head, if_generation=generation)
+    except ConditionFailed:
+        found = store.read_version(state_ref(migration))
+        if found is None or found[1] != head:  # else it is our own write, repeated after a lost answer
+            raise
+    for number, entry in enumerate(state.history[kept:], kept + 1):
+        with suppress(
+            ConditionFailed
+        ):  # it is there already, perhaps our own, repeated; every read compares it
+            store.write(
+                entry_ref(migration, number, entry.phase), state.entry_bytes(entry), if_generation=ABSENT
+            )
+
+
+def _holds(now: State, before: State, after: State) -> bool:
+    """Tell whether the present state has what a write added to `before`."""
+    added = {entry.change for entry in after.history} - {entry.change for entry in before.history}
+    return added <= {entry.change for entry in now.history} and set(after.runs) - set(before.runs) <= set(
+        now.runs
+    )
+
+
+def _check_kept(before: State, after: State) -> None:
+    if after.history[: len(before.history)] != before.history:
+        raise ValueError("a change must keep the state's history")
+    if after.history == before.history and set(after.runs) <= set(before.runs):
+        raise ValueError("a change must leave an entry in the state's history, or a run")
+    if len({entry.change for entry in after.history}) < len(after.history):
+        raise ValueError("each change needs an id of its own")
+
+
+def not_adopted(migration: Migration) -> PhaseUnknown:
+    """The error for a record of version 1, which only `begin` takes over."""
+    return PhaseUnknown(
+        state_ref(migration).uri,
+        "the migration's record was written by an older program (version 1), which kept no history beside it; "
+        "`backfill_job begin` for this migration adopts it first",
+    )
+
+
+def _crc32c(contents: bytes) -> str:
+    """An object's checksum as Cloud Storage gives it (reference, "Objects": crc32c)."""
+    return base64.b64encode(google_crc32c.value(contents).to_bytes(4, "big")).decode()
