@@ -1,25 +1,179 @@
 """What a bucket's settings mean for the migration: each setting that changes what a copy, a deletion or an undo can do.
 
 A setting that stops the migration is FAIL. A setting that weakens a promise passes, and its advice names the promise.
-`bucket_checks` is pure. `safety_net` reads the settings that still hold a deleted object.
+`bucket_checks` and `lifecycle_checks` are pure. `safety_net` reads the settings that still hold a deleted object.
 """
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from backfill_job.checks import Check, failed, passed
-from shared.errors import PermissionDenied
+from backfill_job.checks import SHOWN, Check, failed, passed, unavailable
+from shared.errors import MigrationError, PermissionDenied
 from shared.gcs.api import AsyncApi
-from shared.text import duration
+from shared.migration import Migration
+from shared.text import duration, listed, shown
 
-__all__ = ["SafetyNet", "bucket_checks", "safety_net"]
+__all__ = [
+    "LIFECYCLE_CHECKS",
+    "PATH_LIFECYCLE",
+    "RECORD",
+    "RECORD_LIFECYCLE",
+    "Below",
+    "Resource",
+    "SafetyNet",
+    "bucket_checks",
+    "deleting_rules",
+    "lifecycle_checks",
+    "safety_net",
+]
 
 Resource = Mapping[str, Any]
 
 
-def bucket_checks(legacy: Resource, new: Resource) -> Iterator[Check]:
+@dataclass(frozen=True, slots=True)
+class Below:
+    """What is known of the objects below a prefix, as far as the conditions of a lifecycle rule ask for it.
+
+    Attributes:
+        endings: Each name ends with one of these; empty where a name may end with anything.
+        custom_times: Whether an object may have a custom time.
+    """
+
+    prefix: str
+    endings: tuple[str, ...] = ()
+    custom_times: bool = True
+
+
+_DIGITS = tuple("0123456789")
+
+RECORD = Below("_migration/", (".json", ".jsonl", ".html", *_DIGITS), custom_times=False)
+"""The records of the bucket's migrations, with their reports and manifests. The program gives none of them a custom time. A
+version that it keeps in ``replaced/`` is named by its generation, and may have the original's (`_kept`)."""
+
+
+def _kept(migration: Migration) -> Below:
+    return Below(migration.own_ref("replaced", "").name, _DIGITS)
+
+
+def _apart(texts: Any, overlap: Callable[[str], bool]) -> bool:
+    """Whether a condition's list has texts, and an object can match none of them."""
+    return (
+        isinstance(texts, list)
+        and bool(texts)
+        and all(type(one) is str and not overlap(one) for one in texts)
+    )
+
+
+_NEVER: Mapping[str, Callable[[Any, Below], bool]] = {
+    "isLive": lambda live, _: live is False,
+    # A live version has no newer one. So 0 matches it, and 1 does not.
+    "numNewerVersions": lambda newer, _: type(newer) is int and newer > 0,
+    "daysSinceNoncurrentTime": lambda days, _: days is not None,
+    "noncurrentTimeBefore": lambda day, _: day is not None,
+    # An object without a custom time does not match these two.
+    "customTimeBefore": lambda day, below: day is not None and not below.custom_times,
+    "daysSinceCustomTime": lambda days, below: days is not None and not below.custom_times,
+    "matchesPrefix": lambda texts, below: _apart(
+        texts, lambda one: one.startswith(below.prefix) or below.prefix.startswith(one)
+    ),
+    "matchesSuffix": lambda texts, below: (
+        bool(below.endings)
+        and _apart(texts, lambda one: any(one.endswith(end) or end.endswith(one) for end in below.endings))
+    ),
+}
+"""The conditions that can exclude a live object below a prefix, and when they do.
+
+Source: Cloud Storage documentation, "Object Lifecycle Management", and the JSON API's reference of buckets. Every other
+condition excludes nothing. ``age`` is met sooner or later. Objects from before the date of ``createdBefore`` may be there. A rule,
+Autoclass or a person may change the class that ``matchesStorageClass`` names. Objects have any size. And a condition that is not
+known here may mean anything."""
+
+_DELETES_NOTHING = ("SetStorageClass", "AbortIncompleteMultipartUpload")
+"""The actions that leave objects in place. An unknown action counts as deleting."""
+
+
+def deleting_rules(bucket: Resource, below: Below) -> tuple[int, ...]:
+    """The numbers, from 1, of a bucket's lifecycle rules that can delete a live object below a prefix, now or later. Pure.
+
+    A rule acts on an object that meets all its conditions, so one condition that an object cannot meet is enough to exclude the
+    rule. Where the bucket keeps versions, the rule makes a live object noncurrent, and it is absent for every reader.
+    """
+    return tuple(
+        number
+        for number, rule in enumerate((bucket.get("lifecycle") or {}).get("rule") or (), 1)
+        if (rule.get("action") or {}).get("type") not in _DELETES_NOTHING
+        and not any(
+            name in _NEVER and _NEVER[name](value, below)
+            for name, value in (rule.get("condition") or {}).items()
+        )
+    )
+
+
+RECORD_LIFECYCLE = "record-lifecycle"
+PATH_LIFECYCLE = "path-lifecycle"
+
+_LIMIT = (
+    "limit the rule to other names with matchesPrefix, or remove it (one whose date has passed has done its work): "
+    "gcloud storage buckets update gs://{} --lifecycle-file=FILE"
+)
+
+
+def _record_lifecycle(new: Resource, _: Migration) -> Check:
+    rules = deleting_rules(new, RECORD)
+    if not rules:
+        return passed(RECORD_LIFECYCLE, f"no rule of the new bucket deletes below {RECORD.prefix}")
+    seen = (
+        f"{_told(new, rules)} of the new bucket can delete the migration's record below {RECORD.prefix}; "
+        "without it the source of truth is unknown"
+    )
+    return failed(RECORD_LIFECYCLE, seen, _LIMIT.format(new.get("name")))
+
+
+def _path_lifecycle(new: Resource, migration: Migration) -> Check:
+    kept = set(deleting_rules(new, _kept(migration))) - set(deleting_rules(new, RECORD))
+    found = kept.union(deleting_rules(new, Below(migration.destination.prefix)))
+    where = shown(migration.destination.uri)
+    if not found:
+        return passed(PATH_LIFECYCLE, f"no rule of the new bucket deletes in {where}")
+    seen = (
+        f"{_told(new, tuple(sorted(found)))} of the new bucket can delete objects of {where}, or versions that were kept; "
+        "copies begin with a new age"
+    )
+    return failed(PATH_LIFECYCLE, seen, _LIMIT.format(new.get("name")))
+
+
+LIFECYCLE_CHECKS: Mapping[str, Callable[[Resource, Migration], Check]] = {
+    RECORD_LIFECYCLE: _record_lifecycle,
+    PATH_LIFECYCLE: _path_lifecycle,
+}
+"""The checks of the new bucket's lifecycle rules, by name."""
+
+
+def lifecycle_checks(new: Resource | MigrationError, migration: Migration) -> tuple[Check, ...]:
+    """Check the new bucket's lifecycle rules. Pure.
+
+    Args:
+        new: The bucket, as the JSON API shows it; or why it cannot be read, which makes both checks NOT RUN.
+    """
+    return tuple(
+        unavailable(name, new) if isinstance(new, MigrationError) else check(new, migration)
+        for name, check in LIFECYCLE_CHECKS.items()
+    )
+
+
+def _told(bucket: Resource, numbers: tuple[int, ...]) -> str:
+    rules = bucket["lifecycle"]["rule"]
+    conditions = {
+        number: shown(json.dumps(rules[number - 1].get("condition"), ensure_ascii=False))
+        for number in numbers
+    }
+    return listed((f"rule {number} {condition}" for number, condition in conditions.items()), SHOWN)
+
+
+def bucket_checks(legacy: Resource, new: Resource, migration: Migration) -> Iterator[Check]:
     """Check both buckets, as the JSON API shows them."""
     yield _location(legacy, new)
     yield _storage_class(legacy, new)
@@ -28,7 +182,8 @@ def bucket_checks(legacy: Resource, new: Resource) -> Iterator[Check]:
         yield _requester_pays(side, resource)
         yield _protection(side, resource)
         yield _key(side, resource)
-        yield _lifecycle(side, resource)
+    yield _legacy_lifecycle(legacy, migration)
+    yield from lifecycle_checks(new, migration)
     yield _soft_delete(legacy)
     yield _versioning(legacy)
 
@@ -96,14 +251,15 @@ def _key(side: str, resource: Resource) -> Check:
     return passed(name, seen, f"gcloud storage service-agent --authorize-cmek={key}")
 
 
-def _lifecycle(side: str, resource: Resource) -> Check:
-    name = f"{side} bucket: lifecycle"
-    rules = (resource.get("lifecycle") or {}).get("rule") or ()
-    deleting = [rule for rule in rules if (rule.get("action") or {}).get("type") == "Delete"]
-    if not deleting:
-        return passed(name, "no rule deletes")
-    seen = f"{len(deleting)} of its rules delete: on either side that shows as a difference, and copies begin with a new age"
-    return passed(name, seen, "see that no rule is about the migrated prefixes")
+def _legacy_lifecycle(legacy: Resource, migration: Migration) -> Check:
+    name, where = "legacy bucket: lifecycle", shown(migration.source.uri)
+    rules = deleting_rules(legacy, Below(migration.source.prefix))
+    if not rules:
+        return passed(name, f"no rule deletes in {where}")
+    seen = (
+        f"{_told(legacy, rules)} can delete objects of {where}: what it deletes there stays on the new path"
+    )
+    return passed(name, seen, f"see that no rule deletes in {where} before the migration is done")
 
 
 def _soft_delete(legacy: Resource) -> Check:

@@ -17,9 +17,10 @@ from rich.text import Text
 from backfill_job.references.scan import scan
 from backfill_job.references.targets import Kind
 from shared.errors import Interrupted, MigrationError, StorageError
+from shared.events_log import Event, EventLog
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.state import State, utc_text
+from shared.state import Overridden, State, utc_text
 from shared.text import counted, listed, shown
 
 __all__ = [
@@ -30,8 +31,13 @@ __all__ = [
     "attempted",
     "blocking",
     "failed",
+    "known",
+    "log_overrides",
+    "marked",
     "not_run",
+    "on_record",
     "overridden",
+    "overrides_of",
     "passed",
     "phase_check",
     "references_check",
@@ -133,12 +139,22 @@ def attempted(name: str, check: Callable[[], _Found]) -> _Found | Check:
     Raises:
         Interrupted: A signal stopped the command, so there is no verdict.
     """
+    found = known(check)
+    return unavailable(name, found) if isinstance(found, MigrationError) else found
+
+
+def known(gather: Callable[[], _Found]) -> _Found | MigrationError:
+    """Gather evidence; gives the error where that fails.
+
+    Raises:
+        Interrupted: A signal stopped the command, so there is no verdict.
+    """
     try:
-        return check()
+        return gather()
     except Interrupted:
         raise
     except MigrationError as error:
-        return unavailable(name, error)
+        return error
 
 
 def unavailable(name: str, error: MigrationError) -> Check:
@@ -154,6 +170,11 @@ def unavailable(name: str, error: MigrationError) -> Check:
 def blocking(checks: Iterable[Check]) -> tuple[Check, ...]:
     """The checks that block: those that failed, and those that could not run."""
     return tuple(check for check in checks if check.blocks)
+
+
+def marked(checks: Iterable[Check], names: Collection[str]) -> tuple[Check, ...]:
+    """Say of each check whether a person may override it: those with these names."""
+    return tuple(replace(check, overridable=check.name in names) for check in checks)
 
 
 def overridden(checks: Iterable[Check], reasons: Mapping[str, str], by: str) -> tuple[Check, ...]:
@@ -174,6 +195,28 @@ def overridden(checks: Iterable[Check], reasons: Mapping[str, str], by: str) -> 
         else check
         for check in checks
     )
+
+
+def overrides_of(checks: Iterable[Check]) -> tuple[Override, ...]:
+    """The overrides among the checks."""
+    return tuple(check.override for check in checks if check.override is not None)
+
+
+def on_record(overrides: Iterable[Override]) -> tuple[Overridden, ...]:
+    """The overrides as the state's history keeps them, with the change that they allowed."""
+    return tuple(Overridden(each.check, each.reason) for each in overrides)
+
+
+def log_overrides(log: EventLog, overrides: Iterable[Override]) -> None:
+    """Write a line of the log for each override."""
+    for each in overrides:
+        log.emit(
+            Event.CHECK_PASSED_OVER,
+            check=each.check,
+            reason=each.reason,
+            by=each.by,
+            evidence=each.evidence,
+        )
 
 
 def show(console: Console, checks: Sequence[Check]) -> None:

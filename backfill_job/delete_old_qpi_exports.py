@@ -13,12 +13,17 @@ from pathlib import Path
 from backfill_job.copying.options import add_pace_arguments
 from backfill_job.deletion.flow import CONFIRM_TEXT, Consent, delete
 from backfill_job.deletion.prepare import OVERRIDABLE
-from backfill_job.run.arguments import add_session_arguments, directory, from_one
+from backfill_job.run.arguments import (
+    add_override_arguments,
+    add_session_arguments,
+    directory,
+    from_one,
+    overrides_from,
+)
 from backfill_job.run.command import BEFORE_ANYTHING, Command, ProcessIO, add_migration_arguments
 from backfill_job.run.settings import Settings
 from shared.errors import UsageError
-from shared.state import UNFIT
-from shared.state_changes import MAX_NOTE, MAX_WHO
+from shared.state_changes import MAX_WHO
 
 __all__ = ["COMMAND"]
 
@@ -102,15 +107,7 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="a checkout of the consumers' code, in which nothing may refer to the legacy path; may be repeated",
     )
-    checks.add_argument(
-        "--override",
-        action="append",
-        choices=OVERRIDABLE,
-        default=[],
-        metavar="CHECK",
-        help=f"override a failing check: {', '.join(OVERRIDABLE)}; wants --reason and --by; may be repeated",
-    )
-    checks.add_argument("--reason", metavar="TEXT", help="why; goes into the state and the manifest")
+    add_override_arguments(checks, OVERRIDABLE, "the state and the manifest")
     checks.add_argument(
         "--by",
         metavar="WHO",
@@ -131,20 +128,12 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     settings = Settings.from_environ(io.environ)
-    _check_texts(arguments)
+    overrides_from(arguments)
     if arguments.confirm_delete:
         _check_deletion(arguments, settings, io)
     else:
         _check_dry_run(arguments, settings)
     return delete(NAME, arguments, io, settings)
-
-
-def _check_texts(arguments: argparse.Namespace) -> None:
-    for what, text, most in (("--reason", arguments.reason, MAX_NOTE), ("--by", arguments.by, MAX_WHO)):
-        if text is not None and (not text.strip() or len(text) > most or UNFIT.search(text)):
-            raise UsageError(f"{what} wants one line of plain text, 1 to {most:,} characters")
-    if arguments.override and not (arguments.reason and arguments.by):
-        raise UsageError("--override goes on record: say why and who, with --reason TEXT --by WHO")
 
 
 def _check_dry_run(arguments: argparse.Namespace, settings: Settings) -> None:

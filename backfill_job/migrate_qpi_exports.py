@@ -23,6 +23,7 @@ from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
 from backfill_job.run.open_run import opened
+from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.questions import confirm_by_yes
 from backfill_job.run.run import Run, recorded_phase
 from backfill_job.run.settings import Settings
@@ -133,6 +134,9 @@ def _begin(run: Run, *, told: bool) -> None:
         if not told:
             _show(analyse(_from_the_beginning(run)), run, "No migration has begun. If it began now:")
         raise UsageError(f"cannot start: {error}; or begin it with this run: --begin") from error
+    refuse_overlaps(
+        run.migration, run.store, run.io.environ
+    )  # another pair may have begun at the same moment
     run.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=state.history[-1].what, by=NAME)
 
 

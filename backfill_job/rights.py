@@ -95,7 +95,7 @@ def _rights() -> Iterator[Right]:
     held = {
         Part.BACKFILL: ((Role.LIST, Role.READ), (Role.LIST, Role.WRITE), Role.WRITE),
         Part.VERIFY: ((Role.LIST, Role.READ), (Role.LIST, Role.READ), Role.WRITE),
-        Part.DELETION: ((Role.INSPECT, Role.DELETE), (Role.LIST, Role.READ), Role.WRITE),
+        Part.DELETION: ((Role.INSPECT, Role.DELETE), (Role.INSPECT, Role.READ), Role.WRITE),
         Part.MIRROR: ((Role.LIST, Role.READ), (Role.LIST, Role.WRITE), Role.READ),
         Part.REVERSE: ((Role.LIST, Role.WRITE), (Role.LIST, Role.READ), Role.WRITE),
         Part.STATUS: ((), (Role.LIST,), Role.READ),

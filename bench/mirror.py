@@ -24,7 +24,7 @@ import aiohttp
 import local_gcs
 from demo.data import DemoObject
 from demo.function import FunctionProcess, running_function
-from demo.loading import load
+from demo.writer import load
 from shared.migration import Environment, qpi_exports
 
 MIGRATION = qpi_exports(Environment.DEV)

@@ -3,8 +3,7 @@
 - `__main__`: the whole migration on one machine, without any cloud account: ``make demo``.
 - `data`: invented exports; the tests use them, too.
 - `function`: the mirror function as a process of its own, served by the functions framework as the cloud serves it.
-- `loading`: fills the local Cloud Storage with the demo's exports, by uploading them as their writer would.
 - `stage`: the demo's screen, its local Cloud Storage, and the operator's commands as processes.
 - `story`: the chapters of the demo, in the order of the runbook: from a full legacy path to an empty one, and one day back.
-- `writer`: the live writer: uploads submissions at a rate that the mirrors carry, overwrites some, remembers what was acknowledged.
+- `writer`: uploads the history at once, and then submissions live at a rate that the mirrors carry.
 """

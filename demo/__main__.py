@@ -1,8 +1,7 @@
 """The whole migration on one machine, without any cloud account: ``make demo``.
 
-Starts a local Cloud Storage, fills it with made-up exports, and runs the operator's own commands against it. Each command is
-printed before it runs: from the first dry run over the cutover to the deletion, and the undo of one day. The end says what is
-left behind, and where to look.
+Starts a local Cloud Storage, fills it with made-up exports, and runs the operator's own commands against it, each printed
+before it runs. The end says what is left behind, and where to look.
 """
 
 import sys
@@ -36,19 +35,11 @@ OBJECTS_A_SECOND = 300
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demo; returns the exit code."""
     parser = OneLineParser(prog="python -m demo", description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument(
-        "--objects", type=int, default=3_000, metavar="N", help="objects to migrate (default 3,000)"
-    )
-    parser.add_argument(
-        "--rate",
-        type=float,
-        default=20.0,
-        metavar="N",
-        help="the live writer's uploads a second (default 20); fewer while the mirror lags",
-    )
-    parser.add_argument(
-        "--report", type=Path, default=Path("demo-report"), metavar="DIR", help="default: demo-report"
-    )
+    objects, report = "objects to migrate (default 3,000)", "default: demo-report"
+    rate = "the live writer's uploads a second (default 20); fewer while the mirror lags"
+    parser.add_argument("--objects", type=int, default=3_000, metavar="N", help=objects)
+    parser.add_argument("--rate", type=float, default=20.0, metavar="N", help=rate)
+    parser.add_argument("--report", type=Path, default=Path("demo-report"), metavar="DIR", help=report)
     arguments = parser.parse_args(argv)
     if arguments.objects < FEWEST:
         parser.error(f"argument --objects: {arguments.objects} are too few; at least {FEWEST:,} are wanted")
@@ -66,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (Stopped, OSError, RuntimeError, ClientError) as error:
         # What a process, the machine or the local server can do to the demo; each says what it was.
         sys.stdout.flush()
-        sys.stderr.write(f"\nThe demo stops here: {one_line(str(error) or type(error).__name__)}\n")
         sys.stderr.write(
+            f"\nThe demo stops here: {one_line(str(error) or type(error).__name__)}\n"
             f"The commands' logs are in {arguments.report}/. Nothing else on this machine was changed.\n"
         )
         return 1

@@ -14,12 +14,9 @@ __all__ = ["DemoObject", "generate", "one_submission"]
 
 MISSING_DAYS = 2
 """Number of days with folders on which the writer did not run."""
-
 PLACEHOLDER_DAYS = 5
 """Number of days whose folder was made by hand before the first upload."""
-
 STRAY_NAME = "backup/notes (final) é #2.txt"
-
 JSON_TYPE = "application/json"
 
 _WEEKDAYS = (1.0, 1.15, 1.1, 1.05, 0.9, 0.45, 0.5)
@@ -31,12 +28,7 @@ _DS_STORE = b"\x00\x00\x00\x01Bud1" + bytes(6_140)
 
 @dataclass(frozen=True, slots=True)
 class DemoObject:
-    """One object to upload.
-
-    Attributes:
-        relative: Its name below the prefix; empty for the prefix's own placeholder.
-        created: Time of the writer's upload, UTC.
-    """
+    """One object to upload; its name below the prefix is empty for the prefix's own placeholder. The time is in UTC."""
 
     relative: str
     data: bytes
@@ -51,7 +43,6 @@ def generate(
 
     Args:
         objects: The exact number of objects.
-        seed: Another seed gives another export.
         days: Number of days with a folder. Two more between them are missing.
         until: The last day with a folder.
         flat_days: Number of days with flat files, right before the first folder.
@@ -85,9 +76,8 @@ def one_submission(rng: Random, day: date, user_id: int, moment: datetime) -> De
 
     It is one line of JSON of about 200 to 2,000 bytes. A second submission of a user on one day has the same name.
     """
-    return DemoObject(
-        f"{_folder(day)}user_id_{user_id}.jsonl", _line(rng, user_id, moment), JSON_TYPE, moment
-    )
+    name = f"{_folder(day)}user_id_{user_id}.jsonl"
+    return DemoObject(name, _line(rng, user_id, moment), JSON_TYPE, moment)
 
 
 def _submissions(rng: Random, day: date, number: int) -> Iterator[DemoObject]:
@@ -102,21 +92,15 @@ def _flat_era(rng: Random, first: date, days: int) -> Iterator[DemoObject]:
         day = first + timedelta(number)
         exported = _at(day, 86_340)
         lines = (_line(rng, rng.randrange(1, _USERS), _at(day, rng.uniform(0, 86_000))) for _ in range(20))
-        questions = "".join(f"{_question(n)},{rng.choice('ABCD')},{day}\n" for n in range(1, _QUESTIONS + 1))
-        yield DemoObject(f"qpi_answers_{_digits(day)}.jsonl", b"".join(lines), JSON_TYPE, exported)
-        yield DemoObject(
-            f"qpi_questions_{_digits(day)}.csv",
-            b"question_id,category,valid_from\n" + questions.encode(),
-            "text/csv",
-            exported,
-        )
+        questions = "".join(f"Q{n:03},{rng.choice('ABCD')},{day}\n" for n in range(1, _QUESTIONS + 1))
+        yield DemoObject(f"qpi_answers_{day:%Y%m%d}.jsonl", b"".join(lines), JSON_TYPE, exported)
+        table = f"question_id,category,valid_from\n{questions}".encode()
+        yield DemoObject(f"qpi_questions_{day:%Y%m%d}.csv", table, "text/csv", exported)
 
 
 def _line(rng: Random, user_id: int, moment: datetime) -> bytes:
     asked = sorted(rng.sample(range(1, _QUESTIONS + 1), rng.randint(_FEWEST_ANSWERS, _MOST_ANSWERS)))
-    answers = [
-        {"question_id": _question(question), "answer_ids": _answers(rng, question)} for question in asked
-    ]
+    answers = [{"question_id": f"Q{one:03}", "answer_ids": _answers(rng, one)} for one in asked]
     submission = {"user_id": str(user_id), "submitted_at": moment.isoformat(), "answers": answers}
     return json.dumps(submission).encode() + b"\n"
 
@@ -143,15 +127,7 @@ def _placeholder(relative: str, created: datetime) -> DemoObject:
 
 
 def _folder(day: date) -> str:
-    return f"qpi_answers_{_digits(day)}/"
-
-
-def _digits(day: date) -> str:
-    return day.isoformat().replace("-", "")
-
-
-def _question(number: int) -> str:
-    return f"Q{number:03}"
+    return f"qpi_answers_{day:%Y%m%d}/"
 
 
 def _at(day: date, seconds: float) -> datetime:

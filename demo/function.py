@@ -1,6 +1,6 @@
 """The mirror function as a process of its own, served by the functions framework as the cloud serves it.
 
-The demo, the tests and the benchmark start it.
+Apart from `story`, because the tests and the benchmark start it, too.
 """
 
 import json
@@ -27,11 +27,7 @@ ROOT = Path(__file__).parent.parent
 class FunctionProcess:
     """One instance of the function, always on the same port; it can be killed and started again.
 
-    Args:
-        server_url: The local Cloud Storage it works with.
-        migration: What it mirrors.
-        log: Receives its stdout and stderr; every start appends.
-        environ: More environment variables.
+    Each start appends its stdout and stderr to the log.
     """
 
     def __init__(self, server_url: str, migration: Migration, log: Path, environ: Mapping[str, str]) -> None:
@@ -72,15 +68,19 @@ class FunctionProcess:
             self._process = subprocess.Popen(
                 command, env=self._environ, cwd=ROOT, stdout=output, stderr=output, start_new_session=True
             )
-        self._wait_until_it_answers()
+        wait_until(self._answers, bool, f"the function's start; see {self._log}", still=HANGS)
 
     def kill(self) -> None:
         """Kill it and its worker at once (signal 9)."""
-        self._stop(signal.SIGKILL)
+        self.stop(signal.SIGKILL)
 
-    def stop(self) -> None:
-        """Ask it to stop, as Cloud Run does."""
-        self._stop(signal.SIGTERM)
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Ask it to stop, as Cloud Run does, and wait until it has ended."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(self._process.pid, how)
+            self._process.wait(STILL)
+            self._process = None
 
     def lines(self) -> list[dict[str, Any]]:
         """Its structured log lines so far, without a line that a kill has torn."""
@@ -88,29 +88,17 @@ class FunctionProcess:
         lines = self._log.read_text(encoding="utf-8", errors="replace").split("\n")
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
-    def _stop(self, how: signal.Signals) -> None:
-        if self._process is not None:
-            with suppress(ProcessLookupError):  # it has ended by itself
-                os.killpg(self._process.pid, how)
-            self._process.wait(STILL)
-            self._process = None
-
-    def _wait_until_it_answers(self) -> None:
-        opener = build_opener(ProxyHandler({}))
-
-        def answers() -> bool:
-            if self._process is None or self._process.poll() is not None:
-                raise RuntimeError(f"the function did not start; see {self._log}")
-            try:
-                opener.open(self.url, timeout=STILL).close()
-            except HTTPError as error:
-                error.close()
-                return True  # it refuses a GET, because it wants events
-            except OSError:
-                pass
-            return False
-
-        wait_until(answers, bool, f"the function's start; see {self._log}", still=HANGS)
+    def _answers(self) -> bool:
+        if self._process is None or self._process.poll() is not None:
+            raise RuntimeError(f"the function did not start; see {self._log}")
+        try:
+            build_opener(ProxyHandler({})).open(self.url, timeout=STILL).close()
+        except HTTPError as error:
+            error.close()
+            return True  # it refuses a GET, because it wants events
+        except OSError:
+            pass
+        return False
 
 
 @contextmanager

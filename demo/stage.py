@@ -7,7 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from shared.migration import Environment, qpi_exports
 __all__ = ["MIGRATION", "Stage", "Stopped"]
 
 MIGRATION = qpi_exports(Environment.DEV)
-UNLOGGED = {"references", "import-test", "signoff", "status"}
+UNLOGGED = {"begin", "references", "import-test", "signoff", "status"}
 """Commands that leave no log file."""
 TRIES = 5
 """How often a command runs at most. The writer pauses from the second time on, so a busy machine needs two."""
@@ -31,11 +31,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What the demo runs on.
-
-    Attributes:
-        report: The folder for everything that is left behind.
-    """
+    """What the demo runs on; everything that is left behind goes to the folder `report`."""
 
     console: Console
     server: local_gcs.LocalServer
@@ -72,14 +68,12 @@ class Stage:
         """Print an operator's command and run it as a process of its own.
 
         Args:
-            command: Its name.
-            arguments: Its arguments.
             shown: What to print instead of ``python -m backfill_job COMMAND``.
             env: It is about the demo's migration: ``--env dev`` is added.
             expected: The exit code with which the demo goes on.
             folder: The working directory, instead of the demo's.
-            again: Called after exit code 1: explains it, does what the command's own output advises, and returns whether the
-                command is to run again. None where nothing but the expected code can happen.
+            again: Called after exit code 1: explains it, does what the command's output advises, and says whether the command
+                is to run again. None where nothing but the expected code can happen.
 
         Raises:
             Stopped: The command ended with another exit code.
@@ -89,16 +83,14 @@ class Stage:
         program = [sys.executable, "-m", "backfill_job", command, *about, *logs]
         environ = {**os.environ, "STORAGE_EMULATOR_HOST": self.server.url}
         for _ in range(TRIES):
-            self._show([*([shown] if shown else ["python", "-m", "backfill_job", command]), *about])
-            code = subprocess.run(
-                program, env=environ, cwd=folder, stdin=subprocess.DEVNULL, check=False
-            ).returncode
-            if code == expected:
+            words = shlex.join([*([shown] if shown else ["python", "-m", "backfill_job", command]), *about])
+            self.console.print(f"\n$ {words}\n", style="bold", markup=False, highlight=False)
+            sys.stdout.flush()
+            done = subprocess.run(program, env=environ, cwd=folder, stdin=subprocess.DEVNULL, check=False)
+            if done.returncode == expected:
                 return
-            if code != 1 or again is None or not again():
+            if done.returncode != 1 or again is None or not again():
                 break
-        raise Stopped(f"`{shown or command}` ended with exit code {code}, and {expected} was expected.")
-
-    def _show(self, words: Iterable[str]) -> None:
-        self.console.print(f"\n$ {shlex.join(words)}\n", style="bold", markup=False, highlight=False)
-        sys.stdout.flush()
+        raise Stopped(
+            f"`{shown or command}` ended with exit code {done.returncode}, and {expected} was expected."
+        )

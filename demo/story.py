@@ -1,7 +1,7 @@
 """The chapters of the demo, in the order of the runbook: from a full legacy path to an empty one, and one day back.
 
-Nothing here depends on the machine's speed. The writer slows down while the mirror lags. Where a busy machine makes a command
-end with 1, because an object is still on its way or the mirror was slow, the demo explains it and follows the command's advice.
+Nothing here depends on the machine's speed. The writer slows down while the mirror lags. On a busy machine a command may end
+with 1, because an object is still on its way or the mirror was slow. Then the demo explains it and follows the advice.
 
 A module of its own because `demo.__main__` holds the command line.
 """
@@ -10,7 +10,7 @@ import json
 import shutil
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,9 +20,8 @@ from typing import Any
 
 from demo.data import generate
 from demo.function import FunctionProcess, running_function
-from demo.loading import load
 from demo.stage import MIGRATION, Stage
-from demo.writer import LiveWriter, live_writer
+from demo.writer import LiveWriter, live_writer, load
 from local_gcs.waiting import wait_until
 from shared.state import Signatory
 
@@ -51,13 +50,7 @@ SOURCE = f"gs://{QPI_BUCKET}/QPI_exports/qpi_answers_{{{{ ds_nodash }}}}/*.jsonl
 
 @dataclass(frozen=True, slots=True)
 class Mirrors:
-    """Both directions of the function, each a process of its own.
-
-    Attributes:
-        forward: From the legacy path to the new one.
-        reverse: From the new path to the legacy one, after the cutover.
-        since: When they began.
-    """
+    """Both directions of the function, each a process of its own, and when they began."""
 
     forward: FunctionProcess
     reverse: FunctionProcess
@@ -65,17 +58,13 @@ class Mirrors:
 
 
 def tell(stage: Stage, objects: int, rate: float) -> Iterator[str]:
-    """Run all chapters.
-
-    Args:
-        stage: Where they are shown.
-        objects: How many are migrated.
-        rate: The live writer's uploads a second, while the mirror keeps up.
-
-    Returns:
-        What happened, line by line.
-    """
-    _fill(stage, objects)
+    """Run all chapters, with the live writer's uploads a second while the mirror keeps up; gives what happened by line."""
+    url = stage.server.url
+    stage.say(
+        "1. A local Cloud Storage, and years of exports in it", f"{url}, in memory; gone when this ends"
+    )
+    loaded = load(url, MIGRATION.source, generate(objects, until=datetime.now(UTC).date()))
+    stage.print(f"{loaded:,} objects under {MIGRATION.source.uri}")
     with _both_mirrors(stage) as mirrors:
         _move(stage, mirrors, rate)
         _prove(stage, mirrors)
@@ -84,15 +73,6 @@ def tell(stage: Stage, objects: int, rate: float) -> Iterator[str]:
         manifest = _delete(stage, checkout)
         _undo(stage, manifest)
     return _summary(stage, manifest)
-
-
-def _fill(stage: Stage, objects: int) -> None:
-    url = stage.server.url
-    stage.say(
-        "1. A local Cloud Storage, and years of exports in it", f"{url}, in memory; gone when this ends"
-    )
-    loaded = load(url, MIGRATION.source, generate(objects, until=datetime.now(UTC).date()))
-    stage.print(f"{loaded:,} objects under {MIGRATION.source.uri}")
 
 
 @contextmanager
@@ -105,17 +85,16 @@ def _both_mirrors(stage: Stage) -> Iterator[Mirrors]:
     stage.run("begin", "--by", "demo")
     since = datetime.now(UTC)
     with ExitStack() as running:
-        functions = []
-        for name, bucket, environ in (
-            ("mirror", MIGRATION.source.bucket, {}),
-            ("reverse-mirror", MIGRATION.destination.bucket, {"MIRROR_REVERSE": "true"}),
-        ):
+
+        def begin(name: str, bucket: str, environ: Mapping[str, str]) -> FunctionProcess:
             log = stage.report / f"{name}.log"
             log.unlink(missing_ok=True)
             function = running.enter_context(running_function(stage.server.url, MIGRATION, log, environ))
             stage.server.add_subscriber(function.url, types=["finalized"], bucket=bucket, form="mixed")
-            functions.append(function)
-        forward, reverse = functions
+            return function
+
+        forward = begin("mirror", MIGRATION.source.bucket, {})
+        reverse = begin("reverse-mirror", MIGRATION.destination.bucket, {"MIRROR_REVERSE": "true"})
         yield Mirrors(forward, reverse, since)
 
 
@@ -131,9 +110,6 @@ def _rest(stage: Stage, writer: LiveWriter) -> None:
     """The writer pauses, and everything it wrote arrives."""
     writer.rest()
     stage.server.wait_for_events()
-
-
-# ---------------------------------------------------------------- the history moves while it is written
 
 
 def _move(stage: Stage, mirrors: Mirrors, rate: float) -> None:
@@ -180,12 +156,9 @@ def _show_mirror(stage: Stage, function: FunctionProcess, writer: LiveWriter) ->
     lines = [line for line in function.lines() if line.get("event", "").startswith("mirror")]
     outcomes = Counter(line["outcome"] for line in lines if "outcome" in line)
     lags = sorted(line["lag_s"] for line in lines if line.get("lag_s") is not None)
-    stage.print(
-        f"\nMeanwhile the writer uploaded {writer.uploads:,} submissions: {len(writer.acknowledged):,} objects."
-    )
-    stage.print(
-        "The mirror handled " + ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.most_common())
-    )
+    written = f"{writer.uploads:,} submissions: {len(writer.acknowledged):,} objects."
+    handled = ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.most_common())
+    stage.print(f"\nMeanwhile the writer uploaded {written}\nThe mirror handled {handled}")
     if lags:
         stage.print(f"Lag from upload to copy: median {median(lags):.3f} s, longest {lags[-1]:.3f} s")
 
@@ -206,9 +179,6 @@ def _prove(stage: Stage, mirrors: Mirrors) -> None:
 def _verify(stage: Stage, name: str, since: datetime) -> None:
     words = ("--contents", "sample:10", "--mirror-since", since.isoformat(timespec="milliseconds"))
     stage.run("verify", *words, "--report", str(stage.report / name))
-
-
-# ---------------------------------------------------------------- consumers and writer change over
 
 
 def _change_code(stage: Stage) -> Path:
@@ -239,22 +209,21 @@ def _cut_over(stage: Stage, mirrors: Mirrors, checkout: Path, rate: float) -> No
     letters.write_text(stage.server.undelivered())
     ready = ("--repo", str(checkout), "--canary", "--dead-letters", str(letters))
     with _writer(stage, rate, overwrites=0.05, days=1, seed=2) as writer:
+
+        def ask(command: str, *arguments: str) -> None:
+            folder = stage.report / command
+            words = (command, *arguments, *ready, "--report", str(folder))
+            stage.run(*words, again=lambda: _measure_again(stage, writer, folder, rate))
+
         stage.say("9. Sign-offs and the gate", "Four teams agree; then every check, with its evidence.")
         for team in Signatory:
             stage.run("signoff", team.value, "--by", OPERATOR)
-        gate = stage.report / "gate"
-        stage.run(
-            "gate", *ready, "--report", str(gate), again=lambda: _measure_again(stage, writer, gate, rate)
-        )
+        ask("gate")
         stage.say(
             "10. The cutover",
             "Asks the gate again, changes the phase, and waits until every mirror has seen it. The writer still writes to the legacy path.",
         )
-        done = stage.report / "cutover"
-        stage.run(
-            *("cutover", "--by", OPERATOR, "--yes", *ready, "--report", str(done)),
-            again=lambda: _measure_again(stage, writer, done, rate),
-        )
+        ask("cutover", "--by", OPERATOR, "--yes")
         writer.switch(MIGRATION.destination)
         _let_write(writer, rate)
     stage.server.wait_for_events()
@@ -292,9 +261,6 @@ def _let_write(writer: LiveWriter, rate: float) -> None:
     writer.rate = rate
     wanted = writer.uploads + FEW
     wait_until(lambda: writer.uploads, lambda uploads: uploads >= wanted, "the writer's uploads")
-
-
-# ---------------------------------------------------------------- the legacy path goes
 
 
 def _delete(stage: Stage, checkout: Path) -> Path:

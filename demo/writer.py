@@ -1,18 +1,20 @@
-"""The live writer: uploads submissions at a rate that the mirrors carry, overwrites some, remembers what was acknowledged.
+"""The writer: a history at once, or live at a rate that the mirrors carry; some users answer again.
 
 A user's submissions come one after the other, each with new contents. An upload that fails, or whose answer is lost, is
 repeated until it is acknowledged, as the QPI system does. Only an acknowledged upload counts.
 
-The machine's speed decides how much mirrors can do. So the writer slows down as events wait for them, and stops at a bound:
-what waits longer would only make every verification longer.
+The machine's speed decides how much mirrors can do. So the live writer slows down as events wait for them, and stops at a
+bound: what waits longer would only make every verification longer.
+
+Apart from `story`, because the end-to-end tests and the benchmark write with it, too.
 """
 
 import asyncio
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from random import Random
@@ -26,22 +28,52 @@ from demo.data import DemoObject, one_submission
 from local_gcs.waiting import wait_until
 from shared.migration import Location
 
-__all__ = ["Acknowledged", "LiveWriter", "live_writer"]
+__all__ = ["Acknowledged", "LiveWriter", "live_writer", "load"]
 
+LOADS_AT_ONCE = 64
 LANES = 32
-"""Uploads under way at once. A user belongs to one lane, so two uploads of one name never overlap."""
-
+"""Live uploads under way at once. A user belongs to one lane, so two uploads of one name never overlap."""
 PAUSE = 0.05
 """Seconds before an upload is repeated."""
-
 BEHIND = 1.0
 """Seconds' worth of uploads that the writer makes up for after a pause; more would be a burst."""
-
 MOST_PENDING = 50
 """Events that wait for the mirrors when the writer stops; below it slows down in proportion."""
-
 LOOK = 0.2
 """Seconds between two looks at what waits for the mirrors."""
+
+
+def load(url: str, location: Location, objects: Iterable[DemoObject]) -> int:
+    """Upload objects below a prefix; returns how many.
+
+    Raises:
+        aiohttp.ClientError: The server refused one, or is gone.
+    """
+    return asyncio.run(_load(url, location, objects))
+
+
+async def _load(url: str, location: Location, objects: Iterable[DemoObject]) -> int:
+    waiting = iter(objects)
+
+    async def upload(session: aiohttp.ClientSession) -> int:
+        done = 0
+        for item in waiting:  # shared by all: each takes the next one
+            async with _upload(session, url, location, item) as answer:
+                answer.raise_for_status()
+            done += 1
+        return done
+
+    connector = aiohttp.TCPConnector(limit=LOADS_AT_ONCE)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        return sum(await asyncio.gather(*(upload(session) for _ in range(LOADS_AT_ONCE))))
+
+
+def _upload(
+    session: aiohttp.ClientSession, url: str, location: Location, item: DemoObject
+) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    name = quote(location.prefix + item.relative, safe="")
+    address = f"{url}/upload/storage/v1/b/{location.bucket}/o?uploadType=media&name={name}"
+    return session.post(address, data=item.data, headers={"Content-Type": item.content_type})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,20 +89,16 @@ class LiveWriter:
     """Writes in a thread of its own until it is stopped.
 
     Args:
-        url: The local Cloud Storage's.
-        location: Where to.
-        rate: Uploads a second while no event waits.
+        rate: Uploads a second while no event waits; may be changed, as may `overwrites` and `most_pending`.
         overwrites: The share of uploads by a user who answers again.
         regulars: How many users answer again.
         days: Over how many days, the last one today.
-        seed: Another seed, other users.
         day: Returns the day under which the next submission is filed, instead of `days`.
         told: Called with every acknowledged upload, in the writer's thread.
         pending: Returns how many events wait for the mirrors. Without it the writer never slows down.
         most_pending: So many waiting events stop the writer.
 
     Attributes:
-        rate: As above; may be changed while it writes, as may `overwrites` and `most_pending`.
         acknowledged: The acknowledged contents of each object, by name below the prefix.
         uploads: Uploads acknowledged.
         repeated: Uploads repeated because of an error or a lost answer.
@@ -93,17 +121,12 @@ class LiveWriter:
         pending: Callable[[], int] | None = None,
         most_pending: int = MOST_PENDING,
     ) -> None:
-        self._url = url
-        self._location = location
+        self._url, self._location = url, location
         self._switched: tuple[Location, float] = (location, 0.0)
-        self.rate = rate
-        self.overwrites = overwrites
-        self._regulars = regulars
-        self._days = days
+        self.rate, self.overwrites, self.most_pending = rate, overwrites, most_pending
+        self._regulars, self._days = regulars, days
         self._day = day or self._one_of_the_last_days
-        self._told = told
-        self._pending = pending
-        self.most_pending = most_pending
+        self._told, self._pending = told, pending
         self._carried = 1.0 if pending is None else 0.0  # of the rate, as far as the mirrors carry it
         self._turns = 0
         self._rng = Random(f"writer-{seed}")
@@ -117,12 +140,7 @@ class LiveWriter:
         self.under_way: dict[str, Location] = {}
 
     def switch(self, location: Location, *, share: float = 1.0) -> None:
-        """Write to another place from now on: all users, or a share of them first.
-
-        Args:
-            location: Where to.
-            share: The share of users who switch. It is always the same users; the others stay where they are.
-        """
+        """Write to another place from now on: all users, or a share of them, always the same ones, first."""
         self._switched = (location, share)
         if share >= 1.0:
             self._location = location
@@ -177,8 +195,7 @@ class LiveWriter:
 
     async def _write(self) -> None:
         lanes = [asyncio.Queue[DemoObject](4) for _ in range(LANES)]
-        connector = aiohttp.TCPConnector(limit=LANES)
-        timeout = aiohttp.ClientTimeout(total=30)
+        connector, timeout = aiohttp.TCPConnector(limit=LANES), aiohttp.ClientTimeout(total=30)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
             workers = [asyncio.create_task(self._lane(session, lane)) for lane in lanes]
             workers += [asyncio.create_task(self._pace(self._pending))] if self._pending else []
@@ -210,8 +227,7 @@ class LiveWriter:
             await asyncio.sleep(LOOK)
 
     def _next(self) -> DemoObject:
-        rng, now = self._rng, datetime.now(UTC)
-        day = self._day()
+        rng, now, day = self._rng, datetime.now(UTC), self._day()
         again = rng.random() < self.overwrites
         user = rng.randrange(1, self._regulars + 1) if again else rng.randrange(1_000_000, 9_999_999)
         return one_submission(rng, day, user, now)
@@ -223,7 +239,7 @@ class LiveWriter:
         while True:
             item = await lane.get()
             location = self.under_way[item.relative] = self._location_of(item.relative)
-            await self._upload(session, item, location)
+            await self._until_acknowledged(session, item, location)
             self.acknowledged[item.relative] = item.data
             self.uploads += 1
             self._told(Acknowledged(item, location, datetime.now(UTC)))
@@ -233,13 +249,12 @@ class LiveWriter:
                 del self.submitted[item.relative]
             lane.task_done()
 
-    async def _upload(self, session: aiohttp.ClientSession, item: DemoObject, location: Location) -> None:
-        name = quote(location.prefix + item.relative, safe="")
-        address = f"{self._url}/upload/storage/v1/b/{location.bucket}/o?uploadType=media&name={name}"
-        headers = {"Content-Type": item.content_type}
+    async def _until_acknowledged(
+        self, session: aiohttp.ClientSession, item: DemoObject, location: Location
+    ) -> None:
         while True:
             try:
-                async with session.post(address, data=item.data, headers=headers) as answer:
+                async with _upload(session, self._url, location, item) as answer:
                     await answer.read()
                     if answer.status == 200:  # noqa: PLR2004 -- OK
                         return

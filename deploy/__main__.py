@@ -1,7 +1,7 @@
 """Sets up a project, and puts the parts into it: ``python -m deploy --env dev [--print] WHAT…``.
 
 WHAT is ``project`` (an owner, once, and after a change of rights), or ``jobs``, ``functions``, ``scheduler`` (every build), in the
-order given. Doing it again changes nothing. ``--print`` prints every command and runs none; ``--table`` prints who may do what.
+order given. ``functions`` first begins the migration on record, with the job ``backfill``. Doing it again changes nothing. ``--print`` prints every command and runs none; ``--table`` prints who may do what.
 """
 
 import sys

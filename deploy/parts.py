@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from backfill_job.rights import Area, Part, location_of
-from deploy.project import DEAD_LETTERS, FUNCTION_BUILD, SCHEDULER, TRIGGER, gcloud
+from deploy.project import BUILD, DEAD_LETTERS, FUNCTION_BUILD, SCHEDULER, TRIGGER, gcloud
 from deploy.steps import Ask, Ensure, Run, Step
 from deploy.values import Values
 
-__all__ = ["function_steps", "image", "job_steps", "release", "scheduler_steps", "uploaded"]
+__all__ = ["begin_step", "function_steps", "image", "job_steps", "release", "scheduler_steps", "uploaded"]
 
 FINALIZED = "google.cloud.storage.object.v1.finalized"
 
@@ -84,13 +84,33 @@ def job_steps(values: Values, tag: str) -> Iterator[Step]:
         )
 
 
+def begin_step(values: Values) -> Step:
+    """Begins the migration on record, in the backfill's account: `backfill_job.commands.begin`. A whole record stays as it is.
+
+    It waits for the end of the execution, and fails where the record is damaged, or where a person must name the phase.
+    """
+    begin = ("begin", f"--env={values.env.value}", f"--by={values.account(BUILD)}")
+    return Run(
+        gcloud(
+            values,
+            *("run", "jobs", "execute", values.name(Part.BACKFILL.value), f"--region={values.region}"),
+            f"--args={','.join(begin)}",
+            *("--tasks=1", "--wait"),
+        )
+    )
+
+
 def function_steps(values: Values, source: str) -> Iterator[Step]:
     """The mirrors with their triggers and dead letters, and the status page.
+
+    Without the migration's record a mirror answers each event with an error. So the first step begins the migration, and no
+    mirror is deployed where that fails.
 
     Args:
         values: The environment's values.
         source: The result of `release`. A function whose label has it already stays as it is.
     """
+    yield begin_step(values)
     migration = values.migration
     for part, bucket, reverse in (
         (Part.MIRROR, migration.source.bucket, "false"),

@@ -21,23 +21,15 @@ CANNOT_START = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the server with the arguments of a command line, by default the process's own.
-
-    Returns:
-        0 after a stop, 2 if it could not start.
-    """
+    """Runs the server; returns 0 after a stop, 2 if it could not start."""
     options = parse_arguments(sys.argv[1:] if arguments is None else arguments)
     try:
-        _run(options)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(options, _announce))
     except CannotStart as error:
         sys.stderr.write(f"local_gcs: {one_line(str(error))}\n")
         return CANNOT_START
     return 0
-
-
-def _run(options: Options) -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(serve(options, _announce))
 
 
 def _announce(url: str) -> None:
@@ -54,18 +46,8 @@ def parse_arguments(arguments: Sequence[str]) -> Options:
         parser.error(f"argument --port: {given.port} is not between 0 and 65535")
     if retry.attempts < 1 or retry.first_pause < 0 or retry.longest_pause < 0:
         parser.error("event pauses are not negative, and there is at least one attempt")
-    return Options(
-        host=given.host,
-        port=given.port,
-        project=given.project,
-        buckets=tuple(given.bucket),
-        generations=given.generations,
-        seed=given.seed,
-        events=tuple(given.events),
-        faults=_faults(parser, given),
-        retry=retry,
-        until_stdin_closes=given.until_stdin_closes,
-    )
+    named = {name: value for name, value in vars(given).items() if name in Options.__dataclass_fields__}
+    return Options(**named | {"faults": _faults(parser, given), "retry": retry})
 
 
 def _faults(parser: argparse.ArgumentParser, given: argparse.Namespace) -> FaultPlan:
@@ -87,27 +69,24 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=4443, help="0 picks a free one (default: %(default)s)")
     parser.add_argument("--project", default="test", help="the one project there is (default: %(default)s)")
     parser.add_argument(
-        "--bucket", action="append", default=[], metavar="NAME", help="make a bucket; repeatable"
+        "--bucket",
+        action="append",
+        default=[],
+        dest="buckets",
+        metavar="NAME",
+        help="make a bucket; repeatable",
     )
     parser.add_argument("--generations", choices=("unordered", "ordered"), default="unordered")
     parser.add_argument("--seed", type=int, default=0, help="for generation numbers and faults")
-    parser.add_argument(
-        "--events",
-        action="append",
-        default=[],
-        metavar="URL",
-        help="post all object events there; repeatable",
-    )
+    events = "post all object events there; repeatable"
+    parser.add_argument("--events", action="append", default=[], metavar="URL", help=events)
     parser.add_argument("--event-first-pause", type=float, default=0.1, metavar="SECONDS")
     parser.add_argument("--event-longest-pause", type=float, default=5.0, metavar="SECONDS")
     parser.add_argument("--event-attempts", type=int, default=10, metavar="N")
     parser.add_argument("--faults", default="{}", metavar="JSON", help="see local_gcs/faults.py")
     parser.add_argument("--max-rewrite-bytes-per-call", type=int, metavar="N", help="make clients loop")
-    parser.add_argument(
-        "--until-stdin-closes",
-        action="store_true",
-        help="stop when standard input ends, for parent processes",
-    )
+    until = "stop when standard input ends, for parent processes"
+    parser.add_argument("--until-stdin-closes", action="store_true", help=until)
     return parser
 
 

@@ -25,7 +25,6 @@ from local_gcs.calls import (
     parse_headers,
     parse_query,
     refusal,
-    refused_media,
     split_parts,
 )
 from local_gcs.errors import Refused, invalid
@@ -47,12 +46,13 @@ class Stats:
         self._counts: Counter[tuple[str, str]] = Counter()
 
     def count(self, method: str, outcome: str) -> None:
-        """Counts one request; the outcome is its HTTP status, or the way in which the answer was lost."""
+        """Counts one request by its HTTP status, or by the way in which the answer was lost."""
         self._counts[method, outcome] += 1
 
-    def clear(self) -> None:
-        """Sets all counts to 0."""
+    def clear(self) -> dict[str, Any]:
+        """Sets all counts to 0, and gives them."""
         self._counts.clear()
+        return self.snapshot()
 
     def snapshot(self) -> dict[str, Any]:
         """``{"requests": total, "methods": {method: {"count": n, "by_status": {status: n}}}}``."""
@@ -74,10 +74,8 @@ Dispatch = Callable[[str, str, CIMultiDict[str], bytes], Reply]
 def batch(call: Call, dispatch: Dispatch) -> Reply:
     """Does the parts in their order and joins their answers.
 
-    If a fault loses the answer to one part, it loses the whole answer, because all travel on one connection.
-
-    Raises:
-        Refused: 400; it is malformed or has more than 100 parts.
+    If a fault loses the answer to one part, it loses the whole answer, because all travel on one connection. Refuses
+    with 400: it is malformed or has more than 100 parts.
     """
     parts = split_parts(call.body, boundary_of(call.headers.get("Content-Type", "")))
     if len(parts) > MOST_PARTS:
@@ -94,7 +92,6 @@ def batch(call: Call, dispatch: Dispatch) -> Reply:
 
 
 def _do(part: Part, dispatch: Dispatch) -> Reply:
-    """Dispatches the HTTP request of a part."""
     head, _, body = part.body.replace(b"\r\n", b"\n").partition(b"\n\n")
     line, _, fields = head.partition(b"\n")
     words = line.decode("utf-8", "surrogateescape").split(" ")
@@ -109,7 +106,6 @@ def _do(part: Part, dispatch: Dispatch) -> Reply:
 
 
 def _rendered(part: Part, reply: Reply) -> bytes:
-    """A part of the answer."""
     identifier = part.headers.get("content-id", "")
     head = "Content-Type: application/http\r\n"
     if identifier:
@@ -130,22 +126,10 @@ Headers = CIMultiDict[str] | CIMultiDictProxy[str]
 
 
 class Api:
-    """Dispatches requests.
-
-    Args:
-        storage: The storage that they read and change.
-        rewriter: Does rewrites.
-        faults: The faults in force.
-        base_url: Address of the server.
-        project: The project of all buckets.
-
-    Attributes:
-        stats: Counts of requests.
-        renderer: Renders resources.
-    """
+    """Dispatches requests; all buckets are in one project."""
 
     def __init__(
-        self, *, storage: Storage, rewriter: Rewriter, faults: Faults, base_url: str, project: str
+        self, storage: Storage, rewriter: Rewriter, faults: Faults, *, base_url: str, project: str
     ) -> None:
         self.stats = Stats()
         self.renderer = Renderer(base_url)
@@ -163,51 +147,44 @@ class Api:
     def dispatch(self, verb: str, target: str, headers: Headers, body: bytes) -> Reply:
         """Answers one request; the target is path and query as sent."""
         path, _, query = target.partition("?")
-        method = "unknown"
+        method, hit = "unknown", NO_HIT
         if verb == "POST" and OVERRIDE in headers:
             verb = headers[OVERRIDE].upper()
 
         def first() -> Reply:
-            nonlocal method
+            nonlocal method, hit
             method, args = resolve(verb, path)
-            return self._do(Call(method, args, parse_query(query), headers, body))
+            call = Call(method, args, parse_query(query), headers, body)
+            hit = self._hit(call)
+            if hit.refused:
+                raise hit.refused
+            if hit.answer:
+                return hit.answer
+            return Reply() if hit.connection == "reset_before" else self._answer(call)
 
-        def refuse(refused: Refused) -> Reply:
-            # Google sends the message of a failed read of content as text.
-            media = verb == "GET" and (path.startswith("/download/") or "alt=media" in query)
-            return refused_media(refused) if media else refusal(refused)
+        def take(step: Step) -> Reply:
+            """Takes a step. The one that answers is counted, and its answer may be lost."""
+            try:
+                reply = step()
+            except Refused as refused:
+                # Google sends the message of a failed read of content as text.
+                media = verb == "GET" and (path.startswith("/download/") or "alt=media" in query)
+                reply = refusal(refused, as_text=media)
+            except Exception:  # noqa: BLE001 - a defect here must show as a 500 and a traceback, not as a hung client
+                traceback.print_exc(file=sys.stderr)
+                message = "local_gcs has a defect: see its standard error."
+                reply = refusal(Refused(500, "internalError", message))
+            if reply.rest is not None:
+                rest = reply.rest
+                reply.rest = lambda: take(rest)
+                return reply
+            if hit.connection:
+                reply.wire = Wire.TRUNCATED if hit.connection == "truncate" else Wire.RESET
+                reply.cut = hit.cut
+            self.stats.count(method, str(reply.status) if reply.wire is Wire.WHOLE else reply.wire.value)
+            return reply
 
-        return self._counted(first, lambda: method, refuse)
-
-    def _counted(self, step: Step, method: Callable[[], str], refuse: Callable[[Refused], Reply]) -> Reply:
-        """Takes a step, and counts the request if this step answers it."""
-        try:
-            reply = step()
-        except Refused as refused:
-            reply = refuse(refused)
-        except Exception:  # noqa: BLE001 - a defect here must show as a 500 and a traceback, not as a hung client
-            traceback.print_exc(file=sys.stderr)
-            reply = refusal(Refused(500, "internalError", "local_gcs has a defect: see its standard error."))
-        if reply.rest is None:
-            self.stats.count(method(), str(reply.status) if reply.wire is Wire.WHOLE else reply.wire.value)
-        else:
-            rest = reply.rest
-            reply.rest = lambda: self._counted(rest, method, refuse)
-        return reply
-
-    def _do(self, call: Call) -> Reply:
-        """Does what a request asks, faults included."""
-        hit = self._hit(call)
-        if hit is NO_HIT:
-            return self._answer(call)
-        if hit.refused:
-            raise hit.refused
-        if hit.answer:
-            return hit.answer
-        if hit.connection == "reset_before":
-            return Reply(wire=Wire.RESET)
-        wire = Wire.RESET if hit.connection == "reset_after" else Wire.TRUNCATED
-        return _cut(lambda: self._answer(call), wire, hit.cut)
+        return take(first)
 
     def _answer(self, call: Call) -> Reply:
         check_request(call.method, call.params, call.headers)
@@ -229,17 +206,3 @@ class Api:
         if self._retry_tests and (scripted := self._retry_tests.draw(call)):
             return scripted
         return self._faults.draw(call) if self._faults.active else NO_HIT
-
-
-def _cut(step: Step, wire: Wire, cut: int | None) -> Reply:
-    """Takes a step whose answer, now or after further steps, does not arrive whole."""
-    try:
-        reply = step()
-    except Refused as refused:
-        reply = refusal(refused)
-    if reply.rest is None:
-        reply.wire, reply.cut = wire, cut
-    else:
-        rest = reply.rest
-        reply.rest = lambda: _cut(rest, wire, cut)
-    return reply

@@ -22,52 +22,44 @@ WEEK = 7 * 24 * 3600
 SHORTEST_SOFT_DELETE = WEEK
 LONGEST_SOFT_DELETE = 90 * 24 * 3600
 SET_BY_SERVICE = frozenset(
-    {
-        *(
-            "etag",
-            "generation",
-            "hardDeleteTime",
-            "id",
-            "kind",
-            "locationType",
-            "metageneration",
-            "name",
-            "owner",
-        ),
-        *(
-            "projectNumber",
-            "satisfiesPZI",
-            "satisfiesPZS",
-            "selfLink",
-            "softDeleteTime",
-            "timeCreated",
-            "updated",
-        ),
+    {"etag", "generation", "hardDeleteTime", "id", "kind", "locationType", "metageneration", "name", "owner"}
+    | {
+        "projectNumber",
+        "satisfiesPZI",
+        "satisfiesPZS",
+        "selfLink",
+        "softDeleteTime",
+        "timeCreated",
+        "updated",
     }
 )
 """Fields of a bucket resource that a request may repeat and cannot change."""
-REPLACED = (
-    "billing",
-    "cors",
-    "defaultEventBasedHold",
-    "labels",
-    "lifecycle",
-    "logging",
-    "retentionPolicy",
-    "versioning",
+REPLACED = frozenset(
+    {
+        "billing",
+        "cors",
+        "defaultEventBasedHold",
+        "labels",
+        "lifecycle",
+        "logging",
+        "retentionPolicy",
+        "versioning",
+    }
 )
 """Fields that have an effect, or are shown, and that an update removes if it does not name them."""
-KEPT = (
-    "customPlacementConfig",
-    "iamConfiguration",
-    "location",
-    "rpo",
-    "softDeletePolicy",
-    "storageClass",
-    "website",
+KEPT = frozenset(
+    {
+        "customPlacementConfig",
+        "iamConfiguration",
+        "location",
+        "rpo",
+        "softDeletePolicy",
+        "storageClass",
+        "website",
+    }
 )
 """Further fields that a request may set."""
-TAKEN = frozenset({*REPLACED, *KEPT}) | SET_BY_SERVICE
+TAKEN = REPLACED | KEPT | SET_BY_SERVICE
 MULTI_REGIONS = frozenset({"ASIA", "EU", "US"})
 DUAL_REGIONS = frozenset({"ASIA1", "EUR4", "EUR5", "EUR7", "EUR8", "NAM4"})
 
@@ -80,7 +72,6 @@ class Settings:
         versioning: Replaced and deleted live versions stay as noncurrent ones.
         soft_delete_seconds: Seconds for which a deleted version can be restored; 0 turns soft delete off.
         retention_seconds: Seconds for which a new version may not be deleted or replaced; 0 for no policy.
-        retention_locked: The retention policy cannot be shortened or removed.
         storage_class: The class of objects that name none.
         event_based_hold: New objects get an event-based hold.
         requester_pays: A request must name the project that pays.
@@ -92,30 +83,25 @@ class Settings:
     retention_seconds: int
     storage_class: str
     event_based_hold: bool
-    retention_locked: bool
     requester_pays: bool
     lifecycle: tuple[LifecycleRule, ...]
 
     @classmethod
     def of(cls, resource: dict[str, Any]) -> "Settings":
-        """The settings that a bucket resource states.
+        """The settings that a bucket resource states. Refuses with 400: a field has the wrong shape, or is not modelled."""
 
-        Raises:
-            Refused: 400; a field has the wrong shape, or a lifecycle rule is not modelled.
-        """
+        def stated(policy: str, name: str) -> Any:
+            return (resource.get(policy) or {}).get(name)
+
         lifecycle = parse_lifecycle(resource.get("lifecycle"))
-        retention = resource.get("retentionPolicy") or {}
         try:
             return cls(
-                versioning=bool((resource.get("versioning") or {}).get("enabled")),
-                soft_delete_seconds=int(
-                    (resource.get("softDeletePolicy") or {}).get("retentionDurationSeconds") or 0
-                ),
-                retention_seconds=int(retention.get("retentionPeriod") or 0),
+                versioning=bool(stated("versioning", "enabled")),
+                soft_delete_seconds=int(stated("softDeletePolicy", "retentionDurationSeconds") or 0),
+                retention_seconds=int(stated("retentionPolicy", "retentionPeriod") or 0),
                 storage_class=check_storage_class(str(resource.get("storageClass") or "STANDARD")),
                 event_based_hold=bool(resource.get("defaultEventBasedHold")),
-                retention_locked=bool(retention.get("isLocked")),
-                requester_pays=bool((resource.get("billing") or {}).get("requesterPays")),
+                requester_pays=bool(stated("billing", "requesterPays")),
                 lifecycle=lifecycle,
             )
         except (AttributeError, TypeError, ValueError) as error:
@@ -135,15 +121,12 @@ class Shelf:
 
     def add(self, version: ObjectVersion) -> None:
         """Keeps a version, in place of an older record of the same generation."""
-        versions = self._by_name.get(version.name)
-        if versions is None:
-            versions = self._by_name[version.name] = {}
-        versions[version.generation] = version
+        self._by_name.setdefault(version.name, {})[version.generation] = version
 
     def get(self, name: str, generation: int) -> ObjectVersion | None:
         """One version; None if it is absent."""
-        versions = self._by_name.get(name)
-        return versions.get(generation) if versions else None
+        found: ObjectVersion | None = self._by_name.get(name, {}).get(generation)
+        return found
 
     def remove(self, version: ObjectVersion) -> None:
         """Forgets a version of this shelf."""
@@ -172,10 +155,8 @@ class Bucket:
 
     Attributes:
         resource: The bucket resource of the JSON API, without links.
-        settings: The effect of the resource on objects.
         live: The live version of each name, sorted by name.
         noncurrent: Replaced and deleted versions of a versioned bucket.
-        soft_deleted: Versions that can still be restored.
         policy: The IAM policy, which is kept and not enforced.
         notifications: Notification configurations by id.
     """
@@ -201,19 +182,13 @@ class Bucket:
 
     def all_names(self, low: str, high: str | None, *, inclusive: bool) -> Iterator[str]:
         """Names of objects with a live or a noncurrent version, in order, each once."""
-        both = merge(
-            self.live_names(low, high, inclusive=inclusive),
-            self.noncurrent.names(low, high, inclusive=inclusive),
-        )
+        live = self.live_names(low, high, inclusive=inclusive)
+        both = merge(live, self.noncurrent.names(low, high, inclusive=inclusive))
         return (name for name, _ in groupby(both))
 
 
 def new_resource(body: dict[str, Any], *, now: str) -> dict[str, Any]:
-    """The resource of a new bucket: the request over Google's defaults.
-
-    Raises:
-        Refused: 400; the name cannot be one, or a field is unknown or not modelled.
-    """
+    """The resource of a new bucket: the request over Google's defaults. Refuses with 400: a name or a field is wrong."""
     _check_body(body)
     name = check_bucket_name(body.get("name"))
     resource: dict[str, Any] = {
@@ -233,7 +208,7 @@ def new_resource(body: dict[str, Any], *, now: str) -> dict[str, Any]:
         },
         "softDeletePolicy": {"retentionDurationSeconds": str(WEEK)},
     }
-    resource |= {key: value for key, value in _without_nulls(body).items() if key not in SET_BY_SERVICE}
+    resource |= _merged({}, {key: value for key, value in body.items() if key not in SET_BY_SERVICE})
     resource["location"] = str(body.get("location") or "US").upper()
     resource["locationType"] = _location_type(resource)
     return _checked(resource, {}, now=now)
@@ -248,16 +223,10 @@ def _location_type(resource: dict[str, Any]) -> str:
 def patched_resource(
     resource: dict[str, Any], changes: dict[str, Any], *, now: str, whole: bool = False
 ) -> dict[str, Any]:
-    """A bucket resource after a change.
+    """A bucket resource after a patch with the body of a request: null removes a field, and an object is merged.
 
-    Args:
-        resource: The resource before.
-        changes: The body of the request. In a patch, null removes a field and an object is merged.
-        now: Time of the change.
-        whole: An update: an object that is named replaces the old one, and most fields that are not named are removed.
-
-    Raises:
-        Refused: 400; the result is invalid. 403; it shortens or removes a locked retention policy.
+    In a `whole` update an object that is named replaces the old one, and most fields that are not named are removed.
+    Refuses with 400 for an invalid result, or 403 if it shortens or removes a locked retention policy.
     """
     _check_body(changes)
     changes = {key: value for key, value in changes.items() if key not in SET_BY_SERVICE}
@@ -265,8 +234,8 @@ def patched_resource(
         raise invalid("The location of a bucket cannot be changed.", location="location")
     changes.pop("location", None)
     if whole:
-        base = {key: value for key, value in resource.items() if key not in {*REPLACED, *changes}}
-        patched = base | _without_nulls(changes)
+        base = {key: value for key, value in resource.items() if key not in REPLACED | changes.keys()}
+        patched = base | _merged({}, changes)
     else:
         patched = _merged(resource, changes)
     if changes.get("softDeletePolicy", ...) is None:
@@ -277,11 +246,7 @@ def patched_resource(
 
 
 def locked_resource(resource: dict[str, Any], *, now: str) -> dict[str, Any]:
-    """A bucket resource whose retention policy is locked.
-
-    Raises:
-        Refused: 400; it has no retention policy.
-    """
+    """A bucket resource whose retention policy is locked. Refuses with 400: it has no retention policy."""
     if not Settings.of(resource).retention_seconds:
         raise invalid(f"Bucket '{resource['name']}' does not have a retention policy.")
     changed = patched_resource(resource, {}, now=now)
@@ -294,15 +259,8 @@ def _check_body(body: dict[str, Any]) -> None:
     check_names({name: body[name] for name in body.keys() - SET_BY_SERVICE}, google().schemas["Bucket"])
 
 
-def _without_nulls(value: Any) -> Any:
-    """A JSON value without the names whose value is null, at any depth."""
-    if isinstance(value, dict):
-        return {key: _without_nulls(part) for key, part in value.items() if part is not None}
-    return value
-
-
 def _merged(old: Any, changes: Any) -> Any:
-    """A JSON value after a patch (RFC 7396): null removes a name, an object is merged, anything else replaces."""
+    """A JSON value after a patch (RFC 7396). A patch of nothing is the value without its nulls."""
     if not isinstance(changes, dict):
         return changes
     merged = dict(old) if isinstance(old, dict) else {}
@@ -316,21 +274,17 @@ def _merged(old: Any, changes: Any) -> Any:
 
 def _checked(resource: dict[str, Any], before: dict[str, Any], *, now: str) -> dict[str, Any]:
     """The resource with policies in the form in which the service shows them."""
-    old_retention = before.get("retentionPolicy") or {}
-    if isinstance(resource.get("retentionPolicy"), dict):
-        resource["retentionPolicy"] = {
-            **resource["retentionPolicy"],
-            "isLocked": bool(old_retention.get("isLocked")),
-        }
+    old_retention, retention = before.get("retentionPolicy") or {}, resource.get("retentionPolicy")
+    if isinstance(retention, dict):
+        resource["retentionPolicy"] = {**retention, "isLocked": bool(old_retention.get("isLocked"))}
     settings = Settings.of(resource)
     seconds = settings.soft_delete_seconds
     if seconds and not SHORTEST_SOFT_DELETE <= seconds <= LONGEST_SOFT_DELETE:
         raise invalid("Soft delete retention duration must be 0, or between 7 and 90 days.")
     if old_retention.get("isLocked") and settings.retention_seconds < int(old_retention["retentionPeriod"]):
         verb = "reduce the retention duration of" if settings.retention_seconds else "remove"
-        raise Refused(
-            403, "forbidden", f"Cannot {verb} a locked Retention Policy for bucket '{resource['name']}'."
-        )
+        message = f"Cannot {verb} a locked Retention Policy for bucket '{resource['name']}'."
+        raise Refused(403, "forbidden", message)
     for field_name, period, number in (
         ("softDeletePolicy", "retentionDurationSeconds", seconds),
         ("retentionPolicy", "retentionPeriod", settings.retention_seconds),

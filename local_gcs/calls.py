@@ -7,26 +7,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.message import Message
 from enum import Enum
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
+import msgspec
 import orjson
 
 from local_gcs.errors import Refused, invalid
-from local_gcs.objects import decode
+from local_gcs.objects import Conditions, decode, integer, parse_conditions
 
 __all__ = [
+    "Amount",
     "Call",
     "Method",
     "Part",
     "Reply",
+    "Whole",
     "Wire",
     "boundary_of",
     "parse_headers",
     "parse_object",
     "parse_query",
     "refusal",
-    "refused_media",
     "split_parts",
+    "stated",
 ]
 
 JSON = "application/json; charset=UTF-8"
@@ -42,10 +45,9 @@ class Wire(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request of the JSON API.
+    """One request of an API method, such as ``storage.objects.get``.
 
     Attributes:
-        method: The API method, such as ``storage.objects.get``.
         args: Names from the path, such as bucket and object.
         params: The query.
         headers: Header fields; names in any case.
@@ -58,14 +60,8 @@ class Call:
     body: bytes = b""
 
     def resource(self) -> dict[str, Any]:
-        """The body as a JSON object; an empty body is an empty object.
-
-        Raises:
-            Refused: 400; it is not a JSON object.
-        """
-        if not self.body:
-            return {}
-        return parse_object(self.body)
+        """The body as a JSON object; an empty body is an empty object. Refuses with 400: it is not a JSON object."""
+        return parse_object(self.body) if self.body else {}
 
     def text(self, name: str) -> str:
         """A query parameter; empty if it is absent."""
@@ -75,13 +71,27 @@ class Call:
         """Whether a query parameter is ``true``."""
         return self.params.get(name, "").lower() == "true"
 
+    def integer(self, name: str) -> int | None:
+        """A query parameter that is a whole number; None if it is absent. Refuses with 400: it is not a number."""
+        return integer(self.params, name)
+
+    @property
+    def generation(self) -> int | None:
+        """The version that the query names; None for the live one. Refuses with 400: it is not a number."""
+        return integer(self.params, "generation")
+
+    @property
+    def conditions(self) -> Conditions:
+        """The conditions of the query on the object or bucket that the path names last. Refuses as `parse_conditions`."""
+        return parse_conditions(self.params)
+
 
 @dataclass(slots=True)
 class Reply:
     """One answer.
 
     Attributes:
-        headers: Header fields besides the content type.
+        headers: Those besides the content type.
         cut: A truncated answer ends after so many bytes of its body; None for half of it.
         rest: The next step towards the answer, after `pause` seconds; None if this is the answer.
         pause: Seconds in which others may act before the next step.
@@ -101,26 +111,17 @@ Method = Callable[[Call], Reply]
 """One method of the API."""
 
 
-def refusal(refused: Refused) -> Reply:
-    """The answer to a request that is refused."""
+def refusal(refused: Refused, *, as_text: bool = False) -> Reply:
+    """The answer to a request that is refused: an error body, or its message alone."""
     if refused.status == 304:  # noqa: PLR2004 - an answer of this status has no body
         return Reply(304)
+    if as_text:
+        return Reply(refused.status, refused.message.encode(), "text/html; charset=UTF-8")
     return Reply(refused.status, orjson.dumps(refused.body()))
 
 
-def refused_media(refused: Refused) -> Reply:
-    """The answer to a read of content that is refused: Google sends the message as text, not as JSON."""
-    if refused.status == 304:  # noqa: PLR2004 - an answer of this status has no body
-        return Reply(304)
-    return Reply(refused.status, refused.message.encode(), "text/html; charset=UTF-8")
-
-
 def parse_object(text: bytes | str) -> dict[str, Any]:
-    """A JSON object. ``null`` is an empty one: Go clients send it for an absent body.
-
-    Raises:
-        Refused: 400; it is not a JSON object, or has a lone surrogate.
-    """
+    """A JSON object; ``null``, which Go clients send for an absent body, is an empty one. Refuses with 400."""
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -132,12 +133,21 @@ def parse_object(text: bytes | str) -> dict[str, Any]:
     return value
 
 
-def parse_query(query: str) -> dict[str, str]:
-    """The parameters of a query. Of several with one name the last counts; permissions are joined by line feeds.
+Whole = Annotated[int, msgspec.Meta(ge=0)]
+Amount = Whole | Annotated[float, msgspec.Meta(ge=0)]
+Stated = TypeVar("Stated")
 
-    Raises:
-        Refused: 400; a value is not UTF-8.
-    """
+
+def stated(kind: type[Stated], value: object) -> Stated:
+    """A value of a vocabulary of this server's own, from JSON. Refuses with 400: a field is unknown or has a wrong value."""
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise invalid(str(error)) from error
+
+
+def parse_query(query: str) -> dict[str, str]:
+    """The parameters of a query; the last of one name counts, and permissions are joined by line feeds. Refuses with 400."""
     if not query:
         return {}
     params: dict[str, str] = {}
@@ -155,23 +165,14 @@ def parse_query(query: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part.
-
-    Attributes:
-        headers: Header fields; names in lower case.
-        body: The content, without the line end that belongs to the boundary.
-    """
+    """One part: header fields with names in lower case, and the content without the boundary's line end."""
 
     headers: dict[str, str]
     body: bytes
 
 
 def boundary_of(content_type: str) -> bytes:
-    """The boundary that a Content-Type names.
-
-    Raises:
-        Refused: 400; it names none.
-    """
+    """The boundary that a Content-Type names. Refuses with 400: it names none."""
     message = Message()
     message["Content-Type"] = content_type
     boundary = message.get_param("boundary")
@@ -182,11 +183,7 @@ def boundary_of(content_type: str) -> bytes:
 
 
 def split_parts(body: bytes, boundary: bytes) -> list[Part]:
-    """The parts of a multipart body.
-
-    Raises:
-        Refused: 400; it does not end with the boundary.
-    """
+    """The parts of a multipart body. Refuses with 400: it does not end with the boundary."""
     mark = b"\n--" + boundary
     pieces = (b"\n" + body).split(mark)
     if len(pieces) < 2 or not pieces[-1].startswith(b"--"):  # noqa: PLR2004 - preamble and end at least

@@ -5,52 +5,56 @@ it with the document that google-api-python-client carries. `not_modelled` is th
 this server does not model.
 """
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
+
+import msgspec
 
 from local_gcs.errors import Refused
 
 __all__ = ["Google", "GoogleMethod", "check_fields", "check_names", "google", "not_modelled"]
 
 
-@dataclass(frozen=True, slots=True)
-class GoogleMethod:
+class GoogleMethod(msgspec.Struct, frozen=True):
     """One method of Google's JSON API.
 
     Attributes:
-        verb: HTTP method.
-        path: Path below ``/storage/v1/``; names stand in braces.
+        http: HTTP method, and the path below ``/storage/v1/``; names stand in braces.
         parameters: Query parameters that the method names itself.
         required: Those of them that a request must give.
         response: The schema of the answer; None for an answer without a body.
     """
 
-    verb: str
-    path: str
+    http: str
     parameters: frozenset[str]
     required: tuple[str, ...]
     response: str | None
 
+    @property
+    def verb(self) -> str:
+        """HTTP method."""
+        return self.http.partition(" ")[0]
 
-@dataclass(frozen=True, slots=True)
-class Google:
+    @property
+    def path(self) -> str:
+        """Path below ``/storage/v1/``."""
+        return self.http.partition(" ")[2]
+
+
+class Google(msgspec.Struct, frozen=True):
     """The extract.
 
     Attributes:
-        revision: Revision of the discovery document.
         parameters: Query parameters that every method takes.
         methods: By their ids, such as ``storage.objects.get``.
         schemas: The shape of each resource: its fields; ``*`` stands for any name, ``#Name`` for another schema.
     """
 
-    revision: str
     parameters: frozenset[str]
-    methods: Mapping[str, GoogleMethod]
-    schemas: Mapping[str, Any]
+    methods: dict[str, GoogleMethod]
+    schemas: dict[str, Any]
 
     def resolved(self, shape: Any) -> Any:
         """A shape, with a reference to another schema followed."""
@@ -60,20 +64,8 @@ class Google:
 @cache
 def google() -> Google:
     """The extract, read once."""
-    extract = json.loads(files("local_gcs").joinpath("google_storage_v1.json").read_text())
-    return Google(
-        extract["revision"],
-        frozenset(extract["parameters"]),
-        {name: _method(facts) for name, facts in extract["methods"].items()},
-        extract["schemas"],
-    )
-
-
-def _method(facts: Mapping[str, Any]) -> GoogleMethod:
-    verb, _, path = facts["http"].partition(" ")
-    return GoogleMethod(
-        verb, path, frozenset(facts["parameters"]), tuple(facts["required"]), facts["response"]
-    )
+    extract = files("local_gcs").joinpath("google_storage_v1.json").read_bytes()
+    return msgspec.json.decode(extract, type=Google)
 
 
 def not_modelled(what: str, *, location: str = "") -> Refused:
@@ -84,10 +76,7 @@ def not_modelled(what: str, *, location: str = "") -> Refused:
 def check_fields(resource: Mapping[str, Any], schema: str, modelled: frozenset[str]) -> None:
     """Refuse a resource with a field that Google does not have, or that this server does not model.
 
-    A field that is not modelled passes when its value turns it off: null, false or nothing in it.
-
-    Raises:
-        Refused: 400.
+    A field that is not modelled passes when its value turns it off: null, false or nothing in it. Refuses with 400.
     """
     if modelled.issuperset(resource):
         return
@@ -99,11 +88,7 @@ def check_fields(resource: Mapping[str, Any], schema: str, modelled: frozenset[s
 
 
 def check_names(value: Any, shape: Any) -> None:
-    """Refuse a JSON value with a field, at any depth, that a shape of Google's does not have.
-
-    Raises:
-        Refused: 400.
-    """
+    """Refuse a JSON value with a field, at any depth, that a shape of Google's does not have. Refuses with 400."""
     shape = google().resolved(shape)
     if isinstance(value, list):
         for item in value:

@@ -1,7 +1,7 @@
 """Refusals: the error that Cloud Storage answers with instead of doing what a request asks.
 
 The model raises `Refused`. The HTTP layer renders it as the error body of the JSON API (Cloud Storage documentation,
-"HTTP status and error codes for JSON").
+"HTTP status and error codes for JSON"). In this package "refuses with 404" says that a function raises it with this status.
 """
 
 __all__ = [
@@ -16,10 +16,9 @@ __all__ = [
 
 
 class Refused(Exception):
-    """A request that is refused, and the reason.
+    """A request that is refused with an HTTP status.
 
     Attributes:
-        status: HTTP status.
         reason: Google's machine-readable reason, such as ``conditionNotMet``.
         message: One sentence for people.
         location: The header or parameter at fault; empty if there is none.
@@ -27,19 +26,15 @@ class Refused(Exception):
 
     def __init__(self, status: int, reason: str, message: str, *, location: str = "") -> None:
         super().__init__(message)
-        self.status = status
-        self.reason = reason
-        self.message = message
-        self.location = location
+        self.status, self.reason = status, reason
+        self.message, self.location = message, location
 
     def body(self) -> dict[str, object]:
         """The JSON error body."""
         detail = {"message": self.message, "domain": "global", "reason": self.reason}
         if self.location:
-            detail |= {
-                "locationType": "header" if self.location.startswith("If-") else "parameter",
-                "location": self.location,
-            }
+            kind = "header" if self.location.startswith("If-") else "parameter"
+            detail |= {"locationType": kind, "location": self.location}
         return {"error": {"code": self.status, "message": self.message, "errors": [detail]}}
 
 
@@ -60,12 +55,8 @@ def not_found() -> Refused:
 
 def condition_failed() -> Refused:
     """412: a generation or metageneration condition does not hold."""
-    return Refused(
-        412,
-        "conditionNotMet",
-        "At least one of the pre-conditions you specified did not hold.",
-        location="If-Match",
-    )
+    message = "At least one of the pre-conditions you specified did not hold."
+    return Refused(412, "conditionNotMet", message, location="If-Match")
 
 
 def not_modified() -> Refused:

@@ -13,16 +13,17 @@ can also send Pub/Sub notifications of its own.
 import asyncio
 import base64
 from collections import Counter, deque
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import aiohttp
+import msgspec
 import orjson
 
+from local_gcs.calls import stated
 from local_gcs.errors import invalid
 from local_gcs.faults import Faults
 from local_gcs.model import Change, ChangeKind
@@ -49,11 +50,10 @@ PRINTABLE = "!#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Pauses and attempts of a failed delivery.
+    """Pauses, in seconds, and attempts of a failed delivery.
 
     Attributes:
-        first_pause: Seconds before the second attempt; each further pause is twice as long.
-        longest_pause: Upper limit of a pause, in seconds.
+        first_pause: Before the second attempt; each further pause is twice as long, up to the longest.
         attempts: After so many attempts the event is a dead letter.
         timeout: Seconds that a subscriber may take to answer.
     """
@@ -68,12 +68,10 @@ class RetryPolicy:
         return min(self.longest_pause, self.first_pause * 2.0 ** min(failed - 1, 60))
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A subscriber and the events that it wants.
 
     Attributes:
-        url: The address of the subscriber.
         types: Event types, whole or their last word such as ``finalized``; empty for all.
         bucket: Only events of this bucket; None for all.
         concurrency: Number of simultaneous deliveries.
@@ -81,30 +79,22 @@ class Subscription:
             push where the name cannot be a header, else binary. ``notification``: the push of a bucket's notification.
     """
 
-    url: str
+    url: Annotated[str, msgspec.Meta(pattern="^https?://")]
     types: tuple[str, ...] = ()
     bucket: str | None = None
-    concurrency: int = 8
+    concurrency: Annotated[int, msgspec.Meta(ge=1)] = 8
     form: str = "binary"
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Subscription":
-        """The subscription that a JSON object states.
-
-        Raises:
-            Refused: 400; it states none.
-        """
-        unknown = values.keys() - {entry.name for entry in fields(cls)}
-        url, wanted = values.get("url"), values.get("types") or ()
-        if unknown or not isinstance(url, str) or not url.startswith(("http://", "https://")):
-            raise invalid("A subscriber has a url, and may have types, bucket, concurrency and form.")
-        types = tuple(text if text.startswith(TYPE) else TYPE + text for text in wanted)
+    def of(cls, values: object) -> "Subscription":
+        """The subscription that a JSON object states. Refuses with 400: it states none."""
+        made = stated(cls, values)
+        types = tuple(TYPE + text.removeprefix(TYPE) for text in made.types)
         if not set(types) <= set(TYPES):
             raise invalid(f"types: of {', '.join(TYPES)}")
-        form = values.get("form") or "binary"
-        if form not in FORMS:
+        if made.form not in FORMS:
             raise invalid(f"form: of {', '.join(FORMS)}")
-        return cls(url, types, values.get("bucket"), max(1, int(values.get("concurrency") or 8)), form)
+        return msgspec.structs.replace(made, types=types)
 
     def wants(self, change: Change) -> bool:
         """Whether the subscriber wants a change."""
@@ -125,13 +115,12 @@ class _Delivery:
 
 @dataclass(slots=True)
 class _Subscriber:
-    """A subscription, its deliveries, and the workers that make them.
+    """A subscription, its deliveries, and the workers, each of which makes one at a time.
 
     Attributes:
         pending: Number of deliveries that are neither made nor given up.
         waiting: Deliveries that can be attempted now.
         awake: Set when a delivery may be waiting.
-        workers: Each makes one delivery at a time.
     """
 
     identifier: str
@@ -183,7 +172,7 @@ class Publisher:
         subscriber.workers = [
             asyncio.create_task(self._work(subscriber)) for _ in range(subscription.concurrency)
         ]
-        return {"id": subscriber.identifier, **asdict(subscription)}
+        return {"id": subscriber.identifier, **msgspec.to_builtins(subscription)}
 
     def unsubscribe(self, identifier: str | None) -> int:
         """Removes a subscriber, or all for None, and drops its deliveries; gives the number of removed ones."""
@@ -196,12 +185,11 @@ class Publisher:
 
     def subscribers(self) -> dict[str, Any]:
         """All subscribers."""
-        return {
-            "items": [
-                {"id": each.identifier, "pending": each.pending, **asdict(each.subscription)}
-                for each in self._subscribers.values()
-            ]
-        }
+        items = [
+            {"id": each.identifier, "pending": each.pending, **msgspec.to_builtins(each.subscription)}
+            for each in self._subscribers.values()
+        ]
+        return {"items": items}
 
     # ---------------------------------------------------------------- publishing
 
@@ -212,7 +200,6 @@ class Publisher:
                 self._send(subscriber, change)
 
     def _send(self, subscriber: _Subscriber, change: Change) -> None:
-        """Sends an event, with the faults in force."""
         self._counts["published"] += 1
         faults, random = self._faults.plan.events, self._faults.random
         if faults.drop and random.random() < faults.drop:
@@ -234,7 +221,6 @@ class Publisher:
     # ---------------------------------------------------------------- delivering
 
     async def _work(self, subscriber: _Subscriber) -> None:
-        """Makes one delivery after the other."""
         while True:
             while not subscriber.waiting:
                 subscriber.awake.clear()
@@ -305,10 +291,7 @@ class Publisher:
         return orjson.dumps({"message": message, "subscription": "projects/local/subscriptions/events"})
 
     def _binary(self, delivery: _Delivery) -> tuple[dict[str, str], bytes]:
-        """The event in headers (CloudEvents, "HTTP protocol binding", binary mode).
-
-        Header values are percent-encoded outside printable ASCII, as its section 3.1.3.2 requires.
-        """
+        """The event as HTTP headers, percent-encoded, and body (CloudEvents, "HTTP protocol binding", 3.1, binary mode)."""
         change = delivery.change
         version = change.version
         headers = {
@@ -336,15 +319,12 @@ class Publisher:
         letters = []
         for subscriber, delivery in self._dead:
             headers, body = self._rendered(delivery, subscriber.subscription.form)
-            letters.append(
-                {
-                    "url": subscriber.subscription.url,
-                    "attempts": delivery.failed,
-                    "error": delivery.error,
-                    "headers": headers,
-                    "body": orjson.loads(body),
-                }
-            )
+            letter = {
+                "url": subscriber.subscription.url,
+                "attempts": delivery.failed,
+                "error": delivery.error,
+            }
+            letters.append({**letter, "headers": headers, "body": orjson.loads(body)})
         return letters
 
     def forget_dead_letters(self) -> int:

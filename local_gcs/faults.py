@@ -30,17 +30,17 @@ of its method.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
-from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, Literal
 from uuid import uuid4
 
+import msgspec
 import orjson
 
-from local_gcs.calls import Call, Reply
-from local_gcs.errors import Refused, invalid, not_found
+from local_gcs.calls import Amount, Call, Reply, Whole, stated
+from local_gcs.errors import Refused, not_found
 from local_gcs.resources import json_reply
 from local_gcs.routing import is_meant, known_method
 
@@ -52,7 +52,6 @@ NAME = re.compile(rb'"name"\s*:\s*("(?:[^"\\]|\\.)*")')
 HEAD = 64 * 1024
 OK = 200
 CONNECTION = ("reset_before", "reset_after", "truncate")
-RATES = ("429", "503", *CONNECTION)
 REASONS = {
     400: ("invalid", "Invalid argument."),
     401: ("authError", "Invalid Credentials"),
@@ -68,20 +67,31 @@ REASONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which requests are hit, and how; the top of this file explains the fields."""
 
     status: int | str
     method: str | None = None
     bucket: str | None = None
     name_prefix: str | None = None
-    skip: int = 0
-    count: int | None = 1
+    skip: Whole = 0
+    count: Whole | None = 1
     message: str | None = None
     reason: str | None = None
-    after_bytes: int | None = None
+    after_bytes: Whole | None = None
     body: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.method is not None:
+            known_method(self.method)
+        if self.after_bytes is not None and self.status != "truncate":
+            raise ValueError("after_bytes: only with the status truncate")
+        if self.body is not None and self.status in CONNECTION:
+            raise ValueError("body: only with an HTTP status")
+        if self.body is not None and str(self.status) == str(OK):
+            return
+        if self.status not in CONNECTION and not re.fullmatch("[45][0-9]{2}", str(self.status)):
+            raise ValueError(f"status: an HTTP error status, {', '.join(CONNECTION)}; not {self.status!r}")
 
     def matches(self, call: Call) -> bool:
         """Whether the rule is meant for a request."""
@@ -127,8 +137,7 @@ def _name_in(body: bytes) -> str:
     return str(orjson.loads(found[1])) if found else ""
 
 
-@dataclass(frozen=True, slots=True)
-class EventFaults:
+class EventFaults(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Faults of event deliveries.
 
     Attributes:
@@ -138,50 +147,33 @@ class EventFaults:
         drop: The share of events that is lost.
     """
 
-    duplicate: int = 0
-    delay_ms: float = 0
+    duplicate: Whole = 0
+    delay_ms: Amount = 0
     reorder: bool = False
-    drop: float = 0
+    drop: Amount = 0
 
 
-@dataclass(frozen=True, slots=True)
-class FaultPlan:
+class FaultPlan(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All faults; the top of this file explains the fields."""
 
-    seed: int = 0
+    seed: Whole = 0
     rules: tuple[Rule, ...] = ()
-    rates: Mapping[str, float] = field(default_factory=dict)
-    latency_ms: float = 0
-    latency_jitter_ms: float = 0
+    rates: dict[Literal["429", "503", "reset_before", "reset_after", "truncate"], Amount] = {}
+    latency_ms: Amount = 0
+    latency_jitter_ms: Amount = 0
     events: EventFaults = EventFaults()
-    max_rewrite_bytes_per_call: int | None = None
-    rewrite_gap_ms: float = 0
-    object_writes_per_second: float = 0
+    max_rewrite_bytes_per_call: Whole | None = None
+    rewrite_gap_ms: Amount = 0
+    object_writes_per_second: Amount = 0
+
+    def __post_init__(self) -> None:
+        if sum(self.rates.values()) > 1:
+            raise ValueError("rates: the shares sum to more than 1")
 
     @classmethod
-    def of(cls, plan: Mapping[str, Any]) -> "FaultPlan":
-        """The plan that a JSON object states.
-
-        Raises:
-            Refused: 400; it is outside the vocabulary.
-        """
-        _known(cls, plan)
-        rates = plan.get("rates") or {}
-        if (
-            not isinstance(rates, dict)
-            or not rates.keys() <= set(RATES)
-            or not all(_fits(share, float) for share in rates.values())
-            or sum(rates.values()) > 1
-        ):
-            raise invalid(f"rates: shares that sum to at most 1, of {', '.join(RATES)}")
-        rules = plan.get("rules") or ()
-        if not isinstance(rules, list | tuple):
-            raise invalid("rules: a list is wanted")
-        values = dict(plan)
-        values["rules"] = tuple(_rule(rule) for rule in rules)
-        values["events"] = _made(EventFaults, plan.get("events") or {})
-        values["rates"] = rates
-        return _made(cls, values)
+    def of(cls, plan: object) -> "FaultPlan":
+        """The plan that a JSON object states. Refuses with 400: it is outside the vocabulary."""
+        return stated(cls, plan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,30 +197,22 @@ NO_HIT = Hit()
 
 
 class Faults:
-    """The faults in force.
-
-    Args:
-        seed: For random choices, until a plan has its own.
-        now: The time in seconds, for the limit of writes to one object.
-    """
+    """The faults in force; the seed counts until a plan has its own, and the time is in seconds."""
 
     def __init__(self, seed: int, now: Callable[[], float]) -> None:
         self._seed = seed
         self._now = now
-        self.replace(FaultPlan(seed))
+        self.replace(None)
 
-    def replace(self, plan: FaultPlan) -> None:
-        """Puts another plan into force, with new counts and random choices."""
-        self.plan = plan
+    def replace(self, plan: FaultPlan | None) -> FaultPlan:
+        """Puts another plan, or none, into force, with new counts and random choices; gives the plan in force."""
+        plan = self.plan = plan or FaultPlan(self._seed)
         self.random = Random(plan.seed)
         self.active = bool(plan.rules or plan.rates or plan.object_writes_per_second)
         self._written: dict[tuple[str, str], float] = {}
         self.latency = bool(plan.latency_ms or plan.latency_jitter_ms)
         self._seen = [0] * len(plan.rules)
-
-    def clear(self) -> None:
-        """Removes all faults."""
-        self.replace(FaultPlan(self._seed))
+        return plan
 
     def delay(self) -> float:
         """Seconds for which the next request waits."""
@@ -248,8 +232,8 @@ class Faults:
             self._seen[number] += 1
             turn = self._seen[number] - rule.skip
             if turn > 0 and (rule.count is None or turn <= rule.count):
-                if rule.body is not None and isinstance(rule.status, int):
-                    return Hit(answer=Reply(rule.status, rule.body.encode()))
+                if rule.body is not None:
+                    return Hit(answer=Reply(int(rule.status), rule.body.encode()))
                 return _hit(rule.status, rule.reason, rule.message, rule.after_bytes)
         if self.plan.object_writes_per_second and (limited := self._limit_writes(call)):
             return limited
@@ -258,14 +242,13 @@ class Faults:
         point = self.random.random()
         for kind, share in self.plan.rates.items():
             if point < share:
-                return _hit(int(kind) if kind.isdigit() else kind)
+                return _hit(kind)
             point -= share
         return NO_HIT
 
     def _limit_writes(self, call: Call) -> Hit | None:
         """The refusal of a write that follows another one to the same object too fast; None for any other."""
-        names = _objects_written(call)
-        now, pause = self._now(), 1 / self.plan.object_writes_per_second
+        names, now, pause = _objects_written(call), self._now(), 1 / self.plan.object_writes_per_second
         for bucket, name in names:
             if now - self._written.get((bucket, name), -pause) < pause:
                 message = (
@@ -278,7 +261,7 @@ class Faults:
 
     def snapshot(self) -> dict[str, Any]:
         """The plan in force, and how many requests each rule has matched."""
-        plan = asdict(self.plan)
+        plan: dict[str, Any] = msgspec.to_builtins(self.plan)
         for rule, seen in zip(plan["rules"], self._seen, strict=True):
             rule["matched"] = seen
         return plan
@@ -287,75 +270,29 @@ class Faults:
 def _hit(
     status: int | str, reason: str | None = None, message: str | None = None, cut: int | None = None
 ) -> Hit:
-    if isinstance(status, str):
-        return Hit(connection=status, cut=cut)
-    usual_reason, usual_message = REASONS.get(status, ("unknown", f"Status {status} on demand."))
-    return Hit(refused=Refused(status, reason or usual_reason, message or usual_message))
-
-
-def _rule(rule: Any) -> Rule:
-    if not isinstance(rule, Mapping):
-        raise invalid("A fault rule is a JSON object.")
-    made = _made(Rule, rule)
-    if made.method is not None:
-        known_method(made.method)
-    if made.after_bytes is not None and made.status != "truncate":
-        raise invalid("after_bytes: only with the status truncate")
-    if isinstance(made.status, str) and made.status.isdigit():
-        made = _made(Rule, {**rule, "status": int(made.status)})
-    if made.body is not None and not isinstance(made.status, int):
-        raise invalid("body: only with an HTTP status")
-    if made.status == OK and made.body is not None:
-        return made
-    if made.status not in CONNECTION and not (isinstance(made.status, int) and 400 <= made.status <= 599):  # noqa: PLR2004 - HTTP
-        raise invalid(f"status: an HTTP error status, {', '.join(CONNECTION)}; not {made.status!r}")
-    return made
-
-
-Made = TypeVar("Made")
-
-
-def _made(kind: type[Made], values: Mapping[str, Any]) -> Made:
-    _known(kind, values)
-    for entry in fields(kind):  # type: ignore[arg-type]  # every kind here is a dataclass
-        if entry.name in values and not _fits(values[entry.name], entry.type):
-            raise invalid(f"{entry.name}: {values[entry.name]!r} is not a possible value")
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise invalid(f"Malformed faults: {error}") from error
-
-
-def _fits(value: Any, wanted: Any) -> bool:
-    """Whether a JSON value is of a field's type; numbers are at least 0. A value with parts was checked part by part."""
-    types = set(get_args(wanted)) if isinstance(wanted, UnionType) else {wanted}
-    if not types <= {int, float, bool, str, NoneType}:
-        return True
-    if isinstance(value, bool) or value is None:
-        return type(value) in types
-    if isinstance(value, int | float):
-        return value >= 0 and (float in types or (int in types and isinstance(value, int)))
-    return isinstance(value, str) and str in types
-
-
-def _known(kind: Any, values: Any) -> None:
-    if not isinstance(values, Mapping):
-        raise invalid("Faults are JSON objects.")
-    unknown = values.keys() - {entry.name for entry in fields(kind)}
-    if unknown:
-        raise invalid(f"Unknown in {kind.__name__}: {', '.join(sorted(unknown))}")
+    if status in CONNECTION:
+        return Hit(connection=str(status), cut=cut)
+    usual_reason, usual_message = REASONS.get(int(status), ("unknown", f"Status {status} on demand."))
+    return Hit(refused=Refused(int(status), reason or usual_reason, message or usual_message))
 
 
 # -------------------------------------------------------------------- scripts of a client
 
 HEADER = "x-retry-test-id"
-SCRIPTED_STATUS = re.compile(r"return-(\d{3})(?:-after-\d+K)?")
-SCRIPTED_CUT = re.compile(r"return-broken-stream-after-(\d+)K")
 SCRIPTED = {
     "return-reset-connection": "reset_before",
     "return-reset-connection-after-effect": "reset_after",
     "return-broken-stream": "truncate",
 }
+INSTRUCTION = re.compile(
+    rf"return-(?P<status>\d{{3}})(?:-after-\d+K)?|return-broken-stream-after-(?P<kibibytes>\d+)K|{'|'.join(SCRIPTED)}"
+)
+
+
+class Script(msgspec.Struct):
+    """The instructions of one script by method, in the order of the calls that use them up."""
+
+    instructions: dict[str, list[Annotated[str, msgspec.Meta(pattern=rf"^(?:{INSTRUCTION.pattern})\Z")]]]
 
 
 class RetryTests:
@@ -382,25 +319,18 @@ class RetryTests:
         if waiting is None:
             return None
         instruction = waiting.pop(0)
-        status, broken = SCRIPTED_STATUS.fullmatch(instruction), SCRIPTED_CUT.fullmatch(instruction)
-        if status:
-            message = "The retry test asked for this."
-            return Hit(refused=Refused(int(status[1]), "retryTest", message))
-        if broken:
-            return Hit(connection="truncate", cut=int(broken[1]) * 1024)
-        return Hit(connection=SCRIPTED[instruction])
+        if instruction in SCRIPTED:
+            return Hit(connection=SCRIPTED[instruction])
+        found = INSTRUCTION.fullmatch(instruction)
+        if found and found["status"]:
+            return Hit(refused=Refused(int(found["status"]), "retryTest", "The retry test asked for this."))
+        return Hit(connection="truncate", cut=int(found["kibibytes"]) * 1024 if found else None)
 
     def insert(self, call: Call) -> Reply:
         """Registers a script."""
-        instructions = call.resource().get("instructions")
-        if not isinstance(instructions, dict):
-            raise invalid("instructions: a list of instructions for each method.")
-        known = {
-            known_method(method): [_checked(text) for text in script]
-            for method, script in instructions.items()
-        }
+        instructions = stated(Script, call.resource()).instructions
         identifier = uuid4().hex
-        self._tests[identifier] = known
+        self._tests[identifier] = {known_method(method): left for method, left in instructions.items()}
         return json_reply(call, self._resource(identifier))
 
     def list(self, call: Call) -> Reply:
@@ -422,13 +352,3 @@ class RetryTests:
             raise not_found()
         left = self._tests[identifier]
         return {"id": identifier, "instructions": left, "completed": not any(left.values())}
-
-
-def _checked(instruction: object) -> str:
-    if not isinstance(instruction, str) or not (
-        instruction in SCRIPTED
-        or SCRIPTED_STATUS.fullmatch(instruction)
-        or SCRIPTED_CUT.fullmatch(instruction)
-    ):
-        raise invalid(f"Unknown instruction: {instruction!r}")
-    return instruction

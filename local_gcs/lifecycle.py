@@ -7,9 +7,12 @@ can turn.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
+import msgspec
+
+from local_gcs.calls import Whole
 from local_gcs.discovery import not_modelled
 from local_gcs.errors import invalid
 from local_gcs.objects import ObjectVersion, check_storage_class, parse
@@ -19,12 +22,7 @@ __all__ = ["DELETE", "LifecycleRule", "due_action", "parse_lifecycle"]
 
 @dataclass(frozen=True, slots=True)
 class LifecycleRule:
-    """One rule.
-
-    Attributes:
-        storage_class: The class to move a version to; None to delete it.
-        conditions: The wanted value of each condition, by Google's names; all must hold.
-    """
+    """One rule: moves a version to a storage class, or deletes it (None), if all conditions, by Google's names, hold."""
 
     storage_class: str | None
     conditions: Mapping[str, Any]
@@ -43,10 +41,7 @@ CHEAPEST_FIRST = ("ARCHIVE", "COLDLINE", "NEARLINE", "STANDARD")
 def due_action(
     rules: tuple[LifecycleRule, ...], version: ObjectVersion, now: datetime, newer: int
 ) -> str | None:
-    """The action that is due for a version: `DELETE`, a storage class to move it to, or None.
-
-    Of several classes the one with the lowest price at rest wins.
-    """
+    """The action that is due: `DELETE`, the storage class of lowest price at rest to move to, or None."""
     due = {rule.storage_class or DELETE for rule in rules if rule.applies(version, now, newer)}
     if DELETE in due:
         return DELETE
@@ -55,11 +50,7 @@ def due_action(
 
 
 def parse_lifecycle(lifecycle: Any) -> tuple[LifecycleRule, ...]:
-    """The rules of a bucket resource.
-
-    Raises:
-        Refused: 400; a rule is malformed, or not modelled.
-    """
+    """The rules of a bucket resource. Refuses with 400: a rule is malformed, or not modelled."""
     try:
         return tuple(_rule(rule) for rule in (lifecycle or {}).get("rule") or ())
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -81,63 +72,39 @@ def _rule(rule: Mapping[str, Any]) -> LifecycleRule:
 
 @dataclass(frozen=True, slots=True)
 class _Condition:
-    """One condition: how to read it, and its test.
+    """The kind of a wanted value, and a test of it, a version, the present time and the number of newer versions."""
 
-    Attributes:
-        parse: Gives the wanted value from JSON; TypeError or ValueError for a wrong one.
-        holds: Takes that value, a version, the present time and the number of newer versions.
-    """
-
-    parse: Callable[[Any], Any]
+    kind: Any
     holds: Callable[[Any, ObjectVersion, datetime, int], bool]
 
-
-def _number(value: Any) -> int:
-    number = int(value)
-    if number < 0 or isinstance(value, bool):
-        raise ValueError(f"{value!r} is not a number of at least 0")
-    return number
-
-
-def _midnight(value: Any) -> datetime:
-    return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
-        raise ValueError(f"{value!r} is not a list of texts")
-    return tuple(value)
-
-
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither true nor false")
-    return value
+    def parse(self, value: object) -> Any:
+        """The wanted value from JSON, where a number may be text; ValueError for a wrong one."""
+        return msgspec.convert(value, self.kind, strict=self.kind is not Whole)
 
 
 def _old(time: str | None, days: int, now: datetime) -> bool:
     return time is not None and now - parse(time) >= timedelta(days=days)
 
 
-def _before(time: str | None, midnight: datetime) -> bool:
-    return time is not None and parse(time) < midnight
+def _before(time: str | None, day: date) -> bool:
+    return time is not None and parse(time).date() < day
 
 
 CONDITIONS: Mapping[str, _Condition] = {
-    "age": _Condition(_number, lambda days, v, now, _: _old(v.time_created, days, now)),
-    "createdBefore": _Condition(_midnight, lambda day, v, _now, _: _before(v.time_created, day)),
-    "customTimeBefore": _Condition(_midnight, lambda day, v, _now, _: _before(v.attributes.custom_time, day)),
+    "age": _Condition(Whole, lambda days, v, now, _: _old(v.time_created, days, now)),
+    "createdBefore": _Condition(date, lambda day, v, _now, _: _before(v.time_created, day)),
+    "customTimeBefore": _Condition(date, lambda day, v, _now, _: _before(v.attributes.custom_time, day)),
     "daysSinceCustomTime": _Condition(
-        _number, lambda days, v, now, _: _old(v.attributes.custom_time, days, now)
+        Whole, lambda days, v, now, _: _old(v.attributes.custom_time, days, now)
     ),
-    "daysSinceNoncurrentTime": _Condition(_number, lambda days, v, now, _: _old(v.time_deleted, days, now)),
-    "isLive": _Condition(_flag, lambda live, v, _now, _: live is (v.time_deleted is None)),
-    "matchesPrefix": _Condition(_texts, lambda texts, v, _now, _: v.name.startswith(texts)),
-    "matchesStorageClass": _Condition(_texts, lambda texts, v, _now, _: v.storage_class in texts),
-    "matchesSuffix": _Condition(_texts, lambda texts, v, _now, _: v.name.endswith(texts)),
-    "noncurrentTimeBefore": _Condition(_midnight, lambda day, v, _now, _: _before(v.time_deleted, day)),
-    "numNewerVersions": _Condition(_number, lambda wanted, _v, _now, newer: newer >= wanted),
-    "sizeAboveBytes": _Condition(_number, lambda size, v, _now, _: v.content.size > size),
-    "sizeBelowBytes": _Condition(_number, lambda size, v, _now, _: v.content.size < size),
+    "daysSinceNoncurrentTime": _Condition(Whole, lambda days, v, now, _: _old(v.time_deleted, days, now)),
+    "isLive": _Condition(bool, lambda live, v, _now, _: live is (v.time_deleted is None)),
+    "matchesPrefix": _Condition(tuple[str, ...], lambda texts, v, _now, _: v.name.startswith(texts)),
+    "matchesStorageClass": _Condition(tuple[str, ...], lambda texts, v, _now, _: v.storage_class in texts),
+    "matchesSuffix": _Condition(tuple[str, ...], lambda texts, v, _now, _: v.name.endswith(texts)),
+    "noncurrentTimeBefore": _Condition(date, lambda day, v, _now, _: _before(v.time_deleted, day)),
+    "numNewerVersions": _Condition(Whole, lambda wanted, _v, _now, newer: newer >= wanted),
+    "sizeAboveBytes": _Condition(Whole, lambda size, v, _now, _: v.content.size > size),
+    "sizeBelowBytes": _Condition(Whole, lambda size, v, _now, _: v.content.size < size),
 }
 """Each condition that is modelled, by Google's name."""

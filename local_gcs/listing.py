@@ -30,14 +30,11 @@ class ListQuery:
     """The parameters of a listing (Cloud Storage reference, "Objects: list").
 
     Attributes:
-        prefix: Names start with it.
         delimiter: Names with it after the prefix are folded into common prefixes; empty for none.
         start_offset: The first name that may be listed.
         end_offset: The first name that may not be listed; None for no end.
         max_results: Most entries on a page, items and prefixes together.
-        page_token: From the previous page; empty for the first.
         include_trailing_delimiter: A name that is a common prefix is listed as an item, too.
-        match_glob: Names match this pattern; empty for any.
         contexts: A filter of items by object contexts; empty for none. Common prefixes are exempt from it.
     """
 
@@ -54,13 +51,7 @@ class ListQuery:
 
 @dataclass(slots=True)
 class Page:
-    """One page.
-
-    Attributes:
-        versions: The items, in order.
-        prefixes: The common prefixes, in order.
-        next_token: The token of the next page; empty on the last.
-    """
+    """One page: items and common prefixes, in order. The token of the next page is empty on the last."""
 
     versions: list[ObjectVersion] = field(default_factory=list)
     prefixes: list[str] = field(default_factory=list)
@@ -74,28 +65,10 @@ class _Names(Protocol):
     def __call__(self, low: str, high: str | None, *, inclusive: bool) -> Iterator[str]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Source:
-    """A shelf or several, as a listing sees them.
-
-    Attributes:
-        names: Gives the names of a range, in order.
-        versions: Gives the versions of a name, in order.
-        one_each: A name has only one version, whose generation may change from page to page.
-    """
-
-    names: _Names
-    versions: Callable[[str], Sequence[ObjectVersion]]
-    one_each: bool = False
-
-
-@dataclass(slots=True)
-class _Entry:
-    """One entry of a listing, and its position in the form of a page token."""
-
-    position: tuple[str, str]
-    versions: Sequence[ObjectVersion]
-    prefix: str = ""
+Versions = Callable[[str], Sequence[ObjectVersion]]
+"""Gives the versions of a name, in order."""
+Entry = tuple[tuple[str, str], Sequence[ObjectVersion], str]
+"""The position of an entry in the form of a page token, its versions, and the common prefix if it is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,21 +84,18 @@ class _Window:
     def empty(self) -> bool:
         return self.high is not None and self.low >= self.high
 
+    def names(self, source: _Names) -> Iterator[str]:
+        """The names of a source in this range."""
+        return iter(()) if self.empty else source(self.low, self.high, inclusive=self.inclusive)
+
 
 def list_live(bucket: Bucket, query: ListQuery) -> Page:
-    """A page of live objects.
-
-    Raises:
-        Refused: 400 for an unusable page token or pattern.
-    """
+    """A page of live objects. Refuses with 400 for an unusable page token or pattern."""
     live = bucket.live
     if query.delimiter or query.match_glob or query.contexts:
-        return _walk(query, _Source(bucket.live_names, lambda name: (live[name],), one_each=True))
-    window = _window(query)
-    if window.empty:
-        return Page()
-    size = _page_size(query)
-    names = list(islice(bucket.live_names(window.low, window.high, inclusive=window.inclusive), size + 1))
+        return _walk(query, bucket.live_names, lambda name: (live[name],), one_each=True)
+    size = min(query.max_results, LARGEST_PAGE)
+    names = list(islice(_window(query).names(bucket.live_names), size + 1))
     page = Page([live[name] for name in names[:size]])
     if len(names) > size:
         page.next_token = _token("n", names[size - 1])
@@ -133,75 +103,65 @@ def list_live(bucket: Bucket, query: ListQuery) -> Page:
 
 
 def list_versions(bucket: Bucket, query: ListQuery) -> Page:
-    """A page of live and noncurrent versions, those of a name by generation number.
-
-    Raises:
-        Refused: 400 for an unusable page token or pattern.
-    """
+    """A page of live and noncurrent versions, those of a name by generation number. Refuses as `list_live`."""
 
     def versions(name: str) -> list[ObjectVersion]:
         live = bucket.live.get(name)
         return _by_generation([*bucket.noncurrent.of(name), *([live] if live else [])])
 
-    return _walk(query, _Source(bucket.all_names, versions))
+    return _walk(query, bucket.all_names, versions)
 
 
 def list_soft_deleted(bucket: Bucket, query: ListQuery, now: str) -> Page:
-    """A page of the versions that can still be restored.
-
-    Raises:
-        Refused: 400 for an unusable page token or pattern.
-    """
+    """A page of the versions that can still be restored. Refuses as `list_live`."""
 
     def versions(name: str) -> list[ObjectVersion]:
         return _by_generation([v for v in bucket.soft_deleted.of(name) if (v.hard_delete_time or "") > now])
 
-    return _walk(query, _Source(bucket.soft_deleted.names, versions))
+    return _walk(query, bucket.soft_deleted.names, versions)
 
 
-def _walk(query: ListQuery, source: _Source) -> Page:
-    """A page, with every parameter of a query."""
-    page, size, window = Page(), _page_size(query), _window(query)
-    if window.empty:
-        return page
-    last = ("", "")
-    for entry in _entries(query, window, source):
-        if len(page) >= size:
+def _walk(query: ListQuery, source: _Names, versions: Versions, *, one_each: bool = False) -> Page:
+    """A page. With `one_each` a name has only one version, whose generation may change from page to page."""
+    page, last = Page(), ("", "")
+    for position, items, prefix in _entries(query, source, versions, one_each=one_each):
+        if len(page) >= min(query.max_results, LARGEST_PAGE):
             page.next_token = _token(*last)
             break
-        if entry.prefix:
-            page.prefixes.append(entry.prefix)
-        page.versions += entry.versions
-        last = entry.position
+        if prefix:
+            page.prefixes.append(prefix)
+        page.versions += items
+        last = position
     return page
 
 
-def _entries(query: ListQuery, window: _Window, source: _Source) -> Iterator[_Entry]:
+def _entries(query: ListQuery, source: _Names, versions: Versions, *, one_each: bool) -> Iterator[Entry]:
     """The entries of a listing, in order: items and common prefixes."""
     matches = _glob(query.match_glob).fullmatch if query.match_glob else None
     wanted = _context_filter(query.contexts) if query.contexts else None
-    found = source.names(window.low, window.high, inclusive=window.inclusive)
+    window = _window(query)
+    found = window.names(source)
     while (name := next(found, None)) is not None:
-        versions = source.versions(name)
-        if not versions or (matches and not matches(name)):
+        every = versions(name)
+        if not every or (matches and not matches(name)):
             continue
-        items = [version for version in versions if wanted(version)] if wanted else versions
+        items = [version for version in every if wanted(version)] if wanted else every
         common = _common_prefix(name, query)
         if common:
             itself = query.include_trailing_delimiter and name == common
-            yield _Entry(("p", common), items if itself else (), common)
+            yield ("p", common), items if itself else (), common
             following = successor(common)
             if following is None or (window.high is not None and following >= window.high):
                 return
-            found = source.names(following, window.high, inclusive=True)
-        elif source.one_each:
+            found = source(following, window.high, inclusive=True)
+        elif one_each:
             if items:
-                yield _Entry(("n", name), items)
+                yield ("n", name), items, ""
         else:
             seen = window.seen if name == window.low else 0
             for version in items:
                 if version.generation > seen:
-                    yield _Entry(("v", f"{version.generation}/{name}"), (version,))
+                    yield ("v", f"{version.generation}/{name}"), (version,), ""
 
 
 def _common_prefix(name: str, query: ListQuery) -> str:
@@ -212,10 +172,6 @@ def _common_prefix(name: str, query: ListQuery) -> str:
 
 def _by_generation(versions: list[ObjectVersion]) -> list[ObjectVersion]:
     return sorted(versions, key=lambda version: version.generation)
-
-
-def _page_size(query: ListQuery) -> int:
-    return min(query.max_results, LARGEST_PAGE)
 
 
 def _window(query: ListQuery) -> _Window:
@@ -292,10 +248,7 @@ def _context_filter(text: str) -> Callable[[ObjectVersion], bool]:
     """A filter by one object context (Cloud Storage documentation, "List objects", "filter by object contexts").
 
     ``contexts."KEY":*`` asks whether there is a context, ``contexts."KEY"="VALUE"`` for its value; a ``-`` in front
-    negates.
-
-    Raises:
-        Refused: 400; it is another expression.
+    negates. Refuses with 400: it is another expression.
     """
     wanted = CONTEXT_FILTER.fullmatch(text.strip())
     if not wanted:

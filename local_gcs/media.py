@@ -16,14 +16,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlencode
 
-import orjson
 from multidict import istr
 
 from local_gcs.calls import Call, Reply, boundary_of, parse_object, split_parts
 from local_gcs.errors import Refused, invalid
 from local_gcs.model import Storage
-from local_gcs.objects import Conditions, Content, ObjectVersion, check_object_name, parse_conditions
-from local_gcs.resources import Renderer, draft_of, etag, parse_fields
+from local_gcs.objects import Conditions, Content, ObjectVersion
+from local_gcs.resources import Renderer, draft_of, etag, object_reply
 
 __all__ = ["UploadsApi", "download"]
 
@@ -36,14 +35,13 @@ HASH = istr("X-Goog-Hash")
 
 
 @dataclass(slots=True)
-class _Session:
-    """A resumable upload under way.
+class _Upload:
+    """An upload: one at once, or a resumable one under way.
 
     Attributes:
         resource: The object resource of the first request.
         conditions: Checked at the beginning and at the end.
         length: The size that the first request announced; empty if it announced none.
-        data: The bytes that have arrived.
         version: The object; None until the upload is complete.
     """
 
@@ -56,19 +54,13 @@ class _Session:
 
 
 class UploadsApi:
-    """The ways to upload.
-
-    Args:
-        storage: The storage to write to.
-        renderer: Renders resources.
-        base_url: Address of the server; the session of a resumable upload is an address.
-    """
+    """The ways to upload; the session of a resumable upload is an address below `base_url`."""
 
     def __init__(self, storage: Storage, renderer: Renderer, base_url: str) -> None:
         self._storage = storage
         self._renderer = renderer
         self._base_url = base_url
-        self._sessions: dict[str, _Session] = {}
+        self._sessions: dict[str, _Upload] = {}
         self.methods = {
             "storage.objects.insert": self.insert,
             "storage.objects.cancelUpload": self.cancel,
@@ -76,23 +68,18 @@ class UploadsApi:
 
     def insert(self, call: Call) -> Reply:
         """Uploads in the way that the query names."""
-        identifier = call.text("upload_id")
-        kind = call.text("uploadType")
-        if identifier:
-            return self._resume(call, identifier)
-        if kind == "media":
-            return self._media(call)
-        if kind == "multipart":
-            return self._multipart(call)
-        if kind == "resumable":
-            return self._begin(call)
-        raise invalid(f"Invalid upload type: '{kind}'.", location="uploadType")
-
-    def _media(self, call: Call) -> Reply:
-        content_type = call.headers.get("Content-Type", "")
-        resource = _named(call, {"contentType": content_type})
-        conditions = parse_conditions(call.params)
-        return self._answer(call, self._store(call.args[0], resource, call.body, conditions, call.headers))
+        if call.text("upload_id"):
+            return self._resume(call, call.text("upload_id"))
+        match call.text("uploadType"):
+            case "media":
+                resource = {"contentType": call.headers.get("Content-Type", "")}
+                return self._store_at_once(call, resource, call.body)
+            case "multipart":
+                return self._multipart(call)
+            case "resumable":
+                return self._begin(call)
+            case kind:
+                raise invalid(f"Invalid upload type: '{kind}'.", location="uploadType")
 
     def _multipart(self, call: Call) -> Reply:
         parts = split_parts(call.body, boundary_of(call.headers.get("Content-Type", "")))
@@ -100,30 +87,24 @@ class UploadsApi:
             raise invalid(
                 "Invalid multipart request with 0 mime parts." if not parts else "Invalid multipart request."
             )
-        resource = _named(call, parse_object(parts[0].body))
+        resource = parse_object(parts[0].body)
         resource.setdefault("contentType", parts[1].headers.get("content-type"))
-        conditions = parse_conditions(call.params)
-        return self._answer(
-            call, self._store(call.args[0], resource, parts[1].body, conditions, call.headers)
-        )
+        return self._store_at_once(call, resource, parts[1].body)
 
-    def _store(
-        self,
-        bucket: str,
-        resource: dict[str, Any],
-        data: bytes,
-        conditions: Conditions,
-        headers: Mapping[str, str],
-    ) -> ObjectVersion:
+    def _store_at_once(self, call: Call, resource: dict[str, Any], data: bytes) -> Reply:
+        upload = _Upload(call.args[0], _named(call, resource), call.conditions)
+        return object_reply(call, self._renderer, self._store(upload, data, call.headers))
+
+    def _store(self, upload: _Upload, data: bytes, headers: Mapping[str, str]) -> ObjectVersion:
         """Stores the bytes that have arrived, if their checksums are those that the client names."""
-        content = Content.of(data)
+        content, resource = Content.of(data), upload.resource
         if HASH in headers or "md5Hash" in resource or "crc32c" in resource:
             _check_hashes(content, resource, headers)
         draft = draft_of(resource)
         if not draft.attributes.content_type:
             attributes = replace(draft.attributes, content_type="application/octet-stream")
             draft = replace(draft, attributes=attributes)
-        return self._storage.insert(bucket, resource["name"], content, draft, conditions)
+        return self._storage.insert(upload.bucket, resource["name"], content, draft, upload.conditions)
 
     # ---------------------------------------------------------------- resumable
 
@@ -131,14 +112,12 @@ class UploadsApi:
         resource = _named(call, call.resource())
         if call.headers.get("X-Upload-Content-Type"):
             resource.setdefault("contentType", call.headers["X-Upload-Content-Type"])
-        conditions = parse_conditions(call.params)
-        bucket = self._storage.bucket(call.args[0])
-        check_object_name(resource["name"])
-        conditions.require(bucket.live.get(resource["name"]))
+        conditions = call.conditions
+        bucket = self._storage.destination(call.args[0], resource["name"], conditions)
         draft_of(resource)
         identifier = secrets.token_urlsafe(32)
         length = call.headers.get("X-Upload-Content-Length", "")
-        self._sessions[identifier] = _Session(bucket.name, resource, conditions, length)
+        self._sessions[identifier] = _Upload(bucket.name, resource, conditions, length)
         query = urlencode({"uploadType": "resumable", "name": resource["name"], "upload_id": identifier})
         address = f"{self._base_url}/upload/storage/v1/b/{bucket.name}/o?{query}"
         return Reply(headers={"Location": address, "X-GUploader-UploadID": identifier})
@@ -146,24 +125,21 @@ class UploadsApi:
     def _resume(self, call: Call, identifier: str) -> Reply:
         session = self._session(identifier)
         if session.version is not None:
-            return self._answer(call, session.version)
+            return object_reply(call, self._renderer, session.version)
         total = self._receive(session, call)
         if total is None or len(session.data) < total:
             return _incomplete(session, identifier, call.headers)
         try:
             if session.length not in {"", str(total)}:
                 raise invalid("The size differs from X-Upload-Content-Length.")
-            data = bytes(session.data)
-            session.version = self._store(
-                session.bucket, session.resource, data, session.conditions, call.headers
-            )
+            session.version = self._store(session, bytes(session.data), call.headers)
         except Refused:
             del self._sessions[identifier]
             raise
         session.data.clear()
-        return self._answer(call, session.version)
+        return object_reply(call, self._renderer, session.version)
 
-    def _receive(self, session: _Session, call: Call) -> int | None:
+    def _receive(self, session: _Upload, call: Call) -> int | None:
         """Takes a chunk in and gives the size of the whole; None as long as it is unknown.
 
         ``N-*`` is what a client sends that streams: the chunk goes on to the end of the request. With an unknown size,
@@ -200,14 +176,10 @@ class UploadsApi:
         del self._sessions[identifier]
         return Reply(CANCELLED)
 
-    def _session(self, identifier: str) -> _Session:
+    def _session(self, identifier: str) -> _Upload:
         if identifier not in self._sessions:
             raise Refused(404, "notFound", "No such upload session.")
         return self._sessions[identifier]
-
-    def _answer(self, call: Call, version: ObjectVersion) -> Reply:
-        selection = parse_fields(call.text("fields"), "Object")
-        return Reply(body=orjson.dumps(self._renderer.project(selection)(version)))
 
 
 def _check_hashes(content: Content, resource: Mapping[str, Any], headers: Mapping[str, str]) -> None:
@@ -221,7 +193,7 @@ def _check_hashes(content: Content, resource: Mapping[str, Any], headers: Mappin
             raise invalid(f'Provided {name} "{value}" doesn\'t match calculated {name} "{found}".')
 
 
-def _incomplete(session: _Session, identifier: str, headers: Mapping[str, str]) -> Reply:
+def _incomplete(session: _Upload, identifier: str, headers: Mapping[str, str]) -> Reply:
     """308, or for a client that cannot take it, such as Go's, 200 with 308 in a header."""
     answer = {"X-GUploader-UploadID": identifier}
     if session.data:
@@ -232,7 +204,6 @@ def _incomplete(session: _Session, identifier: str, headers: Mapping[str, str]) 
 
 
 def _named(call: Call, resource: Mapping[str, Any]) -> dict[str, Any]:
-    """The resource with its name, and the encoding from the query."""
     named = dict(resource)
     named["name"] = call.text("name") or resource.get("name") or ""
     if not isinstance(named["name"], str):
@@ -248,22 +219,18 @@ RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 
 
 def download(version: ObjectVersion, headers: Mapping[str, str]) -> Reply:
-    """The content of a version, or the range of it that the request names.
-
-    Raises:
-        Refused: 416; the range begins after the end.
-    """
+    """The content of a version, or the range that the request names. Refuses with 416: the range begins after the end."""
     data, size = version.content.data, version.content.size
     answer = _headers(version)
-    if _is_to_be_unpacked(version, headers):
-        unpacked = _unpacked(data)
-        if unpacked is not None:
-            del answer["Content-Encoding"]
-            answer["Warning"] = "214 UploadServer gunzipped"
-            answer["X-GUploader-Response-Body-Transformations"] = "gunzipped"
-            return Reply(200, unpacked, version.attributes.content_type or "application/octet-stream", answer)
-    wanted = RANGE.fullmatch(headers.get("Range", ""))
     reply = Reply(200, data, version.attributes.content_type or "application/octet-stream", answer)
+    unpacked = _unpacked(data) if _is_to_be_unpacked(version, headers) else None
+    if unpacked is not None:
+        del answer["Content-Encoding"]
+        answer["Warning"] = "214 UploadServer gunzipped"
+        answer["X-GUploader-Response-Body-Transformations"] = "gunzipped"
+        reply.body = unpacked
+        return reply
+    wanted = RANGE.fullmatch(headers.get("Range", ""))
     if not wanted or wanted.groups() == ("", ""):
         return reply
     first, last = _bounds(*wanted.groups(), size=size)

@@ -14,6 +14,7 @@ from local_gcs.buckets import Bucket, Settings, locked_resource, new_resource, p
 from local_gcs.errors import Refused, bucket_missing, invalid, not_modified, object_missing
 from local_gcs.lifecycle import DELETE, due_action
 from local_gcs.objects import (
+    NO_HOLDS,
     NONE,
     Attributes,
     Conditions,
@@ -43,11 +44,7 @@ class ChangeKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change of one version.
-
-    Attributes:
-        version: The version after the change.
-    """
+    """One change; the version is that after it."""
 
     kind: ChangeKind
     version: ObjectVersion
@@ -56,12 +53,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class ComposeSource:
-    """One part of a composed object.
-
-    Attributes:
-        name: Name of an object in the same bucket.
-        generation: None for the live version.
-    """
+    """One part of a composed object: an object in the same bucket, whose live version has None as generation."""
 
     name: str
     generation: int | None = None
@@ -69,11 +61,7 @@ class ComposeSource:
 
 
 class Storage:
-    """All buckets and objects.
-
-    Attributes:
-        requester_pays: Names of the buckets whose requests must name the project that pays.
-    """
+    """All buckets and objects; a request to a bucket in `requester_pays` must name the project that pays."""
 
     def __init__(self, *, now: Callable[[], datetime], generations: Generations) -> None:
         self._now = now
@@ -89,22 +77,14 @@ class Storage:
     # ---------------------------------------------------------------- buckets
 
     def bucket(self, name: str) -> Bucket:
-        """A bucket.
-
-        Raises:
-            Refused: 404.
-        """
+        """A bucket. Refuses with 404."""
         try:
             return self.buckets[name]
         except KeyError:
             raise bucket_missing() from None
 
     def create_bucket(self, body: dict[str, Any]) -> Bucket:
-        """Makes a bucket from a bucket resource.
-
-        Raises:
-            Refused: 409, it exists; 400, the resource is invalid.
-        """
+        """Makes a bucket from a bucket resource. Refuses with 409, it exists; 400, the resource is invalid."""
         resource = new_resource(body, now=self.now())
         name = resource["name"]
         if name in self.buckets:
@@ -117,22 +97,14 @@ class Storage:
     def patch_bucket(
         self, name: str, changes: dict[str, Any], conditions: Conditions = NONE, *, whole: bool = False
     ) -> Bucket:
-        """Changes a bucket's configuration; `buckets.patched_resource` explains `whole`.
-
-        Raises:
-            Refused: 404, 412, 403 for a locked retention policy, or 400.
-        """
+        """Changes a bucket; see `buckets.patched_resource`. Refuses with 404, 412, 403 for a locked policy, or 400."""
         bucket = self.bucket(name)
         require_metageneration(bucket, conditions)
         self._reconfigure(bucket, patched_resource(bucket.resource, changes, now=self.now(), whole=whole))
         return bucket
 
     def lock_retention(self, name: str, conditions: Conditions) -> Bucket:
-        """Locks a bucket's retention policy for good.
-
-        Raises:
-            Refused: 404, 412, or 400 without a policy.
-        """
+        """Locks a bucket's retention policy for good. Refuses with 404, 412, or 400 without a policy."""
         bucket = self.bucket(name)
         require_metageneration(bucket, conditions)
         self._reconfigure(bucket, locked_resource(bucket.resource, now=self.now()))
@@ -153,11 +125,7 @@ class Storage:
             self.requester_pays.discard(bucket.name)
 
     def delete_bucket(self, name: str, conditions: Conditions = NONE) -> None:
-        """Removes an empty bucket.
-
-        Raises:
-            Refused: 404, 412, or 409 while it has live or noncurrent versions.
-        """
+        """Removes an empty bucket. Refuses with 404, 412, or 409 while it has live or noncurrent versions."""
         bucket = self.bucket(name)
         require_metageneration(bucket, conditions)
         if bucket.live or bucket.noncurrent:
@@ -167,25 +135,27 @@ class Storage:
 
     # ---------------------------------------------------------------- reading
 
-    def find(self, bucket: Bucket, name: str, generation: int | None = None) -> ObjectVersion:
-        """The live version of an object, or the named one.
+    def destination(self, bucket_name: str, name: str, conditions: Conditions) -> Bucket:
+        """The bucket to write an object to. Refuses with 404 for the bucket, 400 for the name, or 412."""
+        bucket = self.bucket(bucket_name)
+        check_object_name(name)
+        conditions.require(bucket.live.get(name))
+        return bucket
 
-        Raises:
-            Refused: 404.
-        """
+    def find(
+        self, bucket: Bucket, name: str, generation: int | None = None, conditions: Conditions = NONE
+    ) -> ObjectVersion:
+        """The live version of an object, or the named one. Refuses with 404 or 412."""
         version: ObjectVersion | None = bucket.live.get(name)
         if generation is not None and (version is None or version.generation != generation):
             version = bucket.noncurrent.get(name, generation)
         if version is None:
             raise object_missing(bucket.name, name)
+        conditions.require(version)
         return version
 
     def find_soft_deleted(self, bucket: Bucket, name: str, generation: int | None) -> ObjectVersion:
-        """A version that can still be restored.
-
-        Raises:
-            Refused: 404; 400 without a generation.
-        """
+        """A version that can still be restored. Refuses with 404; 400 without a generation."""
         if generation is None:
             raise invalid("Generation must be specified.", location="generation", reason="required")
         version = bucket.soft_deleted.get(name, generation)
@@ -198,28 +168,11 @@ class Storage:
     def insert(
         self, bucket_name: str, name: str, content: Content, draft: Draft, conditions: Conditions = NONE
     ) -> ObjectVersion:
-        """Stores an object.
+        """Stores an object. Refuses as `destination` and `put` do."""
+        return self.put(self.destination(bucket_name, name, conditions), name, content, draft)
 
-        Raises:
-            Refused: 400 for the name, 404 for the bucket, 412, or 403 while a hold or retention protects the live version.
-        """
-        bucket = self.bucket(bucket_name)
-        check_object_name(name)
-        conditions.require(bucket.live.get(name))
-        return self.put(bucket, name, content, draft)
-
-    def put(
-        self,
-        bucket: Bucket,
-        name: str,
-        content: Content,
-        draft: Draft,
-    ) -> ObjectVersion:
-        """Makes a new live version; the caller has checked conditions, but not protection.
-
-        Raises:
-            Refused: 403 while a hold or retention protects the live version.
-        """
+    def put(self, bucket: Bucket, name: str, content: Content, draft: Draft) -> ObjectVersion:
+        """Makes a new live version; the caller has checked conditions. Refuses with 403 while the old one is protected."""
         previous = bucket.live.get(name)
         if previous is not None:
             self._require_unprotected(bucket, previous, replacing=True)
@@ -249,14 +202,7 @@ class Storage:
         return version
 
     def load(self, bucket: Bucket, objects: Iterable[tuple[str, Content, Attributes]]) -> int:
-        """Stores many new objects at once, without events; for benchmarks and demos.
-
-        Returns:
-            Their number.
-
-        Raises:
-            Refused: 409; a name is taken. Then nothing is stored.
-        """
+        """Stores new objects, without events, and gives their number. Refuses with 409 if one exists: none is stored."""
         now, storage_class, generations = self.now(), bucket.settings.storage_class, self._generations
         fresh = {
             name: ObjectVersion(
@@ -278,48 +224,30 @@ class Storage:
         generation: int | None = None,
         conditions: Conditions = NONE,
     ) -> ObjectVersion:
-        """Changes the metadata of a version; its generation stays, its metageneration goes up.
-
-        Args:
-            bucket_name: Bucket name.
-            name: Object name.
-            change: Gives the new metadata from the present version.
-            generation: None for the live version.
-            conditions: Conditions on that version.
-
-        Raises:
-            Refused: 404, 412, or what `change` raises.
-        """
+        """Changes the metadata of a version to what `change` makes of it. Refuses with 404, 412, or as `change` does."""
         bucket = self.bucket(bucket_name)
-        version = self.find(bucket, name, generation)
-        conditions.require(version)
-        draft = change(version)
-        now = self.now()
+        version = self.find(bucket, name, generation, conditions)
+        draft, now = change(version), self.now()
         released = version.holds.event_based and not draft.holds.event_based
-        holds = replace(draft.holds, retention_start=now if released else version.holds.retention_start)
-        patched = self._retained(
-            bucket,
-            replace(
-                version,
-                metageneration=version.metageneration + 1,
-                attributes=draft.attributes,
-                holds=holds,
-                contexts=_stamped(draft.contexts, now),
-                # A metadata change is never as old as the version that it changes, even if it follows at once.
-                updated=now if now > version.updated else later(version.updated, seconds=0.001),
-            ),
+        patched = replace(
+            version,
+            attributes=draft.attributes,
+            holds=replace(draft.holds, retention_start=now if released else version.holds.retention_start),
+            contexts=_stamped(draft.contexts, now),
+            # A metadata change is never as old as the version that it changes, even if it follows at once.
+            updated=now if now > version.updated else later(version.updated, seconds=0.001),
         )
-        self._replace(bucket, patched)
-        self._tell(ChangeKind.METADATA_UPDATED, patched, now)
-        return patched
+        return self._update(bucket, self._retained(bucket, patched), now)
 
-    @staticmethod
-    def _replace(bucket: Bucket, version: ObjectVersion) -> None:
-        """Puts a changed record in the place of the old one of the same generation."""
+    def _update(self, bucket: Bucket, version: ObjectVersion, now: str) -> ObjectVersion:
+        """Puts a changed record, one metageneration later, in the place of the old one of the same generation."""
+        version = replace(version, metageneration=version.metageneration + 1)
         if version.time_deleted:
             bucket.noncurrent.add(version)
         else:
             bucket.live[version.name] = version
+        self._tell(ChangeKind.METADATA_UPDATED, version, now)
+        return version
 
     def delete(
         self, bucket_name: str, name: str, *, generation: int | None = None, conditions: Conditions = NONE
@@ -327,22 +255,16 @@ class Storage:
         """Deletes an object, or one version of it.
 
         Cloud Storage reference, "Objects: delete": without a generation the live version becomes noncurrent in a
-        versioned bucket; with one, that version is deleted. Soft delete keeps a deleted version for its time.
-
-        Raises:
-            Refused: 404, 412, or 403 while a hold or retention protects it.
+        versioned bucket; with one, that version is deleted. Soft delete keeps a deleted version for its time. Refuses
+        with 404, 412, or 403 while a hold or retention protects it.
         """
         bucket = self.bucket(bucket_name)
-        version = self.find(bucket, name, generation)
-        conditions.require(version)
-        self._remove(bucket, version, archiving=bucket.settings.versioning and generation is None)
+        version = self.find(bucket, name, generation, conditions)
+        self._remove(bucket, version, archiving=generation is None)
 
     def _remove(self, bucket: Bucket, version: ObjectVersion, *, archiving: bool) -> None:
-        """Takes a version off its shelf: it becomes noncurrent, or is deleted.
-
-        Raises:
-            Refused: 403 while a hold or retention protects it.
-        """
+        """Takes a version off its shelf. It is deleted, or becomes noncurrent if it may and can. Refuses with 403."""
+        archiving = archiving and bucket.settings.versioning and not version.time_deleted
         self._require_unprotected(bucket, version, replacing=archiving)
         now = self.now()
         if version.time_deleted:
@@ -359,17 +281,13 @@ class Storage:
     ) -> ObjectVersion:
         """Makes a soft-deleted version live again, with a new generation; the soft-deleted version stays as well.
 
-        The conditions are about the live version, if there is one.
-
-        Raises:
-            Refused: 404, 412, 400 without a generation, or 403 while a hold or retention protects the live version.
+        The conditions are about the live version, if there is one. Refuses with 404, 412, 400 without a generation,
+        or 403 while a hold or retention protects the live version.
         """
         bucket = self.bucket(bucket_name)
         lost = self.find_soft_deleted(bucket, name, generation)
         conditions.require(bucket.live.get(name))
-        return self.put(
-            bucket, name, lost.content, Draft(lost.attributes, lost.storage_class, contexts=lost.contexts)
-        )
+        return self.put(bucket, name, lost.content, replace(lost.draft, holds=NO_HOLDS))
 
     def compose(
         self,
@@ -384,20 +302,14 @@ class Storage:
     ) -> ObjectVersion:
         """Joins objects into one, which has no MD5 (Cloud Storage reference, "Objects: compose").
 
-        Object contexts of the sources are merged, the the last source wins, unless the draft has its own.
-
-        Raises:
-            Refused: 404, 412, 400 for none or more than 32 sources, or 403 for a protected destination.
+        Object contexts of the sources are merged and the last source wins, unless the draft has its own. Refuses
+        with 404, 412, 400 for none or more than 32 sources, or 403 for a protected destination.
         """
         if not 1 <= len(sources) <= MOST_COMPONENTS:
             raise invalid("The number of source components must be between 1 and 32.")
         bucket = self.bucket(bucket_name)
         check_object_name(name)
-        parts = []
-        for source in sources:
-            part = self.find(bucket, source.name, source.generation)
-            source.conditions.require(part)
-            parts.append(part)
+        parts = [self.find(bucket, part.name, part.generation, part.conditions) for part in sources]
         conditions.require(bucket.live.get(name))
         if delete_sources:
             for part in parts:
@@ -410,7 +322,7 @@ class Storage:
         composed = self.put(bucket, name, content, draft)
         if delete_sources:
             for part in {part.name: part for part in parts if part.name != name}.values():
-                self._remove(bucket, part, archiving=bucket.settings.versioning and not part.time_deleted)
+                self._remove(bucket, part, archiving=True)
         return composed
 
     def move(
@@ -422,11 +334,7 @@ class Storage:
         source_conditions: Conditions = NONE,
         conditions: Conditions = NONE,
     ) -> ObjectVersion:
-        """Renames an object within its bucket (Cloud Storage reference, "Objects: move").
-
-        Raises:
-            Refused: 404, 412, 400 for the name, or 403 while a hold or retention protects either object.
-        """
+        """Renames in a bucket (Cloud Storage reference, "Objects: move"). Refuses with 404, 412, 400 or 403."""
         bucket = self.bucket(bucket_name)
         source = self.find(bucket, name)
         check_object_name(new_name)
@@ -435,17 +343,12 @@ class Storage:
         source_conditions.require(source)
         conditions.require(bucket.live.get(new_name))
         self._require_unprotected(bucket, source, replacing=bucket.settings.versioning)
-        draft = Draft(source.attributes, source.storage_class, contexts=source.contexts)
-        moved = self.put(bucket, new_name, source.content, draft)
+        moved = self.put(bucket, new_name, source.content, replace(source.draft, holds=NO_HOLDS))
         self.delete(bucket_name, name)
         return moved
 
     def run_lifecycle(self) -> dict[str, int]:
-        """Applies the lifecycle rules of every bucket once; holds and retention still protect.
-
-        Returns:
-            Numbers of versions that were deleted, and moved to another storage class.
-        """
+        """Applies all lifecycle rules once, and counts versions deleted and moved; holds and retention still protect."""
         counts = {"deleted": 0, "moved": 0}
         for bucket in self.buckets.values():
             for version, newer in self._with_newer(bucket) if bucket.settings.lifecycle else ():
@@ -453,7 +356,9 @@ class Storage:
                 if action == DELETE:
                     counts["deleted"] += self._expire(bucket, version)
                 elif action:
-                    self._set_class(bucket, version, action)
+                    now = self.now()
+                    moved = replace(version, storage_class=action, class_since=now, updated=now)
+                    self._update(bucket, moved, now)
                     counts["moved"] += 1
         return counts
 
@@ -473,22 +378,10 @@ class Storage:
     def _expire(self, bucket: Bucket, version: ObjectVersion) -> bool:
         """Deletes a version by rule; whether that was possible."""
         try:
-            self._remove(bucket, version, archiving=bucket.settings.versioning and not version.time_deleted)
+            self._remove(bucket, version, archiving=True)
         except Refused:
             return False
         return True
-
-    def _set_class(self, bucket: Bucket, version: ObjectVersion, storage_class: str) -> None:
-        now = self.now()
-        moved = replace(
-            version,
-            storage_class=storage_class,
-            class_since=now,
-            metageneration=version.metageneration + 1,
-            updated=now,
-        )
-        self._replace(bucket, moved)
-        self._tell(ChangeKind.METADATA_UPDATED, moved, now)
 
     # ---------------------------------------------------------------- inside
 
@@ -497,7 +390,6 @@ class Storage:
             listener(Change(kind, version, time))
 
     def _shelve(self, bucket: Bucket, version: ObjectVersion, now: str) -> None:
-        """Shelves a version that has just stopped being live."""
         if bucket.settings.versioning:
             archived = replace(version, time_deleted=now)
             bucket.noncurrent.add(archived)
@@ -506,7 +398,6 @@ class Storage:
             self._soft_delete(bucket, version, now)
 
     def _soft_delete(self, bucket: Bucket, version: ObjectVersion, now: str) -> None:
-        """Keeps a deleted version for as long as the bucket's policy says."""
         seconds = bucket.settings.soft_delete_seconds
         if seconds:
             gone = replace(version, soft_delete_time=now, hard_delete_time=later(now, seconds=seconds))
@@ -553,11 +444,7 @@ def _stamped(contexts: Contexts | None, now: str) -> Contexts | None:
 
 
 def require_metageneration(bucket: Bucket, conditions: Conditions, *, reading: bool = False) -> None:
-    """Refuses unless the metageneration conditions on a bucket hold.
-
-    Raises:
-        Refused: 412, or 304 for a failed not-match while reading.
-    """
+    """Refuses with 412 unless the metageneration conditions hold; with 304 for a failed not-match while reading."""
     wanted, unwanted = conditions.metageneration_match, conditions.metageneration_not_match
     if reading and unwanted == bucket.metageneration:
         raise not_modified()

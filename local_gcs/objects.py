@@ -50,7 +50,6 @@ __all__ = [
     "ordered",
     "parse",
     "parse_conditions",
-    "parse_source_conditions",
     "stamp",
     "successor",
     "unordered",
@@ -67,8 +66,7 @@ BUCKET = re.compile(r"(?!goog)[a-z0-9](?:[a-z0-9_.-]{1,220}[a-z0-9])")
 def check_object_name(name: str) -> str:
     """Gives the name back if an object may have it (Cloud Storage documentation, "Object naming guidelines").
 
-    Raises:
-        Refused: 400; it is empty, longer than 1,024 bytes of UTF-8, ``.`` or ``..``, or has a line break.
+    Refuses with 400: it is empty, longer than 1,024 bytes of UTF-8, ``.`` or ``..``, or has a line break.
     """
     if not name:
         raise invalid("Required parameter: name", location="name", reason="required")
@@ -81,22 +79,14 @@ def check_object_name(name: str) -> str:
 
 
 def check_bucket_name(name: object) -> str:
-    """Gives the name back if a bucket may have it (Cloud Storage documentation, "Bucket naming guidelines").
-
-    Raises:
-        Refused: 400.
-    """
+    """Gives a permitted name back (Cloud Storage documentation, "Bucket naming guidelines"). Refuses with 400."""
     if not isinstance(name, str) or not BUCKET.fullmatch(name):
         raise invalid(f"Invalid bucket name: {name!r}", location="name")
     return name
 
 
 def decode(segment: str) -> str:
-    """Decodes a percent-encoded path segment or query value.
-
-    Raises:
-        Refused: 400; it is not UTF-8. A lone surrogate is not UTF-8.
-    """
+    """Decodes a percent-encoded path segment or query value. Refuses with 400: it, or a lone surrogate, is not UTF-8."""
     if "%" not in segment and segment.isascii():
         return segment
     try:
@@ -206,8 +196,8 @@ class Content:
     """The bytes of a version and their checksums, computed once.
 
     Attributes:
-        crc32c: Base64 of the big-endian CRC32C.
-        md5: Base64 of the MD5; None for a composite object, which has none.
+        crc32c: Base64, big-endian.
+        md5: Base64; None for a composite object, which has none.
         components: Number of components of a composite object; None for any other.
     """
 
@@ -264,24 +254,13 @@ In a draft a missing time stands for the time of the write.
 """
 
 STORAGE_CLASSES = frozenset(
-    {
-        "STANDARD",
-        "NEARLINE",
-        "COLDLINE",
-        "ARCHIVE",
-        "MULTI_REGIONAL",
-        "REGIONAL",
-        "DURABLE_REDUCED_AVAILABILITY",
-    }
+    {"STANDARD", "NEARLINE", "COLDLINE", "ARCHIVE"}
+    | {"MULTI_REGIONAL", "REGIONAL", "DURABLE_REDUCED_AVAILABILITY"}
 )
 
 
 def check_storage_class(name: str) -> str:
-    """Gives the storage class back if there is one of that name.
-
-    Raises:
-        Refused: 400.
-    """
+    """Gives the storage class back if there is one of that name. Refuses with 400."""
     if name not in STORAGE_CLASSES:
         raise invalid(f"Invalid argument: unknown storage class {name!r}.", location="storageClass")
     return name
@@ -309,11 +288,10 @@ class ObjectVersion:
     Attributes:
         generation: Unique over all objects.
         metageneration: 1 at creation, one more with each change of metadata.
-        time_created: Creation time of this generation.
         updated: Time of the last change of metadata.
         retention_expires: Time until which a bucket's retention policy protects it; None without one.
         time_deleted: Time at which it stopped being the live version; None for a live one.
-        soft_delete_time: Time of the soft delete; None if it is not soft-deleted.
+        soft_delete_time: None if it is not soft-deleted.
         hard_delete_time: Time after which a soft-deleted version cannot be restored.
         class_since: Time of the last change of the storage class; None if it never changed.
     """
@@ -335,6 +313,11 @@ class ObjectVersion:
     class_since: str | None = None
     contexts: Contexts | None = None
 
+    @property
+    def draft(self) -> Draft:
+        """The editable part."""
+        return Draft(self.attributes, self.storage_class, self.holds, self.contexts)
+
 
 # -------------------------------------------------------------------- conditions
 
@@ -349,14 +332,9 @@ class Conditions:
     metageneration_not_match: int | None = None
 
     def require(self, version: ObjectVersion | None, *, reading: bool = False) -> None:
-        """Refuses unless all conditions hold.
+        """Refuses with 412 unless all conditions hold for a version, which is None for an absent object.
 
-        Args:
-            version: The version that is there; None for an absent object.
-            reading: The operation only reads; a failed not-match then means "not modified".
-
-        Raises:
-            Refused: 412, or 304 for a failed not-match while reading.
+        An operation that only reads refuses with 304, "not modified", where a not-match fails.
         """
         if self is NONE:
             return
@@ -366,9 +344,9 @@ class Conditions:
             raise condition_failed()
         if self.metageneration_match is not None and self.metageneration_match != metageneration:
             raise condition_failed()
-        if self.generation_not_match == generation or (
-            self.metageneration_not_match is not None and self.metageneration_not_match == metageneration
-        ):
+        # An absent object has no metageneration, so a not-match for one cannot fail.
+        unwanted = self.metageneration_not_match
+        if self.generation_not_match == generation or (unwanted is not None and unwanted == metageneration):
             raise not_modified() if reading else condition_failed()
 
 
@@ -376,20 +354,14 @@ NONE = Conditions()
 """No condition at all."""
 
 OF_OBJECT = (
-    "ifGenerationMatch",
-    "ifGenerationNotMatch",
-    "ifMetagenerationMatch",
-    "ifMetagenerationNotMatch",
+    *("ifGenerationMatch", "ifGenerationNotMatch"),
+    *("ifMetagenerationMatch", "ifMetagenerationNotMatch"),
 )
 OF_SOURCE = tuple(name.replace("if", "ifSource", 1) for name in OF_OBJECT)
 
 
 def integer(params: Mapping[str, str], name: str) -> int | None:
-    """A query parameter that is a whole number; None if it is absent.
-
-    Raises:
-        Refused: 400; it is not a number.
-    """
+    """A query parameter that is a whole number; None if it is absent. Refuses with 400: it is not a number."""
     text = params.get(name)
     if text is None:
         return None
@@ -399,25 +371,8 @@ def integer(params: Mapping[str, str], name: str) -> int | None:
         raise invalid(f"Invalid long value: '{text}'.", location=name) from error
 
 
-def parse_conditions(params: Mapping[str, str]) -> Conditions:
-    """The conditions of a query on the object written, read or deleted.
-
-    Raises:
-        Refused: 400; one is not a number.
-    """
-    return _parse(params, OF_OBJECT)
-
-
-def parse_source_conditions(params: Mapping[str, str]) -> Conditions:
-    """The conditions of a query on the object copied.
-
-    Raises:
-        Refused: 400; one is not a number.
-    """
-    return _parse(params, OF_SOURCE)
-
-
-def _parse(params: Mapping[str, str], names: tuple[str, ...]) -> Conditions:
+def parse_conditions(params: Mapping[str, str], names: tuple[str, ...] = OF_OBJECT) -> Conditions:
+    """The conditions of a query on one object. Refuses with 400: one is not a number."""
     if params.keys().isdisjoint(names):
         return NONE
     return Conditions(*[integer(params, name) for name in names])

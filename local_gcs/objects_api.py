@@ -13,14 +13,7 @@ from local_gcs.errors import invalid
 from local_gcs.listing import ListQuery, Page, list_live, list_soft_deleted, list_versions
 from local_gcs.media import download
 from local_gcs.model import ComposeSource, Storage
-from local_gcs.objects import (
-    Conditions,
-    Draft,
-    ObjectVersion,
-    integer,
-    parse_conditions,
-    parse_source_conditions,
-)
+from local_gcs.objects import OF_SOURCE, Conditions, Draft, ObjectVersion, parse_conditions
 from local_gcs.resources import (
     EVERYTHING,
     IF_MATCH,
@@ -28,9 +21,10 @@ from local_gcs.resources import (
     Renderer,
     draft_of,
     etag,
-    json_reply,
+    object_reply,
     parse_fields,
     patched_draft,
+    permissions_reply,
     require_etag,
 )
 from local_gcs.rewrites import Progress, Rewriter, RewriteRequest
@@ -46,46 +40,39 @@ class ObjectsApi:
         self._rewriter = rewriter
         self._renderer = renderer
         self.methods = {
-            "storage.objects.get": self.get,
-            "storage.objects.download": self.download,
-            "storage.objects.list": self.list,
-            "storage.objects.patch": self.patch,
-            "storage.objects.update": self.update,
-            "storage.objects.delete": self.delete,
-            "storage.objects.rewrite": self.rewrite,
-            "storage.objects.copy": self.copy,
-            "storage.objects.move": self.move,
-            "storage.objects.compose": self.compose,
-            "storage.objects.restore": self.restore,
-            "storage.objects.testIamPermissions": self.test_permissions,
+            "storage.objects.get": self._get,
+            "storage.objects.download": self._download,
+            "storage.objects.list": self._list,
+            "storage.objects.patch": lambda call: self._change(call, whole=False),
+            "storage.objects.update": lambda call: self._change(call, whole=True),
+            "storage.objects.delete": self._delete,
+            "storage.objects.rewrite": self._rewrite,
+            "storage.objects.copy": self._copy,
+            "storage.objects.move": self._move,
+            "storage.objects.compose": self._compose,
+            "storage.objects.restore": self._restore,
+            "storage.objects.testIamPermissions": self._test_permissions,
         }
 
-    def get(self, call: Call) -> Reply:
-        """Metadata, or with ``alt=media`` the content."""
+    def _get(self, call: Call) -> Reply:
         if call.params.get("alt") == "media":
-            return self.download(call)
+            return self._download(call)
         return self._answer(call, self._read(call))
 
-    def download(self, call: Call) -> Reply:
-        """The content."""
+    def _download(self, call: Call) -> Reply:
         return download(self._read(call), call.headers)
 
     def _read(self, call: Call) -> ObjectVersion:
         bucket_name, name = call.args
-        bucket = self._storage.bucket(bucket_name)
-        generation = integer(call.params, "generation")
-        conditions = parse_conditions(call.params)
-        if call.flag("softDeleted"):
-            version = self._storage.find_soft_deleted(bucket, name, generation)
-        else:
-            version = self._storage.find(bucket, name, generation)
+        bucket, conditions = self._storage.bucket(bucket_name), call.conditions
+        find = self._storage.find_soft_deleted if call.flag("softDeleted") else self._storage.find
+        version = find(bucket, name, call.generation)
         conditions.require(version, reading=True)
         if IF_MATCH in call.headers or IF_NONE_MATCH in call.headers:
             require_etag(call.headers, etag(version.generation, version.metageneration))
         return version
 
-    def list(self, call: Call) -> Reply:
-        """A page of live objects, of all versions, or of soft-deleted ones."""
+    def _list(self, call: Call) -> Reply:
         bucket = self._storage.bucket(call.args[0])
         query = _list_query(call)
         if call.flag("softDeleted"):
@@ -111,44 +98,26 @@ class ObjectsApi:
             answer["items"] = list(map(self._renderer.project(items), page.versions))
         return answer
 
-    def patch(self, call: Call) -> Reply:
-        """Changes the fields that the body names."""
-        return self._change(call, whole=False)
-
-    def update(self, call: Call) -> Reply:
-        """Replaces all editable fields."""
-        return self._change(call, whole=True)
-
     def _change(self, call: Call, *, whole: bool) -> Reply:
+        """Changes the fields that the body names or, for an update, replaces all editable ones."""
         body = call.resource()
 
         def change(version: ObjectVersion) -> Draft:
-            draft = draft_of(body) if whole else patched_draft(version, body)
+            draft = draft_of(body) if whole else patched_draft(version.draft, body)
             if draft.storage_class not in {None, version.storage_class}:
                 raise invalid("The storage class of an object changes by a rewrite.", location="storageClass")
             return draft
 
         bucket, name = call.args
-        version = self._storage.patch(
-            bucket,
-            name,
-            change,
-            generation=integer(call.params, "generation"),
-            conditions=parse_conditions(call.params),
-        )
+        generation, conditions = call.generation, call.conditions
+        version = self._storage.patch(bucket, name, change, generation=generation, conditions=conditions)
         return self._answer(call, version)
 
-    def delete(self, call: Call) -> Reply:
-        """Deletes the live version, or the named one."""
-        self._storage.delete(
-            *call.args,
-            generation=integer(call.params, "generation"),
-            conditions=parse_conditions(call.params),
-        )
+    def _delete(self, call: Call) -> Reply:
+        self._storage.delete(*call.args, generation=call.generation, conditions=call.conditions)
         return Reply(204)
 
-    def rewrite(self, call: Call) -> Reply:
-        """Copies, or continues to copy."""
+    def _rewrite(self, call: Call) -> Reply:
         begun = self._rewriter.begin(_rewrite_request(call), call.text("rewriteToken"))
         gap = self._rewriter.gap()
         if gap:
@@ -156,8 +125,7 @@ class ObjectsApi:
         return self._rewritten(call, self._rewriter.finish(begun))
 
     def _rewritten(self, call: Call, progress: Progress) -> Reply:
-        fields = call.params.get("fields")
-        wanted = parse_fields(fields, "RewriteResponse") if fields else EVERYTHING
+        wanted = parse_fields(call.text("fields"), "RewriteResponse")
         answer: dict[str, Any] = {
             "kind": "storage#rewriteResponse",
             "totalBytesRewritten": str(progress.written),
@@ -173,21 +141,16 @@ class ObjectsApi:
             answer["resource"] = self._renderer.project(resource)(progress.version)
         return Reply(body=orjson.dumps(answer))
 
-    def copy(self, call: Call) -> Reply:
+    def _copy(self, call: Call) -> Reply:
         """Copies in one call, and answers with the new resource."""
         return self._answer(call, self._rewriter.copy(_rewrite_request(call)))
 
-    def move(self, call: Call) -> Reply:
-        """Renames within the bucket."""
-        version = self._storage.move(
-            *call.args,
-            source_conditions=parse_source_conditions(call.params),
-            conditions=parse_conditions(call.params),
-        )
-        return self._answer(call, version)
+    def _move(self, call: Call) -> Reply:
+        of_source = parse_conditions(call.params, OF_SOURCE)
+        moved = self._storage.move(*call.args, source_conditions=of_source, conditions=call.conditions)
+        return self._answer(call, moved)
 
-    def compose(self, call: Call) -> Reply:
-        """Joins objects."""
+    def _compose(self, call: Call) -> Reply:
         body = call.resource()
         check_names({**body, "destination": None}, google().schemas["ComposeRequest"])
         sources = body.get("sourceObjects")
@@ -200,57 +163,45 @@ class ObjectsApi:
             name,
             [_compose_source(source) for source in sources],
             draft_of(destination),
-            parse_conditions(call.params),
+            call.conditions,
             delete_sources=body.get("deleteSourceObjects") is True,
             drop_contexts=_drops_contexts(call),
         )
         return self._answer(call, version)
 
-    def restore(self, call: Call) -> Reply:
-        """Makes a soft-deleted version live again."""
-        version = self._storage.restore(
-            *call.args,
-            generation=integer(call.params, "generation"),
-            conditions=parse_conditions(call.params),
-        )
-        return self._answer(call, version)
+    def _restore(self, call: Call) -> Reply:
+        generation, conditions = call.generation, call.conditions
+        restored = self._storage.restore(*call.args, generation=generation, conditions=conditions)
+        return self._answer(call, restored)
 
-    def test_permissions(self, call: Call) -> Reply:
+    def _test_permissions(self, call: Call) -> Reply:
         """Every permission is granted on an object that exists."""
         self._read(call)
-        asked = call.params.get("permissions", "").split("\n")
-        return json_reply(call, {"kind": "storage#testIamPermissionsResponse", "permissions": asked})
+        return permissions_reply(call)
 
     def _answer(self, call: Call, version: ObjectVersion) -> Reply:
-        fields = call.params.get("fields")
-        selection = parse_fields(fields, "Object") if fields else EVERYTHING
-        return Reply(body=orjson.dumps(self._renderer.project(selection)(version)))
+        return object_reply(call, self._renderer, version)
 
 
 def _list_query(call: Call) -> ListQuery:
-    params = call.params
-    size = integer(params, "maxResults")
+    params, size = call.params, call.integer("maxResults")
     if size is not None and size <= 0:
         raise invalid(f"Invalid unsigned integer value: '{size}'.", location="maxResults")
     return ListQuery(
-        prefix=params.get("prefix", ""),
-        delimiter=params.get("delimiter", ""),
-        start_offset=params.get("startOffset", ""),
+        prefix=call.text("prefix"),
+        delimiter=call.text("delimiter"),
+        start_offset=call.text("startOffset"),
         end_offset=params.get("endOffset"),
         max_results=size or 1000,
-        page_token=params.get("pageToken", ""),
+        page_token=call.text("pageToken"),
         include_trailing_delimiter=call.flag("includeTrailingDelimiter"),
-        match_glob=params.get("matchGlob", ""),
-        contexts=params.get("filter", ""),
+        match_glob=call.text("matchGlob"),
+        contexts=call.text("filter"),
     )
 
 
 def _drops_contexts(call: Call) -> bool:
-    """Whether a copy drops the object contexts of its source.
-
-    Raises:
-        Refused: 400; the only group that can be dropped is ``custom``.
-    """
+    """Whether a copy drops the object contexts of its source. Refuses with 400: it names another group."""
     group = call.params.get("dropContextGroups")
     if not group:
         return False
@@ -260,7 +211,6 @@ def _drops_contexts(call: Call) -> bool:
 
 
 def _rewrite_request(call: Call) -> RewriteRequest:
-    params = call.params
     body = call.resource()
     source_bucket, source_name, bucket, name = call.args
     return RewriteRequest(
@@ -269,18 +219,17 @@ def _rewrite_request(call: Call) -> RewriteRequest:
         bucket,
         name,
         draft_of(body) if body else None,
-        integer(params, "sourceGeneration"),
-        parse_source_conditions(params),
-        parse_conditions(params),
-        integer(params, "maxBytesRewrittenPerCall"),
-        _drops_contexts(call),
+        source_generation=call.integer("sourceGeneration"),
+        source_conditions=parse_conditions(call.params, OF_SOURCE),
+        conditions=call.conditions,
+        chunk=call.integer("maxBytesRewrittenPerCall"),
+        drop_contexts=_drops_contexts(call),
     )
 
 
 def _compose_source(source: Any) -> ComposeSource:
     try:
-        conditions = source.get("objectPreconditions") or {}
-        wanted = conditions.get("ifGenerationMatch")
+        wanted = (source.get("objectPreconditions") or {}).get("ifGenerationMatch")
         generation = source.get("generation")
         return ComposeSource(
             str(source["name"]),

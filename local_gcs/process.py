@@ -56,15 +56,7 @@ class LocalServer:
         concurrency: int = 8,
         form: str = "binary",
     ) -> str:
-        """Makes the server post object events to an address, and gives the subscriber's id.
-
-        Args:
-            url: The address.
-            types: ``finalized``, ``deleted``, ``archived``, ``metadataUpdated``; empty for all.
-            bucket: Only events of this bucket; None for all.
-            concurrency: Number of simultaneous deliveries.
-            form: ``binary``, ``push``, ``mixed`` or ``notification``; see `local_gcs.events.Subscription`.
-        """
+        """Makes the server post events, as `local_gcs.events.Subscription` explains, and gives the subscriber's id."""
         wanted = {
             "url": url,
             "types": list(types),
@@ -83,16 +75,10 @@ class LocalServer:
         return self._ask("GET", "events")
 
     def wait_for_events(self, *, still: float = STILL) -> dict[str, int]:
-        """Wait until no event is pending. Progress is an event delivered, or given up; a failed attempt is not.
-
-        Args:
-            still: Seconds without progress after which to give up.
-
-        Returns:
-            The counts then.
+        """Wait until no event is pending, and give the counts then. A delivery, or giving one up, is progress.
 
         Raises:
-            NothingMoved: Events are still pending, and none is delivered.
+            NothingMoved: Events are still pending, and for `still` seconds there has been no progress.
         """
         return wait_until(
             self.events,
@@ -165,13 +151,7 @@ def running(
 ) -> Iterator[LocalServer]:
     """Starts a server on a free port, and stops it at the end of the block.
 
-    Args:
-        buckets: Names of buckets to make.
-        generations: ``unordered`` or ``ordered``.
-        events: Addresses to post all object events to.
-        faults: Faults in force from the start; see `local_gcs.faults`.
-        seed: For generation numbers and faults.
-        arguments: Further arguments of the command line.
+    The arguments are those of the command line, which explains them, and `arguments` are further ones.
 
     Raises:
         RuntimeError: It did not start; its standard error gives the reason.
@@ -190,7 +170,6 @@ def running(
 
 
 def _address(process: "subprocess.Popen[str]") -> str:
-    """The address that a starting server announces."""
     line = process.stdout.readline() if process.stdout else ""
     if not line.startswith(ANNOUNCEMENT):
         raise RuntimeError(f"local_gcs did not start (exit status {process.wait(STOPPING)})")

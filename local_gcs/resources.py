@@ -17,6 +17,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from itertools import chain, repeat
 from typing import Any
 from urllib.parse import quote
 
@@ -28,10 +29,8 @@ from local_gcs.calls import Call, Reply
 from local_gcs.discovery import check_fields, google
 from local_gcs.errors import Refused, condition_failed, invalid, not_modified
 from local_gcs.objects import (
-    Attributes,
     Contexts,
     Draft,
-    Holds,
     ObjectVersion,
     check_storage_class,
     custom_time,
@@ -47,30 +46,25 @@ __all__ = [
     "draft_of",
     "etag",
     "json_reply",
+    "object_reply",
     "parse_fields",
     "patched_draft",
+    "permissions_reply",
     "require_etag",
 ]
 
 # -------------------------------------------------------------------- fields
 
-PUNCTUATION = "(),/"
+PUNCTUATION = frozenset("(),/")
 
 
 class Selection:
-    """The wanted part of one point of an answer.
-
-    Attributes:
-        children: The wanted part of each name; None wants everything.
-    """
+    """The wanted part of one point of an answer, by names; None wants everything."""
 
     __slots__ = ("children",)
 
     def __init__(self, children: "dict[str, Selection] | None") -> None:
         self.children = children
-
-    def __repr__(self) -> str:
-        return f"Selection({self.children!r})"
 
     def of(self, name: str) -> "Selection | None":
         """The wanted part of a name; None if nothing of it is wanted."""
@@ -97,12 +91,8 @@ EVERYTHING = Selection(None)
 def parse_fields(text: str, schema: str | None = None) -> Selection:
     """The selection that a ``fields`` parameter states; an empty one wants everything.
 
-    Args:
-        text: The parameter.
-        schema: Google's schema of the answer; None checks no names.
-
-    Raises:
-        Refused: 400; it is not well-formed, or the answer has no such field.
+    The schema is Google's of the answer; None checks no names. Refuses with 400: it is not well-formed, or the answer
+    has no such field.
     """
     if not text or text == "*":
         return EVERYTHING
@@ -131,19 +121,8 @@ def _check_known(selection: Selection, shape: Any, text: str) -> None:
 
 def _tokens(text: str) -> Iterator[str]:
     """Names and punctuation, then empty strings without end."""
-    name = ""
-    for character in text:
-        if character not in PUNCTUATION:
-            name += character
-            continue
-        if name.strip():
-            yield name.strip()
-        name = ""
-        yield character
-    if name.strip():
-        yield name.strip()
-    while True:
-        yield ""
+    found = (token.strip() for token in re.findall(r"[(),/]|[^(),/]+", text))
+    return chain(filter(None, found), repeat(""))
 
 
 def _selection(tokens: Iterator[str], tree: dict[str, Any], text: str) -> str:
@@ -158,7 +137,7 @@ def _item(tokens: Iterator[str], tree: dict[str, Any], text: str) -> str:
     """Reads one item into a tree and gives the token after it."""
     while True:
         name = next(tokens)
-        if name in {"", *PUNCTUATION}:
+        if not name or name in PUNCTUATION:
             raise _malformed(text)
         # A name that is wanted whole stays whole, even if its parts are asked for, too.
         known = tree.get(name)
@@ -200,30 +179,10 @@ EDITABLE = frozenset(
     {*TEXTS, "contexts", "customTime", "eventBasedHold", "metadata", "storageClass", "temporaryHold"}
 )
 SET_BY_SERVICE = frozenset(
-    {
-        *(
-            "bucket",
-            "componentCount",
-            "crc32c",
-            "etag",
-            "generation",
-            "hardDeleteTime",
-            "id",
-            "kind",
-            "md5Hash",
-        ),
-        *(
-            "mediaLink",
-            "metageneration",
-            "name",
-            "owner",
-            "restoreToken",
-            "retentionExpirationTime",
-            "selfLink",
-        ),
-        *("size", "softDeleteTime", "timeCreated", "timeDeleted", "timeFinalized", "timeStorageClassUpdated"),
-        "updated",
-    }
+    {"bucket", "componentCount", "crc32c", "etag", "generation", "id", "kind", "md5Hash", "mediaLink"}
+    | {"metageneration", "name", "owner", "restoreToken", "selfLink", "size"}
+    | {"hardDeleteTime", "retentionExpirationTime", "softDeleteTime", "timeCreated", "timeDeleted"}
+    | {"timeFinalized", "timeStorageClassUpdated", "updated"}
 )
 """Fields that a request may repeat and cannot change; an upload's checksums and name are checked and used."""
 TAKEN = EDITABLE | SET_BY_SERVICE
@@ -244,11 +203,7 @@ def etag(generation: int, metageneration: int) -> str:
 
 
 class Renderer:
-    """Renders resources; their links lead back to this server.
-
-    Args:
-        base_url: Address of the server, without a slash at the end.
-    """
+    """Renders resources, with links to the server at an address without a slash at the end."""
 
     def __init__(self, base_url: str) -> None:
         self._api = f"{base_url}/storage/v1/b/"
@@ -341,15 +296,23 @@ def json_reply(call: Call, resource: Any) -> Reply:
     return Reply(body=orjson.dumps(resource))
 
 
+def permissions_reply(call: Call) -> Reply:
+    """The answer to a question for permissions: every one is granted."""
+    asked = call.text("permissions").split("\n")
+    return json_reply(call, {"kind": "storage#testIamPermissionsResponse", "permissions": asked})
+
+
+def object_reply(call: Call, renderer: Renderer, version: ObjectVersion) -> Reply:
+    """An answer with the resource of a version, or the part of it that the ``fields`` parameter asks for."""
+    selection = parse_fields(call.text("fields"), "Object")
+    return Reply(body=orjson.dumps(renderer.project(selection)(version)))
+
+
 IF_MATCH, IF_NONE_MATCH = istr("If-Match"), istr("If-None-Match")
 
 
 def require_etag(headers: Mapping[str, str], tag: str) -> None:
-    """Refuses a read whose ``If-Match`` or ``If-None-Match`` does not hold for an entity tag (RFC 9110, section 13.1).
-
-    Raises:
-        Refused: 412 or 304.
-    """
+    """Refuses with 412 or 304 where ``If-Match`` or ``If-None-Match`` does not hold for a tag (RFC 9110, section 13.1)."""
     if IF_MATCH in headers and not _names(headers[IF_MATCH], tag):
         raise condition_failed()
     if IF_NONE_MATCH in headers and _names(headers[IF_NONE_MATCH], tag):
@@ -363,50 +326,39 @@ def _names(header: str, tag: str) -> bool:
 
 
 def draft_of(resource: dict[str, Any]) -> Draft:
-    """The whole editable part of an object resource; a field that it does not name is empty.
-
-    Raises:
-        Refused: 400; a field has the wrong type, is unknown, or is not modelled.
-    """
-    check_fields(resource, "Object", TAKEN)
-    metadata = resource.get("metadata")
-    texts = {ours: _text(resource, theirs) for theirs, ours in TEXTS.items()}
-    attributes = Attributes(**texts, custom_time=_custom_time(resource), metadata=_metadata(metadata) or None)
-    holds = Holds(_flag(resource, "temporaryHold"), _flag(resource, "eventBasedHold"))
-    storage_class = _text(resource, "storageClass")
-    if storage_class:
-        check_storage_class(storage_class)
-    contexts = _contexts(None, resource["contexts"]) if "contexts" in resource else None
-    return Draft(attributes, storage_class, holds, contexts or None)
+    """The whole editable part of a resource; a field that it does not name is empty. Refuses with 400."""
+    draft = patched_draft(Draft(), resource)
+    if draft.storage_class:
+        check_storage_class(draft.storage_class)
+    return draft
 
 
-def patched_draft(version: ObjectVersion, resource: dict[str, Any]) -> Draft:
+def patched_draft(old: Draft, resource: dict[str, Any]) -> Draft:
     """The editable part of a version after a patch: a field that is not named stays, null removes one.
 
-    Raises:
-        Refused: 400; a field has the wrong type, is unknown or not modelled, or the custom time would become earlier or
-            be removed.
+    Refuses with 400: a field has the wrong type, is unknown or not modelled, or the custom time would become earlier
+    or be removed.
     """
     check_fields(resource, "Object", TAKEN)
-    old, holds = version.attributes, version.holds
+    attributes, holds, contexts = old.attributes, old.holds, old.contexts
     changes: dict[str, Any] = {
         ours: _text(resource, theirs) for theirs, ours in TEXTS.items() if theirs in resource
     }
     if "customTime" in resource:
-        wanted = changes["custom_time"] = _custom_time(resource)
-        if old.custom_time and (not wanted or parse(wanted) < parse(old.custom_time)):
+        wanted, before = _custom_time(resource), attributes.custom_time
+        if before and (not wanted or parse(wanted) < parse(before)):
             raise invalid("Custom time cannot be removed or set to an earlier time.", location="customTime")
+        changes["custom_time"] = wanted
     if "metadata" in resource:
-        changes["metadata"] = _merged(old.metadata, resource["metadata"])
+        changes["metadata"] = _metadata(attributes.metadata, resource["metadata"])
     if "temporaryHold" in resource:
         holds = replace(holds, temporary=_flag(resource, "temporaryHold"))
     if "eventBasedHold" in resource:
         holds = replace(holds, event_based=_flag(resource, "eventBasedHold"))
-    contexts = version.contexts
     if "contexts" in resource:
-        contexts = _contexts(contexts, resource["contexts"])
-    storage_class = _text(resource, "storageClass") or version.storage_class
-    return Draft(replace(old, **changes) if changes else old, storage_class, holds, contexts)
+        contexts = _contexts(contexts, resource["contexts"]) or None
+    storage_class = _text(resource, "storageClass") or old.storage_class
+    return Draft(replace(attributes, **changes) if changes else attributes, storage_class, holds, contexts)
 
 
 def _text(resource: dict[str, Any], name: str) -> str | None:
@@ -431,21 +383,14 @@ def _custom_time(resource: dict[str, Any]) -> str | None:
         raise invalid(f"Invalid value for: customTime '{text}'", location="customTime") from error
 
 
-def _merged(old: dict[str, str] | None, changes: Any) -> dict[str, str] | None:
-    """Custom metadata after a patch; null removes a key, or all of them."""
+def _metadata(old: dict[str, str] | None, changes: Any) -> dict[str, str] | None:
+    """Custom metadata after a change; null removes a key, or all of them."""
     if changes is None:
         return None
     if not isinstance(changes, dict):
         raise invalid("Invalid value for: metadata is not a map", location="metadata")
-    return _metadata((old or {}) | changes) or None
-
-
-def _metadata(value: Any) -> dict[str, str] | None:
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        raise invalid("Invalid value for: metadata is not a map", location="metadata")
-    return {key: str(text) for key, text in value.items() if text is not None}
+    merged: dict[str, Any] = (old or {}) | changes
+    return {key: str(text) for key, text in merged.items() if text is not None} or None
 
 
 def _contexts(old: Contexts | None, changes: Any) -> Contexts | None:

@@ -1,8 +1,9 @@
 """Rewrite: a server-side copy, in one call or in several.
 
 Rules (Cloud Storage reference, "Objects: rewrite"): an empty body copies the source's metadata, any other body replaces
-all of it. Object contexts are copied unless the body has some or ``dropContextGroups`` is ``custom``. A long copy returns a token; every further call repeats all parameters, of which none may change. All
-conditions hold at each call and once more at the commit, which is the last call; between calls others may write.
+all of it. Object contexts are copied unless the body has some or ``dropContextGroups`` is ``custom``. A long copy returns a
+token; every further call repeats all parameters, of which none may change. All conditions hold at each call and once more
+at the commit, which is the last call; between calls others may write.
 
 Google does not promise that a single call is one step. So it has two: `Rewriter.begin` reads the source and
 `Rewriter.finish` commits at the destination. A server may let others act between them. The version that was read is
@@ -20,7 +21,7 @@ from dataclasses import dataclass, replace
 from local_gcs.buckets import Bucket
 from local_gcs.errors import invalid
 from local_gcs.model import Storage
-from local_gcs.objects import NONE, Conditions, Draft, ObjectVersion, check_object_name
+from local_gcs.objects import NONE, Conditions, Draft, ObjectVersion
 
 __all__ = ["Begun", "Progress", "RewriteRequest", "Rewriter"]
 
@@ -33,12 +34,9 @@ class RewriteRequest:
     """One call, without its token; equal for all calls of one rewrite.
 
     Attributes:
-        bucket: Bucket of the destination.
-        name: Name of the destination.
         draft: The metadata of the body; None for an empty body, which copies the source's.
-        source_generation: The version to copy; None for the live one.
+        source_generation: None for the live version.
         chunk: Number of bytes that a call may copy; None for no limit.
-        drop_contexts: Object contexts of the source are not copied.
     """
 
     source_bucket: str
@@ -55,11 +53,9 @@ class RewriteRequest:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The answer to one call.
+    """The answer to one call: how many bytes of the size are written.
 
     Attributes:
-        written: Number of bytes copied so far.
-        size: Number of bytes to copy in all.
         version: The new version; None until the copy is complete.
         token: The token for the next call; empty if the copy is complete.
     """
@@ -72,12 +68,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A call between its two steps, or a rewrite between two calls.
-
-    Attributes:
-        source: The version that was read.
-        written: Number of bytes copied by earlier calls.
-    """
+    """A call between its two steps, or a rewrite between two calls: what was read, and copied by earlier calls."""
 
     request: RewriteRequest
     source: ObjectVersion
@@ -104,27 +95,18 @@ class Rewriter:
     def begin(self, request: RewriteRequest, token: str = "") -> Begun:
         """Takes the first step of a call: checks everything, and reads the source.
 
-        Args:
-            request: The parameters, which are the same for all calls of one rewrite.
-            token: From the previous call; empty for the first.
-
-        Raises:
-            Refused: 400 for an unusable token, chunk or name; 404; 412.
+        The token is that of the previous call; it is empty for the first. Refuses with 400 for an unusable token,
+        chunk or name; 404; 412.
         """
         if request.chunk is not None and (request.chunk <= 0 or request.chunk % MEBIBYTE):
-            raise invalid(
-                "maxBytesRewrittenPerCall must be a multiple of 1048576.", location="maxBytesRewrittenPerCall"
-            )
+            message = "maxBytesRewrittenPerCall must be a multiple of 1048576."
+            raise invalid(message, location="maxBytesRewrittenPerCall")
         source, written = self._source(request, token)
         self._destination(request)
         return Begun(request, source, written)
 
     def finish(self, begun: Begun) -> Progress:
-        """Takes the second step of a call: commits, or remembers its progress.
-
-        Raises:
-            Refused: 404; 412; 403 for a protected destination.
-        """
+        """Takes the second step: commits, or remembers its progress. Refuses with 404, 412 or 403."""
         request, source, written = begun.request, begun.source, begun.written
         bucket = self._destination(request)
         size = source.content.size
@@ -138,20 +120,12 @@ class Rewriter:
         return self.finish(self.begin(request, token))
 
     def copy(self, request: RewriteRequest) -> ObjectVersion:
-        """Copies in one call, whatever the size (Cloud Storage reference, "Objects: copy").
-
-        Raises:
-            Refused: 400 for the name; 404; 412; 403 for a protected destination.
-        """
+        """Copies in one call (Cloud Storage reference, "Objects: copy"). Refuses as `begin` and `finish`."""
         source, _ = self._source(request, "")
         return self._commit(self._destination(request), request, source)
 
     def _destination(self, request: RewriteRequest) -> Bucket:
-        """The bucket to copy to, after all conditions on the destination."""
-        bucket = self._storage.bucket(request.bucket)
-        check_object_name(request.name)
-        request.conditions.require(bucket.live.get(request.name))
-        return bucket
+        return self._storage.destination(request.bucket, request.name, request.conditions)
 
     def _source(self, request: RewriteRequest, token: str) -> tuple[ObjectVersion, int]:
         """The source version and the number of bytes copied so far, after all conditions on the source."""
@@ -159,12 +133,12 @@ class Rewriter:
         step = self._steps.get(token) if token else None
         if token and (step is None or step.request != request):
             raise invalid("Invalid rewrite token.", location="rewriteToken")
-        source = self._storage.find(bucket, request.source_name, request.source_generation)
-        request.source_conditions.require(source)
+        name, generation = request.source_name, request.source_generation
+        source = self._storage.find(bucket, name, generation, request.source_conditions)
         if step is None:
             return source, 0
         # A versioned bucket keeps the version of the first call; elsewhere it must still be the live one.
-        return self._storage.find(bucket, request.source_name, step.source.generation), step.written
+        return self._storage.find(bucket, name, step.source.generation), step.written
 
     def _commit(self, bucket: Bucket, request: RewriteRequest, source: ObjectVersion) -> ObjectVersion:
         draft = request.draft or Draft(source.attributes)

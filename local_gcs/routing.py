@@ -14,7 +14,7 @@ from operator import itemgetter
 
 from multidict import istr
 
-from local_gcs.discovery import google, not_modelled
+from local_gcs.discovery import GoogleMethod, google, not_modelled
 from local_gcs.errors import Refused, invalid, not_found
 from local_gcs.objects import OF_OBJECT, OF_SOURCE, decode
 from local_gcs.resources import parse_fields
@@ -24,18 +24,11 @@ __all__ = ["MODELLED", "WITHOUT_EFFECT", "Target", "check_request", "is_meant", 
 Target = tuple[str, tuple[str, ...]]
 """API method, and the decoded names of the path."""
 
+UPLOADS = ("/upload/storage/v1/b/{bucket}/o", "/resumable/upload/storage/v1/b/{bucket}/o")
 OWN_PATHS = {
     "storage.objects.download": ("GET /download/storage/v1/b/{bucket}/o/{object}",),
-    "storage.objects.insert": (
-        "POST /upload/storage/v1/b/{bucket}/o",
-        "PUT /upload/storage/v1/b/{bucket}/o",
-        "POST /resumable/upload/storage/v1/b/{bucket}/o",
-        "PUT /resumable/upload/storage/v1/b/{bucket}/o",
-    ),
-    "storage.objects.cancelUpload": (
-        "DELETE /upload/storage/v1/b/{bucket}/o",
-        "DELETE /resumable/upload/storage/v1/b/{bucket}/o",
-    ),
+    "storage.objects.insert": tuple(f"{verb} {path}" for path in UPLOADS for verb in ("POST", "PUT")),
+    "storage.objects.cancelUpload": tuple(f"DELETE {path}" for path in UPLOADS),
     "storage.buckets.list": ("GET /storage/v1/b/",),
     "storage.buckets.insert": ("POST /storage/v1/b/",),
     "storage.batch": ("POST /batch/storage/v1", "POST /batch"),
@@ -75,23 +68,14 @@ MODELLED: Mapping[str, frozenset[str]] = {
         "storage.objects.insert": (*OF_OBJECT, "contentEncoding", "name"),
         "storage.objects.list": (
             *OF_LISTING,
-            "filter",
-            "includeTrailingDelimiter",
-            "matchGlob",
-            "maxResults",
-            "softDeleted",
-            "versions",
+            *("filter", "includeTrailingDelimiter", "matchGlob", "maxResults", "softDeleted", "versions"),
         ),
         "storage.objects.move": (*OF_OBJECT, *OF_SOURCE),
         "storage.objects.patch": (*OF_OBJECT, "generation"),
         "storage.objects.restore": (*OF_OBJECT, "generation"),
         "storage.objects.rewrite": (
-            *OF_OBJECT,
-            *OF_SOURCE,
-            "dropContextGroups",
-            "maxBytesRewrittenPerCall",
-            "rewriteToken",
-            "sourceGeneration",
+            *(*OF_OBJECT, *OF_SOURCE, "sourceGeneration"),
+            *("dropContextGroups", "maxBytesRewrittenPerCall", "rewriteToken"),
         ),
         "storage.objects.testIamPermissions": ("generation", "permissions"),
         "storage.objects.update": (*OF_OBJECT, "generation"),
@@ -101,13 +85,8 @@ MODELLED: Mapping[str, frozenset[str]] = {
 """Each served method of Google's, and those of its own parameters that do here what they do there."""
 
 WITHOUT_EFFECT = frozenset(
-    {
-        "copySourceAcl",
-        "includeFoldersAsPrefixes",
-        "optionsRequestedPolicyVersion",
-        "projection",
-        "returnPartialSuccess",
-    }
+    {"copySourceAcl", "includeFoldersAsPrefixes", "optionsRequestedPolicyVersion"}
+    | {"projection", "returnPartialSuccess"}
 )
 """Parameters that change nothing where there are neither access control lists, folders nor unreachable places."""
 WITHOUT_EFFECT_HERE = {"storage.buckets.getStorageLayout": frozenset({"prefix"})}
@@ -131,13 +110,7 @@ ALIASES = {"storage.serviceaccount.get": "storage.projects.serviceAccount.get"}
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """One path of one method.
-
-    Attributes:
-        literals: The segments that are not names.
-        pick: Gives the same segments of a path that is asked for.
-        names: Positions of the names.
-    """
+    """One path of one method: the segments that are not names, how to pick these, and the positions of the names."""
 
     method: str
     literals: tuple[str, ...]
@@ -164,14 +137,9 @@ def _routes() -> dict[tuple[str, int], list[_Route]]:
 
 
 def resolve(verb: str, path: str) -> Target:
-    """The API method and names of a request.
+    """The API method and names of a request, whose path is still percent-encoded.
 
-    Args:
-        verb: HTTP method.
-        path: The path as sent, still percent-encoded.
-
-    Raises:
-        Refused: 404 or 405, there is no such method; 400, a name is not UTF-8, or this server does not model the method.
+    Refuses with 404 or 405 if there is no such method, or 400 if a name is not UTF-8 or the method is not modelled.
     """
     segments = path.split("/")
     route = _route(verb, segments)
@@ -194,56 +162,37 @@ def _route(verb: str, segments: list[str]) -> _Route | None:
 # -------------------------------------------------------------------- parameters
 
 
-@dataclass(frozen=True, slots=True)
-class _Parameters:
-    """The parameters that a request of one method may and must have."""
-
-    accepted: frozenset[str]
-    required: tuple[str, ...]
-    of_google: frozenset[str]
-    response: str | None
-
-
 @cache
-def _parameters(method: str) -> _Parameters | None:
-    """The parameters of a method; None for a method that is not Google's."""
-    name = FINER.get(method, method)
-    known = google().methods.get(name)
-    if known is None:
-        return None
-    harmless = (WITHOUT_EFFECT & known.parameters) | WITHOUT_EFFECT_HERE.get(name, frozenset())
-    return _Parameters(
-        MODELLED[name] | harmless | google().parameters | SYSTEM,
-        known.required,
-        known.parameters,
-        known.response,
+def _accepted(name: str) -> frozenset[str]:
+    """The parameters that a request of one of Google's methods may have."""
+    harmless = (WITHOUT_EFFECT & google().methods[name].parameters) | WITHOUT_EFFECT_HERE.get(
+        name, frozenset()
     )
+    return MODELLED[name] | harmless | google().parameters | SYSTEM
 
 
 def check_request(method: str, params: Mapping[str, str], headers: Mapping[str, str]) -> None:
-    """Refuses a request that names what is unknown or not modelled, or leaves out what it must name.
-
-    Raises:
-        Refused: 400.
-    """
+    """Refuses with 400 a request that names what is unknown or not modelled, or leaves out what it must name."""
     if REFUSED_HEADERS[0] in headers or REFUSED_HEADERS[1] in headers:
         raise not_modelled("customer-supplied encryption keys")
-    known = _parameters(method)
+    name = FINER.get(method, method)
+    known = google().methods.get(name)
     if known is None:
         return
     if "fields" in params:
         parse_fields(params["fields"], known.response)
-    if not known.accepted.issuperset(params):
-        _refuse_others(params, known)
-    for name in known.required:
-        if not params.get(name) and "upload_id" not in params:
-            raise invalid(f"Required parameter: {name}", location=name, reason="required")
+    accepted = _accepted(name)
+    if not accepted.issuperset(params):
+        _refuse_others(params, accepted, known)
+    for parameter in known.required:
+        if not params.get(parameter) and "upload_id" not in params:
+            raise invalid(f"Required parameter: {parameter}", location=parameter, reason="required")
 
 
-def _refuse_others(params: Mapping[str, str], known: _Parameters) -> None:
+def _refuse_others(params: Mapping[str, str], accepted: frozenset[str], known: GoogleMethod) -> None:
     """Refuses a parameter that is unknown, or not modelled and not turned off."""
-    for name in sorted(params.keys() - known.accepted):
-        if name not in known.of_google:
+    for name in sorted(params.keys() - accepted):
+        if name not in known.parameters:
             raise invalid(f"Unknown parameter: {name}", location=name, reason="invalidParameter")
         if params[name].lower() not in {"", "false"}:
             raise not_modelled(f"the parameter {name}", location=name)
@@ -255,11 +204,7 @@ def is_meant(wanted: str, method: str) -> bool:
 
 
 def known_method(name: str) -> str:
-    """Gives the name back if a rule or a script may use it: a rule for a misspelt one would never hit.
-
-    Raises:
-        Refused: 400.
-    """
+    """Gives a name back that a rule may use; refuses with 400, because a rule for a misspelt one would never hit."""
     if name not in MODELLED and name not in FINER and name not in ALIASES and name != "storage.batch":
         raise invalid(f"method: {name!r} is not served", location="method")
     return name

@@ -9,15 +9,14 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from socket import AF_INET, AF_INET6, SO_REUSEADDR, SOCK_STREAM, SOL_SOCKET, socket
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import RawRequestMessage
-from aiohttp.streams import StreamReader
 
 from local_gcs.api import Api
 from local_gcs.calls import Reply, Wire
@@ -45,27 +44,15 @@ class CannotStart(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of the server.
-
-    Attributes:
-        port: 0 picks a free one.
-        project: The project of all buckets.
-        buckets: Names of buckets to make.
-        generations: ``unordered`` or ``ordered``.
-        seed: For generation numbers and faults.
-        events: Subscriber addresses; each gets all events of all buckets.
-        faults: Faults in force from the start.
-        retry: Pauses and attempts of failed event deliveries.
-        until_stdin_closes: Stop when standard input ends.
-    """
+    """The options of the server, by their names on the command line, which explains them."""
 
     host: str = "127.0.0.1"
     port: int = 4443
     project: str = "test"
-    buckets: tuple[str, ...] = ()
+    buckets: Sequence[str] = ()
     generations: str = "unordered"
     seed: int = 0
-    events: tuple[str, ...] = ()
+    events: Sequence[str] = ()
     faults: FaultPlan = field(default_factory=FaultPlan)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     until_stdin_closes: bool = False
@@ -75,30 +62,16 @@ class Server:
     """One server and its parts; `base_url` is the address at which it listens."""
 
     def __init__(self, options: Options, base_url: str) -> None:
-        supply = (
-            ordered(lambda: time.time_ns() // 1000)
-            if options.generations == "ordered"
-            else unordered(options.seed)
-        )
+        in_order = options.generations == "ordered"
+        supply = ordered(lambda: time.time_ns() // 1000) if in_order else unordered(options.seed)
         clock = Clock(lambda: datetime.now(UTC))
         self.storage = Storage(now=clock, generations=supply)
         self._faults = Faults(options.seed, lambda: clock().timestamp())
         rewriter = Rewriter(self.storage)
-        self._api = Api(
-            storage=self.storage,
-            rewriter=rewriter,
-            faults=self._faults,
-            base_url=base_url,
-            project=options.project,
-        )
+        self._api = Api(self.storage, rewriter, self._faults, base_url=base_url, project=options.project)
         self.publisher = Publisher(renderer=self._api.renderer, faults=self._faults, policy=options.retry)
         self._local = LocalApi(
-            api=self._api,
-            storage=self.storage,
-            clock=clock,
-            rewriter=rewriter,
-            faults=self._faults,
-            publisher=self.publisher,
+            self._api, self.storage, clock, rewriter=rewriter, faults=self._faults, publisher=self.publisher
         )
         self._local.apply_faults(options.faults)
         self.storage.listeners.append(self.publisher.publish)
@@ -150,8 +123,7 @@ async def serve(options: Options, announce: Callable[[str], None]) -> None:
     Raises:
         CannotStart: The address is taken, or a bucket or subscriber cannot be made.
     """
-    listener = _listener(options)
-    try:
+    with closing(_listener(options)) as listener:
         host = f"[{options.host}]" if ":" in options.host else options.host
         url = f"http://{host}:{listener.getsockname()[1]}"
         server = Server(options, url)
@@ -160,8 +132,6 @@ async def serve(options: Options, announce: Callable[[str], None]) -> None:
             await _run(server, options, listener, lambda: announce(url))
         finally:
             await server.publisher.stop()
-    finally:
-        listener.close()
 
 
 async def _run(server: Server, options: Options, listener: socket, announce: Callable[[], None]) -> None:
@@ -188,19 +158,9 @@ async def _run(server: Server, options: Options, listener: socket, announce: Cal
 
 def _web_server(server: Server) -> web.Server:
     loop = asyncio.get_running_loop()
-
-    def request(
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: web.RequestHandler,
-        writer: AbstractStreamWriter,
-        task: "asyncio.Task[None]",
-    ) -> web.BaseRequest:
-        return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=LARGEST_BODY)
-
     return web.Server(
         server.handle,
-        request_factory=request,
+        request_factory=partial(web.BaseRequest, loop=loop, client_max_size=LARGEST_BODY),
         access_log=None,
         auto_decompress=False,
         max_line_size=LONGEST_LINE,
@@ -218,14 +178,12 @@ def _listener(options: Options) -> socket:
         listener.listen(1024)
     except OSError as error:
         listener.close()
-        raise CannotStart(
-            f"cannot listen on {options.host}:{options.port}: {error.strerror or error}"
-        ) from error
+        where = f"{options.host}:{options.port}"
+        raise CannotStart(f"cannot listen on {where}: {error.strerror or error}") from error
     return listener
 
 
 def _stop_signal(options: Options) -> asyncio.Event:
-    """An event that is set when the server is to stop."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -31,13 +31,7 @@ class NothingMoved(TimeoutError):
 
 
 class Patience:
-    """Compares each look with the one before, and gives up when nothing has changed for too long.
-
-    Args:
-        what: What is awaited, for the message.
-        still: Seconds without a change after which to give up.
-        monotonic: The clock.
-    """
+    """Compares each look with the one before, and gives up when nothing has changed for `still` seconds."""
 
     def __init__(
         self, what: str, *, still: float = STILL, monotonic: Callable[[], float] = time.monotonic
@@ -50,11 +44,7 @@ class Patience:
         self._still = 0.0
 
     def saw(self, progress: object, counts: object) -> None:
-        """Note what a look has found.
-
-        Args:
-            progress: What is compared with the look before.
-            counts: Everything that was found, for the message.
+        """Note what a look has found: what is compared with the look before, and everything, for the message.
 
         Raises:
             NothingMoved: There has been no progress for too long.
@@ -76,18 +66,14 @@ def wait_until(
     still: float = STILL,
     poll: float = POLL,
 ) -> Counts:
-    """Wait until what is looked at is as wanted.
+    """Wait until what is looked at is as wanted, and give the counts then.
 
     Args:
         look: Returns the counts. It may raise to end the wait, for example when a process has ended.
-        done: Whether the counts are as wanted.
         what: What is awaited, for the message.
         progress: The part of the counts whose change is progress; all of them unless it is given.
         still: Seconds without progress after which to give up.
         poll: Seconds between two looks.
-
-    Returns:
-        The counts that are as wanted.
 
     Raises:
         NothingMoved: There has been no progress for too long.

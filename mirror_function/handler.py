@@ -25,7 +25,7 @@ from werkzeug.wrappers import Response
 from mirror_function.event import MESSAGE_TYPE, ObjectEvent, object_named, read_event, unwrapped
 from mirror_function.mirror import Mirrored, MirrorOutcome, is_worth_another_delivery, mirror
 from mirror_function.settings import MirrorSettings
-from shared.errors import MigrationError, UsageError
+from shared.errors import MigrationError, PhaseUnknown, UsageError
 from shared.events_log import LOGGER_NAME, Event, EventLog, JsonFormatter
 from shared.gateway import Gateway
 from shared.late_marks import mark_late_write
@@ -125,7 +125,8 @@ def _handle(event: ObjectEvent, worker: _Worker, log: EventLog) -> None:
         now = datetime.now(UTC)
         failed = {**about, "age_s": round((now - event.time).total_seconds(), 3), "error": str(error)}
         if is_worth_another_delivery(error, event, now, worker.settings.give_up_after):
-            log.emit(Event.MIRROR_RETRY, **failed)
+            unknown = isinstance(error, PhaseUnknown)
+            log.emit(Event.MIRROR_PHASE_UNKNOWN if unknown else Event.MIRROR_RETRY, **failed)
             raise ServiceUnavailable(str(error)) from error
         log.emit(Event.MIRROR_DROPPED, outcome=DROPPED, **failed)
         return

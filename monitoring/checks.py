@@ -31,7 +31,7 @@ NEEDS_NO_ALERT: Mapping[str, str] = {
     "object_kept": "the deletion ends with 1, which backfill-task-failed counts; its operator reads the names",
     "object_not_restored": "the undo ends with 1 in front of its operator",
     "deletion_refused": "the command ends with 1 or 2 in front of its operator; nothing was deleted",
-    "check_passed_over": "the operator's own choice; it stands in the state and in the manifest",
+    "check_passed_over": "the operator's own choice; gate.json or the manifest has it, and the state's history",
 }
 """Events of WARNING or above without an alert, each with its reason (decision 23)."""
 

@@ -113,7 +113,7 @@ class Event(Enum):
         logging.WARNING, "a deletion was asked for and refused; nothing was deleted", "checks error"
     )
     CHECK_PASSED_OVER = _spec(
-        logging.WARNING, "a check before the deletion failed and was overridden", "check reason by evidence"
+        logging.WARNING, "a check failed and was overridden", "check reason by evidence"
     )
     MANIFEST_WRITTEN = _spec(
         logging.INFO,
@@ -148,6 +148,11 @@ class Event(Enum):
     MIRROR_RETRY = _spec(
         logging.WARNING,
         "event not handled yet; it will be delivered again",
+        "object event_id event_generation age_s error",
+    )
+    MIRROR_PHASE_UNKNOWN = _spec(
+        logging.ERROR,
+        "the migration's record is missing or damaged, so the mirror does nothing; it will be delivered again",
         "object event_id event_generation age_s error",
     )
     MIRROR_DROPPED = _spec(

@@ -271,7 +271,7 @@ def _check_may_begin(store: RecordStore, migration: Migration, phase: Phase | No
     for bucket, prefix in ((destination.bucket, destination.prefix), _own(migration, "")):
         for page in store.list_pages(bucket, prefix):
             # Runs and their latest results prove nothing: a verification or a dry run may come before the beginning.
-            harmless = tuple(_own(migration, name)[1] for name in ("runs", "latest"))
+            harmless = tuple(_own(migration, name)[1] for name in ("runs", "latest", "reports"))
             found = next((each for each in page.objects if not each.name.startswith(harmless)), None)
             if found is not None:
                 raise UsageError(

@@ -10,7 +10,7 @@ SHOWN = 60
 HUGE = 2**63
 """Numbers from here on are not written out."""
 
-_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB")
+_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def shown(text: str) -> str:

@@ -120,6 +120,12 @@ class Paths:
 
         wait_until(look, lambda requests: requests >= count, f"{count} {method}", still=HANGS)
 
+    def set_rules(self, *conditions: dict[str, Any], side: str = "destination") -> None:
+        """Give a bucket lifecycle rules that delete, instead of those that it has."""
+        rules = [{"action": {"type": "Delete"}, "condition": condition} for condition in conditions]
+        where = f"/b/{self.bucket(side).name}"
+        self.client._connection.api_request("PATCH", where, data={"lifecycle": {"rule": rules}})
+
     def requests(self, method: str) -> int:
         """Requests of one API method since the server's counts were last reset."""
         return self.server.count(method)

@@ -17,6 +17,7 @@ from backfill_job.run.command import (
     migration_from,
 )
 from backfill_job.run.logs import LogFormat, logging_to
+from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.settings import Settings
 from shared.errors import PhaseUnknown
 from shared.events_log import Event, EventLog
@@ -73,8 +74,10 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=arguments.billing_project)
     ) as gateway:
         gateway.check_bucket(migration.destination.bucket, migration.destination.prefix)
+        refuse_overlaps(migration, gateway, io.environ)
         stamp = Stamp(uuid.uuid4().hex, arguments.by, gateway.server_time.now())
         done, state = begin(gateway, migration, stamp, phase)
+        refuse_overlaps(migration, gateway, io.environ)  # another pair may have begun at the same moment
     with logging_to(io.stdout, LogFormat.JSON) if in_cloud_run else nullcontext():
         if done is not Begin.AS_IT_WAS:
             what = f"{SAID[done]}: {state.history[-1].what}"

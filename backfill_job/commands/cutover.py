@@ -8,10 +8,12 @@ may use the new path only after that, and its last lines say so. Run again, it r
 import argparse
 from datetime import datetime
 
+from backfill_job.checks import on_record, overrides_of
 from backfill_job.commands.gate import add_gate_arguments, gate_options
 from backfill_job.copying.catch_up import catch_up
 from backfill_job.copying.options import add_pace_arguments
-from backfill_job.gate.verdict import run_gate
+from backfill_job.gate.evidence import GateOptions
+from backfill_job.gate.verdict import GateResult, run_gate
 from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.open_run import opened
@@ -58,41 +60,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     if not arguments.yes and not io.stdin.isatty():
         raise UsageError("cutover asks before it changes the phase, and there is no terminal; add --yes")
-    migration = migration_from(arguments)
+    migration, options = migration_from(arguments), gate_options(arguments)
     with opened(NAME, arguments, io, migration=migration, mode=NAME, changes_objects=True) as run:
         state = run.state()
         if state.phase is Phase.CUT_OVER:
             run.say(f"Already cut over, since {_since(state)}. Bringing over what late writers wrote …")
-        elif not _go(run, arguments, state):
-            return ExitCode.NOT_RIGHT
         else:
-            state = change_phase(run, Phase.CUT_OVER, arguments.by, _require_signoffs)
+            gate = _go(run, options, state, ask=not arguments.yes)
+            if gate is None:
+                return ExitCode.NOT_RIGHT
+            overridden = on_record(overrides_of(gate.checks))
+            state = change_phase(run, Phase.CUT_OVER, arguments.by, _require_signoffs, overridden=overridden)
             run.say(f"The phase is {state.phase.value}, since {_since(state)}.")
         with phase_changed(run, ONLY_IN):
             return _finish(run, arguments)
 
 
-def _go(run: Run, arguments: argparse.Namespace, state: State) -> bool:
-    """Ask the gate and the operator; True when both agree.
+def _go(run: Run, options: GateOptions, state: State, *, ask: bool) -> GateResult | None:
+    """Ask the gate, and with `ask` the operator; gives the gate's result when they agree, and None when the gate does not.
 
     Raises:
         UsageError: The operator says no, or the phase does not allow a cutover.
     """
     if not state.phase.before_cutover:
         raise UsageError(f"the migration is in phase {state.phase.value}; there is no cutover from there")
-    gate = run_gate(run, gate_options(arguments))
+    gate = run_gate(run, options)
     gate.show(run.console)
     if not gate.go:
         run.say("\nNO-GO: nothing was changed.")
-        return False
-    if not arguments.yes:
+        return None
+    if ask:
         migration = run.migration
         confirm_by_typing(
             run,
             f"CUT OVER {migration.label}",
             f"From now on {shown(migration.destination.uri)} is the source of truth, and {shown(migration.source.uri)} follows it.",
         )
-    return True
+    return gate
 
 
 def _require_signoffs(state: State) -> None:

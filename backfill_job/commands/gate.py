@@ -10,19 +10,22 @@ from pathlib import Path
 
 from backfill_job.gate.checks import Limits
 from backfill_job.gate.evidence import GateOptions
-from backfill_job.gate.verdict import run_gate
+from backfill_job.gate.verdict import OVERRIDABLE, run_gate
 from backfill_job.import_test.day import MAX_DAYS
 from backfill_job.import_test.results import REPORT_NAME
 from backfill_job.run.arguments import (
     add_canary_argument,
+    add_override_arguments,
     add_session_arguments,
     is_there,
+    overrides_from,
     report_place,
     seconds,
     up_to,
 )
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.open_run import opened
+from shared.state_changes import MAX_WHO
 
 __all__ = ["COMMAND", "add_gate_arguments", "gate_options"]
 
@@ -43,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     add_migration_arguments(parser)
     add_gate_arguments(parser)
+    parser.add_argument("--by", metavar="WHO", help=f"who overrides a check, up to {MAX_WHO} characters")
     add_session_arguments(parser, in_parts=False)
 
 
@@ -78,6 +82,7 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         "--today", type=_day, metavar="YYYYMMDD", help="the day of the presence check (default: today, UTC)"
     )
     gate.add_argument("--no-record", action="store_true", help="leave no result beside the migration's state")
+    add_override_arguments(gate, OVERRIDABLE, "gate.json, and at a cutover into the state")
     limits = parser.add_argument_group("what is good enough")
     limits.add_argument(
         "--max-age",
@@ -104,7 +109,11 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def gate_options(arguments: argparse.Namespace) -> GateOptions:
-    """Read what the gate looks at."""
+    """Read what the gate looks at.
+
+    Raises:
+        UsageError: As in `overrides_from`.
+    """
     return GateOptions(
         repos=tuple(arguments.repo),
         canary=None if arguments.canary is None else arguments.canary.total_seconds(),
@@ -119,13 +128,15 @@ def gate_options(arguments: argparse.Namespace) -> GateOptions:
         ),
         today=arguments.today,
         record=not arguments.no_record,
+        overrides=overrides_from(arguments),
+        by=arguments.by or "",
     )
 
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
-    migration = migration_from(arguments)
+    migration, options = migration_from(arguments), gate_options(arguments)
     with opened(NAME, arguments, io, migration=migration, mode=NAME, changes_objects=False) as run:
-        result = run_gate(run, gate_options(arguments))
+        result = run_gate(run, options)
         result.show(run.console)
         return ExitCode.DONE if result.go else ExitCode.NOT_RIGHT
 

@@ -62,6 +62,9 @@ OF_OBJECTS = tuple(
 )
 """The permissions that an account can hold on an object."""
 
+_READERS = (Part.OPERATOR, Part.DELETION)
+"""The parts that read both buckets' settings: the gate and the deletion check them."""
+
 AROUND = {Area.CANARY: Area.LEGACY_PATH, Area.REHEARSAL: Area.RECORDS, Area.MARKS: Area.OWN}
 """Areas that lie within another area; a permission on the outer one holds in the inner one, too."""
 
@@ -172,10 +175,10 @@ def _bucket_checks(gateway: Gateway, migration: Migration, part: Part) -> Iterat
     try:
         legacy, new = (gateway.bucket_resource(at.bucket) for at in (migration.source, migration.destination))
     except PermissionDenied as error:
-        if part is Part.OPERATOR:
-            yield failed("buckets", str(error), "the operator reads both buckets' configuration")
+        if part in _READERS:
+            yield failed("buckets", str(error), f"the {part.value} reads both buckets' configuration")
         return
-    yield from bucket_checks(legacy, new)
+    yield from bucket_checks(legacy, new, migration)
 
 
 def _with_payer(checks: Iterable[Check], project: str) -> Iterator[Check]:

@@ -42,6 +42,7 @@ from backfill_job.deletion.run import (
     settled_before,
 )
 from backfill_job.deletion.screen import overview, refusal
+from backfill_job.run.arguments import overrides_from
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
 from backfill_job.run.open_run import opened
@@ -216,7 +217,7 @@ def _resumed(run: Run, arguments: argparse.Namespace, state: State, request: Del
             "use the copy that the state names, or begin again with --anew",
         )
     if run.settings.task_count == 1:
-        checks = resumption_checks(state, found.manifest, request)
+        checks = resumption_checks(run, state, found.manifest, request)
         show(run.console, checks)
         _refuse(run, refusal(checks))
     else:  # the preparation ran the checks; every task looks at each line's two sides
@@ -362,7 +363,7 @@ def _request(arguments: argparse.Namespace, io: ProcessIO) -> DeletionRequest:
         arguments.soak_days,
         tuple(arguments.repo),
         (arguments.by or account).strip()[:MAX_WHO],
-        dict.fromkeys(arguments.override, arguments.reason),
+        overrides_from(arguments),
         arguments.anew,
     )
 

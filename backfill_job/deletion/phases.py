@@ -8,6 +8,7 @@ import shlex
 import uuid
 from collections.abc import Callable
 
+from backfill_job.checks import on_record
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.run.run import Run
 from shared.errors import UsageError
@@ -16,7 +17,7 @@ from shared.migration import Migration
 from shared.phase import Phase
 from shared.record import update
 from shared.report.next_steps import Target
-from shared.state import Begun, Overridden, RunRecord, State
+from shared.state import Begun, RunRecord, State
 from shared.state_changes import Stamp, deletion_goes_on, with_phase, with_run
 
 __all__ = ["BEGINS_IN", "GOES_ON_IN", "begin", "command_line", "finish"]
@@ -44,7 +45,7 @@ def begin(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:
     stamp = Stamp(uuid.uuid4().hex, manifest.by, run.now())
     details = {
         "manifest": Begun(manifest.name, sha256, manifest.objects),
-        "overridden": tuple(Overridden(each.check, each.reason) for each in manifest.overrides),
+        "overridden": on_record(manifest.overrides),
     }
 
     def change(state: State) -> State:

@@ -11,6 +11,8 @@ The dry run and the deletion take the same way; the dry run ends after the check
     verification     this very run found every legacy object equal at the new path          never
     references       the consumers' code (``--repo``) reads the new path, and only that     with a reason
     sign-offs        all four teams have signed off                                         with a reason
+    record-lifecycle no lifecycle rule of the new bucket deletes below ``_migration/``      never
+    path-lifecycle   no lifecycle rule of the new bucket deletes on the new path            with a reason
     ===============  =====================================================================  ===================
 
 A late write starts the soak again, because its writer still uses the legacy path. The reverse mirror's copies of what was written
@@ -18,19 +20,23 @@ at the new path are not late writes.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from backfill_job.bucket_settings import SafetyNet, safety_net
+from backfill_job.bucket_settings import PATH_LIFECYCLE, SafetyNet, lifecycle_checks, safety_net
 from backfill_job.checks import (
     Check,
     attempted,
     failed,
+    known,
+    log_overrides,
+    marked,
     overridden,
+    overrides_of,
     passed,
     phase_check,
     references_check,
@@ -57,7 +63,6 @@ __all__ = [
     "deletion_phase_check",
     "deletion_signoffs_check",
     "late_writes_check",
-    "marked",
     "resumption_checks",
     "run_checks",
     "soak_check",
@@ -65,7 +70,7 @@ __all__ = [
     "write_manifest",
 ]
 
-OVERRIDABLE = ("soak", "late-writes", "references", "sign-offs")
+OVERRIDABLE = ("soak", "late-writes", "references", "sign-offs", PATH_LIFECYCLE)
 """The names that ``--override`` takes."""
 
 IN_ANOTHER_PHASE = {
@@ -142,25 +147,35 @@ def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFil
         verification_check(found, run.migration, state.phase),
         attempted("references", lambda: references_check(request.repos, run.migration)),
         deletion_signoffs_check(state),
+        *_lifecycle(run),
     ]
     net = uvloop.run(_net(run))
-    return Prepared(found, overridden(marked(checks), request.overrides, request.by), net)
+    return Prepared(found, overridden(marked(checks, OVERRIDABLE), request.overrides, request.by), net)
 
 
-def resumption_checks(state: State, manifest: Manifest, request: DeletionRequest) -> tuple[Check, ...]:
+def resumption_checks(
+    run: Run, state: State, manifest: Manifest, request: DeletionRequest
+) -> tuple[Check, ...]:
     """The checks that are run again when a deletion goes on. What was overridden at its beginning stays overridden.
 
     Args:
+        run: The run.
         state: The migration's.
         manifest: The one that the deletion was begun with.
         request: What the operator asks for.
     """
     before = {each.check: each.reason for each in manifest.overrides}
-    checks = [deletion_phase_check(state, GOES_ON_IN), deletion_signoffs_check(state)]
+    checks = [deletion_phase_check(state, GOES_ON_IN), deletion_signoffs_check(state), *_lifecycle(run)]
     if request.repos:
         scan = attempted("references", lambda: references_check(request.repos, manifest.migration))
         checks.append(scan)
-    return overridden(marked(checks), {**before, **request.overrides}, request.by)
+    return overridden(marked(checks, OVERRIDABLE), {**before, **request.overrides}, request.by)
+
+
+def _lifecycle(run: Run) -> tuple[Check, ...]:
+    migration = run.migration
+    bucket = migration.destination.bucket
+    return lifecycle_checks(known(lambda: run.gateway.bucket_resource(bucket)), migration)
 
 
 def write_manifest(
@@ -196,22 +211,13 @@ def write_manifest(
         length=index.length,
         sha256=whole,
         chunks=tuple(index.chunks),
-        overrides=tuple(check.override for check in prepared.checks if check.override is not None),
+        overrides=overrides_of(prepared.checks),
         facts=prepared.to_json(),
     )
     sha256 = write_head(manifest, folder)
     upload(run.gateway, manifest, folder)
     uvloop.run(_read_back(run, manifest, folder))
-    for check in prepared.checks:
-        if check.override is not None:
-            override = check.override
-            run.log.emit(
-                Event.CHECK_PASSED_OVER,
-                check=override.check,
-                reason=override.reason,
-                by=override.by,
-                evidence=override.evidence,
-            )
+    log_overrides(run.log, manifest.overrides)
     run.log.emit(
         Event.MANIFEST_WRITTEN,
         manifest=cloud_ref(manifest.migration, name).uri,
@@ -231,11 +237,6 @@ async def _read_back(run: Run, manifest: Manifest, folder: Path) -> None:
 async def _net(run: Run) -> SafetyNet:
     async with open_api(run) as api:
         return await safety_net(api, run.migration.source.bucket)
-
-
-def marked(checks: Collection[Check]) -> tuple[Check, ...]:
-    """Say of each check whether a person may override it."""
-    return tuple(replace(check, overridable=check.name in OVERRIDABLE) for check in checks)
 
 
 def deletion_phase_check(state: State, wanted: Collection[Phase]) -> Check:

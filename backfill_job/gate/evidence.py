@@ -1,17 +1,17 @@
 """Gathers the evidence of the gate's checks: once, and only when a check asks for it. `checks` decides what passes."""
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import uvloop
 
-from backfill_job.checks import Check, failed, not_run, passed, unavailable
+from backfill_job.checks import Check, failed, known, not_run, passed, unavailable
 from backfill_job.gate.canary import Flight, canary_name, fly, removal
 from backfill_job.gate.checks import Limits, Presence
 from backfill_job.gate.dead_letters import DeadLetters, read_dead_letters
@@ -20,7 +20,7 @@ from backfill_job.import_test.results import REPORT_NAME
 from backfill_job.run.open_run import reports_at
 from backfill_job.run.run import Run, open_api
 from backfill_job.verify.case_siblings import case_siblings
-from shared.errors import Interrupted, MigrationError, UsageError
+from shared.errors import MigrationError, UsageError
 from shared.events_log import Event
 from shared.migration import Location
 from shared.objects import ObjectState
@@ -47,6 +47,8 @@ class GateOptions:
         import_test: The place of the import test's report; None for the place where `import-test` leaves it.
         today: The day of the presence check; None for today, UTC.
         record: Whether the gate records its result beside the state.
+        overrides: Reasons for the checks to override, by the check's name.
+        by: Who overrides them.
     """
 
     repos: tuple[Path, ...] = ()
@@ -56,6 +58,8 @@ class GateOptions:
     limits: Limits = field(default_factory=Limits)
     today: date | None = None
     record: bool = True
+    overrides: Mapping[str, str] = field(default_factory=dict)
+    by: str = ""
 
 
 class Evidence:
@@ -105,6 +109,12 @@ class Evidence:
     def arrived(self) -> float | None:
         """Seconds that the canary took; None without a canary, or where it did not arrive."""
         return self._flight[1]
+
+    @cached_property
+    def new_bucket(self) -> Mapping[str, Any] | MigrationError:
+        """The new bucket's settings, as the JSON API shows them."""
+        bucket = self.migration.destination.bucket
+        return self.known(lambda: self._run.gateway.bucket_resource(bucket))
 
     def dead_letters(self) -> DeadLetters | None:
         """The dead letters that an operator counted or pulled; None without --dead-letters.
@@ -171,12 +181,7 @@ class Evidence:
             Interrupted: A signal stopped the gate, so there is no verdict.
         """
         self._run.stop.check()
-        try:
-            return gather()
-        except Interrupted:
-            raise
-        except MigrationError as error:
-            return error
+        return known(gather)
 
     def _verification(self) -> Verification | None:
         at = latest_verification_ref(self.migration)

@@ -7,12 +7,17 @@ from typing import Any
 
 from rich.console import Console
 
+from backfill_job.bucket_settings import PATH_LIFECYCLE, RECORD_LIFECYCLE, lifecycle_checks
 from backfill_job.checks import (
     Check,
     attempted,
     blocking,
     failed,
+    log_overrides,
+    marked,
     not_run,
+    overridden,
+    overrides_of,
     passed,
     references_check,
     show,
@@ -38,7 +43,10 @@ from shared.events_log import Event
 from shared.state import State
 from shared.text import counted, listed
 
-__all__ = ["FORMAT", "GATE_CHECKS", "GateCheck", "GateResult", "run_gate"]
+__all__ = ["FORMAT", "GATE_CHECKS", "OVERRIDABLE", "GateCheck", "GateResult", "run_gate"]
+
+OVERRIDABLE = (PATH_LIFECYCLE,)
+"""The names that ``--override`` takes."""
 
 FORMAT = "qpi-exports-migration/gate/1"
 
@@ -59,6 +67,7 @@ class GateCheck:
 
 
 _GET_OWN = (Area.OWN, "storage.objects.get")
+_GET_NEW_BUCKET = (Area.NEW_BUCKET, "storage.buckets.get")
 _LIST = ((Area.LEGACY_BUCKET, "storage.objects.list"), (Area.NEW_BUCKET, "storage.objects.list"))
 _CANARY = (
     (Area.CANARY, "storage.objects.create"),
@@ -145,6 +154,13 @@ def _signoffs(evidence: Evidence) -> Check:
     return gate_signoffs_check(state, evidence.target)
 
 
+def _lifecycle(name: str, evidence: Evidence) -> Check:
+    (check,) = (
+        each for each in lifecycle_checks(evidence.new_bucket, evidence.migration) if each.name == name
+    )
+    return check
+
+
 GATE_CHECKS = (
     GateCheck("phase", (_GET_OWN,), _phase),
     GateCheck("verification", (_GET_OWN,), _verification),
@@ -158,6 +174,8 @@ GATE_CHECKS = (
     GateCheck("presence", _LIST, _presence),
     GateCheck("mixed prefix", (_LIST[1],), _mixed_prefix),
     GateCheck("sign-offs", (_GET_OWN,), _signoffs),
+    GateCheck(RECORD_LIFECYCLE, (_GET_NEW_BUCKET,), partial(_lifecycle, RECORD_LIFECYCLE)),
+    GateCheck(PATH_LIFECYCLE, (_GET_NEW_BUCKET,), partial(_lifecycle, PATH_LIFECYCLE)),
 )
 """Every check, in the order of the table. To add one, add it here, to README.md and to decision 19."""
 
@@ -209,7 +227,8 @@ def run_gate(run: Run, options: GateOptions) -> GateResult:
     """
     evidence = Evidence(run, options)
     found = [attempted(each.name, partial(_run, run, each, evidence)) for each in GATE_CHECKS]
-    result = GateResult(tuple(check for check in found if check is not None))
+    checks = marked((check for check in found if check is not None), OVERRIDABLE)
+    result = GateResult(overridden(checks, options.overrides, options.by))
 
     def content() -> dict[str, object]:
         return {
@@ -227,6 +246,7 @@ def run_gate(run: Run, options: GateOptions) -> GateResult:
             step = "the account that cuts over must be able to write there; to look only: --no-record"
             result = GateResult((*result.checks, not_run("record", str(error), step)))
     run.write("gate.json", content())
+    log_overrides(run.log, overrides_of(result.checks))
     run.log.emit(Event.GATE_CHECKED, go=result.go, failing=[check.name for check in blocking(result.checks)])
     return result
 

@@ -4,7 +4,7 @@ A reader raises `argparse.ArgumentTypeError` with one clear line for a text that
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -12,14 +12,18 @@ from backfill_job.run.logs import LogFormat
 from backfill_job.run.since import moment_of
 from shared.errors import UsageError
 from shared.migration import Location
+from shared.state import UNFIT
+from shared.state_changes import MAX_NOTE, MAX_WHO
 
 __all__ = [
     "add_canary_argument",
     "add_log_arguments",
+    "add_override_arguments",
     "add_session_arguments",
     "directory",
     "from_one",
     "is_there",
+    "overrides_from",
     "report_place",
     "seconds",
     "since",
@@ -73,6 +77,38 @@ def add_canary_argument(parser: argparse._ActionsContainer) -> None:
         metavar="SECONDS",
         help="write one object under the legacy prefix, wait so long for its copy (default 60), remove both again",
     )
+
+
+def add_override_arguments(group: argparse._ArgumentGroup, names: Sequence[str], recorded: str) -> None:
+    """Add ``--override`` and ``--reason``; the command itself adds ``--by``. Read them with `overrides_from`.
+
+    Args:
+        names: The checks that a person may override.
+        recorded: Where the reason is recorded, for the help.
+    """
+    group.add_argument(
+        "--override",
+        action="append",
+        choices=names,
+        default=[],
+        metavar="CHECK",
+        help=f"override a failing check: {', '.join(names)}; wants --reason and --by; may be repeated",
+    )
+    group.add_argument("--reason", metavar="TEXT", help=f"why; goes into {recorded}")
+
+
+def overrides_from(arguments: argparse.Namespace) -> dict[str, str]:
+    """The reasons for the checks to override, by the check's name.
+
+    Raises:
+        UsageError: The reason or the name is missing, or is not one line of plain text.
+    """
+    for what, text, most in (("--reason", arguments.reason, MAX_NOTE), ("--by", arguments.by, MAX_WHO)):
+        if text is not None and (not text.strip() or len(text) > most or UNFIT.search(text)):
+            raise UsageError(f"{what} wants one line of plain text, 1 to {most:,} characters")
+    if arguments.override and not (arguments.reason and arguments.by):
+        raise UsageError("--override goes on record: say why and who, with --reason TEXT --by WHO")
+    return dict.fromkeys(arguments.override, arguments.reason)
 
 
 def _add_part_arguments(how: argparse._ArgumentGroup) -> None:

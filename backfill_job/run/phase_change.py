@@ -13,7 +13,7 @@ from shared.errors import MigrationError, StorageError
 from shared.events_log import Event
 from shared.phase import CACHE_SECONDS, Phase, PhaseReader
 from shared.record import update
-from shared.state import State
+from shared.state import Overridden, State
 from shared.state_changes import Stamp, with_phase
 
 __all__ = ["NotFinished", "PhaseAfter", "change_phase", "phase_after", "phase_changed", "wait_until_seen"]
@@ -70,7 +70,13 @@ def phase_after(run: Run, began: Phase) -> PhaseAfter:
         return PhaseAfter(began, None, str(error))
 
 
-def change_phase(run: Run, phase: Phase, by: str, check: Callable[[State], None] = lambda _: None) -> State:
+def change_phase(
+    run: Run,
+    phase: Phase,
+    by: str,
+    check: Callable[[State], None] = lambda _: None,
+    overridden: tuple[Overridden, ...] = (),
+) -> State:
     """Change the phase in the state, with an entry in its history. Atomic.
 
     Args:
@@ -78,6 +84,7 @@ def change_phase(run: Run, phase: Phase, by: str, check: Callable[[State], None]
         phase: The new phase.
         by: Who decides.
         check: Raises where the present state does not allow the change; runs on the very state that is changed.
+        overridden: The checks that a person overrode for it; the history keeps them.
 
     Returns:
         The new state; the present one if it is in that phase already.
@@ -92,7 +99,7 @@ def change_phase(run: Run, phase: Phase, by: str, check: Callable[[State], None]
     def changed(state: State) -> State:
         if state.phase is not phase:
             check(state)
-        return with_phase(state, phase, stamp)
+        return with_phase(state, phase, stamp, overridden=overridden)
 
     try:
         state = update(run.gateway, run.migration, changed)

@@ -8,13 +8,17 @@
   A percentile's mark is within its bucket where the logarithm says.
 
 Places are percentages across and pixels down, so text keeps its size on a screen of any width.
+
+Apart from `page`, its only importer, because it is arithmetic with tests of its own.
 """
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from operator import attrgetter
+from typing import TypeVar
 
 from shared.report.figures import byte_count, count, counted, seconds, seconds_short
 from shared.report.names import visible
@@ -24,21 +28,31 @@ from shared.verification import Day, DayState, Lag, LagBucket, Remark, Side, Ver
 __all__ = ["Cell", "HeatMap", "LagChart", "Volume", "heat_map", "lag_chart", "volume"]
 
 SHADES = 4
-MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
-WEEKDAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+def _grouped(pairs: Iterable[tuple[Key, Value]]) -> dict[Key, list[Value]]:
+    """The values of each key, in their order."""
+    groups: dict[Key, list[Value]] = {}
+    for key, value in pairs:
+        groups.setdefault(key, []).append(value)
+    return groups
+
+
+def _dated(days: Iterable[Day]) -> list[tuple[date, Day]]:
+    return [(day.day, day) for day in days if day.day is not None]
+
+
+def _tally(numbers: Mapping[Key, int], words: Mapping[Key, str], of: Iterable[Key]) -> str:
+    """``3 equal, 1 missing``: what there is at least one of."""
+    return ", ".join(f"{numbers[key]:,} {words[key]}" for key in of if numbers.get(key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +60,6 @@ class Cell:
     """One day.
 
     Attributes:
-        day: Also the cell's anchor.
         look: CSS classes: its state, its shade, whether it has a remark.
         letter: Empty for equal and absent days.
         lines: The whole text for the tooltip, the keyboard and screen readers.
@@ -71,9 +84,7 @@ class CalendarMonth:
 class CalendarYear:
     """One year that has objects, or a stretch of years in between without objects.
 
-    Attributes:
-        summary: Its days by state, in words.
-        months: January to December, None before the first day and after the last; empty for a stretch.
+    The months are January to December, None before the first day and after the last. A stretch has none.
     """
 
     number: str
@@ -91,12 +102,7 @@ class Shade:
 
 @dataclass(frozen=True, slots=True)
 class HeatMap:
-    """The whole heat map.
-
-    Attributes:
-        shades: The steps that occur.
-        states: Days by state.
-    """
+    """The whole heat map, with the steps that occur and the number of days by state."""
 
     years: tuple[CalendarYear, ...]
     shades: tuple[Shade, ...]
@@ -107,19 +113,10 @@ def heat_map(days: Sequence[Day], remarks: Sequence[Remark]) -> HeatMap:
     """Lay out consecutive days."""
     sizes = sorted(day.source.objects for day in days if day.verdict is DayState.EQUAL)
     bounds = _quartiles(sizes)
-    remarked: dict[date, list[str]] = {}
-    for remark in remarks:
-        if remark.day is not None:
-            remarked.setdefault(remark.day, []).append(remark.text)
-    years: dict[int, list[Day]] = {}
-    for day in days:
-        if day.day is not None:
-            years.setdefault(day.day.year, []).append(day)
-    return HeatMap(
-        tuple(_years(years, bounds, remarked)),
-        _shades(sizes, bounds),
-        Counter(day.verdict for day in days),
-    )
+    remarked = _grouped((remark.day, remark.text) for remark in remarks if remark.day is not None)
+    years = _grouped((when.year, (when, day)) for when, day in _dated(days))
+    states = Counter(day.verdict for day in days)
+    return HeatMap(tuple(_years(years, bounds, remarked)), _shades(sizes, bounds), states)
 
 
 def _quartiles(sizes: Sequence[int]) -> tuple[int, ...]:
@@ -144,20 +141,23 @@ def _shade(number: int, bounds: Sequence[int]) -> str:
 
 
 def _years(
-    years: Mapping[int, list[Day]], bounds: Sequence[int], remarked: Mapping[date, list[str]]
-) -> list[CalendarYear]:
-    laid_out: list[CalendarYear] = []
+    years: Mapping[int, list[tuple[date, Day]]], bounds: Sequence[int], remarked: Mapping[date, list[str]]
+) -> Iterator[CalendarYear]:
     empty: list[int] = []
     for number, days in years.items():
-        if all(day.verdict is DayState.ABSENT for day in days) and not any(
-            day.day in remarked for day in days
-        ):
+        if all(day.verdict is DayState.ABSENT and when not in remarked for when, day in days):
             empty.append(number)
             continue
-        laid_out += _stretch(empty)
+        yield from _stretch(empty)
         empty = []
-        laid_out.append(CalendarYear(str(number), _summary(days), _calendar_months(days, bounds, remarked)))
-    return laid_out + _stretch(empty)
+        states = Counter(day.verdict for _, day in days)
+        summary = f"{counted(len(days), 'day')}: {_tally(states, STATE_WORDS, DayState)}"
+        months = _grouped(
+            (when.month, _cell(day, when, bounds, remarked.get(when, []))) for when, day in days
+        )
+        laid_out = (_calendar_month(months[month]) if month in months else None for month in range(1, 13))
+        yield CalendarYear(str(number), summary, tuple(laid_out))
+    yield from _stretch(empty)
 
 
 def _stretch(empty: Sequence[int]) -> list[CalendarYear]:
@@ -166,24 +166,6 @@ def _stretch(empty: Sequence[int]) -> list[CalendarYear]:
         return []
     number = str(empty[0]) if len(empty) == 1 else f"{empty[0]}–{empty[-1]}"  # noqa: RUF001 -- a range
     return [CalendarYear(number, "no objects on either side", ())]
-
-
-def _summary(days: Sequence[Day]) -> str:
-    states = Counter(day.verdict for day in days)
-    parts = [f"{states[state]:,} {STATE_WORDS[state]}" for state in DayState if states[state]]
-    return f"{counted(len(days), 'day')}: {', '.join(parts)}"
-
-
-def _calendar_months(
-    days: Sequence[Day], bounds: Sequence[int], remarked: Mapping[date, list[str]]
-) -> tuple[CalendarMonth | None, ...]:
-    months: dict[int, list[Cell]] = {}
-    for day in days:
-        if day.day is not None:
-            months.setdefault(day.day.month, []).append(
-                _cell(day, day.day, bounds, remarked.get(day.day, []))
-            )
-    return tuple(_calendar_month(months[number]) if number in months else None for number in range(1, 13))
 
 
 def _calendar_month(cells: Sequence[Cell]) -> CalendarMonth:
@@ -196,7 +178,7 @@ def _calendar_month(cells: Sequence[Cell]) -> CalendarMonth:
 
 
 def _week(day: date, first: date) -> int:
-    """Which of its month's columns a day is in."""
+    """The column of a day in its month."""
     return (day.day - 1 + first.weekday()) // len(WEEKDAYS)
 
 
@@ -218,50 +200,30 @@ def _sides(day: Day) -> list[str]:
     one, other = _side(day.source), _side(day.destination)
     if day.verdict is DayState.EQUAL:
         # What the second look settled may have changed between the two listings.
-        both = one if one == other else f"{one} at the source, {other} at the destination"
-        return [f"{both} on both sides" if one == other else both, *_excluded(day)]
-    counts = [
-        f"{number:,} {VERDICT_WORDS[verdict]}"
-        for verdict in Verdict
-        if (number := day.verdicts.get(verdict, 0))
-    ]
-    return [f"Source: {one}", f"Destination: {other}", ", ".join(counts)]
-
-
-def _excluded(day: Day) -> list[str]:
-    number = day.verdicts.get(Verdict.EXCLUDED, 0)
-    return [f"{number:,} excluded"] if number else []
+        both = f"{one} on both sides" if one == other else f"{one} at the source, {other} at the destination"
+        return [both, *filter(None, [_tally(day.verdicts, VERDICT_WORDS, [Verdict.EXCLUDED])])]
+    return [f"Source: {one}", f"Destination: {other}", _tally(day.verdicts, VERDICT_WORDS, Verdict)]
 
 
 def _side(side: Side) -> str:
     return f"{counted(side.objects, 'object')}, {byte_count(side.bytes)}"
 
 
-VOLUME_HEIGHT = 110
+VOLUME_HEIGHT, LAG_HEIGHT = 110, 150
 """Pixels of the tallest bar's place."""
-
-SLOT = 100 / 12
-"""Percent of a panel's width for a month."""
-
-BAR = 3.0
-"""Percent of a panel's width for a bar."""
-
+SLOT, BAR = 100 / 12, 3.0
+"""Percent of a panel's width for a month, and for a bar."""
 CHARACTER = 7
 """Pixels across of a character of an axis, at most."""
-
+LAG_GAP = 0.12
+"""The part of a bucket's width that stays free."""
 UNEQUAL = (DayState.DIFFERING, DayState.MISSING, DayState.IN_FLIGHT)
-
 LETTERS = "JFMAMJJASOND"
 
 
 @dataclass(frozen=True, slots=True)
 class MonthVolume:
-    """One month's totals.
-
-    Attributes:
-        first: Its first day.
-        unequal: Days that are not equal, by state in words; empty when all are.
-    """
+    """One month's totals; `unequal` has the days that are not equal, by state in words, and is empty when all are."""
 
     first: date
     source_objects: int
@@ -278,21 +240,13 @@ class MonthVolume:
     @property
     def agrees(self) -> bool:
         """Whether both sides have as much, and every day is equal."""
-        return (
-            not self.unequal
-            and self.source_objects == self.destination_objects
-            and self.source_bytes == self.destination_bytes
-        )
+        source = self.source_objects, self.source_bytes
+        return not self.unequal and source == (self.destination_objects, self.destination_bytes)
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """One bar.
-
-    Attributes:
-        side: ``source`` or ``destination``.
-        text: What it stands for.
-    """
+    """One bar, of the side ``source`` or ``destination``; the text says what it stands for."""
 
     side: str
     x: float
@@ -307,7 +261,6 @@ class Panel:
 
     Attributes:
         label: The year's totals in words.
-        bars: Two for each month with objects.
         letters: The months' letters and their places.
         marks: The places of the months that do not agree.
     """
@@ -321,13 +274,11 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """One measure.
+    """One measure, ``objects`` or ``bytes``, with a panel a year.
 
     Attributes:
-        name: ``objects`` or ``bytes``.
         ticks: The lines' texts and places.
         axis: Pixels across for those texts.
-        panels: One a year.
     """
 
     name: str
@@ -347,96 +298,67 @@ class Volume:
 
 def volume(days: Sequence[Day]) -> Volume:
     """Add up days by month and lay them out. Months without an object on either side are left out."""
-    by_month: dict[date, list[Day]] = {}
-    for day in days:
-        if day.day is not None and day.verdict is not DayState.ABSENT:
-            by_month.setdefault(day.day.replace(day=1), []).append(day)
-    months = tuple(_month_volume(first, by_month[first]) for first in sorted(by_month))
-    return Volume(
-        months,
-        (
-            _scale(
-                "objects",
-                [_Pair(month, month.source_objects, month.destination_objects) for month in months],
-                count,
-                _round_tick,
-            ),
-            _scale(
-                "bytes",
-                [_Pair(month, month.source_bytes, month.destination_bytes) for month in months],
-                byte_count,
-                _binary_tick,
-            ),
-        ),
+    by_month = _grouped(
+        (when.replace(day=1), day) for when, day in _dated(days) if day.verdict is not DayState.ABSENT
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """One month's two figures of one measure."""
-
-    month: MonthVolume
-    source: int
-    destination: int
+    months = tuple(_month_volume(first, by_month[first]) for first in sorted(by_month))
+    scales = (
+        _scale("objects", months, count, _round_tick),
+        _scale("bytes", months, byte_count, _binary_tick),
+    )
+    return Volume(months, scales)
 
 
 def _month_volume(first: date, days: Sequence[Day]) -> MonthVolume:
-    states = Counter(day.verdict for day in days)
     return MonthVolume(
         first,
         sum(day.source.objects for day in days),
         sum(day.source.bytes for day in days),
         sum(day.destination.objects for day in days),
         sum(day.destination.bytes for day in days),
-        ", ".join(f"{states[state]:,} {STATE_WORDS[state]}" for state in UNEQUAL if states[state]),
+        _tally(Counter(day.verdict for day in days), STATE_WORDS, UNEQUAL),
     )
 
 
 def _scale(
-    name: str, pairs: Sequence[_Pair], text: Callable[[int], str], tick: Callable[[int], int]
+    name: str, months: Sequence[MonthVolume], text: Callable[[int], str], tick: Callable[[int], int]
 ) -> Scale:
-    highest = max((max(pair.source, pair.destination) for pair in pairs), default=0)
+    both = attrgetter(f"source_{name}", f"destination_{name}")
+    highest = max((max(both(month)) for month in months), default=0)
     step = tick(highest)
     top = step * max(1, -(-highest // step))
-    years: dict[int, list[_Pair]] = {}
-    for pair in pairs:
-        years.setdefault(pair.month.first.year, []).append(pair)
     ticks = tuple(
         (text(value), VOLUME_HEIGHT - VOLUME_HEIGHT * value / top) for value in range(step, top + 1, step)
     )
-    return Scale(
-        name,
-        ticks,
-        CHARACTER * max(len(words) for words, _ in ticks),
-        tuple(_panel(year, of_year, top, text) for year, of_year in years.items()),
-    )
+    years = _grouped((month.first.year, (month, both(month))) for month in months)
+    panels = tuple(_panel(year, figures, top, text) for year, figures in years.items())
+    return Scale(name, ticks, CHARACTER * max(len(words) for words, _ in ticks), panels)
 
 
-def _panel(year: int, pairs: Sequence[_Pair], top: int, text: Callable[[int], str]) -> Panel:
+def _panel(
+    year: int, figures: Sequence[tuple[MonthVolume, tuple[int, int]]], top: int, text: Callable[[int], str]
+) -> Panel:
+    """The panel of months, each with its figure at the source and at the destination."""
     bars = []
-    for pair in pairs:
-        for number, (side, value) in enumerate((("source", pair.source), ("destination", pair.destination))):
-            height = VOLUME_HEIGHT * value / top
-            # A single object among millions is still there.
-            height = max(height, 1.0) if value else 0.0
-            x = (pair.month.first.month - 1) * SLOT + SLOT / 2 - BAR + number * BAR
-            bars.append(
-                Bar(
-                    side,
-                    round(x, 2),
-                    round(VOLUME_HEIGHT - height, 1),
-                    round(height, 1),
-                    f"{pair.month.name}, {side}: {text(value)}",
-                )
-            )
-    source, destination = sum(pair.source for pair in pairs), sum(pair.destination for pair in pairs)
+    for month, values in figures:
+        for number, (side, value) in enumerate(zip(("source", "destination"), values, strict=True)):
+            height = _height(VOLUME_HEIGHT, value, top)
+            x = round((month.first.month - 1) * SLOT + SLOT / 2 - BAR + number * BAR, 2)
+            words = f"{month.name}, {side}: {text(value)}"
+            bars.append(Bar(side, x, round(VOLUME_HEIGHT - height, 1), round(height, 1), words))
+    source, destination = (sum(values[side] for _, values in figures) for side in (0, 1))
     return Panel(
         year,
         f"{text(source)} on both sides" if source == destination else f"{text(source)} / {text(destination)}",
         tuple(bars),
         tuple((letter, round((number + 0.5) * SLOT, 2)) for number, letter in enumerate(LETTERS)),
-        tuple(round((pair.month.first.month - 0.5) * SLOT, 2) for pair in pairs if not pair.month.agrees),
+        tuple(round((month.first.month - 0.5) * SLOT, 2) for month, _ in figures if not month.agrees),
     )
+
+
+def _height(full: int, value: int, top: int) -> float:
+    """The height of a bar. A single object among millions is still there."""
+    return max(full * value / top, 1.0) if value else 0.0
 
 
 def _round_tick(highest: int) -> int:
@@ -453,13 +375,6 @@ def _binary_tick(highest: int) -> int:
     while highest >= 1_024 * unit:
         unit *= 1_024
     return _round_tick(-(-highest // unit)) * unit
-
-
-LAG_HEIGHT = 150
-"""Pixels of the tallest bar's place."""
-
-LAG_GAP = 0.12
-"""Of a bucket's width."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,11 +400,9 @@ class LagBar:
 
 @dataclass(frozen=True, slots=True)
 class LagMark:
-    """One percentile.
+    """One percentile, such as ``p50``, and its lag as text.
 
     Attributes:
-        name: ``p50``.
-        text: Its lag.
         row: The row of its text above the bars, so that texts do not cover each other.
         at_end: Its text ends at the mark instead of beginning there.
     """
@@ -517,31 +430,28 @@ def lag_chart(lag: Lag) -> LagChart:
     width = 100 / max(1, len(lag.buckets))
     bars, lower = [], 0.0
     for number, bucket in enumerate(lag.buckets):
-        height = max(LAG_HEIGHT * bucket.objects / highest, 1.0) if bucket.objects else 0.0
+        height = _height(LAG_HEIGHT, bucket.objects, highest)
+        upper, is_last = bucket.up_to_s, number == len(lag.buckets) - 1
         bars.append(
             LagBar(
                 x=round(number * width + width * LAG_GAP / 2, 2),
                 width=round(width * (1 - LAG_GAP), 2),
                 y=round(LAG_HEIGHT - height, 1),
                 height=round(height, 1),
-                bound=""
-                if bucket.up_to_s is None or number == len(lag.buckets) - 1
-                else seconds_short(bucket.up_to_s),
+                bound="" if upper is None or is_last else seconds_short(upper),
                 bound_x=round((number + 1) * width, 2),
-                range=_range(lower, bucket.up_to_s),
+                range=_range(lower, upper),
                 objects=bucket.objects,
                 share=_share(bucket.objects, total),
             )
         )
-        lower = bucket.up_to_s if bucket.up_to_s is not None else lower
-    named = (("p50", lag.p50_s), ("p90", lag.p90_s), ("p99", lag.p99_s))
-    marks = tuple(
-        LagMark(name, seconds(value), place, row, at_end=place > 60)  # noqa: PLR2004 -- percent
-        for row, (name, value) in enumerate(named)
-        if value is not None
-        for place in [_place(value, lag.buckets, lag.max_s)]
-    )
-    return LagChart(tuple(bars), marks)
+        lower = lower if upper is None else upper
+    marks = []
+    for row, (name, value) in enumerate((("p50", lag.p50_s), ("p90", lag.p90_s), ("p99", lag.p99_s))):
+        if value is not None:
+            place = _place(value, lag.buckets, lag.max_s)
+            marks.append(LagMark(name, seconds(value), place, row, at_end=place > 60))  # noqa: PLR2004 -- percent
+    return LagChart(tuple(bars), tuple(marks))
 
 
 def _range(lower: float, upper: float | None) -> str:
@@ -561,8 +471,7 @@ def _share(objects: int, total: int) -> str:
 
 def _place(value: float, buckets: Sequence[LagBucket], longest: float | None) -> float:
     """The place of a lag."""
-    width = 100 / max(1, len(buckets))
-    lower = 0.0
+    width, lower = 100 / max(1, len(buckets)), 0.0
     for number, bucket in enumerate(buckets):
         upper = bucket.up_to_s if bucket.up_to_s is not None else max(longest or 0.0, value, lower)
         if value <= upper:

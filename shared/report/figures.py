@@ -2,31 +2,16 @@
 
 from datetime import datetime
 
+from shared.text import byte_count, counted
+
 __all__ = ["age", "byte_count", "count", "counted", "moment", "seconds", "seconds_short"]
 
-_UNITS = ("KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 _SCALES = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"))
 
 
 def count(number: int) -> str:
     """``1,234``."""
     return f"{number:,}"
-
-
-def counted(number: int, noun: str, plural: str = "") -> str:
-    """``1 object``, ``1,000 objects``."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
-def byte_count(number: int) -> str:
-    """``812 B``, ``1.5 KiB``, ``2.0 GiB``: units of 1,024."""
-    if number < 1_024:  # noqa: PLR2004 -- what the units are made of
-        return f"{number:,} B"
-    scaled, unit = number / 1_024, 0
-    # From 1,023.95 on it would be rounded up to 1,024.0.
-    while scaled >= 1_023.95 and unit < len(_UNITS) - 1:  # noqa: PLR2004 -- see above
-        scaled, unit = scaled / 1_024, unit + 1
-    return f"{scaled:,.1f} {_UNITS[unit]}"
 
 
 def seconds(value: float) -> str:

@@ -33,12 +33,7 @@ class Tone(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """The verdict.
-
-    Attributes:
-        title: The verdict in a few words.
-        reasons: What it rests on or what prevents a better one, one sentence each.
-    """
+    """The verdict in a few words; the reasons are what it rests on or what prevents a better one, one sentence each."""
 
     tone: Tone
     title: str
@@ -48,17 +43,13 @@ class Headline:
 def headline(verification: Verification) -> Headline:
     """Judge a verification by itself."""
     counts = verification.counts
-    differing = counts[Verdict.CONTENT_DIFFERS] + counts[Verdict.METADATA_DIFFERS]
-    apart = [
-        f"{number:,} {what}"
-        for number, what in (
-            (counts[Verdict.MISSING], "missing"),
-            (differing, "differing"),
-            (counts[Verdict.EXTRA], "extra"),
-            (counts[Verdict.IN_FLIGHT], "in flight"),
-        )
-        if number
-    ]
+    numbers = {
+        "missing": counts[Verdict.MISSING],
+        "differing": counts[Verdict.CONTENT_DIFFERS] + counts[Verdict.METADATA_DIFFERS],
+        "extra": counts[Verdict.EXTRA],
+        "in flight": counts[Verdict.IN_FLIGHT],
+    }
+    apart = [f"{number:,} {what}" for what, number in numbers.items() if number]
     contradictions = _contradictions(verification)
     if contradictions:
         return Headline(Tone.BAD, "This report contradicts itself", contradictions)
@@ -67,20 +58,14 @@ def headline(verification: Verification) -> Headline:
     if apart:
         return Headline(Tone.BAD, f"Not equal: {', '.join(apart)}")
     if not verification.compared:
-        return Headline(
-            Tone.ATTENTION,
-            "Nothing was compared",
-            ("There is no object on either side. Are the paths right?",),
-        )
+        why = "There is no object on either side. Are the paths right?"
+        return Headline(Tone.ATTENTION, "Nothing was compared", (why,))
     reservations = _reservations(verification)
     if reservations:
         return Headline(Tone.ATTENTION, "Equal, but something needs a look", reservations)
     warnings = sum(remark.level is Level.WARNING for remark in verification.remarks)
-    return Headline(
-        Tone.GOOD,
-        "Equal: nothing missing, nothing differs",
-        (f"{counted(warnings, 'warning')} below.",) if warnings else (),
-    )
+    reasons = (f"{counted(warnings, 'warning')} below.",) if warnings else ()
+    return Headline(Tone.GOOD, "Equal: nothing missing, nothing differs", reasons)
 
 
 def status_headline(state: State, verification: Verification | None, now: datetime) -> Headline:
@@ -94,11 +79,8 @@ def status_headline(state: State, verification: Verification | None, now: dateti
     if state.phase in {Phase.DELETING, Phase.DELETED}:
         return _after_deletion(state, verification)
     if verification is None:
-        return Headline(
-            Tone.UNKNOWN,
-            "Never verified",
-            ("No verification has compared the two paths; nothing is known of them.",),
-        )
+        why = "No verification has compared the two paths; nothing is known of them."
+        return Headline(Tone.UNKNOWN, "Never verified", (why,))
     found = headline(verification)
     doubts = _doubts(state, verification, now)
     if not doubts:
@@ -162,17 +144,12 @@ def _doubts(state: State, verification: Verification, now: datetime) -> tuple[st
 
 def _after_deletion(state: State, verification: Verification | None) -> Headline:
     """During and after the deletion the sides differ on purpose; only what was found before it counts."""
-    title = (
-        "The legacy path is deleted" if state.phase is Phase.DELETED else "The legacy path is being deleted"
-    )
+    title = f"The legacy path is {'deleted' if state.phase is Phase.DELETED else 'being deleted'}"
     if verification is None:
         return Headline(Tone.UNKNOWN, title, ("No verification is on record.",))
     if state.since is None or verification.started >= state.since:
-        return Headline(
-            Tone.UNKNOWN,
-            title,
-            ("The verification below was made after the deletion began, so the sides differ on purpose.",),
-        )
+        why = "The verification below was made after the deletion began, so the sides differ on purpose."
+        return Headline(Tone.UNKNOWN, title, (why,))
     before = headline(verification)
     reasons = (f"Before it, the verification found: {before.title.lower()}.", *before.reasons)
     return Headline(before.tone, title, reasons)

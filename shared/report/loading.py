@@ -24,11 +24,7 @@ _Value = TypeVar("_Value")
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Something that could not be read: neither there nor not there.
-
-    Attributes:
-        why: What it is and what happened, as one line.
-    """
+    """Something that could not be read: neither there nor not there. One line says what it is and what happened."""
 
     why: str
 
@@ -38,7 +34,6 @@ class Status:
     """What the status page is about.
 
     Attributes:
-        target: Which migration.
         state: None when there is no record: no migration has begun, or its record is lost.
         verification: The latest; None when there is none.
         refreshed: When they were read; aware.
@@ -73,12 +68,9 @@ class StatusStore(RecordStore, StateStore, Protocol):
 
 def read_status(store: StatusStore, migration: Migration, now: datetime) -> Status:
     """Read the state and the latest verification: each is read strictly, or None for "not there", or unreadable."""
-    return Status(
-        Target(migration.label, migration.source.uri, migration.destination.uri, migration.excludes),
-        _known(lambda: _read_state(store, migration)),
-        _known(lambda: read_latest_verification(store, migration)),
-        now,
-    )
+    target = Target(migration.label, migration.source.uri, migration.destination.uri, migration.excludes)
+    state = _known(lambda: _read_state(store, migration))
+    return Status(target, state, _known(lambda: read_latest_verification(store, migration)), now)
 
 
 def _read_state(store: StatusStore, migration: Migration) -> State | None:

@@ -24,7 +24,7 @@ from shared.report.charts import heat_map, lag_chart, volume
 from shared.report.headline import Headline, Tone, headline, status_headline, unknown_headline
 from shared.report.loading import Status
 from shared.report.names import name_markup, visible, visible_name
-from shared.report.next_steps import next_steps, target_of
+from shared.report.next_steps import Step, next_steps, target_of
 from shared.verification import DayState, Level, Verdict, Verification
 
 __all__ = [
@@ -40,9 +40,7 @@ __all__ = [
 def render_report(verification: Verification, phase: Phase | None = None) -> str:
     """Render a verification's report: a complete HTML page that needs no other file.
 
-    Args:
-        verification: What it is about.
-        phase: Of the migration when it ran; None where it is not known.
+    The phase is that of the migration when it ran; None where it is not known.
     """
     return _render(
         "report.html",
@@ -56,11 +54,13 @@ def render_report(verification: Verification, phase: Phase | None = None) -> str
 def render_status(status: Status, now: datetime) -> str:
     """Render the status page: a complete HTML page that needs no other file. The time is aware."""
     state, found, known = status.known_state, status.known_verification, not status.unreadable
-    steps = (
-        next_steps(state.phase, found, status.target, state=state, now=now)
-        if known and state is not None
-        else ()
-    )
+    steps: tuple[Step, ...] = ()
+    if known and state is not None:
+        steps = next_steps(state.phase, found, status.target, state=state, now=now)
+    by_itself = None if found is None else headline(found)
+    if by_itself is not None and not known:
+        # Without its colours: the page says that nothing is known.
+        by_itself = replace(by_itself, tone=Tone.UNKNOWN)
     return _render(
         "status.html",
         headline=verdict_of_status(status, now),
@@ -69,7 +69,7 @@ def render_status(status: Status, now: datetime) -> str:
         state=state if state is not None and state.begun else None,
         now=now,
         refreshed=status.refreshed,
-        verification_headline=None if found is None else _by_itself(found, known=known),
+        verification_headline=by_itself,
         **_about(found),
     )
 
@@ -89,22 +89,9 @@ def render_unknown(why: str, now: datetime) -> str:
 
 def content_policy() -> str:
     """What a page may load and run: only its own style, script and icon."""
-    return "; ".join(
-        (
-            "default-src 'none'",
-            f"style-src '{source_hash(_source('page.css'))}'",
-            f"script-src '{source_hash(_source('page.js'))}'",
-            "img-src data:",
-            "base-uri 'none'",
-            "form-action 'none'",
-        )
-    )
-
-
-def _by_itself(found: Verification, *, known: bool) -> Headline:
-    """A verification's own verdict, below the page's; without its colours where the page says that nothing is known."""
-    verdict = headline(found)
-    return verdict if known else replace(verdict, tone=Tone.UNKNOWN)
+    style, script = source_hash(_source("page.css")), source_hash(_source("page.js"))
+    own = f"default-src 'none'; style-src '{style}'; script-src '{script}'; img-src data:"
+    return f"{own}; base-uri 'none'; form-action 'none'"
 
 
 def _about(found: Verification | None) -> dict[str, Any]:
@@ -131,11 +118,8 @@ def _embedded(verification: Verification) -> Markup:
 
 
 def _render(template: str, **values: Any) -> str:
-    return (
-        _environment()
-        .get_template(template)
-        .render(style=_source("page.css"), script=_source("page.js"), policy=content_policy(), **values)
-    )
+    page = {"style": _source("page.css"), "script": _source("page.js"), "policy": content_policy()}
+    return _environment().get_template(template).render(**page, **values)
 
 
 @functools.cache

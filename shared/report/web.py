@@ -1,8 +1,8 @@
 """The status page as a Flask application. It reads at every request and keeps nothing.
 
-It answers ``GET`` only: ``/`` for people, ``/status.json`` for machines, ``/healthz`` for a monitor of the process (and
-``/health``, because Cloud Run keeps some paths that end in z to itself). When something could not be read, both pages
-answer 503 and say what, so that a monitor does not take an answer for good news.
+It answers ``GET`` only: ``/`` for people, ``/status.json`` for machines, ``/healthz`` for a monitor of the process. It
+answers ``/health``, too, because Cloud Run keeps some paths that end in z to itself. When something could not be read, both
+pages answer 503 and say what, so that a monitor does not take an answer for good news.
 
 Access is decided in front of it: by IAM for the function, by the loopback interface for a laptop.
 """
@@ -31,21 +31,15 @@ UNAVAILABLE = 503
 
 
 def create_app(
-    load: Callable[[], Status],
-    *,
-    now: Callable[[], datetime],
-    trusted_hosts: Sequence[str] | None = None,
+    load: Callable[[], Status], *, now: Callable[[], datetime], trusted_hosts: Sequence[str] | None = None
 ) -> Flask:
     """Make the application.
 
     Args:
         load: Reads what is shown, at every request. A `MigrationError` from it makes a page that says so.
         now: The current time; aware.
-        trusted_hosts: The names by which it may be asked, others are refused; None for any. A page on the loopback
-            interface names it, so that no web site can read it by pointing its own name there.
-
-    Returns:
-        The application.
+        trusted_hosts: The names by which it may be asked, and others are refused; None for any. A page on the loopback
+            interface is asked by one name only. So a web site cannot read it by pointing its own name there.
     """
     # No folder of static files, no templates of Flask's: everything comes from the renderer.
     app = Flask("qpi_exports_migration_status", static_folder=None, template_folder=None)
@@ -54,10 +48,10 @@ def create_app(
     def page() -> Response:
         try:
             data = load()
-            text = render_status(data, now())
+            text, code = render_status(data, now()), _code(data)
         except MigrationError as error:
-            return Response(render_unknown(str(error), now()), UNAVAILABLE, mimetype="text/html")
-        return Response(text, _code(data), mimetype="text/html")
+            text, code = render_unknown(str(error), now()), UNAVAILABLE
+        return Response(text, code, mimetype="text/html")
 
     def machine_readable() -> Response:
         try:
@@ -72,12 +66,12 @@ def create_app(
     def alive() -> Response:
         return Response("ok\n", mimetype="text/plain")
 
-    for path, view in (
-        ("/", page),
-        ("/status.json", machine_readable),
-        ("/healthz", alive),
-        ("/health", alive),
-    ):
+    for path, view in {
+        "/": page,
+        "/status.json": machine_readable,
+        "/healthz": alive,
+        "/health": alive,
+    }.items():
         app.add_url_rule(path, path, view, methods=["GET"], provide_automatic_options=False)
     app.after_request(_guard)
     return app

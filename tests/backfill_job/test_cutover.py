@@ -66,6 +66,25 @@ def test_go_and_the_new_path_counts(paths: Paths, commands: Commands) -> None:
 
 
 @pytest.mark.usefixtures("mirror")
+def test_a_rule_in_the_way_stops_it_and_an_override_is_on_record(paths: Paths, commands: Commands) -> None:
+    """In gate.json and in the state's history; a rule about the record cannot be overridden."""
+    arguments = (*NOW, *everything_right(paths, commands))
+    over = ("--override", "path-lifecycle", "--reason", "kept for ten years", "--by", "Ada")
+    paths.set_rules({"age": 3_650})
+    assert commands.run("cutover", *arguments, *over).code == 1
+    assert commands.state.phase is Phase.DUAL_WRITE
+    paths.set_rules({"age": 3_650, "matchesPrefix": ["qpi_exports/"]})
+    assert commands.run("cutover", *arguments).code == 1
+    assert commands.state.phase is Phase.DUAL_WRITE
+    ended = commands.run("cutover", *arguments, *over)
+    assert (ended.code, ended.err) == (0, ""), ended.out
+    entry = commands.state.history[-1]
+    assert entry.what.endswith("phase dual_write to cut_over; overridden path-lifecycle (kept for ten years)")
+    contents = commands.gateway.read(paths.migration.own_ref("latest", "gate.json"))
+    assert b'"reason": "kept for ten years"' in (contents or b"")
+
+
+@pytest.mark.usefixtures("mirror")
 def test_what_was_written_until_everybody_had_seen_it_is_brought_over(
     paths: Paths, commands: Commands
 ) -> None:

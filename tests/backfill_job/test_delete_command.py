@@ -200,7 +200,52 @@ def test_sign_offs_and_references_refuse_too(scene: Scene, tmp_path: Path) -> No
     assert "; overridden references (no code in this test); overridden sign-offs (no code" in what
 
 
-@pytest.mark.parametrize("check", ["verification", "phase", "manifest", "everything"])
+def test_a_rule_that_can_delete_the_record_refuses_and_nothing_overrides_it(scene: Scene) -> None:
+    """Nothing is deleted, nothing is changed."""
+    scene.both(day(1))
+    scene.cut_over()
+    scene.paths.set_rules({"age": 90})
+    ended = scene.delete(1, "--override", "path-lifecycle")
+    assert (ended.code, scene.phase, scene.paths.names(side="source")) == (2, Phase.CUT_OVER, [day(1)])
+    assert "nothing was deleted: record-lifecycle: rule 1" in ended.err
+    assert "path-lifecycle" not in ended.err.partition("nothing was deleted:")[2]
+
+
+def test_a_rule_on_the_new_path_refuses_unless_it_is_overridden_on_record(scene: Scene) -> None:
+    """In the state and in the manifest, as every override; a resumption knows it."""
+    scene.both(day(1), day(2))
+    scene.cut_over()
+    scene.paths.set_rules({"age": 90, "matchesPrefix": ["qpi_exports/"]})
+    assert (scene.run("--soak-days", "0").code, scene.delete(2).code) == (1, 2)
+    scene.commands.pauses = lambda _: scene.paths.put(day(1), b"a late writer") and None
+    assert scene.delete(2, "--override", "path-lifecycle").code == 1
+    (said,) = [entry.what for entry in scene.commands.state.history if "manifest" in entry.what]
+    assert "; overridden path-lifecycle (no code in this test)" in said
+    assert [one["check"] for one in scene.manifest()["overrides"]] == ["references", "path-lifecycle"]
+    assert "path-lifecycle" in scene.resume(2).out
+    assert scene.resume(2).code == 1
+
+
+def test_a_rule_that_came_during_a_deletion_stops_its_resumption(scene: Scene) -> None:
+    """The record says what was deleted; so it must be safe before anything more is."""
+    manifest, _ = kept_by_a_late_writer(scene)
+    scene.paths.set_rules({"age": 90, "matchesPrefix": ["_migration/"]})
+    ended = scene.delete(2, "--resume", manifest)
+    assert (ended.code, "nothing was deleted: record-lifecycle: rule 1" in ended.err) == (2, True)
+
+
+def test_a_new_bucket_whose_settings_may_not_be_read_refuses(scene: Scene) -> None:
+    """Not known is not safe."""
+    scene.both(day(1))
+    scene.cut_over()
+    rule = {"method": "storage.buckets.get", "count": None, "status": 403}
+    bucket = scene.paths.migration.destination.bucket
+    scene.paths.server.set_faults(rules=[{**rule, "bucket": bucket}])
+    ended = scene.delete(1, "--override", "path-lifecycle")
+    assert (ended.code, scene.phase, "permission denied" in ended.err) == (2, Phase.CUT_OVER, True)
+
+
+@pytest.mark.parametrize("check", ["verification", "phase", "record-lifecycle", "manifest", "everything"])
 def test_what_must_hold_cannot_be_overridden(
     scene: Scene, capsys: pytest.CaptureFixture[str], check: str
 ) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from backfill_job.checks import Standing, attempted, blocking, overridden, references_check
+from backfill_job.bucket_settings import lifecycle_checks
+from backfill_job.checks import Standing, attempted, blocking, marked, overridden, references_check
 from backfill_job.copying.compare import Compared
 from backfill_job.copying.diff import DiffLine, Verdict
 from backfill_job.deletion.prepare import (
@@ -14,7 +15,6 @@ from backfill_job.deletion.prepare import (
     deletion_phase_check,
     deletion_signoffs_check,
     late_writes_check,
-    marked,
     soak_check,
     verification_check,
 )
@@ -173,15 +173,17 @@ def test_only_some_checks_can_be_overridden_and_only_where_they_block() -> None:
             verification_check(survey(missing=1), MIGRATION, Phase.CUT_OVER),
             references_check([], MIGRATION),
             deletion_signoffs_check(State.initial(MIGRATION)),
-        ]
+            *lifecycle_checks({"lifecycle": {"rule": [{"action": {"type": "Delete"}}]}}, MIGRATION),
+        ],
+        OVERRIDABLE,
     )
-    reasons = dict.fromkeys([*OVERRIDABLE, "phase", "verification"], "because")
+    reasons = dict.fromkeys([*OVERRIDABLE, "phase", "verification", "record-lifecycle"], "because")
     found = overridden(failing, reasons, "Ada")
-    assert [check.name for check in blocking(found)] == ["phase", "verification"]
+    assert [check.name for check in blocking(found)] == ["phase", "verification", "record-lifecycle"]
     assert {check.standing for check in found if not check.blocks} == {Standing.OVERRIDDEN}
     override = found[1].override
     assert override is not None
     assert (override.check, override.by, override.reason) == ("soak", "Ada", "because")
     assert "cut over 2027-03-01" in override.evidence
-    passing = marked([soak_check(NOW - WEEK, WEEK, NOW)])
+    passing = marked([soak_check(NOW - WEEK, WEEK, NOW)], OVERRIDABLE)
     assert overridden(passing, reasons, "Ada") == passing

@@ -101,7 +101,11 @@ def test_on_a_bare_migration_nothing_passes_by_default(paths: Paths, commands: C
     ended = commands.run("gate")
     assert ended.code == 1
     found = standings(gate_json(paths, commands))
-    assert {name for name, standing in found.items() if standing == "PASS"} == {"phase", "mixed prefix"}
+    assert {name for name, standing in found.items() if standing == "PASS"} == {
+        "phase",
+        "mixed prefix",
+        *LIFECYCLE,
+    }
     assert {name for name, standing in found.items() if standing == "NOT RUN"} == {
         "verification",
         "mirror lag",
@@ -298,6 +302,87 @@ def test_a_storage_error_hits_only_the_checks_that_need_the_answer(
     checks = gate_json(paths, commands)["checks"]
     assert {one["name"] for one in checks if "permission denied" in one["evidence"]} == names
     assert {one["standing"] for one in checks if one["name"] in names} == {"NOT RUN"}
+
+
+LIFECYCLE = ("record-lifecycle", "path-lifecycle")
+
+
+@pytest.mark.parametrize(
+    ("condition", "wrong"),
+    [
+        ({"age": 365}, LIFECYCLE),
+        ({"age": 365, "matchesPrefix": ["_migration/"]}, LIFECYCLE[:1]),
+        ({"age": 365, "matchesPrefix": ["qpi_exports/"]}, LIFECYCLE[1:]),
+        ({"numNewerVersions": 3}, ()),
+    ],
+    ids=str,
+)
+def test_a_rule_that_can_delete_is_no_go_and_only_the_one_about_the_path_can_be_overridden(
+    paths: Paths, commands: Commands, condition: dict[str, Any], wrong: tuple[str, ...]
+) -> None:
+    """The record of the override is complete, and the other check stays as it is."""
+    paths.put("a/1")
+    paths.set_rules(condition)
+    commands.run("gate")
+    found = standings(gate_json(paths, commands))
+    assert {name for name in LIFECYCLE if found[name] == "FAIL"} == {*wrong}
+    over = ("--override", "path-lifecycle", "--reason", "it is agreed", "--by", "Ada")
+    ended = commands.run("gate", *over)
+    checks = {one["name"]: one for one in gate_json(paths, commands)["checks"]}
+    assert checks["record-lifecycle"]["standing"] == found["record-lifecycle"]
+    path = checks["path-lifecycle"]
+    if "path-lifecycle" not in wrong:
+        assert (path["standing"], "override" in path) == ("PASS", False)
+        return
+    assert path["standing"] == "OVERRIDDEN"
+    assert path["override"] == {
+        "check": "path-lifecycle",
+        "reason": "it is agreed",
+        "by": "Ada",
+        "evidence": path["evidence"],
+    }
+    assert "path-lifecycle" not in gate_json(paths, commands)["failing"]
+    assert "by Ada: it is agreed" in ended.out
+    (log,) = [log for log in (commands.folder / "logs").glob("*") if "check_passed_over" in log.read_text()]
+    assert '"it is agreed"' in log.read_text()
+
+
+def test_a_bucket_whose_settings_may_not_be_read_is_not_run(paths: Paths, commands: Commands) -> None:
+    """Both checks block, and no reason helps where the record may be in danger."""
+    paths.put("a/1")
+    bucket = paths.migration.destination.bucket
+    rule = {"method": "storage.buckets.get", "bucket": bucket, "count": None, "status": 403}
+    paths.server.set_faults(rules=[rule])
+    commands.run("gate", "--override", "path-lifecycle", "--reason", "it is agreed", "--by", "Ada")
+    paths.server.clear_faults()
+    checks = {one["name"]: one for one in gate_json(paths, commands)["checks"]}
+    assert [checks[name]["standing"] for name in LIFECYCLE] == ["NOT RUN", "OVERRIDDEN"]
+    assert "permission denied" in checks["record-lifecycle"]["evidence"]
+
+
+@pytest.mark.parametrize("command", ["gate", "cutover"])
+@pytest.mark.parametrize(
+    "arguments", [("--override", "path-lifecycle"), ("--override", "path-lifecycle", "--reason", "a\nb")]
+)
+def test_an_override_without_a_reason_is_refused_before_anything_is_read(
+    paths: Paths, commands: Commands, command: str, arguments: tuple[str, ...]
+) -> None:
+    """It goes on record; so one line of text, and a name."""
+    by = ("--by", "Ada", "--yes") if command == "cutover" else ()
+    ended = commands.run(command, *arguments, *by)
+    assert (ended.code, ended.out) == (2, "")
+    assert "--reason" in ended.err
+    assert paths.server.stats()["methods"] == {}
+
+
+@pytest.mark.parametrize("name", ["record-lifecycle", "verification", "canary"])
+def test_no_other_check_of_the_gate_can_be_overridden(
+    commands: Commands, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is no such argument."""
+    with pytest.raises(SystemExit):
+        commands.run("gate", "--override", name, "--reason", "x", "--by", "Ada")
+    assert "invalid choice" in capsys.readouterr().err
 
 
 # --- in other phases, and with other data -----------------------------------------------------------------------

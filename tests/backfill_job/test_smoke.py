@@ -86,6 +86,7 @@ def test_an_operator_who_cannot_read_the_buckets_is_told(run_smoke: Smoke, paths
     ended = run_smoke("--json")
     assert ended.code == 1
     assert points_of(ended)["buckets"]["standing"] == "FAIL"
+    assert points_of(run_smoke("--json", "--part=deletion"))["buckets"]["standing"] == "FAIL"
     other = run_smoke("--json", "--part=mirror")
     assert (other.code, "buckets" in points_of(other), "location" in points_of(other)) == (0, False, False)
 
@@ -270,12 +271,22 @@ GOOD: dict[str, Any] = {
 }
 
 
+DEV = qpi_exports(Environment.DEV)
+
+
+def deleting(condition: dict[str, Any]) -> dict[str, Any]:
+    """A lifecycle with one rule that deletes."""
+    return {"lifecycle": {"rule": [{"action": {"type": "Delete"}, "condition": condition}]}}
+
+
 class TestBuckets:
     """What a configuration means; pure."""
 
     def test_the_usual_buckets(self) -> None:
         """Nothing to say against them."""
-        assert {(one.standing, one.next_step) for one in bucket_checks(GOOD, GOOD)} == {(Standing.PASS, "")}
+        assert {(one.standing, one.next_step) for one in bucket_checks(GOOD, GOOD, DEV)} == {
+            (Standing.PASS, "")
+        }
 
     @pytest.mark.parametrize(
         ("side", "change", "name", "standing"),
@@ -293,8 +304,12 @@ class TestBuckets:
             ("legacy", {"defaultEventBasedHold": True}, "legacy bucket: retention and holds", Standing.PASS),
             ("new", {"defaultEventBasedHold": True}, "new bucket: retention and holds", Standing.FAIL),
             ("new", {"encryption": {"defaultKmsKeyName": "projects/p/k"}}, "new bucket: encryption", Standing.PASS),
-            ("legacy", {"lifecycle": {"rule": [{"action": {"type": "Delete"}}]}}, "legacy bucket: lifecycle", Standing.PASS),
+            ("legacy", deleting({"age": 1}), "legacy bucket: lifecycle", Standing.PASS),
+            ("legacy", deleting({"age": 1, "matchesPrefix": ["other/"]}), None, None),
             ("new", {"lifecycle": {"rule": [{"action": {"type": "SetStorageClass"}}]}}, None, None),
+            ("new", deleting({"age": 1, "matchesPrefix": ["_migration/"]}), "record-lifecycle", Standing.FAIL),
+            ("new", deleting({"age": 1, "matchesPrefix": ["qpi_exports/qpi_answers_2019"]}), "path-lifecycle", Standing.FAIL),
+            ("new", deleting({"daysSinceCustomTime": 1, "matchesPrefix": ["_migration/"]}), "path-lifecycle", Standing.FAIL),
             ("legacy", {"softDeletePolicy": {"retentionDurationSeconds": "0"}}, "legacy bucket: soft delete", Standing.PASS),
             ("legacy", {"versioning": {"enabled": True}}, "legacy bucket: versioning", Standing.PASS),
             ("new", {"versioning": {"enabled": True}}, None, None),
@@ -305,7 +320,7 @@ class TestBuckets:
     ) -> None:
         """One setting, one check that fails or gives advice; the others pass without."""
         legacy, new = (GOOD | change if side == one else GOOD for one in ("legacy", "new"))
-        checks = [one for one in bucket_checks(legacy, new) if one.next_step]
+        checks = [one for one in bucket_checks(legacy, new, DEV) if one.next_step]
         assert [(one.name, one.standing) for one in checks] == ([(name, standing)] if name else [])
 
 

@@ -15,7 +15,7 @@ from backfill_job.rights import Part, Role
 from deploy.__main__ import WHAT, steps_of
 from deploy.parts import function_steps, job_steps, release, scheduler_steps, uploaded
 from deploy.project import SERVICES, project_steps
-from deploy.steps import Ask, Ensure, Run, Step, Words, script
+from deploy.steps import Answer, Ask, Ensure, Failed, Run, Step, Words, perform, script
 from deploy.table import table
 from deploy.values import Values, read_values
 from mirror_function.settings import MirrorSettings
@@ -258,6 +258,30 @@ class TestParts:
         assert {option(words, "image") for words in jobs} == {
             "europe-west1-docker.pkg.dev/data-platform-dev/qpi-exports/job:t"
         }
+
+    def test_the_migration_begins_before_a_mirror_is_deployed_and_after_its_job(self) -> None:
+        """In one execution that is waited for; the command takes its arguments, and knows who began it."""
+        steps = words_of(all_steps())
+        (begin,) = [words for words in steps if words[1:4] == ("run", "jobs", "execute")]
+        job = command_of(job_steps(values_of(), "0123abc"), "run", "jobs", "deploy", begin[4])
+        mirrors = [words for words in steps if words[1:3] == ("functions", "deploy")]
+        assert steps.index(job) < steps.index(begin) < min(map(steps.index, mirrors))
+        assert {"--wait", "--tasks=1"} <= {*begin}
+        given = arguments_of(option(begin, "args").split(","))
+        assert (given.env, given.phase) == ("dev", None)
+        assert given.by == "qpi-exports-build-dev@data-platform-dev.iam.gserviceaccount.com"
+
+    def test_no_mirror_is_deployed_where_the_migration_cannot_begin(self) -> None:
+        """The record is damaged, or a person must name the phase: the build ends there."""
+        ran: list[Words] = []
+
+        def run(words: Words) -> Answer:
+            ran.append(words)
+            return Answer(int(words[1:4] == ("run", "jobs", "execute")), "x", "exit code 2")
+
+        with pytest.raises(Failed, match="run jobs execute qpi-exports-backfill-dev"):
+            perform(function_steps(values_of(), "x"), run, lambda _: None)
+        assert len(ran) == 1
 
     def test_every_deployment_of_a_mirror_turns_redelivery_on(self) -> None:
         """A deployment with trigger flags and without ``--retry`` turns it off."""

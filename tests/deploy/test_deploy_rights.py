@@ -16,6 +16,7 @@ from testing_commands import Commands, Ended, run_command, where
 from testing_deletion import Scene
 from testing_paths import Paths
 
+from backfill_job.bucket_settings import RECORD
 from backfill_job.gate.canary import canary_name, fly
 from backfill_job.rights import RIGHTS, Part
 from backfill_job.run.clock import Clock
@@ -25,7 +26,7 @@ from mirror_function.settings import MirrorSettings
 from shared.errors import PermissionDenied
 from shared.gateway import Gateway
 from shared.late_marks import mark_late_write
-from shared.phase import Phase, PhaseReader
+from shared.phase import Phase, PhaseReader, state_ref
 from shared.record import update
 from shared.report.loading import read_status
 from shared.state import Signatory
@@ -109,7 +110,15 @@ class Stage:
 
 
 def backfill(stage: Stage) -> None:
-    """The job's own arguments, twice: what it leaves the first time, it replaces the second. Copies come too late."""
+    """Begins the migration, as the deployment does before it deploys a mirror; then the job's own arguments.
+
+    Each twice: what the job leaves the first time, it replaces the second. Copies come too late.
+    """
+    stage.paths.forget()
+    for said in ("Begun.", "Nothing to do: the record is whole."):
+        ended = run_command("begin", *where(stage.paths), "--by", "Ada")
+        stage.good(ended)
+        assert said in ended.out
     stage.fill()
     stage.paths.server.set_faults(rules=[{"method": "storage.objects.rewrite", "count": 6, "status": 412}])
     for _ in range(2):
@@ -214,7 +223,10 @@ WORK = {
 def test_a_part_can_do_its_work_and_holds_no_right_in_vain(
     part: Part, paths: Paths, commands: Commands, guard: Guard, tmp_path: Path
 ) -> None:
-    """Nothing it asks for is refused, and every permission of every right is asked for."""
+    """Nothing it asks for is refused, and every permission of every right is asked for.
+
+    And what it leaves below ``_migration/`` is named as the check of the lifecycle rules assumes, without a custom time.
+    """
     guard.part = part
     WORK[part](Stage(paths, commands, guard, tmp_path))
     assert guard.refused == []
@@ -222,6 +234,57 @@ def test_a_part_can_do_its_work_and_holds_no_right_in_vain(
         (right, permission) for right in RIGHTS if right.part is part for permission in right.role.permissions
     }
     assert held - guard.used == set()
+    own = [*paths.bucket("destination").list_blobs(prefix=RECORD.prefix)]
+    assert [blob.name for blob in own if not blob.name.endswith(RECORD.endings)] == []
+    assert [blob.name for blob in own if blob.custom_time] == []
+
+
+@pytest.mark.parametrize("phase", ["dual_write", "cut_over"])
+def test_the_backfill_s_account_adopts_a_migration_of_an_older_version(
+    paths: Paths, guard: Guard, phase: str
+) -> None:
+    """As the deployment does in an upgrade: the phase stays, and a mirror of the older version reads it where it was.
+
+    The next build changes nothing.
+    """
+    guard.part = Part.BACKFILL
+    at = state_ref(paths.migration)
+    cutover = {
+        "at": "2026-11-01T00:00:00Z",
+        "by": "Ada",
+        "what": "phase dual_write to cut_over",
+        "change": "c",
+    }
+    history = [cutover] if phase == "cut_over" else []
+    old = {
+        "version": 1,
+        "source": paths.migration.source.uri,
+        "destination": paths.migration.destination.uri,
+        "phase": phase,
+        "since": cutover["at"] if history else None,
+        "signoffs": [],
+        "runs": [],
+        "history": history,
+    }
+    paths.forget()
+    head = paths.client.bucket(at.bucket).blob(at.name)
+    head.upload_from_string(json.dumps(old))
+    for said in ("Adopted, from version 1 of the record.", "Nothing to do: the record is whole."):
+        ended = run_command("begin", *where(paths), "--by", "build")
+        assert (ended.code, ended.err, guard.refused) == (0, "", [])
+        assert (said in ended.out, f"phase {phase}" in ended.out) == (True, True)
+    found = paths.client.bucket(at.bucket).blob(at.name).download_as_bytes()
+    assert json.loads(found)["phase"] == phase
+
+
+def test_the_deployment_begins_nothing_where_a_record_may_be_lost(paths: Paths, guard: Guard) -> None:
+    """Objects at the new path and no record: a person must name the phase, and nothing is written."""
+    guard.part = Part.BACKFILL
+    paths.forget()
+    paths.put(NAME.format(1), ONE, side="destination")
+    ended = run_command("begin", *where(paths), "--by", "build")
+    assert (ended.code, "--phase dual_write" in ended.err) == (2, True)
+    assert [*paths.bucket("destination").list_blobs(prefix=RECORD.prefix)] == []
 
 
 def test_the_guard_refuses(paths: Paths, commands: Commands, guard: Guard) -> None:

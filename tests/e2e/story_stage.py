@@ -20,8 +20,7 @@ from story_weather import weather
 import local_gcs
 from demo.data import generate
 from demo.function import FunctionProcess, running_function
-from demo.loading import load
-from demo.writer import Acknowledged, LiveWriter
+from demo.writer import Acknowledged, LiveWriter, load
 from local_gcs.waiting import wait_until
 from shared.migration import Environment, qpi_exports
 

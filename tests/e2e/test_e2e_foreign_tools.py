@@ -10,7 +10,7 @@ import pytest
 import local_gcs
 from backfill_job import migrate_qpi_exports
 from demo.data import generate
-from demo.loading import load
+from demo.writer import load
 from shared.migration import Environment, qpi_exports
 
 MIGRATION = qpi_exports(Environment.DEV)

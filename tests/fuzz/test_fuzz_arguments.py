@@ -26,7 +26,12 @@ GOOD: dict[str, tuple[tuple[str, ...], ...]] = {
     "certify": (("--check", "FOLDER/file.json"),),
     "begin": ((*PAIR, "--by", "Ada"), (*PAIR, "--by", "Ada", "--phase", "cut_over")),
     "signoff": (("data", *PAIR, "--by", "Ada"),),
-    "gate": (PAIR, (*PAIR, "--repo", "FOLDER/checkout"), (*PAIR, "--dead-letters", "FOLDER/file.json")),
+    "gate": (
+        PAIR,
+        (*PAIR, "--repo", "FOLDER/checkout"),
+        (*PAIR, "--dead-letters", "FOLDER/file.json"),
+        (*PAIR, "--override", "path-lifecycle", "--reason", "x", "--by", "Ada"),
+    ),
     "cutover": ((*PAIR, "--by", "Ada", "--yes"), PAIR),
     "rollback": (PAIR, (*PAIR, "--by", "Ada", "--yes"), (*PAIR, "--dry-run")),
     "delete": (PAIR, SWAPPED, (*PAIR, "--confirm-delete", "--ungoverned", "--soak-days", "0")),

@@ -284,9 +284,40 @@ def test_a_damaged_state_is_never_taken_for_a_phase(mirror: Callable[..., Mirror
     at = state_ref(function.paths.migration)
     function.paths.client.bucket(at.bucket).blob(at.name).upload_from_string(text)
     done = function.deliver(function.put())
-    assert (done.status, done.line["event"]) == (503, "mirror_retry")
+    assert (done.status, done.line["event"], done.line["severity"]) == (503, "mirror_phase_unknown", "ERROR")
     assert "not a migration's state" in done.line["error"]
     assert function.paths.names() == []
+
+
+def test_without_a_record_nothing_is_done_and_the_line_says_what_a_retry_s_does(
+    mirror: Callable[..., Mirror],
+) -> None:
+    """The event comes again, and is handled when the migration has begun; too old, it is dropped as any other."""
+    function = mirror(MIRROR_GIVE_UP_AFTER_S="3600")
+    function.paths.forget()
+    resource = function.put()
+    done = function.deliver(resource)
+    assert (done.status, done.line["event"], function.paths.names()) == (503, "mirror_phase_unknown", [])
+    assert done.line.keys() == {
+        *("severity", "time", "message", "event"),
+        *("object", "event_id", "event_generation", "age_s", "error"),
+    }
+    assert done.line["object"] == function.paths.migration.source_ref(NAME).uri
+    old = function.deliver(resource, time=datetime.now(UTC) - timedelta(hours=2))
+    assert (old.status, old.line["event"]) == (200, "mirror_dropped")
+    function.paths.begin()
+    assert function.deliver(resource).line["outcome"] == "copied"
+
+
+def test_a_phase_that_cloud_storage_does_not_tell_is_an_ordinary_retry(mirror: Callable[..., Mirror]) -> None:
+    """The record is as it was; so its alert stays silent, and mirror-failing counts the answer."""
+    function = mirror()
+    resource = function.put()
+    history = f"{function.paths.migration.own_ref('history').name}/"
+    rule = {"method": "storage.objects.list", "name_prefix": history, "count": None, "status": 503}
+    function.paths.server.set_faults(rules=[rule])
+    done = function.deliver(resource)
+    assert (done.status, done.line["event"]) == (503, "mirror_retry")
 
 
 # --- what goes wrong ------------------------------------------------------------------------------------------
