@@ -241,7 +241,9 @@ class JsonFormatter(logging.Formatter):
             "message": message if "event" not in fields else _sentence(message, fields),
             **fields,
         }
-        return json.dumps(line, ensure_ascii=False, default=str)
+        text = json.dumps(line, ensure_ascii=False, default=str)
+        # A name in a forged event may have a lone surrogate, which no stream can encode. This is JSON's own escape for it.
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 class TextFormatter(logging.Formatter):

@@ -79,7 +79,13 @@ def state_of_version_1(content: Mapping[str, Any]) -> State:
     Raises:
         ValueError: It is damaged, or contradicts its own history.
     """
-    old = convert(_Version1, content, None)
+    try:
+        return _state(convert(_Version1, content, None), content)
+    except OverflowError as error:
+        raise ValueError("a time is out of range") from error
+
+
+def _state(old: _Version1, content: Mapping[str, Any]) -> State:
     if unknown := content.keys() - {field.name for field in fields(_Version1)}:
         raise ValueError(f"{min(unknown)} is an unknown field")
     state = State(old.source, old.destination, runs=old.runs, version=1)

@@ -70,7 +70,9 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     in_cloud_run = bool(Settings.from_environ(io.environ).cloud_run_job)
     migration = migration_from(arguments)
     phase = None if arguments.phase is None else Phase(arguments.phase)
-    with closing(Gateway(retry_deadline=PATIENCE_SECONDS)) as gateway:
+    with closing(
+        Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=arguments.billing_project)
+    ) as gateway:
         gateway.check_bucket(migration.destination.bucket, migration.destination.prefix)
         refuse_overlaps(migration, gateway, io.environ)
         stamp = Stamp(uuid.uuid4().hex, arguments.by, gateway.server_time.now())

@@ -210,6 +210,7 @@ class Inventory:
         destination: All objects at the destination.
         steps: The planned steps, in source bytes (EXTRA: destination bytes). EXCLUDED counts source objects only.
         named: Names to overwrite, in conflict, extra at the destination, or impossible.
+        protected: Names to overwrite whose destination object has a hold or is retained today: the copy will be refused.
         strays: Objects in a day's folder that do not belong there.
     """
 
@@ -218,6 +219,7 @@ class Inventory:
         self.source, self.destination = Count(), Count()
         self.steps = {step: Count() for step in Step}
         self.named = {step: Named() for step in (Step.OVERWRITE, Step.CONFLICT, Step.EXTRA, Step.IMPOSSIBLE)}
+        self.protected = Named()
         self.strays = Named()
         self._outside = Named()
         self._periods: defaultdict[date | None, Period] = defaultdict(Period)
@@ -247,6 +249,12 @@ class Inventory:
         if step in self.named:
             because = tuple(what.value for what in line.because)
             self.named[step].offer(relative, because or ((line.note,) if line.note else ()))
+            if (
+                step is Step.OVERWRITE
+                and destination is not None
+                and (why := destination.protection(self.today))
+            ):
+                self.protected.offer(relative, (why,))
         for state, found in zip((source, destination), self._reserved, strict=True):
             _count_reserved(state, found)
         if source is not None:
@@ -355,6 +363,7 @@ class Inventory:
         data_days = self.data_days
         return {
             **{name: to_builtins(getattr(self, name)) for name in _IN_JSON},
+            **({"protected": to_builtins(self.protected)} if self.protected.total else {}),
             "months": to_builtins(self.months),
             "first_day": data_days[0].isoformat() if data_days else None,
             "last_day": data_days[-1].isoformat() if data_days else None,

@@ -83,7 +83,10 @@ def opened(
     ):
         try:
             operations = OperationsCounter()
-            with closing(LateGateway(GATEWAY_CONNECTIONS, operations, ServerTime(io.clock.now))) as store:
+            server_time = ServerTime(io.clock.now)
+            with closing(
+                LateGateway(GATEWAY_CONNECTIONS, operations, server_time, arguments.billing_project)
+            ) as store:
                 reports = reports_at(arguments.report, store, migration)
                 phases = PhaseReader(store, migration, io.clock.monotonic)
                 run = Run(
@@ -106,10 +109,11 @@ def opened(
                     grace=arguments.grace,
                     endpoint=endpoint,
                     proxy=None if endpoint else proxy_for(GOOGLE_HOST, io.environ),
+                    billing_project=arguments.billing_project,
                 )
                 check_start(run)
                 if changes_objects:
-                    refuse_overlaps(migration, store, io.environ, operations)
+                    refuse_overlaps(migration, store, io.environ, operations, arguments.billing_project)
                 run = replace(
                     run,
                     started=run.now(),

@@ -24,7 +24,7 @@ from enum import Enum
 
 from backfill_job.copying.diff import Page
 from backfill_job.deletion.manifest import Line
-from shared.errors import ConditionFailed, UnexpectedAnswer
+from shared.errors import ConditionFailed, Refused, UnexpectedAnswer
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages, list_soft_deleted
 from shared.migration import Location, Migration
@@ -229,7 +229,7 @@ async def soft_deleted(
                         found[name, state.generation] = SoftDeleted(state, until)
                 if page[-1][0] > last:
                     break
-    except (UnexpectedAnswer, ConditionFailed) as error:
+    except (UnexpectedAnswer, Refused, ConditionFailed) as error:
         # A bucket whose soft delete is off refuses this listing. The new path may still have the objects.
         return {}, error.detail
     return found, ""

@@ -16,13 +16,13 @@ from shared.errors import BucketNotFound, ObjectNotFound, StorageError, Unexpect
 from shared.gcs.batch import CONTENT_TYPE, MOST_CALLS, batch_body, batch_parts
 from shared.gcs.json_client import (
     OK,
-    THROTTLED,
     UNPACED,
     ClientOptions,
     JsonClient,
     Pacing,
     RetryPolicy,
     refusal,
+    slows_all,
 )
 from shared.gcs.wire import Answer
 from shared.migration import Location
@@ -78,7 +78,9 @@ class PartAnswer(NamedTuple):
 
 
 class AsyncApi:
-    """The JSON API. An asynchronous context manager; belongs to one event loop. `JsonClient` explains the options.
+    """The JSON API. An asynchronous context manager; belongs to one event loop. `JsonClient` explains the other options.
+
+    `billing_project` pays for the requests to a requester-pays bucket; empty for none.
 
     Every verb repeats its request after transient faults, except `delete_batch`. Every verb raises `BucketNotFound` where
     a bucket is missing, and `StorageError` for every other answer that is not a success.
@@ -87,7 +89,8 @@ class AsyncApi:
         UsageError: There are no credentials, or the endpoint is not an address.
     """
 
-    def __init__(self, **options: Unpack[ClientOptions]) -> None:
+    def __init__(self, *, billing_project: str = "", **options: Unpack[ClientOptions]) -> None:
+        self._payer = f"&userProject={encoded(billing_project)}" if billing_project else ""
         self._client = JsonClient(**options)
 
     async def __aenter__(self) -> Self:
@@ -102,7 +105,7 @@ class AsyncApi:
     async def look(self, at: ObjectRef) -> ObjectState | None:
         """See `ObjectStore.look`."""
         try:
-            answer = await self._client.json("GET", f"{_path(at)}?{_RESOURCE}", at.uri)
+            answer = await self._client.json("GET", f"{_path(at)}?{_RESOURCE}{self._payer}", at.uri)
         except ObjectNotFound as error:
             await self._require_buckets(error, at.bucket)
             return None
@@ -124,7 +127,7 @@ class AsyncApi:
         """
         target = (
             f"{_path(source)}/rewriteTo{_objects(destination.bucket)}{encoded(destination.name)}"
-            f"?ifSourceGenerationMatch={if_source}&ifGenerationMatch={if_destination}&{_REWRITE}"
+            f"?ifSourceGenerationMatch={if_source}&ifGenerationMatch={if_destination}&{_REWRITE}{self._payer}"
         )
         if token:
             target += f"&rewriteToken={encoded(token)}"
@@ -173,7 +176,7 @@ class AsyncApi:
             ConditionFailed: There is a live version; perhaps it is this restoration, whose answer was lost.
             ObjectNotFound: That generation is not soft-deleted (any more).
         """
-        target = f"{_path(at)}/restore?generation={generation}&ifGenerationMatch=0&{_RESOURCE}"
+        target = f"{_path(at)}/restore?generation={generation}&ifGenerationMatch=0&{_RESOURCE}{self._payer}"
         try:
             return ObjectState.from_resource(await self._client.json("POST", target, at.uri, pacing))
         except ObjectNotFound as error:
@@ -207,7 +210,7 @@ class AsyncApi:
                 raise UnexpectedAnswer(at.uri, f"{size:,} bytes were asked for, {len(answer.body):,} came")
             return answer.body
 
-        target = f"{_path(at)}?generation={generation}&alt=media"
+        target = f"{_path(at)}?generation={generation}&alt=media{self._payer}"
         try:
             return await self._client.exchange("GET", target, at.uri, part, headers=headers, most=size)
         except ObjectNotFound as error:
@@ -235,7 +238,7 @@ class AsyncApi:
         folder = _path(ObjectRef(location.bucket, location.prefix))
         body = batch_body(
             [
-                ("DELETE", f"{folder}{encoded(name)}?ifGenerationMatch={generation}")
+                ("DELETE", f"{folder}{encoded(name)}?ifGenerationMatch={generation}{self._payer}")
                 for name, generation in deletions
             ]
         )
@@ -247,7 +250,7 @@ class AsyncApi:
         answers = [
             _part_answer(part, location.uri + name) for part, (name, _) in zip(parts, deletions, strict=True)
         ]
-        if any(part.status in THROTTLED for part in answers):
+        if any(slows_all(part.status, part.error) for part in answers):
             pacing.throttled()
         return await self._with_missing_bucket(answers, location.bucket)
 
@@ -277,7 +280,7 @@ class AsyncApi:
         """
         target = (
             f"{BASE_PATH}/b/{encoded(bucket)}/o?prefix={encoded(prefix)}&fields={encoded(fields)}"
-            f"&maxResults={limit}&{_FORM}{more}"
+            f"&maxResults={limit}&{_FORM}{more}{self._payer}"
         )
         for name, value in (("startOffset", start), ("endOffset", end), ("pageToken", token)):
             if value:
@@ -289,7 +292,7 @@ class AsyncApi:
 
     async def bucket(self, name: str, fields: str) -> dict[str, Any]:
         """Read fields of a bucket's configuration, as the JSON API has it."""
-        target = f"{BASE_PATH}/b/{encoded(name)}?fields={encoded(fields)}&prettyPrint=false"
+        target = f"{BASE_PATH}/b/{encoded(name)}?fields={encoded(fields)}&prettyPrint=false{self._payer}"
         try:
             return await self._client.json("GET", target, f"gs://{name}")
         except ObjectNotFound as error:
