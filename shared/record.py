@@ -45,7 +45,7 @@ from shared.phase import (
     state_ref,
 )
 from shared.server_time import ServerTime
-from shared.state import VERSION, HistoryEntry, State, check_folded
+from shared.state import VERSION, HistoryEntry, State, check_folded, utc_text
 from shared.state_changes import Stamp, begun
 from shared.state_v1 import state_of_version_1
 from shared.store import ContentsStore, ListingStore
@@ -245,8 +245,9 @@ def begin(
 
     Args:
         stamp: The person who begins it.
-        phase: The phase of a migration without any record. None: it begins only where the destination and the migration's
-            own folder are empty, so that nothing shows that it was under way.
+        phase: The phase of a migration without any record, or without its head: a person confirms what the entries say.
+            None: it begins only where the destination and the migration's own folder are empty, so that nothing shows that it
+            was under way.
         pause: As in `read_record`.
 
     Raises:
@@ -288,6 +289,13 @@ def _due(
     done, state = _mended(store, migration, head, listed, stamp)
     if phase not in {None, state.phase}:
         raise UsageError(f"{at.uri}: its phase is {state.phase.value}; a phase is never set by hand")
+    if head is None and phase is None:
+        # Without the head nothing tells whether the newest entry was lost, too.
+        raise UsageError(
+            f"{at.uri} is gone. The {len(state.history)} entries beside it end in phase {state.phase.value}, since "
+            f"{utc_text(state.history[-1].at)}. If a newer entry may be lost, too, restore it (soft delete or versioning "
+            f"keeps it); if not, say so: --phase {state.phase.value}"
+        )
     return done, state, ABSENT if head is None else head[0]
 
 
