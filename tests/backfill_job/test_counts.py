@@ -1,6 +1,7 @@
 """The counts of a copy, a catch-up and a deletion must balance."""
 
 from collections import Counter
+from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,9 @@ from backfill_job.run.command import ExitCode
 from shared.operations import Operations
 from shared.replicate import Outcome
 from shared.verification import Verdict
+
+
+BEGAN = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
 @given(st.lists(st.tuples(st.sampled_from(Account), st.integers(0, 1000))))
@@ -95,7 +99,7 @@ def advice(verdicts: dict[Verdict, int], *, conflicts: int = 0, failed: int = 0,
     ):
         counts.list(objects)
         counts.add(account, objects=objects)
-    found = Compared({**dict.fromkeys(Verdict, 0), **verdicts}, ())
+    found = Compared({**dict.fromkeys(Verdict, 0), **verdicts}, (), BEGAN)
     result = RunResult(counts, None if stopped else found, stopped, False, 1.0, Work(), Operations(0, 0))
     assert result.exit_code is ExitCode.NOT_RIGHT
     return "\n".join(result.screen_lines())
