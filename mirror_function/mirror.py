@@ -33,6 +33,7 @@ class MirrorOutcome(Enum):
     SUPERSEDED = "superseded"
     CONFLICT = "conflict"
     DELETED = "deleted"
+    ERASED = "erased"
     IGNORED = "ignored"
     DROPPED = "dropped"
 
@@ -124,8 +125,11 @@ def _finalized(
         authority,
         last_seen=LastSeen(event.state, None) if event.complete else None,
         keep=_keep(way, relative),
+        proven_at=lambda: phases.proven_at(reverse=settings.reverse),
     )
     found = _replicated(done, event, phase)
+    if done.outcome is Outcome.ERASED:
+        found = replace(found, because="it was deleted at the destination after a proven comparison")
     no_more = not settings.reverse and phase.forward_authority is Authority.DESTINATION
     return replace(found, late=relative) if no_more and _is_late(done, event.state) else found
 

@@ -37,6 +37,14 @@ class AuthoritySource(Protocol):
         """
         ...
 
+    def proven_at(self) -> str | None:
+        """Since when an absence at the destination is an erasure: see `shared.decision.was_erased`; None for never.
+
+        Raises:
+            StorageError: The phase could not be read.
+        """
+        ...
+
 
 async def current_authority(source: AuthoritySource) -> Authority:
     """Which side wins now; where the phase has to be read, a thread reads it. Raises as `AuthoritySource.current`."""
@@ -58,13 +66,22 @@ class Always:
         """See `AuthoritySource.known`."""
         return self.authority
 
+    def proven_at(self) -> str | None:
+        """See `AuthoritySource.proven_at`."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class ByPhase:
-    """The authority that `authority` gives for the phase that `phases` reads."""
+    """The authority that `authority` gives for the phase that `phases` reads, from the legacy path to the new one.
+
+    Attributes:
+        include_erased: Whether what was erased is brought back.
+    """
 
     phases: PhaseReader
     authority: Callable[[Phase], Authority]
+    include_erased: bool = False
 
     def current(self) -> Authority:
         """See `AuthoritySource.current`."""
@@ -75,6 +92,10 @@ class ByPhase:
         phase = self.phases.known()
         return None if phase is None else self.authority(phase)
 
+    def proven_at(self) -> str | None:
+        """See `AuthoritySource.proven_at`."""
+        return None if self.include_erased else self.phases.proven_at(reverse=False)
+
 
 @dataclass(frozen=True, slots=True)
 class InPhases:
@@ -83,12 +104,14 @@ class InPhases:
     Attributes:
         allowed: The phases that allow the pass.
         uri: The state, for the error.
+        reverse: Whether the pass goes from the new path to the legacy path.
     """
 
     phases: PhaseReader
     allowed: frozenset[Phase]
     authority: Authority
     uri: str
+    reverse: bool = False
 
     def current(self) -> Authority:
         """See `AuthoritySource.current`."""
@@ -98,6 +121,10 @@ class InPhases:
         """See `AuthoritySource.known`."""
         phase = self.phases.known()
         return None if phase is None else self._in(phase)
+
+    def proven_at(self) -> str | None:
+        """See `AuthoritySource.proven_at`."""
+        return self.phases.proven_at(reverse=self.reverse)
 
     def _in(self, phase: Phase) -> Authority:
         if phase not in self.allowed:

@@ -28,6 +28,9 @@ write replaces the destination. A copy carries the time at which it was made, so
 look like a later write. So a copier that makes such copies, or copies a straggler, looks at the source again, and may
 replace its own copy (`shared.replicate`). A wrong guess leaves a difference that is reported, and loses nothing.
 ``docs/decisions/0016`` says which side wins where.
+
+*Erased*: where the destination decides what exists, an absent destination may mean that somebody deleted it there. Then the
+copy would bring an erasure back. `was_erased` has the rule; the row "S, absent" says *erased* instead of *copy* there.
 """
 
 from dataclasses import dataclass
@@ -35,7 +38,7 @@ from enum import Enum
 
 from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectState, differences, is_later
 
-__all__ = ["ABSENT", "Action", "Authority", "Decision", "decide"]
+__all__ = ["ABSENT", "Action", "Authority", "Decision", "decide", "was_erased"]
 
 ABSENT = 0
 """The generation that means "no live object" in a condition (``ifGenerationMatch=0``)."""
@@ -56,6 +59,7 @@ class Action(Enum):
     EQUAL = "equal"
     COPY = "copy"
     CONFLICT = "conflict"
+    ERASED = "erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +83,18 @@ class Decision:
     again: bool = False
 
 
-def decide(source: ObjectState | None, destination: ObjectState | None, authority: Authority) -> Decision:
-    """Decide by the table above; a side that is absent is None."""
+def decide(
+    source: ObjectState | None,
+    destination: ObjectState | None,
+    authority: Authority,
+    proven_at: str | None = None,
+) -> Decision:
+    """Decide by the table above; a side that is absent is None. `proven_at` as in `was_erased`."""
     there = ABSENT if destination is None else destination.generation
     if source is None:
         return Decision(Action.NOTHING, ABSENT, there)
+    if was_erased(source, destination, proven_at):
+        return Decision(Action.ERASED, source.generation, ABSENT)
     if destination is None:
         return Decision(Action.COPY, source.generation, ABSENT, straggler=authority is Authority.DESTINATION)
     because = differences(source, destination)
@@ -95,6 +106,30 @@ def decide(source: ObjectState | None, destination: ObjectState | None, authorit
         authority is Authority.LATER_WRITE and _is_later_write(source, destination, because)
     )
     return Decision(Action.COPY if overwrites else Action.CONFLICT, source.generation, there, because)
+
+
+def was_erased(source: ObjectState, destination: ObjectState | None, proven_at: str | None) -> bool:
+    """Tell whether an object was deleted on the side that decides what exists, so that it must not be brought back.
+
+    The new path decides after a cutover (``cut_over``, ``deleting``, ``deleted``), the legacy path otherwise. Let B be the
+    beginning of the newest full comparison on record that found both sides equal, and that began since that side decides. An
+    object on the other side whose ``created`` and ``updated`` are both before B was there, unchanged, during that comparison.
+    So the side that decides held it, too. If it is absent there now, it was deleted there since: it was erased.
+
+    Every other absence is a gap, and is filled: data win where it cannot be told. There is no such comparison, a time is
+    unknown, or the object was written or changed after B. And absence on the side that does *not* decide is always a gap.
+
+    Args:
+        source: On the side that follows.
+        destination: On the side that decides; None when absent.
+        proven_at: B, in RFC 3339; None where there is no such comparison, or the destination is not the side that decides.
+    """
+    return (
+        destination is None
+        and proven_at is not None
+        and is_later(proven_at, source.created)
+        and is_later(proven_at, source.updated)
+    )
 
 
 def _is_later_write(source: ObjectState, destination: ObjectState, differing: tuple[Difference, ...]) -> bool:

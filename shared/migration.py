@@ -156,6 +156,11 @@ class Migration:
         """The way back: the destination becomes the source. The migration's own objects stay where they are."""
         return replace(self, source=self.destination, destination=self.source, home=self._home)
 
+    @property
+    def is_reversed(self) -> bool:
+        """Whether it goes from the new path to the legacy path."""
+        return self._home == self.source
+
     def rehearsal(self, folder: str) -> "Migration":
         """The same migration with a scratch folder of the legacy bucket in the place of the legacy path. It excludes nothing."""
         return replace(self, source=Location(self.source.bucket, folder), excludes=(), scratch=True)

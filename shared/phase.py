@@ -28,7 +28,7 @@ from shared.decision import Authority
 from shared.errors import PhaseUnknown
 from shared.json_io import parse_json, shown_value
 from shared.migration import Migration
-from shared.objects import ObjectRef, ObjectState
+from shared.objects import ObjectRef, ObjectState, parse_time, time_text
 from shared.server_time import ServerTime
 from shared.store import ListingStore
 
@@ -137,11 +137,14 @@ class Recorded:
     Attributes:
         entries: How many entries the history has; 0 for a record of version 1, which has its history in the head alone.
         served: A moment at which this was so, by Cloud Storage's clock; None where no answer carried its time.
+        proven_at: When the newest full comparison began that found both sides equal since the side decides that decides now;
+            RFC 3339. None where there is none, or it cannot be told. `shared.decision.was_erased` says what it is for.
     """
 
     phase: Phase
     entries: int
     served: datetime | None = None
+    proven_at: str | None = None
 
 
 def state_ref(migration: Migration) -> ObjectRef:
@@ -237,7 +240,43 @@ def recorded(contents: bytes | None, listed: Sequence[ObjectState], migration: M
         raise disagreement(
             migration, f"the head says {head.value}, and the last entry of the history {phases[-1].value}"
         )
-    return Recorded(head, len(phases))
+    return Recorded(head, len(phases), proven_at=_proven_at(entries, migration))
+
+
+def _proven_at(history: Sequence[Any], migration: Migration) -> str | None:
+    """`Recorded.proven_at` from the entries of a head; never raises, because the mirror must not stop over such an entry.
+
+    A comparison that left out names which this migration does not leave out says nothing about those names, so it does not
+    count. The phases ``cut_over``, ``deleting`` and ``deleted`` are one here: the new path decides in all of them.
+    """
+    entries = [each if isinstance(each, Mapping) else {} for each in history]
+    decides = [_new_path_decides(each) for each in entries]
+    since = max(
+        (
+            number
+            for number, each in enumerate(entries)
+            if each.get("kind") == "begun" or number == 0 or decides[number] is not decides[number - 1]
+        ),
+        default=0,
+    )
+    begun = {each.get("change") for each in entries[since:] if each.get("kind") == "comparing"}
+    found = (_equal_since(each.get("comparison"), begun, migration) for each in entries[since:])
+    return max(filter(None, found), default=None)
+
+
+def _new_path_decides(entry: Mapping[str, Any]) -> bool | None:
+    name = entry.get("phase")
+    return next((not phase.before_cutover for phase in Phase if phase.value == name), None)
+
+
+def _equal_since(comparison: Any, begun: set[Any], migration: Migration) -> str | None:
+    """When a comparison began, if it found both sides equal and is one of those that had `begun`."""
+    try:
+        equal = comparison["wrong"] == 0 < comparison["compared"] and comparison["begun"] in begun
+        covers = set(comparison["excludes"]) <= set(migration.excludes)
+        return time_text(parse_time(comparison["began"])) if equal and covers else None
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def check_lengths(told: int, listed: int, migration: Migration) -> None:
@@ -398,6 +437,20 @@ class PhaseReader:
         if read is None or self._age(*read) >= CACHE_SECONDS:
             return None
         return read[1].phase
+
+    def proven_at(self, *, reverse: bool) -> str | None:
+        """Since when an absence at a way's destination is an erasure: see `shared.decision.was_erased`; None for never.
+
+        Args:
+            reverse: Whether the way goes from the new path to the legacy path.
+
+        Raises:
+            PhaseUnknown, StorageError: As in `phase`.
+        """
+        self.phase()
+        read = self._read
+        found = None if read is None else read[1]
+        return found.proven_at if found and found.phase.before_cutover is reverse else None
 
     def _age(self, began: float, found: Recorded) -> float:
         local, newest = self._monotonic() - began, self._store.server_time.newest()

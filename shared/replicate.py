@@ -62,6 +62,7 @@ class Outcome(Enum):
     ALREADY_EQUAL = "already_equal"
     SUPERSEDED = "superseded"
     CONFLICT = "conflict"
+    ERASED = "erased"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ def replicate(
     last_seen: LastSeen | None = None,
     keep: Callable[[ObjectState], ObjectRef] | None = None,
     settling: Callable[[ObjectState], float] | None = None,
+    proven_at: Callable[[], str | None] = lambda: None,
     max_attempts: int = DEFAULT_ATTEMPTS,
 ) -> Replication:
     """Make the destination the same as the source, unless the authority forbids it.
@@ -111,6 +113,7 @@ def replicate(
         last_seen: Both sides as seen earlier. Saves the two looks when a copy is due; otherwise `replicate` looks again.
         keep: Says where to keep a destination version before it is replaced; required where the later write may win.
         settling: Seconds until a source version is old enough to count as a later write; None: every version is.
+        proven_at: As in `shared.decision.was_erased`; called after every look, and after `authority`.
 
     Raises:
         Contended: The object changed during each of `max_attempts` attempts (transient).
@@ -119,7 +122,7 @@ def replicate(
         StorageError: The store's own, see `ObjectStore`.
         ValueError: The later write wins, and `keep` is missing.
     """
-    seen = last_seen if last_seen is not None and _calls_for_copy(last_seen, _now(authority)) else None
+    seen = last_seen if last_seen is not None and _calls_for_copy(last_seen, authority, proven_at) else None
     ours: Replication | None = None
     held = [] if last_seen is None or last_seen.source is None else [last_seen.source]
     for attempt in range(1, max_attempts + 1):
@@ -128,7 +131,7 @@ def replicate(
         winner = _now(authority)
         is_ours = ours is not None and now.destination == ours.destination
         over_copy = is_ours or (winner is Authority.LATER_WRITE and _is_copy(now.destination, held))
-        decision = decide(now.source, now.destination, winner)
+        decision = decide(now.source, now.destination, winner, proven_at())
         if decision.action is Action.CONFLICT and over_copy:
             decision = decide(now.source, now.destination, Authority.SOURCE)
         if now.source is None or decision.action is not Action.COPY:
@@ -201,14 +204,19 @@ def _moved_on(store: ObjectStore, source: ObjectRef, copied: ObjectState) -> boo
     return store.look(source) != copied
 
 
-def _calls_for_copy(last_seen: LastSeen, authority: Authority) -> bool:
-    return decide(last_seen.source, last_seen.destination, authority).action is Action.COPY
+def _calls_for_copy(
+    last_seen: LastSeen, authority: Authority | Callable[[], Authority], proven_at: Callable[[], str | None]
+) -> bool:
+    winner = _now(authority)
+    return decide(last_seen.source, last_seen.destination, winner, proven_at()).action is Action.COPY
 
 
 def _settled(action: Action, now: LastSeen, ours: Replication | None, attempts: int) -> Replication:
     """Name the outcome of a look that leads to no further copy; `ours` is the copy that this call made, if any."""
     if action is Action.CONFLICT:
         return Replication(Outcome.CONFLICT, now.source, now.destination, attempts=attempts)
+    if action is Action.ERASED:
+        return Replication(Outcome.ERASED, now.source, None, attempts=attempts)
     if action is Action.NOTHING:
         return Replication(Outcome.SUPERSEDED, None, now.destination, attempts=attempts)
     if ours is not None and ours.destination == now.destination:

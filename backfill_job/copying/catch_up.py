@@ -123,7 +123,7 @@ class CatchUp:
 
 def reversed_run(run: Run) -> Run:
     """The run from the new path back to the legacy path, where the later write wins."""
-    return replace(_later_write_in(run, BRINGS_BACK_IN), migration=run.migration.reversed())
+    return _later_write_in(replace(run, migration=run.migration.reversed()), BRINGS_BACK_IN)
 
 
 def catch_up(run: Run, arguments: argparse.Namespace, allowed: frozenset[Phase], begun: OnRecord) -> CatchUp:
@@ -156,7 +156,8 @@ def catch_up(run: Run, arguments: argparse.Namespace, allowed: frozenset[Phase],
 def _later_write_in(run: Run, allowed: frozenset[Phase]) -> Run:
     """The run, where the later write wins, and which writes only in some phases."""
     uri = state_ref(run.migration).uri
-    return replace(run, authority=InPhases(run.phases, allowed, Authority.LATER_WRITE, uri))
+    reverse = run.migration.is_reversed
+    return replace(run, authority=InPhases(run.phases, allowed, Authority.LATER_WRITE, uri, reverse))
 
 
 def _pass(run: Run, options: CopyOptions, *, last: bool = False) -> tuple[RunResult, tuple[str, ...]]:

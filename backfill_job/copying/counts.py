@@ -2,7 +2,7 @@
 
 Every object that was listed must be accounted for exactly once::
 
-    copy      listed = copied + already_equal + superseded + conflict + failed + excluded
+    copy      listed = copied + already_equal + superseded + conflict + erased + failed + excluded
     deletion  lines  = deleted + already_gone + overwritten_since + destination_changed + held + failed
     undo      selected = there + restored + copied_back + occupied + lost + failed
 
@@ -160,6 +160,7 @@ class Account(Enum):
     ALREADY_EQUAL = "already_equal"
     SUPERSEDED = "superseded"
     CONFLICT = "conflict"
+    ERASED = "erased"
     FAILED = "failed"
     EXCLUDED = "excluded"
 
@@ -174,6 +175,6 @@ COPY = Counting(Account, frozenset({Account.COPIED}), frozenset({Account.FAILED,
 
 
 def nothing_written(counts: Counts[Account]) -> bool:
-    """Whether the listings alone settled every object: equal there, or excluded."""
-    settled = counts.by_outcome[Account.ALREADY_EQUAL] + counts.by_outcome[Account.EXCLUDED]
-    return counts.accounted == settled
+    """Whether nothing was copied or left open: every object is equal by the listings, excluded, or was erased."""
+    settled = (Account.ALREADY_EQUAL, Account.EXCLUDED, Account.ERASED)
+    return counts.accounted == sum(counts.by_outcome[account] for account in settled)

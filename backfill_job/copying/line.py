@@ -119,6 +119,7 @@ def replicated(
             last_seen=LastSeen(line.source, line.destination),
             keep=lambda version: migration.kept_ref(line.relative, version.generation),
             settling=settling,
+            proven_at=authority.proven_at,
         )
     except NotSettled:
         raise
