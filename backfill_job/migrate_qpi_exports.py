@@ -30,7 +30,7 @@ from backfill_job.run.run import Run, recorded_phase
 from backfill_job.run.settings import Settings
 from backfill_job.run.since import narrowed_to
 from backfill_job.run.task_reports import of_this_version
-from shared.authority import Always
+from shared.authority import Always, ByPhase
 from shared.decision import Authority
 from shared.errors import UsageError
 from shared.events_log import Event
@@ -73,6 +73,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --execute: begin the migration although objects are at the destination; what differs is overwritten",
     )
     mode.add_argument(
+        "--include-erased",
+        action="store_true",
+        help="also copy what was deleted on the new path since a proven comparison; else it is named and left",
+    )
+    mode.add_argument(
         "--yes", action="store_true", help="do not ask before copying; needed without a terminal"
     )
     add_pace_arguments(parser)
@@ -95,6 +100,8 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
         changes_objects=arguments.execute,
         in_tasks=True,
     ) as run:
+        if arguments.include_erased:
+            run = _including_erased(run)  # noqa: PLW2901
         return _execute(run, arguments) if arguments.execute else _dry_run(run)
 
 
@@ -145,6 +152,12 @@ def _begin(run: Run, *, told: bool) -> None:
 def _from_the_beginning(run: Run) -> Run:
     """The run as it would be in the first phase, where the legacy path is the source of truth."""
     return replace(run, authority=Always(Authority.SOURCE))
+
+
+def _including_erased(run: Run) -> Run:
+    return replace(
+        run, authority=ByPhase(run.phases, lambda phase: phase.forward_authority, include_erased=True)
+    )
 
 
 def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:

@@ -46,7 +46,7 @@ def _spec(level: int, meaning: str, fields: str = "") -> _Spec:
 
 
 _FINISHED = (
-    "exit_code summary listed copied already_equal superseded conflict failed excluded bytes elapsed_s copying_s "
+    "exit_code summary listed copied already_equal superseded conflict erased failed excluded bytes elapsed_s copying_s "
     "class_a class_b"
 )
 _DELETED = "lines deleted already_gone overwritten_since destination_changed held failed bytes answers_lost"
@@ -60,12 +60,12 @@ class Event(Enum):
     PLAN_MADE = _spec(
         logging.INFO,
         "both sides compared, nothing changed",
-        "objects bytes copy overwrite equal conflict extra excluded impossible",
+        "objects bytes copy overwrite equal conflict erased extra excluded impossible",
     )
     PROGRESS = _spec(
         logging.INFO,
         "copying",
-        "listed copied already_equal superseded conflict failed excluded bytes objects_per_s elapsed_s",
+        "listed copied already_equal superseded conflict erased failed excluded bytes objects_per_s elapsed_s",
     )
     OBJECT_OVERWRITTEN = _spec(
         logging.INFO,
@@ -82,6 +82,11 @@ class Event(Enum):
         "a new object arrived on the path that is not the source of truth; copied",
         "object source_generation destination_generation",
     )
+    OBJECT_ERASED = _spec(
+        logging.WARNING,
+        "an object was deleted on the path that is the source of truth; it is not brought back",
+        "object source_generation",
+    )
     OBJECT_FAILED = _spec(logging.ERROR, "an object could not be copied", "object error transient")
     VERIFICATION_DIFFERENCE = _spec(
         logging.ERROR,
@@ -91,7 +96,7 @@ class Event(Enum):
     VERIFICATION_FINISHED = _spec(
         logging.INFO,
         "verified",
-        "clean equal missing content_differs metadata_differs extra in_flight excluded",
+        "clean equal missing content_differs metadata_differs extra in_flight excluded erased",
     )
     LEDGER_BROKEN = _spec(logging.CRITICAL, "not every listed object is accounted for", "listed accounted")
     RUN_STOPPED = _spec(logging.ERROR, "the run stopped before its end", "error")
@@ -104,7 +109,7 @@ class Event(Enum):
     HANDED_OVER = _spec(
         logging.INFO,
         "one path was brought up to date from the other",
-        "phase done summary listed copied later_writes failed",
+        "phase done summary listed copied later_writes erased failed",
     )
     MIXED_PREFIX_FOUND = _spec(
         logging.ERROR,
@@ -179,7 +184,7 @@ _TEXTS = (
 )
 _COUNTS = (
     "task tasks objects bytes copy overwrite equal conflict extra excluded impossible listed copied already_equal "
-    "superseded failed missing content_differs metadata_differs in_flight accounted exit_code class_a class_b "
+    "superseded erased failed missing content_differs metadata_differs in_flight accounted exit_code class_a class_b "
     "later_writes attempts lines deleted already_gone overwritten_since destination_changed held answers_lost "
     "selected there brought_back not_there critical"
 )

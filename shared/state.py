@@ -167,6 +167,7 @@ class ComparisonRecord:
         data_sha256: Of what both sides hold, as a certificate states it; None where it was not computed.
         file_sha256: Of the verification's file; None for a command that leaves none.
         crc_alone: Names that are equal by crc32c alone, because a side has no md5.
+        erased: Names that were erased on the side that decides what exists; they are not among the compared ones.
     """
 
     begun: _Line
@@ -180,6 +181,7 @@ class ComparisonRecord:
     data_sha256: Sha256 | None = None
     file_sha256: Sha256 | None = None
     crc_alone: Count = 0
+    erased: Count = 0
 
     @property
     def equal(self) -> bool:
@@ -193,6 +195,7 @@ class ComparisonRecord:
         if self.wrong:
             extra = f" ({self.extra:,} only at the new path)" if self.extra else ""
             found = f"NOT EQUAL: {self.wrong:,}{extra}"
+        found += f"; {self.erased:,} erased since" if self.erased else ""
         return f"{self.compared:,} names compared by {self.command}: {found}"
 
 

@@ -45,6 +45,7 @@ __all__ = [
     "latest_verification_ref",
     "read_latest_verification",
     "read_verification",
+    "too_many_erased",
 ]
 
 FORMAT: Final = "qpi-exports-migration/verification/1"
@@ -66,11 +67,21 @@ class Verdict(Enum):
     EXTRA = "extra"
     IN_FLIGHT = "in_flight"
     EXCLUDED = "excluded"
+    ERASED = "erased"
 
     @property
     def settled(self) -> bool:
-        """Whether a clean verification may have such names."""
-        return self in {Verdict.EQUAL, Verdict.EXCLUDED}
+        """Whether a clean verification may have such names; of erased ones not `too_many_erased`."""
+        return self in {Verdict.EQUAL, Verdict.EXCLUDED, Verdict.ERASED}
+
+
+MOST_ERASED = 100
+"""Erased objects above which a rule or an accident deleted them, and not a person's request; above one per cent, too."""
+
+
+def too_many_erased(erased: int, names: int) -> bool:
+    """Whether so many of the compared names are erased that a rule or an accident must have done it."""
+    return erased > MOST_ERASED or erased * 100 > names
 
 
 class DayState(Enum):
@@ -402,7 +413,7 @@ class Verification:
         grace_s: Seconds that a changed source object had to arrive.
         clean: Every name is equal, nothing is critical, and only the source's own data are broken.
         narrowed: What was left out on request, in words; None for nothing.
-        counts: Names by verdict; every verdict is there.
+        counts: Names by verdict; every verdict is there (`Verdict.ERASED` not in older files).
         days: Every day from the first to the last.
         undated: The objects that belong to no day.
         metadata_differences: Names by the respect in which their metadata differ.
@@ -521,7 +532,7 @@ def read_verification(contents: bytes, where: str) -> Verification:
 def _check(found: Verification) -> None:
     """Refuse a verification that contradicts itself on what a reader relies on."""
     for verdict in Verdict:
-        if verdict not in found.counts:
+        if verdict not in found.counts and verdict is not Verdict.ERASED:
             raise ValueError(f"counts has no {verdict.value}")
     clean = str(found.clean).lower()
     # The headline shows a critical remark beside clean names, and never calls that good.

@@ -26,3 +26,6 @@ class UntilAnotherPhase:
 
     def known(self) -> Authority | None:
         return None
+
+    def proven_at(self) -> str | None:
+        return None

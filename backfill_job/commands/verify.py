@@ -11,7 +11,7 @@ import uvloop
 
 from backfill_job.contents.check import Scope, check_contents
 from backfill_job.contents.reader import LIMITS as CONTENTS_LIMITS
-from backfill_job.copying.compare import Compared, Comparison, log_comparison, more_line
+from backfill_job.copying.compare import Compared, Comparison, log_comparison, log_erased, more_line
 from backfill_job.copying.diff import DiffLine, diff
 from backfill_job.copying.on_record import OnRecord, begin_comparison
 from backfill_job.run.arguments import add_session_arguments, since
@@ -40,11 +40,13 @@ from shared.record import TRIES, Record, Standing, read_state
 from shared.report.page import render_report
 from shared.state import ComparisonRecord, RunRecord, State
 from shared.state_changes import with_run
+from shared.text import counted, listed, shown
 from shared.verification import (
     CertificateSums,
     Contents,
     Level,
     Remark,
+    Verdict,
     Verification,
     latest_verification_ref,
     read_verification,
@@ -120,6 +122,7 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
     counts = DayCounts(LagCounts(since_when), late=_late_writes(run, state))
     result = uvloop.run(_compare(run, arguments.contents, counts))
     log_comparison(run.log, run.migration, result.compared)
+    log_erased(run.log, run.migration, result.compared)
     run.write("shard.json", result.to_json())
     if run.settings.task_count > 1:
         parts = run.all_parts("shard.json")
@@ -162,7 +165,7 @@ async def _compare(run: Run, scope: Scope, counts: DayCounts) -> VerifyResult:
         else:
             async for _ in parts:
                 pass
-    compared = comparison.result(run.store, grace=run.grace, clock=run.clock)
+    compared = comparison.result(run.store, grace=run.grace, clock=run.clock, authority=run.authority)
     return VerifyResult(compared, counts, contents, run.operations.total())
 
 
@@ -188,7 +191,11 @@ def _conclude(
 ) -> ExitCode:
     """Make the verification from the comparison, certify it, and leave the reports."""
     narrowed = narrowed_to(arguments.since, run.started)
-    remarks = [*uvloop.run(_mixed(run)), *day_warnings(result.counts, run.clock.now().date())]
+    remarks = [
+        *_erased(result.compared),
+        *uvloop.run(_mixed(run)),
+        *day_warnings(result.counts, run.clock.now().date()),
+    ]
     found = verification(
         run.identity(), result, remarks, finished=run.clock.now(), grace=run.grace, narrowed=narrowed
     )
@@ -209,6 +216,24 @@ def _conclude(
     for line in _screen_lines(found):
         run.say(line)
     return ExitCode(found.exit_code)
+
+
+def _erased(compared: Compared) -> list[Remark]:
+    """Name what was erased on the path that is the source of truth, and lies on the other path."""
+    erased = compared.counts[Verdict.ERASED]
+    if not erased:
+        return []
+    many = Verdict.ERASED in compared.wrong
+    then = (
+        "So many are a rule or an accident; `migrate --execute --include-erased` brings them back"
+        if many
+        else "They are not brought back; `migrate --execute --include-erased` would"
+    )
+    said = (
+        f"{counted(erased, 'legacy object')} erased since, at the new path, after a proven comparison: "
+        f"{listed(map(shown, compared.erased), MAX_SHOWN)}. {then}"
+    )
+    return [Remark(Level.CRITICAL if many else Level.NOTE, "erased", None, said)]
 
 
 async def _mixed(run: Run) -> list[Remark]:

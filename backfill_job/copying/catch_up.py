@@ -49,11 +49,13 @@ class CatchUp:
         copied: Objects copied in both passes.
         proof: The last pass: it found nothing left to do, or says why it could not.
         later: Names, below the prefixes, of objects whose later write is on the other path; `MAX_NAMES` at most.
+        erased: Names of objects that were erased on the other path; `MAX_NAMES` at most.
     """
 
     copied: int
     proof: RunResult
     later: tuple[str, ...]
+    erased: tuple[str, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -78,6 +80,8 @@ class CatchUp:
         said = f"{counted(balance.listed, 'object')} looked at, {self.copied:,} brought over"
         if self.later_writes:
             said += f", {self.later_writes:,} left because the other path holds a later write"
+        if erased := balance.by_outcome[Account.ERASED]:
+            said += f", {erased:,} not brought over because it was erased since"
         if self.proof.stopped:
             return f"{said}; stopped: {self.proof.stopped}"
         if not balance.holds:
@@ -95,6 +99,7 @@ class CatchUp:
             "listed": balance.listed,
             "copied": self.copied,
             "later_writes": self.later_writes,
+            "erased": balance.by_outcome[Account.ERASED],
             "failed": balance.by_outcome[Account.FAILED],
         }
 
@@ -103,6 +108,7 @@ class CatchUp:
         return {
             **self.figures(),
             "later": list(self.later),
+            "erased_names": list(self.erased),
             "ledger": {**self.proof.balance.to_json(), "holds": self.proof.balance.holds},
         }
 
@@ -119,6 +125,8 @@ class CatchUp:
         run.say(self.summary)
         for name in self.later[:MAX_NAMES_SHOWN]:
             run.say(f"  later on {other_path}: {shown(name)}")
+        for name in self.erased[:MAX_NAMES_SHOWN]:
+            run.say(f"  erased since, on {other_path}: {shown(name)}")
 
 
 def reversed_run(run: Run) -> Run:
@@ -143,14 +151,14 @@ def catch_up(run: Run, arguments: argparse.Namespace, allowed: frozenset[Phase],
     run = _later_write_in(run, allowed)
     with showing_progress(run.console, run.log, total=None) as progress:
         options = CopyOptions(Limits(in_flight=arguments.in_flight), governor_from(arguments, 1), progress)
-        result, later = _pass(run, options)
+        result, later, erased = _pass(run, options)
         copied = result.balance.done
         if not result.stopped and not nothing_written(result.balance):
             # A pass that wrote nothing is its own second pass (decision 0012).
-            result, later = _pass(run, options, last=True)
+            result, later, erased = _pass(run, options, last=True)
             copied += result.balance.done
     result = begun.ended_with(result, back=run.migration.source != begun.run.migration.source)
-    return CatchUp(copied, result, later)
+    return CatchUp(copied, result, later, erased)
 
 
 def _later_write_in(run: Run, allowed: frozenset[Phase]) -> Run:
@@ -160,11 +168,16 @@ def _later_write_in(run: Run, allowed: frozenset[Phase]) -> Run:
     return replace(run, authority=InPhases(run.phases, allowed, Authority.LATER_WRITE, uri, reverse))
 
 
-def _pass(run: Run, options: CopyOptions, *, last: bool = False) -> tuple[RunResult, tuple[str, ...]]:
-    later: list[str] = []
+def _pass(
+    run: Run, options: CopyOptions, *, last: bool = False
+) -> tuple[RunResult, tuple[str, ...], tuple[str, ...]]:
+    """One pass; also the names of objects that the other path holds in a later version, and of erased ones."""
+    names: dict[Account, list[str]] = {Account.CONFLICT: [], Account.ERASED: []}
 
     def told(result: Result) -> None:
-        if result.account is Account.CONFLICT and len(later) < MAX_NAMES:
-            later.append(result.relative)
+        some = names.get(result.account)
+        if some is not None and len(some) < MAX_NAMES:
+            some.append(result.relative)
 
-    return copy(run, replace(options, told=told), last=last), tuple(later)
+    result = copy(run, replace(options, told=told), last=last)
+    return result, tuple(names[Account.CONFLICT]), tuple(names[Account.ERASED])

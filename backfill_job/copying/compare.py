@@ -17,15 +17,17 @@ from msgspec import to_builtins
 
 from backfill_job.copying.diff import DiffLine, judge
 from backfill_job.run.clock import Clock
-from shared.errors import UsageError
+from shared.authority import AuthoritySource
+from shared.decision import was_erased
+from shared.errors import PhaseUnknown, UsageError
 from shared.events_log import Event, EventLog
 from shared.json_io import Count, convert
 from shared.migration import Migration
 from shared.objects import ObjectState, parse_time
 from shared.store import ObjectStore
-from shared.verification import NameDifference, SideFacts, Verdict
+from shared.verification import NameDifference, SideFacts, Verdict, too_many_erased
 
-__all__ = ["Compared", "Comparison", "log_comparison", "more_line"]
+__all__ = ["Compared", "Comparison", "log_comparison", "log_erased", "more_line"]
 
 MAX_SECOND_LOOKS = 10_000
 """With more differing names than this, the paths are not equal in any case; for the rest the listings alone decide."""
@@ -46,16 +48,31 @@ class Compared:
         counts: Names by verdict; every verdict is there.
         differences: The names that still differ after their second look, in no order, at most `MAX_DIFFERENCES`.
         began: Cloud Storage's time right before the listing that it judges; aware.
+        erased: Names that were erased, at most `MAX_DIFFERENCES`.
     """
 
     counts: Mapping[Verdict, int]
     differences: tuple[NameDifference, ...]
     began: datetime
+    erased: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> int:
+        """How many names it compared: without the excluded ones."""
+        return sum(self.counts.values()) - self.counts[Verdict.EXCLUDED]
 
     @property
     def wrong(self) -> dict[Verdict, int]:
-        """Names not proven equal on both sides, by verdict; this includes names in flight."""
-        return {verdict: count for verdict, count in self.counts.items() if count and not verdict.settled}
+        """Names not proven equal on both sides, by verdict.
+
+        This includes names in flight, and erased ones where they are too many for a request.
+        """
+        many = too_many_erased(self.counts[Verdict.ERASED], self.names)
+        return {
+            verdict: count
+            for verdict, count in self.counts.items()
+            if count and (not verdict.settled or (many and verdict is Verdict.ERASED))
+        }
 
     @property
     def clean(self) -> bool:
@@ -75,7 +92,8 @@ class Compared:
     def to_json(self) -> dict[str, Any]:
         """The figures and the differences for a task's report."""
         began = self.began.isoformat()
-        return {**self.figures(), "differences": to_builtins(self.differences), "began": began}
+        differences, erased = to_builtins(self.differences), list(self.erased)
+        return {**self.figures(), "differences": differences, "erased_names": erased, "began": began}
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "Compared":
@@ -88,6 +106,7 @@ class Compared:
             {verdict: convert(Count, content[verdict.value]) for verdict in Verdict},
             convert(tuple[NameDifference, ...], content["differences"]),
             _aware(content["began"]),
+            convert(tuple[str, ...], content["erased_names"]),
         )
 
     @staticmethod
@@ -99,6 +118,7 @@ class Compared:
             {verdict: sum(part.counts[verdict] for part in all_parts) for verdict in Verdict},
             tuple(islice(differences, MAX_DIFFERENCES)),
             min(part.began for part in all_parts),
+            tuple(islice((name for part in all_parts for name in part.erased), MAX_DIFFERENCES)),
         )
 
 
@@ -121,6 +141,12 @@ def log_comparison(log: EventLog, migration: Migration, compared: Compared) -> N
             destination_generation=int(found.destination.generation) if found.destination else None,
         )
     log.emit(Event.VERIFICATION_FINISHED, **compared.figures())
+
+
+def log_erased(log: EventLog, migration: Migration, compared: Compared) -> None:
+    """Log an event for each object that was erased."""
+    for name in compared.erased:
+        log.emit(Event.OBJECT_ERASED, object=migration.source_ref(name).uri)
 
 
 def more_line(shown: int, total: int) -> str:
@@ -169,26 +195,37 @@ class Comparison:
                 self._suspects.append(line.relative)
 
     def result(
-        self, store: ObjectStore, *, grace: timedelta, clock: Clock, both_written: bool = False
+        self,
+        store: ObjectStore,
+        *,
+        grace: timedelta,
+        clock: Clock,
+        both_written: bool = False,
+        authority: AuthoritySource | None = None,
     ) -> Compared:
         """Look again at what differs, and sum up.
 
         Args:
             grace: How long after its last change a source object may take to arrive.
             both_written: The destination has writers, too, so its changes also take time to arrive.
+            authority: Tells what was erased, and is asked only where a name is missing. None: what is missing is missing.
 
         Raises:
             StorageError: A second look failed, so there is no verdict.
         """
         counts = Counter(self._counts)
         differences: list[NameDifference] = []
+        erased: list[str] = []
         looks = _second_looks(self._suspects, store, self._migration, grace, clock, both_written=both_written)
-        for line in looks:
+        for line in _without_erased(looks, authority):
             counts[line.verdict] += 1
             self._tell([line])
-            if line.verdict is not Verdict.EQUAL and len(differences) < MAX_DIFFERENCES:
+            if line.verdict is Verdict.ERASED:
+                erased += [line.relative] if len(erased) < MAX_DIFFERENCES else []
+            elif line.verdict is not Verdict.EQUAL and len(differences) < MAX_DIFFERENCES:
                 differences.append(_difference(line))
-        return Compared({verdict: counts[verdict] for verdict in Verdict}, tuple(differences), self._began)
+        found = {verdict: counts[verdict] for verdict in Verdict}
+        return Compared(found, tuple(differences), self._began, tuple(erased))
 
     def _tell(self, lines: Sequence[DiffLine]) -> None:
         if self._listener is not None:
@@ -198,6 +235,27 @@ class Comparison:
 def _difference(line: DiffLine) -> NameDifference:
     source, destination = SideFacts.of(line.source), SideFacts.of(line.destination)
     return NameDifference(line.relative, line.verdict, line.differing, source, destination)
+
+
+def _without_erased(lines: Iterable[DiffLine], authority: AuthoritySource | None) -> Iterator[DiffLine]:
+    """The lines, where what is missing because it was erased has that verdict. Reads the phase after the first such look."""
+    proven_at: str | None = None
+    asked = False
+    for line in lines:
+        if line.verdict is not Verdict.MISSING or line.source is None:
+            yield line
+            continue
+        if not asked:
+            asked, proven_at = True, _proven_at(authority)
+        erased = was_erased(line.source, line.destination, proven_at)
+        yield line._replace(verdict=Verdict.ERASED) if erased else line
+
+
+def _proven_at(authority: AuthoritySource | None) -> str | None:
+    try:
+        return None if authority is None else authority.proven_at()
+    except PhaseUnknown:
+        return None
 
 
 def _second_looks(

@@ -38,7 +38,9 @@ def execute(run: Run, options: CopyOptions) -> RunResult:
             execution.comparison = Comparison(run.migration, run.served())
             uvloop.run(execution.compare())
         # A run that wrote nothing is its own verification (decision 0012).
-        verification = execution.comparison.result(run.store, grace=run.grace, clock=run.clock)
+        verification = execution.comparison.result(
+            run.store, grace=run.grace, clock=run.clock, authority=run.authority
+        )
     except (StorageError, Interrupted) as error:
         return execution.result(copying, error=error)
     log_comparison(run.log, run.migration, verification)
@@ -59,7 +61,9 @@ def copy(run: Run, options: CopyOptions, *, last: bool = False) -> RunResult:
     if error is not None or not (last or nothing_written(execution.counts)):
         return execution.result(copying, error=error)
     try:
-        compared = execution.comparison.result(run.store, grace=timedelta(), clock=run.clock)
+        compared = execution.comparison.result(
+            run.store, grace=timedelta(), clock=run.clock, authority=run.authority
+        )
     except (StorageError, Interrupted) as error:
         return execution.result(copying, error=error)
     return execution.result(copying, verification=compared)
@@ -203,8 +207,8 @@ def _result_record(result: Result) -> dict[str, Any]:
 
 def _tell(run: Run, result: Result) -> None:
     """Log the results that an operator must know of; most are not logged."""
-    failed_or_conflict = result.account in {Account.FAILED, Account.CONFLICT}
-    if not (failed_or_conflict or result.straggler or result.replaced is not None):
+    named = result.account in {Account.FAILED, Account.CONFLICT, Account.ERASED}
+    if not (named or result.straggler or result.replaced is not None):
         return
     name = run.migration.source_ref(result.relative).uri
     generations = {
@@ -216,6 +220,10 @@ def _tell(run: Run, result: Result) -> None:
         run.log.emit(Event.OBJECT_FAILED, object=name, error=str(result.error), transient=transient)
     elif result.account is Account.CONFLICT:
         run.log.emit(Event.OBJECT_CONFLICT, object=name, **generations)
+    elif result.account is Account.ERASED:
+        run.log.emit(
+            Event.OBJECT_ERASED, object=name, source_generation=result.source and result.source.generation
+        )
     elif result.straggler:
         run.log.emit(Event.OBJECT_STRAGGLER, object=name, **generations)
     elif result.replaced is not None:

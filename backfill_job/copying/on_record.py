@@ -45,15 +45,20 @@ class OnRecord:
             back: Whether it went from the new path to the legacy path.
         """
         counts, run = compared.counts, self.run
+        erased = counts[Verdict.ERASED]
+        wrong = sum(compared.wrong.values())
+        if back and Verdict.ERASED not in compared.wrong:
+            wrong += erased  # they lie on the new path alone, and the next cutover would bring them back
         return ComparisonRecord(
             self.change,
             str(run.log.context["run"]),
             run.command,
             compared.began,
-            compared=sum(counts.values()) - counts[Verdict.EXCLUDED],
-            wrong=sum(compared.wrong.values()),
+            compared=compared.names - erased,
+            wrong=wrong,
             extra=counts[Verdict.MISSING if back else Verdict.EXTRA],
             excludes=run.migration.excludes,
+            erased=erased,
         )
 
     def ended(self, found: ComparisonRecord, also: Callable[[State], State] = lambda state: state) -> None:

@@ -11,7 +11,7 @@ from backfill_job.copying.work import Work
 from backfill_job.run.command import ExitCode
 from shared.errors import Cause
 from shared.operations import Operations
-from shared.text import counted, shown
+from shared.text import counted, listed, shown
 from shared.verification import Verdict
 
 __all__ = ["Failure", "RunResult"]
@@ -109,12 +109,29 @@ class RunResult:
             total = sum(self.verification.wrong.values())
             lines += [f"  {difference}" for difference in shown]
             lines += [more_line(len(shown), total)] if total > len(shown) else []
+        lines += self._erased()
         if self.exit_code is not ExitCode.DONE:
             again = " Run the same command again." if self._again_helps else ""
             lines.append(f"Nothing is lost: what was copied stays, the source is untouched.{again}")
             lines += self._why_failed()
             lines += self._beyond_copying()
         return lines
+
+    def _erased(self) -> Iterator[str]:
+        """What was not brought back because it was deleted on the side that decides, with the first names."""
+        verification = self.verification
+        if verification is None or not verification.counts[Verdict.ERASED]:
+            return
+        many = Verdict.ERASED in verification.wrong
+        yield (
+            f"{counted(verification.counts[Verdict.ERASED], 'object')} erased since, on the new path after a proven "
+            f"comparison: {listed(map(shown, verification.erased), MAX_NAMES_SHOWN)}."
+        )
+        yield (
+            "So many are a rule or an accident, not a request. --include-erased brings them back."
+            if many
+            else "What was erased is not brought back; --include-erased does."
+        )
 
     def _why_failed(self) -> Iterator[str]:
         """Why objects failed, most frequent cause first; and what the run's own end needs."""

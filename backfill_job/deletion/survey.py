@@ -80,7 +80,7 @@ class Survey:
     def names(self) -> int:
         """Legacy objects that were compared."""
         counts = self.compared.counts
-        return sum(counts.values()) - counts[Verdict.EXCLUDED] - counts[Verdict.EXTRA]
+        return self.compared.names - counts[Verdict.EXTRA] - counts[Verdict.ERASED]
 
     def on_record(self, begun: OnRecord) -> ComparisonRecord:
         """What the record says of the comparison: names that only the new path has are wrong there, as in every other one."""
@@ -189,7 +189,11 @@ def survey(
     uvloop.run(_compare(run, found, comparison))
     scribe.listing = False
     found.compared = comparison.result(
-        run.gateway, grace=run.grace, clock=run.clock, both_written=cutover is not None
+        run.gateway,
+        grace=run.grace,
+        clock=run.clock,
+        both_written=cutover is not None,
+        authority=run.authority,
     )
     found.data_sha256 = sha256(canonical(data_of(run.migration, found.counts))).hexdigest()
     log_comparison(run.log, run.migration, found.compared)

@@ -1,5 +1,6 @@
 """The analysis of a dry run: lists and compares both sides, and plans and counts each name. Changes nothing."""
 
+import asyncio
 from contextlib import aclosing
 from typing import Any
 
@@ -44,7 +45,8 @@ async def _analyse(run: Run, findings: Inventory, lines: Lines | None) -> None:
         async for part in parts:
             run.stop.check()
             authority = await current_authority(run.authority)
-            for line in plan(part, run.migration, authority):
+            proven_at = await asyncio.to_thread(run.authority.proven_at)
+            for line in plan(part, run.migration, authority, proven_at):
                 findings.add(line)
                 if lines is not None:
                     lines.write(_plan_record(line))

@@ -218,7 +218,10 @@ class Inventory:
         self.today = today
         self.source, self.destination = Count(), Count()
         self.steps = {step: Count() for step in Step}
-        self.named = {step: Named() for step in (Step.OVERWRITE, Step.CONFLICT, Step.EXTRA, Step.IMPOSSIBLE)}
+        self.named = {
+            step: Named()
+            for step in (Step.OVERWRITE, Step.CONFLICT, Step.ERASED, Step.EXTRA, Step.IMPOSSIBLE)
+        }
         self.protected = Named()
         self.strays = Named()
         self._outside = Named()

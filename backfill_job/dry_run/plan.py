@@ -23,6 +23,7 @@ class Step(Enum):
     OVERWRITE = "overwrite"
     EQUAL = "equal"
     CONFLICT = "conflict"
+    ERASED = "erased"
     EXTRA = "extra"
     EXCLUDED = "excluded"
     IMPOSSIBLE = "impossible"
@@ -35,8 +36,8 @@ class PlanLine:
     Attributes:
         relative: The name below the prefixes.
         step: COPY: the destination has nothing there. OVERWRITE: the copy replaces something different.
-            EQUAL: nothing to do. CONFLICT: different, and the destination is the source of truth. EXTRA: only the
-            destination has it. EXCLUDED: excluded on request, or never data. IMPOSSIBLE: the destination cannot have
+            EQUAL: nothing to do. CONFLICT: different, and the destination is the source of truth. ERASED: it was
+            deleted at the destination, and is not brought back. EXTRA: only the destination has it. EXCLUDED: excluded on request, or never data. IMPOSSIBLE: the destination cannot have
             this name.
         source: The source object as listed, None for EXTRA.
         destination: The destination object as listed, None when absent.
@@ -67,13 +68,20 @@ _STEPS = {
 _NEVER_DATA = f"objects of migrations in {OWN_FOLDER}"
 
 
-def plan(lines: Iterable[DiffLine], migration: Migration, authority: Authority) -> Iterator[PlanLine]:
-    """Plan each line of a diff, in its order; `authority` is the side that wins where the two differ."""
+def plan(
+    lines: Iterable[DiffLine], migration: Migration, authority: Authority, proven_at: str | None = None
+) -> Iterator[PlanLine]:
+    """Plan each line of a diff, in its order.
+
+    Args:
+        authority: The side that wins where the two differ.
+        proven_at: As in `shared.decision.was_erased`.
+    """
     for line in lines:
-        yield _planned(line, migration, authority)
+        yield _planned(line, migration, authority, proven_at)
 
 
-def _planned(line: DiffLine, migration: Migration, authority: Authority) -> PlanLine:
+def _planned(line: DiffLine, migration: Migration, authority: Authority, proven_at: str | None) -> PlanLine:
     relative, verdict, source, destination, differing = line
     step = _STEPS.get(verdict)
     if step is not None:
@@ -82,6 +90,8 @@ def _planned(line: DiffLine, migration: Migration, authority: Authority) -> Plan
         )
     if destination is None:
         why = impossible(line, migration)
-        return PlanLine(relative, Step.IMPOSSIBLE if why else Step.COPY, source, None, note=why)
+        erased = decide(source, None, authority, proven_at).action is Action.ERASED
+        step = Step.IMPOSSIBLE if why else Step.ERASED if erased else Step.COPY
+        return PlanLine(relative, step, source, None, note=why)
     conflict = decide(source, destination, authority).action is Action.CONFLICT
     return PlanLine(relative, Step.CONFLICT if conflict else Step.OVERWRITE, source, destination, differing)

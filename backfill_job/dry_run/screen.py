@@ -37,6 +37,7 @@ _STEPS = (
     (Step.OVERWRITE, "to OVERWRITE"),
     (Step.EQUAL, "already equal"),
     (Step.CONFLICT, "in CONFLICT, left alone"),
+    (Step.ERASED, "ERASED since, not copied"),
     (Step.IMPOSSIBLE, "IMPOSSIBLE names"),
     (Step.EXCLUDED, "excluded"),
 )
@@ -45,6 +46,7 @@ _ALWAYS = (Step.COPY, Step.EQUAL)
 _ALARMS = (
     (Step.OVERWRITE, "would be OVERWRITTEN at the destination, which has something different"),
     (Step.CONFLICT, "in CONFLICT: different at the destination, which has the last word; left alone"),
+    (Step.ERASED, "ERASED since: deleted at the destination, which has the last word; not copied"),
     (Step.IMPOSSIBLE, "IMPOSSIBLE to copy"),
 )
 

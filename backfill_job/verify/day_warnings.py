@@ -14,7 +14,7 @@ from statistics import median
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.late_writes import LateWrites
 from shared.partitions import gaps
-from shared.verification import Day, Level, Remark
+from shared.verification import Day, Level, Remark, Verdict
 
 __all__ = ["day_warnings"]
 
@@ -55,7 +55,7 @@ def day_warnings(counts: DayCounts, today: date) -> list[Remark]:
 def _jsonl_missing(everything: Iterable[Day]) -> Iterator[Remark]:
     for count in everything:
         ours, theirs = count.source.jsonl, count.destination.jsonl
-        if theirs < ours:
+        if theirs + count.verdicts.get(Verdict.ERASED, 0) < ours:
             when = f"{count.day or 'without a day'}"
             yield Remark(
                 Level.CRITICAL,

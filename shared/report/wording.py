@@ -21,6 +21,7 @@ VERDICT_WORDS = {
     Verdict.EXTRA: "extra",
     Verdict.IN_FLIGHT: "in flight",
     Verdict.EXCLUDED: "excluded",
+    Verdict.ERASED: "erased since",
 }
 
 VERDICT_MEANINGS = {
@@ -31,6 +32,7 @@ VERDICT_MEANINGS = {
     Verdict.EXTRA: "at the destination only",
     Verdict.IN_FLIGHT: "changed during the verification, not settled",
     Verdict.EXCLUDED: "left out on request, not compared",
+    Verdict.ERASED: "deleted at the destination after a proven comparison, and not brought back",
 }
 
 STATE_WORDS = {

@@ -296,6 +296,9 @@ def test_a_cutover_while_it_runs_is_heeded(run: Run, paths: Paths) -> None:
         def known(self) -> Authority | None:
             return None
 
+        def proven_at(self) -> str | None:
+            return None
+
     paths.put("both", b"legacy")
     paths.put("both", b"old copy", side="destination")
     lines = run.plan()
@@ -332,6 +335,9 @@ def test_an_authority_that_cannot_be_read_fails_the_object(run: Run, paths: Path
             raise Unavailable("gs://new/_migration/state.json", "no answer")
 
         def known(self) -> Authority | None:
+            return None
+
+        def proven_at(self) -> str | None:
             return None
 
     paths.put("both", b"legacy")

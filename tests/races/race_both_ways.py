@@ -194,6 +194,9 @@ class ReplayedStore:
         assert isinstance(answer, Phase)
         return answer
 
+    def proven_at(self, *, reverse: bool) -> str | None:
+        """See `PhaseReader.proven_at`. These stories record no comparison; ``race_erased`` has them."""
+
     def wait(self) -> None:
         """Wait until the calls under way have ended, unless they hang."""
         self._answer(Wait())
