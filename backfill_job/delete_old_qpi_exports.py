@@ -109,6 +109,13 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_override_arguments(checks, OVERRIDABLE, "the state and the manifest")
     checks.add_argument(
+        "--erased",
+        type=Path,
+        metavar="LIST",
+        help="also delete these legacy objects, which were deleted at the new path since; a file with one name below the "
+        "prefix a line; wants --by",
+    )
+    checks.add_argument(
         "--by",
         metavar="WHO",
         help=f"who deletes, up to {MAX_WHO} characters (default: the account's name here)",
@@ -129,6 +136,8 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     settings = Settings.from_environ(io.environ)
     overrides_from(arguments)
+    if arguments.erased and (arguments.resume or not arguments.by):
+        raise UsageError("--erased wants --by WHO, and is for a new manifest: without --resume")
     if arguments.confirm_delete:
         _check_deletion(arguments, settings, io)
     else:

@@ -35,7 +35,7 @@ from backfill_job.run.reports import Lines
 from backfill_job.run.run import Run, open_api
 from backfill_job.undo.options import RestoreOption
 from backfill_job.undo.rehearsal import Rehearsed, rehearse
-from backfill_job.undo.restore import Restored, RestorePlan, Undo, UndoResult
+from backfill_job.undo.restore import Restored, RestorePlan, Undo, UndoOutcome, UndoResult
 from backfill_job.undo.screen import MAX_OBJECTS, end_lines, next_steps, object_lines, plan_table
 from shared.authority import InPhases
 from shared.decision import Authority
@@ -80,6 +80,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rehearse",
         action="store_true",
         help="without a manifest: delete and bring back one sample object in a scratch prefix of the legacy bucket",
+    )
+    mode.add_argument(
+        "--include-erased",
+        action="store_true",
+        help="also bring back what was deleted at the new path since a proven comparison; else it is named and left",
     )
     mode.add_argument(
         "--only",
@@ -239,6 +244,7 @@ async def _planned_or_done(
             run.stop,
             _reporting(run, told),
             InPhases(run.phases, allowed, Authority.DESTINATION, state_ref(run.migration).uri),
+            arguments.include_erased,
         )
         if not arguments.execute:
             return await undo.plan(), None
@@ -267,7 +273,13 @@ def _reporting(run: Run, told: _Told) -> Callable[[RestoreOption, Restored | Non
                     **({"detail": detail} if detail else {}),
                 }
             )
-        if restored is not None and not there:
+        if not there and restored is not None and restored.outcome is UndoOutcome.ERASED:
+            log.emit(
+                Event.OBJECT_ERASED,
+                object=migration.source_ref(line.name).uri,
+                source_generation=line.generation,
+            )
+        elif restored is not None and not there:
             log.emit(
                 Event.OBJECT_NOT_RESTORED,
                 object=migration.source_ref(line.name).uri,
@@ -281,8 +293,9 @@ def _reporting(run: Run, told: _Told) -> Callable[[RestoreOption, Restored | Non
 
 def _execute_line(arguments: argparse.Namespace, found: Found) -> str:
     """The command that brings back what this dry run looked at."""
-    only = (f"--only={pattern}" for pattern in arguments.only)
-    return shlex.join(("python", "-m", "backfill_job", NAME, found.place, *only, "--execute"))
+    words = [f"--only={pattern}" for pattern in arguments.only]
+    words += ["--include-erased"] if arguments.include_erased else []
+    return shlex.join(("python", "-m", "backfill_job", NAME, found.place, *words, "--execute"))
 
 
 def _wanted(globs: tuple[str, ...]) -> Callable[[str], bool]:

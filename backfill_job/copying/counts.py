@@ -4,7 +4,7 @@ Every object that was listed must be accounted for exactly once::
 
     copy      listed = copied + already_equal + superseded + conflict + erased + failed + excluded
     deletion  lines  = deleted + already_gone + overwritten_since + destination_changed + held + failed
-    undo      selected = there + restored + copied_back + occupied + lost + failed
+    undo      selected = there + restored + copied_back + erased + occupied + lost + failed
 
 Listed objects and outcomes are counted at different places, so that the identity can fail. A run whose counts do not balance does
 not end in success.

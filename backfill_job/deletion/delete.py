@@ -37,6 +37,7 @@ from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
 from shared.answers import names_object
 from shared.authority import AuthoritySource, current_authority
+from shared.decision import ABSENT
 from shared.errors import (
     ConditionFailed,
     Interrupted,
@@ -187,11 +188,11 @@ class Deleter:
         go: list[_Try] = []
         for each in tries:
             wanted = each.line.destination_generation
-            if there.get(each.line.name) == wanted:
+            if there.get(each.line.name, ABSENT) == wanted:
                 go.append(each)
                 continue
             now = await self._api.look(self._migration.destination_ref(each.line.name))
-            if now is not None and now.generation == wanted:
+            if (ABSENT if now is None else now.generation) == wanted:
                 go.append(each)
             else:
                 results.append(await self._not_deleted(each, now))
@@ -214,10 +215,7 @@ class Deleter:
     async def _not_deleted(self, each: _Try, now: ObjectState | None) -> LineResult:
         """The result of a line whose destination is not what was proven equal."""
         what = "nothing is there" if now is None else f"generation {now.generation} is there"
-        detail = (
-            f"at the new path {what}, generation {each.line.destination_generation} was proven equal; "
-            "the legacy object was not deleted"
-        )
+        detail = f"at the new path {what}, {_was_there(each.line)}; the legacy object was not deleted"
         if each.asked:
             # An earlier request may have deleted it, before the destination changed.
             source = await self._api.look(self._migration.source_ref(each.line.name))
@@ -335,6 +333,11 @@ class Deletion:
             count(self.counts, result)
             self.report(result)
         return results
+
+
+def _was_there(line: Line) -> str:
+    wanted = line.destination_generation
+    return "it was erased there before" if wanted == ABSENT else f"generation {wanted} was proven equal"
 
 
 def _overwritten(generation: int | None) -> str:

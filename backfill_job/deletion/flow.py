@@ -368,7 +368,22 @@ def _request(arguments: argparse.Namespace, io: ProcessIO) -> DeletionRequest:
         (arguments.by or account).strip()[:MAX_WHO],
         overrides_from(arguments),
         arguments.anew,
+        _names_in(arguments.erased),
     )
+
+
+def _names_in(file: Path | None) -> frozenset[str]:
+    """The names in a list, one a line, below the prefix.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    if file is None:
+        return frozenset()
+    try:
+        return frozenset(filter(None, file.read_text(encoding="utf-8").split("\n")))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"cannot read {file}: {error}") from error
 
 
 def _show(run: Run, prepared: Prepared, title: str) -> None:

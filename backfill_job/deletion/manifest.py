@@ -22,6 +22,7 @@ import orjson
 
 from backfill_job.checks import Override
 from backfill_job.copying.diff import DiffLine
+from shared.decision import ABSENT
 from shared.errors import UsageError
 from shared.json_io import OTHER_FORM, convert, parse_format, reason
 from shared.migration import Location, Migration
@@ -35,6 +36,7 @@ __all__ = [
     "Line",
     "Manifest",
     "chunk_lines",
+    "erased_line",
     "line_of",
     "line_row",
     "read_manifest",
@@ -62,7 +64,8 @@ class Line(NamedTuple):
         md5: Base64; None for composite objects.
         created: RFC 3339 time at which the legacy generation was finalized.
         metadata: An undo must restore it with the object.
-        destination_generation: The generation at the destination that was found equal.
+        destination_generation: The generation at the destination that was found equal; 0 for an object that was erased
+            there, and that a person named to be deleted.
     """
 
     name: str
@@ -251,6 +254,17 @@ def line_of(finding: DiffLine) -> Line:
     return Line.of(finding.relative, source, source.crc32c, destination.generation)
 
 
+def erased_line(relative: str, source: ObjectState) -> Line:
+    """The line of an object that was erased at the destination, and that a person named.
+
+    Raises:
+        ValueError: Its checksum is unknown.
+    """
+    if source.crc32c is None:
+        raise ValueError(f"{relative!r} has no checksum")
+    return Line.of(relative, source, source.crc32c, ABSENT)
+
+
 def line_row(line: Line) -> bytes:
     """A line as the file has it: canonical JSON (keys sorted, no spaces, UTF-8) and a line feed."""
     content = {
@@ -374,16 +388,16 @@ def _check(manifest: Manifest, content: dict[str, Any]) -> None:
 
 def _line(row: bytes) -> Line:
     content = orjson.loads(row)
-    generation, there = (_number(content[key]) for key in ("generation", "destination_generation"))
+    there = content["destination_generation"]
     return Line(
         _typed(content["name"], str),
-        generation,
+        _number(content["generation"]),
         _typed(content["size"], int),
         _typed(content["crc32c"], str),
         None if content["md5"] is None else _typed(content["md5"], str),
         _typed(content["created"], str),
         Metadata(**content["metadata"]),
-        there,
+        ABSENT if there == "0" else _number(there),
     )
 
 

@@ -10,6 +10,7 @@ The dry run and the deletion take the same way; the dry run ends after the check
     late-writes      the last write at the legacy path is ``--soak-days`` ago               with a reason
     verification     this very run found every legacy object equal at the new path          never
     names            the legacy path shows at least 90 % of the names of the comparison before  with a reason
+    erased           few legacy objects were erased at the new path; those left stay        with a reason
     references       the consumers' code (``--repo``) reads the new path, and only that     with a reason
     sign-offs        all four teams have signed off                                         with a reason
     record-lifecycle no lifecycle rule of the new bucket deletes below ``_migration/``      never
@@ -56,6 +57,7 @@ from shared.objects import parse_time
 from shared.phase import Phase
 from shared.state import NAMES, State, utc_text
 from shared.text import counted, duration, listed, shown
+from shared.verification import Verdict, too_many_erased
 
 __all__ = [
     "IN_ANOTHER_PHASE",
@@ -64,6 +66,7 @@ __all__ = [
     "Prepared",
     "deletion_phase_check",
     "deletion_signoffs_check",
+    "erased_checks",
     "late_writes_check",
     "resumption_checks",
     "run_checks",
@@ -72,7 +75,7 @@ __all__ = [
     "write_manifest",
 ]
 
-OVERRIDABLE = ("soak", "late-writes", NAMES, "references", "sign-offs", PATH_LIFECYCLE)
+OVERRIDABLE = ("soak", "late-writes", NAMES, "erased", "references", "sign-offs", PATH_LIFECYCLE)
 """The names that ``--override`` takes."""
 
 IN_ANOTHER_PHASE = {
@@ -95,6 +98,7 @@ class DeletionRequest:
         by: Who asks.
         overrides: Reasons for the checks to override, by the check's name.
         anew: Whether to delete what an earlier deletion has left.
+        erased: Names of legacy objects that were erased at the new path, and that are to be deleted, too.
     """
 
     soak: timedelta
@@ -102,6 +106,7 @@ class DeletionRequest:
     by: str
     overrides: Mapping[str, str] = field(default_factory=dict)
     anew: bool = False
+    erased: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,7 @@ def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFil
         Interrupted: The operator stopped it.
     """
     cutover = cutover_of(state)
-    found = survey(run, cutover=cutover, lines=lines)
+    found = survey(run, cutover=cutover, lines=lines, erased=request.erased)
     now = run.clock.now()
     checks = [
         deletion_phase_check(state, GOES_ON_IN if request.anew else BEGINS_IN),
@@ -148,6 +153,7 @@ def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFil
         late_writes_check(found.late, request.soak, now),
         verification_check(found, run.migration, state.phase),
         *_names(state, found, run.migration.excludes),
+        *erased_checks(found),
         attempted("references", lambda: references_check(request.repos, run.migration)),
         deletion_signoffs_check(state),
         *_lifecycle(run),
@@ -180,6 +186,37 @@ def _names(state: State, found: Survey, excludes: Sequence[str]) -> tuple[Check,
     if state.phase in GOES_ON_IN:
         return ()
     return (names_check(found.names, state.names_before(None, excludes)),)
+
+
+def erased_checks(found: Survey) -> tuple[Check, ...]:
+    """A person may erase some objects at the new path. More are a rule or an accident. None where nothing was erased or named."""
+    name, compared = "erased", found.compared
+    unknown = sorted(found.named.difference(found.erased))
+    if unknown:
+        return (
+            failed(
+                name,
+                f"--erased names {counted(len(unknown), 'object')} not erased at the new path: {listed(map(shown, unknown), 3)}",
+                "take these names out of the list; `verify` names what was erased",
+            ),
+        )
+    total = compared.counts[Verdict.ERASED]
+    if not total:
+        return ()
+    evidence = (
+        f"{counted(total, 'legacy object')} erased since, at the new path: {listed(map(shown, compared.erased), 3)}; "
+        f"{found.erased_left:,} left, {len(found.erased):,} named to be deleted"
+    )
+    if too_many_erased(total, compared.names):
+        return (
+            failed(
+                name,
+                f"{evidence}. So many are a rule or an accident",
+                "find out what deleted them there. `migrate --execute --include-erased` brings them back; if they were "
+                "meant, override this check",
+            ),
+        )
+    return (passed(name, evidence),)
 
 
 def _lifecycle(run: Run) -> tuple[Check, ...]:
@@ -318,7 +355,8 @@ def verification_check(found: Survey, migration: Migration, phase: Phase) -> Che
             f"check that {shown(migration.source.uri)} is the path that you mean",
         )
     return passed(
-        name, f"{counted(found.equal, 'legacy object')} compared in this run, all equal at the new path"
+        name,
+        f"{counted(found.equal - len(found.erased), 'legacy object')} compared in this run, all equal at the new path",
     )
 
 

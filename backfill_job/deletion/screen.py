@@ -70,6 +70,11 @@ def _figures(found: Survey) -> Iterator[str]:
         yield f"  under a hold or retention time, which refuses deletion: {counted(found.counts.held, 'object')}"
     if found.left:
         yield f"Would be left, never migrated: {counted(found.left, 'object')}"
+    if found.erased_left:
+        names = listed(map(shown, found.compared.erased), 3)
+        yield f"Would be left, erased at the new path since: {counted(found.erased_left, 'object')}, of {names}"
+    if found.erased:
+        yield f"Would be deleted, erased at the new path since: {counted(len(found.erased), 'object')} of the list"
     if found.extra:
         yield f"At the new path only, not concerned: {counted(found.extra, 'object')}"
     if found.late.objects:

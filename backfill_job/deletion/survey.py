@@ -3,6 +3,8 @@
 The manifest gets the names that the comparison judged equal, with the facts that it judged. Nothing is listed again for the
 manifest. A name that needs a second look is written down when that look finds it equal.
 
+A name that was erased at the new path is counted and stays, until a person names it (``--erased``).
+
 Names at the new path only are counted, and block no deletion. The legacy path does not have them, and since the cutover
 writers add names to the new path. Names that were never migrated (``--exclude``) are counted, and stay.
 """
@@ -17,10 +19,10 @@ from typing import Any
 
 import uvloop
 
-from backfill_job.copying.compare import Compared, Comparison, log_comparison
+from backfill_job.copying.compare import Compared, Comparison, log_comparison, log_erased
 from backfill_job.copying.diff import DiffLine, Verdict, diff
 from backfill_job.copying.on_record import OnRecord
-from backfill_job.deletion.manifest import line_of
+from backfill_job.deletion.manifest import erased_line, line_of
 from backfill_job.deletion.manifest_store import LinesFile
 from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.verify.certificate import canonical, data_of
@@ -54,6 +56,8 @@ class Survey:
         folders: Folders that hold objects proven equal.
         extra: Objects that only the new path has.
         left: Legacy objects that were never migrated, and stay.
+        named: Names that a person wants deleted although they were erased at the new path.
+        erased: Those of `named` that were erased, and are among `equal` and its figures.
         compared: The verdicts; extra names are not among them.
         data_sha256: Of what both sides hold, as a certificate states it.
     """
@@ -68,6 +72,8 @@ class Survey:
     folders: set[str] = field(default_factory=set)
     extra: int = 0
     left: int = 0
+    named: frozenset[str] = frozenset()
+    erased: list[str] = field(default_factory=list)
     compared: Compared = field(default_factory=lambda: Compared(dict.fromkeys(Verdict, 0), (), NEVER))
     data_sha256: str = ""
 
@@ -93,6 +99,11 @@ class Survey:
             data_sha256=self.data_sha256,
         )
 
+    @property
+    def erased_left(self) -> int:
+        """Legacy objects that were erased at the new path, and stay."""
+        return self.compared.counts[Verdict.ERASED] - len(self.erased)
+
     def facts(self) -> dict[str, Any]:
         """What was found, for the manifest and for reports."""
         counts = self.compared.counts
@@ -105,6 +116,7 @@ class Survey:
             "days": self._days(),
             "left_never_migrated": self.left,
             "new_path_only": self.extra,
+            **self._erased_facts(),
             "held": self.counts.held,
             "verification": {
                 "clean": self.clean,
@@ -117,6 +129,17 @@ class Survey:
                 "newest": self.late.newest,
                 "names": self.late.names,
             },
+        }
+
+    def _erased_facts(self) -> dict[str, Any]:
+        if not self.compared.counts[Verdict.ERASED]:
+            return {}
+        return {
+            "erased": {
+                "left": self.erased_left,
+                "named": self.erased,
+                "names": list(self.compared.erased),
+            }
         }
 
     def _days(self) -> Mapping[str, Any]:
@@ -146,6 +169,10 @@ class _Scribe:
             found.late.add(finding)
             if finding.verdict is Verdict.EQUAL and finding.source is not None:
                 self._write(finding, finding.source)
+            elif finding.verdict is Verdict.ERASED and finding.source is not None:
+                if finding.relative in found.named:
+                    found.erased.append(finding.relative)
+                    self._write(finding, finding.source)
             elif finding.verdict is Verdict.EXCLUDED:
                 found.left += finding.source is not None
 
@@ -162,7 +189,9 @@ class _Scribe:
         if slash:
             found.folders.add(folder)
         if self._lines is not None:
-            (self._lines.add if self.listing else self._lines.add_late)(line_of(finding))
+            erased = finding.verdict is Verdict.ERASED
+            line = erased_line(finding.relative, source) if erased else line_of(finding)
+            (self._lines.add if self.listing else self._lines.add_late)(line)
 
 
 def survey(
@@ -170,6 +199,7 @@ def survey(
     *,
     cutover: datetime | None,
     lines: LinesFile | None = None,
+    erased: frozenset[str] = frozenset(),
 ) -> Survey:
     """Compare both paths, and write down what may be deleted. Changes nothing.
 
@@ -177,13 +207,14 @@ def survey(
         run: What to work with; it is listed in the order of the names.
         cutover: When the new path became the source of truth; None if it has not.
         lines: Gets every name found equal; None where only figures are wanted.
+        erased: Names that a person wants deleted although they were erased at the new path.
 
     Raises:
         StorageError: A listing or look failed: there is no verdict, and nothing may be deleted.
         Interrupted: An operator stopped it.
     """
     tune_gc()
-    found = Survey(DayCounts(), late_since(run.gateway, run.migration, cutover))
+    found = Survey(DayCounts(), late_since(run.gateway, run.migration, cutover), named=erased)
     scribe = _Scribe(found, lines)
     comparison = Comparison(run.migration, run.served(), scribe)
     uvloop.run(_compare(run, found, comparison))
@@ -197,6 +228,7 @@ def survey(
     )
     found.data_sha256 = sha256(canonical(data_of(run.migration, found.counts))).hexdigest()
     log_comparison(run.log, run.migration, found.compared)
+    log_erased(run.log, run.migration, found.compared)
     return found
 
 

@@ -7,10 +7,14 @@ The first row that fits decides::
     =====================  =====================================  ==========  =============================================
     the same object        any                                    any         nothing: it is there
     another object         any                                    any         nothing: it is never overwritten
+    nothing                any                                    erased      nothing, unless erased objects are included
     nothing                the manifest's, with its checksums     any         restored, exactly as it was
     nothing                none                                   the same    copied back, on condition that both stay so
     nothing                none                                   other       nothing: it is lost, except from backups
     =====================  =====================================  ==========  =============================================
+
+*Erased*: somebody deleted it at the new path, which decides what exists (`shared.decision.was_erased`); or the deletion took it
+because a person named it as erased.
 
 `restore_option` is this table, and pure. `look` lists what is there for one chunk of a manifest: three listings side by side, of the
 chunk's range of names only.
@@ -24,6 +28,7 @@ from enum import Enum
 
 from backfill_job.copying.diff import Page
 from backfill_job.deletion.manifest import Line
+from shared.decision import ABSENT, was_erased
 from shared.errors import ConditionFailed, Refused, UnexpectedAnswer
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages, list_soft_deleted
@@ -49,6 +54,7 @@ class Way(Enum):
     THERE = "there"
     SOFT_DELETE = "soft_delete"
     NEW_PATH = "new_path"
+    ERASED = "erased"
     OCCUPIED = "occupied"
     LOST = "lost"
 
@@ -91,6 +97,8 @@ def restore_option(
     new_path: ObjectState | None,
     *,
     soft_delete_unavailable: str = "",
+    proven_at: str | None = None,
+    include_erased: bool = False,
 ) -> RestoreOption:
     """Say what can be done, by the table above.
 
@@ -100,6 +108,8 @@ def restore_option(
         soft_deleted: The soft-deleted generation that the line names; None when absent.
         new_path: The live object at the new path; None when absent.
         soft_delete_unavailable: Why soft-deleted generations could not be listed; empty where they could.
+        proven_at: As in `shared.decision.was_erased`.
+        include_erased: Whether what was erased is brought back, too.
     """
     was = line.state
     there_too = new_path is not None and same(was, new_path)
@@ -117,6 +127,13 @@ def restore_option(
         return way(
             Way.OCCUPIED, f"another object is there, which is not overwritten (it differs in: {names})"
         )
+    if held and not include_erased and soft_deleted is not None:
+        named = line.destination_generation == ABSENT and new_path is None
+        if named or was_erased(soft_deleted.state, new_path, proven_at):
+            return way(
+                Way.ERASED,
+                "it was deleted at the new path after a proven comparison; --include-erased restores it",
+            )
     if held:
         return way(Way.SOFT_DELETE)
     if there_too:
@@ -177,8 +194,10 @@ async def look(api: AsyncApi, migration: Migration, lines: Sequence[Line], follo
     return Now(legacy, held, new_path, unavailable)
 
 
-def restore_options(lines: Sequence[Line], now: Now) -> list[RestoreOption]:
-    """What can be done about each of some lines."""
+def restore_options(
+    lines: Sequence[Line], now: Now, *, proven_at: str | None = None, include_erased: bool = False
+) -> list[RestoreOption]:
+    """What can be done about each of some lines; see `restore_option`."""
     return [
         restore_option(
             line,
@@ -186,6 +205,8 @@ def restore_options(lines: Sequence[Line], now: Now) -> list[RestoreOption]:
             now.soft_deleted.get((line.name, line.generation)),
             now.new_path.get(line.name),
             soft_delete_unavailable=now.soft_delete_unavailable,
+            proven_at=proven_at,
+            include_erased=include_erased,
         )
         for line in lines
     ]

@@ -35,6 +35,7 @@ from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
 from shared.objects import ObjectState, is_later, same
 from shared.text import shown
+from shared.verification import too_many_erased
 
 __all__ = ["RestorePlan", "Restored", "Restorer", "Undo", "UndoOutcome", "UndoResult"]
 
@@ -48,6 +49,7 @@ class UndoOutcome(Enum):
     THERE = "there"
     RESTORED = "restored"
     COPIED_BACK = "copied_back"
+    ERASED = "erased"
     OCCUPIED = "occupied"
     LOST = "lost"
     FAILED = "failed"
@@ -71,6 +73,7 @@ PLAN = Counting(
 
 _NOTHING_TO_DO = {
     Way.THERE: UndoOutcome.THERE,
+    Way.ERASED: UndoOutcome.ERASED,
     Way.OCCUPIED: UndoOutcome.OCCUPIED,
     Way.LOST: UndoOutcome.LOST,
 }
@@ -233,8 +236,8 @@ class RestorePlan:
 
     @property
     def possible(self) -> bool:
-        """Whether everything is there or can be brought back."""
-        return self.counts.clean
+        """Whether everything is there or can be brought back, but for a few that were erased."""
+        return self.counts.clean and not too_many_erased(self.counts.by_outcome[Way.ERASED], self.selected)
 
     def to_json(self) -> dict[str, Any]:
         """The plan for a report."""
@@ -257,22 +260,25 @@ class UndoResult:
     Attributes:
         counts: Lines by what became of them.
         there: Lines whose object the last look found to be the same.
+        left: Lines whose object is not there because it was erased.
         names: Some of the other lines, as a person reads them.
     """
 
     counts: Counts[UndoOutcome] = field(default_factory=lambda: Counts(UNDO))
     there: int = 0
+    left: int = 0
     names: list[str] = field(default_factory=list)
 
     @property
     def not_there(self) -> int:
-        """Selected lines whose object the last look did not find to be the same."""
-        return self.counts.listed - self.there
+        """Selected lines whose object the last look did not find to be the same, without the erased ones."""
+        return self.counts.listed - self.there - self.left
 
     @property
     def done(self) -> bool:
-        """Whether every selected object is there, and every line is accounted for."""
-        return self.counts.holds and not self.not_there
+        """Whether every selected object is there but for a few that were erased, and every line is accounted for."""
+        many = too_many_erased(self.left, self.counts.listed)
+        return self.counts.holds and not self.not_there and not many
 
     def to_json(self) -> dict[str, Any]:
         """What was done, for a report."""
@@ -291,7 +297,9 @@ class Undo:
     Attributes:
         wanted: Selects names.
         report: Gets each option, what was done (None in a dry run), and whether the object is there.
-        authority: Raises `PhaseChanged` where the phase does not allow an undo; read before each request.
+        authority: Raises `PhaseChanged` where the phase does not allow an undo; read before each request. It also tells what
+            was erased.
+        include_erased: Whether what was erased is brought back, too.
     """
 
     api: AsyncApi
@@ -301,6 +309,7 @@ class Undo:
     stop: Stop
     report: Callable[[RestoreOption, Restored | None, bool], None]
     authority: AuthoritySource
+    include_erased: bool = False
 
     async def plan(self) -> RestorePlan:
         """Find what can be brought back. Changes nothing.
@@ -359,7 +368,8 @@ class Undo:
         plan.counts.list(len(wanted))
         now = await look(self.api, self.manifest.migration, wanted, self.manifest.following(number))
         plan.soft_delete_unavailable = plan.soft_delete_unavailable or now.soft_delete_unavailable
-        return restore_options(wanted, now)
+        proven_at = await asyncio.to_thread(self.authority.proven_at)
+        return restore_options(wanted, now, proven_at=proven_at, include_erased=self.include_erased)
 
     async def _bring_back(
         self,
@@ -384,6 +394,7 @@ class Undo:
             there = found is not None and same(line.state, found)
             result.counts.add(restored.outcome)
             result.there += there
+            result.left += not there and restored.outcome is UndoOutcome.ERASED
             if not there and len(result.names) < MAX_NAMES:
                 why = restored.detail or "it was brought back, and is gone or changed again"
                 result.names.append(f"{restored.outcome.value.replace('_', ' ')} {shown(line.name)}: {why}")

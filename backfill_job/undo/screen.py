@@ -27,9 +27,13 @@ _WAYS = (
     (Way.SOFT_DELETE, "can be restored from soft delete"),
     (Way.NEW_PATH, "can be copied back from the new path"),
     (Way.THERE, "is there, unchanged"),
+    (Way.ERASED, "was erased at the new path since; --include-erased brings it back"),
     (Way.OCCUPIED, "ANOTHER object is there; it is never overwritten"),
     (Way.LOST, "LOST: neither soft delete nor the new path has it"),
 )
+
+
+_ONLY_WHERE_SOME = frozenset({Way.ERASED, Way.OCCUPIED, Way.LOST, Way.THERE})
 
 
 def plan_table(plan: RestorePlan) -> Table:
@@ -45,7 +49,7 @@ def plan_table(plan: RestorePlan) -> Table:
         header_style="",
     )
     for way, words in _WAYS:
-        if not plan.counts.by_outcome[way] and way in {Way.OCCUPIED, Way.LOST, Way.THERE}:
+        if not plan.counts.by_outcome[way] and way in _ONLY_WHERE_SOME:
             continue
         until = plan.first_until if way is Way.SOFT_DELETE else ""
         table.add_row(Text(words), f"{plan.counts.by_outcome[way]:,}", byte_count(plan.sizes[way]), until)
@@ -90,6 +94,7 @@ def end_lines(plan: RestorePlan, result: UndoResult | None, execute: str) -> lis
         f"{counted(counts[UndoOutcome.RESTORED], 'object')} restored, {counts[UndoOutcome.COPIED_BACK]:,} copied back, "
         f"{counts[UndoOutcome.THERE]:,} there before; looked at afterwards: {result.there:,} of {plan.selected:,} are "
         f"what the manifest says{result.counts.imbalance}."
+        + (f" {result.left:,} erased since, and not brought back." if result.left else "")
     )
     return lines
 
