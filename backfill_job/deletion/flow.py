@@ -323,7 +323,10 @@ def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfini
     # Where an argument is there twice, the last one counts.
     objects = str(found.manifest.objects)
     more = ("--resume", found.place, "--confirm-text", CONFIRM_TEXT, "--expect-objects", objects)
-    kept = tuple(word for word in io.words if word != "--anew")
+    words = [*io.words]
+    if "--erased" in words:  # the manifest has the names
+        del words[(at := words.index("--erased")) : at + 2]
+    kept = tuple(word for word in words if word != "--anew" and not word.startswith("--erased="))
     return run_as_tasks(
         SUBCOMMAND,
         arguments,
