@@ -18,7 +18,6 @@ from shared.objects import parse_time
 from shared.operations import Operations
 from shared.verification import NameDifference, Verdict
 
-
 BEGAN = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 

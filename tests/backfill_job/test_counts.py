@@ -19,7 +19,6 @@ from shared.operations import Operations
 from shared.replicate import Outcome
 from shared.verification import Verdict
 
-
 BEGAN = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 

@@ -103,6 +103,7 @@ def test_on_a_bare_migration_nothing_passes_by_default(paths: Paths, commands: C
     }
     assert {name for name, standing in found.items() if standing == "NOT RUN"} == {
         "verification",
+        "names",
         "mirror lag",
         "mirror alive",
         "canary",
@@ -273,7 +274,7 @@ def test_damaged_evidence_is_not_run(
     [
         (
             {"method": "storage.objects.download", "name_prefix": "_migration/qpi_exports/state"},
-            {"phase", "sign-offs"},
+            {"phase", "verification", "names", "sign-offs"},
         ),
         (
             {"method": "storage.objects.download", "name_prefix": "_migration/qpi_exports/latest/v"},
