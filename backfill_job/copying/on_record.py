@@ -85,7 +85,8 @@ class OnRecord:
             why = f"the comparison could not be recorded ({error})"
             self.run.log.emit(Event.RUN_STOPPED, error=why)
             return replace(result, stopped=why)
-        return result
+        alone = self.run.settings.task_count == 1
+        return replace(result, operations=self.run.operations.total()) if alone else result
 
 
 def begin_comparison(run: Run) -> OnRecord:

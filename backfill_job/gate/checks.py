@@ -27,7 +27,7 @@ from shared.report.headline import Tone, headline
 from shared.report.next_steps import Target
 from shared.state import NAMES, State, utc_text
 from shared.text import counted, listed
-from shared.verification import Lag, Level, Remark, Verdict, Verification
+from shared.verification import OF_NAMES, Lag, Level, Remark, Verdict, Verification
 
 __all__ = [
     "LATE_WRITES",
@@ -160,7 +160,7 @@ def _recorded_check(state: State, target: Target, now: datetime, limits: Limits)
 
 def _other_findings(found: Verification, again: str) -> Check | None:
     """What the latest verification found beside the names, where another command has compared the names since."""
-    grave = [remark.text for remark in found.remarks if _is_grave(remark)]
+    grave = [remark.text for remark in found.remarks if _is_grave(remark) and remark.kind not in OF_NAMES]
     if found.contents is not None and found.contents.migration_problems:
         grave.append("reading the files found problems that only the destination has")
     if not grave:

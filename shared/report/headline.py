@@ -14,7 +14,7 @@ from shared.phase import Phase
 from shared.report.figures import age, counted, moment
 from shared.report.wording import PHASE_WORDS, VERDICT_WORDS
 from shared.state import ComparisonRecord, State
-from shared.verification import Level, Verdict, Verification
+from shared.verification import OF_NAMES, Level, Verdict, Verification
 
 __all__ = [
     "FRESH",
@@ -152,9 +152,12 @@ def _contradictions(verification: Verification) -> tuple[str, ...]:
     )
 
 
-def _beside_the_names(verification: Verification) -> tuple[str, ...]:
+def _beside_the_names(verification: Verification, of_names: frozenset[str] = OF_NAMES) -> tuple[str, ...]:
+    """What a verification found beside how the names compare; without remarks of these kinds, which follow from that."""
     found = []
-    critical = sum(remark.level is Level.CRITICAL for remark in verification.remarks)
+    critical = sum(
+        remark.level is Level.CRITICAL and remark.kind not in of_names for remark in verification.remarks
+    )
     if critical:
         found.append(f"{counted(critical, 'critical remark')} below.")
     contents = verification.contents
@@ -164,7 +167,7 @@ def _beside_the_names(verification: Verification) -> tuple[str, ...]:
 
 
 def _reservations(verification: Verification) -> tuple[str, ...]:
-    found = [*_beside_the_names(verification)]
+    found = [*_beside_the_names(verification, of_names=frozenset())]
     if verification.totals.source.digest != verification.totals.destination.digest:
         found.append(
             "The two listings' digests differ, although every name was found equal when looked at again: "
