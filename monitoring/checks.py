@@ -26,6 +26,7 @@ NEEDS_NO_ALERT: Mapping[str, str] = {
     "mirror_retry": "the event is delivered again, and the answer was a 503, which mirror-failing counts by the service's own metric",
     "mirror_conflict": "nothing is lost or changed; step 9 of the runbook looks at these lines every day, and `verify` shows the difference",
     "object_conflict": "as mirror_conflict; the run ends with 1, which backfill-task-failed counts",
+    "object_erased": "a person asked for it; so many that a rule did it are verification_difference lines, and the run ends with 1",
     "object_failed": "the run ends with 1, which backfill-task-failed counts by the service's own metric",
     "object_kept": "the deletion ends with 1, which backfill-task-failed counts; its operator reads the names",
     "object_not_restored": "the undo ends with 1 in front of its operator",

@@ -143,6 +143,9 @@ def log_comparison(log: EventLog, migration: Migration, compared: Compared) -> N
             source_generation=int(found.source.generation) if found.source else None,
             destination_generation=int(found.destination.generation) if found.destination else None,
         )
+    for name in compared.erased if Verdict.ERASED in compared.wrong else ():
+        at = migration.source_ref(name).uri
+        log.emit(Event.VERIFICATION_DIFFERENCE, object=at, verdict=Verdict.ERASED.value, differences=[])
     log.emit(Event.VERIFICATION_FINISHED, **compared.figures())
 
 

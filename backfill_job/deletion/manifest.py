@@ -64,8 +64,8 @@ class Line(NamedTuple):
         md5: Base64; None for composite objects.
         created: RFC 3339 time at which the legacy generation was finalized.
         metadata: An undo must restore it with the object.
-        destination_generation: The generation at the destination that was found equal; 0 for an object that was erased
-            there, and that a person named to be deleted.
+        destination_generation: The generation at the destination that was found equal. 0 for an object that was erased
+            there, and that a person named.
     """
 
     name: str

@@ -188,6 +188,7 @@ def test_execute_copies_everything_and_verifies(
         "already_equal": 0,
         "superseded": 0,
         "conflict": 0,
+        "erased": 0,
         "failed": 0,
         "excluded": 1,
         "bytes": run["ledger"]["bytes"],
