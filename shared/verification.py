@@ -463,7 +463,14 @@ class Verification:
     @property
     def unsettled(self) -> int:
         """Names that were not found equal on both sides; what is still in flight is not proven."""
-        return sum(count for verdict, count in self.counts.items() if not verdict.settled)
+        unsettled = sum(count for verdict, count in self.counts.items() if not verdict.settled)
+        return unsettled + self.too_many_erased
+
+    @property
+    def too_many_erased(self) -> int:
+        """How many names were erased, where those are too many for a request; else 0."""
+        erased = self.counts.get(Verdict.ERASED, 0)
+        return erased if too_many_erased(erased, self.compared) else 0
 
     def to_json(self) -> dict[str, Any]:
         """The file's content."""

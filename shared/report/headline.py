@@ -56,6 +56,7 @@ def headline(verification: Verification) -> Headline:
         "differing": counts[Verdict.CONTENT_DIFFERS] + counts[Verdict.METADATA_DIFFERS],
         "extra": counts[Verdict.EXTRA],
         "in flight": counts[Verdict.IN_FLIGHT],
+        "erased since": verification.too_many_erased,
     }
     apart = [f"{number:,} {what}" for what, number in numbers.items() if number]
     contradictions = _contradictions(verification)
@@ -168,7 +169,8 @@ def _beside_the_names(verification: Verification, of_names: frozenset[str] = OF_
 
 def _reservations(verification: Verification) -> tuple[str, ...]:
     found = [*_beside_the_names(verification, of_names=frozenset())]
-    if verification.totals.source.digest != verification.totals.destination.digest:
+    erased = verification.counts.get(Verdict.ERASED, 0)
+    if verification.totals.source.digest != verification.totals.destination.digest and not erased:
         found.append(
             "The two listings' digests differ, although every name was found equal when looked at again: "
             "objects changed meanwhile. Verify again."

@@ -120,6 +120,16 @@ def test_more_than_one_in_a_hundred_is_a_rule_or_an_accident(erased: Commands) -
     assert not found.equal
 
 
+def test_a_verification_of_too_many_erased_is_not_clean(erased: Commands) -> None:
+    """Its report and its exit code say so."""
+    ended = erased.run("verify", "--report", str(erased.folder / "r"))
+    assert (ended.code, ended.err) == (1, "")
+    report = content(erased, "verification.json")
+    assert (report["clean"], report["counts"]["erased"], report["differences_total"]) == (False, 1, 1)
+    assert "Not equal: 1 erased since" in (erased.folder / "r" / "report.html").read_text()
+    assert "verification_difference" in ended.out
+
+
 def test_the_dry_run_says_what_was_erased(erased: Commands) -> None:
     """As the execution does."""
     ended = erased.run("migrate", "--report", str(erased.folder / "r"))
@@ -304,6 +314,7 @@ def test_a_verification_names_what_was_erased_and_is_the_next_proof(erased: Comm
     paths.delete(second, side="destination")
     report = content(erased, "verification.json")
     assert (report["clean"], report["counts"]["erased"], report["counts"]["missing"]) == (True, 1, 0)
+    assert "Equal: nothing missing" in (erased.folder / "r" / "report.html").read_text()
     assert [HELD in remark["text"] for remark in report["remarks"] if remark["kind"] == "erased"] == [True]
     assert delivered(erased, second).outcome is MirrorOutcome.ERASED
 

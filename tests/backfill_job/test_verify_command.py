@@ -97,6 +97,7 @@ def test_every_difference_is_reported_with_both_sides_facts(
         "extra": 1,
         "in_flight": 0,
         "excluded": 0,
+        "erased": 0,
     }
     assert {finding["name"]: finding["verdict"] for finding in report["differences"]} == {
         day(2): "content_differs",
