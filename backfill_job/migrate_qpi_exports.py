@@ -35,7 +35,7 @@ from shared.decision import Authority
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.phase import Phase
-from shared.record import begin
+from shared.record import Begin, begin
 from shared.state_changes import Stamp
 
 __all__ = ["COMMAND"]
@@ -130,15 +130,16 @@ def _begin(run: Run, *, told: bool) -> None:
     """
     stamp = Stamp(uuid.uuid4().hex, NAME, run.now())
     try:
-        _, state = begin(run.gateway, run.migration, stamp, Phase.DUAL_WRITE if told else None)
+        done, state = begin(run.gateway, run.migration, stamp, Phase.DUAL_WRITE if told else None)
     except UsageError as error:
-        if not told:
-            _show(analyse(_from_the_beginning(run)), run, "No migration has begun. If it began now:")
+        if told:
+            raise
+        _show(analyse(_from_the_beginning(run)), run, "No migration has begun. If it began now:")
         raise UsageError(f"cannot start: {error}; or begin it with this run: --begin") from error
-    refuse_overlaps(
-        run.migration, run.store, run.io.environ
-    )  # another pair may have begun at the same moment
-    run.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=state.history[-1].what, by=NAME)
+    # Another pair may have begun at the same moment.
+    refuse_overlaps(run.migration, run.store, run.io.environ)
+    if done is not Begin.AS_IT_WAS:  # else another task has begun it
+        run.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=state.history[-1].what, by=NAME)
 
 
 def _from_the_beginning(run: Run) -> Run:
@@ -147,17 +148,18 @@ def _from_the_beginning(run: Run) -> Run:
 
 
 def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
-    if recorded_phase(run) is None:
-        _begin(run, told=arguments.begin)
+    begun = recorded_phase(run) is not None
     expected: int | None = None
     if not arguments.yes:
-        findings = analyse(run)
+        findings = analyse(run if begun else _from_the_beginning(run))
         _show(findings, run, "Before anything is copied:")
         confirm_by_yes(run, "Copy now? Both paths stay as they are for their users.")
         expected = findings.source.objects
+    if not begun:
+        _begin(run, told=arguments.begin)
     # Without a place for reports no task can say what all tasks found together.
     whole = arguments.since is None and (run.settings.task_count == 1 or run.reports is not None)
-    begun = begin_comparison(run) if whole else None
+    comparing = begin_comparison(run) if whole else None
     now = run.io.clock.now
     began = now()
     with (
@@ -168,8 +170,8 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         governor = governor_from(arguments, run.settings.task_count)
         result = execute(run, CopyOptions(limits, governor, progress, lines))
     result = replace(result, narrowed=narrowed_to(arguments.since, run.started))
-    if begun is not None and run.settings.task_count == 1:
-        result = begun.ended_with(result)
+    if comparing is not None and run.settings.task_count == 1:
+        result = comparing.ended_with(result)
     elapsed = round((now() - began).total_seconds(), 3)
     _write(run, "run.json", _run_report(result, elapsed, arguments))
     _tell_finished(run, result, elapsed)
@@ -177,11 +179,11 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         run.say(line)
     for compared in _compared(result, arguments, tasks=1):
         run.say(f"  {compared}")
-    composed = _compose(run, arguments, begun)
+    composed = _compose(run, arguments, comparing)
     return result.exit_code if composed else max(result.exit_code, ExitCode.NOT_RIGHT)
 
 
-def _compose(run: Run, arguments: argparse.Namespace, begun: OnRecord | None) -> bool:
+def _compose(run: Run, arguments: argparse.Namespace, comparing: OnRecord | None) -> bool:
     """Combine the tasks' reports, if this task completed the set, and record the comparison; False where that failed."""
     parts = run.all_parts("run.json")
     if parts is None:
@@ -190,8 +192,8 @@ def _compose(run: Run, arguments: argparse.Namespace, begun: OnRecord | None) ->
         whole = RunResult.merged([RunResult.from_json(part) for part in parts])
         elapsed = max(float(part["elapsed_s"]) for part in parts)
     combined = whole
-    if begun is not None:
-        whole = begun.ended_with(combined)
+    if comparing is not None:
+        whole = comparing.ended_with(combined)
     run.write_whole("run.json", _run_report(whole, elapsed, arguments, tasks=len(parts)))
     _tell_finished(run, whole, elapsed, composed=True)
     return whole.stopped == combined.stopped
