@@ -16,7 +16,10 @@ from shared.objects import RESOURCE_FIELDS, ObjectState, parse_time
 __all__ = ["EventKind", "ObjectEvent", "read_event"]
 
 _NUMBERS = {"generation", "metageneration", "size"}
-_TEXTS = ("bucket", *(key for key in RESOURCE_FIELDS.split(",") if key not in _NUMBERS | {"metadata"}))
+_TEXTS = (
+    "bucket",
+    *(key for key in RESOURCE_FIELDS.split(",") if key not in _NUMBERS | {"metadata", "contexts"}),
+)
 
 TYPE_PREFIX = "google.cloud.storage.object.v1."
 

@@ -93,7 +93,11 @@ class SideCount:
         Raises:
             ValueError: It is something else.
         """
-        side = convert(Side, content)
+        return SideCount.of(convert(Side, content))
+
+    @staticmethod
+    def of(side: Side) -> "SideCount":
+        """The figures of a report, to be added to others."""
         return SideCount(side.objects, side.bytes, side.jsonl, side.empty_jsonl, int(side.digest, 16))
 
 
