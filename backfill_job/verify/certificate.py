@@ -20,20 +20,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import reduce
 from hashlib import sha256
-from operator import add
 from typing import Any, Final, Literal
 
-import msgspec
+from msgspec import to_builtins
 
-from backfill_job.verify.day_counts import DayCount, DayCounts, SideCount
+from backfill_job.verify.day_counts import DayCounts
 from shared.errors import UsageError
-from shared.json_io import Count, Sha256, decode, shown_value
+from shared.json_io import Count, Sha256, decode, parse_format, shown_value
 from shared.migration import Location, Migration
 from shared.objects import LEFT_OUT, parse_time
 from shared.partitions import LAYOUTS_VERSION
-from shared.verification import Side, Sides, Verdict
+from shared.verification import NO_OBJECTS, Day, Side, Sides, Verdict
 
 __all__ = [
     "FORMAT",
@@ -50,8 +48,6 @@ FORMAT: Final = "qpi-exports-migration/certificate/2"
 UNDATED = "undated"
 
 _ADVICE = "the certificate is damaged or was edited; only what both paths hold can tell: run verify again"
-
-_NOTHING = SideCount().side()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +70,7 @@ class CertifiedData:
     @property
     def sha256(self) -> str:
         """Of its canonical JSON."""
-        return _digest(msgspec.to_builtins(self))
+        return _digest(to_builtins(self))
 
     @property
     def migration(self) -> Migration:
@@ -124,7 +120,7 @@ class Certificate:
 
     def to_bytes(self) -> bytes:
         """The file's contents: canonical JSON."""
-        return _canonical(msgspec.to_builtins(self))
+        return _canonical(to_builtins(self))
 
     def changes(self, now: CertifiedData) -> list[str]:
         """Say which days' figures are not what they were.
@@ -132,7 +128,7 @@ class Certificate:
         Returns:
             A line for each day and side that differs, in order; empty when nothing differs.
         """
-        none = Sides(_NOTHING, _NOTHING)
+        none = Sides(NO_OBJECTS, NO_OBJECTS)
         lines = []
         for day in sorted({*self.data.days, *now.days}):
             old, new = self.data.days.get(day, none), now.days.get(day, none)
@@ -178,11 +174,10 @@ def read_certificate(contents: bytes, name: str) -> Certificate:
     Raises:
         UsageError: It is not a certificate, or of another format, or it contradicts itself. The message names the field.
     """
-    found = decode(_Format, contents, name, None).format
-    if found != FORMAT:
-        raise UsageError(
-            f"{name}: format is {shown_value(found)}; this program reads {FORMAT} only. Run verify for a new certificate"
-        )
+    try:
+        parse_format(contents, name, "certificate", FORMAT)
+    except UsageError as error:
+        raise UsageError(f"{error}; run verify for a new certificate") from error
     try:
         made = decode(Certificate, contents, name)
         _check(made)
@@ -198,15 +193,8 @@ def read_certificate(contents: bytes, name: str) -> Certificate:
     return made
 
 
-@dataclass(frozen=True, slots=True)
-class _Format:
-    """What tells a certificate from another file."""
-
-    format: str
-
-
 def _sealed(made: Certificate) -> Certificate:
-    content = msgspec.to_builtins(made)
+    content = to_builtins(made)
     del content["fields_sha256"]
     return replace(made, fields_sha256=_digest(content))
 
@@ -228,9 +216,9 @@ def _check(made: Certificate) -> None:
         if not sides.source.objects and not sides.destination.objects:
             raise ValueError(f"data.days.{day} has no objects")
         _check_sides(f"data.days.{day}", sides)
-    total = Sides(*(_added(data.days, side) for side in ("source", "destination")))
     for side in ("source", "destination"):
-        _check_same(f"data.total.{side}", getattr(data.total, side), getattr(total, side))
+        known = sum((getattr(sides, side) for sides in data.days.values()), NO_OBJECTS)
+        _check_same(f"data.total.{side}", getattr(data.total, side), known)
     for what in ("started", "finished"):
         _check_time(f"run.{what}", getattr(made.run, what))
     _check_counts(made)
@@ -270,7 +258,7 @@ def _check_sides(where: str, sides: Sides) -> None:
                 f"{where}.{name}.empty_jsonl is {side.empty_jsonl}; it has {side.jsonl} of JSONL"
             )
         if not side.objects:
-            _check_same(f"{where}.{name}", side, _NOTHING)
+            _check_same(f"{where}.{name}", side, NO_OBJECTS)
     if sides.source.digest == sides.destination.digest:
         _check_same(
             f"{where}.destination", sides.destination, sides.source, "the source has the same digest, and"
@@ -324,13 +312,8 @@ def _check_counts(made: Certificate) -> None:
         )
 
 
-def _added(days: Mapping[str, Sides], side: str) -> Side:
-    found = (SideCount.of(getattr(sides, side)) for sides in days.values())
-    return reduce(add, found, SideCount()).side()
-
-
-def _sides(count: DayCount) -> Sides:
-    return Sides(count.source.side(), count.destination.side())
+def _sides(day: Day) -> Sides:
+    return Sides(day.source, day.destination)
 
 
 def _canonical(content: Mapping[str, Any]) -> bytes:

@@ -18,13 +18,13 @@ from testing_commands import Ended, run_command
 from testing_paths import Paths
 
 from backfill_job.verify.certificate import CertifiedRun, certificate, data_of, read_certificate
-from backfill_job.verify.day_counts import DayCount, DayCounts, SideCount
+from backfill_job.verify.day_counts import DayCounts
 from shared.errors import UsageError
 from shared.gateway import Gateway
 from shared.migration import Location, Migration
 from shared.objects import LEFT_OUT
 from shared.partitions import DAY_PATTERN, LAYOUTS, LAYOUTS_VERSION
-from shared.verification import Verdict
+from shared.verification import Day, Side, Verdict, digest_of
 
 ROOT = Path(__file__).parent.parent.parent
 NAMES = [
@@ -172,10 +172,10 @@ def test_a_page_of_shell_recomputes_it(paths: Paths, gateway: Gateway, tmp_path:
         (lambda text: text.replace('"clean":false', '"clean":true'), "fields_sha256 is"),
         (
             lambda text: text.replace("certificate/2", "certificate/1"),
-            "this program reads qpi-exports-migration/",
+            "run verify for a new certificate",
         ),
-        (lambda text: text[:-9], "no JSON"),
-        (lambda _: "[]", "certificate.json: "),
+        (lambda text: text[:-9], "is not a certificate"),
+        (lambda _: "[]", "is not a certificate"),
         (lambda _: '{"format": "qpi-exports-migration/certificate/2"}', "has no 'data'"),
         (lambda text: text.replace('"days":{', '"days":{"x":7,'), "data.days"),
         (lambda text: text.replace('"days":{', '"days":{"undated":{},'), "stands there twice"),
@@ -235,10 +235,15 @@ def test_the_same_data_give_the_same_certificate_whoever_asks(
 DAY, UNDATED = "2024-01-01", "undated"
 
 
-def written(found: Counter[Verdict], source: DayCount, undated: DayCount) -> dict[str, Any]:
+def side(objects: int, size: int, jsonl: int, empty: int, number: int) -> Side:
+    return Side(objects, size, jsonl, empty, digest_of([number]))
+
+
+def written(found: Counter[Verdict], dated: tuple[Side, Side], undated: tuple[Side, Side]) -> dict[str, Any]:
     """A certificate as the command writes it, of a day and what has none."""
     counts = DayCounts()
-    counts.days[date(2024, 1, 1)], counts.days[None] = source, undated
+    for day, sides in ((date(2024, 1, 1), dated), (None, undated)):
+        counts.add_day(Day.of(day, *sides, {}))
     migration = Migration(Location.parse("gs://legacy/a/"), Location.parse("gs://new/b/"))
     content: dict[str, Any] = json.loads(certificate(data_of(migration, counts), run_of(found)).to_bytes())
     return content
@@ -246,13 +251,13 @@ def written(found: Counter[Verdict], source: DayCount, undated: DayCount) -> dic
 
 EQUAL = written(
     Counter({Verdict.EQUAL: 3}),
-    DayCount(SideCount(2, 9, 2, 1, 77), SideCount(2, 9, 2, 1, 77)),
-    DayCount(SideCount(1, 4, 0, 0, 5), SideCount(1, 4, 0, 0, 5)),
+    (side(2, 9, 2, 1, 77), side(2, 9, 2, 1, 77)),
+    (side(1, 4, 0, 0, 5), side(1, 4, 0, 0, 5)),
 )
 UNEQUAL = written(
     Counter({Verdict.EQUAL: 1, Verdict.MISSING: 1, Verdict.CONTENT_DIFFERS: 1, Verdict.METADATA_DIFFERS: 1}),
-    DayCount(SideCount(3, 9, 2, 1, 2**256 - 1), SideCount(2, 8, 2, 1, 78)),
-    DayCount(SideCount(1, 4, 0, 0, 5), SideCount(1, 4, 0, 0, 5)),
+    (side(3, 9, 2, 1, 2**256 - 1), side(2, 8, 2, 1, 78)),
+    (side(1, 4, 0, 0, 5), side(1, 4, 0, 0, 5)),
 )
 
 
@@ -311,7 +316,7 @@ def test_an_edit_of_any_field_is_refused(field: tuple[dict[str, Any], tuple[Any,
         return
     with pytest.raises(UsageError) as refused:
         read(made)
-    assert str(refused.value).startswith("c.json: ")
+    assert str(refused.value).startswith("c.json")
     assert "\n" not in str(refused.value)
 
 
@@ -372,7 +377,7 @@ def test_a_forgery_is_refused_or_is_of_other_objects(
             EQUAL,
             ("format",),
             "qpi-exports-migration/certificate/1",
-            "format is 'qpi-exports-migration/certificate/1'",
+            "c.json has the format 'qpi-exports-migration/certificate/1'",
         ),
         (EQUAL, ("run", "equal"), True, "run.equal is an unknown field"),
         (EQUAL, ("not_compared",), "nothing", "not_compared is 'nothing'"),
