@@ -464,6 +464,7 @@ def _write(store: RecordStore, migration: Migration, state: State, generation: i
 
     Raises:
         ConditionFailed: Another program changed the head. Nothing was written; or it was, and is changed again by now.
+        PhaseUnknown: The head was written, and another change has the entry's place: the head had been set back.
         StorageError: The record may be half written; `begin` completes it.
         ValueError: No program could read it again, so nothing was written.
     """
@@ -479,10 +480,15 @@ def _write(store: RecordStore, migration: Migration, state: State, generation: i
         if found is None or found[1] != head:  # else it is our own write, repeated after a lost answer
             raise
     for number, entry in enumerate(state.history[kept:], kept + 1):
-        # Where it is there already, it is perhaps our own, repeated; every read compares it.
-        with suppress(ConditionFailed):
-            at = entry_ref(migration, number, entry.phase)
-            store.write(at, state.entry_bytes(entry), if_generation=ABSENT)
+        at, contents = entry_ref(migration, number, entry.phase), state.entry_bytes(entry)
+        try:
+            store.write(at, contents, if_generation=ABSENT)
+        except ConditionFailed:
+            found = store.read_version(at)
+            if found is None or found[1] != contents:  # else it is our own, repeated, or a mended one
+                raise disagreement(
+                    migration, f"entry {number} of the history is not what the head tells"
+                ) from None
 
 
 def _holds(now: State, before: State, after: State) -> bool:

@@ -16,6 +16,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from enum import Enum
 from functools import lru_cache
 from math import floor
@@ -26,7 +27,7 @@ import google_crc32c
 from shared.errors import ConditionFailed, MigrationError, ObjectNotFound
 from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectRef, ObjectState
-from shared.phase import Phase, PhaseReader, entry_ref, history_ref, state_ref
+from shared.phase import Phase, PhaseReader, Recorded, entry_ref, history_ref, state_ref
 from shared.record import read_record
 from shared.server_time import ServerTime
 from shared.state import State
@@ -166,13 +167,17 @@ class Scope:
     pairs: tuple[tuple[str, Migration], ...] = ()
 
 
+NOTHING_READ = Recorded(Phase.DUAL_WRITE, 0)
+"""What a `PhaseReader` starts with."""
+
+
 class Process(NamedTuple):
     """What the threads of a process share."""
 
     local: float = 0.0
     newest: datetime | None = None
     cache: Any = None
-    most: int = 0
+    last: Any = NOTHING_READ
 
 
 class Thread(NamedTuple):
@@ -265,10 +270,11 @@ class Refusal(Enum):
 
 
 class Entry(NamedTuple):
-    """An answer, with what the process knew when it arrived."""
+    """An answer, with its ``Date``, and what the process knew when it arrived."""
 
     answer: Any
     process: Process
+    date: datetime | None = None
 
 
 class Asked(BaseException):
@@ -289,7 +295,7 @@ class Result(NamedTuple):
     call: Any
     error: MigrationError | None
     cache: Any
-    most: int
+    last: Any
     holds: bool
 
 
@@ -338,6 +344,8 @@ class Store:
         if entry is None:
             raise Asked(call)
         self.recall(entry.process)
+        if entry.date is not None:
+            self.server_time._here.text = format_datetime(entry.date, usegmt=True)
         if isinstance(entry.answer, Refusal):
             error = ObjectNotFound if entry.answer is Refusal.NOT_FOUND else ConditionFailed
             raise error(str(call[0]), entry.answer.value)
@@ -346,7 +354,7 @@ class Store:
     def recall(self, process: Process) -> None:
         """Take over what the process knows."""
         self.local, self.server_time._newest = process.local, process.newest
-        self.phases._read, self.phases._most_entries = process.cache, process.most
+        self.phases._read, self.phases._last = process.cache, process.last
 
     def read(self, at: ObjectRef) -> bytes | None:
         found = self.ask(Read(key(at)))
@@ -550,14 +558,14 @@ class RecordWorld:
         process, thread = world.processes[at], world.threads[number]
         if date is not None and self._clocked[at] and (process.newest is None or date > process.newest):
             process = process._replace(newest=date)
-        entry = Entry(answer, process if self._clocked[at] else Process())
+        entry = Entry(answer, process, date) if self._clocked[at] else Entry(answer, Process())
         memory = self._known.setdefault((number, thread.memory, entry), len(self._memories))
         if memory == len(self._memories):
             self._memories.append((thread.memory, entry))
             self._results[number, memory] = self._run(number, memory)
         result = self._results[number, memory]
         if self._clocked[at]:
-            process = process._replace(cache=result.cache, most=result.most)
+            process = process._replace(cache=result.cache, last=result.last)
         since = world.clock if isinstance(result.call, Wait) else thread.since if self._doubts else 0.0
         if thread.memory == 0 and self._doubts:
             since = world.clock
@@ -583,7 +591,7 @@ class RecordWorld:
             call = asked.call
         except MigrationError as raised:
             error = raised
-        return Result(call, error, store.phases._read, store.phases._most_entries, store.holds)
+        return Result(call, error, store.phases._read, store.phases._last, store.holds)
 
     def _locked(self, world: World, number: int) -> bool:
         """Whether another thread of the process holds the lock."""
