@@ -16,7 +16,6 @@ after a few times. Then a program stopped between the steps, or a part of the re
 import base64
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
@@ -286,6 +285,8 @@ def _due(
             return _due(store, migration, stamp, phase)  # another program has begun it, and copies already
         state = begun(State.initial(migration), phase or Phase.DUAL_WRITE, stamp)
         return Begin.BEGUN, state, ABSENT
+    if head is None and store.read_version(at) is not None:
+        return _due(store, migration, stamp, phase)  # another program has begun it between the two reads
     done, state = _mended(store, migration, head, listed, stamp)
     if phase not in {None, state.phase}:
         raise UsageError(f"{at.uri}: its phase is {state.phase.value}; a phase is never set by hand")

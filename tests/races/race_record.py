@@ -692,24 +692,26 @@ def _serve(world: World, call: Any) -> tuple[Any, World]:
         case List(prefix):
             return tuple(each for each in world.objects if each[0].startswith(prefix)), world
         case Write(at, data, if_generation):
-            if _generation(stored, at) != if_generation:
-                return Refusal.FAILED, world
-            return None, _put(world, at, data)
-        case Copy(source, destination, if_source, if_destination):
-            if source not in stored:
-                return Refusal.NOT_FOUND, world
-            if (_generation(stored, source), _generation(stored, destination)) != (if_source, if_destination):
-                return Refusal.FAILED, world
-            after = _put(world, destination, stored[source].data)
-            return dict(after.objects)[destination], after
+            fits = _generation(stored, at) == if_generation
+            return (None, _put(world, at, data)) if fits else (Refusal.FAILED, world)
+        case Copy():
+            return _copied(world, call)
         case Delete(at, if_generation):
-            if at not in stored:
-                return Refusal.NOT_FOUND, world
-            if stored[at].generation != if_generation:
-                return Refusal.FAILED, world
-            return None, _without(world, at)
+            fits = _generation(stored, at) == if_generation
+            return (None, _without(world, at)) if fits else (Refusal.FAILED, world)
         case _:
             return None, world
+
+
+def _copied(world: World, call: Copy) -> tuple[Any, World]:
+    stored = dict(world.objects)
+    if call.source not in stored:
+        return Refusal.NOT_FOUND, world
+    now = (_generation(stored, call.source), _generation(stored, call.destination))
+    if now != (call.if_source, call.if_destination):
+        return Refusal.FAILED, world
+    after = _put(world, call.destination, stored[call.source].data)
+    return dict(after.objects)[call.destination], after
 
 
 def _generation(stored: dict[str, Stored], at: str) -> int:
@@ -764,19 +766,23 @@ def _damages(world: World, kind: Damage) -> Iterator[Step]:
         case Damage.HEAD_BACK:
             yield from _older_heads(world, done)
         case Damage.ONE:
-            for at in record:
-                yield Step(f"damage: {at} is lost", _without(done, at))
-            if HEAD in record:
-                yield from _older_heads(world, done)
-                for edited in _edits(record[HEAD].data):
-                    yield Step("damage: the head is edited", _put(done, HEAD, edited))
-            entries = sorted(at for at in record if at != HEAD)
-            if entries:
-                last = entries[-1]
-                renamed = f"{HISTORY}{last.removeprefix(HISTORY)[:8]}-dual_write.json"
-                if renamed != last:
-                    moved = _put(_without(done, last), renamed, record[last].data)
-                    yield Step("damage: the last entry is renamed", moved)
+            yield from _one_damaged(world, done, record)
+
+
+def _one_damaged(world: World, done: World, record: dict[str, Stored]) -> Iterator[Step]:
+    for at in record:
+        yield Step(f"damage: {at} is lost", _without(done, at))
+    if HEAD in record:
+        yield from _older_heads(world, done)
+        for edited in _edits(record[HEAD].data):
+            yield Step("damage: the head is edited", _put(done, HEAD, edited))
+    entries = sorted(at for at in record if at != HEAD)
+    if entries:
+        last = entries[-1]
+        renamed = f"{HISTORY}{last.removeprefix(HISTORY)[:8]}-dual_write.json"
+        if renamed != last:
+            moved = _put(_without(done, last), renamed, record[last].data)
+            yield Step("damage: the last entry is renamed", moved)
 
 
 def _older_heads(world: World, done: World) -> Iterator[Step]:
@@ -819,5 +825,3 @@ def _answered(answer: Any) -> str:
             return answer.value
         case _:
             return "absent" if answer is None else str(answer)
-
-

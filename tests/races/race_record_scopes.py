@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from race_explorer import Exploration, explore_world
@@ -38,7 +38,6 @@ from mirror_function.mirror import mirror
 from mirror_function.settings import MirrorSettings
 from shared.authority import AuthoritySource, ByPhase, InPhases
 from shared.decision import Authority
-from shared.errors import MigrationError
 from shared.migration import Location, Migration
 from shared.objects import ObjectRef, same
 from shared.phase import CACHE_SECONDS, Phase, state_ref
@@ -66,7 +65,11 @@ def event_of(at: ObjectRef, data: bytes, generation: int) -> ObjectEvent:
     """The event of a version that was there from the beginning."""
     state = shown_state(key(at), Stored(generation, data, generation))
     return ObjectEvent(
-        id="e1", kind=EventKind.FINALIZED, bucket=at.bucket, time=datetime(2024, 1, 1, tzinfo=UTC), state=state
+        id="e1",
+        kind=EventKind.FINALIZED,
+        bucket=at.bucket,
+        time=datetime(2024, 1, 1, tzinfo=UTC),
+        state=state,
     )
 
 
@@ -117,7 +120,9 @@ def moves(phase: Phase, seconds: float = WAIT) -> Callable[[Store], object]:
     """A command that changes the phase, and waits."""
 
     def program(store: Store) -> object:
-        update(store, MIGRATION, lambda state: with_phase(state, phase, stamp(phase.value)), pause=store.pause)
+        update(
+            store, MIGRATION, lambda state: with_phase(state, phase, stamp(phase.value)), pause=store.pause
+        )
         store.wait(seconds)
         return None
 
@@ -126,7 +131,10 @@ def moves(phase: Phase, seconds: float = WAIT) -> Callable[[Store], object]:
 
 def signs(who: str) -> Callable[[Store], object]:
     return lambda store: update(
-        store, MIGRATION, lambda state: sign_off(state, Signatory.DATA, replace(stamp(who), by=who)), pause=store.pause
+        store,
+        MIGRATION,
+        lambda state: sign_off(state, Signatory.DATA, replace(stamp(who), by=who)),
+        pause=store.pause,
     )
 
 
@@ -139,7 +147,12 @@ def deletes(store: Store) -> object:
     legacy, new = store.look(LEGACY), store.look(NEW)
     if legacy is None or new is None or not same(legacy, new):
         return None
-    update(store, MIGRATION, lambda state: with_phase(state, Phase.DELETING, stamp("deleting")), pause=store.pause)
+    update(
+        store,
+        MIGRATION,
+        lambda state: with_phase(state, Phase.DELETING, stamp("deleting")),
+        pause=store.pause,
+    )
     store.wait(WAIT)
     InPhases(store.phases, GOES_ON_IN, Authority.DESTINATION, URI).current()
     store.delete(LEGACY, if_generation=legacy.generation)
@@ -161,7 +174,7 @@ class _Api:
     def __init__(self, **_: object) -> None:
         pass
 
-    async def __aenter__(self) -> "_Api":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -210,13 +223,18 @@ def refuse(pair: Migration, store: Store) -> None:
         overlaps.refuse_overlaps(pair, store, _ENVIRON)
 
 
+def begin_of(pair: Migration, store: Store) -> object:
+    """`begin`, in the first phase."""
+    return begin(store, pair, stamp(f"begin {pair.source.uri}"), Phase.DUAL_WRITE)
+
+
 def pair_begins(pair: Migration, *, asks: bool = True) -> Callable[[Store], object]:
     """The command ``begin``, by an operator who names the first phase."""
 
     def program(store: Store) -> object:
         if asks:
             refuse(pair, store)
-        begin(store, pair, stamp(f"begin {pair.source.uri}"), Phase.DUAL_WRITE)
+        begin_of(pair, store)
         if asks:
             refuse(pair, store)
         return None
@@ -306,6 +324,17 @@ RECORD = {
     "cut over, a sweep, a part of the record is damaged": Scope(
         objects(OVERWRITTEN, record(*CUT)), N, (SWEEP,), SAFE, ticks=(12,), damages=(Damage.ONE,)
     ),
+    "a copy is due, the record is damaged": Scope(
+        objects({LEGACY: A}, record(*DUAL)),
+        A,
+        (
+            Actor("earlier", other_event, process="mirror"),
+            replace(MIRROR, after=("earlier",)),
+        ),
+        SAFE,
+        ticks=(12,),
+        damages=(Damage.ONE,),
+    ),
     "cut over, an event, the folder is removed": Scope(
         objects(OVERWRITTEN, record(*CUT)), N, (MIRROR, SWEEP), SAFE, ticks=(12,), damages=(Damage.FOLDER,)
     ),
@@ -315,7 +344,7 @@ RECORD = {
         (CUTOVER, MIRROR),
         SAFE,
         clients=(AFTER_CUTOVER,),
-        ticks=(6, 6),
+        ticks=(12,),
         damages=(Damage.ONE,),
     ),
     "cut over, an event, a damage, begin": Scope(
@@ -396,9 +425,9 @@ CLOCKS = {
         (CUTOVER, EARLIER, MIRROR),
         NOT_LOST,
         clients=(AFTER_CUTOVER,),
-        ticks=(6, 6, 6),
+        ticks=(6, 6),
     ),
-    "the same, and it sleeps": Scope(
+    "a mirror with a cached phase that sleeps": Scope(
         objects(BOTH, record(*DUAL)),
         A,
         (CUTOVER, EARLIER, MIRROR),
@@ -430,7 +459,7 @@ CLOCKS = {
         ticks=(12,),
         naps=1,
     ),
-    "the same, and the head goes back": Scope(
+    "a late listing, a sleep, another thread, and the head goes back": Scope(
         objects(BOTH, record(*DUAL)),
         A,
         (
@@ -468,7 +497,11 @@ GONE = frozenset({Claim.STAYS_GONE})
 
 PASSES = {
     "a refresh across a deletion": Scope(
-        objects(BOTH, record(*CUT)), A, (DELETION, Actor("refresh", refresh, process="refresh")), GONE, ticks=(12,)
+        objects(BOTH, record(*CUT)),
+        A,
+        (DELETION, Actor("refresh", refresh, process="refresh")),
+        GONE,
+        ticks=(12,),
     ),
     "a refresh with a cached phase, a sleep, a deletion": Scope(
         objects(BOTH, record(*CUT)),
@@ -490,7 +523,9 @@ PASSES = {
         A,
         (
             DELETION,
-            Actor("mirror back", delivery(NEW_EVENT, MirrorSettings(MIGRATION, reverse=True)), process="back"),
+            Actor(
+                "mirror back", delivery(NEW_EVENT, MirrorSettings(MIGRATION, reverse=True)), process="back"
+            ),
         ),
         GONE,
         ticks=(12,),
@@ -524,7 +559,36 @@ PAIRS = {
 }
 """A second pair over the same objects."""
 
-SCOPES = {**RECORD, **CLOCKS, **PASSES, **PAIRS}
+LIMITS = {
+    "head and last entry are lost or set back together": replace(
+        RECORD["a process that has seen the cutover, the record is set back"], undamaged_until="cutover"
+    ),
+    "a copy on the way back that hangs across a deletion": replace(
+        PASSES["an event on the way back, across a deletion"], prompt=False
+    ),
+}
+"""Known limits."""
+
+FINER = {
+    "a cutover, an event, a part of the record is damaged, in finer steps of time": replace(
+        RECORD["a cutover, an event, a part of the record is damaged"], ticks=(6, 6)
+    ),
+    "a mirror with a cached phase, a cutover that waits, in finer steps of time": replace(
+        CLOCKS["a mirror with a cached phase, a cutover that waits"], ticks=(6, 6, 6)
+    ),
+}
+
+DEEP = {
+    *FINER,
+    "a cutover that may stop, a damage, begin, an event",
+    "a mirror with a cached phase that sleeps",
+    "answers that arrive late, a sleep, another thread",
+    "a parent begins in the same minute",
+    "the reversed pair begins in the same minute",
+}
+"""The larger ones."""
+
+SCOPES = {**RECORD, **CLOCKS, **PASSES, **PAIRS, **FINER}
 
 
 def explored(scope: Scope, seek: Claim | None = None) -> Exploration:
