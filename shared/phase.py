@@ -187,8 +187,8 @@ def read_phase(
 ) -> Recorded:
     """Read the phase: one listing of the history, then one read of the head.
 
-    `Recorded.served` is the time of the listing's own answer. The newest answer of any thread may be later than the listing,
-    and since then the phase may have changed, and the head may have been set back.
+    `Recorded.served` is the time of the listing's own answer. The newest answer of another thread may be later
+    than the listing. Between the two the phase may have changed, and the head may have been set back.
 
     Raises:
         PhaseUnknown: There is no record, or it is damaged, disagrees with itself, or is another migration's. The reader
