@@ -353,14 +353,14 @@ RECORD = {
     "cut over, an event, the folder is removed, begin": Scope(
         objects(OVERWRITTEN, record(*CUT)), N, (MIRROR, BEGIN), NOT_LOST, damages=(Damage.FOLDER,)
     ),
-    "a cutover that may stop, a damage, begin, an event": Scope(
+    "a cutover that may stop, the head goes back, begin, an event": Scope(
         objects(BOTH, record(*DUAL)),
         A,
         (replace(CUTOVER, mortal=True), BEGIN, MIRROR),
         NOT_LOST,
         clients=(AFTER_CUTOVER,),
         ticks=(12,),
-        damages=(Damage.ONE,),
+        damages=(Damage.HEAD_BACK,),
     ),
     "a process that has seen the cutover, the record is set back": Scope(
         objects(BOTH, record(*DUAL)),
@@ -580,7 +580,7 @@ FINER = {
 
 DEEP = {
     *FINER,
-    "a cutover that may stop, a damage, begin, an event",
+    "a cutover that may stop, the head goes back, begin, an event",
     "a mirror with a cached phase that sleeps",
     "answers that arrive late, a sleep, another thread",
     "a parent begins in the same minute",
