@@ -84,7 +84,7 @@ class OnRecord:
         except StorageError as error:
             why = f"the comparison could not be recorded ({error})"
             self.run.log.emit(Event.RUN_STOPPED, error=why)
-            return replace(result, stopped=why)
+            return replace(result, stopped=why, stopped_by=error.cause)
         alone = self.run.settings.task_count == 1
         return replace(result, operations=self.run.operations.total()) if alone else result
 

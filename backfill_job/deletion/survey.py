@@ -14,7 +14,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 import uvloop
@@ -25,7 +24,7 @@ from backfill_job.copying.on_record import OnRecord
 from backfill_job.deletion.manifest import erased_line, line_of
 from backfill_job.deletion.manifest_store import LinesFile
 from backfill_job.run.run import Run, open_api, tune_gc
-from backfill_job.verify.certificate import canonical, data_of
+from backfill_job.verify.certificate import data_of
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.late_writes import LateWrites, late_since
 from shared.objects import ObjectState
@@ -226,7 +225,7 @@ def survey(
         both_written=cutover is not None,
         authority=run.authority,
     )
-    found.data_sha256 = sha256(canonical(data_of(run.migration, found.counts))).hexdigest()
+    found.data_sha256 = data_of(run.migration, found.counts).sha256
     log_comparison(run.log, run.migration, found.compared)
     log_erased(run.log, run.migration, found.compared)
     return found

@@ -171,3 +171,19 @@ def test_a_fresh_write_is_waited_for_only_on_a_side_that_has_writers(
     waited = both_written or written_last == "source"
     assert verdicts(found) == {"a": "content_differs"}
     assert bool(hours.slept) is waited
+
+
+def test_tasks_together_began_when_the_first_of_them_did(paths: Paths, gateway: Gateway) -> None:
+    """Whichever ended first; the moment survives the task's report, and one without a time zone is refused."""
+    parts = [
+        Comparison(paths.migration, BEGAN + timedelta(seconds=late)).result(
+            gateway, grace=timedelta(), clock=Hours().clock()
+        )
+        for late in (5, 0, 9)
+    ]
+    read = [Compared.from_json(part.to_json()) for part in parts]
+    assert read == parts
+    assert Compared.merged(read).began == BEGAN
+    for began in ("2026-11-20T12:00:00", "0001-01-01T00:00:00+14:00", "yesterday"):
+        with pytest.raises(ValueError, match=r"time zone|calendar|isoformat"):
+            Compared.from_json({**parts[0].to_json(), "began": began})

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from testing_paths import Paths
 
 from shared.objects import ObjectRef
 from shared.phase import Phase
+from shared.report.loading import read_status
+from shared.report.page import render_status
 from shared.state import ComparisonRecord, Kind
 from shared.verification import latest_verification_ref
 
@@ -421,6 +424,24 @@ def test_after_an_execution_the_status_says_what_it_compared(paths: Paths, comma
     paths.put("extra.jsonl", side="destination")
     assert commands.run("migrate", *COPY).code == 1
     assert "Not equal: 1 name" in status(paths)
+
+
+def test_after_a_cutover_new_exports_are_no_fault(paths: Paths, commands: Commands) -> None:
+    """What only the new path has is to come back; anything else that differs is said as such, and the page says the same."""
+    both(paths, *NAMES)
+    commands.go(Phase.CUT_OVER)
+    paths.put("new.jsonl", side="destination")
+    assert commands.run("cutover", *NOW).code == 0
+    assert "Only the new path has 1 object" in status(paths)
+    assert commands.run("rollback", "--refresh", "--ungoverned").code == 0
+    assert "Equal: nothing missing, nothing differs" in status(paths)
+    paths.put(NAMES[0], b"later\n", side="destination")
+    assert commands.run("cutover", *NOW).code == 0
+    data = read_status(commands.gateway, paths.migration, datetime.now(UTC))
+    page = render_status(data, datetime.now(UTC))
+    assert "Not equal: 1 name" in page
+    assert "comparison begun by" not in page
+    assert "Verify: it names what differs (1 name)." in page
 
 
 def test_after_a_complete_deletion_the_status_tells_what_was_equal_before_it(scene: Scene) -> None:
