@@ -21,7 +21,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 from story_consumer import row_fingerprint
 from story_facts import Path, Upload, checksum, day_of
 from story_operator import Attempt, Stopped
-from story_stage import MIGRATION, PATHS, Stage
+from story_stage import FEW_PENDING, MIGRATION, PATHS, Stage
 from story_world import listed
 
 from demo.data import DemoObject, one_submission
@@ -100,7 +100,14 @@ def lose_a_part(stage: Stage, where: str, change: Sequence[str]) -> None:
         stage.accidents["copies while not whole"] += more
         _mend(stage, part, where.split(maxsplit=1)[0])
         stage.accidents["events refused"] += _mirrors_say(stage, UNKNOWN) - refused
-        stage.settle()
+        _catch_up(stage)
+
+
+def _catch_up(stage: Stage) -> None:
+    """Let the mirrors catch up with what they refused: the writer waits for them, or a slow machine never comes to an end."""
+    most, stage.writer.most_pending = stage.writer.most_pending, FEW_PENDING
+    stage.settle()
+    stage.writer.most_pending = most
 
 
 def _lost(stage: Stage, part: str) -> str:
