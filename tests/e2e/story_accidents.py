@@ -236,7 +236,9 @@ def wake(stage: Stage, sleeper: Sleeper) -> None:
         Stopped: Something was.
     """
     with stage.chapter("a laptop wakes"):
-        names = sorted(name for name in stage.uploads if day_of(name) == sleeper.day)
+        names = sorted(
+            name for name in list(stage.uploads) if day_of(name) == sleeper.day
+        )  # the writer adds some
         again = [_again(stage, name) for name in names]
         plan = {"seed": stage.seed, "events": {"drop": 1.0}}
         stage.server.set_faults(**plan)
