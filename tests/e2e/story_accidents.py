@@ -1,7 +1,7 @@
 """What the migration's record must survive: parts of it are lost, a laptop sleeps through the cutover, and pairs are mistaken.
 
-The seed draws which part is lost in which phase, and all the moments. Whatever is judged at the end is judged here, too: the
-judges know nothing of these accidents. What must be seen at once is checked at once, and raises `Stopped`.
+The seed draws which part is lost in which phase, and all the moments. What must be seen at once is checked here, and raises
+`Stopped`. The judges at the end do not know of these accidents: they look for every acknowledged write, as in every run.
 """
 
 import os
@@ -188,7 +188,7 @@ def mistaken_pairs(stage: Stage) -> None:
 
 
 def _unwritten(stage: Stage, folder: str) -> set[tuple[str, str, str]]:
-    """What nobody writes just now: the objects of one old day on both paths, and all records, with their generations."""
+    """What no program writes just now: the objects of one old day on both paths, and all records, with their generations."""
     places = [Location(each.bucket, each.prefix + folder) for each in PATHS.values()]
     records = [Location(each.bucket, "_migration/") for each in PATHS.values()]
     found = {
@@ -236,9 +236,8 @@ def wake(stage: Stage, sleeper: Sleeper) -> None:
         Stopped: Something was.
     """
     with stage.chapter("a laptop wakes"):
-        names = sorted(
-            name for name in list(stage.uploads) if day_of(name) == sleeper.day
-        )  # the writer adds some
+        known = list(stage.uploads)  # the writer adds some meanwhile
+        names = sorted(name for name in known if day_of(name) == sleeper.day)
         again = [_again(stage, name) for name in names]
         plan = {"seed": stage.seed, "events": {"drop": 1.0}}
         stage.server.set_faults(**plan)
