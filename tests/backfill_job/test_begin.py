@@ -133,7 +133,7 @@ def test_a_phase_is_not_set_by_hand(paths: Paths, begin: Begins) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--phase", "deleting"), "invalid choice: 'deleting'"),
+        (("--phase", "finished"), "invalid choice: 'finished'"),
         (("--by", "A\nB"), "the name of who it is holds the character U+000A"),
         (("--by", " "), "the name of who it is has 0 characters"),
         (("--destination", "gs://no-such-bucket-anywhere/x/"), "no such bucket"),
@@ -254,6 +254,9 @@ def test_an_object_that_was_lost_is_written_again(
     before = own(paths)
     lose(paths, lost)
     ended = begin()
+    if lost == "state.json":
+        assert (ended.code, "say so: --phase cut_over" in ended.err) == (2, True)
+        ended = begin("--phase", "cut_over")
     assert (ended.code, ended.out.splitlines()[0]) == (0, "Mended: what was lost is written again.")
     assert f"phase cut_over since {json.loads(before['state.json'])['since']}" in ended.out
     assert own(paths) == before
@@ -416,7 +419,7 @@ def test_after_a_cutover_a_run_overwrites_nothing_when_the_head_is_gone(
     assert {paths.read(name) for name in names} == {b"newer"}
     for refused in (("rollback", "--by", "Ada"), ("cutover", "--by", "Ada")):
         assert commands.run(*refused, "--yes").code == 2
-    assert begin().code == 0
+    assert begin("--phase", "cut_over").code == 0
     assert commands.run("migrate", "--execute", "--yes", "--since", "30d").code in {0, 1}
     assert {paths.read(name) for name in names} == {b"newer"}
 

@@ -156,8 +156,13 @@ def test_an_object_that_is_lost_or_doubled_stops_everybody(fault: Fault) -> None
 def test_begin_writes_what_was_lost_with_the_same_bytes(fault: Fault) -> None:
     """An entry from the head, the head from the entries. Only the runs of a lost head are lost."""
     newest = replace(fault.newest, runs=()) if fault.name == HEAD else fault.newest
-    store = fault.store
-    assert begin(store, MIGRATION, stamp("mends"), pause=no_pause) == (Begin.MENDED, newest)
+    store, confirmed = fault.store, None
+    if fault.name == HEAD:
+        with pytest.raises(UsageError, match=f"say so: --phase {newest.phase.value}"):
+            begin(store, MIGRATION, stamp("asks"), pause=no_pause)
+        assert store.writes == []
+        confirmed = newest.phase
+    assert begin(store, MIGRATION, stamp("mends"), confirmed, pause=no_pause) == (Begin.MENDED, newest)
     assert store.data == objects_of(newest)
     assert begin(store, MIGRATION, stamp("again"), pause=no_pause) == (Begin.AS_IT_WAS, newest)
 
@@ -262,12 +267,18 @@ def test_the_whole_record_lost_is_begun_again_only_with_a_phase_that_a_person_na
         assert begin(store, MIGRATION, stamp("b"), pause=no_pause)[0] is Begin.BEGUN
 
 
-def test_limit_a_record_without_its_head_and_its_newest_entry_is_mended_as_it_was_before_that_entry() -> None:
-    """KNOWN LIMIT of two faults: nothing that is left tells of the entry. No reader reads on before an operator runs `begin`."""
+def test_a_record_without_its_head_and_its_newest_entry_is_mended_only_where_a_person_confirms_the_phase() -> (
+    None
+):
+    """Two faults: nothing that is left tells of the newest entry, so a person has to. Nobody reads on before that."""
     store = without(HEAD, ENTRIES[-1])
     with pytest.raises(PhaseUnknown):
         read_phase(store, MIGRATION, no_pause)
-    assert begin(store, MIGRATION, stamp("m"), pause=no_pause)[1].phase is Phase.DUAL_WRITE
+    with pytest.raises(UsageError, match="If a newer entry may be lost, too, restore it"):
+        begin(store, MIGRATION, stamp("m"), pause=no_pause)
+    with pytest.raises(UsageError, match="its phase is dual_write"):
+        begin(store, MIGRATION, stamp("m"), Phase.CUT_OVER, pause=no_pause)
+    assert begin(store, MIGRATION, stamp("m"), Phase.DUAL_WRITE, pause=no_pause)[1].phase is Phase.DUAL_WRITE
 
 
 def test_limit_a_head_and_its_history_set_back_together_are_seen_only_by_who_saw_the_later_one() -> None:
@@ -418,7 +429,8 @@ def test_on_a_real_server_one_fault_stops_everybody_or_changes_nothing(
         with pytest.raises(PhaseUnknown):
             act()
     if refused is None:
-        assert begin(gateway, migration, stamp("mends"), pause=no_pause) == (Begin.MENDED, state)
+        confirmed = Phase.CUT_OVER if name == "state.json" else None
+        assert begin(gateway, migration, stamp("mends"), confirmed, pause=no_pause) == (Begin.MENDED, state)
         assert own_objects(paths) == before
     else:
         with pytest.raises(PhaseUnknown, match=refused):
