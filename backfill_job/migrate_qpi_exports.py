@@ -164,6 +164,7 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         governor = governor_from(arguments, run.settings.task_count)
         result = execute(run, CopyOptions(limits, governor, progress, lines))
     result = replace(result, narrowed=narrowed_to(arguments.since, run.started))
+    result = _allowing_nothing(result, arguments, part=run.settings.task_count > 1)
     elapsed = round((now() - began).total_seconds(), 3)
     _write(run, "run.json", _run_report(result, elapsed, arguments))
     _tell_finished(run, result, elapsed)
@@ -171,20 +172,30 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         run.say(line)
     for compared in _compared(result, arguments, tasks=1):
         run.say(f"  {compared}")
-    _compose(run, arguments)
-    return result.exit_code
+    whole = _compose(run, arguments)
+    # Each task ends with its own exit code. That they compared nothing together, only the last one knows.
+    return whole.exit_code if whole is not None and whole.compared_nothing else result.exit_code
 
 
-def _compose(run: Run, arguments: argparse.Namespace) -> None:
-    """Combine the tasks' reports, if this task completed the set."""
+def _allowing_nothing(result: RunResult, arguments: argparse.Namespace, *, part: bool) -> RunResult:
+    """The result, which may have nothing to compare: a part of the names, or empty paths where the operator expects them."""
+    found = result.verification
+    expected = arguments.allow_empty or arguments.since is not None
+    return replace(result, may_be_empty=part or (expected and found is not None and not found.names))
+
+
+def _compose(run: Run, arguments: argparse.Namespace) -> RunResult | None:
+    """Combine the tasks' reports, if this task completed the set; else None."""
     parts = run.all_parts("run.json")
     if parts is None:
-        return
+        return None
     with of_this_version("run.json"):
         whole = RunResult.merged([RunResult.from_json(part) for part in parts])
         elapsed = max(float(part["elapsed_s"]) for part in parts)
+    whole = _allowing_nothing(whole, arguments, part=False)
     run.write_whole("run.json", _run_report(whole, elapsed, arguments, tasks=len(parts)))
     _tell_finished(run, whole, elapsed, composed=True)
+    return whole
 
 
 def _run_report(

@@ -72,6 +72,9 @@ def _check(run: Run, stated: Certificate) -> ExitCode:
             "change their own days; check every other day"
         )
         return ExitCode.NOT_RIGHT
+    if not counts.days:
+        run.say("The certificate is about nothing, and neither path holds an object: this proves nothing")
+        return ExitCode.NOT_RIGHT
     run.say(f"Both paths hold what the certificate says: data SHA-256 {stated.data_sha256}")
     return ExitCode.DONE
 

@@ -38,6 +38,7 @@ from shared.record import Record, Standing, update
 from shared.report.page import render_report
 from shared.state import RunRecord, State
 from shared.state_changes import with_run
+from shared.text import shown
 from shared.verification import (
     CertificateSums,
     Contents,
@@ -171,7 +172,13 @@ def _conclude(run: Run, arguments: argparse.Namespace, result: VerifyResult, rec
     narrowed = narrowed_to(arguments.since, run.started)
     remarks = [*uvloop.run(_mixed(run)), *day_warnings(result.counts, run.clock.now().date())]
     found = verification(
-        run.identity(), result, remarks, finished=run.clock.now(), grace=run.grace, narrowed=narrowed
+        run.identity(),
+        result,
+        remarks,
+        finished=run.clock.now(),
+        grace=run.grace,
+        narrowed=narrowed,
+        may_be_empty=arguments.allow_empty or bool(narrowed),
     )
     certified: bytes | None = None
     if not narrowed:
@@ -190,6 +197,10 @@ def _conclude(run: Run, arguments: argparse.Namespace, result: VerifyResult, rec
             run.say(
                 "not recorded: this migration has no record yet; `backfill_job begin` begins or adopts it"
             )
+    if record.state.phase is Phase.DELETED:
+        run.say(
+            f"The phase is deleted: what was deleted at {shown(run.migration.source.uri)} is at the new path only."
+        )
     for line in _screen_lines(found):
         run.say(line)
     return ExitCode(found.exit_code)

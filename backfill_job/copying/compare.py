@@ -57,12 +57,29 @@ class Compared:
 
     @property
     def clean(self) -> bool:
-        """Whether every name is proven equal on both sides."""
+        """Whether no name differs. One of several tasks may have had none to compare, so see also `nothing`."""
         return not self.wrong
+
+    @property
+    def names(self) -> int:
+        """All names on either side, the excluded ones too."""
+        return sum(self.counts.values())
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing was compared. Of all tasks together, that proves nothing."""
+        return self.names == self.counts[Verdict.EXCLUDED]
 
     @property
     def said(self) -> str:
         """The verdict in words: ``both sides are equal``, or ``NOT EQUAL: 1 missing``."""
+        if self.nothing:
+            there = (
+                f"all {self.names:,} names are excluded"
+                if self.names
+                else "there is no object on either side"
+            )
+            return f"nothing was compared: {there}"
         wrong = (f"{count:,} {verdict.value.replace('_', ' ')}" for verdict, count in self.wrong.items())
         return "both sides are equal" if self.clean else f"NOT EQUAL: {', '.join(wrong)}"
 

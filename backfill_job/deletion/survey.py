@@ -68,8 +68,8 @@ class Survey:
 
     @property
     def clean(self) -> bool:
-        """Whether every legacy object that was to be migrated is proven equal."""
-        return not any(self.compared.counts[verdict] for verdict in BLOCKING)
+        """Whether there are legacy objects that were to be migrated, and all of them are proven equal."""
+        return self.equal > 0 and not any(self.compared.counts[verdict] for verdict in BLOCKING)
 
     def facts(self) -> dict[str, Any]:
         """What was found, for the manifest and for reports."""
