@@ -7,7 +7,7 @@ import argparse
 import sys
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from backfill_job.copying.execution import execute
@@ -16,7 +16,15 @@ from backfill_job.copying.options import CopyOptions, add_pace_arguments, govern
 from backfill_job.copying.progress import showing_progress
 from backfill_job.copying.result import RunResult
 from backfill_job.dry_run.analyse import analyse
-from backfill_job.dry_run.estimate import Actual, Compared, Estimate, compare, estimate, work_of
+from backfill_job.dry_run.estimate import (
+    Actual,
+    Compared,
+    Estimate,
+    compare,
+    estimate,
+    estimate_by_bytes,
+    work_of,
+)
 from backfill_job.dry_run.inventory import Inventory
 from backfill_job.dry_run.screen import render
 from backfill_job.run.arguments import add_session_arguments
@@ -111,7 +119,20 @@ def _dry_run(run: Run) -> ExitCode:
     with run.object_lines() as lines:
         findings = analyse(run if begun else _from_the_beginning(run), lines)
     costs = _show(findings, run, "Dry run: nothing is changed.")
-    _write(run, "plan.json", {"mode": "dry-run", "findings": findings.to_json(), "estimate": costs.to_json()})
+    _write(
+        run,
+        "plan.json",
+        {
+            "mode": "dry-run",
+            "findings": findings.to_json(),
+            "estimate": costs.to_json(),
+            **(
+                {"by_bytes": asdict(estimate_by_bytes(findings.unproven))}
+                if findings.unproven.objects
+                else {}
+            ),
+        },
+    )
     run.console.print("\nNothing was changed. To copy: the same command with --execute.")
     if not begun:
         run.console.print("No migration has begun yet: --execute begins it, where the destination is empty.")

@@ -91,7 +91,7 @@ class Event(Enum):
     VERIFICATION_FINISHED = _spec(
         logging.INFO,
         "verified",
-        "clean equal missing content_differs metadata_differs extra in_flight excluded",
+        "clean equal missing content_differs metadata_differs extra in_flight excluded crc32c_alone",
     )
     LEDGER_BROKEN = _spec(logging.CRITICAL, "not every listed object is accounted for", "listed accounted")
     RUN_STOPPED = _spec(logging.ERROR, "the run stopped before its end", "error")

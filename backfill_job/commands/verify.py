@@ -11,6 +11,7 @@ import uvloop
 
 from backfill_job.contents.check import Scope, check_contents
 from backfill_job.contents.reader import LIMITS as CONTENTS_LIMITS
+from backfill_job.copying.by_bytes import ByBytes
 from backfill_job.copying.compare import Comparison, log_comparison, more_line
 from backfill_job.copying.diff import DiffLine, diff
 from backfill_job.run.arguments import add_session_arguments, since
@@ -29,6 +30,8 @@ from backfill_job.verify.day_warnings import day_warnings
 from backfill_job.verify.lag import LagCounts
 from backfill_job.verify.late_writes import LateWrites, cutover_of, late_since
 from backfill_job.verify.result import VerifyResult, verification
+from shared.authority import Always
+from shared.decision import Authority
 from shared.errors import PermissionDenied, UsageError
 from shared.events_log import Event
 from shared.gcs.api import AsyncApi
@@ -116,7 +119,10 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
     state = record.state
     since_when = time_text(arguments.mirror_since(run.started))
     counts = DayCounts(LagCounts(since_when), late=_late_writes(run, state))
-    result = uvloop.run(_compare(run, arguments.contents, counts))
+    copied_again = state.phase is Phase.DUAL_WRITE
+    authority = Always(Authority.SOURCE if copied_again else Authority.DESTINATION)
+    by_bytes = ByBytes(run, authority, record=not arguments.no_record)
+    result = uvloop.run(_compare(run, arguments.contents, counts, by_bytes))
     log_comparison(run.log, run.migration, result.compared)
     run.write("shard.json", result.to_json())
     if run.settings.task_count > 1:
@@ -133,31 +139,32 @@ def _late_writes(run: Run, state: State) -> LateWrites:
     return late_since(run.gateway, run.migration, None if state.phase.before_cutover else cutover_of(state))
 
 
-async def _compare(run: Run, scope: Scope, counts: DayCounts) -> VerifyResult:
+async def _compare(run: Run, scope: Scope, counts: DayCounts, by_bytes: ByBytes) -> VerifyResult:
     """List both sides, read the contents in scope, and look again at each name that differs."""
-    comparison = Comparison(run.migration, counts)
+    comparison = Comparison(run.migration, counts, known=by_bytes.known)
     contents: Contents | None = None
     async with (
         open_api(run, CONTENTS_LIMITS.in_flight) as api,
-        aclosing(_compared(run, api, comparison)) as parts,
+        aclosing(_compared(run, api, comparison, by_bytes)) as parts,
     ):
         if scope.percent:
             contents = await check_contents(parts, api, run.migration, scope, stop=run.stop)
         else:
             async for _ in parts:
                 pass
+    await by_bytes.flush()
     compared = comparison.result(run.store, grace=run.grace, clock=run.clock)
     return VerifyResult(compared, counts, contents, run.operations.total())
 
 
 async def _compared(
-    run: Run, api: AsyncApi, comparison: Comparison
+    run: Run, api: AsyncApi, comparison: Comparison, by_bytes: ByBytes
 ) -> AsyncGenerator[Iterable[DiffLine], None]:
     """Yield the parts of the diff, after the comparison has read them, for the check of the contents."""
     async with aclosing(diff(api, run.migration, run.ranges)) as parts:
         async for part in parts:
             run.stop.check()
-            lines = [*part]
+            lines = await by_bytes.settled(api, [*part])
             comparison.add(lines)
             yield lines
 
@@ -184,6 +191,7 @@ def _conclude(run: Run, arguments: argparse.Namespace, result: VerifyResult, rec
     if not narrowed:
         content = found.to_json()
         told = {key: content[key] for key in ("run", "started", "finished", "clean", "counts")}
+        told["crc32c_alone"] = result.compared.crc_alone
         made = certificate(data_of(run.migration, result.counts), told)
         certified = canonical(made)
         found = replace(

@@ -17,6 +17,7 @@ from typing import Any
 
 import uvloop
 
+from backfill_job.copying.by_bytes import AT_ONCE, ByBytes
 from backfill_job.copying.compare import Compared, Comparison, log_comparison
 from backfill_job.copying.diff import DiffLine, Verdict, diff
 from backfill_job.deletion.manifest import line_of
@@ -25,6 +26,8 @@ from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.verify.certificate import canonical, data_of
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.late_writes import LateWrites, late_since
+from shared.authority import Always
+from shared.decision import Authority
 from shared.objects import ObjectState
 from shared.partitions import Kind, classify
 
@@ -87,6 +90,7 @@ class Survey:
             "verification": {
                 "clean": self.clean,
                 **{verdict.value: counts[verdict] for verdict in Verdict},
+                "crc32c_alone": self.compared.crc_alone,
                 "data_sha256": self.data_sha256,
             },
             "late_writes": {
@@ -163,8 +167,10 @@ def survey(
     tune_gc()
     found = Survey(DayCounts(), late_since(run.gateway, run.migration, cutover))
     scribe = _Scribe(found, lines)
-    comparison = Comparison(run.migration, scribe)
-    uvloop.run(_compare(run, found, comparison))
+    # A dry run changes nothing, so it does not record what it finds equal either.
+    by_bytes = ByBytes(run, Always(Authority.DESTINATION), record=lines is not None)
+    comparison = Comparison(run.migration, scribe, known=by_bytes.known)
+    uvloop.run(_compare(run, found, comparison, by_bytes))
     scribe.listing = False
     found.compared = comparison.result(
         run.gateway, grace=run.grace, clock=run.clock, both_written=cutover is not None
@@ -174,13 +180,13 @@ def survey(
     return found
 
 
-async def _compare(run: Run, found: Survey, comparison: Comparison) -> None:
+async def _compare(run: Run, found: Survey, comparison: Comparison, by_bytes: ByBytes) -> None:
     # One range after the other: the manifest is in the order of the names.
     ranges = sorted(run.ranges, key=lambda each: each.start)
-    async with open_api(run) as api, aclosing(diff(api, run.migration, ranges, at_once=1)) as parts:
+    async with open_api(run, AT_ONCE) as api, aclosing(diff(api, run.migration, ranges, at_once=1)) as parts:
         async for lines in parts:
             run.stop.check()
-            findings = [*lines]
+            findings = await by_bytes.settled(api, [*lines])
             extra = [finding for finding in findings if finding.verdict is Verdict.EXTRA]
             found.extra += len(extra)
             found.counts.add(extra)
@@ -189,3 +195,4 @@ async def _compare(run: Run, found: Survey, comparison: Comparison) -> None:
                 if extra
                 else findings
             )
+    await by_bytes.flush()
