@@ -179,7 +179,7 @@ _TEXTS = (
 )
 _COUNTS = (
     "task tasks objects bytes copy overwrite equal conflict extra excluded impossible listed copied already_equal "
-    "superseded failed missing content_differs metadata_differs in_flight accounted exit_code class_a class_b "
+    "superseded failed missing content_differs metadata_differs in_flight crc32c_alone accounted exit_code class_a class_b "
     "later_writes attempts lines deleted already_gone overwritten_since destination_changed held answers_lost "
     "selected there brought_back not_there critical"
 )

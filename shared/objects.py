@@ -236,8 +236,8 @@ def same(one: ObjectState, other: ObjectState) -> bool:
 def proves(source: ObjectState, copy: ObjectState) -> bool:
     """Tell whether the checksums prove that a copy which is the same as its source has the same bytes.
 
-    A crc32c has 32 bits: an overwritten version may have the same one. Without an md5 on both sides, only a copy that was made
-    after the source's version is proven by it, because every copy is of the live version (``docs/decisions/0027``).
+    A crc32c has 32 bits, so an overwritten version may have the same one. Without an md5 on both sides, it proves only a copy
+    that is younger than its source: every copy is of the live version (``docs/decisions/0027``).
     """
     if source.md5 is not None and copy.md5 is not None:
         return True

@@ -15,8 +15,6 @@ from backfill_job.run.open_run import opened
 from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.verify.certificate import Certificate, changes, data_of, read_certificate
 from backfill_job.verify.day_counts import DayCounts
-from shared.authority import Always
-from shared.decision import Authority
 from shared.errors import UsageError
 from shared.objects import Difference
 from shared.text import counted
@@ -99,7 +97,7 @@ async def _counted(run: Run) -> tuple[DayCounts, int]:
     Also gives the number of names whose checksums are equal and prove nothing, and whose bytes do not prove it either.
     """
     counts, differing = DayCounts(), 0
-    by_bytes = ByBytes(run, Always(Authority.DESTINATION), record=False)
+    by_bytes = ByBytes(run, None, record=False)
     async with open_api(run, AT_ONCE) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
         async for lines in parts:
             run.stop.check()

@@ -30,8 +30,6 @@ from backfill_job.verify.day_warnings import day_warnings
 from backfill_job.verify.lag import LagCounts
 from backfill_job.verify.late_writes import LateWrites, cutover_of, late_since
 from backfill_job.verify.result import VerifyResult, verification
-from shared.authority import Always
-from shared.decision import Authority
 from shared.errors import PermissionDenied, UsageError
 from shared.events_log import Event
 from shared.gcs.api import AsyncApi
@@ -119,9 +117,8 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
     state = record.state
     since_when = time_text(arguments.mirror_since(run.started))
     counts = DayCounts(LagCounts(since_when), late=_late_writes(run, state))
-    copied_again = state.phase is Phase.DUAL_WRITE
-    authority = Always(Authority.SOURCE if copied_again else Authority.DESTINATION)
-    by_bytes = ByBytes(run, authority, record=not arguments.no_record)
+    whole = record.standing is Standing.WHOLE
+    by_bytes = ByBytes(run, run.authority if whole else None, record=whole and not arguments.no_record)
     result = uvloop.run(_compare(run, arguments.contents, counts, by_bytes))
     log_comparison(run.log, run.migration, result.compared)
     run.write("shard.json", result.to_json())

@@ -74,14 +74,14 @@ class ByBytes:
 
     Args:
         run: Reads both sides, and the record.
-        authority: Where the source wins, such lines stay as they are: a copy settles them.
+        authority: Where the source wins, such lines stay as they are: a copy settles them. None: it compares them in any phase.
         record: Whether to record what is found equal. Without it, nothing is written.
 
     Attributes:
         compared: Pairs whose bytes this run has read.
     """
 
-    def __init__(self, run: Run, authority: AuthoritySource, *, record: bool) -> None:
+    def __init__(self, run: Run, authority: AuthoritySource | None, *, record: bool) -> None:
         self._run = run
         migration = run.migration
         self._migration = migration
@@ -109,7 +109,7 @@ class ByBytes:
             StorageError: Something could not be read or recorded: nothing is known.
         """
         unproven = [number for number, line in enumerate(lines) if line.differing == _UNPROVEN]
-        if not unproven or await current_authority(self._authority) is Authority.SOURCE:
+        if not unproven or await self._copied_again():
             return lines
         if self._equal is None:
             self._equal = await asyncio.to_thread(self._recorded)
@@ -121,6 +121,9 @@ class ByBytes:
         for number in unproven:
             whole[number] = self.known(lines[number])
         return whole
+
+    async def _copied_again(self) -> bool:
+        return self._authority is not None and await current_authority(self._authority) is Authority.SOURCE
 
     def known(self, line: DiffLine) -> DiffLine:
         """An unproven line as the bytes say, if this pair was compared; every other line as it is. Any thread may ask."""

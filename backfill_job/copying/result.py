@@ -66,8 +66,8 @@ class RunResult:
         narrowed: The part of the names that the operator asked for, in words; empty for all.
         failures: Why objects failed: one entry for each cause.
         stopped_by: The cause for which it stopped before its end; None if that is not a failure of Cloud Storage.
-        may_be_empty: It may end in success although nothing was compared: it is one of several tasks, or both paths are
-            empty, and the operator expects that.
+        may_be_empty: It may end in success although nothing was compared. It is one of several tasks, or the operator
+            expects that both paths are empty.
     """
 
     balance: Counts[Account]

@@ -26,8 +26,6 @@ from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.verify.certificate import canonical, data_of
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.late_writes import LateWrites, late_since
-from shared.authority import Always
-from shared.decision import Authority
 from shared.objects import ObjectState
 from shared.partitions import Kind, classify
 
@@ -168,7 +166,7 @@ def survey(
     found = Survey(DayCounts(), late_since(run.gateway, run.migration, cutover))
     scribe = _Scribe(found, lines)
     # A dry run changes nothing, so it does not record what it finds equal either.
-    by_bytes = ByBytes(run, Always(Authority.DESTINATION), record=lines is not None)
+    by_bytes = ByBytes(run, None, record=lines is not None)
     comparison = Comparison(run.migration, scribe, known=by_bytes.known)
     uvloop.run(_compare(run, found, comparison, by_bytes))
     scribe.listing = False
