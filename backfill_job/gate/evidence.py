@@ -70,8 +70,6 @@ class Evidence:
         self.options = options
         self.migration = run.migration
         self.now = run.now().astimezone(UTC)
-        # A file of this machine has its time from this machine's clock.
-        self.local_now = run.io.clock.now().astimezone(UTC)
         source, destination = self.migration.source, self.migration.destination
         self.target = Target(self.migration.label, source.uri, destination.uri, self.migration.excludes)
 

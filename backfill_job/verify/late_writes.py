@@ -25,13 +25,15 @@ MAX_NAMES = 20
 
 
 def cutover_of(state: State) -> datetime | None:
-    """When the last cutover was: the time of its entry in the history; None if there was none."""
-    begins = {Kind.PHASE, Kind.BEGUN}
+    """When the last cutover was: the time of its entry in the history; None if there was none.
+
+    The first entry tells of one where the migration began after its cutover. A later entry of that kind adopted it.
+    """
     return next(
         (
             entry.at
             for entry in reversed(state.history)
-            if entry.phase is Phase.CUT_OVER and entry.kind in begins
+            if entry.phase is Phase.CUT_OVER and (entry.kind is Kind.PHASE or entry is state.history[0])
         ),
         state.since if state.phase is Phase.CUT_OVER else None,
     )

@@ -32,6 +32,7 @@ from shared.errors import (
     BucketNotFound,
     Interrupted,
     PermissionDenied,
+    Refused,
     StorageError,
     Unavailable,
     UnexpectedAnswer,
@@ -297,7 +298,7 @@ def test_a_bucket_that_is_gone_is_an_error(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "expected"), [(403, PermissionDenied), (401, PermissionDenied), (503, Unavailable), (400, UnexpectedAnswer)]
+    ("status", "expected"), [(403, PermissionDenied), (401, PermissionDenied), (503, Unavailable), (400, Refused)]
 )  # fmt: skip
 def test_a_read_that_fails_ends_the_check_without_a_verdict(
     run: Run, status: int, expected: type[StorageError]

@@ -17,7 +17,7 @@ from mirror_function import handler
 from shared.errors import StorageError
 from shared.late_marks import newest_late_mark
 from shared.migration import Location, Migration
-from shared.phase import Phase, state_ref
+from shared.phase import Phase, entry_ref, state_ref
 
 ROOT = Path(__file__).parent.parent.parent
 NAME = "qpi_answers_20240101/user_id_7.jsonl"
@@ -287,6 +287,34 @@ def test_a_damaged_state_is_never_taken_for_a_phase(mirror: Callable[..., Mirror
     assert (done.status, done.line["event"], done.line["severity"]) == (503, "mirror_phase_unknown", "ERROR")
     assert "not a migration's state" in done.line["error"]
     assert function.paths.names() == []
+
+
+@pytest.mark.parametrize("lost", ["head", "entry", "all"])
+@pytest.mark.parametrize("deliveries", [1, 2])
+def test_after_a_cutover_a_redelivered_event_overwrites_nothing_where_the_record_is_lost(
+    mirror: Callable[..., Mirror], lost: str, deliveries: int
+) -> None:
+    """Absence was the first phase once, and the newer version was overwritten. The event comes again until the record is mended."""
+    function = mirror()
+    resource = function.put(data=b"old")
+    paths, migration = function.paths, function.paths.migration
+    paths.put(NAME, b"newer", side="destination")
+    set_phase(paths, Phase.CUT_OVER)
+    gone = {
+        "head": state_ref(migration).name,
+        "entry": entry_ref(migration, 1, Phase.DUAL_WRITE).name,
+        "all": "_migration/",
+    }
+    for blob in paths.bucket("destination").list_blobs(prefix=gone[lost]):
+        blob.delete()
+    for _ in range(deliveries):
+        done = function.deliver(resource)
+        assert (done.status, done.line["event"]) == (503, "mirror_phase_unknown")
+        assert "`backfill_job begin`" in done.line["error"]
+    assert paths.read(NAME) == b"newer"
+    set_phase(paths, Phase.CUT_OVER)
+    assert function.deliver(resource).status == 200
+    assert paths.read(NAME) == b"newer"
 
 
 def test_without_a_record_nothing_is_done_and_the_line_says_what_a_retry_s_does(
