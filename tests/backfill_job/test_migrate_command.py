@@ -202,6 +202,7 @@ def test_execute_copies_everything_and_verifies(
         "extra": 0,
         "in_flight": 0,
         "excluded": 1,
+        "crc32c_alone": 0,
         "differences": [],
     }
     lines = json_lines((tmp_path / "r" / "objects.jsonl").read_text())
