@@ -149,6 +149,16 @@ def test_after_the_cutover_bytes_are_compared_once_and_nothing_is_copied(
     assert len(proofs(paths)) == 2
 
 
+def test_a_difference_in_the_last_piece_of_a_large_object_is_found(paths: Paths, commands: Commands) -> None:
+    """Every piece is compared, not the first one alone."""
+    composed(paths, "large", LARGE, "destination")
+    composed(paths, "large", twin(LARGE, len(LARGE) - 5))
+    commands.go(Phase.CUT_OVER)
+    ended = commands.run("verify")
+    assert (ended.code, proofs(paths)) == (1, [])
+    assert "content differs 'large' (bytes)" in ended.out
+
+
 def test_a_record_of_proofs_that_is_damaged_or_foreign_is_refused(paths: Paths, commands: Commands) -> None:
     """A proof counts as it was written, or not at all."""
     same_and_colliding(paths)
