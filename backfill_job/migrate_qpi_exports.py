@@ -12,6 +12,7 @@ from typing import Any
 
 from backfill_job.copying.execution import execute
 from backfill_job.copying.lane import Limits
+from backfill_job.copying.on_record import OnRecord, begin_comparison
 from backfill_job.copying.options import CopyOptions, add_pace_arguments, governor_from
 from backfill_job.copying.progress import showing_progress
 from backfill_job.copying.result import RunResult
@@ -177,6 +178,9 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         expected = findings.source.objects
     if not begun:
         _begin(run, told=arguments.begin)
+    # Without a place for reports no task can say what all tasks found together.
+    whole = arguments.since is None and (run.settings.task_count == 1 or run.reports is not None)
+    comparing = begin_comparison(run) if whole else None
     now = run.io.clock.now
     began = now()
     with (
@@ -188,6 +192,8 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         result = execute(run, CopyOptions(limits, governor, progress, lines))
     result = replace(result, narrowed=narrowed_to(arguments.since, run.started))
     result = _allowing_nothing(result, arguments, part=run.settings.task_count > 1)
+    if comparing is not None and run.settings.task_count == 1:
+        result = comparing.ended_with(result)
     elapsed = round((now() - began).total_seconds(), 3)
     _write(run, "run.json", _run_report(result, elapsed, arguments))
     _tell_finished(run, result, elapsed)
@@ -195,9 +201,8 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         run.say(line)
     for compared in _compared(result, arguments, tasks=1):
         run.say(f"  {compared}")
-    whole = _compose(run, arguments)
-    # Each task ends with its own exit code. That they compared nothing together, only the last one knows.
-    return whole.exit_code if whole is not None and whole.compared_nothing else result.exit_code
+    # Each task ends with its own exit code. What only the whole shows, the last task adds.
+    return max(result.exit_code, _compose(run, arguments, comparing))
 
 
 def _allowing_nothing(result: RunResult, arguments: argparse.Namespace, *, part: bool) -> RunResult:
@@ -207,18 +212,24 @@ def _allowing_nothing(result: RunResult, arguments: argparse.Namespace, *, part:
     return replace(result, may_be_empty=part or (expected and found is not None and not found.names))
 
 
-def _compose(run: Run, arguments: argparse.Namespace) -> RunResult | None:
-    """Combine the tasks' reports, if this task completed the set; else None."""
+def _compose(run: Run, arguments: argparse.Namespace, comparing: OnRecord | None) -> ExitCode:
+    """Combine the tasks' reports, if this task completed the set, and record the comparison.
+
+    Returns:
+        1 where it could not be recorded, or where all tasks together compared nothing; else 0.
+    """
     parts = run.all_parts("run.json")
     if parts is None:
-        return None
+        return ExitCode.DONE
     with of_this_version("run.json"):
-        whole = RunResult.merged([RunResult.from_json(part) for part in parts])
+        combined = RunResult.merged([RunResult.from_json(part) for part in parts])
         elapsed = max(float(part["elapsed_s"]) for part in parts)
-    whole = _allowing_nothing(whole, arguments, part=False)
+    combined = _allowing_nothing(combined, arguments, part=False)
+    whole = combined if comparing is None else comparing.ended_with(combined)
     run.write_whole("run.json", _run_report(whole, elapsed, arguments, tasks=len(parts)))
     _tell_finished(run, whole, elapsed, composed=True)
-    return whole
+    right = whole.stopped == combined.stopped and not whole.compared_nothing
+    return ExitCode.DONE if right else ExitCode.NOT_RIGHT
 
 
 def _run_report(

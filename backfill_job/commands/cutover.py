@@ -11,6 +11,7 @@ from datetime import datetime
 from backfill_job.checks import on_record, overrides_of
 from backfill_job.commands.gate import add_gate_arguments, gate_options
 from backfill_job.copying.catch_up import catch_up
+from backfill_job.copying.on_record import begin_comparison
 from backfill_job.copying.options import add_pace_arguments
 from backfill_job.gate.evidence import GateOptions
 from backfill_job.gate.verdict import GateResult, run_gate
@@ -107,7 +108,7 @@ def _require_signoffs(state: State) -> None:
 
 def _finish(run: Run, arguments: argparse.Namespace) -> ExitCode:
     wait_until_seen(run)
-    caught_up = catch_up(run, arguments, ONLY_IN)
+    caught_up = catch_up(run, arguments, ONLY_IN, begin_comparison(run))
     after = phase_after(run, Phase.CUT_OVER)
     caught_up.record(run, after.name, "the new path")
     if not after.same:

@@ -19,6 +19,7 @@ from backfill_job.copying.counts import Account, nothing_written
 from backfill_job.copying.execution import copy
 from backfill_job.copying.lane import Limits
 from backfill_job.copying.line import Result
+from backfill_job.copying.on_record import OnRecord
 from backfill_job.copying.options import CopyOptions, governor_from
 from backfill_job.copying.progress import showing_progress
 from backfill_job.copying.result import RunResult
@@ -134,7 +135,7 @@ def reversed_run(run: Run) -> Run:
     return replace(_later_write_in(run, BRINGS_BACK_IN), migration=run.migration.reversed())
 
 
-def catch_up(run: Run, arguments: argparse.Namespace, allowed: frozenset[Phase]) -> CatchUp:
+def catch_up(run: Run, arguments: argparse.Namespace, allowed: frozenset[Phase], begun: OnRecord) -> CatchUp:
     """Copy what is at the source to the destination, unless the destination holds a later write. Shows its progress.
 
     The later write wins, whatever the run's own authority is. Also returns when it stops before its end.
@@ -143,6 +144,7 @@ def catch_up(run: Run, arguments: argparse.Namespace, allowed: frozenset[Phase])
         run: From which path to which, and everything else.
         arguments: With those of `add_pace_arguments`.
         allowed: The phases that allow it. Where the phase becomes another one, it stops, and the result says so.
+        begun: The comparison that its last pass makes; it records what that found.
 
     Raises:
         UsageError: The source is empty, and the run does not allow that.
@@ -154,8 +156,9 @@ def catch_up(run: Run, arguments: argparse.Namespace, allowed: frozenset[Phase])
         copied = result.balance.done
         if not result.stopped and not nothing_written(result.balance):
             # A pass that wrote nothing is its own second pass (decision 0012).
-            result, later = _pass(run, options)
+            result, later = _pass(run, options, last=True)
             copied += result.balance.done
+    result = begun.ended_with(result, back=run.migration.source != begun.run.migration.source)
     return CatchUp(copied, result, later)
 
 
@@ -165,11 +168,11 @@ def _later_write_in(run: Run, allowed: frozenset[Phase]) -> Run:
     return replace(run, authority=InPhases(run.phases, allowed, Authority.LATER_WRITE, uri))
 
 
-def _pass(run: Run, options: CopyOptions) -> tuple[RunResult, tuple[str, ...]]:
+def _pass(run: Run, options: CopyOptions, *, last: bool = False) -> tuple[RunResult, tuple[str, ...]]:
     later: list[str] = []
 
     def told(result: Result) -> None:
         if result.account is Account.CONFLICT and len(later) < MAX_NAMES:
             later.append(result.relative)
 
-    return copy(run, replace(options, told=told)), tuple(later)
+    return copy(run, replace(options, told=told), last=last), tuple(later)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Protocol
 
@@ -45,12 +45,14 @@ class Compared:
     Attributes:
         counts: Names by verdict; every verdict is there.
         differences: The names that still differ after their second look, in no order, at most `MAX_DIFFERENCES`.
+        began: Cloud Storage's time right before the listing that it judges; aware.
         crc_alone: Equal names whose contents only size and crc32c prove, because a side has no md5. Names that were
             compared by their bytes are not among them.
     """
 
     counts: Mapping[Verdict, int]
     differences: tuple[NameDifference, ...]
+    began: datetime
     crc_alone: int = 0
 
     @property
@@ -94,7 +96,8 @@ class Compared:
 
     def to_json(self) -> dict[str, Any]:
         """The figures and the differences for a task's report."""
-        return {**self.figures(), "differences": to_builtins(self.differences)}
+        began = self.began.isoformat()
+        return {**self.figures(), "differences": to_builtins(self.differences), "began": began}
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "Compared":
@@ -106,19 +109,31 @@ class Compared:
         return Compared(
             {verdict: convert(Count, content[verdict.value]) for verdict in Verdict},
             convert(tuple[NameDifference, ...], content["differences"]),
+            _aware(content["began"]),
             convert(Count, content["crc32c_alone"]),
         )
 
     @staticmethod
     def merged(parts: Iterable["Compared"]) -> "Compared":
-        """Add up what several tasks found in their parts of the key space."""
+        """Add up what several tasks found in their parts of the key space. It began when the first of them did."""
         all_parts = list(parts)
         differences = (difference for part in all_parts for difference in part.differences)
         return Compared(
             {verdict: sum(part.counts[verdict] for part in all_parts) for verdict in Verdict},
             tuple(islice(differences, MAX_DIFFERENCES)),
+            min(part.began for part in all_parts),
             sum(part.crc_alone for part in all_parts),
         )
+
+
+def _aware(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} has no time zone")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text} lies outside the calendar") from error
 
 
 def log_comparison(log: EventLog, migration: Migration, compared: Compared) -> None:
@@ -155,6 +170,7 @@ class Comparison:
     Memory grows only with the names that differ, up to `MAX_SECOND_LOOKS`.
 
     Args:
+        began: Cloud Storage's time right before the listing that it judges; aware.
         listener: Receives every name when its verdict is final; None where only the counts matter.
         known: Gives a line as its bytes say, where they were compared; for second looks.
     """
@@ -162,11 +178,13 @@ class Comparison:
     def __init__(
         self,
         migration: Migration,
+        began: datetime,
         listener: Listener | None = None,
         *,
         known: Callable[[DiffLine], DiffLine] = lambda line: line,
     ) -> None:
         self._migration = migration
+        self._began = began
         self._listener = listener
         self._known = known
         self._crc_alone = 0
@@ -215,7 +233,8 @@ class Comparison:
             self._tell([line])
             if line.verdict is not Verdict.EQUAL and len(differences) < MAX_DIFFERENCES:
                 differences.append(_difference(line))
-        return Compared({verdict: counts[verdict] for verdict in Verdict}, tuple(differences), crc_alone)
+        counted = {verdict: counts[verdict] for verdict in Verdict}
+        return Compared(counted, tuple(differences), self._began, crc_alone)
 
     def _tell(self, lines: Sequence[DiffLine]) -> None:
         if self._listener is not None:

@@ -10,9 +10,8 @@ writers add names to the new path. Names that were never migrated (``--exclude``
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from datetime import datetime
-from hashlib import sha256
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import uvloop
@@ -20,16 +19,21 @@ import uvloop
 from backfill_job.copying.by_bytes import AT_ONCE, ByBytes
 from backfill_job.copying.compare import Compared, Comparison, log_comparison
 from backfill_job.copying.diff import DiffLine, Verdict, diff
+from backfill_job.copying.on_record import OnRecord
 from backfill_job.deletion.manifest import line_of
 from backfill_job.deletion.manifest_store import LinesFile
 from backfill_job.run.run import Run, open_api, tune_gc
-from backfill_job.verify.certificate import canonical, data_of
+from backfill_job.verify.certificate import data_of
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.late_writes import LateWrites, late_since
 from shared.objects import ObjectState
 from shared.partitions import Kind, classify
+from shared.state import ComparisonRecord
 
 __all__ = ["BLOCKING", "Survey", "survey"]
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+"""When a comparison began that was not made."""
 
 BLOCKING = (Verdict.MISSING, Verdict.CONTENT_DIFFERS, Verdict.METADATA_DIFFERS, Verdict.IN_FLIGHT)
 """Verdicts about legacy objects that are not proven equal."""
@@ -64,13 +68,30 @@ class Survey:
     folders: set[str] = field(default_factory=set)
     extra: int = 0
     left: int = 0
-    compared: Compared = field(default_factory=lambda: Compared(dict.fromkeys(Verdict, 0), ()))
+    compared: Compared = field(default_factory=lambda: Compared(dict.fromkeys(Verdict, 0), (), NEVER))
     data_sha256: str = ""
 
     @property
     def clean(self) -> bool:
         """Whether there are legacy objects that were to be migrated, and all of them are proven equal."""
         return self.equal > 0 and not any(self.compared.counts[verdict] for verdict in BLOCKING)
+
+    @property
+    def names(self) -> int:
+        """Legacy objects that were compared."""
+        counts = self.compared.counts
+        return sum(counts.values()) - counts[Verdict.EXCLUDED] - counts[Verdict.EXTRA]
+
+    def on_record(self, begun: OnRecord) -> ComparisonRecord:
+        """What the record says of the comparison: names that only the new path has are wrong there, as in every other one."""
+        found = begun.found(self.compared)
+        return replace(
+            found,
+            compared=found.compared + self.extra,
+            wrong=found.wrong + self.extra,
+            extra=found.extra + self.extra,
+            data_sha256=self.data_sha256,
+        )
 
     def facts(self) -> dict[str, Any]:
         """What was found, for the manifest and for reports."""
@@ -167,13 +188,13 @@ def survey(
     scribe = _Scribe(found, lines)
     # A dry run changes nothing, so it does not record what it finds equal either.
     by_bytes = ByBytes(run, None, record=lines is not None)
-    comparison = Comparison(run.migration, scribe, known=by_bytes.known)
+    comparison = Comparison(run.migration, run.served(), scribe, known=by_bytes.known)
     uvloop.run(_compare(run, found, comparison, by_bytes))
     scribe.listing = False
     found.compared = comparison.result(
         run.gateway, grace=run.grace, clock=run.clock, both_written=cutover is not None
     )
-    found.data_sha256 = sha256(canonical(data_of(run.migration, found.counts))).hexdigest()
+    found.data_sha256 = data_of(run.migration, found.counts).sha256
     log_comparison(run.log, run.migration, found.compared)
     return found
 
