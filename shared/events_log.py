@@ -91,7 +91,7 @@ class Event(Enum):
     VERIFICATION_FINISHED = _spec(
         logging.INFO,
         "verified",
-        "clean equal missing content_differs metadata_differs extra in_flight excluded",
+        "clean equal missing content_differs metadata_differs extra in_flight excluded crc32c_alone",
     )
     LEDGER_BROKEN = _spec(logging.CRITICAL, "not every listed object is accounted for", "listed accounted")
     RUN_STOPPED = _spec(logging.ERROR, "the run stopped before its end", "error")
@@ -179,7 +179,7 @@ _TEXTS = (
 )
 _COUNTS = (
     "task tasks objects bytes copy overwrite equal conflict extra excluded impossible listed copied already_equal "
-    "superseded failed missing content_differs metadata_differs in_flight accounted exit_code class_a class_b "
+    "superseded failed missing content_differs metadata_differs in_flight crc32c_alone accounted exit_code class_a class_b "
     "later_writes attempts lines deleted already_gone overwritten_since destination_changed held answers_lost "
     "selected there brought_back not_there critical"
 )

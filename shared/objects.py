@@ -30,6 +30,7 @@ __all__ = [
     "is_later",
     "last_write",
     "parse_time",
+    "proves",
     "reserved_keys",
     "same",
     "time_text",
@@ -227,6 +228,8 @@ class Difference(Enum):
     CRC32C = "crc32c"
     CRC32C_UNKNOWN = "crc32c unknown"
     MD5 = "md5"
+    CRC32C_ALONE = "crc32c alone, and older than the source"
+    BYTES = "bytes"
     CONTENT_TYPE = "content type"
     CONTENT_ENCODING = "content encoding"
     CONTENT_DISPOSITION = "content disposition"
@@ -238,9 +241,16 @@ class Difference(Enum):
 
 
 CONTENT_DIFFERENCES = frozenset(
-    {Difference.SIZE, Difference.CRC32C, Difference.CRC32C_UNKNOWN, Difference.MD5}
+    {
+        Difference.SIZE,
+        Difference.CRC32C,
+        Difference.CRC32C_UNKNOWN,
+        Difference.MD5,
+        Difference.CRC32C_ALONE,
+        Difference.BYTES,
+    }
 )
-"""The differences in contents; the others are metadata."""
+"""The differences in contents; the others are metadata. `differences` finds neither `CRC32C_ALONE` (see `proves`) nor `BYTES`."""
 
 _METADATA_FIELDS = (
     (Difference.CONTENT_TYPE, "content_type"),
@@ -300,6 +310,17 @@ def differences(one: ObjectState, other: ObjectState) -> tuple[Difference, ...]:
 def same(one: ObjectState, other: ObjectState) -> bool:
     """Tell whether two objects are the same: `differences` is empty."""
     return not differences(one, other)
+
+
+def proves(source: ObjectState, copy: ObjectState) -> bool:
+    """Tell whether the checksums prove that a copy which is the same as its source has the same bytes.
+
+    A crc32c has 32 bits, so an overwritten version may have the same one. Without an md5 on both sides, it proves only a copy
+    that is younger than its source: every copy is of the live version (``docs/decisions/0028``).
+    """
+    if source.md5 is not None and copy.md5 is not None:
+        return True
+    return not source.size or is_later(copy.created, source.created)
 
 
 def reserved_keys(state: ObjectState) -> tuple[str, ...]:

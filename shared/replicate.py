@@ -36,7 +36,7 @@ from enum import Enum
 
 from shared.decision import ABSENT, Action, Authority, decide
 from shared.errors import ConditionFailed, Contended, CopyNotProven, NotSettled, ObjectNotFound
-from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectRef, ObjectState, differences, same
+from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectRef, ObjectState, differences, proves, same
 from shared.store import DeletingStore, ObjectStore
 
 __all__ = [
@@ -133,7 +133,9 @@ def replicate(
             decision = decide(now.source, now.destination, Authority.SOURCE)
         if now.source is None or decision.action is not Action.COPY:
             return _settled(decision.action, now, ours, attempt)
-        replaces = winner is Authority.LATER_WRITE and decision.because
+        # A version that the checksums do not prove to be equal may be another one.
+        doubtful = decision.because or _unproven(now)
+        replaces = winner is Authority.LATER_WRITE and doubtful
         if replaces and not over_copy:
             _check_settled(source, now.source, settling)
         held.append(now.source)
@@ -159,6 +161,10 @@ def replicate(
         # Else look at both again. If only metadata differs, the contents are proven: the source's metadata changed
         # between the look and the copy.
     raise Contended(source.uri, f"changed under each of {max_attempts} attempts to copy it; try again later")
+
+
+def _unproven(now: LastSeen) -> bool:
+    return now.source is not None and now.destination is not None and not proves(now.source, now.destination)
 
 
 def _now(authority: Authority | Callable[[], Authority]) -> Authority:

@@ -1,5 +1,6 @@
 """The copying: compares both prefixes, copies what differs, and proves the copies.
 
+- `by_bytes`: compares by their bytes the pairs whose checksums prove nothing
 - `catch_up`: brings one path up to date from the other, where the later write wins
 - `compare`: compares both sides name by name, with a second look at each difference
 - `counts`: objects by their outcome; every listed object is accounted for once

@@ -59,7 +59,14 @@ class CatchUp:
     def done(self) -> bool:
         """Whether the other path holds every object, in the same or in a later version."""
         balance = self.proof.balance
-        return not self.proof.stopped and balance.holds and not balance.by_outcome[Account.FAILED]
+        failed = balance.by_outcome[Account.FAILED] or self.nothing
+        return not self.proof.stopped and balance.holds and not failed
+
+    @property
+    def nothing(self) -> bool:
+        """Whether all names were excluded: that proves nothing. `copy` refuses an empty path that is not expected."""
+        balance = self.proof.balance
+        return balance.listed > 0 and balance.listed == balance.by_outcome[Account.EXCLUDED]
 
     @property
     def later_writes(self) -> int:
@@ -84,7 +91,9 @@ class CatchUp:
             return f"{said}{balance.imbalance}"
         if balance.by_outcome[Account.FAILED]:
             return f"{said}; {balance.by_outcome[Account.FAILED]:,} FAILED: the log says why"
-        return f"{said}; proven name by name"
+        if self.nothing:
+            return f"{said}; NOTHING WAS COMPARED: all names are excluded. Check --exclude"
+        return f"{said}; {'proven name by name' if balance.listed else 'the path is empty, as --allow-empty says'}"
 
     def figures(self) -> dict[str, bool | int | str]:
         """The figures under the names that the log uses."""

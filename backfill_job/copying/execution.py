@@ -8,6 +8,7 @@ from typing import Any
 
 import uvloop
 
+from backfill_job.copying.by_bytes import AT_ONCE, ByBytes
 from backfill_job.copying.compare import Compared, Comparison, log_comparison
 from backfill_job.copying.counts import COPY, Account, Counts, nothing_written
 from backfill_job.copying.diff import DiffLine, Verdict, diff
@@ -19,6 +20,7 @@ from backfill_job.copying.work import Work
 from backfill_job.run.run import Run, open_api, refuse_empty, tune_gc
 from shared.errors import Cause, Interrupted, MigrationError, StorageError
 from shared.events_log import Event
+from shared.gcs.api import AsyncApi
 
 __all__ = ["copy", "execute"]
 
@@ -35,7 +37,7 @@ def execute(run: Run, options: CopyOptions) -> RunResult:
         return execution.result(copying, error=error)
     try:
         if not nothing_written(execution.counts):
-            execution.comparison = Comparison(run.migration, run.served())
+            execution.comparison = Comparison(run.migration, run.served(), known=execution.by_bytes.known)
             uvloop.run(execution.compare())
         # A run that wrote nothing is its own verification (decision 0012).
         verification = execution.comparison.result(run.store, grace=run.grace, clock=run.clock)
@@ -74,11 +76,13 @@ class _Execution:
     counts: Counts[Account] = field(default_factory=lambda: Counts(COPY))
     comparison: Comparison = field(init=False)
     work: Work = field(init=False)
+    by_bytes: ByBytes = field(init=False)
     failures: dict[Cause, Failure] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.work = Work(ranges=len(self.run.ranges))
-        self.comparison = Comparison(self.run.migration, self.run.served())
+        self.by_bytes = ByBytes(self.run, self.run.authority, record=True)
+        self.comparison = Comparison(self.run.migration, self.run.served(), known=self.by_bytes.known)
 
     def copy_all(self) -> tuple[float, MigrationError | None]:
         """Copy what differs. Returns the seconds that took, and why it stopped before its end.
@@ -104,7 +108,7 @@ class _Execution:
         """List both sides, and copy what differs."""
         async with open_api(self.run, self.options.limits.in_flight) as api:
             await copy_lines(
-                self._batches(diff(api, self.run.migration, self.run.ranges)),
+                self._batches(api, diff(api, self.run.migration, self.run.ranges)),
                 api,
                 self.run.store,
                 self.run.migration,
@@ -115,14 +119,16 @@ class _Execution:
                 governor=self.options.governor,
                 limits=self.options.limits,
             )
+        await self.by_bytes.flush()
 
     async def compare(self) -> None:
         """List both sides again."""
         run = self.run
-        async with open_api(run) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
+        async with open_api(run, AT_ONCE) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
             async for lines in parts:
                 run.stop.check()
-                self.comparison.add([*lines])
+                self.comparison.add(await self.by_bytes.settled(api, [*lines]))
+        await self.by_bytes.flush()
 
     def result(
         self, copying: float, *, verification: Compared | None = None, error: MigrationError | None = None
@@ -143,12 +149,12 @@ class _Execution:
         )
 
     async def _batches(
-        self, parts: AsyncGenerator[Iterable[DiffLine], None]
+        self, api: AsyncApi, parts: AsyncGenerator[Iterable[DiffLine], None]
     ) -> AsyncGenerator[Iterable[DiffLine], None]:
         """Count what is listed, record what is equal, and pass on the rest."""
         async with aclosing(parts):
             async for part in parts:
-                lines = [*part]
+                lines = await self.by_bytes.settled(api, [*part])
                 self.comparison.add(lines)
                 self.work += Work.of_diff(lines)
                 equal = [line for line in lines if line.verdict is Verdict.EQUAL]

@@ -54,6 +54,7 @@ class OnRecord:
             wrong=sum(compared.wrong.values()),
             extra=counts[Verdict.MISSING if back else Verdict.EXTRA],
             excludes=run.migration.excludes,
+            crc_alone=compared.crc_alone,
         )
 
     def ended(self, found: ComparisonRecord, also: Callable[[State], State] = lambda state: state) -> None:

@@ -317,8 +317,10 @@ def verification_check(found: Survey, migration: Migration, phase: Phase) -> Che
             "there is nothing to delete",
             f"check that {shown(migration.source.uri)} is the path that you mean",
         )
+    alone = found.compared.crc_alone
+    by = f", {alone:,} of them by size and crc32c alone" if alone else ""
     return passed(
-        name, f"{counted(found.equal, 'legacy object')} compared in this run, all equal at the new path"
+        name, f"{counted(found.equal, 'legacy object')} compared in this run, all equal at the new path{by}"
     )
 
 

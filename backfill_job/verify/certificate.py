@@ -85,6 +85,7 @@ class CertifiedRun:
     Attributes:
         clean: Whether the verification was clean; metadata and critical remarks count, too.
         counts: Names by verdict; every verdict is there.
+        crc32c_alone: Equal names that only size and crc32c prove, because a side has no md5.
     """
 
     run: str
@@ -92,6 +93,7 @@ class CertifiedRun:
     finished: str
     clean: bool
     counts: Mapping[Verdict, Count]
+    crc32c_alone: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
