@@ -134,7 +134,9 @@ def _begin(run: Run, *, told: bool) -> None:
         if not told:
             _show(analyse(_from_the_beginning(run)), run, "No migration has begun. If it began now:")
         raise UsageError(f"cannot start: {error}; or begin it with this run: --begin") from error
-    refuse_overlaps(run.migration, run.store, run.io.environ)  # another pair may have begun at the same moment
+    refuse_overlaps(
+        run.migration, run.store, run.io.environ
+    )  # another pair may have begun at the same moment
     run.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=state.history[-1].what, by=NAME)
 
 

@@ -39,6 +39,8 @@ class ObjectEvent:
         bucket: The object's bucket.
         state: The version that the event is about.
         time: When it happened.
+        ended: When the version was deleted or overwritten, where the event says so; None where it does not. `time` is not
+            before that.
     """
 
     id: str
@@ -46,6 +48,12 @@ class ObjectEvent:
     bucket: str
     state: ObjectState
     time: datetime
+    ended: datetime | None = None
+
+    @property
+    def deleted_at(self) -> datetime:
+        """When the version ended, as well as the event tells."""
+        return self.ended or self.time
 
 
 def read_event(attributes: Mapping[str, Any], data: Any) -> ObjectEvent:
@@ -68,6 +76,7 @@ def read_event(attributes: Mapping[str, Any], data: Any) -> ObjectEvent:
             bucket=resource["bucket"],
             state=ObjectState.from_resource(resource),
             time=parse_time(str(attributes.get("time", ""))),
+            ended=parse_time(resource["timeDeleted"]) if resource.get("timeDeleted") else None,
         )
     except (StorageError, ValueError, TypeError, ArithmeticError) as error:
         raise UsageError(f"not an event about a Cloud Storage object (type {kind!r}): {error}") from error

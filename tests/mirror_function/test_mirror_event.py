@@ -92,3 +92,13 @@ def test_no_body_whatever_ends_in_another_error(changes: dict[str, Any]) -> None
     with contextlib.suppress(UsageError):
         event = read_event(ATTRIBUTES, {**DATA, **changes})
         differences(event.state, event.state)
+
+
+def test_a_deletion_has_the_time_of_the_object_where_the_event_tells_it() -> None:
+    """Else that of the event, which is not earlier."""
+    deleted = {**ATTRIBUTES, "type": "google.cloud.storage.object.v1.deleted"}
+    told = read_event(deleted, {**DATA, "timeDeleted": "2025-11-22T08:26:39.5Z"})
+    assert told.deleted_at.isoformat() == "2025-11-22T08:26:39.500000+00:00"
+    assert read_event(deleted, DATA).deleted_at == told.time
+    with pytest.raises(UsageError):
+        read_event(deleted, {**DATA, "timeDeleted": "yesterday"})
