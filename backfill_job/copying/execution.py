@@ -103,6 +103,7 @@ class _Execution:
                 clock=self.run.clock,
                 governor=self.options.governor,
                 limits=self.options.limits,
+                settled_before=self.options.settled_before,
             )
 
     async def compare(self) -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from math import inf
 
 from backfill_job.copying.counts import Account
@@ -71,6 +72,7 @@ async def copy_lines(
     clock: Clock,
     governor: WriteGovernor | None = None,
     limits: Limits | None = None,
+    settled_before: datetime | None = None,
 ) -> None:
     """Copy the objects of a diff that need a copy.
 
@@ -86,6 +88,7 @@ async def copy_lines(
         clock: The time, and the waiting for versions that are too young.
         governor: Decides when the lane may send the next rewrite; None for no limit.
         limits: How much at once.
+        settled_before: See `replicate`.
 
     Raises:
         PermissionDenied, BucketNotFound, PhaseChanged, PhaseUnknown: The failure concerns more than one object, so the lane
@@ -97,7 +100,7 @@ async def copy_lines(
     pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="replicate")
     waiting = ThreadPoolExecutor(limits.in_flight, thread_name_prefix="settling")
     pace = _Pace(governor or NullGovernor())
-    rule = _Rule(pool, waiting, store, migration, authority, clock)
+    rule = _Rule(pool, waiting, store, migration, authority, clock, settled_before)
     rewriter = _Rewriter(api, rule, pace, limits.largest)
 
     async def copy(line: DiffLine) -> None:
@@ -184,6 +187,7 @@ class _Rule:
     migration: Migration
     authority: AuthoritySource
     clock: Clock
+    settled_before: datetime | None
 
     async def replicated(self, line: DiffLine) -> Result:
         """Replicate one object, as soon as its version is old enough."""
@@ -200,7 +204,14 @@ class _Rule:
         self, line: DiffLine, settling: Callable[[ObjectState], float] | None = None
     ) -> Result:
         return await asyncio.get_running_loop().run_in_executor(
-            self.pool, replicated, line, self.store, self.migration, self.authority, settling
+            self.pool,
+            replicated,
+            line,
+            self.store,
+            self.migration,
+            self.authority,
+            settling,
+            self.settled_before,
         )
 
     def _settling(self, version: ObjectState) -> float:

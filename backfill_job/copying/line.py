@@ -6,6 +6,7 @@ object again, so a diff of any age is safe to act on. ``backfill_job.copying.lan
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeGuard
 
 from backfill_job.copying.counts import Account
@@ -84,6 +85,7 @@ def replicated(
     migration: Migration,
     authority: AuthoritySource,
     settling: Callable[[ObjectState], float] | None = None,
+    settled_before: datetime | None = None,
 ) -> Result:
     """Replicate the object of a line by the rule, whatever the listings showed, and record the result.
 
@@ -93,6 +95,7 @@ def replicated(
         migration: Gives the names of the object on both sides.
         authority: Which side wins where the two differ.
         settling: See `replicate`.
+        settled_before: See `replicate`.
 
     Returns:
         The result. A failure of Cloud Storage is a result, too.
@@ -109,6 +112,7 @@ def replicated(
             last_seen=LastSeen(line.source, line.destination),
             keep=lambda version: migration.kept_ref(line.relative, version.generation),
             settling=settling,
+            settled_before=settled_before,
         )
     except NotSettled:
         raise
