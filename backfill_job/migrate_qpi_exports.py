@@ -72,6 +72,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --execute: begin the migration although objects are at the destination; what differs is overwritten",
     )
     mode.add_argument(
+        "--follow-deletions",
+        action="store_true",
+        help="with --execute: delete at the destination what is a proven copy of a deleted source object (soft-deleted or "
+        "noncurrent versions prove it), where the mirror follows deletions (MIRROR_DELETES=true); every other extra stays",
+    )
+    mode.add_argument(
         "--yes", action="store_true", help="do not ask before copying; needed without a terminal"
     )
     add_pace_arguments(parser)
@@ -98,6 +104,8 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
 
 
 def _check_arguments(arguments: argparse.Namespace, settings: Settings, io: ProcessIO) -> None:
+    if arguments.follow_deletions and not arguments.execute:
+        raise UsageError("--follow-deletions deletes at the destination; it is for --execute")
     if settings.task_count > 1 and not arguments.execute:
         raise UsageError("a dry run shows the whole at once; run it as one task")
     if arguments.tasks > 1 and not (arguments.execute and arguments.yes):
@@ -162,7 +170,10 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
     ):
         limits = Limits(in_flight=arguments.in_flight)
         governor = governor_from(arguments, run.settings.task_count)
-        result = execute(run, CopyOptions(limits, governor, progress, lines))
+        result = execute(
+            run,
+            CopyOptions(limits, governor, progress, lines, follow_deletions=arguments.follow_deletions),
+        )
     result = replace(result, narrowed=narrowed_to(arguments.since, run.started))
     elapsed = round((now() - began).total_seconds(), 3)
     _write(run, "run.json", _run_report(result, elapsed, arguments))

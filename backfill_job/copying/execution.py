@@ -10,6 +10,7 @@ import uvloop
 from backfill_job.copying.compare import Compared, Comparison, log_comparison
 from backfill_job.copying.counts import COPY, Account, Counts, nothing_written
 from backfill_job.copying.diff import DiffLine, Verdict, diff
+from backfill_job.copying.extras import MOST_EXTRAS, follow_deletions
 from backfill_job.copying.lane import copy_lines
 from backfill_job.copying.line import Result, object_record
 from backfill_job.copying.options import CopyOptions
@@ -18,6 +19,7 @@ from backfill_job.copying.work import Work
 from backfill_job.run.run import Run, open_api, refuse_empty, tune_gc
 from shared.errors import BucketNotFound, Interrupted, MigrationError, PermissionDenied, StorageError
 from shared.events_log import Event
+from shared.replicate import DeleteOutcome, DeletePropagation
 
 __all__ = ["copy", "execute"]
 
@@ -33,7 +35,9 @@ def execute(run: Run, options: CopyOptions) -> RunResult:
     if error is not None:
         return execution.result(copying, error=error)
     try:
-        if not nothing_written(execution.counts):
+        if options.follow_deletions and execution.extras:
+            uvloop.run(execution.follow())
+        if execution.followed or not nothing_written(execution.counts):
             execution.comparison = Comparison(run.migration)
             uvloop.run(execution.compare())
         # A run that wrote nothing is its own verification (decision 0012).
@@ -64,6 +68,8 @@ class _Execution:
     counts: Counts[Account] = field(default_factory=lambda: Counts(COPY))
     comparison: Comparison = field(init=False)
     work: Work = field(init=False)
+    extras: list[DiffLine] = field(default_factory=list)
+    followed: int = 0
 
     def __post_init__(self) -> None:
         self.work = Work(ranges=len(self.run.ranges))
@@ -104,6 +110,22 @@ class _Execution:
                 governor=self.options.governor,
                 limits=self.options.limits,
                 settled_before=self.options.settled_before,
+                deletes=self.run.store if self.options.follow_deletions else None,
+            )
+
+    async def follow(self) -> None:
+        """Delete the extras that are proven copies of deleted sources."""
+        run = self.run
+
+        def told(relative: str, done: DeletePropagation) -> None:
+            if done.outcome is DeleteOutcome.DELETED and done.destination is not None:
+                self.followed += 1
+                name, generation = run.migration.destination_ref(relative).uri, done.destination.generation
+                run.log.emit(Event.DELETION_FOLLOWED, object=name, destination_generation=generation)
+
+        async with open_api(run) as api:
+            await follow_deletions(
+                self.extras, api, run.store, run.migration, run.authority, told=told, check=run.stop.check
             )
 
     async def compare(self) -> None:
@@ -128,6 +150,7 @@ class _Execution:
             copying,
             self.work,
             self.run.operations.total(),
+            followed=self.followed,
         )
 
     async def _batches(
@@ -139,10 +162,16 @@ class _Execution:
                 lines = [*part]
                 self.comparison.add(lines)
                 self.work += Work.of_diff(lines)
+                self._note_extras(lines)
                 equal = [line for line in lines if line.verdict is Verdict.EQUAL]
                 self._settle(equal)
                 if len(equal) < len(lines):
                     yield self._rest(lines)
+
+    def _note_extras(self, lines: Sequence[DiffLine]) -> None:
+        if self.options.follow_deletions and len(self.extras) < MOST_EXTRAS:
+            found = [line for line in lines if line.verdict is Verdict.EXTRA]
+            self.extras += found[: MOST_EXTRAS - len(self.extras)]
 
     def _rest(self, lines: Sequence[DiffLine]) -> Iterator[DiffLine]:
         """The lines that are not equal. Each counts as listed when the lane draws it, so the counts of a stopped run balance."""

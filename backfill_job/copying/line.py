@@ -25,7 +25,7 @@ from shared.errors import (
 from shared.migration import Migration
 from shared.objects import ObjectState
 from shared.replicate import LastSeen, replicate
-from shared.store import ObjectStore
+from shared.store import DeletingStore, ObjectStore
 
 __all__ = ["Result", "concerns_all", "impossible", "object_record", "replicated", "settled"]
 
@@ -84,8 +84,10 @@ def replicated(
     store: ObjectStore,
     migration: Migration,
     authority: AuthoritySource,
+    *,
     settling: Callable[[ObjectState], float] | None = None,
     settled_before: datetime | None = None,
+    deletes: DeletingStore | None = None,
 ) -> Result:
     """Replicate the object of a line by the rule, whatever the listings showed, and record the result.
 
@@ -96,6 +98,7 @@ def replicated(
         authority: Which side wins where the two differ.
         settling: See `replicate`.
         settled_before: See `replicate`.
+        deletes: See `replicate`.
 
     Returns:
         The result. A failure of Cloud Storage is a result, too.
@@ -113,6 +116,7 @@ def replicated(
             keep=lambda version: migration.kept_ref(line.relative, version.generation),
             settling=settling,
             settled_before=settled_before,
+            deletes=deletes,
         )
     except NotSettled:
         raise

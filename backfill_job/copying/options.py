@@ -29,6 +29,8 @@ class CopyOptions:
         lines: ``objects.jsonl``; None where the run leaves none.
         told: Receives the result of every object that needed more than the listings.
         settled_before: See `replicate`.
+        follow_deletions: Whether copies of deleted sources are deleted: those that the run makes itself, and extras for
+            which the source's bucket still holds the deleted version.
     """
 
     limits: Limits
@@ -37,6 +39,7 @@ class CopyOptions:
     lines: Lines | None = None
     told: Callable[[Result], None] = lambda _: None
     settled_before: datetime | None = None
+    follow_deletions: bool = False
 
 
 def add_pace_arguments(parser: argparse.ArgumentParser, *, in_flight: int = 256) -> None:

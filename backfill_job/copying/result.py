@@ -31,6 +31,7 @@ class RunResult:
         work: What the listings showed.
         operations: Requests to Cloud Storage, as they are billed.
         narrowed: The part of the names that the operator asked for, in words; empty for all.
+        followed: Copies of deleted sources that were deleted at the destination.
     """
 
     balance: Counts[Account]
@@ -41,6 +42,7 @@ class RunResult:
     work: Work
     operations: Operations
     narrowed: str = ""
+    followed: int = 0
 
     @property
     def exit_code(self) -> ExitCode:
@@ -56,6 +58,8 @@ class RunResult:
         """The result in one sentence."""
         outcomes = self.balance.said or "nothing to do"
         said = f"{self.balance.listed:,} objects listed: {outcomes}{self.balance.imbalance}"
+        if self.followed:
+            said += f"; {counted(self.followed, 'deletion')} followed"
         if self.stopped:
             return f"{said}; stopped: {self.stopped}"
         if self.verification is None:
@@ -117,6 +121,7 @@ class RunResult:
             "work": asdict(self.work),
             "operations": asdict(self.operations),
             "narrowed": self.narrowed or None,
+            **({"followed": self.followed} if self.followed else {}),
         }
 
     @staticmethod
@@ -136,6 +141,7 @@ class RunResult:
             Work(**content["work"]),
             Operations(**content["operations"]),
             content["narrowed"] or "",
+            content.get("followed", 0),
         )
 
     @staticmethod
@@ -151,4 +157,5 @@ class RunResult:
             sum((part.work for part in parts), Work()),
             sum((part.operations for part in parts), Operations()),
             next((part.narrowed for part in parts if part.narrowed), ""),
+            sum(part.followed for part in parts),
         )
