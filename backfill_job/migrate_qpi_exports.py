@@ -34,7 +34,7 @@ from shared.decision import Authority
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.phase import Phase
-from shared.record import begin
+from shared.record import Begin, begin
 from shared.state_changes import Stamp
 
 __all__ = ["COMMAND"]
@@ -137,15 +137,16 @@ def _begin(run: Run, *, told: bool) -> None:
     """
     stamp = Stamp(uuid.uuid4().hex, NAME, run.now())
     try:
-        _, state = begin(run.gateway, run.migration, stamp, Phase.DUAL_WRITE if told else None)
+        done, state = begin(run.gateway, run.migration, stamp, Phase.DUAL_WRITE if told else None)
     except UsageError as error:
-        if not told:
-            _show(analyse(_from_the_beginning(run)), run, "No migration has begun. If it began now:")
+        if told:
+            raise
+        _show(analyse(_from_the_beginning(run)), run, "No migration has begun. If it began now:")
         raise UsageError(f"cannot start: {error}; or begin it with this run: --begin") from error
-    refuse_overlaps(
-        run.migration, run.store, run.io.environ
-    )  # another pair may have begun at the same moment
-    run.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=state.history[-1].what, by=NAME)
+    # Another pair may have begun at the same moment.
+    refuse_overlaps(run.migration, run.store, run.io.environ)
+    if done is not Begin.AS_IT_WAS:  # else another task has begun it
+        run.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=state.history[-1].what, by=NAME)
 
 
 def _from_the_beginning(run: Run) -> Run:
@@ -154,14 +155,15 @@ def _from_the_beginning(run: Run) -> Run:
 
 
 def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
-    if recorded_phase(run) is None:
-        _begin(run, told=arguments.begin)
+    begun = recorded_phase(run) is not None
     expected: int | None = None
     if not arguments.yes:
-        findings = analyse(run)
+        findings = analyse(run if begun else _from_the_beginning(run))
         _show(findings, run, "Before anything is copied:")
         confirm_by_yes(run, "Copy now? Both paths stay as they are for their users.")
         expected = findings.source.objects
+    if not begun:
+        _begin(run, told=arguments.begin)
     now = run.io.clock.now
     began = now()
     with (

@@ -151,7 +151,7 @@ async def read_and_check(
                 batches(), api, MIGRATION, Scope.parse("all"), stop=Stop(), limits=limits
             )
         if found.objects != len(pairs) or not found.clean:
-            raise ValueError(f"not what was expected: {found.to_json()}")
+            raise ValueError(f"not what was expected: {found}")
 
     return do
 

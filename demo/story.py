@@ -90,7 +90,7 @@ def _both_mirrors(stage: Stage) -> Iterator[Mirrors]:
             log = stage.report / f"{name}.log"
             log.unlink(missing_ok=True)
             function = running.enter_context(running_function(stage.server.url, MIGRATION, log, environ))
-            stage.server.add_subscriber(function.url, types=["finalized"], bucket=bucket)
+            stage.server.add_subscriber(function.url, types=["finalized"], bucket=bucket, form="mixed")
             return function
 
         forward = begin("mirror", MIGRATION.source.bucket, {})
@@ -206,7 +206,7 @@ def _change_code(stage: Stage) -> Path:
 def _cut_over(stage: Stage, mirrors: Mirrors, checkout: Path, rate: float) -> None:
     """Sign-offs, gate and cutover; the writer switches late."""
     letters = stage.report / "dead-letters.json"
-    letters.write_text("[]")
+    letters.write_text(stage.server.undelivered())
     ready = ("--repo", str(checkout), "--canary", "--dead-letters", str(letters))
     with _writer(stage, rate, overwrites=0.05, days=1, seed=2) as writer:
 

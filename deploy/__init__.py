@@ -2,8 +2,7 @@
 
 - `__main__`: the command ``python -m deploy --env dev [--print] WHAT…``.
 - `parts`: what a build puts into the project: jobs, functions and schedules.
-- `project`: what an owner of the project sets up once: services, the image repository, accounts, roles and bindings.
+- `project`: what an owner of the project sets up once, and the table of accounts and rights in ``docs/deploy.md``.
 - `steps`: steps of a deployment, printed as a shell script or run one by one.
-- `table`: the table of accounts and rights in ``docs/deploy.md``.
 - `values`: the values that differ between environments, read strictly.
 """

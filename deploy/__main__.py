@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from deploy.parts import function_steps, job_steps, release, scheduler_steps
-from deploy.project import project_steps
+from deploy.project import project_steps, table
 from deploy.steps import Answer, Step, Words, perform, script, with_gcloud
-from deploy.table import table
 from deploy.values import Values, read_values
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import MigrationError, UsageError
@@ -27,12 +26,7 @@ WHAT = ("project", "jobs", "functions", "scheduler")
 def main(
     argv: Sequence[str] | None = None, run: Callable[[Words], Answer] = with_gcloud, folder: Path = FOLDER
 ) -> int:
-    """Run the command.
-
-    Args:
-        argv: Its arguments; those of this process by default.
-        run: Runs one gcloud command.
-        folder: Holds the files with the environments' values.
+    """Run the command; `folder` holds the files with the environments' values.
 
     Returns:
         0 done, 1 a command failed, 2 cannot start.

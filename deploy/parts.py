@@ -1,4 +1,7 @@
-"""What a build puts into the project: jobs, functions and schedules, each described as a wanted result."""
+"""What a build puts into the project: jobs, functions and schedules, each described as a wanted result.
+
+Only the command uses it. A build has the rights for these steps, and for none of those in `project`.
+"""
 
 import hashlib
 from collections.abc import Iterator
@@ -41,21 +44,14 @@ class _Job:
 
 def _jobs(values: Values) -> tuple[_Job, ...]:
     env, reports = f"--env={values.env.value}", location_of(Area.OWN, values.migration).uri + "reports"
-    copy = ("migrate", env, "--execute", "--yes")
+    copy, delete = ("migrate", env, "--execute", "--yes"), ("delete", env, "--dry-run")
     return (
         _Job("backfill", Part.BACKFILL, (*copy, f"--report={reports}/backfill/"), values.tasks, 3, "24h"),
         # The next sweep is the retry.
         _Job("sweep", Part.BACKFILL, (*copy, "--since=2d"), 1, 0, "1h"),
         _Job("verify", Part.VERIFY, ("verify", env, f"--report={reports}/verify/"), values.tasks, 1, "24h"),
         # As deployed it only shows what it would delete. A deletion needs other arguments, and the right to override them.
-        _Job(
-            "deletion",
-            Part.DELETION,
-            ("delete", env, "--dry-run", f"--report={reports}/deletion/"),
-            1,
-            0,
-            "24h",
-        ),
+        _Job("deletion", Part.DELETION, (*delete, f"--report={reports}/deletion/"), 1, 0, "24h"),
     )
 
 
@@ -65,7 +61,7 @@ def job_steps(values: Values, tag: str) -> Iterator[Step]:
         yield Run(
             gcloud(
                 values,
-                *("run", "jobs", "deploy", values.name(job.name), f"--region={values.region}"),
+                *("run jobs deploy", values.name(job.name), f"--region={values.region}"),
                 f"--image={image(values, tag)}",
                 f"--service-account={values.account(job.part)}",
                 f"--args={','.join(job.args)}",
@@ -79,9 +75,7 @@ def job_steps(values: Values, tag: str) -> Iterator[Step]:
         people = values.deleters if job.part is Part.DELETION else values.operators
         yield _on_run(values, "jobs", job.name, people, "roles/run.developer")
     for name in ("sweep", "backfill"):
-        yield _on_run(
-            values, "jobs", name, f"serviceAccount:{values.account(SCHEDULER)}", "roles/run.invoker"
-        )
+        yield _on_run(values, "jobs", name, values.member(SCHEDULER), "roles/run.invoker")
 
 
 def begin_step(values: Values) -> Step:
@@ -107,7 +101,6 @@ def function_steps(values: Values, source: str) -> Iterator[Step]:
     mirror is deployed where that fails.
 
     Args:
-        values: The environment's values.
         source: The result of `release`. A function whose label has it already stays as it is.
     """
     yield begin_step(values)
@@ -118,12 +111,8 @@ def function_steps(values: Values, source: str) -> Iterator[Step]:
     ):
         where = f"{part.name}_LOCATION"
         # A trigger must be in its bucket's location: a region, or a multi-region such as eu.
-        yield Ask(
-            where,
-            gcloud(
-                values, "storage", "buckets", "describe", f"gs://{bucket}", "--format=value(location.lower())"
-            ),
-        )
+        located = (f"gs://{bucket}", "--format=value(location.lower())")
+        yield Ask(where, gcloud(values, "storage buckets describe", *located))
         yield _function(
             values,
             part,
@@ -137,9 +126,7 @@ def function_steps(values: Values, source: str) -> Iterator[Step]:
             f"--set-env-vars=MIRROR_ENV={values.env.value},MIRROR_REVERSE={reverse},{NO_BUCKET_LOOKUPS}",
             *("--concurrency=16", "--max-instances=100", "--timeout=120s"),
         )
-        yield _on_run(
-            values, "services", part.value, f"serviceAccount:{values.account(TRIGGER)}", "roles/run.invoker"
-        )
+        yield _on_run(values, "services", part.value, values.member(TRIGGER), "roles/run.invoker")
         yield from _dead_letters(values, part)
     yield _function(
         values,
@@ -160,6 +147,7 @@ def scheduler_steps(values: Values) -> Iterator[Step]:
         ("full", "backfill", values.full_schedule),
     ):
         at = f"--location={values.region}"
+        listed = (at, f"--filter=name~/{values.name(name)}$")
         what = (
             values.name(name),
             at,
@@ -170,17 +158,9 @@ def scheduler_steps(values: Values) -> Iterator[Step]:
             f"--oauth-service-account-email={values.account(SCHEDULER)}",
         )
         yield Ensure(
-            gcloud(
-                values,
-                "scheduler",
-                "jobs",
-                "list",
-                at,
-                f"--filter=name~/{values.name(name)}$",
-                "--format=value(name)",
-            ),
-            gcloud(values, "scheduler", "jobs", "create", "http", *what),
-            gcloud(values, "scheduler", "jobs", "update", "http", *what),
+            gcloud(values, "scheduler jobs list", *listed, "--format=value(name)"),
+            gcloud(values, "scheduler jobs create http", *what),
+            gcloud(values, "scheduler jobs update http", *what),
         )
 
 
@@ -206,76 +186,35 @@ def _function(values: Values, part: Part, source: str, *flags: str) -> Ensure:
     """Deploys a function unless its label says that it is up to date: a deployment takes minutes and makes a new revision."""
     name = values.name(part.value)
     words = (
-        *(
-            "functions",
-            "deploy",
-            name,
-            "--gen2",
-            "--runtime=python311",
-            f"--region={values.region}",
-            "--source=.",
-        ),
-        f"--service-account={values.account(part)}",
+        *("functions", "deploy", name, "--gen2", "--runtime=python311", f"--region={values.region}"),
+        *("--source=.", f"--service-account={values.account(part)}"),
         *flags,
         *("--cpu=1", "--memory=512Mi", "--no-allow-unauthenticated"),
         f"--build-service-account=projects/{values.project}/serviceAccounts/{values.account(FUNCTION_BUILD)}",
         f"--docker-repository=projects/{values.project}/locations/{values.region}/repositories/qpi-exports",
     )
     label = hashlib.sha256("\n".join((source, *words)).encode()).hexdigest()[:40]
+    found = f"--filter=name~/{name}$ AND labels.release={label} AND state=ACTIVE"
+    labels = f"--update-labels=app=qpi-exports,env={values.env.value},release={label}"
     return Ensure(
-        gcloud(
-            values,
-            *("functions", "list", "--v2", f"--regions={values.region}"),
-            f"--filter=name~/{name}$ AND labels.release={label} AND state=ACTIVE",
-            "--format=value(name)",
-        ),
-        gcloud(values, *words, f"--update-labels=app=qpi-exports,env={values.env.value},release={label}"),
+        gcloud(values, "functions list --v2", f"--regions={values.region}", found, "--format=value(name)"),
+        gcloud(values, *words, labels),
     )
 
 
 def _dead_letters(values: Values, part: Part) -> Iterator[Step]:
     """Sets the dead-letter topic of the subscription that Eventarc made for a mirror."""
     trigger, subscription = f"{part.name}_TRIGGER", f"{part.name}_SUBSCRIPTION"
-    name = values.name(part.value)
-    yield Ask(
-        trigger,
-        gcloud(
-            values,
-            "functions",
-            "describe",
-            name,
-            "--gen2",
-            f"--region={values.region}",
-            "--format=value(eventTrigger.trigger)",
-        ),
-    )
-    yield Ask(
-        subscription,
-        gcloud(
-            values,
-            "eventarc",
-            "triggers",
-            "describe",
-            f"${trigger}",
-            "--format=value(transport.pubsub.subscription)",
-        ),
-    )
-    yield Run(
-        gcloud(
-            values,
-            *("pubsub", "subscriptions", "update", f"${subscription}"),
-            f"--dead-letter-topic=projects/{values.project}/topics/{values.name(DEAD_LETTERS)}",
-            f"--max-delivery-attempts={DELIVERIES}",
-        )
-    )
+    function = (values.name(part.value), "--gen2", f"--region={values.region}")
+    asked = gcloud(values, "functions describe", *function, "--format=value(eventTrigger.trigger)")
+    yield Ask(trigger, asked)
+    transport = (f"${trigger}", "--format=value(transport.pubsub.subscription)")
+    yield Ask(subscription, gcloud(values, "eventarc triggers describe", *transport))
+    topic = f"--dead-letter-topic=projects/{values.project}/topics/{values.name(DEAD_LETTERS)}"
+    deliveries = f"--max-delivery-attempts={DELIVERIES}"
+    yield Run(gcloud(values, "pubsub subscriptions update", f"${subscription}", topic, deliveries))
 
 
 def _on_run(values: Values, kind: str, name: str, member: str, role: str) -> Run:
-    return Run(
-        gcloud(
-            values,
-            *("run", kind, "add-iam-policy-binding", values.name(name), f"--region={values.region}"),
-            f"--member={member}",
-            f"--role={role}",
-        )
-    )
+    binding = (values.name(name), f"--region={values.region}", f"--member={member}", f"--role={role}")
+    return Run(gcloud(values, f"run {kind} add-iam-policy-binding", *binding))

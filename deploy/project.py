@@ -15,9 +15,9 @@ __all__ = [
     "FUNCTION_BUILD",
     "SCHEDULER",
     "TRIGGER",
-    "bindings",
     "gcloud",
     "project_steps",
+    "table",
 ]
 
 SERVICES = (
@@ -76,14 +76,14 @@ OPERATOR_ROLES = (
 """Roles on the project for the people who run the migration."""
 
 
-def gcloud(values: Values, *words: str) -> Words:
-    """A gcloud command in the environment's project."""
-    return ("gcloud", *words, f"--project={values.project}", "--quiet")
+def gcloud(values: Values, command: str, *words: str) -> Words:
+    """A gcloud command in the environment's project; the names of the command are separated by spaces."""
+    return ("gcloud", *command.split(), *words, f"--project={values.project}", "--quiet")
 
 
 def project_steps(values: Values) -> Iterator[Step]:
     """Everything an owner sets up."""
-    yield Run(gcloud(values, "services", "enable", *(f"{name}.googleapis.com" for name in SERVICES)))
+    yield Run(gcloud(values, "services enable", *(f"{name}.googleapis.com" for name in SERVICES)))
     yield from _places(values)
     yield from _accounts(values)
     yield from _roles(values)
@@ -92,195 +92,113 @@ def project_steps(values: Values) -> Iterator[Step]:
     yield from _people(values)
 
 
-def bindings(values: Values) -> Iterator[tuple[Part, Area, Role, str]]:
-    """Which part holds which role where, with the condition that limits the role to a prefix; empty for a whole bucket."""
-    for right in RIGHTS:
-        at = location_of(right.area, values.migration)
-        condition = f'resource.name.startsWith("projects/_/buckets/{at.bucket}/objects/{at.prefix}")'
-        yield right.part, right.area, right.role, "" if right.area.is_bucket else condition
+def table(values: Values) -> Iterator[str]:
+    """The table of accounts and rights in ``docs/deploy.md``, line by line."""
+    yield "| account | where | may |"
+    yield "|---|---|---|"
+    for part in Part:
+        for area in Area:
+            held = [right.role.permissions for right in RIGHTS if (right.part, right.area) == (part, area)]
+            may = sorted({name.removeprefix("storage.") for names in held for name in names})
+            if may:
+                at = location_of(area, values.migration).uri
+                yield f"| `{values.name(part.value)}` | {area.value}, `{at}` | {', '.join(may)} |"
+    for name, roles in PROJECT_ROLES.items():
+        yield f"| `{values.name(name)}` | the project | {', '.join(f'`{role}`' for role in roles)} |"
 
 
 def _places(values: Values) -> Iterator[Step]:
     """The places for images, sources of builds and dead letters."""
-    region, staging = values.region, f"gs://{_staging(values)}"
+    at, staging = f"--location={values.region}", _staging(values)
     yield Ensure(
         gcloud(
-            values,
-            "artifacts",
-            "repositories",
-            "list",
-            f"--location={region}",
-            "--filter=name~/qpi-exports$",
-            "--format=value(name)",
+            values, "artifacts repositories list", at, "--filter=name~/qpi-exports$", "--format=value(name)"
         ),
-        gcloud(
-            values,
-            "artifacts",
-            "repositories",
-            "create",
-            "qpi-exports",
-            f"--location={region}",
-            "--repository-format=docker",
-        ),
+        gcloud(values, "artifacts repositories create qpi-exports", at, "--repository-format=docker"),
     )
+    private = ("--uniform-bucket-level-access", "--public-access-prevention")
     yield Ensure(
-        gcloud(
-            values, "storage", "buckets", "list", f"--filter=name={_staging(values)}", "--format=value(name)"
-        ),
-        gcloud(
-            values,
-            "storage",
-            "buckets",
-            "create",
-            staging,
-            f"--location={region}",
-            "--uniform-bucket-level-access",
-            "--public-access-prevention",
-        ),
+        gcloud(values, "storage buckets list", f"--filter=name={staging}", "--format=value(name)"),
+        gcloud(values, "storage buckets create", f"gs://{staging}", at, *private),
     )
     name = values.name(DEAD_LETTERS)
-    for kind, options in (
-        ("topics", ()),
-        (
-            "subscriptions",
-            (f"--topic={name}", "--expiration-period=never", "--message-retention-duration=7d"),
-        ),
-    ):
+    kept = (f"--topic={name}", "--expiration-period=never", "--message-retention-duration=7d")
+    for kind, options in (("topics", ()), ("subscriptions", kept)):
         yield Ensure(
-            gcloud(values, "pubsub", kind, "list", f"--filter=name~/{name}$", "--format=value(name)"),
-            gcloud(values, "pubsub", kind, "create", name, *options),
+            gcloud(values, f"pubsub {kind} list", f"--filter=name~/{name}$", "--format=value(name)"),
+            gcloud(values, f"pubsub {kind} create", name, *options),
         )
 
 
 def _accounts(values: Values) -> Iterator[Step]:
     for name, title in ACCOUNTS.items():
+        listed = (f"--filter=email={values.account(name)}", "--format=value(email)")
         yield Ensure(
-            gcloud(
-                values,
-                "iam",
-                "service-accounts",
-                "list",
-                f"--filter=email={values.account(name)}",
-                "--format=value(email)",
-            ),
-            gcloud(values, "iam", "service-accounts", "create", values.name(name), f"--display-name={title}"),
+            gcloud(values, "iam service-accounts list", *listed),
+            gcloud(values, "iam service-accounts create", values.name(name), f"--display-name={title}"),
         )
 
 
 def _roles(values: Values) -> Iterator[Step]:
     for role in Role:
-        what = (
-            role.role_id,
-            f"--permissions={','.join(role.permissions)}",
-            f"--title=QPI exports: {role.name.lower()}",
-            "--stage=GA",
-        )
+        permissions, title = ",".join(role.permissions), f"QPI exports: {role.name.lower()}"
+        what = (role.role_id, f"--permissions={permissions}", f"--title={title}", "--stage=GA")
         yield Ensure(
-            gcloud(values, "iam", "roles", "list", f"--filter=name~/{role.role_id}$", "--format=value(name)"),
-            gcloud(values, "iam", "roles", "create", *what),
-            gcloud(values, "iam", "roles", "update", *what),
+            gcloud(values, "iam roles list", f"--filter=name~/{role.role_id}$", "--format=value(name)"),
+            gcloud(values, "iam roles create", *what),
+            gcloud(values, "iam roles update", *what),
         )
 
 
 def _storage_bindings(values: Values) -> Iterator[Step]:
-    for part, area, role, condition in bindings(values):
-        limit = f"expression={condition},title={area.name.lower().replace('_', '-')}" if condition else "None"
-        yield Run(
-            gcloud(
-                values,
-                *(
-                    "storage",
-                    "buckets",
-                    "add-iam-policy-binding",
-                    f"gs://{location_of(area, values.migration).bucket}",
-                ),
-                f"--member=serviceAccount:{values.account(part)}",
-                f"--role=projects/{values.project}/roles/{role.role_id}",
-                f"--condition={limit}",
-            )
+    """Which part holds which role where: in a whole bucket, or with a condition that limits the role to a prefix."""
+    for right in RIGHTS:
+        at = location_of(right.area, values.migration)
+        objects = f'resource.name.startsWith("projects/_/buckets/{at.bucket}/objects/{at.prefix}")'
+        limit = f"expression={objects},title={right.area.name.lower().replace('_', '-')}"
+        role = f"projects/{values.project}/roles/{right.role.role_id}"
+        condition = f"--condition={'None' if right.area.is_bucket else limit}"
+        yield _bind(
+            values, "storage buckets", f"gs://{at.bucket}", values.member(right.part), role, condition
         )
 
 
 def _project_bindings(values: Values) -> Iterator[Step]:
     for name, roles in PROJECT_ROLES.items():
         for role in roles:
-            yield _on_project(values, f"serviceAccount:{values.account(name)}", role)
+            yield _on_project(values, values.member(name), role)
     # Google's own accounts: Cloud Storage publishes the events, Pub/Sub forwards the dead letters.
-    yield Ask("STORAGE_AGENT", gcloud(values, "storage", "service-agent"))
+    yield Ask("STORAGE_AGENT", gcloud(values, "storage service-agent"))
     yield _on_project(values, "serviceAccount:$STORAGE_AGENT", "roles/pubsub.publisher")
-    yield Ask(
-        "NUMBER", gcloud(values, "projects", "describe", values.project, "--format=value(projectNumber)")
-    )
+    yield Ask("NUMBER", gcloud(values, "projects describe", values.project, "--format=value(projectNumber)"))
     pubsub = "serviceAccount:service-$NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com"
     yield _on_project(values, pubsub, "roles/pubsub.subscriber")
-    yield _bind(values, ("pubsub", "topics"), values.name(DEAD_LETTERS), pubsub, "roles/pubsub.publisher")
+    yield _bind(values, "pubsub topics", values.name(DEAD_LETTERS), pubsub, "roles/pubsub.publisher")
     # gcloud uploads a function's source to a bucket that Google creates and names by project and region.
     sources = f'resource.name.startsWith("projects/_/buckets/gcf-v2-sources-$NUMBER-{values.region}/")'
-    yield _on_project(
-        values,
-        f"serviceAccount:{values.account(FUNCTION_BUILD)}",
-        "roles/storage.objectViewer",
-        f"expression={sources},title=function-sources",
-    )
-    where = f"--location={values.region}"
+    condition = f"expression={sources},title=function-sources"
+    yield _on_project(values, values.member(FUNCTION_BUILD), "roles/storage.objectViewer", condition)
+    where, writer = f"--location={values.region}", "roles/artifactregistry.writer"
     for name in (BUILD, FUNCTION_BUILD):
-        yield _bind(
-            values,
-            ("artifacts", "repositories"),
-            "qpi-exports",
-            f"serviceAccount:{values.account(name)}",
-            "roles/artifactregistry.writer",
-            where,
-        )
-    yield _bind(
-        values,
-        ("storage", "buckets"),
-        f"gs://{_staging(values)}",
-        f"serviceAccount:{values.account(BUILD)}",
-        "roles/storage.objectViewer",
-    )
+        yield _bind(values, "artifacts repositories", "qpi-exports", values.member(name), writer, where)
+    viewer = "roles/storage.objectViewer"
+    yield _bind(values, "storage buckets", f"gs://{_staging(values)}", values.member(BUILD), viewer)
     # A build deploys parts that run as these accounts.
     for name in ACCOUNTS:
         if name not in {BUILD, Part.OPERATOR.value}:
-            yield _bind(
-                values,
-                ("iam", "service-accounts"),
-                values.account(name),
-                f"serviceAccount:{values.account(BUILD)}",
-                "roles/iam.serviceAccountUser",
-            )
+            yield _on_account(values, name, values.member(BUILD), "roles/iam.serviceAccountUser")
 
 
 def _people(values: Values) -> Iterator[Step]:
+    people, dead_letters = values.operators, values.name(DEAD_LETTERS)
     for role in OPERATOR_ROLES:
-        yield _on_project(values, values.operators, role)
-    for name, role in (
-        (Part.OPERATOR.value, "roles/iam.serviceAccountTokenCreator"),
-        (Part.REVERSE.value, "roles/iam.serviceAccountTokenCreator"),
-        (BUILD, "roles/iam.serviceAccountUser"),
-    ):
-        yield _bind(values, ("iam", "service-accounts"), values.account(name), values.operators, role)
-    yield _bind(
-        values,
-        ("iam", "service-accounts"),
-        values.account(Part.DELETION),
-        values.deleters,
-        "roles/iam.serviceAccountTokenCreator",
-    )
-    yield _bind(
-        values,
-        ("storage", "buckets"),
-        f"gs://{_staging(values)}",
-        values.operators,
-        "roles/storage.objectUser",
-    )
-    yield _bind(
-        values,
-        ("pubsub", "subscriptions"),
-        values.name(DEAD_LETTERS),
-        values.operators,
-        "roles/pubsub.subscriber",
-    )
+        yield _on_project(values, people, role)
+    for part in (Part.OPERATOR, Part.REVERSE):
+        yield _on_account(values, part, people, "roles/iam.serviceAccountTokenCreator")
+    yield _on_account(values, BUILD, people, "roles/iam.serviceAccountUser")
+    yield _on_account(values, Part.DELETION, values.deleters, "roles/iam.serviceAccountTokenCreator")
+    yield _bind(values, "storage buckets", f"gs://{_staging(values)}", people, "roles/storage.objectUser")
+    yield _bind(values, "pubsub subscriptions", dead_letters, people, "roles/pubsub.subscriber")
 
 
 def _staging(values: Values) -> str:
@@ -288,21 +206,14 @@ def _staging(values: Values) -> str:
 
 
 def _on_project(values: Values, member: str, role: str, condition: str = "None") -> Run:
-    return Run(
-        (
-            "gcloud",
-            "projects",
-            "add-iam-policy-binding",
-            values.project,
-            f"--member={member}",
-            f"--role={role}",
-            f"--condition={condition}",
-            "--quiet",
-        )
-    )
+    words = ("gcloud", "projects", "add-iam-policy-binding", values.project)
+    return Run((*words, f"--member={member}", f"--role={role}", f"--condition={condition}", "--quiet"))
 
 
-def _bind(values: Values, kind: tuple[str, ...], name: str, member: str, role: str, *where: str) -> Run:
-    return Run(
-        gcloud(values, *kind, "add-iam-policy-binding", name, f"--member={member}", f"--role={role}", *where)
-    )
+def _on_account(values: Values, part: Part | str, member: str, role: str) -> Run:
+    return _bind(values, "iam service-accounts", values.account(part), member, role)
+
+
+def _bind(values: Values, kind: str, name: str, member: str, role: str, *where: str) -> Run:
+    binding = (name, f"--member={member}", f"--role={role}", *where)
+    return Run(gcloud(values, f"{kind} add-iam-policy-binding", *binding))

@@ -39,11 +39,8 @@ class Values:
         tasks: Tasks of an execution of the backfill.
         operators: The IAM member that runs the migration.
         deleters: The IAM member that may delete the legacy path.
-        sweep_schedule: When recent days are swept, in cron's form.
-        full_schedule: When everything is swept, in cron's form.
-        time_zone: The time zone of both schedules.
+        sweep_schedule: When recent days are swept, in cron's form, as `full_schedule` is for everything.
         runbook: The address of ``docs/runbook-alerts.md``.
-        channel: The notification channel for incidents.
     """
 
     env: Environment
@@ -71,6 +68,10 @@ class Values:
         """A part's service account."""
         name = part.value if isinstance(part, Part) else part
         return f"{self.name(name)}@{self.project}.iam.gserviceaccount.com"
+
+    def member(self, part: Part | str) -> str:
+        """A part's service account as a member of a binding."""
+        return f"serviceAccount:{self.account(part)}"
 
     @property
     def repository(self) -> str:

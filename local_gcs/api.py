@@ -158,6 +158,8 @@ class Api:
             hit = self._hit(call)
             if hit.refused:
                 raise hit.refused
+            if hit.answer:
+                return hit.answer
             return Reply() if hit.connection == "reset_before" else self._answer(call)
 
         def take(step: Step) -> Reply:
@@ -192,6 +194,8 @@ class Api:
 
     def _require_payer(self, call: Call) -> None:
         """Refuses a request to a requester-pays bucket that does not name the project that pays."""
+        if "upload_id" in call.params:  # the request that began the upload named it
+            return
         # The third name of four is the bucket of a copy's destination.
         buckets = call.args[::2] if len(call.args) == 4 else call.args[:1]  # noqa: PLR2004
         if "userProject" not in call.params and not self._storage.requester_pays.isdisjoint(buckets):

@@ -5,9 +5,13 @@ attributes are ``ce-*`` headers, and the body is the object resource, with its g
 is a failure. Then the event comes again with the same ``ce-id``, after a pause that doubles each time. After the last
 attempt it becomes a dead letter, which can be replayed. (Google documentation, "Eventarc: Retry events"; there the pauses
 are 10 to 600 seconds and the attempts last 24 hours.)
+
+A subscription may ask for another form. Eventarc falls back to a raw Pub/Sub push where a name cannot be a header. A bucket
+can also send Pub/Sub notifications of its own.
 """
 
 import asyncio
+import base64
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from itertools import count
@@ -29,6 +33,14 @@ __all__ = ["Publisher", "RetryPolicy", "Subscription"]
 
 TYPE = "google.cloud.storage.object.v1."
 TYPES = tuple(TYPE + kind.value for kind in ChangeKind)
+FORMS = ("binary", "push", "mixed", "notification")
+NOTIFIED = {
+    ChangeKind.FINALIZED: "OBJECT_FINALIZE",
+    ChangeKind.DELETED: "OBJECT_DELETE",
+    ChangeKind.ARCHIVED: "OBJECT_ARCHIVE",
+    ChangeKind.METADATA_UPDATED: "OBJECT_METADATA_UPDATE",
+}
+"""The ``eventType`` of a notification (Cloud Storage documentation, "Pub/Sub notifications")."""
 SUCCESS = range(200, 300)
 SHUFFLE_MS = 20
 """Longest wait of an event when events are reordered: there must be several to reorder."""
@@ -63,12 +75,15 @@ class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         types: Event types, whole or their last word such as ``finalized``; empty for all.
         bucket: Only events of this bucket; None for all.
         concurrency: Number of simultaneous deliveries.
+        form: ``binary``: a CloudEvent in headers. ``push``: a raw Pub/Sub push with the CloudEvent's attributes. ``mixed``: a
+            push where the name cannot be a header, else binary. ``notification``: the push of a bucket's notification.
     """
 
     url: Annotated[str, msgspec.Meta(pattern="^https?://")]
     types: tuple[str, ...] = ()
     bucket: str | None = None
     concurrency: Annotated[int, msgspec.Meta(ge=1)] = 8
+    form: str = "binary"
 
     @classmethod
     def of(cls, values: object) -> "Subscription":
@@ -77,6 +92,8 @@ class Subscription(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         types = tuple(TYPE + text.removeprefix(TYPE) for text in made.types)
         if not set(types) <= set(TYPES):
             raise invalid(f"types: of {', '.join(TYPES)}")
+        if made.form not in FORMS:
+            raise invalid(f"form: of {', '.join(FORMS)}")
         return msgspec.structs.replace(made, types=types)
 
     def wants(self, change: Change) -> bool:
@@ -211,16 +228,16 @@ class Publisher:
             if self._faults.plan.events.reorder:
                 subscriber.waiting.rotate(self._faults.random.randrange(len(subscriber.waiting)))
             delivery = subscriber.waiting.popleft()
-            delivery.error = await self._attempt(subscriber.subscription.url, delivery)
+            delivery.error = await self._attempt(subscriber.subscription, delivery)
             self._settle(subscriber, delivery)
 
-    async def _attempt(self, url: str, delivery: _Delivery) -> str:
+    async def _attempt(self, subscription: Subscription, delivery: _Delivery) -> str:
         """Posts an event once; gives the reason of a failure, which is empty for a success."""
         if self._session is None:
             return "not started"
-        headers, body = self._rendered(delivery)
+        headers, body = self._rendered(delivery, subscription.form)
         try:
-            async with self._session.post(url, data=body, headers=headers) as answer:
+            async with self._session.post(subscription.url, data=body, headers=headers) as answer:
                 await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return f"{type(error).__name__}: {error}"
@@ -242,7 +259,38 @@ class Publisher:
         pause = self._policy.pause(delivery.failed)
         asyncio.get_running_loop().call_later(pause, subscriber.enqueue, delivery)
 
-    def _rendered(self, delivery: _Delivery) -> tuple[dict[str, str], bytes]:
+    def _rendered(self, delivery: _Delivery, form: str) -> tuple[dict[str, str], bytes]:
+        """The event as HTTP headers and body, in a form of `FORMS`."""
+        if form == "binary" or (form == "mixed" and _can_be_header(delivery.change.version.name)):
+            return self._binary(delivery)
+        return {"Content-Type": "application/json"}, self._push(delivery, form)
+
+    def _push(self, delivery: _Delivery, form: str) -> bytes:
+        """A raw Pub/Sub push: the attributes carry the event, and the data are the object resource."""
+        change, version = delivery.change, delivery.change.version
+        if form == "notification":
+            attributes = {
+                "eventType": NOTIFIED[change.kind],
+                "bucketId": version.bucket,
+                "objectId": version.name,
+                "objectGeneration": str(version.generation),
+                "eventTime": change.time,
+                "payloadFormat": "JSON_API_V1",
+            }
+        else:
+            headers, _ = self._binary(delivery)
+            attributes = {key: value for key, value in headers.items() if key.startswith("ce-")}
+            attributes["ce-subject"] = "objects/" + version.name
+        data = orjson.dumps(self._renderer.object(version))
+        message = {
+            "attributes": attributes,
+            "data": base64.b64encode(data).decode(),
+            "messageId": delivery.identifier,
+            "publishTime": change.time,
+        }
+        return orjson.dumps({"message": message, "subscription": "projects/local/subscriptions/events"})
+
+    def _binary(self, delivery: _Delivery) -> tuple[dict[str, str], bytes]:
         """The event as HTTP headers, percent-encoded, and body (CloudEvents, "HTTP protocol binding", 3.1, binary mode)."""
         change = delivery.change
         version = change.version
@@ -270,7 +318,7 @@ class Publisher:
         """The events that were given up, each with its last error."""
         letters = []
         for subscriber, delivery in self._dead:
-            headers, body = self._rendered(delivery)
+            headers, body = self._rendered(delivery, subscriber.subscription.form)
             letter = {
                 "url": subscriber.subscription.url,
                 "attempts": delivery.failed,
@@ -296,3 +344,8 @@ class Publisher:
             subscriber.pending += 1
             subscriber.enqueue(delivery)
         return len(letters) - len(self._dead)
+
+
+def _can_be_header(name: str) -> bool:
+    """Whether a name is a header value as it is: printable ASCII, without a space at an end."""
+    return name.isascii() and name.isprintable() and name == name.strip()

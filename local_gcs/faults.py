@@ -15,6 +15,8 @@ The vocabulary, as JSON on the command line and at ``/_local/faults`` (every par
   ``/download/`` address.
 - Instead of an HTTP status a rule can say ``reset_before``: nothing happens, and the connection dies. With ``reset_after``
   it happens, and the answer is lost. With ``truncate`` it happens, and half of the answer arrives, or ``after_bytes`` of it.
+- With ``body`` the answer is this text as it is: an error that is not JSON, for example. Only such a rule may have the
+  status 200, for a success without what it should hold; nothing happens.
 - A rule matches any bucket and object that the request names. For a rewrite that is the source or the destination, for an
   upload the new object, for a listing its prefix.
 - ``rewrite_gap_ms`` is the longest time between a rewrite's reading of the source and its commit; others act meanwhile.
@@ -48,6 +50,7 @@ __all__ = ["HEADER", "NO_HIT", "EventFaults", "FaultPlan", "Faults", "Hit", "Ret
 
 NAME = re.compile(rb'"name"\s*:\s*("(?:[^"\\]|\\.)*")')
 HEAD = 64 * 1024
+OK = 200
 CONNECTION = ("reset_before", "reset_after", "truncate")
 REASONS = {
     400: ("invalid", "Invalid argument."),
@@ -76,12 +79,17 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     message: str | None = None
     reason: str | None = None
     after_bytes: Whole | None = None
+    body: str | None = None
 
     def __post_init__(self) -> None:
         if self.method is not None:
             known_method(self.method)
         if self.after_bytes is not None and self.status != "truncate":
             raise ValueError("after_bytes: only with the status truncate")
+        if self.body is not None and self.status in CONNECTION:
+            raise ValueError("body: only with an HTTP status")
+        if self.body is not None and str(self.status) == str(OK):
+            return
         if self.status not in CONNECTION and not re.fullmatch("[45][0-9]{2}", str(self.status)):
             raise ValueError(f"status: an HTTP error status, {', '.join(CONNECTION)}; not {self.status!r}")
 
@@ -175,11 +183,13 @@ class Hit:
     Attributes:
         connection: One of ``reset_before``, ``reset_after``, ``truncate``; empty for none.
         refused: The answer instead of the real one; None for the real one.
+        answer: The same, with a body as it is.
         cut: A truncated answer ends after so many bytes of its body; None for half of it.
     """
 
     connection: str = ""
     refused: Refused | None = None
+    answer: Reply | None = None
     cut: int | None = None
 
 
@@ -222,6 +232,8 @@ class Faults:
             self._seen[number] += 1
             turn = self._seen[number] - rule.skip
             if turn > 0 and (rule.count is None or turn <= rule.count):
+                if rule.body is not None:
+                    return Hit(answer=Reply(int(rule.status), rule.body.encode()))
                 return _hit(rule.status, rule.reason, rule.message, rule.after_bytes)
         if self.plan.object_writes_per_second and (limited := self._limit_writes(call)):
             return limited

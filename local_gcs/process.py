@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 from urllib.request import ProxyHandler, Request, build_opener
 
@@ -47,10 +48,22 @@ class LocalServer:
         return int(self._ask("POST", "fill", {"bucket": bucket, "count": count, **more})["objects"])
 
     def add_subscriber(
-        self, url: str, *, types: Sequence[str] = (), bucket: str | None = None, concurrency: int = 8
+        self,
+        url: str,
+        *,
+        types: Sequence[str] = (),
+        bucket: str | None = None,
+        concurrency: int = 8,
+        form: str = "binary",
     ) -> str:
         """Makes the server post events, as `local_gcs.events.Subscription` explains, and gives the subscriber's id."""
-        wanted = {"url": url, "types": list(types), "bucket": bucket, "concurrency": concurrency}
+        wanted = {
+            "url": url,
+            "types": list(types),
+            "bucket": bucket,
+            "concurrency": concurrency,
+            "form": form,
+        }
         return str(self._ask("POST", "subscribers", wanted)["id"])
 
     def remove_subscriber(self, identifier: str) -> None:
@@ -95,6 +108,24 @@ class LocalServer:
         """Events that were given up, each with url, attempts, error, headers and body."""
         letters: list[dict[str, Any]] = self._ask("GET", "dead-letters")["items"]
         return letters
+
+    def undelivered(self) -> str:
+        """The number of dead letters, as Cloud Monitoring's ``timeSeries.list`` has it for a subscription; JSON."""
+        now = datetime.now(UTC).isoformat()
+        point = {
+            "interval": {"startTime": now, "endTime": now},
+            "value": {"int64Value": str(len(self.dead_letters()))},
+        }
+        metric = "pubsub.googleapis.com/subscription/num_undelivered_messages"
+        labels = {"project_id": "local", "subscription_id": "dead-letters"}
+        series = {
+            "metric": {"type": metric},
+            "resource": {"type": "pubsub_subscription", "labels": labels},
+            "metricKind": "GAUGE",
+            "valueType": "INT64",
+            "points": [point],
+        }
+        return json.dumps({"timeSeries": [series], "unit": "1"})
 
     def replay_dead_letters(self) -> int:
         """Sends the dead letters again and gives their number."""

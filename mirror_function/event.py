@@ -1,24 +1,42 @@
-"""Reads an object event from a CloudEvent.
+"""Reads an object event from a CloudEvent, or from the Pub/Sub message that carries one.
 
 The format is Google's ``google.events.cloud.storage.v1.StorageObjectData``. The reader takes the keys that it needs and
 ignores others: live events carry fields that the published schema does not have. Integers come as texts or as numbers.
+
+An object's name may have characters that a header cannot carry. Then the event arrives as a raw Pub/Sub push: a message whose
+attributes are the CloudEvent's (``ce-*``), and whose data are its body. A notification of the bucket to a topic has attributes
+of its own (``eventType``, ``bucketId``, ``objectId``; Cloud Storage documentation, "Pub/Sub notifications").
 """
 
+import base64
+import binascii
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any
 
 from shared.errors import StorageError, UsageError
-from shared.objects import RESOURCE_FIELDS, ObjectState, parse_time
+from shared.objects import RESOURCE_FIELDS, Metadata, ObjectRef, ObjectState, parse_time
 
-__all__ = ["EventKind", "ObjectEvent", "read_event"]
+__all__ = ["MESSAGE_TYPE", "EventKind", "ObjectEvent", "object_named", "read_event", "unwrapped"]
 
 _NUMBERS = {"generation", "metageneration", "size"}
-_TEXTS = ("bucket", *(key for key in RESOURCE_FIELDS.split(",") if key not in _NUMBERS | {"metadata"}))
+_FLAGS = {"metadata", "temporaryHold", "eventBasedHold"}
+_TEXTS = ("bucket", *(key for key in RESOURCE_FIELDS.split(",") if key not in _NUMBERS | _FLAGS))
 
 TYPE_PREFIX = "google.cloud.storage.object.v1."
+MESSAGE_TYPE = "google.cloud.pubsub.topic.v1.messagePublished"
+
+LARGEST_NUMBER = 2**63 - 1
+"""Of the API's integers."""
+
+LONGEST_NAME = 1024
+"""Bytes of an object name in UTF-8 (Cloud Storage documentation, "Object names")."""
+
+CLOCKS_DIFFER = timedelta(hours=1)
+"""An event from further in the future is forged or damaged. Its age would never reach the give-up age."""
 
 
 class EventKind(Enum):
@@ -30,6 +48,15 @@ class EventKind(Enum):
     METADATA_UPDATED = "metadataUpdated"
 
 
+_NOTIFIED = {
+    "OBJECT_FINALIZE": EventKind.FINALIZED,
+    "OBJECT_DELETE": EventKind.DELETED,
+    "OBJECT_ARCHIVE": EventKind.ARCHIVED,
+    "OBJECT_METADATA_UPDATE": EventKind.METADATA_UPDATED,
+}
+"""The ``eventType`` of a notification."""
+
+
 @dataclass(frozen=True, slots=True)
 class ObjectEvent:
     """One event about one object.
@@ -39,6 +66,7 @@ class ObjectEvent:
         bucket: The object's bucket.
         state: The version that the event is about.
         time: When it happened.
+        complete: False where the event only names the object: then `state` has neither size nor checksums.
         ended: When the version was deleted or overwritten, where the event says so; None where it does not. `time` is not
             before that.
     """
@@ -48,6 +76,7 @@ class ObjectEvent:
     bucket: str
     state: ObjectState
     time: datetime
+    complete: bool = True
     ended: datetime | None = None
 
     @property
@@ -56,34 +85,154 @@ class ObjectEvent:
         return self.ended or self.time
 
 
-def read_event(attributes: Mapping[str, Any], data: Any) -> ObjectEvent:
+NAMED = object()
+"""Stands for the body of a message's event that has none: the attributes name the object, exactly."""
+
+
+def unwrapped(attributes: Mapping[str, Any], data: Any) -> tuple[Mapping[str, Any], Any]:
+    """Take an object's event out of a Pub/Sub message.
+
+    Args:
+        attributes: A CloudEvent's attributes.
+        data: Its parsed body.
+
+    Returns:
+        Attributes and body of the object's event; the body is `NAMED` where the message has none. Both as they were given
+        where this is not such a message.
+    """
+    message = (
+        data.get("message") if isinstance(data, Mapping) and attributes.get("type") == MESSAGE_TYPE else None
+    )
+    carried = message.get("attributes") if isinstance(message, Mapping) else None
+    if not isinstance(message, Mapping) or not isinstance(carried, Mapping):
+        return attributes, data
+    body = _decoded(message.get("data"))
+    if "ce-type" in carried:
+        event = {str(key)[3:]: value for key, value in carried.items() if str(key).startswith("ce-")}
+        return event, body
+    if "eventType" in carried:
+        kind = _NOTIFIED.get(str(carried["eventType"]))
+        return {
+            "id": message.get("messageId", attributes.get("id", "")),
+            "type": TYPE_PREFIX + kind.value if kind else str(carried["eventType"]),
+            "time": carried.get("eventTime") or message.get("publishTime") or attributes.get("time", ""),
+            "bucket": carried.get("bucketId", ""),
+            "subject": f"objects/{carried.get('objectId', '')}",
+            "generation": carried.get("objectGeneration", ""),
+        }, body
+    return attributes, data
+
+
+def _decoded(data: Any) -> Any:
+    """The JSON of a message's data; `NAMED` where there are none; the data themselves where they are not JSON."""
+    if not data:
+        return NAMED
+    try:
+        return json.loads(base64.b64decode(data, validate=True))
+    except (binascii.Error, ValueError, TypeError, RecursionError):
+        return data
+
+
+def object_named(attributes: Mapping[str, Any], data: Any) -> str:
+    """The object that an event is about, as ``gs://bucket/name``; empty where the event does not tell.
+
+    For the log: a header may have another form of the name than the body.
+    """
+    bucket, name = _named(attributes, data)
+    return ObjectRef(bucket or "?", name).uri if name else ""
+
+
+def _named(attributes: Mapping[str, Any], data: Any) -> tuple[str, str]:
+    body = data if isinstance(data, Mapping) else {}
+    _, _, of_source = str(attributes.get("source", "")).partition("/buckets/")
+    subject = str(attributes.get("subject", ""))
+    in_subject = subject.removeprefix("objects/") if subject.startswith("objects/") else ""
+    bucket, name = body.get("bucket"), body.get("name")
+    return (
+        bucket if isinstance(bucket, str) and bucket else str(attributes.get("bucket") or of_source),
+        name if isinstance(name, str) and name else in_subject,
+    )
+
+
+def read_event(attributes: Mapping[str, Any], data: Any, now: datetime) -> ObjectEvent:
     """Read an event.
 
     Args:
         attributes: The CloudEvent's attributes: ``id``, ``type``, ``time``.
-        data: Its parsed body, the object resource. The object's name comes from the body only: servers do not decode
-            percent-encoded headers reliably.
+        data: Its parsed body, the object resource. The object's name comes from the body: servers do not decode
+            percent-encoded headers reliably. `NAMED` for the attributes of a message without data, which are exact.
+        now: The present time.
 
     Raises:
-        UsageError: It is not an object event, or a required field is missing.
+        UsageError: It is not an object event, a required field is missing, or a field has an impossible value.
     """
     kind = str(attributes.get("type", ""))
     try:
-        resource = _checked(data)
+        time = _moment(str(attributes.get("time", "")), now)
+        resource = _checked(
+            {"timeCreated": time.isoformat(), **data} if isinstance(data, Mapping) else data, now
+        )
+        state = _only_named(attributes, time) if data is NAMED else ObjectState.from_resource(resource)
+        _check_name(state.name)
         return ObjectEvent(
             id=str(attributes.get("id", "")),
             kind=EventKind(kind.removeprefix(TYPE_PREFIX)),
-            bucket=resource["bucket"],
-            state=ObjectState.from_resource(resource),
-            time=parse_time(str(attributes.get("time", ""))),
-            ended=parse_time(resource["timeDeleted"]) if resource.get("timeDeleted") else None,
+            bucket=_named(attributes, data)[0],
+            state=state,
+            time=time,
+            complete=data is not NAMED,
+            ended=_moment(resource["timeDeleted"], now) if resource.get("timeDeleted") else None,
         )
     except (StorageError, ValueError, TypeError, ArithmeticError) as error:
         raise UsageError(f"not an event about a Cloud Storage object (type {kind!r}): {error}") from error
 
 
-def _checked(data: Any) -> Mapping[str, Any]:
-    """Refuse a body whose fields have other types than the API's: later code does not expect them."""
+def _only_named(attributes: Mapping[str, Any], time: datetime) -> ObjectState:
+    """What an event without a body says about its object."""
+    bucket, name = _named(attributes, None)
+    if not bucket or not name:
+        raise TypeError("it has neither a body nor attributes that name the object")
+    generation = _number(attributes.get("generation") or 0, 0)
+    moment = time.isoformat()
+    return ObjectState(name, generation, 1, 0, None, None, moment, moment, Metadata())
+
+
+def _moment(text: str, now: datetime) -> datetime:
+    """A time of an event.
+
+    Raises:
+        ValueError: It is not a time, or lies in the future.
+        ArithmeticError: It is beyond the calendar.
+    """
+    moment = parse_time(text).astimezone(UTC)
+    if moment > now + CLOCKS_DIFFER:
+        raise ValueError(f"{text} is in the future")
+    return moment
+
+
+def _number(value: Any, least: int) -> int:
+    number = int(value)
+    if not least <= number <= LARGEST_NUMBER:
+        raise ValueError(f"{value!r} is not a number of the API")
+    return number
+
+
+def _check_name(name: str) -> None:
+    """Refuse a name that no object can have (Cloud Storage documentation, "Object names")."""
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise ValueError("the name is not valid Unicode") from None
+    if size > LONGEST_NAME:
+        raise ValueError(f"the name has {size:,} bytes; {LONGEST_NAME:,} are allowed")
+    if "\n" in name or "\r" in name or name in {".", ".."}:
+        raise ValueError("no object can have this name")
+
+
+def _checked(data: Any, now: datetime) -> Mapping[str, Any]:
+    """Refuse a body whose fields have other types than the API's, or impossible values: later code does not expect them."""
+    if data is NAMED:
+        return {}
     if not isinstance(data, Mapping):
         raise TypeError(f"its body is {type(data).__name__}, an object resource is wanted")
     for key in ("name", "bucket"):
@@ -95,6 +244,8 @@ def _checked(data: Any) -> Mapping[str, Any]:
     metadata = data.get("metadata") or {}
     if not isinstance(metadata, Mapping) or not all(isinstance(value, str) for value in metadata.values()):
         raise TypeError("metadata is not a mapping of texts")
-    if int(data.get("generation", 0)) < 1:
-        raise ValueError(f"{data.get('generation')!r} is not a generation")
+    _number(data.get("generation", 0), 1)
+    _number(data.get("metageneration") or 1, 1)
+    _number(data.get("size", -1), 0)
+    _moment(data["timeCreated"] or "", now)
     return data

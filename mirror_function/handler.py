@@ -22,7 +22,7 @@ from cloudevents.http import CloudEvent
 from werkzeug.exceptions import BadRequest, HTTPException, ServiceUnavailable
 from werkzeug.wrappers import Response
 
-from mirror_function.event import ObjectEvent, read_event
+from mirror_function.event import MESSAGE_TYPE, ObjectEvent, object_named, read_event, unwrapped
 from mirror_function.mirror import Mirrored, MirrorOutcome, is_worth_another_delivery, mirror
 from mirror_function.settings import MirrorSettings
 from shared.errors import MigrationError, PhaseUnknown, UsageError
@@ -59,6 +59,7 @@ def _worker() -> _Worker:
     settings = MirrorSettings.from_environ(os.environ)
     gateway = Gateway(
         connections=settings.connections,
+        billing_project=settings.billing_project,
         retry_deadline=settings.retry_deadline,
         retry_initial=0.2,
         request_timeout=60.0,
@@ -74,6 +75,15 @@ def mirror_object(cloud_event: CloudEvent) -> None:
         ServiceUnavailable: Eventarc should deliver it again.
     """
     entered()
+    _deliver(cloud_event.get_attributes(), cloud_event.get_data())
+
+
+def _deliver(attributes: Mapping[str, Any], data: Any) -> None:
+    """Handle the event of an object, or the Pub/Sub message that carries one.
+
+    Raises:
+        ServiceUnavailable: It should be delivered again.
+    """
     start_logging()
     try:
         worker = _worker()
@@ -81,13 +91,24 @@ def mirror_object(cloud_event: CloudEvent) -> None:
         EventLog().emit(Event.MIRROR_MISCONFIGURED, error=str(error))
         raise ServiceUnavailable(str(error)) from error
     log = EventLog(trace_fields(dict(flask.request.headers), worker.settings.project))
-    attributes = cloud_event.get_attributes()
+    attributes, data = unwrapped(attributes, data)
     try:
-        event = read_event(attributes, cloud_event.get_data())
+        event = read_event(attributes, data, datetime.now(UTC))
     except UsageError as error:
-        log.emit(Event.MIRROR_DROPPED, outcome=DROPPED, event_id=str(attributes.get("id")), error=str(error))
+        _drop(log, attributes, data, str(error))
         return
     _handle(event, worker, log)
+
+
+def _drop(log: EventLog, attributes: Mapping[str, Any], data: Any, why: str) -> None:
+    """Say that an event is given up, and which object it is about where that can be told."""
+    log.emit(
+        Event.MIRROR_DROPPED,
+        outcome=DROPPED,
+        event_id=str(attributes.get("id")),
+        error=why,
+        **({"object": named} if (named := object_named(attributes, data)) else {}),
+    )
 
 
 def _handle(event: ObjectEvent, worker: _Worker, log: EventLog) -> None:
@@ -150,16 +171,44 @@ def answer_unreadable(error: Exception) -> HTTPException | Response:
     Raises:
         Exception: The function raised it: the framework logs it and answers 500.
     """
-    if isinstance(error, HTTPException):
-        return error
     if flask.g.get(_ENTERED):
+        if isinstance(error, HTTPException):
+            return error
         raise error
+    if isinstance(error, HTTPException):
+        return _pushed() or error
     start_logging()
     why = f"the request cannot be read: {type(error).__name__}"
-    identifier = flask.request.headers.get("ce-id")
-    EventLog().emit(Event.MIRROR_DROPPED, outcome=DROPPED, event_id=str(identifier), error=why)
+    headers = {
+        key.lower()[3:]: value for key, value in flask.request.headers if key.lower().startswith("ce-")
+    }
+    _drop(EventLog(), headers, None, why)
     complete = isinstance(error, GenericException)  # of cloudevents, which reads complete bodies only
     return Response("dropped\n", mimetype="text/plain") if complete else BadRequest(why)
+
+
+def _pushed() -> HTTPException | Response | None:
+    """Handle a raw Pub/Sub push that the framework refuses: one without data, as notifications may be.
+
+    Returns:
+        The answer; None where the request is not a push.
+    """
+    request = flask.request
+    body = request.get_json(silent=True) if request.method == "POST" else None
+    if not isinstance(body, Mapping) or not isinstance(body.get("message"), Mapping):
+        return None
+    entered()
+    message = body["message"]
+    attributes = {
+        "type": MESSAGE_TYPE,
+        "id": message.get("messageId"),
+        "time": message.get("publishTime") or "",
+    }
+    try:
+        _deliver(attributes, {"message": message})
+    except HTTPException as error:
+        return error
+    return Response("OK", mimetype="text/plain")
 
 
 class _Stdout(logging.Handler):

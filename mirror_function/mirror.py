@@ -7,6 +7,7 @@ absent. `replicate` handles everything else, and looks at both sides.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
@@ -14,7 +15,7 @@ from enum import Enum
 from mirror_function.event import EventKind, ObjectEvent
 from mirror_function.settings import MirrorSettings
 from shared.decision import Authority
-from shared.errors import BucketNotFound, MigrationError, PermissionDenied, StorageError
+from shared.errors import MigrationError, StorageError
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, is_later, parse_time, same
 from shared.phase import Phase, PhaseReader
@@ -91,14 +92,11 @@ def is_worth_another_delivery(
 ) -> bool:
     """Tell whether Eventarc should deliver a failed event again.
 
-    It should after transient faults. It should for missing permissions and buckets, too: an operator can repair them, and
-    until then no event may be lost silently. It should not after `give_up_after` seconds from the event's time: then the
-    event is dropped, and an alert fires.
+    It should after every failure of Cloud Storage: somebody may mend whatever the answer names, and no event may be lost
+    silently until then. It should not after `give_up_after` seconds from the event's time: then the event is dropped, and an
+    alert fires. An event that is wrong itself, or has an impossible name, is dropped at once.
     """
-    mendable = isinstance(error, StorageError) and (
-        error.transient or isinstance(error, (PermissionDenied, BucketNotFound))
-    )
-    return mendable and (now - event.time).total_seconds() < give_up_after
+    return isinstance(error, StorageError) and (now - event.time).total_seconds() < give_up_after
 
 
 def _finalized(
@@ -124,7 +122,7 @@ def _finalized(
         source,
         destination,
         authority,
-        last_seen=LastSeen(event.state, None),
+        last_seen=LastSeen(event.state, None) if event.complete else None,
         keep=_keep(way, relative),
         deletes=store if settings.deletes else None,
     )
@@ -201,11 +199,12 @@ def _replicated(done: Replication, event: ObjectEvent, phase: Phase) -> Mirrored
     source, destination = done.source, done.destination
     lag = None
     if done.outcome is Outcome.COPIED and source is not None and destination is not None:
-        lag = (parse_time(destination.created) - parse_time(source.created)).total_seconds()
+        with suppress(ValueError):  # an answer without a time: the copy is good all the same
+            lag = (parse_time(destination.created) - parse_time(source.created)).total_seconds()
     elif (
         done.outcome is Outcome.ALREADY_EQUAL
         and source is not None
-        and source.generation != event.state.generation
+        and event.state.generation not in {0, source.generation}
     ):
         outcome = MirrorOutcome.SUPERSEDED
     return Mirrored(outcome, source, destination, lag, done.straggler, done.attempts, phase)

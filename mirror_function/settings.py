@@ -27,6 +27,7 @@ class MirrorSettings:
         project: The Google Cloud project, for the log's trace links; empty if unknown.
         retry_deadline: Seconds for which the client repeats one request within one delivery.
         connections: Requests under way at once: the threads of one instance.
+        billing_project: Pays for the requests to a requester-pays bucket; empty for none (``MIRROR_BILLING_PROJECT``).
     """
 
     migration: Migration
@@ -36,6 +37,7 @@ class MirrorSettings:
     project: str = ""
     retry_deadline: float = 30.0
     connections: int = 16
+    billing_project: str = ""
 
     @property
     def way(self) -> Migration:
@@ -56,7 +58,8 @@ class MirrorSettings:
 
                 - ``MIRROR_EXCLUDE``: shell patterns, one on each line, instead of the default;
                 - ``MIRROR_DELETES``, ``MIRROR_REVERSE``: true or false;
-                - ``MIRROR_GIVE_UP_AFTER_S``, ``MIRROR_RETRY_DEADLINE_S``: seconds.
+                - ``MIRROR_GIVE_UP_AFTER_S``, ``MIRROR_RETRY_DEADLINE_S``: seconds;
+                - ``MIRROR_BILLING_PROJECT``: the project that pays for requests to a requester-pays bucket.
 
         Raises:
             UsageError: A variable is missing or invalid.
@@ -73,6 +76,7 @@ class MirrorSettings:
             give_up_after=_seconds(environ, "MIRROR_GIVE_UP_AFTER_S", GIVE_UP_AFTER),
             project=environ.get("GOOGLE_CLOUD_PROJECT", ""),
             retry_deadline=_seconds(environ, "MIRROR_RETRY_DEADLINE_S", 30.0),
+            billing_project=environ.get("MIRROR_BILLING_PROJECT", ""),
         )
 
 

@@ -53,6 +53,7 @@ def _worker() -> tuple[MirrorSettings, Gateway]:
     settings = MirrorSettings.from_environ(os.environ)
     gateway = Gateway(
         connections=settings.connections,
+        billing_project=settings.billing_project,
         retry_deadline=RETRY_DEADLINE,
         retry_initial=0.2,
         request_timeout=10.0,

@@ -58,11 +58,7 @@ def main(
     parser.add_argument("--dry-run", action="store_true", help="print the differences, change nothing")
     arguments = parser.parse_args(argv)
     try:
-        _apply(
-            arguments,
-            lambda: Project(connect(), arguments.project, arguments.env, sleep),
-            stdout or sys.stdout,
-        )
+        _apply(arguments, connect, stdout or sys.stdout, sleep)
     except MigrationError as error:
         sys.stderr.write(f"monitoring.apply: {one_line(str(error))}\n")
         return CANNOT_START if isinstance(error, UsageError) else 1
@@ -78,27 +74,19 @@ def add_value_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--runbook", required=True, metavar="URL", help="where docs/runbook-alerts.md can be read"
     )
-    group.add_argument(
-        "--mirror-service", default="", metavar="NAME", help="the function (default: qpi-exports-mirror-ENV)"
-    )
-    group.add_argument(
-        "--reverse-service",
-        default="",
-        metavar="NAME",
-        help="the function that mirrors back (default: qpi-exports-reverse-ENV)",
-    )
-    group.add_argument(
-        "--jobs", default="", metavar="PREFIX", help="what the jobs' names begin with (default: qpi-exports-)"
-    )
+    for name, metavar, help_text in (
+        ("--mirror-service", "NAME", "the function (default: qpi-exports-mirror-ENV)"),
+        ("--reverse-service", "NAME", "the function that mirrors back (default: qpi-exports-reverse-ENV)"),
+        ("--jobs", "PREFIX", "what the jobs' names begin with (default: qpi-exports-)"),
+    ):
+        group.add_argument(name, default="", metavar=metavar, help=help_text)
     group.add_argument(
         "--tasks", type=int, default=1, metavar="N", help="tasks of an execution of the backfill (default: 1)"
     )
-    group.add_argument(
-        "--deletion-account",
-        default="",
-        metavar="EMAIL",
-        help="who deletes the legacy path (default: qpi-exports-deletion-ENV@PROJECT.iam.gserviceaccount.com)",
+    deletes = (
+        "who deletes the legacy path (default: qpi-exports-deletion-ENV@PROJECT.iam.gserviceaccount.com)"
     )
+    group.add_argument("--deletion-account", default="", metavar="EMAIL", help=deletes)
 
 
 def resources_of(arguments: argparse.Namespace) -> Resources:
@@ -135,13 +123,18 @@ def _runbook() -> str:
         raise UsageError(f"{path} cannot be read ({error.strerror}); run this in a checkout") from error
 
 
-def _apply(arguments: argparse.Namespace, open_project: Callable[[], Project], stdout: TextIO) -> None:
+def _apply(
+    arguments: argparse.Namespace,
+    connect: Callable[[], Services],
+    stdout: TextIO,
+    sleep: Callable[[float], None],
+) -> None:
     resources = resources_of(arguments)
     channels = tuple(arguments.channel)
     for channel in channels:
         if not channel.startswith("projects/") or "/notificationChannels/" not in channel:
             raise UsageError(f"--channel {channel} is not projects/P/notificationChannels/N")
-    project = open_project()
+    project = Project(connect(), arguments.project, arguments.env, sleep)
     found = changes(wanted_of(resources, arguments.env, channels), project.existing())
     for change in found:
         _tell(change, stdout)

@@ -7,18 +7,17 @@ own although only `monitoring.apply` imports it: it is pure, so a change of a fi
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from monitoring import log_filter
-from monitoring.files import USER_METRIC, Resource, Resources
-from monitoring.query import LEGEND, metric_filter, seconds
-from monitoring.query_checks import field_problems, log_filter_problems, query_problems
-from monitoring.vocabulary import Catalog, event_fields, events_named, is_number
+from monitoring.files import Resource, Resources, user_metric
+from monitoring.query import GROUP, LEGEND, Selector, groups, metric_filter, promql, seconds, selectors
+from monitoring.vocabulary import RESOURCE_LABELS, Catalog, Metric, Points, event_fields, is_number
 from shared.errors import UsageError
 from shared.events_log import Event
 
-__all__ = ["LABEL_FIELDS", "LEVELS", "NEEDS_NO_ALERT", "anchors", "problems", "unalerted"]
+__all__ = ["LABEL_FIELDS", "LEVELS", "NEEDS_NO_ALERT", "anchors", "problems", "query_problems", "unalerted"]
 
 LABEL_FIELDS = frozenset({"env", "event", "outcome", "verdict", "clean"})
 """Fields with few values. Every combination of labels is a series of its own, for ever; a name or a number cannot be a label."""
@@ -46,32 +45,50 @@ MIN_AUTO_CLOSE = 1_800
 LIMITED = {"filter": 20_000, "name": 100, "description": 8_000}
 """Most characters (Cloud Logging quotas)."""
 
+ALIGNERS = {
+    "ALIGN_DELTA": {Points.COUNT, Points.DISTRIBUTION},
+    "ALIGN_RATE": {Points.COUNT},
+    "ALIGN_SUM": {Points.COUNT, Points.GAUGE, Points.DISTRIBUTION},
+    "ALIGN_MAX": {Points.GAUGE},
+    "ALIGN_MIN": {Points.GAUGE},
+    "ALIGN_MEAN": {Points.GAUGE},
+    "ALIGN_PERCENTILE_50": {Points.DISTRIBUTION},
+    "ALIGN_PERCENTILE_95": {Points.DISTRIBUTION},
+    "ALIGN_PERCENTILE_99": {Points.DISTRIBUTION},
+}
+"""What an aligner can align (Monitoring API, Aggregation.Aligner)."""
+
+REDUCERS = {
+    "REDUCE_SUM": {Points.COUNT, Points.GAUGE},
+    "REDUCE_MAX": {Points.COUNT, Points.GAUGE},
+    "REDUCE_MEAN": {*Points},
+    "REDUCE_PERCENTILE_50": {*Points},
+    "REDUCE_PERCENTILE_95": {*Points},
+    "REDUCE_PERCENTILE_99": {*Points},
+}
+"""What a reducer turns into one number. The sum of distributions is a distribution, which a line or a figure cannot show."""
+
+MONITORED_RESOURCE = "monitored_resource"
+"""The label that every series has in PromQL: its resource's type."""
+
 _NAME = re.compile(r"qpi_exports_[a-z0-9_]+")
 _EXTRACT = re.compile(r"EXTRACT\(jsonPayload\.([a-z_]+)\)")
 
 
 def problems(resources: Resources, runbook: str) -> list[str]:
-    """Everything that is wrong with the files, a sentence for each fault.
-
-    Args:
-        resources: The files, with values in place.
-        runbook: The alerts' runbook, in Markdown.
-    """
+    """Everything that is wrong with the files and the alerts' runbook, a sentence for each fault."""
     try:
         catalog = Catalog.of(resources.metrics)
     except UsageError as error:
         return [str(error)]
-    found = [
-        f"metrics/{metric.stem}.yaml: {problem}"
-        for metric in resources.metrics
-        for problem in _metric_problems(metric)
-    ]
+    found: list[str] = []
+    for metric in resources.metrics:
+        found += [f"metrics/{metric.stem}.yaml: {problem}" for problem in _metric_problems(metric)]
     found += [f"dashboard.yaml: {problem}" for problem in _dashboard_problems(resources.dashboard, catalog)]
     known = anchors(runbook)
     for alert in resources.alerts:
-        found += [
-            f"alerts/{alert.stem}.yaml: {problem}" for problem in _alert_problems(alert, catalog, known)
-        ]
+        problems_of_alert = _alert_problems(alert, catalog, known)
+        found += [f"alerts/{alert.stem}.yaml: {problem}" for problem in problems_of_alert]
     headings = {anchor.removeprefix("alert-") for anchor in known if anchor.startswith("alert-")}
     for left in sorted(headings - {alert.stem for alert in resources.alerts}):
         found.append(f"the runbook has a heading for {left}, which no file in alerts/ defines")
@@ -115,7 +132,7 @@ def _events_of(condition: Mapping[str, Any], resources: Resources) -> set[str]:
     events = {
         event
         for metric in resources.metrics
-        if USER_METRIC + metric.content["name"] == wanted.metric
+        if user_metric(metric.content["name"]) == wanted.metric
         for event in _events_in(metric.content["filter"])
     }
     terms = [term for term in wanted.terms if (term.subject, term.label) == ("metric", "event")]
@@ -123,7 +140,7 @@ def _events_of(condition: Mapping[str, Any], resources: Resources) -> set[str]:
 
 
 def _events_in(text: str) -> set[str]:
-    return events_named(log_filter.comparisons(log_filter.parse(text)))
+    return log_filter.named(log_filter.comparisons(log_filter.parse(text)), "jsonPayload.event")
 
 
 def _unused(resources: Resources) -> Iterator[str]:
@@ -143,7 +160,7 @@ def _metric_problems(metric: Resource) -> Iterator[str]:
     for key, most in LIMITED.items():
         if not 0 < len(content.get(key, "")) <= most:
             yield f"{key} must have 1 to {most} characters"
-    yield from log_filter_problems(content.get("filter", ""))
+    yield from _log_filter_problems(content.get("filter", ""))
     yield from _extractor_problems(content)
 
 
@@ -158,7 +175,7 @@ def _extractor_problems(content: Mapping[str, Any]) -> Iterator[str]:
         if match is None:
             yield f"the extractor {extractor} is not understood"
             continue
-        yield from field_problems([match[1]], events)
+        yield from _field_problems([match[1]], events)
         if match[1] not in LABEL_FIELDS:
             yield f"label {label}: {match[1]} has too many values for a label"
     distribution = descriptor["valueType"] == "DISTRIBUTION"
@@ -202,7 +219,7 @@ def _layout_problems(layout: Mapping[str, Any]) -> Iterator[str]:
 
 def _widget_problems(widget: Mapping[str, Any], catalog: Catalog) -> Iterator[str]:
     if "logsPanel" in widget:
-        yield from log_filter_problems(widget["logsPanel"].get("filter", ""))
+        yield from _log_filter_problems(widget["logsPanel"].get("filter", ""))
         if not widget["logsPanel"].get("resourceNames"):
             yield "the panel names no project"
     if "scorecard" in widget:
@@ -262,12 +279,12 @@ def _condition_problems(
 ) -> Iterator[str]:
     match condition:
         case {"conditionMatchedLog": matched}:
-            wrong = [*log_filter_problems(matched["filter"])]
+            wrong = [*_log_filter_problems(matched["filter"])]
             yield from wrong
             for extractor in () if wrong else matched.get("labelExtractors", {}).values():
                 if "(jsonPayload." in extractor:
                     field = extractor.removeprefix("EXTRACT(jsonPayload.").removesuffix(")")
-                    yield from field_problems([field], _events_in(matched["filter"]))
+                    yield from _field_problems([field], _events_in(matched["filter"]))
             if len(alert["conditions"]) > 1 or "notificationRateLimit" not in alert.get("alertStrategy", {}):
                 yield "a condition on log lines stands alone and has a notificationRateLimit"
         case {"conditionPrometheusQueryLanguage": query}:
@@ -287,3 +304,126 @@ def _condition_problems(
 def _duration_problems(duration: str) -> Iterator[str]:
     if seconds(duration) % 60:
         yield f"duration {duration} is not a multiple of 60s"
+
+
+# --- filters and queries ---------------------------------------------------------------------------------------------
+
+
+def _log_filter_problems(text: str) -> Iterator[str]:
+    """What is wrong with a log filter: whether it limits the logs that it reads, and what it names."""
+    try:
+        compared = [*log_filter.comparisons(log_filter.parse(text))]
+    except UsageError as error:
+        yield str(error)
+        return
+    events = log_filter.named(compared, "jsonPayload.event")
+    for event in sorted(events - event_fields().keys()):
+        yield f"no event is called {event}"
+    names = {one.field for one in compared}
+    yield from _field_problems(
+        {name.removeprefix("jsonPayload.") for name in names if name.startswith("jsonPayload.")}, events
+    )
+    types = log_filter.named(compared, "resource.type")
+    if not types:
+        yield "the filter names no resource.type, and reads every log"
+    labels = frozenset[str]().union(*(RESOURCE_LABELS.get(name, frozenset()) for name in types))
+    for name in sorted(names):
+        if name.startswith("resource.labels.") and name.rpartition(".")[2] not in labels:
+            yield f"no resource in the filter has a label {name.rpartition('.')[2]}"
+
+
+def _field_problems(fields: Iterable[str], events: set[str]) -> Iterator[str]:
+    """Fields that none of the events has; without events, none of all events."""
+    known = event_fields()
+    for name in sorted({*fields} - {"event"}):
+        if not any(name in known.get(event, ()) for event in events or known):
+            yield f"no event that is meant has a field {name}"
+
+
+def query_problems(
+    query: Mapping[str, Any], catalog: Catalog, *, one_resource: bool = False
+) -> Iterator[str]:
+    """What is wrong with a ``timeSeriesQuery``, a sentence for each fault; an alert's filter must name one resource."""
+    try:
+        if "prometheusQuery" in query:
+            yield from _promql_problems(query["prometheusQuery"], catalog)
+        elif "timeSeriesFilter" in query:
+            yield from _filter_problems(query["timeSeriesFilter"], catalog, one_resource=one_resource)
+        else:
+            yield "this kind of query is not checked; use one that is"
+    except UsageError as error:
+        yield str(error)
+
+
+def _filter_problems(query: Mapping[str, Any], catalog: Catalog, *, one_resource: bool) -> Iterator[str]:
+    wanted = metric_filter(query["filter"])
+    metric = catalog.metrics.get(wanted.metric)
+    if metric is None:
+        yield f"there is no metric {wanted.metric}"
+        return
+    if wanted.resource and wanted.resource not in metric.resources:
+        yield f"{wanted.metric} is not written on {wanted.resource}"
+    if one_resource and not wanted.resource:
+        yield "the filter must name a resource.type"
+    resources = {wanted.resource} & metric.resources or metric.resources
+    for term in wanted.terms:
+        yield from _label_problems(metric, resources, term.subject, term.label)
+        if (term.subject, term.label) == ("metric", "event") and term.value not in event_fields():
+            yield f"no event is called {term.value}"
+    aggregation = query.get("aggregation", {})
+    for group in aggregation.get("groupByFields", ()):
+        match = GROUP.fullmatch(group)
+        if match is None:
+            yield f"the group {group} is not understood"
+        else:
+            yield from _label_problems(metric, resources, match[1], match[2])
+    yield from _alignment_problems(metric, aggregation)
+
+
+def _label_problems(metric: Metric, resources: Iterable[str], subject: str, label: str) -> Iterator[str]:
+    if subject == "metric":
+        if label not in metric.labels:
+            yield f"{metric.type} has no label {label}"
+    elif not any(label in RESOURCE_LABELS[resource] for resource in resources):
+        yield f"no resource of {metric.type} has a label {label}"
+
+
+def _alignment_problems(metric: Metric, aggregation: Mapping[str, Any]) -> Iterator[str]:
+    aligner, reducer = aggregation.get("perSeriesAligner"), aggregation.get("crossSeriesReducer")
+    if metric.points not in ALIGNERS.get(str(aligner), set()):
+        yield f"{aligner} does not fit {metric.type}, which is {metric.points.value}"
+        return
+    aligned = Points.GAUGE if "PERCENTILE" in str(aligner) else metric.points
+    if aligned not in REDUCERS.get(str(reducer), set()):
+        yield f"{reducer} after {aligner} makes no number of {metric.type}"
+
+
+def _promql_problems(text: str, catalog: Catalog) -> Iterator[str]:
+    query = promql(text)
+    labels: set[str] = set()
+    for selector in selectors(query):
+        found = catalog.by_prometheus_name.get(selector.name)
+        if found is None:
+            yield f"there is no metric {selector.name}"
+        else:
+            own = _prometheus_labels(*found)
+            labels |= own
+            yield from _selector_problems(selector, found[0], own)
+    for label in sorted(groups(query) - labels):
+        yield f"no series of the query has a label {label}"
+
+
+def _selector_problems(selector: Selector, metric: Metric, labels: frozenset[str]) -> Iterator[str]:
+    for matcher in selector.matchers:
+        if matcher.name not in labels:
+            yield f"{selector.name} has no label {matcher.name}"
+        elif matcher.name == MONITORED_RESOURCE and matcher.value not in metric.resources:
+            yield f"{selector.name} is not written on {matcher.value}"
+    if selector.range is None and metric.points is not Points.GAUGE:
+        yield f"{selector.name} counts; a query needs its increase or rate"
+
+
+def _prometheus_labels(metric: Metric, suffix: str) -> frozenset[str]:
+    resources = (RESOURCE_LABELS[resource] for resource in metric.resources)
+    labels = metric.labels.union({MONITORED_RESOURCE}, *resources)
+    return labels | {"le"} if suffix == "_bucket" else labels

@@ -1,7 +1,7 @@
 """Compares what the files say with what a project holds, and says what has to be done. Pure.
 
-A resource carries a fingerprint of the file's content that it was made from. It is up to date when the fingerprint is the file's and the
-resource holds everything that the file says; what the service added does not count. So a second application changes nothing. A key that was
+A resource carries a fingerprint of the file's content that it was made from. It is up to date when the fingerprint is the file's and it
+holds everything that the file says. What the service added does not count, so a second application changes nothing. A key that was
 taken out of a file is a difference, and so is a change that somebody made by hand.
 """
 
@@ -31,10 +31,9 @@ class Action(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One resource as a file says it.
+    """One resource as a file says it: a ``metric``, ``dashboard`` or ``alert``.
 
     Attributes:
-        kind: ``metric``, ``dashboard`` or ``alert``.
         key: Unique within its kind and environment.
         content: In the API's JSON form, as the API itself would write it; without the fingerprint.
     """
@@ -51,7 +50,6 @@ class Existing:
     Attributes:
         name: The service's full name for it.
         content: As in `Wanted`, with what the service added.
-        managed: Whether this software made it.
         fingerprint: That of the file it was made from; empty when not known.
         etag: What an update has to name; empty where the service has none.
     """
@@ -89,12 +87,9 @@ class Change:
                 # The file is the same: only what somebody changed is a difference, not what the service added.
                 before = _like(before, self.wanted.content)
         name = f"{self.wanted.kind} {self.wanted.key}"
-        return [
-            line.rstrip("\n")
-            for line in difflib.unified_diff(
-                _yaml(before), _yaml(self.wanted.content), f"project: {name}", f"files: {name}"
-            )
-        ]
+        after = _yaml(self.wanted.content)
+        found = difflib.unified_diff(_yaml(before), after, f"project: {name}", f"files: {name}")
+        return [line.rstrip("\n") for line in found]
 
 
 def fingerprint(content: Mapping[str, Any]) -> str:
@@ -105,12 +100,8 @@ def fingerprint(content: Mapping[str, Any]) -> str:
 def changes(wanted: Iterable[Wanted], existing: Iterable[Existing]) -> list[Change]:
     """Compare; gives one change for each resource, in the order of `wanted`, and then what is left over.
 
-    Args:
-        wanted: What the files say, in the order in which it has to be made.
-        existing: What the project holds for this environment.
-
     Raises:
-        UsageError: A resource that this software did not make is in the way, or a metric would have to change what it cannot.
+        UsageError: A resource of somebody else is in the way, or a metric would have to change what it cannot.
     """
     there: dict[tuple[str, str], Existing] = {}
     for one in existing:
@@ -133,42 +124,27 @@ def _change(wanted: Wanted, existing: Existing | None) -> Change:
         )
     if wanted.kind == "metric":
         _refuse_another_type(wanted, existing)
-    same = existing.fingerprint == fingerprint(wanted.content) and _holds(wanted.content, existing.content)
+    same = existing.fingerprint == fingerprint(wanted.content)
+    same = same and _like(existing.content, wanted.content) == wanted.content
     return Change(Action.NOTHING if same else Action.UPDATE, wanted, existing)
 
 
 def _refuse_another_type(wanted: Wanted, existing: Existing) -> None:
+    before, now = (one.content.get("metricDescriptor", {}) for one in (existing, wanted))
     for key in ("metricKind", "valueType"):
-        before, now = (one.content.get("metricDescriptor", {}).get(key) for one in (existing, wanted))
-        if before != now:
+        if (was := before.get(key)) != (becomes := now.get(key)):
             raise UsageError(
-                f"{existing.name}: {key} is {before} and cannot become {now}; a metric never changes it: give the file another name"
+                f"{existing.name}: {key} is {was} and cannot become {becomes}; a metric never changes it: give the file another name"
             )
-    before, now = (
-        {label["key"] for label in one.content.get("metricDescriptor", {}).get("labels", ())}
-        for one in (existing, wanted)
-    )
-    if before - now:
+    had, has = ({label["key"] for label in one.get("labels", ())} for one in (before, now))
+    if had - has:
         raise UsageError(
-            f"{existing.name}: label {', '.join(sorted(before - now))} cannot be taken away from a metric; give the file another name"
+            f"{existing.name}: label {', '.join(sorted(had - has))} cannot be taken away from a metric; give the file another name"
         )
-
-
-def _holds(wanted: Any, existing: Any) -> bool:
-    """Whether everything wanted is there; mappings may hold more."""
-    if isinstance(wanted, Mapping):
-        return isinstance(existing, Mapping) and all(
-            key in existing and _holds(value, existing[key]) for key, value in wanted.items()
-        )
-    if isinstance(wanted, list):
-        return (
-            isinstance(existing, list) and len(wanted) == len(existing) and all(map(_holds, wanted, existing))
-        )
-    return bool(wanted == existing)
 
 
 def _like(existing: Any, wanted: Any) -> Any:
-    """The part of what is there that the file speaks of."""
+    """The part of what is there that the file speaks of: equal to `wanted` where everything wanted is there."""
     if isinstance(wanted, Mapping) and isinstance(existing, Mapping):
         return {key: _like(existing[key], value) for key, value in wanted.items() if key in existing}
     if isinstance(wanted, list) and isinstance(existing, list) and len(wanted) == len(existing):

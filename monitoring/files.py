@@ -4,8 +4,8 @@
 protobuf message, or it is refused with the key that is wrong.
 
 The files leave some values open, as ``${NAME}`` in capitals; ``${project}`` and ``${metric.labels.x}`` are Google's own variables and stay.
-A name without a value and a value that no file uses are both refused. Values are put into texts after parsing, and they hold no character
-that has a meaning in a filter or a query: so a value cannot change what a file says.
+A name without a value and a value that no file uses are both refused. Values are put into texts after parsing. They hold no character
+that has a meaning in a filter or a query, so a value cannot change what a file says.
 """
 
 import re
@@ -24,9 +24,7 @@ from google.protobuf import json_format
 from shared.errors import UsageError
 from shared.migration import Environment, qpi_exports
 
-__all__ = ["USER_METRIC", "Resource", "Resources", "Values", "checked", "load", "user_metric"]
-
-USER_METRIC = "logging.googleapis.com/user/"
+__all__ = ["Resource", "Resources", "Values", "checked", "load", "user_metric"]
 
 MESSAGES: Mapping[str, Any] = {"metrics": LogMetric, "alerts": monitoring_v3.AlertPolicy, "": Dashboard}
 """The message that a file must be, by its folder."""
@@ -41,14 +39,10 @@ class Values:
 
     Attributes:
         env: As the job's lines name it in ``env``.
-        project: Where the job and the function run.
-        source_bucket: The legacy path's.
-        destination_bucket: The new path's.
         mirror_service: The mirror's Cloud Run service; a function's service has the function's name.
         reverse_service: The service of the mirror back to the legacy path.
         jobs: How the names of all Cloud Run jobs of this migration begin.
         tasks: Tasks of one execution of the backfill.
-        deletion_account: The service account that deletes the legacy path.
         runbook: Address of the alerts' runbook.
     """
 
@@ -115,12 +109,7 @@ class Values:
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One file's content with values in place.
-
-    Attributes:
-        stem: The file's name without its ending.
-        content: In the JSON form of its API.
-    """
+    """One file's content, in the JSON form of its API with values in place; `stem` is the file's name without its ending."""
 
     stem: str
     content: dict[str, Any]
@@ -137,15 +126,11 @@ class Resources:
 
 def user_metric(name: str) -> str:
     """A log-based metric's type, as filters name it."""
-    return USER_METRIC + name
+    return f"logging.googleapis.com/user/{name}"
 
 
 def load(values: Mapping[str, str], root: Traversable | None = None) -> Resources:
-    """Read all files; each is a valid message of its API.
-
-    Args:
-        values: Value by name.
-        root: The folder; this package's by default.
+    """Read all files of a folder, by default this package's; each is a valid message of its API.
 
     Raises:
         UsageError: A file is not YAML or not such a resource, or names and values do not fit.
@@ -153,9 +138,8 @@ def load(values: Mapping[str, str], root: Traversable | None = None) -> Resource
     parsed = [*_raw_files(root or files("monitoring"))]
     unused = values.keys() - set().union(*(_names_in(content) for _, content in parsed))
     if unused:
-        raise UsageError(
-            f"no file uses {', '.join(sorted(unused))}; take the value away or the files are damaged"
-        )
+        names = ", ".join(sorted(unused))
+        raise UsageError(f"no file uses {names}; take the value away or the files are damaged")
     found: dict[str, list[Resource]] = {folder: [] for folder in MESSAGES}
     for where, content in parsed:
         folder, _, file = where.rpartition("/")
@@ -166,12 +150,7 @@ def load(values: Mapping[str, str], root: Traversable | None = None) -> Resource
 
 
 def checked(message: Any, content: Mapping[str, Any], where: str) -> Any:
-    """Make a message of a content.
-
-    Args:
-        message: The message's class.
-        content: In the API's JSON form.
-        where: The file, for errors.
+    """Make a message of a class from its JSON form; an error names `where`.
 
     Raises:
         UsageError: A key, value or type that the API does not know.
@@ -228,7 +207,6 @@ class _StrictLoader(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = sorted({str(key) for key in keys if keys.count(key) > 1})
         if twice:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"key {twice[0]} stands twice", node.start_mark
-            )
+            why = f"key {twice[0]} stands twice"
+            raise yaml.constructor.ConstructorError(None, None, why, node.start_mark)
         return super().construct_mapping(node, deep)

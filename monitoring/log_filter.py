@@ -7,13 +7,13 @@ check could cover it.
 
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from shared.errors import UsageError
 
-__all__ = ["SEVERITIES", "Comparison", "Filter", "comparisons", "matches", "parse", "value_at"]
+__all__ = ["SEVERITIES", "Comparison", "Filter", "comparisons", "matches", "named", "parse", "value_at"]
 
 SEVERITIES = ("DEFAULT", "DEBUG", "INFO", "NOTICE", "WARNING", "ERROR", "CRITICAL", "ALERT", "EMERGENCY")
 
@@ -93,6 +93,11 @@ def comparisons(found: Filter) -> Iterator[Comparison]:
         case Every(parts) | Some(parts):
             for part in parts:
                 yield from comparisons(part)
+
+
+def named(compared: Iterable[Comparison], field: str) -> set[str]:
+    """The values that comparisons name for a field."""
+    return {value for one in compared if one.field == field for value in one.values}
 
 
 def matches(found: Filter, entry: Mapping[str, Any]) -> bool:

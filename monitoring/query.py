@@ -77,7 +77,6 @@ class MetricFilter:
     Attributes:
         metric: The metric's type.
         resource: The monitored resource's type; empty when the filter does not name one.
-        terms: All of them must hold.
     """
 
     metric: str

@@ -5,7 +5,7 @@ mark says what this software made: labels, or the description's last line for a 
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -33,11 +33,12 @@ PAUSE = 15.0
 
 _MARK = re.compile(rf"\n\nManaged by {MANAGED_BY} \(([0-9a-f]{{12}})\)\.\Z")
 
-_OUTPUT_ONLY = {
-    "metric": ("createTime", "updateTime", "version"),
-    "dashboard": ("name", "etag"),
-    "alert": ("name", "creationRecord", "mutationRecord", "validity"),
+_KINDS: Mapping[str, tuple[Any, tuple[str, ...]]] = {
+    "metric": (LogMetric, ("createTime", "updateTime", "version")),
+    "dashboard": (monitoring_dashboard_v1.Dashboard, ("name", "etag")),
+    "alert": (monitoring_v3.AlertPolicy, ("name", "creationRecord", "mutationRecord", "validity")),
 }
+"""Each kind of resource with its message, and the fields that only the service writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,42 +72,26 @@ def wanted_of(resources: Resources, env: str, channels: tuple[str, ...]) -> list
     """What a project has to hold. Metrics come first: a policy that names a missing metric is refused.
 
     Args:
-        resources: The files, with values in place.
         env: The environment of the dashboard and the policies; metrics serve all environments of a project.
         channels: Resource names of the notification channels that policies tell.
     """
-    metrics = [
-        Wanted("metric", one.content["name"], _normal("metric", one.content)) for one in resources.metrics
+    ours = {"managed-by": MANAGED_BY, "env": env}
+    told = {"notificationChannels": [*channels]} if channels else {}
+    wanted = [("metric", one.content["name"], one.content) for one in resources.metrics]
+    wanted.append(("dashboard", f"{MANAGED_BY}-{env}", {**resources.dashboard.content, "labels": ours}))
+    for one in resources.alerts:
+        labels = {**ours, "policy": one.stem}
+        wanted.append(("alert", one.stem, {"enabled": True, **one.content, "userLabels": labels, **told}))
+    # Each content as the API itself would write it.
+    return [
+        Wanted(kind, key, _dict(kind, checked(_KINDS[kind][0], content, kind)))
+        for kind, key, content in wanted
     ]
-    board = {**resources.dashboard.content, "labels": {"managed-by": MANAGED_BY, "env": env}}
-    dashboard = Wanted("dashboard", f"{MANAGED_BY}-{env}", _normal("dashboard", board))
-    alerts = [
-        Wanted(
-            "alert",
-            one.stem,
-            _normal(
-                "alert",
-                {
-                    "enabled": True,
-                    **one.content,
-                    "userLabels": {"managed-by": MANAGED_BY, "env": env, "policy": one.stem},
-                    **({"notificationChannels": [*channels]} if channels else {}),
-                },
-            ),
-        )
-        for one in resources.alerts
-    ]
-    return [*metrics, dashboard, *alerts]
 
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """One project's resources for one environment.
-
-    Attributes:
-        project: Its id.
-        sleep: Takes seconds.
-    """
+    """One project's resources for one environment."""
 
     services: Services
     project: str
@@ -180,22 +165,16 @@ class Project:
     def _put_dashboard(self, wanted: Wanted, existing: Existing | None) -> None:
         name = existing.name if existing else f"projects/{self.project}/dashboards/{wanted.key}"
         labels = {**wanted.content["labels"], "content": fingerprint(wanted.content)}
-        content = {
-            **wanted.content,
-            "labels": labels,
-            "name": name,
-            "etag": existing.etag if existing else "",
-        }
+        etag = existing.etag if existing else ""
+        content = {**wanted.content, "labels": labels, "name": name, "etag": etag}
         board = checked(monitoring_dashboard_v1.Dashboard, content, wanted.key)
         if existing is None:
-            request = monitoring_dashboard_v1.CreateDashboardRequest(
-                parent=f"projects/{self.project}", dashboard=board
-            )
-            self.services.dashboards.create_dashboard(request)
+            parent = f"projects/{self.project}"
+            create = monitoring_dashboard_v1.CreateDashboardRequest(parent=parent, dashboard=board)
+            self.services.dashboards.create_dashboard(create)
         else:
-            self.services.dashboards.update_dashboard(
-                monitoring_dashboard_v1.UpdateDashboardRequest(dashboard=board)
-            )
+            update = monitoring_dashboard_v1.UpdateDashboardRequest(dashboard=board)
+            self.services.dashboards.update_dashboard(update)
 
     def _put_alert(self, wanted: Wanted, existing: Existing | None) -> None:
         labels = {**wanted.content["userLabels"], "content": fingerprint(wanted.content)}
@@ -204,9 +183,8 @@ class Project:
         for attempt in range(1, PATIENCE + 1):
             try:
                 if existing is None:
-                    self.services.alerts.create_alert_policy(
-                        name=f"projects/{self.project}", alert_policy=policy
-                    )
+                    parent = f"projects/{self.project}"
+                    self.services.alerts.create_alert_policy(name=parent, alert_policy=policy)
                 else:
                     self.services.alerts.update_alert_policy(alert_policy=policy)
             except exceptions.NotFound as error:
@@ -242,17 +220,9 @@ def _line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-def _normal(kind: str, content: dict[str, Any]) -> dict[str, Any]:
-    """A content as the API itself would write it."""
-    message = {"metric": LogMetric, "dashboard": monitoring_dashboard_v1.Dashboard}.get(
-        kind, monitoring_v3.AlertPolicy
-    )
-    return _dict(kind, checked(message, content, kind))
-
-
 def _dict(kind: str, message: Any) -> dict[str, Any]:
     content: dict[str, Any] = json_format.MessageToDict(type(message).pb(message))
-    for key in _OUTPUT_ONLY[kind]:
+    for key in _KINDS[kind][1]:
         content.pop(key, None)
     for key in ("name", "type", "description"):
         content.get("metricDescriptor", {}).pop(key, None)

@@ -1,6 +1,6 @@
 """Everything that the files may name: the log's events and fields, metrics, and the labels of both.
 
-Google Cloud's own metrics are a table: a test cannot ask the service, so each metric that the files use is written down with its labels.
+Google Cloud's own metrics are a table, because a test cannot ask the service. It has each metric that the files use, with its labels.
 """
 
 import functools
@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Any
 
 from monitoring import log_filter
-from monitoring.files import USER_METRIC, Resource
+from monitoring.files import Resource, user_metric
 from shared.errors import UsageError
 from shared.events_log import CONTEXT_FIELDS, FIELD_TYPES, Event
 from shared.json_io import parse_json
@@ -24,7 +24,6 @@ __all__ = [
     "Metric",
     "Points",
     "event_fields",
-    "events_named",
     "is_number",
     "line_problems",
 ]
@@ -58,10 +57,9 @@ class Points(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One metric.
+    """One metric, with its type as filters name it.
 
     Attributes:
-        type: As filters name it.
         labels: Its own, without its resources'.
         resources: Types of the monitored resources that it is written on.
     """
@@ -86,10 +84,9 @@ BUILT_IN = (
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All metrics that can be named.
+    """All metrics that can be named, by type.
 
     Attributes:
-        metrics: By type.
         by_prometheus_name: By name in PromQL, with the suffix that the name has; a distribution is there under its three names.
     """
 
@@ -127,9 +124,9 @@ def _log_based(resource: Resource) -> Metric:
     if kind not in {Points.COUNT.value, Points.DISTRIBUTION.value}:
         raise UsageError(f"metrics/{resource.stem}.yaml: a log-based metric cannot be {kind}")
     compared = log_filter.comparisons(log_filter.parse(content["filter"]))
-    types = frozenset(value for one in compared if one.field == "resource.type" for value in one.values)
+    types = frozenset(log_filter.named(compared, "resource.type"))
     labels = frozenset(label["key"] for label in descriptor.get("labels", ()))
-    return Metric(USER_METRIC + content["name"], Points(kind), labels, types)
+    return Metric(user_metric(content["name"]), Points(kind), labels, types)
 
 
 @functools.cache
@@ -139,22 +136,13 @@ def event_fields() -> Mapping[str, frozenset[str]]:
     return {**known, LIBRARY: frozenset({"logger"})}
 
 
-def events_named(compared: Iterable[log_filter.Comparison]) -> set[str]:
-    """The events that a log filter's comparisons name."""
-    return {value for one in compared if one.field == "jsonPayload.event" for value in one.values}
-
-
 def is_number(name: str) -> bool:
     """Whether a field can be a distribution's value."""
     return FIELD_TYPES.get(name, (str,))[0] in {int, float}
 
 
 def line_problems(text: str) -> list[str]:
-    """What is wrong with a line of the structured log, by the vocabulary and Cloud Logging's limits: a sentence for each fault.
-
-    Args:
-        text: The line, without its line break.
-    """
+    """What is wrong with a line of the structured log, by the vocabulary and Cloud Logging's limits: a sentence for each fault."""
     size = len(text.encode(errors="surrogatepass"))
     if size > MAX_LINE:
         return [f"the line has {size:,} bytes, more than {MAX_LINE:,}"]

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
+from shared.objects import time_text
+
 __all__ = [
     "CONTEXT_FIELDS",
     "FIELD_TYPES",
@@ -244,7 +246,9 @@ class JsonFormatter(logging.Formatter):
             "message": message if "event" not in fields else _sentence(message, fields),
             **fields,
         }
-        return json.dumps(line, ensure_ascii=False, default=str)
+        text = json.dumps(line, ensure_ascii=False, default=str)
+        # A name in a forged event may have a lone surrogate, which no stream can encode. This is JSON's own escape for it.
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 class TextFormatter(logging.Formatter):
@@ -290,6 +294,4 @@ def _seen(text: str) -> str:
 
 
 def _moment(record: logging.LogRecord) -> str:
-    return (
-        datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    )
+    return time_text(datetime.fromtimestamp(record.created, UTC))

@@ -14,7 +14,11 @@ It keeps the promises of ``shared.store`` over the network, and holds the retry 
 Every error leaves as one of this project's own. A 404 means "absent" only if it is about the object.
 """
 
+import http.client
+import io
 import os
+import socket
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -27,7 +31,7 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 
-from shared.answers import error_for, names_object, no_answer
+from shared.answers import error_for, is_transient, names_object, no_answer, said_by
 from shared.errors import (
     BucketNotFound,
     ObjectNotFound,
@@ -50,6 +54,9 @@ PAGE_SIZE = 1000
 UPLOAD_CHUNK = 8 * 1024 * 1024
 """Bytes in one request of an upload in pieces; a multiple of 256 KiB ("Resumable uploads": chunk size)."""
 
+SLOWEST = 64 * 1024
+"""Bytes a second. An answer gets one more second for each that many bytes, so a large one has the time that it needs."""
+
 
 class Gateway:
     """Cloud Storage through the official client; a `DeletingStore`, a `ListingStore` and a `ContentsStore`.
@@ -62,10 +69,11 @@ class Gateway:
         connections: How many requests may be under way at once; further callers wait for a free connection.
         retry_deadline: Seconds for which the client repeats a request after a transient fault.
         retry_initial: Seconds before the first repetition; doubled each time up to a minute.
-        request_timeout: Seconds without an answer after which one request counts as lost. Rewrites of large objects
-            need at least 30 (Cloud Storage reference, "Objects: rewrite").
+        request_timeout: Seconds after which one request counts as lost if its whole answer has not come; see `SLOWEST`.
+            Rewrites of large objects need at least 30 (Cloud Storage reference, "Objects: rewrite").
         operations: Counts every request; None for a counter of its own.
         server_time: Notes the time of every answer; None for one of its own.
+        billing_project: Pays for the requests to a requester-pays bucket; empty for none.
 
     Attributes:
         operations: Counts the answered requests by the class in which they are billed.
@@ -84,9 +92,15 @@ class Gateway:
         request_timeout: float = 60.0,
         operations: OperationsCounter | None = None,
         server_time: ServerTime | None = None,
+        billing_project: str = "",
     ) -> None:
+        self._payer = billing_project or None
         os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
-        self._retry = DEFAULT_RETRY.with_timeout(retry_deadline).with_delay(initial=retry_initial)
+        self._retry = (
+            DEFAULT_RETRY.with_predicate(_can_succeed_later)
+            .with_timeout(retry_deadline)
+            .with_delay(initial=retry_initial)
+        )
         self._timeout = request_timeout
         try:
             self._client = storage.Client(project=None)
@@ -94,7 +108,7 @@ class Gateway:
             raise UsageError(
                 f"no Google Cloud credentials ({error}); try: gcloud auth application-default login"
             ) from error
-        adapter = HTTPAdapter(pool_connections=connections, pool_maxsize=connections, pool_block=True)
+        adapter = _Adapter(pool_connections=connections, pool_maxsize=connections, pool_block=True)
         for scheme in ("https://", "http://"):
             self._client._http.mount(scheme, adapter)  # noqa: SLF001 -- the only way to a pool of this size
         self.operations = operations or OperationsCounter()
@@ -106,16 +120,20 @@ class Gateway:
         self._client._http.close()  # noqa: SLF001 -- Client.close() leaves the pool open
         self._client.close()
 
+    def _bucket(self, name: str) -> storage.Bucket:
+        """A bucket, without a request. The client takes the project that pays from it for every request."""
+        return self._client.bucket(name, user_project=self._payer)
+
     def _count(self, answer: requests.Response, **_: Any) -> None:
         self.operations.count(answer.request.method or "", answer.request.path_url)
         self.server_time.note(answer.headers.get("Date", ""))
 
     def look(self, at: ObjectRef) -> ObjectState | None:
         """See `ObjectStore.look`."""
-        blob = self._client.bucket(at.bucket).blob(at.name)
+        blob = self._bucket(at.bucket).blob(at.name)
         try:
             blob.reload(projection="noAcl", timeout=self._timeout, retry=self._retry)
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             try:
                 raise self._translated(error, at.uri, at.bucket) from error
             except ObjectNotFound:
@@ -126,8 +144,8 @@ class Gateway:
         self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
     ) -> ObjectState:
         """See `ObjectStore.copy`. A large or far copy takes several calls, each under the same conditions."""
-        original = self._client.bucket(source.bucket).blob(source.name)
-        copy = self._client.bucket(destination.bucket).blob(destination.name)
+        original = self._bucket(source.bucket).blob(source.name)
+        copy = self._bucket(destination.bucket).blob(destination.name)
         token = None
         try:
             while True:
@@ -141,15 +159,15 @@ class Gateway:
                 )
                 if token is None:
                     return ObjectState.from_resource(copy._properties)  # noqa: SLF001 -- as in look()
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             raise self._translated(error, source.uri, source.bucket, destination.bucket) from error
 
     def delete(self, at: ObjectRef, *, if_generation: int) -> None:
         """See `DeletingStore.delete`. The blob carries no generation, which would delete a version permanently."""
-        blob = self._client.bucket(at.bucket).blob(at.name)
+        blob = self._bucket(at.bucket).blob(at.name)
         try:
             blob.delete(if_generation_match=if_generation, timeout=self._timeout, retry=self._retry)
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             raise self._translated(error, at.uri, at.bucket) from error
 
     def read(self, at: ObjectRef) -> bytes | None:
@@ -180,7 +198,7 @@ class Gateway:
 
     def _read_version(self, at: ObjectRef, *, stored: bool) -> tuple[int, bytes] | None:
         def attempt() -> tuple[int, bytes]:
-            blob = self._client.bucket(at.bucket).blob(at.name)
+            blob = self._bucket(at.bucket).blob(at.name)
             contents = bytes(blob.download_as_bytes(timeout=self._timeout, retry=None, raw_download=stored))
             if blob.generation is None:
                 raise UnexpectedAnswer(at.uri, "its contents came without the generation they belong to")
@@ -190,7 +208,7 @@ class Gateway:
             found: tuple[int, bytes] = self._retry(attempt)()
         except DataCorruption as error:
             raise Unavailable(at.uri, f"what arrived does not match its checksum ({error})") from error
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             try:
                 raise self._translated(error, at.uri, at.bucket) from error
             except ObjectNotFound:
@@ -199,7 +217,7 @@ class Gateway:
 
     def write(self, at: ObjectRef, data: bytes, *, if_generation: int) -> None:
         """See `ContentsStore.write`. The content type is JSON."""
-        blob = self._client.bucket(at.bucket).blob(at.name)
+        blob = self._bucket(at.bucket).blob(at.name)
         try:
             blob.upload_from_string(
                 data,
@@ -208,7 +226,7 @@ class Gateway:
                 timeout=self._timeout,
                 retry=self._retry,
             )
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             raise self._translated(error, at.uri, at.bucket) from error
 
     def put(self, at: ObjectRef, data: bytes, *, content_type: str = "application/json") -> None:
@@ -217,10 +235,10 @@ class Gateway:
         Raises:
             StorageError: It may or may not have been written.
         """
-        blob = self._client.bucket(at.bucket).blob(at.name)
+        blob = self._bucket(at.bucket).blob(at.name)
         try:
             blob.upload_from_string(data, content_type=content_type, timeout=self._timeout, retry=self._retry)
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             raise self._translated(error, at.uri, at.bucket) from error
 
     @contextmanager
@@ -239,7 +257,7 @@ class Gateway:
             ConditionFailed: Another version is live; or it is our own write, repeated after a lost answer. Read it.
             StorageError: It was not written.
         """
-        blob = self._client.bucket(at.bucket).blob(at.name)
+        blob = self._bucket(at.bucket).blob(at.name)
         try:
             with blob.open(
                 "wb",
@@ -259,7 +277,7 @@ class Gateway:
         """See `ListingStore.list_pages`."""
         try:
             listing = self._client.list_blobs(
-                bucket,
+                self._bucket(bucket),
                 prefix=prefix or None,
                 start_offset=start or None,
                 end_offset=end or None,
@@ -272,7 +290,7 @@ class Gateway:
                 objects = [ObjectState.from_resource(blob._properties) for blob in page]  # noqa: SLF001 -- as in look()
                 if objects:
                     yield ListingPage(objects)
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             raise self._listing_error(error, bucket, prefix) from error
 
     def check_bucket(self, bucket: str, prefix: str, *, patience: float = 10.0) -> bool:
@@ -291,10 +309,10 @@ class Gateway:
         retry = self._retry.with_timeout(patience)
         try:
             listing = self._client.list_blobs(
-                bucket, prefix=prefix or None, max_results=1, timeout=patience, retry=retry
+                self._bucket(bucket), prefix=prefix or None, max_results=1, timeout=patience, retry=retry
             )
             return next(iter(listing), None) is not None
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             raise self._listing_error(error, bucket, prefix) from error
 
     def permitted(self, bucket: str, name: str, permissions: Sequence[str]) -> frozenset[str]:
@@ -306,11 +324,11 @@ class Gateway:
         Raises:
             ObjectNotFound, StorageError: The service does not say.
         """
-        at = self._client.bucket(bucket)
+        at = self._bucket(bucket)
         asked = at.blob(name) if name else at
         try:
             held = asked.test_iam_permissions(list(permissions), timeout=self._timeout, retry=self._retry)
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             if not name:
                 raise self._listing_error(error, bucket, "") from error
             raise self._translated(error, f"gs://{bucket}/{name}", bucket) from error
@@ -322,17 +340,17 @@ class Gateway:
         Raises:
             BucketNotFound, PermissionDenied, StorageError: It cannot be read.
         """
-        at = self._client.bucket(bucket)
+        at = self._bucket(bucket)
         try:
             at.reload(timeout=self._timeout, retry=self._retry)
-        except _CLIENT_ERRORS as error:
+        except _ANSWERS as error:
             raise self._listing_error(error, bucket, "") from error
         return dict(at._properties)  # noqa: SLF001 -- as in look()
 
     def _listing_error(self, error: Exception, bucket: str, prefix: str) -> StorageError:
         cause = error.cause if isinstance(error, api.RetryError) else error
         if isinstance(cause, api.NotFound):
-            return BucketNotFound(f"gs://{bucket}", f"no such bucket ({_said(cause)})")
+            return BucketNotFound(f"gs://{bucket}", f"no such bucket ({_said(cause)[0]})")
         return self._translated(error, f"gs://{bucket}/{prefix}")
 
     def _translated(self, error: Exception, uri: str, *buckets: str) -> StorageError:
@@ -344,11 +362,16 @@ class Gateway:
             case api.NotFound():
                 return self._not_found(cause, uri, buckets)
             case api.GoogleAPICallError() if cause.code is not None:
-                return error_for(int(cause.code), _reasons(cause), _said(cause), uri)
+                said, reasons = _said(cause)
+                return error_for(int(cause.code), reasons, said, uri)
             case auth.GoogleAuthError() if not cause.retryable and not isinstance(cause, auth.TransportError):
                 return PermissionDenied(
                     uri, f"the credentials were refused and could not be renewed ({cause})"
                 )
+            case requests.RequestException() | ConnectionError():
+                return no_answer(cause, uri)
+            case KeyError() | TypeError() | ValueError() | AttributeError():
+                return UnexpectedAnswer(uri, f"an answer without what it should hold ({cause!r})")
             case _:
                 return no_answer(cause, uri)
 
@@ -357,7 +380,7 @@ class Gateway:
 
         If the message does not tell them apart, look at the buckets.
         """
-        said = _said(error)
+        said, _ = _said(error)
         if not names_object(said):
             for bucket in buckets:
                 try:
@@ -365,6 +388,79 @@ class Gateway:
                 except StorageError as problem:
                     return problem
         return ObjectNotFound(uri, f"no such object ({said})")
+
+
+class _Adapter(HTTPAdapter):
+    """Connections on which an answer has one deadline.
+
+    The client's own timeout starts again with each byte. An answer that drips would keep a thread for hours.
+    """
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """See `HTTPAdapter.init_poolmanager`."""
+        super().init_poolmanager(*arguments, **options)
+        self._set_deadlines(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """See `HTTPAdapter.proxy_manager_for`."""
+        manager = super().proxy_manager_for(proxy, **options)
+        self._set_deadlines(manager)
+        return manager
+
+    @staticmethod
+    def _set_deadlines(manager: Any) -> None:
+        manager.pool_classes_by_scheme = {
+            scheme: type(pool.__name__, (pool,), {"ConnectionCls": _with_deadline(pool.ConnectionCls)})
+            for scheme, pool in manager.pool_classes_by_scheme.items()
+        }
+
+
+def _with_deadline(connection: type) -> type:
+    return type(connection.__name__, (connection,), {"response_class": _Answer})
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer that must have come within the socket's timeout as a whole."""
+
+    def __init__(self, sock: socket.socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        seconds = sock.gettimeout()
+        if seconds is not None:
+            self.fp.close()
+            self.fp = io.BufferedReader(_Timed(sock, seconds))
+
+
+class _Timed(io.RawIOBase):
+    """Reads from a socket until a deadline, which moves by a second for each `SLOWEST` bytes."""
+
+    def __init__(self, sock: socket.socket, seconds: float) -> None:
+        super().__init__()
+        self._socket = sock
+        self._from = sock.makefile("rb", buffering=0)
+        self._deadline = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        """See `io.RawIOBase.readable`."""
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        """See `io.RawIOBase.readinto`.
+
+        Raises:
+            TimeoutError: The deadline has passed.
+        """
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the answer did not come as a whole within the time allowed")
+        self._socket.settimeout(left)
+        count = self._from.readinto(buffer)
+        self._deadline += (count or 0) / SLOWEST
+        return count
+
+    def close(self) -> None:
+        """See `io.RawIOBase.close`."""
+        self._from.close()
+        super().close()
 
 
 _CLIENT_ERRORS = (
@@ -378,10 +474,27 @@ _CLIENT_ERRORS = (
 """Everything that the client raises for an answer, or without one (its own documentation, "Retries")."""
 
 
-def _said(error: api.GoogleAPICallError) -> str:
-    """The service's message, without the request, which the client repeats in its own."""
-    return next((str(entry["message"]) for entry in error.errors if entry.get("message")), str(error.message))
+_ANSWERS = (*_CLIENT_ERRORS, KeyError, TypeError, ValueError, AttributeError)
+"""Also what the client raises for a success whose body lacks what it should hold: it reads bodies without a check."""
 
 
-def _reasons(error: api.GoogleAPICallError) -> set[str]:
-    return {str(entry.get("reason")) for entry in error.errors}
+def _can_succeed_later(error: Exception) -> bool:
+    """Whether the client repeats a request: after the errors that it knows, and those of ``shared.answers``."""
+    if isinstance(error, api.GoogleAPICallError) and error.code is not None:
+        said, reasons = _said(error)
+        return error_for(int(error.code), reasons, said, "").transient
+    if isinstance(error, InvalidResponse):
+        return is_transient(int(error.response.status_code))
+    return bool(_known_to_client(error))
+
+
+_known_to_client = DEFAULT_RETRY._predicate  # noqa: SLF001 -- there is no other way to add to it
+
+
+def _said(error: api.GoogleAPICallError) -> tuple[str, list[str]]:
+    """The service's message and reasons. The client's own message repeats the request, and of an upload it has no reasons."""
+    answer = error.response
+    if isinstance(answer, requests.Response) and answer.content:
+        return said_by(answer.content)
+    reasons = [str(entry["reason"]) for entry in error.errors if entry.get("reason")]
+    return str(error.message), reasons

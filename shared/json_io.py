@@ -1,8 +1,8 @@
 """JSON, read strictly: the files that this project wrote itself, and that others may have damaged since.
 
-`parse_json` takes what RFC 8259 allows and nothing else. Python's own parser also takes ``NaN``, keeps the last of two values
-under one name, and answers deep nesting with an error that is not a `ValueError`. `convert` and `decode` then check every
-field against a dataclass: a missing field, an unknown field and a value of another type are errors that name the field.
+`parse_json` takes what RFC 8259 allows and nothing else. Python's own parser also takes ``NaN``, and keeps the last of two
+values under one name. It answers deep nesting with an error that is not a `ValueError`. `convert` and `decode` then check every
+field against a dataclass. A missing field, an unknown field and a value of another type are errors that name the field.
 """
 
 import json
@@ -22,6 +22,7 @@ __all__ = [
     "Sha256",
     "convert",
     "decode",
+    "parse_format",
     "parse_json",
     "reason",
     "shown_text",
@@ -126,6 +127,22 @@ def parse_json(contents: bytes | str) -> Any:
         raise ValueError(f"byte {error.start} is not UTF-8") from None
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def parse_format(contents: bytes, where: str, what: str, known: str) -> Any:
+    """Parse a file whose field ``format`` says what it is; `where` and `what` name the file and its kind in errors.
+
+    Raises:
+        UsageError: It is something else, or of another format than `known`.
+    """
+    try:
+        content = parse_json(contents)
+        found = content["format"]
+    except OTHER_FORM as error:
+        raise UsageError(f"{where} is not a {what} ({reason(error)})") from error
+    if found != known:
+        raise UsageError(f"{where} has the format {shown_value(found)}; this program reads {known}")
+    return content
 
 
 def reason(error: Exception) -> str:

@@ -6,7 +6,7 @@ metadata that a server-side copy carries is equal. A checksum that one side lack
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, date, datetime
 from enum import Enum
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -26,6 +26,7 @@ __all__ = [
     "parse_time",
     "reserved_keys",
     "same",
+    "time_text",
 ]
 
 RESERVED_PREFIXES = ("goog-reserved-", "x-goog-reserved-")
@@ -83,7 +84,8 @@ class ObjectState(NamedTuple):
         created: RFC 3339 time at which this version was finalized.
         updated: RFC 3339 time of its last metadata change.
         metadata: The metadata that a copy must carry.
-        held: A hold or a retention time forbids replacing or deleting it. A copy does not inherit it.
+        hold: Which hold forbids replacing or deleting it; empty for none. A copy does not inherit it.
+        retained_until: RFC 3339 time until which a retention policy forbids that; empty for none.
     """
 
     name: str
@@ -95,7 +97,20 @@ class ObjectState(NamedTuple):
     created: str
     updated: str
     metadata: Metadata
-    held: bool = False
+    hold: str = ""
+    retained_until: str = ""
+
+    @property
+    def held(self) -> bool:
+        """Whether it has a hold or a retention time. The time may have passed."""
+        return bool(self.hold or self.retained_until)
+
+    def protection(self, today: date) -> str:
+        """What forbids replacing or deleting it on a day (UTC), in words; empty for nothing."""
+        if self.hold:
+            return self.hold
+        kept = self.retained_until >= today.isoformat()  # of one form, so texts sort as times do
+        return f"retained until {self.retained_until}" if kept else ""
 
     @staticmethod
     def from_resource(resource: Mapping[str, Any]) -> "ObjectState":
@@ -107,8 +122,8 @@ class ObjectState(NamedTuple):
         Raises:
             UnexpectedAnswer: The name, generation or size is missing, or a number is not one.
         """
-        get = resource.get
         try:
+            get = resource.get
             name = resource["name"]
             return ObjectState(
                 name,
@@ -120,13 +135,21 @@ class ObjectState(NamedTuple):
                 get("timeCreated") or "",
                 get("updated") or "",
                 _metadata(get),
-                "retentionExpirationTime" in resource or bool(get("temporaryHold") or get("eventBasedHold")),
+                _hold(get) if get("temporaryHold") or get("eventBasedHold") else "",
+                get("retentionExpirationTime") or "",
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            given: Any = resource
+            what = given if isinstance(given, Mapping) else {}
             raise UnexpectedAnswer(
-                f"gs://{get('bucket', '?')}/{get('name', '?')}",
-                f"not an object resource ({error!r} in {sorted(resource)})",
+                f"gs://{what.get('bucket', '?')}/{what.get('name', '?')}",
+                f"not an object resource ({error!r} in {sorted(what)})",
             ) from error
+
+
+def _hold(get: Callable[[str], Any]) -> str:
+    kinds = (("temporaryHold", "temporary hold"), ("eventBasedHold", "event-based hold"))
+    return ", ".join(words for key, words in kinds if get(key))
 
 
 class Difference(Enum):
@@ -216,6 +239,11 @@ def parse_time(text: str) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone")
     return moment
+
+
+def time_text(moment: datetime) -> str:
+    """An aware time in the form that Cloud Storage uses: RFC 3339, UTC, milliseconds, ``Z``. Such texts sort like the times."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def is_later(one: str, other: str) -> bool:

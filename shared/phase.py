@@ -45,6 +45,7 @@ __all__ = [
     "damaged",
     "disagreement",
     "entry_name",
+    "entry_named",
     "entry_ref",
     "history_ref",
     "listed_history",
@@ -257,18 +258,34 @@ def phases_of(listed: Sequence[ObjectState], migration: Migration) -> list[Phase
     Raises:
         PhaseUnknown: A number is missing or stands there twice, or a name is not an entry's.
     """
-    folder = history_ref(migration)
-    known = {phase.value: phase for phase in Phase}
-    phases = []
-    for number, each in enumerate(listed, 1):
-        name = each.name.removeprefix(folder.name)
-        found = _ENTRY.fullmatch(name)
-        if found is None or found[2] not in known:
-            raise disagreement(migration, f"history/{name} is not an entry of the history")
-        if int(found[1]) != number:
-            raise disagreement(migration, f"entry {number} of the history is not there, and {name} is")
-        phases.append(known[found[2]])
+    phases: list[Phase] = []
+    for each in listed:
+        number, phase = entry_named(each, migration)
+        if number != len(phases) + 1:
+            name = each.name.removeprefix(history_ref(migration).name)
+            if number <= len(phases):
+                raise disagreement(migration, f"history/{name} is there, and another entry {number} is, too")
+            raise disagreement(
+                migration, f"entry {len(phases) + 1} of the history is not there, and {name} is"
+            )
+        phases.append(phase)
     return phases
+
+
+def entry_named(listed: ObjectState, migration: Migration) -> tuple[int, Phase]:
+    """The number of an entry and the phase after it, by its object's name.
+
+    Raises:
+        PhaseUnknown: The name is not an entry's.
+    """
+    name = listed.name.removeprefix(history_ref(migration).name)
+    found = _ENTRY.fullmatch(name)
+    for phase in Phase:
+        if found is not None and found[2] == phase.value and int(found[1]):
+            return int(found[1]), phase
+    raise disagreement(
+        migration, f"history/{name} is not an entry of the history; remove it, or keep it elsewhere"
+    )
 
 
 def state_content(contents: bytes, migration: Migration) -> dict[str, Any]:
@@ -314,7 +331,7 @@ def damaged(migration: Migration, what: str) -> PhaseUnknown:
     return PhaseUnknown(
         state_ref(migration).uri,
         f"not a migration's state: {what}; restore the version before (soft delete or versioning keeps it), "
-        "or ask who changed it. Where history/ beside it is whole, remove it, and `backfill_job begin` makes it again",
+        "or ask who changed it. Or remove it where history/ beside it is whole: `backfill_job begin` makes it again",
     )
 
 
@@ -363,7 +380,7 @@ class PhaseReader:
         self._migration = migration
         self._monotonic = monotonic
         self._read: tuple[float, Recorded] | None = None
-        self._most_entries = 0
+        self._last = Recorded(Phase.DUAL_WRITE, 0)
         self._reading = Lock()
 
     def phase(self) -> Phase:
@@ -384,8 +401,10 @@ class PhaseReader:
 
     def _age(self, began: float, found: Recorded) -> float:
         local, newest = self._monotonic() - began, self._store.server_time.newest()
-        if newest is None or found.served is None:
+        if newest is None:
             return local
+        if found.served is None:  # the answers carry their time since then only
+            return CACHE_SECONDS
         return max(local, (newest - found.served).total_seconds())
 
     def _known_or_read(self) -> Phase:
@@ -396,11 +415,13 @@ class PhaseReader:
         # The age counts from before the read: the answer may be as old as the request.
         now = self._monotonic()
         found = read_phase(self._store, self._migration, self._pause)
-        if found.entries < self._most_entries:
+        last = self._last
+        if found.entries < last.entries or (found.entries == last.entries > 0 and found.phase != last.phase):
             raise disagreement(
                 self._migration,
-                f"it has {found.entries} entries, and {self._most_entries} were read before: it was set back",
+                f"it has {found.entries} entries and the phase {found.phase.value}, and {last.entries} entries and "
+                f"the phase {last.phase.value} were read before: it was set back",
             )
-        self._most_entries = found.entries
+        self._last = found
         self._read = (now, found)
         return found.phase

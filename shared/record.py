@@ -6,15 +6,16 @@ programs. Then the new entry, on condition that it does not exist. A reader read
 after a few times. Then a program stopped between the steps, or a part of the record was lost, edited or set back.
 
 - *No change is lost.* `update` applies its pure function again, to the newer state, where another program was faster.
-- *No change is made twice.* A write whose answer was lost fails its own repetition. So `update` looks whether the newer state
-  holds the entry or run that its own write added. Each entry carries the id of its change.
+- *No change is made twice.* A write whose answer was lost fails its own repetition. Where the head is what was written, the entry
+  is written, too. Else `update` looks whether the newer state holds the entry or run that its own write added. Each entry
+  carries the id of its change.
 - *Every decision stays on record.* An entry is never changed, and `update` refuses a function that takes one out.
 - *A record is never made by the way.* `update` changes a record that exists. Only `begin` makes one.
 """
 
 import base64
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -24,7 +25,7 @@ import google_crc32c
 
 from shared.decision import ABSENT
 from shared.errors import ConditionFailed, Contended, PhaseUnknown, UsageError
-from shared.json_io import convert
+from shared.json_io import convert, parse_json, shown_value
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState
 from shared.phase import (
@@ -32,7 +33,7 @@ from shared.phase import (
     check_lengths,
     damaged,
     disagreement,
-    entry_name,
+    entry_named,
     entry_ref,
     history_ref,
     listed_history,
@@ -44,7 +45,7 @@ from shared.phase import (
     state_ref,
 )
 from shared.server_time import ServerTime
-from shared.state import VERSION, HistoryEntry, State
+from shared.state import VERSION, HistoryEntry, State, check_folded, utc_text
 from shared.state_changes import Stamp, begun
 from shared.state_v1 import state_of_version_1
 from shared.store import ContentsStore, ListingStore
@@ -106,6 +107,9 @@ def read_record(
 ) -> Record:
     """Read the whole record, strictly; also tells that there is none.
 
+    Args:
+        pause: Waits for so many seconds, where another program's change may be under way.
+
     Raises:
         PhaseUnknown: It is damaged, disagrees with itself, or is another migration's or a newer program's.
         StorageError: It could not be read.
@@ -118,14 +122,16 @@ def read_record(
     return settled(read, pause)
 
 
-def read_state(store: RecordStore, migration: Migration) -> State:
-    """Read the state of a migration that has begun; also one of version 1.
+def read_state(
+    store: RecordStore, migration: Migration, pause: Callable[[float], None] = time.sleep
+) -> State:
+    """Read the state of a migration that has begun; also one of version 1. `pause` as in `read_record`.
 
     Raises:
         PhaseUnknown: There is no record; or as in `read_record`.
         StorageError: It could not be read.
     """
-    record = read_record(store, migration)
+    record = read_record(store, migration, pause)
     if record.standing is Standing.NONE:
         raise not_begun(migration)
     return record.state
@@ -175,13 +181,15 @@ def update(
     Args:
         change: Returns the new state, or the same state if there is nothing to change. It must be pure: `update`
             applies it again after each faster change. It checks all that must hold at the moment of the change.
+        pause: As in `read_record`.
 
     Returns:
         A state that holds the change; other programs may have changed it since.
 
     Raises:
         UsageError: `change` raised it: the change does not fit the present state. Nothing is written.
-        PhaseUnknown: There is no record, it is of version 1, or as in `read_record`. Nothing is written.
+        PhaseUnknown: There is no record, it is of version 1, or as in `read_record`. Nothing is written; only where an
+            answer was lost, and another program then changed the record, it may have been.
         Contended: Another program was faster at each attempt.
         StorageError: The record could not be read or written. Without an answer, it may have been written.
         ValueError: `change` breaks a rule above; a fault of the program.
@@ -203,7 +211,11 @@ def update(
         except ConditionFailed:
             continue
         return after
-    raise Contended(
+    raise _contended(migration, tries)
+
+
+def _contended(migration: Migration, tries: int) -> Contended:
+    return Contended(
         state_ref(migration).uri,
         f"others changed it during each of {tries} tries; run the same command again",
     )
@@ -219,7 +231,12 @@ class Begin(Enum):
 
 
 def begin(
-    store: RecordStore, migration: Migration, stamp: Stamp, phase: Phase | None = None
+    store: RecordStore,
+    migration: Migration,
+    stamp: Stamp,
+    phase: Phase | None = None,
+    *,
+    pause: Callable[[float], None] = time.sleep,
 ) -> tuple[Begin, State]:
     """Begin a migration, adopt one of version 1, or mend a record of which a part was lost.
 
@@ -228,39 +245,58 @@ def begin(
 
     Args:
         stamp: The person who begins it.
-        phase: The phase of a migration without any record. None: it begins only where the destination and the migration's
-            own folder are empty, so that nothing shows that it was under way.
+        phase: The phase of a migration without any record, or without its head: a person confirms what the entries say.
+            None: it begins only where the destination and the migration's own folder are empty, so that nothing shows that it
+            was under way.
+        pause: As in `read_record`.
 
     Raises:
         UsageError: The phase has to be named first, or is not the record's. Nothing was written.
         PhaseUnknown: What is left of the record contradicts itself. Nothing was written.
+        Contended: Another program was faster at each attempt.
         StorageError: It could not be read or written; begin again.
     """
+    first: Begin | None = None
+    for _ in range(TRIES):
+        done, state, generation = _due(store, migration, stamp, phase)
+        if done is not Begin.AS_IT_WAS:
+            first = first or done
+            try:
+                _write(store, migration, state, generation, 0)
+            except ConditionFailed:  # another program was faster
+                continue
+        ours = first is Begin.MENDED or any(entry.change == stamp.change for entry in state.history)
+        return (first or done) if ours else Begin.AS_IT_WAS, read_state(store, migration, pause)
+    raise _contended(migration, TRIES)
+
+
+def _due(
+    store: RecordStore, migration: Migration, stamp: Stamp, phase: Phase | None
+) -> tuple[Begin, State, int]:
+    """What there is to do, the state as it should be, and the generation of the head that is there."""
     at = state_ref(migration)
     head = store.read_version(at)
     listed = listed_history(store, migration)
-    generation = ABSENT if head is None else head[0]
     if head is None and not listed:
         try:
             _check_may_begin(store, migration, phase)
         except UsageError:
-            if (
-                store.read_version(at) is None
-            ):  # else another program has begun it meanwhile, and copies already
+            if store.read_version(at) is None:
                 raise
-            return begin(store, migration, stamp, phase)
-        done, kept = Begin.BEGUN, 0
+            return _due(store, migration, stamp, phase)  # another program has begun it, and copies already
         state = begun(State.initial(migration), phase or Phase.DUAL_WRITE, stamp)
-    else:
-        done, state, kept = _mended(store, migration, head, listed, stamp)
-        if phase not in {None, state.phase}:
-            raise UsageError(f"{at.uri}: its phase is {state.phase.value}; a phase is never set by hand")
-    if done is not Begin.AS_IT_WAS:
-        with suppress(
-            ConditionFailed
-        ):  # another `begin` was faster: the read below tells whether it did the same
-            _write(store, migration, state, generation, kept)
-    return done, read_state(store, migration)
+        return Begin.BEGUN, state, ABSENT
+    done, state = _mended(store, migration, head, listed, stamp)
+    if phase not in {None, state.phase}:
+        raise UsageError(f"{at.uri}: its phase is {state.phase.value}; a phase is never set by hand")
+    if head is None and phase is None:
+        # Without the head nothing tells whether the newest entry was lost, too.
+        raise UsageError(
+            f"{at.uri} is gone. The {len(state.history)} entries beside it end in phase {state.phase.value}, since "
+            f"{utc_text(state.history[-1].at)}. If a newer entry may be lost, too, restore it (soft delete or versioning "
+            f"keeps it); if not, say so: --phase {state.phase.value}"
+        )
+    return done, state, ABSENT if head is None else head[0]
 
 
 def _check_may_begin(store: RecordStore, migration: Migration, phase: Phase | None) -> None:
@@ -293,38 +329,52 @@ def _mended(
     head: tuple[int, bytes] | None,
     listed: Sequence[ObjectState],
     stamp: Stamp,
-) -> tuple[Begin, State, int]:
-    """What the record should be, from all that is left of it; and the number of entries that need no writing.
+) -> tuple[Begin, State]:
+    """What the record should be, from all that is left of it.
 
     Raises:
         PhaseUnknown: Head and entries contradict each other, or an entry is in neither.
     """
-    there = dict(_entries(store, migration, listed))
     state = None if head is None else state_from_head(head[1], migration)
     if state is not None and state.version == 1:
-        if there:
+        if listed:
             raise disagreement(
                 migration, "the head was set back to version 1; restore the newest version of it"
             )
-        return Begin.ADOPTED, _adopted(state, stamp), 0
+        return Begin.ADOPTED, _adopted(state, stamp)
+    there = _entries(store, migration, listed)
     told = {} if state is None else dict(enumerate(state.history, 1))
-    known = {**there, **told}
-    missing = [str(number) for number in range(1, max(known) + 1) if number not in known]
+    known = {**{number: entry for number, (_, entry, _) in there.items()}, **told}
+    missing = [number for number in range(1, max(known) + 1) if number not in known]
     if missing:
+        name = next(name for number, (name, _, _) in sorted(there.items()) if number > missing[0])
         raise disagreement(
-            migration, f"entry {', '.join(missing)} of the history is in neither; restore its object"
+            migration,
+            f"entry {missing[0]} of the history is in neither, and history/{name} is there; restore the one, or remove the "
+            "other where it was added",
         )
     whole = replace(state or State.initial(migration), history=())
     for number, entry in sorted(known.items()):
         whole = whole.with_entry(entry)
-        if whole.history[-1] != entry or there.get(number, entry) != entry:
+        proven = whole.entry_bytes(entry)
+        name, found, contents = there.get(number, ("", entry, proven))
+        if whole.history[-1] != entry or contents != proven:
+            said = (
+                f"{shown_value(found.what)}, and {shown_value(entry.what)} in the head"
+                if number in told
+                else "no other"
+            )
             raise disagreement(
                 migration,
-                f"entry {number} of the history is not what the rest of the record proves; restore its object, or the head",
+                f"{history_ref(migration).uri}{name} is not the entry that the rest of the record proves (it says {said}). "
+                "Restore it or the head, whichever was changed; where the head is right, remove it, and begin again",
             )
-    if whole == state and there.keys() == told.keys():
-        return Begin.AS_IT_WAS, whole, len(there)
-    return Begin.MENDED, whole, 0
+    try:
+        check_folded(whole)
+    except ValueError as error:
+        raise disagreement(migration, str(error)) from error
+    as_it_was = whole == state and there.keys() == told.keys()
+    return Begin.AS_IT_WAS if as_it_was else Begin.MENDED, whole
 
 
 def _adopted(old: State, stamp: Stamp) -> State:
@@ -334,22 +384,51 @@ def _adopted(old: State, stamp: Stamp) -> State:
 
 def _entries(
     store: RecordStore, migration: Migration, listed: Sequence[ObjectState]
-) -> Iterator[tuple[int, HistoryEntry]]:
-    """The entries that have objects, with their numbers."""
-    folder = history_ref(migration)
+) -> dict[int, tuple[str, HistoryEntry, bytes]]:
+    """The entries that have objects, by their numbers; each with name and contents of its object.
+
+    Raises:
+        PhaseUnknown: An object is not an entry, or is one that is there already.
+    """
+    found: dict[int, tuple[str, HistoryEntry, bytes]] = {}
     for each in listed:
-        at = ObjectRef(folder.bucket, each.name)
-        number = each.name.removeprefix(folder.name)[:8]
-        found = store.read_version(at)
-        content = {} if found is None else state_content(found[1], migration)
-        fields = {key: value for key, value in content.items() if key not in {"source", "destination"}}
+        at = ObjectRef(history_ref(migration).bucket, each.name)
+        number, phase = entry_named(each, migration)
+        if number in found:
+            raise disagreement(
+                migration,
+                f"{at.uri} and {found[number][0]} are there, and one entry {number} can be; remove the one that was added",
+            )
+        contents = (store.read_version(at) or (ABSENT, b""))[1]
         try:
-            entry = convert(HistoryEntry, fields, HistoryEntry.content)
+            entry = _entry(contents, migration)
         except ValueError as error:
-            raise disagreement(migration, f"{at.uri} is not an entry of the history ({error})") from error
-        if each.name != folder.name + entry_name(int(number), entry.phase):
-            raise disagreement(migration, f"{at.uri} holds the entry of another name")
-        yield int(number), entry
+            raise disagreement(
+                migration,
+                f"{at.uri} is not an entry of this migration ({error}); restore it. Where the head is right, remove it, "
+                "and begin again",
+            ) from error
+        if entry.phase is not phase:
+            raise disagreement(migration, f"{at.uri} holds the entry of another name; remove it")
+        found[number] = each.name.removeprefix(history_ref(migration).name), entry, contents
+    return found
+
+
+def _entry(contents: bytes, migration: Migration) -> HistoryEntry:
+    """Read the contents of an entry's object.
+
+    Raises:
+        ValueError: They are not an entry of this migration.
+    """
+    content = parse_json(contents)
+    if not isinstance(content, Mapping):
+        raise ValueError("not a JSON object")  # noqa: TRY004 -- of the file, not of the program
+    ours = {"source": migration.source.uri, "destination": migration.destination.uri}
+    for key, uri in ours.items():
+        if content.get(key) != uri:
+            raise ValueError(f"its {key} is not {uri}")
+    fields = {key: value for key, value in content.items() if key not in ours}
+    return convert(HistoryEntry, fields, HistoryEntry.content)
 
 
 def _checked_record(
@@ -384,10 +463,15 @@ def _write(store: RecordStore, migration: Migration, state: State, generation: i
     """Write the head, then the entries after the first `kept`.
 
     Raises:
-        ConditionFailed: Another program changed the head; nothing was written.
+        ConditionFailed: Another program changed the head. Nothing was written; or it was, and is changed again by now.
         StorageError: The record may be half written; `begin` completes it.
+        ValueError: No program could read it again, so nothing was written.
     """
     head = state.to_json()
+    try:
+        State.from_content(parse_json(head), migration)
+    except PhaseUnknown as error:
+        raise ValueError(f"a state that cannot be read back: {error.detail}") from error
     try:
         store.write(state_ref(migration), head, if_generation=generation)
     except ConditionFailed:
@@ -395,12 +479,10 @@ def _write(store: RecordStore, migration: Migration, state: State, generation: i
         if found is None or found[1] != head:  # else it is our own write, repeated after a lost answer
             raise
     for number, entry in enumerate(state.history[kept:], kept + 1):
-        with suppress(
-            ConditionFailed
-        ):  # it is there already, perhaps our own, repeated; every read compares it
-            store.write(
-                entry_ref(migration, number, entry.phase), state.entry_bytes(entry), if_generation=ABSENT
-            )
+        # Where it is there already, it is perhaps our own, repeated; every read compares it.
+        with suppress(ConditionFailed):
+            at = entry_ref(migration, number, entry.phase)
+            store.write(at, state.entry_bytes(entry), if_generation=ABSENT)
 
 
 def _holds(now: State, before: State, after: State) -> bool:

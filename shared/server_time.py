@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from threading import Lock
 
 __all__ = ["ServerTime"]
 
@@ -30,12 +31,13 @@ class ServerTime:
         self._text = ""
         self._newest: datetime | None = None
         self._ahead = timedelta()
+        self._noting = Lock()
 
     def note(self, date: str) -> None:
         """Note the ``Date`` header of an answer; an empty or unreadable one is left out."""
         if date == self._text:  # the header has whole seconds, so most answers repeat it
             return
-        with suppress(ValueError, TypeError):
+        with self._noting, suppress(ValueError, TypeError):  # an older answer never replaces a newer one
             moment = parsedate_to_datetime(date)
             if moment.tzinfo is not None and (self._newest is None or moment > self._newest):
                 ahead = moment - self._clock()

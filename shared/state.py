@@ -379,11 +379,16 @@ def _state(content: Mapping[str, Any]) -> State:
 
 
 def check_folded(state: State) -> None:
-    """Check that a state says what follows from its history.
+    """Check that a state says what follows from its history, and that only a change of the phase changes the phase.
 
     Raises:
         ValueError: It says something else.
     """
+    for number, (entry, after) in enumerate(pairwise(state.history), 2):
+        if after.phase is not entry.phase and (after.kind is not Kind.PHASE or after.was is not entry.phase):
+            raise ValueError(
+                f"entry {number} of its history sets a phase that does not follow the phase before"
+            )
     told, folded = state, state.folded(state.history)
     if told.phase is not folded.phase:
         raise ValueError(f"phase is {told.phase.value}, and its own history ends in {folded.phase.value}")

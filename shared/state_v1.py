@@ -9,7 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from shared.json_io import convert
 from shared.phase import Phase
@@ -40,7 +42,11 @@ _SENTENCES = {
 }
 """The sentences that version 1 wrote, by the kind of entry that they tell of."""
 
-_OVERRIDDEN = re.compile(r"; overridden (.+?) \((.*?)\)(?=; overridden |$)")
+_OVERRIDDEN = re.compile(r"; (?:overridden|passed\sover) (.+?) \((.*?)\)(?=; (?:overridden|passed\sover) |$)")
+"""A check that a person overrode; the oldest programs had another word for it."""
+
+_BETWEEN_VOID = re.compile(rf", (?=(?:{'|'.join(name.value for name in Signatory)}) by )")
+"""What separates two void sign-offs; a person's name may have a comma, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class _Entry:
 
     at: datetime
     by: str
-    what: str
+    what: Annotated[str, Meta(min_length=1)]
     change: str
 
 
@@ -73,7 +79,13 @@ def state_of_version_1(content: Mapping[str, Any]) -> State:
     Raises:
         ValueError: It is damaged, or contradicts its own history.
     """
-    old = convert(_Version1, content, None)
+    try:
+        return _state(convert(_Version1, content, None), content)
+    except OverflowError as error:
+        raise ValueError("a time is out of range") from error
+
+
+def _state(old: _Version1, content: Mapping[str, Any]) -> State:
     if unknown := content.keys() - {field.name for field in fields(_Version1)}:
         raise ValueError(f"{min(unknown)} is an unknown field")
     state = State(old.source, old.destination, runs=old.runs, version=1)
@@ -85,6 +97,7 @@ def state_of_version_1(content: Mapping[str, Any]) -> State:
     if len({entry.change for entry in state.history}) < len(state.history):
         raise ValueError("history: the same change twice")
     check_folded(replace(state, phase=old.phase, since=old.since, signoffs=old.signoffs))
+    convert(State, state.content(), State.content)  # so that it can be read again when it is adopted
     return state
 
 
@@ -101,7 +114,7 @@ def _with_fields(entry: HistoryEntry, parts: Mapping[str, str | None]) -> Histor
     if parts.get("to"):
         entry = replace(entry, was=Phase(parts["was"]), phase=Phase(parts["to"]))
     if parts.get("void"):
-        entry = replace(entry, void=tuple((parts["void"] or "").split(", ")))
+        entry = replace(entry, void=tuple(_BETWEEN_VOID.split(parts["void"] or "")))
     if parts.get("team"):
         entry = replace(entry, signatory=Signatory(parts["team"]), note=parts["note"] or "")
     if parts.get("signed"):

@@ -5,7 +5,8 @@ read whole and strictly or refused with one line: half a page about a verificati
 contradicts itself on what a reader relies on is refused, too.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
@@ -16,11 +17,12 @@ import msgspec
 from shared.errors import UsageError
 from shared.json_io import Count, Number, Sha256, decode
 from shared.migration import Migration
-from shared.objects import Difference, ObjectRef, ObjectState
+from shared.objects import Difference, ObjectRef, ObjectState, time_text
 from shared.phase import StateStore
 
 __all__ = [
     "FORMAT",
+    "NO_OBJECTS",
     "CertificateSums",
     "Contents",
     "Day",
@@ -33,11 +35,13 @@ __all__ = [
     "NotKept",
     "Problem",
     "Remark",
+    "Severity",
     "Side",
     "SideFacts",
     "Sides",
     "Verdict",
     "Verification",
+    "digest_of",
     "latest_verification_ref",
     "read_latest_verification",
     "read_verification",
@@ -94,7 +98,7 @@ class Side:
     Attributes:
         jsonl: How many of the objects are JSONL data.
         empty_jsonl: How many of those are empty.
-        digest: Over names, sizes and checksums, in any order.
+        digest: Over names, sizes and checksums, in any order; `backfill_job.verify.day_counts` defines it.
     """
 
     objects: Count
@@ -102,6 +106,23 @@ class Side:
     jsonl: Count
     empty_jsonl: Count
     digest: Sha256
+
+    def __add__(self, other: "Side") -> "Side":
+        return Side(
+            self.objects + other.objects,
+            self.bytes + other.bytes,
+            self.jsonl + other.jsonl,
+            self.empty_jsonl + other.empty_jsonl,
+            digest_of((int(self.digest, 16), int(other.digest, 16))),
+        )
+
+
+def digest_of(digests: Iterable[int]) -> str:
+    """The digest of a set: the sum of its members' digests, modulo 2**256."""
+    return f"{sum(digests) % 2**256:064x}"
+
+
+NO_OBJECTS = Side(0, 0, 0, 0, digest_of(()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +148,35 @@ class Day:
     destination: Side
     verdicts: Mapping[Verdict, Count]
     verdict: DayState
+
+    @staticmethod
+    def of(day: date | None, source: Side, destination: Side, verdicts: Mapping[Verdict, int]) -> "Day":
+        """A day by its figures."""
+        some = {verdict: verdicts[verdict] for verdict in _BY_NAME if verdicts.get(verdict)}
+        worst = next((state for verdict, state in _WORST_FIRST if verdict in some), DayState.EQUAL)
+        return Day(
+            day=day,
+            source=source,
+            destination=destination,
+            verdicts=some,
+            verdict=worst if some else DayState.ABSENT,
+        )
+
+    def __add__(self, other: "Day") -> "Day":
+        """The figures of both, for the first one's day."""
+        verdicts = Counter(self.verdicts) + Counter(other.verdicts)
+        return Day.of(self.day, self.source + other.source, self.destination + other.destination, verdicts)
+
+
+_BY_NAME = sorted(Verdict, key=lambda verdict: verdict.value)
+
+_WORST_FIRST = (
+    (Verdict.MISSING, DayState.MISSING),
+    (Verdict.CONTENT_DIFFERS, DayState.DIFFERING),
+    (Verdict.METADATA_DIFFERS, DayState.DIFFERING),
+    (Verdict.EXTRA, DayState.DIFFERING),
+    (Verdict.IN_FLIGHT, DayState.IN_FLIGHT),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,32 +236,59 @@ class Lag:
             raise ValueError("buckets: expected rising bounds above 0, null only as the last")
 
 
+class Severity(Enum):
+    """What a problem in a JSONL object means to the consumer's load."""
+
+    ERROR = "error"
+    """The load would fail or lose a row."""
+    NOT_JUDGED = "not_judged"
+    """It is not known whether it loads, or as what."""
+    WARNING = "warning"
+    """It loads, but is odd."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """How much of one kind of problem reading the JSONL objects found.
 
     Attributes:
-        severity: An error means that the import would fail or lose a row. Of what is not judged, nothing is known.
+        lines: An object that has the problem as a whole counts as one line.
     """
 
     objects: Count
     lines: Count
-    severity: Literal["error", "not_judged", "warning"]
+    severity: Severity
 
     @property
     def error(self) -> bool:
         """Whether the import would fail or lose a row."""
-        return self.severity == "error"
+        return self.severity is Severity.ERROR
 
     @property
     def judged(self) -> bool:
         """Whether it is known what the import makes of it."""
-        return self.severity != "not_judged"
+        return self.severity is not Severity.NOT_JUDGED
+
+    @property
+    def loads(self) -> bool:
+        """Whether it is known that it loads."""
+        return self.severity is Severity.WARNING
+
+    def __add__(self, other: "Problem") -> "Problem":
+        return Problem(self.objects + other.objects, self.lines + other.lines, self.severity)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class Example:
-    """Where reading found a problem; line 0 is the object as a whole."""
+    """Where reading found a problem.
+
+    Attributes:
+        name: Below the prefix.
+        side: Where the problem arose: ``source``, or ``migration`` where only the destination has it.
+        line: From 1; 0 for the object as a whole.
+        kind: See `backfill_job.contents.rows.ProblemKind`.
+        detail: Where and how. It never contains values of the data.
+    """
 
     name: str
     side: str
@@ -226,9 +303,11 @@ class Contents:
 
     Attributes:
         mode: Which were read: ``all``, ``sample:P``.
-        clean: No problem is an error.
+        clean: Everything is known to load.
+        objects: Those that were read and judged.
+        rows: At the destination.
         bytes: As they are stored.
-        changed: Objects that changed meanwhile and were left out.
+        changed: Objects that changed or vanished after the listing, and were not judged.
         seconds: How long it took; of several tasks, the sum.
         source_problems: By kind: what is wrong with the data, wherever they are.
         migration_problems: By kind: what only the destination has.
@@ -245,6 +324,11 @@ class Contents:
     source_problems: Mapping[str, Problem]
     migration_problems: Mapping[str, Problem]
     examples: tuple[Example, ...]
+
+    @property
+    def broken(self) -> bool:
+        """Whether the destination has something that is not known to load, and that the source does not have."""
+        return not all(problem.loads for problem in self.migration_problems.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,9 +454,9 @@ class Verification:
         """The file's content."""
         content: dict[str, Any] = msgspec.to_builtins(self)
         content["started"] = self.started.astimezone(UTC).isoformat(timespec="milliseconds")
-        content["finished"] = _zulu(self.finished)
+        content["finished"] = time_text(self.finished)
         if self.lag is not None:
-            content["lag"]["since"] = _zulu(self.lag.since)
+            content["lag"]["since"] = time_text(self.lag.since)
         del content["undated"]["day"]
         return content
 
@@ -456,9 +540,7 @@ def _check(found: Verification) -> None:
 
 def _spoilt(found: Verification) -> bool:
     """Whether something other than the names prevents a clean verification."""
-    broken = found.contents is not None and any(
-        problem.severity != "warning" for problem in found.contents.migration_problems.values()
-    )
+    broken = found.contents is not None and found.contents.broken
     return broken or any(remark.level is Level.CRITICAL for remark in found.remarks)
 
 
@@ -478,7 +560,3 @@ def _check_day(day: Day) -> None:
         raise ValueError(f"it contradicts itself: {which} is called equal, and is not")
     if day.verdict is DayState.ABSENT and (unsettled or day.source.objects or day.destination.objects):
         raise ValueError(f"it contradicts itself: {which} is called absent, and has objects")
-
-
-def _zulu(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -45,6 +45,7 @@ EXCEPTIONS = {
     "tests/backfill_job/test_bulk.py rewrite": "answers come after the stop was seen: the stop's own poll is waited for",
     "tests/backfill_job/test_workers.py do": "longer than it takes to notice a stop, so that the poll comes in between",
     "tests/local_gcs/foreign/use_googleapiclient.py <module>": "each turn of the loop downloads a part",
+    "tests/shared/test_server_time.py clock": "a right program waits it out; a wrong one lets the other thread get on",
     "tests/e2e/story_stage.py chapter": "the seconds are printed, not judged",
     "tests/e2e/story_plot.py tell": "a soak of so many minutes goes on for so long",
     "tests/e2e/story_consumer.py _work": "the consumer's pause between two looks; a request over its limit is repeated without end",
@@ -56,6 +57,8 @@ EXCEPTIONS = {
     # The limit itself is tested: what it ends would never come.
     "tests/shared/test_gcs_wire.py test_time_is_up_when_no_answer_comes": "the answer is held back",
     "tests/shared/test_gcs_client.py asked": "the answer never comes",
+    "tests/shared/test_answers.py look": "the answer drips, and never comes as a whole",
+    "tests/shared/test_answers.py drip": "the pause between two bytes of an answer that never comes",
 }
 
 

@@ -51,29 +51,10 @@ EXCEPTIONS: dict[str, str] = {}
 
 NOT_YET: frozenset[str] = frozenset(
     {
-        "backfill_job/contents/lines.py",
-        "backfill_job/contents/reader.py",
-        "backfill_job/contents/rows.py",
-        "backfill_job/import_test/compare.py",
-        "backfill_job/import_test/duckdb.py",
-        "backfill_job/references/edits.py",
-        "backfill_job/references/mentions.py",
-        "backfill_job/references/other_files.py",
-        "backfill_job/references/python.py",
-        "backfill_job/references/targets.py",
-        "backfill_job/references/texts.py",
-        "backfill_job/references/walk.py",
-        "backfill_job/verify/day_counts.py",
         "bench/backfill.py",
         "bench/contents.py",
         "bench/mirror.py",
         "bench/verify.py",
-        "monitoring/differences.py",
-        "monitoring/files.py",
-        "monitoring/preview/entries.py",
-        "monitoring/vocabulary.py",
-        "shared/gcs/listing.py",
-        "shared/json_io.py",
     }
 )
 """Files that are still to be rewritten. Remove a file as soon as its test passes (pytest shows it as XPASS)."""

@@ -16,8 +16,17 @@ from shared.migration import Migration
 from shared.objects import ObjectState
 from shared.phase import Phase, entry_ref, history_ref, state_ref
 from shared.state import State
-from shared.state_changes import Stamp, begun
+from shared.state_changes import Stamp, begun, with_phase
 from shared.store import ListingStore
+
+WAYS = {
+    Phase.DUAL_WRITE: (),
+    Phase.CUT_OVER: (Phase.CUT_OVER,),
+    Phase.ROLLED_BACK: (Phase.CUT_OVER, Phase.ROLLED_BACK),
+    Phase.DELETING: (Phase.CUT_OVER, Phase.DELETING),
+    Phase.DELETED: (Phase.CUT_OVER, Phase.DELETING, Phase.DELETED),
+}
+"""How a migration comes to a phase."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +41,12 @@ class Paths:
         return self.client.bucket(getattr(self.migration, side).bucket)
 
     def begin(self, phase: Phase = Phase.DUAL_WRITE) -> None:
-        """Write the record of a migration that has begun, in place of the one that is there."""
-        self.write_record(
-            begun(State.initial(self.migration), phase, Stamp("begun", "test", datetime.now(UTC)))
-        )
+        """Write the record of a migration that has begun and come to a phase, in place of the one that is there."""
+        at = datetime.now(UTC)
+        state = begun(State.initial(self.migration), Phase.DUAL_WRITE, Stamp("begun", "test", at))
+        for following in WAYS[phase]:
+            state = with_phase(state, following, Stamp(following.value, "test", at))
+        self.write_record(state)
 
     def write_record(self, state: State) -> None:
         """Write a record, in place of the one that is there."""
@@ -132,4 +143,4 @@ class Paths:
 
 
 def json_lines(text: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in text.splitlines()]
+    return [json.loads(line) for line in text.split("\n") if line]  # a name may have other line ends

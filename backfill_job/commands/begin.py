@@ -60,8 +60,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--phase",
-        choices=[phase.value for phase in (Phase.DUAL_WRITE, Phase.CUT_OVER, Phase.ROLLED_BACK)],
-        help="where there is no record, and yet there are objects at the new path: the phase that holds",
+        choices=[phase.value for phase in Phase],
+        help="the phase that holds, where the record or its head is lost, or where objects are at the new path already",
     )
     add_migration_arguments(parser)
 
@@ -70,8 +70,11 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     in_cloud_run = bool(Settings.from_environ(io.environ).cloud_run_job)
     migration = migration_from(arguments)
     phase = None if arguments.phase is None else Phase(arguments.phase)
-    with closing(Gateway(retry_deadline=PATIENCE_SECONDS)) as gateway:
-        gateway.check_bucket(migration.destination.bucket, migration.destination.prefix)
+    with closing(
+        Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=arguments.billing_project)
+    ) as gateway:
+        for side in (migration.source, migration.destination):
+            gateway.check_bucket(side.bucket, side.prefix)
         refuse_overlaps(migration, gateway, io.environ)
         stamp = Stamp(uuid.uuid4().hex, arguments.by, gateway.server_time.now())
         done, state = begin(gateway, migration, stamp, phase)

@@ -9,7 +9,7 @@ import uvloop
 
 from backfill_job.copying.diff import diff
 from backfill_job.run.arguments import add_log_arguments
-from backfill_job.run.command import Command, ExitCode, ProcessIO
+from backfill_job.run.command import Command, ExitCode, ProcessIO, add_billing_argument
 from backfill_job.run.open_run import opened
 from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.verify.certificate import Certificate, changes, data_of, read_certificate
@@ -42,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the certificate; it names the two prefixes",
     )
+    add_billing_argument(parser)
     add_log_arguments(parser)
     parser.set_defaults(tasks=1, since=None, grace=timedelta(), allow_empty=True, report=None)
 

@@ -68,8 +68,9 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         "--dead-letters",
         type=Path,
         metavar="FILE",
-        help="the output of `gcloud pubsub subscriptions pull SUBSCRIPTION --limit=100 --format=json` for the trigger's "
-        "dead-letter subscription",
+        help="Cloud Monitoring's count of undelivered messages in the trigger's dead-letter subscription "
+        "(docs/deploy.md has the command); or messages that were pulled, which name their objects. "
+        "An empty pull proves nothing",
     )
     gate.add_argument(
         "--import-test",

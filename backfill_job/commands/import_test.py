@@ -17,7 +17,7 @@ from backfill_job.import_test.engines import READERS, chosen_engine
 from backfill_job.import_test.results import KIND, REPORT_NAME, Results, details, table_of
 from backfill_job.run.arguments import directory, seconds
 from backfill_job.run.clock import Clock
-from backfill_job.run.command import Command, ExitCode, ProcessIO, migration_from
+from backfill_job.run.command import Command, ExitCode, ProcessIO, add_billing_argument, migration_from
 from backfill_job.run.reports import ReportDirectory, json_bytes
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from shared.errors import MigrationError, PermissionDenied, StorageError, UsageError
@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--source", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's legacy path")
     what.add_argument("--destination", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's new path")
+    add_billing_argument(what)
     days = parser.add_argument_group("which days")
     days.add_argument(
         "--date", action="append", default=[], metavar="YYYYMMDD", help="a day; may be repeated"
@@ -110,7 +111,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         report = None if arguments.report is None else ReportDirectory(arguments.report)
         results = Results(name, engine_name, migration, days, arguments.allow_empty, started)
         console = io.console()
-        with closing(Gateway(connections=READERS)) as gateway:
+        with closing(Gateway(connections=READERS, billing_project=arguments.billing_project)) as gateway:
             _check_start(gateway, migration)
             clock = until_stopped(replace(io.clock, now=gateway.server_time.now), stop)
             with engine_of(gateway) as engine:

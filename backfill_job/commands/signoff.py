@@ -93,7 +93,9 @@ def signoffs_line(state: State) -> str:
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     in_cloud_run = bool(Settings.from_environ(io.environ).cloud_run_job)
     migration = migration_from(arguments)
-    with closing(Gateway(retry_deadline=PATIENCE_SECONDS)) as gateway:
+    with closing(
+        Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=arguments.billing_project)
+    ) as gateway:
         state, entry = _change(arguments, gateway, migration)
     with logging_to(io.stdout, LogFormat.JSON) if in_cloud_run else nullcontext():
         EventLog({"env": migration.label}).emit(

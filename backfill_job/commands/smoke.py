@@ -9,7 +9,7 @@ Each part's account must ask for itself. A job does with ``gcloud run jobs execu
 import argparse
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
@@ -29,7 +29,7 @@ from backfill_job.run.command import (
 )
 from backfill_job.run.settings import Settings
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
-from shared.errors import PermissionDenied, StorageError, UsageError
+from shared.errors import Cause, PermissionDenied, StorageError, UsageError
 from shared.gateway import Gateway
 from shared.migration import Location, Migration
 from shared.record import read_record
@@ -39,6 +39,8 @@ __all__ = ["ASKED", "COMMAND", "rights_checks"]
 
 NAME = "smoke"
 WIDTH = 110
+REQUESTER_PAYS = "requester pays"
+"""The end of a check's name."""
 
 ASKED = (
     "storage.buckets.delete",
@@ -126,9 +128,12 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     migration, part = migration_from(arguments), Part(arguments.part)
     with (
         stopping_on_signals(io.stopping) as stop,
-        closing(Gateway(retry_deadline=30.0)) as gateway,
+        closing(Gateway(retry_deadline=30.0, billing_project=arguments.billing_project)) as gateway,
     ):
-        checks = [*rights_checks(part, _held(gateway, migration)), *_bucket_checks(gateway, migration, part)]
+        checks = [
+            *rights_checks(part, _held(gateway, migration)),
+            *_with_payer(_bucket_checks(gateway, migration, part), arguments.billing_project),
+        ]
         if arguments.canary is not None:
             checks.append(_canary(gateway, migration, arguments.canary.total_seconds(), io.clock, stop))
     if arguments.json or in_a_job:
@@ -174,6 +179,17 @@ def _bucket_checks(gateway: Gateway, migration: Migration, part: Part) -> Iterat
             yield failed("buckets", str(error), f"the {part.value} reads both buckets' configuration")
         return
     yield from bucket_checks(legacy, new, migration)
+
+
+def _with_payer(checks: Iterable[Check], project: str) -> Iterator[Check]:
+    """The checks; requester pays is in order where a project that pays is named."""
+    for check in checks:
+        if not check.blocks or not check.name.endswith(REQUESTER_PAYS):
+            yield check
+        elif project:
+            yield passed(check.name, f"on: {project} pays")
+        else:
+            yield failed(check.name, "on, and no project that pays is named", Cause.PAYER.fix)
 
 
 def _canary(gateway: Gateway, migration: Migration, limit: float, clock: Clock, stop: Stop) -> Check:

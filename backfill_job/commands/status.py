@@ -11,12 +11,12 @@ from werkzeug.serving import make_server
 
 from backfill_job.commands.signoff import signoffs_line, signoffs_table
 from backfill_job.run.arguments import from_one
-from backfill_job.run.clock import time_text
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.stopping import stopping_on_signals
 from shared.errors import Interrupted, UsageError
 from shared.gateway import Gateway
 from shared.migration import Migration
+from shared.objects import time_text
 from shared.report.loading import Status, read_status
 from shared.report.page import verdict_of_status
 from shared.report.web import create_app
@@ -59,7 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     migration = migration_from(arguments)
-    with closing(Gateway(retry_deadline=PATIENCE_SECONDS)) as gateway:
+    with closing(
+        Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=arguments.billing_project)
+    ) as gateway:
         if arguments.serve:
             return _serve(migration, gateway, arguments.port, io)
         return _show(migration, gateway, io)

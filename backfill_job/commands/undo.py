@@ -109,7 +109,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
             return _rehearse(run)
     if not arguments.manifest:
         raise UsageError("name the manifest: undo MANIFEST; or --rehearse --env E before a deletion")
-    with closing(Gateway()) as gateway:
+    with closing(Gateway(billing_project=arguments.billing_project)) as gateway:
         found = find_manifest(gateway, arguments.manifest)
     _refuse_foreign(arguments, found)
     mode = "execute" if arguments.execute else "dry-run"

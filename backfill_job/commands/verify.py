@@ -11,11 +11,9 @@ import uvloop
 
 from backfill_job.contents.check import Scope, check_contents
 from backfill_job.contents.reader import LIMITS as CONTENTS_LIMITS
-from backfill_job.contents.result import ContentsCheck
 from backfill_job.copying.compare import Comparison, log_comparison, more_line
 from backfill_job.copying.diff import DiffLine, diff
 from backfill_job.run.arguments import add_session_arguments, since
-from backfill_job.run.clock import time_text
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
 from backfill_job.run.open_run import opened
@@ -34,6 +32,7 @@ from backfill_job.verify.result import VerifyResult, verification
 from shared.errors import PermissionDenied, UsageError
 from shared.events_log import Event
 from shared.gcs.api import AsyncApi
+from shared.objects import time_text
 from shared.phase import Phase
 from shared.record import Record, Standing, update
 from shared.report.page import render_report
@@ -136,7 +135,7 @@ def _late_writes(run: Run, state: State) -> LateWrites:
 async def _compare(run: Run, scope: Scope, counts: DayCounts) -> VerifyResult:
     """List both sides, read the contents in scope, and look again at each name that differs."""
     comparison = Comparison(run.migration, counts)
-    contents: ContentsCheck | None = None
+    contents: Contents | None = None
     async with (
         open_api(run, CONTENTS_LIMITS.in_flight) as api,
         aclosing(_compared(run, api, comparison)) as parts,

@@ -10,6 +10,8 @@ objects, and a smaller sample is part of a larger one.
 
 An object that changed or vanished after the listing counts as *changed* and is not judged. A read that fails ends the
 check without a verdict.
+
+Only ``verify`` runs it; it is a module of its own because it knows nothing of a command.
 """
 
 import asyncio
@@ -21,9 +23,9 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
 
-from backfill_job.contents.lines import ContentsReport, Problem
+from backfill_job.contents.lines import ContentsReport, LineProblem
 from backfill_job.contents.reader import LIMITS, Limits, Reading, read_back
-from backfill_job.contents.result import ContentsCheck, Side, Tally
+from backfill_job.contents.result import Side, Tally
 from backfill_job.contents.rows import ProblemKind
 from backfill_job.copying.diff import DiffLine
 from backfill_job.run.stopping import Stop
@@ -33,6 +35,7 @@ from shared.gcs.api import AsyncApi
 from shared.migration import Migration
 from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences
 from shared.partitions import classify
+from shared.verification import Contents
 
 __all__ = ["Scope", "check_contents"]
 
@@ -96,7 +99,7 @@ async def check_contents(
     stop: Stop,
     limits: Limits = LIMITS,
     monotonic: Callable[[], float] = time.monotonic,
-) -> ContentsCheck:
+) -> Contents:
     """Check the contents of the JSONL objects that are on both sides. Holds only the objects under way.
 
     Args:
@@ -175,7 +178,7 @@ class _Reader:
 
 def _only_in(
     theirs: ContentsReport, ours: ContentsReport
-) -> tuple[dict[ProblemKind, int], tuple[Problem, ...]]:
+) -> tuple[dict[ProblemKind, int], tuple[LineProblem, ...]]:
     """What the destination has and the source does not have: the lines of each kind beyond the source's."""
     more = dict(Counter(theirs.counts) - Counter(ours.counts))
     known = {(problem.line, problem.kind) for problem in ours.examples}

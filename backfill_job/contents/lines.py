@@ -1,8 +1,8 @@
 """An object's lines as a BigQuery load reads them: bytes in, problems and rows out. Pure.
 
 A `LineChecker` takes the bytes of one object in pieces, cut anywhere, and is then closed. It holds one unfinished line,
-up to a bound. It drops the rest of a longer line, and that line counts as not judged. orjson parses each line and `rows`
-judges it; only a line that orjson refuses is parsed again, to find out why.
+up to a bound. It drops the rest of a longer line, and that line counts as not judged. orjson parses each line, and `rows`
+judges it. Only a line that orjson refuses is parsed again, to find out why.
 
 Memory does not grow with the object: problems are counted by kind and the first few of each kind are kept. Users are
 compared by 64-bit hashes, up to a bounded number; beyond it the report says that later users were not compared.
@@ -17,9 +17,10 @@ from typing import Any, NoReturn
 
 import orjson
 
-from backfill_job.contents.rows import ProblemKind, Problems, Row, RowRules, Severity
+from backfill_job.contents.rows import ProblemKind, Problems, Row, RowRules
+from shared.verification import Severity
 
-__all__ = ["BOUNDS", "Bounds", "ContentsReport", "LineChecker", "Problem"]
+__all__ = ["BOUNDS", "Bounds", "ContentsReport", "LineChecker", "LineProblem"]
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -48,7 +49,7 @@ BOUNDS = Bounds()
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Problem:
+class LineProblem:
     """One thing that is wrong.
 
     Attributes:
@@ -74,9 +75,9 @@ class ContentsReport:
 
     rows: int
     counts: Mapping[ProblemKind, int]
-    examples: tuple[Problem, ...]
+    examples: tuple[LineProblem, ...]
 
-    def first(self, severity: Severity) -> Problem | None:
+    def first(self, severity: Severity) -> LineProblem | None:
         """The first problem of a severity; None where there is none."""
         return next((each for each in self.examples if ProblemKind(each.kind).severity is severity), None)
 
@@ -96,7 +97,7 @@ class LineChecker:
         self._line = 0
         self._rows = 0
         self._counts: Counter[ProblemKind] = Counter()
-        self._examples: list[Problem] = []
+        self._examples: list[LineProblem] = []
         self._users: set[int] = set()
 
     def feed(self, data: bytes) -> None:
@@ -154,7 +155,7 @@ class LineChecker:
     def _found(self, kind: ProblemKind, detail: str, line: int) -> None:
         self._counts[kind] += 1
         if self._counts[kind] <= EXAMPLES_OF_A_KIND:
-            self._examples.append(Problem(line, kind.value, detail))
+            self._examples.append(LineProblem(line, kind.value, detail))
 
     def _judge(self, line: bytes, size: int, *, last: bool = False) -> None:
         """Judge one line. Of a line longer than the bound only the size is known."""

@@ -32,8 +32,8 @@ GZIP_WINDOW = 31
 class Limits:
     """How much is read at once, and held for it.
 
-    With these values a check takes about 250 MiB at the worst, most of it for the users of four large objects and for
-    parsing one line of the longest kind that contains nothing but empty lists. Real exports take a tenth.
+    With these values a check takes about 250 MiB at the worst. Most of it is for the users of four large objects, and for
+    parsing one line of the longest kind that contains only empty lists. Real exports take a tenth.
 
     Attributes:
         in_flight: Objects under way at once.

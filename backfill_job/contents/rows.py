@@ -4,54 +4,60 @@
 schema `SCHEMA` and the defaults of a load: one bad row or one unknown field fails the whole load. The last column of the
 table names the source of each rule. **D** is the BigQuery documentation: "Loading JSON data from Cloud Storage" with
 "Details of loading JSON data", and "Data types". **O** is an error message that several public projects report.
-Everything else is not judged here: no rule says that it loads, and none says that it does not.
+Everything else is not judged here: no rule says that it loads, and none says that it does not::
 
-==================================================  ====================  ===========  ==================================
-what a line or value is                             kind                  verdict      source
-==================================================  ====================  ===========  ==================================
-a JSON object with the fields of the schema                               loads        D
-null or nothing where a value belongs               ``no_value``          loads        D: every column is NULLABLE
-a field named in another case                       ``field_case``        loads        D: column names ignore case
-null where a REPEATED field is                      ``null_array``        loads        D: "a JSON array or null"
-gzip                                                ``compressed``        loads        D, unless other objects of the load
-                                                                                       are not compressed
-not JSON; cut off at the end of the object          ``not_json``,         not          D
-                                                    ``truncated``         loadable
-JSON, but not an object                             ``not_an_object``     not          D: each line holds one object
-                                                                          loadable
-a field that the schema does not have               ``unknown_field``     not          D
-                                                                          loadable
-an object or a list where a STRING is               ``wrong_type``        not          O: "Array specified for non-repeated
-                                                                          loadable     field"
-not a list where a REPEATED field is                ``wrong_type``        not          D
-                                                                          loadable
-not an object where a RECORD is                     ``wrong_type``        not          O
-                                                                          loadable
-null within a list                                  ``null_in_array``     not          D
-                                                                          loadable
-a TIMESTAMP in no known form, outside the years     ``bad_timestamp``     not          D
-1 to 9999 in UTC, or not in the calendar                                  loadable
-labelled gzip and is not; damaged gzip              ``bad_encoding``      not          D: gzip files load
-                                                                          loadable
-a number or a boolean where a STRING is             ``coerced``           not judged   reports differ
-one name twice in an object                         ``duplicate_field``   not judged
-a NUL character in a text                           ``nul_character``     not judged
-half of a surrogate pair in a text                  ``lone_surrogate``    not judged
-NaN, Infinity, a number that a double cannot hold   ``not_a_number``      not judged
-a TIMESTAMP in another known form, see below        ``odd_timestamp``     not judged
-bytes that are not UTF-8                            ``invalid_utf8``      not judged   D only says: "expects" UTF-8
-a byte order mark                                   ``byte_order_mark``   not judged
-an empty line                                       ``blank_line``        not judged
-a line longer than is held here                     ``line_too_long``     not judged
-another content encoding than gzip                  ``other_encoding``    not judged
-==================================================  ====================  ===========  ==================================
+    ==================================================  ====================  ===========  ==================================
+    what a line or value is                             kind                  verdict      source
+    ==================================================  ====================  ===========  ==================================
+    a JSON object with the fields of the schema                               loads        D
+    null or nothing where a value belongs               ``no_value``          loads        D: every column is NULLABLE
+    a field named in another case                       ``field_case``        loads        D: column names ignore case
+    null where a REPEATED field is                      ``null_array``        loads        D: "a JSON array or null"
+    gzip                                                ``compressed``        loads        D, unless other objects of the load
+                                                                                           are not compressed
+    not JSON; cut off at the end of the object          ``not_json``,         not          D
+                                                        ``truncated``         loadable
+    JSON, but not an object                             ``not_an_object``     not          D: each line holds one object
+                                                                              loadable
+    a field that the schema does not have               ``unknown_field``     not          D
+                                                                              loadable
+    an object or a list where a STRING is               ``wrong_type``        not          O: "Array specified for non-repeated
+                                                                              loadable     field"
+    not a list where a REPEATED field is                ``wrong_type``        not          D
+                                                                              loadable
+    not an object where a RECORD is                     ``wrong_type``        not          O
+                                                                              loadable
+    null within a list                                  ``null_in_array``     not          D
+                                                                              loadable
+    a TIMESTAMP in no known form, outside the years     ``bad_timestamp``     not          D
+    1 to 9999 in UTC, or not in the calendar                                  loadable
+    labelled gzip and is not; damaged gzip              ``bad_encoding``      not          D: gzip files load
+                                                                              loadable
+    a number or a boolean where a STRING is             ``coerced``           not judged   reports differ
+    one name twice in an object                         ``duplicate_field``   not judged
+    a NUL character in a text                           ``nul_character``     not judged
+    half of a surrogate pair in a text                  ``lone_surrogate``    not judged
+    NaN, Infinity, a number that a double cannot hold   ``not_a_number``      not judged
+    a TIMESTAMP in another known form, see below        ``odd_timestamp``     not judged
+    bytes that are not UTF-8                            ``invalid_utf8``      not judged   D only says: "expects" UTF-8
+    a byte order mark                                   ``byte_order_mark``   not judged
+    an empty line                                       ``blank_line``        not judged
+    a line longer than is held here                     ``line_too_long``     not judged
+    another content encoding than gzip                  ``other_encoding``    not judged
+    ==================================================  ====================  ===========  ==================================
 
-A TIMESTAMP loads as ``YYYY-MM-DD`` or ``YYYY/MM/DD``, a space or ``T``, ``HH:MM[:SS[.SSSSSS]]``, then nothing (UTC), ``Z``,
-`` UTC``, or an offset ``(+|-)H[H][:M[M]]`` with or without a space before it; or as a number of whole seconds since 1970
-(all D). Other forms are documented for queries and not for loads, or only reported: a date without a time, parts with
-one digit, lower-case letters, the name of a time zone, an offset without a colon or beyond 14 hours, more than six
-digits of a second, a point without digits, a leap second, a number in a text, a fraction of a number, a number beyond the
-year 9999 (milliseconds?). Those are not judged here.
+A TIMESTAMP loads in these forms (all D):
+
+- ``YYYY-MM-DD`` or ``YYYY/MM/DD``, a space or ``T``, ``HH:MM[:SS[.SSSSSS]]``, and then the zone. That is nothing (UTC),
+  ``Z``, `` UTC``, or an offset ``(+|-)H[H][:M[M]]`` with or without a space before it.
+- A number of whole seconds since 1970.
+
+Other forms are documented for queries and not for loads, or only reported. Those are not judged here:
+
+- a date without a time, parts with one digit, lower-case letters, the name of a time zone;
+- an offset without a colon or beyond 14 hours;
+- more than six digits of a second, a point without digits, a leap second;
+- a number in a text, a fraction of a number, a number beyond the year 9999 (milliseconds?).
 
 Details name types, positions and fields of the schema, and the names of unknown fields. They never contain values.
 """
@@ -63,7 +69,9 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-__all__ = ["SCHEMA", "Field", "ProblemKind", "Problems", "Row", "RowRules", "Severity", "Type"]
+from shared.verification import Severity
+
+__all__ = ["SCHEMA", "Field", "ProblemKind", "Problems", "Row", "RowRules", "Type"]
 
 
 class Type(Enum):
@@ -103,17 +111,6 @@ lower case."""
 
 OPTIONAL = frozenset({"answers.answer_ids"})
 """Columns that may be absent without a remark: a user may leave a question open."""
-
-
-class Severity(Enum):
-    """What a problem means to the load; the value is the name in reports."""
-
-    ERROR = "error"
-    """Not loadable."""
-    NOT_JUDGED = "not_judged"
-    """It is not known whether it loads, or as what."""
-    WARNING = "warning"
-    """It loads, but is odd."""
 
 
 class ProblemKind(Enum):

@@ -19,7 +19,7 @@ from math import inf
 from backfill_job.copying.counts import Account
 from backfill_job.copying.diff import DiffLine
 from backfill_job.copying.governor import NullGovernor, WriteGovernor
-from backfill_job.copying.line import Result, concerns_all, replicated, settled
+from backfill_job.copying.line import UNFINISHED, Result, concerns_all, replicated, settled
 from backfill_job.run.clock import Clock
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
@@ -160,8 +160,7 @@ async def _to_copy(
 
 
 def _unfinished(line: DiffLine) -> Result:
-    error = "stopped before an answer came; it may or may not have been copied. Run the same command again"
-    return Result(line.relative, Account.FAILED, line.source, line.destination, error=error)
+    return Result(line.relative, Account.FAILED, line.source, line.destination, error=UNFINISHED)
 
 
 class _Pace:

@@ -11,10 +11,10 @@ from typing import Any, TypeGuard
 
 from backfill_job.copying.counts import Account
 from backfill_job.copying.diff import DiffLine, Verdict
-from backfill_job.run.reports import side
 from shared.authority import AuthoritySource
 from shared.errors import (
     BucketNotFound,
+    Cause,
     NotSettled,
     PermissionDenied,
     PhaseChanged,
@@ -26,8 +26,11 @@ from shared.migration import Migration
 from shared.objects import ObjectState
 from shared.replicate import LastSeen, replicate
 from shared.store import DeletingStore, ObjectStore
+from shared.verification import SideFacts
 
-__all__ = ["Result", "concerns_all", "impossible", "object_record", "replicated", "settled"]
+__all__ = ["UNFINISHED", "Result", "concerns_all", "impossible", "object_record", "replicated", "settled"]
+
+UNFINISHED = "stopped before an answer came; it may or may not have been copied. Run the same command again"
 
 _SETTLED = {Verdict.EQUAL: Account.ALREADY_EQUAL, Verdict.EXCLUDED: Account.EXCLUDED}
 
@@ -52,6 +55,13 @@ class Result:
     replaced: ObjectState | None = None
     straggler: bool = False
     error: StorageError | str | None = None
+
+    @property
+    def cause(self) -> Cause:
+        """Why it failed, to group the failures of a run."""
+        if isinstance(self.error, StorageError):
+            return self.error.cause
+        return Cause.STOPPED if self.error == UNFINISHED else Cause.NAME
 
 
 def concerns_all(error: StorageError | str | None) -> TypeGuard[StorageError]:
@@ -131,4 +141,5 @@ def object_record(
     relative: str, outcome: str, source: ObjectState | None, destination: ObjectState | None
 ) -> dict[str, Any]:
     """A line of ``objects.jsonl``."""
-    return {"name": relative, "outcome": outcome, "source": side(source), "destination": side(destination)}
+    sides = {"source": SideFacts.of(source), "destination": SideFacts.of(destination)}
+    return {"name": relative, "outcome": outcome, **sides}

@@ -1,21 +1,54 @@
 """How an execution ended: the result of one process, or of all tasks together."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from backfill_job.copying.compare import Compared, more_line
 from backfill_job.copying.counts import COPY, Account, Counts
 from backfill_job.copying.work import Work
 from backfill_job.run.command import ExitCode
+from shared.errors import Cause
 from shared.operations import Operations
-from shared.text import counted
+from shared.text import counted, shown
 from shared.verification import Verdict
 
-__all__ = ["RunResult"]
+__all__ = ["Failure", "RunResult"]
 
 MAX_NAMES_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The objects that failed for one cause; `example` is one of them, with the error."""
+
+    cause: Cause
+    objects: int
+    example: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The entry for ``run.json``."""
+        return {"cause": self.cause.name.lower(), "objects": self.objects, "example": self.example}
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> "Failure":
+        """Read what `to_json` gave.
+
+        Raises:
+            KeyError, TypeError, ValueError: The content has another form.
+        """
+        return Failure(Cause[content["cause"].upper()], int(content["objects"]), str(content["example"]))
+
+    def and_more(self, objects: int) -> "Failure":
+        """The same with more objects."""
+        return replace(self, objects=self.objects + objects)
+
+    def lines(self) -> Iterator[str]:
+        """Why they failed, and what to do about it."""
+        yield f"{counted(self.objects, 'object')} failed: {self.cause.value}. For example {shown(self.example)}"
+        if self.cause.fix:
+            yield f"  {self.cause.fix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +64,8 @@ class RunResult:
         work: What the listings showed.
         operations: Requests to Cloud Storage, as they are billed.
         narrowed: The part of the names that the operator asked for, in words; empty for all.
+        failures: Why objects failed: one entry for each cause.
+        stopped_by: The cause for which it stopped before its end; None if that is not a failure of Cloud Storage.
         followed: Copies of deleted sources that were deleted at the destination.
     """
 
@@ -42,6 +77,8 @@ class RunResult:
     work: Work
     operations: Operations
     narrowed: str = ""
+    failures: tuple[Failure, ...] = ()
+    stopped_by: Cause | None = None
     followed: int = 0
 
     @property
@@ -79,21 +116,33 @@ class RunResult:
         if self.exit_code is not ExitCode.DONE:
             again = " Run the same command again." if self._again_helps else ""
             lines.append(f"Nothing is lost: what was copied stays, the source is untouched.{again}")
+            lines += self._why_failed()
             lines += self._beyond_copying()
         return lines
+
+    def _why_failed(self) -> Iterator[str]:
+        """Why objects failed, most frequent cause first; and what the run's own end needs."""
+        for failure in sorted(self.failures, key=lambda failure: -failure.objects):
+            yield from failure.lines()
+        if self.stopped_by is not None and self.stopped_by not in {each.cause for each in self.failures}:
+            yield from filter(None, [self.stopped_by.fix])
+        if not self._again_helps and (self.failures or self.stopped_by):
+            yield "When that is mended, run the same command again."
 
     @property
     def _again_helps(self) -> bool:
         """Whether another run can copy or prove something that this one could not."""
         counts = self.balance.by_outcome
-        if self.stopped or self.verification is None or not self.balance.holds or counts[Account.FAILED]:
+        if self.stopped:
+            return self.stopped_by is None or self.stopped_by.again
+        if self.verification is None or not self.balance.holds:
+            return True
+        to_mend = sum(failure.objects for failure in self.failures if not failure.cause.again)
+        if counts[Account.FAILED] > to_mend:
             return True
         wrong = Counter(self.verification.wrong)
-        differing = wrong[Verdict.CONTENT_DIFFERS] + wrong[Verdict.METADATA_DIFFERS]
-        return (
-            wrong[Verdict.MISSING] + wrong[Verdict.IN_FLIGHT] + max(0, differing - counts[Account.CONFLICT])
-            > 0
-        )
+        differing = wrong[Verdict.MISSING] + wrong[Verdict.CONTENT_DIFFERS] + wrong[Verdict.METADATA_DIFFERS]
+        return wrong[Verdict.IN_FLIGHT] > 0 or differing > counts[Account.CONFLICT] + to_mend
 
     def _beyond_copying(self) -> Iterator[str]:
         """What to do about differences that no copy removes, in whichever phase the migration is."""
@@ -121,6 +170,8 @@ class RunResult:
             "work": asdict(self.work),
             "operations": asdict(self.operations),
             "narrowed": self.narrowed or None,
+            **({"failures": [each.to_json() for each in self.failures]} if self.failures else {}),
+            **({"stopped_by": self.stopped_by.name.lower()} if self.stopped_by else {}),
             **({"followed": self.followed} if self.followed else {}),
         }
 
@@ -141,6 +192,8 @@ class RunResult:
             Work(**content["work"]),
             Operations(**content["operations"]),
             content["narrowed"] or "",
+            tuple(map(Failure.from_json, content.get("failures", ()))),
+            Cause[content["stopped_by"].upper()] if "stopped_by" in content else None,
             content.get("followed", 0),
         )
 
@@ -157,5 +210,15 @@ class RunResult:
             sum((part.work for part in parts), Work()),
             sum((part.operations for part in parts), Operations()),
             next((part.narrowed for part in parts if part.narrowed), ""),
+            _merged(each for part in parts for each in part.failures),
+            next((part.stopped_by for part in parts if part.stopped_by), None),
             sum(part.followed for part in parts),
         )
+
+
+def _merged(failures: Iterable[Failure]) -> tuple[Failure, ...]:
+    whole: dict[Cause, Failure] = {}
+    for each in failures:
+        before = whole.get(each.cause)
+        whole[each.cause] = each if before is None else before.and_more(each.objects)
+    return tuple(whole.values())

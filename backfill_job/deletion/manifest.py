@@ -23,7 +23,7 @@ import orjson
 from backfill_job.checks import Override
 from backfill_job.copying.diff import DiffLine
 from shared.errors import UsageError
-from shared.json_io import OTHER_FORM, parse_json, reason, shown_value
+from shared.json_io import OTHER_FORM, convert, parse_format, reason
 from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectState
 
@@ -73,6 +73,20 @@ class Line(NamedTuple):
     created: str
     metadata: Metadata
     destination_generation: int
+
+    @staticmethod
+    def of(name: str, source: ObjectState, crc32c: str, destination_generation: int) -> "Line":
+        """The line of a legacy object, whose checksum is known."""
+        return Line(
+            name,
+            source.generation,
+            source.size,
+            crc32c,
+            source.md5,
+            source.created,
+            source.metadata,
+            destination_generation,
+        )
 
     @property
     def state(self) -> ObjectState:
@@ -234,16 +248,7 @@ def line_of(finding: DiffLine) -> Line:
     source, destination = finding.source, finding.destination
     if source is None or destination is None or finding.differing or source.crc32c is None:
         raise ValueError(f"{finding} is not proven equal")
-    return Line(
-        finding.relative,
-        source.generation,
-        source.size,
-        source.crc32c,
-        source.md5,
-        source.created,
-        source.metadata,
-        destination.generation,
-    )
+    return Line.of(finding.relative, source, source.crc32c, destination.generation)
 
 
 def line_row(line: Line) -> bytes:
@@ -311,13 +316,7 @@ def read_manifest(contents: bytes, place: str) -> Manifest:
     Raises:
         UsageError: It is not a manifest, comes from a newer program, or is damaged.
     """
-    try:
-        content = parse_json(contents)
-        found = content["format"]
-    except OTHER_FORM as error:
-        raise UsageError(f"{place} is not a deletion manifest ({reason(error)})") from error
-    if found != FORMAT:
-        raise UsageError(f"{place} has the format {shown_value(found)}; this program reads {FORMAT}")
+    content = parse_format(contents, place, "deletion manifest", FORMAT)
     try:
         manifest = _manifest(content)
         _check(manifest, content)
@@ -344,8 +343,8 @@ def _manifest(content: dict[str, Any]) -> Manifest:
         critical=_typed(content["critical"], int),
         length=_typed(lines["bytes"], int),
         sha256=_typed(lines["sha256"], str),
-        chunks=tuple(Chunk(**chunk) for chunk in content["chunks"]),
-        overrides=tuple(Override(**override) for override in content["overrides"]),
+        chunks=convert(tuple[Chunk, ...], content["chunks"]),
+        overrides=convert(tuple[Override, ...], content["overrides"]),
         facts=_typed(content["facts"], dict),
     )
 

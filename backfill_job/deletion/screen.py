@@ -86,14 +86,8 @@ def _days(found: Survey) -> Table:
         pad_edge=False,
         header_style="",
     )
-    rows = [
-        (day.isoformat(), count.source)
-        for day, count in sorted(
-            (each for each in found.counts.days.items() if each[0]), key=lambda each: str(each[0])
-        )
-        if day is not None and count.source.objects
-    ]
-    undated = found.counts.days[None].source
+    rows = [(str(day.day), day.source) for day in found.counts.dated() if day.source.objects]
+    undated = found.counts.day(None).source
     if undated.objects:
         rows.append(("undated", undated))
     hidden = rows[DAYS_SHOWN:-DAYS_SHOWN] if len(rows) > 2 * DAYS_SHOWN + 1 else []

@@ -9,11 +9,12 @@ the file types.
 from bisect import insort
 from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import astuple, dataclass, field, fields, is_dataclass
+from dataclasses import astuple, dataclass, field
 from datetime import date
-from enum import Enum
 from math import ceil
 from typing import Any
+
+from msgspec import to_builtins
 
 from backfill_job.dry_run.plan import PlanLine, Step
 from shared.objects import ObjectState, reserved_keys
@@ -111,16 +112,15 @@ class Sample:
 
 @dataclass(slots=True)
 class Named:
-    """A count of names, and the first `limit` of them in order; they may come in any order."""
+    """A count of names, and the first of them in order; they may come in any order."""
 
     total: int = 0
     first: list[Sample] = field(default_factory=list)
-    limit: int = field(default=NAMES, compare=False)
 
-    def offer(self, relative: str, because: tuple[str, ...] = ()) -> None:
-        """Count a name, and keep it if it is among the first."""
+    def offer(self, relative: str, because: tuple[str, ...] = (), *, limit: int = NAMES) -> None:
+        """Count a name, and keep it if it is among the first, of which `limit` are kept."""
         self.total += 1
-        if len(self.first) == self.limit:
+        if len(self.first) == limit:
             if relative > self.first[-1].relative:
                 return
             self.first.pop()
@@ -210,6 +210,7 @@ class Inventory:
         destination: All objects at the destination.
         steps: The planned steps, in source bytes (EXTRA: destination bytes). EXCLUDED counts source objects only.
         named: Names to overwrite, in conflict, extra at the destination, or impossible.
+        protected: Names to overwrite whose destination object has a hold or is retained today: the copy will be refused.
         strays: Objects in a day's folder that do not belong there.
     """
 
@@ -218,8 +219,9 @@ class Inventory:
         self.source, self.destination = Count(), Count()
         self.steps = {step: Count() for step in Step}
         self.named = {step: Named() for step in (Step.OVERWRITE, Step.CONFLICT, Step.EXTRA, Step.IMPOSSIBLE)}
-        self.strays = Named(limit=OUTSIDE_NAMES)
-        self._outside = Named(limit=OUTSIDE_NAMES)
+        self.protected = Named()
+        self.strays = Named()
+        self._outside = Named()
         self._periods: defaultdict[date | None, Period] = defaultdict(Period)
         self._impossible_dates: _Groups = {}
         self._kinds: _Groups = {}
@@ -247,6 +249,12 @@ class Inventory:
         if step in self.named:
             because = tuple(what.value for what in line.because)
             self.named[step].offer(relative, because or ((line.note,) if line.note else ()))
+            if (
+                step is Step.OVERWRITE
+                and destination is not None
+                and (why := destination.protection(self.today))
+            ):
+                self.protected.offer(relative, (why,))
         for state, found in zip((source, destination), self._reserved, strict=True):
             _count_reserved(state, found)
         if source is not None:
@@ -265,9 +273,9 @@ class Inventory:
         if what.kind is Kind.UNKNOWN:
             folder, slash, _ = relative.partition("/")
             _count(self._folders, folder + slash if slash else TOP_LEVEL, size)
-            self._outside.offer(relative)
+            self._outside.offer(relative, limit=OUTSIDE_NAMES)
         elif what.kind is Kind.STRAY:
-            self.strays.offer(relative)
+            self.strays.offer(relative, limit=OUTSIDE_NAMES)
 
     @property
     def days(self) -> dict[date, Period]:
@@ -354,13 +362,14 @@ class Inventory:
         """All figures, and those derived from them, for ``plan.json``."""
         data_days = self.data_days
         return {
-            **{name: _plain(getattr(self, name)) for name in _IN_JSON},
-            "months": _plain(self.months),
+            **{name: to_builtins(getattr(self, name)) for name in _IN_JSON},
+            **({"protected": to_builtins(self.protected)} if self.protected.total else {}),
+            "months": to_builtins(self.months),
             "first_day": data_days[0].isoformat() if data_days else None,
             "last_day": data_days[-1].isoformat() if data_days else None,
             "missing_days": self.missing,
             "sizes": {
-                **_plain(self.sizes),
+                **to_builtins(self.sizes),
                 "mean": round(self.sizes.mean, 1),
                 "median": round(self.sizes.quantile(0.5)),
                 "p99": round(self.sizes.quantile(0.99)),
@@ -407,15 +416,3 @@ def _count_reserved(state: ObjectState | None, found: _Groups) -> None:
 def _ordered(groups: _Groups) -> dict[str, Count]:
     """Sort by number of objects, the largest first."""
     return dict(sorted(groups.items(), key=lambda item: (-item[1].objects, item[0])))
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value) if each.compare}
-    if isinstance(value, Mapping):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, Enum):
-        return value.value
-    return value.isoformat() if isinstance(value, date) else value

@@ -48,6 +48,8 @@ _ALARMS = (
     (Step.IMPOSSIBLE, "IMPOSSIBLE to copy"),
 )
 
+_PROTECTED = "will be REFUSED: a hold or a retention policy protects what the destination has"
+
 
 def render(
     findings: Inventory,
@@ -88,6 +90,8 @@ def _question(migration: Migration, title: str) -> Iterator[RenderableType]:
 
 def _alarm(findings: Inventory, names: int) -> Iterator[RenderableType]:
     found = [(findings.named[step], words) for step, words in _ALARMS if findings.named[step].total]
+    if findings.protected.total:
+        found.insert(1, (findings.protected, _PROTECTED))
     if not found:
         yield Text("Nothing would be overwritten, nothing is in conflict.\n", "green")
         return

@@ -1,7 +1,14 @@
-"""Events that the mirror's trigger gave up, as ``gcloud pubsub subscriptions pull … --format=json`` prints them.
+"""Events that the mirror's trigger gave up: what an operator saw in the dead-letter subscription.
 
-The messages lie in a Pub/Sub subscription, and gcloud reads them, so this project needs no Pub/Sub client. This module reads
-the output strictly. The file's modification time is the time of the look, because the gate limits its age.
+Two forms of evidence, each read strictly:
+
+- The answer of Cloud Monitoring's ``projects.timeSeries.list`` for the subscription's ``num_undelivered_messages``. Only this
+  proves that there are none, at the time of the newest point.
+- The messages, as ``gcloud pubsub subscriptions pull … --format=json`` prints them. They name the objects. A pull may return
+  nothing although messages wait (Pub/Sub documentation, "Pull subscriptions"), so an empty pull proves nothing. The file's
+  modification time is the time of the look.
+
+Another program reads them, so this project needs neither a Pub/Sub nor a Monitoring client for this.
 """
 
 from dataclasses import dataclass
@@ -11,8 +18,13 @@ from typing import Any
 
 from shared.errors import UsageError
 from shared.json_io import parse_json
+from shared.objects import parse_time
+from shared.text import shown_value
 
-__all__ = ["DeadLetters", "read_dead_letters"]
+__all__ = ["COUNT", "DeadLetters", "read_dead_letters"]
+
+COUNT = "pubsub.googleapis.com/subscription/num_undelivered_messages"
+"""The metric that counts the messages of a subscription (Google Cloud documentation, "Google Cloud metrics")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,19 +34,21 @@ class DeadLetters:
     Attributes:
         messages: How many there are.
         objects: The objects that the messages name; not every message names one.
-        seen: When the operator looked; aware.
+        seen: When the operator looked, or when the count was taken; aware.
+        counted: Whether it is the subscription's own count. Otherwise there may be more, and 0 proves nothing.
     """
 
     messages: int
     objects: tuple[str, ...]
     seen: datetime
+    counted: bool = False
 
 
 def read_dead_letters(file: Path) -> DeadLetters:
-    """Read the output of gcloud.
+    """Read either form.
 
     Raises:
-        UsageError: The file is missing, or has another form. An empty file means that gcloud failed, not "none".
+        UsageError: The file is missing, or has another form. An empty file means that a command failed, not "none".
     """
     try:
         content = parse_json(file.read_bytes())
@@ -43,10 +57,45 @@ def read_dead_letters(file: Path) -> DeadLetters:
         raise UsageError(f"{file} cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise UsageError(f"{file} is not JSON ({error})") from error
+    if isinstance(content, dict):
+        try:
+            return _counted(content)
+        except (KeyError, TypeError, ValueError, ArithmeticError) as error:
+            raise UsageError(
+                f"{file} is not Cloud Monitoring's answer about {COUNT}: {shown_value(str(error))}"
+            ) from error
     if not isinstance(content, list) or not all(isinstance(one, dict) for one in content):
-        raise UsageError(f"{file} is not what gcloud prints: a JSON list of messages, [] for none")
+        raise UsageError(
+            f"{file} is neither Cloud Monitoring's answer about {COUNT} nor a JSON list of messages"
+        )
     objects = tuple(filter(None, map(_object_of, content)))
     return DeadLetters(len(content), objects, seen)
+
+
+def _counted(answer: dict[str, Any]) -> DeadLetters:
+    """The newest count of each subscription in an answer; the oldest of their times.
+
+    Raises:
+        KeyError, TypeError, ValueError, ArithmeticError: The answer has another form, or no count.
+    """
+    counts: list[tuple[datetime, int]] = []
+    for series in answer["timeSeries"]:
+        if series["metric"]["type"] != COUNT:
+            raise ValueError("another metric")
+        points = [
+            (parse_time(point["interval"]["endTime"]), _whole(point["value"]["int64Value"]))
+            for point in series["points"]
+        ]
+        counts.append(max(points))
+    if not counts:
+        raise ValueError("it has no count")
+    return DeadLetters(sum(count for _, count in counts), (), min(at for at, _ in counts), counted=True)
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, str | int) or isinstance(value, bool) or int(value) < 0:
+        raise ValueError("a count is a whole number")
+    return int(value)
 
 
 def _object_of(message: dict[str, Any]) -> str:

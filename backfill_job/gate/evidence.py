@@ -43,7 +43,7 @@ class GateOptions:
     Attributes:
         repos: Checkouts of the consumers' code.
         canary: Seconds that a canary may take; None for no canary.
-        dead_letters: The output of `gcloud pubsub subscriptions pull … --format=json`, as a file.
+        dead_letters: A file with the count of the dead letters, or with the messages (``gate.dead_letters``).
         import_test: The place of the import test's report; None for the place where `import-test` leaves it.
         today: The day of the presence check; None for today, UTC.
         record: Whether the gate records its result beside the state.
@@ -70,8 +70,6 @@ class Evidence:
         self.options = options
         self.migration = run.migration
         self.now = run.now().astimezone(UTC)
-        # A file of this machine has its time from this machine's clock.
-        self.local_now = run.io.clock.now().astimezone(UTC)
         source, destination = self.migration.source, self.migration.destination
         self.target = Target(self.migration.label, source.uri, destination.uri, self.migration.excludes)
 
@@ -117,10 +115,10 @@ class Evidence:
         return self.known(lambda: self._run.gateway.bucket_resource(bucket))
 
     def dead_letters(self) -> DeadLetters | None:
-        """The dead letters that an operator pulled; None without --dead-letters.
+        """The dead letters that an operator counted or pulled; None without --dead-letters.
 
         Raises:
-            UsageError: The file is not what gcloud prints.
+            UsageError: The file is neither.
         """
         file = self.options.dead_letters
         return None if file is None else read_dead_letters(file)

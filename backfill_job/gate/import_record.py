@@ -16,47 +16,14 @@ _Moment = Annotated[datetime, Meta(tz=True)]
 
 
 @dataclass(frozen=True, slots=True)
-class ImportedDay:
-    """The test of one day.
-
-    Attributes:
-        empty: Whether both paths have no object of this day.
-        tested: When; aware.
-    """
-
-    day: date
-    passed: bool
-    empty: bool
-    tested: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ImportRecord:
-    """What an import test recorded.
-
-    Attributes:
-        legacy: The legacy path, ``gs://bucket/prefix/``.
-        new: The new path.
-        finished: When; aware.
-        passed: It finished, and every day passed.
-        error: What stopped it; None where it finished.
-    """
-
-    legacy: str
-    new: str
-    finished: datetime
-    passed: bool
-    error: str | None
-    days: tuple[ImportedDay, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _Side:
     present: bool
 
 
 @dataclass(frozen=True, slots=True)
-class _Day:
+class ImportedDay:
+    """The test of one day; `tested` says when."""
+
     day: date
     verdict: Verdict
     passed: bool
@@ -64,10 +31,21 @@ class _Day:
     legacy: _Side
     new: _Side
 
+    @property
+    def empty(self) -> bool:
+        """Whether both paths have no object of this day."""
+        return self.verdict is Verdict.ABSENT and not (self.legacy.present or self.new.present)
+
 
 @dataclass(frozen=True, slots=True)
-class _File:
-    """The fields that the gate reads; `backfill_job.commands.import_test` writes more."""
+class ImportRecord:
+    """The fields that the gate reads; `backfill_job.import_test.results` writes more.
+
+    Attributes:
+        legacy: The legacy path, ``gs://bucket/prefix/``, as is the new one.
+        passed: It finished, and every day passed.
+        error: What stopped it; None where it finished.
+    """
 
     schema: Literal[1]
     kind: Literal["import-test"]
@@ -79,7 +57,7 @@ class _File:
     complete: bool
     passed: bool
     error: str | None
-    days: tuple[_Day, ...]
+    days: tuple[ImportedDay, ...]
 
 
 def read_import_record(contents: bytes, where: str) -> ImportRecord:
@@ -92,28 +70,22 @@ def read_import_record(contents: bytes, where: str) -> ImportRecord:
         UsageError: It is another file, is damaged, or contradicts itself.
     """
     try:
-        return _record(decode(_File, contents, where, written=None), where)
+        found = decode(ImportRecord, contents, where, written=None)
+        _check(found, where)
     except UsageError as error:
         raise UsageError(f"{error}; run import-test again") from error
+    return found
 
 
-def _record(file: _File, where: str) -> ImportRecord:
-    days = tuple(
-        _day(day, f"{where}: days[{number}].passed", file.allow_empty) for number, day in enumerate(file.days)
-    )
-    whole = bool(file.asked) and list(file.asked) == [day.day.isoformat() for day in days]
-    _require(file.complete, whole, f"{where}: complete")
-    passed = whole and file.error is None and all(day.passed for day in days)
-    _require(file.passed, passed, f"{where}: passed")
-    return ImportRecord(file.legacy, file.new, file.finished, passed, file.error, days)
-
-
-def _day(day: _Day, where: str, allow_empty: bool) -> ImportedDay:
-    there = [day.legacy.present, day.new.present]
-    empty = day.verdict is Verdict.ABSENT and not any(there)
-    passed = (day.verdict is Verdict.EQUAL and all(there)) or (empty and allow_empty)
-    _require(day.passed, passed, where)
-    return ImportedDay(day.day, passed, empty, day.tested)
+def _check(found: ImportRecord, where: str) -> None:
+    for number, day in enumerate(found.days):
+        equal = day.verdict is Verdict.EQUAL and day.legacy.present and day.new.present
+        passed = equal or (day.empty and found.allow_empty)
+        _require(day.passed, passed, f"{where}: days[{number}].passed")
+    whole = bool(found.asked) and list(found.asked) == [day.day.isoformat() for day in found.days]
+    _require(found.complete, whole, f"{where}: complete")
+    passed = whole and found.error is None and all(day.passed for day in found.days)
+    _require(found.passed, passed, f"{where}: passed")
 
 
 def _require(stated: bool, follows: bool, where: str) -> None:

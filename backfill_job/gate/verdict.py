@@ -117,7 +117,7 @@ def _dead_letters(evidence: Evidence) -> Check:
     return dead_letters_check(
         evidence.dead_letters(),
         evidence.target,
-        evidence.local_now,
+        evidence.now,
         evidence.options.limits,
         phase=evidence.phase,
     )

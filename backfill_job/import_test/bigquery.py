@@ -5,6 +5,8 @@ killed run leaves nothing for long. A load job fills it (``WRITE_EMPTY``, no unk
 bound on its bytes sums it up. The table is deleted, whatever happened. Loads are free; the query reads one day.
 
 BigQuery's error about a bad row may quote the row. Those are people's answers, so every message loses what it quotes.
+
+It is a module of its own because BigQuery's client is optional.
 """
 
 import re

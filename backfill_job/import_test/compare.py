@@ -1,17 +1,19 @@
 """What the DAG's steps gave on each path, the fingerprint of rows, and the verdict over a day. Pure.
 
-=====================  =====================  ================
-legacy path            new path               verdict
-=====================  =====================  ================
-nothing there          anything               ``absent``
-anything               nothing there          ``absent``
-cannot be loaded       something              ``not_loadable``
-something              cannot be loaded       ``not_loadable``
-not judged             loaded or not judged   ``not_judged``
-loaded                 not judged             ``not_judged``
-loaded                 loaded, the same       ``equal``
-loaded                 loaded, not the same   ``differs``
-=====================  =====================  ================
+The verdict::
+
+    =====================  =====================  ================
+    legacy path            new path               verdict
+    =====================  =====================  ================
+    nothing there          anything               ``absent``
+    anything               nothing there          ``absent``
+    cannot be loaded       something              ``not_loadable``
+    something              cannot be loaded       ``not_loadable``
+    not judged             loaded or not judged   ``not_judged``
+    loaded                 not judged             ``not_judged``
+    loaded                 loaded, the same       ``equal``
+    loaded                 loaded, not the same   ``differs``
+    =====================  =====================  ================
 
 *The same*: as many rows, as many users, and the same fingerprint. Only ``equal`` is right. ``absent`` on the new path only
 is the failure that the DAG does not notice: it takes its "Empty" branch, ends green and imports nothing.
@@ -23,21 +25,21 @@ is the failure that the DAG does not notice: it takes its "Empty" branch, ends g
 row is written as a text that no other row has:
 
 - a text is its length in UTF-8 bytes, ``:``, and itself; NULL is ``-``;
-- a row is ``user_id`` as a text, ``submitted_at`` in microseconds since 1970 (NULL: ``-``), ``;``, the number of answers, ``;``,
-  and the answers in their order;
+- a row is five things: ``user_id`` as a text, ``submitted_at``, the number of answers, ``;``, and the answers in their order;
+- ``submitted_at`` is in microseconds since 1970 (NULL: ``-``), followed by ``;``;
 - an answer is ``question_id`` as a text, the number of its ``answer_ids``, ``;``, and these as texts, in their order.
 
 The SHA-256 of that text is cut into eight numbers of 32 bits. Each of the eight is summed over all rows, modulo 2^32. The
 fingerprint is the eight sums as 64 hexadecimal digits. A sum does not depend on the order, and unlike XOR it does not
 lose a row that is there twice. Eight sums of 32-bit numbers fit 64-bit integers in either engine up to two thousand million
-rows; beyond that BigQuery reports an error and does not overflow.
+rows. Beyond that BigQuery reports an error and does not overflow.
 
 Each engine computes the fingerprint in its own SQL, so the result of BigQuery can be compared with a local one. It protects
 against mistakes, not against somebody who searches for collisions.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from enum import Enum
 from typing import Any
@@ -151,9 +153,14 @@ class Load:
     files: int
     outcome: Outcome | None
 
+    @property
+    def loaded(self) -> "Loaded | None":
+        """The rows; None where none were loaded."""
+        return self.outcome if isinstance(self.outcome, Loaded) else None
+
     def to_json(self) -> dict[str, Any]:
         """The figures for a report."""
-        loaded = self.outcome if isinstance(self.outcome, Loaded) else None
+        loaded = self.loaded
         return {
             "present": self.outcome is not None,
             "objects": self.objects,
@@ -180,15 +187,6 @@ class NameDifferences:
     extra: int = 0
     differing: int = 0
     examples: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """The figures for a report."""
-        return {
-            "missing": self.missing,
-            "extra": self.extra,
-            "differing": self.differing,
-            "examples": list(self.examples),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +249,7 @@ class ImportDay:
             "sentence": self.sentence,
             "legacy": self.legacy.to_json(),
             "new": self.new.to_json(),
-            "names": self.names.to_json(),
+            "names": asdict(self.names),
             "attempts": self.attempts,
             "tested": self.tested.isoformat(),
         }

@@ -154,7 +154,10 @@ def _unchanged(before: Folder, after: Folder) -> bool:
 
     Cloud Storage never uses a generation twice.
     """
-    return _versions(before) == _versions(after)
+    one, other = (
+        {name: state.generation for name, state in folder.objects.items()} for folder in (before, after)
+    )
+    return one == other
 
 
 def _name_differences(legacy: Folder, new: Folder) -> NameDifferences:
@@ -177,21 +180,13 @@ def _changed_since(legacy: Folder, new: Folder, moment: datetime) -> bool:
         one, other = legacy.objects.get(name), new.objects.get(name)
         if one is not None and other is not None and not _differ(one, other):
             continue
-        if any(state is not None and _written(state) > moment for state in (one, other)):
+        if any(state is not None and parse_time(state.created) > moment for state in (one, other)):
             return True
     return False
 
 
-def _versions(folder: Folder) -> dict[str, int]:
-    return {name: state.generation for name, state in folder.objects.items()}
-
-
 def _differ(one: ObjectState, other: ObjectState) -> bool:
     return not CONTENT_DIFFERENCES.isdisjoint(differences(one, other))
-
-
-def _written(state: ObjectState) -> datetime:
-    return parse_time(state.created)
 
 
 # --- which days -----------------------------------------------------------------------------------------------

@@ -4,6 +4,8 @@ Objects are read concurrently, as they are stored. Each line is judged by `backf
 judges it, because DuckDB alone would accept a number as a text and would drop unknown fields. The rows go to a temporary
 file, and DuckDB loads them from there into a table of the schema's types. Table and file are in a temporary directory that
 is deleted with the engine. Memory is bounded, whatever the size of the day.
+
+It is a module of its own because DuckDB is optional.
 """
 
 import json
@@ -20,7 +22,7 @@ import duckdb
 
 from backfill_job.contents.lines import ContentsReport
 from backfill_job.contents.reader import LIMITS, Contents, Limits
-from backfill_job.contents.rows import SCHEMA, Field, Row, Severity, Type
+from backfill_job.contents.rows import SCHEMA, Field, Row, Type
 from backfill_job.import_test.compare import (
     DIGITS,
     LANES,
@@ -36,6 +38,7 @@ from backfill_job.run.stopping import Stop
 from shared.errors import CannotWrite
 from shared.objects import ObjectRef, ObjectState
 from shared.text import shown
+from shared.verification import Severity
 
 __all__ = ["EmbeddedEngine", "ReadingStore"]
 
@@ -44,7 +47,7 @@ MAX_BYTES_AHEAD = 64 * 1024 * 1024
 """What is read ahead of its turn, at most. A single larger object is read alone."""
 
 MAX_LINE_BYTES = 16 * 1024 * 1024
-"""DuckDB's longest JSON object. No row is longer: the longest line that is judged has 2 MiB, and a row takes at most six
+"""DuckDB's longest JSON object. No row is longer. The longest line that is judged has 2 MiB, and a row takes at most six
 times as much as its line (`_without_nulls`)."""
 
 MEMORY = "512MB"

@@ -1,4 +1,7 @@
-"""Which engine loads the rows: BigQuery as the DAG does, or DuckDB in this process. Only the chosen one is imported."""
+"""Which engine loads the rows: BigQuery as the DAG does, or DuckDB in this process. Only the chosen one is imported.
+
+It is a module of its own because only here an import may fail: both engines are optional.
+"""
 
 import argparse
 from collections.abc import Callable, Iterator

@@ -8,7 +8,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from backfill_job.import_test.compare import DEFINITION, ImportDay, Load, Loaded, Verdict
+from backfill_job.import_test.compare import DEFINITION, ImportDay, Load, Verdict
 from shared.errors import MigrationError
 from shared.migration import Migration
 from shared.text import counted
@@ -99,16 +99,9 @@ def table_of(days: Sequence[ImportDay]) -> Table:
             day.day.isoformat(),
             day.verdict.value.replace("_", " "),
             _cell(day, lambda load: f"{load.objects:,}"),
-            _cell(day, lambda load: f"{load.outcome.rows:,}" if isinstance(load.outcome, Loaded) else "-"),
-            _cell(day, lambda load: f"{load.outcome.users:,}" if isinstance(load.outcome, Loaded) else "-"),
-            _cell(
-                day,
-                lambda load: (
-                    load.outcome.fingerprint.digits[:SHOWN_DIGITS]
-                    if isinstance(load.outcome, Loaded)
-                    else "-"
-                ),
-            ),
+            _cell(day, lambda load: f"{load.loaded.rows:,}" if load.loaded else "-"),
+            _cell(day, lambda load: f"{load.loaded.users:,}" if load.loaded else "-"),
+            _cell(day, lambda load: load.loaded.fingerprint.digits[:SHOWN_DIGITS] if load.loaded else "-"),
         )
     return table
 

@@ -3,10 +3,10 @@
 The smallest edit: of a bucket's name the parts between holes that differ, of a prefix its name. Only characters that are written
 as themselves can be edited: not the result of an escape or a method.
 
-A bucket's constant usually serves other prefixes, too. So from the characters to be edited the way is followed forward: to the
-name they are assigned to, to every place in the tree that reads that name, to the names those are assigned to. Each of these
-readings must be one that an edited finding was read through. Any other one forbids the edit, and so does a way of keeping a
-text that is not followed here.
+A bucket's constant usually serves other prefixes, too. So the edited characters are followed forward: to the name that they are
+assigned to, and to every place that reads it. Such a place may assign the text to a further name. Each of these readings must
+be one that an edited finding was read through. Any other one forbids the edit, and so does a way of keeping a text that is
+not followed here.
 Only `patch` uses it, which decides over all findings together; this module judges one edit at a time.
 """
 
@@ -30,6 +30,7 @@ from backfill_job.references.modules import (
     What,
     owner_of,
     positional_names,
+    spelling,
 )
 from backfill_job.references.targets import Kind, Target
 from backfill_job.references.texts import HOLE, PYTHON, Position, Source, Text, readable
@@ -45,11 +46,9 @@ class CannotEdit(Exception):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Edit:
-    """Characters of a file to be replaced.
+    """Characters of a file to be replaced: those from `start` to before `end` in the decoded file.
 
     Attributes:
-        start: The first character's offset in the decoded file.
-        end: The offset behind the last one.
         of_bucket: Whether it is a bucket's name, not a prefix.
     """
 
@@ -188,10 +187,7 @@ class Readers:
     _naming: dict[str, list[Path]] = field(default_factory=dict)
 
     def check(self, edit: Edit, edited: frozenset[Position]) -> None:
-        """Make sure that an edit changes only what is being edited.
-
-        Args:
-            edited: Every name that the findings to be edited were read through.
+        """Make sure that an edit changes only what is being edited: what was read through the names `edited`.
 
         Raises:
             CannotEdit: Something else reads it, or that cannot be told.
@@ -225,7 +221,7 @@ class Readers:
             elif isinstance(child, ast.ClassDef):
                 inner = self.evaluator.class_frame(child, frame)
             elif isinstance(child, (ast.Name, ast.Attribute)) and isinstance(child.ctx, ast.Load):
-                index.uses[_spelling(child)].append(child)
+                index.uses[spelling(child)].append(child)
             elif isinstance(child, ast.Call):
                 index.looked_up |= _looked_up(child)
             self._collect(child, inner, index)
@@ -310,15 +306,10 @@ class _Way:
             index = self.readers.index(module)
             if name in index.looked_up:
                 raise CannotEdit(f"{name} is looked up by its name in {path.as_posix()}")
-            aliases = [
-                alias.asname
-                for node in ast.walk(module.tree)
-                if isinstance(node, ast.ImportFrom)
-                for alias in node.names
-                if alias.name == name and alias.asname
-            ]
-            for spelling in (name, *aliases):
-                for use in index.uses.get(spelling, ()):
+            imports = [node for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom)]
+            aliases = [alias.asname for node in imports for alias in node.names if alias.name == name]
+            for known_as in (name, *filter(None, aliases)):
+                for use in index.uses.get(known_as, ()):
                     if not _is_printed(use, index) and self._comes_to(module, use, at):
                         yield module, use
 
@@ -377,12 +368,12 @@ def _targets(node: ast.Assign | ast.AnnAssign, module: Module) -> Iterator[str]:
     for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
         if not isinstance(target, (ast.Name, ast.Attribute)):
             raise CannotEdit(f"it is put into a container at {_place(module, node)}")
-        yield _spelling(target)
+        yield spelling(target)
 
 
 def _looked_up(call: ast.Call) -> set[str]:
     """The names that a call has as texts, and may read: ``getattr(config, "BUCKET")``."""
-    if _spelling(call.func) not in {"getattr", "attrgetter", "import_string"}:
+    if spelling(call.func) not in {"getattr", "attrgetter", "import_string"}:
         return set()
     texts = [part.value for part in call.args if isinstance(part, ast.Constant)]
     return {text.rpartition(".")[2] for text in texts if isinstance(text, str)}
@@ -400,10 +391,6 @@ def _is_printed(node: ast.AST, index: _Index) -> bool:
 
 def _has_hole(value: Value) -> bool:
     return isinstance(value, Text) and HOLE in value.chars
-
-
-def _spelling(node: ast.expr) -> str:
-    return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
 
 
 def _place(module: Module, node: ast.AST) -> str:

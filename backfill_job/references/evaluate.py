@@ -21,6 +21,7 @@ from backfill_job.references.modules import (
     Value,
     Values,
     What,
+    defaults,
     field_names,
     is_decorated,
     is_static,
@@ -28,7 +29,7 @@ from backfill_job.references.modules import (
     positional_names,
     returns,
 )
-from backfill_job.references.strings import METHODS, format_fields, formatted, literal, path_join, percent
+from backfill_job.references.strings import FORMAT, METHODS, PERCENT, filled, formatted, literal, path_join
 from backfill_job.references.texts import UNKNOWN, Text, limited, product
 
 __all__ = ["Evaluator", "TooDeep", "is_lookup"]
@@ -65,11 +66,7 @@ def is_lookup(qualified: str) -> bool:
 
 
 class Evaluator:
-    """Evaluates expressions of a project's modules.
-
-    Args:
-        must_keep: Tells which texts must stay when an expression has too many.
-    """
+    """Evaluates expressions of a project's modules; `must_keep` tells which texts must stay when one has too many."""
 
     def __init__(self, project: Project, must_keep: Callable[[str], bool]) -> None:
         self.project = project
@@ -84,10 +81,7 @@ class Evaluator:
 
     def module_frame(self, module: Module) -> Frame:
         """Where a module's names are looked up."""
-        key = (id(module),)
-        if key not in self._frames:
-            self._frames[key] = Frame(module, module.scope(module.tree))
-        return self._frames[key]
+        return self._frames.setdefault((id(module),), Frame(module, module.scope(module.tree)))
 
     def class_frame(self, node: ast.ClassDef, outer: Frame) -> Frame:
         """Where the names of a class's body are looked up."""
@@ -112,10 +106,9 @@ class Evaluator:
         given = self._given(node, callee, call, frame)
         identities = tuple((name, tuple(map(_identity, values))) for name, values in sorted(given.items()))
         key = (id(node), id(where), identities, id(frame.root))
-        if key not in self._frames:
-            scope = where.module.scope(node)
-            self._frames[key] = Frame(where.module, scope, where, given, frame.root, frame.depth + 1)
-        return self._frames[key]
+        scope = where.module.scope(node)
+        entered = Frame(where.module, scope, where, given, frame.root, frame.depth + 1)
+        return self._frames.setdefault(key, entered)
 
     def _given(self, node: Function, callee: Ref, call: ast.Call, frame: Frame) -> dict[str, Values]:
         """What each parameter stands for in a call, as far as the call says it."""
@@ -128,18 +121,14 @@ class Evaluator:
             name = names[slot] if isinstance(slot, int) and slot < len(names) else slot
             if isinstance(name, str):
                 given[name] = self.values(expression, where)
-        if any(isinstance(one, ast.Starred) for one in call.args) or any(
-            k.arg is None for k in call.keywords
-        ):
+        starred = any(isinstance(one, ast.Starred) for one in call.args)
+        if starred or any(keyword.arg is None for keyword in call.keywords):
+            usual = defaults(node.args)
             for name in (*names, *(argument.arg for argument in node.args.kwonlyargs)):
                 if name not in given:
-                    given[name] = (*self._default(name, node, callee.frame), UNKNOWN)
+                    default = [usual[name]] if name in usual else []
+                    given[name] = (*self._each(default, callee.frame), UNKNOWN)
         return given
-
-    def _default(self, name: str, function: Function, frame: Frame) -> Iterator[Value]:
-        for binding in frame.module.scope(function).names.get(name, ()):
-            if binding.how is How.PARAMETER and isinstance(binding.node, ast.expr):
-                yield from self.values(binding.node, frame)
 
     # --- expressions ---------------------------------------------------------------------------------------------
 
@@ -218,7 +207,7 @@ class Evaluator:
             case ast.Call():
                 return self._call(node, frame)
             case ast.IfExp():
-                return [*self.values(node.body, frame), *self.values(node.orelse, frame)]
+                return self._each([node.body, node.orelse], frame)
             case ast.BoolOp(op=ast.Or()):
                 return self._first_of(node.values, frame)
             case ast.BoolOp():
@@ -258,7 +247,7 @@ class Evaluator:
             for ref in self.values(node.right, frame)
             for name, value, where in self.entries(ref)
         }
-        return [result for text in left for result in percent(text, args, keywords, self.must_keep)]
+        return [made for text in left for made in filled(text, PERCENT, args, keywords, self.must_keep)]
 
     # --- names ---------------------------------------------------------------------------------------------------
 
@@ -305,12 +294,8 @@ class Evaluator:
                 return self._taken(binding, frame)
             case How.PARAMETER:
                 return self.values(node, frame.outer or frame) if isinstance(node, ast.expr) else NOTHING
-            case How.FUNCTION:
-                return [Ref(What.FUNCTION, node, frame)]
-            case How.CLASS:
-                return [Ref(What.CLASS, node, frame)]
-            case How.MODULE:
-                return [Ref(What.MODULE, node, frame, binding.name)]
+            case How.FUNCTION | How.CLASS | How.MODULE:
+                return [Ref(What[binding.how.name], node, frame, binding.name)]
             case How.MEMBER:
                 return self._imported(binding, frame)
             case _:
@@ -379,9 +364,7 @@ class Evaluator:
 
     def _all(self, nodes: Iterable[ast.expr], container: Ref) -> list[Value]:
         """Everything that some parts of a container may stand for."""
-        return [
-            value.through(container.loads) for node in nodes for value in self.values(node, container.frame)
-        ]
+        return [value.through(container.loads) for value in self._each(nodes, container.frame)]
 
     def _elements(self, node: ast.expr, frame: Frame, steps: list[int]) -> list[Value]:
         """What a loop over an expression gives; takes the first of `steps` where the expression makes pairs."""
@@ -473,13 +456,10 @@ class Evaluator:
         if name in frame.scope.names:
             found = [_with_instance(value, instance) for value in self.name(name, frame)]
             return [inner for value in found for inner in self._property(value)]
-        for parent in node.bases:
-            for value in self.values(parent, base.frame):
-                if isinstance(value, Ref) and value.what is What.CLASS and value.node is not node:
-                    found = self._class_member(value, name, instance)
-                    if found:
-                        return found
-        return []
+        values = self._each(node.bases, base.frame)
+        parents = [value for value in values if isinstance(value, Ref) and value.what is What.CLASS]
+        members = (self._class_member(one, name, instance) for one in parents if one.node is not node)
+        return next(filter(None, members), [])
 
     def _property(self, value: Value) -> Iterable[Value]:
         if isinstance(value, Ref) and isinstance(value.node, FUNCTIONS):
@@ -489,15 +469,18 @@ class Evaluator:
         return [value]
 
     def _returned(self, function: Function, frame: Frame) -> list[Value]:
-        return [value for node in returns(function) for value in self.values(node, frame)]
+        return self._each(returns(function), frame)
+
+    def _each(self, nodes: Iterable[ast.expr], frame: Frame) -> list[Value]:
+        """Everything that several expressions may stand for."""
+        return [value for node in nodes for value in self.values(node, frame)]
 
     def _instance_member(self, base: Ref, name: str) -> list[Value]:
         """What an object's attribute stands for: what the call gave, else what the class says."""
         call, cls = base.node, base.made_by
         if isinstance(call, ast.Call):
             slots = [(node, frame) for slot, node, frame in self.slots(call, base.frame) if slot == name]
-            given = [value for node, frame in slots for value in self.values(node, frame)]
-            if given:
+            if given := [value for node, frame in slots for value in self.values(node, frame)]:
                 return given
         if cls is None or not isinstance(cls.node, ast.ClassDef):
             return []
@@ -526,13 +509,11 @@ class Evaluator:
     def _call(self, node: ast.Call, frame: Frame) -> Sequence[Value]:
         """What a call comes to; where that cannot be told, it is an instance of something."""
         callees = [value for value in self.values(node.func, frame) if isinstance(value, Ref)]
-        known = [value for callee in callees for value in self._called(callee, node, frame)]
-        if known:
+        if known := [value for callee in callees for value in self._called(callee, node, frame)]:
             return known
-        if isinstance(node.func, ast.Attribute):
-            found = self._method(node, node.func, frame)
-            if found is not None:
-                return found
+        found = self._method(node, node.func, frame) if isinstance(node.func, ast.Attribute) else None
+        if found is not None:
+            return found
         return self._builtin(node, frame) or [Ref(What.INSTANCE, node, frame)]
 
     def _called(self, callee: Ref, node: ast.Call, frame: Frame) -> Sequence[Value]:
@@ -540,8 +521,7 @@ class Evaluator:
             return [Ref(What.INSTANCE, node, frame, made_by=callee, loads=callee.loads)]
         if not isinstance(callee.node, FUNCTIONS) or callee.what is not What.FUNCTION:
             return ()
-        entered = self.called(callee, node, frame)
-        if entered is None:
+        if (entered := self.called(callee, node, frame)) is None:
             return NOTHING
         return [value.through(callee.loads) for value in self._returned(callee.node, entered)] or NOTHING
 
@@ -566,7 +546,7 @@ class Evaluator:
             return path_join([receivers, *args], self.must_keep)
         if name == "format":
             return [
-                made for text in receivers for made in format_fields(text, args, keywords, self.must_keep)
+                made for text in receivers for made in filled(text, FORMAT, args, keywords, self.must_keep)
             ]
         if name in METHODS:
             firsts = [way for values in args for way in values[:1]]
@@ -588,8 +568,7 @@ class Evaluator:
         nodes = call.args[1:2] or [keyword.value for keyword in call.keywords if keyword.arg in _DEFAULTS]
         return [
             UNKNOWN if isinstance(value, Text) and value.chars.lower() in _ENVIRONMENTS else value
-            for node in nodes
-            for value in self.values(node, frame)
+            for value in self._each(nodes, frame)
         ]
 
     def _joined(self, separators: Sequence[Text], node: ast.Call, frame: Frame) -> Sequence[Value]:

@@ -1,7 +1,7 @@
 """What a scan finds, and what of it blocks."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -11,9 +11,12 @@ from backfill_job.references.targets import Kind, Target
 from backfill_job.references.texts import Position, Source, Text, readable
 from shared.migration import Migration
 
-__all__ = ["Finding", "Place", "Resolution", "ScanError", "ScanResult", "worst"]
+__all__ = ["LONGEST", "Finding", "Place", "Resolution", "ScanError", "ScanResult", "worst"]
 
 SCHEMA = "references/1"
+
+LONGEST = 200
+"""Characters of an expression, or of a line, that are shown."""
 
 
 class Place(Enum):
@@ -46,11 +49,9 @@ class Finding:
 
     Attributes:
         offset: Where in the decoded file, in characters.
-        line: The line, from 1; 0 where a file has no lines.
-        column: The column, from 1; 0 likewise.
+        line: From 1, as the column is; 0 where a file has no lines.
         expression: What stands there, on one line.
         kind: The worst of what it can be.
-        resolutions: Every way it can come out.
         note: Why it is what it is, where that is not plain.
         reviewed: Why a person says that it is not a reference, as written beside it.
         shares_bucket: Whether other objects are named with the same bucket, or may be.
@@ -74,18 +75,13 @@ class Finding:
 
     @staticmethod
     def at(
-        source: Source,
-        offset: int,
-        expression: str,
-        resolutions: Sequence[Resolution],
-        *,
-        place: Place,
-        note: str,
+        source: Source, offset: int, shown: str, ways: Iterable[Resolution], *, place: Place, note: str
     ) -> "Finding":
         """A finding at an offset of a file."""
-        ways = tuple(dict.fromkeys(resolutions))
+        resolutions = tuple(dict.fromkeys(ways))
         line, column = source.line_of(offset), source.column_of(offset)
-        return Finding(source.path, offset, line, column, expression, worst(ways), place, ways, note)
+        kind = worst(resolutions)
+        return Finding(source.path, offset, line, column, shown, kind, place, resolutions, note)
 
     @property
     def blocks(self) -> bool:
@@ -113,12 +109,12 @@ class Finding:
 
     def evidence(self) -> frozenset[Position]:
         """Every name it was read through, and every character it is made of."""
-        seen: set[Position] = set()
-        for resolution in self.resolutions:
-            for text in (resolution.bucket, resolution.prefix):
-                if text is not None:
-                    seen |= text.evidence()
-        return frozenset(seen)
+        return frozenset(mark for text in self.texts() for mark in text.evidence())
+
+    def texts(self) -> list[Text]:
+        """Every bucket and every prefix that it resolves to."""
+        texts = (text for one in self.resolutions for text in (one.bucket, one.prefix))
+        return [text for text in texts if text is not None]
 
     def to_json(self) -> dict[str, Any]:
         """The finding for a report."""
@@ -158,7 +154,6 @@ class ScanResult:
         files: How many files were read.
         skipped: Files and folders that were left out as asked.
         findings: In the order of paths and lines.
-        errors: What could not be read.
     """
 
     paths: tuple[Path, ...]

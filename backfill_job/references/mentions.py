@@ -5,8 +5,8 @@ names and ``gs://bucket/archive/QPI_exports/`` is another folder: those are ment
 Anything may follow ``QPI_exports`` in the path, or nothing, unless it makes the name longer.
 
 Names also tell which of several buckets a prefix belongs to. ``source_bucket`` belongs to ``source_objects`` and
-``destination_bucket`` to ``destination_object``; ``bucket`` and ``bucket_name`` belong to every prefix that has no bucket of its
-own side; ``QPI_BUCKET`` to ``QPI_PREFIX``. ``temp_bucket`` may belong to something else: it is given, but not as certain.
+``destination_bucket`` to ``destination_object``. ``bucket`` and ``bucket_name`` belong to every prefix that has no bucket of its
+own side. ``QPI_BUCKET`` belongs to ``QPI_PREFIX``. ``temp_bucket`` may belong to something else: it is given, but not as certain.
 """
 
 import re
@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from backfill_job.references.findings import Resolution
 from backfill_job.references.targets import SEPARATOR, Kind, Targets, is_bucket_name
-from backfill_job.references.texts import HOLE, UNKNOWN, Text, joined, with_holes
+from backfill_job.references.texts import HOLE, UNKNOWN, Text, with_holes
 
 __all__ = [
     "Mention",
@@ -46,11 +46,7 @@ _THINGS = re.compile(
 
 
 def bucket_for(name: str, named: Mapping[str, _Value]) -> tuple[_Value, bool] | None:
-    """Choose the bucket that a prefix belongs to.
-
-    Args:
-        name: What the prefix is called: a keyword, a key, a variable.
-        named: Everything named beside it; buckets are those whose name says so.
+    """Choose the bucket that a prefix belongs to, by the prefix's name and the names of everything beside it.
 
     Returns:
         The bucket, and whether it certainly belongs to it; None for none, or for several candidates.
@@ -115,6 +111,7 @@ _STATED = tuple(
 _STATED_ABOVE = re.compile(
     rf"(?:\b(?:gs|gcs|s3|s3a)|{HOLE}):(?:\\?/){{2}}(?P<bucket>[^/\\\s\"'`|;,()=]+){SEPARATOR}(?P<folders>[^\s\"'`|;,()=]*){SEPARATOR}\Z"
 )
+_BELOW = "below another folder"
 _TOKEN = re.compile(rf"(?:[^\s\"'`<>|,;()=&:\\\[\]{{}}/%]|{SEPARATOR}|%(?!2[Ff]))*\Z")
 _WILDCARD = re.compile(r"\*+|\?|\[[^\]]*\]")
 _ESCAPE_BEFORE = re.compile(r"(?:\\[nrtu\"']|\\u[0-9a-fA-F]{4}|%[0-9a-fA-F]{2})\Z")
@@ -126,10 +123,9 @@ _AIRFLOW_VARIABLE = re.compile(r"\bvar\.(?:value|json)\.[\w.]*\Z")
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """One place in a text that names a prefix.
+    """One place in a text that names a prefix, without its final slash.
 
     Attributes:
-        end: Where the name ends; its final slash is not part of it.
         other: Why it is not the path; empty when it may be.
         bucket: The bucket that the text states with it; None if it states none.
         folder: What stands between the beginning of the path and the name; empty for nothing.
@@ -199,64 +195,44 @@ def bucket_name(text: Text, targets: Targets) -> Text:
 
 def _lone_key(text: Text, match: re.Match[str]) -> Mention:
     """A part of a longer prefix: another folder's where something else stands before it, otherwise unresolved."""
-    whole = _mention_boundaries(text.chars, match.start(), match.end())
-    if whole:
-        return Mention(match.start(), match.end(), whole)
-    return Mention(match.start(), match.end(), folder=HOLE)
+    other = _boundaries(text.chars, *match.span())
+    return Mention(*match.span(), other, folder="" if other else HOLE)
 
 
 def _mention(text: Text, start: int, end: int, targets: Targets) -> Mention:
     chars = text.chars
     if _AIRFLOW_VARIABLE.search(chars[max(0, start - REACH) : start]):
         return Mention(start, end, folder=HOLE)
-    other = _mention_boundaries(chars, start, end)
-    if other:
+    if other := _boundaries(chars, start, end):
         return Mention(start, end, other)
     first = max(0, start - REACH)
     before = chars[first:start]
     behind = re.compile(SEPARATOR).match(chars, end) is not None
-    for pattern in _STATED:
-        match = pattern.search(before)
-        if match is not None:
+    for pattern in (*_STATED, _STATED_ABOVE):
+        if (match := pattern.search(before)) is not None:
             bucket = text.cut(first + match.start("bucket"), first + match.end("bucket"))
-            return Mention(start, end, bucket=_without_wildcards(bucket))
-    above = _STATED_ABOVE.search(before)
-    if above is not None:
-        bucket = text.cut(first + above.start("bucket"), first + above.end("bucket"))
-        return Mention(start, end, "below another folder", _without_wildcards(bucket))
-    token = _TOKEN.search(before)
-    lead = before[token.start() :] if token is not None else ""
+            other = _BELOW if pattern is _STATED_ABOVE else ""
+            return Mention(start, end, other, _without_wildcards(bucket))
+    lead = before[token.start() :] if (token := _TOKEN.search(before)) is not None else ""
     parts = re.split(SEPARATOR, lead)
     for index, part in enumerate(parts[:-1]):
         if targets.may_be_bucket(part):
-            position = first + len(before) - len(lead) + _part_start(lead, index)
+            ends = [0, *(match.end() for match in re.finditer(SEPARATOR, lead))]
+            position = start - len(lead) + ends[index]
             bucket = text.cut(position, position + len(part))
-            deeper = any(parts[index + 1 : -1])
-            return Mention(start, end, "below another folder" if deeper else "", bucket)
+            return Mention(start, end, _BELOW if any(parts[index + 1 : -1]) else "", bucket)
     folder = "/".join(part for part in parts if part)
     return Mention(start, end, folder=folder, bare=not lead and not behind)
 
 
-def _mention_boundaries(chars: str, start: int, end: int) -> str:
+def _boundaries(chars: str, start: int, end: int) -> str:
     """Why a name is part of another one; empty when it is not."""
     before = chars[max(0, start - 8) : start]
     if _VARIABLE.search(before):
         return "the name of a variable"
-    if _LONGER_BEFORE.search(before) and not _ESCAPE_BEFORE.search(before):
-        return "part of a longer name"
-    if _LONGER_BEHIND.match(chars, end):
-        return "part of a longer name"
-    return ""
-
-
-def _part_start(lead: str, index: int) -> int:
-    ends = [0, *(match.end() for match in re.finditer(SEPARATOR, lead))]
-    return ends[index]
+    longer = _LONGER_BEFORE.search(before) and not _ESCAPE_BEFORE.search(before)
+    return "part of a longer name" if longer or _LONGER_BEHIND.match(chars, end) else ""
 
 
 def _without_wildcards(bucket: Text) -> Text:
-    parts, last = [], 0
-    for match in _WILDCARD.finditer(bucket.chars):
-        parts += [bucket.cut(last, match.start()), UNKNOWN]
-        last = match.end()
-    return joined([*parts, bucket.cut(last, len(bucket.chars))]).through(bucket.loads)
+    return bucket.replaced(_WILDCARD, lambda _: UNKNOWN)

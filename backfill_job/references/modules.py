@@ -37,6 +37,7 @@ __all__ = [
     "parameters",
     "positional_names",
     "returns",
+    "spelling",
 ]
 
 _CHANGES = frozenset({"update", "setdefault", "append", "extend", "insert", "pop", "clear"})
@@ -79,8 +80,7 @@ class Binding:
     Attributes:
         node: The expression, function, class or import; a parameter's default, or the parameter if it has none.
         steps: Where it is taken apart: the position in each tuple.
-        name: What an import names: ``package:member``.
-        level: Its leading dots.
+        name: What an import names, ``package:member``; `level` counts its leading dots.
     """
 
     how: How
@@ -140,12 +140,11 @@ class Module:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
-    """Where names are looked up.
+    """Where names are looked up, `depth` calls deep.
 
     Attributes:
         given: What parameters stand for in this call.
         root: The function that was entered without knowing its callers; None outside of one.
-        depth: How many calls deep.
     """
 
     module: Module
@@ -163,7 +162,6 @@ class Ref:
     Attributes:
         node: Where it is written; for an instance the call that makes it, or the class whose method is looked at.
         frame: Where its parts are evaluated.
-        name: A module's dotted name.
         made_by: An instance's class; a method's instance.
         loads: The names through which it was read.
     """
@@ -210,12 +208,11 @@ class Project:
     def find(self, name: str, level: int, importer: Path) -> list[Module]:
         """The modules that an import may mean: those nearest to the importer, several when they are equally near.
 
-        Args:
-            name: Dotted name; empty in ``from . import x``.
-            level: Leading dots.
+        The dotted name is empty in ``from . import x``; `level` counts its leading dots.
         """
         parts = tuple(part for part in name.split(".") if part)
-        paths = _relative(parts, level, importer) if level else self._absolute(parts, importer)
+        # Dots that lead above the top of a path stop at the top.
+        paths = _files(importer.parents[:level][-1], parts) if level else self._absolute(parts, importer)
         return [module for path in paths if (module := self.module(path)) is not None]
 
     def _absolute(self, parts: tuple[str, ...], importer: Path) -> list[Path]:
@@ -292,8 +289,6 @@ def _attributes(method: Function) -> dict[str, list[ast.expr]]:
             match target:
                 case ast.Attribute(value=ast.Name(id=name), attr=attr) if name == own:
                     found[attr].append(node.value)
-                case _:
-                    pass
     return found
 
 
@@ -353,12 +348,8 @@ def _bind(node: ast.AST, names: _Names, stars: list[Binding]) -> None:  # noqa: 
         case ast.Lambda():
             for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
                 names[argument.arg].append(Binding(How.OPAQUE, argument))
-        case (
-            ast.ExceptHandler(name=str() as name)
-            | ast.MatchAs(name=str() as name)
-            | ast.MatchStar(name=str() as name)
-        ):
-            names[name].append(Binding(How.OPAQUE, node))
+        case ast.ExceptHandler() | ast.MatchAs() | ast.MatchStar() if node.name:
+            names[node.name].append(Binding(How.OPAQUE, node))
         case _:
             pass
 
@@ -411,21 +402,19 @@ def field_names(cls: Ref) -> list[str]:
 
 def returns(function: Function) -> Iterator[ast.expr]:
     """What a function returns; not what functions within it return."""
-    waiting: list[ast.AST] = list(function.body)
-    while waiting:
-        node = waiting.pop()
+    for node in own_nodes(function.body):
         if isinstance(node, ast.Return) and node.value is not None:
             yield node.value
-        elif not isinstance(node, (*FUNCTIONS, ast.ClassDef, ast.Lambda)):
-            waiting.extend(ast.iter_child_nodes(node))
+
+
+def spelling(node: ast.expr) -> str:
+    """The name that an expression ends with: ``X`` for ``X`` and ``config.X``; empty for any other."""
+    return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
 
 
 def is_decorated(node: ast.AST, names: set[str]) -> bool:
     """Tell whether a function has one of these decorators."""
-    decorators = node.decorator_list if isinstance(node, FUNCTIONS) else []
-    return any(
-        (one.id if isinstance(one, ast.Name) else getattr(one, "attr", "")) in names for one in decorators
-    )
+    return isinstance(node, FUNCTIONS) and any(spelling(one) in names for one in node.decorator_list)
 
 
 def is_static(node: ast.AST) -> bool:
@@ -456,19 +445,9 @@ def _files(folder: Path, parts: tuple[str, ...]) -> list[Path]:
     return [path for path in candidates if path.is_file()]
 
 
-def _relative(parts: tuple[str, ...], level: int, importer: Path) -> list[Path]:
-    folder = importer.parent
-    for _ in range(level - 1):
-        folder = folder.parent
-    return _files(folder, parts)
-
-
 @lru_cache(4_096)
 def _folders_above(folder: Path) -> tuple[Path, ...]:
     """The folders from this one up to the top of its checkout; none outside of a checkout."""
-    above = []
-    for candidate in (folder, *folder.parents):
-        above.append(candidate)
-        if (candidate / ".git").exists():
-            return tuple(above)
-    return ()
+    above = (folder, *folder.parents)
+    tops = (index for index, candidate in enumerate(above, 1) if (candidate / ".git").exists())
+    return above[: next(tops, 0)]

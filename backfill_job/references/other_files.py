@@ -1,6 +1,6 @@
 """Every file that is not Python: each place that holds the name of a prefix is judged by what is written around it.
 
-The bucket that belongs to a prefix stands on its line, in its braces, in its block of YAML, or in a variable of the file. Only
+The bucket that belongs to a prefix stands on its line, in its braces, in its YAML block, or in a variable of the file. Only
 what is written is read: in most languages a value without quotes is a name, and its value is unknown.
 When in doubt a place is code, which blocks: a comment is one only where its mark stands outside of quotes.
 Also for the parts of a Python file that are not expressions, and for Python that cannot be parsed.
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePath
 
-from backfill_job.references.findings import Finding, Place, Resolution
+from backfill_job.references.findings import LONGEST, Finding, Place, Resolution
 from backfill_job.references.mentions import (
     Mention,
     bucket_for,
@@ -26,10 +26,7 @@ from backfill_job.references.mentions import (
 from backfill_job.references.targets import Kind, Targets
 from backfill_job.references.texts import UNKNOWN, Source, Text, with_holes
 
-__all__ = ["finding_at", "scan_text"]
-
-LONGEST = 200
-"""Characters of a line that are shown."""
+__all__ = ["finding_at", "scan_text", "within"]
 
 LEVELS = 4
 """Braces and blocks around a prefix that are looked at."""
@@ -88,11 +85,7 @@ _TERRAFORM_LABEL = re.compile(
 
 
 def scan_text(source: Source, targets: Targets, note: str = "") -> Iterator[Finding]:
-    """Judge every name of a prefix in a file.
-
-    Args:
-        note: What is said of every finding, before its own note.
-    """
+    """Judge every name of a prefix in a file; `note` is said of every finding, before its own note."""
     file = _File(source, targets)
     numbers = {source.line_of(match.start()) for match in targets.key_pattern.finditer(source.text)}
     for number in sorted(numbers):
@@ -191,7 +184,8 @@ def _hash_comments(text: str) -> Iterator[tuple[int, int]]:
         start += len(line)
 
 
-def _within(spans: _Spans, offset: int) -> bool:
+def within(spans: _Spans, offset: int) -> bool:
+    """Tell whether an offset is in one of some spans, which are in order and apart."""
     index = bisect_right(spans, (offset, float("inf"))) - 1
     return index >= 0 and spans[index][0] <= offset < spans[index][1]
 
@@ -201,11 +195,9 @@ def _within(spans: _Spans, offset: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Beside:
-    """The bucket found beside a prefix.
+    """The bucket found beside a prefix, and whether it certainly is the one.
 
     Attributes:
-        bucket: Its name.
-        certain: Whether it certainly is the one.
         alone: Whether it belongs to nothing else: other objects are not named beside it.
         start: Where what both stand in begins.
     """
@@ -239,7 +231,7 @@ class _File:
 
     def judge(self, text: Text, mention: Mention, offset: int) -> Finding:
         """Say what a mention is."""
-        place = Place.COMMENT if _within(self._comments, offset) else Place.CODE
+        place = Place.COMMENT if within(self._comments, offset) else Place.CODE
         if self._language.documentation:
             place = Place.DOCUMENTATION
         beside = None if mention.bucket is not None or mention.other else self._bucket(offset)
@@ -275,16 +267,15 @@ class _File:
         return self._assigned(match.group("name") + behind.group()) is None
 
     def _is_a_name(self, prefix: Text, offset: int) -> bool:
-        if self._language.sql and not _within(self._quoted, offset):
+        if self._language.sql and not within(self._quoted, offset):
             return True
         line = self.source.line(self.source.line_of(offset))
-        if _TERRAFORM_LABEL.match(line) and self._language.slash:
-            return True
-        if names_a_thing(self._own_name(offset)):
+        is_label = self._language.slash and _TERRAFORM_LABEL.match(line) is not None
+        if is_label or names_a_thing(self._own_name(offset)):
             return True
         behind = self.source.text[offset + len(prefix.chars) : offset + len(prefix.chars) + 8]
         is_key = re.match(r"\\?[\"']?[ \t]*(?::(?!//)|=(?![=>]))", behind) is not None
-        return is_key and prefix.chars not in {target.old for target in self.targets.targets}
+        return is_key and prefix.chars not in self.targets.old_prefixes
 
     # --- the bucket that belongs to a prefix -----------------------------------------------------------------------
 

@@ -8,11 +8,12 @@ scanned once more as it would be; what would still block, or block anew, is left
 
 import ast
 import difflib
+import functools
 import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from backfill_job.references.edits import CannotEdit, Edit, Readers, apply_edits, edits_for, wanted
@@ -60,15 +61,13 @@ class Proposal:
 
 
 def propose(result: ScanResult, *, skip: Sequence[str] = ()) -> Proposal:
-    """Work out what can be changed; nothing is written.
-
-    Args:
-        skip: What that scan left out.
+    """Work out what can be changed; nothing is written. `skip` is what that scan left out.
 
     Raises:
         UsageError: A path of the scan has disappeared.
     """
-    planner = _Planner(result, skip)
+    read = functools.cache(Path.read_bytes)
+    planner = _Planner(result, skip, read, functools.cache(lambda path: decode(path, read(path))))
     planner.plan()
     changes = {finding: planner.changed_lines(edits) for finding, edits in planner.edits.items()}
     return Proposal(changes, planner.refusals, planner.contents())
@@ -78,19 +77,19 @@ def propose(result: ScanResult, *, skip: Sequence[str] = ()) -> Proposal:
 class _Planner:
     result: ScanResult
     skip: Sequence[str]
+    read: Callable[[Path], bytes]
+    source: Callable[[Path], Source]
     edits: dict[Finding, tuple[Edit, ...]] = field(default_factory=dict)
     refusals: dict[Finding, str] = field(default_factory=dict)
-    _data: dict[Path, bytes] = field(default_factory=dict)
-    _sources: dict[Path, Source] = field(default_factory=dict)
 
     def plan(self) -> None:
         tree = walk_files(self.result.paths, self.skip)
-        project = Project([path for path in tree.files if path.suffix in PYTHON], self._read)
+        project = Project([path for path in tree.files if path.suffix in PYTHON], self.read)
         evaluator = Evaluator(project, Targets(self.result.migrations).carries)
-        readers = Readers(project, evaluator, self._read, self._source)
+        readers = Readers(project, evaluator, self.read, self.source)
         for finding in self.result.blocking:
             try:
-                edits = edits_for(finding, self._source)
+                edits = edits_for(finding, self.source)
                 _check_files(edits, set(tree.files))
                 _check_alone(finding, edits)
                 self._check_copy(finding)
@@ -108,34 +107,21 @@ class _Planner:
                 edits[edit.path].add(edit)
         contents = {}
         for path in sorted(edits):
-            source = self._source(path)
-            contents[path] = (self._read(path), source.encode(apply_edits(source.text, edits[path])))
+            source = self.source(path)
+            contents[path] = (self.read(path), source.encode(apply_edits(source.text, edits[path])))
         return contents
 
     def changed_lines(self, edits: Iterable[Edit]) -> tuple[LineChange, ...]:
         lines: dict[tuple[Path, int], list[Edit]] = defaultdict(list)
         for edit in edits:
-            lines[edit.path, self._source(edit.path).line_of(edit.start)].append(edit)
+            lines[edit.path, self.source(edit.path).line_of(edit.start)].append(edit)
         changes = []
         for (path, number), found in sorted(lines.items()):
-            source = self._source(path)
+            source = self.source(path)
             before, start = source.line(number), source.starts[number - 1]
-            moved = [
-                Edit(path, edit.start - start, edit.end - start, edit.before, edit.after, edit.of_bucket)
-                for edit in found
-            ]
+            moved = [replace(edit, start=edit.start - start, end=edit.end - start) for edit in found]
             changes.append(LineChange(path, number, before, apply_edits(before, moved)))
         return tuple(changes)
-
-    def _read(self, path: Path) -> bytes:
-        if path not in self._data:
-            self._data[path] = path.read_bytes()
-        return self._data[path]
-
-    def _source(self, path: Path) -> Source:
-        if path not in self._sources:
-            self._sources[path] = decode(path, self._read(path))
-        return self._sources[path]
 
     def _refuse(self, finding: Finding, reason: str) -> None:
         self.edits.pop(finding, None)
@@ -175,9 +161,7 @@ class _Planner:
 
     def _edited(self) -> frozenset[Position]:
         """Every name that the findings to be edited were read through."""
-        resolutions = [one for finding in self.edits for one in finding.resolutions]
-        texts = [text for one in resolutions for text in (one.bucket, one.prefix) if text is not None]
-        return frozenset(mark for text in texts for mark in text.loads)
+        return frozenset(mark for one in self.edits for text in one.texts() for mark in text.loads)
 
     def _rehearse(self, readers: Readers) -> None:
         """Scan the tree as it would be; leave to a person what would still block, or would no longer parse."""
@@ -188,12 +172,11 @@ class _Planner:
             edited = {path: new for path, (_, new) in contents.items()}
             after = scan(self.result.paths, self.result.migrations, skip=self.skip, contents=edited)
             blocking = {(finding.path, finding.line) for finding in after.blocking}
-            refused = {(finding.path, finding.line) for finding in self.refusals}
+            still = blocking - {(finding.path, finding.line) for finding in self.refusals}
             bad = [
                 finding
                 for finding, edits in self.edits.items()
-                if (finding.path, finding.line) in blocking - refused
-                or broken.intersection(edit.path for edit in edits)
+                if (finding.path, finding.line) in still or broken.intersection(edit.path for edit in edits)
             ]
             if blocking - before:
                 bad = list(self.edits)
@@ -229,20 +212,16 @@ def _verdict(readers: Readers, edit: Edit, edited: frozenset[Position]) -> str:
 
 def _still_parses(path: Path, before: bytes, after: bytes) -> bool:
     """Whether a file can be parsed, unless it could not be parsed before either."""
-    parsers: Mapping[str, Callable[[bytes], object]] = {
-        ".py": lambda data: ast.parse(decode(path, data).text),
-        ".json": json.loads,
-        ".ipynb": json.loads,
-    }
-    parser = parsers.get(path.suffix)
-    if parser is None or len(before) > MAX_BYTES:
-        return True
-    return _parses(parser, after) or not _parses(parser, before)
+    return len(before) > MAX_BYTES or _parses(path, after) or not _parses(path, before)
 
 
-def _parses(parser: Callable[[bytes], object], data: bytes) -> bool:
+def _parses(path: Path, data: bytes) -> bool:
+    """Whether bytes are valid for a file's suffix; anything is, where this module does not know the suffix."""
     try:
-        parser(data)
+        if path.suffix == ".py":
+            ast.parse(decode(path, data).text)
+        elif path.suffix in {".json", ".ipynb"}:
+            json.loads(data)
     except (SyntaxError, ValueError, RecursionError):
         return False
     return True
@@ -259,10 +238,7 @@ def unified_diff(contents: Mapping[Path, tuple[bytes, bytes]], top: Path) -> byt
 
 
 def checkout_of(paths: Iterable[Path], here: Path) -> Path:
-    """The checkout that files belong to, found by its ``.git``.
-
-    Args:
-        here: The current directory, for files outside of any checkout.
+    """The checkout that files belong to, found by its ``.git``; `here`, the current directory, for those outside of any.
 
     Raises:
         UsageError: They belong to several, or lie outside of the current directory.
@@ -270,9 +246,8 @@ def checkout_of(paths: Iterable[Path], here: Path) -> Path:
     tops = {_top(path.absolute(), here.absolute()) for path in paths}
     if len(tops) > 1:
         names = ", ".join(sorted(map(str, tops)))
-        raise UsageError(
-            f"one patch is for one checkout, and these are several: {names}; scan them one by one"
-        )
+        why = f"one patch is for one checkout, and these are several: {names}; scan them one by one"
+        raise UsageError(why)
     return tops.pop() if tops else here.absolute()
 
 
@@ -281,22 +256,15 @@ def _top(path: Path, here: Path) -> Path:
         if (folder / ".git").exists():
             return folder
     if not path.is_relative_to(here):
-        raise UsageError(
-            f"{path} is in no checkout and not below {here}: a patch could not name it; change directory"
-        )
+        why = f"{path} is in no checkout and not below {here}: a patch could not name it; change directory"
+        raise UsageError(why)
     return here
 
 
 def _file_diff(path: Path, before: bytes, after: bytes, top: Path) -> Iterator[bytes]:
     name = path.absolute().relative_to(top).as_posix()
-    lines = difflib.diff_bytes(
-        difflib.unified_diff,
-        _lines(before),
-        _lines(after),
-        _quoted(f"a/{name}"),
-        _quoted(f"b/{name}"),
-        lineterm=b"\n",
-    )
+    old, new = _quoted(f"a/{name}"), _quoted(f"b/{name}")
+    lines = difflib.diff_bytes(difflib.unified_diff, _lines(before), _lines(after), old, new, lineterm=b"\n")
     for index, line in enumerate(lines):
         if index < 2:  # noqa: PLR2004 -- the two lines with the file's name; git wants a tab behind one with a space
             with_space = b" " in line[4:] and not line[4:].startswith(b'"')

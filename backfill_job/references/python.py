@@ -1,9 +1,9 @@
 """Python files: which of them matter, what is found in them, and that every place in them is covered.
 
-A statement at a module's top is *live* when it holds a piece of a prefix's name, or a name that leads to one: a name that a live
-statement binds, here or in a module that is imported. Only modules with a live statement are walked through; what they need
+A statement at a module's top is *live* when it holds a piece of a prefix's name, or a name that leads to one. Such a name is bound by
+a live statement, here or in a module that is imported. Only modules with a live statement are walked through; what they need
 from others is evaluated when it is asked for.
-Every place in such a file that holds a prefix's name ends as a finding: what the walk did not reach is judged as text, and is
+Every place in such a file that holds a prefix's name ends as a finding. What the walk did not reach is judged as text, and is
 unresolved when it could be the path. Only `scan` uses this module, and `other_files` in the same way.
 """
 
@@ -20,7 +20,7 @@ from backfill_job.references.evaluate import Evaluator, TooDeep
 from backfill_job.references.findings import Finding, Place, Resolution
 from backfill_job.references.mentions import mentions, resolve
 from backfill_job.references.modules import FUNCTIONS, Module, Project, module_name, own_nodes
-from backfill_job.references.other_files import finding_at, scan_text
+from backfill_job.references.other_files import finding_at, scan_text, within
 from backfill_job.references.targets import Kind, Targets
 from backfill_job.references.texts import Position, Text, decode, with_holes
 from backfill_job.references.walk import Walk
@@ -42,14 +42,10 @@ Read = Callable[[Path], bytes]
 def scan_python(
     paths: Sequence[Path], holding: Iterable[Path], read: Read, targets: Targets
 ) -> Iterator[Finding]:
-    """Judge every place in every Python file that matters.
+    """Judge every place in every Python file that matters; gives the findings in any order.
 
     Args:
-        paths: Every Python file.
-        holding: Those that hold a word of a prefix's name.
-
-    Yields:
-        The findings, in any order.
+        holding: Those of the paths that hold a word of a prefix's name.
     """
     project = Project(paths, read)
     for path in paths:
@@ -204,17 +200,15 @@ def _left_out(module: Module, covered: set[Position], targets: Targets) -> Itera
         return
     strings, comments = _tokens(module)
     docstrings = _docstrings(module)
+    kinds = ((comments, Place.COMMENT), (docstrings, Place.DOCUMENTATION), (strings, Place.CODE))
     for match in places:
         offset = match.start()
-        if _is_in(comments, offset):
-            yield _as_text(module, offset, Place.COMMENT, targets)
-        elif _is_in(docstrings, offset):
-            yield _as_text(module, offset, Place.DOCUMENTATION, targets)
-        elif _is_in(strings, offset):
-            yield _as_text(module, offset, Place.CODE, targets)
-        else:
+        place = next((place for spans, place in kinds if within(spans, offset)), None)
+        if place is None:
             other = Resolution(Kind.OTHER, None, source.piece(*match.span()))
             yield finding_at(source, offset, other, Place.CODE, "a name in the code")
+        else:
+            yield _as_text(module, offset, place, targets)
 
 
 def _as_text(module: Module, offset: int, place: Place, targets: Targets) -> Finding:
@@ -251,14 +245,6 @@ def _tokens(module: Module) -> tuple[list[tuple[int, int]], list[tuple[int, int]
 
 
 def _docstrings(module: Module) -> list[tuple[int, int]]:
-    return [
-        (module.offset(node.value), module.end(node.value))
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    ]
-
-
-def _is_in(spans: Iterable[tuple[int, int]], offset: int) -> bool:
-    return any(start <= offset < end for start, end in spans)
+    texts = [node.value for node in ast.walk(module.tree) if isinstance(node, ast.Expr)]
+    strings = (one for one in texts if isinstance(one, ast.Constant) and isinstance(one.value, str))
+    return sorted((module.offset(one), module.end(one)) for one in strings)

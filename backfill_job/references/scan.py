@@ -40,13 +40,7 @@ _REVIEWED = re.compile(r"references:[ \t]*reviewed\b[ \t:,-]*(?P<why>[^\r\n]*)",
 
 @dataclass
 class Tree:
-    """The files to be scanned.
-
-    Attributes:
-        files: Regular files, each once, in order.
-        skipped: What was left out as asked.
-        errors: Files and folders that could not be looked at.
-    """
+    """The files to be scanned: each once, in order; what was left out as asked, and what could not be looked at."""
 
     files: list[Path] = field(default_factory=list)
     skipped: list[Path] = field(default_factory=list)
@@ -60,15 +54,11 @@ def scan(
     skip: Sequence[str] = (),
     contents: Mapping[Path, bytes] | None = None,
 ) -> ScanResult:
-    """Find every reference to the migrations' paths.
+    """Find every reference to the migrations' paths in files and folders, and what could not be read; both may block.
 
     Args:
-        paths: Files and folders.
         skip: Shell patterns of files and folders to leave out, of their names or of their paths.
         contents: Contents to assume for some files, instead of those on disk.
-
-    Returns:
-        The findings and what could not be read; both may block.
 
     Raises:
         UsageError: A path does not exist, or a migration cannot be looked for.
@@ -77,7 +67,7 @@ def scan(
     return _Scan(targets, walk_files(paths, skip), contents or {}).run(paths, migrations)
 
 
-def walk_files(paths: Sequence[Path], skip: Sequence[str] = ()) -> Tree:
+def walk_files(paths: Sequence[Path], skip: Sequence[str]) -> Tree:
     """List the files of a scan; links within it are not followed, those out of it are.
 
     Raises:
@@ -168,14 +158,8 @@ class _Scan:
             (_reviewed(finding, self._line) for finding in dict.fromkeys(findings)),
             key=lambda finding: (finding.path, finding.offset, finding.kind.rank),
         )
-        return ScanResult(
-            tuple(paths),
-            tuple(migrations),
-            len(self._tree.files),
-            tuple(self._tree.skipped),
-            tuple(final),
-            tuple(self._errors),
-        )
+        seen, skipped = len(self._tree.files), tuple(self._tree.skipped)
+        return ScanResult(tuple(paths), tuple(migrations), seen, skipped, tuple(final), tuple(self._errors))
 
     def _read(self, path: Path) -> bytes:
         return self._contents[path] if path in self._contents else path.read_bytes()
@@ -210,9 +194,8 @@ class _Scan:
             match = pattern.search(data)
             if match is not None:
                 line = data[: match.start()].count(b"\n") + 1
-                yield self._unreadable(
-                    path, line, f"larger than {MAX_BYTES:,} bytes, searched and not read as code"
-                )
+                note = f"larger than {MAX_BYTES:,} bytes, searched and not read as code"
+                yield self._unreadable(path, line, note)
 
     def _unreadable(self, path: Path, line: int, note: str) -> Finding:
         resolutions = (Resolution(Kind.UNRESOLVED, None, Text(self._targets.prefixes[0])),)
@@ -248,9 +231,8 @@ def _in_any_width(word: bytes) -> bytes:
 
 
 def _holds(data: bytes, words: Sequence[bytes]) -> bool:
-    if data.startswith(
-        (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
-    ):  # UTF-32-LE begins as UTF-16-LE
+    # UTF-32-LE begins as UTF-16-LE.
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)):
         data = data.replace(b"\0", b"")
     lowered = data.lower()
     return any(word in lowered for word in words)

@@ -10,10 +10,11 @@ import ast
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
-from backfill_job.references.texts import HOLE, UNKNOWN, Source, Span, Text, joined, product
+from backfill_job.references.texts import HOLE, UNKNOWN, Source, Span, Text, product
 
-__all__ = ["METHODS", "format_fields", "formatted", "literal", "path_join", "percent"]
+__all__ = ["FORMAT", "METHODS", "PERCENT", "filled", "formatted", "literal", "path_join"]
 
 _OPEN = re.compile(r"([A-Za-z]{0,2})('''|\"\"\"|'|\")")
 _BETWEEN = re.compile(r"(?:\s|\\\r?\n|#[^\r\n]*|[()])+")
@@ -156,41 +157,39 @@ def _behind_braces(text: str, position: int, end: int) -> int:
 Texts = Sequence[Text]
 MustKeep = Callable[[str], bool]
 
-_FIELD = re.compile(r"\{\{|\}\}|\{([^{}!:]*)(?:![rsa])?(?::[^{}]*)?\}")
-_CONVERSION = re.compile(r"%%|%\((\w+)\)[-#0-9.]*[sdifr]|%[-#0-9.]*[sdifr]")
+FORMAT = re.compile(
+    r"(?P<escaped>\{\{|\}\})|\{(?:(?P<index>\d+)|(?P<name>[^{}!:]+))?(?:![rsa])?(?::[^{}]*)?\}"
+)
+"""The fields of ``str.format``."""
+
+PERCENT = re.compile(r"(?P<escaped>%%)|%(?:\((?P<name>\w+)\))?[-#0-9.]*[sdifr]")
+"""The conversions of ``text % args``."""
 
 
-def format_fields(
-    text: Text, args: Sequence[Texts], keywords: Mapping[str, Texts], must_keep: MustKeep
+def filled(
+    text: Text,
+    fields: re.Pattern[str],
+    args: Sequence[Texts],
+    keywords: Mapping[str, Texts],
+    must_keep: MustKeep,
 ) -> Texts:
-    """``text.format(*args, **keywords)``."""
-    counter = iter(range(len(text.chars)))
-
-    def field(match: re.Match[str]) -> Texts:
-        name = match.group(1)
-        if name is None:
-            return [text.cut(match.start(), match.start() + 1)]
-        if name == "" or name.isdigit():
-            index = int(name) if name else next(counter)
-            return args[index] if index < len(args) else [UNKNOWN]
-        return keywords.get(name, [UNKNOWN])
-
-    return _filled(text, _FIELD, field, must_keep)
-
-
-def percent(text: Text, args: Sequence[Texts], keywords: Mapping[str, Texts], must_keep: MustKeep) -> Texts:
-    """``text % args``, or ``text % keywords``."""
-    counter = iter(range(len(text.chars)))
-
-    def field(match: re.Match[str]) -> Texts:
-        if match.group() == "%%":
-            return [text.cut(match.start(), match.start() + 1)]
-        if match.group(1) is not None:
-            return keywords.get(match.group(1), [UNKNOWN])
-        index = next(counter)
-        return args[index] if index < len(args) else [UNKNOWN]
-
-    return _filled(text, _CONVERSION, field, must_keep)
+    """A text with the arguments in its fields: ``text.format(*args, **keywords)``, ``text % args``."""
+    counter = count()
+    parts: list[Texts] = []
+    last = 0
+    for match in fields.finditer(text.chars):
+        named = match.groupdict()
+        way: Texts = [UNKNOWN]
+        if named["escaped"]:
+            way = [text.cut(match.start(), match.start() + 1)]
+        elif named["name"]:
+            way = keywords.get(named["name"], way)
+        elif (index := int(named.get("index") or next(counter))) < len(args):
+            way = args[index]
+        parts += [[text.cut(last, match.start())], way]
+        last = match.end()
+    parts.append([text.cut(last, len(text.chars))])
+    return product(parts, must_keep)
 
 
 def path_join(parts: Sequence[Texts], must_keep: MustKeep) -> Texts:
@@ -219,22 +218,13 @@ def _replace(text: Text, args: Sequence[Text]) -> Text:
     if len(args) < 2 or HOLE in args[0].chars or not args[0].chars:  # noqa: PLR2004 -- old and new
         return UNKNOWN
     old, new = args[0], args[1]
-    parts, last = [], 0
-    for match in re.finditer(re.escape(old.chars), text.chars):
-        parts += [text.cut(last, match.start()), new]
-        last = match.end()
-    return joined([*parts, text.cut(last, len(text.chars))]).through(text.loads | old.loads)
+    return text.replaced(re.compile(re.escape(old.chars)), lambda _: new).through(old.loads)
 
 
-def _without_prefix(text: Text, args: Sequence[Text]) -> Text:
-    start = len(args[0].chars) if args and text.chars.startswith(args[0].chars) else 0
-    return text.cut(start, len(text.chars))
-
-
-def _without_suffix(text: Text, args: Sequence[Text]) -> Text:
-    suffix = args[0].chars if args else ""
-    end = len(text.chars) - len(suffix) if suffix and text.chars.endswith(suffix) else len(text.chars)
-    return text.cut(0, end)
+def _without(text: Text, args: Sequence[Text], *, prefix: bool) -> Text:
+    chars = args[0].chars if args else ""
+    kept = text.chars.removeprefix(chars) if prefix else text.chars.removesuffix(chars)
+    return text.cut(len(text.chars) - len(kept), len(text.chars)) if prefix else text.cut(0, len(kept))
 
 
 def _with_case(change: Callable[[str], str]) -> Callable[[Text, Sequence[Text]], Text]:
@@ -251,28 +241,12 @@ METHODS: Mapping[str, Callable[[Text, Sequence[Text]], Text]] = {
     "lstrip": lambda text, args: _strip(text, args, left=True, right=False),
     "rstrip": lambda text, args: _strip(text, args, left=False, right=True),
     "replace": _replace,
-    "removeprefix": _without_prefix,
-    "removesuffix": _without_suffix,
-    "lower": _with_case(str.lower),
-    "casefold": _with_case(str.casefold),
-    "upper": _with_case(str.upper),
-    "title": _with_case(str.title),
-    "capitalize": _with_case(str.capitalize),
-    "encode": lambda text, _: text,
-    "decode": lambda text, _: text,
-    "as_posix": lambda text, _: text,
-    "as_uri": lambda text, _: text,
+    "removeprefix": lambda text, args: _without(text, args, prefix=True),
+    "removesuffix": lambda text, args: _without(text, args, prefix=False),
+    **{
+        each.__name__: _with_case(each)
+        for each in (str.lower, str.casefold, str.upper, str.title, str.capitalize)
+    },
+    **dict.fromkeys(("encode", "decode", "as_posix", "as_uri"), lambda text, _: text),
 }
 """Methods that make one text of one text, by their names."""
-
-
-def _filled(
-    text: Text, pattern: re.Pattern[str], field: Callable[[re.Match[str]], Texts], must_keep: MustKeep
-) -> Texts:
-    parts: list[Texts] = []
-    last = 0
-    for match in pattern.finditer(text.chars):
-        parts += [[text.cut(last, match.start())], field(match)]
-        last = match.end()
-    parts.append([text.cut(last, len(text.chars))])
-    return product(parts, must_keep)

@@ -1,6 +1,6 @@
 """What is looked for: the two locations of each migration, and what a bucket or a prefix found in code is to them.
 
-A hole in a bucket's name stands for the environment and for nothing else: ``data-bucket-{…}`` is the legacy bucket,
+A hole in a bucket's name stands for the environment and for nothing else: ``data-bucket-{…}`` is the legacy bucket.
 ``{…}`` alone could be anything and is *unknown*. A bucket that may be the legacy one is never called another one.
 
 =============  ==============  =============  ==================  =======
@@ -59,12 +59,7 @@ class _Bucket(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One migration, as code names it.
-
-    Attributes:
-        old: The source prefix without its final slash.
-        new: The destination prefix without its final slash.
-    """
+    """One migration, as code names it: with the old and the new prefix without their final slashes."""
 
     migration: Migration
     old: str
@@ -79,18 +74,12 @@ class Target:
         """
         old = migration.source.prefix.rstrip("/")
         if not old:
-            raise UsageError(
-                f"{migration.source.uri} is a whole bucket; references are found by the name of a prefix, and it has none"
-            )
+            why = "references are found by the name of a prefix, and it has none"
+            raise UsageError(f"{migration.source.uri} is a whole bucket; {why}")
         return Target(migration, old, migration.destination.prefix.rstrip("/"))
 
     def kind(self, bucket: str, prefix: str) -> Kind:
-        """What a bucket and a prefix are together.
-
-        Args:
-            bucket: With holes.
-            prefix: As it is spelled, without its final slash; the old or the new one in any case.
-        """
+        """What a bucket with holes and a prefix, as it is spelled without its final slash, are together."""
         side = self._side(bucket)
         if side is _Bucket.OTHER or prefix.lower() not in {self.old.lower(), self.new.lower()}:
             return Kind.OTHER
@@ -118,11 +107,9 @@ class Target:
         if any(found is not None and not _only_environments(found) for found in (legacy, new)):
             return _Bucket.UNKNOWN
         if legacy is not None and new is not None:
-            return _Bucket.BOTH if self._one_bucket() else _Bucket.UNKNOWN
+            one_bucket = self.migration.source.bucket == self.migration.destination.bucket
+            return _Bucket.BOTH if one_bucket else _Bucket.UNKNOWN
         return _Bucket.LEGACY if legacy is not None else _Bucket.NEW
-
-    def _one_bucket(self) -> bool:
-        return self.migration.source.bucket == self.migration.destination.bucket
 
 
 class Targets:
@@ -136,24 +123,18 @@ class Targets:
         if not migrations:
             raise UsageError("no migration to look for references to")
         self.targets = tuple(map(Target.of, migrations))
-        self.prefixes = tuple(
-            dict.fromkeys(prefix for target in self.targets for prefix in (target.old, target.new))
-        )
+        self.old_prefixes = {target.old for target in self.targets}
+        self.prefixes = tuple(dict.fromkeys(name for one in self.targets for name in (one.old, one.new)))
         keys = {max(prefix.split("/"), key=len).lower() for prefix in self.prefixes}
         self.keys = tuple(sorted(keys, key=lambda key: (-len(key), key)))
         self.key_pattern = re.compile("|".join(map(re.escape, self.keys)), re.IGNORECASE)
-        self.prefix_pattern = re.compile(
-            "|".join(
-                SEPARATOR.join(map(re.escape, prefix.split("/")))
-                for prefix in sorted({prefix.lower() for prefix in self.prefixes}, key=len, reverse=True)
-            ),
-            re.IGNORECASE,
-        )
+        longest_first = sorted({prefix.lower() for prefix in self.prefixes}, key=len, reverse=True)
+        spelled = [SEPARATOR.join(map(re.escape, prefix.split("/"))) for prefix in longest_first]
+        self.prefix_pattern = re.compile("|".join(spelled), re.IGNORECASE)
         self.key_bytes = tuple(_ascii_part(key) for key in self.keys)
         """One of these stands in every file that holds a name in one piece."""
-        self.word_bytes = tuple(
-            sorted({_ascii_part(word) for key in self.keys for word in words(key)}, key=len, reverse=True)
-        )
+        words = {_ascii_part(word) for key in self.keys for word in _words(key)}
+        self.word_bytes = tuple(sorted(words, key=len, reverse=True))
         """One of these stands in every program that puts a name together."""
         self.seed_pattern = re.compile("|".join(map(_seed, self.keys)), re.IGNORECASE)
         """Finds literals that hold a name, or a part of one at the edge where another part can join it."""
@@ -179,7 +160,7 @@ def is_bucket_name(bucket: str) -> bool:
     return bool(_NAME_CHARACTERS.fullmatch(bucket.lower()))
 
 
-def words(key: str) -> list[str]:
+def _words(key: str) -> list[str]:
     """The words of a name that are worth looking for; the name itself if there is none."""
     return [word for word in re.split(r"[\W_]+", key) if len(word) >= MIN_WORD] or [key]
 
@@ -196,7 +177,7 @@ def _ascii_part(word: str) -> bytes:
 
 def _heads_and_tails(key: str) -> tuple[list[str], list[str]]:
     """The beginnings of a name that hold its first word, and the ends that hold more than its last one."""
-    first, last = words(key)[0], words(key)[-1]
+    first, last = _words(key)[0], _words(key)[-1]
     heads = [key[:end] for end in range(len(key) - 1, key.index(first) + len(first) - 1, -1)]
     return heads, [key[start:] for start in range(1, key.rindex(last))]
 

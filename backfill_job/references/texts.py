@@ -1,7 +1,7 @@
 """Texts with holes, and the files they are written in.
 
 A text is a string in which `HOLE` stands for what is known only when the program runs: an environment, a date. Every character
-that was written down remembers its file and its offset there, so that a change is made where it is written and not where it is
+that was written down remembers its file and its offset there. So a change is made where it is written and not where it is
 used. A text also remembers through which names it was read.
 A file that is not UTF-8 is read so that every byte can be written back (PEP 383). A Python file is read as its coding line says.
 """
@@ -66,13 +66,7 @@ _BOMS = (
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Characters of a text that stand in a file, one by one.
-
-    Attributes:
-        start: The first one's index in the text.
-        end: The index behind the last one.
-        offset: The first one's offset in the file.
-    """
+    """The characters of a text from `start` to before `end`, which stand in a file from `offset` on, one by one."""
 
     start: int
     end: int
@@ -85,8 +79,7 @@ class Text:
     """A text with holes.
 
     Attributes:
-        chars: The characters; `HOLE` for what is not known.
-        spans: Where they are written; computed and escaped characters have none.
+        spans: Where the characters are written; computed and escaped characters have none.
         loads: The names through which it was read.
     """
 
@@ -113,6 +106,15 @@ class Text:
             if first < last:
                 spans.append(Span(first - start, last - start, span.path, span.offset + first - span.start))
         return Text(self.chars[start:end], tuple(spans), self.loads)
+
+    def replaced(self, pattern: re.Pattern[str], fill: Callable[[re.Match[str]], "Text | None"]) -> "Text":
+        """The text with what `fill` gives for each match of a pattern; a match for which that is None stays."""
+        parts, last = [], 0
+        for match in pattern.finditer(self.chars):
+            if (new := fill(match)) is not None:
+                parts += [self.cut(last, match.start()), new]
+                last = match.end()
+        return joined([*parts, self.cut(last, len(self.chars))]).through(self.loads) if parts else self
 
     def through(self, loads: Iterable[Position]) -> "Text":
         """The same, read through more names."""
@@ -170,14 +172,9 @@ def with_holes(
         must_keep: Tells which placeholders stay, because of what is written in them.
         lookup: What a placeholder stands for; None when that is not known.
     """
-    parts, last = [], 0
-    for match in _PLACEHOLDERS.finditer(text.chars):
-        if not must_keep(match.group()):
-            parts += [text.cut(last, match.start()), lookup(match) or UNKNOWN]
-            last = match.end()
-    if not parts:
-        return text
-    return joined([*parts, text.cut(last, len(text.chars))]).through(text.loads)
+    return text.replaced(
+        _PLACEHOLDERS, lambda match: None if must_keep(match.group()) else lookup(match) or UNKNOWN
+    )
 
 
 def readable(chars: str) -> str:
@@ -190,11 +187,10 @@ def readable(chars: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file's text.
+    """A file's text, with its line ends as they are.
 
     Attributes:
-        text: Its characters, line ends as they are.
-        bom: The byte order mark before them; empty for none.
+        bom: The byte order mark before it; empty for none.
         starts: Where each line starts.
     """
 
@@ -248,9 +244,9 @@ class Source:
 
 def decode(path: Path, data: bytes) -> Source:
     """Read a file's bytes as text, so that they can be written back; they are not `is_broken`."""
-    for bom, encoding in _BOMS:
-        if data.startswith(bom):
-            return Source.of(path, data[len(bom) :].decode(encoding, _errors(encoding)), encoding, bom)
+    bom, encoding = _mark(data)
+    if bom:
+        return Source.of(path, data[len(bom) :].decode(encoding, _errors(encoding)), encoding, bom)
     encoding = _declared(data) if path.suffix in PYTHON else "utf-8"
     try:
         return Source.of(path, data.decode(encoding, _errors(encoding)), encoding)
@@ -260,19 +256,23 @@ def decode(path: Path, data: bytes) -> Source:
 
 def is_binary(data: bytes) -> bool:
     """Tell whether bytes are not a text."""
-    return b"\0" in data[:_SNIFFED] and not any(data.startswith(bom) for bom, _ in _BOMS)
+    return b"\0" in data[:_SNIFFED] and not _mark(data)[0]
 
 
 def is_broken(data: bytes) -> bool:
     """Tell whether bytes are not in the encoding that their byte order mark says."""
-    for bom, encoding in _BOMS:
-        if data.startswith(bom):
-            try:
-                data[len(bom) :].decode(encoding, _errors(encoding))
-            except UnicodeDecodeError:
-                return True
-            return False
+    bom, encoding = _mark(data)
+    try:
+        if bom:
+            data[len(bom) :].decode(encoding, _errors(encoding))
+    except UnicodeDecodeError:
+        return True
     return False
+
+
+def _mark(data: bytes) -> tuple[bytes, str]:
+    """The byte order mark that bytes begin with, and its encoding; both are empty where there is none."""
+    return next((mark for mark in _BOMS if data.startswith(mark[0])), (b"", ""))
 
 
 def _declared(data: bytes) -> str:

@@ -1,12 +1,12 @@
 """Walks through Python code and judges every expression that comes to the name of a prefix, where it is used.
 
-Beside a bucket it is resolved. Alone, as in an assignment, it stays *open*: it is closed when its characters or names are part of
-what was resolved somewhere else, and unresolved otherwise. So nothing is lost by looking only at the places where buckets
+Beside a bucket it is resolved. Alone, as in an assignment, it stays *open*. It is closed when its characters or names are part of
+what was resolved somewhere else, and it is unresolved otherwise. So nothing is lost by looking only at the places where buckets
 and prefixes meet.
 
 Which bucket belongs to a prefix depends on how the code writes them together. In a call: keyword arguments, the parameters'
-names of a function that can be read, the known signatures of Cloud Storage's client and of Airflow's hook, the bucket whose
-method is called. In a dict, a class body and a parameter list: the names beside it.
+names of a function that can be read, and the bucket whose method is called. The signatures of Cloud Storage's client and of
+Airflow's hook are known. In a dict, a class body and a parameter list: the names beside it.
 Only `python` uses it, which chooses the modules to walk through and covers what the walk does not reach.
 """
 
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from backfill_job.references.evaluate import Evaluator, TooDeep, is_lookup
-from backfill_job.references.findings import Finding, Place, Resolution, worst
+from backfill_job.references.findings import LONGEST, Finding, Place, Resolution, worst
 from backfill_job.references.mentions import (
     Mention,
     bucket_for,
@@ -44,9 +44,6 @@ from backfill_job.references.targets import Kind, Targets
 from backfill_job.references.texts import Position, Text, with_holes
 
 __all__ = ["Walk"]
-
-LONGEST = 200
-"""Characters of an expression that are shown."""
 
 Found = tuple[tuple[Text, ...], bool]
 """A bucket's possible names, and whether it certainly is the one."""
@@ -96,10 +93,9 @@ class Use(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How an expression is used.
+    """How an expression is used, and what it is called there.
 
     Attributes:
-        name: What it is called there.
         bucket: Finds the bucket that belongs to it; None for none, or when there are several candidates.
         shared: Tells whether other objects are named with that bucket.
         done: What an expression around it was judged for.
@@ -136,11 +132,7 @@ class Seen:
 
 @dataclass
 class Walk:
-    """One walk through the modules of a project.
-
-    Attributes:
-        uses: How often each name is used in all of the code.
-    """
+    """One walk through the modules of a project, with how often each name is used in all of the code."""
 
     evaluator: Evaluator
     targets: Targets
@@ -162,16 +154,14 @@ class Walk:
 
     def findings(self) -> list[Finding]:
         """What was found, each place and class once; what is still open is unresolved."""
-        judged = [seen for seen in self._seen if seen.marks is None]
-        resolved = {
-            (seen.finding.path, seen.finding.offset) for seen in judged if not self._has_callers(seen.root)
-        }
+        judged = [(seen.finding, self._has_callers(seen.root)) for seen in self._seen if seen.marks is None]
+        resolved = {(finding.path, finding.offset) for finding, has_callers in judged if not has_callers}
         kept = [
-            seen.finding
-            for seen in judged
-            if seen.finding.kind is not Kind.UNRESOLVED
-            or not self._has_callers(seen.root)
-            or (seen.finding.path, seen.finding.offset) not in resolved
+            finding
+            for finding, has_callers in judged
+            if finding.kind is not Kind.UNRESOLVED
+            or not has_callers
+            or (finding.path, finding.offset) not in resolved
         ]
         closed = {mark for finding in kept for mark in finding.evidence()}
         # Those deep in calls come first: their evidence then covers the arguments they were given.
@@ -524,7 +514,7 @@ class Walk:
     def _is_a_name(self, prefix: Text, usage: Usage) -> bool:
         if names_a_thing(usage.name):
             return True
-        return usage.use is Use.KEY and prefix.chars not in {target.old for target in self.targets.targets}
+        return usage.use is Use.KEY and prefix.chars not in self.targets.old_prefixes
 
     def _leave_open(self, node: ast.expr, prefixes: list[Text], usage: Usage, frame: Frame) -> None:
         resolutions = [Resolution(Kind.UNRESOLVED, None, prefix) for prefix in prefixes]

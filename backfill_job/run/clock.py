@@ -1,11 +1,11 @@
-"""The time and the waiting, as a value that tests can replace; and the text form of a time."""
+"""The time and the waiting, as a value that tests can replace."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-__all__ = ["Clock", "system_clock", "time_text"]
+__all__ = ["Clock", "system_clock"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,3 @@ class Clock:
 def system_clock() -> Clock:
     """The machine's clock."""
     return Clock(lambda: datetime.now(UTC), time.sleep)
-
-
-def time_text(moment: datetime) -> str:
-    """An aware time in the form that Cloud Storage uses: RFC 3339, UTC, milliseconds, ``Z``. Such texts sort like the times."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ __all__ = [
     "Command",
     "ExitCode",
     "ProcessIO",
+    "add_billing_argument",
     "add_migration_arguments",
     "migration_from",
 ]
@@ -28,6 +30,8 @@ __all__ = [
 BEFORE_ANYTHING = (UsageError, BucketNotFound, PermissionDenied)
 """`Command.cannot_start` of a command whose first requests can raise these errors."""
 
+
+_PROJECT = re.compile(r"[a-z0-9][a-z0-9.:-]{0,99}")
 
 WIDTH = 100
 """Columns of a table outside a terminal."""
@@ -142,6 +146,24 @@ def add_migration_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help=f"do not leave behind {', '.join(DEFAULT_EXCLUDES)}",
     )
+    add_billing_argument(what)
+
+
+def add_billing_argument(parser: argparse._ActionsContainer) -> None:
+    """Add ``--billing-project``: an id; empty for none."""
+    parser.add_argument(
+        "--billing-project",
+        type=_project,
+        default="",
+        metavar="PROJECT",
+        help="the project that pays for requests to a requester-pays bucket; sent with every request",
+    )
+
+
+def _project(text: str) -> str:
+    if text and not _PROJECT.fullmatch(text):  # argparse reads the default, too
+        raise argparse.ArgumentTypeError(f"{text!r} is not the id of a project")
+    return text
 
 
 def migration_from(arguments: argparse.Namespace) -> Migration:

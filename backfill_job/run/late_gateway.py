@@ -22,7 +22,14 @@ __all__ = ["LateGateway"]
 class LateGateway:
     """A `DeletingStore` and a `PhaseStore` that opens the gateway at the first call. Thread-safe."""
 
-    def __init__(self, connections: int, operations: OperationsCounter, server_time: ServerTime) -> None:
+    def __init__(
+        self,
+        connections: int,
+        operations: OperationsCounter,
+        server_time: ServerTime,
+        billing_project: str = "",
+    ) -> None:
+        self._billing_project = billing_project
         self._connections = connections
         self._operations = operations
         self.server_time = server_time
@@ -43,6 +50,7 @@ class LateGateway:
                     connections=self._connections,
                     operations=self._operations,
                     server_time=self.server_time,
+                    billing_project=self._billing_project,
                 )
             return self._gateway
 

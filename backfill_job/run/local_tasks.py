@@ -57,7 +57,7 @@ def run_as_tasks(
     execution = f"local-{io.clock.now():%Y%m%dT%H%M%S.%fZ}"
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(LateGateway(1, OperationsCounter(), ServerTime())) as store,
+        closing(LateGateway(1, OperationsCounter(), ServerTime(), arguments.billing_project)) as store,
     ):
         place = arguments.report or Path(folder)
         reports = reports_at(place, store, migration_from(arguments))

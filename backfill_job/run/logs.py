@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TextIO
 
-from shared.errors import UsageError
+from shared.errors import CannotWrite, UsageError
 from shared.events_log import LOGGER_NAME, JsonFormatter, TextFormatter
 
 __all__ = ["LogFormat", "log_file_path", "logging_to"]
@@ -40,27 +40,27 @@ def logging_to(
         file: A log file in text form; the lines are appended to it. None for no file.
 
     Raises:
-        UsageError: The file cannot be written.
+        UsageError: The file cannot be opened, or does not take the first line: nothing was done yet.
+        CannotWrite: The file took no more lines later, and the block ended without another error.
     """
     shown = logging.StreamHandler(stream)
     shown.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else TextFormatter())
     shown.setLevel(stream_level)
+    _end_quietly(shown)
     handlers: list[logging.Handler] = [shown]
+    kept: _LogFile | None = None
     if file is not None:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            kept = logging.FileHandler(file, encoding="utf-8")
+            kept = _LogFile(file, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
-            raise UsageError(
-                f"cannot write the log file {file}: {error.strerror}; choose --log-dir"
-            ) from error
+            raise UsageError(_cannot_write(file, error)) from error
         kept.setFormatter(TextFormatter())
         handlers.append(kept)
     root, ours = logging.getLogger(), logging.getLogger(LOGGER_NAME)
     before = ours.level
     ours.setLevel(logging.INFO)
     for handler in handlers:
-        _end_quietly(handler)
         root.addHandler(handler)
     try:
         yield
@@ -69,6 +69,53 @@ def logging_to(
             root.removeHandler(handler)
             handler.close()
         ours.setLevel(before)
+    if kept is not None and kept.problem is not None:
+        raise CannotWrite(
+            f"the log file {file} is incomplete: {kept.problem.strerror}. What was done stays; the screen is right"
+        )
+
+
+class _LogFile(logging.FileHandler):
+    """The log file. A full disk is an error of its own: not of stdout, and not a traceback for every line.
+
+    Attributes:
+        problem: Why it takes no more lines; None as long as it does.
+    """
+
+    problem: OSError | None = None
+    _lines = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler.emit`."""
+        if self.problem is None:
+            super().emit(record)
+            self._lines += 1
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 -- the name is logging's
+        """Note the first problem, and say it.
+
+        Raises:
+            UsageError: The first line cannot be written.
+        """
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+            return
+        self.problem = error
+        if not self._lines:
+            raise UsageError(_cannot_write(Path(self.baseFilename), error)) from error
+        sys.stderr.write(f"no more lines in the log file {self.baseFilename}: {error.strerror}\n")
+
+    def close(self) -> None:
+        """Close it. What its buffer still holds may be lost, and that is a problem, too."""
+        try:
+            super().close()
+        except OSError as error:
+            self.problem = self.problem or error
+
+
+def _cannot_write(file: Path, error: OSError) -> str:
+    return f"cannot write the log file {file}: {error.strerror}; choose --log-dir"
 
 
 def _end_quietly(handler: logging.Handler) -> None:

@@ -11,16 +11,15 @@ from pathlib import Path
 from rich.console import Console
 
 from backfill_job.run.command import ProcessIO
-from backfill_job.run.key_ranges import KeyRange, ranges
+from backfill_job.run.key_ranges import ranges
 from backfill_job.run.late_gateway import LateGateway
 from backfill_job.run.logs import LogFormat, log_file_path, logging_to
 from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.reports import ReportDirectory, ReportPrefix, Reports
 from backfill_job.run.run import Run, check_start
 from backfill_job.run.settings import Settings
-from backfill_job.run.since import without_older_days
 from backfill_job.run.stopping import stopping_on_signals, until_stopped
-from backfill_job.run.tasks import agreed_ranges, all_ranges, top_level_names
+from backfill_job.run.tasks import task_ranges
 from shared.authority import ByPhase
 from shared.errors import MigrationError, UsageError
 from shared.events_log import Event, EventLog
@@ -84,7 +83,10 @@ def opened(
     ):
         try:
             operations = OperationsCounter()
-            with closing(LateGateway(GATEWAY_CONNECTIONS, operations, ServerTime(io.clock.now))) as store:
+            server_time = ServerTime(io.clock.now)
+            with closing(
+                LateGateway(GATEWAY_CONNECTIONS, operations, server_time, arguments.billing_project)
+            ) as store:
                 reports = reports_at(arguments.report, store, migration)
                 phases = PhaseReader(store, migration, io.clock.monotonic)
                 run = Run(
@@ -107,14 +109,15 @@ def opened(
                     grace=arguments.grace,
                     endpoint=endpoint,
                     proxy=None if endpoint else proxy_for(GOOGLE_HOST, io.environ),
+                    billing_project=arguments.billing_project,
                 )
                 check_start(run)
                 if changes_objects:
-                    refuse_overlaps(migration, store, io.environ, operations)
+                    refuse_overlaps(migration, store, io.environ, operations, arguments.billing_project)
                 run = replace(
                     run,
                     started=run.now(),
-                    ranges=_ranges(run, arguments),
+                    ranges=task_ranges(run, arguments.since and arguments.since(run.clock.now())),
                     allow_empty=run.allow_empty or bool(task) or arguments.since is not None,
                 )
                 if run.endpoint and console.is_terminal:
@@ -127,14 +130,6 @@ def opened(
         except MigrationError as error:
             log.emit(Event.RUN_STOPPED, error=str(error))
             raise
-
-
-def _ranges(run: Run, arguments: argparse.Namespace) -> tuple[KeyRange, ...]:
-    """The part of the key space that belongs to this process."""
-    mine = agreed_ranges(run, run.settings) if run.settings.task_count > 1 else all_ranges(run)
-    if arguments.since is None:
-        return mine
-    return without_older_days(mine, top_level_names(run), arguments.since(run.clock.now()))
 
 
 def reports_at(place: Path | Location | None, store: LateGateway, migration: Migration) -> Reports | None:

@@ -69,6 +69,7 @@ def refuse_overlaps(
     store: PhaseStore,
     environ: Mapping[str, str],
     operations: OperationsCounter | None = None,
+    billing_project: str = "",
 ) -> None:
     """Refuse if a record of another migration is about objects of this one.
 
@@ -79,6 +80,7 @@ def refuse_overlaps(
         store: Reads the records that are found.
         environ: The process's: which Cloud Storage, and the way to it.
         operations: Counts the requests.
+        billing_project: Pays for them at a requester-pays bucket; empty for none.
 
     Raises:
         UsageError: There is such a record, or it may not be read or is damaged, or it is not known whether there is one.
@@ -90,6 +92,7 @@ def refuse_overlaps(
         operations=operations,
         server_time=store.server_time,
         proxy=None if endpoint else proxy_for(GOOGLE_HOST, environ),
+        billing_project=billing_project,
     )
     try:
         for trace in uvloop.run(_overlapping(api, migration)):

@@ -16,12 +16,12 @@ import orjson
 
 from shared.errors import CannotWrite, UsageError
 from shared.migration import Location
-from shared.objects import ObjectRef, ObjectState
+from shared.objects import ObjectRef
 
 if TYPE_CHECKING:
     from shared.gateway import Gateway
 
-__all__ = ["Lines", "ReportDirectory", "ReportPrefix", "Reports", "json_bytes", "line_bytes", "side"]
+__all__ = ["Lines", "ReportDirectory", "ReportPrefix", "Reports", "json_bytes", "line_bytes"]
 
 LINES_BUFFER = 1024 * 1024
 """Bytes of lines in one write to a file."""
@@ -72,27 +72,13 @@ class Reports(Protocol):
         ...
 
 
-def side(state: ObjectState | None) -> dict[str, Any] | None:
-    """The facts of one side for a report line; generations are texts, as in the API."""
-    if state is None:
-        return None
-    return {
-        "generation": str(state.generation),
-        "size": state.size,
-        "crc32c": state.crc32c,
-        "md5": state.md5,
-        "created": state.created,
-        "updated": state.updated,
-    }
-
-
 def json_bytes(content: Mapping[str, Any]) -> bytes:
     """A report as the contents of a file that people can read."""
     return json.dumps(content, ensure_ascii=False, indent=2).encode() + b"\n"
 
 
 def line_bytes(line: Mapping[str, Any]) -> bytes:
-    """One line of a JSON Lines file."""
+    """One line of a JSON Lines file; a dataclass in it becomes an object."""
     return orjson.dumps(line) + b"\n"
 
 

@@ -80,6 +80,7 @@ class Run:
         grace: How long after its last change a source object may take to arrive before it counts as missing.
         endpoint: Scheme and host of a local Cloud Storage; None for Google's.
         proxy: The way to Google's; None for a direct connection.
+        billing_project: Pays for the requests to a requester-pays bucket; empty for none.
     """
 
     command: str
@@ -101,6 +102,7 @@ class Run:
     grace: timedelta
     endpoint: str | None
     proxy: Proxy | None
+    billing_project: str = ""
 
     @property
     def gateway(self) -> "Gateway":
@@ -204,6 +206,7 @@ def open_api(run: Run, in_flight: int = 0, *, patience: float | None = None) -> 
         operations=run.operations,
         server_time=run.store.server_time,
         proxy=run.proxy,
+        billing_project=run.billing_project,
     )
 
 

@@ -38,8 +38,9 @@ def moment_of(text: str) -> Callable[[datetime], datetime]:
             raise ValueError(f"{text!r} is longer than a calendar") from error
         return lambda now: _back(now, back)
     moment = datetime.fromisoformat(text)
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     try:
-        aware = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+        aware.astimezone(UTC)
     except OverflowError as error:
         raise ValueError(f"{text!r} is outside the calendar") from error
     return lambda _: aware

@@ -11,7 +11,7 @@ from typing import Any
 from backfill_job.run.reports import Reports
 from backfill_job.run.settings import Settings
 from shared.errors import UsageError
-from shared.json_io import OTHER_FORM, parse_json, reason
+from shared.json_io import OTHER_FORM, decode, reason
 
 __all__ = ["complete_set", "of_this_version", "part_name", "read_report"]
 
@@ -28,15 +28,10 @@ def read_report(reports: Reports, name: str) -> Mapping[str, Any] | None:
         UsageError: The file is not a report.
     """
     data = reports.read(name)
-    if data is None:
-        return None
     try:
-        content = parse_json(data)
-    except ValueError as error:
-        raise UsageError(f"{reports.place}: {name} is not JSON ({error}); remove it and run again") from error
-    if not isinstance(content, dict):
-        raise UsageError(f"{reports.place}: {name} is not a report; remove it and run again")
-    return content
+        return None if data is None else decode(dict[str, Any], data, f"{reports.place}: {name}", None)
+    except UsageError as error:
+        raise UsageError(f"{error}; remove it and run again") from error
 
 
 @contextmanager

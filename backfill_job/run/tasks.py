@@ -15,31 +15,30 @@ Only `open_run` imports this module; it is one because its subject, the shared m
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
 from itertools import pairwise
-from typing import Any
 
 import uvloop
 
 from backfill_job.run.key_ranges import KeyRange, Partition, assign, boundaries_for, ranges, samples_wanted
 from backfill_job.run.run import Run, open_api
-from backfill_job.run.settings import Settings
+from backfill_job.run.since import without_older_days
 from shared.decision import ABSENT
 from shared.errors import ConditionFailed, UnexpectedAnswer, UsageError
 from shared.gcs.api import AsyncApi
-from shared.gcs.listing import discover, first_name, top_level
-from shared.json_io import parse_json, shown_value
+from shared.gcs.listing import first_name, top_level
+from shared.json_io import convert, parse_json, shown_value
 from shared.migration import Location
 
 __all__ = [
     "VERSION",
     "ShardMap",
-    "agreed_ranges",
-    "all_ranges",
     "known_on_both",
     "splitting_names",
-    "top_level_names",
+    "task_ranges",
 ]
 
 VERSION = 1
@@ -58,22 +57,38 @@ LAST_CHARACTER = chr(0x10FFFF)
 FIRST_SURROGATE, AFTER_SURROGATES = 0xD800, 0xE000
 
 
-def agreed_ranges(run: Run, settings: Settings) -> tuple[KeyRange, ...]:
-    """The part of the key space that belongs to this task, from the map that all tasks share.
+_Listed = Callable[[], Sequence[tuple[Sequence[str], bool]]]
+"""Gives the names right below each side, and whether these are all of them (`top_level`)."""
 
-    Returns:
-        Its ranges, in the order to work on them; perhaps none.
+
+def task_ranges(run: Run, since: datetime | None) -> tuple[KeyRange, ...]:
+    """The part of the key space that belongs to this process, in the order to work on it; perhaps none.
+
+    Several tasks take their parts from the map that they share. A process of its own takes the whole key space, in pieces,
+    because it lists several at once.
+
+    Args:
+        since: Leaves out the names of days that ended more than a day before; None for all names.
 
     Raises:
         UsageError: The map is damaged or another execution's.
-        StorageError: The map cannot be made, written or read.
+        StorageError: A listing failed, or the map cannot be written or read.
     """
-    execution, tasks = settings.execution, settings.task_count
+    listed = cache(lambda: uvloop.run(_top_levels(run)))
+    if run.settings.task_count > 1:
+        mine = _agreed_ranges(run, listed)
+    else:
+        mine = ranges(boundaries_for([Partition(start) for start in _starts(listed)], 1))
+    return mine if since is None else without_older_days(mine, known_on_both(listed()), since)
+
+
+def _agreed_ranges(run: Run, listed: _Listed) -> tuple[KeyRange, ...]:
+    execution, tasks = run.settings.execution, run.settings.task_count
     at = run.migration.own_ref("runs", execution, "shards.json")
     text = run.gateway.read(at)
     if text is None:
-        ours = ShardMap(execution, tasks, boundaries_for(uvloop.run(_partitions(run, tasks)), tasks))
-        text = ours.to_json()
+        partitions = uvloop.run(_partitions(run, _starts(listed), tasks))
+        text = ShardMap(execution, tasks, boundaries_for(partitions, tasks)).to_json()
         try:
             run.gateway.write(at, text, if_generation=ABSENT)
         except ConditionFailed:  # another task was faster, or our answer was lost: use the existing map
@@ -83,35 +98,16 @@ def agreed_ranges(run: Run, settings: Settings) -> tuple[KeyRange, ...]:
             at.uri, "the tasks' shard map was deleted while they read it; start the execution again"
         )
     try:
-        return ShardMap.from_json(text, run=execution, tasks=tasks).ranges_of(settings.task_index)
+        return ShardMap.from_json(text, run=execution, tasks=tasks).ranges_of(run.settings.task_index)
     except UsageError as error:
         raise UsageError(f"{at.uri}: {error}; start a new execution, which makes its own") from error
 
 
-def all_ranges(run: Run) -> tuple[KeyRange, ...]:
-    """Cut the whole key space for one process, which lists several ranges at once.
-
-    Raises:
-        StorageError: A listing failed.
-    """
-    return ranges(boundaries_for(uvloop.run(_partitions(run, 1)), 1))
-
-
-def top_level_names(run: Run) -> tuple[str, ...]:
-    """The folders and objects directly below both prefixes, in order, up to the last name known on both sides.
-
-    Raises:
-        StorageError: A listing failed.
-    """
-    return uvloop.run(_top_level(run))
-
-
-async def _top_level(run: Run) -> tuple[str, ...]:
+async def _top_levels(run: Run) -> Sequence[tuple[Sequence[str], bool]]:
     async with open_api(run) as api:
-        sides = await asyncio.gather(
+        return await asyncio.gather(
             *(top_level(api, location) for location in (run.migration.source, run.migration.destination))
         )
-    return known_on_both(sides)
 
 
 def known_on_both(sides: Sequence[tuple[Sequence[str], bool]]) -> tuple[str, ...]:
@@ -126,19 +122,17 @@ def known_on_both(sides: Sequence[tuple[Sequence[str], bool]]) -> tuple[str, ...
     return tuple(name for name in names if known is None or name <= known)
 
 
-async def _partitions(run: Run, tasks: int) -> list[Partition]:
-    """The folders of both sides; for several tasks, with the names at which to split large ones."""
-    source, destination = run.migration.source, run.migration.destination
+def _starts(listed: _Listed) -> list[str]:
+    """The folders of both sides. Names before the first one go with it; a prefix without folders is one partition."""
+    return sorted({name for names, _ in listed() for name in names if name.endswith("/")}) or [""]
+
+
+async def _partitions(run: Run, starts: Sequence[str], tasks: int) -> list[Partition]:
+    """The folders, with the names at which to split large ones."""
+    wanted = samples_wanted([Partition(start) for start in starts], tasks)
     async with open_api(run, PROBES) as api:
-        found = await asyncio.gather(*(discover(api, location) for location in (source, destination)))
-        # Names before the first folder go with it; a prefix without folders is one partition.
-        starts = sorted({prefix for side in found for prefix in side}) or [""]
-        partitions = [Partition(start) for start in starts]
-        if tasks == 1:
-            return partitions
-        wanted = samples_wanted(partitions, tasks)
         names = await asyncio.gather(
-            *(splitting_names(api, source, start, count) for start, count in wanted.items())
+            *(splitting_names(api, run.migration.source, start, count) for start, count in wanted.items())
         )
     samples = dict(zip(wanted, names, strict=True))
     return [Partition(start, samples=samples.get(start, ())) for start in starts]
@@ -210,20 +204,16 @@ class ShardMap:
 
 def _read(text: bytes | str) -> ShardMap:
     try:
-        content: Any = parse_json(text)
+        content = parse_json(text)
     except ValueError as error:
         raise UsageError(f"shard map that is not JSON: {error}") from error
-    if not isinstance(content, dict) or {*content} != {"version", "run", "tasks", "boundaries"}:
-        raise UsageError("shard map without version, run, tasks and boundaries, or with something else")
-    version, run, tasks, boundaries = (content[key] for key in ("version", "run", "tasks", "boundaries"))
-    # type() and not isinstance(), because true is not a number of tasks.
-    if type(version) is not int or type(tasks) is not int or not isinstance(run, str):
+    try:
+        return convert(ShardMap, content)
+    except ValueError as error:
         raise UsageError(
-            f"shard map of version {shown_value(version)}, run {shown_value(run)}, {shown_value(tasks)} tasks: damaged"
-        )
-    if not isinstance(boundaries, list) or not all(isinstance(name, str) for name in boundaries):
-        raise UsageError("shard map whose boundaries are not names")
-    return ShardMap(run, tasks, tuple(boundaries), version)
+            "shard map without version, run, tasks and boundaries, with something else, or with boundaries that are not "
+            f"names: damaged ({error})"
+        ) from error
 
 
 def _check_name(name: str) -> None:

@@ -24,7 +24,7 @@ from enum import Enum
 
 from backfill_job.copying.diff import Page
 from backfill_job.deletion.manifest import Line
-from shared.errors import ConditionFailed, UnexpectedAnswer
+from shared.errors import ConditionFailed, Refused, UnexpectedAnswer
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages, list_soft_deleted
 from shared.migration import Location, Migration
@@ -35,10 +35,11 @@ __all__ = [
     "RestoreOption",
     "SoftDeleted",
     "Way",
-    "legacy_now",
+    "live",
     "look",
     "restore_option",
     "restore_options",
+    "soft_deleted",
 ]
 
 
@@ -168,19 +169,12 @@ async def look(api: AsyncApi, migration: Migration, lines: Sequence[Line], follo
     Raises:
         StorageError: A listing failed: nothing is known.
     """
-    legacy, new_path, (soft_deleted, unavailable) = await asyncio.gather(
-        _live(api, migration.source, lines, following),
-        _live(api, migration.destination, lines, following),
-        _soft_deleted(api, migration.source, lines, following),
+    legacy, new_path, (held, unavailable) = await asyncio.gather(
+        live(api, migration.source, lines, following),
+        live(api, migration.destination, lines, following),
+        soft_deleted(api, migration.source, lines, following),
     )
-    return Now(legacy, soft_deleted, new_path, unavailable)
-
-
-async def legacy_now(
-    api: AsyncApi, migration: Migration, lines: Sequence[Line], following: str
-) -> dict[str, ObjectState]:
-    """List the live legacy objects for some lines; see `look`."""
-    return await _live(api, migration.source, lines, following)
+    return Now(legacy, held, new_path, unavailable)
 
 
 def restore_options(lines: Sequence[Line], now: Now) -> list[RestoreOption]:
@@ -197,9 +191,10 @@ def restore_options(lines: Sequence[Line], now: Now) -> list[RestoreOption]:
     ]
 
 
-async def _live(
+async def live(
     api: AsyncApi, location: Location, lines: Sequence[Line], following: str
 ) -> dict[str, ObjectState]:
+    """The live objects with the names of some lines; see `look`."""
     wanted = {line.name for line in lines}
     found: dict[str, ObjectState] = {}
     pages = list_pages(api, location, start=location.prefix + lines[0].name, end=_end(location, following))
@@ -218,10 +213,10 @@ async def _up_to(pages: AsyncGenerator[Page, None], last: str) -> AsyncGenerator
                 return
 
 
-async def _soft_deleted(
-    api: AsyncApi, location: Location, lines: Sequence[Line], following: str
+async def soft_deleted(
+    api: AsyncApi, location: Location, lines: Sequence[Line], following: str = ""
 ) -> tuple[dict[tuple[str, int], SoftDeleted], str]:
-    """The soft-deleted generations that lines name; or why they cannot be listed."""
+    """The soft-deleted generations that lines name, or why they cannot be listed; see `look`."""
     wanted = {(line.name, line.generation) for line in lines}
     found: dict[tuple[str, int], SoftDeleted] = {}
     start, last = location.prefix + lines[0].name, lines[-1].name
@@ -234,7 +229,7 @@ async def _soft_deleted(
                         found[name, state.generation] = SoftDeleted(state, until)
                 if page[-1][0] > last:
                     break
-    except (UnexpectedAnswer, ConditionFailed) as error:
+    except (UnexpectedAnswer, Refused, ConditionFailed) as error:
         # A bucket whose soft delete is off refuses this listing. The new path may still have the objects.
         return {}, error.detail
     return found, ""

@@ -14,19 +14,12 @@ from backfill_job.copying.diff import diff
 from backfill_job.deletion.manifest import Line
 from backfill_job.rights import REHEARSAL_FOLDER
 from backfill_job.run.key_ranges import KeyRange
-from backfill_job.undo.options import SoftDeleted, restore_option
+from backfill_job.undo.options import SoftDeleted, restore_option, soft_deleted
 from backfill_job.undo.restore import Restorer, UndoOutcome
 from shared.decision import ABSENT
-from shared.errors import (
-    ConditionFailed,
-    MigrationError,
-    ObjectNotFound,
-    UnexpectedAnswer,
-    UsageError,
-)
+from shared.errors import MigrationError, ObjectNotFound, UsageError
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi, Pacing
-from shared.gcs.listing import list_soft_deleted
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, same
 
@@ -74,7 +67,7 @@ async def rehearse(
     tell(_step("copy a sample to a scratch prefix", same(original, copy), f"{at.uri}, {copy.size:,} bytes"))
     rehearsal = _Rehearsal(api, gateway, stage, tell)
     try:
-        by_restoring = await rehearsal.by_soft_delete(_line(name, copy, twin))
+        by_restoring = await rehearsal.by_soft_delete(Line.of(name, copy, copy.crc32c or "", twin.generation))
         by_copy = await rehearsal.by_copying(name, twin)
     finally:
         left = _removed(gateway, at)
@@ -139,7 +132,7 @@ class _Rehearsal:
 
     async def by_copying(self, name: str, twin: ObjectState) -> bool:
         """Copy it back from the new path."""
-        line, at = _line(name, twin, twin), self.stage.source_ref(name)
+        line, at = Line.of(name, twin, twin.crc32c or "", twin.generation), self.stage.source_ref(name)
         found = restore_option(line, self.gateway.look(at), None, twin)
         done = await Restorer(self.api, self.stage, Pacing(), None).bring_back(found)
         now = self.gateway.look(at)
@@ -149,30 +142,10 @@ class _Rehearsal:
 
     async def _held(self, line: Line) -> tuple[SoftDeleted | None, str]:
         """The soft-deleted generation of a line, or why there is none."""
-        source = self.stage.source
-        try:
-            pages = list_soft_deleted(self.api, source, start=source.prefix + line.name)
-            async with aclosing(pages):
-                async for page in pages:
-                    for name, state, until in page:
-                        if (name, state.generation) == (line.name, line.generation):
-                            return SoftDeleted(state, until), ""
-        except (UnexpectedAnswer, ConditionFailed) as error:
-            return None, error.detail
-        return None, "soft delete is off: only copying back from the new path would be left"
-
-
-def _line(name: str, state: ObjectState, twin: ObjectState) -> Line:
-    return Line(
-        name,
-        state.generation,
-        state.size,
-        state.crc32c or "",
-        state.md5,
-        state.created,
-        state.metadata,
-        twin.generation,
-    )
+        found, unavailable = await soft_deleted(self.api, self.stage.source, [line])
+        if held := found.get((line.name, line.generation)):
+            return held, ""
+        return None, unavailable or "soft delete is off: only copying back from the new path would be left"
 
 
 def _step(what: str, passed: bool, detail: str = "") -> Check:

@@ -27,7 +27,7 @@ from backfill_job.deletion.manifest_store import LinesSource, read_lines
 from backfill_job.run.phase_change import NotFinished
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
-from backfill_job.undo.options import RestoreOption, Way, legacy_now, look, restore_options
+from backfill_job.undo.options import RestoreOption, Way, live, look, restore_options
 from shared.authority import AuthoritySource, current_authority
 from shared.decision import ABSENT
 from shared.errors import ConditionFailed, MigrationError, ObjectNotFound, StorageError
@@ -377,7 +377,7 @@ class Undo:
         result.counts.list(len(some))
         await work(some, act, workers=min(in_flight, len(some)))
         lines = [each.line for each in some]
-        legacy = await legacy_now(self.api, self.manifest.migration, lines, self.manifest.following(number))
+        legacy = await live(self.api, self.manifest.migration.source, lines, self.manifest.following(number))
         for line in lines:
             restored = done[line.name]
             found = legacy.get(line.name)

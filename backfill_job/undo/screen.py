@@ -1,4 +1,7 @@
-"""What an operator reads of an undo: what can be brought back and until when, what was brought back, and what comes next. Pure."""
+"""What an operator reads of an undo: what can be brought back and until when, what was brought back, and what comes next.
+
+It is a module of its own because it is pure, so that tests read it without storage.
+"""
 
 from collections.abc import Sequence
 

@@ -5,7 +5,7 @@ names, so nothing reports an error.
 """
 
 from shared.gcs.api import AsyncApi
-from shared.gcs.listing import discover
+from shared.gcs.listing import top_level
 from shared.migration import OWN_FOLDER, Location
 
 __all__ = ["case_siblings"]
@@ -23,7 +23,7 @@ async def case_siblings(api: AsyncApi, location: Location) -> tuple[Location, ..
     """
     parent, _, last = location.prefix.rstrip("/").rpartition("/")
     above = Location(location.bucket, f"{parent}/" if parent else "")
-    found = await discover(api, above)
+    found, _ = await top_level(api, above)
     return tuple(
         Location(location.bucket, above.prefix + name)
         for name in found

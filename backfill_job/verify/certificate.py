@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from backfill_job.verify.day_counts import DayCount, DayCounts, SideCount
+from msgspec import to_builtins
+
+from backfill_job.verify.day_counts import DayCounts
 from shared.errors import UsageError
-from shared.json_io import OTHER_FORM, parse_json, reason, shown_value
+from shared.json_io import OTHER_FORM, convert, parse_format, reason, shown_value
 from shared.migration import Location, Migration
 from shared.partitions import LAYOUTS_VERSION
+from shared.verification import NO_OBJECTS, Day, Side
 
 __all__ = ["FORMAT", "Certificate", "canonical", "certificate", "changes", "data_of", "read_certificate"]
 
@@ -86,13 +89,7 @@ def read_certificate(contents: bytes, name: str) -> Certificate:
     Raises:
         UsageError: It is not a certificate, or it was changed since it was written.
     """
-    try:
-        content = parse_json(contents)
-        found = content["format"]
-    except OTHER_FORM as error:
-        raise UsageError(f"{name} is not a certificate ({reason(error)})") from error
-    if found != FORMAT:
-        raise UsageError(f"{name} has the format {shown_value(found)}; this program reads {FORMAT}")
+    content = parse_format(contents, name, "certificate", FORMAT)
     try:
         data, stated, run = content["data"], content["data_sha256"], content["run"]
         migration = Migration(
@@ -127,7 +124,7 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     Returns:
         A line for each day and side that differs, in order; empty when nothing differs.
     """
-    none: dict[str, Any] = {side: SideCount().to_json() for side in ("source", "destination")}
+    none: dict[str, Any] = {side: to_builtins(NO_OBJECTS) for side in ("source", "destination")}
     lines = []
     for day in sorted({*before["days"], *now["days"]}):
         old, new = before["days"].get(day, none), now["days"].get(day, none)
@@ -139,13 +136,13 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _sides(count: DayCount) -> dict[str, Any]:
-    return {"source": count.source.to_json(), "destination": count.destination.to_json()}
+def _sides(day: Day) -> dict[str, Any]:
+    return {"source": to_builtins(day.source), "destination": to_builtins(day.destination)}
 
 
 def _check_sides(sides: Mapping[str, Any]) -> None:
     for side in ("source", "destination"):
-        SideCount.from_json(sides[side])
+        convert(Side, sides[side])
 
 
 def _said(side: Mapping[str, Any]) -> str:

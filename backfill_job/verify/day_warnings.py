@@ -3,17 +3,18 @@
 Only one thing here is *critical*: a day with JSONL data at the source and less of it at the destination. It fails the
 verification whatever else holds.
 
-The module is not called ``warnings``, because that name would hide the standard library's.
+The module is not called ``warnings``, because that name would hide the standard library's. Only ``verify`` imports it; it is one
+of its own because its rules are tested without a command.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from statistics import median
 
-from backfill_job.verify.day_counts import DayCount, DayCounts
+from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.late_writes import LateWrites
 from shared.partitions import gaps
-from shared.verification import Level, Remark
+from shared.verification import Day, Level, Remark
 
 __all__ = ["day_warnings"]
 
@@ -38,39 +39,40 @@ def day_warnings(counts: DayCounts, today: date) -> list[Remark]:
         Remarks, the most serious first, in the order of the days.
     """
     days = {day: counts.days[day] for day in sorted(filter(None, counts.days))}
+    everything = [*days.values(), counts.day(None)]
     found = [
-        *_jsonl_missing(days, counts.days.get(None, DayCount())),
+        *_jsonl_missing(everything),
         *_missing_days(days, today),
         *_odd_dates(days, counts.impossible_dates, today),
         *_outliers(days, today),
-        *_empty_jsonl(days, counts.days.get(None, DayCount())),
+        *_empty_jsonl(everything),
         *_late_writes(counts.late),
     ]
     order = list(Level)
     return sorted(found, key=lambda remark: order.index(remark.level))
 
 
-def _jsonl_missing(days: Mapping[date, DayCount], undated: DayCount) -> Iterator[Remark]:
-    for day, count in (*days.items(), (None, undated)):
+def _jsonl_missing(everything: Iterable[Day]) -> Iterator[Remark]:
+    for count in everything:
         ours, theirs = count.source.jsonl, count.destination.jsonl
         if theirs < ours:
-            when = f"{day}" if day else "without a day"
+            when = f"{count.day or 'without a day'}"
             yield Remark(
                 Level.CRITICAL,
                 "jsonl_missing",
-                day,
+                count.day,
                 f"{when}: {ours:,} JSONL files at the source, {theirs:,} at the destination",
             )
 
 
-def _missing_days(days: Mapping[date, DayCount], today: date) -> Iterator[Remark]:
+def _missing_days(days: Mapping[date, Day], today: date) -> Iterator[Remark]:
     with_data = [day for day, count in days.items() if count.source.jsonl and day <= today]
     for gap in gaps(with_data):
         stretch = f"{gap.first}" if gap.days == 1 else f"{gap.first} to {gap.last} ({gap.days:,} days)"
         yield Remark(Level.WARNING, "missing_day", gap.first, f"{stretch}: no JSONL data at the source")
 
 
-def _odd_dates(days: Mapping[date, DayCount], impossible: Mapping[str, int], today: date) -> Iterator[Remark]:
+def _odd_dates(days: Mapping[date, Day], impossible: Mapping[str, int], today: date) -> Iterator[Remark]:
     for text, objects in sorted(impossible.items()):
         yield Remark(
             Level.WARNING, "impossible_date", None, f"{text}: no calendar has this day; {objects:,} objects"
@@ -82,7 +84,7 @@ def _odd_dates(days: Mapping[date, DayCount], impossible: Mapping[str, int], tod
             yield Remark(Level.WARNING, "future_date", day, f"{day}: in the future; {objects:,} objects")
 
 
-def _outliers(days: Mapping[date, DayCount], today: date) -> Iterator[Remark]:
+def _outliers(days: Mapping[date, Day], today: date) -> Iterator[Remark]:
     past = [(day, count.source.objects) for day, count in days.items() if day < today]
     for place, (day, objects) in enumerate(past):
         around = past[max(0, place - NEIGHBOURS) : place] + past[place + 1 : place + 1 + NEIGHBOURS]
@@ -105,10 +107,10 @@ def _late_writes(late: LateWrites) -> Iterator[Remark]:
         yield Remark(Level.WARNING, "late_writes", None, text)
 
 
-def _empty_jsonl(days: Mapping[date, DayCount], undated: DayCount) -> Iterator[Remark]:
-    for day, count in (*days.items(), (None, undated)):
+def _empty_jsonl(everything: Iterable[Day]) -> Iterator[Remark]:
+    for count in everything:
         ours, theirs = count.source.empty_jsonl, count.destination.empty_jsonl
         if ours or theirs:
-            when = f"{day}" if day else "without a day"
+            when = f"{count.day or 'without a day'}"
             text = f"{when}: {ours:,} empty JSONL files at the source, {theirs:,} at the destination"
-            yield Remark(Level.NOTE, "empty_jsonl", day, text)
+            yield Remark(Level.NOTE, "empty_jsonl", count.day, text)

@@ -4,13 +4,14 @@ The lag of an object is its copy's creation minus its own, both by Cloud Storage
 objects written since the mirror runs, because the backfill copies objects of any age. So objects count from a moment on.
 
 Each lag falls into a class a tenth wide. A percentile is the upper bound of its class, so it is up to a tenth too large.
+Percentiles of parts do not add up, but classes do; so tasks hand these on, and `LagCounts.lag` makes the report of them.
 
 This is a module of its own, although only `day_counts` imports it: percentiles of a histogram have nothing to do with days.
 """
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,20 +113,13 @@ class LagCounts:
         )
 
     @staticmethod
-    def merged(parts: Iterable["LagCounts"]) -> "LagCounts":
-        """Those of several tasks together, which counted from the same moment on.
-
-        Raises:
-            ValueError: There are none.
-        """
-        all_parts = list(parts)
-        if not all_parts:
-            raise ValueError("nothing to merge")
+    def merged(parts: Sequence["LagCounts"]) -> "LagCounts":
+        """Those of several tasks together, at least one, which counted from the same moment on."""
         return LagCounts(
-            all_parts[0].since,
-            sum((part.classes for part in all_parts), Counter()),
-            sum(part.negative for part in all_parts),
-            max(part.largest for part in all_parts),
+            parts[0].since,
+            sum((part.classes for part in parts), Counter()),
+            sum(part.negative for part in parts),
+            max(part.largest for part in parts),
         )
 
 

@@ -4,16 +4,15 @@ What the reverse mirror brings back is not one of them: there the new path's ver
 what a late writer wrote and the forward mirror copied; therefore the forward mirror's own marks count, too (`shared.late_marks`).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backfill_job.copying.diff import DiffLine, Verdict
-from backfill_job.run.clock import time_text
 from shared.late_marks import newest_late_mark
 from shared.migration import Migration
-from shared.objects import ObjectState, is_later
+from shared.objects import ObjectState, is_later, time_text
 from shared.phase import Phase
 from shared.state import Kind, State
 
@@ -26,13 +25,15 @@ MAX_NAMES = 20
 
 
 def cutover_of(state: State) -> datetime | None:
-    """When the last cutover was: the time of its entry in the history; None if there was none."""
-    begins = {Kind.PHASE, Kind.BEGUN}
+    """When the last cutover was: the time of its entry in the history; None if there was none.
+
+    The first entry tells of one where the migration began after its cutover. A later entry of that kind adopted it.
+    """
     return next(
         (
             entry.at
             for entry in reversed(state.history)
-            if entry.phase is Phase.CUT_OVER and entry.kind in begins
+            if entry.phase is Phase.CUT_OVER and (entry.kind is Kind.PHASE or entry is state.history[0])
         ),
         state.since if state.phase is Phase.CUT_OVER else None,
     )
@@ -83,25 +84,6 @@ class LateWrites:
             self.newest = source.created
         if len(self.names) < MAX_NAMES:
             self.names.append(finding.relative)
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything, to be merged with others'."""
-        return {
-            "since": self.since,
-            "objects": self.objects,
-            "names": self.names,
-            "newest": self.newest,
-        }
-
-    @staticmethod
-    def from_json(content: Mapping[str, Any]) -> "LateWrites":
-        """Read what `to_json` gave.
-
-        Raises:
-            KeyError, TypeError, ValueError: It is something else.
-        """
-        names = [str(name) for name in content["names"]]
-        return LateWrites(content["since"], int(content["objects"]), names, str(content["newest"]))
 
     @staticmethod
     def merged(parts: Iterable["LateWrites"]) -> "LateWrites":

@@ -1,16 +1,18 @@
-"""What a verification compared: one task's part, or all tasks of an execution together; and the verification it makes."""
+"""What a verification compared: one task's part, or all tasks of an execution together; and the verification it makes.
 
-import operator
+Only ``verify`` imports it. It is a module of its own because it is pure, and a command is not.
+"""
+
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
-from functools import reduce
 from typing import Any
 
-from backfill_job.contents.result import ContentsCheck
-from backfill_job.contents.result import Side as WhoseProblem
+from msgspec import to_builtins
+
+from backfill_job.contents.result import merged
 from backfill_job.copying.compare import Compared
-from backfill_job.verify.day_counts import DayCount, DayCounts
+from backfill_job.verify.day_counts import DayCounts
 from shared.json_io import convert
 from shared.operations import Operations
 from shared.verification import FORMAT, Contents, Day, Level, NotKept, Remark, Sides, Verdict, Verification
@@ -34,7 +36,7 @@ class VerifyResult:
 
     compared: Compared
     counts: DayCounts
-    contents: ContentsCheck | None
+    contents: Contents | None
     operations: Operations
 
     @property
@@ -49,7 +51,7 @@ class VerifyResult:
         return {
             "verification": self.compared.to_json(),
             "tallies": self.counts.to_json(),
-            "contents": None if self.contents is None else self.contents.to_json(),
+            "contents": to_builtins(self.contents),
             "operations": asdict(self.operations),
         }
 
@@ -64,18 +66,17 @@ class VerifyResult:
         return VerifyResult(
             Compared.from_json(content["verification"]),
             DayCounts.from_json(content["tallies"]),
-            None if contents is None else ContentsCheck.from_json(contents),
+            None if contents is None else convert(Contents, contents),
             Operations(**content["operations"]),
         )
 
     @staticmethod
     def merged(parts: Sequence["VerifyResult"]) -> "VerifyResult":
         """The tasks of one execution put together."""
-        contents = [part.contents for part in parts if part.contents is not None]
         return VerifyResult(
             Compared.merged(part.compared for part in parts),
             DayCounts.merged([part.counts for part in parts]),
-            reduce(operator.add, contents) if contents else None,
+            merged([part.contents for part in parts if part.contents is not None]),
             sum((part.operations for part in parts), Operations()),
         )
 
@@ -108,7 +109,7 @@ def verification(
     days, undated = _days(counts)
     total = counts.total()
     critical = any(remark.level is Level.CRITICAL for remark in remarks)
-    broken = result.contents is not None and bool(result.contents.errors(WhoseProblem.MIGRATION))
+    broken = result.contents is not None and result.contents.broken
     clean = compared.clean and not critical and not broken
     return Verification(
         format=FORMAT,
@@ -127,21 +128,21 @@ def verification(
         summary=result.summary + (f" ({narrowed})" if narrowed else ""),
         narrowed=narrowed or None,
         counts={verdict: compared.counts[verdict] for verdict in Verdict},
-        totals=Sides(total.source.side(), total.destination.side()),
+        totals=Sides(total.source, total.destination),
         days=days,
-        undated=undated.day(None),
+        undated=undated,
         remarks=tuple(remarks),
         not_kept=_not_kept(counts),
         metadata_differences=dict(counts.metadata_differences.most_common()),
         lag=counts.lag.lag(),
-        contents=None if result.contents is None else convert(Contents, result.contents.to_json()),
+        contents=result.contents,
         differences=compared.differences,
         differences_total=sum(compared.wrong.values()),
         certificate=None,
     )
 
 
-def _days(counts: DayCounts) -> tuple[tuple[Day, ...], DayCount]:
+def _days(counts: DayCounts) -> tuple[tuple[Day, ...], Day]:
     """A line for every day from the first to the last, and the counts that have no line.
 
     Where days are further apart than `MAX_GAP`, the stretch with the most objects has lines. The others are counted with
@@ -152,15 +153,17 @@ def _days(counts: DayCounts) -> tuple[tuple[Day, ...], DayCount]:
         if not stretches or day - stretches[-1][-1] > MAX_GAP:
             stretches.append([])
         stretches[-1].append(day)
-    main = max(stretches, key=lambda days: sum(counts.days[day].verdicts.total() for day in days), default=[])
-    rest = counts.days.get(None, DayCount())
+    main = max(
+        stretches, key=lambda days: sum(sum(counts.days[day].verdicts.values()) for day in days), default=[]
+    )
+    rest = counts.day(None)
     for stretch in stretches:
         if stretch is not main:
             rest = sum((counts.days[day] for day in stretch), rest)
     lines = (
         [main[0] + timedelta(days=number) for number in range((main[-1] - main[0]).days + 1)] if main else []
     )
-    return tuple(counts.days.get(day, DayCount()).day(day) for day in lines), rest
+    return tuple(map(counts.day, lines)), rest
 
 
 def _not_kept(counts: DayCounts) -> tuple[NotKept, ...]:
@@ -171,22 +174,11 @@ def _not_kept(counts: DayCounts) -> tuple[NotKept, ...]:
         if counts.held
         else "No source object is under a hold or a retention time."
     )
-    return (
-        NotKept(
-            "creation time",
-            "A copy was created when it was copied. The day of an export is in its name, not in its times.",
-        ),
-        NotKept(
-            "generation",
-            "A copy has a generation of its own; reports give both, so that each pair can be found again.",
-        ),
-        NotKept(
-            "access control lists",
-            "A copy gets the destination bucket's default. Who may read it is the new bucket's policy.",
-        ),
-        NotKept(
-            "storage class",
-            "A copy gets the destination bucket's default class. It changes prices, not contents.",
-        ),
-        NotKept("holds and retention", held),
-    )
+    lost = {
+        "creation time": "A copy was created when it was copied. The day of an export is in its name, not in its times.",
+        "generation": "A copy has a generation of its own; reports give both, so that each pair can be found again.",
+        "access control lists": "A copy gets the destination bucket's default. Who may read it is the new bucket's policy.",
+        "storage class": "A copy gets the destination bucket's default class. It changes prices, not contents.",
+        "holds and retention": held,
+    }
+    return tuple(NotKept(what, text) for what, text in lost.items())

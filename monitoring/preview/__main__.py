@@ -11,22 +11,19 @@ import re
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from monitoring.files import load
 from monitoring.preview.entries import read_log
 from monitoring.preview.points import Source
-from monitoring.preview.tiles import Tile, tiles, window_of
+from monitoring.preview.tiles import Tile, clock, tiles, window_of
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import UsageError
-from shared.report import figures
 from shared.report.names import visible
-from shared.report.page import source_hash
+from shared.report.page import page_templates, source, source_hash
 
 __all__ = ["draw", "main"]
 
@@ -58,9 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             arguments.out.write_text(page, encoding="utf-8")
         except OSError as error:
-            raise UsageError(
-                f"{arguments.out} cannot be written: {error.strerror}; choose another --out"
-            ) from error
+            why = f"{arguments.out} cannot be written: {error.strerror}; choose another --out"
+            raise UsageError(why) from error
     except UsageError as error:
         sys.stderr.write(f"monitoring.preview: {one_line(str(error))}\n")
         return CANNOT_START
@@ -81,20 +77,21 @@ def draw(logs: Sequence[Path]) -> str:
     resources = load(log.values.by_name())
     window, content = window_of(log.entries), resources.dashboard.content
     found = tiles(content, Source.of(resources.metrics, log.entries), log.entries, window)
-    sheets = _file("shared.report", "page.css") + _file("monitoring.preview", "preview.css")
-    style = Markup(sheets + _places(found, int(content["mosaicLayout"]["columns"])))  # noqa: S704 -- our own files and numbers
-    ends = [datetime.fromtimestamp(at, UTC) for at in (window.start, window.ends[-1])]
-    page = _environment().get_template("preview.html")
-    return page.render(
+    places = _places(found, int(content["mosaicLayout"]["columns"]))
+    style = source("page.css") + source("preview.css", "monitoring.preview") + Markup(places)  # noqa: S704 -- numbers
+    start, end = (datetime.fromtimestamp(at, UTC) for at in (window.start, window.ends[-1]))
+    templates = page_templates("monitoring.preview")
+    templates.filters.update(markdown=_markdown, clock=clock)
+    return templates.get_template("preview.html").render(
         title=content["displayName"],
         # The upper tiles come first, also for a reader of the page without its grid.
         tiles=sorted(found, key=lambda tile: (tile.y, tile.x)),
         style=style,
         policy=f"default-src 'none'; style-src '{source_hash(style)}'; img-src data:; base-uri 'none'; form-action 'none'",
-        start=f"{ends[0]:%Y-%m-%d %H:%M:%S}",
-        end=f"{ends[1]:%Y-%m-%d %H:%M:%S}",
-        start_clock=f"{ends[0]:%H:%M:%S}",
-        end_clock=f"{ends[1]:%H:%M:%S}",
+        start=f"{start:%Y-%m-%d %H:%M:%S}",
+        end=f"{end:%Y-%m-%d %H:%M:%S}",
+        start_clock=clock(window.start),
+        end_clock=clock(window.ends[-1]),
         step=window.step,
         entries=len(log.entries),
         strangers=sorted(log.strangers.items()),
@@ -111,26 +108,6 @@ def _places(found: Sequence[Tile], columns: int) -> str:
     return f"@media (min-width:1000px){{{grid}.grid>*{{margin:{GAP}px!important}}{''.join(rules)}}}"
 
 
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("monitoring.preview"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        finalize=lambda value: (
-            visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-        ),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        count=figures.count,
-        seconds=figures.seconds,
-        markdown=_markdown,
-        clock=lambda at: f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}",
-    )
-    return environment
-
-
 def _markdown(text: str) -> Markup:
     """Bold, code and links, which is all that the dashboard's texts use; a link without an https address keeps its text only."""
     shown: Any = str(escape(visible(" ".join(text.split()))))
@@ -138,10 +115,6 @@ def _markdown(text: str) -> Markup:
     shown = re.sub(r"`(.+?)`", r"<code>\1</code>", shown)
     shown = re.sub(r"\[([^\]]+)\]\((https://[^)\s]+)\)", r'<a href="\2">\1</a>', shown)
     return Markup(re.sub(r"\[([^\]]+)\]\(([^)]+)\)", r"\1 (<code>\2</code>)", shown))  # noqa: S704 -- escaped above
-
-
-def _file(package: str, name: str) -> str:
-    return files(package).joinpath("templates", name).read_text(encoding="utf-8")
 
 
 if __name__ == "__main__":

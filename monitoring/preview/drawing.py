@@ -19,12 +19,7 @@ GAP = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What is drawn in one colour.
-
-    Attributes:
-        values: One for each step; None where there is no value.
-        stacked: True for bars on top of the others', False for a line.
-    """
+    """What is drawn in one colour: bars stacked on the others', or a line. A step without a value has None."""
 
     values: tuple[float | None, ...]
     stacked: bool
@@ -43,10 +38,9 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """A whole drawing.
+    """A whole drawing, and the axis's end.
 
     Attributes:
-        end: The axis's end.
         paths: SVG paths of lines, with their colours.
         marks: Heights of the horizontal marks that lie within the axis.
     """

@@ -1,7 +1,7 @@
 """Reads log files into entries, as Cloud Logging would hold them, with the resource that each would have been written on.
 
-A line is JSON, or the text of a command's log file, which a local run always leaves: `TextFormatter` writes each field as JSON after a
-sentence that the vocabulary knows. A local line does not name its resource: the mirror's events are the function's, all others are a
+A line is JSON, or the text of a command's log file, which a local run always leaves. There `TextFormatter` writes each field as JSON
+after a sentence that the vocabulary knows. A local line does not name its resource: the mirror's events are the function's, all others are a
 job's. A line of another library belongs to the resource of the line before it in the same file.
 """
 
@@ -38,8 +38,7 @@ class Entry:
     Attributes:
         at: Seconds since 1970.
         payload: What becomes ``jsonPayload``, without the message.
-        resource: The monitored resource's type.
-        labels: The resource's.
+        labels: Those of the monitored resource, whose type is `resource`.
     """
 
     at: float
@@ -60,10 +59,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What was read.
+    """What was read, by time.
 
     Attributes:
-        entries: By time.
         values: A project's values, as far as the lines tell them.
         strangers: Number of lines left out, by reason.
     """
@@ -144,11 +142,8 @@ def _entries(parsed: Iterable[tuple[Path, dict[str, Any]]], values: Values) -> I
         resource = last.get(path, JOB)
         payload = {key: value for key, value in line.items() if key not in {"severity", "time", "message"}}
         at = datetime.fromisoformat(line["time"]).timestamp()
-        labels = (
-            {"job_name": f"{values.jobs}backfill"}
-            if resource == JOB
-            else {"service_name": _service(line, values)}
-        )
+        job, service = {"job_name": f"{values.jobs}backfill"}, {"service_name": _service(line, values)}
+        labels = job if resource == JOB else service
         yield Entry(at, line["severity"], line["message"], payload, resource, labels)
 
 

@@ -22,7 +22,6 @@ class Point:
 
     Attributes:
         at: Seconds since 1970.
-        resource: The monitored resource's type.
         labels: Of the series it belongs to: ``metric.x`` and ``resource.x``.
         value: 1 for a counter; the extracted value for a distribution.
     """
@@ -72,10 +71,8 @@ def _bounds(content: Mapping[str, Any]) -> list[float]:
     if "bucketOptions" not in content:
         return []
     buckets = content["bucketOptions"]["exponentialBuckets"]
-    return [
-        buckets["scale"] * buckets["growthFactor"] ** number
-        for number in range(buckets["numFiniteBuckets"] + 1)
-    ]
+    scale, factor = buckets["scale"], buckets["growthFactor"]
+    return [scale * factor**number for number in range(buckets["numFiniteBuckets"] + 1)]
 
 
 def _value(content: Mapping[str, Any], tree: Mapping[str, Any]) -> float | None:

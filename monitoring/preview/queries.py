@@ -55,13 +55,7 @@ _AGGREGATES: Mapping[str, Callable[[list[float]], float]] = {
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A time in steps.
-
-    Attributes:
-        start: Seconds since 1970.
-        steps: Their number.
-        step: Seconds of each.
-    """
+    """A time in `steps` steps of `step` seconds, from `start` in seconds since 1970."""
 
     start: float
     steps: int
@@ -135,9 +129,8 @@ def _filtered(query: Mapping[str, Any], source: Source, window: Window) -> list[
         number = 0 if at == window.start else math.ceil((at - window.start) / window.step) - 1
         if 0 <= number < window.steps:
             steps[number].setdefault(labels, []).append(value)
-    return [
-        {labels: _reduced(values, query["aggregation"]) for labels, values in step.items()} for step in steps
-    ]
+    how = query["aggregation"]
+    return [{labels: _reduced(values, how) for labels, values in step.items()} for step in steps]
 
 
 def _selected(query: Mapping[str, Any], source: Source) -> list[tuple[float, Labels, float]]:
@@ -170,11 +163,7 @@ def _reduced(values: list[float], aggregation: Mapping[str, Any]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """PromQL at one moment.
-
-    Attributes:
-        at: Seconds since 1970.
-    """
+    """PromQL at one moment, in seconds since 1970."""
 
     source: Source
     at: float

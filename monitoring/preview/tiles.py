@@ -20,7 +20,19 @@ from monitoring.query import LEGEND
 from shared.errors import UsageError
 from shared.report import figures
 
-__all__ = ["Card", "Chart", "Header", "Key", "LogLines", "Nothing", "Text", "Tile", "tiles", "window_of"]
+__all__ = [
+    "Card",
+    "Chart",
+    "Header",
+    "Key",
+    "LogLines",
+    "Nothing",
+    "Text",
+    "Tile",
+    "clock",
+    "tiles",
+    "window_of",
+]
 
 STEPS = (1, 2, 5, 10, 30, 60, 300, 900, 3_600, 21_600, 86_400)
 MOST_STEPS = 60
@@ -55,10 +67,9 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One figure.
+    """One figure, as a person reads it.
 
     Attributes:
-        figure: As a person reads it.
         tone: ``bad``, ``attention`` or empty.
         note: The figure's moment, where that is not the log's end.
         spark: The figures before it; None where there is one figure only.
@@ -81,12 +92,9 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """Series over time.
+    """Series over time, with what the axis counts, its end and its middle in words.
 
     Attributes:
-        axis: What is counted.
-        top: The axis's end in words.
-        middle: Half of that.
         keys: The legend.
         notes: What is not drawn, and where thresholds lie.
     """
@@ -141,9 +149,8 @@ def tiles(
         widget = tile["widget"]
         x, y, width, height = (int(tile.get(key, 0)) for key in ("xPos", "yPos", "width", "height"))
         content = _content(widget, source, entries, window)
-        found.append(
-            Tile(widget.get("id", f"part-{number}"), x, y, width, height, widget.get("title", ""), content)
-        )
+        name, title = widget.get("id", f"part-{number}"), widget.get("title", "")
+        found.append(Tile(name, x, y, width, height, title, content))
     return found
 
 
@@ -163,9 +170,8 @@ def _content(
             return _log_lines(panel["filter"], entries)
         case {"incidentList": _}:
             return Nothing("Alert policies are evaluated in a project only.")
-    raise UsageError(
-        f"dashboard.yaml: {widget.get('id') or widget.get('title')}: this widget cannot be drawn"
-    )
+    name = widget.get("id") or widget.get("title")
+    raise UsageError(f"dashboard.yaml: {name}: this widget cannot be drawn")
 
 
 def _card(card: Mapping[str, Any], source: Source, window: Window) -> Card | Nothing:
@@ -184,7 +190,7 @@ def _card(card: Mapping[str, Any], source: Source, window: Window) -> Card | Not
     passed = [one for one in card.get("thresholds", ()) if value > one.get("value", 0)]
     tone = _TONES[max(passed, key=lambda one: one.get("value", 0))["color"]] if passed else ""
     late = not whole and known[-1] < window.steps - 1
-    note = f"at {_clock(window.ends[known[-1]])}, none since" if late else ""
+    note = f"at {clock(window.ends[known[-1]])}, none since" if late else ""
     spark = draw([Series(values, stacked=False)]) if "sparkChartView" in card and len(values) > 1 else None
     return Card(_figure(_unit(query))(value), tone, note, spark)
 
@@ -227,13 +233,10 @@ def _chart(chart: Mapping[str, Any], source: Source, window: Window) -> Chart | 
     if not series:
         local = len(notes) < len(chart["dataSets"])
         return Nothing(" ".join([NO_LINE, *notes]) if local else ELSEWHERE)
-    marks = [float(one["value"]) for one in chart.get("thresholds", ())]
     figure = _figure(unit)
-    drawing = draw(series, marks)
-    notes += [
-        f"{one.get('label', 'threshold')} at {figure(float(one['value']))}"
-        for one in chart.get("thresholds", ())
-    ]
+    marks = [(one.get("label", "threshold"), float(one["value"])) for one in chart.get("thresholds", ())]
+    drawing = draw(series, [value for _, value in marks])
+    notes += [f"{name} at {figure(value)}" for name, value in marks]
     return Chart(drawing, label, figure(drawing.end), figure(drawing.end / 2), tuple(keys), tuple(notes))
 
 
@@ -266,5 +269,6 @@ def _figure(unit: str) -> Callable[[float], str]:
     return lambda value: f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
-def _clock(at: float) -> str:
+def clock(at: float) -> str:
+    """The time of day of a moment in seconds since 1970, in UTC."""
     return f"{datetime.fromtimestamp(at, UTC):%H:%M:%S}"

@@ -8,27 +8,25 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, Unpack
 from urllib.parse import quote
 
 from shared.answers import names_object, no_answer
 from shared.errors import BucketNotFound, ObjectNotFound, StorageError, UnexpectedAnswer
 from shared.gcs.batch import CONTENT_TYPE, MOST_CALLS, batch_body, batch_parts
-from shared.gcs.credentials import AccessSource
 from shared.gcs.json_client import (
     OK,
-    THROTTLED,
     UNPACED,
+    ClientOptions,
     JsonClient,
     Pacing,
     RetryPolicy,
     refusal,
+    slows_all,
 )
-from shared.gcs.wire import Answer, Proxy
+from shared.gcs.wire import Answer
 from shared.migration import Location
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
-from shared.operations import OperationsCounter
-from shared.server_time import ServerTime
 
 __all__ = ["MOST_CALLS", "UNPACED", "AsyncApi", "Pacing", "PartAnswer", "RetryPolicy", "Rewrite", "encoded"]
 
@@ -80,7 +78,9 @@ class PartAnswer(NamedTuple):
 
 
 class AsyncApi:
-    """The JSON API. An asynchronous context manager; belongs to one event loop. `JsonClient` explains the arguments.
+    """The JSON API. An asynchronous context manager; belongs to one event loop. `JsonClient` explains the other options.
+
+    `billing_project` pays for the requests to a requester-pays bucket; empty for none.
 
     Every verb repeats its request after transient faults, except `delete_batch`. Every verb raises `BucketNotFound` where
     a bucket is missing, and `StorageError` for every other answer that is not a success.
@@ -89,28 +89,9 @@ class AsyncApi:
         UsageError: There are no credentials, or the endpoint is not an address.
     """
 
-    def __init__(
-        self,
-        *,
-        endpoint: str | None = None,
-        access: AccessSource | None = None,
-        connections: int = 264,
-        timeout: float = 60.0,
-        retry: RetryPolicy | None = None,
-        operations: OperationsCounter | None = None,
-        server_time: ServerTime | None = None,
-        proxy: Proxy | None = None,
-    ) -> None:
-        self._client = JsonClient(
-            endpoint=endpoint,
-            access=access,
-            connections=connections,
-            timeout=timeout,
-            retry=retry,
-            operations=operations,
-            server_time=server_time,
-            proxy=proxy,
-        )
+    def __init__(self, *, billing_project: str = "", **options: Unpack[ClientOptions]) -> None:
+        self._payer = f"&userProject={encoded(billing_project)}" if billing_project else ""
+        self._client = JsonClient(**options)
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
@@ -124,7 +105,7 @@ class AsyncApi:
     async def look(self, at: ObjectRef) -> ObjectState | None:
         """See `ObjectStore.look`."""
         try:
-            answer = await self._client.json("GET", f"{_path(at)}?{_RESOURCE}", at.uri)
+            answer = await self._client.json("GET", f"{_path(at)}?{_RESOURCE}{self._payer}", at.uri)
         except ObjectNotFound as error:
             await self._require_buckets(error, at.bucket)
             return None
@@ -146,7 +127,7 @@ class AsyncApi:
         """
         target = (
             f"{_path(source)}/rewriteTo{_objects(destination.bucket)}{encoded(destination.name)}"
-            f"?ifSourceGenerationMatch={if_source}&ifGenerationMatch={if_destination}&{_REWRITE}"
+            f"?ifSourceGenerationMatch={if_source}&ifGenerationMatch={if_destination}&{_REWRITE}{self._payer}"
         )
         if token:
             target += f"&rewriteToken={encoded(token)}"
@@ -195,7 +176,7 @@ class AsyncApi:
             ConditionFailed: There is a live version; perhaps it is this restoration, whose answer was lost.
             ObjectNotFound: That generation is not soft-deleted (any more).
         """
-        target = f"{_path(at)}/restore?generation={generation}&ifGenerationMatch=0&{_RESOURCE}"
+        target = f"{_path(at)}/restore?generation={generation}&ifGenerationMatch=0&{_RESOURCE}{self._payer}"
         try:
             return ObjectState.from_resource(await self._client.json("POST", target, at.uri, pacing))
         except ObjectNotFound as error:
@@ -229,7 +210,7 @@ class AsyncApi:
                 raise UnexpectedAnswer(at.uri, f"{size:,} bytes were asked for, {len(answer.body):,} came")
             return answer.body
 
-        target = f"{_path(at)}?generation={generation}&alt=media"
+        target = f"{_path(at)}?generation={generation}&alt=media{self._payer}"
         try:
             return await self._client.exchange("GET", target, at.uri, part, headers=headers, most=size)
         except ObjectNotFound as error:
@@ -257,7 +238,7 @@ class AsyncApi:
         folder = _path(ObjectRef(location.bucket, location.prefix))
         body = batch_body(
             [
-                ("DELETE", f"{folder}{encoded(name)}?ifGenerationMatch={generation}")
+                ("DELETE", f"{folder}{encoded(name)}?ifGenerationMatch={generation}{self._payer}")
                 for name, generation in deletions
             ]
         )
@@ -269,7 +250,7 @@ class AsyncApi:
         answers = [
             _part_answer(part, location.uri + name) for part, (name, _) in zip(parts, deletions, strict=True)
         ]
-        if any(part.status in THROTTLED for part in answers):
+        if any(slows_all(part.status, part.error) for part in answers):
             pacing.throttled()
         return await self._with_missing_bucket(answers, location.bucket)
 
@@ -299,7 +280,7 @@ class AsyncApi:
         """
         target = (
             f"{BASE_PATH}/b/{encoded(bucket)}/o?prefix={encoded(prefix)}&fields={encoded(fields)}"
-            f"&maxResults={limit}&{_FORM}{more}"
+            f"&maxResults={limit}&{_FORM}{more}{self._payer}"
         )
         for name, value in (("startOffset", start), ("endOffset", end), ("pageToken", token)):
             if value:
@@ -311,7 +292,7 @@ class AsyncApi:
 
     async def bucket(self, name: str, fields: str) -> dict[str, Any]:
         """Read fields of a bucket's configuration, as the JSON API has it."""
-        target = f"{BASE_PATH}/b/{encoded(name)}?fields={encoded(fields)}&prettyPrint=false"
+        target = f"{BASE_PATH}/b/{encoded(name)}?fields={encoded(fields)}&prettyPrint=false{self._payer}"
         try:
             return await self._client.json("GET", target, f"gs://{name}")
         except ObjectNotFound as error:

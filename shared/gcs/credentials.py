@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from shared.errors import PermissionDenied, StorageError, Unavailable, UsageError
 
-__all__ = ["Access", "AccessSource", "Grant", "anonymous", "application_default"]
+__all__ = ["Access", "AccessSource", "Anonymous", "ApplicationDefault", "Grant"]
 
 SCOPE = "https://www.googleapis.com/auth/devstorage.read_write"
 """Reading and writing objects (Cloud Storage documentation, "Authentication": OAuth scopes)."""
@@ -45,12 +45,21 @@ class AccessSource(Protocol):
         ...
 
 
-class _Anonymous:
+class Anonymous:
+    """No credentials, for a local Cloud Storage."""
+
     def fetch(self) -> Grant:
+        """See `AccessSource.fetch`."""
         return Grant({})
 
 
-class _ApplicationDefault:
+class ApplicationDefault:
+    """The environment's credentials (Application Default Credentials).
+
+    Raises:
+        UsageError: There are none.
+    """
+
     def __init__(self) -> None:
         # Imported here because it is slow, and a local Cloud Storage needs no credentials.
         import google.auth  # noqa: PLC0415
@@ -67,26 +76,13 @@ class _ApplicationDefault:
             ) from error
 
     def fetch(self) -> Grant:
+        """See `AccessSource.fetch`."""
         self._credentials.refresh(self._request())
         headers: dict[str, str] = {}
         self._credentials.apply(headers)
         expiry = self._credentials.expiry
         # The library's time is UTC without a time zone.
         return Grant(headers, math.inf if expiry is None else expiry.replace(tzinfo=UTC).timestamp())
-
-
-def anonymous() -> AccessSource:
-    """No credentials, for a local Cloud Storage."""
-    return _Anonymous()
-
-
-def application_default() -> AccessSource:
-    """The environment's credentials (Application Default Credentials).
-
-    Raises:
-        UsageError: There are none.
-    """
-    return _ApplicationDefault()
 
 
 class Access:

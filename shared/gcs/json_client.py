@@ -10,13 +10,13 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypedDict, TypeVar
 
 import orjson
 
-from shared.answers import error_for, no_answer
-from shared.errors import StorageError, UnexpectedAnswer
-from shared.gcs.credentials import Access, AccessSource, anonymous, application_default
+from shared.answers import error_for, no_answer, said_by
+from shared.errors import Cause, StorageError, UnexpectedAnswer
+from shared.gcs.credentials import Access, AccessSource, Anonymous, ApplicationDefault
 from shared.gcs.wire import Answer, AnswerTooLong, NoAnswer, Proxy, Wire
 from shared.operations import OperationsCounter
 from shared.server_time import ServerTime
@@ -24,12 +24,13 @@ from shared.server_time import ServerTime
 __all__ = [
     "GOOGLE_HOST",
     "OK",
-    "THROTTLED",
     "UNPACED",
+    "ClientOptions",
     "JsonClient",
     "Pacing",
     "RetryPolicy",
     "refusal",
+    "slows_all",
 ]
 
 GOOGLE_HOST = "storage.googleapis.com"
@@ -77,7 +78,7 @@ class Pacing:
 
     Attributes:
         admit: Awaited before each repetition. The caller awaits its own limit before the first sending.
-        throttled: Called for each answer that asks for fewer requests (429, 503).
+        throttled: Called for each answer that asks for fewer requests (429, 503), but not for those about one object name.
     """
 
     admit: Callable[[], Awaitable[None]] = _at_once
@@ -92,6 +93,19 @@ class _Failure(NamedTuple):
 
     status: int
     error: StorageError
+
+
+class ClientOptions(TypedDict, total=False):
+    """What callers of ``api`` may choose; `JsonClient` explains each, and has the defaults."""
+
+    endpoint: str | None
+    access: AccessSource | None
+    connections: int
+    timeout: float
+    retry: RetryPolicy | None
+    operations: OperationsCounter | None
+    server_time: ServerTime | None
+    proxy: Proxy | None
 
 
 class JsonClient:
@@ -135,7 +149,7 @@ class JsonClient:
     ) -> None:
         base = endpoint or f"https://{GOOGLE_HOST}"
         self._wire = Wire(base, connections=connections, timeout=timeout, proxy=proxy)
-        self._access = Access(access or (anonymous() if endpoint else application_default()), now)
+        self._access = Access(access or (Anonymous() if endpoint else ApplicationDefault()), now)
         self._retry = retry or RetryPolicy()
         self._dice = dice or random.Random()
         self._sleep = sleep
@@ -201,7 +215,7 @@ class JsonClient:
                 renewed = True
                 if await self._access.refused(granted, uri):
                     continue
-            if answer.status in THROTTLED:
+            if slows_all(answer.status, answer.error):
                 pacing.throttled()
             wait = self._retry.wait(repetition, self._dice)
             if not answer.error.transient or self._monotonic() + wait >= end:
@@ -233,7 +247,7 @@ class JsonClient:
             answer = await self._sent("POST", target, uri, self._lines(granted) + headers, body=body)
         if isinstance(answer, Answer):
             return answer.body
-        if answer.status in THROTTLED:
+        if slows_all(answer.status, answer.error):
             pacing.throttled()
         raise answer.error
 
@@ -281,19 +295,10 @@ def _json_object(answer: Answer) -> dict[str, Any]:
 
 def refusal(status: int, body: bytes, uri: str) -> StorageError:
     """The error that an answer without success means (``shared.answers``)."""
-    message, reasons = _said(body)
+    message, reasons = said_by(body)
     return error_for(status, reasons, message or f"status {status}", uri)
 
 
-def _said(body: bytes) -> tuple[str, list[str]]:
-    """The service's message and reasons, as far as the body of an error response has them.
-
-    Google's JSON errors are ``{"error": {"message": …, "errors": [{"reason": …, "message": …}]}}``; a proxy's are not.
-    """
-    try:
-        error = orjson.loads(body)["error"]
-        entries = [entry for entry in error.get("errors", ()) if isinstance(entry, dict)]
-        message = next((entry["message"] for entry in entries if entry.get("message")), None)
-        return str(message or error["message"]), [str(entry.get("reason")) for entry in entries]
-    except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-        return body[:200].decode(errors="replace"), []
+def slows_all(status: int, error: StorageError | None) -> bool:
+    """Whether an answer asks for fewer requests of every kind, and not only for fewer writes to one object name."""
+    return status in THROTTLED and (error is None or error.cause is not Cause.OBJECT_RATE)

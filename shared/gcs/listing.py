@@ -18,7 +18,6 @@ _Read = TypeVar("_Read")
 __all__ = [
     "Page",
     "SoftDeleted",
-    "discover",
     "ended_versions",
     "first_name",
     "list_pages",
@@ -31,8 +30,8 @@ Page = list[tuple[str, ObjectState]]
 """Names below a prefix, with the objects' states, in the order of the names."""
 
 SoftDeleted = tuple[str, ObjectState, str]
-"""A soft-deleted generation: name below the prefix, the object as it was, and when it will be gone for good (RFC 3339;
-empty where the service does not say)."""
+"""A soft-deleted generation: name below the prefix, the object as it was, and when it will be gone for good. The time is RFC
+3339, and empty where the service does not say."""
 
 MOST_PAGES = 30
 """Of a look at the folders: 30,000 days are 82 years."""
@@ -131,8 +130,10 @@ async def ended_versions(api: AsyncApi, at: ObjectRef) -> list[tuple[ObjectState
     return found
 
 
-async def discover(api: AsyncApi, location: Location, *, most_pages: int = MOST_PAGES) -> tuple[str, ...]:
-    """Find the partitions of a location: the folders that a listing with a delimiter gives.
+async def top_level(
+    api: AsyncApi, location: Location, *, most_pages: int = MOST_PAGES
+) -> tuple[tuple[str, ...], bool]:
+    """Find the folders and the objects right below a location.
 
     Args:
         api: The client.
@@ -140,28 +141,11 @@ async def discover(api: AsyncApi, location: Location, *, most_pages: int = MOST_
         most_pages: Stops after so many pages: there may be millions of objects beside the folders.
 
     Returns:
-        The partitions below the prefix, each with its final ``/``, in order; or the first of them.
+        The names below the prefix, folders with their final ``/``, in order; and whether these are all of them.
 
     Raises:
-        BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: The partitions are not known.
+        BucketNotFound, PermissionDenied, Unavailable, UnexpectedAnswer: The names are not known.
     """
-    found, _ = await _below(api, location, "prefixes", most_pages)
-    return tuple(found)
-
-
-async def top_level(
-    api: AsyncApi, location: Location, *, most_pages: int = MOST_PAGES
-) -> tuple[tuple[str, ...], bool]:
-    """Find the folders and the objects right below a location. Otherwise as `discover`.
-
-    Returns:
-        The names below the prefix, folders with their final ``/``, in order; and whether these are all of them.
-    """
-    found, complete = await _below(api, location, "prefixes,items(name)", most_pages)
-    return tuple(found), complete
-
-
-async def _below(api: AsyncApi, location: Location, fields: str, most_pages: int) -> tuple[list[str], bool]:
     names: list[str] = []
     skip = len(location.prefix)
     pages = 0
@@ -170,13 +154,14 @@ async def _below(api: AsyncApi, location: Location, fields: str, most_pages: int
         objects = (item["name"] for item in answer.get("items", ()))
         return sorted(str(name)[skip:] for name in (*answer.get("prefixes", ()), *objects))
 
-    async with aclosing(_answers(api, location, fields, names_of, more="&delimiter=%2F")) as answers:
-        async for page in answers:
+    answers = _answers(api, location, "prefixes,items(name)", names_of, more="&delimiter=%2F")
+    async with aclosing(answers) as parts:
+        async for page in parts:
             if pages == most_pages:
-                return names, False
+                return tuple(names), False
             names += page
             pages += 1
-    return names, True
+    return tuple(names), True
 
 
 async def first_name(api: AsyncApi, location: Location, start: str, end: str) -> str | None:

@@ -29,9 +29,11 @@ from shared.verification import DayState, Level, Verdict, Verification
 
 __all__ = [
     "content_policy",
+    "page_templates",
     "render_report",
     "render_status",
     "render_unknown",
+    "source",
     "source_hash",
     "verdict_of_status",
 ]
@@ -89,7 +91,7 @@ def render_unknown(why: str, now: datetime) -> str:
 
 def content_policy() -> str:
     """What a page may load and run: only its own style, script and icon."""
-    style, script = source_hash(_source("page.css")), source_hash(_source("page.js"))
+    style, script = source_hash(source("page.css")), source_hash(source("page.js"))
     own = f"default-src 'none'; style-src '{style}'; script-src '{script}'; img-src data:"
     return f"{own}; base-uri 'none'; form-action 'none'"
 
@@ -118,24 +120,29 @@ def _embedded(verification: Verification) -> Markup:
 
 
 def _render(template: str, **values: Any) -> str:
-    page = {"style": _source("page.css"), "script": _source("page.js"), "policy": content_policy()}
+    page = {"style": source("page.css"), "script": source("page.js"), "policy": content_policy()}
     return _environment().get_template(template).render(**page, **values)
 
 
-@functools.cache
-def _environment() -> Environment:
+def page_templates(package: str) -> Environment:
+    """The templates of a package's pages: every text that is not our own `Markup` is escaped and made visible."""
     environment = Environment(
-        loader=PackageLoader("shared.report"),
+        loader=PackageLoader(package),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_printable,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters.update(count=figures.count, seconds=figures.seconds)
+    return environment
+
+
+@functools.cache
+def _environment() -> Environment:
+    environment = page_templates("shared.report")
     environment.filters.update(
-        count=figures.count,
         bytes=figures.byte_count,
-        seconds=figures.seconds,
         moment=figures.moment,
         age=figures.age,
         name=name_markup,
@@ -159,9 +166,9 @@ def _printable(value: Any) -> Any:
 
 
 @functools.cache
-def _source(name: str) -> Markup:
+def source(name: str, package: str = "shared.report") -> Markup:
     """A style sheet or script, as the page contains it."""
-    return Markup(files("shared.report").joinpath("templates", name).read_text(encoding="utf-8"))  # noqa: S704 -- our own files
+    return Markup(files(package).joinpath("templates", name).read_text(encoding="utf-8"))  # noqa: S704 -- our own files
 
 
 def source_hash(source: str) -> str:

@@ -29,6 +29,7 @@ from shared.errors import (
     PermissionDenied,
     PhaseChanged,
     PhaseUnknown,
+    Refused,
     StorageError,
     Unavailable,
     UnexpectedAnswer,
@@ -444,7 +445,7 @@ def test_an_object_that_fails_does_not_keep_the_others(run: Run, paths: Paths) -
     paths.server.set_faults(rules=[rule])
     run.carry_out()
     assert run.accounts == {Account.COPIED: 2, Account.FAILED: 1}
-    assert isinstance(run.of("b").error, UnexpectedAnswer)
+    assert isinstance(run.of("b").error, Refused)
 
 
 def test_no_more_are_under_way_than_allowed(run: Run, paths: Paths) -> None:

@@ -16,8 +16,6 @@ from testing_paths import Paths
 
 from backfill_job.contents.check import Scope, check_contents
 from backfill_job.contents.reader import Contents
-from backfill_job.contents.result import Side
-from backfill_job.contents.rows import Severity
 from backfill_job.copying.diff import DiffLine, merge_pages
 from backfill_job.import_test.compare import Loaded, NotLoadable
 from backfill_job.import_test.duckdb import EmbeddedEngine
@@ -25,6 +23,7 @@ from backfill_job.run.stopping import Stop
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages
 from shared.objects import Metadata, ObjectState
+from shared.verification import Severity
 
 LOADS, NOT_LOADABLE, NOT_JUDGED = "loads", "not loadable", "not judged here"
 
@@ -244,8 +243,8 @@ def verified(paths: Paths, days: Iterable[str]) -> dict[str, str]:
 
                 found = await check_contents(batches(), api, paths.migration, Scope.parse("all"), stop=Stop())
                 assert found.objects == 1
-                assert found.clean is not bool(found.errors(Side.SOURCE))
-                severities = {kind.severity for kind in found.source}
+                severities = {problem.severity for problem in found.source_problems.values()}
+                assert found.clean is (severities <= {Severity.WARNING})
                 verdicts[day] = (
                     NOT_LOADABLE
                     if Severity.ERROR in severities

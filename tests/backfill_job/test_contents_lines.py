@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.contents.lines import EXAMPLES_OF_A_KIND, Bounds, ContentsReport, LineChecker
-from backfill_job.contents.rows import ProblemKind, Row, Severity
+from backfill_job.contents.rows import ProblemKind, Row
+from shared.verification import Severity
 
 GOOD = {
     "user_id": "u1",

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.contents.lines import ContentsReport, LineChecker
-from backfill_job.contents.rows import Row, Severity
+from backfill_job.contents.rows import Row
 from demo.data import generate
+from shared.verification import Severity
 
 ROW = {
     "user_id": "7",

@@ -1,5 +1,6 @@
 """The counts of a copy, a catch-up and a deletion must balance."""
 
+import json
 from collections import Counter
 
 from hypothesis import given
@@ -8,12 +9,13 @@ from hypothesis import strategies as st
 from backfill_job.copying.catch_up import CatchUp
 from backfill_job.copying.compare import Compared
 from backfill_job.copying.counts import COPY, Account, Counts
-from backfill_job.copying.result import RunResult
+from backfill_job.copying.result import Failure, RunResult
 from backfill_job.copying.work import Work
 from backfill_job.deletion.records import DELETION
 from backfill_job.deletion.records import Outcome as LineOutcome
 from backfill_job.deletion.records import summary as deletion_summary
 from backfill_job.run.command import ExitCode
+from shared.errors import Cause
 from shared.operations import Operations
 from shared.replicate import Outcome
 from shared.verification import Verdict
@@ -85,8 +87,17 @@ def test_counts_that_do_not_balance_say_so_in_every_summary() -> None:
     )
 
 
-def advice(verdicts: dict[Verdict, int], *, conflicts: int = 0, failed: int = 0, stopped: str = "") -> str:
+def advice(
+    verdicts: dict[Verdict, int],
+    *,
+    conflicts: int = 0,
+    failed: int = 0,
+    stopped: str = "",
+    stopped_by: Cause | None = None,
+    failures: tuple[Failure, ...] = (),
+) -> str:
     counts = Counts(COPY)
+    failed += sum(failure.objects for failure in failures)
     equal = 7 - conflicts - failed
     for account, objects in (
         (Account.ALREADY_EQUAL, equal),
@@ -96,7 +107,18 @@ def advice(verdicts: dict[Verdict, int], *, conflicts: int = 0, failed: int = 0,
         counts.list(objects)
         counts.add(account, objects=objects)
     found = Compared({**dict.fromkeys(Verdict, 0), **verdicts}, ())
-    result = RunResult(counts, None if stopped else found, stopped, False, 1.0, Work(), Operations(0, 0))
+    result = RunResult(
+        counts,
+        None if stopped else found,
+        stopped,
+        False,
+        1.0,
+        Work(),
+        Operations(0, 0),
+        failures=failures,
+        stopped_by=stopped_by,
+    )
+    assert RunResult.from_json(json.loads(json.dumps(result.to_json()))) == result
     assert result.exit_code is ExitCode.NOT_RIGHT
     return "\n".join(result.screen_lines())
 
@@ -122,3 +144,43 @@ def test_the_same_command_is_advised_only_where_it_helps() -> None:
     new_exports = advice({Verdict.EXTRA: 3})
     assert AGAIN not in new_exports
     assert "3 objects only at the destination" in new_exports
+
+
+def test_what_failed_is_grouped_by_cause_and_the_next_step_fits_it() -> None:
+    """The same command helps by itself only where nothing has to be mended first."""
+    held = Failure(Cause.HOLD, 3, "gs://b/a: a hold or a retention policy forbids it (…)")
+    lost = Failure(Cause.NO_ANSWER, 2, "gs://b/c: no answer")
+    only_held = advice({Verdict.CONTENT_DIFFERS: 3}, failures=(held,))
+    assert AGAIN not in only_held
+    assert "3 objects failed: a hold forbids it. For example gs://b/a: a hold" in only_held
+    assert Cause.HOLD.fix in only_held
+    assert "When that is mended, run the same command again." in only_held
+    both = advice({Verdict.CONTENT_DIFFERS: 3, Verdict.MISSING: 2}, failures=(lost, held))
+    assert AGAIN in both
+    assert both.index("3 objects failed") < both.index("2 objects failed: no answer")
+    assert AGAIN in advice({Verdict.MISSING: 4}, failures=(held,))
+    denied = advice({}, stopped="permission denied", stopped_by=Cause.PERMISSION)
+    assert AGAIN not in denied
+    assert Cause.PERMISSION.fix in denied
+    assert AGAIN in advice({}, stopped="no answer", stopped_by=Cause.NO_ANSWER)
+
+
+def test_failures_of_several_tasks_are_added_up() -> None:
+    """One entry for each cause, with an example of the first task that has one."""
+    parts = [
+        RunResult(
+            Counts(COPY),
+            None,
+            "",
+            False,
+            1.0,
+            Work(),
+            Operations(0, 0),
+            failures=(Failure(Cause.HOLD, number, f"example {number}"),),
+            stopped_by=Cause.PERMISSION if number == 2 else None,
+        )
+        for number in (1, 2)
+    ]
+    whole = RunResult.merged(parts)
+    assert whole.failures == (Failure(Cause.HOLD, 3, "example 1"),)
+    assert whole.stopped_by is Cause.PERMISSION

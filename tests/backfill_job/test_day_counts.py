@@ -2,6 +2,7 @@
 
 import json
 import random
+from dataclasses import replace
 from datetime import date, timedelta
 from hashlib import sha256
 
@@ -10,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.copying.diff import DiffLine, judge
-from backfill_job.verify.day_counts import DayCounts, SideCount, line_digest
+from backfill_job.verify.day_counts import DayCounts, line_digest
 from backfill_job.verify.lag import LagCounts
 from shared.migration import Environment, qpi_exports
 from shared.objects import Metadata, ObjectState, parse_time
 from shared.partitions import answers_folder
+from shared.verification import NO_OBJECTS, Side
 
 MIGRATION = qpi_exports(Environment.DEV)
 DAY = date(2024, 1, 1)
@@ -68,10 +70,10 @@ def test_every_name_is_counted_once_on_each_side_that_has_it(diff: list[DiffLine
     """The days and what has none add up to the whole."""
     total = counted(diff).total()
     kept = [pair for pair in diff if not MIGRATION.is_excluded(pair.relative)]
-    assert total.verdicts.total() == len(kept)
+    assert sum(total.verdicts.values()) == len(kept)
     for side in ("source", "destination"):
         states = [getattr(pair, side) for pair in kept if getattr(pair, side) is not None]
-        found: SideCount = getattr(total, side)
+        found: Side = getattr(total, side)
         assert (found.objects, found.bytes) == (len(states), sum(each.size for each in states))
 
 
@@ -101,9 +103,13 @@ def test_the_digest_is_what_its_definition_says() -> None:
         sha256("5 AAAAAA== é/x".encode()).hexdigest(), 16
     )
     assert line_digest("x", state("", 0, None)) == int(sha256(b"0 - x").hexdigest(), 16)
-    side = SideCount(digest=2**256 - 1)
-    side.add(0, 2, jsonl=False)
-    assert side.digest == 1
+    full, two = (replace(NO_OBJECTS, digest=f"{digest:064x}") for digest in (2**256 - 1, 2))
+    assert (full + two).digest == f"{1:064x}"
+    counted_twice = counted(
+        [judge("x", state("", 0), None, MIGRATION), judge("y", state("", 5), None, MIGRATION)]
+    )
+    digests = line_digest("x", state("", 0)) + line_digest("y", state("", 5))
+    assert counted_twice.total().source.digest == f"{digests % 2**256:064x}"
 
 
 def test_no_two_different_lines_look_alike() -> None:

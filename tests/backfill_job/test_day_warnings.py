@@ -1,9 +1,11 @@
 """What a person should know about the days."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.day_warnings import day_warnings
+from shared.verification import NO_OBJECTS, Day
 
 TODAY = date(2024, 3, 10)
 
@@ -11,10 +13,12 @@ TODAY = date(2024, 3, 10)
 def days(counts: dict[str | None, tuple[int, int]], *, empty: int = 0, **more: object) -> list[str]:
     counted = DayCounts(**more)  # type: ignore[arg-type]
     for text, (ours, theirs) in counts.items():
-        day = counted.days[None if text is None else date.fromisoformat(text)]
-        for side, number in ((day.source, ours), (day.destination, theirs)):
-            side.objects = side.jsonl = number
-            side.empty_jsonl = min(empty, number)
+        day = None if text is None else date.fromisoformat(text)
+        source, destination = (
+            replace(NO_OBJECTS, objects=number, jsonl=number, empty_jsonl=min(empty, number))
+            for number in (ours, theirs)
+        )
+        counted.add_day(Day.of(day, source, destination, {}))
     return [
         f"{found.level.value} {found.kind} {found.day}: {found.text}"
         for found in day_warnings(counted, TODAY)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -67,9 +68,13 @@ def test_go_when_everything_is_right_and_what_breaks_is_no_go(paths: Paths, comm
     letters.write_text('[{"ackId": "x"}]')
     _no_go(paths, commands, arguments, "dead letters")
     letters.write_text("[]")
-    os.utime(letters, (0, 0))
     _no_go(paths, commands, arguments, "dead letters")
-    os.utime(letters)
+    count = paths.server.undelivered()
+    letters.write_text(count.replace('"int64Value": "0"', '"int64Value": "1"'))
+    _no_go(paths, commands, arguments, "dead letters")
+    letters.write_text(re.sub(r'"endTime": "20\d\d', '"endTime": "2001', count))
+    _no_go(paths, commands, arguments, "dead letters")
+    letters.write_text(count)
 
     folder = paths.migration.destination
     paths.client.bucket(folder.bucket).blob("QPI_exports/stray").upload_from_string(b"x")
@@ -150,7 +155,7 @@ def test_a_check_that_breaks_stops_no_other(paths: Paths, commands: Commands) ->
     assert "not a migration's state" in " ".join(ended.out.split())
 
 
-@pytest.mark.parametrize("text", ["{}", "[", '{"a": 1}'])
+@pytest.mark.parametrize("text", ["{}", "[", '{"a": 1}', '{"timeSeries": []}'])
 def test_a_foreign_dead_letter_file_is_not_run(paths: Paths, commands: Commands, text: str) -> None:
     """Nothing is read into it."""
     paths.put("a/1")

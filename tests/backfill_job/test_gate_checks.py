@@ -28,7 +28,7 @@ from backfill_job.gate.checks import (
     presence_check,
     verification_check,
 )
-from backfill_job.gate.dead_letters import DeadLetters, read_dead_letters
+from backfill_job.gate.dead_letters import COUNT, DeadLetters, read_dead_letters
 from backfill_job.gate.evidence import read_verification_record
 from backfill_job.gate.import_record import read_import_record
 from backfill_job.gate.verdict import GATE_CHECKS, GateCheck, GateResult
@@ -641,13 +641,74 @@ def letters(folder: Path, text: str, seen: datetime = NOW) -> Check:
     return dead_letters_check(read_dead_letters(file), TARGET, NOW, LIMITS, phase=Phase.DUAL_WRITE)
 
 
-def test_no_dead_letters_seen_lately_pass(tmp_path: Path) -> None:
-    """The file's age is the look's."""
-    assert letters(tmp_path, "[]").standing is Standing.PASS
-    assert letters(tmp_path, "[]", NOW - LIMITS.max_age).standing is Standing.PASS
-    assert letters(tmp_path, "[]", NOW - LIMITS.max_age - SECOND).standing is Standing.FAIL
-    assert letters(tmp_path, "[]", NOW + SECOND).standing is Standing.FAIL
+def counted_at(*points: tuple[datetime, Any], metric: str = COUNT) -> dict[str, Any]:
+    """A time series of Cloud Monitoring."""
+    return {
+        "metric": {"type": metric},
+        "resource": {"type": "pubsub_subscription", "labels": {"subscription_id": "s"}},
+        "points": [
+            {"interval": {"endTime": at.isoformat()}, "value": {"int64Value": value}} for at, value in points
+        ],
+    }
+
+
+def monitoring(*series: dict[str, Any]) -> str:
+    return json.dumps({"timeSeries": series, "unit": "1"})
+
+
+def test_no_dead_letters_counted_lately_pass(tmp_path: Path) -> None:
+    """The count's own time is the look's, whenever the file was written."""
+    for at, standing in (
+        (NOW, Standing.PASS),
+        (NOW - LIMITS.max_age, Standing.PASS),
+        (NOW - LIMITS.max_age - SECOND, Standing.FAIL),
+        (NOW + SECOND, Standing.FAIL),
+    ):
+        assert letters(tmp_path, monitoring(counted_at((at, "0")))).standing is standing
     assert dead_letters_check(None, TARGET, NOW, LIMITS, phase=Phase.DUAL_WRITE).standing is Standing.NOT_RUN
+
+
+def test_an_empty_pull_proves_nothing(tmp_path: Path) -> None:
+    """A second look during the acknowledgement deadline is always empty: FAIL would become PASS."""
+    check = letters(tmp_path, "[]")
+    assert (check.standing, check.evidence) == (
+        Standing.NOT_RUN,
+        "an empty pull proves nothing: messages may wait all the same",
+    )
+    assert "num_undelivered_messages" in check.next_step
+
+
+def test_the_newest_count_of_each_subscription_counts(tmp_path: Path) -> None:
+    """In any order; an older 0 hides nothing, and neither does another subscription."""
+    old, new = NOW - HOUR, NOW
+    found = letters(tmp_path, monitoring(counted_at((old, "0"), (new, "3")), counted_at((new, 0))))
+    assert (found.standing, found.evidence) == (Standing.FAIL, "3 events given up by the trigger")
+    assert letters(tmp_path, monitoring(counted_at((new, "0"), (old, "3")))).standing is Standing.PASS
+    stale = counted_at((NOW - LIMITS.max_age - SECOND, "0"))
+    assert letters(tmp_path, monitoring(counted_at((new, "0")), stale)).standing is Standing.FAIL
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        monitoring(),
+        monitoring(counted_at()),
+        monitoring(counted_at((NOW, "0"), metric="pubsub.googleapis.com/subscription/backlog_bytes")),
+        monitoring(counted_at((NOW, "-1"))),
+        monitoring(counted_at((NOW, True))),
+        monitoring(counted_at((NOW, None))),
+        monitoring(counted_at((NOW, 0.0))),
+        '{"error": {"code": 403, "message": "Permission denied"}}',
+        '{"timeSeries": {}}',
+        '{"timeSeries": [1]}',
+        monitoring(counted_at((NOW, "0"))).replace(NOW.isoformat(), "yesterday"),
+    ],
+)
+def test_an_answer_without_a_count_is_not_a_count(tmp_path: Path, text: str) -> None:
+    """An error of the request, a filter that fits nothing, another metric."""
+    with pytest.raises(UsageError, match="num_undelivered_messages") as refused:
+        letters(tmp_path, text)
+    assert "\n" not in str(refused.value)
 
 
 def test_dead_letters_name_their_objects(tmp_path: Path) -> None:

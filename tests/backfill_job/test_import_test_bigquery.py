@@ -43,6 +43,7 @@ from backfill_job.run.stopping import Stop
 from shared.errors import (
     Interrupted,
     PermissionDenied,
+    Refused,
     Unavailable,
     UnexpectedAnswer,
     UsageError,
@@ -396,11 +397,11 @@ def test_a_load_that_failed_for_another_reason_is_no_verdict(
     [
         (("POST", "tables$"), (404, "notFound", "Not found: Dataset my-project:scratch"), UsageError),
         (("POST", "tables$"), (403, "accessDenied", "may not"), PermissionDenied),
-        (("POST", "tables$"), (400, "invalid", "what?"), UnexpectedAnswer),
+        (("POST", "tables$"), (400, "invalid", "what?"), Refused),
         (("POST", "jobs$"), (403, "accessDenied", "may not"), PermissionDenied),
         (("POST", "jobs$"), (403, "quotaExceeded", "too many"), Unavailable),
         (("GET", "queries"), (404, "notFound", "Not found: Job"), UnexpectedAnswer),
-        (("GET", "queries"), (400, "bytesBilledLimitExceeded", "too much"), UnexpectedAnswer),
+        (("GET", "queries"), (400, "bytesBilledLimitExceeded", "too much"), Refused),
     ],
 )
 def test_a_request_that_is_refused_is_an_error_and_leaves_no_table(

@@ -2,15 +2,21 @@
 
 import itertools
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec import to_builtins
 from testing_commands import Commands
 from testing_paths import Paths
 
-from backfill_job.verify.late_writes import MAX_NAMES, LateWrites
+from backfill_job.verify.late_writes import MAX_NAMES, LateWrites, cutover_of
 from shared.gateway import Gateway
+from shared.json_io import convert
 from shared.late_marks import mark_late_write
+from shared.migration import Location, Migration
 from shared.phase import Phase
+from shared.state import State
+from shared.state_changes import Stamp, begun, with_phase
 
 
 def later(paths: Paths) -> None:
@@ -85,7 +91,9 @@ def test_parts_make_a_whole() -> None:
         for part in "ab"
     ]
     parts.append(LateWrites())
-    whole = LateWrites.merged(LateWrites.from_json(json.loads(json.dumps(part.to_json()))) for part in parts)
+    whole = LateWrites.merged(
+        convert(LateWrites, json.loads(json.dumps(to_builtins(part)))) for part in parts
+    )
     assert (whole.since, whole.objects, len(whole.names)) == ("2026-01-01T00:00:00.000Z", 30, MAX_NAMES)
 
 
@@ -133,3 +141,18 @@ def test_the_newest_of_several_tasks_late_writes_is_the_whole_s(order: tuple[int
     parts = [LateWrites(MOMENTS[0], 1, [f"{number}"], MOMENTS[number]) for number in order]
     whole = LateWrites.merged([*parts, LateWrites("2026-01-01T00:00:00.000Z")])
     assert (whole.since, whole.objects, whole.newest) == (MOMENTS[0], 3, MOMENTS[1])
+
+
+def test_the_cutover_is_the_last_one_and_not_the_adoption_of_its_record() -> None:
+    """Late writes between the cutover and the upgrade stay late. A migration that began after its cutover has no earlier time."""
+    at = datetime(2025, 3, 1, tzinfo=UTC)
+
+    def stamped(days: int) -> Stamp:
+        return Stamp(f"c{days}", "Ada", at + timedelta(days=days))
+
+    initial = State.initial(Migration(Location("legacy", "a/"), Location("new", "b/")))
+    first = with_phase(begun(initial, Phase.DUAL_WRITE, stamped(0)), Phase.CUT_OVER, stamped(1))
+    adopted = begun(first, Phase.CUT_OVER, stamped(9), "adopted from version 1")
+    assert cutover_of(begun(initial, Phase.DUAL_WRITE, stamped(0))) is None
+    assert cutover_of(adopted) == cutover_of(first) == at + timedelta(days=1)
+    assert cutover_of(begun(initial, Phase.CUT_OVER, stamped(3))) == at + timedelta(days=3)

@@ -1,17 +1,25 @@
 """The command, as its user meets it: arguments, questions, files, exit codes."""
 
 import json
+import logging
+import subprocess
+import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from google.cloud import storage
-from testing_commands import Ended, run_command
+from testing_commands import Ended, run_command, where
 from testing_paths import Paths, json_lines
 
 import local_gcs
 from backfill_job import migrate_qpi_exports
+from backfill_job.run.logs import LogFormat, log_file_path, logging_to
+from shared.errors import CannotWrite, UsageError
+from shared.events_log import Event, EventLog
 
 NAMES = [
     "",
@@ -103,6 +111,51 @@ def test_what_would_be_overwritten_is_named_before_everything_else(
     out = migrate().out
     assert "OVERWRITE" in out.upper()
     assert out.index("plain.txt") < out.index("2024-01")
+
+
+def test_what_is_protected_is_forecast_and_the_run_says_why_it_failed(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """The listing knows of holds. The same command does not help until somebody releases them."""
+    for number, name in enumerate(("free.txt", "held.txt", "event.txt")):
+        paths.put(name, b"new")
+        paths.put(name, b"old", side="destination")
+        blob = paths.bucket("destination").blob(paths.migration.destination.prefix + name)
+        blob.temporary_hold, blob.event_based_hold = number == 1, number == 2
+        blob.patch()
+    ended = migrate("--report", str(tmp_path / "r"))
+    assert "2 objects will be REFUSED: a hold or a retention policy" in " ".join(ended.out.split())
+    assert "held.txt  (temporary hold)" in ended.out
+    assert "event.txt  (event-based hold)" in ended.out
+    findings = json.loads((tmp_path / "r" / "plan.json").read_text())["findings"]
+    assert [each["relative"] for each in findings["protected"]["first"]] == ["event.txt", "held.txt"]
+    ended = migrate("--execute", "--yes", "--report", str(tmp_path / "e"))
+    assert ended.code == 1
+    assert "2 objects failed: a hold forbids it. For example gs://" in ended.out
+    assert "Release the hold" in ended.out
+    assert "Run the same command again." not in ended.out
+    (failure,) = json.loads((tmp_path / "e" / "run.json").read_text())["failures"]
+    assert (failure["cause"], failure["objects"]) == ("hold", 2)
+
+
+def test_a_missing_object_of_every_kind_of_failure_is_grouped(
+    paths: Paths, migrate: Callable[..., Ended]
+) -> None:
+    """An answer that cannot be read is one object's failure, and so is a disabled key."""
+    fill(paths)
+    rewrite = {"method": "storage.objects.rewrite", "count": None}
+    key = {"status": 400, "reason": "invalid", "message": "Cloud KMS key is disabled"}
+    rules = [
+        {**rewrite, "name_prefix": "QPI_exports/plain", "status": 200, "body": "{}"},
+        {**rewrite, "name_prefix": "QPI_exports/deep", **key},
+    ]
+    paths.server.set_faults(rules=rules)
+    ended = migrate("--execute", "--yes")
+    assert (ended.code, ended.err) == (1, "")
+    assert "1 object failed: an answer that cannot be read. For example gs://" in ended.out
+    assert "1 object failed: the encryption key cannot be used." in ended.out
+    assert "Enable the key version in Cloud KMS" in ended.out
+    assert len(paths.names()) == len(NAMES) - 2
 
 
 def test_names_are_shown_as_they_are(paths: Paths, migrate: Callable[..., Ended]) -> None:
@@ -731,6 +784,17 @@ def test_since_leaves_out_nothing_that_has_no_day_in_its_name(
     assert paths.names() == sorted(undated)
 
 
+def test_since_asks_for_no_further_listing(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """The folders are known already from cutting the work into pieces."""
+    paths.put("qpi_answers_20240310/user_id_1.jsonl", b"{}\n")
+    asked = []
+    for words in ((), ("--since", "2024-03-10")):
+        paths.server.reset_stats()
+        assert migrate("--dry-run", *words).code == 0
+        asked.append(paths.requests("storage.objects.list"))
+    assert asked[0] == asked[1]
+
+
 def test_since_leaves_out_older_days_only(
     paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
 ) -> None:
@@ -761,3 +825,116 @@ def test_a_log_file_that_cannot_be_written_is_one_line_and_nothing_starts(
     assert f"cannot write the log file {tmp_path / 'file' / 'below'}/migrate_qpi_exports_custom_" in ended.err
     assert ended.err.endswith("Not a directory; choose --log-dir\n")
     assert paths.server.stats()["methods"] == {}
+
+
+# --- a full disk behind the log ---------------------------------------------------------------------------------
+
+FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="this machine has no /dev/full")
+
+
+@needs_full
+def test_a_log_that_takes_no_line_is_said_before_anything_is_done(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 2, one line, and no copy."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", paths.server.url)
+    fill(paths)
+    now = datetime.now(UTC)
+    file = log_file_path(tmp_path, "migrate_qpi_exports_custom", now)
+    file.symlink_to(FULL)
+    words = (*where(paths), "--log-dir", str(tmp_path), "--grace", "0", "--execute", "--yes")
+    ended = run_command("migrate", *words, now=lambda: now)
+    said = (
+        f"migrate_qpi_exports: cannot write the log file {file}: No space left on device; choose --log-dir\n"
+    )
+    assert (ended.code, ended.err) == (2, said)
+    assert paths.names() == []
+
+
+def logged_until_full(file: Path, error: Exception | None = None) -> None:
+    """Log a line, and more after the disk is full."""
+    log = EventLog()
+    with logging_to(StringIO(), LogFormat.TEXT, file=file):
+        log.emit(Event.RUN_STARTED, mode="execute")
+        (kept,) = [
+            each
+            for each in logging.getLogger().handlers
+            if isinstance(each, logging.FileHandler) and each.baseFilename == str(file)
+        ]
+        kept.stream.close()
+        kept.stream = FULL.open("a", encoding="utf-8")
+        for _ in range(3):
+            log.emit(Event.RUN_STOPPED, error="it")
+        if error is not None:
+            raise error
+
+
+@needs_full
+def test_a_log_that_is_full_half_way_is_called_that(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The work goes on, and its end says that the log is incomplete."""
+    file = tmp_path / "a.log"
+    with pytest.raises(CannotWrite, match=r"the log file .*a\.log is incomplete: No space left on device"):
+        logged_until_full(file)
+    assert "run_started" in file.read_text()
+    said = capfd.readouterr().err
+    assert said.count("no more lines in the log file") == 1
+    assert "Traceback" not in said
+
+
+@needs_full
+def test_an_error_of_the_run_is_not_hidden_by_a_full_log(tmp_path: Path) -> None:
+    """The first error is the one to mend first."""
+    with pytest.raises(UsageError, match="the run's own"):
+        logged_until_full(tmp_path / "a.log", UsageError("the run's own"))
+
+
+# --- requester pays ----------------------------------------------------------------------------------------------
+
+
+def requester_pays(paths: Paths) -> None:
+    """Make both buckets bill who asks; then even the test's own client needs a project."""
+    for location in (paths.migration.source, paths.migration.destination):
+        bucket = paths.client.bucket(location.bucket)
+        bucket.requester_pays = True
+        bucket.patch()
+
+
+def test_a_bucket_that_wants_a_project_that_pays_is_said(paths: Paths, migrate: Callable[..., Ended]) -> None:
+    """The answer asks for it, and the line says how to give it."""
+    fill(paths)
+    requester_pays(paths)
+    for arguments in ((), ("--execute", "--yes")):
+        ended = migrate(*arguments)
+        assert (ended.code, ended.err.count("\n")) == (2, 1)
+        assert "Name the project that pays with --billing-project" in ended.err
+
+
+@pytest.mark.parametrize("tasks", ["1", "2"])
+def test_with_a_billing_project_everything_is_copied_and_verified(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path, tasks: str
+) -> None:
+    """Both clients send it with every request; the tasks of one machine, too."""
+    fill(paths)
+    paths.put("plain.txt", b"other", side="destination")
+    requester_pays(paths)
+    pays = ("--billing-project", "who-pays")
+    assert migrate(*pays).code == 0
+    words = (*pays, "--execute", "--yes", "--ungoverned", "--report", str(tmp_path / "r"))
+    line = [sys.executable, "-m", "backfill_job", "migrate", *where(paths), "--log-dir", str(tmp_path)]
+    done = subprocess.run(
+        [*line, *words, "--grace", "0", "--tasks", tasks], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "r" / "run.json").read_text())
+    assert (report["ledger"]["copied"], report["ledger"]["failed"]) == (len(NAMES), 0)
+    assert report["verification"]["clean"]
+
+
+@pytest.mark.parametrize("project", ["A B", "x&y=z", "../x"])
+def test_a_billing_project_is_an_id(migrate: Callable[..., Ended], project: str) -> None:
+    """It becomes a part of every address."""
+    with pytest.raises(SystemExit):
+        migrate("--billing-project", project)

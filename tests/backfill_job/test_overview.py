@@ -350,7 +350,7 @@ def test_shown_names_are_printable_and_distinct(one: str, other: str) -> None:
         (byte_count(1_024), "1.0 KiB"),
         (byte_count(2**20 - 1), "1.0 MiB"),
         (byte_count(3 * 2**30), "3.0 GiB"),
-        (byte_count(5_000 * 2**50), "5,000.0 PiB"),
+        (byte_count(5_000 * 2**50), "4.9 EiB"),
         (duration(0), "0.0 s"),
         (duration(1.5), "1.5 s"),
         (duration(59.4), "59 s"),

@@ -6,14 +6,25 @@ from typing import Any
 
 import pytest
 
-from backfill_job.contents.result import Affected, ContentsCheck
-from backfill_job.contents.rows import ProblemKind, Severity
+from backfill_job.contents.result import Side, Tally
+from backfill_job.contents.rows import ProblemKind
 from backfill_job.copying.compare import Compared
-from backfill_job.verify.day_counts import DayCount, DayCounts
+from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.lag import LagCounts
 from backfill_job.verify.result import VerifyResult, verification
 from shared.operations import Operations
-from shared.verification import DayState, Level, Remark, Verdict, Verification, read_verification
+from shared.verification import (
+    NO_OBJECTS,
+    Contents,
+    Day,
+    DayState,
+    Level,
+    Remark,
+    Severity,
+    Verdict,
+    Verification,
+    read_verification,
+)
 
 NOW = datetime(2026, 11, 20, 12, 0, 0, 123_456, tzinfo=UTC)
 IDENTITY: dict[str, Any] = {
@@ -29,17 +40,23 @@ ERROR, NOT_JUDGED, WARNING = (
     next(kind for kind in ProblemKind if kind.severity is severity)
     for severity in (Severity.ERROR, Severity.NOT_JUDGED, Severity.WARNING)
 )
-ONE = Affected(1, 1)
 
 
 def made(
-    *remarks: Remark, contents: ContentsCheck | None = None, counts: DayCounts | None = None, **wrong: int
+    *remarks: Remark, contents: Contents | None = None, counts: DayCounts | None = None, **wrong: int
 ) -> Verification:
     found = {**dict.fromkeys(Verdict, 0), Verdict.EQUAL: 1}
     found.update({Verdict(name): number for name, number in wrong.items()})
     counted = counts or DayCounts(LagCounts("2026-11-20T10:00:00.000Z"))
     result = VerifyResult(Compared(found, ()), counted, contents, Operations())
     return verification(IDENTITY, result, remarks, finished=NOW, grace=timedelta(minutes=1))
+
+
+def read(side: Side, kind: ProblemKind) -> Contents:
+    """Contents with one problem."""
+    tally = Tally()
+    tally.book("x.jsonl", side, {kind: 1}, ())
+    return tally.result("all", 1.0)
 
 
 @pytest.mark.parametrize("verdict", ["missing", "content_differs", "metadata_differs", "extra", "in_flight"])
@@ -62,14 +79,14 @@ def test_something_critical_is_not_clean(level: Level, *, clean: bool) -> None:
 @pytest.mark.parametrize(
     ("contents", "clean"),
     [
-        (ContentsCheck("all", migration={ERROR: ONE}), False),
-        (ContentsCheck("all", migration={NOT_JUDGED: ONE}), False),
-        (ContentsCheck("all", migration={WARNING: ONE}), True),
-        (ContentsCheck("all", source={ERROR: ONE}), True),
+        (read(Side.MIGRATION, ERROR), False),
+        (read(Side.MIGRATION, NOT_JUDGED), False),
+        (read(Side.MIGRATION, WARNING), True),
+        (read(Side.SOURCE, ERROR), True),
     ],
     ids=["the copy's error", "not judged in the copy", "the copy's warning", "the source's error"],
 )
-def test_contents_that_the_copy_broke_are_not_clean(contents: ContentsCheck, *, clean: bool) -> None:
+def test_contents_that_the_copy_broke_are_not_clean(contents: Contents, *, clean: bool) -> None:
     """What is wrong at the source already is the source's."""
     found = made(contents=contents)
     assert (found.clean, found.exit_code) == (clean, 0 if clean else 1)
@@ -90,9 +107,8 @@ def test_contents_that_the_copy_broke_are_not_clean(contents: ContentsCheck, *, 
 )
 def test_a_day_is_as_bad_as_its_worst_name(verdicts: list[Verdict], state: DayState) -> None:
     """Missing is worse than differing, and differing is worse than in flight."""
-    count = DayCount()
-    count.verdicts.update(verdict.value for verdict in verdicts)
-    assert count.day(date(2026, 11, 1)).verdict is state
+    parts = [Day.of(date(2026, 11, 1), NO_OBJECTS, NO_OBJECTS, {verdict: 1}) for verdict in verdicts]
+    assert sum(parts, Day.of(date(2026, 11, 1), NO_OBJECTS, NO_OBJECTS, {})).verdict is state
 
 
 def test_what_is_made_is_what_is_read_back() -> None:

@@ -31,7 +31,7 @@ def everything_right(paths: Paths, commands: Commands) -> tuple[str, ...]:
     checkout.mkdir()
     (checkout / "config.py").write_text(f'PATH = "{paths.migration.destination.uri}"\n')
     letters = commands.folder / "letters.json"
-    letters.write_text("[]")
+    letters.write_text(paths.server.undelivered())
     return ("--repo", str(checkout), "--canary", "20", "--dead-letters", str(letters))
 
 

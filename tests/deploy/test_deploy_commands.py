@@ -14,9 +14,8 @@ from backfill_job.commands import load
 from backfill_job.rights import Part, Role
 from deploy.__main__ import WHAT, steps_of
 from deploy.parts import function_steps, job_steps, release, scheduler_steps, uploaded
-from deploy.project import SERVICES, project_steps
+from deploy.project import SERVICES, project_steps, table
 from deploy.steps import Answer, Ask, Ensure, Failed, Run, Step, Words, perform, script
-from deploy.table import table
 from deploy.values import Values, read_values
 from mirror_function.settings import MirrorSettings
 from shared.migration import Environment

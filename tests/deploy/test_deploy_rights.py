@@ -97,7 +97,7 @@ class Stage:
             "type": "google.cloud.storage.object.v1.finalized",
             "time": datetime.now(UTC).isoformat(),
         }
-        event = read_event(attributes, blob._properties)
+        event = read_event(attributes, blob._properties, datetime.now(UTC))
         meanwhile()
         clock = count()
         with closing(Gateway(retry_deadline=60.0, retry_initial=0.01)) as gateway:

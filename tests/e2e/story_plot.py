@@ -148,7 +148,7 @@ def _prepare(stage: Stage) -> tuple[str, ...]:
         checkout, letters = stage.folder / "checkout", stage.folder / "letters.json"
         checkout.mkdir()
         (checkout / "config.py").write_text(f'PATH = "{PATHS[Path.NEW].uri}"\n')
-        letters.write_text("[]")
+        letters.write_text(stage.server.undelivered())
         stage.operator.run("import-test", *ENV, "--last", "7", "--allow-empty")
         stage.operator.run("references", str(checkout))
     patient = ("--lag-p50", ANY, "--lag-p99", ANY, "--lag-max", ANY)

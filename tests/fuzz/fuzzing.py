@@ -26,6 +26,9 @@ from local_gcs.waiting import HANGS
 from shared.command_line import OneLineParser
 from shared.errors import Interrupted
 from shared.migration import Location, Migration
+from shared.phase import Phase, entry_ref, state_ref
+from shared.state import State
+from shared.state_changes import Stamp, begun
 
 FACTOR = int(os.environ.get("FUZZ_EXAMPLES", "1"))
 """How many times as many examples as usual: FUZZ_EXAMPLES=20 for a night."""
@@ -182,6 +185,11 @@ class World:
                 f"QPI_exports/qpi_answers_2024010{day}/user_id_{user}.jsonl",
                 b'{"user_id":"1","submitted_at":"2024-01-01T00:00:00Z","answers":[]}\n',
             )
+        stamp = Stamp("begun", "test", datetime(2024, 1, 3, tzinfo=UTC))
+        state = begun(State.initial(self.migration), Phase.DUAL_WRITE, stamp)
+        head, entry = state_ref(self.migration), entry_ref(self.migration, 1, Phase.DUAL_WRITE)
+        self.put(head.bucket, head.name, state.to_json())
+        self.put(entry.bucket, entry.name, state.entry_bytes(state.history[0]))
         return self
 
     def put(self, bucket: str, name: str, data: bytes) -> None:

@@ -19,7 +19,7 @@ from testing_damage import damaged, spelled_out
 from testing_deletion import Scene, day
 
 from backfill_job.deletion.manifest import chunk_lines, read_manifest
-from backfill_job.gate.dead_letters import read_dead_letters
+from backfill_job.gate.dead_letters import COUNT, read_dead_letters
 from backfill_job.gate.evidence import read_verification_record
 from backfill_job.gate.import_record import read_import_record
 from backfill_job.references.scan import scan
@@ -40,6 +40,8 @@ from shared.state_changes import Stamp, begun, sign_off
 ROOT = Path(__file__).parent.parent.parent
 
 READERS = {
+    "mirror_function/event.py": "messages, not files: tests/mirror_function/test_mirror_event.py",
+    "shared/answers.py": "answers of the service, not files: tests/shared/test_answers.py",
     "shared/gcs/json_client.py": "answers of the service, not files: tests/shared/test_gcs_client.py",
     "backfill_job/verify/certificate.py": "certificate",
     "backfill_job/contents/lines.py": "exports, not ours: tests/backfill_job/test_contents_lines.py",
@@ -48,11 +50,14 @@ READERS = {
     "backfill_job/deletion/records.py": "test_a_damaged_record",
     "backfill_job/gate/dead_letters.py": "dead letters",
     "backfill_job/gate/import_record.py": "import test",
+    "backfill_job/references/patch.py": "asks only whether an edited file still parses",
+    "backfill_job/run/overlaps.py": "other migrations' records: tests/backfill_job/test_overlaps.py",
     "backfill_job/run/tasks.py": "shard map",
     "backfill_job/run/task_reports.py": "task report",
     "shared/json_io.py": "the parser itself",
     "shared/late_marks.py": "test_a_damaged_mark",
     "shared/phase.py": "state",
+    "shared/record.py": "the entries of the history: tests/shared/test_record.py edits each of them",
     "shared/verification.py": "verification",
     "monitoring/files.py": "our own files: tests/monitoring/test_monitoring_files.py",
     "monitoring/vocabulary.py": "log",
@@ -68,7 +73,7 @@ def test_every_module_that_parses_is_known_here() -> None:
         for package in ("backfill_job", "shared", "mirror_function", "monitoring", "deploy")
         for path in (ROOT / package).rglob("*.py")
         if re.search(
-            r"(json\.loads?|parse_json|yaml\.\w*load)\(|_StrictLoader\b|json_io import .*\bdecode\b",
+            r"(json\.loads?|parse_json|parse_format|yaml\.\w*load)\(|_StrictLoader\b|json_io import .*\bdecode\b",
             path.read_text(),
         )
     }
@@ -120,6 +125,15 @@ def target() -> Target:
 
 LETTERS = [{"ackId": "a", "message": {"attributes": {"objectId": "QPI_exports/x.jsonl"}, "data": "e30="}}]
 
+COUNTED = {
+    "timeSeries": [
+        {
+            "metric": {"type": COUNT},
+            "points": [{"interval": {"endTime": "2026-11-23T05:15:00Z"}, "value": {"int64Value": "0"}}],
+        }
+    ]
+}
+
 LOG = b"""{"severity": "INFO", "time": "2026-11-23T05:15:00.000Z", "message": "run started", "event": "run_started", "run": "r", \
 "env": "dev", "mode": "execute", "source": "gs://legacy/QPI_exports/", "destination": "gs://new/qpi_exports/"}"""
 
@@ -140,6 +154,10 @@ SAMPLES: dict[str, tuple[Callable[[], bytes], Callable[[bytes, Path], object]]] 
         lambda data, _: read_verification_record(data, "verification.json", target()),
     ),
     "dead letters": (lambda: json.dumps(LETTERS).encode(), in_file("letters.json", read_dead_letters)),
+    "counted dead letters": (
+        lambda: json.dumps(COUNTED).encode(),
+        in_file("letters.json", read_dead_letters),
+    ),
     "task report": (lambda: b'{"run": "r", "mode": "execute"}', in_file("run.json", report_of)),
     "log": (lambda: LOG, in_file("run.log", lambda path: read_log([path]))),
     "deploy values": (
@@ -167,6 +185,7 @@ NAMED = {
     "state": "gs://new/_migration/",
     "verification": "verification.json",
     "dead letters": "letters.json",
+    "counted dead letters": "letters.json",
     "task report": "run.json",
     "log": "run.log",
     "deploy values": "dev.env",

@@ -1,5 +1,7 @@
 """Events, received by a real HTTP server."""
 
+import base64
+import json
 from collections import Counter
 from collections.abc import Iterator
 
@@ -40,6 +42,37 @@ def test_binary_cloudevent(
     }
     assert headers["content-type"] == "application/json"
     assert headers["ce-id"].isdigit()
+
+
+@pytest.mark.parametrize("name", ["a", "ends in a space ", "tab\t", "é"])
+@pytest.mark.parametrize("form", ["push", "mixed", "notification"])
+def test_an_event_in_another_form(
+    http: Http, bucket: str, server: local_gcs.LocalServer, subscriber: Subscriber, *, form: str, name: str
+) -> None:
+    """A raw push has the exact name in an attribute, and the resource as its data."""
+    server.add_subscriber(subscriber.url, form=form)
+    stored = http.put(bucket, name).json()
+    server.wait_for_events()
+    [(headers, body)] = subscriber.seen
+    if (form, name) == ("mixed", "a"):
+        assert (body, headers["ce-subject"]) == (stored, "objects/a")
+        return
+    assert not [key for key in headers if key.lower().startswith("ce-")]
+    message = body["message"]
+    assert json.loads(base64.b64decode(message["data"])) == stored
+    assert message["messageId"].isdigit()
+    attributes = message["attributes"]
+    if form == "notification":
+        assert (attributes["eventType"], attributes["bucketId"]) == ("OBJECT_FINALIZE", bucket)
+        assert (attributes["objectId"], attributes["objectGeneration"]) == (name, stored["generation"])
+    else:
+        assert (attributes["ce-type"], attributes["ce-subject"]) == (TYPE + "finalized", f"objects/{name}")
+
+
+def test_a_subscriber_of_an_unknown_form_is_refused(http: Http, subscriber: Subscriber) -> None:
+    """A misspelt form would test nothing."""
+    wanted = {"url": subscriber.url, "form": "pigeon"}
+    assert http.ask("POST", "/_local/subscribers", json=wanted).status_code == 400
 
 
 def test_filters(

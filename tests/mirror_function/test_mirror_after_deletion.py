@@ -9,6 +9,7 @@ from testing_paths import Paths
 from mirror_function.event import EventKind, ObjectEvent
 from mirror_function.mirror import Mirrored, MirrorOutcome, mirror
 from mirror_function.settings import MirrorSettings
+from shared.errors import PhaseUnknown
 from shared.gateway import Gateway
 from shared.objects import ObjectState, parse_time
 from shared.phase import Phase, PhaseReader
@@ -32,7 +33,7 @@ def handled(
     """What a mirror makes of an event; the forward one follows deletions, if it follows any."""
     assert state is not None
     settings = MirrorSettings(paths.migration, deletes=not reverse, reverse=reverse)
-    event = ObjectEvent("e-1", kind, settings.way.source.bucket, state, datetime.now(UTC), ended)
+    event = ObjectEvent("e-1", kind, settings.way.source.bucket, state, datetime.now(UTC), ended=ended)
     return mirror(event, settings, gateway, PhaseReader(gateway, paths.migration, lambda: 0.0))
 
 
@@ -141,3 +142,21 @@ def test_what_an_undo_brings_back_changes_nothing_at_the_new_path(scene: Scene, 
     ]
     assert outcomes == [MirrorOutcome.ALREADY_EQUAL, MirrorOutcome.CONFLICT]
     assert [scene.paths.look(name) for name in (day(1), day(2))] == before
+
+
+def test_a_forgotten_writer_overwrites_nothing_after_the_migration_s_own_objects_were_tidied_up(
+    scene: Scene, gateway: Gateway
+) -> None:
+    """The new path holds the only copy after a complete deletion. Without a record nothing is done, by mirror or command."""
+    scene.both(day(1))
+    scene.soak()
+    assert scene.delete(1).code == 0
+    assert scene.phase is Phase.DELETED
+    only = scene.paths.read(day(1))
+    scene.paths.forget()
+    scene.paths.put(day(1), b"of a forgotten writer")
+    with pytest.raises(PhaseUnknown, match="there is no record of this migration"):
+        handled(scene.paths, gateway, scene.paths.look(day(1), side="source"))
+    ended = scene.commands.run("migrate", "--execute", "--yes", "--since", "30d")
+    assert (ended.code, scene.paths.read(day(1))) == (2, only)
+    assert f"qpi_exports/{day(1)} is there" in ended.err

@@ -1,16 +1,20 @@
 """Reading events: by key, not strictly, and never a guess."""
 
+import base64
 import contextlib
+import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mirror_function.event import EventKind, read_event
+from mirror_function.event import MESSAGE_TYPE, EventKind, object_named, read_event, unwrapped
 from shared.errors import UsageError
 from shared.objects import differences
 
+NOW = datetime(2025, 11, 22, 9, tzinfo=UTC)
 ATTRIBUTES = {
     "id": "123451234512345",
     "type": "google.cloud.storage.object.v1.finalized",
@@ -34,19 +38,19 @@ DATA = {
 @pytest.mark.parametrize("kind", EventKind)
 def test_an_event_says_what_happened_to_which_version(kind: EventKind) -> None:
     """Unknown fields are not an error; live events have more than the published schema."""
-    event = read_event({**ATTRIBUTES, "type": f"google.cloud.storage.object.v1.{kind.value}"}, DATA)
+    event = read_event({**ATTRIBUTES, "type": f"google.cloud.storage.object.v1.{kind.value}"}, DATA, NOW)
     assert (event.kind, event.id, event.bucket) == (kind, "123451234512345", "src-bucket")
     assert (event.state.generation, event.state.size) == (1763800000123456, 352)
 
 
 def test_the_name_comes_from_the_body_only() -> None:
     """Headers are not percent-decoded reliably on the way."""
-    assert read_event(ATTRIBUTES, DATA).state.name == "a/b ü#.txt"
+    assert read_event(ATTRIBUTES, DATA, NOW).state.name == "a/b ü#.txt"
 
 
 def test_integers_may_be_numbers() -> None:
     """Google's own samples hold both."""
-    event = read_event(ATTRIBUTES, {**DATA, "generation": 17, "size": 0})
+    event = read_event(ATTRIBUTES, {**DATA, "generation": 17, "size": 0}, NOW)
     assert (event.state.generation, event.state.size) == (17, 0)
 
 
@@ -67,6 +71,18 @@ def test_integers_may_be_numbers() -> None:
         (ATTRIBUTES, {**DATA, "metadata": ["no", "mapping"]}),
         (ATTRIBUTES, {**DATA, "metadata": {"k": 1}}),
         (ATTRIBUTES, {**DATA, "crc32c": 7}),
+        (ATTRIBUTES, {**DATA, "name": "a\ud800"}),
+        (ATTRIBUTES, {**DATA, "name": "a\nb"}),
+        (ATTRIBUTES, {**DATA, "name": ".."}),
+        (ATTRIBUTES, {**DATA, "name": "x" * 1025}),
+        (ATTRIBUTES, {**DATA, "generation": 2**63}),
+        (ATTRIBUTES, {**DATA, "size": -1}),
+        (ATTRIBUTES, {**DATA, "timeCreated": "yesterday"}),
+        (ATTRIBUTES, {**DATA, "timeCreated": "2025-11-22T08:26:40"}),
+        (ATTRIBUTES, {**DATA, "timeCreated": "9999-12-31T23:59:59Z"}),
+        (ATTRIBUTES, {**DATA, "timeCreated": "0001-01-01T00:00:00+14:00"}),
+        (ATTRIBUTES, {**DATA, "timeCreated": 7}),
+        ({**ATTRIBUTES, "time": "2999-01-01T00:00:00Z"}, DATA),
         ({**ATTRIBUTES, "type": "google.cloud.pubsub.topic.v1.messagePublished"}, DATA),
         ({**ATTRIBUTES, "type": ""}, DATA),
         ({**ATTRIBUTES, "time": "yesterday"}, DATA),
@@ -76,7 +92,7 @@ def test_integers_may_be_numbers() -> None:
 def test_what_is_no_object_event_is_refused(attributes: dict[str, Any], data: Any) -> None:
     """With the reason, and with one kind of error."""
     with pytest.raises(UsageError, match="not an event about a Cloud Storage object"):
-        read_event(attributes, data)
+        read_event(attributes, data, NOW)
 
 
 json_values = st.recursive(
@@ -90,15 +106,117 @@ json_values = st.recursive(
 def test_no_body_whatever_ends_in_another_error(changes: dict[str, Any]) -> None:
     """A poisoned event must be recognised as one, not crash the function."""
     with contextlib.suppress(UsageError):
-        event = read_event(ATTRIBUTES, {**DATA, **changes})
+        event = read_event(ATTRIBUTES, {**DATA, **changes}, NOW)
         differences(event.state, event.state)
 
 
 def test_a_deletion_has_the_time_of_the_object_where_the_event_tells_it() -> None:
     """Else that of the event, which is not earlier."""
     deleted = {**ATTRIBUTES, "type": "google.cloud.storage.object.v1.deleted"}
-    told = read_event(deleted, {**DATA, "timeDeleted": "2025-11-22T08:26:39.5Z"})
+    told = read_event(deleted, {**DATA, "timeDeleted": "2025-11-22T08:26:39.5Z"}, NOW)
     assert told.deleted_at.isoformat() == "2025-11-22T08:26:39.500000+00:00"
-    assert read_event(deleted, DATA).deleted_at == told.time
+    assert read_event(deleted, DATA, NOW).deleted_at == told.time
     with pytest.raises(UsageError):
-        read_event(deleted, {**DATA, "timeDeleted": "yesterday"})
+        read_event(deleted, {**DATA, "timeDeleted": "yesterday"}, NOW)
+
+
+def test_the_event_of_a_held_object_is_an_event() -> None:
+    """Flags are not texts."""
+    event = read_event(ATTRIBUTES, {**DATA, "temporaryHold": True, "eventBasedHold": False}, NOW)
+    assert event.state.hold == "temporary hold"
+
+
+def test_clocks_may_differ_by_minutes() -> None:
+    """Only what lies far in the future is forged."""
+    assert read_event(ATTRIBUTES, {**DATA, "timeCreated": "2025-11-22T09:10:00Z"}, NOW).complete
+
+
+def message(attributes: dict[str, Any], data: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A Pub/Sub message as the framework gives it to the function."""
+    encoded = (
+        data
+        if data is None or isinstance(data, str)
+        else base64.b64encode(json.dumps(data).encode()).decode()
+    )
+    body = {
+        "attributes": attributes,
+        "messageId": "m-1",
+        "publishTime": "2025-11-22T08:26:41Z",
+        "data": encoded,
+    }
+    return {"type": MESSAGE_TYPE, "id": "m-1", "time": "2025-11-22T08:26:42Z"}, {"message": body}
+
+
+CARRIED = {f"ce-{key}": value for key, value in ATTRIBUTES.items()}
+NOTIFIED = {
+    "eventType": "OBJECT_FINALIZE",
+    "bucketId": "src-bucket",
+    "objectId": "a/b ü#.txt",
+    "objectGeneration": "1763800000123456",
+    "eventTime": "2025-11-22T08:26:40.123Z",
+    "payloadFormat": "JSON_API_V1",
+}
+
+
+@pytest.mark.parametrize("carried", [CARRIED, NOTIFIED], ids=["ce", "notification"])
+def test_an_event_in_a_message_is_that_event(carried: dict[str, Any]) -> None:
+    """Eventarc falls back to a message for names that a header cannot carry."""
+    event = read_event(*unwrapped(*message(carried, DATA)), NOW)
+    assert (event.kind, event.state.name, event.state.size) == (EventKind.FINALIZED, DATA["name"], 352)
+    assert event.complete
+
+
+@pytest.mark.parametrize(
+    "kind", ["OBJECT_FINALIZE", "OBJECT_DELETE", "OBJECT_ARCHIVE", "OBJECT_METADATA_UPDATE"]
+)
+def test_a_notification_without_data_names_its_object(kind: str) -> None:
+    """``payloadFormat`` NONE: the attributes are all that comes."""
+    event = read_event(*unwrapped(*message({**NOTIFIED, "eventType": kind})), NOW)
+    assert (event.bucket, event.state.name, event.complete) == ("src-bucket", "a/b ü#.txt", False)
+    assert (event.state.generation, event.id) == (1763800000123456, "m-1")
+
+
+def test_a_cloud_event_in_a_message_without_data_names_its_object() -> None:
+    """Its attributes are exact: no header carried them."""
+    carried = {**CARRIED, "ce-subject": "objects/a/ b\u2028 "}
+    event = read_event(*unwrapped(*message(carried)), NOW)
+    assert (event.bucket, event.state.name, event.state.generation) == ("src-bucket", "a/ b\u2028 ", 0)
+
+
+@pytest.mark.parametrize(
+    ("carried", "data"),
+    [
+        (CARRIED, "!!!"),
+        (CARRIED, base64.b64encode(b"[1").decode()),
+        ({**NOTIFIED, "eventType": "OBJECT_SOMETHING"}, DATA),
+        ({**NOTIFIED, "eventTime": "never"}, DATA),
+        ({**NOTIFIED, "objectGeneration": "x"}, None),
+        (NOTIFIED, {**DATA, "name": "a\ud800"}),
+    ],
+)
+def test_what_is_odd_in_a_message_is_refused_and_named(carried: dict[str, Any], data: Any) -> None:
+    """The log says which object is not mirrored."""
+    attributes, body = unwrapped(*message(carried, data))
+    with pytest.raises(UsageError):
+        read_event(attributes, body, NOW)
+    assert object_named(attributes, body).startswith("gs://src-bucket/")
+
+
+def test_another_message_stays_what_it_is() -> None:
+    """And has no object."""
+    for carried in ({}, {"who": "knows"}):
+        given = message(carried, DATA)
+        assert unwrapped(*given) == given
+        assert object_named(*given) == ""
+
+
+def test_the_message_that_eventarc_sent_is_read() -> None:
+    """As it was seen: the name ends in a space."""
+    pushed = {
+        **CARRIED,
+        "ce-subject": "objects/QPI_exports/qpi_answers_20261120/user_id_2.jsonl ",
+        "ce-source": "//storage.googleapis.com/projects/_/buckets/data-bucket-dev",
+    }
+    name = "QPI_exports/qpi_answers_20261120/user_id_2.jsonl "
+    event = read_event(*unwrapped(*message(pushed, {**DATA, "name": name, "bucket": "data-bucket-dev"})), NOW)
+    assert (event.bucket, event.state.name) == ("data-bucket-dev", name)

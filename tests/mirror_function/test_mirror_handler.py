@@ -1,5 +1,6 @@
 """The function as the framework calls it: a CloudEvent over HTTP in, a status and one structured line out."""
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -11,11 +12,12 @@ import functions_framework
 import pytest
 from testing_paths import Paths, json_lines
 
+from demo.function import running_function
 from mirror_function import handler
 from shared.errors import StorageError
 from shared.late_marks import newest_late_mark
 from shared.migration import Location, Migration
-from shared.phase import Phase, state_ref
+from shared.phase import Phase, entry_ref, state_ref
 
 ROOT = Path(__file__).parent.parent.parent
 NAME = "qpi_answers_20240101/user_id_7.jsonl"
@@ -287,6 +289,34 @@ def test_a_damaged_state_is_never_taken_for_a_phase(mirror: Callable[..., Mirror
     assert function.paths.names() == []
 
 
+@pytest.mark.parametrize("lost", ["head", "entry", "all"])
+@pytest.mark.parametrize("deliveries", [1, 2])
+def test_after_a_cutover_a_redelivered_event_overwrites_nothing_where_the_record_is_lost(
+    mirror: Callable[..., Mirror], lost: str, deliveries: int
+) -> None:
+    """Absence was the first phase once, and the newer version was overwritten. The event comes again until the record is mended."""
+    function = mirror()
+    resource = function.put(data=b"old")
+    paths, migration = function.paths, function.paths.migration
+    paths.put(NAME, b"newer", side="destination")
+    set_phase(paths, Phase.CUT_OVER)
+    gone = {
+        "head": state_ref(migration).name,
+        "entry": entry_ref(migration, 1, Phase.DUAL_WRITE).name,
+        "all": "_migration/",
+    }
+    for blob in paths.bucket("destination").list_blobs(prefix=gone[lost]):
+        blob.delete()
+    for _ in range(deliveries):
+        done = function.deliver(resource)
+        assert (done.status, done.line["event"]) == (503, "mirror_phase_unknown")
+        assert "`backfill_job begin`" in done.line["error"]
+    assert paths.read(NAME) == b"newer"
+    set_phase(paths, Phase.CUT_OVER)
+    assert function.deliver(resource).status == 200
+    assert paths.read(NAME) == b"newer"
+
+
 def test_without_a_record_nothing_is_done_and_the_line_says_what_a_retry_s_does(
     mirror: Callable[..., Mirror],
 ) -> None:
@@ -372,20 +402,51 @@ def test_an_old_event_is_still_tried(mirror: Callable[..., Mirror]) -> None:
     assert function.deliver(function.put(), time=old).line["outcome"] == "copied"
 
 
-def test_a_permanent_error_is_one_loud_line_and_success(mirror: Callable[..., Mirror]) -> None:
-    """A poisoned event must not come back for 24 hours."""
+ANSWERS = [
+    (400, "invalid", "Cloud KMS key is disabled"),
+    (400, "required", "Bucket is a requester pays bucket but no user project provided"),
+    (409, "conflict", "The request conflicts with another"),
+    (403, "forbidden", "Object is under active Temporary hold and cannot be deleted, overwritten"),
+    (403, "objectUnderActiveHold", "held"),
+    (403, "retentionPolicyNotMet", "Object is subject to bucket retention policy"),
+    (412, "orgPolicyConstraintFailed", "Constraint constraints/gcp.restrictTLSVersion violated"),
+    (501, "notImplemented", "Not implemented"),
+    (400, "neverHeardOf", "in its own words"),
+    (412, "neverHeardOf", "in its own words"),
+    (418, "teapot", "short and stout"),
+]
+
+
+@pytest.mark.parametrize(("status", "reason", "message"), ANSWERS)
+def test_what_somebody_can_mend_is_delivered_again_until_the_give_up_age(
+    mirror: Callable[..., Mirror], status: int, reason: str, message: str
+) -> None:
+    """Whatever Cloud Storage answers. Then it is dropped, with the alert, the object and the service's words."""
+    function = mirror(MIRROR_GIVE_UP_AFTER_S="3600")
+    resource = function.put()
+    rule = {"method": "storage.objects.rewrite", "count": None, "status": status}
+    function.paths.server.set_faults(rules=[{**rule, "reason": reason, "message": message}])
+    done = function.deliver(resource)
+    assert (done.status, done.line["event"], done.line["severity"]) == (503, "mirror_retry", "WARNING")
+    assert message in done.line["error"]
+    late = function.deliver(resource, time=datetime.now(UTC) - timedelta(hours=2))
+    assert (late.status, late.line["event"], late.line["severity"]) == (200, "mirror_dropped", "ERROR")
+    assert late.line["object"].endswith(NAME)
+    function.paths.server.clear_faults()
+    assert function.deliver(resource).line["outcome"] == "copied"
+
+
+@pytest.mark.parametrize("body", ["{}", "[]", '{"done": true, "resource": {}}', "nonsense"])
+def test_an_answer_that_cannot_be_read_is_delivered_again(mirror: Callable[..., Mirror], body: str) -> None:
+    """One line, without a traceback."""
     function = mirror()
     resource = function.put()
-    rule = {
-        "method": "storage.objects.rewrite",
-        "count": None,
-        "status": 403,
-        "reason": "objectUnderActiveHold",
-    }
+    rule = {"method": "storage.objects.rewrite", "count": None, "status": 200, "body": body}
     function.paths.server.set_faults(rules=[rule])
     done = function.deliver(resource)
-    assert (done.status, done.line["event"], done.line["severity"]) == (200, "mirror_dropped", "ERROR")
-    assert "a hold or a retention policy" in done.line["error"]
+    assert (done.status, done.line["event"]) == (503, "mirror_retry")
+    function.paths.server.clear_faults()
+    assert function.deliver(resource).line["outcome"] == "copied"
 
 
 def test_a_name_too_long_for_the_destination_is_dropped(mirror: Callable[..., Mirror], paths: Paths) -> None:
@@ -408,6 +469,143 @@ def test_a_malformed_event_is_dropped(mirror: Callable[..., Mirror], body: bytes
     headers = {"ce-id": "e-1", "ce-type": FINALIZED, "ce-source": "s", "ce-specversion": "1.0"}
     done = function.post(body, {**headers, "ce-time": "2025-11-22T08:26:40.123Z"})
     assert (done.status, done.line["event"], done.line["event_id"]) == (200, "mirror_dropped", "e-1")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "QPI_exports/a\ud800"},
+        {"name": "QPI_exports/a\nb"},
+        {"timeCreated": "yesterday"},
+        {"timeCreated": ""},
+        {"timeCreated": "9999-12-31T23:59:59Z"},
+        {"generation": str(2**70)},
+    ],
+)
+@pytest.mark.parametrize("structured", [False, True])
+def test_a_forged_event_is_dropped_with_its_name(
+    mirror: Callable[..., Mirror], changes: dict[str, Any], structured: bool
+) -> None:
+    """One ERROR line that an encoder takes, and success: it would come again for ever."""
+    function = mirror()
+    done = function.deliver({**function.put(), **changes}, structured=structured)
+    assert (done.status, done.line["event"], done.line["severity"]) == (200, "mirror_dropped", "ERROR")
+    assert done.line["object"].startswith(f"gs://{function.paths.migration.source.bucket}/QPI_exports/")
+    assert function.paths.names() == []
+
+
+def test_an_event_from_the_future_is_dropped_with_its_name(mirror: Callable[..., Mirror]) -> None:
+    """Its age would never reach the give-up age."""
+    function = mirror()
+    done = function.deliver(function.put(), time=datetime.now(UTC) + timedelta(days=400))
+    assert (done.status, done.line["event"]) == (200, "mirror_dropped")
+    assert done.line["object"].endswith(NAME)
+
+
+def test_a_held_object_is_mirrored(mirror: Callable[..., Mirror]) -> None:
+    """A hold protects the source; its copy is new."""
+    function = mirror()
+    function.put()
+    blob = function.paths.bucket("source").blob("QPI_exports/" + NAME)
+    blob.temporary_hold = True
+    blob.patch()
+    assert function.deliver(function.resource()).line["outcome"] == "copied"
+
+
+def pushed(attributes: dict[str, str], resource: dict[str, Any] | None, **other: Any) -> bytes:
+    """A raw Pub/Sub push."""
+    message: dict[str, Any] = {"attributes": attributes, "messageId": "m-1", **other}
+    if resource is not None:
+        message["data"] = base64.b64encode(json.dumps(resource).encode()).decode()
+    return json.dumps({"message": message, "subscription": "projects/p/subscriptions/s"}).encode()
+
+
+def carried(resource: dict[str, Any], form: str, time: str = "") -> dict[str, str]:
+    """The attributes of a message about an object: of a CloudEvent, or of a notification."""
+    time = time or datetime.now(UTC).isoformat()
+    if form == "notification":
+        return {
+            "eventType": "OBJECT_FINALIZE",
+            "bucketId": resource["bucket"],
+            "objectId": resource["name"],
+            "objectGeneration": str(resource["generation"]),
+            "eventTime": time,
+        }
+    return {
+        "ce-id": "e-1",
+        "ce-type": FINALIZED,
+        "ce-source": f"//storage.googleapis.com/projects/_/buckets/{resource['bucket']}",
+        "ce-subject": f"objects/{resource['name']}",
+        "ce-time": time,
+        "ce-specversion": "1.0",
+    }
+
+
+@pytest.mark.parametrize("with_data", [True, False])
+@pytest.mark.parametrize("form", ["ce", "notification"])
+@pytest.mark.parametrize("name", ["qpi_answers_20240101/user_id_2.jsonl ", "line\u2028end", "\u00e9 \t x"])
+def test_a_raw_push_is_unwrapped_and_mirrored(
+    mirror: Callable[..., Mirror], form: str, name: str, with_data: bool
+) -> None:
+    """The form in which an event arrives whose name cannot be a header."""
+    function = mirror()
+    resource = function.put(name)
+    done = function.post(pushed(carried(resource, form), resource if with_data else None), {})
+    assert (done.status, done.line["event"], done.line["outcome"]) == (200, "mirrored", "copied")
+    assert function.paths.names() == [name]
+
+
+def test_a_raw_push_that_fails_comes_again(mirror: Callable[..., Mirror]) -> None:
+    """As every other event."""
+    function = mirror()
+    resource = function.put()
+    rule = {"method": "storage.objects.rewrite", "count": None, "status": 503}
+    function.paths.server.set_faults(rules=[rule])
+    for body in (resource, None):
+        done = function.post(pushed(carried(resource, "ce"), body), {})
+        assert (done.status, done.line["event"]) == (503, "mirror_retry")
+
+
+@pytest.mark.parametrize("form", ["ce", "notification"])
+def test_a_raw_push_that_cannot_be_handled_is_dropped_with_its_object(
+    mirror: Callable[..., Mirror], form: str
+) -> None:
+    """An error status would have it delivered for days."""
+    function = mirror()
+    resource = {**function.put(), "size": "many"}
+    done = function.post(pushed(carried(resource, form), resource), {})
+    assert (done.status, done.line["event"]) == (200, "mirror_dropped")
+    assert done.line["object"].endswith(NAME)
+    late = function.post(pushed(carried(resource, form, "2999-01-01T00:00:00Z"), None), {})
+    assert (late.status, late.line["event"]) == (200, "mirror_dropped")
+    assert late.line["object"].endswith(NAME)
+
+
+def test_a_push_about_nothing_is_dropped(mirror: Callable[..., Mirror]) -> None:
+    """It is complete, so another delivery would not change it."""
+    for body in (pushed({}, {}), pushed({"a": "b"}, None), pushed({}, None)):
+        done = mirror().post(body, {})
+        assert (done.status, done.line["event"], "object" in done.line) == (200, "mirror_dropped", False)
+
+
+def test_an_unreadable_body_is_dropped_with_the_object_of_its_headers(mirror: Callable[..., Mirror]) -> None:
+    """The body names nothing, and the headers do."""
+    headers = {
+        "ce-id": "e-1",
+        "ce-type": FINALIZED,
+        "ce-specversion": "1.0",
+        "ce-subject": "objects/QPI_exports/a",
+    }
+    source = {
+        "ce-source": "//storage.googleapis.com/projects/_/buckets/b",
+        "ce-time": "2025-11-22T08:26:40.123Z",
+    }
+    done = mirror().post(b"[" * 100_000, {**headers, **source})
+    assert (done.status, done.line["event"], done.line["object"]) == (
+        200,
+        "mirror_dropped",
+        "gs://b/QPI_exports/a",
+    )
 
 
 def test_a_wrong_configuration_is_said_and_the_event_comes_again(mirror: Callable[..., Mirror]) -> None:
@@ -588,3 +786,39 @@ def test_a_line_is_tied_to_its_request_s_trace(
     line = function.deliver(function.put(), **headers).line
     wanted = None if trace is None else f"projects/my-project/traces/{trace}"
     assert line.get("logging.googleapis.com/trace") == wanted
+
+
+# --- the forms in which events come ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["push", "mixed", "notification"])
+def test_whatever_the_form_a_real_function_mirrors_every_name(
+    paths: Paths, tmp_path: Path, form: str
+) -> None:
+    """Events of a real server at a real function, with names that no header carries."""
+    names = ["plain", "ends in a space ", " begins with one", "tab\t", "line\u2028", "é", "%41"]
+    with running_function(paths.server.url, paths.migration, tmp_path / "mirror.log") as function:
+        source = paths.migration.source.bucket
+        subscriber = paths.server.add_subscriber(function.url, types=["finalized"], bucket=source, form=form)
+        for name in names:
+            paths.put(name, name.encode())
+        paths.server.wait_for_events()
+        paths.server.remove_subscriber(subscriber)
+    assert sorted(paths.names()) == sorted(names)
+
+
+def test_the_project_that_pays_is_the_mirror_s(mirror: Callable[..., Mirror], paths: Paths) -> None:
+    """Without it the event comes again, and the line says what is missing."""
+    paths.put(NAME, b"one")
+    function = mirror(MIRROR_BILLING_PROJECT="who-pays")
+    resource = function.resource()
+    for location in (paths.migration.source, paths.migration.destination):
+        bucket = paths.client.bucket(location.bucket)
+        bucket.requester_pays = True
+        bucket.patch()
+    assert function.deliver(resource).line["outcome"] == "copied"
+    handler._worker().gateway.close()
+    handler._worker.cache_clear()
+    done = mirror(MIRROR_BILLING_PROJECT="").deliver(resource)
+    assert (done.status, done.line["event"]) == (503, "mirror_retry")
+    assert "MIRROR_BILLING_PROJECT" in done.line["error"]

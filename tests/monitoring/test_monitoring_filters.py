@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from monitoring import log_filter
+from monitoring.checks import query_problems
 from monitoring.log_filter import Comparison, Every, Negation, Some
 from monitoring.query import MetricFilter, Term, groups, metric_filter, promql, selectors
-from monitoring.query_checks import query_problems
 from monitoring.vocabulary import Catalog
 from shared.errors import UsageError
 

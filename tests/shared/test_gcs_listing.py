@@ -11,7 +11,7 @@ from testing_paths import Paths
 from local_gcs.waiting import wait_until_async
 from shared.errors import BucketNotFound, UnexpectedAnswer
 from shared.gcs.api import AsyncApi
-from shared.gcs.listing import Page, discover, first_name, list_pages, matching_names
+from shared.gcs.listing import Page, first_name, list_pages, matching_names, top_level
 from shared.migration import Location
 
 PLACE = Location("bucket", "p/")
@@ -119,17 +119,19 @@ def test_something_that_is_no_resource_ends_the_listing() -> None:
 
 
 def test_partitions_are_found_however_many_pages_they_take(paths: Paths) -> None:
-    """Up to a bound; objects beside them are not named."""
+    """Up to a bound; objects beside them are named, too."""
     source = paths.migration.source
     paths.server.fill(source.bucket, 1_200, prefix=source.prefix, days=1_200)
 
     async def partitions(most_pages: int) -> tuple[str, ...]:
         async with AsyncApi(endpoint=paths.server.url) as api:
-            return await discover(api, source, most_pages=most_pages)
+            names, complete = await top_level(api, source, most_pages=most_pages)
+            assert complete is (most_pages > 1)
+            return names
 
     paths.put("zzz.jsonl")
     found = asyncio.run(partitions(2))
-    assert len(found) == 1_200
+    assert (len(found), found[-1]) == (1_201, "zzz.jsonl")
     assert found[0] == "qpi_answers_20240101/"
     assert found == tuple(sorted(found))
     assert asyncio.run(partitions(1)) == found[:1_000]
@@ -141,7 +143,7 @@ def test_folders_and_first_names_of_a_missing_bucket_are_not_known(paths: Paths)
 
     async def ask(which: int) -> None:
         async with AsyncApi(endpoint=paths.server.url) as api:
-            await (discover(api, nowhere) if which else first_name(api, nowhere, "", ""))
+            await (top_level(api, nowhere) if which else first_name(api, nowhere, "", ""))
 
     for which in range(2):
         with pytest.raises(BucketNotFound):

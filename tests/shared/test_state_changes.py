@@ -8,15 +8,40 @@ from itertools import product
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from state_makers import INITIAL, MIGRATION, START, MemoryStore, run_record, run_records, stamp, states
+from state_makers import (
+    HEAD,
+    INITIAL,
+    MIGRATION,
+    OWN,
+    START,
+    MemoryStore,
+    in_phase,
+    no_pause,
+    objects_of,
+    run_record,
+    run_records,
+    stamp,
+    states,
+)
 
 from shared.decision import Authority
 from shared.errors import ConditionFailed, Contended, PhaseUnknown, Unavailable, UsageError
 from shared.objects import ObjectRef
-from shared.phase import Phase, state_ref
+from shared.phase import PAUSES, Phase
 from shared.record import read_state, update
-from shared.state import HistoryEntry, RunRecord, Signatory, SignOff, State
-from shared.state_changes import MAX_NOTE, MAX_RUNS, MAX_WHO, Stamp, sign_off, with_phase, with_run, withdraw
+from shared.state import HistoryEntry, Kind, RunRecord, Signatory, SignOff, State
+from shared.state_changes import (
+    MAX_NOTE,
+    MAX_RUNS,
+    MAX_WHO,
+    Stamp,
+    begun,
+    deletion_goes_on,
+    sign_off,
+    with_phase,
+    with_run,
+    withdraw,
+)
 
 WAYS = {
     (Phase.DUAL_WRITE, Phase.CUT_OVER),
@@ -25,10 +50,6 @@ WAYS = {
     (Phase.CUT_OVER, Phase.DELETING),
     (Phase.DELETING, Phase.DELETED),
 }
-
-
-def in_phase(phase: Phase) -> State:
-    return replace(INITIAL, phase=phase, since=None if phase is Phase.DUAL_WRITE else START)
 
 
 # --- phases ---------------------------------------------------------------------------------------------------
@@ -42,9 +63,12 @@ def test_the_phases_have_five_ways_and_no_others(phase: Phase, following: Phase)
         assert with_phase(state, following, stamp()) is state
     elif (phase, following) in WAYS:
         moved = with_phase(state, following, stamp("c9", "Ada", 5))
-        what = f"phase {phase.value} to {following.value}"
-        entry = HistoryEntry(stamp(minutes=5).at, "Ada", what, "c9")
-        assert moved == replace(state, phase=following, since=entry.at, history=(entry,))
+        entry = moved.history[-1]
+        at = stamp(minutes=5).at
+        assert entry == HistoryEntry(at, "Ada", "c9", Kind.PHASE, following, phase, before=entry.before)
+        assert entry.what == f"phase {phase.value} to {following.value}"
+        history = (*state.history, entry)
+        assert moved == replace(state, phase=following, since=at, history=history)
     else:
         with pytest.raises(
             UsageError, match=f"is in phase {phase.value}.* can follow, not {following.value}"
@@ -81,7 +105,8 @@ def test_a_rollback_voids_the_sign_offs_and_says_whose() -> None:
     assert state.history[-1].what == (
         "phase cut_over to rolled_back; to be signed anew: data by Ada, qpi-team by Bob"
     )
-    assert [entry.change for entry in state.history] == ["1", "2", "3", "4"]
+    assert [entry.change for entry in state.history] == ["begun", "1", "2", "3", "4"]
+    assert state.history[-1].void == ("data by Ada", "qpi-team by Bob")
 
 
 # --- sign-offs ------------------------------------------------------------------------------------------------
@@ -91,7 +116,9 @@ def test_a_sign_off_keeps_who_when_and_why() -> None:
     """And the history says it too."""
     state = sign_off(INITIAL, Signatory.DEVELOPMENT, stamp("c1", " Ada \n"), " looks good ")
     assert state.signoffs == (SignOff(Signatory.DEVELOPMENT, "Ada", START, "looks good"),)
-    assert state.history == (HistoryEntry(START, "Ada", "sign-off development: looks good", "c1"),)
+    (_, entry) = state.history
+    assert (entry.at, entry.by, entry.change, entry.kind) == (START, "Ada", "c1", Kind.SIGN_OFF)
+    assert entry.what == "sign-off development: looks good"
     assert Signatory.DEVELOPMENT not in state.missing_signoffs
 
 
@@ -100,7 +127,7 @@ def test_signing_twice_counts_once() -> None:
     once = sign_off(INITIAL, Signatory.DATA, stamp("c1"))
     twice = sign_off(once, Signatory.DATA, stamp("c2", minutes=9), "still")
     assert twice.signoffs == once.signoffs
-    assert [entry.what for entry in twice.history] == [
+    assert [entry.what for entry in twice.history[1:]] == [
         "sign-off data",
         "sign-off data again, the one of 2025-03-01T08:30:00Z stands: still",
     ]
@@ -117,7 +144,7 @@ def test_a_withdrawal_takes_back_that_person_s_sign_off_only() -> None:
         (Signatory.OPERATIONS, "Ada"),
     ]
     assert state.history[-1].what == "sign-off data of 2025-03-01T08:30:00Z withdrawn: a day is missing"
-    assert len(state.history) == 4
+    assert len(state.history) == 5
 
 
 def test_what_was_not_signed_cannot_be_withdrawn() -> None:
@@ -137,7 +164,7 @@ def test_sign_offs_are_for_a_cutover_that_is_ahead(phase: Phase, act: Callable[.
     """After the cutover a sign-off has no effect."""
     state = replace(in_phase(phase), signoffs=(SignOff(Signatory.DATA, "Ada", START),))
     if phase in {Phase.DUAL_WRITE, Phase.ROLLED_BACK}:
-        assert len(act(state, Signatory.DATA, stamp()).history) == 1
+        assert len(act(state, Signatory.DATA, stamp()).history) == 2
     else:
         with pytest.raises(UsageError, match=f"in phase {phase.value} since .* it has taken place"):
             act(state, Signatory.DATA, stamp())
@@ -200,7 +227,7 @@ def test_a_run_that_quotes_odd_names_is_recorded_all_the_same() -> None:
     for text in (run.run, run.command, run.summary, run.report or ""):
         assert text.startswith("gs://b/�[2J��: xxx")
         assert (len(text), text[-1]) == (MAX_NOTE, "…")
-    assert State.from_json(with_run(INITIAL, run).to_json(), MIGRATION).runs == (run,)
+    assert read_state(MemoryStore(with_run(INITIAL, run)), MIGRATION).runs == (run,)
 
 
 def test_a_record_that_no_program_should_make_is_refused() -> None:
@@ -232,7 +259,7 @@ def test_whatever_is_done_in_whatever_order_the_books_stay_true(
     steps: list[tuple[Callable[..., State], ...]],
 ) -> None:
     """The history only grows, by one entry a change; a refusal changes nothing; the form can hold all of it."""
-    store = MemoryStore()
+    store = MemoryStore(INITIAL)
     for number, (act, what, who) in enumerate(steps):
         before = read_state(store, MIGRATION)
         extra = () if act is with_run else (stamp(f"c{number}", who, number),)
@@ -241,6 +268,7 @@ def test_whatever_is_done_in_whatever_order_the_books_stay_true(
         except UsageError:
             after = before
         assert read_state(store, MIGRATION) == after
+        assert store.data == objects_of(after)
         added = after.history[len(before.history) :]
         assert after.history[: len(before.history)] == before.history
         assert len(added) == (after != before and act is not with_run)
@@ -253,42 +281,62 @@ def test_whatever_is_done_in_whatever_order_the_books_stay_true(
 # --- update ---------------------------------------------------------------------------------------------------
 
 
+def signing(change: str = "c1") -> Callable[[State], State]:
+    return lambda now: sign_off(now, Signatory.DATA, stamp(change))
+
+
 @given(states())
 def test_a_change_of_nothing_writes_nothing(state: State) -> None:
     """The generation stays, so no other program has to read again."""
-    store = MemoryStore(state.to_json())
+    store = MemoryStore(state)
     assert update(store, MIGRATION, lambda now: with_phase(now, state.phase, stamp())) == state
-    assert store.writes == 0
+    assert store.writes == []
 
 
-def test_the_first_change_makes_the_object() -> None:
-    """No command has to create the state."""
+def test_a_change_writes_the_head_and_then_its_entry() -> None:
+    """The head decides between several programs; the entry is created on condition that it is not there."""
+    store = MemoryStore(INITIAL)
+    state = update(store, MIGRATION, signing())
+    assert store.writes == [HEAD, f"{OWN}history/00000002-dual_write.json"]
+    assert (read_state(store, MIGRATION), store.data) == (state, objects_of(state))
+
+
+def test_a_run_is_recorded_in_the_head_alone() -> None:
+    """A sweeper on a schedule does not make the history grow."""
+    store = MemoryStore(INITIAL)
+    update(store, MIGRATION, lambda now: with_run(now, run_record()))
+    assert store.writes == [HEAD]
+
+
+def test_a_change_does_not_begin_a_migration() -> None:
+    """Only `begin` makes a record; a sign-off for a mistyped pair would make one, and stop the real migration."""
     store = MemoryStore()
-    state = update(store, MIGRATION, lambda now: sign_off(now, Signatory.DATA, stamp()))
-    assert (store.writes, read_state(store, MIGRATION)) == (1, state)
+    with pytest.raises(PhaseUnknown, match="there is no record of this migration"):
+        update(store, MIGRATION, signing())
+    assert store.data == {}
 
 
 def test_a_damaged_state_is_left_as_it_is() -> None:
     """It is evidence."""
-    store = MemoryStore(b'{"phase": "cut_over"}')
+    store = MemoryStore({**objects_of(INITIAL), HEAD: b'{"phase": "cut_over"}'})
     with pytest.raises(PhaseUnknown):
-        update(store, MIGRATION, lambda now: sign_off(now, Signatory.DATA, stamp()))
-    assert (store.contents, store.writes) == (b'{"phase": "cut_over"}', 0)
+        update(store, MIGRATION, signing())
+    assert (store.data[HEAD], store.writes) == (b'{"phase": "cut_over"}', [])
 
 
 def test_a_refused_change_writes_nothing() -> None:
     """The refusal is the answer."""
-    store = MemoryStore(in_phase(Phase.DELETED).to_json())
+    store = MemoryStore(in_phase(Phase.DELETED))
     with pytest.raises(UsageError):
-        update(store, MIGRATION, lambda now: sign_off(now, Signatory.DATA, stamp()))
-    assert store.writes == 0
+        update(store, MIGRATION, signing())
+    assert store.writes == []
 
 
 class Restless(MemoryStore):
-    """Another program is always faster: before every write, the object changes."""
+    """Another program is always faster: before every write, something happens."""
 
-    def __init__(self, happens: Callable[["Restless"], None], contents: bytes | None = None) -> None:
-        super().__init__(contents)
+    def __init__(self, happens: Callable[["Restless"], None], state: State = INITIAL) -> None:
+        super().__init__(state)
         self.happens = happens
 
     def write(self, at: ObjectRef, data: bytes, *, if_generation: int) -> None:
@@ -298,34 +346,34 @@ class Restless(MemoryStore):
 
 def other_run(store: MemoryStore) -> None:
     state = with_run(read_state(store, MIGRATION), run_record(f"other-{store.generation}"))
-    MemoryStore.write(
-        store, state_ref(MIGRATION), state.to_json(), if_generation=store.generation if store.contents else 0
-    )
+    store.put(HEAD, state.to_json())
 
 
 def test_an_update_ends_when_another_program_is_always_faster() -> None:
     """With an error that says to try again; what the others wrote is there."""
     store = Restless(other_run)
     with pytest.raises(Contended, match="others changed it during each of 3 tries") as caught:
-        update(store, MIGRATION, lambda now: sign_off(now, Signatory.DATA, stamp()), tries=3)
+        update(store, MIGRATION, signing(), tries=3)
     assert caught.value.transient
     state = read_state(store, MIGRATION)
-    assert (len(state.runs), state.history) == (3, ())
+    assert (len(state.runs), state.history) == (3, INITIAL.history)
 
 
-def test_a_state_that_is_deleted_meanwhile_is_not_begun_anew() -> None:
+@pytest.mark.parametrize("lost", [[HEAD], [*objects_of(INITIAL)]], ids=["head", "all"])
+def test_a_state_that_is_deleted_meanwhile_is_not_begun_anew(lost: list[str]) -> None:
     """Its phase would be the first again, and the mirror would overwrite."""
 
     def vanish(store: MemoryStore) -> None:
-        store.contents = None
+        for name in lost:
+            store.contents.pop(name, None)
 
-    store = Restless(vanish, in_phase(Phase.ROLLED_BACK).to_json())
-    with pytest.raises(PhaseUnknown, match="it was deleted while it was changed; restore it"):
-        update(store, MIGRATION, lambda now: sign_off(now, Signatory.DATA, stamp()))
-    assert store.contents is None
+    store = Restless(vanish)
+    with pytest.raises(PhaseUnknown, match=r"the head is gone|its record is lost"):
+        update(store, MIGRATION, signing())
+    assert HEAD not in store.contents
 
 
-class LastAnswerLost(MemoryStore):
+class AnswersLost(MemoryStore):
     """Everything that is written is written, and answered as a repetition would be."""
 
     def write(self, at: ObjectRef, data: bytes, *, if_generation: int) -> None:
@@ -334,20 +382,45 @@ class LastAnswerLost(MemoryStore):
 
 
 def test_an_update_recognises_its_own_write_even_at_its_last_try() -> None:
-    """Who is told "try again" would do it twice."""
-    store = LastAnswerLost()
-    state = update(store, MIGRATION, lambda now: sign_off(now, Signatory.DATA, stamp()), tries=1)
-    assert (read_state(store, MIGRATION), store.writes) == (state, 1)
+    """An operator who is told "try again" would do it twice. The entry is written, too, and exactly once."""
+    store = AnswersLost(INITIAL)
+    state = update(store, MIGRATION, signing(), tries=1)
+    assert (read_state(store, MIGRATION), store.data) == (state, objects_of(state))
+    assert store.writes == [HEAD, f"{OWN}history/00000002-dual_write.json"]
 
 
-def test_a_write_without_an_answer_is_an_error() -> None:
-    """It may have been written; the error claims neither."""
+@pytest.mark.parametrize("written", [0, 1])
+def test_a_write_without_an_answer_is_an_error(written: int) -> None:
+    """It may have been written; the error claims neither. Whoever reads a half written change is refused."""
 
-    def no_answer(_: MemoryStore) -> None:
-        raise Unavailable("gs://b/o", "no answer")
+    def no_answer(store: MemoryStore) -> None:
+        if len(store.writes) == written:
+            raise Unavailable("gs://b/o", "no answer")
 
+    store = Restless(no_answer)
     with pytest.raises(Unavailable):
-        update(Restless(no_answer), MIGRATION, lambda now: sign_off(now, Signatory.DATA, stamp()))
+        update(store, MIGRATION, signing())
+    assert len(store.writes) == written
+    if written:
+        with pytest.raises(PhaseUnknown, match="the head tells of 2 entries, and the history has 1"):
+            update(MemoryStore(store.data), MIGRATION, signing("c2"), pause=no_pause)
+    else:
+        assert read_state(store, MIGRATION) == INITIAL
+
+
+def test_an_update_waits_longer_each_time_for_another_program_s_entry() -> None:
+    """Between the two writes of a change is one request's time."""
+    torn = objects_of(sign_off(INITIAL, Signatory.DATA, stamp()))
+    entry = f"{OWN}history/00000002-dual_write.json"
+    store, waited = MemoryStore({name: data for name, data in torn.items() if name != entry}), []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            store.put(entry, torn[entry])
+
+    assert update(store, MIGRATION, signing("c2"), pause=wait).history[-1].change == "c2"
+    assert waited == [*PAUSES[:3]]
 
 
 @pytest.mark.parametrize(
@@ -358,8 +431,20 @@ def test_a_write_without_an_answer_is_an_error() -> None:
         (lambda state: replace(state, phase=Phase.DUAL_WRITE, since=None), "must leave an entry"),
         (lambda state: replace(state, runs=()), "must leave an entry"),
         (lambda state: sign_off(state, Signatory.DATA, stamp("1")), "an id of its own"),
+        (
+            lambda state: replace(with_run(state, run_record("x")), phase=Phase.DUAL_WRITE),
+            "phase is dual_write, and its own history ends in rolled_back",
+        ),
+        (
+            lambda state: begun(state, Phase.DUAL_WRITE, stamp("5")),
+            "entry 6 of its history sets a phase that does not follow",
+        ),
+        (
+            lambda state: deletion_goes_on(state, stamp("5"), note="two\nlines"),
+            "note is 'two",
+        ),
     ],
-    ids=["cut", "reordered", "unsaid", "only-less", "same-id"],
+    ids=["cut", "reordered", "unsaid", "only-less", "same-id", "with-a-run", "begun-again", "unreadable"],
 )
 def test_a_change_that_would_spoil_the_history_is_refused(
     change: Callable[[State], State], said: str
@@ -368,7 +453,7 @@ def test_a_change_that_would_spoil_the_history_is_refused(
     state = sign_off(sign_off(INITIAL, Signatory.DATA, stamp("1")), Signatory.DATA, stamp("2"))
     state = with_phase(with_run(state, run_record()), Phase.CUT_OVER, stamp("3"))
     state = with_phase(state, Phase.ROLLED_BACK, stamp("4"))
-    store = MemoryStore(state.to_json())
+    store = MemoryStore(state)
     with pytest.raises(ValueError, match=said):
         update(store, MIGRATION, change)
-    assert store.writes == 0
+    assert store.writes == []

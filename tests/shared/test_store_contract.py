@@ -18,9 +18,9 @@ from shared.errors import (
     ObjectNotFound,
     ObjectProtected,
     PermissionDenied,
+    Refused,
     StorageError,
     Unavailable,
-    UnexpectedAnswer,
 )
 from shared.objects import ObjectRef, same
 
@@ -138,8 +138,8 @@ ANSWERS = [
     (502, "backendError", Unavailable),
     (503, "backendError", Unavailable),
     (504, "gatewayTimeout", Unavailable),
-    (400, "invalid", UnexpectedAnswer),
-    (409, "conflict", UnexpectedAnswer),
+    (400, "invalid", Refused),
+    (409, "conflict", Unavailable),
 ]
 
 
