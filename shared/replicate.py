@@ -213,7 +213,7 @@ def _is_leftover(
 ) -> bool:
     """Tell whether the destination is a copy that should go, if its source was deleted.
 
-    Where the source wins, nobody writes at the destination, so a known version there is a copy. Elsewhere only this call's
+    Where the source wins, the destination has no writers, so a known version there is a copy. Elsewhere only this call's
     own copy is one for certain. Where the destination wins, deletions are not followed.
     """
     if winner is Authority.SOURCE and _is_copy(now.destination, held):

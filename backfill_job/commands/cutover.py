@@ -4,8 +4,8 @@
 Then it waits until every mirror must have seen the change, and copies what was written on the legacy path up to then. Writers
 may use the new path only after that, and its last lines say so. Run again, it repeats the last part, for late writers.
 
-The first cutover's pass goes by the legacy path: nobody writes on the new path before that cutover is reported. So what the new
-path has had since before the change of the phase, and differs, is not a later write. The pass replaces and keeps it.
+The first cutover's pass goes by the legacy path, because writers use the new path only after that cutover is reported. So a
+different object that is older than the change of the phase is not a later write. The pass replaces and keeps it.
 """
 
 import argparse

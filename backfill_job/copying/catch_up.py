@@ -141,8 +141,8 @@ def catch_up(
         run: From which path to which, and everything else.
         arguments: With those of `add_pace_arguments`.
         allowed: The phases that allow it. Where the phase becomes another one, it stops, and the result says so.
-        settled_before: What the destination has had since before this moment is not a later write: the source's version
-            replaces it where the two differ, and it is kept. None where only the later write counts.
+        settled_before: What the destination has had since before this moment is not a later write. Where it differs, the
+            source's version replaces it, and it is kept. None where only the later write counts.
 
     Raises:
         UsageError: The source is empty, and the run does not allow that.

@@ -3,8 +3,8 @@
 `execution` is its only importer. It is a module of its own because it is the only one there that deletes.
 
 An extra alone proves nothing: somebody may have written it. So an extra is deleted only where the source's bucket still holds a
-version of that name which was deleted or overwritten (soft-deleted or noncurrent), with the same contents, and older than the
-extra. `propagate_delete` does the rest: it looks at both sides again, and reads the authority after that. Every other extra
+deleted or overwritten version of that name. That version (soft-deleted or noncurrent) has the same contents, and is older than
+the extra. `propagate_delete` does the rest: it looks at both sides again, and reads the authority after that. Every other extra
 stays, and the verification reports it.
 """
 
@@ -95,7 +95,7 @@ def _followed(
         migration.source_ref(line.relative),
         migration.destination_ref(line.relative),
         version,
-        # While the legacy path wins, nobody writes on the new path, so a later copy is a late one. Elsewhere it may be a write.
+        # While the legacy path wins, the new path has no writers, so a later copy is a late one. Elsewhere it may be a write.
         _EVER if winner is Authority.SOURCE else parse_time(ended),
         authority=still,
         keep=lambda there: migration.kept_ref(line.relative, there.generation),

@@ -29,8 +29,8 @@ class CopyOptions:
         lines: ``objects.jsonl``; None where the run leaves none.
         told: Receives the result of every object that needed more than the listings.
         settled_before: See `replicate`.
-        follow_deletions: Whether copies of deleted sources are deleted: those that the run makes itself, and extras for
-            which the source's bucket still holds the deleted version.
+        follow_deletions: Whether copies of deleted sources are deleted. These are copies that the run makes itself, and
+            extras for which the source's bucket still holds the deleted version.
     """
 
     limits: Limits
