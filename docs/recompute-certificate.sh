@@ -3,28 +3,53 @@
 #
 #   docs/recompute-certificate.sh certificate.json
 #
-# Lists both prefixes as they are now, and prints "same" (exit 0) or the days that differ (exit 1).
+# Lists both prefixes as they are now, and prints "same" (exit 0) or the days that differ (exit 1). The line after "same" says
+# whether the two sides are equal in names, sizes and crc32c; this follows from the days. A certificate whose digests do not fit
+# is refused (exit 2). A digest finds accidents only: anybody can compute a new one. The recomputation from the buckets is what
+# shows that a certificate is true.
 # What it computes is written at the top of backfill_job/verify/day_counts.py and backfill_job/verify/certificate.py.
 set -euo pipefail
 certificate=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-for side in source destination; do
-  uri=$(python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["data"][sys.argv[2]])' "$certificate" "$side")
-  # An error ends the script: a listing that fails is not an empty one.
-  gcloud storage ls --json --recursive "$uri**" > "$work/$side.json"
-done
-
-python3 - "$certificate" "$work" <<'PYTHON'
+cat > "$work/recompute.py" <<'PYTHON'
 import datetime, fnmatch, hashlib, json, re, sys
 
 # The names that have a day: DAY_PATTERN of shared/partitions.py.
 DAY_PATTERN = r"qpi_answers_([0-9]{8})/[\s\S]*|qpi_answers_([0-9]{8})\.jsonl|qpi_questions_([0-9]{8})\.csv"
 
+# How the names of days are counted: LAYOUTS_VERSION of shared/partitions.py.
+LAYOUTS = 1
+
+FORMAT = "qpi-exports-migration/certificate/2"
+
 stated = json.load(open(sys.argv[1], encoding="utf-8"))
 data = stated["data"]
 days = {}
+
+
+def sha256_of(content):
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def refuse(why):
+    print(f"not recomputed: {why}; the certificate is of another version, damaged or edited", file=sys.stderr)
+    sys.exit(2)
+
+
+if stated["format"] != FORMAT:
+    refuse(f"format is not {FORMAT}")
+if data["layouts"] != LAYOUTS:
+    refuse(f"data.layouts is not {LAYOUTS}")
+if stated["data_sha256"] != sha256_of(data):
+    refuse("data_sha256 is not the digest of data")
+if stated["fields_sha256"] != sha256_of({key: stated[key] for key in stated if key != "fields_sha256"}):
+    refuse("fields_sha256 is not the digest of the other fields")
+if len(sys.argv) < 3:
+    print(data["source"], data["destination"], sep="\n")
+    sys.exit(0)
 
 
 def empty():
@@ -78,11 +103,12 @@ for sides in days.values():
         tally["digest"] = f"{tally['digest']:064x}"
 nothing = {**empty(), "digest": "0" * 64}
 total = days.pop("total", {"source": nothing, "destination": nothing})
-now = {**data, "days": days, "total": total}
-canonical = json.dumps(now, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-sha = hashlib.sha256(canonical).hexdigest()
+named = {key: data[key] for key in ("source", "destination", "excludes", "layouts")}
+sha = sha256_of({**named, "days": days, "total": total})
 if sha == stated["data_sha256"]:
     print(f"same: data SHA-256 {sha}")
+    unequal = sorted(day for day, sides in days.items() if sides["source"] != sides["destination"])
+    print(f"NOT EQUAL: {', '.join(unequal)}" if unequal else "both sides are equal: names, sizes and crc32c of every object")
     sys.exit(0)
 print(f"different: data SHA-256 {sha} now, {stated['data_sha256']} stated")
 for day in sorted({*days, *data["days"]}):
@@ -90,3 +116,10 @@ for day in sorted({*days, *data["days"]}):
         print(f"  {day}")
 sys.exit(1)
 PYTHON
+
+# An error ends the script: a certificate that does not fit is refused, and a listing that fails is not an empty one.
+uris=$(python3 "$work/recompute.py" "$certificate")
+{ read -r source; read -r destination; } <<< "$uris"
+gcloud storage ls --json --recursive "$source**" > "$work/source.json"
+gcloud storage ls --json --recursive "$destination**" > "$work/destination.json"
+python3 "$work/recompute.py" "$certificate" "$work"

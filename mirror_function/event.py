@@ -23,8 +23,8 @@ from shared.objects import RESOURCE_FIELDS, Metadata, ObjectRef, ObjectState, pa
 __all__ = ["MESSAGE_TYPE", "EventKind", "ObjectEvent", "object_named", "read_event", "unwrapped"]
 
 _NUMBERS = {"generation", "metageneration", "size"}
-_FLAGS = {"metadata", "temporaryHold", "eventBasedHold"}
-_TEXTS = ("bucket", *(key for key in RESOURCE_FIELDS.split(",") if key not in _NUMBERS | _FLAGS))
+_OTHERS = {"metadata", "contexts", "temporaryHold", "eventBasedHold"}
+_TEXTS = ("bucket", *(key for key in RESOURCE_FIELDS.split(",") if key not in _NUMBERS | _OTHERS))
 
 TYPE_PREFIX = "google.cloud.storage.object.v1."
 MESSAGE_TYPE = "google.cloud.pubsub.topic.v1.messagePublished"

@@ -144,7 +144,9 @@ def _is_late(done: Replication, written: ObjectState) -> bool:
             return not is_later(destination.created, source.created)
         case Outcome.ALREADY_EQUAL:
             # An earlier delivery made the copy, and may have ended before it left its mark; or a sweep made it.
-            return same(written, destination) and is_later(destination.created, written.created)
+            # The event may lack metadata that both sides have, such as object contexts; the generation tells it, too.
+            is_copy = written.generation == source.generation or same(written, destination)
+            return is_copy and is_later(destination.created, written.created)
         case _:
             return done.straggler
 

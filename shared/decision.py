@@ -26,14 +26,15 @@ Storage's own (``timeCreated``). They do not order the two sides: a wrong guess 
 *The later write*: while both paths have writers, or had until a moment ago, neither side always wins. There only a later
 write replaces the destination. A copy carries the time at which it was made, so an old version that was copied late can
 look like a later write. So a copier that makes such copies, or copies a straggler, looks at the source again, and may
-replace its own copy (`shared.replicate`). A wrong guess leaves a difference that is reported, and loses nothing.
+replace its own copy (`shared.replicate`). A wrong guess leaves a difference that is reported, and loses nothing. A change
+that Cloud Storage makes itself, such as the storage class by a lifecycle rule, is not a write (`shared.objects.last_write`).
 ``docs/decisions/0016`` says which side wins where.
 """
 
 from dataclasses import dataclass
 from enum import Enum
 
-from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectState, differences, is_later
+from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectState, differences, is_later, last_write
 
 __all__ = ["ABSENT", "Action", "Authority", "Decision", "decide"]
 
@@ -98,7 +99,11 @@ def decide(source: ObjectState | None, destination: ObjectState | None, authorit
 
 
 def _is_later_write(source: ObjectState, destination: ObjectState, differing: tuple[Difference, ...]) -> bool:
-    """Tell whether the source wrote later what differs: the contents, or else the metadata."""
+    """Tell whether the source wrote later what differs: the contents, or else the metadata.
+
+    A change that the service made itself is not a write. Where it hides when a client last changed the metadata, the
+    source is not known to be later.
+    """
     if CONTENT_DIFFERENCES.intersection(differing):
         return is_later(source.created, destination.created)
-    return is_later(source.updated, destination.updated)
+    return is_later(last_write(source).earliest, last_write(destination).latest)

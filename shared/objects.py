@@ -9,20 +9,27 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from enum import Enum
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from shared.errors import UnexpectedAnswer
 
 __all__ = [
     "CONTENT_DIFFERENCES",
+    "LEFT_OUT",
+    "NOT_COMPARED",
+    "OBJECT_FIELDS",
     "RESOURCE_FIELDS",
     "Difference",
+    "FieldUse",
+    "LastWrite",
     "Metadata",
     "ObjectRef",
     "ObjectState",
     "differences",
     "is_before",
     "is_later",
+    "last_write",
     "parse_time",
     "reserved_keys",
     "same",
@@ -34,10 +41,65 @@ RESERVED_PREFIXES = ("goog-reserved-", "x-goog-reserved-")
 
 RESOURCE_FIELDS = (
     "name,generation,metageneration,size,crc32c,md5Hash,timeCreated,updated,contentType,contentEncoding,"
-    "contentDisposition,contentLanguage,cacheControl,customTime,metadata,temporaryHold,eventBasedHold,"
-    "retentionExpirationTime"
+    "contentDisposition,contentLanguage,cacheControl,customTime,metadata,contexts,temporaryHold,eventBasedHold,"
+    "retentionExpirationTime,timeStorageClassUpdated"
 )
 """The fields of an object resource that `ObjectState.from_resource` reads, in the form of a listing's projection."""
+
+
+class FieldUse(Enum):
+    """What the project makes of one field of the object resource."""
+
+    COMPARED = "compared"
+    CARRIED = "carried by a copy, not compared"
+    NOT_CARRIED = "not carried by a copy, not compared"
+    SERVICE = "set by the service"
+
+
+OBJECT_FIELDS: Mapping[str, FieldUse] = MappingProxyType(
+    {
+        name: use
+        for use, names in {
+            FieldUse.COMPARED: (
+                "name size crc32c md5Hash contentType contentEncoding contentDisposition contentLanguage cacheControl "
+                "customTime metadata contexts.custom.*.value"
+            ),
+            FieldUse.CARRIED: "contexts.custom.*.extendedDataTypeUrl metadata.goog-reserved-*",
+            FieldUse.NOT_CARRIED: (
+                "acl storageClass temporaryHold eventBasedHold retention customerEncryption kmsKeyName"
+            ),
+            FieldUse.SERVICE: (
+                "bucket componentCount contexts.custom.*.createTime contexts.custom.*.updateTime etag generation "
+                "hardDeleteTime id kind mediaLink metageneration owner restoreToken retentionExpirationTime selfLink "
+                "softDeleteTime timeCreated timeDeleted timeFinalized timeStorageClassUpdated updated"
+            ),
+        }.items()
+        for name in names.split()
+    }
+)
+"""Every field of Google's object resource, by its path. A field stands for all that is below it, unless that is listed.
+
+A test holds the table against Google's discovery document. So a new field of Google's cannot count as equal unseen. What a
+rewrite without a body carries: Cloud Storage reference, "Objects: rewrite", and "Use object contexts".
+"""
+
+NOT_COMPARED: Mapping[str, str] = MappingProxyType(
+    {
+        "contexts.custom.*.extendedDataTypeUrl": "extended data of object contexts",
+        "metadata.goog-reserved-*": "custom metadata of Google's own tools",
+        "acl": "access control lists",
+        "storageClass": "storage class",
+        "temporaryHold": "holds and retention",
+        "eventBasedHold": "holds and retention",
+        "retention": "holds and retention",
+        "customerEncryption": "encryption keys",
+        "kmsKeyName": "encryption keys",
+    }
+)
+"""What a client can set and the comparison leaves out, in words."""
+
+LEFT_OUT = tuple(dict.fromkeys(NOT_COMPARED.values()))
+"""The words of `NOT_COMPARED`, each once. The verdict, the report and the certificate name them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +120,9 @@ class Metadata:
     """The metadata that a rewrite without a body carries over (Cloud Storage reference, "Objects: rewrite").
 
     An empty text counts as unset, as Cloud Storage treats it.
+
+    Attributes:
+        contexts: The value of each object context. Its times are the service's own.
     """
 
     content_type: str | None = None
@@ -67,6 +132,7 @@ class Metadata:
     cache_control: str | None = None
     custom_time: str | None = None
     custom: Mapping[str, str] = field(default_factory=dict)
+    contexts: Mapping[str, str] = field(default_factory=dict)
 
 
 class ObjectState(NamedTuple):
@@ -82,10 +148,11 @@ class ObjectState(NamedTuple):
         crc32c: Base64 of the big-endian checksum; None if the service did not give it.
         md5: Base64; None for composite objects.
         created: RFC 3339 time at which this version was finalized.
-        updated: RFC 3339 time of its last metadata change.
+        updated: RFC 3339 time of its last metadata change, by a client or by the service; see `last_write`.
         metadata: The metadata that a copy must carry.
         hold: Which hold forbids replacing or deleting it; empty for none. A copy does not inherit it.
         retained_until: RFC 3339 time until which a retention policy forbids that; empty for none.
+        class_updated: RFC 3339 time of its last change of storage class; empty where the service does not say.
     """
 
     name: str
@@ -99,6 +166,7 @@ class ObjectState(NamedTuple):
     metadata: Metadata
     hold: str = ""
     retained_until: str = ""
+    class_updated: str = ""
 
     @property
     def held(self) -> bool:
@@ -137,6 +205,7 @@ class ObjectState(NamedTuple):
                 _metadata(get),
                 _hold(get) if get("temporaryHold") or get("eventBasedHold") else "",
                 get("retentionExpirationTime") or "",
+                get("timeStorageClassUpdated") or "",
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             given: Any = resource
@@ -166,6 +235,7 @@ class Difference(Enum):
     CACHE_CONTROL = "cache control"
     CUSTOM_TIME = "custom time"
     CUSTOM_METADATA = "custom metadata"
+    CONTEXTS = "object contexts"
 
 
 CONTENT_DIFFERENCES = frozenset(
@@ -191,10 +261,18 @@ def _metadata(get: Callable[[str], Any]) -> Metadata:
         get("contentLanguage") or None,
         get("cacheControl") or None,
     )
-    time, custom = get("customTime"), get("metadata")
-    if time or custom:
-        return Metadata(*plain, time or None, custom or {})
+    time, custom, contexts = get("customTime"), get("metadata"), get("contexts")
+    if time or custom or contexts:
+        return Metadata(*plain, time or None, custom or {}, _context_values(contexts or {}))
     return _shared_metadata(*plain)
+
+
+def _context_values(contexts: Mapping[str, Any]) -> dict[str, str]:
+    """The values of the resource's object contexts; a context without a value counts as empty."""
+    values = {key: context.get("value") or "" for key, context in (contexts.get("custom") or {}).items()}
+    if not all(isinstance(value, str) for value in values.values()):
+        raise TypeError("the value of an object context is not a text")
+    return values
 
 
 _shared_metadata = lru_cache(1024)(Metadata)
@@ -203,7 +281,8 @@ _shared_metadata = lru_cache(1024)(Metadata)
 def differences(one: ObjectState, other: ObjectState) -> tuple[Difference, ...]:
     """Name every property in which two objects differ, contents first; empty when they are the same.
 
-    It does not compare names, generations, times and holds: a copy has its own.
+    It does not compare names, generations, times and holds: a copy has its own. `OBJECT_FIELDS` says what becomes of each
+    field.
     """
     found = []
     if one.size != other.size:
@@ -246,6 +325,38 @@ def time_text(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+class LastWrite(NamedTuple):
+    """Between which RFC 3339 times a client last changed a version or its metadata; equal where that is known."""
+
+    earliest: str
+    latest: str
+
+
+def last_write(state: ObjectState) -> LastWrite:
+    """Tell when a client last changed a version, its metadata included.
+
+    The service moves ``updated``, too, when it changes the storage class: by a lifecycle rule, or by Autoclass. A client
+    changes the class only with a rewrite, which makes a new version. So a class that changed after the creation, at the
+    time of ``updated``, is the service's change, and hides when a client last changed something. If the metadata changed
+    only that once, by its metageneration, then the creation was the last write. Otherwise it is not known.
+
+    Limits: another change by the service that moves ``updated`` counts as a client's. So does a hold that a client sets.
+    Google does not document whether a change of class raises the metageneration. If it does not, one change by a client
+    just before goes unseen. What the later write replaces is kept in any case (``docs/decisions/0016``).
+    """
+    by_service = is_later(state.class_updated, state.created) and not (
+        is_later(state.updated, state.class_updated) or is_later(state.class_updated, state.updated)
+    )
+    if not by_service:
+        return LastWrite(state.updated, state.updated)
+    once = state.metageneration <= _CREATED_AND_CHANGED_ONCE
+    return LastWrite(state.created, state.created if once else state.updated)
+
+
+_CREATED_AND_CHANGED_ONCE = 2
+"""A metageneration: 1 is the creation's."""
+
+
 def is_later(one: str, other: str) -> bool:
     """Tell whether one RFC 3339 time is after another. A time that cannot be read is not after anything."""
     if len(one) == len(other) and one.endswith("Z") and other.endswith("Z"):
@@ -270,6 +381,8 @@ def _metadata_differences(one: Metadata, other: Metadata) -> list[Difference]:
         found.append(Difference.CUSTOM_TIME)
     if _unreserved(one.custom) != _unreserved(other.custom):
         found.append(Difference.CUSTOM_METADATA)
+    if one.contexts != other.contexts:
+        found.append(Difference.CONTEXTS)
     return found
 
 

@@ -12,7 +12,8 @@ anything else                                  UNKNOWN        not documented; da
 Case matters: ``QPI_answers_20240101/user_id_1.jsonl`` is UNKNOWN. So is a name with a date that does not exist: the
 reports show such a date and never guess it.
 
-To add a layout, add its row to `LAYOUTS`, raise `LAYOUTS_VERSION`, and copy `DAY_PATTERN` into ``docs/recompute-certificate.sh``.
+To add a layout, add its row to `LAYOUTS`, raise `LAYOUTS_VERSION`, and copy it and `DAY_PATTERN` into
+``docs/recompute-certificate.sh``.
 """
 
 import re

@@ -195,7 +195,7 @@ class Remark:
 
 @dataclass(frozen=True, slots=True)
 class NotKept:
-    """Something that a server-side copy cannot keep, and how it stands."""
+    """Something that a server-side copy does not keep, or that the comparison leaves out, and how it stands."""
 
     what: str
     text: str

@@ -120,6 +120,6 @@ class Scene:
         for name in self.paths.names(side="source"):
             state = self.paths.look(name, side="source")
             assert state is not None
-            plain = state._replace(generation=0, metageneration=0, created="", updated="")
+            plain = state._replace(generation=0, metageneration=0, created="", updated="", class_updated="")
             found[name] = (self.paths.read(name, side="source"), plain)
         return found

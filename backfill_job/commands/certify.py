@@ -1,6 +1,10 @@
-"""The command ``certify``: recompute a certificate from both paths as they are now, and compare. Changes nothing."""
+"""The command ``certify``: recompute a certificate from both paths as they are now, and compare. Changes nothing.
+
+A digest in the file finds accidents. That the certificate is true, only this recomputation from the buckets shows.
+"""
 
 import argparse
+from collections.abc import Iterator
 from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
@@ -12,9 +16,10 @@ from backfill_job.run.arguments import add_log_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_billing_argument
 from backfill_job.run.open_run import opened
 from backfill_job.run.run import Run, open_api, tune_gc
-from backfill_job.verify.certificate import Certificate, changes, data_of, read_certificate
+from backfill_job.verify.certificate import Certificate, data_of, read_certificate
 from backfill_job.verify.day_counts import DayCounts
 from shared.errors import UsageError
+from shared.text import counted, listed, shown
 
 __all__ = ["COMMAND"]
 
@@ -22,14 +27,16 @@ NAME = "certify"
 
 MAX_SHOWN = 50
 
+MAX_DAYS = 5
+
 EXAMPLES = """
 examples:
   python -m backfill_job certify --check certificate.json
 
 exit codes:
-  0  both paths hold what the certificate says
+  0  both paths hold what the certificate says; the line before the last says whether that is equal
   1  they do not, or this is not known; the last line says which
-  2  could not start: the file is not a certificate or was changed, bucket, permission
+  2  could not start: the file is not a certificate, contradicts itself or was edited; bucket, permission
 """
 
 
@@ -53,27 +60,40 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     except OSError as error:
         raise UsageError(f"cannot read {arguments.check}: {error.strerror}") from error
     stated = read_certificate(contents, str(arguments.check))
-    with opened(NAME, arguments, io, migration=stated.migration, mode="check", changes_objects=False) as run:
+    with opened(
+        NAME, arguments, io, migration=stated.data.migration, mode="check", changes_objects=False
+    ) as run:
         return _check(run, stated)
 
 
 def _check(run: Run, stated: Certificate) -> ExitCode:
     tune_gc()
     counts = uvloop.run(_counted(run))
-    now = data_of(run.migration, counts)
-    found = changes(stated.data, now)
+    found = stated.changes(data_of(run.migration, counts))
     for line in found[:MAX_SHOWN]:
         run.say(f"  {line}")
     if len(found) > MAX_SHOWN:
         run.say(f"  ... and {len(found) - MAX_SHOWN:,} more")
     if found:
         run.say(
-            f"NOT what {stated.run.get('run', 'the run')} certified: {len(found):,} lines differ. Objects written since "
+            f"NOT what {shown(stated.run.run)} certified: {len(found):,} lines differ. Objects written since "
             "change their own days; check every other day"
         )
         return ExitCode.NOT_RIGHT
+    for line in _said(stated):
+        run.say(f"  {line}")
     run.say(f"Both paths hold what the certificate says: data SHA-256 {stated.data_sha256}")
     return ExitCode.DONE
+
+
+def _said(stated: Certificate) -> Iterator[str]:
+    """What the certificate leaves out, and what its days say about the two sides."""
+    yield f"not compared: {', '.join(map(shown, stated.not_compared))}"
+    days = stated.unequal_days
+    if days:
+        yield f"NOT EQUAL: the two sides differ on {counted(len(days), 'day')}: {listed(days, MAX_DAYS)}"
+    else:
+        yield "both sides are equal: names, sizes and crc32c of every object"
 
 
 async def _counted(run: Run) -> DayCounts:

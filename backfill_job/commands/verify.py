@@ -23,7 +23,7 @@ from backfill_job.run.settings import Settings
 from backfill_job.run.since import narrowed_to
 from backfill_job.run.task_reports import of_this_version
 from backfill_job.verify.case_siblings import case_siblings
-from backfill_job.verify.certificate import canonical, certificate, data_of
+from backfill_job.verify.certificate import CertifiedRun, certificate, data_of
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.day_warnings import day_warnings
 from backfill_job.verify.lag import LagCounts
@@ -32,7 +32,7 @@ from backfill_job.verify.result import VerifyResult, verification
 from shared.errors import PermissionDenied, UsageError
 from shared.events_log import Event
 from shared.gcs.api import AsyncApi
-from shared.objects import time_text
+from shared.objects import LEFT_OUT, time_text
 from shared.phase import Phase
 from shared.record import Record, Standing, update
 from shared.report.page import render_report
@@ -176,12 +176,10 @@ def _conclude(run: Run, arguments: argparse.Namespace, result: VerifyResult, rec
     certified: bytes | None = None
     if not narrowed:
         content = found.to_json()
-        told = {key: content[key] for key in ("run", "started", "finished", "clean", "counts")}
+        told = CertifiedRun(found.run, content["started"], content["finished"], found.clean, found.counts)
         made = certificate(data_of(run.migration, result.counts), told)
-        certified = canonical(made)
-        found = replace(
-            found, certificate=CertificateSums(sha256(certified).hexdigest(), made["data_sha256"])
-        )
+        certified = made.to_bytes()
+        found = replace(found, certificate=CertificateSums(sha256(certified).hexdigest(), made.data_sha256))
     _leave(run, found, certified, record.state.phase)
     if not arguments.no_record and certified is not None:
         if record.standing is Standing.WHOLE:
@@ -273,6 +271,7 @@ def _screen_lines(found: Verification) -> list[str]:
     lines += [more_line(len(lines), total)] if total > len(lines) else []
     lines += [f"  {remark.level.value}: {remark.text}" for remark in found.remarks]
     lines += [] if found.contents is None else _contents_lines(found.contents)
+    lines.append(f"  not compared: {', '.join(LEFT_OUT)}")
     if found.certificate is not None:
         lines.append(f"  certificate: data SHA-256 {found.certificate.data_sha256}")
     return [*lines, found.summary]

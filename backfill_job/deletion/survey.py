@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
 from typing import Any
 
 import uvloop
@@ -22,7 +21,7 @@ from backfill_job.copying.diff import DiffLine, Verdict, diff
 from backfill_job.deletion.manifest import line_of
 from backfill_job.deletion.manifest_store import LinesFile
 from backfill_job.run.run import Run, open_api, tune_gc
-from backfill_job.verify.certificate import canonical, data_of
+from backfill_job.verify.certificate import data_of
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.late_writes import LateWrites, late_since
 from shared.objects import ObjectState
@@ -169,7 +168,7 @@ def survey(
     found.compared = comparison.result(
         run.gateway, grace=run.grace, clock=run.clock, both_written=cutover is not None
     )
-    found.data_sha256 = sha256(canonical(data_of(run.migration, found.counts))).hexdigest()
+    found.data_sha256 = data_of(run.migration, found.counts).sha256
     log_comparison(run.log, run.migration, found.compared)
     return found
 

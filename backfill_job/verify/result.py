@@ -167,7 +167,10 @@ def _days(counts: DayCounts) -> tuple[tuple[Day, ...], Day]:
 
 
 def _not_kept(counts: DayCounts) -> tuple[NotKept, ...]:
-    """What a server-side copy cannot keep (Cloud Storage reference, "Objects: rewrite"), and how it stands here."""
+    """What a server-side copy does not keep, or the comparison leaves out, and how it stands here.
+
+    It names everything in `shared.objects.LEFT_OUT` (Cloud Storage reference, "Objects: rewrite").
+    """
     held = (
         f"{counts.held:,} source objects are under a hold or a retention time; their copies are not, unless the "
         "destination bucket says so. They cannot be deleted at the source before it ends."
@@ -180,5 +183,10 @@ def _not_kept(counts: DayCounts) -> tuple[NotKept, ...]:
         "access control lists": "A copy gets the destination bucket's default. Who may read it is the new bucket's policy.",
         "storage class": "A copy gets the destination bucket's default class. It changes prices, not contents.",
         "holds and retention": held,
+        "encryption keys": "A copy is encrypted as the destination bucket says. Its contents are the same.",
+        "custom metadata of Google's own tools": "Keys that begin with goog-reserved- or x-goog-reserved- are copied, and not "
+        "compared: a copy by gcloud storage rsync has others.",
+        "extended data of object contexts": "The keys and values of object contexts are copied and compared. Extended data "
+        "(a preview feature) is not compared.",
     }
     return tuple(NotKept(what, text) for what, text in lost.items())

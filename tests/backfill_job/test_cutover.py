@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ from demo.function import running_function
 from shared.gateway import Gateway
 from shared.phase import CACHE_SECONDS, Phase
 from shared.record import update
-from shared.state import Signatory
-from shared.state_changes import Stamp, withdraw
+from shared.state import Signatory, State
+from shared.state_changes import Stamp, begun, withdraw
 
 NOW = ("--by", "Ada", "--yes", "--ungoverned")
 WAITED = CACHE_SECONDS + MARGIN_SECONDS
@@ -265,7 +266,8 @@ def test_only_the_first_cutover_s_pass_goes_by_the_legacy_path(paths: Paths, com
         opened.append(first_pass_open(commands.state))
     assert opened == [False, True, False, False]
     for phase in (Phase.CUT_OVER, Phase.ROLLED_BACK):
-        paths.begin(phase)
+        at = datetime.now(UTC)
+        paths.write_record(begun(State.initial(paths.migration), phase, Stamp("begun", "test", at)))
         assert not first_pass_open(commands.state)
     commands.go(Phase.CUT_OVER)
     assert not first_pass_open(commands.state)

@@ -33,6 +33,7 @@ metadata = st.builds(
     Metadata,
     *(st.none() | texts for _ in range(6)),
     custom=st.dictionaries(texts, texts, max_size=3),
+    contexts=st.dictionaries(texts, texts, max_size=3),
 )
 lines = st.builds(
     Line,

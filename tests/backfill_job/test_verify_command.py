@@ -1,5 +1,6 @@
 """The command ``verify``, as its user meets it."""
 
+import html
 import json
 import os
 import subprocess
@@ -14,9 +15,9 @@ import pytest
 from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
-from backfill_job.verify.certificate import canonical
+from backfill_job.verify.certificate import read_certificate
 from shared.gateway import Gateway
-from shared.objects import parse_time
+from shared.objects import LEFT_OUT, parse_time
 from shared.record import read_state
 
 GOOD = b'{"user_id":"7"}\n'
@@ -60,7 +61,8 @@ def test_two_equal_paths_are_certified(
     report, certificate = report_in(tmp_path / "r"), (tmp_path / "r" / "certificate.json").read_bytes()
     assert report["certificate"]["sha256"] == sha256(certificate).hexdigest()
     content = json.loads(certificate)
-    assert canonical(content) == certificate
+    assert read_certificate(certificate, "it").to_bytes() == certificate
+    assert read_certificate(certificate, "it").unequal_days == ()
     assert content["data"]["days"]["2024-01-01"]["source"]["objects"] == 2
     assert [(each["day"], each["verdict"]) for each in report["days"]] == [
         ("2024-01-01", "equal"),
@@ -105,9 +107,46 @@ def test_every_difference_is_reported_with_both_sides_facts(
         "typed": "metadata_differs",
     }
     assert report["metadata_differences"] == {"content type": 1}
+    certificate = (tmp_path / "r" / "certificate.json").read_bytes()
+    # The digests cover contents; of the object with another content type, the verdict alone tells.
+    assert read_certificate(certificate, "it").unequal_days == ("2024-01-02", "2024-01-03", "undated")
     assert [each["verdict"] for each in report["days"]] == ["equal", "differing", "missing"]
     assert "critical: 2024-01-03: 1 JSONL files at the source, 0 at the destination" in ended.out
     assert "NOT EQUAL: 1 missing, 1 content differs, 1 metadata differs, 1 extra" in ended.out
+
+
+def test_object_contexts_are_compared(
+    paths: Paths, run: Callable[..., Ended], tmp_path: Path, gateway: Gateway
+) -> None:
+    """A copy carries them; one that somebody changed since is a difference."""
+    paths.put(day(1))
+    blob = paths.bucket("source").blob(paths.migration.source.prefix + day(1))
+    path = f"/b/{blob.bucket.name}/o/{blob.name.replace('/', '%2F')}"
+    for value in ("raw", "clean"):
+        contexts = {"custom": {"state": {"value": value}}}
+        paths.client._connection.api_request("PATCH", path, data={"contexts": contexts})
+        source, destination = paths.migration.source_ref(day(1)), paths.migration.destination_ref(day(1))
+        if value == "raw":
+            generation = gateway.look(source)
+            assert generation is not None
+            gateway.copy(source, destination, if_source=generation.generation, if_destination=0)
+            assert run().code == 0
+    ended = run("--report", str(tmp_path / "r"))
+    assert ended.code == 1
+    assert "metadata differs" in ended.out
+    assert report_in(tmp_path / "r")["metadata_differences"] == {"object contexts": 1}
+
+
+def test_what_is_not_compared_is_named(paths: Paths, run: Callable[..., Ended], tmp_path: Path) -> None:
+    """By the verdict, the report and the certificate."""
+    both(paths, day(1))
+    ended = run("--report", str(tmp_path / "r"))
+    assert f"  not compared: {', '.join(LEFT_OUT)}\n" in ended.out
+    assert tuple(report_in(tmp_path / "r", "certificate.json")["not_compared"]) == LEFT_OUT
+    page = html.unescape((tmp_path / "r" / "report.html").read_text(encoding="utf-8"))
+    named = {each["what"] for each in report_in(tmp_path / "r")["not_kept"]}
+    assert named >= set(LEFT_OUT)
+    assert all(words in page for words in LEFT_OUT)
 
 
 def test_an_object_without_a_checksum_is_never_equal(

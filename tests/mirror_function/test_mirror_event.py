@@ -71,6 +71,8 @@ def test_integers_may_be_numbers() -> None:
         (ATTRIBUTES, {**DATA, "metadata": ["no", "mapping"]}),
         (ATTRIBUTES, {**DATA, "metadata": {"k": 1}}),
         (ATTRIBUTES, {**DATA, "crc32c": 7}),
+        (ATTRIBUTES, {**DATA, "contexts": ["no", "mapping"]}),
+        (ATTRIBUTES, {**DATA, "contexts": {"custom": {"k": {"value": 7}}}}),
         (ATTRIBUTES, {**DATA, "name": "a\ud800"}),
         (ATTRIBUTES, {**DATA, "name": "a\nb"}),
         (ATTRIBUTES, {**DATA, "name": ".."}),

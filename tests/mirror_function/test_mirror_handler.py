@@ -721,13 +721,18 @@ def test_what_the_new_path_s_writers_do_is_never_marked(mirror: Callable[..., Mi
     assert marked(function) == ""
 
 
+@pytest.mark.parametrize("contexts", [False, True])
 def test_a_late_write_is_marked_by_the_next_delivery_when_its_mark_could_not_be_written(
-    mirror: Callable[..., Mirror],
+    mirror: Callable[..., Mirror], contexts: bool
 ) -> None:
-    """By then the object has been copied, and is found equal."""
+    """By then the object has been copied, and is found equal. The published event has no object contexts."""
     function = mirror()
     set_phase(function.paths, Phase.CUT_OVER)
     resource = function.put()
+    if contexts:
+        where = f"/b/{resource['bucket']}/o/{resource['name'].replace('/', '%2F')}"
+        change = {"contexts": {"custom": {"team": {"value": "a"}}}}
+        function.paths.client._connection.api_request("PATCH", where, data=change)
     function.paths.server.set_faults(rules=[{"method": "storage.objects.insert", "status": 403}])
     assert function.deliver(resource).status == 503
     assert function.paths.read(NAME) == b"one"

@@ -15,6 +15,8 @@ DIFFERENT = SAME._replace(crc32c="crc-d", md5="md5-d")
 BECAUSE = (Difference.CRC32C, Difference.MD5)
 LABELLED = SAME._replace(metadata=Metadata("text/plain"), updated=SAME.created)
 TYPE = (Difference.CONTENT_TYPE,)
+CLASS = "2024-01-09T00:00:00.000Z"
+MOVED = S._replace(updated=CLASS, class_updated=CLASS, metageneration=2)
 LEGACY, NEW, LATER = Authority.SOURCE, Authority.DESTINATION, Authority.LATER_WRITE
 
 
@@ -55,6 +57,22 @@ LEGACY, NEW, LATER = Authority.SOURCE, Authority.DESTINATION, Authority.LATER_WR
             LABELLED,
             LATER,
             Decision(Action.COPY, 71, 12, TYPE),
+        ),
+        # A change of storage class by the service is not a write, on either side.
+        (MOVED, LABELLED, LATER, Decision(Action.CONFLICT, 71, 12, TYPE)),
+        (
+            S._replace(updated="2024-01-03T00:00:00.000Z"),
+            LABELLED._replace(updated=CLASS, class_updated=CLASS, metageneration=2),
+            LATER,
+            Decision(Action.COPY, 71, 12, TYPE),
+        ),
+        # It hides whether and when a client changed the metadata: nothing is overwritten.
+        (MOVED._replace(metageneration=3), LABELLED, LATER, Decision(Action.CONFLICT, 71, 12, TYPE)),
+        (
+            S._replace(updated="2024-01-03T00:00:00.000Z"),
+            LABELLED._replace(updated=CLASS, class_updated=CLASS, metageneration=3),
+            LATER,
+            Decision(Action.CONFLICT, 71, 12, TYPE),
         ),
     ],
 )

@@ -1,13 +1,30 @@
 """*Same*: the project's only notion of equality."""
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local_gcs.discovery import google
 from shared.errors import UnexpectedAnswer
-from shared.objects import Difference, Metadata, ObjectState, differences, parse_time, reserved_keys, same
+from shared.objects import (
+    NOT_COMPARED,
+    OBJECT_FIELDS,
+    RESOURCE_FIELDS,
+    Difference,
+    FieldUse,
+    LastWrite,
+    Metadata,
+    ObjectState,
+    differences,
+    last_write,
+    parse_time,
+    reserved_keys,
+    same,
+)
 
 STATE = ObjectState(
     name="QPI_exports/qpi_answers_20240101/user_id_7.jsonl",
@@ -48,6 +65,7 @@ def test_a_copy_is_the_same_although_its_name_generation_and_times_are_its_own()
         (metadata(custom_time="2024-01-01T00:00:00Z"), Difference.CUSTOM_TIME),
         (metadata(custom={"owner": "else"}), Difference.CUSTOM_METADATA),
         (metadata(custom={}), Difference.CUSTOM_METADATA),
+        (metadata(contexts={"team": "a"}), Difference.CONTEXTS),
     ],
 )
 def test_every_respect_in_which_two_objects_differ_is_named(other: ObjectState, expected: Difference) -> None:
@@ -120,3 +138,121 @@ def test_a_time_without_an_offset_is_refused() -> None:
     """A local time would be off by hours."""
     with pytest.raises(ValueError, match="no time zone"):
         parse_time("2024-01-02T03:04:05")
+
+
+def leaves(shape: object, path: str) -> Iterator[str]:
+    """The paths of a schema's fields that have no fields of their own."""
+    shape = google().resolved(shape)
+    if isinstance(shape, dict):
+        for name, part in shape.items():
+            yield from leaves(part, f"{path}.{name}" if path else name)
+    else:
+        yield path
+
+
+def test_every_field_of_an_object_has_a_use() -> None:
+    """Held against Google's discovery document: a new field of theirs fails here, and is not equal unseen."""
+    known = {*leaves(google().schemas["Object"], "")}
+    for path in known:
+        covering = [name for name in OBJECT_FIELDS if path == name or path.startswith(f"{name}.")]
+        assert len(covering) == 1, f"{path}: say in OBJECT_FIELDS whether it is compared"
+    for name in OBJECT_FIELDS:
+        wanted = name if "goog-reserved" not in name else "metadata."
+        assert any(f"{path}.".startswith(wanted) for path in known), f"Google has no {name}"
+
+
+def test_what_is_compared_is_read_and_counts() -> None:
+    """A difference in any compared field makes two objects differ, from the resource on; in no other field it does."""
+    resource: dict[str, Any] = {"name": "n", "generation": "1", "size": "1", "crc32c": "a"}
+    plain = ObjectState.from_resource(resource)
+    changed: dict[str, Any] = {
+        "size": "2",
+        "customTime": "2024-01-01T00:00:00Z",
+        "metadata": {"k": "v"},
+        "metadata.goog-reserved-*": {"goog-reserved-file-mtime": "1"},
+        "contexts.custom.*.value": {"custom": {"team": {"value": "a"}}},
+        "contexts.custom.*.extendedDataTypeUrl": None,
+        "contexts.custom.*.createTime": None,
+        "contexts.custom.*.updateTime": None,
+        "temporaryHold": True,
+        "eventBasedHold": True,
+        "generation": "2",
+        "metageneration": "2",
+        "md5Hash": None,
+        "name": None,
+    }
+    for path, use in OBJECT_FIELDS.items():
+        top, value = path.partition(".")[0], changed.get(path, "other")
+        if value is None:
+            continue
+        assert (top in RESOURCE_FIELDS.split(",")) or use is not FieldUse.COMPARED, path
+        other = ObjectState.from_resource({**resource, top: value})
+        assert bool(differences(plain, other)) is (use is FieldUse.COMPARED), path
+
+
+def test_a_contexts_times_and_extended_data_are_its_copys_own() -> None:
+    """Of a context, the key and the value count."""
+
+    def contexts(**payload: str) -> ObjectState:
+        custom = {"team": {"value": "a", **payload}}
+        return ObjectState.from_resource(
+            {"name": "n", "generation": "1", "size": "1", "crc32c": "a", "contexts": {"custom": custom}}
+        )
+
+    assert same(contexts(), contexts(createTime="x", updateTime="y", extendedDataTypeUrl="z"))
+    assert differences(contexts(), contexts(value="b")) == (Difference.CONTEXTS,)
+
+
+def test_what_a_client_sets_and_the_comparison_leaves_out_has_words() -> None:
+    """Verdict, report and certificate name it."""
+    left_out = {
+        path for path, use in OBJECT_FIELDS.items() if use in {FieldUse.CARRIED, FieldUse.NOT_CARRIED}
+    }
+    assert left_out == NOT_COMPARED.keys()
+
+
+@pytest.mark.parametrize(
+    "contexts", [[], {"custom": ["x"]}, {"custom": {"k": "v"}}, {"custom": {"k": {"value": 1}}}]
+)
+def test_contexts_of_another_form_are_refused(contexts: object) -> None:
+    """Like everything else that cannot be read; an absent value is empty."""
+    resource = {"name": "n", "generation": "1", "size": "1"}
+    assert ObjectState.from_resource({**resource, "contexts": {"custom": {"k": {}}}}).metadata.contexts == {
+        "k": ""
+    }
+    if contexts:
+        with pytest.raises(UnexpectedAnswer, match="not an object resource"):
+            ObjectState.from_resource({**resource, "contexts": contexts})
+
+
+CREATED, T1, T2 = "2024-01-01T00:00:00.000Z", "2024-01-02T00:00:00.000Z", "2024-01-03T00:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("metageneration", "updated", "class_updated", "earliest", "latest"),
+    [
+        (1, CREATED, CREATED, CREATED, CREATED),  # never changed
+        (2, T1, CREATED, T1, T1),  # a client changed the metadata
+        (2, T1, "", T1, T1),  # the service does not say when the class changed
+        (2, T1, T1, CREATED, CREATED),  # the service changed the class, and nothing else happened
+        (1, T1, T1, CREATED, CREATED),
+        (
+            3,
+            T1,
+            T1,
+            CREATED,
+            T1,
+        ),  # it changed the class after another change: it is not known by whom, and when
+        (3, T2, T1, T2, T2),  # a client changed the metadata after that
+        (2, T1, T2, T1, T1),  # the class changed without moving `updated`
+        (2, "2024-01-02T01:00:00+01:00", T1, CREATED, CREATED),  # one moment, written in two ways
+    ],
+)
+def test_what_the_service_changes_is_not_a_write(
+    metageneration: int, updated: str, class_updated: str, earliest: str, latest: str
+) -> None:
+    """Every row that `last_write` describes."""
+    state = STATE._replace(
+        metageneration=metageneration, created=CREATED, updated=updated, class_updated=class_updated
+    )
+    assert last_write(state) == LastWrite(earliest, latest)

@@ -1,5 +1,6 @@
 """The replication rule against a real server, with everything that would break it."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -435,3 +436,67 @@ def test_such_a_moment_changes_nothing_where_a_side_wins(paths: Paths, gateway: 
         settled_before=datetime.max.replace(tzinfo=UTC),
     )
     assert (done.outcome, paths.read(NAME)) == (Outcome.CONFLICT, b"new")
+
+
+def patch(paths: Paths, side: str, **changes: str) -> None:
+    """A client changes the metadata, later than all before."""
+    time.sleep(0.002)
+    blob = paths.bucket(side).get_blob(getattr(paths.migration, side).prefix + NAME)
+    for name, value in changes.items():
+        setattr(blob, name, value)
+    blob.patch()
+
+
+def change_class(paths: Paths, side: str) -> None:
+    """The service moves a side's objects to another storage class, by a lifecycle rule."""
+    bucket = paths.bucket(side)
+    rule = {"action": {"type": "SetStorageClass", "storageClass": "NEARLINE"}, "condition": {"age": 0}}
+    paths.client._connection.api_request("PATCH", f"/b/{bucket.name}", data={"lifecycle": {"rule": [rule]}})
+    time.sleep(0.002)
+    paths.server.run_lifecycle()
+    paths.client._connection.api_request("PATCH", f"/b/{bucket.name}", data={"lifecycle": None})
+
+
+def test_a_destination_whose_class_the_service_changed_is_not_the_later_write(
+    paths: Paths, gateway: Gateway
+) -> None:
+    """The source's change of metadata before that still reaches it."""
+    paths.put(NAME, b"one")
+    assert run(paths, gateway).outcome is Outcome.COPIED
+    patch(paths, "source", cache_control="no-store")
+    change_class(paths, "destination")
+    before = last_seen(paths)
+    assert before.source is not None
+    assert before.destination is not None
+    assert before.destination.updated > before.source.updated
+    assert run(paths, gateway, Authority.LATER_WRITE).outcome is Outcome.COPIED
+    after = paths.look(NAME)
+    assert after is not None
+    assert after.metadata.cache_control == "no-store"
+
+
+def test_a_source_whose_class_the_service_changed_is_not_the_later_write(
+    paths: Paths, gateway: Gateway
+) -> None:
+    """What a client changed at the destination stays, and the difference is reported."""
+    paths.put(NAME, b"one")
+    assert run(paths, gateway).outcome is Outcome.COPIED
+    patch(paths, "destination", cache_control="no-store")
+    change_class(paths, "source")
+    assert run(paths, gateway, Authority.LATER_WRITE).outcome is Outcome.CONFLICT
+    after = paths.look(NAME)
+    assert after is not None
+    assert after.metadata.cache_control == "no-store"
+    # A client's own change after that is a write.
+    patch(paths, "source", content_type="text/plain")
+    assert run(paths, gateway, Authority.LATER_WRITE).outcome is Outcome.COPIED
+
+
+def test_a_class_change_after_an_unknown_change_overwrites_nothing(paths: Paths, gateway: Gateway) -> None:
+    """It hides which change was the last of a client: the difference is reported."""
+    paths.put(NAME, b"one")
+    assert run(paths, gateway).outcome is Outcome.COPIED
+    patch(paths, "destination", cache_control="private")
+    patch(paths, "source", cache_control="no-store")
+    change_class(paths, "destination")
+    assert run(paths, gateway, Authority.LATER_WRITE).outcome is Outcome.CONFLICT
