@@ -11,11 +11,12 @@ LOCKED := -m pip install --quiet --quiet --disable-pip-version-check --no-deps -
 # $(call checked,PYTHON,LOCK): installs a lock, or says what to try.
 checked = { $(1) $(LOCKED) $(2) && { found=$$($(1) -m pip check) || { echo "$$found"; false; }; }; } || { echo "$(2) could not be installed. Is the package index reachable (proxy, PIP_INDEX_URL)? Does $(PYTHON) have a wheel for each package? Try again, or with another Python: make clean, then make PYTHON=python3.12 $(or $(firstword $(MAKECMDGOALS)),setup)" >&2; exit 1; }
 
-.PHONY: help setup test lint types unit audit foreign soak bench demo lock clean
+.PHONY: help setup test test-deep lint types unit audit foreign soak bench demo lock clean
 
 help:
 	@echo "make demo    the whole migration against a local Cloud Storage (about two minutes), OBJECTS=3000 of them"
 	@echo "make test    lint, types, tests"
+	@echo "make test-deep the larger scopes of the race tests: minutes, and a few gigabytes"
 	@echo "make audit   known vulnerabilities of every locked version; asks PyPI's advisory database"
 	@echo "make foreign clients of others (gcsfs, pyarrow, Node, rclone, gcloud ...) against local_gcs"
 	@echo "make soak    the whole story under faults and kills for MINUTES=30, with a fresh seed or SEED=N"
@@ -46,6 +47,9 @@ types: $(READY)
 
 unit: $(READY)
 	$(BIN)/pytest -n auto --dist worksteal
+
+test-deep: $(READY)
+	RACES=deep $(BIN)/pytest -q tests/races
 
 # In an environment of its own: it brings two dozen packages that nothing here is made of. Strict: what could not be asked about
 # is a failure, not a pass.

@@ -20,7 +20,7 @@ from shared.errors import Interrupted, MigrationError, StorageError
 from shared.events_log import Event, EventLog
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.state import Overridden, State, utc_text
+from shared.state import FEWEST_NAMES, NAMES, Overridden, State, too_few, utc_text
 from shared.text import counted, listed, shown
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "known",
     "log_overrides",
     "marked",
+    "names_check",
     "not_run",
     "on_record",
     "overridden",
@@ -286,6 +287,25 @@ def references_check(repos: Sequence[Path], migration: Migration) -> Check:
             "name the checkout of the consumers, with the change prepared",
         )
     return passed(name, f"clean; {counted(reading, 'place')} on the new path in {where}")
+
+
+def names_check(names: int, measure: int) -> Check:
+    """A listing must show nearly as many names as the comparison before: one that was cut short looks like a small path.
+
+    Args:
+        names: How many it shows.
+        measure: How many the comparison before showed; 0 where there is none.
+    """
+    if not measure:
+        return passed(NAMES, f"{counted(names, 'name')}; no comparison before this one is on record")
+    evidence = f"{counted(names, 'name')}; the comparison before showed {measure:,}"
+    if too_few(names, measure):
+        return failed(
+            NAMES,
+            f"{evidence}: less than {FEWEST_NAMES} % of them",
+            "find out what removed them on both paths (a lifecycle rule, a person); if it is right so, override this check",
+        )
+    return passed(NAMES, evidence)
 
 
 def signoffs_check(state: State, next_step: Callable[[str], str]) -> Check:

@@ -12,6 +12,7 @@ from typing import Any
 
 from backfill_job.copying.execution import execute
 from backfill_job.copying.lane import Limits
+from backfill_job.copying.on_record import OnRecord, begin_comparison
 from backfill_job.copying.options import CopyOptions, add_pace_arguments, governor_from
 from backfill_job.copying.progress import showing_progress
 from backfill_job.copying.result import RunResult
@@ -164,6 +165,9 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         expected = findings.source.objects
     if not begun:
         _begin(run, told=arguments.begin)
+    # Without a place for reports no task can say what all tasks found together.
+    whole = arguments.since is None and (run.settings.task_count == 1 or run.reports is not None)
+    comparing = begin_comparison(run) if whole else None
     now = run.io.clock.now
     began = now()
     with (
@@ -177,6 +181,8 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
             CopyOptions(limits, governor, progress, lines, follow_deletions=arguments.follow_deletions),
         )
     result = replace(result, narrowed=narrowed_to(arguments.since, run.started))
+    if comparing is not None and run.settings.task_count == 1:
+        result = comparing.ended_with(result)
     elapsed = round((now() - began).total_seconds(), 3)
     _write(run, "run.json", _run_report(result, elapsed, arguments))
     _tell_finished(run, result, elapsed)
@@ -184,20 +190,24 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         run.say(line)
     for compared in _compared(result, arguments, tasks=1):
         run.say(f"  {compared}")
-    _compose(run, arguments)
-    return result.exit_code
+    composed = _compose(run, arguments, comparing)
+    return result.exit_code if composed else max(result.exit_code, ExitCode.NOT_RIGHT)
 
 
-def _compose(run: Run, arguments: argparse.Namespace) -> None:
-    """Combine the tasks' reports, if this task completed the set."""
+def _compose(run: Run, arguments: argparse.Namespace, comparing: OnRecord | None) -> bool:
+    """Combine the tasks' reports, if this task completed the set, and record the comparison; False where that failed."""
     parts = run.all_parts("run.json")
     if parts is None:
-        return
+        return True
     with of_this_version("run.json"):
         whole = RunResult.merged([RunResult.from_json(part) for part in parts])
         elapsed = max(float(part["elapsed_s"]) for part in parts)
+    combined = whole
+    if comparing is not None:
+        whole = comparing.ended_with(combined)
     run.write_whole("run.json", _run_report(whole, elapsed, arguments, tasks=len(parts)))
     _tell_finished(run, whole, elapsed, composed=True)
+    return whole.stopped == combined.stopped
 
 
 def _run_report(

@@ -15,7 +15,7 @@ from enum import Enum
 from mirror_function.event import EventKind, ObjectEvent
 from mirror_function.settings import MirrorSettings
 from shared.decision import Authority
-from shared.errors import MigrationError, StorageError
+from shared.errors import MigrationError, PhaseChanged, StorageError
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, is_later, parse_time, same
 from shared.phase import Phase, PhaseReader
@@ -103,29 +103,34 @@ def _finalized(
     event: ObjectEvent, relative: str, settings: MirrorSettings, store: DeletingStore, phases: PhaseReader
 ) -> Mirrored:
     phase = phases.phase()
+    # Before the cutover is reported, the new path has only the forward mirror's copies.
+    ignored = Mirrored(
+        MirrorOutcome.IGNORED, phase=phase, because="nothing is brought back to the legacy path in this phase"
+    )
     if settings.authority(phase) is None:
-        # Before the cutover is reported, the new path has only the forward mirror's copies.
-        return Mirrored(
-            MirrorOutcome.IGNORED,
-            phase=phase,
-            because="nothing is brought back to the legacy path in this phase",
-        )
+        return ignored
     way = settings.way
     source, destination = way.source_ref(relative), way.destination_ref(relative)
 
     def authority() -> Authority:
-        # If the phase has changed to one without reverse replication, this event may create, but overwrites nothing.
-        return settings.authority(phases.phase()) or Authority.DESTINATION
+        now = phases.phase()
+        winner = settings.authority(now)
+        if winner is None:  # a deletion has begun, and what it deleted must not come back
+            raise PhaseChanged(source.uri, f"the phase is {now.value} now, and nothing is brought back in it")
+        return winner
 
-    done = replicate(
-        store,
-        source,
-        destination,
-        authority,
-        last_seen=LastSeen(event.state, None) if event.complete else None,
-        keep=_keep(way, relative),
-        deletes=store if settings.deletes else None,
-    )
+    try:
+        done = replicate(
+            store,
+            source,
+            destination,
+            authority,
+            last_seen=LastSeen(event.state, None) if event.complete else None,
+            keep=_keep(way, relative),
+            deletes=store if settings.deletes else None,
+        )
+    except PhaseChanged:
+        return replace(ignored, phase=phases.phase())
     found = _replicated(done, event, phase)
     no_more = not settings.reverse and phase.forward_authority is Authority.DESTINATION
     return replace(found, late=relative) if no_more and _is_late(done, event.state) else found

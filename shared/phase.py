@@ -187,8 +187,8 @@ def read_phase(
 ) -> Recorded:
     """Read the phase: one listing of the history, then one read of the head.
 
-    Head and history agree, so what the listing says is still true when the head is read. `Recorded.served` is the newest time
-    that an answer had before that.
+    `Recorded.served` is the time of the listing's own answer. The newest answer of another thread may be later
+    than the listing. Between the two the phase may have changed, and the head may have been set back.
 
     Raises:
         PhaseUnknown: There is no record, or it is damaged, disagrees with itself, or is another migration's. The reader
@@ -198,7 +198,7 @@ def read_phase(
 
     def read() -> Recorded:
         listed = listed_history(store, migration)
-        served = store.server_time.newest()
+        served = store.server_time.newest_here()
         contents = store.read(state_ref(migration))
         return replace(recorded(contents, listed, migration), served=served)
 

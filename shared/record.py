@@ -16,7 +16,6 @@ after a few times. Then a program stopped between the steps, or a part of the re
 import base64
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
@@ -286,6 +285,8 @@ def _due(
             return _due(store, migration, stamp, phase)  # another program has begun it, and copies already
         state = begun(State.initial(migration), phase or Phase.DUAL_WRITE, stamp)
         return Begin.BEGUN, state, ABSENT
+    if head is None and store.read_version(at) is not None:
+        return _due(store, migration, stamp, phase)  # another program has begun it between the two reads
     done, state = _mended(store, migration, head, listed, stamp)
     if phase not in {None, state.phase}:
         raise UsageError(f"{at.uri}: its phase is {state.phase.value}; a phase is never set by hand")
@@ -464,6 +465,7 @@ def _write(store: RecordStore, migration: Migration, state: State, generation: i
 
     Raises:
         ConditionFailed: Another program changed the head. Nothing was written; or it was, and is changed again by now.
+        PhaseUnknown: The head was written, and another change has the entry's place: the head had been set back.
         StorageError: The record may be half written; `begin` completes it.
         ValueError: No program could read it again, so nothing was written.
     """
@@ -479,10 +481,15 @@ def _write(store: RecordStore, migration: Migration, state: State, generation: i
         if found is None or found[1] != head:  # else it is our own write, repeated after a lost answer
             raise
     for number, entry in enumerate(state.history[kept:], kept + 1):
-        # Where it is there already, it is perhaps our own, repeated; every read compares it.
-        with suppress(ConditionFailed):
-            at = entry_ref(migration, number, entry.phase)
-            store.write(at, state.entry_bytes(entry), if_generation=ABSENT)
+        at, contents = entry_ref(migration, number, entry.phase), state.entry_bytes(entry)
+        try:
+            store.write(at, contents, if_generation=ABSENT)
+        except ConditionFailed:
+            found = store.read_version(at)
+            if found is None or found[1] != contents:  # else it is our own, repeated, or a mended one
+                raise disagreement(
+                    migration, f"entry {number} of the history is not what the head tells"
+                ) from None
 
 
 def _holds(now: State, before: State, after: State) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from threading import Lock
+from threading import Lock, local
 
 __all__ = ["ServerTime"]
 
@@ -32,9 +32,12 @@ class ServerTime:
         self._newest: datetime | None = None
         self._ahead = timedelta()
         self._noting = Lock()
+        self._here = local()
 
     def note(self, date: str) -> None:
         """Note the ``Date`` header of an answer; an empty or unreadable one is left out."""
+        if date:
+            self._here.text = date
         if date == self._text:  # the header has whole seconds, so most answers repeat it
             return
         with self._noting, suppress(ValueError, TypeError):  # an older answer never replaces a newer one
@@ -48,6 +51,13 @@ class ServerTime:
     def newest(self) -> datetime | None:
         """The newest time noted, in whole seconds, aware; None before the first answer."""
         return self._newest
+
+    def newest_here(self) -> datetime | None:
+        """The time of the last answer that this thread noted; None before the first. Other threads do not change it."""
+        with suppress(ValueError, TypeError):
+            moment = parsedate_to_datetime(getattr(self._here, "text", ""))
+            return moment if moment.tzinfo is not None else None
+        return None
 
     def now(self) -> datetime:
         """The present time by Cloud Storage's clock: this machine's, put right by the newest answer."""

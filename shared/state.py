@@ -29,10 +29,13 @@ from shared.migration import Migration
 from shared.phase import Phase, damaged, phase_in, state_ref
 
 __all__ = [
+    "FEWEST_NAMES",
+    "NAMES",
     "SHA256",
     "UNFIT",
     "VERSION",
     "Begun",
+    "ComparisonRecord",
     "HistoryEntry",
     "Kind",
     "Overridden",
@@ -41,6 +44,7 @@ __all__ = [
     "Signatory",
     "State",
     "check_folded",
+    "too_few",
     "utc_text",
 ]
 
@@ -52,6 +56,12 @@ UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud
 control characters, line separators, directional overrides (which change the reading order), and surrogates."""
 
 SHA256 = re.compile("[0-9a-f]{64}")
+
+NAMES = "names"
+"""The check that a listing still shows the names of earlier comparisons; an override of it on record sets a new measure."""
+
+FEWEST_NAMES = 90
+"""Per cent of the names of the comparison before that a comparison must show, unless a person says that fewer are right."""
 
 _Fit = UNFIT.pattern.replace("[", "^[^", 1) + r"*\Z"
 _Moment = Annotated[datetime, Meta(tz=True)]
@@ -115,6 +125,8 @@ class Kind(Enum):
     WITHDRAWN = "withdrawn"
     DELETION_GOES_ON = "deletion_goes_on"
     NOTE = "note"
+    COMPARING = "comparing"
+    COMPARED = "compared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +153,58 @@ class Overridden:
 
 
 @dataclass(frozen=True, slots=True)
+class ComparisonRecord:
+    """What a full comparison of both paths found.
+
+    Attributes:
+        begun: The id of the change that recorded its beginning.
+        run: The run's name, as its log lines carry it.
+        began: Cloud Storage's time before the listing that it judges; not later than the first request of that listing.
+        compared: Names on either side, without the excluded ones.
+        wrong: How many of them are not proven equal on both sides.
+        extra: How many of the wrong ones only the new path has.
+        excludes: Shell patterns of what was left out.
+        data_sha256: Of what both sides hold, as a certificate states it; None where it was not computed.
+        file_sha256: Of the verification's file; None for a command that leaves none.
+        crc_alone: Names that are equal by crc32c alone, because a side has no md5.
+    """
+
+    begun: _Line
+    run: _MaybeEmpty
+    command: _Line
+    began: _Moment
+    compared: Count
+    wrong: Count
+    extra: Count
+    excludes: tuple[str, ...]
+    data_sha256: Sha256 | None = None
+    file_sha256: Sha256 | None = None
+    crc_alone: Count = 0
+
+    @property
+    def equal(self) -> bool:
+        """Whether it compared something, and found all of it equal on both sides."""
+        return self.compared > 0 and not self.wrong
+
+    @property
+    def said(self) -> str:
+        """What it found, in words."""
+        found = "both sides are equal"
+        if self.wrong:
+            extra = f" ({self.extra:,} only at the new path)" if self.extra else ""
+            found = f"NOT EQUAL: {self.wrong:,}{extra}"
+        return f"{self.compared:,} names compared by {self.command}: {found}"
+
+
+@dataclass(frozen=True, slots=True)
 class HistoryEntry:
-    """One change by a person. Fields that do not belong to its kind have their defaults, and are left out of the file.
+    """One change by a person, or one comparison by a command.
+
+    Fields that do not belong to its kind have their defaults, and are left out of the file.
 
     Attributes:
         at: Aware; Cloud Storage's time.
-        by: The person.
+        by: The person; the command of a comparison.
         change: The id of the change, unique in the history.
         kind: What it is about.
         phase: The phase that holds after it.
@@ -158,6 +216,8 @@ class HistoryEntry:
         manifest: What a deletion began with.
         overridden: The checks that the person overrode.
         before: The SHA-256 of the entry before, as its object holds it; empty for the first.
+        run: The run whose comparison begins.
+        comparison: What a comparison found that has ended.
     """
 
     at: _Moment
@@ -173,27 +233,22 @@ class HistoryEntry:
     manifest: Begun | None = None
     overridden: tuple[Overridden, ...] = ()
     before: _MaybeEmpty = ""
+    run: _MaybeEmpty = ""
+    comparison: ComparisonRecord | None = None
+
+    @property
+    def of_comparison(self) -> bool:
+        """Whether a command recorded it about a comparison; a person made every other entry."""
+        return self.kind in {Kind.COMPARING, Kind.COMPARED}
 
     @property
     def what(self) -> str:
         """The change, as a person reads it."""
-        name = self.signatory.value if self.signatory else ""
-        signed = utc_text(self.signed) if self.signed else ""
-        match self.kind:
-            case Kind.BEGUN:
-                said = f"migration begun in phase {self.phase.value}"
-            case Kind.PHASE:
-                said = f"phase {self.was.value if self.was else ''} to {self.phase.value}"
-            case Kind.SIGN_OFF:
-                said = f"sign-off {name}"
-            case Kind.SIGNED_AGAIN:
-                said = f"sign-off {name} again, the one of {signed} stands"
-            case Kind.WITHDRAWN:
-                said = f"sign-off {name} of {signed} withdrawn"
-            case Kind.DELETION_GOES_ON:
-                said = "deletion goes on"
-            case Kind.NOTE:
-                return self.note
+        if self.comparison is not None:
+            return self.comparison.said
+        if self.kind is Kind.NOTE:
+            return self.note  # whole: a sentence of version 1
+        said = self._said
         if self.void:
             said += f"; to be signed anew: {', '.join(self.void)}"
         if self.manifest is not None:
@@ -201,6 +256,29 @@ class HistoryEntry:
             said += f"; manifest {manifest.name} sha256 {manifest.sha256} of {manifest.objects:,} objects"
         said += "".join(f"; overridden {each.check} ({each.reason})" for each in self.overridden)
         return f"{said}: {self.note}" if self.note else said
+
+    @property
+    def _said(self) -> str:
+        """The change by its kind alone."""
+        name = self.signatory.value if self.signatory else ""
+        signed = utc_text(self.signed) if self.signed else ""
+        match self.kind:
+            case Kind.BEGUN:
+                return f"migration begun in phase {self.phase.value}"
+            case Kind.PHASE:
+                return f"phase {self.was.value if self.was else ''} to {self.phase.value}"
+            case Kind.SIGN_OFF:
+                return f"sign-off {name}"
+            case Kind.SIGNED_AGAIN:
+                return f"sign-off {name} again, the one of {signed} stands"
+            case Kind.WITHDRAWN:
+                return f"sign-off {name} of {signed} withdrawn"
+            case Kind.DELETION_GOES_ON:
+                return "deletion goes on"
+            case Kind.COMPARING:
+                return f"comparison begun by run {self.run}"
+            case Kind.COMPARED | Kind.NOTE:
+                return "comparison ended" if self.of_comparison else self.note
 
     def content(self) -> dict[str, Any]:
         """The fields in their JSON form."""
@@ -217,7 +295,7 @@ class State:
         since: The start of the phase; aware. None where the migration has not begun.
         signoffs: The consents to the next cutover, in the order given; after a cutover, to that one.
         runs: The newest runs, oldest first.
-        history: People's decisions, from the beginning.
+        history: People's decisions and the commands' comparisons, from the beginning.
         version: Of the form in which it was read.
     """
 
@@ -278,6 +356,103 @@ class State:
         return next((run for run in reversed(self.runs) if run.certificate_sha256), None)
 
     @property
+    def decisions(self) -> tuple[HistoryEntry, ...]:
+        """People's entries of the history, oldest first."""
+        return tuple(entry for entry in self.history if not entry.of_comparison)
+
+    @property
+    def comparisons(self) -> tuple[ComparisonRecord, ...]:
+        """The full comparisons that have ended, the one that began first before the others."""
+        begun = self._begun
+        found = [entry.comparison for entry in self.history if entry.comparison is not None]
+        return tuple(sorted(found, key=lambda each: (each.began, begun.get(each.begun, -1))))
+
+    @property
+    def newest_comparison(self) -> ComparisonRecord | None:
+        """The one that began last of those that have ended."""
+        return next(reversed(self.comparisons), None)
+
+    @property
+    def newest_verification(self) -> ComparisonRecord | None:
+        """The newest comparison that left a verification's file."""
+        return next((each for each in reversed(self.comparisons) if each.file_sha256), None)
+
+    @property
+    def unfinished_comparison(self) -> HistoryEntry | None:
+        """The newest comparison that began after `newest_comparison` and has not ended; None where there is none."""
+        ended = {each.begun for each in self.comparisons}
+        newest = self.newest_comparison
+        after = -1 if newest is None else self._begun.get(newest.begun, -1)
+        return next(
+            (
+                entry
+                for entry in reversed(self.history[after + 1 :])
+                if entry.kind is Kind.COMPARING and entry.change not in ended
+            ),
+            None,
+        )
+
+    @property
+    def equal_since_phase(self) -> ComparisonRecord | None:
+        """The newest comparison that began in the present phase and found both sides equal; None where there is none."""
+        return next(
+            (each for each in reversed(self.comparisons) if each.equal and self.in_this_phase(each)), None
+        )
+
+    @property
+    def comparison_before_deletion(self) -> ComparisonRecord | None:
+        """The newest comparison that began before the first deletion did; None where there is none, or no deletion."""
+        began = next(
+            (
+                number
+                for number, entry in enumerate(self.history)
+                if entry.kind is Kind.PHASE and entry.phase is Phase.DELETING
+            ),
+            0,
+        )
+        begun = self._begun
+        return next(
+            (each for each in reversed(self.comparisons) if begun.get(each.begun, began) < began), None
+        )
+
+    def in_this_phase(self, comparison: ComparisonRecord) -> bool:
+        """Whether a comparison began after the phase did: by the order of the history, which needs no clock."""
+        phase = max(
+            (number for number, entry in enumerate(self.history) if entry.kind in {Kind.BEGUN, Kind.PHASE}),
+            default=-1,
+        )
+        return self._begun.get(comparison.begun, -1) > phase
+
+    def names_before(self, comparison: ComparisonRecord | None, excludes: Sequence[str]) -> int:
+        """How many names the comparisons before this one showed: the measure for a listing that shows fewer.
+
+        An equal comparison sets the measure. One with less than `FEWEST_NAMES` per cent of it does not: else two listings in
+        a row that are cut short would agree. A person's override on record makes the comparison before it the measure.
+
+        Args:
+            comparison: The one that is measured; None for one that is not on record.
+            excludes: Only comparisons that left out the same count.
+        """
+        measure = last = 0
+        for entry in self.history:
+            found = entry.comparison
+            if found is not None and found == comparison:
+                break
+            if found is not None and found.equal and set(found.excludes) == set(excludes):
+                last = found.compared
+                measure = measure if too_few(last, measure) else last
+            if any(each.check == NAMES for each in entry.overridden):
+                measure = last
+        return measure
+
+    @property
+    def _begun(self) -> dict[str, int]:
+        """Where in the history each comparison began, by the id of that change."""
+        return {
+            entry.change: number for number, entry in enumerate(self.history) if entry.kind is Kind.COMPARING
+        }
+
+    @property
     def manifests(self) -> tuple[Begun, ...]:
         """The manifests that deletions began with, oldest first."""
         return tuple(entry.manifest for entry in self.history if entry.manifest is not None)
@@ -323,6 +498,11 @@ class State:
             return _state(content)
         except ValueError as error:
             raise damaged(migration, str(error)) from error
+
+
+def too_few(names: int, measure: int) -> bool:
+    """Whether a listing shows fewer names than `FEWEST_NAMES` per cent of the measure."""
+    return names * 100 < measure * FEWEST_NAMES
 
 
 def utc_text(moment: datetime) -> str:

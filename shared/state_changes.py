@@ -1,4 +1,4 @@
-"""The changes of the migration's state, as pure functions: `with_phase`, `sign_off`, `withdraw`, `deletion_goes_on`, `with_run`.
+"""The changes of the migration's state, as pure functions.
 
 Each adds an entry to the history, or a run; the rest of the state follows from the history. `shared.record.update` alone writes
 a change to the record.
@@ -17,7 +17,18 @@ from typing import Any
 
 from shared.errors import UsageError
 from shared.phase import Phase
-from shared.state import SHA256, UNFIT, HistoryEntry, Kind, RunRecord, Signatory, SignOff, State, utc_text
+from shared.state import (
+    SHA256,
+    UNFIT,
+    ComparisonRecord,
+    HistoryEntry,
+    Kind,
+    RunRecord,
+    Signatory,
+    SignOff,
+    State,
+    utc_text,
+)
 
 __all__ = [
     "MAX_NOTE",
@@ -25,8 +36,11 @@ __all__ = [
     "MAX_WHO",
     "Stamp",
     "begun",
+    "compared",
+    "comparing",
     "deletion_goes_on",
     "sign_off",
+    "under_way",
     "with_phase",
     "with_run",
     "withdraw",
@@ -132,6 +146,39 @@ def withdraw(state: State, name: Signatory, stamp: Stamp, note: str = "") -> Sta
             f"{stamp.by} has not signed off {name.value}, so there is nothing to withdraw; signed by: {signed}"
         )
     return _noted(state, stamp, Kind.WITHDRAWN, signatory=name, signed=earlier.at, note=note)
+
+
+def comparing(state: State, stamp: Stamp, run: str, *, shared: bool = False) -> State:
+    """Record that a full comparison begins; the command makes the change.
+
+    Args:
+        shared: Whether several tasks share the run, so that the first of them records it for all.
+    """
+    if shared and under_way(state, stamp.by, run) is not None:
+        return state
+    return _noted(state, stamp, Kind.COMPARING, run=_fit(run))
+
+
+def under_way(state: State, by: str, run: str) -> HistoryEntry | None:
+    """The comparison of a command's run that has begun and not ended."""
+    ended = {each.begun for each in state.comparisons}
+    return next(
+        (
+            entry
+            for entry in reversed(state.history)
+            if entry.kind is Kind.COMPARING
+            and (entry.by, entry.run) == (by, _fit(run))
+            and entry.change not in ended
+        ),
+        None,
+    )
+
+
+def compared(state: State, stamp: Stamp, found: ComparisonRecord) -> State:
+    """Record what a full comparison found; the same state where another task of the run has done so."""
+    if any(each.begun == found.begun for each in state.comparisons):
+        return state
+    return _noted(state, stamp, Kind.COMPARED, comparison=replace(found, run=_fit(found.run)))
 
 
 def with_run(state: State, record: RunRecord) -> State:

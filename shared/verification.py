@@ -23,6 +23,7 @@ from shared.phase import StateStore
 __all__ = [
     "FORMAT",
     "NO_OBJECTS",
+    "OF_NAMES",
     "CertificateSums",
     "Contents",
     "Day",
@@ -49,6 +50,9 @@ __all__ = [
 
 FORMAT: Final = "qpi-exports-migration/verification/1"
 """What the file's ``format`` says. A new field is a new format."""
+
+OF_NAMES = frozenset({"jsonl_missing"})
+"""Kinds of remarks that follow from how the names compare, so that a later comparison of the names replaces them."""
 
 _ADVICE = "the file is damaged, or of another version: run verify again"
 

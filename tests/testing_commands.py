@@ -4,7 +4,7 @@ import argparse
 import io
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -102,6 +102,11 @@ class Commands:
     def state(self) -> State:
         """The migration's state as it is now."""
         return read_state(self.gateway, self.paths.migration)
+
+    @property
+    def decided(self) -> State:
+        """The state without the commands' comparisons: what people decided."""
+        return replace(self.state, history=self.state.decisions)
 
     def go(self, *phases: Phase) -> None:
         """Take the migration from phase to phase, without what belongs to it."""

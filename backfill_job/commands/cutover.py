@@ -14,6 +14,7 @@ from datetime import datetime
 from backfill_job.checks import on_record, overrides_of
 from backfill_job.commands.gate import add_gate_arguments, gate_options
 from backfill_job.copying.catch_up import catch_up
+from backfill_job.copying.on_record import begin_comparison
 from backfill_job.copying.options import add_pace_arguments
 from backfill_job.gate.evidence import GateOptions
 from backfill_job.gate.verdict import GateResult, run_gate
@@ -117,8 +118,9 @@ def first_pass_open(state: State) -> bool:
     cutovers = [n for n, entry in enumerate(state.history) if _begins_cutover(entry)]
     if state.phase is not Phase.CUT_OVER or len(cutovers) != 1:
         return False
-    before = state.history[: cutovers[0]]
-    return bool(before) and all(entry.phase is Phase.DUAL_WRITE for entry in before)
+    before, after = state.history[: cutovers[0]], state.history[cutovers[0] + 1 :]
+    proven = any(each.comparison is not None and each.comparison.equal for each in after)
+    return bool(before) and all(entry.phase is Phase.DUAL_WRITE for entry in before) and not proven
 
 
 def _begins_cutover(entry: HistoryEntry) -> bool:
@@ -128,7 +130,7 @@ def _begins_cutover(entry: HistoryEntry) -> bool:
 def _finish(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
     wait_until_seen(run)
     settled_before = state.since if first_pass_open(state) else None
-    caught_up = catch_up(run, arguments, ONLY_IN, settled_before=settled_before)
+    caught_up = catch_up(run, arguments, ONLY_IN, begin_comparison(run), settled_before=settled_before)
     after = phase_after(run, Phase.CUT_OVER)
     caught_up.record(run, after.name, "the new path")
     if not after.same:

@@ -9,6 +9,7 @@ switch back late.
 import argparse
 
 from backfill_job.copying.catch_up import BRINGS_BACK_IN, CatchUp, catch_up, reversed_run
+from backfill_job.copying.on_record import begin_comparison
 from backfill_job.copying.options import add_pace_arguments
 from backfill_job.dry_run.analyse import analyse
 from backfill_job.dry_run.estimate import estimate, work_of
@@ -176,7 +177,7 @@ def _bring_back(
     run: Run, arguments: argparse.Namespace, began: Phase, allowed: frozenset[Phase]
 ) -> tuple[CatchUp, PhaseAfter]:
     """Copy what the legacy path lacks, as long as the phase allows it. Reads the phase again after that."""
-    caught_up = catch_up(reversed_run(run), arguments, allowed)
+    caught_up = catch_up(reversed_run(run), arguments, allowed, begin_comparison(run))
     return caught_up, phase_after(run, began)
 
 

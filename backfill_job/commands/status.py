@@ -78,6 +78,8 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO) -> ExitCode:
         console.print(f"  {line}", markup=False, soft_wrap=True)
     if data.known_state is not None:
         _show_state(data.known_state, console)
+        for line in _comparison_lines(data.known_state):
+            console.print(line, markup=False, soft_wrap=True)
     for line in _verification_lines(data):
         console.print(line, markup=False, soft_wrap=True)
     return ExitCode.NOT_RIGHT if data.unreadable else ExitCode.DONE
@@ -102,8 +104,16 @@ def _runs(state: State) -> Iterator[str]:
 
 
 def _changes(state: State) -> Iterator[str]:
-    for entry in state.history[-CHANGES_SHOWN:][::-1]:
+    for entry in state.decisions[-CHANGES_SHOWN:][::-1]:
         yield f"{utc_text(entry.at)} {entry.by}: {entry.what}"
+
+
+def _comparison_lines(state: State) -> Iterator[str]:
+    newest, unfinished = state.newest_comparison, state.unfinished_comparison
+    if newest is not None:
+        yield f"\nlatest comparison, begun {utc_text(newest.began)}: {newest.said}"
+    if unfinished is not None:
+        yield f"not ended: the comparison by {unfinished.by} (run {unfinished.run}), begun {utc_text(unfinished.at)}"
 
 
 def _verification_lines(status: Status) -> Iterator[str]:

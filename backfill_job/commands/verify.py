@@ -11,8 +11,9 @@ import uvloop
 
 from backfill_job.contents.check import Scope, check_contents
 from backfill_job.contents.reader import LIMITS as CONTENTS_LIMITS
-from backfill_job.copying.compare import Comparison, log_comparison, more_line
+from backfill_job.copying.compare import Compared, Comparison, log_comparison, more_line
 from backfill_job.copying.diff import DiffLine, diff
+from backfill_job.copying.on_record import OnRecord, begin_comparison
 from backfill_job.run.arguments import add_session_arguments, since
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
@@ -29,14 +30,15 @@ from backfill_job.verify.day_warnings import day_warnings
 from backfill_job.verify.lag import LagCounts
 from backfill_job.verify.late_writes import LateWrites, cutover_of, late_since
 from backfill_job.verify.result import VerifyResult, verification
-from shared.errors import PermissionDenied, UsageError
+from shared.decision import ABSENT
+from shared.errors import ConditionFailed, Contended, PermissionDenied, UsageError
 from shared.events_log import Event
 from shared.gcs.api import AsyncApi
 from shared.objects import LEFT_OUT, time_text
 from shared.phase import Phase
-from shared.record import Record, Standing, update
+from shared.record import TRIES, Record, Standing, read_state
 from shared.report.page import render_report
-from shared.state import RunRecord, State
+from shared.state import ComparisonRecord, RunRecord, State
 from shared.state_changes import with_run
 from shared.verification import (
     CertificateSums,
@@ -113,6 +115,7 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
     tune_gc()
     record = run.record()
     state = record.state
+    begun = _begun(run, arguments, record)
     since_when = time_text(arguments.mirror_since(run.started))
     counts = DayCounts(LagCounts(since_when), late=_late_writes(run, state))
     result = uvloop.run(_compare(run, arguments.contents, counts))
@@ -124,7 +127,21 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
             run.console.print("Compared; the last task sums up.")
             return ExitCode.DONE if result.compared.clean else ExitCode.NOT_RIGHT
         result = _merged(parts)
-    return _conclude(run, arguments, result, record)
+    return _conclude(run, arguments, result, record, begun)
+
+
+def _begun(run: Run, arguments: argparse.Namespace, record: Record) -> OnRecord | None:
+    """Record that a comparison of all names begins; None for one that is not recorded.
+
+    Raises:
+        UsageError: This account may not record it.
+    """
+    if arguments.no_record or arguments.since is not None or record.standing is not Standing.WHOLE:
+        return None
+    try:
+        return begin_comparison(run)
+    except UsageError as error:
+        raise UsageError(f"{error}. To compare only: --no-record") from error
 
 
 def _late_writes(run: Run, state: State) -> LateWrites:
@@ -134,7 +151,7 @@ def _late_writes(run: Run, state: State) -> LateWrites:
 
 async def _compare(run: Run, scope: Scope, counts: DayCounts) -> VerifyResult:
     """List both sides, read the contents in scope, and look again at each name that differs."""
-    comparison = Comparison(run.migration, counts)
+    comparison = Comparison(run.migration, run.served(), counts)
     contents: Contents | None = None
     async with (
         open_api(run, CONTENTS_LIMITS.in_flight) as api,
@@ -166,7 +183,9 @@ def _merged(parts: Sequence[Mapping[str, Any]]) -> VerifyResult:
         return VerifyResult.merged([VerifyResult.from_json(part) for part in parts])
 
 
-def _conclude(run: Run, arguments: argparse.Namespace, result: VerifyResult, record: Record) -> ExitCode:
+def _conclude(
+    run: Run, arguments: argparse.Namespace, result: VerifyResult, record: Record, begun: OnRecord | None
+) -> ExitCode:
     """Make the verification from the comparison, certify it, and leave the reports."""
     narrowed = narrowed_to(arguments.since, run.started)
     remarks = [*uvloop.run(_mixed(run)), *day_warnings(result.counts, run.clock.now().date())]
@@ -181,13 +200,10 @@ def _conclude(run: Run, arguments: argparse.Namespace, result: VerifyResult, rec
         certified = made.to_bytes()
         found = replace(found, certificate=CertificateSums(sha256(certified).hexdigest(), made.data_sha256))
     _leave(run, found, certified, record.state.phase)
-    if not arguments.no_record and certified is not None:
-        if record.standing is Standing.WHOLE:
-            _record(run, found, certified)
-        else:
-            run.say(
-                "not recorded: this migration has no record yet; `backfill_job begin` begins or adopts it"
-            )
+    if begun is not None and certified is not None:
+        _record(run, found, certified, begun, result.compared)
+    elif certified is not None and not arguments.no_record:
+        run.say("not recorded: this migration has no record yet; `backfill_job begin` begins or adopts it")
     for line in _screen_lines(found):
         run.say(line)
     return ExitCode(found.exit_code)
@@ -233,12 +249,20 @@ def _leave(run: Run, found: Verification, certified: bytes | None, phase: Phase)
         run.say(f"report: {run.place}")
 
 
-def _record(run: Run, found: Verification, certified: bytes) -> None:
+def _record(run: Run, found: Verification, certified: bytes, begun: OnRecord, compared: Compared) -> None:
     """Record the result in the migration's state, where the gate and the status page read it.
+
+    The history says first which file it made. So a file that is not on record is never a verification under way.
 
     Raises:
         StorageError: The record may or may not be complete.
     """
+    contents = json_bytes(found.to_json())
+    ours = replace(
+        begun.found(compared),
+        data_sha256=None if found.certificate is None else found.certificate.data_sha256,
+        file_sha256=sha256(contents).hexdigest(),
+    )
     record = RunRecord(
         run=found.run,
         command=NAME,
@@ -250,13 +274,43 @@ def _record(run: Run, found: Verification, certified: bytes) -> None:
     )
     try:
         run.gateway.put(run.migration.own_ref("certificates", f"{found.run}.json"), certified)
-        run.gateway.put(latest_verification_ref(run.migration), json_bytes(found.to_json()))
-        update(run.gateway, run.migration, lambda state: with_run(state, record))
+        begun.ended(ours, lambda state: with_run(state, record))
+        _replace_latest(run, ours, contents)
     except PermissionDenied as error:
         raise PermissionDenied(
             error.uri,
             f"{found.summary}; but it could not be recorded ({error.detail}). To compare only: --no-record",
         ) from error
+
+
+def _replace_latest(run: Run, ours: ComparisonRecord, contents: bytes) -> None:
+    """Make this the latest verification, unless one that began later is there.
+
+    Raises:
+        Contended: Other verifications were faster at each attempt.
+        StorageError: It could not be read or written.
+    """
+    at = latest_verification_ref(run.migration)
+    for _ in range(TRIES):
+        there = run.gateway.read_version(at)
+        state = read_state(
+            run.gateway, run.migration
+        )  # after the file: what made the file is on record before it
+        if there is not None and _began_later(state, sha256(there[1]).hexdigest(), ours):
+            return
+        try:
+            run.gateway.write(at, contents, if_generation=ABSENT if there is None else there[0])
+        except ConditionFailed:
+            continue
+        return
+    raise Contended(at.uri, f"others changed it during each of {TRIES} tries; run the same command again")
+
+
+def _began_later(state: State, file_sha256: str, ours: ComparisonRecord) -> bool:
+    """Whether a file is that of a comparison on record that began after ours."""
+    order = [each.begun for each in state.comparisons]
+    after = state.comparisons[order.index(ours.begun) + 1 :] if ours.begun in order else ()
+    return any(each.file_sha256 == file_sha256 for each in after)
 
 
 def _report_lines(content: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@
 - `governor`: limits the rate of writes as Cloud Storage asks
 - `lane`: copies many objects at once, one request for each
 - `line`: acts on one line of the diff by the replication rule
+- `on_record`: comparisons on record: begun, and what they found
 - `options`: how a run copies, and the arguments for it
 - `progress`: shows the progress on a terminal and in the log
 - `result`: how an execution ended

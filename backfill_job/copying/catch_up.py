@@ -20,6 +20,7 @@ from backfill_job.copying.counts import Account, nothing_written
 from backfill_job.copying.execution import copy
 from backfill_job.copying.lane import Limits
 from backfill_job.copying.line import Result
+from backfill_job.copying.on_record import OnRecord
 from backfill_job.copying.options import CopyOptions, governor_from
 from backfill_job.copying.progress import showing_progress
 from backfill_job.copying.result import RunResult
@@ -130,6 +131,7 @@ def catch_up(
     run: Run,
     arguments: argparse.Namespace,
     allowed: frozenset[Phase],
+    begun: OnRecord,
     *,
     settled_before: datetime | None = None,
 ) -> CatchUp:
@@ -141,6 +143,7 @@ def catch_up(
         run: From which path to which, and everything else.
         arguments: With those of `add_pace_arguments`.
         allowed: The phases that allow it. Where the phase becomes another one, it stops, and the result says so.
+        begun: The comparison that its last pass makes; it records what that found.
         settled_before: What the destination has had since before this moment is not a later write. Where it differs, the
             source's version replaces it, and it is kept. None where only the later write counts.
 
@@ -159,8 +162,9 @@ def catch_up(
         copied = result.balance.done
         if not result.stopped and not nothing_written(result.balance):
             # A pass that wrote nothing is its own second pass (decision 0012).
-            result, later = _pass(run, options)
+            result, later = _pass(run, options, last=True)
             copied += result.balance.done
+    result = begun.ended_with(result, back=run.migration.source != begun.run.migration.source)
     return CatchUp(copied, result, later)
 
 
@@ -170,11 +174,11 @@ def _later_write_in(run: Run, allowed: frozenset[Phase]) -> Run:
     return replace(run, authority=InPhases(run.phases, allowed, Authority.LATER_WRITE, uri))
 
 
-def _pass(run: Run, options: CopyOptions) -> tuple[RunResult, tuple[str, ...]]:
+def _pass(run: Run, options: CopyOptions, *, last: bool = False) -> tuple[RunResult, tuple[str, ...]]:
     later: list[str] = []
 
     def told(result: Result) -> None:
         if result.account is Account.CONFLICT and len(later) < MAX_NAMES:
             later.append(result.relative)
 
-    return copy(run, replace(options, told=told)), tuple(later)
+    return copy(run, replace(options, told=told), last=last), tuple(later)

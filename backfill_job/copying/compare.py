@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Any, Protocol
 
@@ -45,10 +45,12 @@ class Compared:
     Attributes:
         counts: Names by verdict; every verdict is there.
         differences: The names that still differ after their second look, in no order, at most `MAX_DIFFERENCES`.
+        began: Cloud Storage's time right before the listing that it judges; aware.
     """
 
     counts: Mapping[Verdict, int]
     differences: tuple[NameDifference, ...]
+    began: datetime
 
     @property
     def wrong(self) -> dict[Verdict, int]:
@@ -72,7 +74,8 @@ class Compared:
 
     def to_json(self) -> dict[str, Any]:
         """The figures and the differences for a task's report."""
-        return {**self.figures(), "differences": to_builtins(self.differences)}
+        began = self.began.isoformat()
+        return {**self.figures(), "differences": to_builtins(self.differences), "began": began}
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "Compared":
@@ -84,17 +87,29 @@ class Compared:
         return Compared(
             {verdict: convert(Count, content[verdict.value]) for verdict in Verdict},
             convert(tuple[NameDifference, ...], content["differences"]),
+            _aware(content["began"]),
         )
 
     @staticmethod
     def merged(parts: Iterable["Compared"]) -> "Compared":
-        """Add up what several tasks found in their parts of the key space."""
+        """Add up what several tasks found in their parts of the key space. It began when the first of them did."""
         all_parts = list(parts)
         differences = (difference for part in all_parts for difference in part.differences)
         return Compared(
             {verdict: sum(part.counts[verdict] for part in all_parts) for verdict in Verdict},
             tuple(islice(differences, MAX_DIFFERENCES)),
+            min(part.began for part in all_parts),
         )
+
+
+def _aware(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"{text} has no time zone")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{text} lies outside the calendar") from error
 
 
 def log_comparison(log: EventLog, migration: Migration, compared: Compared) -> None:
@@ -131,11 +146,13 @@ class Comparison:
     Memory grows only with the names that differ, up to `MAX_SECOND_LOOKS`.
 
     Args:
+        began: Cloud Storage's time right before the listing that it judges; aware.
         listener: Receives every name when its verdict is final; None where only the counts matter.
     """
 
-    def __init__(self, migration: Migration, listener: Listener | None = None) -> None:
+    def __init__(self, migration: Migration, began: datetime, listener: Listener | None = None) -> None:
         self._migration = migration
+        self._began = began
         self._listener = listener
         self._counts: Counter[Verdict] = Counter()
         self._suspects: list[str] = []
@@ -174,7 +191,7 @@ class Comparison:
             self._tell([line])
             if line.verdict is not Verdict.EQUAL and len(differences) < MAX_DIFFERENCES:
                 differences.append(_difference(line))
-        return Compared({verdict: counts[verdict] for verdict in Verdict}, tuple(differences))
+        return Compared({verdict: counts[verdict] for verdict in Verdict}, tuple(differences), self._began)
 
     def _tell(self, lines: Sequence[DiffLine]) -> None:
         if self._listener is not None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import uvloop
@@ -38,7 +39,7 @@ def execute(run: Run, options: CopyOptions) -> RunResult:
         if options.follow_deletions and execution.extras:
             uvloop.run(execution.follow())
         if execution.followed or not nothing_written(execution.counts):
-            execution.comparison = Comparison(run.migration)
+            execution.comparison = Comparison(run.migration, run.served())
             uvloop.run(execution.compare())
         # A run that wrote nothing is its own verification (decision 0012).
         verification = execution.comparison.result(run.store, grace=run.grace, clock=run.clock)
@@ -48,15 +49,24 @@ def execute(run: Run, options: CopyOptions) -> RunResult:
     return execution.result(copying, verification=verification)
 
 
-def copy(run: Run, options: CopyOptions) -> RunResult:
-    """Copy what differs, without a verification. Also returns when it stops before its end.
+def copy(run: Run, options: CopyOptions, *, last: bool = False) -> RunResult:
+    """Copy what differs. Also returns when it stops before its end.
+
+    The result has a comparison of its listing where the pass wrote nothing, or is the last one: the answers prove what it
+    copied. It looks again at each name that differed, and waits for none.
 
     Raises:
         UsageError: The source is empty, and the run does not allow that.
     """
     execution = _Execution(run, options)
     copying, error = execution.copy_all()
-    return execution.result(copying, error=error)
+    if error is not None or not (last or nothing_written(execution.counts)):
+        return execution.result(copying, error=error)
+    try:
+        compared = execution.comparison.result(run.store, grace=timedelta(), clock=run.clock)
+    except (StorageError, Interrupted) as error:
+        return execution.result(copying, error=error)
+    return execution.result(copying, verification=compared)
 
 
 @dataclass(slots=True)
@@ -74,7 +84,7 @@ class _Execution:
 
     def __post_init__(self) -> None:
         self.work = Work(ranges=len(self.run.ranges))
-        self.comparison = Comparison(self.run.migration)
+        self.comparison = Comparison(self.run.migration, self.run.served())
 
     def copy_all(self) -> tuple[float, MigrationError | None]:
         """Copy what differs. Returns the seconds that took, and why it stopped before its end.

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 from backfill_job.checks import show
+from backfill_job.copying.on_record import begin_comparison
 from backfill_job.copying.options import governor_from
 from backfill_job.deletion.manifest_store import Found, LinesFile, cloud_ref, find_manifest, manifest_name
 from backfill_job.deletion.phases import GOES_ON_IN, begin, command_line
@@ -181,7 +182,9 @@ def _begun(run: Run, arguments: argparse.Namespace, state: State, request: Delet
     with ExitStack() as stack:
         lines = LinesFile(folder / f"{name}l")
         stack.callback(lines.discard)
+        begun = begin_comparison(run)
         prepared = run_checks(run, state, request, lines)
+        begun.ended(prepared.found.on_record(begun))
         _show(run, prepared, "Before anything is deleted:")
         _refuse(run, refusal(prepared.checks))
         consent = Consent(arguments.confirm_text, arguments.expect_objects)

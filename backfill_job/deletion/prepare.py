@@ -9,6 +9,7 @@ The dry run and the deletion take the same way; the dry run ends after the check
     soak             the cutover is ``--soak-days`` ago                                     with a reason
     late-writes      the last write at the legacy path is ``--soak-days`` ago               with a reason
     verification     this very run found every legacy object equal at the new path          never
+    names            the legacy path shows at least 90 % of the names of the comparison before  with a reason
     references       the consumers' code (``--repo``) reads the new path, and only that     with a reason
     sign-offs        all four teams have signed off                                         with a reason
     record-lifecycle no lifecycle rule of the new bucket deletes below ``_migration/``      never
@@ -19,7 +20,7 @@ A late write starts the soak again, because its writer still uses the legacy pat
 at the new path are not late writes.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -35,6 +36,7 @@ from backfill_job.checks import (
     known,
     log_overrides,
     marked,
+    names_check,
     overridden,
     overrides_of,
     passed,
@@ -52,7 +54,7 @@ from shared.events_log import Event
 from shared.migration import Migration
 from shared.objects import parse_time
 from shared.phase import Phase
-from shared.state import State, utc_text
+from shared.state import NAMES, State, utc_text
 from shared.text import counted, duration, listed, shown
 
 __all__ = [
@@ -70,7 +72,7 @@ __all__ = [
     "write_manifest",
 ]
 
-OVERRIDABLE = ("soak", "late-writes", "references", "sign-offs", PATH_LIFECYCLE)
+OVERRIDABLE = ("soak", "late-writes", NAMES, "references", "sign-offs", PATH_LIFECYCLE)
 """The names that ``--override`` takes."""
 
 IN_ANOTHER_PHASE = {
@@ -145,6 +147,7 @@ def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFil
         soak_check(cutover, request.soak, now),
         late_writes_check(found.late, request.soak, now),
         verification_check(found, run.migration, state.phase),
+        *_names(state, found, run.migration.excludes),
         attempted("references", lambda: references_check(request.repos, run.migration)),
         deletion_signoffs_check(state),
         *_lifecycle(run),
@@ -170,6 +173,13 @@ def resumption_checks(
         scan = attempted("references", lambda: references_check(request.repos, manifest.migration))
         checks.append(scan)
     return overridden(marked(checks, OVERRIDABLE), {**before, **request.overrides}, request.by)
+
+
+def _names(state: State, found: Survey, excludes: Sequence[str]) -> tuple[Check, ...]:
+    """The check of the names; none after a deletion began, which takes names away on purpose."""
+    if state.phase in GOES_ON_IN:
+        return ()
+    return (names_check(found.names, state.names_before(None, excludes)),)
 
 
 def _lifecycle(run: Run) -> tuple[Check, ...]:

@@ -10,14 +10,15 @@ writers add names to the new path. Names that were never migrated (``--exclude``
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import uvloop
 
 from backfill_job.copying.compare import Compared, Comparison, log_comparison
 from backfill_job.copying.diff import DiffLine, Verdict, diff
+from backfill_job.copying.on_record import OnRecord
 from backfill_job.deletion.manifest import line_of
 from backfill_job.deletion.manifest_store import LinesFile
 from backfill_job.run.run import Run, open_api, tune_gc
@@ -26,8 +27,12 @@ from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.late_writes import LateWrites, late_since
 from shared.objects import ObjectState
 from shared.partitions import Kind, classify
+from shared.state import ComparisonRecord
 
 __all__ = ["BLOCKING", "Survey", "survey"]
+
+NEVER = datetime.min.replace(tzinfo=UTC)
+"""When a comparison began that was not made."""
 
 BLOCKING = (Verdict.MISSING, Verdict.CONTENT_DIFFERS, Verdict.METADATA_DIFFERS, Verdict.IN_FLIGHT)
 """Verdicts about legacy objects that are not proven equal."""
@@ -62,13 +67,30 @@ class Survey:
     folders: set[str] = field(default_factory=set)
     extra: int = 0
     left: int = 0
-    compared: Compared = field(default_factory=lambda: Compared(dict.fromkeys(Verdict, 0), ()))
+    compared: Compared = field(default_factory=lambda: Compared(dict.fromkeys(Verdict, 0), (), NEVER))
     data_sha256: str = ""
 
     @property
     def clean(self) -> bool:
         """Whether every legacy object that was to be migrated is proven equal."""
         return not any(self.compared.counts[verdict] for verdict in BLOCKING)
+
+    @property
+    def names(self) -> int:
+        """Legacy objects that were compared."""
+        counts = self.compared.counts
+        return sum(counts.values()) - counts[Verdict.EXCLUDED] - counts[Verdict.EXTRA]
+
+    def on_record(self, begun: OnRecord) -> ComparisonRecord:
+        """What the record says of the comparison: names that only the new path has are wrong there, as in every other one."""
+        found = begun.found(self.compared)
+        return replace(
+            found,
+            compared=found.compared + self.extra,
+            wrong=found.wrong + self.extra,
+            extra=found.extra + self.extra,
+            data_sha256=self.data_sha256,
+        )
 
     def facts(self) -> dict[str, Any]:
         """What was found, for the manifest and for reports."""
@@ -162,7 +184,7 @@ def survey(
     tune_gc()
     found = Survey(DayCounts(), late_since(run.gateway, run.migration, cutover))
     scribe = _Scribe(found, lines)
-    comparison = Comparison(run.migration, scribe)
+    comparison = Comparison(run.migration, run.served(), scribe)
     uvloop.run(_compare(run, found, comparison))
     scribe.listing = False
     found.compared = comparison.result(

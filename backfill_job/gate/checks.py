@@ -8,23 +8,35 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 
-from backfill_job.checks import SHOWN, Check, Standing, failed, not_run, passed, phase_check, signoffs_check
+from backfill_job.checks import (
+    SHOWN,
+    Check,
+    Standing,
+    failed,
+    names_check,
+    not_run,
+    passed,
+    phase_check,
+    signoffs_check,
+)
 from backfill_job.gate.dead_letters import DeadLetters
 from backfill_job.gate.import_record import ImportRecord
 from shared.migration import DEFAULT_EXCLUDES
 from shared.phase import Phase
 from shared.report.headline import Tone, headline
 from shared.report.next_steps import Target
-from shared.state import State, utc_text
+from shared.state import NAMES, State, utc_text
 from shared.text import counted, listed
-from shared.verification import Lag, Level, Remark, Verdict, Verification
+from shared.verification import OF_NAMES, Lag, Level, Remark, Verdict, Verification
 
 __all__ = [
     "LATE_WRITES",
     "Limits",
     "Presence",
     "alive_check",
+    "comparison_check",
     "dead_letters_check",
+    "gate_names_check",
     "gate_phase_check",
     "gate_signoffs_check",
     "import_test_check",
@@ -90,6 +102,87 @@ def gate_phase_check(state: State) -> Check:
         [phase for phase in Phase if phase.before_cutover],
         lambda _: "there is no cutover ahead; `status` says where the migration stands",
     )
+
+
+def comparison_check(
+    state: State, found: Verification | None, target: Target, now: datetime, limits: Limits
+) -> Check:
+    """The newest full comparison that has ended must be equal, of this phase, and recent, whichever command made it.
+
+    Args:
+        state: Its history has the comparisons.
+        found: The latest verification; its reader has made sure that it is the one on record.
+        target: The migration, and what it excludes.
+        now: The current time.
+        limits: How old the comparison may be.
+    """
+    name, newest = "verification", state.newest_comparison
+    again = _SEE_STATUS if state.phase in _NO_WAY_BACK else _typed(target, "verify")
+    if newest is None:
+        return not_run(name, f"no comparison of the two paths is on record{_unfinished(state)}", again)
+    of_newest = found is not None and newest.file_sha256 is not None
+    check: Check | None = None
+    if of_newest:
+        check = verification_check(found, target, state.since, now, limits, phase=state.phase)
+    elif found is not None:
+        check = _other_findings(found, again)
+    if check is None or check.passed:
+        check = _recorded_check(state, target, now, limits) or check
+    check = check or passed(name, f"{newest.said}, {_ago(now - newest.began)}")
+    return replace(check, evidence=check.evidence + _unfinished(state))
+
+
+def _recorded_check(state: State, target: Target, now: datetime, limits: Limits) -> Check | None:
+    """What prevents the newest comparison on record from passing; None for nothing."""
+    newest = state.newest_comparison
+    if newest is None:
+        return None
+    again = _SEE_STATUS if state.phase in _NO_WAY_BACK else _typed(target, "verify")
+    name, age = "verification", now - newest.began
+    said = f"{newest.said} ({_ago(age)})"
+    if set(newest.excludes) != set(target.excludes):
+        left_out = (
+            f"it left out {_quoted(newest.excludes)}, the migration leaves out {_quoted(target.excludes)}"
+        )
+        return failed(name, f"{said}: {left_out}", again)
+    if newest.wrong:
+        bring = _bring_over(target, state.phase) if newest.wrong > newest.extra else ""
+        return failed(name, said, ", then ".join(filter(None, [bring, again])))
+    if not newest.equal:
+        return failed(name, f"{said}: it did not cover everything", again)
+    if not timedelta() <= age <= limits.max_age:
+        return failed(name, f"{said}: not of the last {_hours(limits.max_age)}", again)
+    if not state.in_this_phase(newest):
+        since = "" if state.since is None else f", which began {utc_text(state.since)}"
+        return failed(name, f"{said}: it began before this phase{since}", again)
+    return None
+
+
+def _other_findings(found: Verification, again: str) -> Check | None:
+    """What the latest verification found beside the names, where another command has compared the names since."""
+    grave = [remark.text for remark in found.remarks if _is_grave(remark) and remark.kind not in OF_NAMES]
+    if found.contents is not None and found.contents.migration_problems:
+        grave.append("reading the files found problems that only the destination has")
+    if not grave:
+        return None
+    step = f"resolve {counted(len(grave), 'critical finding')} of its report, then {again}"
+    return failed("verification", f"{found.summary}: {grave[0]}", step)
+
+
+def _unfinished(state: State) -> str:
+    """Names a comparison that began later and has not ended; empty where there is none."""
+    entry = state.unfinished_comparison
+    if entry is None:
+        return ""
+    return f"; a later comparison, by {entry.by} (run {entry.run}, begun {utc_text(entry.at)}), has not ended"
+
+
+def gate_names_check(state: State, target: Target) -> Check:
+    """The newest comparison must show nearly as many names as the one before."""
+    newest = state.newest_comparison
+    if newest is None:
+        return not_run(NAMES, "no comparison of the two paths is on record", _typed(target, "verify"))
+    return names_check(newest.compared, state.names_before(newest, target.excludes))
 
 
 def verification_check(

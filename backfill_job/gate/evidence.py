@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date
 from functools import cached_property
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,10 +29,10 @@ from shared.partitions import answers_folder
 from shared.phase import Phase
 from shared.record import read_state
 from shared.report.next_steps import Target
-from shared.state import State
+from shared.state import State, utc_text
 from shared.verification import Lag, Verification, latest_verification_ref, read_verification
 
-__all__ = ["Evidence", "GateOptions", "read_verification_record"]
+__all__ = ["Evidence", "GateOptions", "read_verification_record", "require_on_record"]
 
 _Value = TypeVar("_Value")
 
@@ -182,8 +183,11 @@ class Evidence:
         return known(gather)
 
     def _verification(self) -> Verification | None:
+        if isinstance(self.state, MigrationError):
+            raise self.state
         at = latest_verification_ref(self.migration)
         contents = self._run.gateway.read(at)
+        require_on_record(contents, at.uri, self.state)
         return None if contents is None else read_verification_record(contents, at.uri, self.target)
 
     @cached_property
@@ -219,6 +223,32 @@ class Evidence:
     def _listed(self, place: Location) -> Iterator[ObjectState]:
         for page in self._run.gateway.list_pages(place.bucket, place.prefix):
             yield from page.objects
+
+
+def require_on_record(contents: bytes | None, where: str, state: State) -> None:
+    """Refuse a latest verification that is not the one of which the history has the SHA-256. Pure.
+
+    Args:
+        contents: The file's; None where it is absent.
+        where: The file's name, for errors.
+        state: The migration's.
+
+    Raises:
+        UsageError: It is another file, an older one, or is absent although one is on record.
+    """
+    newest = state.newest_verification
+    if newest is None and contents is None:
+        return
+    if contents is None:
+        raise UsageError(f"{where} is not there, although a verification is on record; run verify again")
+    digest = sha256(contents).hexdigest()
+    if newest is not None and newest.file_sha256 == digest:
+        return
+    older = next((each for each in state.comparisons if each.file_sha256 == digest), None)
+    what = "changed since, or of no verification on record"
+    if older is not None and newest is not None:
+        what = f"that of {utc_text(older.began)}, and one of {utc_text(newest.began)} is on record"
+    raise UsageError(f"{where}: it is not the latest verification on record: it is {what}; run verify again")
 
 
 def read_verification_record(contents: bytes, where: str, target: Target) -> Verification:

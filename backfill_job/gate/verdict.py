@@ -25,14 +25,15 @@ from backfill_job.checks import (
 )
 from backfill_job.gate.checks import (
     alive_check,
+    comparison_check,
     dead_letters_check,
+    gate_names_check,
     gate_phase_check,
     gate_signoffs_check,
     import_test_check,
     lag_check,
     late_writes_check,
     presence_check,
-    verification_check,
 )
 from backfill_job.gate.evidence import Evidence, GateOptions
 from backfill_job.rights import Area
@@ -40,12 +41,12 @@ from backfill_job.run.reports import json_bytes
 from backfill_job.run.run import Run
 from shared.errors import MigrationError, StorageError
 from shared.events_log import Event
-from shared.state import State
+from shared.state import NAMES, State
 from shared.text import counted, listed
 
 __all__ = ["FORMAT", "GATE_CHECKS", "OVERRIDABLE", "GateCheck", "GateResult", "run_gate"]
 
-OVERRIDABLE = (PATH_LIFECYCLE,)
+OVERRIDABLE = (NAMES, PATH_LIFECYCLE)
 """The names that ``--override`` takes."""
 
 FORMAT = "qpi-exports-migration/gate/1"
@@ -86,10 +87,16 @@ def _verification(evidence: Evidence) -> Check:
     found, state = evidence.recorded, evidence.state
     if isinstance(found, MigrationError):
         return unavailable("verification", found)
-    since = None if isinstance(state, MigrationError) else state.since
-    return verification_check(
-        found, evidence.target, since, evidence.now, evidence.options.limits, phase=evidence.phase
-    )
+    if isinstance(state, MigrationError):
+        return unavailable("verification", state)
+    return comparison_check(state, found, evidence.target, evidence.now, evidence.options.limits)
+
+
+def _names(evidence: Evidence) -> Check:
+    state = evidence.state
+    if isinstance(state, MigrationError):
+        return unavailable(NAMES, state)
+    return gate_names_check(state, evidence.target)
 
 
 def _late_writes(evidence: Evidence) -> Check | None:
@@ -164,6 +171,7 @@ def _lifecycle(name: str, evidence: Evidence) -> Check:
 GATE_CHECKS = (
     GateCheck("phase", (_GET_OWN,), _phase),
     GateCheck("verification", (_GET_OWN,), _verification),
+    GateCheck(NAMES, (_GET_OWN,), _names),
     GateCheck("late writes", (_GET_OWN,), _late_writes),
     GateCheck("mirror lag", (_GET_OWN,), _lag),
     GateCheck("mirror alive", (_GET_OWN, *_CANARY), _alive),

@@ -135,6 +135,11 @@ class Run:
         """The time by Cloud Storage's clock; by this machine's before the first answer."""
         return self.store.server_time.now()
 
+    def served(self) -> datetime:
+        """A time by Cloud Storage's clock that has passed: what a listing that begins now shows is of this moment or later."""
+        newest, now = self.store.server_time.newest(), self.now()
+        return now if newest is None else min(newest, now)
+
     def record(self) -> Record:
         """Read the migration's record before any work; also tells that there is none.
 

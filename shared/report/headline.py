@@ -13,10 +13,18 @@ from enum import Enum
 from shared.phase import Phase
 from shared.report.figures import age, counted, moment
 from shared.report.wording import PHASE_WORDS, VERDICT_WORDS
-from shared.state import State
-from shared.verification import Level, Verdict, Verification
+from shared.state import ComparisonRecord, State
+from shared.verification import OF_NAMES, Level, Verdict, Verification
 
-__all__ = ["FRESH", "Headline", "Tone", "headline", "status_headline", "unknown_headline"]
+__all__ = [
+    "FRESH",
+    "Headline",
+    "Tone",
+    "headline",
+    "later_comparison",
+    "status_headline",
+    "unknown_headline",
+]
 
 FRESH = timedelta(hours=24)
 """A verification older than this is called old: the writer has written a day's objects since."""
@@ -69,7 +77,7 @@ def headline(verification: Verification) -> Headline:
 
 
 def status_headline(state: State, verification: Verification | None, now: datetime) -> Headline:
-    """Judge the migration by its state and its latest verification, None if there was none."""
+    """Judge the migration by its newest comparison on record and its latest verification, None if there was none."""
     if not state.begun:
         return Headline(
             Tone.UNKNOWN,
@@ -78,16 +86,51 @@ def status_headline(state: State, verification: Verification | None, now: dateti
         )
     if state.phase in {Phase.DELETING, Phase.DELETED}:
         return _after_deletion(state, verification)
-    if verification is None:
-        why = "No verification has compared the two paths; nothing is known of them."
+    newest = later_comparison(state, verification)
+    if newest is not None:
+        found = _by_comparison(newest, state, verification)
+        doubts = _doubts(state, newest.began, now, before=not state.in_this_phase(newest))
+    elif verification is not None:
+        found = headline(verification)
+        before = state.since is not None and verification.started < state.since
+        doubts = _doubts(state, verification.finished, now, before=before)
+    else:
+        why = "No command has compared the two paths on record; nothing is known of them."
         return Headline(Tone.UNKNOWN, "Never verified", (why,))
-    found = headline(verification)
-    doubts = _doubts(state, verification, now)
     if not doubts:
         return found
     if found.tone is Tone.GOOD:
         return Headline(Tone.ATTENTION, "Equal when it was last verified", (*doubts, *found.reasons))
     return Headline(found.tone, found.title, (*found.reasons, *doubts))
+
+
+def later_comparison(state: State, verification: Verification | None) -> ComparisonRecord | None:
+    """The newest comparison on record, where it is not that of the latest verification; else None."""
+    newest = state.newest_comparison
+    if newest is None or verification is None or newest.file_sha256 is None:
+        return newest
+    same = newest.run == verification.run and newest.equal is (
+        verification.unsettled == 0 and verification.compared > 0
+    )
+    return None if same else newest
+
+
+def _by_comparison(newest: ComparisonRecord, state: State, verification: Verification | None) -> Headline:
+    """Judge a comparison that left no report."""
+    only_extra = newest.wrong == newest.extra and state.phase is Phase.CUT_OVER
+    if newest.wrong and not only_extra:
+        return Headline(Tone.BAD, f"Not equal: {counted(newest.wrong, 'name')}", (f"{newest.said}.",))
+    if newest.wrong:
+        why = "After the cutover these are new exports, which the reverse mirror has not brought back yet."
+        title = f"Only the new path has {counted(newest.wrong, 'object')}"
+        return Headline(Tone.ATTENTION, title, (f"{newest.said}.", why))
+    if not newest.compared:
+        why = "There is no object on either side. Are the paths right?"
+        return Headline(Tone.ATTENTION, "Nothing was compared", (why,))
+    beside = () if verification is None else _beside_the_names(verification)
+    if beside:
+        return Headline(Tone.ATTENTION, "Equal, but something needs a look", (f"{newest.said}.", *beside))
+    return Headline(Tone.GOOD, "Equal: nothing missing, nothing differs", (f"{newest.said}.",))
 
 
 def unknown_headline(what: Sequence[str]) -> Headline:
@@ -109,14 +152,22 @@ def _contradictions(verification: Verification) -> tuple[str, ...]:
     )
 
 
-def _reservations(verification: Verification) -> tuple[str, ...]:
+def _beside_the_names(verification: Verification, of_names: frozenset[str] = OF_NAMES) -> tuple[str, ...]:
+    """What a verification found beside how the names compare; without remarks of these kinds, which follow from that."""
     found = []
-    critical = sum(remark.level is Level.CRITICAL for remark in verification.remarks)
+    critical = sum(
+        remark.level is Level.CRITICAL and remark.kind not in of_names for remark in verification.remarks
+    )
     if critical:
         found.append(f"{counted(critical, 'critical remark')} below.")
     contents = verification.contents
     if contents is not None and contents.migration_problems:
         found.append("Reading the files found problems that only the destination has.")
+    return tuple(found)
+
+
+def _reservations(verification: Verification) -> tuple[str, ...]:
+    found = [*_beside_the_names(verification, of_names=frozenset())]
     if verification.totals.source.digest != verification.totals.destination.digest:
         found.append(
             "The two listings' digests differ, although every name was found equal when looked at again: "
@@ -127,16 +178,24 @@ def _reservations(verification: Verification) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _doubts(state: State, verification: Verification, now: datetime) -> tuple[str, ...]:
+def _doubts(state: State, verified: datetime, now: datetime, *, before: bool) -> tuple[str, ...]:
+    """What speaks against relying on a comparison.
+
+    Args:
+        state: The migration's.
+        verified: When it was verified.
+        now: The current time.
+        before: Whether that began before the phase did.
+    """
     found = []
-    if state.since is not None and verification.started < state.since:
+    if before and state.since is not None:
         found.append(
             f"It was verified before the phase became “{PHASE_WORDS[state.phase].lower()}” "
             f"({moment(state.since)})."
         )
-    if now - verification.finished > FRESH:
-        found.append(f"It was verified {age(verification.finished, now)}; much was written since.")
-    if state.runs and state.runs[-1].exit_code and state.runs[-1].finished > verification.finished:
+    if now - verified > FRESH:
+        found.append(f"It was verified {age(verified, now)}; much was written since.")
+    if state.runs and state.runs[-1].exit_code and state.runs[-1].finished > verified:
         last = state.runs[-1]
         found.append(f"A later run of {last.command} ended with exit code {last.exit_code}.")
     return tuple(found)
@@ -145,6 +204,14 @@ def _doubts(state: State, verification: Verification, now: datetime) -> tuple[st
 def _after_deletion(state: State, verification: Verification | None) -> Headline:
     """During and after the deletion the sides differ on purpose; only what was found before it counts."""
     title = f"The legacy path is {'deleted' if state.phase is Phase.DELETED else 'being deleted'}"
+    compared = state.comparison_before_deletion
+    if compared is not None and compared.compared > compared.extra:
+        beside = () if verification is None else _beside_the_names(verification)
+        if compared.wrong > compared.extra:
+            return Headline(Tone.BAD, title, (f"Before it: {compared.said}.", *beside))
+        objects = counted(compared.compared - compared.extra, "legacy object")
+        reason = f"Before it, {compared.command} compared {objects}: all were equal at the new path."
+        return Headline(Tone.ATTENTION if beside else Tone.GOOD, title, (reason, *beside))
     if verification is None:
         return Headline(Tone.UNKNOWN, title, ("No verification is on record.",))
     if state.since is None or verification.started >= state.since:

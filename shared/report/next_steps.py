@@ -11,8 +11,8 @@ from datetime import datetime
 from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
 from shared.phase import Phase
 from shared.report.figures import counted
-from shared.report.headline import FRESH
-from shared.state import State
+from shared.report.headline import FRESH, later_comparison
+from shared.state import ComparisonRecord, State
 from shared.verification import Level, Verdict, Verification
 
 __all__ = ["Step", "Target", "next_steps", "target_of"]
@@ -115,7 +115,10 @@ def next_steps(
     if phase is Phase.DELETING or phase is Phase.DELETED:
         return tuple(_PHASE_STEPS[phase](state, target)) if state is not None else ()
     steps: list[Step] = []
-    if verification is None:
+    newest = None if state is None else later_comparison(state, verification)
+    if state is not None and newest is not None and now is not None:
+        steps += _after_comparison(newest, verification, target, state=state, now=now)
+    elif verification is None:
         steps.append(Step("Compare the two paths. It changes nothing.", target.command("verify")))
     else:
         steps += _repairs(verification, target, phase)
@@ -142,6 +145,28 @@ def next_steps(
     if state is not None and phase is not None:
         steps += _PHASE_STEPS[phase](state, target)
     return tuple(steps)
+
+
+def _after_comparison(
+    newest: ComparisonRecord,
+    verification: Verification | None,
+    target: Target,
+    *,
+    state: State,
+    now: datetime,
+) -> list[Step]:
+    """What follows where another command has compared the names since the latest verification."""
+    why = ""
+    if newest.wrong:
+        why = f"Verify: it names what differs ({counted(newest.wrong, 'name')})."
+    elif not newest.compared:
+        return [Step("Check the two paths in the command; it compared nothing.", target.command("migrate"))]
+    elif now - newest.began > FRESH or not state.in_this_phase(newest):
+        why = "Verify again: the latest comparison is out of date."
+    elif verification is None and state.phase in _BEFORE_CUTOVER:
+        why = "Verify before the gate: it also measures the mirror's lag, and certifies what it compared."
+    steps = [Step(why, target.command("verify"))] if why else []
+    return steps + ([] if verification is None else _concerns(verification))
 
 
 _BEFORE_CUTOVER = frozenset({Phase.DUAL_WRITE, Phase.ROLLED_BACK})

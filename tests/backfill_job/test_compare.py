@@ -18,6 +18,8 @@ from shared.objects import parse_time
 from shared.operations import Operations
 from shared.verification import NameDifference, Verdict
 
+BEGAN = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
 
 @dataclass
 class Hours:
@@ -44,7 +46,7 @@ def check(paths: Paths, gateway: Gateway, hours: Hours, grace: float = 0.0) -> C
 def compared(
     paths: Paths, gateway: Gateway, pairs: Iterable[DiffLine], hours: Hours, grace: float = 0.0
 ) -> Compared:
-    comparison = Comparison(paths.migration)
+    comparison = Comparison(paths.migration, BEGAN)
     comparison.add([*pairs])
     return comparison.result(gateway, grace=timedelta(seconds=grace), clock=hours.clock())
 
@@ -136,7 +138,7 @@ def test_what_is_not_shown_is_said_to_be_where_it_is(missing: int, said: str) ->
     """The log names as many as are kept in memory, and no more."""
     names = min(missing, MAX_DIFFERENCES)
     findings = tuple(NameDifference(f"{number}", Verdict.MISSING, (), None, None) for number in range(names))
-    found = Compared({**dict.fromkeys(Verdict, 0), Verdict.MISSING: missing}, findings)
+    found = Compared({**dict.fromkeys(Verdict, 0), Verdict.MISSING: missing}, findings, BEGAN)
     run = RunResult(
         Counts(COPY),
         found,
@@ -163,9 +165,25 @@ def test_a_fresh_write_is_waited_for_only_on_a_side_that_has_writers(
     # Of the two writes the first is as old as the grace time, and the last younger.
     grace = times[1] - times[0]
     hours = Hours(times[1])
-    comparison = Comparison(paths.migration)
+    comparison = Comparison(paths.migration, BEGAN)
     comparison.add(paths.diff(gateway))
     found = comparison.result(gateway, grace=grace, clock=hours.clock(), both_written=both_written)
     waited = both_written or written_last == "source"
     assert verdicts(found) == {"a": "content_differs"}
     assert bool(hours.slept) is waited
+
+
+def test_tasks_together_began_when_the_first_of_them_did(paths: Paths, gateway: Gateway) -> None:
+    """Whichever ended first; the moment survives the task's report, and one without a time zone is refused."""
+    parts = [
+        Comparison(paths.migration, BEGAN + timedelta(seconds=late)).result(
+            gateway, grace=timedelta(), clock=Hours().clock()
+        )
+        for late in (5, 0, 9)
+    ]
+    read = [Compared.from_json(part.to_json()) for part in parts]
+    assert read == parts
+    assert Compared.merged(read).began == BEGAN
+    for began in ("2026-11-20T12:00:00", "0001-01-01T00:00:00+14:00", "yesterday"):
+        with pytest.raises(ValueError, match=r"time zone|calendar|isoformat"):
+            Compared.from_json({**parts[0].to_json(), "began": began})

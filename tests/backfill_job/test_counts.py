@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +20,8 @@ from shared.errors import Cause
 from shared.operations import Operations
 from shared.replicate import Outcome
 from shared.verification import Verdict
+
+BEGAN = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
 @given(st.lists(st.tuples(st.sampled_from(Account), st.integers(0, 1000))))
@@ -106,7 +109,7 @@ def advice(
     ):
         counts.list(objects)
         counts.add(account, objects=objects)
-    found = Compared({**dict.fromkeys(Verdict, 0), **verdicts}, ())
+    found = Compared({**dict.fromkeys(Verdict, 0), **verdicts}, (), BEGAN)
     result = RunResult(
         counts,
         None if stopped else found,

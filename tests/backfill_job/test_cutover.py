@@ -49,7 +49,7 @@ def test_go_and_the_new_path_counts(paths: Paths, commands: Commands) -> None:
     arguments = (*NOW, *everything_right(paths, commands))
     ended = commands.run("cutover", *arguments)
     assert (ended.code, ended.err) == (0, ""), ended.out
-    state = commands.state
+    state = commands.decided
     assert (state.phase, state.history[-1].by) == (Phase.CUT_OVER, "Ada")
     assert commands.waited[-1] == WAITED
     lines = [line.strip() for line in ended.out.splitlines()]
@@ -64,7 +64,7 @@ def test_go_and_the_new_path_counts(paths: Paths, commands: Commands) -> None:
     assert again.code == 0
     assert "Already cut over, since" in again.out
     assert paths.read(NAME) == b"a late writer's"
-    assert commands.state == state
+    assert commands.decided == state
 
 
 @pytest.mark.usefixtures("mirror")
@@ -80,7 +80,7 @@ def test_a_rule_in_the_way_stops_it_and_an_override_is_on_record(paths: Paths, c
     assert commands.state.phase is Phase.DUAL_WRITE
     ended = commands.run("cutover", *arguments, *over)
     assert (ended.code, ended.err) == (0, ""), ended.out
-    entry = commands.state.history[-1]
+    entry = commands.state.decisions[-1]
     assert entry.what.endswith("phase dual_write to cut_over; overridden path-lifecycle (kept for ten years)")
     contents = commands.gateway.read(paths.migration.own_ref("latest", "gate.json"))
     assert b'"reason": "kept for ten years"' in (contents or b"")

@@ -161,19 +161,21 @@ def no_phase(scene: Scene) -> None:
 def test_nothing_is_deleted_while_one_check_fails(
     scene: Scene, spoil: Callable[[Scene], object], arguments: tuple[str, ...], said: str
 ) -> None:
-    """Exit code 2, one line; neither the state nor any object has changed, and there is no manifest."""
+    """Exit code 2, one line; no object and no decision on record has changed, and there is no manifest."""
     scene.both(day(1))
     scene.cut_over()
     spoil(scene)
-    before, names = scene.commands.state, scene.paths.names(side="source")
+    before, names = scene.commands.decided, scene.paths.names(side="source")
     scene.paths.server.reset_stats()
     ended = scene.delete(1, *arguments)
     assert ended.code == 2
     assert ended.err.startswith("delete_old_qpi_exports: refused; nothing was deleted: ")
     assert said in ended.err
     assert ended.err.count("\n") == 1
-    assert (scene.commands.state, scene.paths.names(side="source")) == (before, names)
-    assert scene.paths.requests(DELETE) == scene.paths.requests("storage.objects.insert") == 0
+    assert (scene.commands.decided, scene.paths.names(side="source")) == (before, names)
+    assert scene.paths.requests(DELETE) == 0
+    folder = scene.paths.migration.own_ref("deletions", "").name
+    assert not list(scene.paths.bucket("destination").list_blobs(prefix=folder))
     assert sorted(path.name for path in scene.folder.iterdir()) == ["logs"]
 
 
@@ -584,7 +586,7 @@ def test_the_help_names_what_can_be_overridden(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         delete_old_qpi_exports.COMMAND.main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "soak, late-writes, references, sign-offs" in text
+    assert "soak, late-writes, names, references, sign-offs" in text
     assert "--confirm-delete --resume gs://" in text
     assert PASS[1] in text
 

@@ -128,7 +128,7 @@ def test_a_late_write_begins_the_soaking_anew(newest: str, *, passed: bool) -> N
 def survey(**counts: int) -> Survey:
     found = Survey(DayCounts(), LateWrites(""), equal=counts.pop("equal", 5))
     verdicts = {verdict: counts.get(verdict.value, 0) for verdict in Verdict}
-    found.compared = Compared(verdicts, (NameDifference("x", Verdict.MISSING, (), None, None),))
+    found.compared = Compared(verdicts, (NameDifference("x", Verdict.MISSING, (), None, None),), NOW)
     return found
 
 

@@ -108,6 +108,7 @@ def test_on_a_bare_migration_nothing_passes_by_default(paths: Paths, commands: C
     }
     assert {name for name, standing in found.items() if standing == "NOT RUN"} == {
         "verification",
+        "names",
         "mirror lag",
         "mirror alive",
         "canary",
@@ -278,7 +279,7 @@ def test_damaged_evidence_is_not_run(
     [
         (
             {"method": "storage.objects.download", "name_prefix": "_migration/qpi_exports/state"},
-            {"phase", "sign-offs"},
+            {"phase", "verification", "names", "sign-offs"},
         ),
         (
             {"method": "storage.objects.download", "name_prefix": "_migration/qpi_exports/latest/v"},

@@ -173,7 +173,7 @@ def verification_json() -> dict[str, Any]:
     names = ("qpi_answers_20261119/user_id_1.jsonl", "README")
     counted.add([DiffLine(name, Verdict.EQUAL, both, both, ()) for name in names])
     counts = {**dict.fromkeys(Verdict, 0), Verdict.EQUAL: len(names)}
-    result = VerifyResult(Compared(counts, ()), counted, None, Operations())
+    result = VerifyResult(Compared(counts, (), NOW - HOUR), counted, None, Operations())
     identity = {
         "run": "r",
         "env": "custom",

@@ -37,7 +37,7 @@ def test_what_was_written_on_the_new_path_comes_back(paths: Paths, commands: Com
     blob = paths.bucket("source").get_blob("QPI_exports/a/2")
     assert blob.metadata == {"k": "v"}
     state = commands.state
-    assert (state.phase, state.history[-1].by) == (Phase.ROLLED_BACK, "Ada")
+    assert (state.phase, state.decisions[-1].by) == (Phase.ROLLED_BACK, "Ada")
     assert commands.waited.count(WAITED) == 1
     assert "The writer's team: go back to" in ended.out
 
@@ -88,14 +88,14 @@ def test_given_again_it_brings_back_what_late_writers_wrote(paths: Paths, comman
     """In phase rolled_back already: no change on record, and what was written on the new path since comes back."""
     both(paths, "a/1")
     commands.go(Phase.CUT_OVER, Phase.ROLLED_BACK)
-    history = commands.state.history
+    history = commands.state.decisions
     paths.put("a/1", b"late", side="destination")
     paths.put("a/2", b"late and new", side="destination")
     ended = commands.run("rollback", *NOW)
     assert ended.code == 0
     assert "Already rolled back" in ended.out
     assert (paths.read("a/1", side="source"), paths.read("a/2", side="source")) == (b"late", b"late and new")
-    assert commands.state.history == history
+    assert commands.state.decisions == history
 
 
 def test_what_is_written_while_it_waits_comes_back_too(paths: Paths, commands: Commands) -> None:
@@ -211,7 +211,7 @@ def test_a_refresh_brings_what_the_reverse_mirror_missed_and_changes_no_phase(
     paths.put("a/1", b"answered again", side="destination")
     paths.put("a/3", b"new", side="destination")
     paths.put("a/2", b"by a late writer")
-    before = commands.state
+    before = commands.decided
     ended = commands.run("rollback", "--refresh", "--ungoverned")
     assert (ended.code, ended.err) == (0, "")
     assert {name: paths.read(name, side="source") for name in paths.names(side="source")} == {
@@ -219,7 +219,7 @@ def test_a_refresh_brings_what_the_reverse_mirror_missed_and_changes_no_phase(
         "a/2": b"by a late writer",
         "a/3": b"new",
     }
-    assert commands.state == before
+    assert commands.decided == before
     assert WAITED not in commands.waited
     assert "later on the legacy path: a/2" in ended.out
     assert "The phase is cut_over, as before." in ended.out

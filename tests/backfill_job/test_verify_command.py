@@ -289,8 +289,8 @@ def test_whoever_may_not_record_is_told_how_to_compare_only(paths: Paths, run: C
     rule = {"method": "storage.objects.insert", "count": None, "status": 403}
     paths.server.set_faults(rules=[rule])
     ended = run()
-    assert (ended.code, ended.err.count("\n")) == (1, 1)
-    assert "could not be recorded" in ended.err
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "cannot start: the comparison could not be recorded" in ended.err
     assert "--no-record" in ended.err
     assert run("--no-record").code == 0
 

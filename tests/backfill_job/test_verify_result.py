@@ -48,7 +48,7 @@ def made(
     found = {**dict.fromkeys(Verdict, 0), Verdict.EQUAL: 1}
     found.update({Verdict(name): number for name, number in wrong.items()})
     counted = counts or DayCounts(LagCounts("2026-11-20T10:00:00.000Z"))
-    result = VerifyResult(Compared(found, ()), counted, contents, Operations())
+    result = VerifyResult(Compared(found, (), NOW), counted, contents, Operations())
     return verification(IDENTITY, result, remarks, finished=NOW, grace=timedelta(minutes=1))
 
 

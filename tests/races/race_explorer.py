@@ -10,13 +10,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
+from functools import partial
+from typing import Any
 
 from race_claims import Claim, Wrong
 from race_scope import Scope
 from race_story import told
 from race_world import Step, World
 
-__all__ = ["Exploration", "explore", "walk"]
+__all__ = ["Exploration", "explore", "explore_world", "walk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +61,19 @@ def _without_collection() -> Iterator[None]:
         gc.enable()
 
 
-@_without_collection()
 def explore(scope: Scope, *, seek: Claim | None = None) -> Exploration:
     """Explore a scope, nearest states first, until a claim breaks or no state is left.
 
     Args:
         seek: Look only for a break of this claim; None for any.
     """
+    return explore_world(World(scope), partial(told, scope), seek)
+
+
+@_without_collection()
+def explore_world(world: Any, tell: Callable[[Any], str], seek: Enum | None = None) -> Exploration:
+    """Explore any world with `start`, `steps` and `quiet`; `tell` gives a step's line."""
     began = time.perf_counter()
-    world = World(scope)
     start = world.start()
     known = {start: 0}
     trail: list[tuple[int, Step | None]] = [(0, None)]
@@ -76,7 +83,7 @@ def explore(scope: Scope, *, seek: Claim | None = None) -> Exploration:
     def found(parent: int, step: Step | None, wrong: Wrong) -> Exploration:
         steps = sum(map(len, successors))
         seconds = time.perf_counter() - began
-        return Exploration(len(known), steps, 0, seconds, wrong, _history(scope, trail, parent, step))
+        return Exploration(len(known), steps, 0, seconds, wrong, _history(tell, trail, parent, step))
 
     while frontier:
         state = frontier.popleft()
@@ -145,11 +152,11 @@ def walk(world: World, choose: Callable[[int], int]) -> tuple[Wrong | None, tupl
 
 
 def _history(
-    scope: Scope, trail: list[tuple[int, Step | None]], number: int, last: Step | None
+    tell: Callable[[Any], str], trail: list[tuple[int, Step | None]], number: int, last: Step | None
 ) -> tuple[str, ...]:
     steps = [] if last is None else [last]
     while number:
         number, step = trail[number]
         assert step is not None
         steps.append(step)
-    return tuple(told(scope, step) for step in reversed(steps))
+    return tuple(tell(step) for step in reversed(steps))

@@ -114,3 +114,20 @@ def test_threads_never_set_the_newest_time_back() -> None:
     time.note(http(NOON))
     others[0].join()
     assert time.newest() == later
+
+
+def test_a_thread_s_own_time_is_not_another_s() -> None:
+    """The age of what a thread read does not depend on what others were answered meanwhile."""
+    time = ServerTime(Local())
+    assert time.newest_here() is None
+    time.note(http(NOON))
+    other = Thread(target=time.note, args=[http(NOON + timedelta(seconds=20))])
+    other.start()
+    other.join()
+    assert (time.newest_here(), time.newest()) == (NOON, NOON + timedelta(seconds=20))
+    time.note("")
+    assert time.newest_here() == NOON, "an answer without a time"
+    time.note(http(NOON + timedelta(seconds=20)))
+    assert time.newest_here() == NOON + timedelta(seconds=20), (
+        "also where another thread noted the same before"
+    )

@@ -1,0 +1,108 @@
+"""Comparisons on record: every full comparison of both paths is in the history of the migration's state.
+
+A command records that its comparison begins, before it lists anything, and what the comparison found when it has ended. So the
+newest finished comparison is known, whichever command made it, and one that did not finish is known, too. A comparison of a
+part (``--since``) is not recorded.
+
+Tasks share one comparison: each records its beginning before it lists, and the first of them counts. The task that combines
+the reports records the end.
+"""
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from backfill_job.copying.compare import Compared
+from backfill_job.copying.result import RunResult
+from backfill_job.run.run import Run
+from shared.errors import PermissionDenied, PhaseUnknown, StorageError, UsageError
+from shared.events_log import Event
+from shared.record import update
+from shared.state import ComparisonRecord, Kind, State
+from shared.state_changes import Stamp, compared, comparing, under_way
+from shared.verification import Verdict
+
+__all__ = ["OnRecord", "begin_comparison"]
+
+
+@dataclass(frozen=True, slots=True)
+class OnRecord:
+    """A comparison that has begun on record.
+
+    Attributes:
+        run: The run of the command, in the migration's own direction.
+        change: The id of the change that recorded the beginning.
+    """
+
+    run: Run
+    change: str
+
+    def found(self, compared: Compared, *, back: bool = False) -> ComparisonRecord:
+        """What the record says of a comparison.
+
+        Args:
+            compared: What it found.
+            back: Whether it went from the new path to the legacy path.
+        """
+        counts, run = compared.counts, self.run
+        return ComparisonRecord(
+            self.change,
+            str(run.log.context["run"]),
+            run.command,
+            compared.began,
+            compared=sum(counts.values()) - counts[Verdict.EXCLUDED],
+            wrong=sum(compared.wrong.values()),
+            extra=counts[Verdict.MISSING if back else Verdict.EXTRA],
+            excludes=run.migration.excludes,
+        )
+
+    def ended(self, found: ComparisonRecord, also: Callable[[State], State] = lambda state: state) -> None:
+        """Record what the comparison found.
+
+        Args:
+            found: As `found` gives it.
+            also: A further change, made with it.
+
+        Raises:
+            StorageError: It may or may not be on record.
+        """
+        run = self.run
+        stamp = Stamp(uuid.uuid4().hex, run.command, run.now())
+        update(run.gateway, run.migration, lambda state: also(compared(state, stamp, found)))
+
+    def ended_with(self, result: RunResult, *, back: bool = False) -> RunResult:
+        """Record what a copy found in the end. Where that fails, the result says that it stopped; nothing is silent."""
+        if result.stopped or result.verification is None:
+            return result
+        try:
+            self.ended(self.found(result.verification, back=back))
+        except StorageError as error:
+            why = f"the comparison could not be recorded ({error})"
+            self.run.log.emit(Event.RUN_STOPPED, error=why)
+            return replace(result, stopped=why, stopped_by=error.cause)
+        alone = self.run.settings.task_count == 1
+        return replace(result, operations=self.run.operations.total()) if alone else result
+
+
+def begin_comparison(run: Run) -> OnRecord:
+    """Record that a full comparison begins. Called before the first listing that it may judge.
+
+    Raises:
+        UsageError: This account may not record it, or there is no whole record. Nothing was compared.
+        StorageError: It may or may not be on record.
+    """
+    stamp = Stamp(uuid.uuid4().hex, run.command, run.now())
+    name, shared = str(run.log.context["run"]), run.settings.task_count > 1
+    try:
+        state = update(run.gateway, run.migration, lambda state: comparing(state, stamp, name, shared=shared))
+    except (PermissionDenied, PhaseUnknown) as error:
+        raise UsageError(f"cannot start: the comparison could not be recorded: {error}") from error
+    begun = next(
+        (entry for entry in state.history if entry.kind is Kind.COMPARING and entry.change == stamp.change),
+        None,
+    ) or under_way(state, run.command, name)
+    if begun is None:
+        raise UsageError(
+            f"cannot start: another execution has the name {name}, too; run the same command again"
+        )
+    return OnRecord(run, begun.change)
