@@ -118,9 +118,9 @@ def first_pass_open(state: State) -> bool:
     cutovers = [n for n, entry in enumerate(state.history) if _begins_cutover(entry)]
     if state.phase is not Phase.CUT_OVER or len(cutovers) != 1:
         return False
-    before, after = state.history[: cutovers[0]], state.history[cutovers[0] + 1 :]
-    proven = any(each.comparison is not None and each.comparison.equal for each in after)
-    return bool(before) and all(entry.phase is Phase.DUAL_WRITE for entry in before) and not proven
+    before = state.history[: cutovers[0]]
+    first = bool(before) and all(entry.phase is Phase.DUAL_WRITE for entry in before)
+    return first and state.equal_since_phase is None
 
 
 def _begins_cutover(entry: HistoryEntry) -> bool:
