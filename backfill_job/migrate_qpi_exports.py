@@ -81,6 +81,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="with --execute: begin the migration although objects are at the destination; what differs is overwritten",
     )
     mode.add_argument(
+        "--follow-deletions",
+        action="store_true",
+        help="with --execute: delete at the destination what is a proven copy of a deleted source object (soft-deleted or "
+        "noncurrent versions prove it), where the mirror follows deletions (MIRROR_DELETES=true); every other extra stays",
+    )
+    mode.add_argument(
         "--yes", action="store_true", help="do not ask before copying; needed without a terminal"
     )
     add_pace_arguments(parser)
@@ -107,6 +113,8 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
 
 
 def _check_arguments(arguments: argparse.Namespace, settings: Settings, io: ProcessIO) -> None:
+    if arguments.follow_deletions and not arguments.execute:
+        raise UsageError("--follow-deletions deletes at the destination; it is for --execute")
     if settings.task_count > 1 and not arguments.execute:
         raise UsageError("a dry run shows the whole at once; run it as one task")
     if arguments.tasks > 1 and not (arguments.execute and arguments.yes):
@@ -189,7 +197,10 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
     ):
         limits = Limits(in_flight=arguments.in_flight)
         governor = governor_from(arguments, run.settings.task_count)
-        result = execute(run, CopyOptions(limits, governor, progress, lines))
+        result = execute(
+            run,
+            CopyOptions(limits, governor, progress, lines, follow_deletions=arguments.follow_deletions),
+        )
     result = replace(result, narrowed=narrowed_to(arguments.since, run.started))
     result = _allowing_nothing(result, arguments, part=run.settings.task_count > 1)
     if comparing is not None and run.settings.task_count == 1:

@@ -127,6 +127,7 @@ def _finalized(
             authority,
             last_seen=LastSeen(event.state, None) if event.complete else None,
             keep=_keep(way, relative),
+            deletes=store if settings.deletes else None,
         )
     except PhaseChanged:
         return replace(ignored, phase=phases.phase())
@@ -159,11 +160,12 @@ def _deleted(
     event: ObjectEvent, relative: str, settings: MirrorSettings, store: DeletingStore, phases: PhaseReader
 ) -> Mirrored:
     phase = phases.phase()
+    # After the cutover operators delete the legacy path; the new path must not follow.
+    ignored = Mirrored(
+        MirrorOutcome.IGNORED, phase=phase, because="deletions are not followed after the cutover"
+    )
     if phase.forward_authority is Authority.DESTINATION:
-        # After the cutover operators delete the legacy path; the new path must not follow.
-        return Mirrored(
-            MirrorOutcome.IGNORED, phase=phase, because="deletions are not followed after the cutover"
-        )
+        return ignored
     migration = settings.migration
     source, destination = migration.source_ref(relative), migration.destination_ref(relative)
     done = propagate_delete(
@@ -171,6 +173,7 @@ def _deleted(
         source,
         destination,
         event.state,
+        event.deleted_at,
         authority=lambda: phases.phase().forward_authority,
         keep=_keep(migration, relative),
     )
@@ -182,6 +185,11 @@ def _deleted(
         case DeleteOutcome.KEPT:
             because = "the destination holds something else than the version that was deleted"
             return Mirrored(MirrorOutcome.CONFLICT, None, done.destination, phase=phase, because=because)
+        case DeleteOutcome.OVERRIDDEN:
+            because = "the destination was written after the deletion"
+            return Mirrored(MirrorOutcome.SUPERSEDED, None, done.destination, phase=phase, because=because)
+        case DeleteOutcome.NOT_FOLLOWED:
+            return replace(ignored, phase=phases.phase())
         case _:
             return Mirrored(MirrorOutcome.SUPERSEDED, phase=phase, because="already gone")
 
@@ -191,6 +199,9 @@ def _keep(way: Migration, relative: str) -> Callable[[ObjectState], ObjectRef]:
 
 
 def _replicated(done: Replication, event: ObjectEvent, phase: Phase) -> Mirrored:
+    if done.taken_back is not None:
+        because = "its source was deleted while it was copied"
+        return Mirrored(MirrorOutcome.DELETED, None, done.taken_back, phase=phase, because=because)
     outcome = MirrorOutcome(done.outcome.value)
     source, destination = done.source, done.destination
     lag = None

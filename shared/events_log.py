@@ -82,6 +82,11 @@ class Event(Enum):
         "a new object arrived on the path that is not the source of truth; copied",
         "object source_generation destination_generation",
     )
+    DELETION_FOLLOWED = _spec(
+        logging.INFO,
+        "a copy of a deleted source object was deleted",
+        "object destination_generation",
+    )
     OBJECT_FAILED = _spec(logging.ERROR, "an object could not be copied", "object error transient")
     VERIFICATION_DIFFERENCE = _spec(
         logging.ERROR,

@@ -27,6 +27,7 @@ __all__ = [
     "ObjectRef",
     "ObjectState",
     "differences",
+    "is_before",
     "is_later",
     "last_write",
     "parse_time",
@@ -383,6 +384,14 @@ def is_later(one: str, other: str) -> bool:
         return one > other  # one form, so texts sort as times do; a hot path
     try:
         return parse_time(one) > parse_time(other)
+    except ValueError:
+        return False
+
+
+def is_before(state: ObjectState, moment: datetime) -> bool:
+    """Tell whether a version was created and last updated before a moment (aware). Not if a time cannot be read."""
+    try:
+        return parse_time(state.created) < moment and parse_time(state.updated) < moment
     except ValueError:
         return False
 

@@ -6,6 +6,7 @@
 - `counts`: objects by their outcome; every listed object is accounted for once
 - `diff`: two sorted listings side by side, as lines of a diff
 - `execution`: one execution: copies what differs, then verifies it
+- `extras`: deletes extras that are proven copies of deleted sources, where that is asked for
 - `governor`: limits the rate of writes as Cloud Storage asks
 - `lane`: copies many objects at once, one request for each
 - `line`: acts on one line of the diff by the replication rule

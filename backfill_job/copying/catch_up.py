@@ -13,6 +13,7 @@ copies it if needed; the answer proves each copy. So it is done when the second 
 
 import argparse
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from backfill_job.copying.counts import Account, nothing_written
@@ -135,7 +136,14 @@ def reversed_run(run: Run) -> Run:
     return replace(_later_write_in(run, BRINGS_BACK_IN), migration=run.migration.reversed())
 
 
-def catch_up(run: Run, arguments: argparse.Namespace, allowed: frozenset[Phase], begun: OnRecord) -> CatchUp:
+def catch_up(
+    run: Run,
+    arguments: argparse.Namespace,
+    allowed: frozenset[Phase],
+    begun: OnRecord,
+    *,
+    settled_before: datetime | None = None,
+) -> CatchUp:
     """Copy what is at the source to the destination, unless the destination holds a later write. Shows its progress.
 
     The later write wins, whatever the run's own authority is. Also returns when it stops before its end.
@@ -145,13 +153,20 @@ def catch_up(run: Run, arguments: argparse.Namespace, allowed: frozenset[Phase],
         arguments: With those of `add_pace_arguments`.
         allowed: The phases that allow it. Where the phase becomes another one, it stops, and the result says so.
         begun: The comparison that its last pass makes; it records what that found.
+        settled_before: What the destination has had since before this moment is not a later write. Where it differs, the
+            source's version replaces it, and it is kept. None where only the later write counts.
 
     Raises:
         UsageError: The source is empty, and the run does not allow that.
     """
     run = _later_write_in(run, allowed)
     with showing_progress(run.console, run.log, total=None) as progress:
-        options = CopyOptions(Limits(in_flight=arguments.in_flight), governor_from(arguments, 1), progress)
+        options = CopyOptions(
+            Limits(in_flight=arguments.in_flight),
+            governor_from(arguments, 1),
+            progress,
+            settled_before=settled_before,
+        )
         result, later = _pass(run, options)
         copied = result.balance.done
         if not result.stopped and not nothing_written(result.balance):

@@ -68,6 +68,7 @@ class RunResult:
         stopped_by: The cause for which it stopped before its end; None if that is not a failure of Cloud Storage.
         may_be_empty: It may end in success although nothing was compared. It is one of several tasks, or the operator
             expects that both paths are empty.
+        followed: Copies of deleted sources that were deleted at the destination.
     """
 
     balance: Counts[Account]
@@ -81,6 +82,7 @@ class RunResult:
     failures: tuple[Failure, ...] = ()
     stopped_by: Cause | None = None
     may_be_empty: bool = False
+    followed: int = 0
 
     @property
     def compared_nothing(self) -> bool:
@@ -101,6 +103,8 @@ class RunResult:
         """The result in one sentence."""
         outcomes = self.balance.said or "nothing to do"
         said = f"{self.balance.listed:,} objects listed: {outcomes}{self.balance.imbalance}"
+        if self.followed:
+            said += f"; {counted(self.followed, 'deletion')} followed"
         if self.stopped:
             return f"{said}; stopped: {self.stopped}"
         if self.verification is None:
@@ -179,6 +183,7 @@ class RunResult:
             **({"failures": [each.to_json() for each in self.failures]} if self.failures else {}),
             **({"stopped_by": self.stopped_by.name.lower()} if self.stopped_by else {}),
             **({"may_be_empty": True} if self.may_be_empty else {}),
+            **({"followed": self.followed} if self.followed else {}),
         }
 
     @staticmethod
@@ -201,6 +206,7 @@ class RunResult:
             tuple(map(Failure.from_json, content.get("failures", ()))),
             Cause[content["stopped_by"].upper()] if "stopped_by" in content else None,
             bool(content.get("may_be_empty")),
+            content.get("followed", 0),
         )
 
     @staticmethod
@@ -218,6 +224,7 @@ class RunResult:
             next((part.narrowed for part in parts if part.narrowed), ""),
             _merged(each for part in parts for each in part.failures),
             next((part.stopped_by for part in parts if part.stopped_by), None),
+            followed=sum(part.followed for part in parts),
         )
 
 
