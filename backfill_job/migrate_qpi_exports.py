@@ -7,7 +7,7 @@ import argparse
 import sys
 import uuid
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from backfill_job.copying.execution import execute
@@ -17,7 +17,15 @@ from backfill_job.copying.options import CopyOptions, add_pace_arguments, govern
 from backfill_job.copying.progress import showing_progress
 from backfill_job.copying.result import RunResult
 from backfill_job.dry_run.analyse import analyse
-from backfill_job.dry_run.estimate import Actual, Compared, Estimate, compare, estimate, work_of
+from backfill_job.dry_run.estimate import (
+    Actual,
+    Compared,
+    Estimate,
+    compare,
+    estimate,
+    estimate_by_bytes,
+    work_of,
+)
 from backfill_job.dry_run.inventory import Inventory
 from backfill_job.dry_run.screen import render
 from backfill_job.run.arguments import add_session_arguments
@@ -78,6 +86,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also copy what was deleted on the new path since a proven comparison; else it is named and left",
     )
     mode.add_argument(
+        "--follow-deletions",
+        action="store_true",
+        help="with --execute: delete at the destination what is a proven copy of a deleted source object (soft-deleted or "
+        "noncurrent versions prove it), where the mirror follows deletions (MIRROR_DELETES=true); every other extra stays",
+    )
+    mode.add_argument(
         "--yes", action="store_true", help="do not ask before copying; needed without a terminal"
     )
     add_pace_arguments(parser)
@@ -106,6 +120,8 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
 
 
 def _check_arguments(arguments: argparse.Namespace, settings: Settings, io: ProcessIO) -> None:
+    if arguments.follow_deletions and not arguments.execute:
+        raise UsageError("--follow-deletions deletes at the destination; it is for --execute")
     if settings.task_count > 1 and not arguments.execute:
         raise UsageError("a dry run shows the whole at once; run it as one task")
     if arguments.tasks > 1 and not (arguments.execute and arguments.yes):
@@ -119,7 +135,20 @@ def _dry_run(run: Run) -> ExitCode:
     with run.object_lines() as lines:
         findings = analyse(run if begun else _from_the_beginning(run), lines)
     costs = _show(findings, run, "Dry run: nothing is changed.")
-    _write(run, "plan.json", {"mode": "dry-run", "findings": findings.to_json(), "estimate": costs.to_json()})
+    _write(
+        run,
+        "plan.json",
+        {
+            "mode": "dry-run",
+            "findings": findings.to_json(),
+            "estimate": costs.to_json(),
+            **(
+                {"by_bytes": asdict(estimate_by_bytes(findings.unproven))}
+                if findings.unproven.objects
+                else {}
+            ),
+        },
+    )
     run.console.print("\nNothing was changed. To copy: the same command with --execute.")
     if not begun:
         run.console.print("No migration has begun yet: --execute begins it, where the destination is empty.")
@@ -181,8 +210,12 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
     ):
         limits = Limits(in_flight=arguments.in_flight)
         governor = governor_from(arguments, run.settings.task_count)
-        result = execute(run, CopyOptions(limits, governor, progress, lines))
+        result = execute(
+            run,
+            CopyOptions(limits, governor, progress, lines, follow_deletions=arguments.follow_deletions),
+        )
     result = replace(result, narrowed=narrowed_to(arguments.since, run.started))
+    result = _allowing_nothing(result, arguments, part=run.settings.task_count > 1)
     if comparing is not None and run.settings.task_count == 1:
         result = comparing.ended_with(result)
     elapsed = round((now() - began).total_seconds(), 3)
@@ -192,24 +225,35 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         run.say(line)
     for compared in _compared(result, arguments, tasks=1):
         run.say(f"  {compared}")
-    composed = _compose(run, arguments, comparing)
-    return result.exit_code if composed else max(result.exit_code, ExitCode.NOT_RIGHT)
+    # Each task ends with its own exit code. What only the whole shows, the last task adds.
+    return max(result.exit_code, _compose(run, arguments, comparing))
 
 
-def _compose(run: Run, arguments: argparse.Namespace, comparing: OnRecord | None) -> bool:
-    """Combine the tasks' reports, if this task completed the set, and record the comparison; False where that failed."""
+def _allowing_nothing(result: RunResult, arguments: argparse.Namespace, *, part: bool) -> RunResult:
+    """The result, which may have nothing to compare: a part of the names, or empty paths where the operator expects them."""
+    found = result.verification
+    expected = arguments.allow_empty or arguments.since is not None
+    return replace(result, may_be_empty=part or (expected and found is not None and not found.names))
+
+
+def _compose(run: Run, arguments: argparse.Namespace, comparing: OnRecord | None) -> ExitCode:
+    """Combine the tasks' reports, if this task completed the set, and record the comparison.
+
+    Returns:
+        1 where it could not be recorded, or where all tasks together compared nothing; else 0.
+    """
     parts = run.all_parts("run.json")
     if parts is None:
-        return True
+        return ExitCode.DONE
     with of_this_version("run.json"):
-        whole = RunResult.merged([RunResult.from_json(part) for part in parts])
+        combined = RunResult.merged([RunResult.from_json(part) for part in parts])
         elapsed = max(float(part["elapsed_s"]) for part in parts)
-    combined = whole
-    if comparing is not None:
-        whole = comparing.ended_with(combined)
+    combined = _allowing_nothing(combined, arguments, part=False)
+    whole = combined if comparing is None else comparing.ended_with(combined)
     run.write_whole("run.json", _run_report(whole, elapsed, arguments, tasks=len(parts)))
     _tell_finished(run, whole, elapsed, composed=True)
-    return whole.stopped == combined.stopped
+    right = whole.stopped == combined.stopped and not whole.compared_nothing
+    return ExitCode.DONE if right else ExitCode.NOT_RIGHT
 
 
 def _run_report(

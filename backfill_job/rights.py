@@ -6,7 +6,9 @@ facts of Cloud Storage shape it:
 
 - Replacing an object takes ``storage.objects.delete`` on it. So an account that keeps a copy up to date can delete there.
 - An account that may not list a bucket gets 403 and not 404 for an absent object. Without listing it cannot know absence.
-- Listing is a permission on the bucket. The others are on its objects, so only those can be limited to a prefix.
+- Listing is a permission on the bucket. The others are on its objects, so only those can be limited to a prefix. It also lists
+  soft-deleted and noncurrent versions. So ``--follow-deletions`` needs no right that the backfill does not hold: it lists the
+  legacy bucket, and deletes on the new path.
 
 On the legacy path only the deletion and the way back hold ``storage.objects.delete``. The way back is the reverse mirror and the
 rollback, which replace objects that changed on the new path. The operators hold it on the canary's folder.

@@ -44,7 +44,8 @@ class _Job:
 
 def _jobs(values: Values) -> tuple[_Job, ...]:
     env, reports = f"--env={values.env.value}", location_of(Area.OWN, values.migration).uri + "reports"
-    copy, delete = ("migrate", env, "--execute", "--yes"), ("delete", env, "--dry-run")
+    follow = ("--follow-deletions",) if values.mirror_deletes else ()
+    copy, delete = ("migrate", env, "--execute", "--yes", *follow), ("delete", env, "--dry-run")
     return (
         _Job("backfill", Part.BACKFILL, (*copy, f"--report={reports}/backfill/"), values.tasks, 3, "24h"),
         # The next sweep is the retry.
@@ -105,9 +106,10 @@ def function_steps(values: Values, source: str) -> Iterator[Step]:
     """
     yield begin_step(values)
     migration = values.migration
-    for part, bucket, reverse in (
-        (Part.MIRROR, migration.source.bucket, "false"),
-        (Part.REVERSE, migration.destination.bucket, "true"),
+    deletes = ",MIRROR_DELETES=true" if values.mirror_deletes else ""
+    for part, bucket, settings in (
+        (Part.MIRROR, migration.source.bucket, f"MIRROR_REVERSE=false{deletes}"),
+        (Part.REVERSE, migration.destination.bucket, "MIRROR_REVERSE=true"),
     ):
         where = f"{part.name}_LOCATION"
         # A trigger must be in its bucket's location: a region, or a multi-region such as eu.
@@ -123,7 +125,7 @@ def function_steps(values: Values, source: str) -> Iterator[Step]:
             f"--trigger-location=${where}",
             f"--trigger-service-account={values.account(TRIGGER)}",
             "--retry",
-            f"--set-env-vars=MIRROR_ENV={values.env.value},MIRROR_REVERSE={reverse},{NO_BUCKET_LOOKUPS}",
+            f"--set-env-vars=MIRROR_ENV={values.env.value},{settings},{NO_BUCKET_LOOKUPS}",
             *("--concurrency=16", "--max-instances=100", "--timeout=120s"),
         )
         yield _on_run(values, "services", part.value, values.member(TRIGGER), "roles/run.invoker")

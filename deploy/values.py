@@ -25,8 +25,12 @@ _FORMS = {
     "TIME_ZONE": r"[A-Za-z0-9_+/-]+",
     "RUNBOOK": r"https://[A-Za-z0-9._:/@%~-]+",
     "CHANNEL": r"projects/[^\s/]+/notificationChannels/[0-9]+",
+    "MIRROR_DELETES": r"true|false",
 }
 """The names in a file, each with the form of its value."""
+
+_DEFAULTS = {"MIRROR_DELETES": "false"}
+"""The values of names that a file may leave out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,7 @@ class Values:
     time_zone: str
     runbook: str
     channel: str
+    mirror_deletes: bool = False
 
     @property
     def migration(self) -> Migration:
@@ -108,12 +113,15 @@ def read_values(env: Environment, folder: Path) -> Values:
         found[name] = value.removeprefix('"').removesuffix('"')
         if not re.fullmatch(_FORMS[name], found[name]):
             raise UsageError(f"{where}: {shown_value(found[name])} is not a possible value of {name}")
+    found = {**_DEFAULTS, **found}
     missing = ", ".join(name for name in _FORMS if name not in found)
     if missing:
         raise UsageError(f"{path.name}: no value for {missing}")
     texts = {
         field.name: found[field.name.upper()]
         for field in fields(Values)
-        if field.name not in {"env", "tasks"}
+        if field.name not in {"env", "tasks", "mirror_deletes"}
     }
-    return Values(env=env, tasks=int(found["TASKS"]), **texts)
+    return Values(
+        env=env, tasks=int(found["TASKS"]), mirror_deletes=found["MIRROR_DELETES"] == "true", **texts
+    )

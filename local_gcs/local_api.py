@@ -137,6 +137,7 @@ class Fill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         seed: The same seed makes the same objects.
         distinct: Number of different contents.
         metadata: Custom metadata of every object.
+        composite: Whether every object is a composite one, which has no md5.
     """
 
     bucket: str
@@ -149,12 +150,15 @@ class Fill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     distinct: Annotated[int, msgspec.Meta(ge=1)] = 1000
     content_type: str = "application/json"
     metadata: dict[str, str] | None = None
+    composite: bool = False
 
 
 def fill(storage: Storage, wanted: Fill) -> int:
     """Stores the objects and gives their number. Refuses with 404, or 409 if a name is taken: nothing is stored."""
     random = Random(wanted.seed)
     contents = [_content(random, wanted.size) for _ in range(min(wanted.distinct, wanted.count))]
+    if wanted.composite:
+        contents = [Content.of(content.data, components=1) for content in contents]
     attributes = Attributes(content_type=wanted.content_type, metadata=wanted.metadata or None)
     objects = ((name, contents[n % len(contents)], attributes) for n, name in enumerate(_names(wanted)))
     number = storage.load(storage.bucket(wanted.bucket), objects)

@@ -67,6 +67,8 @@ class ObjectEvent:
         state: The version that the event is about.
         time: When it happened.
         complete: False where the event only names the object: then `state` has neither size nor checksums.
+        ended: When the version was deleted or overwritten, where the event says so; None where it does not. `time` is not
+            before that.
     """
 
     id: str
@@ -75,6 +77,12 @@ class ObjectEvent:
     state: ObjectState
     time: datetime
     complete: bool = True
+    ended: datetime | None = None
+
+    @property
+    def deleted_at(self) -> datetime:
+        """When the version ended, as well as the event tells."""
+        return self.ended or self.time
 
 
 NAMED = object()
@@ -173,6 +181,7 @@ def read_event(attributes: Mapping[str, Any], data: Any, now: datetime) -> Objec
             state=state,
             time=time,
             complete=data is not NAMED,
+            ended=_moment(resource["timeDeleted"], now) if resource.get("timeDeleted") else None,
         )
     except (StorageError, ValueError, TypeError, ArithmeticError) as error:
         raise UsageError(f"not an event about a Cloud Storage object (type {kind!r}): {error}") from error

@@ -129,6 +129,7 @@ def _finalized(
             last_seen=LastSeen(event.state, None) if event.complete else None,
             keep=_keep(way, relative),
             proven_at=lambda: phases.proven_at(reverse=settings.reverse),
+            deletes=store if settings.deletes else None,
         )
     except PhaseChanged:
         return replace(ignored, phase=phases.phase())
@@ -163,11 +164,12 @@ def _deleted(
     event: ObjectEvent, relative: str, settings: MirrorSettings, store: DeletingStore, phases: PhaseReader
 ) -> Mirrored:
     phase = phases.phase()
+    # After the cutover operators delete the legacy path; the new path must not follow.
+    ignored = Mirrored(
+        MirrorOutcome.IGNORED, phase=phase, because="deletions are not followed after the cutover"
+    )
     if phase.forward_authority is Authority.DESTINATION:
-        # After the cutover operators delete the legacy path; the new path must not follow.
-        return Mirrored(
-            MirrorOutcome.IGNORED, phase=phase, because="deletions are not followed after the cutover"
-        )
+        return ignored
     migration = settings.migration
     source, destination = migration.source_ref(relative), migration.destination_ref(relative)
     done = propagate_delete(
@@ -175,6 +177,7 @@ def _deleted(
         source,
         destination,
         event.state,
+        event.deleted_at,
         authority=lambda: phases.phase().forward_authority,
         keep=_keep(migration, relative),
     )
@@ -186,6 +189,11 @@ def _deleted(
         case DeleteOutcome.KEPT:
             because = "the destination holds something else than the version that was deleted"
             return Mirrored(MirrorOutcome.CONFLICT, None, done.destination, phase=phase, because=because)
+        case DeleteOutcome.OVERRIDDEN:
+            because = "the destination was written after the deletion"
+            return Mirrored(MirrorOutcome.SUPERSEDED, None, done.destination, phase=phase, because=because)
+        case DeleteOutcome.NOT_FOLLOWED:
+            return replace(ignored, phase=phases.phase())
         case _:
             return Mirrored(MirrorOutcome.SUPERSEDED, phase=phase, because="already gone")
 
@@ -195,6 +203,9 @@ def _keep(way: Migration, relative: str) -> Callable[[ObjectState], ObjectRef]:
 
 
 def _replicated(done: Replication, event: ObjectEvent, phase: Phase) -> Mirrored:
+    if done.taken_back is not None:
+        because = "its source was deleted while it was copied"
+        return Mirrored(MirrorOutcome.DELETED, None, done.taken_back, phase=phase, because=because)
     outcome = MirrorOutcome(done.outcome.value)
     source, destination = done.source, done.destination
     lag = None

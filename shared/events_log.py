@@ -87,6 +87,11 @@ class Event(Enum):
         "an object was deleted on the path that is the source of truth; it is not brought back",
         "object source_generation",
     )
+    DELETION_FOLLOWED = _spec(
+        logging.INFO,
+        "a copy of a deleted source object was deleted",
+        "object destination_generation",
+    )
     OBJECT_FAILED = _spec(logging.ERROR, "an object could not be copied", "object error transient")
     VERIFICATION_DIFFERENCE = _spec(
         logging.ERROR,
@@ -96,7 +101,7 @@ class Event(Enum):
     VERIFICATION_FINISHED = _spec(
         logging.INFO,
         "verified",
-        "clean equal missing content_differs metadata_differs extra in_flight excluded erased",
+        "clean equal missing content_differs metadata_differs extra in_flight excluded erased crc32c_alone",
     )
     LEDGER_BROKEN = _spec(logging.CRITICAL, "not every listed object is accounted for", "listed accounted")
     RUN_STOPPED = _spec(logging.ERROR, "the run stopped before its end", "error")
@@ -184,7 +189,7 @@ _TEXTS = (
 )
 _COUNTS = (
     "task tasks objects bytes copy overwrite equal conflict extra excluded impossible listed copied already_equal "
-    "superseded erased failed missing content_differs metadata_differs in_flight accounted exit_code class_a class_b "
+    "superseded erased failed missing content_differs metadata_differs in_flight crc32c_alone accounted exit_code class_a class_b "
     "later_writes attempts lines deleted already_gone overwritten_since destination_changed held answers_lost "
     "selected there brought_back not_there critical"
 )

@@ -27,9 +27,11 @@ __all__ = [
     "ObjectRef",
     "ObjectState",
     "differences",
+    "is_before",
     "is_later",
     "last_write",
     "parse_time",
+    "proves",
     "reserved_keys",
     "same",
     "time_text",
@@ -227,6 +229,8 @@ class Difference(Enum):
     CRC32C = "crc32c"
     CRC32C_UNKNOWN = "crc32c unknown"
     MD5 = "md5"
+    CRC32C_ALONE = "crc32c alone, and older than the source"
+    BYTES = "bytes"
     CONTENT_TYPE = "content type"
     CONTENT_ENCODING = "content encoding"
     CONTENT_DISPOSITION = "content disposition"
@@ -238,9 +242,16 @@ class Difference(Enum):
 
 
 CONTENT_DIFFERENCES = frozenset(
-    {Difference.SIZE, Difference.CRC32C, Difference.CRC32C_UNKNOWN, Difference.MD5}
+    {
+        Difference.SIZE,
+        Difference.CRC32C,
+        Difference.CRC32C_UNKNOWN,
+        Difference.MD5,
+        Difference.CRC32C_ALONE,
+        Difference.BYTES,
+    }
 )
-"""The differences in contents; the others are metadata."""
+"""The differences in contents; the others are metadata. `differences` finds neither `CRC32C_ALONE` (see `proves`) nor `BYTES`."""
 
 _METADATA_FIELDS = (
     (Difference.CONTENT_TYPE, "content_type"),
@@ -300,6 +311,17 @@ def differences(one: ObjectState, other: ObjectState) -> tuple[Difference, ...]:
 def same(one: ObjectState, other: ObjectState) -> bool:
     """Tell whether two objects are the same: `differences` is empty."""
     return not differences(one, other)
+
+
+def proves(source: ObjectState, copy: ObjectState) -> bool:
+    """Tell whether the checksums prove that a copy which is the same as its source has the same bytes.
+
+    A crc32c has 32 bits, so an overwritten version may have the same one. Without an md5 on both sides, it proves only a copy
+    that is younger than its source: every copy is of the live version (``docs/decisions/0028``).
+    """
+    if source.md5 is not None and copy.md5 is not None:
+        return True
+    return not source.size or is_later(copy.created, source.created)
 
 
 def reserved_keys(state: ObjectState) -> tuple[str, ...]:
@@ -362,6 +384,14 @@ def is_later(one: str, other: str) -> bool:
         return one > other  # one form, so texts sort as times do; a hot path
     try:
         return parse_time(one) > parse_time(other)
+    except ValueError:
+        return False
+
+
+def is_before(state: ObjectState, moment: datetime) -> bool:
+    """Tell whether a version was created and last updated before a moment (aware). Not if a time cannot be read."""
+    try:
+        return parse_time(state.created) < moment and parse_time(state.updated) < moment
     except ValueError:
         return False
 

@@ -18,25 +18,41 @@ that can wait says with `settling` when a version is old enough.
 
 `propagate_delete` follows a deletion at the source. It is optional: an erasure request must reach both sides. A delete
 event alone does not delete anything. An overwrite also announces the deletion of the version it replaced, and events come
-late and more than once. So `propagate_delete` looks at the source first:
+late and more than once. So `propagate_delete` looks at the source first, then at the destination, and then reads the
+authority:
 
 - The source is live: it was not deleted, or was written again. `propagate_delete` replicates it, as after any event.
-- The source is absent, and the destination has the deleted contents: `propagate_delete` deletes the destination, on
-  condition that its generation is still the one seen.
-- The source is absent, and the destination has other contents: it stays, and the outcome reports it.
+- The destination wins: it stays. A writer of the new path writes only after every mirror knows that phase.
+- The destination has other contents than the deleted version: it stays, and the outcome reports it.
+- The destination was written after the deletion: it stays. A deletion is a write, and this one is the earlier.
+- Else `propagate_delete` deletes the destination, on condition that its generation is still the one seen. Where the later
+  write wins, it keeps the version first.
 
 A writer may create the source again *with the same contents* between look and deletion. The new source's own event may then
 find both sides equal before the deletion commits. So `propagate_delete` looks at the source again after a deletion.
+
+A copy that commits after its source was deleted is also later than the deletion. So `replicate` takes it back where deletions
+are followed: it looks at the source after each copy. If the source is gone, it deletes its own copy.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 
-from shared.decision import ABSENT, Action, Authority, decide
+from shared.decision import ABSENT, Action, Authority, Decision, decide
 from shared.errors import ConditionFailed, Contended, CopyNotProven, NotSettled, ObjectNotFound
-from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectRef, ObjectState, differences, same
+from shared.objects import (
+    CONTENT_DIFFERENCES,
+    Difference,
+    ObjectRef,
+    ObjectState,
+    differences,
+    is_before,
+    proves,
+    same,
+)
 from shared.store import DeletingStore, ObjectStore
 
 __all__ = [
@@ -82,6 +98,7 @@ class Replication:
         destination: The destination as last seen; when copied or equal, the version with the source's content.
         straggler: Copied although the destination has the authority: a writer still uses the old path.
         attempts: The number of looks and copies, for the log.
+        taken_back: The copy that was deleted, because its source was deleted while it was made; None where there is none.
     """
 
     outcome: Outcome
@@ -89,6 +106,7 @@ class Replication:
     destination: ObjectState | None
     straggler: bool = False
     attempts: int = 1
+    taken_back: ObjectState | None = None
 
 
 def replicate(
@@ -98,9 +116,12 @@ def replicate(
     authority: Authority | Callable[[], Authority],
     *,
     last_seen: LastSeen | None = None,
+    was: ObjectState | None = None,
     keep: Callable[[ObjectState], ObjectRef] | None = None,
     settling: Callable[[ObjectState], float] | None = None,
     proven_at: Callable[[], str | None] = lambda: None,
+    settled_before: datetime | None = None,
+    deletes: DeletingStore | None = None,
     max_attempts: int = DEFAULT_ATTEMPTS,
 ) -> Replication:
     """Make the destination the same as the source, unless the authority forbids it.
@@ -111,9 +132,13 @@ def replicate(
     Args:
         authority: Which side wins where the two differ; a function is called after every look.
         last_seen: Both sides as seen earlier. Saves the two looks when a copy is due; otherwise `replicate` looks again.
+        was: A version that the source has held before, if the caller knows one.
         keep: Says where to keep a destination version before it is replaced; required where the later write may win.
         settling: Seconds until a source version is old enough to count as a later write; None: every version is.
         proven_at: As in `shared.decision.was_erased`; called after every look, and after `authority`.
+        settled_before: A destination that was created and last updated before this moment (aware) is not a later write,
+            whatever its time. None where only the times of the two sides count.
+        deletes: The store again, where deletions at the source are followed; None where they are not.
 
     Raises:
         Contended: The object changed during each of `max_attempts` attempts (transient).
@@ -124,19 +149,25 @@ def replicate(
     """
     seen = last_seen if last_seen is not None and _calls_for_copy(last_seen, authority, proven_at) else None
     ours: Replication | None = None
-    held = [] if last_seen is None or last_seen.source is None else [last_seen.source]
+    held = [version for version in (last_seen.source if last_seen else None, was) if version is not None]
     for attempt in range(1, max_attempts + 1):
         now = seen or LastSeen(store.look(source), store.look(destination))
         seen = None
         winner = _now(authority)
         is_ours = ours is not None and now.destination == ours.destination
+        left = now.destination if now.source is None and _is_leftover(now, held, winner, ours) else None
+        if deletes is not None and left is not None:
+            if _deleted(deletes, destination, left, winner, keep) and store.look(source) is None:
+                return Replication(Outcome.SUPERSEDED, None, None, attempts=attempt, taken_back=left)
+            continue
         over_copy = is_ours or (winner is Authority.LATER_WRITE and _is_copy(now.destination, held))
-        decision = decide(now.source, now.destination, winner, proven_at())
-        if decision.action is Action.CONFLICT and over_copy:
-            decision = decide(now.source, now.destination, Authority.SOURCE)
+        settled = winner is Authority.LATER_WRITE and _was_there(now.destination, settled_before)
+        decision = _decision(now, winner, proven_at(), no_write=over_copy or settled)
         if now.source is None or decision.action is not Action.COPY:
             return _settled(decision.action, now, ours, attempt)
-        replaces = winner is Authority.LATER_WRITE and decision.because
+        # A version that the checksums do not prove to be equal may be another one.
+        doubtful = decision.because or _unproven(now)
+        replaces = winner is Authority.LATER_WRITE and doubtful
         if replaces and not over_copy:
             _check_settled(source, now.source, settling)
         held.append(now.source)
@@ -156,12 +187,26 @@ def replicate(
         if CONTENT_DIFFERENCES.intersection(differing):
             raise _not_proven(destination, differing)
         ours = Replication(Outcome.COPIED, now.source, copy, decision.straggler, attempt)
-        # Where the source wins, a new write has an event of its own, which may overwrite this copy.
-        if not differing and (winner is Authority.SOURCE or not _moved_on(store, source, now.source)):
+        # Where the source wins, a new write has an event of its own, which may overwrite this copy. A deletion has one, too,
+        # which may have come before this copy.
+        looks_again = winner is not Authority.SOURCE or deletes is not None
+        if not differing and not (looks_again and _moved_on(store, source, now.source)):
             return ours
         # Else look at both again. If only metadata differs, the contents are proven: the source's metadata changed
         # between the look and the copy.
     raise Contended(source.uri, f"changed under each of {max_attempts} attempts to copy it; try again later")
+
+
+def _unproven(now: LastSeen) -> bool:
+    return now.source is not None and now.destination is not None and not proves(now.source, now.destination)
+
+
+def _decision(now: LastSeen, winner: Authority, proven_at: str | None, *, no_write: bool) -> Decision:
+    """Decide by the rule; a destination that is `no_write` of its own is not in the way."""
+    decision = decide(now.source, now.destination, winner, proven_at)
+    if decision.action is Action.CONFLICT and no_write:
+        return decide(now.source, now.destination, Authority.SOURCE)
+    return decision
 
 
 def _now(authority: Authority | Callable[[], Authority]) -> Authority:
@@ -173,16 +218,52 @@ def _is_copy(destination: ObjectState | None, held: Sequence[ObjectState]) -> bo
     return destination is not None and any(same(version, destination) for version in held)
 
 
+def _is_leftover(
+    now: LastSeen, held: Sequence[ObjectState], winner: Authority, ours: Replication | None
+) -> bool:
+    """Tell whether the destination is a copy that should go, if its source was deleted.
+
+    Where the source wins, the destination has no writers, so a known version there is a copy. Elsewhere only this call's
+    own copy is one for certain. Where the destination wins, deletions are not followed.
+    """
+    if winner is Authority.SOURCE and _is_copy(now.destination, held):
+        return True
+    is_ours = ours is not None and now.destination == ours.destination
+    return is_ours and winner is not Authority.DESTINATION
+
+
+def _deleted(
+    store: DeletingStore,
+    at: ObjectRef,
+    version: ObjectState,
+    winner: Authority,
+    keep: Callable[[ObjectState], ObjectRef] | None,
+) -> bool:
+    """Delete a version, and keep it first where the later write wins. False if it was not live any more."""
+    if winner is Authority.LATER_WRITE:
+        _keep(store, at, version, keep)
+    try:
+        store.delete(at, if_generation=version.generation)
+    except (ConditionFailed, ObjectNotFound):
+        return False
+    return True
+
+
+def _was_there(destination: ObjectState | None, moment: datetime | None) -> bool:
+    """Tell whether the destination was created and last updated before a moment."""
+    return moment is not None and destination is not None and is_before(destination, moment)
+
+
 def _keep(
     store: ObjectStore,
     at: ObjectRef,
     version: ObjectState | None,
     keep: Callable[[ObjectState], ObjectRef] | None,
 ) -> None:
-    """Keep a version that a copy is about to replace.
+    """Keep a version that is about to be replaced or deleted.
 
-    If a condition fails here, the version is kept already, or is no longer live. In the second case the copy's
-    condition fails, too.
+    If a condition fails here, the version is kept already, or is no longer live. In the second case the condition of the
+    copy or of the deletion fails, too.
     """
     if keep is None or version is None:
         raise ValueError("where the later write wins, say where to keep what is replaced")
@@ -250,6 +331,8 @@ class DeleteOutcome(Enum):
     DELETED = "deleted"
     ALREADY_GONE = "already_gone"
     KEPT = "kept"
+    OVERRIDDEN = "overridden"
+    NOT_FOLLOWED = "not_followed"
     REPLICATED = "replicated"
 
 
@@ -259,7 +342,8 @@ class DeletePropagation:
 
     Attributes:
         outcome: DELETED: the destination's copy of the deleted version was deleted. ALREADY_GONE: the destination is
-            absent. KEPT: it has other contents. REPLICATED: the source is live, see `replication`.
+            absent. KEPT: it has other contents. OVERRIDDEN: it was written after the deletion. NOT_FOLLOWED: it wins now.
+            REPLICATED: the source is live, see `replication`.
         destination: The destination as last seen before; None when absent.
         replication: What became of the live source, if there was one.
     """
@@ -274,6 +358,7 @@ def propagate_delete(
     source: ObjectRef,
     destination: ObjectRef,
     deleted: ObjectState,
+    deleted_at: datetime,
     *,
     authority: Authority | Callable[[], Authority] = Authority.SOURCE,
     keep: Callable[[ObjectState], ObjectRef] | None = None,
@@ -283,29 +368,29 @@ def propagate_delete(
 
     Args:
         deleted: The version that was deleted, as the event shows it.
-        authority: As in `replicate`, for a source that is live.
+        deleted_at: When it was deleted; aware. What was written at the destination later stays.
+        authority: Which side wins; a function is called after every look at the destination.
         keep: As in `replicate`.
 
     Raises:
         Contended: The destination changed during each of `max_attempts` attempts (transient).
         StorageError: The store's own, see `DeletingStore`.
+        ValueError: The later write wins, and `keep` is missing.
     """
 
     def replicated() -> DeletePropagation:
-        done = replicate(store, source, destination, authority, keep=keep)
+        done = replicate(store, source, destination, authority, was=deleted, keep=keep, deletes=store)
         return DeletePropagation(DeleteOutcome.REPLICATED, done.destination, done)
 
     for _ in range(max_attempts):
         if store.look(source) is not None:
             return replicated()
         there = store.look(destination)
-        if there is None:
-            return DeletePropagation(DeleteOutcome.ALREADY_GONE, None)
-        if CONTENT_DIFFERENCES.intersection(differences(deleted, there)):
-            return DeletePropagation(DeleteOutcome.KEPT, there)
-        try:
-            store.delete(destination, if_generation=there.generation)
-        except (ConditionFailed, ObjectNotFound):
+        winner = _now(authority)
+        stays = _stays(there, deleted, deleted_at, winner)
+        if there is None or stays is not None:
+            return DeletePropagation(stays or DeleteOutcome.ALREADY_GONE, there)
+        if not _deleted(store, destination, there, winner, keep):
             continue
         if store.look(source) is not None:
             return replicated()
@@ -313,3 +398,16 @@ def propagate_delete(
     raise Contended(
         destination.uri, f"changed under each of {max_attempts} attempts to delete it; try again later"
     )
+
+
+def _stays(
+    there: ObjectState | None, deleted: ObjectState, deleted_at: datetime, winner: Authority
+) -> DeleteOutcome | None:
+    """Why the destination stays as it is; None where the deletion is to be followed."""
+    if winner is Authority.DESTINATION:
+        return DeleteOutcome.NOT_FOLLOWED
+    if there is None:
+        return DeleteOutcome.ALREADY_GONE
+    if CONTENT_DIFFERENCES.intersection(differences(deleted, there)):
+        return DeleteOutcome.KEPT
+    return None if is_before(there, deleted_at) else DeleteOutcome.OVERRIDDEN

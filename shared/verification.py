@@ -415,7 +415,7 @@ class Verification:
         tasks: Among how many tasks it was shared.
         finished: Aware.
         grace_s: Seconds that a changed source object had to arrive.
-        clean: Every name is equal, nothing is critical, and only the source's own data are broken.
+        clean: Something was compared, every name is equal, nothing is critical, and only the source's own data are broken.
         narrowed: What was left out on request, in words; None for nothing.
         counts: Names by verdict; every verdict is there (`Verdict.ERASED` not in older files).
         days: Every day from the first to the last.
@@ -551,7 +551,9 @@ def _check(found: Verification) -> None:
         raise ValueError(
             f"it contradicts itself: clean is {clean}, and {found.unsettled:,} names are not equal"
         )
-    if found.exit_code == 0 and not found.clean:
+    if found.clean and not found.compared:
+        raise ValueError("it contradicts itself: clean is true, and nothing was compared")
+    if found.exit_code == 0 and not found.clean and found.compared:
         raise ValueError(f"it contradicts itself: exit_code is {found.exit_code}, and clean is {clean}")
     if len(found.differences) > found.differences_total:
         raise ValueError("it contradicts itself: more differences than differences_total")
@@ -563,7 +565,7 @@ def _check(found: Verification) -> None:
 def _spoilt(found: Verification) -> bool:
     """Whether something other than the names prevents a clean verification."""
     broken = found.contents is not None and found.contents.broken
-    return broken or any(remark.level is Level.CRITICAL for remark in found.remarks)
+    return broken or not found.compared or any(remark.level is Level.CRITICAL for remark in found.remarks)
 
 
 def _check_calendar(found: Verification) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvloop
 
+from backfill_job.copying.by_bytes import AT_ONCE, ByBytes
 from backfill_job.copying.diff import diff
 from backfill_job.run.arguments import add_log_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_billing_argument
@@ -19,6 +20,7 @@ from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.verify.certificate import Certificate, data_of, read_certificate
 from backfill_job.verify.day_counts import DayCounts
 from shared.errors import UsageError
+from shared.objects import Difference
 from shared.text import counted, listed, shown
 
 __all__ = ["COMMAND"]
@@ -28,6 +30,9 @@ NAME = "certify"
 MAX_SHOWN = 50
 
 MAX_DAYS = 5
+
+UNPROVEN = {(Difference.CRC32C_ALONE,), (Difference.BYTES,)}
+"""How the lines differ whose checksums are equal."""
 
 EXAMPLES = """
 examples:
@@ -68,7 +73,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
 
 def _check(run: Run, stated: Certificate) -> ExitCode:
     tune_gc()
-    counts = uvloop.run(_counted(run))
+    counts, differing = uvloop.run(_counted(run))
     found = stated.changes(data_of(run.migration, counts))
     for line in found[:MAX_SHOWN]:
         run.say(f"  {line}")
@@ -79,6 +84,15 @@ def _check(run: Run, stated: Certificate) -> ExitCode:
             f"NOT what {shown(stated.run.run)} certified: {len(found):,} lines differ. Objects written since "
             "change their own days; check every other day"
         )
+        return ExitCode.NOT_RIGHT
+    if differing:
+        run.say(
+            f"NOT proven: the checksums of {counted(differing, 'name')} are equal, there is no md5, and the bytes differ or have "
+            "changed meanwhile. `verify` names them"
+        )
+        return ExitCode.NOT_RIGHT
+    if not counts.days:
+        run.say("The certificate is about nothing, and neither path holds an object: this proves nothing")
         return ExitCode.NOT_RIGHT
     for line in _said(stated):
         run.say(f"  {line}")
@@ -96,14 +110,20 @@ def _said(stated: Certificate) -> Iterator[str]:
         yield "both sides are equal: names, sizes and crc32c of every object"
 
 
-async def _counted(run: Run) -> DayCounts:
-    """Count both sides as listed, without second looks, because a certificate is about the present objects."""
-    counts = DayCounts()
-    async with open_api(run) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
+async def _counted(run: Run) -> tuple[DayCounts, int]:
+    """Count both sides as listed, without second looks, because a certificate is about the present objects.
+
+    Also gives the number of names whose checksums are equal and prove nothing, and whose bytes do not prove it either.
+    """
+    counts, differing = DayCounts(), 0
+    by_bytes = ByBytes(run, None, record=False)
+    async with open_api(run, AT_ONCE) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
         async for lines in parts:
             run.stop.check()
-            counts.add(lines)
-    return counts
+            found = await by_bytes.settled(api, [*lines])
+            counts.add(found)
+            differing += sum(line.differing in UNPROVEN for line in found)
+    return counts, differing
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

@@ -3,6 +3,9 @@
 ``python -m backfill_job cutover --env E --by WHO``. It runs the gate first. After a typed confirmation it changes the phase.
 Then it waits until every mirror must have seen the change, and copies what was written on the legacy path up to then. Writers
 may use the new path only after that, and its last lines say so. Run again, it repeats the last part, for late writers.
+
+The first cutover's pass goes by the legacy path, because writers use the new path only after that cutover is reported. So a
+different object that is older than the change of the phase is not a later write. The pass replaces and keeps it.
 """
 
 import argparse
@@ -24,11 +27,11 @@ from backfill_job.run.run import Run
 from shared.errors import UsageError
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.state import State, utc_text
+from shared.state import HistoryEntry, Kind, State, utc_text
 from shared.state_changes import MAX_WHO
 from shared.text import shown
 
-__all__ = ["COMMAND"]
+__all__ = ["COMMAND", "first_pass_open"]
 
 NAME = "cutover"
 
@@ -74,7 +77,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             state = change_phase(run, Phase.CUT_OVER, arguments.by, _require_signoffs, overridden=overridden)
             run.say(f"The phase is {state.phase.value}, since {_since(state)}.")
         with phase_changed(run, ONLY_IN):
-            return _finish(run, arguments)
+            return _finish(run, arguments, state)
 
 
 def _go(run: Run, options: GateOptions, state: State, *, ask: bool) -> GateResult | None:
@@ -106,9 +109,28 @@ def _require_signoffs(state: State) -> None:
         raise UsageError(f"a sign-off was taken back meanwhile; missing: {missing}. Nothing was changed")
 
 
-def _finish(run: Run, arguments: argparse.Namespace) -> ExitCode:
+def first_pass_open(state: State) -> bool:
+    """Tell whether this is a migration's first cutover, and its pass is not yet proven and recorded.
+
+    Until then no acknowledged write of the new path is older than the change of the phase. A migration that began on record
+    in a later phase may have had a cutover before, so its later writes count.
+    """
+    cutovers = [n for n, entry in enumerate(state.history) if _begins_cutover(entry)]
+    if state.phase is not Phase.CUT_OVER or len(cutovers) != 1:
+        return False
+    before = state.history[: cutovers[0]]
+    first = bool(before) and all(entry.phase is Phase.DUAL_WRITE for entry in before)
+    return first and state.equal_since_phase is None
+
+
+def _begins_cutover(entry: HistoryEntry) -> bool:
+    return entry.kind is Kind.PHASE and entry.phase is Phase.CUT_OVER
+
+
+def _finish(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
     wait_until_seen(run)
-    caught_up = catch_up(run, arguments, ONLY_IN, begin_comparison(run))
+    settled_before = state.since if first_pass_open(state) else None
+    caught_up = catch_up(run, arguments, ONLY_IN, begin_comparison(run), settled_before=settled_before)
     after = phase_after(run, Phase.CUT_OVER)
     caught_up.record(run, after.name, "the new path")
     if not after.same:

@@ -11,6 +11,7 @@ import uvloop
 
 from backfill_job.contents.check import Scope, check_contents
 from backfill_job.contents.reader import LIMITS as CONTENTS_LIMITS
+from backfill_job.copying.by_bytes import ByBytes
 from backfill_job.copying.compare import Compared, Comparison, log_comparison, log_erased, more_line
 from backfill_job.copying.diff import DiffLine, diff
 from backfill_job.copying.on_record import OnRecord, begin_comparison
@@ -120,7 +121,9 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
     begun = _begun(run, arguments, record)
     since_when = time_text(arguments.mirror_since(run.started))
     counts = DayCounts(LagCounts(since_when), late=_late_writes(run, state))
-    result = uvloop.run(_compare(run, arguments.contents, counts))
+    whole = record.standing is Standing.WHOLE
+    by_bytes = ByBytes(run, run.authority if whole else None, record=whole and not arguments.no_record)
+    result = uvloop.run(_compare(run, arguments.contents, counts, by_bytes))
     log_comparison(run.log, run.migration, result.compared)
     log_erased(run.log, run.migration, result.compared)
     run.write("shard.json", result.to_json())
@@ -152,31 +155,32 @@ def _late_writes(run: Run, state: State) -> LateWrites:
     return late_since(run.gateway, run.migration, None if state.phase.before_cutover else cutover_of(state))
 
 
-async def _compare(run: Run, scope: Scope, counts: DayCounts) -> VerifyResult:
+async def _compare(run: Run, scope: Scope, counts: DayCounts, by_bytes: ByBytes) -> VerifyResult:
     """List both sides, read the contents in scope, and look again at each name that differs."""
-    comparison = Comparison(run.migration, run.served(), counts)
+    comparison = Comparison(run.migration, run.served(), counts, known=by_bytes.known)
     contents: Contents | None = None
     async with (
         open_api(run, CONTENTS_LIMITS.in_flight) as api,
-        aclosing(_compared(run, api, comparison)) as parts,
+        aclosing(_compared(run, api, comparison, by_bytes)) as parts,
     ):
         if scope.percent:
             contents = await check_contents(parts, api, run.migration, scope, stop=run.stop)
         else:
             async for _ in parts:
                 pass
+    await by_bytes.flush()
     compared = comparison.result(run.store, grace=run.grace, clock=run.clock, authority=run.authority)
     return VerifyResult(compared, counts, contents, run.operations.total())
 
 
 async def _compared(
-    run: Run, api: AsyncApi, comparison: Comparison
+    run: Run, api: AsyncApi, comparison: Comparison, by_bytes: ByBytes
 ) -> AsyncGenerator[Iterable[DiffLine], None]:
     """Yield the parts of the diff, after the comparison has read them, for the check of the contents."""
     async with aclosing(diff(api, run.migration, run.ranges)) as parts:
         async for part in parts:
             run.stop.check()
-            lines = [*part]
+            lines = await by_bytes.settled(api, [*part])
             comparison.add(lines)
             yield lines
 
@@ -197,12 +201,25 @@ def _conclude(
         *day_warnings(result.counts, run.clock.now().date()),
     ]
     found = verification(
-        run.identity(), result, remarks, finished=run.clock.now(), grace=run.grace, narrowed=narrowed
+        run.identity(),
+        result,
+        remarks,
+        finished=run.clock.now(),
+        grace=run.grace,
+        narrowed=narrowed,
+        may_be_empty=arguments.allow_empty or bool(narrowed),
     )
     certified: bytes | None = None
     if not narrowed:
         content = found.to_json()
-        told = CertifiedRun(found.run, content["started"], content["finished"], found.clean, found.counts)
+        told = CertifiedRun(
+            found.run,
+            content["started"],
+            content["finished"],
+            found.clean,
+            found.counts,
+            result.compared.crc_alone,
+        )
         made = certificate(data_of(run.migration, result.counts), told)
         certified = made.to_bytes()
         found = replace(found, certificate=CertificateSums(sha256(certified).hexdigest(), made.data_sha256))
@@ -211,6 +228,10 @@ def _conclude(
         _record(run, found, certified, begun, result.compared)
     elif certified is not None and not arguments.no_record:
         run.say("not recorded: this migration has no record yet; `backfill_job begin` begins or adopts it")
+    if record.state.phase is Phase.DELETED:
+        run.say(
+            f"The phase is deleted: what was deleted at {shown(run.migration.source.uri)} is at the new path only."
+        )
     for line in _screen_lines(found):
         run.say(line)
     return ExitCode(found.exit_code)

@@ -1,10 +1,12 @@
 """The copying: compares both prefixes, copies what differs, and proves the copies.
 
+- `by_bytes`: compares by their bytes the pairs whose checksums prove nothing
 - `catch_up`: brings one path up to date from the other, where the later write wins
 - `compare`: compares both sides name by name, with a second look at each difference
 - `counts`: objects by their outcome; every listed object is accounted for once
 - `diff`: two sorted listings side by side, as lines of a diff
 - `execution`: one execution: copies what differs, then verifies it
+- `extras`: deletes extras that are proven copies of deleted sources, where that is asked for
 - `governor`: limits the rate of writes as Cloud Storage asks
 - `lane`: copies many objects at once, one request for each
 - `line`: acts on one line of the diff by the replication rule

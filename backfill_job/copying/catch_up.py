@@ -13,6 +13,7 @@ copies it if needed; the answer proves each copy. So it is done when the second 
 
 import argparse
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from backfill_job.copying.counts import Account, nothing_written
@@ -61,7 +62,14 @@ class CatchUp:
     def done(self) -> bool:
         """Whether the other path holds every object, in the same or in a later version."""
         balance = self.proof.balance
-        return not self.proof.stopped and balance.holds and not balance.by_outcome[Account.FAILED]
+        failed = balance.by_outcome[Account.FAILED] or self.nothing
+        return not self.proof.stopped and balance.holds and not failed
+
+    @property
+    def nothing(self) -> bool:
+        """Whether all names were excluded: that proves nothing. `copy` refuses an empty path that is not expected."""
+        balance = self.proof.balance
+        return balance.listed > 0 and balance.listed == balance.by_outcome[Account.EXCLUDED]
 
     @property
     def later_writes(self) -> int:
@@ -88,7 +96,9 @@ class CatchUp:
             return f"{said}{balance.imbalance}"
         if balance.by_outcome[Account.FAILED]:
             return f"{said}; {balance.by_outcome[Account.FAILED]:,} FAILED: the log says why"
-        return f"{said}; proven name by name"
+        if self.nothing:
+            return f"{said}; NOTHING WAS COMPARED: all names are excluded. Check --exclude"
+        return f"{said}; {'proven name by name' if balance.listed else 'the path is empty, as --allow-empty says'}"
 
     def figures(self) -> dict[str, bool | int | str]:
         """The figures under the names that the log uses."""
@@ -134,7 +144,14 @@ def reversed_run(run: Run) -> Run:
     return _later_write_in(replace(run, migration=run.migration.reversed()), BRINGS_BACK_IN)
 
 
-def catch_up(run: Run, arguments: argparse.Namespace, allowed: frozenset[Phase], begun: OnRecord) -> CatchUp:
+def catch_up(
+    run: Run,
+    arguments: argparse.Namespace,
+    allowed: frozenset[Phase],
+    begun: OnRecord,
+    *,
+    settled_before: datetime | None = None,
+) -> CatchUp:
     """Copy what is at the source to the destination, unless the destination holds a later write. Shows its progress.
 
     The later write wins, whatever the run's own authority is. Also returns when it stops before its end.
@@ -144,13 +161,20 @@ def catch_up(run: Run, arguments: argparse.Namespace, allowed: frozenset[Phase],
         arguments: With those of `add_pace_arguments`.
         allowed: The phases that allow it. Where the phase becomes another one, it stops, and the result says so.
         begun: The comparison that its last pass makes; it records what that found.
+        settled_before: What the destination has had since before this moment is not a later write. Where it differs, the
+            source's version replaces it, and it is kept. None where only the later write counts.
 
     Raises:
         UsageError: The source is empty, and the run does not allow that.
     """
     run = _later_write_in(run, allowed)
     with showing_progress(run.console, run.log, total=None) as progress:
-        options = CopyOptions(Limits(in_flight=arguments.in_flight), governor_from(arguments, 1), progress)
+        options = CopyOptions(
+            Limits(in_flight=arguments.in_flight),
+            governor_from(arguments, 1),
+            progress,
+            settled_before=settled_before,
+        )
         result, later, erased = _pass(run, options)
         copied = result.balance.done
         if not result.stopped and not nothing_written(result.balance):

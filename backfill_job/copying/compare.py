@@ -6,7 +6,7 @@ differ then, it counts as *in flight*.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ from shared.errors import PhaseUnknown, UsageError
 from shared.events_log import Event, EventLog
 from shared.json_io import Count, convert
 from shared.migration import Migration
-from shared.objects import ObjectState, parse_time
+from shared.objects import ObjectState, is_later, parse_time
 from shared.store import ObjectStore
 from shared.verification import NameDifference, SideFacts, Verdict, too_many_erased
 
@@ -48,17 +48,20 @@ class Compared:
         counts: Names by verdict; every verdict is there.
         differences: The names that still differ after their second look, in no order, at most `MAX_DIFFERENCES`.
         began: Cloud Storage's time right before the listing that it judges; aware.
+        crc_alone: Equal names whose contents only size and crc32c prove, because a side has no md5. Names that were
+            compared by their bytes are not among them.
         erased: Names that were erased, at most `MAX_DIFFERENCES`.
     """
 
     counts: Mapping[Verdict, int]
     differences: tuple[NameDifference, ...]
     began: datetime
+    crc_alone: int = 0
     erased: tuple[str, ...] = ()
 
     @property
-    def names(self) -> int:
-        """How many names it compared: without the excluded ones."""
+    def looked_at(self) -> int:
+        """All names without the excluded ones."""
         return sum(self.counts.values()) - self.counts[Verdict.EXCLUDED]
 
     @property
@@ -67,7 +70,7 @@ class Compared:
 
         This includes names in flight, and erased ones where they are too many for a request.
         """
-        many = too_many_erased(self.counts[Verdict.ERASED], self.names)
+        many = too_many_erased(self.counts[Verdict.ERASED], self.looked_at)
         return {
             verdict: count
             for verdict, count in self.counts.items()
@@ -76,18 +79,37 @@ class Compared:
 
     @property
     def clean(self) -> bool:
-        """Whether every name is proven equal on both sides."""
+        """Whether no name differs. One of several tasks may have had none to compare, so see also `nothing`."""
         return not self.wrong
+
+    @property
+    def names(self) -> int:
+        """All names on either side, the excluded ones too."""
+        return sum(self.counts.values())
+
+    @property
+    def nothing(self) -> bool:
+        """Whether nothing was compared. Of all tasks together, that proves nothing."""
+        return self.names == self.counts[Verdict.EXCLUDED]
 
     @property
     def said(self) -> str:
         """The verdict in words: ``both sides are equal``, or ``NOT EQUAL: 1 missing``."""
+        if self.nothing:
+            there = (
+                f"all {self.names:,} names are excluded"
+                if self.names
+                else "there is no object on either side"
+            )
+            return f"nothing was compared: {there}"
         wrong = (f"{count:,} {verdict.value.replace('_', ' ')}" for verdict, count in self.wrong.items())
-        return "both sides are equal" if self.clean else f"NOT EQUAL: {', '.join(wrong)}"
+        alone = f" ({self.crc_alone:,} of them by size and crc32c alone)" if self.crc_alone else ""
+        return f"both sides are equal{alone}" if self.clean else f"NOT EQUAL: {', '.join(wrong)}"
 
     def figures(self) -> dict[str, int | bool]:
         """The figures under the names that logs and reports use."""
-        return {"clean": self.clean, **{verdict.value: self.counts[verdict] for verdict in Verdict}}
+        counts = {verdict.value: self.counts[verdict] for verdict in Verdict}
+        return {"clean": self.clean, **counts, "crc32c_alone": self.crc_alone}
 
     def to_json(self) -> dict[str, Any]:
         """The figures and the differences for a task's report."""
@@ -106,6 +128,7 @@ class Compared:
             {verdict: convert(Count, content[verdict.value]) for verdict in Verdict},
             convert(tuple[NameDifference, ...], content["differences"]),
             _aware(content["began"]),
+            convert(Count, content["crc32c_alone"]),
             convert(tuple[str, ...], content["erased_names"]),
         )
 
@@ -118,6 +141,7 @@ class Compared:
             {verdict: sum(part.counts[verdict] for part in all_parts) for verdict in Verdict},
             tuple(islice(differences, MAX_DIFFERENCES)),
             min(part.began for part in all_parts),
+            sum(part.crc_alone for part in all_parts),
             tuple(islice((name for part in all_parts for name in part.erased), MAX_DIFFERENCES)),
         )
 
@@ -177,12 +201,22 @@ class Comparison:
     Args:
         began: Cloud Storage's time right before the listing that it judges; aware.
         listener: Receives every name when its verdict is final; None where only the counts matter.
+        known: Gives a line as its bytes say, where they were compared; for second looks.
     """
 
-    def __init__(self, migration: Migration, began: datetime, listener: Listener | None = None) -> None:
+    def __init__(
+        self,
+        migration: Migration,
+        began: datetime,
+        listener: Listener | None = None,
+        *,
+        known: Callable[[DiffLine], DiffLine] = lambda line: line,
+    ) -> None:
         self._migration = migration
         self._began = began
         self._listener = listener
+        self._known = known
+        self._crc_alone = 0
         self._counts: Counter[Verdict] = Counter()
         self._suspects: list[str] = []
 
@@ -190,6 +224,7 @@ class Comparison:
         """Receive names as both sides list them after the work to be verified."""
         equal = [line for line in lines if line.verdict is Verdict.EQUAL]
         self._counts[Verdict.EQUAL] += len(equal)
+        self._crc_alone += sum(map(_crc_alone, equal))
         self._tell(equal)
         for line in lines if len(equal) < len(lines) else ():
             if line.verdict is Verdict.EQUAL:
@@ -221,17 +256,24 @@ class Comparison:
         """
         counts = Counter(self._counts)
         differences: list[NameDifference] = []
+        crc_alone = self._crc_alone
+
+        def look(relative: str) -> DiffLine | None:
+            line = _look_again(relative, store, self._migration)
+            return None if line is None else self._known(line)
+
+        looks = _second_looks(self._suspects, look, grace, clock, both_written=both_written)
         erased: list[str] = []
-        looks = _second_looks(self._suspects, store, self._migration, grace, clock, both_written=both_written)
         for line in _without_erased(looks, authority):
             counts[line.verdict] += 1
+            crc_alone += line.verdict is Verdict.EQUAL and _crc_alone(line)
             self._tell([line])
             if line.verdict is Verdict.ERASED:
                 erased += [line.relative] if len(erased) < MAX_DIFFERENCES else []
             elif line.verdict is not Verdict.EQUAL and len(differences) < MAX_DIFFERENCES:
                 differences.append(_difference(line))
-        found = {verdict: counts[verdict] for verdict in Verdict}
-        return Compared(found, tuple(differences), self._began, tuple(erased))
+        counted = {verdict: counts[verdict] for verdict in Verdict}
+        return Compared(counted, tuple(differences), self._began, crc_alone, tuple(erased))
 
     def _tell(self, lines: Sequence[DiffLine]) -> None:
         if self._listener is not None:
@@ -264,10 +306,20 @@ def _proven_at(authority: AuthoritySource | None) -> str | None:
         return None
 
 
+def _crc_alone(line: DiffLine) -> bool:
+    """Whether size and crc32c alone prove an equal line. One whose copy is older was compared by its bytes."""
+    _, _, source, destination, _ = line
+    return (
+        source is not None
+        and destination is not None
+        and (source.md5 is None or destination.md5 is None)
+        and is_later(destination.created, source.created)
+    )
+
+
 def _second_looks(
     suspects: list[str],
-    store: ObjectStore,
-    migration: Migration,
+    look: Callable[[str], DiffLine | None],
     grace: timedelta,
     clock: Clock,
     *,
@@ -278,7 +330,7 @@ def _second_looks(
     with ThreadPoolExecutor(SECOND_LOOK_THREADS, thread_name_prefix="verify") as pool:
         while suspects:
             unripe = []
-            for line in pool.map(lambda relative: _look_again(relative, store, migration), suspects):
+            for line in pool.map(look, suspects):
                 if line is None:
                     continue
                 moment = clock.now() - grace

@@ -22,7 +22,7 @@ from shared.errors import UnexpectedAnswer
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import Page, list_pages
 from shared.migration import Migration
-from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectState, differences
+from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectState, differences, proves
 from shared.verification import Verdict
 
 __all__ = ["RANGES_AT_ONCE", "DiffLine", "Page", "Verdict", "diff", "judge", "merge_listings", "merge_pages"]
@@ -63,7 +63,9 @@ def judge(
         return DiffLine(relative, Verdict.MISSING, source, destination)
     differing = differences(source, destination)
     if not differing:
-        return DiffLine(relative, Verdict.EQUAL, source, destination)
+        if proves(source, destination):
+            return DiffLine(relative, Verdict.EQUAL, source, destination)
+        differing = (Difference.CRC32C_ALONE,)
     content = CONTENT_DIFFERENCES.intersection(differing)
     verdict = Verdict.CONTENT_DIFFERS if content else Verdict.METADATA_DIFFERS
     return DiffLine(relative, verdict, source, destination, differing)

@@ -8,9 +8,11 @@ from typing import Any
 
 import uvloop
 
+from backfill_job.copying.by_bytes import AT_ONCE, ByBytes
 from backfill_job.copying.compare import Compared, Comparison, log_comparison
 from backfill_job.copying.counts import COPY, Account, Counts, nothing_written
 from backfill_job.copying.diff import DiffLine, Verdict, diff
+from backfill_job.copying.extras import MOST_EXTRAS, follow_deletions
 from backfill_job.copying.lane import copy_lines
 from backfill_job.copying.line import Result, concerns_all, object_record
 from backfill_job.copying.options import CopyOptions
@@ -19,6 +21,8 @@ from backfill_job.copying.work import Work
 from backfill_job.run.run import Run, open_api, refuse_empty, tune_gc
 from shared.errors import Cause, Interrupted, MigrationError, StorageError
 from shared.events_log import Event
+from shared.gcs.api import AsyncApi
+from shared.replicate import DeleteOutcome, DeletePropagation
 
 __all__ = ["copy", "execute"]
 
@@ -34,8 +38,10 @@ def execute(run: Run, options: CopyOptions) -> RunResult:
     if error is not None:
         return execution.result(copying, error=error)
     try:
-        if not nothing_written(execution.counts):
-            execution.comparison = Comparison(run.migration, run.served())
+        if options.follow_deletions and execution.extras:
+            uvloop.run(execution.follow())
+        if execution.followed or not nothing_written(execution.counts):
+            execution.comparison = Comparison(run.migration, run.served(), known=execution.by_bytes.known)
             uvloop.run(execution.compare())
         # A run that wrote nothing is its own verification (decision 0012).
         verification = execution.comparison.result(
@@ -78,11 +84,15 @@ class _Execution:
     counts: Counts[Account] = field(default_factory=lambda: Counts(COPY))
     comparison: Comparison = field(init=False)
     work: Work = field(init=False)
+    by_bytes: ByBytes = field(init=False)
+    extras: list[DiffLine] = field(default_factory=list)
+    followed: int = 0
     failures: dict[Cause, Failure] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.work = Work(ranges=len(self.run.ranges))
-        self.comparison = Comparison(self.run.migration, self.run.served())
+        self.by_bytes = ByBytes(self.run, self.run.authority, record=True)
+        self.comparison = Comparison(self.run.migration, self.run.served(), known=self.by_bytes.known)
 
     def copy_all(self) -> tuple[float, MigrationError | None]:
         """Copy what differs. Returns the seconds that took, and why it stopped before its end.
@@ -108,7 +118,7 @@ class _Execution:
         """List both sides, and copy what differs."""
         async with open_api(self.run, self.options.limits.in_flight) as api:
             await copy_lines(
-                self._batches(diff(api, self.run.migration, self.run.ranges)),
+                self._batches(api, diff(api, self.run.migration, self.run.ranges)),
                 api,
                 self.run.store,
                 self.run.migration,
@@ -118,15 +128,34 @@ class _Execution:
                 clock=self.run.clock,
                 governor=self.options.governor,
                 limits=self.options.limits,
+                settled_before=self.options.settled_before,
+                deletes=self.run.store if self.options.follow_deletions else None,
             )
+
+    async def follow(self) -> None:
+        """Delete the extras that are proven copies of deleted sources."""
+        run = self.run
+
+        def told(relative: str, done: DeletePropagation) -> None:
+            if done.outcome is DeleteOutcome.DELETED and done.destination is not None:
+                self.followed += 1
+                name, generation = run.migration.destination_ref(relative).uri, done.destination.generation
+                run.log.emit(Event.DELETION_FOLLOWED, object=name, destination_generation=generation)
+
+        async with open_api(run) as api:
+            await follow_deletions(
+                self.extras, api, run.store, run.migration, run.authority, told=told, check=run.stop.check
+            )
+        await self.by_bytes.flush()
 
     async def compare(self) -> None:
         """List both sides again."""
         run = self.run
-        async with open_api(run) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
+        async with open_api(run, AT_ONCE) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
             async for lines in parts:
                 run.stop.check()
-                self.comparison.add([*lines])
+                self.comparison.add(await self.by_bytes.settled(api, [*lines]))
+        await self.by_bytes.flush()
 
     def result(
         self, copying: float, *, verification: Compared | None = None, error: MigrationError | None = None
@@ -142,23 +171,30 @@ class _Execution:
             copying,
             self.work,
             self.run.operations.total(),
+            followed=self.followed,
             failures=tuple(self.failures.values()),
             stopped_by=error.cause if isinstance(error, StorageError) else None,
         )
 
     async def _batches(
-        self, parts: AsyncGenerator[Iterable[DiffLine], None]
+        self, api: AsyncApi, parts: AsyncGenerator[Iterable[DiffLine], None]
     ) -> AsyncGenerator[Iterable[DiffLine], None]:
         """Count what is listed, record what is equal, and pass on the rest."""
         async with aclosing(parts):
             async for part in parts:
-                lines = [*part]
+                lines = await self.by_bytes.settled(api, [*part])
                 self.comparison.add(lines)
                 self.work += Work.of_diff(lines)
+                self._note_extras(lines)
                 equal = [line for line in lines if line.verdict is Verdict.EQUAL]
                 self._settle(equal)
                 if len(equal) < len(lines):
                     yield self._rest(lines)
+
+    def _note_extras(self, lines: Sequence[DiffLine]) -> None:
+        if self.options.follow_deletions and len(self.extras) < MOST_EXTRAS:
+            found = [line for line in lines if line.verdict is Verdict.EXTRA]
+            self.extras += found[: MOST_EXTRAS - len(self.extras)]
 
     def _rest(self, lines: Sequence[DiffLine]) -> Iterator[DiffLine]:
         """The lines that are not equal. Each counts as listed when the lane draws it, so the counts of a stopped run balance."""

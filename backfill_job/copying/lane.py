@@ -12,6 +12,8 @@ from collections.abc import AsyncGenerator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 from math import inf
 
 from backfill_job.copying.counts import Account
@@ -27,7 +29,7 @@ from shared.errors import NotSettled, StorageError
 from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
 from shared.objects import ObjectState, differences, parse_time
-from shared.store import ObjectStore
+from shared.store import DeletingStore, ObjectStore
 
 __all__ = ["Limits", "copy_lines"]
 
@@ -71,6 +73,8 @@ async def copy_lines(
     clock: Clock,
     governor: WriteGovernor | None = None,
     limits: Limits | None = None,
+    settled_before: datetime | None = None,
+    deletes: DeletingStore | None = None,
 ) -> None:
     """Copy the objects of a diff that need a copy.
 
@@ -86,6 +90,8 @@ async def copy_lines(
         clock: The time, and the waiting for versions that are too young.
         governor: Decides when the lane may send the next rewrite; None for no limit.
         limits: How much at once.
+        settled_before: See `replicate`.
+        deletes: See `replicate`. Costs one more look at the source for each copy.
 
     Raises:
         PermissionDenied, BucketNotFound, PhaseChanged, PhaseUnknown: The failure concerns more than one object, so the lane
@@ -97,7 +103,7 @@ async def copy_lines(
     pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="replicate")
     waiting = ThreadPoolExecutor(limits.in_flight, thread_name_prefix="settling")
     pace = _Pace(governor or NullGovernor())
-    rule = _Rule(pool, waiting, store, migration, authority, clock)
+    rule = _Rule(pool, waiting, store, migration, authority, clock, settled_before, deletes)
     rewriter = _Rewriter(api, rule, pace, limits.largest)
 
     async def copy(line: DiffLine) -> None:
@@ -183,6 +189,8 @@ class _Rule:
     migration: Migration
     authority: AuthoritySource
     clock: Clock
+    settled_before: datetime | None
+    deletes: DeletingStore | None
 
     async def replicated(self, line: DiffLine) -> Result:
         """Replicate one object, as soon as its version is old enough."""
@@ -198,8 +206,11 @@ class _Rule:
     async def _replicated(
         self, line: DiffLine, settling: Callable[[ObjectState], float] | None = None
     ) -> Result:
+        by_the_rule = partial(
+            replicated, settling=settling, settled_before=self.settled_before, deletes=self.deletes
+        )
         return await asyncio.get_running_loop().run_in_executor(
-            self.pool, replicated, line, self.store, self.migration, self.authority, settling
+            self.pool, by_the_rule, line, self.store, self.migration, self.authority
         )
 
     def _settling(self, version: ObjectState) -> float:
@@ -253,4 +264,13 @@ class _Rewriter:
             copy = None
         if copy is None or differences(source, copy):
             return await self._rule.replicated(line)
+        if self._rule.deletes is not None and await self._gone(line):
+            return await self._rule.replicated(line._replace(destination=copy))
         return Result(line.relative, Account.COPIED, source, copy, line.destination, decision.straggler)
+
+    async def _gone(self, line: DiffLine) -> bool:
+        """Tell whether the source was deleted while it was copied. If that is not known, the rule finds out."""
+        try:
+            return await self._api.look(self._migration.source_ref(line.relative)) is None
+        except StorageError:
+            return True

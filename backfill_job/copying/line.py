@@ -6,6 +6,7 @@ object again, so a diff of any age is safe to act on. ``backfill_job.copying.lan
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeGuard
 
 from backfill_job.copying.counts import Account
@@ -24,7 +25,7 @@ from shared.errors import (
 from shared.migration import Migration
 from shared.objects import ObjectState
 from shared.replicate import LastSeen, replicate
-from shared.store import ObjectStore
+from shared.store import DeletingStore, ObjectStore
 from shared.verification import SideFacts
 
 __all__ = ["UNFINISHED", "Result", "concerns_all", "impossible", "object_record", "replicated", "settled"]
@@ -93,7 +94,10 @@ def replicated(
     store: ObjectStore,
     migration: Migration,
     authority: AuthoritySource,
+    *,
     settling: Callable[[ObjectState], float] | None = None,
+    settled_before: datetime | None = None,
+    deletes: DeletingStore | None = None,
 ) -> Result:
     """Replicate the object of a line by the rule, whatever the listings showed, and record the result.
 
@@ -103,6 +107,8 @@ def replicated(
         migration: Gives the names of the object on both sides.
         authority: Which side wins where the two differ.
         settling: See `replicate`.
+        settled_before: See `replicate`.
+        deletes: See `replicate`.
 
     Returns:
         The result. A failure of Cloud Storage is a result, too.
@@ -120,6 +126,8 @@ def replicated(
             keep=lambda version: migration.kept_ref(line.relative, version.generation),
             settling=settling,
             proven_at=authority.proven_at,
+            settled_before=settled_before,
+            deletes=deletes,
         )
     except NotSettled:
         raise

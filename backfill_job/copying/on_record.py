@@ -54,11 +54,12 @@ class OnRecord:
             str(run.log.context["run"]),
             run.command,
             compared.began,
-            compared=compared.names - erased,
+            compared=compared.looked_at - erased,
             wrong=wrong,
             extra=counts[Verdict.MISSING if back else Verdict.EXTRA],
             excludes=run.migration.excludes,
             erased=erased,
+            crc_alone=compared.crc_alone,
         )
 
     def ended(self, found: ComparisonRecord, also: Callable[[State], State] = lambda state: state) -> None:

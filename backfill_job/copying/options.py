@@ -4,6 +4,7 @@ import argparse
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from backfill_job.copying.counts import Account, Counts
 from backfill_job.copying.governor import Governor, NullGovernor, WriteGovernor
@@ -27,6 +28,9 @@ class CopyOptions:
         progress: Receives the counts after every change.
         lines: ``objects.jsonl``; None where the run leaves none.
         told: Receives the result of every object that needed more than the listings.
+        settled_before: See `replicate`.
+        follow_deletions: Whether copies of deleted sources are deleted. These are copies that the run makes itself, and
+            extras for which the source's bucket still holds the deleted version.
     """
 
     limits: Limits
@@ -34,6 +38,8 @@ class CopyOptions:
     progress: Callable[[Counts[Account]], None]
     lines: Lines | None = None
     told: Callable[[Result], None] = lambda _: None
+    settled_before: datetime | None = None
+    follow_deletions: bool = False
 
 
 def add_pace_arguments(parser: argparse.ArgumentParser, *, in_flight: int = 256) -> None:

@@ -66,6 +66,9 @@ class RunResult:
         narrowed: The part of the names that the operator asked for, in words; empty for all.
         failures: Why objects failed: one entry for each cause.
         stopped_by: The cause for which it stopped before its end; None if that is not a failure of Cloud Storage.
+        may_be_empty: It may end in success although nothing was compared. It is one of several tasks, or the operator
+            expects that both paths are empty.
+        followed: Copies of deleted sources that were deleted at the destination.
     """
 
     balance: Counts[Account]
@@ -78,6 +81,13 @@ class RunResult:
     narrowed: str = ""
     failures: tuple[Failure, ...] = ()
     stopped_by: Cause | None = None
+    may_be_empty: bool = False
+    followed: int = 0
+
+    @property
+    def compared_nothing(self) -> bool:
+        """Whether it verified, and had nothing to compare where that is not right."""
+        return self.verification is not None and self.verification.nothing and not self.may_be_empty
 
     @property
     def exit_code(self) -> ExitCode:
@@ -85,7 +95,7 @@ class RunResult:
         if self.stopped:
             nothing_done = not self.balance.done
             return ExitCode.CANNOT_START if self.denied and nothing_done else ExitCode.NOT_RIGHT
-        proven = self.verification is not None and self.verification.clean
+        proven = self.verification is not None and self.verification.clean and not self.compared_nothing
         return ExitCode.DONE if self.balance.clean and proven else ExitCode.NOT_RIGHT
 
     @property
@@ -93,12 +103,14 @@ class RunResult:
         """The result in one sentence."""
         outcomes = self.balance.said or "nothing to do"
         said = f"{self.balance.listed:,} objects listed: {outcomes}{self.balance.imbalance}"
+        if self.followed:
+            said += f"; {counted(self.followed, 'deletion')} followed"
         if self.stopped:
             return f"{said}; stopped: {self.stopped}"
         if self.verification is None:
             return f"{said}; not verified"
         where = f" ({self.narrowed})" if self.narrowed else ""
-        verified = "verified: " if self.verification.clean else ""
+        verified = "verified: " if self.verification.clean and not self.verification.nothing else ""
         return f"{said}; {verified}{self.verification.said}{where}"
 
     def screen_lines(self) -> list[str]:
@@ -158,7 +170,9 @@ class RunResult:
         return wrong[Verdict.IN_FLIGHT] > 0 or differing > counts[Account.CONFLICT] + to_mend
 
     def _beyond_copying(self) -> Iterator[str]:
-        """What to do about differences that no copy removes, in whichever phase the migration is."""
+        """What to do about what no copy changes, in whichever phase the migration is."""
+        if self.compared_nothing:
+            yield "Equal is said only of what was compared: check --exclude and the two paths."
         if conflicts := self.balance.by_outcome[Account.CONFLICT]:
             yield (
                 f"{counted(conflicts, 'object')} in conflict: the destination's version wins. In phase cut_over, "
@@ -185,6 +199,8 @@ class RunResult:
             "narrowed": self.narrowed or None,
             **({"failures": [each.to_json() for each in self.failures]} if self.failures else {}),
             **({"stopped_by": self.stopped_by.name.lower()} if self.stopped_by else {}),
+            **({"may_be_empty": True} if self.may_be_empty else {}),
+            **({"followed": self.followed} if self.followed else {}),
         }
 
     @staticmethod
@@ -206,6 +222,8 @@ class RunResult:
             content["narrowed"] or "",
             tuple(map(Failure.from_json, content.get("failures", ()))),
             Cause[content["stopped_by"].upper()] if "stopped_by" in content else None,
+            bool(content.get("may_be_empty")),
+            content.get("followed", 0),
         )
 
     @staticmethod
@@ -223,6 +241,7 @@ class RunResult:
             next((part.narrowed for part in parts if part.narrowed), ""),
             _merged(each for part in parts for each in part.failures),
             next((part.stopped_by for part in parts if part.stopped_by), None),
+            followed=sum(part.followed for part in parts),
         )
 
 

@@ -207,7 +207,7 @@ def erased_checks(found: Survey) -> tuple[Check, ...]:
         f"{counted(total, 'legacy object')} erased since, at the new path: {listed(map(shown, compared.erased), 3)}; "
         f"{found.erased_left:,} left, {len(found.erased):,} named to be deleted"
     )
-    if too_many_erased(total, compared.names):
+    if too_many_erased(total, compared.looked_at):
         return (
             failed(
                 name,
@@ -354,9 +354,11 @@ def verification_check(found: Survey, migration: Migration, phase: Phase) -> Che
             "there is nothing to delete",
             f"check that {shown(migration.source.uri)} is the path that you mean",
         )
+    alone = found.compared.crc_alone
+    by = f", {alone:,} of them by size and crc32c alone" if alone else ""
     return passed(
         name,
-        f"{counted(found.equal - len(found.erased), 'legacy object')} compared in this run, all equal at the new path",
+        f"{counted(found.equal - len(found.erased), 'legacy object')} compared in this run, all equal at the new path{by}",
     )
 
 

@@ -4,8 +4,10 @@ import asyncio
 import random
 import shlex
 import time
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -16,7 +18,7 @@ from backfill_job.copying.governor import WriteGovernor
 from backfill_job.copying.progress import Reading, showing
 from backfill_job.deletion.delete import Deleter, Deletion, Waiting, own_chunks
 from backfill_job.deletion.manifest import Manifest
-from backfill_job.deletion.manifest_store import Found
+from backfill_job.deletion.manifest_store import Found, LinesSource, read_lines
 from backfill_job.deletion.phases import GOES_ON_IN, finish
 from backfill_job.deletion.records import (
     DELETION,
@@ -35,7 +37,8 @@ from backfill_job.run.task_reports import of_this_version
 from shared.authority import InPhases
 from shared.decision import Authority
 from shared.events_log import Event
-from shared.gcs.api import MOST_CALLS, RetryPolicy
+from shared.gcs.api import MOST_CALLS, AsyncApi, RetryPolicy
+from shared.gcs.listing import list_pages
 from shared.phase import Phase, state_ref
 from shared.state import RunRecord
 from shared.text import counted, shown
@@ -82,6 +85,7 @@ class DeletionResult:
         kept: Some of the lines that were kept, as a person reads them.
         stopped: Why it stopped before its end; empty where it did not.
         own_done: Whether all of this process's chunks are settled.
+        back: Objects of settled lines that are at the legacy path again: an undo or a writer put them there.
     """
 
     counts: Counts[Outcome]
@@ -90,15 +94,16 @@ class DeletionResult:
     kept: tuple[str, ...]
     stopped: str
     own_done: bool
+    back: int = 0
 
     @property
     def done(self) -> bool:
-        """Whether every line of the manifest is settled."""
-        return not self.chunks_left and not self.stopped
+        """Whether every line of the manifest is settled, and the legacy path holds none of its objects again."""
+        return not self.chunks_left and not self.stopped and not self.back
 
     def exit_code(self, tasks: int) -> ExitCode:
         """0 only when everything is settled: of several tasks, everything that is this process's."""
-        right = self.own_done if tasks > 1 else self.done
+        right = self.own_done and not self.back if tasks > 1 else self.done
         return ExitCode.DONE if right and not self.stopped and self.counts.holds else ExitCode.NOT_RIGHT
 
     def to_json(self) -> dict[str, Any]:
@@ -109,6 +114,7 @@ class DeletionResult:
             "chunks_left": self.chunks_left,
             "kept": list(self.kept),
             "stopped": self.stopped or None,
+            **({"back": self.back} if self.back else {}),
         }
 
 
@@ -209,7 +215,31 @@ async def _delete(
             await deletion.carry_out(own)
             show()
         stopped = f"stopped by {run.stop.by}" if run.stop.by else str(deleter.error or "")
-        return _result(manifest, await records.load(), counts, own, stopped)
+        result = _result(manifest, await records.load(), counts, own, stopped)
+        # Lines that an earlier run settled may have been undone since; those that this run settled are gone.
+        return (
+            replace(result, back=await _back_again(api, manifest, source))
+            if before and result.done
+            else result
+        )
+
+
+async def _back_again(api: AsyncApi, manifest: Manifest, source: LinesSource) -> int:
+    """How many of a manifest's names are at the legacy path.
+
+    Raises:
+        StorageError: A listing failed.
+    """
+    firsts = [chunk.first for chunk in manifest.chunks]
+    there: defaultdict[int, set[str]] = defaultdict(set)
+    async for page in list_pages(api, manifest.migration.source):
+        for name, _ in page:
+            there[bisect_right(firsts, name) - 1].add(name)
+    found = 0
+    for number in sorted(there.keys() - {-1}):
+        names = there.pop(number)
+        found += sum(line.name in names for line in await read_lines(source, manifest, number))
+    return found
 
 
 def _reading(counts: Counts[Outcome]) -> Reading:
@@ -283,12 +313,14 @@ def _compose(run: Run) -> None:
     with of_this_version(REPORT):
         last = min(parts, key=lambda part: int(part["chunks_left"]))
         counts = DELETION.merged(DELETION.read(part["this_process"]) for part in parts)
+        back = max(int(part.get("back", 0)) for part in parts)
         whole = {
             **last,
             "this_process": counts.to_json(),
             "exit_code": max(int(part["exit_code"]) for part in parts),
             "elapsed_s": max(float(part["elapsed_s"]) for part in parts),
             "tasks": len(parts),
+            **({"back": back} if back else {}),
         }
     run.write_whole(REPORT, whole)
 
@@ -300,6 +332,8 @@ def composed_lines(report: Mapping[str, Any], *, unfinished: Sequence[str]) -> l
     lines += [f"  {each}" for each in report["kept"]]
     if report["chunks_left"]:
         return [*lines, _not_finished(str(report["phase"])), *unfinished]
+    if back := int(report.get("back", 0)):
+        return [*lines, _back_line(back, str(report["phase"])), *unfinished[1:]]
     return [
         *lines,
         *_end_lines(int(report["left_never_migrated"]), str(report["phase"]), str(report["manifest"])),
@@ -321,6 +355,8 @@ def _screen_lines(
     if result.done:
         left = int(found.manifest.facts.get("left_never_migrated", 0))
         return lines + _end_lines(left, phase, found.place)
+    if result.back:
+        return [*lines, _back_line(result.back, phase), *unfinished[1:]]
     if tasks > 1:
         return [*lines, "Other tasks have not finished, or left something; the last one sums up."]
     return [*lines, _not_finished(phase), *unfinished]
@@ -328,6 +364,14 @@ def _screen_lines(
 
 def _not_finished(phase: str) -> str:
     return f"NOT FINISHED: the phase stays {phase}. What was deleted stays deleted; nothing else was touched."
+
+
+def _back_line(back: int, phase: str) -> str:
+    return (
+        f"NOT DELETED: {counted(back, 'object')} of the manifest's names {'is' if back == 1 else 'are'} at the legacy path again: "
+        "an undo brought them back, or a writer wrote them. A manifest deletes only the versions that it names, and these are "
+        f"gone. The phase stays {phase}."
+    )
 
 
 def _end_lines(left: int, phase: str, place: str) -> list[str]:

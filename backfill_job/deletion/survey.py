@@ -18,6 +18,7 @@ from typing import Any
 
 import uvloop
 
+from backfill_job.copying.by_bytes import AT_ONCE, ByBytes
 from backfill_job.copying.compare import Compared, Comparison, log_comparison, log_erased
 from backfill_job.copying.diff import DiffLine, Verdict, diff
 from backfill_job.copying.on_record import OnRecord
@@ -78,14 +79,14 @@ class Survey:
 
     @property
     def clean(self) -> bool:
-        """Whether every legacy object that was to be migrated is proven equal."""
-        return not any(self.compared.counts[verdict] for verdict in BLOCKING)
+        """Whether there are legacy objects that were to be migrated, and all of them are proven equal."""
+        return self.equal > 0 and not any(self.compared.counts[verdict] for verdict in BLOCKING)
 
     @property
     def names(self) -> int:
         """Legacy objects that were compared."""
         counts = self.compared.counts
-        return self.compared.names - counts[Verdict.EXTRA] - counts[Verdict.ERASED]
+        return self.compared.looked_at - counts[Verdict.EXTRA] - counts[Verdict.ERASED]
 
     def on_record(self, begun: OnRecord) -> ComparisonRecord:
         """What the record says of the comparison: names that only the new path has are wrong there, as in every other one."""
@@ -120,6 +121,7 @@ class Survey:
             "verification": {
                 "clean": self.clean,
                 **{verdict.value: counts[verdict] for verdict in Verdict},
+                "crc32c_alone": self.compared.crc_alone,
                 "data_sha256": self.data_sha256,
             },
             "late_writes": {
@@ -215,8 +217,10 @@ def survey(
     tune_gc()
     found = Survey(DayCounts(), late_since(run.gateway, run.migration, cutover), named=erased)
     scribe = _Scribe(found, lines)
-    comparison = Comparison(run.migration, run.served(), scribe)
-    uvloop.run(_compare(run, found, comparison))
+    # A dry run changes nothing, so it does not record what it finds equal either.
+    by_bytes = ByBytes(run, None, record=lines is not None)
+    comparison = Comparison(run.migration, run.served(), scribe, known=by_bytes.known)
+    uvloop.run(_compare(run, found, comparison, by_bytes))
     scribe.listing = False
     found.compared = comparison.result(
         run.gateway,
@@ -231,13 +235,13 @@ def survey(
     return found
 
 
-async def _compare(run: Run, found: Survey, comparison: Comparison) -> None:
+async def _compare(run: Run, found: Survey, comparison: Comparison, by_bytes: ByBytes) -> None:
     # One range after the other: the manifest is in the order of the names.
     ranges = sorted(run.ranges, key=lambda each: each.start)
-    async with open_api(run) as api, aclosing(diff(api, run.migration, ranges, at_once=1)) as parts:
+    async with open_api(run, AT_ONCE) as api, aclosing(diff(api, run.migration, ranges, at_once=1)) as parts:
         async for lines in parts:
             run.stop.check()
-            findings = [*lines]
+            findings = await by_bytes.settled(api, [*lines])
             extra = [finding for finding in findings if finding.verdict is Verdict.EXTRA]
             found.extra += len(extra)
             found.counts.add(extra)
@@ -246,3 +250,4 @@ async def _compare(run: Run, found: Survey, comparison: Comparison) -> None:
                 if extra
                 else findings
             )
+    await by_bytes.flush()

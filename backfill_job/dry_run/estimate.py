@@ -11,19 +11,21 @@ from typing import Any
 
 from backfill_job.copying.governor import DOUBLING_SECONDS, FIRST_RATE, seconds_under_ramp
 from backfill_job.copying.work import Work
-from backfill_job.dry_run.inventory import Inventory
+from backfill_job.dry_run.inventory import Count, Inventory
 from backfill_job.dry_run.plan import Step
 from shared.text import dollars, duration
 
 __all__ = [
     "PRICES",
     "Actual",
+    "ByBytes",
     "Compared",
     "Cost",
     "Estimate",
     "Prices",
     "compare",
     "estimate",
+    "estimate_by_bytes",
     "work_of",
 ]
 
@@ -97,6 +99,39 @@ class Cost:
     class_a: int
     class_b: int
     dollars: float
+
+
+BYTES_PER_REQUEST = 1024 * 1024
+"""What one request reads when objects are compared by their bytes; see `backfill_job.copying.by_bytes`."""
+
+COMPARED_PER_SECOND = 800.0
+"""Small objects that one task compares by their bytes: 64 at once, two requests of about 40 ms each, one after the other."""
+
+READ_PER_SECOND = 100_000_000.0
+"""Bytes of both sides that one task reads for that; a guess for buckets in the region of the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class ByBytes:
+    """What it takes to compare objects by their bytes.
+
+    Attributes:
+        requests: Class B operations; both sides of each object are read.
+        seconds: With one task.
+    """
+
+    objects: int
+    bytes: int
+    requests: int
+    dollars: float
+    seconds: float
+
+
+def estimate_by_bytes(unproven: Count, prices: Prices = PRICES) -> ByBytes:
+    """Estimate what it takes to compare objects by their bytes; each takes at least one request a side."""
+    requests = 2 * (unproven.objects + unproven.bytes // BYTES_PER_REQUEST)
+    seconds = max(unproven.objects / COMPARED_PER_SECOND, 2 * unproven.bytes / READ_PER_SECOND)
+    return ByBytes(unproven.objects, unproven.bytes, requests, _cost(0, requests, prices).dollars, seconds)
 
 
 @dataclass(frozen=True, slots=True)

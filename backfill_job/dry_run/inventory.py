@@ -17,7 +17,7 @@ from typing import Any
 from msgspec import to_builtins
 
 from backfill_job.dry_run.plan import PlanLine, Step
-from shared.objects import ObjectState, reserved_keys
+from shared.objects import Difference, ObjectState, reserved_keys
 from shared.partitions import Gap, Kind, classify, file_type, gaps
 
 __all__ = [
@@ -212,6 +212,8 @@ class Inventory:
         named: Names to overwrite, in conflict, extra at the destination, or impossible.
         protected: Names to overwrite whose destination object has a hold or is retained today: the copy will be refused.
         strays: Objects in a day's folder that do not belong there.
+        unproven: Objects equal by crc32c alone, at whose destination an older object is. While the source wins they are copied
+            again; later, they are compared by their bytes.
     """
 
     def __init__(self, today: date) -> None:
@@ -224,6 +226,7 @@ class Inventory:
         }
         self.protected = Named()
         self.strays = Named()
+        self.unproven = Count()
         self._outside = Named()
         self._periods: defaultdict[date | None, Period] = defaultdict(Period)
         self._impossible_dates: _Groups = {}
@@ -261,9 +264,12 @@ class Inventory:
         for state, found in zip((source, destination), self._reserved, strict=True):
             _count_reserved(state, found)
         if source is not None:
-            self._describe(relative, source.size, step)
+            self._describe(line, source.size)
 
-    def _describe(self, relative: str, size: int, step: Step) -> None:
+    def _describe(self, line: PlanLine, size: int) -> None:
+        relative, step = line.relative, line.step
+        if line.because == (Difference.CRC32C_ALONE,):
+            self.unproven.add(size)
         what = classify(relative, size)
         self._periods[what.day].add(size, step, critical=what.critical)
         _count(self._kinds, what.kind.value, size)
@@ -367,6 +373,7 @@ class Inventory:
         return {
             **{name: to_builtins(getattr(self, name)) for name in _IN_JSON},
             **({"protected": to_builtins(self.protected)} if self.protected.total else {}),
+            **({"unproven": to_builtins(self.unproven)} if self.unproven.objects else {}),
             "months": to_builtins(self.months),
             "first_day": data_days[0].isoformat() if data_days else None,
             "last_day": data_days[-1].isoformat() if data_days else None,

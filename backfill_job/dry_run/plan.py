@@ -41,7 +41,7 @@ class PlanLine:
             this name.
         source: The source object as listed, None for EXTRA.
         destination: The destination object as listed, None when absent.
-        because: For OVERWRITE and CONFLICT, how the two differ.
+        because: For OVERWRITE and CONFLICT, how the two differ. For EQUAL, why the bytes have to be compared.
         note: For IMPOSSIBLE, why. For EXCLUDED, why where it is not on request.
     """
 
@@ -93,5 +93,7 @@ def _planned(line: DiffLine, migration: Migration, authority: Authority, proven_
         erased = decide(source, None, authority, proven_at).action is Action.ERASED
         step = Step.IMPOSSIBLE if why else Step.ERASED if erased else Step.COPY
         return PlanLine(relative, step, source, None, note=why)
+    if differing == (Difference.CRC32C_ALONE,) and authority is not Authority.SOURCE:
+        return PlanLine(relative, Step.EQUAL, source, destination, differing)
     conflict = decide(source, destination, authority).action is Action.CONFLICT
     return PlanLine(relative, Step.CONFLICT if conflict else Step.OVERWRITE, source, destination, differing)

@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Column, Table
 from rich.text import Text
 
-from backfill_job.dry_run.estimate import Cost, Estimate
+from backfill_job.dry_run.estimate import Cost, Estimate, estimate_by_bytes
 from backfill_job.dry_run.inventory import Count, Inventory, Named, Period, Sizes
 from backfill_job.dry_run.plan import Step
 from shared.migration import Migration
@@ -142,7 +142,7 @@ def _sections(
     yield "Excluded, left behind", (_groups("name", findings.excluded),) if findings.excluded else ()
     yield "Metadata keys of Google's tools, not compared", _reserved(findings)
     yield f"Only at the destination, left alone: {counted(extra.total, 'object')}", list(_names(extra, names))
-    yield "Estimate", _estimate(estimate)
+    yield "Estimate", [*_estimate(estimate), *_by_bytes(findings)]
 
 
 def _partitions(findings: Inventory) -> Sequence[RenderableType]:
@@ -230,6 +230,18 @@ def _estimate(estimate: Estimate) -> Sequence[RenderableType]:
     prices = estimate.prices
     note = f"Prices as of {prices.as_of} ({prices.source}): Standard storage, one region; others differ."
     return [table, Text(note, "dim")]
+
+
+def _by_bytes(findings: Inventory) -> Iterator[RenderableType]:
+    """What it takes to compare by their bytes what is equal by crc32c alone."""
+    if not findings.unproven.objects:
+        return
+    cost = estimate_by_bytes(findings.unproven)
+    yield Text(
+        f"Equal by crc32c alone, without md5, and older at the destination: {counted(cost.objects, 'object')}, "
+        f"{byte_count(cost.bytes)}. In phase dual_write they are copied again. In the other phases both sides are read, once: "
+        f"{cost.requests:,} Class B operations, {dollars(cost.dollars)}, about {duration(cost.seconds)} with one task."
+    )
 
 
 def _names(named: Named, limit: int) -> Iterator[RenderableType]:

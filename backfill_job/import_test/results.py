@@ -80,6 +80,8 @@ class Results:
         if self.wrong:
             return f"{tested} tested; {len(self.wrong):,} not right, see above."
         empty = sum(day.verdict is Verdict.ABSENT for day in self.days)
+        if empty == len(self.days):
+            return f"{tested} tested; nothing was compared: no object on either path, as allowed."
         but = f" ({empty:,} without any object on either path, as allowed)" if empty else ""
         return f"{tested} tested; the new path gives what the legacy path gives{but}."
 

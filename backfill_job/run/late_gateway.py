@@ -20,7 +20,7 @@ __all__ = ["LateGateway"]
 
 
 class LateGateway:
-    """An `ObjectStore` and a `PhaseStore` that opens the gateway at the first call. Thread-safe."""
+    """A `DeletingStore` and a `PhaseStore` that opens the gateway at the first call. Thread-safe."""
 
     def __init__(
         self,
@@ -68,6 +68,10 @@ class LateGateway:
     ) -> ObjectState:
         """See `ObjectStore.copy`."""
         return self.opened().copy(source, destination, if_source=if_source, if_destination=if_destination)
+
+    def delete(self, at: ObjectRef, *, if_generation: int) -> None:
+        """See `DeletingStore.delete`."""
+        self.opened().delete(at, if_generation=if_generation)
 
     def read(self, at: ObjectRef) -> bytes | None:
         """See `PhaseStore.read`."""

@@ -34,7 +34,7 @@ from shared.gcs.listing import first_name, list_pages
 from shared.gcs.wire import Proxy
 from shared.migration import OWN_FOLDER, Location, Migration
 from shared.operations import OperationsCounter
-from shared.phase import PAUSES, HeadAhead, PhaseReader, Recorded, history_ref, recorded, state_ref
+from shared.phase import PAUSES, HeadAhead, Phase, PhaseReader, Recorded, history_ref, recorded, state_ref
 from shared.record import Record, changeable, not_adopted, read_record
 from shared.state import State
 
@@ -291,10 +291,24 @@ def refuse_empty(run: Run) -> None:
         UsageError: The run does not allow one.
     """
     if not run.allow_empty:
+        if _deleted(run):
+            raise UsageError(
+                f"{run.migration.source.uri} holds no objects, because the phase is deleted: there is nothing to compare or to "
+                "copy. What was deleted can be brought back with `undo MANIFEST`"
+            )
         raise UsageError(
             f"{run.migration.source.uri} holds no objects; if that is expected, say --allow-empty, "
             "else look for a typo (names are case-sensitive)"
         )
+
+
+def _deleted(run: Run) -> bool:
+    """Whether the record says that the legacy path was deleted; a record that cannot be read says nothing."""
+    try:
+        found = recorded_phase(run)
+    except (StorageError, UsageError):
+        return False
+    return found is not None and found.phase is Phase.DELETED
 
 
 def tune_gc() -> None:

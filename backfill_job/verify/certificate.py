@@ -85,6 +85,7 @@ class CertifiedRun:
     Attributes:
         clean: Whether the verification was clean; metadata and critical remarks count, too.
         counts: Names by verdict; every verdict is there.
+        crc32c_alone: Equal names that only size and crc32c prove, because a side has no md5.
     """
 
     run: str
@@ -92,6 +93,7 @@ class CertifiedRun:
     finished: str
     clean: bool
     counts: Mapping[Verdict, Count]
+    crc32c_alone: Count = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,14 +287,14 @@ def _check_counts(made: Certificate) -> None:
     """Refuse verdicts that do not fit the objects, or a clean result that does not fit the days."""
     counts, total = made.run.counts, made.data.total
     for verdict in Verdict:
-        if verdict not in counts:
+        if verdict not in counts and verdict is not Verdict.ERASED:
             raise ValueError(f"run.counts has no {verdict.value!r}")
     both = counts[Verdict.EQUAL] + counts[Verdict.CONTENT_DIFFERS] + counts[Verdict.METADATA_DIFFERS]
     unknown = [
-        objects - both - counts[alone]
+        objects - both - alone
         for objects, alone in (
-            (total.source.objects, Verdict.MISSING),
-            (total.destination.objects, Verdict.EXTRA),
+            (total.source.objects, counts[Verdict.MISSING] + counts.get(Verdict.ERASED, 0)),
+            (total.destination.objects, counts[Verdict.EXTRA]),
         )
     ]
     # A name in flight is on one side, or on both.
@@ -302,11 +304,11 @@ def _check_counts(made: Certificate) -> None:
             f"run.counts does not add up to data.total: {total.source.objects} objects at the source, "
             f"{total.destination.objects} at the destination"
         )
-    wrong = [verdict.value for verdict in Verdict if counts[verdict] and not verdict.settled]
+    wrong = [verdict.value for verdict in Verdict if counts.get(verdict) and not verdict.settled]
     if made.run.clean and wrong:
         raise ValueError(f"run.clean is true; run.counts has {', '.join(wrong)}")
     different = counts[Verdict.MISSING] + counts[Verdict.EXTRA] + counts[Verdict.CONTENT_DIFFERS] + in_flight
-    if made.unequal_days and not different:
+    if made.unequal_days and not different and not counts.get(Verdict.ERASED):
         raise ValueError(
             f"run.counts calls every object equal; data.days.{made.unequal_days[0]} is not equal"
         )

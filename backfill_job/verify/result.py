@@ -42,9 +42,10 @@ class VerifyResult:
     @property
     def summary(self) -> str:
         """The verdicts in one sentence."""
-        names = sum(self.compared.counts.values())
+        if self.compared.nothing:
+            return self.compared.said
         separator = ":" if self.compared.clean else ";"
-        return f"{names:,} names compared{separator} {self.compared.said}"
+        return f"{self.compared.names:,} names compared{separator} {self.compared.said}"
 
     def to_json(self) -> dict[str, Any]:
         """Everything, to be merged with the other tasks' results."""
@@ -89,10 +90,11 @@ def verification(
     finished: datetime,
     grace: timedelta,
     narrowed: str = "",
+    may_be_empty: bool = False,
 ) -> Verification:
     """Make the verification of what was compared.
 
-    It is clean when every name is equal, no remark is critical, and the copy broke no object's contents.
+    It is clean when something was compared, every name is equal, no remark is critical, and the copy broke no object's contents.
 
     Args:
         identity: Which run it is of; see `backfill_job.run.run.Run.identity`.
@@ -101,6 +103,7 @@ def verification(
         finished: When it ended; aware.
         grace: How long a changed object had to arrive.
         narrowed: What was left out on request, in words; empty for nothing.
+        may_be_empty: The operator expects that there may be nothing to compare. It is never clean, but may end with exit code 0.
 
     Returns:
         The verification, without a certificate, which is made of it.
@@ -110,7 +113,10 @@ def verification(
     total = counts.total()
     critical = any(remark.level is Level.CRITICAL for remark in remarks)
     broken = result.contents is not None and result.contents.broken
-    clean = compared.clean and not critical and not broken
+    right = compared.clean and not critical and not broken
+    clean = right and not compared.nothing
+    expected = right and may_be_empty and not compared.names
+    note = narrowed or ("as --allow-empty permits" if expected else "")
     return Verification(
         format=FORMAT,
         run=identity["run"],
@@ -123,9 +129,9 @@ def verification(
         # As precise as the file: what is read back is equal.
         finished=finished.replace(microsecond=finished.microsecond // 1_000 * 1_000),
         grace_s=grace.total_seconds(),
-        exit_code=0 if clean else 1,
+        exit_code=0 if clean or expected else 1,
         clean=clean,
-        summary=result.summary + (f" ({narrowed})" if narrowed else ""),
+        summary=result.summary + (f" ({note})" if note else ""),
         narrowed=narrowed or None,
         counts={verdict: compared.counts[verdict] for verdict in Verdict},
         totals=Sides(total.source, total.destination),

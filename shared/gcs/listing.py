@@ -8,16 +8,17 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
-from shared.errors import UnexpectedAnswer
+from shared.errors import ConditionFailed, UnexpectedAnswer
 from shared.gcs.api import AsyncApi, encoded
 from shared.migration import Location
-from shared.objects import RESOURCE_FIELDS, ObjectState
+from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
 
 _Read = TypeVar("_Read")
 
 __all__ = [
     "Page",
     "SoftDeleted",
+    "ended_versions",
     "first_name",
     "list_pages",
     "list_soft_deleted",
@@ -97,6 +98,36 @@ async def list_soft_deleted(
         async for page in pages:
             if page:
                 yield page
+
+
+async def ended_versions(api: AsyncApi, at: ObjectRef) -> list[tuple[ObjectState, str]]:
+    """List what a bucket still holds of one object's deleted and overwritten versions: soft-deleted and noncurrent ones.
+
+    Returns:
+        Each version with the time at which it ended (RFC 3339; empty where the service does not say).
+
+    Raises:
+        BucketNotFound, PermissionDenied, Unavailable: They are not known.
+    """
+    found: list[tuple[ObjectState, str]] = []
+
+    def page_of(answer: dict[str, Any]) -> list[tuple[ObjectState, str]]:
+        return [
+            (ObjectState.from_resource(item), str(item["timeDeleted"]))
+            for item in answer.get("items", ())
+            if item.get("name") == at.name and item.get("timeDeleted")
+        ]
+
+    location, fields = Location(at.bucket, ""), f"items({RESOURCE_FIELDS},timeDeleted)"
+    for more in ("&softDeleted=true", "&versions=true"):
+        # No name with a printable character more comes before the end.
+        pages = _answers(api, location, fields, page_of, start=at.name, end=at.name + " ", more=more)
+        # A bucket without soft delete refuses that listing. What it does not show is not deleted.
+        with suppress(UnexpectedAnswer, ConditionFailed):
+            async with aclosing(pages):
+                async for page in pages:
+                    found += page
+    return found
 
 
 async def top_level(

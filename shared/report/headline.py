@@ -67,7 +67,9 @@ def headline(verification: Verification) -> Headline:
     if apart:
         return Headline(Tone.BAD, f"Not equal: {', '.join(apart)}")
     if not verification.compared:
-        why = "There is no object on either side. Are the paths right?"
+        excluded = counts[Verdict.EXCLUDED]
+        why = f"All {counted(excluded, 'name')} on either side are excluded. Are the patterns right?"
+        why = why if excluded else "There is no object on either side. Are the paths right?"
         return Headline(Tone.ATTENTION, "Nothing was compared", (why,))
     reservations = _reservations(verification)
     if reservations:

@@ -232,6 +232,15 @@ def test_the_same_data_give_the_same_certificate_whoever_asks(
     assert one["data_sha256"] == digest(other["data"])
 
 
+def test_a_certificate_about_nothing_proves_nothing(
+    paths: Paths, check: Callable[[Path], Ended], gateway: Gateway, tmp_path: Path
+) -> None:
+    """Neither then nor now was there an object: the data are the same, and that is not equality."""
+    ended = check(certified(paths, gateway, tmp_path))
+    assert ended.code == 1
+    assert "this proves nothing" in ended.out
+
+
 DAY, UNDATED = "2024-01-01", "undated"
 
 

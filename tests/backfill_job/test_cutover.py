@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,14 @@ from testing_commands import Commands
 from testing_gate import FOLDER, everybody_signs, everything_right
 from testing_paths import Paths
 
+from backfill_job.commands.cutover import first_pass_open
 from backfill_job.run.phase_change import MARGIN_SECONDS
 from demo.function import running_function
 from shared.gateway import Gateway
 from shared.phase import CACHE_SECONDS, Phase
 from shared.record import update
-from shared.state import Signatory
-from shared.state_changes import Stamp, withdraw
+from shared.state import Signatory, State
+from shared.state_changes import Stamp, begun, withdraw
 
 NOW = ("--by", "Ada", "--yes", "--ungoverned")
 WAITED = CACHE_SECONDS + MARGIN_SECONDS
@@ -226,3 +228,46 @@ def test_from_a_deletion_there_is_no_cutover(
     commands.go(*phases)
     ended = commands.run("cutover", *NOW)
     assert (ended.code, "there is no cutover from there" in ended.err) == (2, True)
+
+
+@pytest.mark.usefixtures("mirror")
+def test_the_first_cutover_replaces_a_wrong_object_that_appeared_after_the_verification(
+    paths: Paths, commands: Commands
+) -> None:
+    """Nobody writes on the new path before the report: it is not a later write. What is written after the change is one."""
+    arguments = (*NOW, *everything_right(paths, commands))
+    right = paths.read(NAME, side="source")
+    paths.put(NAME, b"wrong", side="destination")
+    wrong = paths.look(NAME)
+    assert wrong is not None
+    paths.put("early/1", b"legacy")
+    paths.put("early/1", b"a hasty writer's", side="destination")
+
+    def write_on_the_new_path(seconds: float) -> None:
+        if seconds == WAITED:
+            paths.put("early/1", b"written after the change", side="destination")
+        commands.mirrors_work(seconds)
+
+    commands.pauses = write_on_the_new_path
+    ended = commands.run("cutover", *arguments)
+    assert ended.code == 0, ended.out
+    assert paths.read(NAME) == right
+    assert commands.gateway.read(paths.migration.kept_ref(NAME, wrong.generation)) == b"wrong"
+    assert paths.read("early/1") == b"written after the change"
+
+
+def test_only_the_first_cutover_s_pass_goes_by_the_legacy_path(paths: Paths, commands: Commands) -> None:
+    """Not a later one's, and not that of a migration which began on record after a cutover."""
+    paths.put("a/1")
+    opened = []
+    for phase in (Phase.DUAL_WRITE, Phase.CUT_OVER, Phase.ROLLED_BACK, Phase.CUT_OVER):
+        if phase is not Phase.DUAL_WRITE:
+            commands.go(phase)
+        opened.append(first_pass_open(commands.state))
+    assert opened == [False, True, False, False]
+    for phase in (Phase.CUT_OVER, Phase.ROLLED_BACK):
+        at = datetime.now(UTC)
+        paths.write_record(begun(State.initial(paths.migration), phase, Stamp("begun", "test", at)))
+        assert not first_pass_open(commands.state)
+    commands.go(Phase.CUT_OVER)
+    assert not first_pass_open(commands.state)

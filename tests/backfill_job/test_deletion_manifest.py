@@ -213,7 +213,7 @@ def test_a_name_that_was_never_migrated_is_refused() -> None:
 
 
 def state(**facts: Any) -> ObjectState:
-    return ObjectState("n", 7, 1, 3, "AAAA==", None, "t", "t", Metadata())._replace(**facts)
+    return ObjectState("n", 7, 1, 3, "AAAA==", "md5", "t", "t", Metadata())._replace(**facts)
 
 
 @pytest.mark.parametrize(
@@ -224,8 +224,9 @@ def state(**facts: Any) -> ObjectState:
         (state(), state(size=4)),
         (state(), state(metadata=Metadata("x"))),
         (state(crc32c=None), state(crc32c=None)),
+        (state(md5=None), state()),
     ],
-    ids=["missing", "extra", "another size", "other metadata", "no checksum"],
+    ids=["missing", "extra", "another size", "other metadata", "no checksum", "crc32c alone"],
 )
 def test_only_what_is_proven_equal_becomes_a_line(
     source: ObjectState | None, destination: ObjectState | None

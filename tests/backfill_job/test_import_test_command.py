@@ -84,7 +84,7 @@ def test_a_day_on_neither_path_ends_with_1_unless_that_is_allowed(import_test: C
     assert "absent on both sides" in refused.out
     allowed = import_test("--date", "20240131", "--allow-empty")
     assert allowed.code == 0
-    assert "(1 without any object on either path, as allowed)" in allowed.out
+    assert "1 day tested; nothing was compared: no object on either path, as allowed." in allowed.out
 
 
 def test_one_wrong_day_of_several_ends_with_1(import_test: Command, paths: Paths, tmp_path: Path) -> None:

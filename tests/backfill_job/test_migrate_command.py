@@ -204,6 +204,7 @@ def test_execute_copies_everything_and_verifies(
         "extra": 0,
         "in_flight": 0,
         "excluded": 1,
+        "crc32c_alone": 0,
         "differences": [],
     }
     lines = json_lines((tmp_path / "r" / "objects.jsonl").read_text())
@@ -940,3 +941,29 @@ def test_a_billing_project_is_an_id(migrate: Callable[..., Ended], project: str)
     """It becomes a part of every address."""
     with pytest.raises(SystemExit):
         migrate("--billing-project", project)
+
+
+def test_an_execution_that_compared_nothing_ends_with_1(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """Of several tasks one may have nothing; all together may not."""
+    for number in (1, 2):
+        paths.put(f"qpi_answers_2024010{number}/user_id_7.jsonl", b"x")
+        paths.put(f"qpi_answers_2024010{number}/user_id_7.jsonl", b"x", side="destination")
+    ended = migrate("--execute", "--yes", "--exclude", "*")
+    assert ended.code == 1
+    assert "nothing was compared: all 2 names are excluded" in ended.out
+    assert "check --exclude" in ended.out
+
+    def tasks(name: str, *arguments: str) -> list[int]:
+        report = ("--report", str(tmp_path / name))
+        environ = {"CLOUD_RUN_EXECUTION": name, "CLOUD_RUN_TASK_COUNT": "4"}
+        return [
+            migrate(
+                "--execute", "--yes", *report, *arguments, **environ, CLOUD_RUN_TASK_INDEX=str(index)
+            ).code
+            for index in range(4)
+        ]
+
+    assert tasks("some") == [0, 0, 0, 0]
+    assert tasks("none", "--exclude", "*") == [0, 0, 0, 1]  # the last task sums up

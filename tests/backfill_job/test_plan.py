@@ -6,7 +6,7 @@ from shared.decision import Authority
 from shared.migration import Environment, Location, Migration, qpi_exports
 from shared.objects import Metadata, ObjectState
 
-S = ObjectState("x", 71, 1, 3, "crc-s", None, "", "", Metadata("application/json"))
+S = ObjectState("x", 71, 1, 3, "crc-s", "md5", "", "", Metadata("application/json"))
 OTHER = S._replace(generation=12, crc32c="crc-d")
 TYPED = S._replace(generation=12, metadata=Metadata("text/plain"))
 
@@ -48,6 +48,18 @@ def test_the_plan_after_the_cutover() -> None:
         "conflict d.jsonl (content type)",
         "extra e.jsonl",
     ]
+
+
+def test_a_copy_without_md5_that_is_older_than_its_source_is_planned_by_the_phase() -> None:
+    """It is copied again while the source wins; else nothing is copied, and its bytes have to be compared."""
+    unproven = [judge("b.jsonl", S._replace(md5=None), S, MIGRATION)]
+    why = "b.jsonl (crc32c alone, and older than the source)"
+    for authority, step in (
+        (Authority.SOURCE, "overwrite"),
+        (Authority.LATER_WRITE, "equal"),
+        (Authority.DESTINATION, "equal"),
+    ):
+        assert [str(line) for line in plan(unproven, MIGRATION, authority)] == [f"{step} {why}"]
 
 
 def test_a_name_too_long_for_the_destination_is_planned_as_impossible() -> None:

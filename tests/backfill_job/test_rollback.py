@@ -223,3 +223,14 @@ def test_a_refresh_brings_what_the_reverse_mirror_missed_and_changes_no_phase(
     assert WAITED not in commands.waited
     assert "later on the legacy path: a/2" in ended.out
     assert "The phase is cut_over, as before." in ended.out
+
+
+def test_a_pass_that_compared_nothing_changes_no_phase(paths: Paths, commands: Commands) -> None:
+    """All names are excluded: nothing is proven, so the migration does not go back."""
+    both(paths, "a/1")
+    commands.go(Phase.CUT_OVER)
+    for arguments in (("--refresh", "--ungoverned"), NOW):
+        ended = commands.run("rollback", *arguments, "--exclude", "*")
+        assert ended.code == 1
+        assert "NOTHING WAS COMPARED: all names are excluded" in ended.out
+    assert commands.state.phase is Phase.CUT_OVER

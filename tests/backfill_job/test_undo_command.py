@@ -545,3 +545,17 @@ def test_an_undo_in_another_phase_says_the_phase_that_holds(scene: Scene) -> Non
     (other,) = next_steps(PhaseAfter(Phase.ROLLED_BACK, Phase.CUT_OVER), result, migration)
     assert other.startswith("The phase was rolled_back, and is cut_over now: another command changed it.")
     assert other.endswith("1 object came back.")
+
+
+def test_a_resumption_after_an_undo_says_what_is_there_again(scene: Scene) -> None:
+    """What an undo brought back is another version: the manifest cannot delete it, and not every line is settled."""
+    deleted(scene, day(1), day(2), day(3))
+    scene.paths.put(day(4), b"a new name of a late writer")
+    assert scene.resume(3).code == 0  # what the manifest does not name is not its matter
+    assert scene.undo(scene.manifest_uri, "--only", day(2), "--execute").code == 0
+    ended = scene.resume(3)
+    assert ended.code == 1
+    assert "NOT DELETED: 1 object of the manifest's names is at the legacy path again" in ended.out
+    assert "Every line of the manifest is settled" not in ended.out
+    assert "compare again; the dry run says how to go on" in ended.out
+    assert day(2) in scene.legacy()

@@ -18,6 +18,7 @@ from testing_paths import Paths
 from backfill_job.verify.certificate import read_certificate
 from shared.gateway import Gateway
 from shared.objects import LEFT_OUT, parse_time
+from shared.phase import Phase
 from shared.record import read_state
 
 GOOD = b'{"user_id":"7"}\n'
@@ -366,3 +367,37 @@ def test_a_mistyped_year_does_not_make_a_line_for_every_day_until_then(
     assert report["undated"]["source"]["objects"] == 1
     certificate = report_in(tmp_path / "r", "certificate.json")
     assert list(certificate["data"]["days"]) == ["2024-01-01", "2024-01-02", "9224-01-01"]
+
+
+def test_nothing_compared_is_never_equal(paths: Paths, run: Callable[..., Ended], tmp_path: Path) -> None:
+    """All excluded: exit code 1, never clean. Empty paths that the operator expects: exit code 0, in words of their own."""
+    both(paths, day(1), day(2))
+    everything = run("--exclude", "*", "--report", str(tmp_path / "r"))
+    assert everything.code == 1
+    assert "nothing was compared: all 2 names are excluded" in everything.out
+    assert "equal" not in everything.out.splitlines()[-1]
+    report = report_in(tmp_path / "r")
+    assert (report["clean"], report["exit_code"]) == (False, 1)
+    assert "Nothing was compared" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
+    assert run("--exclude", "*", "--allow-empty").code == 1
+    for name in (day(1), day(2)):
+        for side in ("source", "destination"):
+            paths.delete(name, side=side)
+    assert "holds no objects" in run().err
+    empty = run("--allow-empty", "--report", str(tmp_path / "r"))
+    assert empty.code == 0
+    assert "nothing was compared: there is no object on either side (as --allow-empty permits)" in empty.out
+    assert report_in(tmp_path / "r")["clean"] is False
+
+
+def test_after_a_deletion_an_empty_legacy_path_is_not_called_a_typo(
+    paths: Paths, run: Callable[..., Ended]
+) -> None:
+    """The phase says why it is empty."""
+    paths.put(day(1), GOOD, side="destination")
+    paths.begin(Phase.DELETED)
+    ended = run()
+    assert ended.code == 2
+    assert "holds no objects, because the phase is deleted" in ended.err
+    assert "typo" not in ended.err
+    assert "The phase is deleted: what was deleted at" in run("--allow-empty").out

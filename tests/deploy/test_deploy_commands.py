@@ -4,6 +4,7 @@ import argparse
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -429,3 +430,17 @@ def arguments_of(words: list[str]) -> Any:
     parser = argparse.ArgumentParser(exit_on_error=False)
     load(words[0]).prepare(parser)
     return parser.parse_args(words[1:])
+
+
+def test_where_the_mirror_follows_deletions_the_sweeps_do() -> None:
+    """One value for both; the reverse mirror follows none."""
+    plain = read_values(Environment.DEV, ROOT / "deploy")
+    following = replace(plain, mirror_deletes=True)
+    for values, wanted in ((plain, 0), (following, 1)):
+        lines = [*script(job_steps(values, "0123abc"))]
+        for job, asked in (("backfill", wanted), ("sweep", wanted), ("verify", 0), ("deletion", 0)):
+            line = next(line for line in lines if f"jobs deploy {values.name(job)} " in line)
+            assert line.count("--follow-deletions") == asked
+        mirrors = "\n".join(script(function_steps(values, "RELEASE")))
+        assert mirrors.count("MIRROR_REVERSE=false,MIRROR_DELETES=true") == wanted
+        assert "MIRROR_REVERSE=true,MIRROR_DELETES" not in mirrors

@@ -123,6 +123,13 @@ def backfill(stage: Stage) -> None:
     stage.paths.server.set_faults(rules=[{"method": "storage.objects.rewrite", "count": 6, "status": 412}])
     for _ in range(2):
         stage.good(stage.commands.run("migrate", "--execute", "--yes", "--ungoverned", *stage.report))
+    bucket = stage.paths.client.get_bucket(stage.paths.migration.source.bucket)
+    bucket.soft_delete_policy.retention_duration_seconds = 604_800
+    bucket.patch()
+    stage.paths.delete(NAME.format(1))
+    ended = stage.commands.run("migrate", "--execute", "--yes", "--ungoverned", "--follow-deletions")
+    stage.good(ended)
+    assert "1 deletion followed" in ended.out
 
 
 def verify(stage: Stage) -> None:

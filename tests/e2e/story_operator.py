@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path as File
@@ -24,7 +24,7 @@ __all__ = ["JOB", "Attempt", "Operator", "Stopped"]
 
 ROOT = File(__file__).parents[2]
 JOB = {"CLOUD_RUN_JOB": "qpi-exports-backfill-dev"}
-WITHOUT_LOG = frozenset({"signoff", "import-test", "references", "status"})
+WITHOUT_LOG = frozenset({"begin", "signoff", "import-test", "references", "status"})
 """Commands that leave no log lines on stdout."""
 
 
@@ -114,24 +114,32 @@ class Operator:
         )
 
     def begin(
-        self, *words: str, environ: Mapping[str, str] | None = None, report: str | None = None
+        self,
+        *words: str,
+        environ: Mapping[str, str] | None = None,
+        report: str | None = None,
+        program: Sequence[str] = ("-m", "backfill_job"),
     ) -> "tuple[Attempt, subprocess.Popen[bytes]]":
-        """Start a command; reports go to a folder of its own unless `report` names another place."""
+        """Start a command; reports go to a folder of its own unless `report` names another place.
+
+        Args:
+            program: What Python runs, with the command's words.
+        """
         name, number = words[0], len(self.attempts) + 1
         home = self.folder / "commands"
         home.mkdir(exist_ok=True)
         reports = self.folder / "reports" / f"{number:03}-{name}"
         attempt = Attempt(name, number, datetime.now(UTC), home / f"{number:03}-{name}.out", reports)
-        program = [sys.executable, "-m", "backfill_job", *words]
+        line = [sys.executable, *program, *words]
         if name not in WITHOUT_LOG:
-            program += ["--log-format", "json", "--log-dir", str(self.folder / "logs")]
-        if name not in {"signoff", "references", "certify", "status"}:
-            program += ["--report", report or str(reports)]
+            line += ["--log-format", "json", "--log-dir", str(self.folder / "logs")]
+        if name not in {"begin", "signoff", "references", "certify", "status"}:
+            line += ["--report", report or str(reports)]
         self.attempts.append(attempt)
         self.tell(f"{number:03} {' '.join(words)}: started")
         with attempt.out.open("wb") as out, attempt.out.with_suffix(".err").open("wb") as err:
             process = subprocess.Popen(
-                program,
+                line,
                 env={**os.environ, **(environ or {}), "STORAGE_EMULATOR_HOST": self.url},
                 stdin=subprocess.DEVNULL,
                 stdout=out,

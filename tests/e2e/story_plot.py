@@ -10,6 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from random import Random
 
+from story_accidents import (
+    ENV,
+    SWEEP,
+    Sleeper,
+    fall_asleep,
+    lose_a_part,
+    losses,
+    mistaken_pairs,
+    more_uploads,
+    wake,
+)
 from story_backfill import run_tasks
 from story_facts import Handover, Path
 from story_operator import Attempt, Stopped
@@ -34,8 +45,6 @@ from shared.state import Signatory
 __all__ = ["tell"]
 
 BY = ("--by", "Ada Lovelace")
-SWEEP = ("migrate", "--env", "dev", "--execute", "--yes", "--ungoverned", "--grace", "20")
-ENV = ("--env", "dev")
 DELETES = "storage.objects.delete"
 CALM = 20.0
 """Uploads a second while somebody verifies: what is in flight counts as not proven."""
@@ -65,12 +74,15 @@ def tell(stage: Stage, seconds: float) -> None:
             every=DELIVERIES_A_KILL,
         ),
     ):
-        _arrive(stage)
+        stage.losses = losses(stage.seed)
+        sleeper = _arrive(stage)
         ready = _prepare(stage)
+        lose_a_part(stage, "dual_write", ("cutover", *ENV, *BY, "--yes", *ready))
         number = 1
         _cut_over(stage, ready, number, again=seconds > 0 or stage.rng.random() < 0.5)
         while True:
-            _roll_back(stage, number)
+            _roll_back(stage, number, sleeper if number == 1 else None)
+            lose_a_part(stage, "rolled_back", ("cutover", *ENV, *BY, "--yes", *ready))
             if time.monotonic() < end:
                 _storm(stage)
                 _backfill(stage, f"sweep-{number}", kills=stage.rng.randrange(3, 8))
@@ -78,19 +90,23 @@ def tell(stage: Stage, seconds: float) -> None:
             _cut_over(stage, ready, number, again=True)
             if time.monotonic() >= end:
                 break
+        lose_a_part(stage, "cut_over again", ("rollback", *ENV, *BY, "--yes"))
         manifest = _delete(stage, ready)
         _undo(stage, manifest)
         stage.writer.rest()
     _end(stage)
 
 
-def _arrive(stage: Stage) -> None:
+def _arrive(stage: Stage) -> Sleeper:
+    """Up to the sweep before the first cutover; returns the sweep whose laptop sleeps."""
     operator = stage.operator
     with stage.chapter("dry run in a storm"):
         operator.run("begin", *ENV, "--by", "Ada")
         _storm(stage)
         stage.nights_of_history(3)
         operator.run("migrate", *ENV)
+    with stage.chapter("a laptop falls asleep"):
+        sleeper = fall_asleep(stage)
     with stage.chapter("backfill under fire"):
         _backfill(stage, "backfill-1", kills=stage.rng.randrange(3, 6))
     with stage.chapter("the mirror catches up"):
@@ -98,6 +114,7 @@ def _arrive(stage: Stage) -> None:
         stage.settle()
     with stage.chapter("sweep"):
         operator.run(*SWEEP, tries=6, between=lambda: _calmer(stage))
+    return sleeper
 
 
 def _backfill(stage: Stage, execution: str, kills: int) -> None:
@@ -185,11 +202,16 @@ def _cut_over(stage: Stage, ready: tuple[str, ...], number: int, *, again: bool)
     stage.nights_of_history(3)
 
 
-def _roll_back(stage: Stage, number: int) -> None:
+def _roll_back(stage: Stage, number: int, sleeper: Sleeper | None) -> None:
     operator, command = stage.operator, ("rollback", *ENV, *BY, "--yes", "--ungoverned")
     with stage.chapter(f"life on the new path {number}"):
         _busy(stage)
         _live(stage, 4)
+    lose_a_part(stage, "cut_over", command)
+    if sleeper is not None:
+        mistaken_pairs(stage)
+        wake(stage, sleeper)
+    with stage.chapter(f"rehearsal of rollback {number}"):
         operator.run("rollback", *ENV, "--dry-run")
     with stage.chapter(f"rollback {number}"):
         done = operator.run(*command)
@@ -232,8 +254,7 @@ def _switch(stage: Stage, path: Path) -> None:
 
 def _live(stage: Stage, seconds: float) -> None:
     """Let the writer write what a quiet machine writes in so many seconds."""
-    wanted = stage.writer.uploads + min(stage.writer.rate, CALM) * seconds
-    wait_until(lambda: stage.writer.uploads, lambda uploads: uploads >= wanted, "the writer's uploads")
+    more_uploads(stage, round(min(stage.writer.rate, CALM) * seconds))
 
 
 def _sweep(stage: Stage) -> None:

@@ -26,6 +26,7 @@ class Report:
         faults: Of those, answered with a fault, by kind.
         events: By fate.
         kills: Signal 9, by victim.
+        accidents: What befell the record, and what was seen of it.
         repeated: Commands given again, by name.
         consumer: Its runs, and what it keeps.
         found: Objects, versions, handovers, books, certificates, doubts.
@@ -40,6 +41,7 @@ class Report:
     faults: dict[str, int]
     events: dict[str, int]
     kills: dict[str, int]
+    accidents: dict[str, int]
     repeated: dict[str, int]
     consumer: dict[str, int]
     found: dict[str, int]
@@ -88,6 +90,7 @@ def summed_up(stage: Stage, world: World, stats: dict[str, Any]) -> Report:
         faults=dict(faults),
         events={**stage.server.events(), "dead_letters_replayed": stage.letters},
         kills=dict(stage.kills),
+        accidents=dict(stage.accidents),
         repeated=dict(stage.operator.repeated),
         consumer={
             "nights": sum(run.appended for run in world.imports),

@@ -61,6 +61,8 @@ class Stage:
         not_there: What the undo could not bring back.
         before: Versions as they were before the deletion.
         letters: How many dead letters were replayed.
+        losses: Which part of the record is lost where; each is taken out when it happens.
+        accidents: What `story_accidents` did and saw.
     """
 
     seed: int
@@ -84,11 +86,15 @@ class Stage:
     letters: int = 0
     history_days: list[str] = field(default_factory=list)
     forgotten: LiveWriter | None = None
+    losses: dict[str, str] = field(default_factory=dict)
+    accidents: Counter[str] = field(default_factory=Counter)
+    accident_rng: Random = field(init=False)
     writer: LiveWriter = field(init=False)
     consumer: Consumer = field(init=False)
 
     def __post_init__(self) -> None:
         url = self.server.url
+        self.accident_rng = Random(f"accidents-{self.seed}")
         self.writer = LiveWriter(
             url,
             MIGRATION.source,

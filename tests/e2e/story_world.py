@@ -21,7 +21,7 @@ from local_gcs.waiting import HANGS
 from monitoring.vocabulary import line_problems
 from shared.migration import Location
 
-__all__ = ["ACCOUNTS", "gathered", "lines_about", "manifest_checksums", "versions_now"]
+__all__ = ["ACCOUNTS", "gathered", "lines_about", "listed", "manifest_checksums", "versions_now"]
 
 CANARIES = "_canary/"
 """What the gate writes and removes again; no writer's, and no consumer's."""
@@ -64,7 +64,7 @@ def versions_now(stage: Stage) -> dict[str, list[Version]]:
     """All versions that Cloud Storage has, on both paths, by name below the prefix."""
     found: defaultdict[str, list[Version]] = defaultdict(list)
     for path, location in PATHS.items():
-        for item in _listed(stage.server.url, location, versions=True):
+        for item in listed(stage.server.url, location, versions=True):
             relative = item["name"][len(location.prefix) :]
             if relative.startswith(CANARIES) or MIGRATION.is_excluded(relative):
                 continue
@@ -138,7 +138,7 @@ def _kept(stage: Stage) -> dict[str, frozenset[str]]:
     """What was kept before it was replaced; both directions keep in the same place."""
     home = MIGRATION.own_ref("replaced", "")
     found: defaultdict[str, set[str]] = defaultdict(set)
-    for item in _listed(stage.server.url, Location(home.bucket, home.name.rstrip("/") + "/")):
+    for item in listed(stage.server.url, Location(home.bucket, home.name.rstrip("/") + "/")):
         relative = item["name"][len(home.name.rstrip("/")) + 1 :].rpartition("/")[0]
         found[relative].add(item["md5Hash"])
     return {name: frozenset(checksums) for name, checksums in found.items()}
@@ -148,7 +148,7 @@ def _ledgers(stage: Stage) -> Iterator[Ledger]:
     for path in sorted(stage.folder.glob("reports/*/*.json")):
         yield from _ledger(f"{path.parent.name}/{path.name}", json.loads(path.read_text()))
     reports = Location(MIGRATION.destination.bucket, "reports/")
-    for item in _listed(stage.server.url, reports):
+    for item in listed(stage.server.url, reports):
         if item["name"].endswith("run.json"):
             data = _get(
                 stage.server.url, f"/storage/v1/b/{reports.bucket}/o/{quote(item['name'], safe='')}?alt=media"
@@ -236,7 +236,8 @@ def _relative(uri: str) -> str:
     return ""
 
 
-def _listed(url: str, location: Location, *, versions: bool = False) -> Iterator[dict[str, Any]]:
+def listed(url: str, location: Location, *, versions: bool = False) -> Iterator[dict[str, Any]]:
+    """The objects below a prefix, with the fields of `FIELDS`; all versions if asked for."""
     token = ""
     while True:
         query = f"prefix={quote(location.prefix, safe='')}&versions={str(versions).lower()}&pageToken={quote(token, safe='')}"

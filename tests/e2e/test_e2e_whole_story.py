@@ -62,6 +62,14 @@ def _was_a_storm(report: Report) -> None:
     for victim in ("backfill task", "deletion"):
         assert report.kills[victim] > 0, victim
     assert report.kills.get("forward", 0) + report.kills.get("reverse", 0) > 0
+    for accident in (
+        "head lost",
+        "entry lost",
+        "events refused",
+        "mistaken pairs",
+        "newer objects when the laptop woke",
+    ):
+        assert report.accidents[accident] > 0, accident
     assert report.found["handovers"] >= 4
     assert report.found["deleted"] > 0
     assert report.consumer["nights"] > 0

@@ -11,7 +11,7 @@ from mirror_function.mirror import Mirrored, MirrorOutcome, mirror
 from mirror_function.settings import MirrorSettings
 from shared.errors import PhaseUnknown
 from shared.gateway import Gateway
-from shared.objects import ObjectState
+from shared.objects import ObjectState, parse_time
 from shared.phase import Phase, PhaseReader
 
 WAYS = {
@@ -28,11 +28,12 @@ def handled(
     kind: EventKind = EventKind.FINALIZED,
     *,
     reverse: bool = False,
+    ended: datetime | None = None,
 ) -> Mirrored:
     """What a mirror makes of an event; the forward one follows deletions, if it follows any."""
     assert state is not None
     settings = MirrorSettings(paths.migration, deletes=not reverse, reverse=reverse)
-    event = ObjectEvent("e-1", kind, settings.way.source.bucket, state, datetime.now(UTC))
+    event = ObjectEvent("e-1", kind, settings.way.source.bucket, state, datetime.now(UTC), ended=ended)
     return mirror(event, settings, gateway, PhaseReader(gateway, paths.migration, lambda: 0.0))
 
 
@@ -57,6 +58,41 @@ def test_a_deletion_before_the_cutover_would_have_been_followed(scene: Scene, ga
     state = scene.paths.look(day(1), side="source")
     scene.paths.delete(day(1))
     assert handled(scene.paths, gateway, state, EventKind.DELETED).outcome is MirrorOutcome.DELETED
+
+
+def test_a_deletion_after_a_rollback_keeps_what_it_deletes_and_leaves_a_later_write(
+    scene: Scene, gateway: Gateway
+) -> None:
+    """The new path may hold a late writer's object that equals what was deleted."""
+    scene.both(day(1))
+    scene.commands.go(Phase.CUT_OVER, Phase.ROLLED_BACK)
+    state, there = scene.paths.look(day(1), side="source"), scene.paths.look(day(1))
+    assert there is not None
+    scene.paths.delete(day(1))
+    early = handled(scene.paths, gateway, state, EventKind.DELETED, ended=parse_time(there.created))
+    assert (early.outcome, early.because) == (
+        MirrorOutcome.SUPERSEDED,
+        "the destination was written after the deletion",
+    )
+    assert scene.paths.names() == [day(1)]
+    assert handled(scene.paths, gateway, state, EventKind.DELETED).outcome is MirrorOutcome.DELETED
+    assert scene.paths.names() == []
+    assert gateway.look(scene.paths.migration.kept_ref(day(1), there.generation)) is not None
+
+
+def test_a_copy_of_a_deleted_source_is_taken_back_by_the_next_delivery(
+    scene: Scene, gateway: Gateway
+) -> None:
+    """The delivery that made it lost the answer, and the deletion's event came before the copy."""
+    scene.both(day(1))
+    state = scene.paths.look(day(1), side="source")
+    scene.paths.delete(day(1))
+    done = handled(scene.paths, gateway, state)
+    assert (done.outcome, done.because) == (
+        MirrorOutcome.DELETED,
+        "its source was deleted while it was copied",
+    )
+    assert scene.paths.names() == []
 
 
 @pytest.mark.parametrize("phase", WAYS)

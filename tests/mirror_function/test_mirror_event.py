@@ -112,6 +112,16 @@ def test_no_body_whatever_ends_in_another_error(changes: dict[str, Any]) -> None
         differences(event.state, event.state)
 
 
+def test_a_deletion_has_the_time_of_the_object_where_the_event_tells_it() -> None:
+    """Else that of the event, which is not earlier."""
+    deleted = {**ATTRIBUTES, "type": "google.cloud.storage.object.v1.deleted"}
+    told = read_event(deleted, {**DATA, "timeDeleted": "2025-11-22T08:26:39.5Z"}, NOW)
+    assert told.deleted_at.isoformat() == "2025-11-22T08:26:39.500000+00:00"
+    assert read_event(deleted, DATA, NOW).deleted_at == told.time
+    with pytest.raises(UsageError):
+        read_event(deleted, {**DATA, "timeDeleted": "yesterday"}, NOW)
+
+
 def test_the_event_of_a_held_object_is_an_event() -> None:
     """Flags are not texts."""
     event = read_event(ATTRIBUTES, {**DATA, "temporaryHold": True, "eventBasedHold": False}, NOW)

@@ -10,12 +10,23 @@ caches, the answer may be the phase before. Calls do not lose their answers here
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
 
-from race_model import Condition, Place, Refusal, Version, number, object_state, put, read, token
+from race_model import (
+    Condition,
+    Place,
+    Refusal,
+    Version,
+    deleted,
+    moment,
+    number,
+    object_state,
+    put,
+    read,
+    token,
+)
 
 from mirror_function.event import EventKind, ObjectEvent
 from mirror_function.mirror import mirror
@@ -34,6 +45,7 @@ __all__ = [
     "Act",
     "Move",
     "Pass",
+    "Remove",
     "ReplayedStore",
     "Settled",
     "Side",
@@ -97,22 +109,38 @@ class Upload(NamedTuple):
     before: int = 99
 
 
+class Remove(NamedTuple):
+    """Somebody deletes what is live on one path.
+
+    Attributes:
+        after, before: As in `Upload`.
+        late: The event tells a time so many ticks after the deletion.
+    """
+
+    side: Side
+    after: int = 0
+    before: int = 99
+    late: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Story:
     """The script of a walk.
 
     Attributes:
         acts: The operator's acts, in this order.
-        uploads: The writers' uploads, in this order.
+        uploads: The writers' uploads and deletions, in this order.
         losses: The number of events that may get lost.
         across: A mirror's work on an event may last across a change of phase, and longer than a pass waits.
+        deletes: The mirror follows deletions at the legacy path.
         deliver: A mirror's work on an event; mutants replace it.
     """
 
     acts: tuple[Act, ...]
-    uploads: tuple[Upload, ...]
+    uploads: tuple[Upload | Remove, ...]
     losses: int = 0
     across: bool = True
+    deletes: bool = False
     deliver: "Callable[[ObjectEvent, MirrorSettings, ReplayedStore], object]" = (
         lambda event, settings, store: mirror(event, settings, store, store)  # type: ignore[arg-type]
     )
@@ -130,6 +158,13 @@ class Copy(NamedTuple):
     source: Side
     if_source: Condition
     if_destination: Condition
+
+
+class Delete(NamedTuple):
+    """The deletion of a live version."""
+
+    at: Side
+    if_generation: Condition
 
 
 class Keep(NamedTuple):
@@ -151,7 +186,7 @@ class Waited(NamedTuple):
     """That time has passed."""
 
 
-Call = Look | Copy | Keep | Ask | Wait
+Call = Look | Copy | Delete | Keep | Ask | Wait
 Answer = Version | Refusal | Phase | Waited | None
 Program = Callable[["ReplayedStore"], object]
 
@@ -187,6 +222,13 @@ class ReplayedStore:
             raise error(destination.uri, answer.value)
         assert isinstance(answer, Version)
         return object_state(answer, destination.name)
+
+    def delete(self, at: ObjectRef, *, if_generation: int) -> None:
+        """See `DeletingStore.delete`."""
+        answer = self._answer(Delete(SIDES[at], token(if_generation)))
+        if isinstance(answer, Refusal):
+            error = ObjectNotFound if answer is Refusal.NOT_FOUND else ConditionFailed
+            raise error(at.uri, answer.value)
 
     def phase(self) -> Phase:
         """See `PhaseReader.phase`."""
@@ -303,12 +345,39 @@ class World:
     def _upload(self) -> None:
         upload = self._story.uploads[self._uploads]
         self._uploads += 1
+        if isinstance(upload, Remove):
+            self._remove(upload)
+            return
         version = self._version(upload.data, self._uploads)
         self._last = version
         self._put(upload.side, version, None, f"writer on {upload.side.value}")
 
+    def _remove(self, removal: Remove) -> None:
+        """Delete, as a person does. The deletion ends the claim about the last write if that is what it deletes."""
+        self._clock += 1
+        gone = self._places[removal.side].live
+        if gone is None:
+            return
+        if self._last is not None and self._last.write == gone.write:
+            self._last = None
+        self._end(removal.side, None, f"person on {removal.side.value}", removal.late)
+
+    def _end(self, side: Side, condition: Condition, who: str, late: int = 0) -> Refusal | None:
+        gone, after = self._places[side].live, deleted(self._places[side], condition)
+        if isinstance(after, Refusal):
+            return after
+        assert gone is not None
+        self._places[side] = after
+        self.told.append(f"{who}: {gone.data!r} is deleted on the {side.value} path")
+        event = _event(side, gone, EventKind.DELETED, self._clock + late)
+        self._mirror(f"mirror of the end of {gone.data!r} on {side.value}", side, event)
+        return None
+
     def _serve(self, actor: Actor, call: Call) -> None:
-        if isinstance(call, Look):
+        if isinstance(call, Delete):
+            self._clock += 1
+            self._get(actor, self._end(call.at, call.if_generation, actor.name))
+        elif isinstance(call, Look):
             self._get(actor, self._places[call.at].live)
         elif isinstance(call, Keep):
             kept = read(self._places[call.at], call.if_generation)
@@ -333,13 +402,21 @@ class World:
         after = put(self._places[side], version, condition)
         if isinstance(after, Refusal):
             return False
-        self._places[side] = after
+        overwritten, self._places[side] = self._places[side].live, after
         self.told.append(f"{who}: {version.data!r} is on the {side.value} path")
-        event = _event(side, version)
-        deliver, settings = self._story.deliver, SETTINGS[side]
-        name = f"mirror of {version.data!r} on {side.value}"
-        self.actors.append(Actor(name, lambda store: deliver(event, settings, store), event=True))
+        self._mirror(f"mirror of {version.data!r} on {side.value}", side, _event(side, version))
+        if self._story.deletes and overwritten is not None:
+            event = _event(side, overwritten, EventKind.DELETED, version.created)
+            self._mirror(f"mirror of the end of {overwritten.data!r} on {side.value}", side, event)
         return True
+
+    def _mirror(self, name: str, side: Side, event: ObjectEvent) -> None:
+        deliver, settings = self._story.deliver, SETTINGS[side]
+        if self._story.deletes and side is LEGACY:
+            settings = replace(settings, deletes=True)
+        actor = Actor(name, lambda store: deliver(event, settings, store), event=True)
+        if actor.asks() is not None:
+            self.actors.append(actor)
 
     def _version(self, data: str, write: int) -> Version:
         self._clock += 1
@@ -405,12 +482,14 @@ def _keep(version: ObjectState) -> ObjectRef:
     return MIGRATION.kept_ref(NAME, version.generation)
 
 
-def _event(side: Side, version: Version) -> ObjectEvent:
+def _event(
+    side: Side, version: Version, kind: EventKind = EventKind.FINALIZED, tick: int | None = None
+) -> ObjectEvent:
     ref = REFS[side]
     return ObjectEvent(
         id=f"e{number(version.token)}",
-        kind=EventKind.FINALIZED,
+        kind=kind,
         bucket=ref.bucket,
-        time=datetime(2024, 1, 1, tzinfo=UTC),
+        time=moment(version.created if tick is None else tick),
         state=object_state(version, ref.name),
     )

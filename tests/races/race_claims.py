@@ -26,6 +26,7 @@ class Claim(Enum):
     )
     LATER_STAYS = "where the later write counts, no write is replaced by an earlier one"
     ENDS = "replicate ends within its attempts"
+    ERASED = "where deletions are followed, no copy of a deleted source is left"
     PROVEN = "no copy differs from the source version it was meant to be"
 
 
@@ -63,14 +64,17 @@ def _same(one: Version, other: Version | None) -> bool:
     return other is not None and (one.write, one.created) == (other.write, other.created)
 
 
-def about_quiet(source: Version | None, there: Version | None, authority: Authority) -> Wrong | None:
+def about_quiet(
+    source: Version | None, there: Version | None, authority: Authority, *, follows: bool = False
+) -> Wrong | None:
     """Judge both sides when no step is possible any more.
 
-    Once the destination has the authority it may differ, but must not be absent. Where the later write wins, the
+    With `follows` deletions are followed. Once the destination has the authority it may differ, but must not be absent. Where the later write wins, the
     destination may only differ by a later write.
     """
     if source is None:
-        return None
+        left = follows and there is not None and there.write > 0
+        return Wrong(Claim.ERASED, f"it ends with {shown(there)} left of a deleted source") if left else None
     if there is not None:
         if authority is Authority.DESTINATION:
             return None

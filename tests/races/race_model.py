@@ -15,6 +15,7 @@ import base64
 import hashlib
 import random
 from collections.abc import Callable
+from datetime import datetime
 from enum import Enum
 from functools import cache
 from typing import NamedTuple
@@ -22,7 +23,7 @@ from typing import NamedTuple
 import google_crc32c
 
 from shared.decision import ABSENT
-from shared.objects import Metadata, ObjectState
+from shared.objects import Metadata, ObjectState, parse_time
 
 __all__ = [
     "Condition",
@@ -30,6 +31,7 @@ __all__ = [
     "Refusal",
     "Version",
     "deleted",
+    "moment",
     "number",
     "object_state",
     "patched",
@@ -167,6 +169,11 @@ def _retired(place: Place) -> tuple[Version, ...]:
     if not place.versioned or place.live is None:
         return place.noncurrent
     return (*place.noncurrent, place.live)
+
+
+def moment(tick: int) -> datetime:
+    """Give the time of a tick."""
+    return parse_time(_time(tick))
 
 
 def _time(tick: int) -> str:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 
-from race_model import Place, Refusal, Version, deleted, object_state, patched, put
+from race_model import Place, Refusal, Version, deleted, moment, object_state, patched, put
 from race_replay import DESTINATION, SOURCE, Program, ReplayingStore, keep
 
 from shared.decision import Authority
@@ -49,7 +50,7 @@ class Label:
 
 Write = Upload | Delete | Label
 Replicate = Callable[..., Replication]
-Propagate = Callable[[ReplayingStore, ObjectRef, ObjectRef, ObjectState], DeletePropagation | None]
+Propagate = Callable[[ReplayingStore, ObjectRef, ObjectRef, ObjectState, datetime], DeletePropagation | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ class Scope:
         copied: The destination starts with a copy of this version; None for an absent destination.
         silences: The number of answers that may get lost.
         losses: The number of events that may get lost.
+        hangs: A call without an answer may also be carried out later.
+        follows: Deletions are followed: in the end no copy of a deleted source is left.
         always_sweep: A sweep ends every run, not only those that lost an event.
         store: Carries the actors' calls to the model; mutants distort it.
     """
@@ -94,6 +97,8 @@ class Scope:
     authority: Authority = Authority.SOURCE
     silences: int = 0
     losses: int = 0
+    hangs: bool = True
+    follows: bool = False
     always_sweep: bool = False
     store: type[ReplayingStore] = ReplayingStore
 
@@ -127,18 +132,19 @@ def deliveries(
     twice: Iterable[int] = (),
     authority: Authority = Authority.SOURCE,
     replicate: Replicate = replicate,
+    follows: bool = False,
 ) -> Iterator[Actor]:
     """Give the mirror's runs: one for each finalize event, two for each event that comes twice. In any order, at once.
 
     The first attempt of each is one conditional copy without a look. The event has the written version, and the
-    destination of a new object is absent.
+    destination of a new object is absent. With `follows` the mirror also follows deletions.
     """
     for count in range(before + 1, len(sources)):
         version = sources[count].live
         if version is None or version.token != count:
             continue
         event = object_state(version, SOURCE.name)
-        program = _replication(replicate, authority, LastSeen(event, None))
+        program = _replication(replicate, authority, LastSeen(event, None), follows=follows)
         for again in range(1 + (count in twice)):
             name = f"mirror of v{count}" + " again" * again
             yield Actor(name, program, after=count, event=True)
@@ -187,19 +193,22 @@ def removals(
     for count in range(before + 1, len(sources)):
         ended, live = sources[count - 1].live, sources[count].live
         if ended is not None and (live is None or live.token != ended.token):
-            program = _propagation(propagate, object_state(ended, SOURCE.name))
+            program = _propagation(propagate, object_state(ended, SOURCE.name), moment(2 * count))
             yield Actor(f"mirror of v{ended.write}'s end", program, after=count, event=True)
 
 
-def _replication(replicate: Replicate, authority: Authority, last_seen: LastSeen) -> Program:
+def _replication(
+    replicate: Replicate, authority: Authority, last_seen: LastSeen, *, follows: bool
+) -> Program:
     def program(store: ReplayingStore) -> Replication:
-        return replicate(store, SOURCE, DESTINATION, authority, last_seen=last_seen, keep=keep)
+        following = {"deletes": store} if follows else {}
+        return replicate(store, SOURCE, DESTINATION, authority, last_seen=last_seen, keep=keep, **following)
 
     return program
 
 
-def _propagation(propagate: Propagate, ended: ObjectState) -> Program:
+def _propagation(propagate: Propagate, ended: ObjectState, at: datetime) -> Program:
     def program(store: ReplayingStore) -> DeletePropagation | None:
-        return propagate(store, SOURCE, DESTINATION, ended)
+        return propagate(store, SOURCE, DESTINATION, ended, at)
 
     return program

@@ -137,7 +137,8 @@ class World:
     def quiet(self, state: State) -> Wrong | None:
         """Judge a state without a possible step."""
         source = self.scope.sources[state.written].live
-        return about_quiet(source, state.destination.live, self.scope.authority)
+        scope = self.scope
+        return about_quiet(source, state.destination.live, scope.authority, follows=scope.follows)
 
     def _may_run(self, who: int, state: State) -> bool:
         actor = self.scope.actors[who]
@@ -176,7 +177,7 @@ class World:
 
     def _copy(self, turn: Turn, call: Copy) -> Iterator[Step]:
         """Take the next of a rewrite's two steps, or lose its answer."""
-        if turn.state.silences:
+        if turn.state.silences and self.scope.hangs:
             yield from self._hang(turn, call)
         if turn.memory.taken is None:
             taken = self._read(turn.state, call)
@@ -193,7 +194,7 @@ class World:
             yield from self._took_effect(turn.at(destination), wrong)
 
     def _delete(self, turn: Turn, call: Delete) -> Iterator[Step]:
-        if turn.state.silences:
+        if turn.state.silences and self.scope.hangs:
             yield from self._hang(turn, call)
         destination = deleted(turn.state.destination, call.if_generation)
         if isinstance(destination, Refusal):

@@ -6,6 +6,7 @@ or a small wrong copy of the loop. ``pytest -rP`` shows each counterexample.
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from race_claims import Claim
@@ -85,7 +86,7 @@ def trusting_412(
 
 
 def blind(
-    store: ReplayingStore, source: ObjectRef, destination: ObjectRef, deleted: ObjectState
+    store: ReplayingStore, source: ObjectRef, destination: ObjectRef, deleted: ObjectState, _: datetime
 ) -> DeletePropagation | None:
     """Mutant 6: it deletes the destination after each delete event, on condition of the generation seen."""
     there = store.look(destination)
@@ -95,7 +96,7 @@ def blind(
 
 
 def without_second_look(
-    store: ReplayingStore, source: ObjectRef, destination: ObjectRef, deleted: ObjectState
+    store: ReplayingStore, source: ObjectRef, destination: ObjectRef, deleted: ObjectState, _: datetime
 ) -> DeletePropagation | None:
     """Mutant 7: it does not look at the source again after the deletion."""
     if store.look(source) is not None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from testing_paths import Paths
@@ -9,8 +11,15 @@ from testing_paths import Paths
 from shared.decision import Authority
 from shared.errors import Contended
 from shared.gateway import Gateway
-from shared.objects import ObjectRef, ObjectState
-from shared.replicate import DeleteOutcome, DeletePropagation, propagate_delete, replicate
+from shared.objects import ObjectRef, ObjectState, parse_time, same
+from shared.replicate import (
+    DeleteOutcome,
+    DeletePropagation,
+    LastSeen,
+    Outcome,
+    propagate_delete,
+    replicate,
+)
 from shared.store import DeletingStore
 
 NAME = "qpi_answers_20240101/user_id_7.jsonl"
@@ -47,10 +56,15 @@ def mirrored(paths: Paths, gateway: Gateway, data: bytes = b"one") -> ObjectStat
     return state
 
 
-def follow(paths: Paths, store: DeletingStore, deleted: ObjectState) -> DeletePropagation:
+NEVER, EVER = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
+
+def follow(
+    paths: Paths, store: DeletingStore, deleted: ObjectState, *, at: datetime = EVER, **options: Any
+) -> DeletePropagation:
     migration = paths.migration
     source, destination = migration.source_ref(NAME), migration.destination_ref(NAME)
-    return propagate_delete(store, source, destination, deleted, max_attempts=3)
+    return propagate_delete(store, source, destination, deleted, at, max_attempts=3, **options)
 
 
 def test_the_copy_of_the_deleted_version_goes(paths: Paths, gateway: Gateway) -> None:
@@ -105,3 +119,111 @@ def test_a_source_that_is_written_after_the_last_look_is_brought_back(paths: Pat
     done = follow(paths, Interfered(gateway, [lambda: paths.put(NAME, b"one")]), deleted)
     assert done.outcome is DeleteOutcome.REPLICATED
     assert (paths.names(), paths.read(NAME)) == ([NAME], b"one")
+
+
+def test_what_was_written_after_the_deletion_stays(paths: Paths, gateway: Gateway) -> None:
+    """A deletion is a write, and this one is the earlier."""
+    deleted = mirrored(paths, gateway)
+    paths.delete(NAME)
+    there = paths.look(NAME)
+    assert there is not None
+    for at in (parse_time(there.created), NEVER):
+        assert follow(paths, gateway, deleted, at=at).outcome is DeleteOutcome.OVERRIDDEN
+    assert paths.look(NAME) == there
+    after = parse_time(there.created) + timedelta(milliseconds=1)
+    assert follow(paths, gateway, deleted, at=after).outcome is DeleteOutcome.DELETED
+
+
+def test_what_was_relabelled_after_the_deletion_stays(paths: Paths, gateway: Gateway) -> None:
+    """A change of its metadata is a write, too."""
+    deleted = mirrored(paths, gateway)
+    paths.delete(NAME)
+    there = paths.look(NAME)
+    assert there is not None
+    blob = paths.bucket("destination").blob(there.name)
+    blob.metadata = {"label": "later"}
+    blob.patch()
+    moment = parse_time(there.created) + timedelta(microseconds=1)
+    assert follow(paths, gateway, deleted, at=moment).outcome is DeleteOutcome.OVERRIDDEN
+
+
+def test_the_authority_is_read_after_the_look_at_the_destination(paths: Paths, gateway: Gateway) -> None:
+    """A writer of the new path writes only after every mirror knows the phase: so the copy that was seen is theirs."""
+    deleted = mirrored(paths, gateway)
+    paths.delete(NAME)
+    asked: list[str] = []
+
+    class Watched(Interfered):
+        def look(self, at: ObjectRef) -> ObjectState | None:
+            asked.append("source" if at == paths.migration.source_ref(NAME) else "destination")
+            return super().look(at)
+
+    def authority() -> Authority:
+        asked.append("authority")
+        return Authority.DESTINATION
+
+    done = follow(paths, Watched(gateway), deleted, authority=authority)
+    assert (done.outcome, asked) == (DeleteOutcome.NOT_FOLLOWED, ["source", "destination", "authority"])
+    assert paths.read(NAME) == b"one"
+
+
+def test_where_the_later_write_counts_the_version_is_kept_first(paths: Paths, gateway: Gateway) -> None:
+    """The new path may hold a write of its own, although it equals what was deleted."""
+    deleted = mirrored(paths, gateway)
+    paths.delete(NAME)
+
+    def keep(version: ObjectState) -> ObjectRef:
+        return paths.migration.kept_ref(NAME, version.generation)
+
+    done = follow(paths, gateway, deleted, authority=Authority.LATER_WRITE, keep=keep)
+    assert done.outcome is DeleteOutcome.DELETED
+    assert done.destination is not None
+    kept = gateway.look(keep(done.destination))
+    assert kept is not None
+    assert same(kept, done.destination)
+    with pytest.raises(ValueError, match="say where to keep"):
+        follow(paths, gateway, mirrored_and_deleted(paths, gateway), authority=Authority.LATER_WRITE)
+    assert paths.read(NAME) == b"one"
+
+
+def mirrored_and_deleted(paths: Paths, gateway: Gateway) -> ObjectState:
+    deleted = mirrored(paths, gateway)
+    paths.delete(NAME)
+    return deleted
+
+
+@dataclass
+class DeletedMeanwhile(Interfered):
+    """A source that is deleted while a copy of it is made."""
+
+    paths: Paths | None = None
+
+    def copy(
+        self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
+    ) -> ObjectState:
+        made = super().copy(source, destination, if_source=if_source, if_destination=if_destination)
+        if self.paths is not None:
+            self.paths.delete(NAME)
+        return made
+
+
+@pytest.mark.parametrize("following", [True, False])
+def test_a_copy_of_a_source_that_was_deleted_meanwhile_is_taken_back(
+    paths: Paths, gateway: Gateway, following: bool
+) -> None:
+    """The deletion's own event came before the copy; without followed deletions the copy stays."""
+    paths.put(NAME, b"one")
+    store = DeletedMeanwhile(gateway, paths=paths)
+    source, destination = paths.migration.source_ref(NAME), paths.migration.destination_ref(NAME)
+    done = replicate(store, source, destination, Authority.SOURCE, deletes=store if following else None)
+    assert (done.taken_back is not None, paths.names()) == (following, [] if following else [NAME])
+    assert done.outcome is (Outcome.SUPERSEDED if following else Outcome.COPIED)
+
+
+def test_a_second_delivery_takes_back_what_the_first_one_copied(paths: Paths, gateway: Gateway) -> None:
+    """The first one lost the answer to its copy, and the source was deleted."""
+    version = mirrored_and_deleted(paths, gateway)
+    source, destination = paths.migration.source_ref(NAME), paths.migration.destination_ref(NAME)
+    for authority, left in ((Authority.DESTINATION, [NAME]), (Authority.SOURCE, [])):
+        replicate(gateway, source, destination, authority, last_seen=LastSeen(version, None), deletes=gateway)
+        assert paths.names() == left

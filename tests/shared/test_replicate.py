@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from testing_paths import Paths
@@ -10,7 +11,7 @@ from testing_paths import Paths
 from shared.decision import Authority
 from shared.errors import Contended, CopyNotProven, PermissionDenied
 from shared.gateway import Gateway
-from shared.objects import ObjectRef, ObjectState, same
+from shared.objects import ObjectRef, ObjectState, parse_time, same
 from shared.replicate import LastSeen, Outcome, Replication, replicate
 from shared.store import ObjectStore
 
@@ -392,6 +393,49 @@ def test_metadata_that_will_not_be_carried_is_not_copied_for_ever(paths: Paths, 
 
     with pytest.raises(CopyNotProven, match="custom metadata"):
         run(paths, Losing(gateway, lambda: None))
+
+
+def test_what_was_there_before_a_moment_is_not_a_later_write(paths: Paths, gateway: Gateway) -> None:
+    """It is replaced and kept, if it was created and last updated before that. A write since then stays."""
+    paths.put(NAME, b"right")
+    paths.put(NAME, b"wrong", side="destination")
+    wrong = paths.look(NAME)
+    assert wrong is not None
+    migration, moment = paths.migration, parse_time(wrong.updated)
+
+    def run_pass(settled_before: datetime) -> Replication:
+        return replicate(
+            gateway,
+            migration.source_ref(NAME),
+            migration.destination_ref(NAME),
+            Authority.LATER_WRITE,
+            keep=lambda version: migration.kept_ref(NAME, version.generation),
+            settled_before=settled_before,
+        )
+
+    assert run_pass(moment).outcome is Outcome.CONFLICT
+    blob = paths.bucket("destination").blob(wrong.name)
+    blob.content_type = "text/plain"
+    blob.patch()
+    assert run_pass(moment + timedelta(microseconds=1)).outcome is Outcome.CONFLICT
+    assert run_pass(moment + timedelta(hours=1)).outcome is Outcome.COPIED
+    assert paths.read(NAME) == b"right"
+    kept = migration.kept_ref(NAME, wrong.generation)
+    assert gateway.read(kept) == b"wrong"
+
+
+def test_such_a_moment_changes_nothing_where_a_side_wins(paths: Paths, gateway: Gateway) -> None:
+    """Where the new path wins, its objects stay."""
+    paths.put(NAME, b"legacy")
+    paths.put(NAME, b"new", side="destination")
+    done = replicate(
+        gateway,
+        paths.migration.source_ref(NAME),
+        paths.migration.destination_ref(NAME),
+        Authority.DESTINATION,
+        settled_before=datetime.max.replace(tzinfo=UTC),
+    )
+    assert (done.outcome, paths.read(NAME)) == (Outcome.CONFLICT, b"new")
 
 
 def patch(paths: Paths, side: str, **changes: str) -> None:

@@ -9,6 +9,7 @@ import report_samples as samples
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from shared.errors import UsageError
 from shared.phase import Phase
 from shared.report import figures
 from shared.report.headline import Tone, headline, status_headline
@@ -179,8 +180,16 @@ def test_two_empty_paths_are_not_called_equal() -> None:
     nothing = {**samples.side(), "digest": samples.digest("")}
     made["undated"].update(source=nothing, destination=nothing, verdicts={}, verdict="absent")
     made["counts"]["equal"] = 0
+    with pytest.raises(UsageError, match="clean is true, and nothing was compared"):
+        read(made)
+    made.update(clean=False, exit_code=0)  # as --allow-empty permits
     found = headline(read(made))
     assert (found.tone, found.title) == (Tone.ATTENTION, "Nothing was compared")
+    made["counts"]["excluded"] = 3
+    assert headline(read(made)).reasons == (
+        "All 3 names on either side are excluded. Are the patterns right?",
+    )
+    made["counts"]["excluded"] = 0
     assert commands(next_steps(Phase.DUAL_WRITE, read(made), TARGET)) == ["migrate --env dev"]
 
 
