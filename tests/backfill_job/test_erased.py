@@ -11,6 +11,7 @@ from testing_commands import Commands, Ended
 from testing_deletion import CONFIRM, Scene, day
 from testing_paths import Paths
 
+from backfill_job.verify.certificate import read_certificate
 from mirror_function.event import EventKind, ObjectEvent
 from mirror_function.mirror import Mirrored, MirrorOutcome, mirror
 from mirror_function.settings import MirrorSettings
@@ -314,6 +315,8 @@ def test_a_verification_names_what_was_erased_and_is_the_next_proof(erased: Comm
     paths.delete(second, side="destination")
     report = content(erased, "verification.json")
     assert (report["clean"], report["counts"]["erased"], report["counts"]["missing"]) == (True, 1, 0)
+    certified = read_certificate((erased.folder / "r" / "certificate.json").read_bytes(), "certificate")
+    assert certified.unequal_days == ("undated",)  # it says what lies there
     assert "Equal: nothing missing" in (erased.folder / "r" / "report.html").read_text()
     assert [HELD in remark["text"] for remark in report["remarks"] if remark["kind"] == "erased"] == [True]
     assert delivered(erased, second).outcome is MirrorOutcome.ERASED
