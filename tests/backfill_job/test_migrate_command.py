@@ -197,6 +197,8 @@ def test_execute_copies_everything_and_verifies(
     assert datetime.fromisoformat(run["verification"].pop("began")).tzinfo is not None
     assert run["verification"] == {
         "clean": True,
+        "erased": 0,
+        "erased_names": [],
         "equal": len(NAMES),
         "missing": 0,
         "content_differs": 0,
