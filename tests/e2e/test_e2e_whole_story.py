@@ -30,7 +30,7 @@ def test_the_whole_story_loses_nothing(tmp_path: File, capsys: pytest.CaptureFix
         sys.stdout.write(f"\nthe whole story, seed {SEED}; again with: {AGAIN}\nits folder: {tmp_path}\n")
     with started(tmp_path, SEED, RATE) as stage:
         try:
-            tell(stage, SECONDS)
+            tell(stage, SECONDS, accidents="SOAK_SECONDS" in os.environ)
         except (Stopped, NothingMoved) as error:
             error.add_note(
                 "\n".join([f"seed {SEED}; again with: {AGAIN}", "the last that was done:", *_last(stage)])
