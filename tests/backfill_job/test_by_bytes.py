@@ -118,6 +118,9 @@ def test_before_the_cutover_such_a_copy_is_made_again(
     assert "(3 of them by size and crc32c alone)" in report_in(tmp_path / "v", "verification.json")["summary"]
     assert "by size and crc32c alone" in (tmp_path / "v" / "report.html").read_text(encoding="utf-8")
     assert report_in(tmp_path / "v", "certificate.json")["run"]["crc32c_alone"] == 3
+    newest = commands.state.newest_comparison
+    assert newest is not None
+    assert (newest.equal, newest.crc_alone) == (True, 3)
 
 
 def test_after_the_cutover_bytes_are_compared_once_and_nothing_is_copied(

@@ -60,11 +60,12 @@ LONG = 1.0
 """Seconds between two looks at a mirror's log, which is read as a whole."""
 
 
-def losses(seed: int) -> dict[str, str]:
-    """Which part of the record is lost where: one before a cutover, the other one after a cutover."""
+def losses(seed: int, *, all_of_them: bool) -> dict[str, str]:
+    """Which part of the record is lost where: one after a cutover and, with all of them, the other one before a cutover."""
     rng = Random(f"losses-{seed}")
     parts = rng.sample((HEAD, ENTRY), 2)
-    return dict(zip((rng.choice(BEFORE), rng.choice(AFTER)), parts, strict=True))
+    before, after = rng.choice(BEFORE), rng.choice(AFTER)
+    return {before: parts[0], after: parts[1]} if all_of_them else {after: parts[1]}
 
 
 def lose_a_part(stage: Stage, where: str, change: Sequence[str]) -> None:

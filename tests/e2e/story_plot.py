@@ -55,12 +55,14 @@ ANY = str(24 * 3_600)
 """Seconds that a mirror's lag may be here: the story judges the mirrors' copies, not the machine's speed."""
 
 
-def tell(stage: Stage, seconds: float) -> None:
+def tell(stage: Stage, seconds: float, *, accidents: bool) -> None:
     """Run all chapters.
 
     Args:
         stage: With all actors started.
         seconds: How long the story takes at least, by going back and forth more often; 0 for once.
+        accidents: Whether every accident happens. Without, the record loses one part, and no laptop sleeps: a soak has them
+            all, and a test of its own the sleeper.
     """
     end = time.monotonic() + seconds
     with (
@@ -74,14 +76,15 @@ def tell(stage: Stage, seconds: float) -> None:
             every=DELIVERIES_A_KILL,
         ),
     ):
-        stage.losses = losses(stage.seed)
-        sleeper = _arrive(stage)
+        stage.losses = losses(stage.seed, all_of_them=accidents)
+        sleeper = _arrive(stage, sleeps=accidents)
         ready = _prepare(stage)
         lose_a_part(stage, "dual_write", ("cutover", *ENV, *BY, "--yes", *ready))
         number = 1
         _cut_over(stage, ready, number, again=seconds > 0 or stage.rng.random() < 0.5)
         while True:
-            _roll_back(stage, number, sleeper if number == 1 else None)
+            _roll_back(stage, number, sleeper)
+            sleeper = None
             lose_a_part(stage, "rolled_back", ("cutover", *ENV, *BY, "--yes", *ready))
             if time.monotonic() < end:
                 _storm(stage)
@@ -97,16 +100,17 @@ def tell(stage: Stage, seconds: float) -> None:
     _end(stage)
 
 
-def _arrive(stage: Stage) -> Sleeper:
-    """Up to the sweep before the first cutover; returns the sweep whose laptop sleeps."""
-    operator = stage.operator
+def _arrive(stage: Stage, *, sleeps: bool) -> Sleeper | None:
+    """Up to the sweep before the first cutover; returns the sweep whose laptop sleeps, if one does."""
+    operator, sleeper = stage.operator, None
     with stage.chapter("dry run in a storm"):
         operator.run("begin", *ENV, "--by", "Ada")
         _storm(stage)
         stage.nights_of_history(3)
         operator.run("migrate", *ENV)
-    with stage.chapter("a laptop falls asleep"):
-        sleeper = fall_asleep(stage)
+    if sleeps:
+        with stage.chapter("a laptop falls asleep"):
+            sleeper = fall_asleep(stage)
     with stage.chapter("backfill under fire"):
         _backfill(stage, "backfill-1", kills=stage.rng.randrange(3, 6))
     with stage.chapter("the mirror catches up"):
@@ -208,8 +212,9 @@ def _roll_back(stage: Stage, number: int, sleeper: Sleeper | None) -> None:
         _busy(stage)
         _live(stage, 4)
     lose_a_part(stage, "cut_over", command)
-    if sleeper is not None:
+    if number == 1:
         mistaken_pairs(stage)
+    if sleeper is not None:
         wake(stage, sleeper)
     with stage.chapter(f"rehearsal of rollback {number}"):
         operator.run("rollback", *ENV, "--dry-run")
