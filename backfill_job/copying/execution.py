@@ -131,6 +131,7 @@ class _Execution:
                 settled_before=self.options.settled_before,
                 deletes=self.run.store if self.options.follow_deletions else None,
             )
+        await self.by_bytes.flush()
 
     async def follow(self) -> None:
         """Delete the extras that are proven copies of deleted sources."""
@@ -146,7 +147,6 @@ class _Execution:
             await follow_deletions(
                 self.extras, api, run.store, run.migration, run.authority, told=told, check=run.stop.check
             )
-        await self.by_bytes.flush()
 
     async def compare(self) -> None:
         """List both sides again."""

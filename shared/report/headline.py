@@ -92,7 +92,8 @@ def status_headline(state: State, verification: Verification | None, now: dateti
     newest = later_comparison(state, verification)
     if newest is not None:
         found = _by_comparison(newest, state, verification)
-        doubts = _doubts(state, newest.began, now, before=not state.in_this_phase(newest))
+        ended = next(entry.at for entry in reversed(state.history) if entry.comparison == newest)
+        doubts = _doubts(state, ended, now, before=not state.in_this_phase(newest))
     elif verification is not None:
         found = headline(verification)
         before = state.since is not None and verification.started < state.since
@@ -187,7 +188,7 @@ def _doubts(state: State, verified: datetime, now: datetime, *, before: bool) ->
 
     Args:
         state: The migration's.
-        verified: When it was verified.
+        verified: When it was verified: the end of that comparison.
         now: The current time.
         before: Whether that began before the phase did.
     """

@@ -58,7 +58,7 @@ def test_a_new_migration_begins_on_record(paths: Paths, gateway: Gateway, begin:
     ended = begin()
     assert (ended.code, ended.err) == (0, "")
     state = read_state(gateway, paths.migration)
-    (entry,) = state.history
+    (entry,) = state.decisions
     assert (state.phase, entry.by, entry.kind) == (Phase.DUAL_WRITE, "Ada", Kind.BEGUN)
     since = json.loads(state.to_json())["since"]
     migration = paths.migration
@@ -170,7 +170,7 @@ def test_many_that_begin_at_once_begin_one_migration(paths: Paths, gateway: Gate
         ended = list(pool.map(lambda _: begin(), range(6)))
     assert {each.code for each in ended} == {0}, [each.err for each in ended]
     assert [each.out.splitlines()[0] for each in ended].count("Begun.") == 1
-    assert len(read_state(gateway, paths.migration).history) == 1
+    assert len(read_state(gateway, paths.migration).decisions) == 1
 
 
 def test_an_answer_that_is_lost_half_way_is_made_good_by_the_client(
@@ -181,7 +181,7 @@ def test_an_answer_that_is_lost_half_way_is_made_good_by_the_client(
     ended = begin()
     paths.server.clear_faults()
     assert (ended.code, ended.out.splitlines()[0]) == (0, "Begun.")
-    assert len(read_state(gateway, paths.migration).history) == 1
+    assert len(read_state(gateway, paths.migration).decisions) == 1
 
 
 # --- adopting -------------------------------------------------------------------------------------------------
@@ -339,10 +339,10 @@ def test_a_first_run_begins_by_itself_where_the_destination_is_empty(
     ended = fresh.run("migrate", "--execute", "--yes")
     assert (ended.code, ended.err) == (0, "")
     assert (paths.names(), paths.read(NAME)) == ([NAME], b"one")
-    (entry,) = fresh.state.history
+    (entry,) = fresh.state.decisions
     assert (entry.kind, entry.phase, entry.by) == (Kind.BEGUN, Phase.DUAL_WRITE, "migrate_qpi_exports")
     assert fresh.run("migrate", "--execute", "--yes").code == 0
-    assert fresh.state.history == (entry,)
+    assert fresh.state.decisions == (entry,)
 
 
 def test_a_first_run_shows_what_would_be_overwritten_and_asks_for_begin(
@@ -397,7 +397,7 @@ def test_three_tasks_on_a_fresh_pair_begin_one_migration(paths: Paths, fresh: Co
         paths.put(name)
     done = as_process(paths, "migrate", "--execute", "--yes", "--grace", "0", "--tasks", "3")
     assert (done.returncode, paths.names()) == (0, names), done.stderr
-    assert len(fresh.state.history) == 1
+    assert len(fresh.state.decisions) == 1
 
 
 # --- issue: the state object gone meant `dual_write` -----------------------------------------------------------

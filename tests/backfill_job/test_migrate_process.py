@@ -263,7 +263,8 @@ def test_what_hangs_does_not_hold_up_a_stop(paths: Paths, tmp_path: Path) -> Non
     with subprocess.Popen(
         command, env=environ(paths), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        paths.wait_for_requests("storage.objects.get", 8, process.poll)
+        # All are under way then: each thread has asked more than once.
+        paths.wait_for_requests("storage.objects.get", 24, process.poll)
         # From here on no request gets an answer for so long that the test would fail.
         paths.server.set_faults(latency_ms=2_000 * HANGS)
         process.send_signal(signal.SIGTERM)

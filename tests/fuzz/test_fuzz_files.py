@@ -51,6 +51,7 @@ READERS = {
     "backfill_job/gate/dead_letters.py": "dead letters",
     "backfill_job/gate/import_record.py": "import test",
     "backfill_job/references/patch.py": "asks only whether an edited file still parses",
+    "backfill_job/copying/by_bytes.py": "proofs: tests/backfill_job/test_by_bytes.py damages them",
     "backfill_job/run/overlaps.py": "other migrations' records: tests/backfill_job/test_overlaps.py",
     "backfill_job/run/tasks.py": "shard map",
     "backfill_job/run/task_reports.py": "task report",
