@@ -69,3 +69,8 @@ def commands(paths: Paths, gateway: Gateway, tmp_path: Path) -> Commands:
 def scene(paths: Paths, commands: Commands, tmp_path: Path) -> Scene:
     """A pair of prefixes with the operator's commands, for deletions and undos."""
     return Scene(paths, commands, tmp_path)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest test, so that the other workers do the rest meanwhile."""
+    items.sort(key=lambda item: "test_e2e_whole_story" not in item.nodeid)
