@@ -190,6 +190,7 @@ def test_what_is_not_routine_is_named_with_its_reasons() -> None:
         Step.OVERWRITE: Named(2, [Sample("a", ("content type",)), Sample("b", ("size", "crc32c"))]),
         Step.CONFLICT: Named(1, [Sample("c", ("md5",))]),
         Step.EXTRA: Named(1, [Sample("d")]),
+        Step.ERASED: Named(),
         Step.IMPOSSIBLE: Named(1, [Sample("e", ("too long",))]),
     }
 

@@ -127,9 +127,9 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            (lambda text: text + "REGOIN=x\n", "dev.env, line 12: 'REGOIN=x' is none of PROJECT"),
-            (lambda text: text + "REGION\n", "dev.env, line 12: 'REGION' is none of"),
-            (lambda text: text + "TASKS=3\n", "dev.env, line 12: TASKS is given twice"),
+            (lambda text: text + "REGOIN=x\n", "dev.env, line 13: 'REGOIN=x' is none of PROJECT"),
+            (lambda text: text + "REGION\n", "dev.env, line 13: 'REGION' is none of"),
+            (lambda text: text + "TASKS=3\n", "dev.env, line 13: TASKS is given twice"),
             (lambda text: text.replace("TASKS=2", "TASKS=0"), "line 4: '0' is not a possible value of TASKS"),
             (lambda text: text.replace("TASKS=2", "TASKS="), "line 4: '' is not a possible value of TASKS"),
             (

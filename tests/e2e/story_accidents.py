@@ -84,18 +84,17 @@ def lose_a_part(stage: Stage, where: str, change: Sequence[str]) -> None:
         more_uploads(stage, stage.accident_rng.randrange(1, 100))
         at = _lost(stage, part)
         stage.accidents[f"{part} lost"] += 1
-        refused = _mirrors_say(stage, UNKNOWN)
+        refused, logs = _mirrors_say(stage, UNKNOWN), _logs(stage)
         wait_until(
             lambda: (stage.writer.uploads, _mirrors_say(stage, UNKNOWN)),
             lambda counts: counts[1] >= refused + REFUSED,
             f"the mirrors' refusals without {at}",
             poll=LONG,
         )
-        copied = _mirrors_say(stage, COPIED)
         more_uploads(stage, MEANWHILE)
         _is_refused(stage, SWEEP, "begin")
         _is_refused(stage, change, "begin")
-        more = _mirrors_say(stage, COPIED) - copied
+        more = _copies_after_refusal(stage, logs)
         if more > UNDER_WAY:
             raise Stopped(f"without {at} the mirrors have made {more} copies")
         stage.accidents["copies while not whole"] += more
@@ -157,9 +156,21 @@ def _is_refused(stage: Stage, words: Sequence[str], says: str) -> Attempt:
 
 def _mirrors_say(stage: Stage, what: str) -> int:
     """How often something stands in the mirrors' logs."""
-    return sum(
-        (stage.folder / f"{name}.log").read_text(errors="replace").count(what) for name in stage.functions
-    )
+    return sum(log.count(what) for log in _logs(stage).values())
+
+
+def _logs(stage: Stage) -> dict[str, str]:
+    """The mirrors' logs, by name."""
+    return {
+        name: (stage.folder / f"{name}.log").read_text(errors="replace").rpartition("\n")[0]
+        for name in stage.functions
+    }
+
+
+def _copies_after_refusal(stage: Stage, before: dict[str, str]) -> int:
+    """Copies that a mirror made after its own first refusal since then: until then it may use the phase that it has read."""
+    since = (log[len(before[name]) :] for name, log in _logs(stage).items())
+    return sum(text.partition(UNKNOWN)[2].count(COPIED) for text in since)
 
 
 def more_uploads(stage: Stage, count: int) -> None:

@@ -50,7 +50,9 @@ class PinnedGeneration(ReplayingStore):
         return super()._copied(call._replace(pinned=True))
 
 
-def by_number(source: ObjectState | None, destination: ObjectState | None, authority: Authority) -> Decision:
+def by_number(
+    source: ObjectState | None, destination: ObjectState | None, authority: Authority, _: str | None = None
+) -> Decision:
     """Mutant 4: it takes a source with a smaller generation than the destination's for older, and skips it."""
     decision = decide(source, destination, authority)
     if source and destination and source.generation < destination.generation:
@@ -59,7 +61,7 @@ def by_number(source: ObjectState | None, destination: ObjectState | None, autho
 
 
 def by_number_reversed(
-    source: ObjectState | None, destination: ObjectState | None, authority: Authority
+    source: ObjectState | None, destination: ObjectState | None, authority: Authority, _: str | None = None
 ) -> Decision:
     """Mutant 4, the other way round."""
     decision = decide(source, destination, authority)
@@ -108,7 +110,7 @@ def without_second_look(
 
 
 def never_again(
-    source: ObjectState | None, destination: ObjectState | None, authority: Authority
+    source: ObjectState | None, destination: ObjectState | None, authority: Authority, _: str | None = None
 ) -> Decision:
     """Mutant 8: an equal destination settles the matter, however old it is."""
     decision = decide(source, destination, authority)
