@@ -40,7 +40,7 @@ ONLY_IN = frozenset({Phase.CUT_OVER})
 
 EXAMPLES = """
 examples:
-  python -m backfill_job cutover --env prod --by "Ada Lovelace" --repo ../airflow-dags --canary
+  python -m backfill_job cutover --env prod --by "Ada Lovelace" --repo ../airflow-dags --canary --dead-letters letters.json
   python -m backfill_job cutover --env prod --by "Ada Lovelace"      again, once the last writer has switched
 
 exit codes:

@@ -22,10 +22,12 @@ from backfill_job.run.command import (
 )
 from backfill_job.run.logs import LogFormat, logging_to
 from backfill_job.run.settings import Settings
+from shared.errors import UsageError
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
 from shared.migration import Migration
-from shared.record import read_state, update
+from shared.phase import not_begun
+from shared.record import read_record, update
 from shared.state import HistoryEntry, Signatory, State, utc_text
 from shared.state_changes import MAX_NOTE, MAX_WHO, Stamp, sign_off, withdraw
 
@@ -112,7 +114,8 @@ def _change(
     """Make the change; gives the new state, and the change's entry in its history."""
     name, note = Signatory(arguments.name), arguments.note
     act = withdraw if arguments.withdraw else sign_off
-    read_state(gateway, migration)  # for Cloud Storage's time
+    if not read_record(gateway, migration).exists:
+        raise UsageError(str(not_begun(migration)))
     stamp = Stamp(uuid.uuid4().hex, arguments.by, gateway.server_time.now())
     state = update(gateway, migration, lambda before: act(before, name, stamp, note))
     return state, next(entry for entry in state.history if entry.change == stamp.change)

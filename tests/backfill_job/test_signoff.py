@@ -283,3 +283,13 @@ def test_the_command_is_one_of_the_operator_s(paths: Paths) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "Recorded, by Ada: sign-off data" in done.stdout
     assert json.loads(state_text(paths) or b"")["signoffs"][0]["by"] == "Ada"
+
+
+def test_before_a_migration_has_begun_there_is_nothing_to_sign(
+    paths: Paths, sign: Callable[..., Ended]
+) -> None:
+    """Nothing was recorded, for certain."""
+    paths.forget()
+    ended = sign("data", "--by", "Ada")
+    assert (ended.code, ended.out) == (2, "")
+    assert "there is no record of this migration" in ended.err
