@@ -124,6 +124,12 @@ def _check_arguments(arguments: argparse.Namespace, settings: Settings, io: Proc
         raise UsageError("--follow-deletions deletes at the destination; it is for --execute")
     if settings.task_count > 1 and not arguments.execute:
         raise UsageError("a dry run shows the whole at once; run it as one task")
+    if arguments.begin and not arguments.execute:
+        raise UsageError("--begin is for --execute; a dry run begins nothing")
+    if arguments.begin and (arguments.follow_deletions or arguments.since is not None):
+        raise UsageError(
+            "--begin is for the first run, which copies everything: leave --since and --follow-deletions out"
+        )
     if arguments.tasks > 1 and not (arguments.execute and arguments.yes):
         raise UsageError("--tasks is for --execute --yes: several processes cannot ask one question")
     if arguments.execute and not arguments.yes and not io.stdin.isatty():

@@ -67,6 +67,9 @@ CACHE_SECONDS = 10.0
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds before each further read where the head is ahead of the history: a change writes one after the other."""
 
+_TO_PHASE = re.compile(r"phase [a-z_]+ to ([a-z_]+)")
+"""How version 1 told of a change of the phase."""
+
 _ENTRY = re.compile(r"([0-9]{8})-([a-z_]+)\.json")
 
 
@@ -232,6 +235,7 @@ def recorded(contents: bytes | None, listed: Sequence[ObjectState], migration: M
             raise disagreement(
                 migration, f"the head has version 1, and the history has {len(phases)} entries"
             )
+        _check_version_1(head, entries, migration)
         return Recorded(head, 0)
     if not isinstance(entries, list):
         raise damaged(migration, f"its history is {shown_value(entries)}")
@@ -277,6 +281,19 @@ def _equal_since(comparison: Any, begun: set[Any], migration: Migration) -> str 
         return time_text(parse_time(comparison["began"])) if equal and covers else None
     except (KeyError, TypeError, ValueError, OverflowError):
         return None
+
+
+def _check_version_1(head: Phase, history: object, migration: Migration) -> None:
+    """Check a phase of version 1 against the sentences of its own history, as far as they can be read.
+
+    Raises:
+        PhaseUnknown: They tell of another phase.
+    """
+    entries = history if isinstance(history, list) else []
+    sentences = (str(each.get("what")) for each in entries if isinstance(each, dict))
+    changes = [found[1] for found in map(_TO_PHASE.match, sentences) if found]
+    if changes and head.value != changes[-1]:
+        raise damaged(migration, f"phase is {head.value}, and its own history ends in {changes[-1]}")
 
 
 def check_lengths(told: int, listed: int, migration: Migration) -> None:

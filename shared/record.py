@@ -25,7 +25,7 @@ import google_crc32c
 from shared.decision import ABSENT
 from shared.errors import ConditionFailed, Contended, PhaseUnknown, UsageError
 from shared.json_io import convert, parse_json, shown_value
-from shared.migration import Migration
+from shared.migration import LATE_WRITES, Migration
 from shared.objects import ObjectRef, ObjectState
 from shared.phase import (
     Phase,
@@ -302,6 +302,8 @@ def _due(
 
 def _check_may_begin(store: RecordStore, migration: Migration, phase: Phase | None) -> None:
     """Refuse to begin where a migration may be under way, unless a person names the phase."""
+    if phase in {None, Phase.DUAL_WRITE}:
+        _check_no_cutover(store, migration)
     if phase is not None:
         return
     destination = migration.destination
@@ -317,6 +319,19 @@ def _check_may_begin(store: RecordStore, migration: Migration, phase: Phase | No
                     "with `backfill_job begin`: --phase dual_write where the legacy path is still the source of truth, and "
                     "what differs at the new path may be overwritten; --phase cut_over after a cutover"
                 )
+
+
+def _check_no_cutover(store: RecordStore, migration: Migration) -> None:
+    """Refuse the first phase where the migration's own objects prove that there was a cutover."""
+    for folder in ("deletions", LATE_WRITES, "replaced"):
+        bucket, prefix = _own(migration, folder)
+        page = next(iter(store.list_pages(bucket, prefix)), None)
+        if page is not None and page.objects:
+            raise UsageError(
+                f"gs://{bucket}/{page.objects[0].name} is there, which only a cutover or what follows it leaves: the record is "
+                "lost. Restore it (soft delete or versioning keeps it); or name the phase that holds with "
+                "`backfill_job begin`, such as --phase cut_over"
+            )
 
 
 def _own(migration: Migration, folder: str) -> tuple[str, str]:

@@ -25,7 +25,7 @@ from shared.errors import MigrationError, UsageError
 from shared.events_log import Event, EventLog
 from shared.gcs.json_client import GOOGLE_HOST
 from shared.gcs.wire import proxy_for
-from shared.migration import Location, Migration
+from shared.migration import OWN_FOLDER, Location, Migration
 from shared.operations import OperationsCounter
 from shared.phase import PhaseReader
 from shared.server_time import ServerTime
@@ -152,6 +152,11 @@ def reports_at(place: Path | Location | None, store: LateGateway, migration: Mig
             raise UsageError(
                 f"--report {place.uri} lies in {location.uri}, which is migrated; choose another"
             )
+    parts = place.prefix.split("/")
+    if parts[0] == OWN_FOLDER.rstrip("/") and not {"reports", "runs"}.intersection(parts[1:]):
+        raise UsageError(
+            f"--report {place.uri} lies among the records of migrations; choose {OWN_FOLDER}reports/, or another prefix"
+        )
     return ReportPrefix(store.opened(), place)
 
 

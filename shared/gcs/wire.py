@@ -102,11 +102,11 @@ class Wire:
     """
 
     def __init__(self, base: str, *, connections: int, timeout: float, proxy: Proxy | None = None) -> None:
-        parts = urlsplit(base)
         try:
+            parts = urlsplit(base)
             port = parts.port
-        except ValueError:
-            port = -1
+        except ValueError:  # such as an IPv6 address without its end
+            parts, port = urlsplit(""), -1
         if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1 or parts.path.strip("/"):
             raise UsageError(f"{base!r} is not an address; http://HOST:PORT or https://HOST is wanted")
         self._host = parts.hostname

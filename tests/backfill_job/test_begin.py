@@ -12,6 +12,7 @@ import pytest
 from testing_commands import Commands, Ended, run_command, where
 from testing_paths import Paths, json_lines
 
+from shared.errors import PhaseUnknown
 from shared.gateway import Gateway
 from shared.phase import Phase, read_phase, state_ref
 from shared.record import read_state, update
@@ -441,3 +442,57 @@ def test_a_run_is_recorded_on_top_of_the_history(paths: Paths, gateway: Gateway,
     after = own(paths)
     assert after.pop("state.json") != before.pop("state.json")
     assert after == before
+
+
+# --- found by a person who had not seen the code ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("more", [("--since", "30d"), ("--follow-deletions",)])
+def test_a_first_run_copies_everything_and_deletes_nothing(
+    paths: Paths, fresh: Commands, more: tuple[str, ...]
+) -> None:
+    """A run that began anew and followed deletions took the only copies for late ones."""
+    paths.put(NAME, b"the only copy", side="destination")
+    ended = fresh.run("migrate", "--execute", "--yes", "--begin", "--allow-empty", *more)
+    assert (ended.code, paths.names()) == (2, [NAME])
+    assert "--begin is for the first run" in ended.err
+
+
+@pytest.mark.parametrize("trace", ["deletions/d.json", "late-writes/20260101T0000Z.json", "replaced/a/1"])
+def test_a_lost_record_is_never_begun_anew_where_something_proves_a_cutover(
+    paths: Paths, fresh: Commands, begin: Begins, trace: str
+) -> None:
+    """Not even where a person says so; the phase that holds can be named."""
+    paths.put(NAME, b"old")
+    paths.put(NAME, b"newer", side="destination")
+    paths.bucket("destination").blob(paths.migration.own_ref(trace).name).upload_from_string(b"{}")
+    for ended in (fresh.run("migrate", "--execute", "--yes", "--begin"), begin("--phase", "dual_write")):
+        assert (ended.code, paths.read(NAME)) == (2, b"newer")
+        assert "only a cutover" in ended.err
+    assert begin("--phase", "cut_over").code == 0
+
+
+def test_no_report_lies_among_the_records(paths: Paths, commands: Commands) -> None:
+    """A dry run's report in another migration's history stopped that migration."""
+    place = f"gs://{paths.migration.destination.bucket}/_migration/other/history/"
+    ended = commands.run("migrate", "--report", place)
+    assert (ended.code, "lies among the records of migrations" in ended.err) == (2, True)
+
+
+def test_the_mirror_reads_no_phase_of_version_1_that_its_own_history_denies(
+    paths: Paths, gateway: Gateway
+) -> None:
+    """An edit of the phase alone; and the phase of an honest head is read."""
+    paths.forget()
+    head = {
+        "version": 1,
+        "source": paths.migration.source.uri,
+        "destination": paths.migration.destination.uri,
+        "phase": "dual_write",
+        "history": [{"what": "phase dual_write to cut_over"}],
+    }
+    gateway.put(state_ref(paths.migration), json.dumps(head).encode())
+    with pytest.raises(PhaseUnknown, match="its own history ends in cut_over"):
+        read_phase(gateway, paths.migration)
+    gateway.put(state_ref(paths.migration), json.dumps({**head, "phase": "cut_over"}).encode())
+    assert read_phase(gateway, paths.migration).phase is Phase.CUT_OVER

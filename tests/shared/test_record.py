@@ -255,9 +255,7 @@ def test_the_whole_record_lost_is_begun_again_only_with_a_phase_that_a_person_na
     """Where something shows that the migration was under way: an object at the new path, or one of its own."""
     for name in ("qpi_exports/a", f"{OWN}late-writes/1", f"{OWN}replaced/a/1", f"{OWN}delete_old.json"):
         store = MemoryStore({name: b""})
-        with pytest.raises(
-            UsageError, match=rf"gs://export-dev/{name} is there.*--phase cut_over after a cutover"
-        ):
+        with pytest.raises(UsageError, match=rf"gs://export-dev/{name} is there.*--phase cut_over"):
             begin(store, MIGRATION, stamp("b"), pause=no_pause)
         assert store.writes == []
         done, state = begin(store, MIGRATION, stamp("b"), Phase.CUT_OVER, pause=no_pause)
