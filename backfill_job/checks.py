@@ -16,7 +16,7 @@ from rich.text import Text
 
 from backfill_job.references.scan import scan
 from backfill_job.references.targets import Kind
-from shared.errors import Interrupted, MigrationError, StorageError
+from shared.errors import Interrupted, MigrationError, PhaseUnknown, StorageError
 from shared.events_log import Event, EventLog
 from shared.migration import Migration
 from shared.phase import Phase
@@ -160,11 +160,12 @@ def known(gather: Callable[[], _Found]) -> _Found | MigrationError:
 
 def unavailable(name: str, error: MigrationError) -> Check:
     """A check whose evidence is not available."""
-    fix = (
-        "see the error: account, bucket or network need fixing"
-        if isinstance(error, StorageError)
-        else "fix what the error names"
-    )
+    if isinstance(error, PhaseUnknown):
+        fix = "begin the migration, or mend its record, as the error says"
+    elif isinstance(error, StorageError):
+        fix = "see the error: account, bucket or network need fixing"
+    else:
+        fix = "fix what the error names"
     return not_run(name, str(error), f"{fix}; then run the same command again")
 
 

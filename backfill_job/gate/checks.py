@@ -359,7 +359,7 @@ def lag_check(lag: Lag | None, arrived: float | None, limits: Limits) -> Check:
     """
     name = "mirror lag"
     if lag is None:
-        return not_run(name, "no verification has measured it", "as for the verification")
+        return not_run(name, "no verification has measured it", "run `verify`, which alone measures it")
     since = f"since {lag.since:%Y-%m-%d %H:%M}Z"
     if not lag.objects and arrived is not None:
         said = f"no writes {since}; the canary took {arrived:.1f} s"
