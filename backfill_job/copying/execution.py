@@ -145,7 +145,7 @@ class _Execution:
 
         async with open_api(run) as api:
             await follow_deletions(
-                self.extras, api, run.store, run.migration, run.authority, told=told, check=run.stop.check
+                self.extras, api, run.store, run.migration, run.authority, told=told, stop=run.stop
             )
 
     async def compare(self) -> None:

@@ -11,8 +11,11 @@ stays, and the verification reports it.
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from math import inf
 
 from backfill_job.copying.diff import DiffLine
+from backfill_job.run.stopping import Stop
+from backfill_job.run.workers import work
 from shared.authority import AuthoritySource
 from shared.decision import Authority
 from shared.gcs.api import AsyncApi
@@ -40,7 +43,7 @@ async def follow_deletions(
     authority: AuthoritySource,
     *,
     told: Callable[[str, DeletePropagation], None],
-    check: Callable[[], None],
+    stop: Stop,
 ) -> None:
     """Delete those extras that are proven copies of deleted sources. Any number of runs may do so at once.
 
@@ -51,11 +54,11 @@ async def follow_deletions(
         migration: Gives the names of an object on both sides.
         authority: Which side wins; read for every extra.
         told: Receives the name and the outcome of each extra that is a proven copy.
-        check: Raises after a stop; called between the extras.
+        stop: Whether a signal asked the process to stop.
 
     Raises:
         StorageError: An extra could not be followed; the others may or may not have been.
-        Interrupted: See `check`.
+        Interrupted: A stop was requested; the extras under way have ended.
     """
 
     async def follow(line: DiffLine) -> None:
@@ -64,12 +67,8 @@ async def follow_deletions(
         if done is not None:
             told(line.relative, done)
 
-    for first in range(0, len(extras), AT_ONCE):
-        check()
-        ended = await asyncio.gather(*map(follow, extras[first : first + AT_ONCE]), return_exceptions=True)
-        # All have ended, so none goes on behind a failure.
-        for error in filter(None, ended):
-            raise error
+    # What is under way ends in any case, so that nothing is deleted unseen.
+    await work(extras, follow, workers=AT_ONCE, stop=stop, after_stop=inf, after_failure=inf)
 
 
 def _followed(
