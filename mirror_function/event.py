@@ -18,6 +18,7 @@ from enum import Enum
 from typing import Any
 
 from shared.errors import StorageError, UsageError
+from shared.migration import MAX_NAME_BYTES
 from shared.objects import RESOURCE_FIELDS, Metadata, ObjectRef, ObjectState, parse_time
 
 __all__ = ["MESSAGE_TYPE", "EventKind", "ObjectEvent", "object_named", "read_event", "unwrapped"]
@@ -31,9 +32,6 @@ MESSAGE_TYPE = "google.cloud.pubsub.topic.v1.messagePublished"
 
 LARGEST_NUMBER = 2**63 - 1
 """Of the API's integers."""
-
-LONGEST_NAME = 1024
-"""Bytes of an object name in UTF-8 (Cloud Storage documentation, "Object names")."""
 
 CLOCKS_DIFFER = timedelta(hours=1)
 """An event from further in the future is forged or damaged. Its age would never reach the give-up age."""
@@ -223,8 +221,8 @@ def _check_name(name: str) -> None:
         size = len(name.encode())
     except UnicodeEncodeError:
         raise ValueError("the name is not valid Unicode") from None
-    if size > LONGEST_NAME:
-        raise ValueError(f"the name has {size:,} bytes; {LONGEST_NAME:,} are allowed")
+    if size > MAX_NAME_BYTES:
+        raise ValueError(f"the name has {size:,} bytes; {MAX_NAME_BYTES:,} are allowed")
     if "\n" in name or "\r" in name or name in {".", ".."}:
         raise ValueError("no object can have this name")
 
