@@ -6,16 +6,14 @@ manifest that was changed since, or that no deletion was begun with.
 
 import shlex
 import uuid
-from collections.abc import Callable
 
 from backfill_job.checks import on_record
 from backfill_job.deletion.manifest import Manifest
+from backfill_job.run.phase_change import update_state
 from backfill_job.run.run import Run
 from shared.errors import UsageError
-from shared.events_log import Event
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.record import update
 from shared.report.next_steps import Target
 from shared.state import Begun, RunRecord, State
 from shared.state_changes import Stamp, deletion_goes_on, with_phase, with_run
@@ -57,7 +55,7 @@ def begin(run: Run, manifest: Manifest, sha256: str, *, anew: bool) -> State:
             return deletion_goes_on(state, stamp, **details)
         return with_phase(state, Phase.DELETING, stamp, **details)
 
-    return _changed(run, change, stamp)
+    return update_state(run, change, stamp)
 
 
 def finish(run: Run, by: str, record: RunRecord, *, done: bool) -> State:
@@ -78,18 +76,10 @@ def finish(run: Run, by: str, record: RunRecord, *, done: bool) -> State:
         noted = with_run(state, record)
         return with_phase(noted, Phase.DELETED, stamp) if done else noted
 
-    return _changed(run, change, stamp)
+    return update_state(run, change, stamp)
 
 
 def command_line(migration: Migration, name: str, *options: str) -> str:
     """One of the operator's commands for this migration, as it can be pasted into a shell."""
     target = Target(migration.label, migration.source.uri, migration.destination.uri, migration.excludes)
     return target.command(name, *options) or f"python -m backfill_job {name} {shlex.join(options)}"
-
-
-def _changed(run: Run, change: Callable[[State], State], stamp: Stamp) -> State:
-    state = update(run.gateway, run.migration, change)
-    for entry in state.history:
-        if entry.change == stamp.change:
-            run.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by)
-    return state

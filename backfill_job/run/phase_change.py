@@ -16,7 +16,15 @@ from shared.record import update
 from shared.state import Overridden, State
 from shared.state_changes import Stamp, with_phase
 
-__all__ = ["NotFinished", "PhaseAfter", "change_phase", "phase_after", "phase_changed", "wait_until_seen"]
+__all__ = [
+    "NotFinished",
+    "PhaseAfter",
+    "change_phase",
+    "phase_after",
+    "phase_changed",
+    "update_state",
+    "wait_until_seen",
+]
 
 MARGIN_SECONDS = 1.0
 """Extra wait beyond the mirrors' cache time, because clocks may differ."""
@@ -93,7 +101,7 @@ def change_phase(
         UsageError: The change is not allowed, or the present phase does not lead there. Nothing was changed.
         NotFinished: The phase may or may not have been changed.
     """
-    run.state()  # for a time that is Cloud Storage's own, and of now: the operator may have taken long to confirm
+    run.state()  # refuses a damaged record before anything may be changed: the operator may have taken long to confirm
     stamp = Stamp(uuid.uuid4().hex, by, run.now())
 
     def changed(state: State) -> State:
@@ -102,11 +110,16 @@ def change_phase(
         return with_phase(state, phase, stamp, overridden=overridden)
 
     try:
-        state = update(run.gateway, run.migration, changed)
+        return update_state(run, changed, stamp)
     except StorageError as error:
         raise NotFinished(
             f"{error}. The phase may have been changed or not: `status` shows it; then run the same command again"
         ) from error
+
+
+def update_state(run: Run, change: Callable[[State], State], stamp: Stamp) -> State:
+    """Change the state (`shared.record.update`), and log the entry that the change with this stamp added, if it added one."""
+    state = update(run.gateway, run.migration, change)
     for entry in state.history:
         if entry.change == stamp.change:
             run.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by)
