@@ -306,37 +306,39 @@ def _check_may_begin(store: RecordStore, migration: Migration, phase: Phase | No
         _check_no_cutover(store, migration)
     if phase is not None:
         return
+    # Runs and their latest results prove nothing: a verification or a dry run may come before the beginning.
+    harmless = tuple(migration.own_ref(name, "").name for name in ("runs", "latest", "reports"))
     destination = migration.destination
-    for bucket, prefix in ((destination.bucket, destination.prefix), _own(migration, "")):
-        for page in store.list_pages(bucket, prefix):
-            # Runs and their latest results prove nothing: a verification or a dry run may come before the beginning.
-            harmless = tuple(_own(migration, name)[1] for name in ("runs", "latest", "reports"))
-            found = next((each for each in page.objects if not each.name.startswith(harmless)), None)
-            if found is not None:
-                raise UsageError(
-                    f"gs://{bucket}/{found.name} is there, and {state_ref(migration).uri} is not: the migration may be "
-                    "under way, and its record lost. Restore it (soft delete or versioning keeps it); or name the phase "
-                    "with `backfill_job begin`: --phase dual_write where the legacy path is still the source of truth, and "
-                    "what differs at the new path may be overwritten; --phase cut_over after a cutover"
-                )
+    for folder in (ObjectRef(destination.bucket, destination.prefix), migration.own_ref("")):
+        found = _first_object(store, folder, harmless)
+        if found is not None:
+            raise UsageError(
+                f"{found.uri} is there, and {state_ref(migration).uri} is not: the migration may be "
+                "under way, and its record lost. Restore it (soft delete or versioning keeps it); or name the phase "
+                "with `backfill_job begin`: --phase dual_write where the legacy path is still the source of truth, and "
+                "what differs at the new path may be overwritten; --phase cut_over after a cutover"
+            )
 
 
 def _check_no_cutover(store: RecordStore, migration: Migration) -> None:
     """Refuse the first phase where the migration's own objects prove that there was a cutover."""
     for folder in ("deletions", LATE_WRITES, "replaced"):
-        bucket, prefix = _own(migration, folder)
-        page = next(iter(store.list_pages(bucket, prefix)), None)
-        if page is not None and page.objects:
+        found = _first_object(store, migration.own_ref(folder, ""))
+        if found is not None:
             raise UsageError(
-                f"gs://{bucket}/{page.objects[0].name} is there, which only a cutover or what follows it leaves: the record is "
+                f"{found.uri} is there, which only a cutover or what follows it leaves: the record is "
                 "lost. Restore it (soft delete or versioning keeps it); or name the phase that holds with "
                 "`backfill_job begin`, such as --phase cut_over"
             )
 
 
-def _own(migration: Migration, folder: str) -> tuple[str, str]:
-    at = migration.own_ref(folder, "") if folder else migration.own_ref("")
-    return at.bucket, at.name
+def _first_object(store: ListingStore, folder: ObjectRef, but: tuple[str, ...] = ()) -> ObjectRef | None:
+    """The first object in a folder whose name does not begin with one of some others; None where there is none."""
+    for page in store.list_pages(folder.bucket, folder.name):
+        for each in page.objects:
+            if not each.name.startswith(but):
+                return ObjectRef(folder.bucket, each.name)
+    return None
 
 
 def _mended(
