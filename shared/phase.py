@@ -35,6 +35,7 @@ from shared.store import ListingStore
 __all__ = [
     "CACHE_SECONDS",
     "PAUSES",
+    "VERSION_1_CHANGE",
     "HeadAhead",
     "Phase",
     "PhaseReader",
@@ -67,7 +68,7 @@ CACHE_SECONDS = 10.0
 PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
 """Seconds before each further read where the head is ahead of the history: a change writes one after the other."""
 
-_TO_PHASE = re.compile(r"phase [a-z_]+ to ([a-z_]+)")
+VERSION_1_CHANGE = r"phase (?P<was>[a-z_]+) to (?P<to>[a-z_]+)"
 """How version 1 told of a change of the phase."""
 
 _ENTRY = re.compile(r"([0-9]{8})-([a-z_]+)\.json")
@@ -291,7 +292,7 @@ def _check_version_1(head: Phase, history: object, migration: Migration) -> None
     """
     entries = history if isinstance(history, list) else []
     sentences = (str(each.get("what")) for each in entries if isinstance(each, dict))
-    changes = [found[1] for found in map(_TO_PHASE.match, sentences) if found]
+    changes = [found["to"] for each in sentences if (found := re.match(VERSION_1_CHANGE, each))]
     if changes and head.value != changes[-1]:
         raise damaged(migration, f"phase is {head.value}, and its own history ends in {changes[-1]}")
 

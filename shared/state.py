@@ -249,9 +249,9 @@ class HistoryEntry:
         """The change, as a person reads it."""
         if self.comparison is not None:
             return self.comparison.said
-        if self.kind is Kind.NOTE:
-            return self.note  # whole: a sentence of version 1
         said = self._said
+        if self.kind is Kind.NOTE:
+            return said  # whole: a sentence of version 1
         if self.void:
             said += f"; to be signed anew: {', '.join(self.void)}"
         if self.manifest is not None:
@@ -280,8 +280,10 @@ class HistoryEntry:
                 return "deletion goes on"
             case Kind.COMPARING:
                 return f"comparison begun by run {self.run}"
-            case Kind.COMPARED | Kind.NOTE:
-                return "comparison ended" if self.of_comparison else self.note
+            case Kind.COMPARED:
+                return "comparison ended"
+            case Kind.NOTE:
+                return self.note
 
     def content(self) -> dict[str, Any]:
         """The fields in their JSON form."""

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from shared.json_io import convert
-from shared.phase import Phase
+from shared.phase import VERSION_1_CHANGE, Phase
 from shared.state import (
     Begun,
     HistoryEntry,
@@ -34,7 +34,7 @@ _TEAM = r"sign-off (?P<team>[a-z-]+)"
 _NOTE = r"(?:: (?P<note>.+))?"
 
 _SENTENCES = {
-    Kind.PHASE: rf"phase (?P<was>[a-z_]+) to (?P<to>[a-z_]+)(?:; to be signed anew: (?P<void>.+))?{_MANIFEST}",
+    Kind.PHASE: rf"{VERSION_1_CHANGE}(?:; to be signed anew: (?P<void>.+))?{_MANIFEST}",
     Kind.DELETION_GOES_ON: rf"deletion goes on{_MANIFEST}",
     Kind.SIGNED_AGAIN: rf"{_TEAM} again, the one of (?P<signed>\S+) stands{_NOTE}",
     Kind.WITHDRAWN: rf"{_TEAM} of (?P<signed>\S+) withdrawn{_NOTE}",
