@@ -428,6 +428,17 @@ class State:
         )
         return self._begun.get(comparison.begun, -1) > phase
 
+    def ran_in_this_phase(self, run: str, started: datetime) -> bool:
+        """Whether a run's comparison began after the phase did. Where the history has none of it, its time decides.
+
+        Args:
+            started: When the run began, aware: Cloud Storage's clock in whole seconds, so that it may be up to a second early.
+        """
+        found = next((each for each in reversed(self.comparisons) if each.run == run), None)
+        if found is not None:
+            return self.in_this_phase(found)
+        return self.since is None or started >= self.since
+
     def names_before(self, comparison: ComparisonRecord | None, excludes: Sequence[str]) -> int:
         """How many names the comparisons before this one showed: the measure for a listing that shows fewer.
 

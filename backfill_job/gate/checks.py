@@ -123,7 +123,7 @@ def comparison_check(
     of_newest = found is not None and newest.file_sha256 is not None
     check: Check | None = None
     if of_newest:
-        check = verification_check(found, target, state.since, now, limits, phase=state.phase)
+        check = verification_check(found, target, now, limits, phase=state.phase)
     elif found is not None:
         check = _other_findings(found, again)
     if check is None or check.passed:
@@ -188,18 +188,16 @@ def gate_names_check(state: State, target: Target) -> Check:
 def verification_check(
     found: Verification | None,
     target: Target,
-    since: datetime | None,
     now: datetime,
     limits: Limits,
     *,
     phase: Phase | None,
 ) -> Check:
-    """The latest verification must cover everything, be of this phase, clean, and recent.
+    """The latest verification must cover everything, be clean, and recent. Whether it is of this phase, the history says.
 
     Args:
         found: The latest; None when there is none. Its reader has made sure that it is of these two paths.
         target: The migration, and what it excludes.
-        since: When the phase began; None in the first phase.
         now: The current time.
         limits: How old it may be.
         phase: The phase, on which the proposed steps depend; None where it cannot be read.
@@ -229,8 +227,6 @@ def verification_check(
         return failed(name, f"{said}: {what}", ", then ".join([*steps, again]))
     if not timedelta() <= age <= limits.max_age:
         return failed(name, f"{said}: not of the last {_hours(limits.max_age)}", again)
-    if since is not None and found.started < since:
-        return failed(name, f"{said}: it began before this phase, which began {utc_text(since)}", again)
     told = headline(found)
     if told.tone is not Tone.GOOD:  # its own page names a reason that no check above covers
         return failed(name, f"{said}: {' '.join((told.title + '.', *told.reasons))}", again)
@@ -308,7 +304,7 @@ def gate_signoffs_check(state: State, target: Target) -> Check:
 def late_writes_check(found: Verification | None, state: State, target: Target) -> Check:
     """After the cutover the latest verification must find no new writes on the legacy path."""
     name, again = "late writes", _typed(target, "verify")
-    if found is None or state.since is None or found.started < state.since:
+    if found is None or state.since is None or not state.ran_in_this_phase(found.run, found.started):
         return not_run(name, "there is no verification since the cutover", again)
     late = [remark.text for remark in found.remarks if remark.kind == LATE_WRITES]
     if late:

@@ -96,7 +96,7 @@ def status_headline(state: State, verification: Verification | None, now: dateti
         doubts = _doubts(state, ended, now, before=not state.in_this_phase(newest))
     elif verification is not None:
         found = headline(verification)
-        before = state.since is not None and verification.started < state.since
+        before = not state.ran_in_this_phase(verification.run, verification.started)
         doubts = _doubts(state, verification.finished, now, before=before)
     else:
         why = "No command has compared the two paths on record; nothing is known of them."

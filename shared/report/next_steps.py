@@ -173,9 +173,8 @@ _BEFORE_CUTOVER = frozenset({Phase.DUAL_WRITE, Phase.ROLLED_BACK})
 
 
 def _is_outdated(verification: Verification, state: State, now: datetime) -> bool:
-    return now - verification.finished > FRESH or (
-        state.since is not None and verification.started < state.since
-    )
+    in_this_phase = state.ran_in_this_phase(verification.run, verification.started)
+    return now - verification.finished > FRESH or not in_this_phase
 
 
 def _repairs(verification: Verification, target: Target, phase: Phase | None) -> list[Step]:

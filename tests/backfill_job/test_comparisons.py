@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -256,6 +256,20 @@ def test_each_command_that_compares_everything_records_it(paths: Paths, commands
     assert recorded("rollback", *NOW, times=2).command == "rollback"
     assert commands.state.in_this_phase(newest(commands))
     assert [commands.state.in_this_phase(each) for each in commands.state.comparisons[-2:]] == [False, True]
+
+
+def test_a_run_is_of_a_phase_by_the_order_of_the_history(paths: Paths, commands: Commands) -> None:
+    """Cloud Storage's answers have whole seconds: a verification right after the beginning looks older than the phase."""
+    paths.put("a/1")
+    commands.run("migrate", *COPY)
+    state, early = commands.state, commands.state.since
+    assert early is not None
+    early -= timedelta(seconds=1)
+    assert state.ran_in_this_phase(newest(commands).run, early)
+    assert not state.ran_in_this_phase("a run of version 1", early)
+    everybody_signs(commands)
+    commands.go(Phase.CUT_OVER)
+    assert not commands.state.ran_in_this_phase(newest(commands).run, datetime.now(UTC) + timedelta(days=1))
 
 
 def test_a_pass_counts_what_it_leaves_out(paths: Paths, commands: Commands) -> None:

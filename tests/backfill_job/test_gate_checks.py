@@ -101,10 +101,8 @@ VERIFICATION = Verification(
 # --- the verification -----------------------------------------------------------------------------------------
 
 
-def verified(since: datetime | None = None, target: Target = TARGET, **changes: Any) -> Standing:
-    check = verification_check(
-        replace(VERIFICATION, **changes), target, since, NOW, LIMITS, phase=Phase.DUAL_WRITE
-    )
+def verified(target: Target = TARGET, **changes: Any) -> Standing:
+    check = verification_check(replace(VERIFICATION, **changes), target, NOW, LIMITS, phase=Phase.DUAL_WRITE)
     assert (check.standing is Standing.PASS) is (not check.next_step)
     return check.standing
 
@@ -114,7 +112,6 @@ def test_a_whole_clean_fresh_verification_of_this_phase_passes() -> None:
     assert verified() is Standing.PASS
     assert verified(finished=NOW - LIMITS.max_age) is Standing.PASS
     assert verified(finished=NOW) is Standing.PASS
-    assert verified(since=NOW - HOUR) is Standing.PASS
     assert verified(remarks=(Remark(Level.WARNING, "missing_day", None, "here"),)) is Standing.PASS
 
 
@@ -123,7 +120,6 @@ def test_a_whole_clean_fresh_verification_of_this_phase_passes() -> None:
     [
         {"finished": NOW - LIMITS.max_age - SECOND},
         {"finished": NOW + SECOND},
-        {"since": NOW - HOUR + SECOND},
         {"certificate": None},
         {"clean": False},
         {"exit_code": 1},
@@ -140,14 +136,14 @@ def test_a_whole_clean_fresh_verification_of_this_phase_passes() -> None:
     ids=str,
 )
 def test_a_verification_that_is_less_than_that_fails(changes: dict[str, Any]) -> None:
-    """Old, from the future, of an earlier phase, of a part, not clean, of nothing, with something critical, with books
+    """Old, from the future, of a part, not clean, of nothing, with something critical, with books
     that do not add up; or other patterns were left out."""
     assert verified(**changes) is Standing.FAIL
 
 
 def test_no_verification_is_not_run() -> None:
     """And says what to type."""
-    check = verification_check(None, TARGET, None, NOW, LIMITS, phase=Phase.DUAL_WRITE)
+    check = verification_check(None, TARGET, NOW, LIMITS, phase=Phase.DUAL_WRITE)
     assert (check.standing, "backfill_job verify" in check.next_step) == (Standing.NOT_RUN, True)
 
 
@@ -155,12 +151,12 @@ def test_what_is_critical_or_differs_is_named() -> None:
     """The evidence says which."""
     critical = Remark(Level.CRITICAL, "mixed_prefix", None, "gs://new/QPI_exports/ holds objects")
     check = verification_check(
-        replace(VERIFICATION, remarks=(critical,)), TARGET, None, NOW, LIMITS, phase=Phase.DUAL_WRITE
+        replace(VERIFICATION, remarks=(critical,)), TARGET, NOW, LIMITS, phase=Phase.DUAL_WRITE
     )
     assert critical.text in check.evidence
     counts = {**VERIFICATION.counts, Verdict.MISSING: 3, Verdict.IN_FLIGHT: 1}
     check = verification_check(
-        replace(VERIFICATION, clean=False, counts=counts), TARGET, None, NOW, LIMITS, phase=Phase.DUAL_WRITE
+        replace(VERIFICATION, clean=False, counts=counts), TARGET, NOW, LIMITS, phase=Phase.DUAL_WRITE
     )
     assert "3 missing, 1 in flight" in check.evidence
 
@@ -192,7 +188,7 @@ def verification_json() -> dict[str, Any]:
 def verdict_on(content: Any, target: Target = TARGET) -> Standing:
     contents = content if isinstance(content, bytes) else json.dumps(content).encode()
     found = read_verification_record(contents, "it", target)
-    return verification_check(found, target, None, NOW, LIMITS, phase=Phase.DUAL_WRITE).standing
+    return verification_check(found, target, NOW, LIMITS, phase=Phase.DUAL_WRITE).standing
 
 
 def test_a_report_as_it_is_written_passes(verification_json: dict[str, Any]) -> None:
@@ -753,7 +749,7 @@ def test_each_step_is_a_command_that_helps_in_its_phase(phase: Phase | None, com
     """After the cutover `migrate` replaces nothing on the new path; once the deletion began, no command copies anything."""
     letters = DeadLetters(1, ("'a'",), NOW)
     steps = [
-        verification_check(LACKING, TARGET, None, NOW, LIMITS, phase=phase).next_step,
+        verification_check(LACKING, TARGET, NOW, LIMITS, phase=phase).next_step,
         presence_check(EMPTY, FULL, TARGET, phase=phase).next_step,
         dead_letters_check(letters, TARGET, NOW, LIMITS, phase=phase).next_step,
     ]
