@@ -170,6 +170,19 @@ class Gateway:
         except _ANSWERS as error:
             raise self._translated(error, at.uri, at.bucket) from error
 
+    def delete_version(self, at: ObjectRef, generation: int) -> None:
+        """Delete a noncurrent version. Its generation never becomes live again, so the deletion needs no other condition.
+
+        Raises:
+            ObjectNotFound: It is absent; perhaps after our own deletion, repeated after a lost answer.
+            StorageError: Every other failure; it may or may not have been deleted.
+        """
+        blob = self._bucket(at.bucket).blob(at.name, generation=generation)
+        try:
+            blob.delete(timeout=self._timeout, retry=self._retry)
+        except _ANSWERS as error:
+            raise self._translated(error, at.uri, at.bucket) from error
+
     def read(self, at: ObjectRef) -> bytes | None:
         """See `shared.phase.StateStore.read`."""
         found = self.read_version(at)

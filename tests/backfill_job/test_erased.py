@@ -273,7 +273,7 @@ def test_where_no_comparison_tells_data_win(commands: Commands, changes: dict[st
     commands.go(Phase.CUT_OVER)
     prove(commands, **changes)
     commands.paths.delete(HELD, side="destination")
-    assert reader(commands).proven_at(reverse=False) is None
+    assert reader(commands).erasures(reverse=False).proven_at is None
     assert delivered(commands, HELD).outcome is MirrorOutcome.COPIED
 
 
