@@ -53,6 +53,9 @@ NAME = "erasure"
 MOST_NAMES = 2_000
 """Names of one run: a person with an object on each day of five years. Each takes 45 bytes in the head, which every mirror reads."""
 
+WIDE = 1_500
+"""Columns of the table, so that the longest name stays on its line."""
+
 NOT_READ = "Not looked at: log files and Cloud Logging, the consumer's tables, exports, and backups."
 
 EXAMPLES = """
@@ -289,7 +292,7 @@ class _Screen:
         """The result of a look."""
         if self._as_json:
             return self._print({**_facts(found), "executed": False})
-        self._console.print(_table([*found.data, *found.texts]))
+        self._show([*found.data, *found.texts])
         going = [each for each in found.data if each.held is not Held.SOFT_DELETED]
         self.say(
             f"{counted(len(self._facts['names']), 'name')}: {counted(len(going), 'version')} can be deleted, "
@@ -302,7 +305,7 @@ class _Screen:
         """The result of an erasure; the texts are those of the look before it."""
         left = Traces(done.left.data, before.texts, before.unread, before.elsewhere)
         if self._as_json:
-            refused = [{"object": each.at.uri, "error": why} for each, why in done.refused.items()]
+            refused = [{"object": at.uri, "error": why} for (at, _), why in done.refused.items()]
             return self._print(
                 {
                     **_facts(left),
@@ -317,19 +320,22 @@ class _Screen:
                 }
             )
         if left.data or left.texts:
-            self._console.print(_table([*left.data, *left.texts]))
+            self._show([*left.data, *left.texts])
         self.say(f"{counted(len(done.removed), 'version')} deleted.")
         for each in done.later:
             self.say(
                 f"NOT ERASED: {shown(each.at.uri)} was written at {each.state.created}, after the erasure began. Stop its writer, "
                 "or run the command again if it is to go, too"
             )
-        for each, why in done.refused.items():
-            self.say(f"NOT DELETED: {shown(each.at.uri)}: {shown(why)}")
+        for (at, _), why in done.refused.items():
+            self.say(f"NOT DELETED: {shown(at.uri)}: {shown(why)}")
         self._notes(left)
         if done.done:
             return self.say(f"Nothing is left but {_staying(left)}.")
         return self.say("Something is LEFT that should be gone; see above.")
+
+    def _show(self, traces: Sequence[Trace]) -> None:
+        self._console.print(_table(traces), width=WIDE, crop=False)
 
     def _notes(self, found: Traces) -> None:
         if any(each.held is Held.SOFT_DELETED for each in found.data):
@@ -373,11 +379,11 @@ def _table(traces: Sequence[Trace]) -> Table:
     table = Table(
         Column("where", no_wrap=True),
         Column("what", no_wrap=True),
-        Column("object", overflow="fold"),
         Column("generation", no_wrap=True),
         Column("size", justify="right", no_wrap=True),
         Column("since", no_wrap=True),
         Column("until", no_wrap=True),
+        Column("object", no_wrap=True),
         box=box.SIMPLE,
         show_edge=False,
         pad_edge=False,
@@ -387,11 +393,11 @@ def _table(traces: Sequence[Trace]) -> Table:
         table.add_row(
             each.place.value,
             "" if each.place is Place.TEXT else each.held.value,
-            Text(shown(each.at.uri)),
             str(each.state.generation),
             byte_count(each.state.size),
             each.state.created,
             each.until,
+            Text(shown(each.at.uri)),
         )
     return table
 

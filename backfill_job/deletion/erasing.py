@@ -18,11 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from backfill_job.deletion.traces import Held, Place, Trace, Traces
+from backfill_job.deletion.traces import Held, Place, Trace, Traces, Version
 from shared.erasures import Erasures, name_digest
 from shared.errors import ConditionFailed, Contended, ObjectNotFound, StorageError
 from shared.gateway import Gateway
-from shared.objects import CONTENT_DIFFERENCES, ObjectRef, differences, is_before, parse_time
+from shared.objects import CONTENT_DIFFERENCES, differences, is_before, parse_time
 from shared.phase import Phase
 from shared.state import Erasure
 
@@ -42,16 +42,16 @@ class Erased:
     """What an erasure has done.
 
     Attributes:
-        removed: Versions that were deleted: each object with its generation.
-        left: What the last look found.
+        removed: Versions that were deleted.
+        left: What the last look found, without what names it.
         later: Those of `left` that were written after the looks, with other contents.
         refused: Those of `left` that could not be deleted, with the reason.
     """
 
-    removed: set[tuple[ObjectRef, int]] = field(default_factory=set)
+    removed: set[Version] = field(default_factory=set)
     left: Traces = field(default_factory=Traces)
     later: list[Trace] = field(default_factory=list)
-    refused: dict[Trace, str] = field(default_factory=dict)
+    refused: dict[Version, str] = field(default_factory=dict)
 
     @property
     def done(self) -> bool:
@@ -109,7 +109,7 @@ def erase(gateway: Gateway, look: Callable[[], Traces], seen: Traces, phase: Cal
         done.left = look()
         theirs = [each for each in done.left.data if each.held is not Held.SOFT_DELETED]
         done.later = [each for each in theirs if not _was_seen(each, seen)]
-        going = [each for each in theirs if each not in done.later and each not in done.refused]
+        going = [each for each in theirs if each not in done.later and each.version not in done.refused]
         if not going:
             return done
         decides = Place.LEGACY if phase().before_cutover else Place.NEW
@@ -148,10 +148,10 @@ def _delete(gateway: Gateway, some: Sequence[Trace], done: Erased) -> None:
             return None  # the next look shows what is there
         except StorageError as error:
             return error
-        done.removed.add((trace.at, trace.state.generation))
+        done.removed.add(trace.version)
         return None
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for trace, error in zip(some, pool.map(delete, some), strict=True):
             if error is not None:
-                done.refused[trace] = str(error)
+                done.refused[trace.version] = str(error)

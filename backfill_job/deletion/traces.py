@@ -29,7 +29,7 @@ from shared.objects import ObjectRef, ObjectState
 from shared.phase import history_ref, state_ref
 from shared.state import State
 
-__all__ = ["Held", "Place", "Trace", "Traces", "matching", "traces_of"]
+__all__ = ["Held", "Place", "Trace", "Traces", "Version", "matching", "traces_of"]
 
 AT_ONCE = 16
 READERS = 4
@@ -42,6 +42,10 @@ LARGEST = 2**63 - 1
 _KEPT = re.compile(r"(.+)/[0-9]+")
 _LITERAL = re.compile(r"[^*?\[]*")
 _NAME_GOES_ON = re.compile(rb"[\w.-]")
+
+
+Version = tuple[ObjectRef, int]
+"""An object, and the generation of one of its versions."""
 
 
 class Place(Enum):
@@ -77,6 +81,11 @@ class Trace:
     held: Held
     state: ObjectState
     until: str = ""
+
+    @property
+    def version(self) -> Version:
+        """Which version of which object it is."""
+        return self.at, self.state.generation
 
     def to_json(self) -> dict[str, Any]:
         """Its fields in their JSON form."""
@@ -203,15 +212,20 @@ async def _versions(api: AsyncApi, migration: Migration, name: str) -> list[Trac
             async for each in _held(api, one, at.name, end=at.name + " ")
             if each[1].state.name == at.name
         ]
-        found += [_trace(name, place, each) for each in held]
+        found += sorted((_trace(name, place, each) for each in held), key=_order)
     # The copies of a long name lie under its digest; which names are long depends on the generation.
     for folder in {
         migration.kept_ref(name, generation).name.rpartition("/")[0] for generation in (0, LARGEST)
     }:
         own, skip = Location(migration.own_ref("").bucket, ""), len(folder) + 1
         held = [each async for each in _held(api, own, folder + "/") if each[1].state.name[skip:].isdecimal()]
-        found += [_trace(name, Place.KEPT, each) for each in held]
+        found += sorted((_trace(name, Place.KEPT, each) for each in held), key=_order)
     return found
+
+
+def _order(trace: Trace) -> tuple[int, str]:
+    """Live, noncurrent, soft-deleted; and the older ones first."""
+    return [*Held].index(trace.held), trace.state.created
 
 
 def _trace(name: str, place: Place, found: tuple[str, HeldVersion, bool]) -> Trace:
