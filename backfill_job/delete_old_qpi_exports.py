@@ -25,7 +25,7 @@ from backfill_job.run.settings import Settings
 from shared.errors import UsageError
 from shared.state_changes import MAX_WHO
 
-__all__ = ["COMMAND"]
+__all__ = ["COMMAND", "check_arguments"]
 
 NAME = "delete_old_qpi_exports"
 
@@ -135,6 +135,16 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     settings = Settings.from_environ(io.environ)
+    check_arguments(arguments, settings, io)
+    return delete(NAME, arguments, io, settings)
+
+
+def check_arguments(arguments: argparse.Namespace, settings: Settings, io: ProcessIO) -> None:
+    """Refuse arguments that contradict each other, before the first request.
+
+    Raises:
+        UsageError: They do.
+    """
     overrides_from(arguments)
     if arguments.erased and (arguments.resume or not arguments.by):
         raise UsageError("--erased wants --by WHO, and is for a new manifest: without --resume")
@@ -142,7 +152,6 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
         _check_deletion(arguments, settings, io)
     else:
         _check_dry_run(arguments, settings)
-    return delete(NAME, arguments, io, settings)
 
 
 def _check_dry_run(arguments: argparse.Namespace, settings: Settings) -> None:

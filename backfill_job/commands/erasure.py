@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import uvloop
 from rich import box
+from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -274,7 +275,7 @@ class _Screen:
     def __init__(
         self, io: ProcessIO, migration: Migration, state: State, names: frozenset[str], *, as_json: bool
     ) -> None:
-        self._console = io.console()
+        self._console = Console(file=io.stdout, width=WIDE, highlight=False)
         self._as_json = as_json
         self._facts = {
             "source": migration.source.uri,
@@ -335,7 +336,7 @@ class _Screen:
         return self.say("Something is LEFT that should be gone; see above.")
 
     def _show(self, traces: Sequence[Trace]) -> None:
-        self._console.print(_table(traces), width=WIDE, crop=False)
+        self._console.print(_table(traces))
 
     def _notes(self, found: Traces) -> None:
         if any(each.held is Held.SOFT_DELETED for each in found.data):

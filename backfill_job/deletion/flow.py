@@ -45,7 +45,7 @@ from backfill_job.deletion.run import (
 from backfill_job.deletion.screen import overview, refusal
 from backfill_job.run.arguments import overrides_from
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
-from backfill_job.run.local_tasks import run_as_tasks
+from backfill_job.run.local_tasks import run_as_tasks, without_options
 from backfill_job.run.open_run import opened
 from backfill_job.run.phase_change import phase_changed, wait_until_seen
 from backfill_job.run.questions import confirm_by_typing, confirm_by_yes
@@ -59,10 +59,13 @@ from shared.state import State
 from shared.state_changes import MAX_WHO
 from shared.text import counted, shown
 
-__all__ = ["CONFIRM_TEXT", "Consent", "delete"]
+__all__ = ["CONFIRM_TEXT", "OF_THE_MANIFEST", "Consent", "delete"]
 
 CONFIRM_TEXT = "DELETE_QPI_EXPORTS"
 """What must be typed."""
+
+OF_THE_MANIFEST = {"--anew": 0, "--erased": 1}
+"""Options, with the number of their values, that say what the manifest holds. Tasks resume from the manifest, without them."""
 
 NOT_CONFIRMED = "not confirmed; nothing was deleted"
 
@@ -323,14 +326,10 @@ def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfini
     # Where an argument is there twice, the last one counts.
     objects = str(found.manifest.objects)
     more = ("--resume", found.place, "--confirm-text", CONFIRM_TEXT, "--expect-objects", objects)
-    words = [*io.words]
-    if "--erased" in words:  # the manifest has the names
-        del words[(at := words.index("--erased")) : at + 2]
-    kept = tuple(word for word in words if word != "--anew" and not word.startswith("--erased="))
     return run_as_tasks(
         SUBCOMMAND,
         arguments,
-        replace(io, words=(*kept, *more)),
+        replace(io, words=(*without_options(io.words, OF_THE_MANIFEST), *more)),
         report=REPORT,
         show=partial(composed_lines, unfinished=unfinished),
     )

@@ -57,7 +57,7 @@ from shared.objects import parse_time
 from shared.phase import Phase
 from shared.state import NAMES, State, utc_text
 from shared.text import counted, duration, listed, shown
-from shared.verification import Verdict, too_many_erased
+from shared.verification import Verdict, said_of_many_erased, too_many_erased
 
 __all__ = [
     "IN_ANOTHER_PHASE",
@@ -211,9 +211,10 @@ def erased_checks(found: Survey) -> tuple[Check, ...]:
         return (
             failed(
                 name,
-                f"{evidence}. So many are a rule or an accident",
-                "find out what deleted them there. `migrate --execute --include-erased` brings them back; if they were "
-                "meant, override this check",
+                f"{evidence}. {said_of_many_erased(total, compared.looked_at)}".rstrip("."),
+                "find out who or what deleted them there. `migrate --execute --include-erased` brings them back. If they were "
+                "meant: `--override erased --reason TEXT --by WHO` leaves them here, and `--erased LIST` with it deletes those of "
+                "the list, too",
             ),
         )
     return (passed(name, evidence),)
