@@ -128,7 +128,7 @@ def _finalized(
             authority,
             last_seen=LastSeen(event.state, None) if event.complete else None,
             keep=_keep(way, relative),
-            proven_at=lambda: phases.erasures(reverse=settings.reverse).before(relative),
+            erased=lambda: phases.erasures(reverse=settings.reverse).of(relative),
             deletes=store if settings.deletes else None,
         )
     except PhaseChanged:

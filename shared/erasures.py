@@ -1,22 +1,23 @@
-"""Since when the absence of a name means that it was erased: by a proven comparison for all names, or by name on record.
+"""What counts as erased: what is absent after a proven comparison, and what was erased by name on record.
 
-`shared.decision.was_erased` is the rule. It takes one moment, and this module finds it for a name:
+`shared.decision.was_erased` is the rule. It takes two moments, and this module finds them for a name:
 
 - B, the beginning of a comparison (`shared.phase.Recorded.proven_at`), where the destination is the side that decides.
 - The moment of an erasure on record (the command ``erasure``). It holds in both directions and in every phase.
 
-The later one counts. The record holds digests, because a person's name must not stay in the record of its own erasure. A digest of
+The record holds digests, because a person's name must not stay in the record of its own erasure. A digest of
 a name that can be guessed can be checked by guessing. It proves that a name was erased to those who know the name.
 
 The mirror reads the record leniently: an entry that cannot be read tells nothing, and data win.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
-from shared.objects import is_later, parse_time, time_text
+from shared.decision import ErasedBefore
+from shared.objects import parse_time, time_text
 
 __all__ = ["DIGEST_LENGTH", "NO_ERASURES", "Erasures", "erasures_on_record", "name_digest"]
 
@@ -36,16 +37,17 @@ class Erasures:
     proven_at: str | None = None
     by_name: Mapping[str, str] = field(default_factory=dict)
 
-    def on_record(self, relative: str) -> str | None:
-        """The moment before which a name was erased on record; None where it was not."""
-        return self.by_name.get(name_digest(relative)) if self.by_name else None
+    def of(self, relative: str) -> ErasedBefore:
+        """The moments for a name."""
+        return ErasedBefore(self.proven_at, self.by_name.get(name_digest(relative)) if self.by_name else None)
 
-    def before(self, relative: str) -> str | None:
-        """The moment for a name, as `shared.decision.was_erased` takes it; None where an absence is a gap."""
-        named = self.on_record(relative)
-        if named is None or self.proven_at is None:
-            return named or self.proven_at
-        return named if is_later(named, self.proven_at) else self.proven_at
+    def on_record(self, relative: str) -> ErasedBefore:
+        """The moments for a name without that of a comparison."""
+        return self.of(relative)._replace(absent=None)
+
+    def and_also(self, names: Iterable[str], before: str) -> "Erasures":
+        """These, and an erasure more, of names as digests."""
+        return replace(self, by_name={**self.by_name, **dict.fromkeys(names, before)})
 
 
 NO_ERASURES = Erasures()

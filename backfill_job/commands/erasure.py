@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from backfill_job.deletion.erasing import Erased, agreed_look, erase, erasure_of
+from backfill_job.deletion.erasing import Erased, Means, deleted_by, erase
 from backfill_job.deletion.traces import Held, Place, Trace, Traces, matching, traces_of
 from backfill_job.run.arguments import from_one
 from backfill_job.run.command import (
@@ -43,7 +43,7 @@ from shared.gcs.wire import proxy_for
 from shared.migration import Migration
 from shared.phase import CACHE_SECONDS, PhaseReader
 from shared.record import changeable, read_record, update
-from shared.state import UNFIT, State
+from shared.state import UNFIT, Erasure, State
 from shared.state_changes import MAX_WHO, Stamp, erased
 from shared.text import byte_count, counted, listed, shown
 
@@ -216,7 +216,7 @@ def _refuse_unknown(names: frozenset[str], found: Traces, known: Erasures) -> No
     Raises:
         UsageError: There is such a name.
     """
-    unknown = sorted(name for name in names.difference(found.names) if known.on_record(name) is None)
+    unknown = sorted(name for name in names.difference(found.names) if known.on_record(name).by_name is None)
     if unknown:
         raise UsageError(
             f"{counted(len(unknown), 'name')} never there, or gone without a trace: {listed(map(shown, unknown), 3)}; "
@@ -234,25 +234,27 @@ def _erased(
     """Record the erasure, wait, and delete.
 
     Raises:
-        NotFinished: Something stopped it after the record may have been written.
-        StorageError: Something stopped it before that.
+        NotFinished: Something stopped it; the record may have been written.
     """
-    migration, gateway, names = looking.migration, looking.gateway, {each.name for each in found.data}
+    migration, gateway = looking.migration, looking.gateway
+    names = {each.name for each in found.data}
     if not names:
         return Erased(left=found)
-    seen = agreed_look(lambda: looking.traces(names), Traces(found.data))
-    erasure = erasure_of(seen, known)
+
+    def record(erasure: Erasure) -> None:
+        stamp = Stamp(uuid.uuid4().hex, by, gateway.server_time.now())
+        state = update(gateway, migration, lambda before: erased(before, stamp, erasure))
+        _log(state, stamp, looking)
+
+    def wait() -> None:
+        seconds = CACHE_SECONDS + MARGIN_SECONDS
+        say(f"On record. Waiting {seconds:.0f} seconds, until every mirror must have seen it …")
+        looking.io.clock.sleep(seconds)
+
+    phases = PhaseReader(gateway, migration, looking.io.clock.monotonic)
+    means = Means(lambda: looking.traces(names), record, wait, phases.phase, deleted_by(gateway))
     try:
-        if erasure is not None:
-            stamp = Stamp(uuid.uuid4().hex, by, gateway.server_time.now())
-            state = update(gateway, migration, lambda before: erased(before, stamp, erasure))
-            _log(state, stamp, looking)
-        if any(each.held is not Held.SOFT_DELETED for each in seen.data):
-            seconds = CACHE_SECONDS + MARGIN_SECONDS
-            say(f"Recorded. Waiting {seconds:.0f} seconds, until every mirror must have seen it …")
-            looking.io.clock.sleep(seconds)
-        phases = PhaseReader(gateway, migration, looking.io.clock.monotonic)
-        return erase(gateway, lambda: looking.traces(names), seen, phases.phase)
+        return erase(Traces(found.data), known, means)
     except StorageError as error:
         raise NotFinished(
             f"{error}. What was recorded and deleted stays so; run the same command again"

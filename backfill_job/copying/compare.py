@@ -294,7 +294,7 @@ def _without_erased(lines: Iterable[DiffLine], authority: AuthoritySource | None
             yield line
             continue
         erasures = _erasures(authority) if erasures is None else erasures
-        erased = was_erased(line.source, line.destination, erasures.before(line.relative))
+        erased = was_erased(line.source, line.destination, erasures.of(line.relative))
         yield line._replace(verdict=Verdict.ERASED) if erased else line
 
 

@@ -125,7 +125,7 @@ def replicated(
             last_seen=LastSeen(line.source, line.destination),
             keep=lambda version: migration.kept_ref(line.relative, version.generation),
             settling=settling,
-            proven_at=lambda: authority.erasures().before(line.relative),
+            erased=lambda: authority.erasures().of(line.relative),
             settled_before=settled_before,
             deletes=deletes,
         )

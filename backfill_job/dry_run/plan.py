@@ -91,7 +91,7 @@ def _planned(line: DiffLine, migration: Migration, authority: Authority, erasure
         )
     if destination is None:
         why = impossible(line, migration)
-        erased = decide(source, None, authority, erasures.before(relative)).action is Action.ERASED
+        erased = decide(source, None, authority, erasures.of(relative)).action is Action.ERASED
         step = Step.IMPOSSIBLE if why else Step.ERASED if erased else Step.COPY
         return PlanLine(relative, step, source, None, note=why)
     if differing == (Difference.CRC32C_ALONE,) and authority is not Authority.SOURCE:

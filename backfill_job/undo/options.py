@@ -133,7 +133,7 @@ def restore_option(
         return way(Way.ERASED, "it was erased by name, which is on record")
     if held and not include_erased and soft_deleted is not None:
         named = line.destination_generation == ABSENT and new_path is None
-        if named or was_erased(soft_deleted.state, new_path, erasures.before(line.name)):
+        if named or was_erased(soft_deleted.state, new_path, erasures.of(line.name)):
             return way(
                 Way.ERASED,
                 "it was deleted at the new path after a proven comparison; --include-erased restores it",

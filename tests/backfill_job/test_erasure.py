@@ -10,12 +10,12 @@ from testing_commands import Commands, Ended, run_command, where
 from testing_deletion import Scene, day
 from testing_paths import Paths
 
-from backfill_job.deletion.erasing import agreed_look
+from backfill_job.deletion.erasing import Means, erase
 from backfill_job.deletion.traces import Held, Place, Trace, Traces
 from mirror_function.event import EventKind, ObjectEvent
 from mirror_function.mirror import MirrorOutcome, mirror
 from mirror_function.settings import MirrorSettings
-from shared.erasures import name_digest
+from shared.erasures import Erasures, name_digest
 from shared.errors import Contended
 from shared.objects import ObjectState
 from shared.phase import Phase, PhaseReader, state_ref
@@ -178,15 +178,21 @@ def test_the_side_that_decides_goes_first(paths: Paths, phase: Phase, side: str)
 
 
 def test_a_copy_that_was_under_way_is_found_and_goes(paths: Paths, commands: Commands) -> None:
-    """The mirror did not know the record yet: its copy is younger than the erasure, and has the same contents."""
+    """The mirror did not know the record yet: its copy is younger than the moment on record, and goes on record, too."""
     paths.put(HERS, b"hers")
+    waits: list[float] = []
 
-    def copied(_seconds: float) -> None:
-        paths.put(HERS, b"hers", side="destination")
+    def copied(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 1:
+            paths.put(HERS, b"hers", side="destination")
 
     done = content(erasure(paths, HERS, *BY, "--json", sleep=copied))
-    assert (done["done"], len(done["removed"])) == (True, 2)
+    assert (done["done"], len(done["removed"]), waits) == (True, 2, [11.0, 11.0])
     assert paths.names() == []
+    moments = [entry.erasure.before for entry in commands.state.history if entry.erasure]
+    assert moments == sorted(moments)
+    assert len(moments) == 2
 
 
 def test_what_is_written_meanwhile_stays_and_is_reported(paths: Paths, commands: Commands) -> None:
@@ -291,8 +297,11 @@ def test_a_name_that_is_being_written_is_not_erased_half_way(paths: Paths) -> No
         assert state is not None
         return Traces((Trace(HERS, Place.LEGACY, paths.migration.source_ref(HERS), Held.LIVE, state),))
 
+    def never(*_: Any) -> Any:
+        raise AssertionError("nothing may be recorded or deleted")
+
     with pytest.raises(Contended, match="stop its writer"):
-        agreed_look(look, look())
+        erase(look(), Erasures(), Means(look, never, never, never, never))
 
 
 def test_an_address_on_either_path_is_a_name(hers: Paths) -> None:
