@@ -142,11 +142,16 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         if arguments.execute:
             refuse_overlaps(migration, gateway, io.environ, billing_project=arguments.billing_project)
         looking = _Looking(migration, gateway, io, arguments.billing_project)
-        names = _with_matching(named, arguments, looking)
+        matched = _matched(arguments, looking)
+        names = named | matched
+        if len(names) > MOST_NAMES:
+            raise UsageError(
+                f"{len(names):,} names; one erasure takes at most {MOST_NAMES:,}, because it is about a person"
+            )
         found = looking.traces(names, state)
         known = PhaseReader(gateway, migration, io.clock.monotonic).erasures(reverse=False)
         _refuse_unknown(names, found, known)
-        screen = _Screen(io, migration, state, names, as_json=arguments.json)
+        screen = _Screen(io, migration, state, (names, matched), as_json=arguments.json)
         if not arguments.execute:
             screen.looked(found)
             return ExitCode.DONE
@@ -189,25 +194,21 @@ def _name(word: str, migration: Migration) -> str:
     return name
 
 
-def _with_matching(named: frozenset[str], arguments: argparse.Namespace, looking: _Looking) -> frozenset[str]:
-    names = named
-    if arguments.match is not None:
-        matched = looking.matching(arguments.match)
-        if not matched:
-            raise UsageError(
-                f"--match {shown(arguments.match)} matches no name on either path; names are case-sensitive"
-            )
-        if arguments.execute and len(matched) != arguments.expect_names:
-            raise UsageError(
-                f"--match {shown(arguments.match)} matches {counted(len(matched), 'name')}, and --expect-names says "
-                f"{arguments.expect_names:,}; look again without --execute"
-            )
-        names |= matched
-    if len(names) > MOST_NAMES:
+def _matched(arguments: argparse.Namespace, looking: _Looking) -> frozenset[str]:
+    """The names that ``--match`` means; as many as the operator expects, where it is about an erasure."""
+    if arguments.match is None:
+        return frozenset()
+    matched = looking.matching(arguments.match)
+    if not matched:
         raise UsageError(
-            f"{len(names):,} names; one erasure takes at most {MOST_NAMES:,}, because it is about a person"
+            f"--match {shown(arguments.match)} matches no name on either path; names are case-sensitive"
         )
-    return names
+    if arguments.execute and len(matched) != arguments.expect_names:
+        raise UsageError(
+            f"--match {shown(arguments.match)} matches {counted(len(matched), 'name')}, and --expect-names says "
+            f"{arguments.expect_names:,}; look again without --execute"
+        )
+    return matched
 
 
 def _refuse_unknown(names: frozenset[str], found: Traces, known: Erasures) -> None:
@@ -275,15 +276,23 @@ class _Screen:
     """Shows what was found and done, as a table or as one JSON line."""
 
     def __init__(
-        self, io: ProcessIO, migration: Migration, state: State, names: frozenset[str], *, as_json: bool
+        self,
+        io: ProcessIO,
+        migration: Migration,
+        state: State,
+        names: Sequence[frozenset[str]],
+        *,
+        as_json: bool,
     ) -> None:
+        self._count, self._matched = map(len, names)
         self._console = Console(file=io.stdout, width=WIDE, highlight=False)
         self._as_json = as_json
         self._facts = {
             "source": migration.source.uri,
             "destination": migration.destination.uri,
             "phase": state.phase.value,
-            "names": sorted(names),
+            "names": sorted(names[0]),
+            "matched": self._matched,
         }
 
     def say(self, text: str) -> None:
@@ -298,11 +307,12 @@ class _Screen:
         self._show([*found.data, *found.texts])
         going = [each for each in found.data if each.held is not Held.SOFT_DELETED]
         self.say(
-            f"{counted(len(self._facts['names']), 'name')}: {counted(len(going), 'version')} can be deleted, "
+            f"{counted(self._count, 'name')}: {counted(len(going), 'version')} can be deleted, "
             f"{_staying(found)}."
         )
         self._notes(found)
-        return self.say("Nothing was changed. To erase: the same command with --execute --by WHO.")
+        expected = f" --expect-names {self._matched}" if self._matched else ""
+        return self.say(f"Nothing was changed. To erase: the same command with --execute --by WHO{expected}.")
 
     def erased(self, done: Erased, before: Traces) -> None:
         """The result of an erasure; the texts are those of the look before it."""
