@@ -59,7 +59,7 @@ def run_command(
     parser = argparse.ArgumentParser(prog=command)
     load(command).prepare(parser)
     out = io.StringIO() if typed is None else _Terminal()
-    err = io.StringIO()
+    err = _Terminal()  # no log lines: they are in the log file
     stdin = stdin or (io.StringIO() if typed is None else _Terminal(typed))
     slept = [0.0]
 
