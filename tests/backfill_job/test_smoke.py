@@ -13,9 +13,9 @@ from testing_paths import Paths
 
 from backfill_job.bucket_settings import bucket_checks
 from backfill_job.checks import Standing
-from backfill_job.commands import smoke
 from backfill_job.gate.canary import canary_name
 from backfill_job.rights import CANARY_FOLDER, RIGHTS, Area, Part, Role, location_of
+from backfill_job.smoke.held import AROUND, ASKED, rights_checks
 from shared.gateway import Gateway
 from shared.migration import Environment, qpi_exports
 from shared.phase import Phase
@@ -47,21 +47,29 @@ def test_a_project_without_faults_is_fit_and_what_wants_attention_is_said(
     paths.put("qpi_answers_20250301/user_id_1.jsonl")
     ended = run_smoke()
     assert (ended.code, ended.err) == (0, "")
-    assert "FIT; 7 checks with advice" in ended.out
+    assert "FIT; 9 checks with advice" in ended.out
     assert "more than the part operator needs:" in ended.out
-    assert "rights on the legacy path: take it away, or use the part's own account" in ended.out
+    assert "         take it away, or use the part's own account\n" in ended.out
 
 
 def test_nothing_is_changed_without_a_canary(run_smoke: Smoke, paths: Paths) -> None:
-    """Reading and asking only."""
+    """Reading and asking only, and requests that cannot succeed where there is no object to ask about."""
     run_smoke()
     stats = paths.server.stats()["methods"]
-    assert sorted(stats) == [
-        "storage.buckets.get",
-        "storage.buckets.testIamPermissions",
-        "storage.objects.list",
-        "storage.objects.testIamPermissions",
-    ]
+    for read in ("buckets.get", "buckets.testIamPermissions", "objects.list", "objects.testIamPermissions"):
+        assert stats.pop(f"storage.{read}")["by_status"].keys() <= {"200", "404"}
+    assert {method: {*found["by_status"]} for method, found in stats.items()} == {
+        "storage.objects.get": {"404"},
+        "storage.objects.insert": {"412"},
+        "storage.objects.delete": {"404"},
+        "storage.objects.restore": {"404"},
+        "storage.objects.patch": {"404"},
+    }
+
+
+def inserted(paths: Paths) -> int:
+    """Objects that were written; those that cannot be are refused."""
+    return int(paths.server.stats()["methods"]["storage.objects.insert"]["by_status"].get("200", 0))
 
 
 def test_in_a_job_the_result_is_one_line_for_cloud_logging(run_smoke: Smoke) -> None:
@@ -91,17 +99,30 @@ def test_an_operator_who_cannot_read_the_buckets_is_told(run_smoke: Smoke, paths
     assert (other.code, "buckets" in points_of(other), "location" in points_of(other)) == (0, False, False)
 
 
-def test_rights_on_objects_that_the_service_will_not_tell_are_not_taken_for_held(
-    run_smoke: Smoke, paths: Paths
-) -> None:
-    """Neither held nor missing: not known, and said so."""
+def test_rights_on_objects_that_the_service_will_not_tell_are_tried(run_smoke: Smoke, paths: Paths) -> None:
+    """By requests that cannot succeed: nothing is written. Where these fail as well, the rights are not known."""
     paths.put("a.jsonl")
-    paths.server.set_faults(
-        rules=[{"method": "storage.objects.testIamPermissions", "count": None, "status": 400}]
-    )
-    point = points_of(run_smoke("--json"))["rights on the legacy path"]
-    assert point["standing"] == "NOT APPLICABLE"
-    assert point["evidence"].startswith("not known: gs://")
+    untold = {"method": "storage.objects.testIamPermissions", "count": None, "status": 400}
+    no_create = {
+        "method": "storage.objects.insert",
+        "count": None,
+        "status": 403,
+        "name_prefix": "QPI_exports/",
+    }
+    before = paths.names(side="source")
+    for more, standing, evidence in (
+        ((), "PASS", "more than the part backfill needs: storage.objects.create"),
+        ((no_create,), "PASS", "more than the part backfill needs: storage.objects.delete"),
+        (
+            ({**no_create, "method": "storage.objects.delete", "status": 400},),
+            "NOT APPLICABLE",
+            "not known",
+        ),
+    ):
+        paths.server.set_faults(rules=[untold, *more])
+        point = points_of(run_smoke("--json", "--part=backfill"))["rights on the legacy path"]
+        assert (point["standing"], point["evidence"][: len(evidence)]) == (standing, evidence)
+    assert paths.names(side="source") == before
 
 
 def test_a_service_in_trouble_is_one_line_and_exit_code_1(run_smoke: Smoke, paths: Paths) -> None:
@@ -142,7 +163,7 @@ class TestCanary:
         """It does not arrive: exit code 1, what to look at, and nothing is left."""
         ended = run_smoke("--canary=1")
         assert ended.code == 1
-        assert "had not arrived" in ended.out
+        assert "had not\n         arrived after 1 s" in ended.out
         assert "NOT FIT: 1 check did not pass" in ended.out
         assert "is the mirror deployed" in ended.out
         assert paths.names(side="source") == []
@@ -170,7 +191,7 @@ class TestCanary:
         """A canary that the migration leaves out could never arrive: it is not sent."""
         ended = run_smoke("--canary", "--exclude=*.txt")
         assert (ended.code, ended.out) == (2, "")
-        assert paths.requests("storage.objects.insert") == 0
+        assert inserted(paths) == 0
 
 
 class TestRights:
@@ -179,7 +200,7 @@ class TestRights:
     @pytest.mark.parametrize("part", Part)
     def test_what_the_deployment_grants_is_what_smoke_wants(self, part: Part) -> None:
         """An account with exactly its rights has no point that fails or wants attention."""
-        assert {(one.standing, one.next_step) for one in smoke.rights_checks(part, granted(part))} == {
+        assert {(one.standing, one.next_step) for one in rights_checks(part, granted(part))} == {
             (Standing.PASS, "")
         }
 
@@ -189,7 +210,7 @@ class TestRights:
         for permission in right.role.permissions:
             held = granted(right.part)
             held[right.area] = held[right.area] - {permission}
-            bad = [one for one in smoke.rights_checks(right.part, held) if one.standing is Standing.FAIL]
+            bad = [one for one in rights_checks(right.part, held) if one.standing is Standing.FAIL]
             assert [(one.name, one.evidence) for one in bad] == [
                 (f"rights on {right.area.value}", f"missing: {permission}")
             ]
@@ -199,7 +220,7 @@ class TestRights:
         """In every area, also where the part needs nothing at all."""
         held = granted(Part.STATUS)
         held[area] = held[area] | {"storage.objects.setIamPolicy"}
-        points = [one for one in smoke.rights_checks(Part.STATUS, held) if one.next_step and not one.blocks]
+        points = [one for one in rights_checks(Part.STATUS, held) if one.next_step and not one.blocks]
         assert [one.name for one in points] == [f"rights on {area.value}"]
 
     def test_only_the_way_back_and_the_deletion_may_delete_on_the_legacy_path(self) -> None:
@@ -240,21 +261,16 @@ class TestRights:
 
     def test_every_role_holds_only_what_is_asked_about(self) -> None:
         """A permission that smoke does not ask about could be missing unseen."""
-        assert {name for role in Role for name in role.permissions} <= set(smoke.ASKED)
+        assert {name for role in Role for name in role.permissions} <= set(ASKED)
 
 
 def granted(part: Part) -> dict[Area, Any]:
     """What the deployment's bindings give a part in each area."""
-    around = {
-        Area.CANARY: (Area.CANARY, Area.LEGACY_PATH),
-        Area.REHEARSAL: (Area.REHEARSAL, Area.RECORDS),
-        Area.MARKS: (Area.MARKS, Area.OWN),
-    }
     return {
         area: frozenset(
             name
             for right in RIGHTS
-            if right.part is part and right.area in around.get(area, (area,))
+            if right.part is part and right.area in (area, AROUND.get(area))
             for name in right.role.permissions
         )
         for area in Area
@@ -340,9 +356,9 @@ def test_a_program_gets_json_and_a_person_a_table(
         (line,) = ended.out.splitlines()
         content = json.loads(line)
         assert (content["severity"], content["fit"]) == ("INFO", True)
-        assert content["message"] == "smoke of operator: FIT; 7 checks with advice"
+        assert content["message"] == "smoke of operator: FIT; 9 checks with advice"
     else:
-        assert ended.out.splitlines()[-1] == "FIT; 7 checks with advice"
+        assert ended.out.splitlines()[-1] == "FIT; 9 checks with advice"
 
 
 def test_after_the_cutover_no_canary_is_sent(run_smoke: Smoke, paths: Paths, gateway: Gateway) -> None:
@@ -358,7 +374,7 @@ def test_after_the_cutover_no_canary_is_sent(run_smoke: Smoke, paths: Paths, gat
         "evidence": "not sent: in phase cut_over it would be taken for a late writer's",
         "next_step": "",
     }
-    assert paths.requests("storage.objects.insert") == 0
+    assert inserted(paths) == 0
 
 
 def test_a_canary_that_is_excluded_is_not_sent(run_smoke: Smoke, paths: Paths) -> None:
