@@ -3,11 +3,12 @@
 import json
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from google_apis import Apis, serving
 from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
@@ -382,3 +383,107 @@ def test_a_canary_that_is_excluded_is_not_sent(run_smoke: Smoke, paths: Paths) -
     ended = run_smoke("--canary", "1", "--exclude", "_canary/*")
     assert (ended.code, "it could never arrive" in ended.err) == (2, True)
     assert paths.names(side="source") == []
+
+
+@pytest.fixture
+def apis() -> Iterator[tuple[Apis, str]]:
+    """Google's other APIs, and their address."""
+    answers = Apis()
+    with serving(answers) as url:
+        yield answers, url
+
+
+def line(**changes: Any) -> dict[str, Any]:
+    """The mirror's line about a canary, as Cloud Logging has it."""
+    resource = {"type": "cloud_run_revision", "labels": {"service_name": "qpi-exports-mirror-custom"}}
+    payload = {"event": "mirrored", "outcome": "copied", "lag_s": 1.5}
+    entry = {"severity": "INFO", "resource": resource, "jsonPayload": payload}
+    for name, value in changes.items():
+        (payload if name in payload else resource if name == "type" else entry)[name] = value
+    return entry
+
+
+class TestObserve:
+    """What is seen of a canary in logs and metrics."""
+
+    @pytest.fixture
+    def observed(
+        self, run_smoke: Smoke, paths: Paths, gateway: Gateway, apis: tuple[Apis, str]
+    ) -> Callable[..., Ended]:
+        """Sends a canary through a mirror that works, and observes."""
+        once = threading.Event()
+
+        def mirror() -> None:
+            for name in paths.names(side="source"):
+                if not once.is_set():
+                    once.set()
+                    source, to = paths.migration.source_ref(name), paths.migration.destination_ref(name)
+                    seen = gateway.look(source)
+                    assert seen is not None
+                    gateway.copy(source, to, if_source=seen.generation, if_destination=0)
+
+        def run(*arguments: str) -> Ended:
+            once.clear()
+            words = ("--json", "--canary", "--observe=20", "--project=p", *arguments)
+            return run_smoke(*words, pause=mirror, QPI_EXPORTS_APIS=apis[1])
+
+        return run
+
+    def test_line_and_point_are_seen(self, observed: Callable[..., Ended], apis: tuple[Apis, str]) -> None:
+        """Both come late. The questions name the project, the canary, the metric and the service."""
+        answers, _ = apis
+        answers.late, answers.entries = 2, [line(event="mirror_retry"), line()]
+        answers.series = [{"points": [{"value": {"int64Value": "1"}}]}]
+        points = points_of(observed())
+        assert [points[name]["standing"] for name in ("line in Cloud Logging", "point of the metric")] == [
+            "PASS"
+        ] * 2
+        (logs, wanted), (metrics, _) = answers.asked[0], answers.asked[-1]
+        assert (logs, json.loads(wanted)["resourceNames"]) == ("/v2/entries:list", ["projects/p"])
+        assert "QPI_exports/_canary/smoke-" in json.loads(wanted)["filter"]
+        assert metrics.startswith("/v3/projects/p/timeSeries?filter=metric.type")
+        assert "qpi_exports_mirror_events" in metrics
+        assert "qpi-exports-mirror-custom" in metrics
+
+    @pytest.mark.parametrize(
+        ("changed", "evidence"),
+        [
+            ({"type": "cloud_function"}, "resource.type is 'cloud_function', not 'cloud_run_revision'"),
+            ({"severity": "DEFAULT"}, "severity is 'DEFAULT', not 'INFO'"),
+            ({"lag_s": "1.5"}, "jsonPayload.lag_s is '1.5', not 'a number'"),
+            ({"outcome": "dropped"}, "jsonPayload.outcome is 'dropped', not 'copied'"),
+        ],
+    )
+    def test_a_line_that_the_metrics_do_not_count(
+        self, observed: Callable[..., Ended], apis: tuple[Apis, str], changed: dict[str, Any], evidence: str
+    ) -> None:
+        """What is not as the filters expect it is named."""
+        apis[0].entries = [line(**changed)]
+        ended = observed()
+        check = points_of(ended)["line in Cloud Logging"]
+        assert (ended.code, check["standing"], check["evidence"]) == (1, "FAIL", evidence)
+
+    def test_nothing_is_seen(self, observed: Callable[..., Ended], apis: tuple[Apis, str]) -> None:
+        """After the time is up both fail; a refusal is not an absence."""
+        names = ("line in Cloud Logging", "point of the metric")
+        found = points_of(observed())
+        assert [found[name]["evidence"] for name in names] == ["not seen within 20 s"] * 2
+        apis[0].refused = 403
+        found = points_of(observed())
+        assert {found[name]["standing"] for name in names} == {"NOT RUN"}
+        assert (
+            "logging.googleapis.com answers 403: the caller has no permission" in found[names[0]]["evidence"]
+        )
+
+
+def test_every_part_is_asked_about_itself(run_smoke: Smoke, paths: Paths, apis: tuple[Apis, str]) -> None:
+    """As its own account; one that cannot be impersonated is not run, and is no reason to stop."""
+    answers, url = apis
+    ended = run_smoke("--json", "--part=all", "--impersonate={part}@p.iam", QPI_EXPORTS_APIS=url)
+    accounts = [path.split("/")[-1] for path, _ in answers.asked]
+    assert accounts == [f"{part.value}@p.iam:generateAccessToken" for part in Part]
+    parts = {name.partition(": ")[0] for name in points_of(ended)}
+    assert (ended.code, parts) == (0, {part.value for part in Part})
+    answers.refused = 403
+    ended = run_smoke("--json", "--part=all", "--impersonate={part}@p.iam", QPI_EXPORTS_APIS=url)
+    assert (ended.code, {check["standing"] for check in points_of(ended).values()}) == (1, {"NOT RUN"})
