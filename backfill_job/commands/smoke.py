@@ -243,6 +243,8 @@ def _wire(
     at = location_of(Area.SMOKE, migration)
     folder = Location(at.bucket, f"{at.prefix}{secrets.token_hex(8)}/")
     way = Way(io.environ, arguments.billing_project)
+    if io.stdout.isatty():
+        print(f"wire: up to three minutes, in {folder.uri}, which is removed again", file=io.stderr)
     trial = try_wire(way, folder, soft_delete=bool(settings["softDelete"]), stop=stop)
     _write(file, trial.to_json(about))
     yield from trial.checks()

@@ -1,8 +1,8 @@
 """Which permissions an account holds, by area, and how they compare with those that its part needs.
 
-Where there is an object, Cloud Storage is asked about it. Where there is none, or it does not say, requests show it that cannot
-succeed: they name an object that is not there, with a precondition that no object meets. A 404 or a 412 means that the account
-was allowed to ask; a 403 that it was not (Cloud Storage documentation, "HTTP status and error codes for JSON").
+Cloud Storage is asked about an object of each area. Some areas have no object, and Cloud Storage may not answer. Then requests
+that cannot succeed show it. Each names an absent object, with a precondition that no object meets. A 404 or a 412 means that the
+account may send such a request. A 403 means that it may not (Cloud Storage documentation, "HTTP status and error codes for JSON").
 """
 
 import secrets

@@ -109,7 +109,7 @@ class Observer:
             "filter": f'timestamp>="{time_text(since)}" jsonPayload.object="{uri}"',
             "pageSize": 50,
         }
-        # Only the line that the metrics count; others, such as a delivery that is repeated, are no reason to fail.
+        # A delivery that is repeated writes other lines first.
         entries = self._answer("logging", "POST", "/v2/entries:list", json=wanted).get("entries") or []
         lines = [
             line

@@ -343,13 +343,16 @@ class Bench:
             )
 
         yield Asked("soft-overwritten", client.name, lambda: listed(f"{name}: overwritten"), overwrite)
-        unknown = partial(client.restore, at, UNKNOWN)
-        live = partial(client.restore, at)
-        yield Asked("restore-live", client.name, lambda: f"{live(self._generation(f'{name}: overwritten'))}")
+
+        def restore(generation: int) -> str:
+            client.restore(at, generation)
+            return "restored"
+
+        yield Asked("restore-live", client.name, lambda: restore(self._generation(f"{name}: overwritten")))
         yield Asked("soft-deleted", client.name, lambda: listed(name), delete)
         if isinstance(client, Fast):
             yield Asked("ended", client.name, lambda: self._ended(client, name))
-        yield Asked("restore-unknown", client.name, lambda: f"{unknown()}")
+        yield Asked("restore-unknown", client.name, lambda: restore(UNKNOWN))
         yield Asked("restore", client.name, lambda: self._restored(client, name))
 
     def _ended(self, client: Fast, name: str) -> str:

@@ -5,15 +5,17 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Any
 
 import pytest
 from google_apis import Apis, serving
+from rich.console import Console
 from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
 from backfill_job.bucket_settings import bucket_checks
-from backfill_job.checks import Standing
+from backfill_job.checks import Standing, failed, passed, show_lines
 from backfill_job.gate.canary import canary_name
 from backfill_job.rights import CANARY_FOLDER, RIGHTS, Area, Part, Role, location_of
 from backfill_job.smoke.held import AROUND, ASKED, rights_checks
@@ -487,3 +489,28 @@ def test_every_part_is_asked_about_itself(run_smoke: Smoke, paths: Paths, apis: 
     answers.refused = 403
     ended = run_smoke("--json", "--part=all", "--impersonate={part}@p.iam", QPI_EXPORTS_APIS=url)
     assert (ended.code, {check["standing"] for check in points_of(ended).values()}) == (1, {"NOT RUN"})
+
+
+def test_the_screen_has_80_columns_and_what_blocks_first() -> None:
+    """What to do stands under its check, and a command in it can be pasted."""
+    console = Console(file=StringIO(), width=200)
+    command = f"gcloud storage buckets update gs://{'b' * 60} --uniform-bucket-level-access"
+    show_lines(
+        console,
+        [
+            passed("fine", " ".join(["word"] * 20)),
+            passed("odd", "seen", "take it away"),
+            failed("bad", "one\ntwo \x1b[31m", f"turn it on: {command}, once that is right"),
+        ],
+    )
+    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
+        "FAIL     bad: one",
+        "         two \\x1b[31m",
+        "         turn it on",
+        f"         {command}",
+        "         once that is right",
+        "ADVICE   odd: seen",
+        "         take it away",
+        "PASS     fine: word word word word word word word word word word word word word",
+        "         word word word word word word word",
+    ]

@@ -11,9 +11,11 @@ from deviating_storage import DEVIATIONS, Deviation, deviating
 from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
+from backfill_job.run.stopping import Stop
 from backfill_job.smoke import trial
 from backfill_job.smoke.probes import Asked, Bench
 from backfill_job.smoke.reliances import RELIANCES, Group
+from shared.migration import Location
 
 NEEDS = (
     ("rewrite-", "rewrite-new"),
@@ -77,26 +79,35 @@ def asked_only(keys: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("deviation", DEVIATIONS.values(), ids=DEVIATIONS)
-def test_a_deviation_is_found(
-    paths: Paths,
-    run_wire: Callable[..., Ended],
-    deviation: Deviation,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_deviation_is_found(paths: Paths, deviation: Deviation, monkeypatch: pytest.MonkeyPatch) -> None:
     """By each client that is asked, in the rows that are about it; and all the same everything is removed."""
     asked_only(set(deviation.rows), monkeypatch)
+    at = paths.migration.own_ref("smoke", "x", "")
     with deviating(paths.server.url, deviation) as url:
-        ended = run_wire(url=url)
-    said = json.loads((tmp_path / "wire.json").read_text())
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+        way = trial.Way({"STORAGE_EMULATOR_HOST": url}, "")
+        found = trial.try_wire(way, Location(at.bucket, at.name), soft_delete=True, stop=Stop())
     for key in deviation.rows:
-        rows = [row for row in said["rows"] if row["key"] == key]
-        assert rows
-        assert [row["error"] for row in rows if "could not be made" in row["error"]] == []
-        assert [row["answer"] for row in rows if not row["deviates"]] == [], key
+        answers = [answer for answer in found.answers if answer.row.key == key]
+        assert answers
+        assert [answer.error for answer in answers if "could not be made" in answer.error] == []
+        assert [str(answer) for answer in answers if not answer.deviates] == []
+    assert (found.left, left(paths)) == ([], [])
+
+
+def test_a_deviation_on_the_screen(
+    paths: Paths, run_wire: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1; what was answered, what was expected, and where the code relies on it."""
+    asked_only({"rewrite-there"}, monkeypatch)
+    with deviating(paths.server.url, DEVIATIONS["412 without a reason"]) as url:
+        ended = run_wire(url=url)
+    text = " ".join(ended.out.split())
     assert ended.code == 1
-    assert "FAIL     wire: " in ended.out
-    assert left(paths) == []
+    assert text.startswith("FAIL wire: rewrites: ")
+    assert "rewrite-there, fast client: 412 Refused (" in text
+    assert "expected: 412 ConditionFailed" in text
+    assert "relies on this in shared/replicate.py, backfill_job/copying/lane.py" in text
 
 
 def test_a_folder_that_cannot_be_removed_is_said(
