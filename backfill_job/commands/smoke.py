@@ -1,7 +1,7 @@
 """The command ``smoke``: is this project fit for the migration? Run it first, before any copy.
 
 It asks Cloud Storage for the permissions of the account in use, and checks the buckets' settings. With ``--canary`` it writes
-one object to see its copy arrive, and with ``--observe`` it looks for that in logs and metrics. With ``--wire`` it writes some 30
+one object to see its copy arrive, and with ``--observe`` it looks for that in logs and metrics. With ``--wire`` it writes some 60
 objects into a scratch folder, and asks of Cloud Storage everything that the code relies on (`backfill_job.smoke`). It changes
 nothing else, and removes what it wrote.
 
@@ -60,9 +60,8 @@ _READERS = (Part.OPERATOR, Part.DELETION)
 EXAMPLES = """
 examples:
   python -m backfill_job smoke --env dev            the operator's rights, and both buckets
-  python -m backfill_job smoke --env dev --wire     the same, and what the code relies on; some 30 objects for 3 minutes
-  python -m backfill_job smoke --env dev --canary --observe --project P
-                                                    the same, and one object through mirror, log and metric
+  python -m backfill_job smoke --env dev --wire     the same, and what the code relies on; some 60 objects for 3 minutes
+  python -m backfill_job smoke --env dev --canary --observe --project P   one object through mirror, log and metric
   python -m backfill_job smoke --env dev --part all --impersonate 'qpi-exports-{part}-dev@P.iam.gserviceaccount.com'
   gcloud run jobs execute qpi-exports-backfill-dev --region=R --tasks=1 --wait --args=smoke,--env=dev,--part=backfill
 
@@ -107,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         const=Path("wire.json"),
         metavar="FILE",
-        help="write, ask and remove some 30 objects; every answer goes into FILE (default wire.json), without contents",
+        help="write, ask and remove some 60 objects; every answer goes into FILE (default wire.json), without contents",
     )
     parser.add_argument(
         "--json", action="store_true", help="the result as one JSON line (the default in a job)"

@@ -164,7 +164,7 @@ class Way:
 
 
 def try_wire(way: Way, folder: Location, *, soft_delete: bool, stop: Stop) -> Trial:
-    """Write some 30 objects into a scratch folder, ask everything, and remove them.
+    """Write some 60 objects into a scratch folder, ask everything, and remove them.
 
     Args:
         way: The way to Cloud Storage.
