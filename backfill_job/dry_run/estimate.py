@@ -93,6 +93,7 @@ class Charge:
         what: In words.
         units: How many, such as operations or bytes.
         in_bytes: Whether the units are bytes.
+        once: Whether every execution costs it, once: neither a month's storage, nor a retrieval from a colder class.
         region: US dollars, where the buckets lie in a single region.
         multi: US dollars, where they lie in a dual-region or a multi-region.
     """
@@ -100,6 +101,7 @@ class Charge:
     what: str
     units: float
     in_bytes: bool
+    once: bool
     region: float
     multi: float
 
@@ -172,6 +174,11 @@ class Estimate:
     charges: tuple[Charge, ...]
     prices: Mapping[str, Price]
 
+    @property
+    def once_dollars(self) -> float:
+        """US dollars for a dry run and the execution, with the events and log lines that it causes; in a single region."""
+        return self.dry_run.dollars + sum(charge.region for charge in self.charges if charge.once)
+
     def to_json(self) -> dict[str, Any]:
         """The figures under these names."""
         prices = {name: asdict(price) for name, price in self.prices.items()}
@@ -206,6 +213,12 @@ class Compared:
         label, counted, wording = _COMPARED[self.what]
         off = f" ({self.actual / self.estimated - 1:+.1%})".replace("%", " %") if self.estimated else ""
         return f"{label}: {wording(self.estimated)} estimated, {wording(self.actual)} {counted}{off}"
+
+    @property
+    def far_off(self) -> bool:
+        """Whether one is more than twice the other."""
+        low, high = sorted((self.estimated, self.actual))
+        return high > 2 * low
 
     def to_json(self) -> dict[str, Any]:
         """The figures under these names."""
@@ -326,8 +339,9 @@ def _charges(work: Work, class_a: int, class_b: int, prices: Mapping[str, Price]
         ("of a Coldline source", copied, "retrieval_coldline"),
         ("of an Archive source", copied, "retrieval_archive"),
     ):
-        in_bytes = name in {"messages", "logs", "storage"} or name.startswith("retrieval")
-        yield Charge(what, units, in_bytes, *prices[name].of(units))
+        not_once = name == "storage" or name.startswith("retrieval")
+        in_bytes = not_once or name in {"messages", "logs"}
+        yield Charge(what, units, in_bytes, not not_once, *prices[name].of(units))
 
 
 def _cost(class_a: int, class_b: int, prices: Mapping[str, Price]) -> Cost:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from backfill_job.checks import Check, Standing, failed, passed
@@ -180,7 +181,7 @@ def try_wire(way: Way, folder: Location, *, soft_delete: bool, stop: Stop) -> Tr
         with closing(way.gateway(trial.exchanges)) as gateway, opened(way.api(trial.exchanges)) as fast:
             try:
                 bench = Bench(folder, Google(gateway), fast, soft_delete)
-                for asked in (*bench.questions(), *_tokens(way, bench, trial.exchanges)):
+                for asked in chain(bench.questions(), _tokens(way, bench, trial.exchanges)):
                     stop.check()
                     trial.ask(asked)
                 trial.ask(Asked("fields", "both clients", partial(_unknown, trial.exchanges)))
