@@ -7,7 +7,7 @@ needs (composing, patching, a batch), `Gateway.ask` asks it. Here are also the t
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import aclosing, contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from google.auth.credentials import Credentials
 
@@ -32,46 +32,8 @@ class Written(NamedTuple):
     fields: dict[str, Any]
 
 
-class Client(Protocol):
-    """What both clients are asked for. Every method raises `StorageError`."""
-
-    name: str
-
-    def look(self, at: ObjectRef) -> ObjectState | None:
-        """See `ObjectStore.look`."""
-        ...
-
-    def pages(self, folder: Location, limit: int, start: str = "", end: str = "") -> list[list[ObjectState]]:
-        """All pages of a listing, with at most `limit` objects each; the bounds are complete names."""
-        ...
-
-    def copy(
-        self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
-    ) -> ObjectState:
-        """See `ObjectStore.copy`."""
-        ...
-
-    def delete_batch(self, folder: Location, deletions: Sequence[tuple[str, int]]) -> None:
-        """Delete names below a folder, each on condition of its generation, in one request."""
-        ...
-
-    def soft_deleted(self, at: ObjectRef) -> list[tuple[ObjectState, str]]:
-        """The soft-deleted generations of an object, and until when each is held."""
-        ...
-
-    def restore(self, at: ObjectRef, generation: int) -> ObjectState:
-        """See `AsyncApi.restore`."""
-        ...
-
-    def read_range(
-        self, at: ObjectRef, generation: int, first: int, size: int, *, whole: bool = False
-    ) -> bytes:
-        """See `AsyncApi.read_range`."""
-        ...
-
-
 class Fast:
-    """The fast client, one request at a time."""
+    """The fast client, one request at a time. Every method raises `StorageError`."""
 
     name = "fast client"
 
@@ -80,12 +42,12 @@ class Fast:
         self._run: Callable[[Coroutine[Any, Any, Any]], Any] = runner.run
 
     def look(self, at: ObjectRef) -> ObjectState | None:
-        """See `Client`."""
+        """See `ObjectStore.look`."""
         found: ObjectState | None = self._run(self._api.look(at))
         return found
 
     def pages(self, folder: Location, limit: int, start: str = "", end: str = "") -> list[list[ObjectState]]:
-        """See `Client`."""
+        """All pages of a listing, with at most `limit` objects each; the bounds are complete names."""
         pages: list[list[ObjectState]] = []
         token = ""
         while token or not pages:
@@ -106,18 +68,18 @@ class Fast:
     def copy(
         self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
     ) -> ObjectState:
-        """See `Client`."""
+        """See `ObjectStore.copy`."""
         made: ObjectState = self._run(
             self._api.copy(source, destination, if_source=if_source, if_destination=if_destination)
         )
         return made
 
     def delete_batch(self, folder: Location, deletions: Sequence[tuple[str, int]]) -> None:
-        """See `Client`."""
+        """Delete names below a folder, each on condition of its generation, in one request."""
         self._run(self._api.delete_batch(folder, deletions))
 
     def soft_deleted(self, at: ObjectRef) -> list[tuple[ObjectState, str]]:
-        """See `Client`."""
+        """The soft-deleted generations of an object, and until when each is held."""
 
         async def listed() -> list[tuple[ObjectState, str]]:
             async with aclosing(
@@ -139,14 +101,14 @@ class Fast:
         return found
 
     def restore(self, at: ObjectRef, generation: int) -> ObjectState:
-        """See `Client`."""
+        """See `AsyncApi.restore`."""
         restored: ObjectState = self._run(self._api.restore(at, generation))
         return restored
 
     def read_range(
         self, at: ObjectRef, generation: int, first: int, size: int, *, whole: bool = False
     ) -> bytes:
-        """See `Client`."""
+        """See `AsyncApi.read_range`."""
         part: bytes = self._run(self._api.read_range(at, generation, first=first, size=size, whole=whole))
         return part
 
@@ -162,7 +124,7 @@ class Google:
         self.copy = gateway.copy
 
     def pages(self, folder: Location, limit: int, start: str = "", end: str = "") -> list[list[ObjectState]]:
-        """See `Client`."""
+        """See `Fast`."""
 
         def listed(bucket: Any) -> list[list[ObjectState]]:
             bounds = {"start_offset": start or None, "end_offset": end or None}
@@ -172,7 +134,7 @@ class Google:
         return self.gateway.ask(folder.bucket, folder.uri, listed)
 
     def delete_batch(self, folder: Location, deletions: Sequence[tuple[str, int]]) -> None:
-        """See `Client`."""
+        """See `Fast`."""
 
         def deleted(bucket: Any) -> None:
             with bucket.client.batch(raise_exception=False):
@@ -182,7 +144,7 @@ class Google:
         self.gateway.ask(folder.bucket, folder.uri, deleted)
 
     def soft_deleted(self, at: ObjectRef) -> list[tuple[ObjectState, str]]:
-        """See `Client`."""
+        """See `Fast`."""
 
         def listed(bucket: Any) -> list[tuple[ObjectState, str]]:
             listing = bucket.client.list_blobs(bucket, prefix=at.name, soft_deleted=True)
@@ -195,7 +157,7 @@ class Google:
         return self.gateway.ask(at.bucket, at.uri, listed)
 
     def restore(self, at: ObjectRef, generation: int) -> ObjectState:
-        """See `Client`."""
+        """See `Fast`."""
 
         def restored(bucket: Any) -> ObjectState:
             return _state(bucket.restore_blob(at.name, generation=generation, if_generation_match=0))
@@ -205,7 +167,7 @@ class Google:
     def read_range(
         self, at: ObjectRef, generation: int, first: int, size: int, *, whole: bool = False
     ) -> bytes:
-        """See `Client`."""
+        """See `Fast`."""
         bounds = {} if whole else {"start": first, "end": first + size - 1}
 
         def read(bucket: Any) -> bytes:
@@ -248,6 +210,10 @@ class Google:
         """Upload an absent object in pieces, as a manifest is."""
         with self.gateway.writing(at, content_type="application/json", if_generation=0) as write:
             write(data)
+
+
+Client = Fast | Google
+"""Both answer the same questions."""
 
 
 def _with(blob: Any, fields: dict[str, Any]) -> Any:
