@@ -242,9 +242,10 @@ def _wire(
     at = location_of(Area.SMOKE, migration)
     folder = Location(at.bucket, f"{at.prefix}{secrets.token_hex(8)}/")
     way = Way(io.environ, arguments.billing_project)
+    versioned = bool((settings["versioning"] or {}).get("enabled"))
     if io.stdout.isatty():
         print(f"wire: up to three minutes, in {folder.uri}, which is removed again", file=io.stderr)
-    trial = try_wire(way, folder, soft_delete=bool(settings["softDelete"]), stop=stop)
+    trial = try_wire(way, folder, soft_delete=bool(settings["softDelete"]), versioned=versioned, stop=stop)
     _write(file, trial.to_json(about))
     yield from trial.checks()
     yield passed("wire: file", f"{len(trial.exchanges.noted)} answers in {file}")

@@ -96,12 +96,18 @@ class Asked(NamedTuple):
 
 @dataclass
 class Bench:
-    """The scratch folder, both clients, and the objects that were made so far."""
+    """The scratch folder, both clients, and the objects that were made so far.
+
+    Attributes:
+        soft_delete: Whether the bucket soft-deletes what is overwritten or deleted; nothing is asked of it otherwise.
+        versioned: Whether it keeps that as noncurrent versions, which can still be read.
+    """
 
     folder: Location
     google: Google
     fast: Fast
     soft_delete: bool
+    versioned: bool = False
     made: dict[str, ObjectState] = field(default_factory=dict)
 
     def questions(self) -> Iterator[Asked]:
@@ -112,7 +118,7 @@ class Bench:
             yield from self._rewrites(client)
             yield from self._batch(client)
             yield from self._reads(client)
-            if self.soft_delete:
+            if self.soft_delete and not self.versioned:
                 yield from self._soft_delete(client)
         yield from self._patch()
         yield from self._uploads()
@@ -392,7 +398,8 @@ class Bench:
         yield Asked("range", client.name, lambda: read("large", bytes(range(256)) * 4, 10 * CHUNK + 256))
         yield Asked("range-gzip", client.name, lambda: read("gzip", packed[3:20], 3))
         yield Asked("whole-gzip", client.name, lambda: read("gzip", packed, 0, whole=True))
-        yield Asked("range-gone", client.name, gone, overwrite)
+        if not self.versioned:
+            yield Asked("range-gone", client.name, gone, overwrite)
 
     # -------------------------------------------------------------------- writing
 

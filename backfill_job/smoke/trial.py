@@ -100,7 +100,9 @@ class Trial:
             elif answers:
                 yield passed(name, f"{len(answers)} answers, each as expected")
             else:
-                yield Check(name, Standing.NOT_APPLICABLE, "soft delete is off in the new bucket")
+                yield Check(
+                    name, Standing.NOT_APPLICABLE, "the new bucket has no soft delete, or keeps versions"
+                )
         if self.left:
             at = f"gs://{self.exchanges.bucket}/{self.exchanges.folder}"
             yield failed("wire: removal", "\n".join(self.left), f"gcloud storage rm --recursive '{at}'")
@@ -164,13 +166,14 @@ class Way:
         )
 
 
-def try_wire(way: Way, folder: Location, *, soft_delete: bool, stop: Stop) -> Trial:
+def try_wire(way: Way, folder: Location, *, soft_delete: bool, versioned: bool, stop: Stop) -> Trial:
     """Write some 60 objects into a scratch folder, ask everything, and remove them.
 
     Args:
         way: The way to Cloud Storage.
         folder: A folder that nothing else uses.
-        soft_delete: Whether the bucket has it; without it, nothing is asked of it.
+        soft_delete: See `Bench`.
+        versioned: See `Bench`.
         stop: Whether a signal asked to stop.
 
     Raises:
@@ -180,7 +183,7 @@ def try_wire(way: Way, folder: Location, *, soft_delete: bool, stop: Stop) -> Tr
     try:
         with closing(way.gateway(trial.exchanges)) as gateway, opened(way.api(trial.exchanges)) as fast:
             try:
-                bench = Bench(folder, Google(gateway), fast, soft_delete)
+                bench = Bench(folder, Google(gateway), fast, soft_delete, versioned)
                 for asked in chain(bench.questions(), _tokens(way, bench, trial.exchanges)):
                     stop.check()
                     trial.ask(asked)

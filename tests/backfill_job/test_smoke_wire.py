@@ -86,7 +86,9 @@ def test_a_deviation_is_found(paths: Paths, deviation: Deviation, monkeypatch: p
     with deviating(paths.server.url, deviation) as url:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
         way = trial.Way({"STORAGE_EMULATOR_HOST": url}, "")
-        found = trial.try_wire(way, Location(at.bucket, at.name), soft_delete=True, stop=Stop())
+        found = trial.try_wire(
+            way, Location(at.bucket, at.name), soft_delete=True, versioned=False, stop=Stop()
+        )
     for key in deviation.rows:
         answers = [answer for answer in found.answers if answer.row.key == key]
         assert answers
@@ -153,17 +155,22 @@ def test_after_a_failure_everything_is_removed(
     assert left(paths) == []
 
 
-def test_without_soft_delete_nothing_is_asked_of_it(
-    paths: Paths, run_wire: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("setting", ["no soft delete", "versions"])
+def test_what_the_bucket_does_not_have_is_not_asked(
+    paths: Paths, run_wire: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, setting: str
 ) -> None:
-    """That is said; it is no deviation."""
-    asked_only({"soft-deleted", "restore"}, monkeypatch)
+    """That is said; it is not a deviation. Noncurrent versions are removed as well."""
+    asked_only({"soft-deleted", "restore", "range-gone"}, monkeypatch)
     bucket = paths.client.get_bucket(paths.migration.destination.bucket)
-    bucket.soft_delete_policy.retention_duration_seconds = 0
+    if setting == "versions":
+        bucket.versioning_enabled = True
+    else:
+        bucket.soft_delete_policy.retention_duration_seconds = 0
     bucket.patch()
     ended = run_wire()
     assert ended.code == 0
-    assert "N/A      wire: soft delete: soft delete is off in the new bucket" in ended.out
+    assert "N/A      wire: soft delete: the new bucket has no soft delete, or keeps versions" in ended.out
+    assert left(paths) == []
 
 
 def test_where_objects_would_stay_none_is_written(
