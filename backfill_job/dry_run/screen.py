@@ -78,7 +78,7 @@ def overview(
         parts += [Text(f"{counted(named.total, 'object')} {words}:", "bold red"), *_names(named, SHORT)]
     if findings.days:
         parts += _partitions(findings, by_year=len(findings.months) > MONTHS)
-    parts += [*_gaps(findings), *_aside(findings)]
+    parts += [*_gaps(findings), *_aside(findings), *_by_bytes(findings)]
     cost = estimate.once_dollars
     parts.append(
         Text(
