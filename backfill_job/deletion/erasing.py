@@ -2,7 +2,7 @@
 
 Only the command ``erasure`` imports it. It is a module of its own because it deletes, and its twin `traces` only reads.
 
-The order matters (``docs/decisions/0030``):
+The order matters (``docs/decisions/0031``):
 
 1. Two looks that agree say which versions there are. So the record can name a moment before which everything was seen.
 2. The record. Who knows it copies no version of before that moment: no mirror, sweep, pass or undo.
