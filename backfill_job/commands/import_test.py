@@ -12,12 +12,20 @@ from datetime import timedelta
 
 from rich.console import Console
 
+from backfill_job.consumer import Consumer, add_consumer_argument, loading_consumer
 from backfill_job.import_test.day import Engine, chosen_days, try_day
 from backfill_job.import_test.engines import READERS, chosen_engine
 from backfill_job.import_test.results import KIND, REPORT_NAME, Results, details, table_of
 from backfill_job.run.arguments import directory, seconds
 from backfill_job.run.clock import Clock
-from backfill_job.run.command import Command, ExitCode, ProcessIO, add_billing_argument, migration_from
+from backfill_job.run.command import (
+    Command,
+    ExitCode,
+    ProcessIO,
+    add_billing_argument,
+    add_name_argument,
+    migration_from,
+)
 from backfill_job.run.reports import ReportDirectory, json_bytes
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from shared.errors import MigrationError, PermissionDenied, StorageError, UsageError
@@ -54,6 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument("--source", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's legacy path")
     what.add_argument("--destination", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's new path")
+    add_name_argument(what)
+    add_consumer_argument(what)
     add_billing_argument(what)
     days = parser.add_argument_group("which days")
     days.add_argument(
@@ -98,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     now = io.clock.now
-    migration = migration_from(arguments)
+    migration, consumer = migration_from(arguments), loading_consumer(arguments)
     grace = _seconds(arguments.grace)
     days = chosen_days(
         arguments.date, arguments.first, arguments.last, arguments.last_days, today=now().date()
@@ -107,16 +117,18 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     name = f"{migration.label}-{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     with stopping_on_signals() as stop:
         clock = until_stopped(io.clock, stop)
-        engine_name, engine_of = chosen_engine(arguments, io, name, clock, stop)
+        engine_name, engine_of = chosen_engine(arguments, io, consumer, name=name, clock=clock, stop=stop)
         report = None if arguments.report is None else ReportDirectory(arguments.report)
-        results = Results(name, engine_name, migration, days, arguments.allow_empty, started)
+        results = Results(
+            name, engine_name, migration, days, arguments.allow_empty, started, consumer=consumer.identity
+        )
         console = io.console()
         with closing(Gateway(connections=READERS, billing_project=arguments.billing_project)) as gateway:
             _check_start(gateway, migration)
             clock = until_stopped(replace(io.clock, now=gateway.server_time.now), stop)
             with engine_of(gateway) as engine:
                 error = _try_days(
-                    results, gateway, engine, grace=grace, clock=clock, stop=stop, console=console
+                    results, gateway, engine, consumer, grace=grace, clock=clock, stop=stop, console=console
                 )
             content = json_bytes(results.to_json(clock.now(), error))
             if not arguments.no_record:
@@ -139,6 +151,7 @@ def _try_days(
     results: Results,
     gateway: Gateway,
     engine: Engine,
+    consumer: Consumer,
     *,
     grace: timedelta,
     clock: Clock,
@@ -151,7 +164,7 @@ def _try_days(
             for day in results.asked:
                 status.update(f"{day} ({len(results.days) + 1} of {len(results.asked)})")
                 results.days.append(
-                    try_day(day, results.migration, gateway, engine, grace=grace, clock=clock)
+                    try_day(day, results.migration, gateway, engine, consumer, grace=grace, clock=clock)
                 )
                 stop.check()
     except MigrationError as error:

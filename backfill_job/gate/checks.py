@@ -88,11 +88,13 @@ class Presence:
         folder: ``gs://bucket/…/qpi_answers_YYYYMMDD/``.
         objects: Objects listed up to the first loadable one; 0 only when the folder is empty.
         loadable: Whether the glob of the consumer's load takes one of them.
+        tail: What the names end in that it takes.
     """
 
     folder: str
     objects: int
     loadable: bool
+    tail: str = ".jsonl"
 
 
 def gate_phase_check(state: State) -> Check:
@@ -233,8 +235,10 @@ def verification_check(
     return passed(name, f"{found.counts[Verdict.EQUAL]:,} names equal, {_ago(age)}")
 
 
-def import_test_check(found: ImportRecord | None, target: Target, now: datetime, limits: Limits) -> Check:
-    """The import test must find both paths equal for each of the last days."""
+def import_test_check(
+    found: ImportRecord | None, target: Target, now: datetime, limits: Limits, *, consumer: str = ""
+) -> Check:
+    """The import test must find both paths equal for each of the last days, as this consumer (its identity) loads them."""
     name = "import test"
     # The consumer excludes nothing, so the import test does not either.
     everything = replace(target, excludes=DEFAULT_EXCLUDES)
@@ -243,6 +247,10 @@ def import_test_check(found: ImportRecord | None, target: Target, now: datetime,
         return not_run(name, "there is no import test on record", again)
     if (found.legacy, found.new) != (target.source, target.destination):
         return failed(name, f"it is of another migration: {found.legacy} to {found.new}", again)
+    if consumer and found.consumer and found.consumer != consumer:
+        return failed(
+            name, f"it tried the import of {found.consumer}, and this consumer is {consumer}", again
+        )
     wrong = [one.day.isoformat() for one in found.days if not one.passed]
     if wrong:
         days = counted(len(found.days), "day")
@@ -279,7 +287,7 @@ def presence_check(new: Presence, legacy: Presence, target: Target, *, phase: Ph
     if new.objects:
         return failed(
             name,
-            f"{new.folder} holds {counted(new.objects, 'object')} and no *.jsonl: the presence check is true, the load fails",
+            f"{new.folder} holds {counted(new.objects, 'object')} and no *{new.tail}: the presence check is true, the load fails",
             "find out who wrote what lies there; look at the mirror",
         )
     if legacy.objects:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import uvloop
 
 from backfill_job.checks import Check, failed, known, not_run, passed, unavailable
+from backfill_job.consumer import Consumer, consumer_of, split_glob
 from backfill_job.gate.canary import Flight, canary_name, fly, removal
 from backfill_job.gate.checks import Limits, Presence
 from backfill_job.gate.dead_letters import DeadLetters, read_dead_letters
@@ -25,7 +26,6 @@ from shared.errors import MigrationError, UsageError
 from shared.events_log import Event
 from shared.migration import Location
 from shared.objects import ObjectState
-from shared.partitions import answers_folder
 from shared.phase import Phase
 from shared.record import read_state
 from shared.report.next_steps import Target
@@ -49,7 +49,10 @@ class GateOptions:
         today: The day of the presence check; None for today, UTC.
         record: Whether the gate records its result beside the state.
         overrides: Reasons for the checks to override, by the check's name.
-        by: Who overrides them.
+        by: Who overrides them, and says that no mirror runs.
+        consumer: What reads the path each night; None to find out whether it is the preset.
+        consumer_file: The file that describes it, for the commands that the gate proposes; empty without one.
+        no_mirror: Why no mirror runs, and who wrote last; empty where one runs.
     """
 
     repos: tuple[Path, ...] = ()
@@ -61,6 +64,9 @@ class GateOptions:
     record: bool = True
     overrides: Mapping[str, str] = field(default_factory=dict)
     by: str = ""
+    consumer: Consumer | None = None
+    consumer_file: str = ""
+    no_mirror: str = ""
 
 
 class Evidence:
@@ -72,7 +78,18 @@ class Evidence:
         self.migration = run.migration
         self.now = run.now().astimezone(UTC)
         source, destination = self.migration.source, self.migration.destination
-        self.target = Target(self.migration.label, source.uri, destination.uri, self.migration.excludes)
+        self.target = Target(
+            self.migration.label, source.uri, destination.uri, self.migration.excludes, options.consumer_file
+        )
+
+    @cached_property
+    def consumer(self) -> Consumer:
+        """What reads the path each night.
+
+        Raises:
+            StorageError: A listing failed, so it is not known whether the path has the preset's layout.
+        """
+        return consumer_of(self.options.consumer, self.migration, self._run.gateway)
 
     @cached_property
     def state(self) -> State | MigrationError:
@@ -141,22 +158,22 @@ class Evidence:
         return None if contents is None else read_import_record(contents, where)
 
     def presence(self) -> tuple[Presence, Presence]:
-        """What the folder of today, or of the day given with --today, holds on the new and on the legacy path.
+        """What the folder that a run of today, or of the day given with --today, looks into holds on the new and the legacy path.
 
         Raises:
             StorageError: A listing failed.
         """
-        folder = answers_folder(self.options.today or self.now.date())
+        folder = self.consumer.presence_folder(self.options.today or self.now.date())
         migration = self.migration
         return self._seen_in(migration.destination, folder), self._seen_in(migration.source, folder)
 
     def _seen_in(self, path: Location, folder: str) -> Presence:
-        objects = 0
+        objects, tail = 0, split_glob(self.consumer.load.glob)[2]
         for state in self._listed(Location(path.bucket, path.prefix + folder)):
             objects += 1
-            if state.name.endswith(".jsonl"):
-                return Presence(path.uri + folder, objects, loadable=True)
-        return Presence(path.uri + folder, objects, loadable=False)
+            if state.name.endswith(tail):
+                return Presence(path.uri + folder, objects, loadable=True, tail=tail)
+        return Presence(path.uri + folder, objects, loadable=False, tail=tail)
 
     def siblings(self) -> list[str]:
         """Folders under the destination's name in another case, each with an example of an object.

@@ -5,14 +5,20 @@ judges it, because DuckDB alone would accept a number as a text and would drop u
 file, and DuckDB loads them from there into a table of the schema's types. Table and file are in a temporary directory that
 is deleted with the engine. Memory is bounded, whatever the size of the day.
 
+Files in another form than the preset's are not judged line by line: DuckDB reads them as they are, and the fingerprint is over each
+row's JSON (`VALUES`). What BigQuery would refuse of them is not known here.
+
 It is a module of its own because DuckDB is optional.
 """
 
 import json
+import re
+import shutil
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -20,10 +26,12 @@ from typing import Protocol, Self
 
 import duckdb
 
+from backfill_job.consumer import Column, Consumer, Format
 from backfill_job.contents.lines import ContentsReport
 from backfill_job.contents.reader import LIMITS, Contents, Limits
 from backfill_job.contents.rows import SCHEMA, Field, Row, Type
 from backfill_job.import_test.compare import (
+    DEFINITION,
     DIGITS,
     LANES,
     MODULUS,
@@ -35,7 +43,7 @@ from backfill_job.import_test.compare import (
 )
 from backfill_job.import_test.day import Folder
 from backfill_job.run.stopping import Stop
-from shared.errors import CannotWrite
+from shared.errors import CannotWrite, UsageError
 from shared.objects import ObjectRef, ObjectState
 from shared.text import shown
 from shared.verification import Severity
@@ -75,14 +83,25 @@ class EmbeddedEngine:
     Args:
         store: Read from by several threads at once.
         readers: Objects read at once.
+        consumer: What it loads; None for the preset's rows.
 
     Raises:
         CannotWrite: The temporary directory has no room.
+        UsageError: The consumer's schema has a type that is not known here.
     """
 
     name = "duckdb"
 
-    def __init__(self, store: ReadingStore, *, readers: int, stop: Stop, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self,
+        store: ReadingStore,
+        *,
+        readers: int,
+        stop: Stop,
+        limits: Limits = LIMITS,
+        consumer: Consumer | None = None,
+    ) -> None:
+        self._values = None if consumer is None or consumer.of_qpi else values_sql(consumer)
         self._store = store
         self._limits = limits
         self._readers = readers
@@ -95,6 +114,7 @@ class EmbeddedEngine:
         except (OSError, duckdb.Error) as error:
             raise _no_room(error) from error
         self._spool = path / "rows.jsonl"
+        self._files = path / "files"
 
     def __enter__(self) -> Self:
         return self
@@ -114,6 +134,8 @@ class EmbeddedEngine:
             Interrupted: A stop was requested.
         """
         try:
+            if self._values is not None:
+                return self._load_values(folder, self._values)
             problem = self._spool_rows(folder)
             return problem or self._sums(table)
         except (OSError, duckdb.Error) as error:
@@ -121,6 +143,22 @@ class EmbeddedEngine:
         finally:
             with suppress(OSError):
                 self._spool.unlink(missing_ok=True)
+
+    def _load_values(self, folder: Folder, sql: str) -> Outcome:
+        self._files.mkdir()
+        try:
+            with closing(self._contents(folder)) as contents:
+                for number, (uri, _, data) in enumerate(contents):
+                    self._stop.check()
+                    if data is None:
+                        return NotLoadable(f"{uri} was deleted while it was read")
+                    (self._files / f"{number:09}").write_bytes(data)
+            found = self._database.execute(sql, [str(self._files / "*")]).fetchone()
+        except _UNREADABLE as error:  # its message may quote data
+            return NotLoadable(f"{shown(folder.glob)}: DuckDB cannot read it ({type(error).__name__})")
+        finally:
+            shutil.rmtree(self._files)
+        return _loaded(found, VALUES)
 
     def _spool_rows(self, folder: Folder) -> NotLoadable | NotJudged | None:
         """Write the rows of all files to the temporary file, up to the first line that is not loadable.
@@ -201,10 +239,14 @@ class EmbeddedEngine:
             found = database.execute(duckdb_sql(table)).fetchone()
         finally:
             database.execute(f'DROP TABLE "{table}"')
-        assert found is not None  # noqa: S101 -- an aggregate has one row
-        rows, users, *lanes = (int(number) for number in found)
-        assert len(lanes) == LANES  # noqa: S101 -- what the query asks for
-        return Loaded(rows, users, Fingerprint.of_lanes(lanes))
+        return _loaded(found, DEFINITION)
+
+
+def _loaded(found: tuple[int, ...] | None, definition: str) -> Loaded:
+    assert found is not None  # noqa: S101 -- an aggregate has one row
+    rows, users, *lanes = (int(number) for number in found)
+    assert len(lanes) == LANES  # noqa: S101 -- what the query asks for
+    return Loaded(rows, users, replace(Fingerprint.of_lanes(lanes), definition=definition))
 
 
 def _reason(uri: str, report: ContentsReport, severity: Severity) -> str:
@@ -239,10 +281,6 @@ def duckdb_sql(table: str) -> str:
     Args:
         table: Its name, without a quote in it.
     """
-    lanes = ", ".join(
-        f"coalesce(sum(('0x' || substr(digest, {1 + lane * DIGITS}, {DIGITS}))::BIGINT) % {MODULUS}, 0) AS lane_{lane}"
-        for lane in range(LANES)
-    )
     return f"""
 WITH digests AS (
   SELECT user_id, sha256(concat(
@@ -255,9 +293,75 @@ WITH digests AS (
       array_to_string(list_transform(answer.answer_ids, lambda answer_id: strlen(answer_id) || ':' || answer_id), '')
     )), ''))) AS digest
   FROM "{table}")
-SELECT count(*) AS row_count, count(DISTINCT user_id) AS users, {lanes}
+SELECT count(*) AS row_count, count(DISTINCT user_id) AS users, {_LANES_SQL}
 FROM digests
 """  # noqa: S608 -- the table's name is one of ours
+
+
+_LANES_SQL = ", ".join(
+    f"coalesce(sum(('0x' || substr(digest, {1 + lane * DIGITS}, {DIGITS}))::BIGINT) % {MODULUS}, 0) AS lane_{lane}"
+    for lane in range(LANES)
+)
+
+VALUES = "values-1"
+"""The fingerprint's definition for rows of other forms: the SHA-256 of the row as DuckDB writes it as JSON."""
+
+_UNREADABLE = (
+    duckdb.DataError,
+    duckdb.InvalidInputException,
+    duckdb.BinderException,
+    duckdb.NotSupportedError,
+)
+"""What DuckDB raises for a file that is not in the consumer's form."""
+
+_READERS = {
+    Format.PARQUET: "read_parquet(?)",
+    Format.CSV: "read_csv(?, auto_detect = false, header = {header}, columns = {{{columns}}})",
+    Format.JSONL: "read_json(?, format = 'newline_delimited', columns = {{{columns}}})",
+}
+
+_TYPES = {
+    "STRING": "VARCHAR", "BYTES": "BLOB", "INT64": "BIGINT", "INTEGER": "BIGINT", "FLOAT64": "DOUBLE", "FLOAT": "DOUBLE",
+    "BOOL": "BOOLEAN", "BOOLEAN": "BOOLEAN", "DATE": "DATE", "TIME": "TIME", "DATETIME": "TIMESTAMP", "TIMESTAMP": "TIMESTAMP",
+    "NUMERIC": "DECIMAL(38, 9)",
+}  # fmt: skip
+"""BigQuery's types and DuckDB's."""
+
+
+def values_sql(consumer: Consumer) -> str:
+    """The query that sums up the rows of files in the consumer's form; its parameter is the files' glob.
+
+    Raises:
+        UsageError: A column has a type that is not known here, or no simple name.
+    """
+    load = consumer.load
+    columns = ", ".join(f"'{_simple(each.name)}': '{_type_of(each)}'" for each in load.schema)
+    rows = _READERS[load.format].format(columns=columns, header=str(load.csv_header).lower())
+    users = f'count(DISTINCT "{_simple(load.key)}")' if load.key else "count(DISTINCT digest)"
+    return f"""
+WITH files AS (SELECT * FROM {rows}),
+digests AS (SELECT *, sha256(to_json(files)::VARCHAR) AS digest FROM files)
+SELECT count(*) AS row_count, {users} AS users, {_LANES_SQL}
+FROM digests
+"""  # noqa: S608 -- checked names
+
+
+def _simple(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,299}", name):
+        raise UsageError(f"the consumer's column {name!r} has no simple name (letters, digits, '_')")
+    return name
+
+
+def _type_of(column: Column) -> str:
+    if column.type in {"RECORD", "STRUCT"}:
+        kind = f"STRUCT({', '.join(f'{_simple(each.name)} {_type_of(each)}' for each in column.fields)})"
+    elif column.type in _TYPES:
+        kind = _TYPES[column.type]
+    else:
+        raise UsageError(
+            f"the consumer's column {column.name!r} has type {column.type!r}; known: {', '.join(_TYPES)}"
+        )
+    return kind + ("[]" if column.mode == "REPEATED" else "")
 
 
 def _no_room(error: Exception) -> CannotWrite:

@@ -7,6 +7,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 
+from backfill_job.consumer import Consumer
 from backfill_job.import_test.day import Engine
 from backfill_job.run.clock import Clock
 from backfill_job.run.command import ProcessIO
@@ -24,11 +25,12 @@ EngineOf = Callable[[Gateway], AbstractContextManager[Engine]]
 
 
 def chosen_engine(
-    arguments: argparse.Namespace, io: ProcessIO, name: str, clock: Clock, stop: Stop
+    arguments: argparse.Namespace, io: ProcessIO, consumer: Consumer, *, name: str, clock: Clock, stop: Stop
 ) -> tuple[str, EngineOf]:
     """Choose the engine by ``--engine``, ``--dataset`` and ``--location``.
 
     Args:
+        consumer: What it loads.
         name: The name of the run.
 
     Returns:
@@ -41,18 +43,22 @@ def chosen_engine(
     if chosen == "duckdb":
         if arguments.dataset is not None or arguments.location is not None:
             raise UsageError("--dataset and --location are for --engine bigquery")
-        return chosen, _embedded(stop)
+        return chosen, _embedded(consumer, stop)
     if arguments.dataset is None:
         raise UsageError("--engine bigquery needs --dataset PROJECT.DATASET for its temporary tables")
+    if not consumer.of_qpi:
+        raise UsageError(
+            f"--engine bigquery loads the rows of the preset; for {consumer.load.format.value} of {consumer.name}: --engine duckdb"
+        )
     return chosen, _bigquery(arguments, io, name, clock, stop)
 
 
-def _embedded(stop: Stop) -> EngineOf:
+def _embedded(consumer: Consumer, stop: Stop) -> EngineOf:
     try:
         from backfill_job.import_test.duckdb import EmbeddedEngine  # noqa: PLC0415 -- optional, and heavy
     except ModuleNotFoundError as error:
         raise _not_installed(error, "duckdb", "DuckDB", "embedded") from error
-    return lambda gateway: EmbeddedEngine(gateway, readers=READERS, stop=stop)
+    return lambda gateway: EmbeddedEngine(gateway, readers=READERS, stop=stop, consumer=consumer)
 
 
 def _bigquery(arguments: argparse.Namespace, io: ProcessIO, name: str, clock: Clock, stop: Stop) -> EngineOf:

@@ -97,7 +97,7 @@ def _no_go(paths: Paths, commands: Commands, arguments: tuple[str, ...], name: s
 
 def test_on_a_bare_migration_nothing_passes_by_default(paths: Paths, commands: Commands) -> None:
     """What could not be run is NO-GO, not skipped."""
-    paths.put("a/1")
+    paths.put("qpi_answers_20240131/user_id_1.jsonl")
     ended = commands.run("gate")
     assert ended.code == 1
     found = standings(gate_json(paths, commands))
