@@ -1,5 +1,8 @@
 """The import test: it does what the nightly DAG does with a day, on both paths, and compares the results.
 
+- `loaded`: the path against the consumer's own table, day by day: verdicts, report, and the query of both engines. Pure.
+- `table_duckdb`: that table in a DuckDB file
+- `table_bigquery`: that table in BigQuery
 - `results`: the results of a run, as a report and on a screen. Pure.
 - `day`: which days; one day's presence, load and comparison, repeated while the folders change.
 - `compare`: what was loaded from each path, the fingerprint of its rows, and the verdict over a day. Pure.

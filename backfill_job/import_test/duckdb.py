@@ -48,7 +48,7 @@ from shared.objects import ObjectRef, ObjectState
 from shared.text import shown
 from shared.verification import Severity
 
-__all__ = ["EmbeddedEngine", "ReadingStore"]
+__all__ = ["DIGEST_SQL", "KEY_SQL", "EmbeddedEngine", "ReadingStore", "no_room", "values_columns"]
 
 MAX_OBJECTS_AHEAD = 256
 MAX_BYTES_AHEAD = 64 * 1024 * 1024
@@ -112,7 +112,7 @@ class EmbeddedEngine:
             config = {**_CONFIG, "temp_directory": str(path / "spill")}
             self._database = duckdb.connect(str(path / "import_test.duckdb"), config=config)
         except (OSError, duckdb.Error) as error:
-            raise _no_room(error) from error
+            raise no_room(error) from error
         self._spool = path / "rows.jsonl"
         self._files = path / "files"
 
@@ -139,7 +139,7 @@ class EmbeddedEngine:
             problem = self._spool_rows(folder)
             return problem or self._sums(table)
         except (OSError, duckdb.Error) as error:
-            raise _no_room(error) from error
+            raise no_room(error) from error
         finally:
             with suppress(OSError):
                 self._spool.unlink(missing_ok=True)
@@ -217,7 +217,38 @@ class EmbeddedEngine:
         finally:
             pool.shutdown(cancel_futures=True)
 
+    @property
+    def database(self) -> duckdb.DuckDBPyConnection:
+        """The temporary database, in which `keep` makes tables."""
+        return self._database
+
+    def keep(self, folder: Folder, table: str) -> NotLoadable | NotJudged | None:
+        """Load the preset's rows of a folder into a new temporary table, which stays; gives why that is not possible.
+
+        Raises:
+            StorageError, CannotWrite, Interrupted: As in `load`.
+        """
+        try:
+            problem = self._spool_rows(folder)
+            if problem is None:
+                self._fill(table)
+        except (OSError, duckdb.Error) as error:
+            raise no_room(error) from error
+        finally:
+            with suppress(OSError):
+                self._spool.unlink(missing_ok=True)
+        return problem
+
     def _sums(self, table: str) -> Loaded:
+        try:
+            self._fill(table)
+            found = self._database.execute(duckdb_sql(table)).fetchone()
+        finally:
+            self._database.execute(f'DROP TABLE IF EXISTS "{table}"')
+        return _loaded(found, DEFINITION)
+
+    def _fill(self, table: str) -> None:
+        """Make a temporary table of the spooled rows. It never outlives the connection."""
         database = self._database
         columns = ", ".join(f'"{field.name}" {_duckdb_type(field)}' for field in SCHEMA)
         spooled = {
@@ -228,18 +259,12 @@ class EmbeddedEngine:
             for field in SCHEMA
         )
         typed = ", ".join(f"{name}: '{kind}'" for name, kind in spooled.items())
-        # A temporary table never outlives the connection.
         database.execute(f'CREATE TEMPORARY TABLE "{table}" ({columns})')
-        try:
-            database.execute(
-                f"INSERT INTO \"{table}\" SELECT {values} FROM read_json(?, format = 'newline_delimited', columns = {{{typed}}},"  # noqa: S608 -- names of ours
-                f" maximum_object_size = {MAX_LINE_BYTES + 1})",
-                [str(self._spool)],
-            )
-            found = database.execute(duckdb_sql(table)).fetchone()
-        finally:
-            database.execute(f'DROP TABLE "{table}"')
-        return _loaded(found, DEFINITION)
+        database.execute(
+            f"INSERT INTO \"{table}\" SELECT {values} FROM read_json(?, format = 'newline_delimited', columns = {{{typed}}},"  # noqa: S608 -- names of ours
+            f" maximum_object_size = {MAX_LINE_BYTES + 1})",
+            [str(self._spool)],
+        )
 
 
 def _loaded(found: tuple[int, ...] | None, definition: str) -> Loaded:
@@ -282,21 +307,25 @@ def duckdb_sql(table: str) -> str:
         table: Its name, without a quote in it.
     """
     return f"""
-WITH digests AS (
-  SELECT user_id, sha256(concat(
-    coalesce(strlen(user_id) || ':' || user_id, '-'),
-    coalesce(epoch_us(submitted_at)::VARCHAR, '-'), ';',
-    len(answers), ';',
-    array_to_string(list_transform(answers, lambda answer: concat(
-      coalesce(strlen(answer.question_id) || ':' || answer.question_id, '-'),
-      len(answer.answer_ids), ';',
-      array_to_string(list_transform(answer.answer_ids, lambda answer_id: strlen(answer_id) || ':' || answer_id), '')
-    )), ''))) AS digest
-  FROM "{table}")
+WITH digests AS (SELECT user_id, {DIGEST_SQL} AS digest FROM "{table}")
 SELECT count(*) AS row_count, count(DISTINCT user_id) AS users, {_LANES_SQL}
 FROM digests
 """  # noqa: S608 -- the table's name is one of ours
 
+
+KEY_SQL = """concat(
+    coalesce(strlen(user_id) || ':' || user_id, '-'),
+    coalesce(epoch_us(submitted_at)::VARCHAR, '-'), ';')"""
+"""User and time of a row, as the text that the fingerprint begins with."""
+
+DIGEST_SQL = f"""sha256(concat({KEY_SQL},
+    len(coalesce(answers, [])), ';',
+    array_to_string(list_transform(answers, lambda answer: concat(
+      coalesce(strlen(answer.question_id) || ':' || answer.question_id, '-'),
+      len(coalesce(answer.answer_ids, [])), ';',
+      array_to_string(list_transform(answer.answer_ids, lambda answer_id: strlen(answer_id) || ':' || answer_id), '')
+    )), '')))"""
+"""The SHA-256 of a row. A NULL list of a table counts as an empty one, because BigQuery has no other."""
 
 _LANES_SQL = ", ".join(
     f"coalesce(sum(('0x' || substr(digest, {1 + lane * DIGITS}, {DIGITS}))::BIGINT) % {MODULUS}, 0) AS lane_{lane}"
@@ -335,8 +364,7 @@ def values_sql(consumer: Consumer) -> str:
         UsageError: A column has a type that is not known here, or no simple name.
     """
     load = consumer.load
-    columns = ", ".join(f"'{_simple(each.name)}': '{_type_of(each)}'" for each in load.schema)
-    rows = _READERS[load.format].format(columns=columns, header=str(load.csv_header).lower())
+    rows = _READERS[load.format].format(columns=values_columns(consumer), header=str(load.csv_header).lower())
     users = f'count(DISTINCT "{_simple(load.key)}")' if load.key else "count(DISTINCT digest)"
     return f"""
 WITH files AS (SELECT * FROM {rows}),
@@ -344,6 +372,15 @@ digests AS (SELECT *, sha256(to_json(files)::VARCHAR) AS digest FROM files)
 SELECT count(*) AS row_count, {users} AS users, {_LANES_SQL}
 FROM digests
 """  # noqa: S608 -- checked names
+
+
+def values_columns(consumer: Consumer) -> str:
+    """The consumer's schema as DuckDB's readers take it.
+
+    Raises:
+        UsageError: As in `values_sql`.
+    """
+    return ", ".join(f"'{_simple(each.name)}': '{_type_of(each)}'" for each in consumer.load.schema)
 
 
 def _simple(name: str) -> str:
@@ -364,7 +401,8 @@ def _type_of(column: Column) -> str:
     return kind + ("[]" if column.mode == "REPEATED" else "")
 
 
-def _no_room(error: Exception) -> CannotWrite:
+def no_room(error: Exception) -> CannotWrite:
+    """The error for a temporary directory in which the engine cannot work."""
     # Only the first line: later lines may quote data.
     return CannotWrite(
         f"the embedded engine cannot work in the temporary directory (TMPDIR says where): {str(error).splitlines()[0]}"

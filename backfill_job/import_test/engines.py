@@ -6,16 +6,18 @@ It is a module of its own because only here an import may fail: both engines are
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
 
 from backfill_job.consumer import Consumer
 from backfill_job.import_test.day import Engine
+from backfill_job.import_test.loaded import TableEngine
 from backfill_job.run.clock import Clock
 from backfill_job.run.command import ProcessIO
 from backfill_job.run.stopping import Stop
 from shared.errors import UsageError
 from shared.gateway import Gateway
 
-__all__ = ["READERS", "EngineOf", "chosen_engine"]
+__all__ = ["READERS", "EngineOf", "bigquery_table", "chosen_engine", "duckdb_table"]
 
 READERS = 32
 """Objects that the embedded engine reads at once."""
@@ -77,6 +79,44 @@ def _bigquery(arguments: argparse.Namespace, io: ProcessIO, name: str, clock: Cl
             yield BigQueryEngine(client, dataset, run=name, clock=clock, stop=stop, note=note)
 
     return engine_of
+
+
+@contextmanager
+def duckdb_table(
+    gateway: Gateway, database: Path, table: str, consumer: Consumer, stop: Stop
+) -> Iterator[TableEngine]:
+    """The consumer's table in a DuckDB file.
+
+    Raises:
+        UsageError: DuckDB is not installed, or there is no such table.
+    """
+    try:
+        from backfill_job.import_test.duckdb import EmbeddedEngine  # noqa: PLC0415 -- optional, and heavy
+        from backfill_job.import_test.table_duckdb import DuckDbTable  # noqa: PLC0415 -- as above
+    except ModuleNotFoundError as error:
+        raise _not_installed(error, "duckdb", "DuckDB", "embedded") from error
+    with EmbeddedEngine(gateway, readers=READERS, stop=stop) as engine:
+        yield DuckDbTable(engine, database, table, consumer, stop)
+
+
+@contextmanager
+def bigquery_table(
+    arguments: argparse.Namespace, io: ProcessIO, table: str, consumer: Consumer, *, run: str, stop: Stop
+) -> Iterator[TableEngine]:
+    """The consumer's table in BigQuery, by ``--location``, ``--partition`` and ``--maximum-bytes-billed``.
+
+    Raises:
+        UsageError: The client is not installed, has no credentials, or the name is not a table's.
+    """
+    try:
+        from backfill_job.import_test.bigquery import Dataset, connect  # noqa: PLC0415 -- optional, and heavy
+        from backfill_job.import_test.table_bigquery import BigQueryTable, TableName  # noqa: PLC0415 -- as above
+    except ModuleNotFoundError as error:
+        raise _not_installed(error, "google.cloud.bigquery", "google-cloud-bigquery", "bigquery") from error
+    name = TableName.parse(table)
+    most, partition = arguments.maximum_bytes_billed, arguments.partition
+    with closing(connect(Dataset(name.project, name.dataset), arguments.location, io.environ)) as client:
+        yield BigQueryTable(client, name, consumer, most=most, partition=partition, run=run, stop=stop)
 
 
 def _not_installed(error: ModuleNotFoundError, module: str, package: str, extra: str) -> UsageError:
