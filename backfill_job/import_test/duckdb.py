@@ -111,6 +111,7 @@ class EmbeddedEngine:
             path = Path(self._directory.name)
             config = {**_CONFIG, "temp_directory": str(path / "spill")}
             self._database = duckdb.connect(str(path / "import_test.duckdb"), config=config)
+            self._database.execute("SET TimeZone = 'UTC'")
         except (OSError, duckdb.Error) as error:
             raise no_room(error) from error
         self._spool = path / "rows.jsonl"
@@ -351,10 +352,10 @@ _READERS = {
 
 _TYPES = {
     "STRING": "VARCHAR", "BYTES": "BLOB", "INT64": "BIGINT", "INTEGER": "BIGINT", "FLOAT64": "DOUBLE", "FLOAT": "DOUBLE",
-    "BOOL": "BOOLEAN", "BOOLEAN": "BOOLEAN", "DATE": "DATE", "TIME": "TIME", "DATETIME": "TIMESTAMP", "TIMESTAMP": "TIMESTAMP",
+    "BOOL": "BOOLEAN", "BOOLEAN": "BOOLEAN", "DATE": "DATE", "TIME": "TIME", "DATETIME": "TIMESTAMP", "TIMESTAMP": "TIMESTAMPTZ",
     "NUMERIC": "DECIMAL(38, 9)",
 }  # fmt: skip
-"""BigQuery's types and DuckDB's."""
+"""BigQuery's types and DuckDB's. DuckDB's JSON reader drops the offset of a plain TIMESTAMP."""
 
 
 def values_sql(consumer: Consumer) -> str:

@@ -57,7 +57,6 @@ class DuckDbTable:
         self._schema = ".".join(f'"{part}"' for part in table.split("."))
         quoted = str(database).replace("'", "''")
         try:
-            engine.database.execute("SET TimeZone = 'UTC'")
             engine.database.execute(f"ATTACH '{quoted}' AS consumer (TYPE duckdb, READ_ONLY)")
             engine.database.execute(
                 f"SELECT {KEY_SQL}, {DIGEST_SQL} FROM consumer.{self._schema} LIMIT 0"  # noqa: S608 -- checked names
@@ -117,7 +116,7 @@ class DuckDbTable:
         columns = values_columns(self._consumer)
         same = "t.user_id IS NOT DISTINCT FROM new.user_id AND t.submitted_at IS NOT DISTINCT FROM new.submitted_at"
         sql = (
-            f"INSERT INTO {self._schema} BY NAME SELECT * FROM read_json('/dev/stdin', format = 'newline_delimited', "  # noqa: S608
+            f"SET TimeZone = 'UTC'; INSERT INTO {self._schema} BY NAME SELECT * FROM read_json('/dev/stdin', format = 'newline_delimited', "  # noqa: S608
             f"columns = {{{columns}}}) AS new WHERE NOT EXISTS (FROM {self._schema} AS t WHERE {same})"
         )
         cat = shlex.join(["gcloud", "storage", "cat", shown(day.folder.glob)])

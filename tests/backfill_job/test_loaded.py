@@ -11,7 +11,7 @@ import pytest
 from test_import_test_bigquery import Stub, stub
 from test_import_test_duckdb import line
 from testing_commands import Ended, run_command, where
-from testing_paths import Paths
+from testing_paths import Paths, json_lines
 
 from backfill_job.import_test.loaded import RECORD_NAME, read_loaded
 from shared.errors import UsageError
@@ -47,7 +47,7 @@ class Warehouse:
     def load(self, *rows: bytes) -> None:
         file = self.file.with_suffix(".jsonl")
         file.write_bytes(b"".join(rows))
-        self.run(f"INSERT INTO qpi BY NAME SELECT * FROM read_json('{file}', columns = {TYPES})")
+        self.run(f"INSERT INTO qpi BY NAME SELECT * FROM read_json('{file}', columns = {TYPES})")  # noqa: S608 -- the test's own names
 
 
 @pytest.fixture
@@ -128,7 +128,7 @@ def test_the_command_it_prints_loads_what_is_missing_and_nothing_twice(
 ) -> None:
     """The part after the pipe, with what ``gcloud storage cat`` would give it; run twice, for safety."""
     day = ago(3)
-    rows = row(day, "a"), row(day, "b'", ("Q1", ["x"]))
+    rows = row(day, "a"), row(day, "b'", ("Q1", ["x"])).replace(b"+00:00", b"+02:00")
     put(paths, day, *rows)
     warehouse.load(rows[0])
     ended = loaded("--last", "3")
@@ -139,10 +139,7 @@ def test_the_command_it_prints_loads_what_is_missing_and_nothing_twice(
         == f"gcloud storage cat 'gs://{paths.migration.source.bucket}/QPI_exports/qpi_answers_{day:%Y%m%d}/*.jsonl'"
     )
     sql = load.partition(" ")[2].partition(" ")[2]
-    script = (
-        "import duckdb, shlex, sys\n"
-        "duckdb.connect(sys.argv[1]).execute(\"SET TimeZone = 'UTC'\").execute(shlex.split(sys.argv[2])[0])\n"
-    )
+    script = "import duckdb, shlex, sys\nduckdb.connect(sys.argv[1]).execute(shlex.split(sys.argv[2])[0])\n"
     for _ in range(2):
         subprocess.run(
             [sys.executable, "-c", script, str(warehouse.file), sql],
@@ -232,3 +229,110 @@ def test_what_cannot_start_is_one_line(loaded: Loaded, arguments: tuple[str, ...
     ended = loaded(*arguments)
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert said in ended.err
+
+
+# --- BigQuery ---------------------------------------------------------------------------------------------------
+
+TABLE = "my-project.warehouse.qpi"
+
+
+@pytest.fixture
+def in_bigquery(
+    paths: Paths, gateway: Gateway, stub: Stub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Loaded:
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", stub.url)
+    stub.types = {"day": "DATE"}
+    stub.scanned = 3_000_000
+    answer(stub, ago(1), row_count=2, loaded_rows=2)
+    put(paths, ago(1), row(ago(1), "a"), row(ago(1), "b"))
+
+    def run(*arguments: str) -> Ended:
+        words = (*where(paths), "--table", TABLE, "--report", str(tmp_path), "--last", "1", *arguments)
+        return run_command("loaded", *words, now=lambda: NOON)
+
+    return run
+
+
+def answer(stub: Stub, day: date, **counts: int) -> None:
+    """What the query answers."""
+    names = ("row_count", "loaded_rows", "again", "changed", "outside", "table_only")
+    stub.row = {"day": day.isoformat(), **{name: counts.get(name, 0) for name in names}}  # type: ignore[dict-item]
+
+
+def test_in_bigquery_it_is_one_bounded_query_that_reads_the_path_as_an_external_table(
+    paths: Paths, in_bigquery: Loaded, stub: Stub, tmp_path: Path
+) -> None:
+    """A free estimate first, said before the query; then one job, a SELECT; nothing is created, loaded or left."""
+    ended = in_bigquery()
+    assert (ended.code, ended.err) == (0, ""), ended.out
+    assert verdicts(tmp_path) == {ago(1): ("once", 2, 2, 0)}
+    assert "of which BigQuery scans 2.9 MiB" in ended.out.partition("verdict")[0]
+    assert {(method, path.partition("?")[0].split("/")[1]) for method, path, _ in stub.requests} <= {
+        ("POST", "jobs"),
+        ("GET", "jobs"),
+        ("GET", "queries"),
+    }
+    dry, real = stub.sent("POST", "jobs")
+    assert dry["configuration"]["dryRun"] is True
+    assert "dryRun" not in real["configuration"] or not real["configuration"]["dryRun"]
+    query = real["configuration"]["query"]
+    assert query["maximumBytesBilled"] == str(10 * 1024**3)
+    external = query["tableDefinitions"]["path"]
+    assert external["sourceUris"] == [
+        f"gs://{paths.migration.source.bucket}/QPI_exports/qpi_answers_{ago(1):%Y%m%d}/*.jsonl"
+    ]
+    assert (external["sourceFormat"], external["maxBadRecords"]) == ("NEWLINE_DELIMITED_JSON", 0)
+    assert f"`{TABLE}`" in query["query"]
+    first, after = ago(1) - timedelta(days=3), ago(1) + timedelta(days=4)
+    assert (
+        f"submitted_at >= TIMESTAMP '{first} 00:00:00+00' AND submitted_at < TIMESTAMP '{after}"
+        in query["query"]
+    )
+
+
+def test_a_scan_that_would_be_too_large_does_not_start(in_bigquery: Loaded, stub: Stub) -> None:
+    """By BigQuery's own estimate and the listing; BigQuery would refuse it, too."""
+    ended = in_bigquery("--maximum-bytes-billed", "3000000")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "--maximum-bytes-billed allows" in ended.err
+    assert len(stub.sent("POST", "jobs")) == 1
+
+
+def test_a_day_that_is_missing_in_bigquery_has_the_commands_that_load_it(
+    in_bigquery: Loaded, stub: Stub
+) -> None:
+    """Into a table that expires, then only what is missing."""
+    answer(stub, ago(1), row_count=2)
+    ended = in_bigquery("--partition", "loaded_on")
+    assert ended.code == 1
+    assert "NEVER LOADED: none of 2 rows" in ended.out
+    scratch = f"warehouse.reload_qpi_{ago(1):%Y%m%d}"
+    assert (
+        f"bq load --project_id=my-project --noreplace --source_format=NEWLINE_DELIMITED_JSON {scratch} 'gs://"
+        in ended.out
+    )
+    assert f"INSERT INTO `{TABLE}` SELECT * FROM `my-project.{scratch}` AS new WHERE NOT EXISTS" in ended.out  # noqa: S608 -- the test's own names
+    assert f" AND loaded_on >= '{ago(1)}'" in stub.sent("POST", "jobs")[-1]["configuration"]["query"]["query"]
+
+
+@pytest.mark.parametrize("more", [("--table", "qpi"), ("--partition", "a b")])
+def test_a_name_that_is_none_never_gets_into_the_query(
+    in_bigquery: Loaded, stub: Stub, more: tuple[str, ...]
+) -> None:
+    ended = in_bigquery(*more)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert stub.requests == []
+
+
+def test_in_the_job_an_empty_night_is_an_event_with_an_alert(
+    in_bigquery: Loaded, stub: Stub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line of JSON for the run, and one of severity ERROR for each day of which nothing was loaded."""
+    monkeypatch.setenv("CLOUD_RUN_JOB", "verify")
+    monkeypatch.setenv("CLOUD_RUN_EXECUTION", "verify-x")
+    answer(stub, ago(1), row_count=2)
+    ended = in_bigquery()
+    events = {each["event"]: each for each in json_lines(ended.out)}
+    assert (events["consumer_loaded"]["never"], events["consumer_loaded"]["clean"]) == (1, False)
+    nothing = events["consumer_loaded_nothing"]
+    assert (nothing["severity"], nothing["day"], nothing["rows"]) == ("ERROR", str(ago(1)), 2)
