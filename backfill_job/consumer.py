@@ -145,6 +145,11 @@ class Consumer(_Part, frozen=True):
         return self.name != UNDESCRIBED
 
     @property
+    def nothing_loads(self) -> bool:
+        """Whether a file says that nothing loads the path."""
+        return self.described and self.load.format is Format.NONE
+
+    @property
     def of_qpi(self) -> bool:
         """Whether each line is judged by the rules of `backfill_job.contents.rows`."""
         return self.load.format is Format.JSONL and self.load.schema == _columns(SCHEMA)

@@ -74,6 +74,11 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_consumer_argument(gate)
     gate.add_argument(
+        "--table",
+        metavar="PROJECT.DATASET.TABLE",
+        help="the consumer's own table, with which `loaded` must have compared the path (default: load.table of its file)",
+    )
+    gate.add_argument(
         "--dead-letters",
         type=Path,
         metavar="FILE",
@@ -143,6 +148,7 @@ def gate_options(arguments: argparse.Namespace) -> GateOptions:
         overrides=overrides,
         by=arguments.by or "",
         consumer=named_consumer(arguments),
+        table=arguments.table or "",
         no_mirror=arguments.reason if arguments.no_mirror else "",
         consumer_file="" if arguments.consumer is None else str(arguments.consumer),
     )

@@ -188,7 +188,7 @@ def resumption_checks(
 def _references(request: DeletionRequest, migration: Migration) -> Check:
     """The check of the consumers' code; not applicable where a file says that nothing reads the path."""
     consumer = request.consumer
-    if consumer is not None and consumer.described and consumer.not_loaded and not request.repos:
+    if consumer is not None and consumer.nothing_loads and not request.repos:
         return not_applicable("references", consumer.not_loaded)
     return references_check(request.repos, migration)
 

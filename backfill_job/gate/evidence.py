@@ -18,6 +18,7 @@ from backfill_job.gate.canary import Flight, canary_name, fly, removal
 from backfill_job.gate.checks import Limits, Presence
 from backfill_job.gate.dead_letters import DeadLetters, read_dead_letters
 from backfill_job.gate.import_record import ImportRecord, read_import_record
+from backfill_job.import_test.loaded import RECORD_NAME, LoadedRecord, read_loaded
 from backfill_job.import_test.results import REPORT_NAME
 from backfill_job.run.open_run import reports_at
 from backfill_job.run.run import Run, open_api
@@ -52,6 +53,7 @@ class GateOptions:
         by: Who overrides them, and says that no mirror runs.
         consumer: What reads the path each night; None to find out whether it is the preset.
         consumer_file: The file that describes it, for the commands that the gate proposes; empty without one.
+        table: The consumer's own table, with which `loaded` must have compared the path; empty for that of the consumer's file.
         no_mirror: Why no mirror runs, and who wrote last; empty where one runs.
     """
 
@@ -67,6 +69,7 @@ class GateOptions:
     consumer: Consumer | None = None
     consumer_file: str = ""
     no_mirror: str = ""
+    table: str = ""
 
 
 class Evidence:
@@ -156,6 +159,16 @@ class Evidence:
             where = f"--import-test {place.uri if isinstance(place, Location) else place}: {REPORT_NAME}"
             contents = None if reports is None else reports.read(REPORT_NAME)
         return None if contents is None else read_import_record(contents, where)
+
+    def loaded_record(self) -> LoadedRecord | None:
+        """The latest comparison of the path with the consumer's table; None where there is none.
+
+        Raises:
+            UsageError, StorageError: It cannot be read.
+        """
+        at = self.migration.own_ref("latest", RECORD_NAME)
+        contents = self._run.gateway.read(at)
+        return None if contents is None else read_loaded(contents, at.uri)
 
     def presence(self) -> tuple[Presence, Presence]:
         """What the folder that a run of today, or of the day given with --today, looks into holds on the new and the legacy path.

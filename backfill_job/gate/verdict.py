@@ -34,6 +34,7 @@ from backfill_job.gate.checks import (
     import_test_check,
     lag_check,
     late_writes_check,
+    loaded_check,
     presence_check,
 )
 from backfill_job.gate.evidence import Evidence, GateOptions
@@ -135,18 +136,34 @@ def _dead_letters(evidence: Evidence) -> Check:
 
 
 def _references(evidence: Evidence) -> Check:
-    nothing_reads = evidence.options.consumer and evidence.options.consumer.not_loaded
-    if nothing_reads and not evidence.options.repos:
-        return not_applicable("references", nothing_reads)
+    consumer = evidence.options.consumer
+    if consumer is not None and consumer.nothing_loads and not evidence.options.repos:
+        return not_applicable("references", consumer.not_loaded)
     return references_check(evidence.options.repos, evidence.migration)
 
 
 def _import_test(evidence: Evidence) -> Check:
-    consumer = evidence.consumer
-    if consumer.not_loaded:
+    consumer, limits = evidence.consumer, evidence.options.limits
+    found = None if consumer.nothing_loads else evidence.import_record()
+    if consumer.not_loaded and found is None:
         return not_applicable("import test", consumer.not_loaded)
-    found, limits = evidence.import_record(), evidence.options.limits
     return import_test_check(found, evidence.target, evidence.now, limits, consumer=consumer.identity)
+
+
+def _loaded(evidence: Evidence) -> Check:
+    consumer = evidence.consumer
+    found = None if consumer.nothing_loads else evidence.loaded_record()
+    if consumer.not_loaded and found is None:
+        return not_applicable("loaded", consumer.not_loaded)
+    return loaded_check(
+        found,
+        evidence.target,
+        evidence.now,
+        evidence.options.limits,
+        consumer=consumer,
+        table=evidence.options.table or consumer.load.table,
+        phase=evidence.phase,
+    )
 
 
 def _presence(evidence: Evidence) -> Check:
@@ -194,6 +211,7 @@ GATE_CHECKS = (
     GateCheck("dead letters", (), _dead_letters),
     GateCheck("references", (), _references),
     GateCheck("import test", (_GET_OWN, *_LIST), _import_test),
+    GateCheck("loaded", (_GET_OWN,), _loaded),
     GateCheck("presence", _LIST, _presence),
     GateCheck("mixed prefix", (_LIST[1],), _mixed_prefix),
     GateCheck("sign-offs", (_GET_OWN,), _signoffs),
