@@ -33,7 +33,7 @@ from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences, parse_
 from shared.store import ListingStore
 from shared.text import shown
 
-__all__ = ["ATTEMPTS", "MAX_DAYS", "Engine", "Folder", "chosen_days", "read_folder", "try_day"]
+__all__ = ["ATTEMPTS", "MAX_DAYS", "Engine", "Folder", "chosen_days", "one_day", "read_folder", "try_day"]
 
 ATTEMPTS = 4
 """After so many attempts the day is in flight."""
@@ -247,12 +247,12 @@ def chosen_days(
             "say which days: --date YYYYMMDD (may be repeated), or --from YYYYMMDD --to YYYYMMDD, or --last N"
         )
     if dates:
-        return tuple(sorted({_day(text, "--date") for text in dates}))
+        return tuple(sorted({one_day(text, "--date") for text in dates}))
     if last_days is not None:
         return _range(today - _number(last_days) * _ONE_DAY, today - _ONE_DAY)
     if first is None or last is None:
         raise UsageError("--from and --to belong together; for a single day there is --date")
-    return _range(_day(first, "--from"), _day(last, "--to"))
+    return _range(one_day(first, "--from"), one_day(last, "--to"))
 
 
 def _range(first: date, last: date) -> tuple[date, ...]:
@@ -264,7 +264,12 @@ def _range(first: date, last: date) -> tuple[date, ...]:
     return tuple(first + count * _ONE_DAY for count in range(number))
 
 
-def _day(text: str, option: str) -> date:
+def one_day(text: str, option: str) -> date:
+    """Read a day.
+
+    Raises:
+        UsageError: It is not one.
+    """
     if len(text) == _DIGITS and text.isascii() and text.isdecimal():
         try:
             return date(int(text[:4]), int(text[4:6]), int(text[6:]))
