@@ -24,7 +24,7 @@ from backfill_job.contents.rows import SCHEMA, Field
 from shared.errors import UsageError
 from shared.migration import Location, Migration, matches_any
 from shared.store import ListingStore
-from shared.text import shown_text
+from shared.text import shown
 
 __all__ = [
     "Consumer",
@@ -270,7 +270,7 @@ def read_consumer(file: Path) -> Consumer:
     Raises:
         UsageError: It cannot be read, or is not a consumer's; one line that names the file and the place.
     """
-    where = f"the consumer's file {shown_text(str(file))}"
+    where = f"the consumer's file {shown(str(file))}"
     try:
         content = tomllib.loads(file.read_text(encoding="utf-8"))
         found = msgspec.convert(content, Consumer)

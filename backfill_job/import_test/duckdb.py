@@ -346,7 +346,7 @@ _UNREADABLE = (
 
 _READERS = {
     Format.PARQUET: "read_parquet(?)",
-    Format.CSV: "read_csv(?, auto_detect = false, header = {header}, columns = {{{columns}}})",
+    Format.CSV: "read_csv(?, auto_detect = false, header = {header}, columns = {{{texts}}})",
     Format.JSONL: "read_json(?, format = 'newline_delimited', columns = {{{columns}}})",
 }
 
@@ -365,10 +365,17 @@ def values_sql(consumer: Consumer) -> str:
         UsageError: A column has a type that is not known here, or no simple name.
     """
     load = consumer.load
-    rows = _READERS[load.format].format(columns=values_columns(consumer), header=str(load.csv_header).lower())
+    texts = ", ".join(f"'{_simple(each.name)}': 'VARCHAR'" for each in load.schema)
+    header = str(load.csv_header).lower()
+    rows = _READERS[load.format].format(columns=values_columns(consumer), texts=texts, header=header)
+    fields = "*"
+    if load.format is Format.CSV:  # DuckDB's reader makes NULL of a text that is no time; a cast refuses it
+        fields = ", ".join(
+            f'CAST("{each.name}" AS {_type_of(each)}) AS "{each.name}"' for each in load.schema
+        )
     users = f'count(DISTINCT "{_simple(load.key)}")' if load.key else "count(DISTINCT digest)"
     return f"""
-WITH files AS (SELECT * FROM {rows}),
+WITH files AS (SELECT {fields} FROM {rows}),
 digests AS (SELECT *, sha256(to_json(files)::VARCHAR) AS digest FROM files)
 SELECT count(*) AS row_count, {users} AS users, {_LANES_SQL}
 FROM digests
