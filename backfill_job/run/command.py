@@ -12,6 +12,7 @@ from typing import TextIO
 from rich.console import Console
 
 from backfill_job.run.clock import Clock, system_clock
+from backfill_job.run.operator_values import fill_in
 from backfill_job.run.stopping import leave_in_time
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
@@ -120,6 +121,7 @@ class Command:
     def run(self, arguments: argparse.Namespace, io: ProcessIO) -> int:
         """Run it; an error of this project becomes one line and an exit code, never a traceback."""
         try:
+            fill_in(arguments)
             return int(self.work(arguments, io))
         except MigrationError as error:
             print(f"{self.name}: {one_line(str(error))}", file=io.stderr)
