@@ -223,7 +223,7 @@ def _play_outage(stage: Stage) -> None:
     (checkout / "import_qpi.py").write_text(DAG)
     stage.run("references", str(checkout), env=False, expected=1)
     stage.print(
-        "\nNobody ran the scan, and it was merged. Until last week the nightly job read the legacy path; last night it read "
+        "\nNo one ran the scan, and it was merged. Until last week the nightly job read the legacy path; last night it read "
         f"{half.uri}. Its log:\n"
     )
     today = datetime.now(UTC).date()
@@ -231,15 +231,8 @@ def _play_outage(stage: Stage) -> None:
         path = half if ago == 0 else MIGRATION.source
         stage.print(f"  {night(stage.server.url, path, today - timedelta(days=ago), database)}")
     stage.print("\nSecond catch, the next morning: `loaded` looks into the consumer's own table.")
-    words = (
-        "--database",
-        str(database),
-        "--table",
-        TABLE,
-        "--from",
-        f"{today - timedelta(days=WEEK):%Y%m%d}",
-    )
-    words = (*words, "--to", f"{today - timedelta(days=1):%Y%m%d}")
+    first, last = (f"{today - timedelta(days=ago):%Y%m%d}" for ago in (WEEK, 1))
+    words = ("--database", str(database), "--table", TABLE, "--from", first, "--to", last)
     stage.run("loaded", *words, expected=1)
     stage.print("\nThe job's code is corrected, and last night's run repeated:\n")
     stage.print(f"  {night(stage.server.url, MIGRATION.source, today, database)}")

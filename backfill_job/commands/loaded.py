@@ -153,7 +153,8 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             _record(gateway, migration, content)
         if report is not None:
             report.write(RECORD_NAME, content)
-        _log(EventLog({"run": run, "env": migration.label}), record)
+        if in_cloud_run:  # where alerts read the lines; an operator sees the screen and the exit code
+            _log(EventLog({"run": run, "env": migration.label}), record)
     if not in_cloud_run:
         _show(record, again, io)
     return ExitCode.DONE if record.passed else ExitCode.NOT_RIGHT
