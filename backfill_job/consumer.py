@@ -1,8 +1,8 @@
 """The consumer: what reads the migrated path each night, written down once, in a file.
 
 ``consumers/qpi.toml`` is the preset of ``--env``; ``--consumer FILE`` names another file. Presence, import test, `loaded` and the
-deletion's critical data come from it. Where it says that nothing loads the path (``format = "none"``), or where no file
-describes the consumer of a pair, those checks are not applicable, and say why (`not_loaded`).
+deletion's critical data come from it. It may say that nothing loads the path (``format = "none"``). Then those checks are not
+applicable, and say why (`Consumer.not_loaded`). So they are where no file describes the consumer of a pair.
 
 A pair of prefixes without a file has the preset only if one of its paths has a name of the preset's layout (`consumer_of`).
 """

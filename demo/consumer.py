@@ -1,4 +1,4 @@
-"""The nightly job of the consumer, as it is: presence of the run's own day, then the load of the day before, appended to a table.
+"""The nightly job of the consumer: presence of the run's own day, then the load of the day before, appended to a table.
 
 It runs in the demo's process, on a DuckDB file instead of BigQuery. Like the real one it ends green where it finds nothing.
 A module of its own because `demo.story` only says what happens next.

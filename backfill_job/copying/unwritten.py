@@ -1,6 +1,6 @@
 """Proof that no program wrote to either path between two moments: two looks at all names, with the generation of each side.
 
-A cutover without a mirror rests on it: what is written behind the pass would stay on the legacy path, and no event would bring it.
+A cutover without a mirror rests on it. What is written behind its pass would stay on the legacy path, because no event brings it.
 It is a module of its own because it looks without comparing on record, and copies nothing.
 """
 

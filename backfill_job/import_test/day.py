@@ -50,8 +50,8 @@ class Folder:
     Attributes:
         objects: By name below the folder. The names of one day fit in memory; those of a prefix would not.
         head: What the names that are loaded begin with.
-        tail: What they end in. Case counts. The asterisk in between also matches objects in subfolders (BigQuery documentation,
-            "Wildcard support for Cloud Storage URIs": ``fed-samples/*.csv`` selects files of the folder and any subfolders).
+        tail: What they end in. Case counts. The asterisk in between also matches objects in subfolders. (BigQuery documentation,
+            "Wildcard support for Cloud Storage URIs": ``fed-samples/*.csv`` selects files of the folder and any subfolders.)
         wildcard: Whether there is an asterisk; otherwise `head` is the whole name.
     """
 

@@ -5,7 +5,7 @@ judges it, because DuckDB alone would accept a number as a text and would drop u
 file, and DuckDB loads them from there into a table of the schema's types. Table and file are in a temporary directory that
 is deleted with the engine. Memory is bounded, whatever the size of the day.
 
-Files in another form than the preset's are not judged line by line: DuckDB reads them as they are, and the fingerprint is over each
+Files in another form than the preset's are not judged line by line. DuckDB reads them as they are, and the fingerprint is over each
 row's JSON (`VALUES`). What BigQuery would refuse of them is not known here.
 
 It is a module of its own because DuckDB is optional.
@@ -369,7 +369,9 @@ def values_sql(consumer: Consumer) -> str:
     header = str(load.csv_header).lower()
     rows = _READERS[load.format].format(columns=values_columns(consumer), texts=texts, header=header)
     fields = "*"
-    if load.format is Format.CSV:  # DuckDB's reader makes NULL of a text that is no time; a cast refuses it
+    if (
+        load.format is Format.CSV
+    ):  # DuckDB's reader makes NULL of a text that is not a time; a cast refuses it
         fields = ", ".join(
             f'CAST("{each.name}" AS {_type_of(each)}) AS "{each.name}"' for each in load.schema
         )

@@ -1,7 +1,7 @@
 """The path against the consumer's own table, day by day: what was loaded once, never, in part, or twice. Pure.
 
-A row of the path was loaded when the table has the same row: ``user_id``, ``submitted_at`` and the fingerprint of everything in it
-(`compare` has its definition). A row that is on the path twice must be in the table twice. The verdict over a day::
+A row of the path was loaded when the table has the same row. The same are ``user_id``, ``submitted_at`` and the fingerprint of
+everything in it (`compare` has its definition). A row that is on the path twice must be in the table twice. The verdict over a day::
 
     =================================================  ==============  ======
     rows of the path                                   verdict         right
@@ -141,7 +141,7 @@ class TableEngine(Protocol):
         ...
 
     def scanned(self, days: Sequence[PathDay]) -> int | None:
-        """Bytes of the table that `compare` will scan, by the engine's own estimate; None where nobody pays for them."""
+        """Bytes of the table that `compare` will scan, by the engine's own estimate; None where they cost nothing."""
         ...
 
     def compare(self, days: Sequence[PathDay]) -> dict[date, Found]:

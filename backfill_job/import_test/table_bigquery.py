@@ -1,7 +1,7 @@
 """The consumer's table in BigQuery, compared with the path by one query, which only reads.
 
 The path is a temporary external table of that query: nothing is loaded, and nothing is left. What the query may bill is bounded, and
-said beforehand: BigQuery's estimate for the table, and the listing's bytes for the path, which no estimate contains. It is a
+said beforehand. It is BigQuery's estimate for the table and the listing's bytes for the path, which the estimate lacks. It is a
 module of its own because BigQuery's client is optional.
 """
 

@@ -67,7 +67,7 @@ class DuckDbTable:
             ) from error
 
     def scanned(self, days: Sequence[PathDay]) -> int | None:
-        """See `TableEngine`: nobody pays for a file."""
+        """See `TableEngine`: a file costs nothing."""
         del days
         return None
 
