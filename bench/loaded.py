@@ -88,7 +88,7 @@ def main() -> None:
             f"{len(objects):,} rows of {arguments.days} days, {sum(len(each.data) for each in objects):,} bytes"
         )
         print(
-            f"wall {wall:.1f} s, CPU {used.ru_utime + used.ru_stime:.1f} s (with the server's), peak {used.ru_maxrss / 1024:.0f} MiB"
+            f"wall {wall:.1f} s, CPU {used.ru_utime + used.ru_stime:.1f} s, peak {used.ru_maxrss / 1024:.0f} MiB"
         )
 
 

@@ -84,12 +84,13 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO) -> ExitCode:
     for line in _verification_lines(data):
         console.print(line, markup=False, soft_wrap=True)
     loaded, readable = _loaded_line(gateway, migration)
-    console.print(f"\nlatest comparison with the consumer's table{loaded}", markup=False, soft_wrap=True)
+    if loaded:
+        console.print(f"\nlatest comparison with the consumer's table{loaded}", markup=False, soft_wrap=True)
     return ExitCode.NOT_RIGHT if data.unreadable or not readable else ExitCode.DONE
 
 
 def _loaded_line(gateway: Gateway, migration: Migration) -> tuple[str, bool]:
-    """What `loaded` found last, and whether it could be read."""
+    """What `loaded` found last, empty where it never ran; and whether it could be read."""
     at = migration.own_ref("latest", RECORD_NAME)
     try:
         contents = gateway.read(at)
@@ -97,7 +98,7 @@ def _loaded_line(gateway: Gateway, migration: Migration) -> tuple[str, bool]:
     except (StorageError, UsageError) as error:
         return f" cannot be read: {error}", False
     if found is None:
-        return ": none", True
+        return "", True
     return f" {found.table}, {utc_text(found.finished)}: {found.summary}", True
 
 
