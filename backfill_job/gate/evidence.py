@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date
 from functools import cached_property
 from hashlib import sha256
@@ -80,10 +80,7 @@ class Evidence:
         self.options = options
         self.migration = run.migration
         self.now = run.now().astimezone(UTC)
-        source, destination = self.migration.source, self.migration.destination
-        self.target = Target(
-            self.migration.label, source.uri, destination.uri, self.migration.excludes, options.consumer_file
-        )
+        self.target = replace(Target.of(self.migration), consumer=options.consumer_file)
 
     @cached_property
     def consumer(self) -> Consumer:

@@ -50,6 +50,11 @@ class Target:
     excludes: tuple[str, ...] = DEFAULT_EXCLUDES
     consumer: str = ""
 
+    @staticmethod
+    def of(migration: Migration) -> "Target":
+        """The target that names this migration."""
+        return Target(migration.label, migration.source.uri, migration.destination.uri, migration.excludes)
+
     def command(self, name: str, *options: str, subject: str = "") -> str:
         """A command line that can be pasted into a shell.
 
