@@ -48,8 +48,6 @@ examples:
   python -m backfill_job cutover --env prod --by "Ada Lovelace" \\
       --repo ../airflow-dags --canary --dead-letters letters.json
   python -m backfill_job cutover --env prod --by Ada     again, after the writers
-  python -m backfill_job cutover --source gs://a/old/ --destination gs://b/old/ \\
-      --no-mirror --reason "nothing writes it" --by Ada
 
 exit codes:
   0  the new path is the source of truth, and has what was written until now

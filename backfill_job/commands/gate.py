@@ -74,7 +74,8 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_consumer_argument(gate)
     gate.add_argument(
-        "--table",
+        "--loaded-table",
+        dest="table",
         metavar="PROJECT.DATASET.TABLE",
         help="the consumer's own table, with which `loaded` must have compared the path (default: load.table of its file)",
     )

@@ -45,8 +45,7 @@ EXAMPLES = """
 examples:
   python -m backfill_job import-test --env dev --date 20240131
   python -m backfill_job import-test --env prod --last 7 --dataset my-project.scratch --location EU --report reports/prod
-  python -m backfill_job import-test --env prod --run-date 20240201      one whole night, and which nights before it were lost
-  python -m backfill_job import-test --env stg --from 20240101 --to 20240131 --engine duckdb
+  python -m backfill_job import-test --env prod --run-date 20240201    a whole night
 
 exit codes:
   0  every day gives the same from both paths
@@ -63,10 +62,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--env",
         choices=[environment.value for environment in Environment],
-        help="the QPI preset: gs://data-bucket-ENV/QPI_exports/ and gs://de-bigquery-data-export-ENV/qpi_exports/",
+        help="the QPI preset",
     )
-    what.add_argument("--source", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's legacy path")
-    what.add_argument("--destination", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's new path")
+    what.add_argument("--source", metavar="gs://…/", help="instead of the preset's legacy path")
+    what.add_argument("--destination", metavar="gs://…/", help="instead of the preset's new path")
     add_name_argument(what)
     add_consumer_argument(what)
     add_billing_argument(what)
@@ -80,8 +79,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     days.add_argument(
         "--run-date",
         metavar="YYYYMMDD",
-        help="instead of days: play the whole run of this date on both paths (presence, upstream, load, append), and the nights "
-        "before it",
+        help="instead of days: play the whole run of this date on both paths",
     )
     days.add_argument(
         "--nights",
@@ -99,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--engine",
         choices=["duckdb", "bigquery"],
-        help="where the rows are loaded: bigquery as the DAG does (the default with --dataset), or duckdb in this process",
+        help="where the rows are loaded: bigquery (the default with --dataset), or duckdb in this process",
     )
     how.add_argument(
         "--dataset",

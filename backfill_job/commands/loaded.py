@@ -55,8 +55,7 @@ MOST_BYTES = 10 * 1024**3
 EXAMPLES = """
 examples:
   python -m backfill_job loaded --env prod --table my-project.warehouse.qpi_answers_v4
-  python -m backfill_job loaded --env prod --table my-project.warehouse.qpi_answers_v4 --last 365 --maximum-bytes-billed 100000000000
-  python -m backfill_job loaded --env dev --database warehouse.duckdb --table qpi_answers_v4 --from 20260101 --to 20260131
+  python -m backfill_job loaded --env dev --database warehouse.duckdb --table qpi
 
 exit codes:
   0  each day of the path that should be in the table is there, once
@@ -71,8 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(exclude=[], no_default_excludes=True)
     what = parser.add_argument_group("which path")
     what.add_argument("--env", choices=[each.value for each in Environment], help="the QPI preset")
-    what.add_argument("--source", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's legacy path")
-    what.add_argument("--destination", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's new path")
+    what.add_argument("--source", metavar="gs://…/", help="instead of the preset's legacy path")
+    what.add_argument("--destination", metavar="gs://…/", help="instead of the preset's new path")
     add_name_argument(what)
     add_consumer_argument(what)
     what.add_argument(
@@ -85,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     table.add_argument(
         "--table",
         metavar="PROJECT.DATASET.TABLE",
-        help="the consumer's table or a view of it (default: load.table of the consumer's file); with --database TABLE",
+        help="the consumer's table, or a view of it",
     )
     table.add_argument("--database", type=Path, metavar="FILE", help="a DuckDB file, instead of BigQuery")
     table.add_argument("--location", metavar="LOCATION", help="where BigQuery's jobs run, such as EU")
@@ -109,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--last",
         dest="last_days",
         metavar="N",
-        help="the last N days whose night must have ended (default 30)",
+        help="the last N days that must be loaded by now (default 30)",
     )
     out = parser.add_argument_group("what it leaves")
     out.add_argument("--report", type=directory, metavar="DIR", help=f"write {RECORD_NAME}")

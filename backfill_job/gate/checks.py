@@ -304,7 +304,7 @@ def loaded_check(
     if found is None and table:
         return not_run(name, f"no comparison of the path with {table} is on record", again)
     if found is None:
-        why = "the consumer's table is not named (--table, load.table of its file), so it is not known what was loaded"
+        why = "the consumer's table is not named (--loaded-table, load.table of its file), so it is not known what was loaded"
         return not_applicable(name, why)
     if (found.legacy, found.new, found.consumer) != (target.source, target.destination, consumer.identity):
         return failed(name, f"it is of {found.consumer}, {found.legacy} to {found.new}", again)
