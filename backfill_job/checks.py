@@ -37,6 +37,7 @@ __all__ = [
     "log_overrides",
     "marked",
     "names_check",
+    "not_applicable",
     "not_run",
     "on_record",
     "overridden",
@@ -135,6 +136,11 @@ def failed(name: str, evidence: str, next_step: str) -> Check:
 def not_run(name: str, why: str, next_step: str) -> Check:
     """A check that could not run."""
     return Check(name, Standing.NOT_RUN, why, next_step)
+
+
+def not_applicable(name: str, why: str) -> Check:
+    """A check that has no object here, for a reason that a person or a file gives."""
+    return Check(name, Standing.NOT_APPLICABLE, why)
 
 
 def attempted(name: str, check: Callable[[], _Found]) -> _Found | Check:

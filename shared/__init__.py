@@ -31,6 +31,7 @@ What every command uses:
 - `events_log`: the vocabulary of the structured log, and its two forms
 - `report`: the report page and the status page
 - `command_line`: wrong arguments and errors in one line
+- `env_file`: ``deploy/ENV.env``, read strictly
 - `json_io`: JSON, read strictly
 - `text`: figures and names for people
 - `errors`: everything that can go wrong, as a small tree

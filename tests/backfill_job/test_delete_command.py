@@ -331,7 +331,7 @@ def test_on_a_terminal_the_text_is_typed_and_then_yes(scene: Scene, typed: str, 
     scene.cut_over()
     ended = scene.run("--confirm-delete", "--soak-days", "0", "--ungoverned", typed=typed)
     assert ended.code == (0 if done else 2)
-    assert "this deletes 2 objects, 1 of them critical JSONL data" in ended.out
+    assert "this deletes 2 objects, 1 of them critical, from" in ended.out
     assert (f"Environment {scene.paths.migration.label}: delete 2 objects now?" in ended.out) is (
         CONFIRM in typed.split("\n")[:2]
     )
