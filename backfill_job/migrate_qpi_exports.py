@@ -116,7 +116,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     ) as run:
         if arguments.include_erased:
             run = _including_erased(run)  # noqa: PLW2901
-        return _execute(run, arguments) if arguments.execute else _dry_run(run)
+        return _execute(run, arguments) if arguments.execute else _dry_run(run, arguments)
 
 
 def _check_arguments(arguments: argparse.Namespace, settings: Settings, io: ProcessIO) -> None:
@@ -136,11 +136,12 @@ def _check_arguments(arguments: argparse.Namespace, settings: Settings, io: Proc
         raise UsageError("--execute asks before it copies, and there is no terminal to ask on; add --yes")
 
 
-def _dry_run(run: Run) -> ExitCode:
+def _dry_run(run: Run, arguments: argparse.Namespace) -> ExitCode:
     begun = recorded_phase(run) is not None
     with run.object_lines() as lines:
         findings = analyse(run if begun else _from_the_beginning(run), lines)
-    costs = _show(findings, run, "Dry run: nothing is changed.")
+    narrowed = narrowed_to(arguments.since, run.started)
+    costs = _show(findings, run, "Dry run: nothing is changed.", narrowed)
     _write(
         run,
         "plan.json",
@@ -304,10 +305,10 @@ def _tell_finished(run: Run, result: RunResult, elapsed: float, *, composed: boo
     )
 
 
-def _show(findings: Inventory, run: Run, title: str) -> Estimate:
+def _show(findings: Inventory, run: Run, title: str, narrowed: str = "") -> Estimate:
     """Print the overview; gives its estimate."""
     costs = estimate(work_of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
-    run.console.print(render(findings, costs, run.migration, title=title))
+    run.console.print(render(findings, costs, run.migration, title=title, narrowed=narrowed))
     return costs
 
 

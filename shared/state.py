@@ -191,6 +191,9 @@ class ComparisonRecord:
     @property
     def said(self) -> str:
         """What it found, in words."""
+        if not self.compared and not self.wrong:
+            left = f"; {self.erased:,} erased since" if self.erased else ""
+            return f"{self.command} compared nothing{left}"
         found = "both sides are equal"
         if self.wrong:
             extra = f" ({self.extra:,} only at the new path)" if self.extra else ""

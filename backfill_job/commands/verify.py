@@ -22,7 +22,7 @@ from backfill_job.run.open_run import opened
 from backfill_job.run.reports import json_bytes
 from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.run.settings import Settings
-from backfill_job.run.since import narrowed_to
+from backfill_job.run.since import begun_by, narrowed_to
 from backfill_job.run.task_reports import of_this_version
 from backfill_job.verify.case_siblings import case_siblings
 from backfill_job.verify.certificate import CertifiedRun, certificate, data_of
@@ -119,7 +119,7 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
     record = run.record()
     state = record.state
     begun = _begun(run, arguments, record)
-    since_when = time_text(arguments.mirror_since(run.started))
+    since_when = time_text(begun_by("--mirror-since", arguments.mirror_since, run.started))
     counts = DayCounts(LagCounts(since_when), late=_late_writes(run, state))
     whole = record.standing is Standing.WHOLE
     by_bytes = ByBytes(run, run.authority if whole else None, record=whole and not arguments.no_record)

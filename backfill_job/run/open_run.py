@@ -18,6 +18,7 @@ from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.reports import ReportDirectory, ReportPrefix, Reports
 from backfill_job.run.run import Run, check_start
 from backfill_job.run.settings import Settings
+from backfill_job.run.since import begun_by
 from backfill_job.run.stopping import stopping_on_signals, until_stopped
 from backfill_job.run.tasks import task_ranges
 from shared.authority import ByPhase
@@ -117,7 +118,9 @@ def opened(
                 run = replace(
                     run,
                     started=run.now(),
-                    ranges=task_ranges(run, arguments.since and arguments.since(run.clock.now())),
+                    ranges=task_ranges(
+                        run, arguments.since and begun_by("--since", arguments.since, run.clock.now())
+                    ),
                     allow_empty=run.allow_empty or bool(task) or arguments.since is not None,
                 )
                 if run.endpoint and console.is_terminal:

@@ -129,7 +129,7 @@ def _by_comparison(newest: ComparisonRecord, state: State, verification: Verific
         title = f"Only the new path has {counted(newest.wrong, 'object')}"
         return Headline(Tone.ATTENTION, title, (f"{newest.said}.", why))
     if not newest.compared:
-        why = "There is no object on either side. Are the paths right?"
+        why = f"{newest.said}: no object on either side, or all left out. Are the paths and --exclude right?"
         return Headline(Tone.ATTENTION, "Nothing was compared", (why,))
     beside = () if verification is None else _beside_the_names(verification)
     if beside:
