@@ -177,7 +177,9 @@ def _bring_back(
     run: Run, arguments: argparse.Namespace, began: Phase, allowed: frozenset[Phase]
 ) -> tuple[CatchUp, PhaseAfter]:
     """Copy what the legacy path lacks, as long as the phase allows it. Reads the phase again after that."""
-    caught_up = catch_up(reversed_run(run), arguments, allowed, begin_comparison(run))
+    caught_up = catch_up(
+        reversed_run(run), arguments, allowed, begin_comparison(run), settled_before=run.phases.first_cutover()
+    )
     return caught_up, phase_after(run, began)
 
 

@@ -72,6 +72,21 @@ def test_a_later_write_on_the_legacy_path_stays_and_is_named(paths: Paths, comma
     assert "later on the legacy path: a/1" in ended.out
 
 
+@pytest.mark.parametrize("arguments", [NOW, ("--refresh", "--ungoverned")])
+def test_what_the_new_path_had_before_the_first_cutover_replaces_nothing(
+    paths: Paths, commands: Commands, arguments: tuple[str, ...]
+) -> None:
+    """No client wrote it: a wrong object there is no later write. What is missing at the legacy path comes all the same."""
+    paths.put("a/1", b"right")
+    paths.put("a/1", b"wrong", side="destination")
+    paths.put("a/2", b"only there", side="destination")
+    commands.go(Phase.CUT_OVER)
+    ended = commands.run("rollback", *arguments)
+    assert ended.code == 0, ended.out
+    assert "later on the legacy path: a/1" in ended.out
+    assert (paths.read("a/1", side="source"), paths.read("a/2", side="source")) == (b"right", b"only there")
+
+
 def test_what_is_replaced_is_kept(paths: Paths, commands: Commands) -> None:
     """Beside the state, outside both prefixes."""
     both(paths, "a/1")
