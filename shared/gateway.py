@@ -41,6 +41,7 @@ from shared.errors import (
     UnexpectedAnswer,
     UsageError,
 )
+from shared.gcs.wire import address_of
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
 from shared.operations import OperationsCounter
 from shared.server_time import ServerTime
@@ -80,7 +81,7 @@ class Gateway:
         server_time: Cloud Storage's time, as of the newest answer.
 
     Raises:
-        UsageError: The environment has no credentials.
+        UsageError: The environment has no credentials, or ``STORAGE_EMULATOR_HOST`` is not an address.
     """
 
     def __init__(
@@ -95,6 +96,8 @@ class Gateway:
         billing_project: str = "",
     ) -> None:
         self._payer = billing_project or None
+        if local := os.environ.get("STORAGE_EMULATOR_HOST"):
+            address_of(local)
         os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         self._retry = (
             DEFAULT_RETRY.with_predicate(_can_succeed_later)

@@ -181,8 +181,12 @@ def catch_up(
             # A pass that wrote nothing is its own second pass (decision 0012).
             result, later, erased = _pass(run, options, last=True)
             copied += result.balance.done
-    result = begun.ended_with(result, back=run.migration.source != begun.run.migration.source)
-    return CatchUp(copied, result, later, erased)
+    done = CatchUp(copied, result, later, erased)
+    back = run.migration.source != begun.run.migration.source
+    return replace(
+        done,
+        proof=begun.ended_with(result, back=back, exit_code=int(not done.done), summary=done.summary),
+    )
 
 
 def _later_write_in(run: Run, allowed: frozenset[Phase]) -> Run:

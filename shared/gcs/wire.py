@@ -13,6 +13,7 @@ The proxy is the one that the environment names, as other programs read it: ``HT
 
 import asyncio
 import base64
+import re
 import socket
 import ssl
 from collections import deque
@@ -20,14 +21,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed has the platform's only
 
 import httptools
 
 from shared.errors import UsageError
 
-__all__ = ["Answer", "AnswerTooLong", "NoAnswer", "Proxy", "Wire", "proxy_for"]
+__all__ = ["Answer", "AnswerTooLong", "NoAnswer", "Proxy", "Wire", "address_of", "proxy_for"]
+
+_HOST = re.compile(r"[^\s\x00-\x20\x7f]+")
 
 SHORTEST_BOUND = 64 * 1024
 """Bytes that every answer may have, so that an error response can give its reason."""
@@ -88,6 +91,23 @@ def proxy_for(host: str, environ: Mapping[str, str]) -> Proxy | None:
     return Proxy(parts.hostname, port, authorization)
 
 
+def address_of(base: str) -> SplitResult:
+    """Read scheme and host, such as ``https://storage.googleapis.com``.
+
+    Raises:
+        UsageError: The text is something else.
+    """
+    try:
+        parts = urlsplit(base)
+        port = parts.port
+    except ValueError:  # such as an IPv6 address without its end
+        parts, port = urlsplit(""), None
+    right = parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.hostname or "") and port != 0
+    if not right or parts.path.strip("/"):
+        raise UsageError(f"{base!r} is not an address; http://HOST:PORT or https://HOST is wanted")
+    return parts
+
+
 class Wire:
     """A pool of connections to one host. An asynchronous context manager; belongs to one event loop.
 
@@ -102,15 +122,9 @@ class Wire:
     """
 
     def __init__(self, base: str, *, connections: int, timeout: float, proxy: Proxy | None = None) -> None:
-        try:
-            parts = urlsplit(base)
-            port = parts.port
-        except ValueError:  # such as an IPv6 address without its end
-            parts, port = urlsplit(""), -1
-        if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1 or parts.path.strip("/"):
-            raise UsageError(f"{base!r} is not an address; http://HOST:PORT or https://HOST is wanted")
-        self._host = parts.hostname
-        self._port = port or (443 if parts.scheme == "https" else 80)
+        parts = address_of(base)
+        self._host = str(parts.hostname)
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._ssl = ssl.create_default_context() if parts.scheme == "https" else None
         self._host_header = parts.netloc.rpartition("@")[2]
         self._limit = connections
