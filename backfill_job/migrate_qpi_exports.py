@@ -31,7 +31,7 @@ from backfill_job.dry_run.screen import render
 from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
-from backfill_job.run.open_run import opened
+from backfill_job.run.open_run import opened, say_overlaps
 from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.questions import confirm_by_yes
 from backfill_job.run.run import Run, recorded_phase
@@ -159,6 +159,7 @@ def _dry_run(run: Run, arguments: argparse.Namespace) -> ExitCode:
     run.console.print("\nNothing was changed. To copy: the same command with --execute.")
     if not begun:
         run.console.print("No migration has begun yet: --execute begins it, where the destination is empty.")
+    say_overlaps(run)
     return ExitCode.DONE
 
 
@@ -197,7 +198,8 @@ def _including_erased(run: Run) -> Run:
 
 
 def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
-    begun = recorded_phase(run) is not None
+    recorded = recorded_phase(run)
+    begun = recorded is not None
     expected: int | None = None
     if not arguments.yes:
         findings = analyse(run if begun else _from_the_beginning(run))
@@ -206,6 +208,10 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         expected = findings.source.objects
     if not begun:
         _begin(run, told=arguments.begin)
+    elif arguments.begin:
+        run.say(
+            "--begin changes nothing: the migration has begun already. `status` shows since when, and its phase."
+        )
     # Without a place for reports no task can say what all tasks found together.
     whole = arguments.since is None and (run.settings.task_count == 1 or run.reports is not None)
     comparing = begin_comparison(run) if whole else None
@@ -221,7 +227,8 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
             run,
             CopyOptions(limits, governor, progress, lines, follow_deletions=arguments.follow_deletions),
         )
-    result = replace(result, narrowed=narrowed_to(arguments.since, run.started))
+    deleting = recorded is not None and recorded.phase in {Phase.DELETING, Phase.DELETED}
+    result = replace(result, narrowed=narrowed_to(arguments.since, run.started), after_deletion=deleting)
     result = _allowing_nothing(result, arguments, part=run.settings.task_count > 1)
     if comparing is not None and run.settings.task_count == 1:
         result = comparing.ended_with(result)

@@ -257,7 +257,9 @@ def _check_pattern(pattern: str) -> None:
     if not pattern:
         raise UsageError("a pattern is empty, so it matches no name; leave it out")
     if "[" in _CLASS.sub("", pattern):
-        raise UsageError(f"the pattern {pattern!r} has a '[' without its ']'; for the character itself write '[[]'")
+        raise UsageError(
+            f"the pattern {pattern!r} has a '[' without its ']'; for the character itself write '[[]'"
+        )
     if any(character in pattern for character in "\r\n"):
         raise UsageError(f"the pattern {pattern!r} matches no name: no object name holds a line break")
     _encoded(pattern)

@@ -277,7 +277,9 @@ def _proven_at(history: Sequence[Any], migration: Migration) -> str | None:
 def _first_cutover(history: Sequence[Any]) -> datetime | None:
     """`Recorded.first_cutover` from the entries of a head; never raises, as `_proven_at` does not."""
     try:
-        number, first = next(each for each in enumerate(history) if each[1]["phase"] != Phase.DUAL_WRITE.value)
+        number, first = next(
+            each for each in enumerate(history) if each[1]["phase"] != Phase.DUAL_WRITE.value
+        )
         known = number > 0 and first["kind"] == "phase" and first["phase"] == Phase.CUT_OVER.value
         return parse_time(first["at"]) if known else None
     except (StopIteration, KeyError, TypeError, ValueError, OverflowError):

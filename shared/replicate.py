@@ -164,9 +164,9 @@ def replicate(
             continue
         over_copy = is_ours or (winner is Authority.LATER_WRITE and _is_copy(now.destination, held))
         settled = winner is Authority.LATER_WRITE and _was_there(now.destination, settled_before)
-        decision = _decision(now, winner, proven_at(), no_write=over_copy or settled)
-        if winner is Authority.LATER_WRITE and _was_there(now.source, source_settled_before):
-            decision = decide(now.source, now.destination, Authority.DESTINATION, proven_at())
+        older = _replaces_nothing(now, winner, source_settled_before)
+        judged = Authority.DESTINATION if older else winner
+        decision = _decision(now, judged, proven_at(), no_write=not older and (over_copy or settled))
         if now.source is None or decision.action is not Action.COPY:
             return _settled(decision.action, now, ours, attempt)
         # A version that the checksums do not prove to be equal may be another one.
@@ -211,6 +211,15 @@ def _decision(now: LastSeen, winner: Authority, proven_at: str | None, *, no_wri
     if decision.action is Action.CONFLICT and no_write:
         return decide(now.source, now.destination, Authority.SOURCE)
     return decision
+
+
+def _replaces_nothing(now: LastSeen, winner: Authority, settled_before: datetime | None) -> bool:
+    """Tell whether the source cannot be a later write, and something is at the destination."""
+    return (
+        winner is Authority.LATER_WRITE
+        and now.destination is not None
+        and _was_there(now.source, settled_before)
+    )
 
 
 def _now(authority: Authority | Callable[[], Authority]) -> Authority:

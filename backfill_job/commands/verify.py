@@ -198,7 +198,7 @@ def _conclude(
     remarks = [
         *_erased(result.compared),
         *uvloop.run(_mixed(run)),
-        *day_warnings(result.counts, run.clock.now().date()),
+        *day_warnings(result.counts, run.clock.now().date(), record.state.phase),
     ]
     found = verification(
         run.identity(),
@@ -229,12 +229,20 @@ def _conclude(
     elif certified is not None and not arguments.no_record:
         run.say("not recorded: this migration has no record yet; `backfill_job begin` begins or adopts it")
     if record.state.phase is Phase.DELETED:
-        run.say(
-            f"The phase is deleted: what was deleted at {shown(run.migration.source.uri)} is at the new path only."
-        )
+        run.say(_after_deletion(run, found))
     for line in _screen_lines(found):
         run.say(line)
     return ExitCode(found.exit_code)
+
+
+def _after_deletion(run: Run, found: Verification) -> str:
+    """What a comparison means in the phase ``deleted``: an undo or a writer may have put objects back."""
+    legacy, alone = found.totals.source.objects, found.counts[Verdict.EXTRA]
+    said = f"The phase is deleted: {counted(alone, 'name')} at the new path only, as a deletion leaves them"
+    if not legacy:
+        return f"{said}."
+    there = f"{counted(legacy, 'object')} at {shown(run.migration.source.uri)} again: an undo or a writer put them there"
+    return f"{said}; {there}. The new path decides; `delete` shows what a further deletion would take."
 
 
 def _erased(compared: Compared) -> list[Remark]:
@@ -379,6 +387,10 @@ def _screen_lines(found: Verification) -> list[str]:
 
 def _contents_lines(contents: Contents) -> list[str]:
     lines = [f"  contents ({contents.mode}): {contents.objects:,} objects, {contents.rows:,} rows read"]
+    if not contents.objects:
+        lines.append(
+            "  contents: NOTHING was read: no JSONL object is there, or the sample took none; raise P, or use all"
+        )
     for problems, said in (
         (contents.source_problems, "the source's own"),
         (contents.migration_problems, "THE MIGRATION'S"),

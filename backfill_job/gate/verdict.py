@@ -39,7 +39,7 @@ from backfill_job.gate.evidence import Evidence, GateOptions
 from backfill_job.rights import Area
 from backfill_job.run.reports import json_bytes
 from backfill_job.run.run import Run
-from shared.errors import MigrationError, StorageError
+from shared.errors import MigrationError, PhaseUnknown, StorageError
 from shared.events_log import Event
 from shared.state import NAMES, State
 from shared.text import counted, listed
@@ -80,22 +80,33 @@ _CANARY = (
 
 def _phase(evidence: Evidence) -> Check:
     state = evidence.state
-    return unavailable("phase", state) if isinstance(state, MigrationError) else gate_phase_check(state)
+    return (
+        _no_state("phase", state, evidence) if isinstance(state, MigrationError) else gate_phase_check(state)
+    )
+
+
+def _no_state(name: str, error: MigrationError, evidence: Evidence) -> Check:
+    """A check that needs the state, which is not there or not whole."""
+    begin = evidence.target.command("begin", "--by", "NAME")
+    if not isinstance(error, PhaseUnknown) or not begin:
+        return unavailable(name, error)
+    fix = f"{begin} begins it, or mends its record; then run the same command again"
+    return not_run(name, str(error), fix)
 
 
 def _verification(evidence: Evidence) -> Check:
     found, state = evidence.recorded, evidence.state
+    if isinstance(state, MigrationError):
+        return _no_state("verification", state, evidence)
     if isinstance(found, MigrationError):
         return unavailable("verification", found)
-    if isinstance(state, MigrationError):
-        return unavailable("verification", state)
     return comparison_check(state, found, evidence.target, evidence.now, evidence.options.limits)
 
 
 def _names(evidence: Evidence) -> Check:
     state = evidence.state
     if isinstance(state, MigrationError):
-        return unavailable(NAMES, state)
+        return _no_state(NAMES, state, evidence)
     return gate_names_check(state, evidence.target)
 
 
@@ -107,7 +118,9 @@ def _late_writes(evidence: Evidence) -> Check | None:
 
 
 def _lag(evidence: Evidence) -> Check:
-    return lag_check(evidence.lag, evidence.arrived, evidence.options.limits)
+    again = evidence.target.command("verify") or "run `verify`"
+    limits, doubt = evidence.options.limits, evidence.lag_doubt
+    return lag_check(evidence.lag, evidence.arrived, limits, again=again, doubt=doubt)
 
 
 def _alive(evidence: Evidence) -> Check:
@@ -157,7 +170,7 @@ def _mixed_prefix(evidence: Evidence) -> Check:
 def _signoffs(evidence: Evidence) -> Check:
     state = evidence.state
     if isinstance(state, MigrationError):
-        return unavailable("sign-offs", state)
+        return _no_state("sign-offs", state, evidence)
     return gate_signoffs_check(state, evidence.target)
 
 

@@ -31,7 +31,7 @@ from shared.operations import OperationsCounter
 from shared.phase import PhaseReader
 from shared.server_time import ServerTime
 
-__all__ = ["opened", "reports_at"]
+__all__ = ["opened", "reports_at", "say_overlaps"]
 
 WIDTH = 100
 """Columns of an overview outside a terminal."""
@@ -133,6 +133,14 @@ def opened(
         except MigrationError as error:
             log.emit(Event.RUN_STOPPED, error=str(error))
             raise
+
+
+def say_overlaps(run: Run) -> None:
+    """Say at the end of a rehearsal that the command itself would be refused, because of another migration's record."""
+    try:
+        refuse_overlaps(run.migration, run.store, run.io.environ, run.operations, run.billing_project)
+    except UsageError as error:
+        run.say(f"It would be REFUSED: {error}")
 
 
 def reports_at(place: Path | Location | None, store: LateGateway, migration: Migration) -> Reports | None:

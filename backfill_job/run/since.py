@@ -55,7 +55,9 @@ def begun_by(option: str, since: Callable[[datetime], datetime], now: datetime) 
     """
     moment = since(now)
     if moment > now + timedelta(days=1):
-        raise UsageError(f"{option} {moment:%Y-%m-%d %H:%M} is in the future: there is nothing since then to look at")
+        raise UsageError(
+            f"{option} {moment:%Y-%m-%d %H:%M} is in the future: there is nothing since then to look at"
+        )
     return moment
 
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
 from shared.phase import Phase
 from shared.report.figures import counted
-from shared.report.headline import FRESH, later_comparison
+from shared.report.headline import FRESH, later_comparison, legacy_objects_again
 from shared.state import ComparisonRecord, State
 from shared.verification import Level, Verdict, Verification
 
@@ -325,13 +325,20 @@ def _deleting(state: State, target: Target) -> list[Step]:
     ]
 
 
-def _deleted(state: State, _: Target) -> list[Step]:
+def _deleted(state: State, target: Target) -> list[Step]:
+    again = Step(
+        "The legacy path has objects again. See what a further deletion would take. This changes nothing.",
+        target.command("delete"),
+    )
     return [
-        Step(
-            "If something is missed, the manifest's objects can be brought back: this says which, and until when.",
-            shown_command("undo", manifest),
-        )
-        for manifest in _manifests(state)
+        *([again] if legacy_objects_again(state) else []),
+        *(
+            Step(
+                "If something is missed, the manifest's objects can be brought back: this says which, and until when.",
+                shown_command("undo", manifest),
+            )
+            for manifest in _manifests(state)
+        ),
     ]
 
 

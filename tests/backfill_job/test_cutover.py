@@ -250,7 +250,9 @@ def test_the_first_cutover_replaces_a_wrong_object_that_appeared_after_the_verif
     paths.put("early/1", b"legacy")
     paths.put("early/1", b"a hasty writer's", side="destination")
 
-    event = ObjectEvent("e-1", EventKind.FINALIZED, paths.bucket("destination").name, wrong, datetime.now(UTC))
+    event = ObjectEvent(
+        "e-1", EventKind.FINALIZED, paths.bucket("destination").name, wrong, datetime.now(UTC)
+    )
     brought_back = []
 
     def write_on_the_new_path(seconds: float) -> None:

@@ -111,7 +111,7 @@ def test_what_is_neither_is_refused(text: str) -> None:
 @pytest.mark.parametrize("text", ["9999-12-31", "2026-11-24T12:00:01Z", "9999-12-31T23:59:59Z"])
 def test_what_has_not_begun_anywhere_is_refused(text: str) -> None:
     """A sweep since then would look at nothing, and a lag since then would be of nothing."""
-    with pytest.raises(UsageError, match="--since .* is in the future"):
+    with pytest.raises(UsageError, match=r"--since .* is in the future"):
         begun_by("--since", moment_of(text), NOW)
 
 

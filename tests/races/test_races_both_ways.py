@@ -147,9 +147,7 @@ def test_where_no_moment_tells_it_a_wrong_object_comes_to_the_legacy_path(
     """Mutant: the reverse mirror and the rollback go by the times of the two sides alone."""
     monkeypatch.setattr(ReplayedStore, "first_cutover", lambda _: None)
     monkeypatch.setattr(shared.replicate, "_was_there", lambda *_: False)
-    assert any(
-        walk(story, random.Random(seed).randrange).holds(LEGACY) == "wrong" for seed in range(FEWER)
-    )
+    assert any(walk(story, random.Random(seed).randrange).holds(LEGACY) == "wrong" for seed in range(FEWER))
 
 
 NEW_NAME = Story(
