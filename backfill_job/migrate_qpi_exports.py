@@ -225,10 +225,16 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         governor = governor_from(arguments, run.settings.task_count)
         result = execute(
             run,
-            CopyOptions(limits, governor, progress, lines, follow_deletions=arguments.follow_deletions),
+            CopyOptions(
+                limits,
+                governor,
+                progress,
+                lines,
+                follow_deletions=arguments.follow_deletions,
+                after_deletion=recorded is not None and recorded.phase in {Phase.DELETING, Phase.DELETED},
+            ),
         )
-    deleting = recorded is not None and recorded.phase in {Phase.DELETING, Phase.DELETED}
-    result = replace(result, narrowed=narrowed_to(arguments.since, run.started), after_deletion=deleting)
+    result = replace(result, narrowed=narrowed_to(arguments.since, run.started))
     result = _allowing_nothing(result, arguments, part=run.settings.task_count > 1)
     if comparing is not None and run.settings.task_count == 1:
         result = comparing.ended_with(result)

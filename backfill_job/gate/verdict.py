@@ -1,7 +1,7 @@
 """The gate: every check in the order of the table, and the verdict. It says GO only if no check blocks."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -120,17 +120,28 @@ def _late_writes(evidence: Evidence) -> Check | None:
 def _lag(evidence: Evidence) -> Check:
     again = evidence.target.command("verify") or "run `verify`"
     limits, doubt = evidence.options.limits, evidence.lag_doubt
-    return lag_check(evidence.lag, evidence.arrived, limits, again=again, doubt=doubt)
+    check = lag_check(evidence.lag, evidence.arrived, limits, again=again, doubt=doubt)
+    return _before_cutover_only(check, evidence)
+
+
+def _before_cutover_only(check: Check, evidence: Evidence) -> Check:
+    """A check whose next step makes sense only where a cutover is ahead."""
+    phase = evidence.phase
+    if not check.blocks or phase is None or phase.before_cutover:
+        return check
+    return replace(check, next_step="nothing: there is no cutover ahead")
 
 
 def _alive(evidence: Evidence) -> Check:
-    return alive_check(evidence.lag, evidence.canary, evidence.arrived, evidence.now, evidence.options.limits)
+    check = alive_check(
+        evidence.lag, evidence.canary, evidence.arrived, evidence.now, evidence.options.limits
+    )
+    return _before_cutover_only(check, evidence)
 
 
 def _canary(evidence: Evidence) -> Check:
-    return evidence.canary or not_run(
-        "canary", "not asked for", "add --canary: it writes one object and removes it again"
-    )
+    step = "add --canary: it writes one object and removes it again"
+    return evidence.canary or _before_cutover_only(not_run("canary", "not asked for", step), evidence)
 
 
 def _dead_letters(evidence: Evidence) -> Check:

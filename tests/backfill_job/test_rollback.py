@@ -249,3 +249,20 @@ def test_a_pass_that_compared_nothing_changes_no_phase(paths: Paths, commands: C
         assert ended.code == 1
         assert "NOTHING WAS COMPARED: all names are excluded" in ended.out
     assert commands.state.phase is Phase.CUT_OVER
+
+
+def test_what_only_the_legacy_path_has_is_named_before_it_comes_back(
+    paths: Paths, commands: Commands
+) -> None:
+    """It may have been erased at the new path: after the rollback the legacy path decides."""
+    both(paths, "a/1")
+    both(paths, "a/2")
+    commands.go(Phase.CUT_OVER)
+    assert commands.run("verify").code == 0
+    paths.delete("a/2", side="destination")
+    rehearsed = commands.run("rollback", "--dry-run")
+    assert "1 object only at gs://" in rehearsed.out
+    ended = commands.run("rollback", *NOW)
+    assert "1 object only at gs://" in ended.out
+    assert "QPI_exports/: a/2. They were deleted at the new path, or never came there." in ended.out
+    assert "so they come to the new path again" in ended.out
