@@ -39,7 +39,7 @@ from backfill_job.gate.evidence import Evidence, GateOptions
 from backfill_job.rights import Area
 from backfill_job.run.reports import json_bytes
 from backfill_job.run.run import Run
-from shared.errors import MigrationError, PhaseUnknown, StorageError
+from shared.errors import MigrationError, PhaseUnknown, StorageError, UsageError
 from shared.events_log import Event
 from shared.state import NAMES, State
 from shared.text import counted, listed
@@ -90,7 +90,7 @@ def _no_state(name: str, error: MigrationError, evidence: Evidence) -> Check:
     begin = evidence.target.command("begin", "--by", "NAME")
     if not isinstance(error, PhaseUnknown) or not begin:
         return unavailable(name, error)
-    fix = f"{begin} begins it, or mends its record; then run the same command again"
+    fix = f"{begin} begins it, mends its record, or says what to restore; then run the same command again"
     return not_run(name, str(error), fix)
 
 
@@ -98,6 +98,9 @@ def _verification(evidence: Evidence) -> Check:
     found, state = evidence.recorded, evidence.state
     if isinstance(state, MigrationError):
         return _no_state("verification", state, evidence)
+    if isinstance(found, UsageError):
+        again = evidence.target.command("verify") if state.phase.before_cutover else ""
+        return not_run("verification", str(found), again or "`status` says where the migration stands")
     if isinstance(found, MigrationError):
         return unavailable("verification", found)
     return comparison_check(state, found, evidence.target, evidence.now, evidence.options.limits)
