@@ -31,6 +31,7 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 
+from shared.address import address_of
 from shared.answers import error_for, is_transient, names_object, no_answer, said_by
 from shared.errors import (
     BucketNotFound,
@@ -41,7 +42,6 @@ from shared.errors import (
     UnexpectedAnswer,
     UsageError,
 )
-from shared.gcs.wire import address_of
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
 from shared.operations import OperationsCounter
 from shared.server_time import ServerTime

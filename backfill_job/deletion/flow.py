@@ -46,7 +46,7 @@ from backfill_job.deletion.screen import overview, refusal
 from backfill_job.run.arguments import overrides_from
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
-from backfill_job.run.open_run import opened
+from backfill_job.run.open_run import opened, say_overlaps
 from backfill_job.run.phase_change import phase_changed, wait_until_seen
 from backfill_job.run.questions import confirm_by_typing, confirm_by_yes
 from backfill_job.run.run import Run
@@ -158,6 +158,7 @@ def _dry_run(run: Run, state: State, request: DeletionRequest) -> ExitCode:
     for begun in state.manifests[-1:] if state.phase is Phase.DELETING else ():
         at = shown(cloud_ref(run.migration, begun.name).uri)
         run.say(f"\nA deletion was begun with the manifest {at}: go on with --confirm-delete --resume {at}")
+    say_overlaps(run)
     if state.phase is Phase.DELETED:
         run.say(
             "\nThe last deletion is complete: its manifest cannot delete what is at the legacy path again."

@@ -13,7 +13,6 @@ The proxy is the one that the environment names, as other programs read it: ``HT
 
 import asyncio
 import base64
-import re
 import socket
 import ssl
 from collections import deque
@@ -21,16 +20,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed has the platform's only
 
 import httptools
 
+from shared.address import address_of
 from shared.errors import UsageError
 
-__all__ = ["Answer", "AnswerTooLong", "NoAnswer", "Proxy", "Wire", "address_of", "proxy_for"]
-
-_HOST = re.compile(r"[^\s\x00-\x20\x7f]+")
+__all__ = ["Answer", "AnswerTooLong", "NoAnswer", "Proxy", "Wire", "proxy_for"]
 
 SHORTEST_BOUND = 64 * 1024
 """Bytes that every answer may have, so that an error response can give its reason."""
@@ -89,23 +87,6 @@ def proxy_for(host: str, environ: Mapping[str, str]) -> Proxy | None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = f"Basic {base64.b64encode(pair.encode()).decode()}"
     return Proxy(parts.hostname, port, authorization)
-
-
-def address_of(base: str) -> SplitResult:
-    """Read scheme and host, such as ``https://storage.googleapis.com``.
-
-    Raises:
-        UsageError: The text is something else.
-    """
-    try:
-        parts = urlsplit(base)
-        port = parts.port
-    except ValueError:  # such as an IPv6 address without its end
-        parts, port = urlsplit(""), None
-    right = parts.scheme in {"http", "https"} and _HOST.fullmatch(parts.hostname or "") and port != 0
-    if not right or parts.path.strip("/"):
-        raise UsageError(f"{base!r} is not an address; http://HOST:PORT or https://HOST is wanted")
-    return parts
 
 
 class Wire:

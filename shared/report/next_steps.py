@@ -247,7 +247,7 @@ def _concerns(verification: Verification) -> list[Step]:
     """What a person has to check."""
     steps = []
     if any(remark.level is Level.CRITICAL for remark in verification.remarks):
-        steps.append(Step("Resolve every critical remark below with the owner of the data."))
+        steps.append(Step("Resolve every critical remark of the verification with the owner of the data."))
     contents = verification.contents
     if contents is not None and contents.migration_problems:
         steps.append(
