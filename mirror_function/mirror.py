@@ -129,6 +129,7 @@ def _finalized(
             last_seen=LastSeen(event.state, None) if event.complete else None,
             keep=_keep(way, relative),
             erased=lambda: phases.erasures(reverse=settings.reverse).of(relative),
+            source_settled_before=phases.first_cutover() if settings.reverse else None,
             deletes=store if settings.deletes else None,
         )
     except PhaseChanged:

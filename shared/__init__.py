@@ -13,6 +13,7 @@ Nothing here imports its callers; ``docs/architecture.md`` shows the arrows. The
 - `gcs`: the fast client, for work on millions of objects
 - `answers`: maps HTTP error responses to our exceptions, for both clients
 - `operations`: counts requests by the class in which they are billed
+- `address`: the address of a Cloud Storage, for both clients
 - `server_time`: Cloud Storage's own time, from the ``Date`` header of its answers
 
 The migration's own objects:

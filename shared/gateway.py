@@ -31,6 +31,7 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 
+from shared.address import address_of
 from shared.answers import error_for, is_transient, names_object, no_answer, said_by
 from shared.errors import (
     BucketNotFound,
@@ -83,7 +84,7 @@ class Gateway:
         server_time: Cloud Storage's time, as of the newest answer.
 
     Raises:
-        UsageError: The environment has no credentials.
+        UsageError: The environment has no credentials, or ``STORAGE_EMULATOR_HOST`` is not an address.
     """
 
     def __init__(
@@ -99,6 +100,8 @@ class Gateway:
         credentials: Any = None,
     ) -> None:
         self._payer = billing_project or None
+        if local := os.environ.get("STORAGE_EMULATOR_HOST"):
+            address_of(local)
         os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         self._retry = (
             DEFAULT_RETRY.with_predicate(_can_succeed_later)

@@ -145,6 +145,8 @@ class Recorded:
         proven_at: When the newest full comparison began that found both sides equal since the side decides that decides now;
             RFC 3339. None where there is none, or it cannot be told. `shared.decision.was_erased` says what it is for.
         erased: As `shared.erasures.Erasures.by_name`.
+        first_cutover: When the first cutover was; aware. None where there was none, or there may have been one before. No client
+            wrote at the new path before it.
     """
 
     phase: Phase
@@ -152,6 +154,7 @@ class Recorded:
     served: datetime | None = None
     proven_at: str | None = None
     erased: Mapping[str, str] = field(default_factory=dict)
+    first_cutover: datetime | None = None
 
 
 def state_ref(migration: Migration) -> ObjectRef:
@@ -249,7 +252,11 @@ def recorded(contents: bytes | None, listed: Sequence[ObjectState], migration: M
             migration, f"the head says {head.value}, and the last entry of the history {phases[-1].value}"
         )
     return Recorded(
-        head, len(phases), proven_at=_proven_at(entries, migration), erased=erasures_on_record(entries)
+        head,
+        len(phases),
+        proven_at=_proven_at(entries, migration),
+        erased=erasures_on_record(entries),
+        first_cutover=_first_cutover(entries),
     )
 
 
@@ -272,6 +279,18 @@ def _proven_at(history: Sequence[Any], migration: Migration) -> str | None:
     begun = {each.get("change") for each in entries[since:] if each.get("kind") == "comparing"}
     found = (_equal_since(each.get("comparison"), begun, migration) for each in entries[since:])
     return max(filter(None, found), default=None)
+
+
+def _first_cutover(history: Sequence[Any]) -> datetime | None:
+    """`Recorded.first_cutover` from the entries of a head; never raises, as `_proven_at` does not."""
+    try:
+        number, first = next(
+            each for each in enumerate(history) if each[1]["phase"] != Phase.DUAL_WRITE.value
+        )
+        known = number > 0 and first["kind"] == "phase" and first["phase"] == Phase.CUT_OVER.value
+        return parse_time(first["at"]) if known else None
+    except (StopIteration, KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def _new_path_decides(entry: Mapping[str, Any]) -> bool | None:
@@ -477,6 +496,16 @@ class PhaseReader:
             return Erasures()
         decides = found.phase.before_cutover is reverse
         return Erasures(found.proven_at if decides else None, found.erased)
+
+    def first_cutover(self) -> datetime | None:
+        """`Recorded.first_cutover`.
+
+        Raises:
+            PhaseUnknown, StorageError: As in `phase`.
+        """
+        self.phase()
+        read = self._read
+        return None if read is None else read[1].first_cutover
 
     def _age(self, began: float, found: Recorded) -> float:
         local, newest = self._monotonic() - began, self._store.server_time.newest()

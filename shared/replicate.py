@@ -121,6 +121,7 @@ def replicate(
     settling: Callable[[ObjectState], float] | None = None,
     erased: Callable[[], ErasedBefore] = ErasedBefore,
     settled_before: datetime | None = None,
+    source_settled_before: datetime | None = None,
     deletes: DeletingStore | None = None,
     max_attempts: int = DEFAULT_ATTEMPTS,
 ) -> Replication:
@@ -138,6 +139,7 @@ def replicate(
         erased: As in `shared.decision.was_erased`; called after every look, and after `authority`.
         settled_before: A destination that was created and last updated before this moment (aware) is not a later write,
             whatever its time. None where only the times of the two sides count.
+        source_settled_before: The same for the source: such a version replaces nothing.
         deletes: The store again, where deletions at the source are followed; None where they are not.
 
     Raises:
@@ -162,7 +164,9 @@ def replicate(
             continue
         over_copy = is_ours or (winner is Authority.LATER_WRITE and _is_copy(now.destination, held))
         settled = winner is Authority.LATER_WRITE and _was_there(now.destination, settled_before)
-        decision = _decision(now, winner, erased(), no_write=over_copy or settled)
+        older = _replaces_nothing(now, winner, source_settled_before)
+        judged = Authority.DESTINATION if older else winner
+        decision = _decision(now, judged, erased(), no_write=not older and (over_copy or settled))
         if now.source is None or decision.action is not Action.COPY:
             return _settled(decision.action, now, ours, attempt)
         # A version that the checksums do not prove to be equal may be another one.
@@ -209,6 +213,15 @@ def _decision(now: LastSeen, winner: Authority, erased: ErasedBefore, *, no_writ
     return decision
 
 
+def _replaces_nothing(now: LastSeen, winner: Authority, settled_before: datetime | None) -> bool:
+    """Tell whether the source cannot be a later write, and something is at the destination."""
+    return (
+        winner is Authority.LATER_WRITE
+        and now.destination is not None
+        and _was_there(now.source, settled_before)
+    )
+
+
 def _now(authority: Authority | Callable[[], Authority]) -> Authority:
     return authority() if callable(authority) else authority
 
@@ -249,9 +262,9 @@ def _deleted(
     return True
 
 
-def _was_there(destination: ObjectState | None, moment: datetime | None) -> bool:
-    """Tell whether the destination was created and last updated before a moment."""
-    return moment is not None and destination is not None and is_before(destination, moment)
+def _was_there(version: ObjectState | None, moment: datetime | None) -> bool:
+    """Tell whether a version was created and last updated before a moment."""
+    return moment is not None and version is not None and is_before(version, moment)
 
 
 def _keep(

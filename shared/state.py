@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
+from functools import lru_cache
 from hashlib import sha256
 from itertools import pairwise
 from typing import Annotated, Any
@@ -209,6 +210,9 @@ class ComparisonRecord:
     @property
     def said(self) -> str:
         """What it found, in words."""
+        if not self.compared and not self.wrong:
+            left = f"; {self.erased:,} erased since" if self.erased else ""
+            return f"{self.command} compared nothing{left}"
         found = "both sides are equal"
         if self.wrong:
             extra = f" ({self.extra:,} only at the new path)" if self.extra else ""
@@ -497,8 +501,7 @@ class State:
 
     def entry_bytes(self, entry: HistoryEntry) -> bytes:
         """The contents of an entry's object: the same bytes for the same entry of the same migration."""
-        content = {"source": self.source, "destination": self.destination, **entry.content()}
-        return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
+        return _entry_bytes(self.source, self.destination, entry)
 
     def content(self) -> dict[str, Any]:
         """The fields in their JSON form."""
@@ -536,6 +539,13 @@ class State:
             return _state(content)
         except ValueError as error:
             raise damaged(migration, str(error)) from error
+
+
+@lru_cache(10_000)
+def _entry_bytes(source: str, destination: str, entry: HistoryEntry) -> bytes:
+    """A command reads the record several times, and each read proves every entry by these bytes."""
+    content = {"source": source, "destination": destination, **entry.content()}
+    return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
 
 
 def too_few(names: int, measure: int) -> bool:

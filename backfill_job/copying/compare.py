@@ -157,9 +157,15 @@ def _aware(text: str) -> datetime:
         raise ValueError(f"{text} lies outside the calendar") from error
 
 
-def log_comparison(log: EventLog, migration: Migration, compared: Compared) -> None:
-    """Log what a comparison found: an event for each difference, and the figures."""
+def log_comparison(log: EventLog, migration: Migration, compared: Compared, *, extras: bool = True) -> None:
+    """Log what a comparison found: an event for each difference, and the figures.
+
+    Args:
+        extras: Whether a name that only the destination has is a difference; a deletion leaves such names.
+    """
     for found in compared.differences:
+        if found.verdict is Verdict.EXTRA and not extras:
+            continue
         log.emit(
             Event.VERIFICATION_DIFFERENCE,
             object=migration.source_ref(found.name).uri,

@@ -47,7 +47,7 @@ from backfill_job.deletion.screen import overview, refusal
 from backfill_job.run.arguments import overrides_from
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
 from backfill_job.run.local_tasks import run_as_tasks, without_options
-from backfill_job.run.open_run import opened
+from backfill_job.run.open_run import opened, say_overlaps
 from backfill_job.run.phase_change import phase_changed, wait_until_seen
 from backfill_job.run.questions import confirm_by_typing, confirm_by_yes
 from backfill_job.run.run import Run
@@ -158,14 +158,19 @@ def _dry_run(run: Run, state: State, request: DeletionRequest) -> ExitCode:
     prepared = run_checks(run, state, replace(request, anew=request.anew or anew))
     _show(run, prepared, "Dry run: nothing is deleted.")
     run.write("deletion-plan.json", prepared.to_json())
-    for begun in state.manifests[-1:] if anew else ():
+    for begun in state.manifests[-1:] if state.phase is Phase.DELETING else ():
         at = shown(cloud_ref(run.migration, begun.name).uri)
         run.say(f"\nA deletion was begun with the manifest {at}: go on with --confirm-delete --resume {at}")
+    say_overlaps(run)
+    if state.phase is Phase.DELETED:
+        run.say(
+            "\nThe last deletion is complete: its manifest cannot delete what is at the legacy path again."
+        )
     refused = refusal(prepared.checks)
-    if refused:
-        run.say("\nNothing was deleted. --confirm-delete would be REFUSED; see above what to do.")
-        return ExitCode.NOT_RIGHT
     again = " --anew" if anew and not request.anew else ""
+    if refused:
+        run.say(f"\nNothing was deleted. --confirm-delete{again} would be REFUSED; see above what to do.")
+        return ExitCode.NOT_RIGHT
     run.say(
         f"\nNothing was deleted. To delete: the same command with --confirm-delete{again}; without a terminal also "
         f"--confirm-text {run.migration.deletion_text} --expect-objects {prepared.found.equal}",
@@ -281,6 +286,11 @@ def _confirm(
 
 def _refuse_wrong_phase(run: Run, state: State, request: DeletionRequest) -> None:
     """Refuse because of the phase, before anything is listed."""
+    if state.phase is Phase.DELETED and not request.anew:
+        _refuse(
+            run,
+            "the phase is deleted: the last deletion is complete. What is at the legacy path again, or came later, wants --anew",
+        )
     if state.phase in GOES_ON_IN and not request.anew:
         manifests = state.manifests
         at = cloud_ref(run.migration, manifests[-1].name).uri if manifests else "MANIFEST"

@@ -177,12 +177,14 @@ def resumption_checks(
         manifest: The one that the deletion was begun with.
         request: What the operator asks for.
     """
-    before = {each.check: each.reason for each in manifest.overrides}
     checks = [deletion_phase_check(state, GOES_ON_IN), deletion_signoffs_check(state), *_lifecycle(run)]
     if request.repos:
         scan = attempted("references", lambda: references_check(request.repos, manifest.migration))
         checks.append(scan)
-    return overridden(marked(checks, OVERRIDABLE), {**before, **request.overrides}, request.by)
+    found = overridden(marked(checks, OVERRIDABLE), request.overrides, request.by)
+    for each in manifest.overrides:
+        found = overridden(found, {each.check: each.reason}, each.by)
+    return found
 
 
 def _references(request: DeletionRequest, migration: Migration) -> Check:

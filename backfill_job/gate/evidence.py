@@ -113,8 +113,20 @@ class Evidence:
 
     @property
     def lag(self) -> Lag | None:
-        """The mirror's lag as the latest verification measured it; None without one."""
-        return None if self.verification is None else self.verification.lag
+        """The mirror's lag as the latest verification measured it; None without one, or where `lag_doubt` speaks against it."""
+        return None if self.verification is None or self.lag_doubt else self.verification.lag
+
+    @property
+    def lag_doubt(self) -> str:
+        """Why the lag that the latest verification measured does not count; empty where it does, or where there is none."""
+        found, state = self.verification, self.state
+        if found is None or not isinstance(state, State):
+            return ""
+        if not state.ran_in_this_phase(found.run, found.started):
+            return "the latest verification measured it before this phase"
+        if self.now - found.finished > self.options.limits.max_age:
+            return f"the latest verification measured it at {utc_text(found.finished)}, which is too long ago"
+        return ""
 
     @cached_property
     def canary(self) -> Check | None:

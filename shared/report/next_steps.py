@@ -11,7 +11,7 @@ from datetime import datetime
 from shared.migration import DEFAULT_EXCLUDES, UNNAMED, Environment, Location, Migration, qpi_exports
 from shared.phase import Phase
 from shared.report.figures import counted
-from shared.report.headline import FRESH, later_comparison
+from shared.report.headline import FRESH, later_comparison, legacy_objects_again
 from shared.state import ComparisonRecord, State
 from shared.verification import Level, Verdict, Verification
 
@@ -265,7 +265,7 @@ def _concerns(verification: Verification) -> list[Step]:
     """What a person has to check."""
     steps = []
     if any(remark.level is Level.CRITICAL for remark in verification.remarks):
-        steps.append(Step("Resolve every critical remark below with the owner of the data."))
+        steps.append(Step("Resolve every critical remark of the verification with the owner of the data."))
     contents = verification.contents
     if contents is not None and contents.migration_problems:
         steps.append(
@@ -343,13 +343,20 @@ def _deleting(state: State, target: Target) -> list[Step]:
     ]
 
 
-def _deleted(state: State, _: Target) -> list[Step]:
+def _deleted(state: State, target: Target) -> list[Step]:
+    again = Step(
+        "The legacy path has objects again. See what a further deletion would take. This changes nothing.",
+        target.command("delete"),
+    )
     return [
-        Step(
-            "If something is missed, the manifest's objects can be brought back: this says which, and until when.",
-            shown_command("undo", manifest),
-        )
-        for manifest in _manifests(state)
+        *([again] if legacy_objects_again(state) else []),
+        *(
+            Step(
+                "If something is missed, the manifest's objects can be brought back: this says which, and until when.",
+                shown_command("undo", manifest),
+            )
+            for manifest in _manifests(state)
+        ),
     ]
 
 

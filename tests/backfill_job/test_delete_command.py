@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from testing_commands import run_command, where
 from testing_deletion import CONFIRM, PASS, Scene, day
 
 from backfill_job import delete_old_qpi_exports
@@ -829,3 +830,46 @@ def test_tasks_get_every_option_and_refuse_none(option: argparse.Action) -> None
     delete_old_qpi_exports.check_arguments(task, settings, process)
     assert (name in kept) is (name not in OF_THE_MANIFEST)
     assert (task.erased, task.anew, task.expect_objects) == (None, False, 7)
+
+
+def test_what_was_overridden_at_the_beginning_stays_the_word_of_who_did_it(scene: Scene) -> None:
+    """A resumption needs no name, so it is not "by unknown"."""
+    scene.both("a/1", "a/2")
+    scene.cut_over(signed=False)
+    over = ("--override", "sign-offs", "--reason", "they are on holiday", "--by", "Ada")
+    hold = scene.paths.bucket("source").blob("QPI_exports/a/1")
+    hold.temporary_hold = True
+    hold.patch()
+    assert scene.delete(2, *over).code == 1
+    said = ("--confirm-text", CONFIRM, "--expect-objects", "2")
+    ended = scene.commands.run(
+        "delete", "--confirm-delete", "--ungoverned", "--resume", scene.manifest_uri, *said
+    )
+    assert "by Ada: they are on holiday" in ended.out
+
+
+def test_after_an_undo_no_advice_is_about_the_old_manifest(scene: Scene) -> None:
+    """It cannot delete what is there again; --anew can. Verify, status and migrate say how things are."""
+    names = [f"qpi_answers_2024010{number}/user_id_1.jsonl" for number in range(1, 4)]
+    scene.both(*names)
+    scene.cut_over()
+    assert scene.delete(3).code == 0
+    manifest = scene.manifest_uri
+    assert scene.undo(manifest, "--only", names[0], "--execute").code == 0
+    ended = scene.commands.run("delete", "--soak-days", "0", *PASS)
+    assert (ended.code, "--resume" in ended.out, "--confirm-delete --anew" in ended.out) == (0, False, True)
+    refused = scene.delete(1)
+    assert (refused.code, "--resume" in refused.err, "--anew" in refused.err) == (2, False, True)
+    verified = scene.commands.run("verify")
+    assert "2 names at the new path only, as a deletion leaves them; 1 object at gs://" in verified.out
+    migrated = scene.commands.run("migrate", "--execute", "--yes", "--ungoverned")
+    assert migrated.code == 0, migrated.out
+    assert (
+        "verified: 1 name of the legacy path equal, 2 at the new path only since the deletion" in migrated.out
+    )
+    assert "the two sides differ" not in migrated.out
+    shown = run_command("status", *where(scene.paths)).out
+    assert "Since then 1 object came to the legacy path again" in shown
+    assert "The legacy path has objects again." in shown
+    scene.paths.put(names[1], b"another")
+    assert scene.commands.run("migrate", "--execute", "--yes", "--ungoverned").code == 1
