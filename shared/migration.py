@@ -20,6 +20,8 @@ __all__ = [
     "LATE_WRITES",
     "MAX_NAME_BYTES",
     "OWN_FOLDER",
+    "PRESET_NAME",
+    "UNNAMED",
     "Environment",
     "Location",
     "Migration",
@@ -39,6 +41,12 @@ without a library."""
 
 MAX_NAME_BYTES = 1024
 """Longest object name, in UTF-8 bytes (Cloud Storage documentation, "About objects": object name requirements)."""
+
+UNNAMED = "custom"
+"""The label of a pair without a name."""
+
+PRESET_NAME = "qpi_exports"
+"""The name of the preset's pair in what an operator types to delete it, in every environment."""
 
 _Match = Callable[[str], re.Match[str] | None]
 
@@ -117,7 +125,8 @@ class Migration:
     Attributes:
         excludes: Shell patterns (``*``, ``?``, ``[…]``) of names below the prefix to leave behind. A pattern without
             ``/`` also matches the last part of a name.
-        label: Short name for log files and reports: the environment, or ``custom``.
+        label: Short name for log files, reports and the typed confirmation: the environment, the pair's ``--name``, or
+            ``custom``.
         home: The new path, beside which the migration's own objects lie; None for the destination. Set by `reversed`.
         scratch: Whether the source is a scratch prefix in ``_migration/``. Set by `rehearsal`.
 
@@ -130,7 +139,7 @@ class Migration:
     source: Location
     destination: Location
     excludes: tuple[str, ...] = DEFAULT_EXCLUDES
-    label: str = "custom"
+    label: str = UNNAMED
     home: Location | None = None
     scratch: bool = False
 
@@ -155,6 +164,19 @@ class Migration:
     @property
     def _home(self) -> Location:
         return self.home or self.destination
+
+    @property
+    def deletion_text(self) -> str:
+        """What an operator types before the legacy path is deleted: ``DELETE_QPI_EXPORTS``, or ``DELETE_`` and the pair's name.
+
+        A pair without a name has that of the last folder of its legacy path.
+        """
+        name = self.label
+        if name in {environment.value for environment in Environment}:
+            name = PRESET_NAME
+        elif name == UNNAMED:
+            name = self.source.prefix.rstrip("/").rpartition("/")[2] or self.source.bucket
+        return "DELETE_" + re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").upper()
 
     def reversed(self) -> "Migration":
         """The way back: the destination becomes the source. The migration's own objects stay where they are."""

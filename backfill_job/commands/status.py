@@ -10,10 +10,11 @@ from rich.console import Console
 from werkzeug.serving import make_server
 
 from backfill_job.commands.signoff import signoffs_line, signoffs_table
+from backfill_job.import_test.loaded import RECORD_NAME, read_loaded
 from backfill_job.run.arguments import from_one
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.stopping import stopping_on_signals
-from shared.errors import Interrupted, UsageError
+from shared.errors import Interrupted, StorageError, UsageError
 from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.objects import time_text
@@ -83,7 +84,23 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO) -> ExitCode:
             console.print(line, markup=False, soft_wrap=True)
     for line in (*_verification_lines(data), *_step_lines(data)):
         console.print(line, markup=False, soft_wrap=True)
-    return ExitCode.NOT_RIGHT if data.unreadable else ExitCode.DONE
+    loaded, readable = _loaded_line(gateway, migration)
+    if loaded:
+        console.print(f"\nlatest comparison with the consumer's table{loaded}", markup=False, soft_wrap=True)
+    return ExitCode.NOT_RIGHT if data.unreadable or not readable else ExitCode.DONE
+
+
+def _loaded_line(gateway: Gateway, migration: Migration) -> tuple[str, bool]:
+    """What `loaded` found last, empty where it never ran; and whether it could be read."""
+    at = migration.own_ref("latest", RECORD_NAME)
+    try:
+        contents = gateway.read(at)
+        found = None if contents is None else read_loaded(contents, at.uri)
+    except (StorageError, UsageError) as error:
+        return f" cannot be read: {error}", False
+    if found is None:
+        return "", True
+    return f" {found.table}, {utc_text(found.finished)}: {found.summary}", True
 
 
 def _show_state(state: State, console: Console) -> None:

@@ -51,6 +51,7 @@ from shared.verification import (
     Verification,
     latest_verification_ref,
     read_verification,
+    said_of_many_erased,
 )
 
 __all__ = ["COMMAND"]
@@ -252,7 +253,7 @@ def _erased(compared: Compared) -> list[Remark]:
         return []
     many = Verdict.ERASED in compared.wrong
     then = (
-        "So many are a rule or an accident; `migrate --execute --include-erased` brings them back"
+        f"{said_of_many_erased(erased, compared.looked_at)} `migrate --execute --include-erased` brings them back"
         if many
         else "They are not brought back; `migrate --execute --include-erased` would"
     )

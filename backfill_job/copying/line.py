@@ -125,7 +125,7 @@ def replicated(
             last_seen=LastSeen(line.source, line.destination),
             keep=lambda version: migration.kept_ref(line.relative, version.generation),
             settling=settling,
-            proven_at=authority.proven_at,
+            erased=lambda: authority.erasures().of(line.relative),
             settled_before=None if migration.is_reversed else settled_before,
             source_settled_before=settled_before if migration.is_reversed else None,
             deletes=deletes,

@@ -12,7 +12,7 @@ from backfill_job.run.command import ExitCode
 from shared.errors import Cause
 from shared.operations import Operations
 from shared.text import counted, listed, shown
-from shared.verification import Verdict
+from shared.verification import Verdict, said_of_many_erased
 
 __all__ = ["Failure", "RunResult"]
 
@@ -158,7 +158,7 @@ class RunResult:
             f"comparison: {listed(map(shown, verification.erased), MAX_NAMES_SHOWN)}."
         )
         yield (
-            "So many are a rule or an accident, not a request. --include-erased brings them back."
+            f"{said_of_many_erased(verification.counts[Verdict.ERASED], verification.looked_at)} --include-erased brings them back."
             if many
             else "What was erased is not brought back; --include-erased does."
         )

@@ -15,6 +15,7 @@ from backfill_job.checks import (
     failed,
     log_overrides,
     marked,
+    not_applicable,
     not_run,
     overridden,
     overrides_of,
@@ -33,6 +34,7 @@ from backfill_job.gate.checks import (
     import_test_check,
     lag_check,
     late_writes_check,
+    loaded_check,
     presence_check,
 )
 from backfill_job.gate.evidence import Evidence, GateOptions
@@ -48,6 +50,9 @@ __all__ = ["FORMAT", "GATE_CHECKS", "OVERRIDABLE", "GateCheck", "GateResult", "r
 
 OVERRIDABLE = (NAMES, PATH_LIFECYCLE)
 """The names that ``--override`` takes."""
+
+OF_THE_MIRROR = frozenset({"mirror lag", "mirror alive", "canary", "dead letters"})
+"""The checks that are not applicable where a person says that no mirror runs (``--no-mirror``)."""
 
 FORMAT = "qpi-exports-migration/gate/1"
 
@@ -158,14 +163,41 @@ def _dead_letters(evidence: Evidence) -> Check:
 
 
 def _references(evidence: Evidence) -> Check:
+    consumer = evidence.options.consumer
+    if consumer is not None and consumer.nothing_loads and not evidence.options.repos:
+        return not_applicable("references", consumer.not_loaded)
     return references_check(evidence.options.repos, evidence.migration)
 
 
 def _import_test(evidence: Evidence) -> Check:
-    return import_test_check(evidence.import_record(), evidence.target, evidence.now, evidence.options.limits)
+    consumer, limits = evidence.consumer, evidence.options.limits
+    found = None if consumer.nothing_loads else evidence.import_record()
+    if consumer.not_loaded and found is None:
+        return not_applicable("import test", consumer.not_loaded)
+    return import_test_check(found, evidence.target, evidence.now, limits, consumer=consumer.identity)
+
+
+def _loaded(evidence: Evidence) -> Check:
+    consumer = evidence.consumer
+    found = None if consumer.nothing_loads else evidence.loaded_record()
+    if consumer.not_loaded and found is None:
+        return not_applicable("loaded", consumer.not_loaded)
+    return loaded_check(
+        found,
+        evidence.target,
+        evidence.now,
+        evidence.options.limits,
+        consumer=consumer,
+        table=evidence.options.table or consumer.load.table,
+        phase=evidence.phase,
+    )
 
 
 def _presence(evidence: Evidence) -> Check:
+    consumer = evidence.consumer
+    if consumer.presence is None:
+        why = consumer.not_loaded or f"{consumer.name} loads without looking for a folder first"
+        return not_applicable("presence", why)
     new, legacy = evidence.presence()
     return presence_check(new, legacy, evidence.target, phase=evidence.phase)
 
@@ -205,7 +237,8 @@ GATE_CHECKS = (
     GateCheck("canary", _CANARY, _canary),
     GateCheck("dead letters", (), _dead_letters),
     GateCheck("references", (), _references),
-    GateCheck("import test", (_GET_OWN,), _import_test),
+    GateCheck("import test", (_GET_OWN, *_LIST), _import_test),
+    GateCheck("loaded", (_GET_OWN,), _loaded),
     GateCheck("presence", _LIST, _presence),
     GateCheck("mixed prefix", (_LIST[1],), _mixed_prefix),
     GateCheck("sign-offs", (_GET_OWN,), _signoffs),
@@ -288,4 +321,7 @@ def run_gate(run: Run, options: GateOptions) -> GateResult:
 
 def _run(run: Run, each: GateCheck, evidence: Evidence) -> Check | None:
     run.stop.check()
+    options = evidence.options
+    if options.no_mirror and each.name in OF_THE_MIRROR:
+        return not_applicable(each.name, f"no mirror runs: {options.no_mirror} (says {options.by})")
     return each.run(evidence)

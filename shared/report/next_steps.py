@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
+from shared.migration import DEFAULT_EXCLUDES, UNNAMED, Environment, Location, Migration, qpi_exports
 from shared.phase import Phase
 from shared.report.figures import counted
 from shared.report.headline import FRESH, later_comparison, legacy_objects_again
@@ -16,6 +16,10 @@ from shared.state import ComparisonRecord, State
 from shared.verification import Level, Verdict, Verification
 
 __all__ = ["Step", "Target", "next_steps", "target_of"]
+
+
+_OF_CONSUMER = frozenset({"import-test", "loaded", "gate", "cutover", "delete"})
+"""The commands that take ``--consumer``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +37,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The arguments that tell a command which migration is meant; the paths as ``gs://bucket/prefix/``."""
+    """The arguments that tell a command which migration is meant; the paths as ``gs://bucket/prefix/``.
+
+    Attributes:
+        env: The migration's label.
+        consumer: The file that describes the consumer; empty without one.
+    """
 
     env: str
     source: str
     destination: str
     excludes: tuple[str, ...] = DEFAULT_EXCLUDES
+    consumer: str = ""
 
     @staticmethod
     def of(migration: Migration) -> "Target":
@@ -56,7 +66,8 @@ class Target:
         Returns:
             The line; empty when an argument has an invisible character: the line would look like another command.
         """
-        return shown_command(name, *filter(None, [subject]), *self._arguments(), *options)
+        consumer = ["--consumer", self.consumer] if self.consumer and name in _OF_CONSUMER else []
+        return shown_command(name, *filter(None, [subject]), *self._arguments(), *consumer, *options)
 
     def _arguments(self) -> list[str]:
         arguments = self._paths()
@@ -79,7 +90,9 @@ class Target:
                 preset.destination.uri,
             ):
                 return ["--env", self.env]
-        return ["--source", self.source, "--destination", self.destination]
+        named = self.env not in {UNNAMED, *(environment.value for environment in Environment)}
+        name = ["--name", self.env] if named else []
+        return ["--source", self.source, "--destination", self.destination, *name]
 
 
 def shown_command(*words: str) -> str:

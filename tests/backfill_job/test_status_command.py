@@ -78,7 +78,7 @@ def test_the_state_is_read_once(paths: Paths, run: Callable[..., Ended]) -> None
     assert run("verify").code == 1
     paths.server.reset_stats()
     assert run("status").code == 0
-    assert paths.requests("storage.objects.download") == 2  # the state, the verification
+    assert paths.requests("storage.objects.download") == 3  # the state, the verification, what `loaded` found
 
 
 def test_a_bucket_that_is_not_there_is_said(paths: Paths, run: Callable[..., Ended]) -> None:
