@@ -242,7 +242,9 @@ class AsyncApi:
                 for name, generation in deletions
             ]
         )
-        answer = await self._client.post_once(BATCH_PATH, location.uri, CONTENT_TYPE, body, pacing)
+        answer = await self._client.post_once(
+            BATCH_PATH, location.uri, CONTENT_TYPE, body, pacing, writes=len(deletions)
+        )
         try:
             parts = batch_parts(answer, len(deletions))
         except ValueError as error:
@@ -250,8 +252,8 @@ class AsyncApi:
         answers = [
             _part_answer(part, location.uri + name) for part, (name, _) in zip(parts, deletions, strict=True)
         ]
-        if any(slows_all(part.status, part.error) for part in answers):
-            pacing.throttled()
+        if refused := sum(slows_all(part.status, part.error) for part in answers):
+            pacing.throttled(refused)
         return await self._with_missing_bucket(answers, location.bucket)
 
     async def list_page(

@@ -68,7 +68,7 @@ async def _at_once() -> None:
     return
 
 
-def _ignored() -> None:
+def _ignored(_writes: int) -> None:
     return
 
 
@@ -78,11 +78,12 @@ class Pacing:
 
     Attributes:
         admit: Awaited before each repetition. The caller awaits its own limit before the first sending.
-        throttled: Called for each answer that asks for fewer requests (429, 503), but not for those about one object name.
+        throttled: Called for each answer that asks for fewer requests (429, 503), but not for those about one object name,
+            with the number of writes that it answers.
     """
 
     admit: Callable[[], Awaitable[None]] = _at_once
-    throttled: Callable[[], None] = _ignored
+    throttled: Callable[[int], None] = _ignored
 
 
 UNPACED = Pacing()
@@ -216,7 +217,7 @@ class JsonClient:
                 if await self._access.refused(granted, uri):
                     continue
             if slows_all(answer.status, answer.error):
-                pacing.throttled()
+                pacing.throttled(1)
             wait = self._retry.wait(repetition, self._dice)
             if not answer.error.transient or self._monotonic() + wait >= end:
                 raise answer.error
@@ -225,7 +226,7 @@ class JsonClient:
             repetition += 1
 
     async def post_once(
-        self, target: str, uri: str, headers: str, body: bytes, pacing: Pacing = UNPACED
+        self, target: str, uri: str, headers: str, body: bytes, pacing: Pacing = UNPACED, *, writes: int = 1
     ) -> bytes:
         """Post a body, and give the answer's; sent again only after the authorization was renewed. Not counted.
 
@@ -235,6 +236,7 @@ class JsonClient:
             headers: Further header lines.
             body: What is sent.
             pacing: Hears of an answer that asks for fewer requests; is not awaited.
+            writes: How many writes the body holds.
 
         Raises:
             Unavailable: There is no answer; the request may or may not have had its effect.
@@ -248,7 +250,7 @@ class JsonClient:
         if isinstance(answer, Answer):
             return answer.body
         if slows_all(answer.status, answer.error):
-            pacing.throttled()
+            pacing.throttled(writes)
         raise answer.error
 
     async def _sent(

@@ -239,7 +239,7 @@ def test_a_refused_write_of_the_state_is_said_in_its_own_words(
 def test_the_limit_of_one_object_s_name_does_not_slow_the_others(paths: Paths) -> None:
     """Neither as the answer to one request, nor in a batch. A throttling of the bucket does."""
     told: list[int] = []
-    pacing = Pacing(throttled=lambda: told.append(1))
+    pacing = Pacing(throttled=told.append)
     store = open_store("fast", paths.server.url, deadline=0.0)
     api = store.api  # type: ignore[attr-defined]
     source = ObjectRef(paths.migration.source.bucket, SOURCE)
@@ -251,12 +251,12 @@ def test_the_limit_of_one_object_s_name_does_not_slow_the_others(paths: Paths) -
         )
         with pytest.raises(Unavailable):
             store.run(api.rewrite(source, source, if_source=1, if_destination=0, pacing=pacing))  # type: ignore[attr-defined]
-        store.run(api.delete_batch(Location(source.bucket, ""), [(SOURCE, 1)], pacing))  # type: ignore[attr-defined]
+        store.run(api.delete_batch(Location(source.bucket, ""), [(SOURCE, 1)] * 2, pacing))  # type: ignore[attr-defined]
 
     throttle("The object b/o exceeded the rate limit for object mutation operations (create, …")
     assert told == []
     throttle("The rate of requests is too high.")
-    assert told == [1, 1]
+    assert told == [1, 2]
     store.close()
 
 
