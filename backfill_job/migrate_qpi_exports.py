@@ -172,7 +172,7 @@ def _begin(run: Run, *, told: bool) -> None:
     """
     stamp = Stamp(uuid.uuid4().hex, NAME, run.now())
     try:
-        done, state = begin(run.gateway, run.migration, stamp, Phase.DUAL_WRITE if told else None)
+        done, state = begin(run.store, run.migration, stamp, Phase.DUAL_WRITE if told else None)
     except UsageError as error:
         if told:
             raise

@@ -4,6 +4,7 @@
 metadata that a server-side copy carries is equal. A checksum that one side lacks is a difference, never an agreement.
 """
 
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -11,6 +12,8 @@ from enum import Enum
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
+
+import google_crc32c
 
 from shared.errors import UnexpectedAnswer
 
@@ -26,6 +29,7 @@ __all__ = [
     "Metadata",
     "ObjectRef",
     "ObjectState",
+    "crc32c_of",
     "differences",
     "is_before",
     "is_later",
@@ -420,3 +424,8 @@ def _same_time(one: str | None, other: str | None) -> bool:
 
 def _unreserved(custom: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in custom.items() if not key.startswith(RESERVED_PREFIXES)}
+
+
+def crc32c_of(contents: bytes) -> str:
+    """The checksum of contents as Cloud Storage gives it (reference, "Objects": crc32c)."""
+    return base64.b64encode(google_crc32c.value(contents).to_bytes(4, "big")).decode()

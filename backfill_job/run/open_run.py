@@ -23,8 +23,6 @@ from backfill_job.run.tasks import task_ranges
 from shared.authority import ByPhase
 from shared.errors import MigrationError, UsageError
 from shared.events_log import Event, EventLog
-from shared.gcs.json_client import GOOGLE_HOST
-from shared.gcs.wire import proxy_for
 from shared.migration import OWN_FOLDER, Location, Migration
 from shared.operations import OperationsCounter
 from shared.phase import PhaseReader
@@ -72,7 +70,6 @@ def opened(
         )
     if arguments.tasks > 1 and arguments.tasks != settings.task_count:
         raise UsageError("this is a task of a job already; give the job more tasks instead of --tasks")
-    endpoint = io.environ.get("STORAGE_EMULATOR_HOST")
     started = io.clock.now()
     name = settings.execution or f"{migration.label}-{started:%Y%m%dT%H%M%SZ}"
     task = {"task": settings.task_index, "tasks": settings.task_count} if settings.task_count > 1 else {}
@@ -85,7 +82,9 @@ def opened(
             operations = OperationsCounter()
             server_time = ServerTime(io.clock.now)
             with closing(
-                LateGateway(GATEWAY_CONNECTIONS, operations, server_time, arguments.billing_project)
+                LateGateway(
+                    io.environ, GATEWAY_CONNECTIONS, operations, server_time, arguments.billing_project
+                )
             ) as store:
                 reports = reports_at(arguments.report, store, migration)
                 phases = PhaseReader(store, migration, io.clock.monotonic)
@@ -107,9 +106,6 @@ def opened(
                     ranges=ranges(()),
                     allow_empty=arguments.allow_empty,
                     grace=arguments.grace,
-                    endpoint=endpoint,
-                    proxy=None if endpoint else proxy_for(GOOGLE_HOST, io.environ),
-                    billing_project=arguments.billing_project,
                 )
                 check_start(run)
                 if changes_objects:
@@ -120,9 +116,9 @@ def opened(
                     ranges=task_ranges(run, arguments.since and arguments.since(run.clock.now())),
                     allow_empty=run.allow_empty or bool(task) or arguments.since is not None,
                 )
-                if run.endpoint and console.is_terminal:
+                if store.endpoint and console.is_terminal:
                     console.print(
-                        f"Not Google's Cloud Storage, but {run.endpoint} (STORAGE_EMULATOR_HOST).",
+                        f"Not Google's Cloud Storage, but {store.endpoint} (STORAGE_EMULATOR_HOST).",
                         markup=False,
                     )
                 _begin(run, mode)

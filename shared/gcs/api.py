@@ -21,17 +21,19 @@ from shared.gcs.json_client import (
     JsonClient,
     Pacing,
     RetryPolicy,
+    json_object,
     refusal,
     slows_all,
 )
-from shared.gcs.wire import Answer
+from shared.gcs.wire import STORED, Answer
 from shared.migration import Location
-from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
+from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState, crc32c_of
 
 __all__ = ["MOST_CALLS", "UNPACED", "AsyncApi", "Pacing", "PartAnswer", "RetryPolicy", "Rewrite", "encoded"]
 
 BASE_PATH = "/storage/v1"
 BATCH_PATH = "/batch/storage/v1"
+UPLOAD_PATH = "/upload/storage/v1"
 PAGE_SIZE = 1000
 """The most objects that Cloud Storage lists at once."""
 AS_STORED = "Accept-Encoding: gzip\r\n"
@@ -216,6 +218,40 @@ class AsyncApi:
         except ObjectNotFound as error:
             await self._require_buckets(error, at.bucket)
             raise
+
+    async def read_version(self, at: ObjectRef) -> tuple[int, bytes] | None:
+        """See `ContentsStore.read_version`. One request, so that generation and contents belong together."""
+
+        def version(answer: Answer) -> tuple[int, bytes]:
+            generation = next((text for name, text in answer.stored if name == STORED[0]), "")
+            if answer.status != OK or not generation.isdigit():
+                raise UnexpectedAnswer(at.uri, "its contents came without the generation they belong to")
+            sums = [text for name, text in answer.stored if name == STORED[1] and "crc32c=" in text]
+            if sums and f"crc32c={crc32c_of(answer.body)}" not in sums[0]:
+                raise ValueError("what arrived does not match its checksum")
+            return int(generation), answer.body
+
+        target = f"{_path(at)}?alt=media{self._payer}"
+        try:
+            return await self._client.exchange("GET", target, at.uri, version, headers=AS_STORED)
+        except ObjectNotFound as error:
+            await self._require_buckets(error, at.bucket)
+            return None
+
+    async def insert(self, at: ObjectRef, data: bytes, *, if_generation: int) -> ObjectState:
+        """See `ContentsStore.write`; gives the version that was made. The content type is JSON."""
+        target = (
+            f"{UPLOAD_PATH}{_objects(at.bucket).rstrip('/')}?uploadType=media&name={encoded(at.name)}"
+            f"&ifGenerationMatch={if_generation}&{_RESOURCE}{self._payer}"
+        )
+        try:
+            answer = await self._client.exchange(
+                "POST", target, at.uri, json_object, headers="Content-Type: application/json\r\n", body=data
+            )
+        except ObjectNotFound as error:
+            await self._require_buckets(error, at.bucket)
+            raise
+        return ObjectState.from_resource(answer)
 
     async def delete_batch(
         self, location: Location, deletions: Sequence[tuple[str, int]], pacing: Pacing = UNPACED

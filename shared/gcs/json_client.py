@@ -29,6 +29,7 @@ __all__ = [
     "JsonClient",
     "Pacing",
     "RetryPolicy",
+    "json_object",
     "refusal",
     "slows_all",
 ]
@@ -174,7 +175,7 @@ class JsonClient:
         self, method: str, target: str, uri: str, pacing: Pacing = UNPACED
     ) -> Coroutine[Any, Any, dict[str, Any]]:
         """Send a request without a body, and give the JSON object of its answer. Otherwise as `exchange`."""
-        return self.exchange(method, target, uri, _json_object, pacing=pacing)
+        return self.exchange(method, target, uri, json_object, pacing=pacing)
 
     async def exchange(
         self,
@@ -186,17 +187,19 @@ class JsonClient:
         pacing: Pacing = UNPACED,
         headers: str = "",
         most: int | None = None,
+        body: bytes = b"",
     ) -> _Read:
         """Send a request, again after transient faults, and read its answer.
 
         Args:
-            method: ``GET`` or ``POST``; a body is never sent.
+            method: ``GET`` or ``POST``.
             target: Path and query, percent-encoded.
             uri: What it is about, as ``gs://bucket/name``, for errors.
             read: Reads a success. A ValueError means an incomplete answer: the request is repeated.
             pacing: Limits the rate.
             headers: Further header lines.
             most: Bytes that the answer may have; None for no bound.
+            body: What is sent; `headers` say its type.
 
         Raises:
             StorageError: Any other answer, or none within the time allowed. Every 404 is `ObjectNotFound` here.
@@ -206,7 +209,10 @@ class JsonClient:
         renewed = False
         while True:
             granted = await self._access.headers(uri)
-            answer = await self._sent(method, target, uri, self._lines(granted) + headers, most=most)
+            self._operations.count(method, target)
+            answer = await self._sent(
+                method, target, uri, self._lines(granted) + headers, most=most, body=body
+            )
             if isinstance(answer, Answer):
                 try:
                     return read(answer)
@@ -228,7 +234,9 @@ class JsonClient:
     async def post_once(
         self, target: str, uri: str, headers: str, body: bytes, pacing: Pacing = UNPACED, *, writes: int = 1
     ) -> bytes:
-        """Post a body, and give the answer's; sent again only after the authorization was renewed. Not counted.
+        """Post a batch once, and give the answer's body. Not counted, because the calls of a batch are deletions, which are free.
+
+        It is sent again only after the authorization was renewed.
 
         Args:
             target: Path and query.
@@ -257,8 +265,6 @@ class JsonClient:
         self, method: str, target: str, uri: str, lines: str, *, most: int | None = None, body: bytes = b""
     ) -> Answer | _Failure:
         """Send it once."""
-        if not body:  # the calls of a batch are deletions, which are free
-            self._operations.count(method, target)
         try:
             answer = await self._wire.send(method, target, lines, most, body)
         except AnswerTooLong as error:
@@ -280,7 +286,7 @@ class JsonClient:
         return self._header_lines
 
 
-def _json_object(answer: Answer) -> dict[str, Any]:
+def json_object(answer: Answer) -> dict[str, Any]:
     """The JSON object of an answer.
 
     Raises:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from testing_http import HASTY
 from testing_paths import Paths
-from testing_stores import Store, open_store
+from testing_stores import FastStore, Store, open_store
 
 from shared.answers import MEANINGS, error_for, is_transient, said_by
 from shared.errors import (
@@ -240,8 +240,7 @@ def test_the_limit_of_one_object_s_name_does_not_slow_the_others(paths: Paths) -
     """Neither as the answer to one request, nor in a batch. A throttling of the bucket does."""
     told: list[int] = []
     pacing = Pacing(throttled=told.append)
-    store = open_store("fast", paths.server.url, deadline=0.0)
-    api = store.api  # type: ignore[attr-defined]
+    store = FastStore(paths.server.url, deadline=0.0, initial=0.01)
     source = ObjectRef(paths.migration.source.bucket, SOURCE)
 
     def throttle(message: str) -> None:
@@ -250,8 +249,8 @@ def test_the_limit_of_one_object_s_name_does_not_slow_the_others(paths: Paths) -
             rules=[{**rule, "method": f"storage.objects.{verb}"} for verb in ("rewrite", "delete")]
         )
         with pytest.raises(Unavailable):
-            store.run(api.rewrite(source, source, if_source=1, if_destination=0, pacing=pacing))  # type: ignore[attr-defined]
-        store.run(api.delete_batch(Location(source.bucket, ""), [(SOURCE, 1)] * 2, pacing))  # type: ignore[attr-defined]
+            store.run(lambda api: api.rewrite(source, source, if_source=1, if_destination=0, pacing=pacing))
+        store.run(lambda api: api.delete_batch(Location(source.bucket, ""), [(SOURCE, 1)] * 2, pacing))
 
     throttle("The object b/o exceeded the rate limit for object mutation operations (create, …")
     assert told == []
