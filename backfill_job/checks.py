@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rich import box
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from backfill_job.references.scan import scan
 from backfill_job.references.targets import Kind
+from backfill_job.run.late_console import LateConsole
 from shared.errors import Interrupted, MigrationError, PhaseUnknown, StorageError
 from shared.events_log import Event, EventLog
 from shared.migration import Migration
@@ -221,7 +221,7 @@ def log_overrides(log: EventLog, overrides: Iterable[Override]) -> None:
         )
 
 
-def show(console: Console, checks: Sequence[Check]) -> None:
+def show(console: LateConsole, checks: Sequence[Check]) -> None:
     """Print the table, then what to do: one line for each check."""
     table = Table(
         Column("check", no_wrap=True),

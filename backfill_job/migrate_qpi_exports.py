@@ -27,7 +27,6 @@ from backfill_job.dry_run.estimate import (
     work_of,
 )
 from backfill_job.dry_run.inventory import Inventory
-from backfill_job.dry_run.screen import render
 from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
@@ -306,6 +305,8 @@ def _tell_finished(run: Run, result: RunResult, elapsed: float, *, composed: boo
 
 def _show(findings: Inventory, run: Run, title: str) -> Estimate:
     """Print the overview; gives its estimate."""
+    from backfill_job.dry_run.screen import render  # noqa: PLC0415 -- slow to import, and a run without questions draws nothing
+
     costs = estimate(work_of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
     run.console.print(render(findings, costs, run.migration, title=title))
     return costs

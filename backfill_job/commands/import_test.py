@@ -110,7 +110,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         engine_name, engine_of = chosen_engine(arguments, io, name, clock, stop)
         report = None if arguments.report is None else ReportDirectory(arguments.report)
         results = Results(name, engine_name, migration, days, arguments.allow_empty, started)
-        console = io.console()
+        console = io.console().rich()
         with closing(Gateway(connections=READERS, billing_project=arguments.billing_project)) as gateway:
             _check_start(gateway, migration)
             clock = until_stopped(replace(io.clock, now=gateway.server_time.now), stop)

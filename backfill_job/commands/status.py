@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import closing
 from socket import create_server
 
-from rich.console import Console
 from werkzeug.serving import make_server
 
 from backfill_job.commands.signoff import signoffs_line, signoffs_table
 from backfill_job.run.arguments import from_one
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.late_console import LateConsole
 from backfill_job.run.stopping import stopping_on_signals
 from shared.errors import Interrupted, UsageError
 from shared.gateway import Gateway
@@ -85,7 +85,7 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO) -> ExitCode:
     return ExitCode.NOT_RIGHT if data.unreadable else ExitCode.DONE
 
 
-def _show_state(state: State, console: Console) -> None:
+def _show_state(state: State, console: LateConsole) -> None:
     since = f" since {utc_text(state.since)}" if state.since else ""
     console.print(f"\nphase: {state.phase.value}{since}", markup=False)
     console.print(signoffs_table(state))

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TextIO
 
-from rich.console import Console
-
 from backfill_job.run.clock import Clock, system_clock
+from backfill_job.run.late_console import LateConsole
 from backfill_job.run.stopping import leave_in_time
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
@@ -62,9 +61,9 @@ class ProcessIO:
     words: tuple[str, ...] = ()
     stopping: Callable[[], None] = lambda: None
 
-    def console(self, width: int = WIDTH) -> Console:
+    def console(self, width: int = WIDTH) -> LateConsole:
         """Prints for the operator on stdout; `width` columns outside a terminal."""
-        return Console(file=self.stdout, width=None if self.stdout.isatty() else width, highlight=False)
+        return LateConsole(self.stdout, width)
 
     @staticmethod
     def of_process(words: Sequence[str]) -> "ProcessIO":

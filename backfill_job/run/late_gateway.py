@@ -5,6 +5,7 @@ migration's record, the phase and single objects go through the fast client. The
 Storage, deletions, rights, the settings of buckets.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -97,6 +98,15 @@ class LateGateway:
                 )
             return self._gateway
 
+    @property
+    def _records(self) -> "BlockingApi | Gateway":
+        """The client for small objects. A thread that runs an event loop cannot run a second one, so it has the gateway."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return self._blocking
+        return self.opened()
+
     def close(self) -> None:
         """Close the connections."""
         self._blocking.close()
@@ -105,13 +115,13 @@ class LateGateway:
 
     def look(self, at: ObjectRef) -> ObjectState | None:
         """See `ObjectStore.look`."""
-        return self._blocking.look(at)
+        return self._records.look(at)
 
     def copy(
         self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
     ) -> ObjectState:
         """See `ObjectStore.copy`."""
-        return self._blocking.copy(source, destination, if_source=if_source, if_destination=if_destination)
+        return self._records.copy(source, destination, if_source=if_source, if_destination=if_destination)
 
     def delete(self, at: ObjectRef, *, if_generation: int) -> None:
         """See `DeletingStore.delete`."""
@@ -119,18 +129,18 @@ class LateGateway:
 
     def read(self, at: ObjectRef) -> bytes | None:
         """See `PhaseStore.read`."""
-        return self._blocking.read(at)
+        return self._records.read(at)
 
     def read_version(self, at: ObjectRef) -> tuple[int, bytes] | None:
         """See `ContentsStore.read_version`."""
-        return self._blocking.read_version(at)
+        return self._records.read_version(at)
 
     def write(self, at: ObjectRef, data: bytes, *, if_generation: int) -> None:
         """See `ContentsStore.write`."""
-        self._blocking.write(at, data, if_generation=if_generation)
+        self._records.write(at, data, if_generation=if_generation)
 
     def list_pages(
         self, bucket: str, prefix: str, *, start: str = "", end: str = ""
     ) -> Iterator[ListingPage]:
         """See `ListingStore.list_pages`."""
-        return self._blocking.list_pages(bucket, prefix, start=start, end=end)
+        return self._records.list_pages(bucket, prefix, start=start, end=end)

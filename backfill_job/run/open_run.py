@@ -8,10 +8,9 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from rich.console import Console
-
 from backfill_job.run.command import ProcessIO
 from backfill_job.run.key_ranges import ranges
+from backfill_job.run.late_console import LateConsole
 from backfill_job.run.late_gateway import LateGateway
 from backfill_job.run.logs import LogFormat, log_file_path, logging_to
 from backfill_job.run.overlaps import refuse_overlaps
@@ -173,7 +172,7 @@ def _output(
     arguments: argparse.Namespace,
     io: ProcessIO,
     settings: Settings,
-) -> Iterator[Console]:
+) -> Iterator[LateConsole]:
     """Start the logging, and give the operator's console; with JSON lines it prints nothing."""
     in_cloud_run = bool(settings.cloud_run_job)
     log_format = LogFormat(arguments.log_format or ("json" if in_cloud_run else "text"))
@@ -181,12 +180,7 @@ def _output(
     part = f"_task{settings.task_index}" if settings.task_count > 1 else ""
     file = directory_wanted and log_file_path(directory_wanted, name + part, started)
     terminal = io.stdout.isatty() and log_format is LogFormat.TEXT
-    console = Console(
-        file=io.stdout,
-        width=None if terminal else WIDTH,
-        quiet=log_format is LogFormat.JSON,
-        highlight=False,
-    )
+    console = LateConsole(io.stdout, WIDTH, quiet=log_format is LogFormat.JSON)
     level = logging.WARNING if terminal else logging.INFO
     with logging_to(io.stdout, log_format, stream_level=level, file=file):
         yield console

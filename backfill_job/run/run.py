@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import uvloop
-from rich.console import Console
 
 from backfill_job.run.clock import Clock
 from backfill_job.run.command import ProcessIO
 from backfill_job.run.key_ranges import KeyRange
+from backfill_job.run.late_console import LateConsole
 from backfill_job.run.late_gateway import LateGateway
 from backfill_job.run.reports import Lines, Reports, json_bytes
 from backfill_job.run.settings import Settings
@@ -80,7 +80,7 @@ class Run:
     started: datetime
     io: ProcessIO
     settings: Settings
-    console: Console
+    console: LateConsole
     log: EventLog
     reports: Reports | None
     store: LateGateway

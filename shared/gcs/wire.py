@@ -22,7 +22,6 @@ from functools import cache
 from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import unquote, urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed has the platform's only
 
 import httptools
 
@@ -85,7 +84,12 @@ def proxy_for(host: str, environ: Mapping[str, str]) -> Proxy | None:
     """
     named = environ.get("https_proxy") or environ.get("HTTPS_PROXY") or ""
     exempt = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-    if not named or proxy_bypass_environment(host, {"no": exempt}):
+    if not named:
+        return None
+    # Imported here, because it brings a web client along.
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # noqa: PLC0415 -- typeshed has the platform's only
+
+    if proxy_bypass_environment(host, {"no": exempt}):
         return None
     parts = urlsplit(named if "://" in named else f"http://{named}")
     try:
