@@ -44,6 +44,7 @@ from shared.events_log import Event
 from shared.phase import Phase
 from shared.record import Begin, begin
 from shared.state_changes import Stamp
+from shared.storage_class import CLASSES
 
 __all__ = ["COMMAND"]
 
@@ -91,6 +92,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "noncurrent versions prove it), where the mirror follows deletions (MIRROR_DELETES=true); every other extra stays",
     )
     mode.add_argument(
+        "--storage-class",
+        choices=CLASSES,
+        default="",
+        help="with --execute: the storage class of every copy; without it a copy keeps its source's class",
+    )
+    mode.add_argument(
         "--yes", action="store_true", help="do not ask before copying; needed without a terminal"
     )
     add_pace_arguments(parser)
@@ -115,7 +122,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     ) as run:
         if arguments.include_erased:
             run = _including_erased(run)  # noqa: PLW2901
-        return _execute(run, arguments) if arguments.execute else _dry_run(run)
+        return _execute(run, arguments) if arguments.execute else _dry_run(run, arguments)
 
 
 def _check_arguments(arguments: argparse.Namespace, settings: Settings, io: ProcessIO) -> None:
@@ -135,11 +142,11 @@ def _check_arguments(arguments: argparse.Namespace, settings: Settings, io: Proc
         raise UsageError("--execute asks before it copies, and there is no terminal to ask on; add --yes")
 
 
-def _dry_run(run: Run) -> ExitCode:
+def _dry_run(run: Run, arguments: argparse.Namespace) -> ExitCode:
     begun = recorded_phase(run) is not None
     with run.object_lines() as lines:
         findings = analyse(run if begun else _from_the_beginning(run), lines)
-    costs = _show(findings, run, "Dry run: nothing is changed.")
+    costs = _show(findings, run, arguments, "Dry run: nothing is changed.")
     _write(
         run,
         "plan.json",
@@ -160,22 +167,20 @@ def _dry_run(run: Run) -> ExitCode:
     return ExitCode.DONE
 
 
-def _begin(run: Run, *, told: bool) -> None:
+def _begin(run: Run, arguments: argparse.Namespace) -> None:
     """Begin a migration that has no record: by itself only where nothing shows that it was under way.
 
-    Args:
-        told: Whether the operator said that it begins, whatever is at the destination.
-
     Raises:
-        UsageError: It may be under way; the screen shows what would be overwritten.
+        UsageError: It may be under way, and ``--begin`` is not given; the screen shows what would be overwritten.
     """
     stamp = Stamp(uuid.uuid4().hex, NAME, run.now())
     try:
-        done, state = begin(run.store, run.migration, stamp, Phase.DUAL_WRITE if told else None)
+        done, state = begin(run.store, run.migration, stamp, Phase.DUAL_WRITE if arguments.begin else None)
     except UsageError as error:
-        if told:
+        if arguments.begin:
             raise
-        _show(analyse(_from_the_beginning(run)), run, "No migration has begun. If it began now:")
+        findings = analyse(_from_the_beginning(run))
+        _show(findings, run, arguments, "No migration has begun. If it began now:")
         raise UsageError(f"cannot start: {error}; or begin it with this run: --begin") from error
     # Another pair may have begun at the same moment.
     refuse_overlaps(run.migration, run.store, run.io.environ)
@@ -199,11 +204,11 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
     expected: int | None = None
     if not arguments.yes:
         findings = analyse(run if begun else _from_the_beginning(run))
-        _show(findings, run, "Before anything is copied:")
+        _show(findings, run, arguments, "Before anything is copied:")
         confirm_by_yes(run, "Copy now? Both paths stay as they are for their users.")
         expected = findings.source.objects
     if not begun:
-        _begin(run, told=arguments.begin)
+        _begin(run, arguments)
     # Without a place for reports no task can say what all tasks found together.
     whole = arguments.since is None and (run.settings.task_count == 1 or run.reports is not None)
     comparing = begin_comparison(run) if whole else None
@@ -217,7 +222,14 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         governor = governor_from(arguments, run.settings.task_count)
         result = execute(
             run,
-            CopyOptions(limits, governor, progress, lines, follow_deletions=arguments.follow_deletions),
+            CopyOptions(
+                limits,
+                governor,
+                progress,
+                lines,
+                follow_deletions=arguments.follow_deletions,
+                storage_class=arguments.storage_class,
+            ),
         )
     result = replace(result, narrowed=narrowed_to(arguments.since, run.started))
     result = _allowing_nothing(result, arguments, part=run.settings.task_count > 1)
@@ -303,11 +315,17 @@ def _tell_finished(run: Run, result: RunResult, elapsed: float, *, composed: boo
     )
 
 
-def _show(findings: Inventory, run: Run, title: str) -> Estimate:
+def _show(findings: Inventory, run: Run, arguments: argparse.Namespace, title: str) -> Estimate:
     """Print the overview; gives its estimate."""
     from backfill_job.dry_run.screen import render  # noqa: PLC0415 -- slow to import, and a run without questions draws nothing
 
-    costs = estimate(work_of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
+    costs = estimate(
+        work_of(findings, len(run.ranges)),
+        speed=OBJECTS_PER_SECOND,
+        ceiling=arguments.max_writes_per_second,
+        in_flight=arguments.in_flight,
+        request_seconds=findings.request_seconds,
+    )
     run.console.print(render(findings, costs, run.migration, title=title))
     return costs
 

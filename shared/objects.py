@@ -47,7 +47,7 @@ RESERVED_PREFIXES = ("goog-reserved-", "x-goog-reserved-")
 RESOURCE_FIELDS = (
     "name,generation,metageneration,size,crc32c,md5Hash,timeCreated,updated,contentType,contentEncoding,"
     "contentDisposition,contentLanguage,cacheControl,customTime,metadata,contexts,temporaryHold,eventBasedHold,"
-    "retentionExpirationTime,timeStorageClassUpdated"
+    "retentionExpirationTime,timeStorageClassUpdated,storageClass"
 )
 """The fields of an object resource that `ObjectState.from_resource` reads, in the form of a listing's projection."""
 
@@ -158,6 +158,7 @@ class ObjectState(NamedTuple):
         hold: Which hold forbids replacing or deleting it; empty for none. A copy does not inherit it.
         retained_until: RFC 3339 time until which a retention policy forbids that; empty for none.
         class_updated: RFC 3339 time of its last change of storage class; empty where the service does not say.
+        storage_class: Empty where the service does not say.
     """
 
     name: str
@@ -172,6 +173,7 @@ class ObjectState(NamedTuple):
     hold: str = ""
     retained_until: str = ""
     class_updated: str = ""
+    storage_class: str = ""
 
     @property
     def held(self) -> bool:
@@ -211,6 +213,7 @@ class ObjectState(NamedTuple):
                 _hold(get) if get("temporaryHold") or get("eventBasedHold") else "",
                 get("retentionExpirationTime") or "",
                 get("timeStorageClassUpdated") or "",
+                get("storageClass") or "",
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             given: Any = resource

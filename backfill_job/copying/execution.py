@@ -130,6 +130,7 @@ class _Execution:
                 limits=self.options.limits,
                 settled_before=self.options.settled_before,
                 deletes=self.run.store if self.options.follow_deletions else None,
+                storage_class=self.options.storage_class,
             )
         await self.by_bytes.flush()
 

@@ -98,6 +98,7 @@ def replicated(
     settling: Callable[[ObjectState], float] | None = None,
     settled_before: datetime | None = None,
     deletes: DeletingStore | None = None,
+    storage_class: str = "",
 ) -> Result:
     """Replicate the object of a line by the rule, whatever the listings showed, and record the result.
 
@@ -109,6 +110,7 @@ def replicated(
         settling: See `replicate`.
         settled_before: See `replicate`.
         deletes: See `replicate`.
+        storage_class: See `replicate`.
 
     Returns:
         The result. A failure of Cloud Storage is a result, too.
@@ -128,6 +130,7 @@ def replicated(
             proven_at=authority.proven_at,
             settled_before=settled_before,
             deletes=deletes,
+            storage_class=storage_class,
         )
     except NotSettled:
         raise

@@ -6,7 +6,8 @@ charges between regions. Buckets in dual- or multi-regions pay more for Class A 
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from math import ceil, inf, log
+from enum import Enum
+from math import ceil, inf, log, log2
 from typing import Any
 
 from backfill_job.copying.governor import DOUBLING_SECONDS, FIRST_RATE, seconds_under_ramp
@@ -22,6 +23,7 @@ __all__ = [
     "Compared",
     "Cost",
     "Estimate",
+    "Limit",
     "Prices",
     "compare",
     "estimate",
@@ -134,6 +136,15 @@ def estimate_by_bytes(unproven: Count, prices: Prices = PRICES) -> ByBytes:
     return ByBytes(unproven.objects, unproven.bytes, requests, _cost(0, requests, prices).dollars, seconds)
 
 
+class Limit(Enum):
+    """What decides how fast a run copies."""
+
+    GUIDELINE = "guideline"
+    CLIENT = "client"
+    LATENCY = "latency"
+    CEILING = "ceiling"
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """The estimate of a migration.
@@ -151,6 +162,8 @@ class Estimate:
         recommended_seconds: For copying with the recommended tasks.
         second_copy_bytes: Bytes at the destination in the end.
         storage_dollars: US dollars a month for them, as long as both copies exist.
+        limit: What decides how fast these tasks copy for most of the time; None where there is nothing to copy.
+        request_seconds: How long one request takes; None where that is not known.
     """
 
     dry_run: Cost
@@ -166,10 +179,12 @@ class Estimate:
     second_copy_bytes: int
     storage_dollars: float
     prices: Prices
+    limit: Limit | None = None
+    request_seconds: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The figures under these names."""
-        return asdict(self)
+        return {**asdict(self), "limit": self.limit and self.limit.value}
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +230,14 @@ _COMPARED: dict[str, tuple[str, str, Callable[[float], str]]] = {
 
 
 def estimate(
-    work: Work, *, speed: float, tasks: int = 1, ceiling: float | None = None, prices: Prices = PRICES
+    work: Work,
+    *,
+    speed: float,
+    tasks: int = 1,
+    ceiling: float | None = None,
+    prices: Prices = PRICES,
+    in_flight: int = 1,
+    request_seconds: float | None = None,
 ) -> Estimate:
     """Estimate what a migration takes.
 
@@ -225,6 +247,8 @@ def estimate(
         tasks: How many tasks share the work.
         ceiling: The most object writes a second of all tasks together; None for the bucket's ramp alone.
         prices: What Cloud Storage charges.
+        in_flight: Objects under way at once in one task.
+        request_seconds: How long one request takes; None where that is not known.
 
     Raises:
         ValueError: Speed, tasks or ceiling are not above zero.
@@ -243,6 +267,7 @@ def estimate(
     verification_pass = at_source + copied
     reads = ceil(work.copies * LOOKED_AGAIN) * READS_PER_LOOK
     bound = inf if ceiling is None else ceiling
+    client, speed = speed, min(speed, in_flight / request_seconds if request_seconds else inf)
 
     def seconds_with(count: int) -> float:
         return seconds_under_ramp(work.copies, cap=min(speed * count, bound))
@@ -262,7 +287,22 @@ def estimate(
         second_copy_bytes=work.second_copy_bytes,
         storage_dollars=work.second_copy_bytes / GIB * prices.storage,
         prices=prices,
+        limit=_limit(work.copies, client, speed, tasks, bound),
+        request_seconds=request_seconds,
     )
+
+
+def _limit(writes: int, client: float, speed: float, tasks: int, bound: float) -> Limit | None:
+    """What decides for most of the time: the ramp, or the cap that ends it."""
+    if not writes:
+        return None
+    cap = min(speed * tasks, bound)
+    on_the_ramp = DOUBLING_SECONDS * log2(max(1.0, cap / FIRST_RATE))
+    if on_the_ramp > seconds_under_ramp(writes, cap=cap) / 2:
+        return Limit.GUIDELINE
+    if bound < speed * tasks:
+        return Limit.CEILING
+    return Limit.LATENCY if speed < client else Limit.CLIENT
 
 
 def compare(estimated: Estimate, actual: Actual) -> tuple[Compared, ...]:

@@ -214,6 +214,7 @@ class Inventory:
         strays: Objects in a day's folder that do not belong there.
         unproven: Objects equal by crc32c alone, at whose destination an older object is. While the source wins they are copied
             again; later, they are compared by their bytes.
+        request_seconds: How long a request to Cloud Storage takes; None where that was not measured.
     """
 
     def __init__(self, today: date) -> None:
@@ -227,6 +228,7 @@ class Inventory:
         self.protected = Named()
         self.strays = Named()
         self.unproven = Count()
+        self.request_seconds: float | None = None
         self._outside = Named()
         self._periods: defaultdict[date | None, Period] = defaultdict(Period)
         self._impossible_dates: _Groups = {}

@@ -14,7 +14,7 @@ from rich.panel import Panel
 from rich.table import Column, Table
 from rich.text import Text
 
-from backfill_job.dry_run.estimate import Cost, Estimate, estimate_by_bytes
+from backfill_job.dry_run.estimate import Cost, Estimate, Limit, estimate_by_bytes
 from backfill_job.dry_run.inventory import Count, Inventory, Named, Period, Sizes
 from backfill_job.dry_run.plan import Step
 from shared.migration import Migration
@@ -49,6 +49,13 @@ _ALARMS = (
     (Step.ERASED, "ERASED since: deleted at the destination, which has the last word; not copied"),
     (Step.IMPOSSIBLE, "IMPOSSIBLE to copy"),
 )
+
+_LIMITS = {
+    Limit.GUIDELINE: "Cloud Storage's guideline: 1,000 writes/s at first, doubling every 20 minutes; more tasks change nothing",
+    Limit.CLIENT: "the client; --tasks N, or a job with more tasks, copies faster",
+    Limit.LATENCY: "the latency: a request takes {:.0f} ms; a greater --in-flight or more tasks copy faster",
+    Limit.CEILING: "--max-writes-per-second",
+}
 
 _PROTECTED = "will be REFUSED: a hold or a retention policy protects what the destination has"
 
@@ -221,6 +228,8 @@ def _estimate(estimate: Estimate) -> Sequence[RenderableType]:
     _add(table, "execute", f"{_cost(estimate.execute)}, with verification")
     copying = f"about {duration(estimate.seconds)} at up to {estimate.speed:,.0f} objects/s"
     _add(table, "copying", f"{copying}; the bucket alone: {duration(estimate.ramp_seconds)}")
+    if estimate.limit is not None:
+        _add(table, "limited by", _LIMITS[estimate.limit].format((estimate.request_seconds or 0.0) * 1_000))
     _add(table, "listing", f"about {duration(estimate.listing_seconds)} meanwhile, and again to verify")
     tasks, one = estimate.recommended_tasks, duration(estimate.one_task_seconds)
     many = f"{tasks} recommended: about {duration(estimate.recommended_seconds)}; one alone: {one}"

@@ -118,10 +118,18 @@ class LateGateway:
         return self._records.look(at)
 
     def copy(
-        self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
+        self,
+        source: ObjectRef,
+        destination: ObjectRef,
+        *,
+        if_source: int,
+        if_destination: int,
+        like: ObjectState | None = None,
     ) -> ObjectState:
         """See `ObjectStore.copy`."""
-        return self._records.copy(source, destination, if_source=if_source, if_destination=if_destination)
+        return self._records.copy(
+            source, destination, if_source=if_source, if_destination=if_destination, like=like
+        )
 
     def delete(self, at: ObjectRef, *, if_generation: int) -> None:
         """See `DeletingStore.delete`."""

@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, Unpack
 from urllib.parse import quote
 
+import orjson
+
 from shared.answers import names_object, no_answer
 from shared.errors import BucketNotFound, ObjectNotFound, StorageError, UnexpectedAnswer
 from shared.gcs.batch import CONTENT_TYPE, MOST_CALLS, batch_body, batch_parts
@@ -28,6 +30,7 @@ from shared.gcs.json_client import (
 from shared.gcs.wire import STORED, Answer
 from shared.migration import Location
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState, crc32c_of
+from shared.storage_class import resource_like
 
 __all__ = ["MOST_CALLS", "UNPACED", "AsyncApi", "Pacing", "PartAnswer", "RetryPolicy", "Rewrite", "encoded"]
 
@@ -39,6 +42,8 @@ PAGE_SIZE = 1000
 AS_STORED = "Accept-Encoding: gzip\r\n"
 """Without it Cloud Storage decompresses objects with ``Content-Encoding: gzip`` and ignores a range (documentation,
 "Transcoding of gzip-compressed files")."""
+
+JSON_BODY = "Content-Type: application/json\r\n"
 
 _ONE_SEGMENT_BUT_FOR_SLASHES = re.compile(r"[A-Za-z0-9_.~/-]*")
 
@@ -120,6 +125,7 @@ class AsyncApi:
         *,
         if_source: int,
         if_destination: int,
+        like: ObjectState | None = None,
         token: str = "",
         pacing: Pacing = UNPACED,
     ) -> Rewrite:
@@ -133,8 +139,14 @@ class AsyncApi:
         )
         if token:
             target += f"&rewriteToken={encoded(token)}"
+        headers, body = "", b""
+        if like is not None:
+            target += f"&ifSourceMetagenerationMatch={like.metageneration}"
+            headers, body = JSON_BODY, orjson.dumps(resource_like(like))
         try:
-            answer = await self._client.json("POST", target, source.uri, pacing)
+            answer = await self._client.exchange(
+                "POST", target, source.uri, json_object, pacing=pacing, headers=headers, body=body
+            )
         except ObjectNotFound as error:
             await self._require_buckets(error, source.bucket, destination.bucket)
             raise
@@ -152,6 +164,7 @@ class AsyncApi:
         *,
         if_source: int,
         if_destination: int,
+        like: ObjectState | None = None,
         pacing: Pacing = UNPACED,
     ) -> ObjectState:
         """See `ObjectStore.copy`. Takes as many calls as needed, each under the same preconditions."""
@@ -162,6 +175,7 @@ class AsyncApi:
                 destination,
                 if_source=if_source,
                 if_destination=if_destination,
+                like=like,
                 token=token,
                 pacing=pacing,
             )
@@ -246,7 +260,7 @@ class AsyncApi:
         )
         try:
             answer = await self._client.exchange(
-                "POST", target, at.uri, json_object, headers="Content-Type: application/json\r\n", body=data
+                "POST", target, at.uri, json_object, headers=JSON_BODY, body=data
             )
         except ObjectNotFound as error:
             await self._require_buckets(error, at.bucket)

@@ -71,11 +71,19 @@ class BlockingApi:
         return self.run(lambda api: api.look(at))
 
     def copy(
-        self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
+        self,
+        source: ObjectRef,
+        destination: ObjectRef,
+        *,
+        if_source: int,
+        if_destination: int,
+        like: ObjectState | None = None,
     ) -> ObjectState:
         """See `ObjectStore.copy`."""
         return self.run(
-            lambda api: api.copy(source, destination, if_source=if_source, if_destination=if_destination)
+            lambda api: api.copy(
+                source, destination, if_source=if_source, if_destination=if_destination, like=like
+            )
         )
 
     def read(self, at: ObjectRef) -> bytes | None:
