@@ -11,12 +11,15 @@ from typing import Any
 
 from shared.objects import ObjectState
 
-__all__ = ["CLASSES", "STANDARD", "another_class", "in_class", "named_class", "resource_like"]
+__all__ = ["CLASSES", "MINIMUM_DAYS", "STANDARD", "another_class", "in_class", "named_class", "resource_like"]
 
 STANDARD = "STANDARD"
 
 CLASSES = (STANDARD, "NEARLINE", "COLDLINE", "ARCHIVE")
 """The classes that a client may name (documentation, "Storage classes")."""
+
+MINIMUM_DAYS = {"NEARLINE": 30, "COLDLINE": 90, "ARCHIVE": 365}
+"""For how many days the storage of an object is billed at least (documentation, "Storage classes")."""
 
 
 def in_class(source: ObjectState, storage_class: str) -> ObjectState:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from typing import Any
 
-from backfill_job.bucket_settings import bucket_checks
+from backfill_job.bucket_settings import REQUESTER_PAYS, bucket_checks
 from backfill_job.checks import Check, Standing, blocking, failed, passed, show
 from backfill_job.gate.canary import canary_name, fly, removal
 from backfill_job.rights import RIGHTS, Area, Part, location_of
@@ -39,7 +39,6 @@ __all__ = ["ASKED", "COMMAND", "rights_checks"]
 
 NAME = "smoke"
 WIDTH = 110
-REQUESTER_PAYS = "requester pays"
 """The end of a check's name."""
 
 ASKED = (

@@ -12,7 +12,7 @@ from typing import Any
 
 from backfill_job.copying.governor import DOUBLING_SECONDS, FIRST_RATE, seconds_under_ramp
 from backfill_job.copying.work import Work
-from backfill_job.dry_run.inventory import Count, Inventory
+from backfill_job.dry_run.inventory import Colder, Count, Inventory
 from backfill_job.dry_run.plan import Step
 from shared.text import dollars, duration
 
@@ -20,6 +20,7 @@ __all__ = [
     "PRICES",
     "Actual",
     "ByBytes",
+    "ColderCost",
     "Compared",
     "Cost",
     "Estimate",
@@ -28,6 +29,7 @@ __all__ = [
     "compare",
     "estimate",
     "estimate_by_bytes",
+    "estimate_colder",
     "work_of",
 ]
 
@@ -76,6 +78,11 @@ PRICES = Prices(0.005, 0.0004, 0.020, "2025", "cloud.google.com/storage/pricing-
 """Change prices only here; those of each region are at cloud.google.com/storage/pricing."""
 
 
+COLDER = {"NEARLINE": (0.01, 0.010), "COLDLINE": (0.02, 0.004), "ARCHIVE": (0.05, 0.0012)}
+"""Of the colder classes, US dollars for a gigabyte: its retrieval, and its storage for a month. As of the same date as `PRICES`."""
+
+DAYS_A_MONTH = 30
+
 LISTED_PER_SECOND = 50_000.0
 """Names that one task lists on both sides and compares; measured, see docs/performance.md."""
 
@@ -111,6 +118,25 @@ COMPARED_PER_SECOND = 800.0
 
 READ_PER_SECOND = 100_000_000.0
 """Bytes of both sides that one task reads for that; a guess for buckets in the region of the job."""
+
+
+@dataclass(frozen=True, slots=True)
+class ColderCost:
+    """What the colder class of some source objects costs, US dollars.
+
+    Attributes:
+        retrieval: For the copy, which reads them.
+        early_deletion: If they were deleted, or replaced, today.
+    """
+
+    retrieval: float
+    early_deletion: float
+
+
+def estimate_colder(storage_class: str, found: Colder) -> ColderCost:
+    """Estimate what a colder class costs."""
+    retrieval, month = COLDER[storage_class]
+    return ColderCost(found.bytes / GIB * retrieval, found.early_byte_days / GIB * month / DAYS_A_MONTH)
 
 
 @dataclass(frozen=True, slots=True)

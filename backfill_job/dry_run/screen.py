@@ -14,7 +14,8 @@ from rich.panel import Panel
 from rich.table import Column, Table
 from rich.text import Text
 
-from backfill_job.dry_run.estimate import Cost, Estimate, Limit, estimate_by_bytes
+from backfill_job.bucket_settings import named_settings
+from backfill_job.dry_run.estimate import Cost, Estimate, Limit, estimate_by_bytes, estimate_colder
 from backfill_job.dry_run.inventory import Count, Inventory, Named, Period, Sizes
 from backfill_job.dry_run.plan import Step
 from shared.migration import Migration
@@ -76,7 +77,7 @@ def render(
         *_alarm(findings, names),
         _headline(findings),
     ]
-    for heading, body in _sections(findings, estimate, names):
+    for heading, body in (*_sections(findings, estimate, names), *_settings(findings, migration)):
         if body:
             parts += [Text(f"\n{heading}", "bold"), *(Padding.indent(part, 2) for part in body)]
     return Group(*parts)
@@ -149,7 +150,20 @@ def _sections(
     yield "Excluded, left behind", (_groups("name", findings.excluded),) if findings.excluded else ()
     yield "Metadata keys of Google's tools, not compared", _reserved(findings)
     yield f"Only at the destination, left alone: {counted(extra.total, 'object')}", list(_names(extra, names))
-    yield "Estimate", [*_estimate(estimate), *_by_bytes(findings)]
+    yield (
+        f"Held at the source, a deletion will leave them: {counted(findings.held.total, 'object')}",
+        list(_names(findings.held, names)),
+    )
+    yield "Estimate", [*_estimate(estimate), *_colder(findings), *_by_bytes(findings)]
+
+
+def _settings(findings: Inventory, migration: Migration) -> Iterator[tuple[str, Sequence[RenderableType]]]:
+    """What the settings of the buckets mean for a copy or a deletion."""
+    found = () if findings.buckets is None else named_settings(*findings.buckets, migration)
+    yield (
+        "Settings of the buckets",
+        [Text(f"{check.name}: {shown(check.evidence)}. {shown(check.next_step)}") for check in found],
+    )
 
 
 def _partitions(findings: Inventory) -> Sequence[RenderableType]:
@@ -239,6 +253,17 @@ def _estimate(estimate: Estimate) -> Sequence[RenderableType]:
     prices = estimate.prices
     note = f"Prices as of {prices.as_of} ({prices.source}): Standard storage, one region; others differ."
     return [table, Text(note, "dim")]
+
+
+def _colder(findings: Inventory) -> Iterator[RenderableType]:
+    """What it costs that objects to copy lie in a colder class."""
+    for storage_class, found in findings.colder.items():
+        cost = estimate_colder(storage_class, found)
+        yield Text(
+            f"{counted(found.objects, 'object')} to copy in class {shown(storage_class)}, {byte_count(found.bytes)}: their retrieval "
+            f"costs {dollars(cost.retrieval)} more. Deleting them today would cost {dollars(cost.early_deletion)}. "
+            "The copies keep the class; --storage-class names another one."
+        )
 
 
 def _by_bytes(findings: Inventory) -> Iterator[RenderableType]:

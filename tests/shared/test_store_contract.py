@@ -5,6 +5,7 @@ The parameter is the gateway (``shared.gateway``) or the fast client (``shared.g
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
@@ -422,3 +423,26 @@ def test_a_write_whose_answer_is_lost_fails_its_own_condition(paths: Paths, stor
     with pytest.raises(ConditionFailed):
         store.write(there(paths), b"one", if_generation=0)
     assert store.read(there(paths)) == b"one"
+
+
+def test_a_copy_like_its_source_names_the_class_and_has_all_metadata(paths: Paths, store: Store) -> None:
+    """A body replaces all that a rewrite would carry, so it holds all of it; other metadata than was seen is a race."""
+    carried = {"metadata": {"k": "v"}, "cache_control": "no-store", "content_language": "fr"}
+    paths.put(
+        "a", b"x", **carried, content_disposition="inline", custom_time=datetime(2024, 1, 1, tzinfo=UTC)
+    )
+    seen = paths.look("a", side="source")
+    assert seen is not None
+    wanted = seen._replace(storage_class="ARCHIVE")
+
+    copy = store.copy(there(paths), copy_to(paths), if_source=seen.generation, if_destination=0, like=wanted)
+
+    assert (copy.storage_class, copy.metadata) == ("ARCHIVE", seen.metadata)
+    with pytest.raises(ConditionFailed):
+        store.copy(
+            there(paths),
+            copy_to(paths),
+            if_source=seen.generation,
+            if_destination=copy.generation,
+            like=wanted._replace(metageneration=7),
+        )
