@@ -6,7 +6,7 @@ the source prefix follows the destination prefix.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from fnmatch import translate
 from functools import lru_cache
@@ -116,6 +116,7 @@ class Migration:
             ``/`` also matches the last part of a name.
         label: Short name for log files and reports: the environment, or ``custom``.
         home: The new path, beside which the migration's own objects lie; None for the destination. Set by `reversed`.
+        billing_project: Pays for the requests to a requester-pays bucket; empty for none. It does not tell two migrations apart.
         scratch: Whether the source is a scratch prefix in ``_migration/``. Set by `rehearsal`.
 
     Raises:
@@ -130,6 +131,7 @@ class Migration:
     label: str = "custom"
     home: Location | None = None
     scratch: bool = False
+    billing_project: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         for location in () if self.scratch else (self.source, self.destination):

@@ -138,9 +138,9 @@ def _finish(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
         run.say(after.line(caught_up.brought))
         return ExitCode.NOT_RIGHT
     if not caught_up.done:
-        run.say(
-            "NOT FINISHED: no writer may switch yet. Fix what the log says, and run the same command again."
-        )
+        run.say("NOT FINISHED: no writer may switch yet.")
+        for line in caught_up.proof.what_to_do():
+            run.say(line)
         return ExitCode.NOT_RIGHT
     for line in _next_steps(run.migration):
         run.say(line)

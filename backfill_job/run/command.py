@@ -174,11 +174,12 @@ def migration_from(arguments: argparse.Namespace) -> Migration:
     excludes = (*(() if arguments.no_default_excludes else DEFAULT_EXCLUDES), *arguments.exclude)
     source = None if arguments.source is None else Location.parse(arguments.source)
     destination = None if arguments.destination is None else Location.parse(arguments.destination)
+    label = "custom"
     if arguments.env is not None:
         preset = qpi_exports(Environment(arguments.env), excludes)
-        return Migration(source or preset.source, destination or preset.destination, excludes, preset.label)
+        source, destination, label = source or preset.source, destination or preset.destination, preset.label
     if source is None or destination is None:
         raise UsageError(
             "say what to migrate: --env dev, --env stg or --env prod, or both --source and --destination"
         )
-    return Migration(source, destination, excludes)
+    return Migration(source, destination, excludes, label, billing_project=arguments.billing_project)

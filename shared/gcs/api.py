@@ -23,7 +23,6 @@ from shared.gcs.json_client import (
     JsonClient,
     Pacing,
     RetryPolicy,
-    json_object,
     refusal,
     slows_all,
 )
@@ -42,8 +41,6 @@ PAGE_SIZE = 1000
 AS_STORED = "Accept-Encoding: gzip\r\n"
 """Without it Cloud Storage decompresses objects with ``Content-Encoding: gzip`` and ignores a range (documentation,
 "Transcoding of gzip-compressed files")."""
-
-JSON_BODY = "Content-Type: application/json\r\n"
 
 _ONE_SEGMENT_BUT_FOR_SLASHES = re.compile(r"[A-Za-z0-9_.~/-]*")
 
@@ -139,14 +136,12 @@ class AsyncApi:
         )
         if token:
             target += f"&rewriteToken={encoded(token)}"
-        headers, body = "", b""
+        body = b""
         if like is not None:
             target += f"&ifSourceMetagenerationMatch={like.metageneration}"
-            headers, body = JSON_BODY, orjson.dumps(resource_like(like))
+            body = orjson.dumps(resource_like(like))
         try:
-            answer = await self._client.exchange(
-                "POST", target, source.uri, json_object, pacing=pacing, headers=headers, body=body
-            )
+            answer = await self._client.json("POST", target, source.uri, pacing, body=body)
         except ObjectNotFound as error:
             await self._require_buckets(error, source.bucket, destination.bucket)
             raise
@@ -259,9 +254,7 @@ class AsyncApi:
             f"&ifGenerationMatch={if_generation}&{_RESOURCE}{self._payer}"
         )
         try:
-            answer = await self._client.exchange(
-                "POST", target, at.uri, json_object, headers=JSON_BODY, body=data
-            )
+            answer = await self._client.json("POST", target, at.uri, body=data)
         except ObjectNotFound as error:
             await self._require_buckets(error, at.bucket)
             raise

@@ -29,7 +29,6 @@ __all__ = [
     "JsonClient",
     "Pacing",
     "RetryPolicy",
-    "json_object",
     "refusal",
     "slows_all",
 ]
@@ -41,6 +40,7 @@ SUCCESSES = frozenset({OK, PARTIAL_CONTENT})
 UNAUTHORIZED = 401
 THROTTLED = frozenset({429, 503})
 """Answers by which the service asks for fewer requests (Cloud Storage documentation, "Request rate guidelines")."""
+JSON_BODY = "Content-Type: application/json\r\n"
 USER_AGENT = "User-Agent: qpi-exports-migration\r\n"
 
 _Read = TypeVar("_Read")
@@ -172,10 +172,11 @@ class JsonClient:
         await self._wire.__aexit__(kind, error, trace)
 
     def json(
-        self, method: str, target: str, uri: str, pacing: Pacing = UNPACED
+        self, method: str, target: str, uri: str, pacing: Pacing = UNPACED, *, body: bytes = b""
     ) -> Coroutine[Any, Any, dict[str, Any]]:
-        """Send a request without a body, and give the JSON object of its answer. Otherwise as `exchange`."""
-        return self.exchange(method, target, uri, json_object, pacing=pacing)
+        """Send a request, and give the JSON object of its answer; `body` is JSON. Otherwise as `exchange`."""
+        headers = JSON_BODY if body else ""
+        return self.exchange(method, target, uri, _json_object, pacing=pacing, headers=headers, body=body)
 
     async def exchange(
         self,
@@ -286,7 +287,7 @@ class JsonClient:
         return self._header_lines
 
 
-def json_object(answer: Answer) -> dict[str, Any]:
+def _json_object(answer: Answer) -> dict[str, Any]:
     """The JSON object of an answer.
 
     Raises:

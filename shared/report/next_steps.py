@@ -39,6 +39,13 @@ class Target:
     source: str
     destination: str
     excludes: tuple[str, ...] = DEFAULT_EXCLUDES
+    billing_project: str = ""
+
+    @staticmethod
+    def of(migration: Migration) -> "Target":
+        """The arguments that name a migration."""
+        source, destination = migration.source.uri, migration.destination.uri
+        return Target(migration.label, source, destination, migration.excludes, migration.billing_project)
 
     def command(self, name: str, *options: str, subject: str = "") -> str:
         """A command line that can be pasted into a shell.
@@ -63,7 +70,7 @@ class Target:
         for pattern in extra:
             # argparse reads a pattern that begins with a dash as an option.
             arguments += [f"--exclude={pattern}"] if pattern.startswith("-") else ["--exclude", pattern]
-        return arguments
+        return [*arguments, *(("--billing-project", self.billing_project) if self.billing_project else ())]
 
     def _paths(self) -> list[str]:
         for environment in Environment:
