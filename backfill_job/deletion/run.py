@@ -332,7 +332,7 @@ def _compose(run: Run) -> None:
             "elapsed_s": max(float(part["elapsed_s"]) for part in parts),
             "tasks": len(parts),
             **({"back": back} if back else {}),
-            "failures": [each.to_json() for each in failures],
+            **({"failures": [each.to_json() for each in failures]} if failures else {}),
         }
     run.write_whole(REPORT, whole)
 
