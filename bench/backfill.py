@@ -1,7 +1,7 @@
 """The backfill against the tools that its users would pick: ``make bench [N=50000]``.
 
 Ours runs as a user runs it, and once more with ``--ungoverned``. Each tool is a process of its own on a fresh local server, one
-after the other: a first copy, and a second run with nothing to do. The figures are of the client's process only. A round runs each
+after the other. It makes a first copy, and a second run with nothing to do. The figures are of the client's process only. A round runs each
 tool once. The table has the medians of the rounds, and the median of each round's ratio to rclone.
 
 ``--latency`` adds runs of ours with 50 ms added to every request. ``--against`` adds another checkout of this project.
