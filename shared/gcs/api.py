@@ -36,6 +36,7 @@ __all__ = ["MOST_CALLS", "UNPACED", "AsyncApi", "Pacing", "PartAnswer", "RetryPo
 BASE_PATH = "/storage/v1"
 BATCH_PATH = "/batch/storage/v1"
 UPLOAD_PATH = "/upload/storage/v1"
+DOWNLOAD_PATH = "/download/storage/v1"
 PAGE_SIZE = 1000
 """The most objects that Cloud Storage lists at once."""
 AS_STORED = "Accept-Encoding: gzip\r\n"
@@ -136,12 +137,12 @@ class AsyncApi:
         )
         if token:
             target += f"&rewriteToken={encoded(token)}"
-        body = b""
+        body = {}
         if like is not None:
             target += f"&ifSourceMetagenerationMatch={like.metageneration}"
-            body = orjson.dumps(resource_like(like))
+            body = {"body": orjson.dumps(resource_like(like))}
         try:
-            answer = await self._client.json("POST", target, source.uri, pacing, body=body)
+            answer = await self._client.json("POST", target, source.uri, pacing, **body)
         except ObjectNotFound as error:
             await self._require_buckets(error, source.bucket, destination.bucket)
             raise
@@ -240,7 +241,7 @@ class AsyncApi:
                 raise ValueError("what arrived does not match its checksum")
             return int(generation), answer.body
 
-        target = f"{_path(at)}?alt=media{self._payer}"
+        target = f"{DOWNLOAD_PATH}{_objects(at.bucket)}{encoded(at.name)}?alt=media{self._payer}"
         try:
             return await self._client.exchange("GET", target, at.uri, version, headers=AS_STORED)
         except ObjectNotFound as error:

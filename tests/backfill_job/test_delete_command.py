@@ -96,7 +96,7 @@ def test_the_dry_run_is_the_default_and_shows_what_would_go(scene: Scene, tmp_pa
     ended = scene.run("--soak-days", "0", "--report", str(tmp_path / "r"))
     assert (ended.code, ended.err) == (0, "")
     methods = set(scene.paths.server.stats()["methods"])
-    assert methods == {"storage.objects.list", "storage.objects.get", "storage.buckets.get"}
+    assert methods == {"storage.objects.list", "storage.objects.download", "storage.buckets.get"}
     text = ended.out
     assert text.index("4 JSONL objects") < text.index("Would be deleted: 5 objects")
     for said in (

@@ -342,7 +342,7 @@ class TestNotKnown:
         world.put("source", f"{folder}history/00000003-deleting.json", b"{}")
         assert world.commands.run("migrate", *COPY).code == 0
 
-    @pytest.mark.parametrize("method", ["get", "list"])
+    @pytest.mark.parametrize("method", ["download", "list"])
     def test_not_permitted(self, world: World, method: str) -> None:
         """Neither the listing nor the reading may be refused."""
         world.of_the_day()

@@ -338,10 +338,10 @@ def answering_instead(
     real, asked = JsonClient.json, []
 
     async def request(
-        self: JsonClient, method: str, path: str, uri: str, pacing: Pacing = UNPACED, **more: Any
+        self: JsonClient, method: str, path: str, uri: str, pacing: Pacing = UNPACED
     ) -> dict[str, Any]:
         if part not in path or len(asked) >= times:
-            return await real(self, method, path, uri, pacing, **more)
+            return await real(self, method, path, uri, pacing)
         asked.append(path)
         await real(self, "GET", f"{path.partition('/o/')[0]}?fields=name", uri)
         return instead()

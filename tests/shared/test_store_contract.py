@@ -350,7 +350,7 @@ def test_contents_come_with_the_generation_they_belong_to(paths: Paths, store: S
         generation = paths.put("a", contents)
         paths.server.reset_stats()
         assert store.read_version(there(paths)) == (generation, contents)
-        assert paths.server.stats()["requests"] == 1
+        assert paths.requests("storage.objects.download") == 1
 
 
 def test_a_generation_and_its_contents_belong_together_during_other_writes(
