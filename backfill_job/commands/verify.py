@@ -232,7 +232,7 @@ def _conclude(
         run.say(
             f"The phase is deleted: what was deleted at {shown(run.migration.source.uri)} is at the new path only."
         )
-    for line in _screen_lines(found):
+    for line in (*_screen_lines(found), *filter(None, [result.compared.said_of_classes])):
         run.say(line)
     return ExitCode(found.exit_code)
 

@@ -109,8 +109,13 @@ class Compared:
         wrong = (f"{count:,} {verdict.value.replace('_', ' ')}" for verdict, count in self.wrong.items())
         alone = f" ({self.crc_alone:,} of them by size and crc32c alone)" if self.crc_alone else ""
         said = f"both sides are equal{alone}" if self.clean else f"NOT EQUAL: {', '.join(wrong)}"
-        moved = f"; {counted(self.other_class, 'object')} in another storage class than the source's"
-        return said + (moved if self.other_class else "")
+        return "; ".join(filter(None, (said, self.said_of_classes)))
+
+    @property
+    def said_of_classes(self) -> str:
+        """How many copies have another storage class; empty for none."""
+        moved = f"{counted(self.other_class, 'object')} in another storage class than the source's"
+        return moved if self.other_class else ""
 
     def figures(self) -> dict[str, int | bool]:
         """The figures under the names that logs and reports use."""

@@ -64,7 +64,7 @@ def add_pace_arguments(parser: argparse.ArgumentParser, *, in_flight: int = 256)
         type=from_one,
         metavar="N",
         help="never write faster than this. Without it the rate follows Cloud Storage's guideline: 1,000 a second at "
-        "first, doubling every 20 minutes; throttling answers halve it",
+        "first, doubling every 20 minutes; throttling of more than one write in 50 halves it",
     )
     pace.add_argument(
         "--ungoverned",
