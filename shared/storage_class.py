@@ -1,8 +1,8 @@
 """The storage class of a copy: that of its source, unless the operator asks for another one.
 
 A rewrite without a body carries all metadata, and gives the copy the default class of its bucket. A rewrite with a body can
-name the class, but then carries no metadata, so the body names all of it (Cloud Storage reference, "Objects: rewrite"). Object
-contexts are carried in both cases ("Use object contexts").
+name the class, but carries no metadata. So the body names all of it (Cloud Storage reference, "Objects: rewrite"). Object contexts
+are carried in both cases ("Use object contexts").
 
 Both lanes import it, and both clients.
 """

@@ -79,8 +79,8 @@ class Pacing:
 
     Attributes:
         admit: Awaited before each repetition. The caller awaits its own limit before the first sending.
-        throttled: Called for each answer that asks for fewer requests (429, 503), but not for those about one object name,
-            with the number of writes that it answers.
+        throttled: Called with the number of writes that were asked to be fewer (429, 503). Answers about one object name do
+            not count.
     """
 
     admit: Callable[[], Awaitable[None]] = _at_once
