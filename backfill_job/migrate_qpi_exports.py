@@ -31,7 +31,7 @@ from backfill_job.dry_run.plan import Step
 from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
-from backfill_job.run.open_run import opened
+from backfill_job.run.open_run import opened, say_overlaps
 from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.questions import confirm_by_yes
 from backfill_job.run.run import Run, recorded_phase
@@ -155,7 +155,8 @@ def _dry_run(run: Run, arguments: argparse.Namespace) -> ExitCode:
     begun = recorded_phase(run) is not None
     with run.object_lines() as lines:
         findings = analyse(run if begun else _from_the_beginning(run), lines)
-    costs = _show(findings, run, arguments, "Dry run: nothing is changed.")
+    narrowed = narrowed_to(arguments.since, run.started)
+    costs = _show(findings, run, arguments, "Dry run: nothing is changed.", narrowed)
     _write(
         run,
         "plan.json",
@@ -170,6 +171,8 @@ def _dry_run(run: Run, arguments: argparse.Namespace) -> ExitCode:
             ),
         },
     )
+    if say_overlaps(run):
+        return ExitCode.DONE
     begin_too = not begun and findings.destination.objects > 0
     if begin_too:
         run.say(
@@ -215,7 +218,8 @@ def _including_erased(run: Run) -> Run:
 
 
 def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
-    begun = recorded_phase(run) is not None
+    recorded = recorded_phase(run)
+    begun = recorded is not None
     expected: int | None = None
     if not arguments.yes:
         findings = analyse(run if begun else _from_the_beginning(run))
@@ -224,6 +228,10 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         expected = findings.source.objects
     if not begun:
         _begin(run, arguments)
+    elif arguments.begin:
+        run.say(
+            "--begin changes nothing: the migration has begun already. `status` shows since when, and its phase."
+        )
     # Without a place for reports no task can say what all tasks found together.
     whole = arguments.since is None and (run.settings.task_count == 1 or run.reports is not None)
     comparing = begin_comparison(run) if whole else None
@@ -244,6 +252,7 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
                 lines,
                 follow_deletions=arguments.follow_deletions,
                 storage_class=arguments.storage_class,
+                after_deletion=recorded is not None and recorded.phase in {Phase.DELETING, Phase.DELETED},
             ),
         )
     result = replace(result, narrowed=narrowed_to(arguments.since, run.started))
@@ -350,7 +359,9 @@ def _tell_finished(run: Run, result: RunResult, elapsed: float, *, composed: boo
     )
 
 
-def _show(findings: Inventory, run: Run, arguments: argparse.Namespace, title: str) -> Estimate:
+def _show(
+    findings: Inventory, run: Run, arguments: argparse.Namespace, title: str, narrowed: str = ""
+) -> Estimate:
     """Print the overview, with `--details` all of it; gives its estimate."""
     from backfill_job.dry_run.screen import overview, render  # noqa: PLC0415 -- slow to import, and a run without questions draws nothing
 
@@ -361,8 +372,8 @@ def _show(findings: Inventory, run: Run, arguments: argparse.Namespace, title: s
         in_flight=arguments.in_flight,
         request_seconds=findings.request_seconds,
     )
-    show = render if arguments.details else overview
-    run.console.print(show(findings, costs, run.migration, title=title))
+    layout = render if arguments.details else overview
+    run.console.print(layout(findings, costs, run.migration, title=title, narrowed=narrowed))
     return costs
 
 

@@ -50,7 +50,7 @@ def execute(run: Run, options: CopyOptions) -> RunResult:
         )
     except (StorageError, Interrupted) as error:
         return execution.result(copying, error=error)
-    log_comparison(run.log, run.migration, verification)
+    log_comparison(run.log, run.migration, verification, extras=not options.after_deletion)
     return execution.result(copying, verification=verification)
 
 
@@ -174,6 +174,7 @@ class _Execution:
             self.work,
             self.run.operations.total(),
             followed=self.followed,
+            after_deletion=self.options.after_deletion,
             failures=self.failures.all(),
             stopped_by=error.cause if isinstance(error, StorageError) else None,
         )

@@ -32,6 +32,7 @@ class CopyOptions:
         follow_deletions: Whether copies of deleted sources are deleted. These are copies that the run makes itself, and
             extras for which the source's bucket still holds the deleted version.
         storage_class: The class of every copy; empty for each source's own.
+        after_deletion: See `RunResult`.
     """
 
     limits: Limits
@@ -42,6 +43,7 @@ class CopyOptions:
     settled_before: datetime | None = None
     follow_deletions: bool = False
     storage_class: str = ""
+    after_deletion: bool = False
 
 
 def add_pace_arguments(parser: argparse.ArgumentParser, *, in_flight: int = 256) -> None:

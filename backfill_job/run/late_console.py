@@ -31,6 +31,11 @@ class LateConsole:
         self._quiet = quiet
         self._console: Console | None = None
 
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.rich().width
+
     def rich(self) -> "Console":
         """The console itself, for tables and bars."""
         if self._console is None:
