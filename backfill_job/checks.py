@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from rich import box
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
 from backfill_job.references.scan import scan
 from backfill_job.references.targets import Kind
+from backfill_job.run.late_console import LateConsole
 from shared.errors import Interrupted, MigrationError, PhaseUnknown, StorageError
 from shared.events_log import Event, EventLog
 from shared.migration import Migration
@@ -230,7 +230,7 @@ def log_overrides(log: EventLog, overrides: Iterable[Override]) -> None:
         )
 
 
-def show(console: Console, checks: Sequence[Check]) -> None:
+def show(console: LateConsole, checks: Sequence[Check]) -> None:
     """Print the table, then what to do: one line for each check."""
     table = Table(
         Column("check", no_wrap=True),
@@ -257,7 +257,7 @@ def show(console: Console, checks: Sequence[Check]) -> None:
         console.print(f"  {check.name}: {shown(check.next_step)}{way_round}", markup=False, soft_wrap=True)
 
 
-def show_lines(console: Console, checks: Iterable[Check]) -> None:
+def show_lines(console: LateConsole, checks: Iterable[Check]) -> None:
     """Print a paragraph for each check, for 80 columns: first what blocks, then what has advice, then the rest.
 
     What to do stands under its check. A command in it has an unbroken line of its own, so that it can be pasted.

@@ -53,6 +53,7 @@ from shared.objects import (
     proves,
     same,
 )
+from shared.storage_class import another_class, in_class, named_class
 from shared.store import DeletingStore, ObjectStore
 
 __all__ = [
@@ -123,6 +124,7 @@ def replicate(
     settled_before: datetime | None = None,
     source_settled_before: datetime | None = None,
     deletes: DeletingStore | None = None,
+    storage_class: str = "",
     max_attempts: int = DEFAULT_ATTEMPTS,
 ) -> Replication:
     """Make the destination the same as the source, unless the authority forbids it.
@@ -141,6 +143,7 @@ def replicate(
             whatever its time. None where only the times of the two sides count.
         source_settled_before: The same for the source: such a version replaces nothing.
         deletes: The store again, where deletions at the source are followed; None where they are not.
+        storage_class: The class of the copy; empty for the source's.
 
     Raises:
         Contended: The object changed during each of `max_attempts` attempts (transient).
@@ -179,12 +182,7 @@ def replicate(
         if replaces and not is_ours:
             _keep(store, destination, now.destination, keep)
         try:
-            copy = store.copy(
-                source,
-                destination,
-                if_source=decision.source_generation,
-                if_destination=decision.destination_generation,
-            )
+            copy = _copied(store, source, destination, decision, in_class(now.source, storage_class))
         except (ConditionFailed, ObjectNotFound):
             continue
         differing = differences(now.source, copy)
@@ -199,6 +197,21 @@ def replicate(
         # Else look at both again. If only metadata differs, the contents are proven: the source's metadata changed
         # between the look and the copy.
     raise Contended(source.uri, f"changed under each of {max_attempts} attempts to copy it; try again later")
+
+
+def _copied(
+    store: ObjectStore, source: ObjectRef, destination: ObjectRef, decision: Decision, wanted: ObjectState
+) -> ObjectState:
+    """Copy under the decision's conditions. Where the bucket's default class is another one, copy again with the class named."""
+    named, over = named_class(wanted), decision.destination_generation
+    if not named:
+        copy = store.copy(source, destination, if_source=decision.source_generation, if_destination=over)
+        if not another_class(wanted, copy):
+            return copy
+        over = copy.generation
+    return store.copy(
+        source, destination, if_source=decision.source_generation, if_destination=over, like=wanted
+    )
 
 
 def _unproven(now: LastSeen) -> bool:

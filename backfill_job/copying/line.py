@@ -98,6 +98,7 @@ def replicated(
     settling: Callable[[ObjectState], float] | None = None,
     settled_before: datetime | None = None,
     deletes: DeletingStore | None = None,
+    storage_class: str = "",
 ) -> Result:
     """Replicate the object of a line by the rule, whatever the listings showed, and record the result.
 
@@ -109,6 +110,7 @@ def replicated(
         settling: See `replicate`.
         settled_before: What the new path has had since before this moment is not a later write; see `replicate`.
         deletes: See `replicate`.
+        storage_class: See `replicate`.
 
     Returns:
         The result. A failure of Cloud Storage is a result, too.
@@ -129,6 +131,7 @@ def replicated(
             settled_before=None if migration.is_reversed else settled_before,
             source_settled_before=settled_before if migration.is_reversed else None,
             deletes=deletes,
+            storage_class=storage_class,
         )
     except NotSettled:
         raise

@@ -342,7 +342,7 @@ def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfini
         arguments,
         replace(io, words=(*without_options(io.words, OF_THE_MANIFEST), *more)),
         report=REPORT,
-        show=partial(composed_lines, unfinished=unfinished),
+        show=partial(composed_lines, unfinished=unfinished, billing_project=arguments.billing_project),
     )
 
 
@@ -372,7 +372,7 @@ def _unfinished(run: Run, found: Found) -> tuple[str, ...]:
     """What the operator reads of a deletion that has left something."""
     dry_run = command_line(run.migration, SUBCOMMAND)
     return (
-        f"Go on: {_resuming(run, found)}",
+        _resuming(run, found),
         f"For what changed since the manifest, compare again; the dry run says how to go on: {dry_run}",
     )
 

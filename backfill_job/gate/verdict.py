@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from rich.console import Console
-
 from backfill_job.bucket_settings import PATH_LIFECYCLE, RECORD_LIFECYCLE, lifecycle_checks
 from backfill_job.checks import (
     Check,
@@ -39,6 +37,7 @@ from backfill_job.gate.checks import (
 )
 from backfill_job.gate.evidence import Evidence, GateOptions
 from backfill_job.rights import Area
+from backfill_job.run.late_console import LateConsole
 from backfill_job.run.reports import json_bytes
 from backfill_job.run.run import Run
 from shared.errors import MigrationError, PhaseUnknown, StorageError, UsageError
@@ -264,7 +263,7 @@ class GateResult:
         """``GO`` or ``NO-GO``."""
         return "GO" if self.go else "NO-GO"
 
-    def show(self, console: Console) -> None:
+    def show(self, console: LateConsole) -> None:
         """Print the table, the next step of each blocking check, and the verdict."""
         show(console, self.checks)
         many = counted(len(blocking(self.checks)), "check")
