@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from backfill_job.references.findings import Finding, ScanResult
 from backfill_job.references.patch import Proposal, checkout_of, propose, unified_diff
 from backfill_job.references.scan import scan
-from backfill_job.references.screen import report
+from backfill_job.references.screen import nothing_read, report
 from backfill_job.run.command import Command, ExitCode, ProcessIO
 from backfill_job.run.reports import ReportDirectory, json_bytes
 from shared.errors import UsageError
@@ -38,7 +38,7 @@ classes:
 exit codes:
   0  clean: nothing blocks the deletion of the legacy prefix
   1  something blocks: legacy, mixed, unresolved, or a file that could not be read
-  2  could not start: a path that does not exist, or the arguments
+  2  no verdict: nothing in a path could be read as code; a path that does not exist, or the arguments
 """
 
 
@@ -81,6 +81,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     paths, skip = list(arguments.paths), list(arguments.skip)
     result = scan(paths, _migrations(arguments), skip=skip)
+    if result.without_code and not result.blocking and not result.errors:
+        raise UsageError(f"{nothing_read(result)}: not a verdict; name the checkout of the consumers' code")
     proposal = propose(result, skip=skip)
     written = "" if arguments.patch is None else _write_patch(arguments.patch, proposal)
     _say(report(result, proposal, written), io)

@@ -11,9 +11,12 @@ from backfill_job.references.targets import Kind, Target
 from backfill_job.references.texts import Position, Source, Text, readable
 from shared.migration import Migration
 
-__all__ = ["LONGEST", "Finding", "Place", "Resolution", "ScanError", "ScanResult", "worst"]
+__all__ = ["ELSEWHERE", "LONGEST", "Finding", "Place", "Resolution", "ScanError", "ScanResult", "worst"]
 
 SCHEMA = "references/1"
+
+ELSEWHERE = "a known name in a place that is neither path"
+"""Why a finding of that class is one."""
 
 LONGEST = 200
 """Characters of an expression, or of a line, that are shown."""
@@ -88,7 +91,7 @@ class Finding:
         """Whether the legacy prefix must not be deleted while this stands."""
         if self.place is not Place.CODE or self.reviewed:
             return False
-        return self.kind in {Kind.MIXED, Kind.LEGACY, Kind.UNRESOLVED}
+        return self.kind not in {Kind.MIGRATED, Kind.OTHER}
 
     @property
     def buckets(self) -> tuple[str, ...]:
@@ -154,6 +157,8 @@ class ScanResult:
         files: How many files were read.
         skipped: Files and folders that were left out as asked.
         findings: In the order of paths and lines.
+        code: How many of the files can read objects.
+        without_code: The paths in which there is not one such file.
     """
 
     paths: tuple[Path, ...]
@@ -162,6 +167,8 @@ class ScanResult:
     skipped: tuple[Path, ...]
     findings: tuple[Finding, ...]
     errors: tuple[ScanError, ...]
+    code: int
+    without_code: tuple[Path, ...]
 
     @property
     def blocking(self) -> tuple[Finding, ...]:
@@ -170,8 +177,8 @@ class ScanResult:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing blocks: there are no such findings, and everything could be read."""
-        return not self.blocking and not self.errors
+        """Whether nothing blocks: there are no such findings, everything could be read, and there was code to read."""
+        return not self.blocking and not self.errors and not self.without_code
 
     @property
     def counts(self) -> dict[Kind, int]:
@@ -193,6 +200,7 @@ class ScanResult:
             "paths": [path.as_posix() for path in self.paths],
             "migrations": migrations,
             "files": self.files,
+            "code": self.code,
             "skipped": [path.as_posix() for path in self.skipped],
             "counts": {kind.value: count for kind, count in self.counts.items()},
             "blocking": len(self.blocking),

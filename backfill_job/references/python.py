@@ -40,14 +40,15 @@ Read = Callable[[Path], bytes]
 
 
 def scan_python(
-    paths: Sequence[Path], holding: Iterable[Path], read: Read, targets: Targets
+    paths: Sequence[Path], holding: Iterable[Path], read: Read, may_be_read: Callable[[Path], bool], targets: Targets
 ) -> Iterator[Finding]:
     """Judge every place in every Python file that matters; gives the findings in any order.
 
     Args:
         holding: Those of the paths that hold a word of a prefix's name.
+        may_be_read: Tells which other files an import may lead to.
     """
-    project = Project(paths, read)
+    project = Project(paths, read, may_be_read)
     for path in paths:
         project.set_from_outside.update(name.decode() for name in _SET_FROM_OUTSIDE.findall(read(path)))
     files, unparsed = _relevant(paths, holding, read, project, targets.seed_pattern)

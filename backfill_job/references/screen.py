@@ -11,7 +11,7 @@ from backfill_job.references.patch import Proposal
 from backfill_job.references.targets import Kind
 from shared.text import counted, shown
 
-__all__ = ["report"]
+__all__ = ["nothing_read", "report"]
 
 ROWS = 10
 """Places in documentation and comments that are shown; the rest is counted."""
@@ -39,6 +39,15 @@ def report(result: ScanResult, proposal: Proposal, written: str = "") -> Iterato
     yield from _summary(result, proposal, written)
 
 
+def nothing_read(result: ScanResult) -> str:
+    """In which paths there was no code to read; empty for none."""
+    if not result.without_code:
+        return ""
+    left_out = f", {counted(len(result.skipped), 'path')} left out as asked" if result.skipped else ""
+    where = ", ".join(shown(path.as_posix()) for path in result.without_code)
+    return f"no code was read in {where} ({counted(result.files, 'file')}{left_out})"
+
+
 def _finding(finding: Finding, proposal: Proposal) -> Iterator[str]:
     where = f"{finding.line}:{finding.column}" if finding.line else "-"
     note = f"  ({shown(finding.note)})" if finding.note else ""
@@ -47,7 +56,7 @@ def _finding(finding: Finding, proposal: Proposal) -> Iterator[str]:
     for change in proposal.changes.get(finding, ()):
         yield f"           {shown(change.path.as_posix())}:{change.line}"
         yield f"           - {shown(change.before.strip())}"
-        yield f"           + {shown(change.after.strip())}"
+        yield from (f"           + {shown(line)}" for line in change.after.strip().splitlines())
     if finding in proposal.refusals:
         yield f"           left to you: {shown(proposal.refusals[finding])}"
 
@@ -86,7 +95,10 @@ def _summary(result: ScanResult, proposal: Proposal, written: str) -> Iterator[s
     if written:
         yield written
     if result.clean:
-        yield "Clean: no code reads the legacy path or mixes the two."
+        if result.counts[Kind.MIGRATED]:
+            yield "Clean: no code reads the legacy path or mixes the two."
+        else:
+            yield "Nothing blocks here, but nothing reads the new path either: the consumer may be gone, or is elsewhere."
         return
     unread = f", and {counted(len(result.errors), 'path')} could not be read" if result.errors else ""
     yield f"BLOCKED by {counted(len(result.blocking), 'place')}{unread}. The legacy prefix must stay."

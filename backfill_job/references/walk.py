@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from backfill_job.references.evaluate import Evaluator, TooDeep, is_lookup
-from backfill_job.references.findings import LONGEST, Finding, Place, Resolution, worst
+from backfill_job.references.findings import ELSEWHERE, LONGEST, Finding, Place, Resolution, worst
 from backfill_job.references.mentions import (
     Mention,
     bucket_for,
@@ -499,16 +499,18 @@ class Walk:
         """Every way a mention can come out; None when there is no bucket beside it."""
         if usage.use is Use.SETTING:
             return [Resolution(Kind.UNRESOLVED, None, prefix)]
+        if usage.use is Use.QUIET:
+            return _counting(mention, [Resolution(Kind.OTHER, mention.bucket, prefix)])
         if mention.other or mention.bucket is not None:
-            return [resolve(text, mention, None, self.targets)]
-        if usage.use is Use.QUIET or (mention.bare and self._is_a_name(prefix, usage)):
+            return _counting(mention, [resolve(text, mention, None, self.targets)])
+        if mention.bare and self._is_a_name(prefix, usage):
             return [Resolution(Kind.OTHER, None, prefix)]
         found = usage.bucket()
         if found is None:
-            return [] if mention.part else None
+            return [] if mention.weak else None
         ways = [resolve(text, mention, bucket, self.targets, certain=found[1]) for bucket in found[0]]
-        if mention.part:
-            return [way for way in ways if way.kind is Kind.UNRESOLVED]
+        if mention.weak:
+            return _counting(mention, ways)
         return None if usage.use is Use.DECLARED and worst(ways) is Kind.UNRESOLVED else ways
 
     def _is_a_name(self, prefix: Text, usage: Usage) -> bool:
@@ -522,6 +524,11 @@ class Walk:
         marks = frozenset(mark for prefix in prefixes for mark in prefix.evidence())
         marks = marks & _inside(node, frame) or marks
         self._seen.append(Seen(replace(finding, place=usage.place), frame.root, marks))
+
+
+def _counting(mention: Mention, ways: list[Resolution]) -> list[Resolution]:
+    """Those of a mention's ways that count: of a weak one, only what a person must look at."""
+    return [way for way in ways if not mention.weak or way.kind in {Kind.ELSEWHERE, Kind.UNRESOLVED}]
 
 
 def _inside(node: ast.expr, frame: Frame) -> frozenset[Position]:
@@ -542,6 +549,8 @@ def _finding(node: ast.expr, resolutions: Sequence[Resolution], frame: Frame, no
 def _note(finding: Finding, usage: Usage) -> str:
     if usage.use is Use.SETTING:
         return "the setting's value is not in the code"
+    if finding.kind is Kind.ELSEWHERE:
+        return ELSEWHERE
     if finding.kind is Kind.OTHER:
         return "only printed or logged" if usage.use is Use.QUIET else "another bucket, or a longer name"
     return "the bucket could not be read" if finding.kind is Kind.UNRESOLVED else ""
