@@ -40,6 +40,7 @@ from backfill_job.references.modules import (
     owner_of,
     positional_names,
 )
+from backfill_job.references.strings import METHODS
 from backfill_job.references.targets import Kind, Targets
 from backfill_job.references.texts import Position, Text, with_holes
 
@@ -141,6 +142,7 @@ class Walk:
     _calls: dict[int, list[Seen]] = field(default_factory=dict)
     _called: set[int] = field(default_factory=set)
     _referred: set[int] = field(default_factory=set)
+    _raised: set[int] = field(default_factory=set)
     _unknown_methods: set[str] = field(default_factory=set)
     _direct_calls: dict[int, ast.Call] = field(default_factory=dict)
 
@@ -199,6 +201,7 @@ class Walk:
                 self._assignment([node.target], value, frame)
             case _:
                 quiet = isinstance(node, ast.Raise)
+                self._raised |= {id(node.exc)} if isinstance(node, ast.Raise) else set()
                 self._children(node, Usage(Use.QUIET if quiet else Use.PLAIN), frame)
 
     def _children(self, node: ast.AST, usage: Usage, frame: Frame) -> None:
@@ -306,6 +309,8 @@ class Walk:
         qualified = self.evaluator.qualified(node.func, frame)
         if _is_logging(qualified):
             inner = replace(inner, use=Use.QUIET)
+        elif inner.use is Use.QUIET and id(node) not in self._raised and not _makes_text(node.func, qualified):
+            inner = replace(inner, use=Use.PLAIN)  # what is logged is what this call finds
 
         def argument(slot: int | str) -> Usage:
             return replace(
@@ -578,6 +583,13 @@ def _flat(node: ast.expr) -> Iterator[ast.expr]:
         return
     for element in node.elts:
         yield from _flat(element)
+
+
+def _makes_text(func: ast.expr, qualified: str) -> bool:
+    name = qualified.rpartition(".")[2]
+    if isinstance(func, ast.Attribute) and not qualified.endswith("path.join"):
+        return name in METHODS or name in {"format", "join", "joinpath"}
+    return name in {"str", "repr", "len", "join"}
 
 
 def _is_logging(qualified: str) -> bool:
