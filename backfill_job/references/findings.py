@@ -60,6 +60,9 @@ class Finding:
         shares_bucket: Whether other objects are named with the same bucket, or may be.
         shares_prefix: Whether the same prefix may be used with other buckets.
         together: Where the call, dict, block or line begins that it is a part of.
+        scope: The functions and classes around it; empty at the top of a file.
+        operation: What it does there: ``presence``, ``load``, ``list``, or ``read`` where that cannot be told.
+        accepted: Why it does not block although it reads elsewhere, and who says so.
     """
 
     path: Path
@@ -75,6 +78,9 @@ class Finding:
     shares_bucket: bool = False
     shares_prefix: bool = False
     together: int = -1
+    scope: str = ""
+    operation: str = "read"
+    accepted: str = ""
 
     @staticmethod
     def at(
@@ -89,7 +95,7 @@ class Finding:
     @property
     def blocks(self) -> bool:
         """Whether the legacy prefix must not be deleted while this stands."""
-        if self.place is not Place.CODE or self.reviewed:
+        if self.place is not Place.CODE or self.reviewed or self.accepted:
             return False
         return self.kind not in {Kind.MIGRATED, Kind.OTHER}
 
@@ -134,6 +140,9 @@ class Finding:
             "migrations": list(self.labels),
             "note": self.note,
             "reviewed": self.reviewed,
+            "scope": self.scope,
+            "operation": self.operation,
+            "accepted": self.accepted,
         }
 
 

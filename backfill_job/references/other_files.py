@@ -23,6 +23,7 @@ from backfill_job.references.mentions import (
     names_objects,
     resolve,
 )
+from backfill_job.references.sites import in_text
 from backfill_job.references.targets import Kind, Targets
 from backfill_job.references.texts import UNKNOWN, Source, Text, with_holes
 
@@ -101,7 +102,8 @@ def scan_text(source: Source, targets: Targets, note: str = "") -> Iterator[Find
             found = file.judge(text, mention, spans[0].offset)
             counts = found.kind in {Kind.ELSEWHERE, Kind.UNRESOLVED} and found.buckets
             if counts or not mention.weak:
-                yield replace(found, note="; ".join(filter(None, (note, found.note))))
+                noted = replace(found, note="; ".join(filter(None, (note, found.note))))
+                yield in_text(noted, source.line(number))
 
 
 def finding_at(source: Source, offset: int, resolution: Resolution, place: Place, note: str) -> Finding:

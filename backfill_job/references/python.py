@@ -21,6 +21,7 @@ from backfill_job.references.findings import Finding, Place, Resolution
 from backfill_job.references.mentions import mentions, resolve
 from backfill_job.references.modules import FUNCTIONS, Module, Project, module_name, own_nodes
 from backfill_job.references.other_files import finding_at, scan_text, within
+from backfill_job.references.sites import in_module
 from backfill_job.references.targets import Kind, Targets
 from backfill_job.references.texts import Position, Text, decode, with_holes
 from backfill_job.references.walk import Walk
@@ -60,13 +61,18 @@ def scan_python(
                 walk.module(file.module)
             except (TooDeep, RecursionError):
                 unparsed.append(file.module.path)
-    findings = walk.findings()
+    findings = [_in_module(finding, project) for finding in walk.findings()]
     covered = {mark for finding in findings for mark in finding.evidence()}
     yield from findings
     for file in files:
-        yield from _left_out(file.module, covered, targets)
+        yield from (in_module(one, file.module) for one in _left_out(file.module, covered, targets))
     for path in unparsed:
         yield from scan_text(decode(path, read(path)), targets, UNPARSED)
+
+
+def _in_module(finding: Finding, project: Project) -> Finding:
+    module = project.module(finding.path)
+    return finding if module is None else in_module(finding, module)
 
 
 # --- which files matter ------------------------------------------------------------------------------------------
