@@ -192,12 +192,14 @@ def compared(state: State, stamp: Stamp, found: ComparisonRecord) -> State:
 def sites_seen(state: State, stamp: Stamp, sites: Iterable[Site]) -> State:
     """Record the places that read the legacy path and are not on record, or of which there are more now.
 
+    Only while both paths are live; after a deletion has begun, the state stays the same.
+
     Raises:
         UsageError: There would be more than `MAX_SITES`.
     """
     known = state.sites
     new = tuple(one for one in sites if one.name not in known or known[one.name].places < one.places)
-    if not new:
+    if not new or Phase.DELETED in _NEXT[state.phase] or not _NEXT[state.phase]:
         return state
     if len(known.keys() | {one.name for one in new}) > MAX_SITES:
         raise UsageError(

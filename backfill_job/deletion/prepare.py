@@ -11,7 +11,8 @@ The dry run and the deletion take the same way; the dry run ends after the check
     verification     this very run found every legacy object equal at the new path          never
     names            the legacy path shows at least 90 % of the names of the comparison before  with a reason
     erased           few legacy objects were erased at the new path; those left stay        with a reason
-    references       the consumers' code (``--repo``) reads the new path, and only that     with a reason
+    references       the consumers' code (``--repo``) reads the new path, and only that;    with a reason
+                     each recorded reader of the legacy path reads the new one, or is accepted
     sign-offs        all four teams have signed off                                         with a reason
     record-lifecycle no lifecycle rule of the new bucket deletes below ``_migration/``      never
     path-lifecycle   no lifecycle rule of the new bucket deletes on the new path            with a reason
@@ -49,6 +50,7 @@ from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_store import LinesFile, cloud_ref, prove_written, upload, write_head
 from backfill_job.deletion.phases import BEGINS_IN, GOES_ON_IN, command_line
 from backfill_job.deletion.survey import BLOCKING, Survey, survey
+from backfill_job.references.scan import Checkouts
 from backfill_job.run.run import Run, open_api
 from backfill_job.verify.late_writes import LateWrites, cutover_of
 from shared.events_log import Event
@@ -94,7 +96,7 @@ class DeletionRequest:
 
     Attributes:
         soak: How long the new path must have been the source of truth, without a late write.
-        repos: Checkouts of the consumers' code.
+        checkouts: Checkouts of the consumers' code.
         by: Who asks.
         overrides: Reasons for the checks to override, by the check's name.
         anew: Whether to delete what an earlier deletion has left.
@@ -102,7 +104,7 @@ class DeletionRequest:
     """
 
     soak: timedelta
-    repos: tuple[Path, ...]
+    checkouts: Checkouts
     by: str
     overrides: Mapping[str, str] = field(default_factory=dict)
     anew: bool = False
@@ -154,7 +156,7 @@ def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFil
         verification_check(found, run.migration, state.phase),
         *_names(state, found, run.migration.excludes),
         *erased_checks(found),
-        attempted("references", lambda: references_check(request.repos, run.migration)),
+        attempted("references", lambda: references_check(request.checkouts.scan(run.migration), state)),
         deletion_signoffs_check(state),
         *_lifecycle(run),
     ]
@@ -175,9 +177,11 @@ def resumption_checks(
     """
     before = {each.check: each.reason for each in manifest.overrides}
     checks = [deletion_phase_check(state, GOES_ON_IN), deletion_signoffs_check(state), *_lifecycle(run)]
-    if request.repos:
-        scan = attempted("references", lambda: references_check(request.repos, manifest.migration))
-        checks.append(scan)
+    if request.checkouts.paths:
+        migration = manifest.migration
+        checks.append(
+            attempted("references", lambda: references_check(request.checkouts.scan(migration), state))
+        )
     return overridden(marked(checks, OVERRIDABLE), {**before, **request.overrides}, request.by)
 
 

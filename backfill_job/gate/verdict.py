@@ -131,7 +131,11 @@ def _dead_letters(evidence: Evidence) -> Check:
 
 
 def _references(evidence: Evidence) -> Check:
-    return references_check(evidence.options.repos, evidence.migration)
+    state = evidence.state
+    if isinstance(state, MigrationError):
+        return unavailable("references", state)
+    result = evidence.options.checkouts.scan(evidence.migration)
+    return references_check(result, state if result is None else evidence.with_sites(state, result))
 
 
 def _import_test(evidence: Evidence) -> Check:
@@ -177,7 +181,7 @@ GATE_CHECKS = (
     GateCheck("mirror alive", (_GET_OWN, *_CANARY), _alive),
     GateCheck("canary", _CANARY, _canary),
     GateCheck("dead letters", (), _dead_letters),
-    GateCheck("references", (), _references),
+    GateCheck("references", (_GET_OWN,), _references),
     GateCheck("import test", (_GET_OWN,), _import_test),
     GateCheck("presence", _LIST, _presence),
     GateCheck("mixed prefix", (_LIST[1],), _mixed_prefix),

@@ -86,10 +86,10 @@ def _uses(finding: Finding, readers: Readers) -> Iterator[_Use]:
         bindings = list(_constant(node, index.frames[node]))
         if wanted and bindings and isinstance(node, (ast.Name, ast.Attribute)):
             use = _Use(module, node, index.frames[node], wanted, bindings, is_text=True)
-            homes = [home for _, home in _homes(use, readers)] if isinstance(node, ast.Attribute) else []
-            is_text = _is_text(bindings, readers.evaluator.module_frame(module), readers)
-            if homes:
-                is_text = all(_is_text(home.scope.names.get(node.attr, ()), home, readers) for home in homes)
+            homes = [(bindings, readers.evaluator.module_frame(module))]
+            if isinstance(node, ast.Attribute):
+                homes = [(home.scope.names.get(node.attr, []), home) for _, home in _homes(use, readers)]
+            is_text = all(_is_text(found, home, readers) for found, home in homes)
             yield replace(use, is_text=is_text)
 
 
@@ -117,7 +117,9 @@ def _constant(node: ast.expr, frame: Frame) -> Iterator[Binding]:
     while at is not None and isinstance(base, ast.Name):
         if base.id in at.scope.names:
             found = at.scope.names[base.id]
-            imported = {How.MEMBER, How.MODULE} if isinstance(node, ast.Attribute) else {How.MEMBER, How.VALUE}
+            imported = (
+                {How.MEMBER, How.MODULE} if isinstance(node, ast.Attribute) else {How.MEMBER, How.VALUE}
+            )
             is_top = isinstance(at.scope.node, ast.Module) or all(one.how is How.MEMBER for one in found)
             if is_top and all(one.how in imported for one in found):
                 yield from found
@@ -129,7 +131,11 @@ def _comes_to(use: _Use, name: str, frame: Frame, readers: Readers) -> bool:
     """Whether a name of a module is the new bucket's, as a text."""
     values = readers.evaluator.name(name, frame)
     texts = {value.chars for value in values if isinstance(value, Text)}
-    return texts == use.wanted and len(texts) == len(values) and _is_text(frame.scope.names[name], frame, readers)
+    return (
+        texts == use.wanted
+        and len(texts) == len(values)
+        and _is_text(frame.scope.names[name], frame, readers)
+    )
 
 
 def _is_text(bindings: Sequence[Binding], frame: Frame, readers: Readers, depth: int = 6) -> bool:
@@ -149,8 +155,12 @@ def _is_text(bindings: Sequence[Binding], frame: Frame, readers: Readers, depth:
             continue
         else:
             return False
-        if depth == 0 or not frames or not all(
-            _is_text(home.scope.names.get(member, ()), home, readers, depth - 1) for home in frames
+        if (
+            depth == 0
+            or not frames
+            or not all(
+                _is_text(home.scope.names.get(member, ()), home, readers, depth - 1) for home in frames
+            )
         ):
             return False
     return bool(bindings)
@@ -204,7 +214,9 @@ def _beside(home: Frame, old: str, name: str, edits: Sequence[Edit]) -> Edit | N
         inside = [edit for edit in edits if edit.path == module.path and start <= edit.start < end]
         if len(home.scope.names[old]) != 1 or len(inside) != len(edits) or not edits:
             return None
-        moved = [Edit(one.path, one.start - start, one.end - start, one.before, one.after, True) for one in inside]
+        moved = [
+            Edit(one.path, one.start - start, one.end - start, one.before, one.after, True) for one in inside
+        ]
         text = apply_edits(source.text[start:end], moved)
         number = source.line_of(module.end(node))
         at = source.starts[number - 1] + len(source.line(number))

@@ -79,7 +79,10 @@ def edits_for(
     found: set[Edit] = set()
     for resolution in finding.resolutions:
         if resolution.kind in {Kind.LEGACY, Kind.MIXED}:
-            ways = {tuple(_resolution_edits(resolution, target, source, of_bucket)) for target in resolution.targets}
+            ways = {
+                tuple(_resolution_edits(resolution, target, source, of_bucket))
+                for target in resolution.targets
+            }
             if len(ways) != 1:
                 raise CannotEdit("each environment would need another text here")
             found.update(*ways)
@@ -374,9 +377,7 @@ def _innermost(module: Module, offset: int) -> ast.AST | None:
     return best
 
 
-def _targets(
-    node: ast.Assign | ast.AnnAssign, module: Module, frame: Frame
-) -> Iterator[tuple[str, bool]]:
+def _targets(node: ast.Assign | ast.AnnAssign, module: Module, frame: Frame) -> Iterator[tuple[str, bool]]:
     for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
         if not isinstance(target, (ast.Name, ast.Attribute)):
             raise CannotEdit(f"it is put into a container at {_place(module, node)}")

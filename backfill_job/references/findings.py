@@ -1,8 +1,8 @@
 """What a scan finds, and what of it blocks."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,11 @@ class Finding:
         concerned = [one for one in self.resolutions if one.kind is self.kind]
         return tuple(dict.fromkeys(target.migration.label for one in concerned for target in one.targets))
 
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The settings from outside of the code that decide its bucket or its prefix where it is deployed."""
+        return tuple(sorted({name for text in self.texts() for name in text.deciding}))
+
     def evidence(self) -> frozenset[Position]:
         """Every name it was read through, and every character it is made of."""
         return frozenset(mark for text in self.texts() for mark in text.evidence())
@@ -140,6 +145,7 @@ class Finding:
             "migrations": list(self.labels),
             "note": self.note,
             "reviewed": self.reviewed,
+            "variables": list(self.variables),
             "scope": self.scope,
             "operation": self.operation,
             "accepted": self.accepted,
@@ -168,6 +174,7 @@ class ScanResult:
         findings: In the order of paths and lines.
         code: How many of the files can read objects.
         without_code: The paths in which there is not one such file.
+        settings: The values of settings from outside of the code that were given, by name.
     """
 
     paths: tuple[Path, ...]
@@ -178,6 +185,7 @@ class ScanResult:
     errors: tuple[ScanError, ...]
     code: int
     without_code: tuple[Path, ...]
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def blocking(self) -> tuple[Finding, ...]:

@@ -187,7 +187,9 @@ def resolve(
         return Resolution(Kind.UNRESOLVED if ours else Kind.OTHER, bucket, prefix)
     if mention.weak == LAYOUT:
         certain = (certain or mention.bucket is not None) and HOLE not in mention.folder
-        return Resolution(Kind.ELSEWHERE if certain and bucket.known else Kind.OTHER, bucket, prefix, targets.targets)
+        return Resolution(
+            Kind.ELSEWHERE if certain and bucket.known else Kind.OTHER, bucket, prefix, targets.targets
+        )
     kind, concerned = targets.kinds(bucket.chars, re.sub(SEPARATOR, "/", prefix.chars))
     if mention.folder:
         kind = Kind.OTHER if certain and HOLE not in mention.folder and bucket.known else Kind.UNRESOLVED

@@ -456,5 +456,5 @@ def _files(folder: Path, parts: tuple[str, ...]) -> list[Path]:
 def folders_above(folder: Path) -> tuple[Path, ...]:
     """The folders from this one up to the top of its checkout; none outside of a checkout."""
     above = (folder, *folder.parents)
-    tops = (index for index, candidate in enumerate(above, 1) if os.path.exists(candidate / ".git"))
+    tops = (index for index, candidate in enumerate(above, 1) if os.path.lexists(candidate / ".git"))
     return above[: next(tops, 0)]

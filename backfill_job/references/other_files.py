@@ -433,9 +433,11 @@ class _File:
             return None
         name = match["braced"] or match["plain"] or match["jinja"] or match["field"]
         found = self._assigned(name, nesting)
+        if found is None and name in self.targets.settings:
+            return Text(self.targets.settings[name])
         if found is None and match["default"]:
             start = offset + match.start("default")
-            return self.text(start, start + len(match["default"]), nesting + 1)
+            return self.text(start, start + len(match["default"]), nesting + 1).decided_by([name])
         return found
 
     def _assigned(self, name: str, nesting: int = 0) -> Text | None:

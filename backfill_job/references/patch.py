@@ -94,7 +94,7 @@ class _Planner:
         tree = walk_files(self.result.paths, self.skip)
         python = [path for path in tree.files if path.suffix in PYTHON and self._is_read(path)]
         project = Project(python, self.read, may_be_read(self.result.paths))
-        evaluator = Evaluator(project, Targets(self.result.migrations).carries)
+        evaluator = Evaluator(project, Targets(self.result.migrations).carries, self.result.settings)
         readers = Readers(project, evaluator, self.read, self.source)
         scanned = set(tree.files)
         for finding in self.result.blocking:
@@ -211,7 +211,9 @@ class _Planner:
         ]
         for finding, other in parts:
             self._ways[finding] = iter(())
-            self._reasons[finding] = [f"a file is changed wholly or not at all, and line {other.line} of {other.path.name} stays"]
+            self._reasons[finding] = [
+                f"a file is changed wholly or not at all, and line {other.line} of {other.path.name} stays"
+            ]
             self._refuse(finding, "")
         return bool(parts)
 
@@ -226,7 +228,13 @@ class _Planner:
             contents = self.contents()
             broken = {path for path, (old, new) in contents.items() if not _still_parses(path, old, new)}
             edited = {path: new for path, (_, new) in contents.items()}
-            after = scan(self.result.paths, self.result.migrations, skip=self.skip, contents=edited)
+            after = scan(
+                self.result.paths,
+                self.result.migrations,
+                skip=self.skip,
+                contents=edited,
+                settings=self.result.settings,
+            )
             blocking = {(finding.path, finding.line) for finding in after.blocking}
             still = blocking - {(finding.path, finding.line) for finding in self.refusals}
             still |= {place for place in blocking if self.whole and place[0] in contents}

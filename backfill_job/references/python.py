@@ -41,7 +41,11 @@ Read = Callable[[Path], bytes]
 
 
 def scan_python(
-    paths: Sequence[Path], holding: Iterable[Path], read: Read, may_be_read: Callable[[Path], bool], targets: Targets
+    paths: Sequence[Path],
+    holding: Iterable[Path],
+    read: Read,
+    may_be_read: Callable[[Path], bool],
+    targets: Targets,
 ) -> Iterator[Finding]:
     """Judge every place in every Python file that matters; gives the findings in any order.
 
@@ -54,7 +58,7 @@ def scan_python(
         project.set_from_outside.update(name.decode() for name in _SET_FROM_OUTSIDE.findall(read(path)))
     files, unparsed = _relevant(paths, holding, read, project, targets.seed_pattern)
     spelled = (name for file in files for node in ast.walk(file.module.tree) for name in _spelled(node))
-    walk = Walk(Evaluator(project, targets.carries), targets, Counter(spelled))
+    walk = Walk(Evaluator(project, targets.carries, targets.settings), targets, Counter(spelled))
     for file in files:
         if any(statement.live for statement in file.statements):
             try:

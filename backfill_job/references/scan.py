@@ -24,7 +24,16 @@ from backfill_job.references.texts import PYTHON, Source, Text, decode, is_binar
 from shared.errors import UsageError
 from shared.migration import Migration
 
-__all__ = ["MAX_BYTES", "Tree", "may_be_read", "read_code", "scan", "walk_files"]
+__all__ = [
+    "MAX_BYTES",
+    "Checkouts",
+    "Tree",
+    "may_be_read",
+    "read_code",
+    "read_settings",
+    "scan",
+    "walk_files",
+]
 
 MAX_BYTES = 8 * 1024 * 1024
 """A larger file is searched, but not read as code."""
@@ -41,6 +50,9 @@ SKIPPED_FOLDERS = frozenset(
 )
 """What tools make: people write nothing in them by hand."""
 
+_SETTING = re.compile(
+    r"[ \t]*(?:export[ \t]+)?(?P<name>[A-Za-z_]\w*)(?:=|:[ \t]+)(?P<quote>[\"']?)(?P<value>.*?)(?P=quote)[ \t]*(?<!\S)?(?:[ \t]#.*)?"
+)
 _REVIEWED = re.compile(r"references:[ \t]*reviewed\b[ \t:,-]*(?P<why>[^\r\n]*)", re.IGNORECASE)
 
 
@@ -59,18 +71,67 @@ def scan(
     *,
     skip: Sequence[str] = (),
     contents: Mapping[Path, bytes] | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> ScanResult:
     """Find every reference to the migrations' paths in files and folders, and what could not be read; both may block.
 
     Args:
         skip: Shell patterns of files and folders to leave out, of their names or of their paths.
         contents: Contents to assume for some files, instead of those on disk.
+        settings: The values that settings have where the code is deployed, by name.
 
     Raises:
         UsageError: A path does not exist, or a migration cannot be looked for.
     """
-    targets = Targets(migrations)
+    targets = Targets(migrations, settings)
     return _Scan(targets, walk_files(paths, skip), contents or {}).run(paths, migrations)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkouts:
+    """The consumers' code that a check looks at.
+
+    Attributes:
+        paths: Files and folders; empty where none was named.
+        skip: Shell patterns of what is left out.
+        env_file: The settings with which the code is deployed; None where they are not given.
+    """
+
+    paths: tuple[Path, ...] = ()
+    skip: tuple[str, ...] = ()
+    env_file: Path | None = None
+
+    def scan(self, migration: Migration) -> ScanResult | None:
+        """Look for one migration; None where no checkout was named.
+
+        Raises:
+            UsageError: As `scan` and `read_settings`.
+        """
+        if not self.paths:
+            return None
+        return scan(self.paths, [migration], skip=self.skip, settings=read_settings(self.env_file))
+
+
+def read_settings(path: Path | None) -> dict[str, str]:
+    """Read a file of settings: ``NAME=value`` or ``NAME: value`` on each line, as ``docker`` and ``gcloud`` take them.
+
+    Raises:
+        UsageError: It cannot be read, or a line is not a setting, or gives a name a second value.
+    """
+    found: dict[str, str] = {}
+    try:
+        text = "" if path is None else read_code(path).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--env-file {path}: cannot be read: {error}") from error
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#") or line.strip() == "---":
+            continue
+        match = _SETTING.fullmatch(line)
+        if match is None or found.get(match["name"], match["value"]) != match["value"]:
+            what = "is not NAME=value" if match is None else f"gives {match['name']} a second value"
+            raise UsageError(f"--env-file {path}: line {number} {what}")
+        found[match["name"]] = match["value"]
+    return found
 
 
 def walk_files(paths: Sequence[Path], skip: Sequence[str]) -> Tree:
@@ -92,7 +153,9 @@ def walk_files(paths: Sequence[Path], skip: Sequence[str]) -> Tree:
         waiting = [root]
         while waiting:
             path = waiting.pop()
-            if path != root and any(fnmatch(name, one) for one in skip for name in (path.name, path.as_posix())):
+            if path != root and any(
+                fnmatch(name, one) for one in skip for name in (path.name, path.as_posix())
+            ):
                 tree.skipped.append(path)
                 continue
             try:
@@ -192,6 +255,7 @@ class _Scan:
             skipped=tuple(self._tree.skipped),
             findings=tuple(final),
             errors=tuple(self._errors),
+            settings=self._targets.settings,
             code=len(code),
             without_code=tuple(
                 path for path in paths if not any(_is_within(one, [os.path.realpath(path)]) for one in code)

@@ -16,14 +16,16 @@ from backfill_job.references.findings import Finding, Place, ScanResult
 from backfill_job.references.modules import FUNCTIONS, Module, folders_above, spelling
 from backfill_job.references.targets import Kind
 from backfill_job.references.texts import readable
-from shared.state import UNFIT, Site
+from shared.state import UNFIT, Site, State
 
-__all__ = ["in_module", "in_text", "sites_of"]
+__all__ = ["gone_sites", "in_module", "in_text", "sites_of", "with_accepted"]
 
 LONGEST = 200
 """Characters of a file's or a function's name; of a longer one, the end counts."""
 
-_PRESENCE = frozenset({"exists", "object_exists", "blob_exists", "any", "bool", "is_file", "isfile", "is_dir"})
+_PRESENCE = frozenset(
+    {"exists", "object_exists", "blob_exists", "any", "bool", "is_file", "isfile", "is_dir"}
+)
 _LISTS = frozenset({"list", "list_blobs", "list_by_timespan", "ls", "glob", "iglob", "rglob", "walk", "find"})
 _LOADS = re.compile(
     r"(load|read|download|open|copy|copy_blob|rewrite|sync|provide_file|source_(objects?|uris?)|uris?)(_\w+)?|\w*(ToBigQuery|Load|Copy)\w*"
@@ -58,7 +60,32 @@ def sites_of(result: ScanResult, kind: Kind) -> tuple[Site, ...]:
     for finding in result.findings:
         if finding.kind is kind and finding.place is Place.CODE:
             found[site_of(finding, result.paths)] += 1
-    return tuple(replace(site, places=count) for site, count in sorted(found.items(), key=lambda one: one[0].name))
+    return tuple(
+        replace(site, places=count) for site, count in sorted(found.items(), key=lambda one: one[0].name)
+    )
+
+
+def with_accepted(result: ScanResult, state: State) -> ScanResult:
+    """The result, with the places that read elsewhere and that a person accepts by name; others at the same name still block."""
+    counted = {(site.name, site.reads): site for site in sites_of(result, Kind.ELSEWHERE)}
+
+    def accepted(finding: Finding) -> Finding:
+        if finding.kind is not Kind.ELSEWHERE or finding.place is not Place.CODE:
+            return finding
+        site = site_of(finding, result.paths)
+        entry = state.acceptance(counted[site.name, site.reads])
+        return finding if entry is None else replace(finding, accepted=f"{entry.note}, by {entry.by}")
+
+    return replace(result, findings=tuple(map(accepted, result.findings)))
+
+
+def gone_sites(result: ScanResult, state: State) -> tuple[Site, ...]:
+    """The recorded places that are neither seen on the new path now nor accepted elsewhere, each with how many there were."""
+    there = Counter({site.name: site.places for site in sites_of(result, Kind.MIGRATED)})
+    for finding in result.findings:
+        if finding.accepted:
+            there[site_of(finding, result.paths).name] += 1
+    return tuple(site for site in state.sites.values() if there[site.name] < site.places)
 
 
 def site_of(finding: Finding, paths: Sequence[Path]) -> Site:
@@ -96,7 +123,9 @@ def _around(module: Module, offset: int) -> Iterator[ast.AST]:
     node: ast.AST | None = module.tree
     while node is not None:
         yield node
-        node = next((child for child in _parts(node) if module.offset(child) <= offset < module.end(child)), None)
+        node = next(
+            (child for child in _parts(node) if module.offset(child) <= offset < module.end(child)), None
+        )
 
 
 def _parts(node: ast.AST) -> Iterator[ast.expr | ast.stmt]:
@@ -121,7 +150,9 @@ def _operation(around: Sequence[ast.AST]) -> str:
             most = keywords.get("max_results")
             one = one or (isinstance(most, ast.Constant) and most.value == 1)
         elif isinstance(node, ast.Dict):
-            words += [key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
+            words += [
+                key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str)
+            ]
     if one or any(word in _PRESENCE or word.endswith("Sensor") for word in words):
         return "presence"
     if any(word in _LISTS for word in words[:1]):

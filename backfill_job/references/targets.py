@@ -17,7 +17,7 @@ read is *elsewhere*, too, unless it stands directly below a prefix.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -132,11 +132,16 @@ class Target:
 class Targets:
     """Everything one scan looks for.
 
+    Args:
+        migrations: What is looked for.
+        settings: The values that settings have where the code is deployed, by name.
+
     Raises:
         UsageError: There is not one migration, or one of them cannot be looked for.
     """
 
-    def __init__(self, migrations: Sequence[Migration]) -> None:
+    def __init__(self, migrations: Sequence[Migration], settings: Mapping[str, str] | None = None) -> None:
+        self.settings = settings or {}
         if not migrations:
             raise UsageError("no migration to look for references to")
         self.targets = tuple(map(Target.of, migrations))
@@ -167,7 +172,9 @@ class Targets:
     def kinds(self, bucket: str, prefix: str) -> tuple[Kind, tuple[Target, ...]]:
         """The worst of what a bucket and a prefix are to any of the migrations, and to which."""
         kinds = [(target.kind(bucket, prefix), target) for target in self.targets]
-        if any(kind not in {Kind.ELSEWHERE, Kind.OTHER} for kind, _ in kinds):  # it is another migration's bucket
+        if any(
+            kind not in {Kind.ELSEWHERE, Kind.OTHER} for kind, _ in kinds
+        ):  # it is another migration's bucket
             kinds = [(kind, target) for kind, target in kinds if kind is not Kind.ELSEWHERE]
         worst = min((kind for kind, _ in kinds), key=lambda kind: kind.rank)
         return worst, tuple(target for kind, target in kinds if kind is worst)

@@ -309,7 +309,9 @@ class Walk:
         qualified = self.evaluator.qualified(node.func, frame)
         if _is_logging(qualified):
             inner = replace(inner, use=Use.QUIET)
-        elif inner.use is Use.QUIET and id(node) not in self._raised and not _makes_text(node.func, qualified):
+        elif (
+            inner.use is Use.QUIET and id(node) not in self._raised and not _makes_text(node.func, qualified)
+        ):
             inner = replace(inner, use=Use.PLAIN)  # what is logged is what this call finds
 
         def argument(slot: int | str) -> Usage:

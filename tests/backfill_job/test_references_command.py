@@ -331,17 +331,23 @@ def test_a_link_out_of_the_tree_is_not_followed_and_blocks(linked: str, tmp_path
     assert scan([root], MIGRATIONS, skip=["code.py"]).clean
 
 
-@pytest.mark.parametrize("line", ["from up import BUCKET", "from ..up import BUCKET", "from .linked.up import BUCKET"])
+@pytest.mark.parametrize(
+    "line", ["from up import BUCKET", "from ..up import BUCKET", "from .linked.up import BUCKET"]
+)
 def test_an_import_reads_nothing_outside_of_the_checkout(line: str, tmp_path: Path) -> None:
     """Dots that lead out of it, and a folder that is only linked: the bucket stays unknown."""
     write_tree(tmp_path, {"up.py": 'BUCKET = "de-bigquery-data-export-dev"\n'})
-    root = write_tree(tmp_path / "tree", {"a.py": f'{line}\nh.list(BUCKET, prefix="qpi_exports/")\n', ".git/HEAD": ""})
+    root = write_tree(
+        tmp_path / "tree", {"a.py": f'{line}\nh.list(BUCKET, prefix="qpi_exports/")\n', ".git/HEAD": ""}
+    )
     (root / "linked").symlink_to(tmp_path)
     found = scan([root], MIGRATIONS, skip=["linked"]).findings
     assert [finding.kind.value for finding in found] == ["unresolved"]
 
 
-def test_a_folder_that_may_not_be_looked_into_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_may_not_be_looked_into_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The super-user of a test may look everywhere, so the system's answer is given here."""
     root = write_tree(tmp_path, {"a.py": MIGRATED, "in/b.py": LEGACY})
     exists = Path.exists
@@ -358,7 +364,9 @@ def test_a_folder_that_may_not_be_looked_into_is_one_line(tmp_path: Path, monkey
     assert "in: cannot be looked at: Permission denied" in ran.out
 
 
-@pytest.mark.parametrize("tree", [{"NOTES": "nothing\n"}, {"README.md": LEGACY}, {"a.py": "\n"}, {"x.csv": "a,b\n"}])
+@pytest.mark.parametrize(
+    "tree", [{"NOTES": "nothing\n"}, {"README.md": LEGACY}, {"a.py": "\n"}, {"x.csv": "a,b\n"}]
+)
 def test_a_scan_without_code_is_not_a_verdict(tree: dict[str, str], tmp_path: Path) -> None:
     """As a mistyped folder: exit code 2 and one line, also where another path has code."""
     root = write_tree(tmp_path / "tree", tree)

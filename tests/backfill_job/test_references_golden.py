@@ -135,7 +135,9 @@ def test_a_constant_that_serves_nothing_else_is_edited_where_it_is_written(tmp_p
     old = "".join(line for line in SETTINGS.splitlines(keepends=True) if "EXPORT" not in line)
     root = write_tree(tmp_path, tree | {settings: old})
     assert apply_changes(tmp_path) == (6, [])
-    assert (root / settings).read_text() == old.replace('f"data-bucket-{ENV}"', 'f"de-bigquery-data-export-{ENV}"')
+    assert (root / settings).read_text() == old.replace(
+        'f"data-bucket-{ENV}"', 'f"de-bigquery-data-export-{ENV}"'
+    )
     assert scan([root], MIGRATIONS).clean
 
 

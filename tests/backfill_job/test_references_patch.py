@@ -125,8 +125,12 @@ def test_what_would_change_more_than_the_reference_is_refused(code: str, reason:
 
 def python_cases() -> dict[str, dict[str, str]]:
     """The Python cases of both tables."""
-    forms = {name: {file: code} for name, file, code, _ in test_references_forms.rows() if file.endswith(".py")}
-    return forms | {name: tree for name, tree, _ in test_references_refusals.rows() if any(map(_is_python, tree))}
+    forms = {
+        name: {file: code} for name, file, code, _ in test_references_forms.rows() if file.endswith(".py")
+    }
+    return forms | {
+        name: tree for name, tree, _ in test_references_refusals.rows() if any(map(_is_python, tree))
+    }
 
 
 def _is_python(name: str) -> bool:
@@ -167,7 +171,8 @@ CONSTANTS = {
     "one that the file imports already": (
         {
             "config.py": 'BUCKET = "data-bucket-dev"\nNEW = "de-bigquery-data-export-dev"\n',
-            "a.py": 'from config import BUCKET, NEW as THERE\nh.list(BUCKET, prefix="QPI_exports/")\n' + SHARED,
+            "a.py": 'from config import BUCKET, NEW as THERE\nh.list(BUCKET, prefix="QPI_exports/")\n'
+            + SHARED,
         },
         {"a.py": 'from config import BUCKET, NEW as THERE\nh.list(THERE, prefix="qpi_exports/")\n' + SHARED},
     ),
@@ -176,7 +181,9 @@ CONSTANTS = {
             "config.py": 'BUCKET = "data-bucket-dev"\nNEW = "de-bigquery-data-export-dev"\n',
             "a.py": 'import config\nh.list(config.BUCKET, prefix="QPI_exports/")\nh.list(config.BUCKET, prefix="x/")\n',
         },
-        {"a.py": 'import config\nh.list(config.NEW, prefix="qpi_exports/")\nh.list(config.BUCKET, prefix="x/")\n'},
+        {
+            "a.py": 'import config\nh.list(config.NEW, prefix="qpi_exports/")\nh.list(config.BUCKET, prefix="x/")\n'
+        },
     ),
     "one constant built on another": (
         {
@@ -213,7 +220,9 @@ CONSTANTS = {
 }
 
 
-@pytest.mark.parametrize(("tree", "changed"), [pytest.param(*row, id=name) for name, row in CONSTANTS.items()])
+@pytest.mark.parametrize(
+    ("tree", "changed"), [pytest.param(*row, id=name) for name, row in CONSTANTS.items()]
+)
 def test_a_shared_constant_stays_and_the_new_bucket_s_is_used(
     tree: dict[str, str], changed: dict[str, str], tmp_path: Path
 ) -> None:
@@ -280,7 +289,9 @@ def test_one_edit_changes_every_use_of_a_constant(tmp_path: Path) -> None:
 def test_a_link_out_of_the_tree_is_not_written_through(tmp_path: Path) -> None:
     """What a link points at belongs to somebody else: it is not read, and a patch does not name it."""
     outside = write_tree(tmp_path / "outside", {"config.py": 'B = "data-bucket-dev"\n'})
-    root = write_tree(tmp_path / "tree", {"a.py": 'from linked.config import B\nh.list(B, prefix="QPI_exports/")\n'})
+    root = write_tree(
+        tmp_path / "tree", {"a.py": 'from linked.config import B\nh.list(B, prefix="QPI_exports/")\n'}
+    )
     (root / "linked").symlink_to(outside)
     changed, refused = apply_changes(root)
     assert (changed, (outside / "config.py").read_text()) == (0, 'B = "data-bucket-dev"\n')
