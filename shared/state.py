@@ -248,8 +248,8 @@ class HistoryEntry:
         before: The SHA-256 of the entry before, as its object holds it; empty for the first.
         run: The run whose comparison begins.
         comparison: What a comparison found that has ended.
-        sites: The consumers' places that were seen, or that a person accepts as they are now; of an acceptance, none means that
-            there is no consumer.
+        sites: The consumers' places that were seen, or that a person accepts as they are now. A person who accepts none of
+            them says that there is no consumer.
     """
 
     at: _Moment

@@ -1,7 +1,7 @@
 """The command ``references``: find the code that still reads the legacy path, or mixes new bucket and old prefix.
 
-It changes nothing: ``--patch`` writes the changes as a diff for ``git apply``. ``--record`` alone reads and writes the
-migration's record: it notes which places read the legacy path, so that the gate and the deletion ask for each of them.
+It changes nothing: ``--patch`` writes the changes as a diff for ``git apply``. Only ``--record`` reads and writes the migration's
+record. It notes which places read the legacy path. The gate and the deletion then ask for each of them.
 """
 
 import argparse

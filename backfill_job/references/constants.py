@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from backfill_job.references.edits import Edit, Readers, apply_edits, edits_for, new_bucket
 from backfill_job.references.evaluate import is_lookup
 from backfill_job.references.findings import Finding
-from backfill_job.references.modules import Binding, Frame, How, Module, spelling
+from backfill_job.references.modules import Binding, Frame, How, Module, Ref, What, spelling
 from backfill_job.references.targets import Target
 from backfill_job.references.texts import PYTHON, Text
 
@@ -64,7 +64,10 @@ def proposed(finding: Finding, readers: Readers) -> Iterator[tuple[Edit, ...]]:
     name = re.sub(r"\W+", "_", target.new.rpartition("/")[2]).strip("_").upper() + "_BUCKET"
     for use in _uses(finding, readers):
         for binding, home in _homes(use, readers):
-            added = _beside(home, spelling(use.node), name, [edit for edit in whole if edit.of_bucket])
+            old = spelling(use.node)
+            if binding is not None and binding in use.bindings and isinstance(use.node, ast.Name):
+                old = binding.name.rpartition(":")[2]  # where it has another name
+            added = _beside(home, old, name, [edit for edit in whole if edit.of_bucket])
             is_free = name.isidentifier() and name not in home.scope.names
             if added is not None and is_free and (imported := _import(use, binding, name)) is not None:
                 yield (*prefix, use.edit(name), added, *imported)
@@ -117,9 +120,8 @@ def _constant(node: ast.expr, frame: Frame) -> Iterator[Binding]:
     while at is not None and isinstance(base, ast.Name):
         if base.id in at.scope.names:
             found = at.scope.names[base.id]
-            imported = (
-                {How.MEMBER, How.MODULE} if isinstance(node, ast.Attribute) else {How.MEMBER, How.VALUE}
-            )
+            through = {How.MEMBER, How.MODULE, How.CLASS}
+            imported = through if isinstance(node, ast.Attribute) else {How.MEMBER, How.VALUE}
             is_top = isinstance(at.scope.node, ast.Module) or all(one.how is How.MEMBER for one in found)
             if is_top and all(one.how in imported for one in found):
                 yield from found
@@ -173,6 +175,11 @@ def _homes(use: _Use, readers: Readers) -> Iterator[tuple[Binding | None, Frame]
         own = readers.evaluator.module_frame(use.module)
         yield None, own
         found += [one for bindings in own.scope.names.values() for one in bindings]
+    for value in (
+        readers.evaluator.values(use.node.value, use.frame) if isinstance(use.node, ast.Attribute) else ()
+    ):
+        if isinstance(value, Ref) and isinstance(value.node, ast.ClassDef) and value.what is What.CLASS:
+            yield None, readers.evaluator.class_frame(value.node, value.frame)
     for binding in found:
         package, _, member = binding.name.partition(":")
         if isinstance(use.node, ast.Attribute):
@@ -204,8 +211,11 @@ def _import(use: _Use, binding: Binding | None, name: str) -> tuple[Edit, ...] |
 def _beside(home: Frame, old: str, name: str, edits: Sequence[Edit]) -> Edit | None:
     """A new constant on the line behind the old one's; None where that is not one plain line at the module's top."""
     module, source = home.module, home.module.source
-    for node in module.tree.body:
-        if not isinstance(node, ast.Assign) or [spelling(one) for one in node.targets] != [old]:
+    for node in module.tree.body if home.scope.node is module.tree else ():
+        if not isinstance(node, (ast.Assign, ast.AnnAssign)) or node.value is None:
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if [spelling(one) for one in targets] != [old]:
             continue
         value = node.value
         if isinstance(value, ast.Call) and is_lookup(ast.unparse(value.func)) and len(value.args) == 2:  # noqa: PLR2004

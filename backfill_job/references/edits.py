@@ -178,9 +178,10 @@ def _same(olds: Sequence[str], news: Sequence[str]) -> int:
 
 @dataclass(slots=True)
 class _Index:
-    """A module's names: where each is read, which are looked up as texts; every node's parent and frame."""
+    """A module's names: where each is read, its names after an import, which are looked up as texts; every node's parent and frame."""
 
     uses: dict[str, list[ast.expr]] = field(default_factory=lambda: defaultdict(list))
+    aliases: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     looked_up: set[str] = field(default_factory=set)
     parents: dict[ast.AST, ast.AST] = field(default_factory=dict)
     frames: dict[ast.AST, Frame] = field(default_factory=dict)
@@ -233,6 +234,8 @@ class Readers:
                 inner = self.evaluator.class_frame(child, frame)
             elif isinstance(child, (ast.Name, ast.Attribute)) and isinstance(child.ctx, ast.Load):
                 index.uses[spelling(child)].append(child)
+            elif isinstance(child, ast.alias) and child.asname:
+                index.aliases[child.name].add(child.asname)
             elif isinstance(child, ast.Call):
                 index.looked_up |= _looked_up(child)
             self._collect(child, inner, index)
@@ -317,9 +320,7 @@ class _Way:
             index = self.readers.index(module)
             if name in index.looked_up and not local:
                 raise CannotEdit(f"{name} is looked up by its name in {path.as_posix()}")
-            imports = [node for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom)]
-            aliases = [alias.asname for node in imports for alias in node.names if alias.name == name]
-            for known_as in (name, *filter(None, aliases)):
+            for known_as in (name, *sorted(index.aliases[name])):
                 for use in index.uses.get(known_as, ()):
                     if not _is_printed(use, index) and self._comes_to(module, use, at):
                         yield module, use

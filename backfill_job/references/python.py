@@ -57,7 +57,9 @@ def scan_python(
     for path in paths:
         project.set_from_outside.update(name.decode() for name in _SET_FROM_OUTSIDE.findall(read(path)))
     files, unparsed = _relevant(paths, holding, read, project, targets.seed_pattern)
-    spelled = (name for file in files for node in ast.walk(file.module.tree) for name in _spelled(node))
+    spelled = (
+        name for file in files for statement in file.statements for name in statement.spelled.elements()
+    )
     walk = Walk(Evaluator(project, targets.carries, targets.settings), targets, Counter(spelled))
     for file in files:
         if any(statement.live for statement in file.statements):
@@ -85,7 +87,7 @@ def _in_module(finding: Finding, project: Project) -> Finding:
 @dataclass(slots=True)
 class _Statement:
     bound: frozenset[str]
-    spelled: frozenset[str]
+    spelled: Counter[str]
     live: bool
 
 
@@ -103,7 +105,7 @@ class _File:
         before = len(self.names)
         self.names.update(*(one.bound for one in self.statements if one.live))
         for one in self.statements:
-            if not one.live and not one.spelled.isdisjoint(known | self.names):
+            if not one.live and not one.spelled.keys().isdisjoint(known | self.names):
                 one.live = True
                 self.names |= one.bound
         return len(self.names) > before
@@ -165,7 +167,7 @@ def _imports_any(path: Path, imports: frozenset[str], exports: dict[str, set[str
 
 def _statement(node: ast.stmt, words: re.Pattern[str]) -> _Statement:
     inner = list(ast.walk(node))
-    spelled = frozenset(name for one in inner for name in _spelled(one))
+    spelled = Counter(name for one in inner for name in _spelled(one))
     bound: set[str] = set()
     for one in own_nodes([node]):
         if isinstance(one, (*FUNCTIONS, ast.ClassDef)):

@@ -1,7 +1,7 @@
 """Which places of the consumers' code read a path: file, function, and what it does there.
 
-A place keeps its name when its line or its expression changes, so that it can be found again after the change to the new path. Only
-the legacy path's readers are recorded (`shared.state.Site`), and those of another place that a person accepts.
+A place keeps its name when its line or its expression changes. So it is found again after the change to the new path. The record has the
+legacy path's readers (`shared.state.Site`), and those of another place that a person accepts.
 """
 
 import ast

@@ -195,6 +195,24 @@ CONSTANTS = {
             'QPI_BUCKET = QPI_EXPORTS_BUCKET\nh.list(QPI_BUCKET, prefix="qpi_exports/")\nh.list(BASE, prefix="x/")\n'
         },
     ),
+    "under another name, annotated": (
+        {
+            "config.py": 'BUCKET: str = "data-bucket-dev"\n',
+            "a.py": 'from config import BUCKET as B\nh.list(B, prefix="QPI_exports/")\nh.list(B, prefix="x/")\n',
+        },
+        {
+            "config.py": 'BUCKET: str = "data-bucket-dev"\nQPI_EXPORTS_BUCKET = "de-bigquery-data-export-dev"\n',
+            "a.py": "from config import BUCKET as B, QPI_EXPORTS_BUCKET\n"
+            'h.list(QPI_EXPORTS_BUCKET, prefix="qpi_exports/")\nh.list(B, prefix="x/")\n',
+        },
+    ),
+    "of the same class": (
+        {
+            "config.py": 'class C:\n    OLD = "data-bucket-dev"\n    NEW = "de-bigquery-data-export-dev"\n',
+            "a.py": 'from config import C\nh.list(C.OLD, prefix="QPI_exports/")\nh.list(C.OLD, prefix="x/")\n',
+        },
+        {"a.py": 'from config import C\nh.list(C.NEW, prefix="qpi_exports/")\nh.list(C.OLD, prefix="x/")\n'},
+    ),
     "an object is not a name": (
         {
             "a.py": 'NEW = "de-bigquery-data-export-dev"\nB = client.bucket("data-bucket-dev")\n'
