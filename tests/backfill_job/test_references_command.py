@@ -220,6 +220,20 @@ def test_a_binary_file_that_holds_the_name_is_unresolved(tmp_path: Path) -> None
     assert kinds(tmp_path) == [("unresolved", "a binary file that holds the name")]
 
 
+def test_a_name_over_the_edge_of_a_piece_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large file is searched piece by piece, and its lines are counted across the pieces."""
+    monkeypatch.setattr(scanning, "MAX_BYTES", 100)
+    monkeypatch.setattr(scanning, "PIECE", 7)
+    monkeypatch.setattr(scanning, "OVERLAP", 64)
+    (tmp_path / "a.sql").write_text("-- filler\n" * 20 + "gs://data-bucket-dev/QPI_exports")
+    (tmp_path / "b.sql").write_bytes(b"-- filler\n" * 20 + "QPI_exports".encode("utf-32-le"))
+    found = scan([tmp_path], MIGRATIONS).findings
+    assert [(finding.path.name, finding.line, finding.kind.value) for finding in found] == [
+        ("a.sql", 21, "unresolved"),
+        ("b.sql", 21, "unresolved"),
+    ]
+
+
 def test_a_huge_file_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file over the limit is not read as code; it is searched, and the line is said."""
     monkeypatch.setattr(scanning, "MAX_BYTES", 100)
