@@ -42,8 +42,7 @@ examples:
   python -m backfill_job references ../airflow-dags                  all three QPI environments
   python -m backfill_job references . --env prod --json refs.json    one of them, with every finding in a file
   python -m backfill_job references . --patch refs.patch             the changes, for `git apply refs.patch`
-  python -m backfill_job references . --env prod --record            note who reads the legacy path, before the change
-  python -m backfill_job references . --env prod --record --accept jobs/old.py:load:load --reason "retired" --by "Ada Lovelace"
+  python -m backfill_job references . --env prod --record
 
 classes:
   legacy      reads the old path
@@ -55,9 +54,8 @@ classes:
 
 exit codes:
   0  clean: nothing blocks the deletion of the legacy prefix
-  1  something blocks: legacy, mixed, unresolved, elsewhere, or a file that could not be read; with --record also a recorded
-     reader that is gone
-  2  no verdict: nothing in a path could be read as code; a path that does not exist, or the arguments
+  1  something blocks or could not be read; --record: or a recorded reader is gone
+  2  no verdict: no code, a path that does not exist, or the arguments
 """
 
 
@@ -79,17 +77,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--patch",
         type=Path,
         metavar="FILE",
-        help="write the smallest correct changes as a diff for `git apply`",
+        help="write the changes as a diff for `git apply`",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every finding")
     add_checkout_arguments(parser)
-    record = parser.add_argument_group(
-        "what is recorded (with --record, which needs one migration and credentials)"
-    )
+    record = parser.add_argument_group("what is recorded (for one migration; needs credentials)")
     record.add_argument(
         "--record",
         action="store_true",
-        help="note in the migration's record which places read the legacy path, and ask for each that is on record",
+        help="note who reads the legacy path, and ask for each on record",
     )
     record.add_argument(
         "--accept",
