@@ -4,6 +4,7 @@
 - `bucket_settings`: what a bucket's settings mean for the migration
 - `checks`: a check, its table, and the checks that several commands share
 - `commands`: the operator's commands, one module each
+- `consumer`: what reads the path each night, as a file describes it
 - `contents`: what a load takes, and the check of the objects' contents
 - `copying`: compares both prefixes, copies what differs, and proves the copies
 - `delete_old_qpi_exports`: the command that deletes the legacy path
@@ -15,6 +16,7 @@
 - `references`: places in the consumers' code that read the legacy path
 - `rights`: which part needs which permission, and where
 - `run`: what every command shares
+- `smoke`: what the command ``smoke`` asks of accounts, logs and Cloud Storage
 - `undo`: the undo of a deletion
 - `verify`: the parts of a verification
 """

@@ -22,6 +22,7 @@ from shared.state import (
     SHA256,
     UNFIT,
     ComparisonRecord,
+    Erasure,
     HistoryEntry,
     Kind,
     RunRecord,
@@ -42,6 +43,7 @@ __all__ = [
     "compared",
     "comparing",
     "deletion_goes_on",
+    "erased",
     "sign_off",
     "sites_accepted",
     "sites_seen",
@@ -216,6 +218,11 @@ def sites_accepted(state: State, stamp: Stamp, sites: Iterable[Site], reason: st
     """
     note = _line("the reason", reason, MAX_NOTE, least=1)
     return _noted(state, stamp, Kind.SITES_ACCEPTED, sites=tuple(sites), note=note)
+
+
+def erased(state: State, stamp: Stamp, erasure: Erasure) -> State:
+    """Record that a person erases names."""
+    return _noted(state, stamp, Kind.ERASURE, erasure=erasure)
 
 
 def with_run(state: State, record: RunRecord) -> State:

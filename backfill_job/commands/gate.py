@@ -8,6 +8,7 @@ import argparse
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+from backfill_job.consumer import add_consumer_argument, named_consumer
 from backfill_job.gate.checks import Limits
 from backfill_job.gate.evidence import GateOptions
 from backfill_job.gate.verdict import OVERRIDABLE, run_gate
@@ -27,6 +28,7 @@ from backfill_job.run.arguments import (
 )
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.open_run import opened
+from shared.errors import UsageError
 from shared.state_changes import MAX_WHO
 
 __all__ = ["COMMAND", "add_gate_arguments", "gate_options"]
@@ -67,6 +69,19 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_checkout_arguments(gate)
     add_canary_argument(gate)
+    gate.add_argument(
+        "--no-mirror",
+        action="store_true",
+        help="the writer is paused and no mirror runs: its checks are not applicable; wants --reason and --by. The cutover then "
+        "refuses if any object was written since it began",
+    )
+    add_consumer_argument(gate)
+    gate.add_argument(
+        "--loaded-table",
+        dest="table",
+        metavar="PROJECT.DATASET.TABLE",
+        help="the consumer's own table, with which `loaded` must have compared the path (default: load.table of its file)",
+    )
     gate.add_argument(
         "--dead-letters",
         type=Path,
@@ -114,8 +129,11 @@ def gate_options(arguments: argparse.Namespace) -> GateOptions:
     """Read what the gate looks at.
 
     Raises:
-        UsageError: As in `overrides_from`.
+        UsageError: As in `overrides_from` and `named_consumer`.
     """
+    overrides = overrides_from(arguments)
+    if arguments.no_mirror and (arguments.canary is not None or arguments.dead_letters is not None):
+        raise UsageError("--no-mirror says that no mirror runs: leave out --canary and --dead-letters")
     return GateOptions(
         checkouts=Checkouts(tuple(arguments.repo), tuple(arguments.skip), arguments.env_file),
         canary=None if arguments.canary is None else arguments.canary.total_seconds(),
@@ -130,8 +148,12 @@ def gate_options(arguments: argparse.Namespace) -> GateOptions:
         ),
         today=arguments.today,
         record=not arguments.no_record,
-        overrides=overrides_from(arguments),
+        overrides=overrides,
         by=arguments.by or "",
+        consumer=named_consumer(arguments),
+        table=arguments.table or "",
+        no_mirror=arguments.reason if arguments.no_mirror else "",
+        consumer_file="" if arguments.consumer is None else str(arguments.consumer),
     )
 
 

@@ -22,6 +22,10 @@ GOOD: dict[str, tuple[tuple[str, ...], ...]] = {
     "migrate": (PAIR, (*PAIR, "--execute", "--yes", "--ungoverned"), (*PAIR, "--execute")),
     "references": (("FOLDER/checkout",), ("FOLDER/checkout", "--json", "FOLDER/refs.json")),
     "import-test": ((*PAIR, "--date", "20240101", "--engine", "duckdb"), (*PAIR, "--last", "3")),
+    "loaded": (
+        (*PAIR, "--database", "FOLDER/file.json", "--table", "t", "--path", "legacy"),
+        (*PAIR, "--database", "FOLDER/empty", "--table", "t", "--last", "3"),
+    ),
     "verify": ((*PAIR, "--grace", "0"),),
     "certify": (("--check", "FOLDER/file.json"),),
     "begin": ((*PAIR, "--by", "Ada"), (*PAIR, "--by", "Ada", "--phase", "cut_over")),
