@@ -1,0 +1,70 @@
+"""Copies one object with one conditional rewrite, in the event loop: the usual case of both lanes.
+
+An event or two listings show both sides, so one request copies an object where the source wins. `replicate` handles
+everything else, on a thread: it looks at the object again. This module decides nothing itself. `decide` gives the
+preconditions, and `differences` compares the answer with the source that was seen.
+"""
+
+from shared.decision import Action, Authority, decide
+from shared.gcs.api import UNPACED, AsyncApi, Pacing
+from shared.objects import CONTENT_DIFFERENCES, ObjectRef, differences
+from shared.replicate import UNTRIED, LastSeen, Outcome, Replication, Unsettled, not_proven
+
+__all__ = ["LARGEST", "first_rewrite"]
+
+LARGEST = 64 * 1024 * 1024
+"""Bytes of the largest object that one rewrite copies. A larger one takes several calls between locations or storage classes."""
+
+
+async def first_rewrite(
+    api: AsyncApi,
+    source: ObjectRef,
+    destination: ObjectRef,
+    seen: LastSeen,
+    winner: Authority | None,
+    *,
+    follows_deletions: bool,
+    largest: int = LARGEST,
+    pacing: Pacing = UNPACED,
+) -> Replication | Unsettled:
+    """Copy an object as it was seen, if the source wins and a copy is due.
+
+    Args:
+        seen: Both sides as listings or an event showed them. They may be out of date: the preconditions catch that.
+        winner: Which side wins, read after the look at the destination. Where it is not the source, nothing is sent: a copy
+            takes more requests there, and an absence may be an erasure.
+        follows_deletions: Deletions at the source are followed. So a copy costs one more look: at the source.
+        largest: Bytes of the largest object to copy here.
+
+    Returns:
+        The copy, if nothing is left to do. Otherwise what `replicate` needs to go on.
+
+    Raises:
+        ConditionFailed: A side has another generation. `replicate` has to look.
+        ObjectNotFound: The source is absent.
+        CopyNotProven: The copy's answer differs from the source that was seen.
+        StorageError: Every other failure; the copy may or may not have happened.
+    """
+    version = seen.source
+    if version is None or version.size > largest or winner is not Authority.SOURCE:
+        return UNTRIED
+    decision = decide(version, seen.destination, winner)
+    if decision.action is not Action.COPY:
+        return UNTRIED
+    copy, _ = await api.rewrite(
+        source,
+        destination,
+        if_source=decision.source_generation,
+        if_destination=decision.destination_generation,
+        pacing=pacing,
+    )
+    if copy is None:  # not done: it takes several calls
+        return Unsettled(1)
+    differing = differences(version, copy)
+    if CONTENT_DIFFERENCES.intersection(differing):
+        raise not_proven(destination, differing)
+    made = Replication(Outcome.COPIED, version, copy)
+    # A deletion of the source may have come before this copy.
+    if differing or (follows_deletions and await api.look(source) is None):
+        return Unsettled(1, made)
+    return made
