@@ -1,5 +1,6 @@
 """The function as the framework calls it: a CloudEvent over HTTP in, a status and one structured line out."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable, Iterator
@@ -10,6 +11,7 @@ from typing import Any
 
 import functions_framework
 import pytest
+from testing_function import AsgiClient
 from testing_paths import Paths, json_lines
 
 from demo.function import running_function
@@ -40,13 +42,13 @@ class Mirror:
     """The function in this process, on the test's own pair of prefixes."""
 
     paths: Paths
-    client: Any
+    client: AsgiClient
     capsys: pytest.CaptureFixture[str]
 
     def post(self, body: bytes, headers: dict[str, str]) -> Delivered:
         self.capsys.readouterr()
-        answer = self.client.post("/", headers={"Content-Type": "application/json", **headers}, data=body)
-        return Delivered(answer.status_code, json_lines(self.capsys.readouterr().out))
+        status, _ = self.client.post(body, {"Content-Type": "application/json", **headers})
+        return Delivered(status, json_lines(self.capsys.readouterr().out))
 
     def deliver(
         self,
@@ -100,12 +102,13 @@ def mirror(
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
         app = functions_framework.create_app("mirror_object", str(ROOT / "main.py"), "cloudevent")
-        return Mirror(paths, app.test_client(), capsys)
+        return Mirror(paths, AsgiClient(app, runner), capsys)
 
     handler._worker.cache_clear()
-    yield start
-    if handler._worker.cache_info().currsize:
-        handler._worker().gateway.close()
+    with asyncio.Runner() as runner:
+        yield start
+        if handler._worker.cache_info().currsize:
+            runner.run(handler._worker().close())
     handler._worker.cache_clear()
     handler.start_logging.cache_clear()
 
@@ -822,7 +825,7 @@ def test_the_project_that_pays_is_the_mirror_s(mirror: Callable[..., Mirror], pa
         bucket.requester_pays = True
         bucket.patch()
     assert function.deliver(resource).line["outcome"] == "copied"
-    handler._worker().gateway.close()
+    function.client.run(handler._worker().close())
     handler._worker.cache_clear()
     done = mirror(MIRROR_BILLING_PROJECT="").deliver(resource)
     assert (done.status, done.line["event"]) == (503, "mirror_retry")
