@@ -1,6 +1,7 @@
 """Both paths with writers, both mirrors, and an operator who cuts over and back: one object's name, step by step.
 
-Here production code is the whole mirror, not only `replicate`: it takes an event, reads the phase, and applies the rule.
+Here production code is the whole mirror, not only `replicate`: it takes an event, reads the phase, begins in the event loop, and
+goes on by the rule.
 A *pass* is what the operator's commands do to one object. It is `replicate` in one direction, where the later write wins,
 with a listing of any age.
 
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import NamedTuple
 
+from race_event_loop import whole_mirror
 from race_model import (
     Condition,
     Place,
@@ -29,7 +31,6 @@ from race_model import (
 )
 
 from mirror_function.event import EventKind, ObjectEvent
-from mirror_function.mirror import mirror
 from mirror_function.settings import MirrorSettings
 from shared.decision import Authority
 from shared.errors import ConditionFailed, Contended, NotSettled, ObjectNotFound
@@ -142,7 +143,7 @@ class Story:
     across: bool = True
     deletes: bool = False
     deliver: "Callable[[ObjectEvent, MirrorSettings, ReplayedStore], object]" = (
-        lambda event, settings, store: mirror(event, settings, store, store)  # type: ignore[arg-type]
+        lambda event, settings, store: whole_mirror(event, settings, store, store)
     )
 
 

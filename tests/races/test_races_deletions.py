@@ -23,10 +23,10 @@ from race_both_ways import (
     Upload,
     walk,
 )
+from race_event_loop import whole_mirror
 
 import shared.replicate
 from mirror_function.event import EventKind, ObjectEvent
-from mirror_function.mirror import mirror
 from mirror_function.settings import MirrorSettings
 from shared.decision import Authority
 from shared.objects import ObjectRef, ObjectState
@@ -104,7 +104,7 @@ def _deleting(
     deleted_at: datetime,
 ) -> object:
     if event.kind is not EventKind.DELETED or settings.reverse:
-        return mirror(event, settings, store, store)  # type: ignore[arg-type]
+        return whole_mirror(event, settings, store, store)
     way = settings.way
     name = way.relative(event.state.name)
 
