@@ -10,8 +10,18 @@ from race_replay import DESTINATION, SOURCE, Program, ReplayingStore, keep
 
 from mirror_function.mirror import settle
 from shared.decision import Authority
+from shared.errors import StorageError
+from shared.first_rewrite import first_rewrite
 from shared.objects import ObjectRef, ObjectState
-from shared.replicate import DeletePropagation, LastSeen, Replication, Unsettled, propagate_delete, replicate
+from shared.replicate import (
+    UNTRIED,
+    DeletePropagation,
+    LastSeen,
+    Replication,
+    Unsettled,
+    propagate_delete,
+    replicate,
+)
 
 __all__ = [
     "Actor",
@@ -23,6 +33,7 @@ __all__ = [
     "Write",
     "backfill",
     "deliveries",
+    "lane",
     "new_writer",
     "removals",
     "script",
@@ -175,6 +186,33 @@ def backfill(
         return replicate(store, SOURCE, DESTINATION, authority, last_seen=last_seen, keep=keep)
 
     return Actor(name, program, last=last)
+
+
+def lane(*, follows: bool = False) -> Actor:
+    """Give the bulk lane's work on one line: two listings, one rewrite in the event loop, and the rule for what is left."""
+
+    def program(store: ReplayingStore) -> Replication:
+        seen = LastSeen(store.look(SOURCE), store.look(DESTINATION))
+        try:
+            work = first_rewrite(
+                InLoop(store),  # type: ignore[arg-type]
+                SOURCE,
+                DESTINATION,
+                seen,
+                Authority.SOURCE,
+                follows_deletions=follows,
+            )
+            done = at_once(work)
+        except StorageError:
+            done = UNTRIED
+        if isinstance(done, Replication):
+            return done
+        deletes = store if follows else None
+        return replicate(
+            store, SOURCE, DESTINATION, Authority.SOURCE, last_seen=seen, after=done, deletes=deletes
+        )
+
+    return Actor("lane", program)
 
 
 def sweep(*, authority: Authority = Authority.SOURCE, replicate: Replicate = replicate) -> Actor:
