@@ -4,9 +4,9 @@ It answers with an error status where Eventarc should deliver the event again, a
 that can never be handled must not come back for 24 hours.
 
 The framework serves the entry in one event loop, because it is registered with ``functions_framework.aio``. It is registered for
-HTTP requests, not for CloudEvents: the framework would answer 400, without a line in the log, to a body that is not an event and
-to a raw Pub/Sub push. The first event makes the clients, in the worker that serves it, because the server's parent process also
-imports this module, before it forks.
+HTTP requests, not for CloudEvents. Otherwise the framework would refuse a raw Pub/Sub push, and a body that is not an event. The
+log would not say so. The first event makes the clients, in the worker that serves it, because the server's parent
+process also imports this module, before it forks.
 """
 
 import asyncio

@@ -7,7 +7,7 @@ preconditions, and `differences` compares the answer with the source that was se
 
 from shared.decision import Action, Authority, decide
 from shared.gcs.api import UNPACED, AsyncApi, Pacing
-from shared.objects import CONTENT_DIFFERENCES, ObjectRef, differences
+from shared.objects import CONTENT_DIFFERENCES, ObjectRef, ObjectState, differences
 from shared.replicate import UNTRIED, LastSeen, Outcome, Replication, Unsettled, not_proven
 
 __all__ = ["LARGEST", "first_rewrite"]
@@ -64,7 +64,12 @@ async def first_rewrite(
     if CONTENT_DIFFERENCES.intersection(differing):
         raise not_proven(destination, differing)
     made = Replication(Outcome.COPIED, version, copy)
-    # A deletion of the source may have come before this copy.
-    if differing or (follows_deletions and await api.look(source) is None):
+    # The end of this version may have come before this copy, and its event, too. Then no event takes the copy back.
+    if differing or (follows_deletions and _has_ended(version, await api.look(source))):
         return Unsettled(1, made)
     return made
+
+
+def _has_ended(version: ObjectState, live: ObjectState | None) -> bool:
+    """Tell whether a version was deleted or overwritten."""
+    return live is None or live.generation != version.generation

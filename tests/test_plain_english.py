@@ -53,7 +53,6 @@ NOT_YET: frozenset[str] = frozenset(
     {
         "bench/backfill.py",
         "bench/contents.py",
-        "bench/mirror.py",
         "bench/verify.py",
     }
 )

@@ -25,6 +25,7 @@ from race_both_ways import (
 )
 from race_event_loop import whole_mirror
 
+import shared.first_rewrite
 import shared.replicate
 from mirror_function.event import EventKind, ObjectEvent
 from mirror_function.settings import MirrorSettings
@@ -78,12 +79,23 @@ def test_what_is_written_after_a_deletion_stays_where_it_was_written(story: Stor
         assert world.holds(NEW) == "a", "\n".join(world.told)
 
 
+OVERWRITTEN_AND_DELETED = Story((), (Upload(LEGACY, "a"), Upload(LEGACY, "bb"), Remove(LEGACY)), deletes=True)
+
+
 def test_a_deletion_before_the_cutover_reaches_the_new_path() -> None:
     """However late the copy is."""
-    story = Story((), (Upload(LEGACY, "a"), Upload(LEGACY, "bb"), Remove(LEGACY)), deletes=True)
     for seed in range(WALKS):
-        world = walk(story, random.Random(seed).randrange)
+        world = walk(OVERWRITTEN_AND_DELETED, random.Random(seed).randrange)
         assert world.holds(NEW) is None, "\n".join(world.told)
+
+
+def test_a_look_that_takes_an_overwritten_source_for_its_own_version_leaves_a_copy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The copy is later than the overwrite that ended its version, and the next version is deleted before it is copied."""
+    monkeypatch.setattr(shared.first_rewrite, "_has_ended", lambda _version, live: live is None)
+    ends = {walk(OVERWRITTEN_AND_DELETED, random.Random(seed).randrange).holds(NEW) for seed in range(WALKS)}
+    assert ends != {None}
 
 
 def phase_before_the_looks(event: ObjectEvent, settings: MirrorSettings, store: ReplayedStore) -> object:
