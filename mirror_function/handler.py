@@ -150,27 +150,37 @@ async def mirror_object(request: Request) -> Response:
     """Answer one request, which should be a delivery."""
     start_logging()
     if request.method != "POST":
-        return PlainTextResponse("events are posted", METHOD_NOT_ALLOWED)
+        return _answer("events are posted", METHOD_NOT_ALLOWED)
     try:
         body = await request.body()
     except ClientDisconnect:  # a part of the event came; all of it comes again
-        return PlainTextResponse("the body broke off", BAD_REQUEST)
+        return _answer("the body broke off", BAD_REQUEST)
     try:
         event = from_http(request.headers, body)
     except (MissingRequiredFields, InvalidRequiredFields) as error:
         pushed = _pushed(body)
         if pushed is None:
-            return PlainTextResponse(f"not a CloudEvent: {error}"[:1000], BAD_REQUEST)
+            return _answer(f"not a CloudEvent: {error}"[:1000], BAD_REQUEST)
         return await _deliver(request, *pushed)
     except _UNREADABLE as error:
         named = {key[3:]: value for key, value in request.headers.items() if key.startswith("ce-")}
         _drop(EventLog(), named, None, f"the request cannot be read: {type(error).__name__}")
-        return PlainTextResponse("dropped\n")
+        # A complete body that is not an event does not change. Whatever else it was may have been a fault on the way.
+        return (
+            _answer("dropped\n")
+            if isinstance(error, GenericException)
+            else _answer("unreadable", BAD_REQUEST)
+        )
     return await _deliver(request, event.get_attributes(), event.get_data())
 
 
 _UNREADABLE = (GenericException, ValueError, TypeError, LookupError, AttributeError, RecursionError)
-"""What the reader of CloudEvents raises for a complete body that is not an event. Another delivery would not change it."""
+"""What the reader of CloudEvents raises: the first for a complete body that is not an event, the others for what it does not expect."""
+
+
+def _answer(text: str, status: int = 200) -> Response:
+    """An answer; the text may have a lone surrogate from a forged event."""
+    return PlainTextResponse(text.encode("utf-8", "backslashreplace"), status)
 
 
 async def _deliver(request: Request, attributes: Mapping[str, Any], data: Any) -> Response:
@@ -179,14 +189,14 @@ async def _deliver(request: Request, attributes: Mapping[str, Any], data: Any) -
         worker = _worker()
     except UsageError as error:
         EventLog().emit(Event.MIRROR_MISCONFIGURED, error=str(error))
-        return PlainTextResponse(str(error), UNAVAILABLE)
+        return _answer(str(error), UNAVAILABLE)
     log = EventLog(trace_fields(request.headers, worker.settings.project))
     attributes, data = unwrapped(attributes, data)
     try:
         event = read_event(attributes, data, datetime.now(UTC))
     except UsageError as error:
         _drop(log, attributes, data, str(error))
-        return PlainTextResponse("OK")
+        return _answer("OK")
     return await _handle(event, worker, log)
 
 
@@ -215,11 +225,11 @@ async def _handle(event: ObjectEvent, worker: _Worker, log: EventLog) -> Respons
         if is_worth_another_delivery(error, event, now, worker.settings.give_up_after):
             unknown = isinstance(error, PhaseUnknown)
             log.emit(Event.MIRROR_PHASE_UNKNOWN if unknown else Event.MIRROR_RETRY, **failed)
-            return PlainTextResponse(str(error), UNAVAILABLE)
+            return _answer(str(error), UNAVAILABLE)
         log.emit(Event.MIRROR_DROPPED, outcome=DROPPED, **failed)
     else:
         log.emit(_line(done), **about, **_evidence(done))
-    return PlainTextResponse("OK")
+    return _answer("OK")
 
 
 def _line(done: Mirrored) -> Event:

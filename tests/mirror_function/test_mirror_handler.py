@@ -681,7 +681,13 @@ def test_the_source_as_destination_is_refused(mirror: Callable[..., Mirror], pat
 
 @pytest.mark.parametrize(
     ("method", "body", "status"),
-    [("GET", b"", 405), ("PUT", b"{}", 405), ("POST", b"nonsense", 400), ("POST", b'{"message": 1}', 400)],
+    [
+        ("GET", b"", 405),
+        ("PUT", b"{}", 405),
+        ("POST", b"nonsense", 400),
+        ("POST", b'{"message": 1}', 400),
+        ("POST", b'{"specversion": "\\ud800"}', 400),
+    ],
 )
 def test_what_is_not_a_delivery_is_refused(
     mirror: Callable[..., Mirror], method: str, body: bytes, status: int
