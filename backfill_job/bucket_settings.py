@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from backfill_job.checks import SHOWN, Check, failed, passed, unavailable
-from shared.errors import MigrationError, PermissionDenied
+from shared.errors import Cause, MigrationError, PermissionDenied
 from shared.gcs.api import AsyncApi
 from shared.migration import Migration
 from shared.text import duration, listed, shown
@@ -21,12 +21,14 @@ __all__ = [
     "PATH_LIFECYCLE",
     "RECORD",
     "RECORD_LIFECYCLE",
+    "REQUESTER_PAYS",
     "Below",
     "Resource",
     "SafetyNet",
     "bucket_checks",
     "deleting_rules",
     "lifecycle_checks",
+    "named_settings",
     "safety_net",
 ]
 
@@ -46,6 +48,11 @@ class Below:
     endings: tuple[str, ...] = ()
     custom_times: bool = True
 
+
+REQUESTER_PAYS = "requester pays"
+"""The end of a check's name."""
+
+_NAMED = ("hierarchical namespace", "Autoclass", "rules that change the class")
 
 _DIGITS = tuple("0123456789")
 
@@ -179,6 +186,9 @@ def bucket_checks(legacy: Resource, new: Resource, migration: Migration) -> Iter
     yield _storage_class(legacy, new)
     for side, resource in (("legacy", legacy), ("new", new)):
         yield _uniform_access(side, resource)
+        yield _hierarchical_namespace(side, resource)
+        yield _autoclass(side, resource)
+        yield _class_rules(side, resource)
         yield _requester_pays(side, resource)
         yield _protection(side, resource)
         yield _key(side, resource)
@@ -186,6 +196,19 @@ def bucket_checks(legacy: Resource, new: Resource, migration: Migration) -> Iter
     yield from lifecycle_checks(new, migration)
     yield _soft_delete(legacy)
     yield _versioning(legacy)
+
+
+def named_settings(legacy: Resource, new: Resource, migration: Migration) -> tuple[Check, ...]:
+    """The checks of both buckets that a dry run shows: what stands in the way, and what is not copied or costs more.
+
+    Not requester pays: what could list the bucket has a project that pays.
+    """
+    return tuple(
+        check
+        for check in bucket_checks(legacy, new, migration)
+        if not check.name.endswith(REQUESTER_PAYS)
+        and (check.blocks or (check.next_step and check.name.partition(": ")[2] in _NAMED))
+    )
 
 
 def _location(legacy: Resource, new: Resource) -> Check:
@@ -201,29 +224,70 @@ def _storage_class(legacy: Resource, new: Resource) -> Check:
     if old in {"STANDARD", ""}:
         return passed("storage class", f"{old or 'STANDARD'} to {fresh}")
     seen = f"{old} to {fresh}: reading for the copy, and deleting or replacing before the class's minimum age, are billed"
-    return passed("storage class", seen, "add it to the estimate of the dry run")
+    return passed(
+        "storage class",
+        seen,
+        "see the estimate of the dry run; a copy keeps its source's class, see --storage-class",
+    )
 
 
 def _uniform_access(side: str, resource: Resource) -> Check:
     name = f"{side} bucket: uniform access"
     configuration = resource.get("iamConfiguration") or {}
     if (configuration.get("uniformBucketLevelAccess") or {}).get("enabled"):
-        return passed(name, "on: permissions can be limited to a prefix")
+        return passed(
+            name,
+            "on: permissions can be limited to a prefix; managed folders and their permissions are not copied",
+        )
     seen = "off: permissions cannot be limited to a prefix, and access lists of single objects are not copied"
     step = f"gcloud storage buckets update gs://{resource.get('name')} --uniform-bucket-level-access, once no reader relies on access lists"
     return failed(name, seen, step)
+
+
+def _hierarchical_namespace(side: str, resource: Resource) -> Check:
+    name = f"{side} bucket: hierarchical namespace"
+    if not (resource.get("hierarchicalNamespace") or {}).get("enabled"):
+        return passed(name, "off")
+    seen = (
+        "on: folders are resources of their own; empty ones, and the permissions on folders, are not copied"
+    )
+    return passed(
+        name, seen, f"see which are needed: gcloud storage folders list gs://{resource.get('name')}"
+    )
+
+
+def _autoclass(side: str, resource: Resource) -> Check:
+    name = f"{side} bucket: Autoclass"
+    if not (resource.get("autoclass") or {}).get("enabled"):
+        return passed(name, "off")
+    if side == "new":
+        return passed(
+            name, "on: every copy begins in the standard class", "--storage-class has no effect there"
+        )
+    seen = "on: the service changes the classes of objects; a read for the copy moves an object back to the standard class"
+    return passed(name, seen, "expect the price of the standard class for what was read")
+
+
+def _class_rules(side: str, resource: Resource) -> Check:
+    name = f"{side} bucket: rules that change the class"
+    rules = (resource.get("lifecycle") or {}).get("rule") or ()
+    found = tuple(
+        number
+        for number, rule in enumerate(rules, 1)
+        if (rule.get("action") or {}).get("type") == "SetStorageClass"
+    )
+    if not found:
+        return passed(name, "none")
+    seen = f"{_told(resource, found)} change the storage class of objects; the comparison counts them, and does not fail"
+    return passed(name, seen, "expect the class's retrieval and its minimum age in the costs")
 
 
 def _requester_pays(side: str, resource: Resource) -> Check:
     name = f"{side} bucket: requester pays"
     if not (resource.get("billing") or {}).get("requesterPays"):
         return passed(name, "off")
-    seen = "on: requests that name no project to bill are refused, and this software names none"
-    return failed(
-        name,
-        seen,
-        f"gcloud storage buckets update gs://{resource.get('name')} --no-requester-pays",
-    )
+    seen = "on: requests that name no project to bill are refused; --billing-project names one"
+    return failed(name, seen, Cause.PAYER.fix)
 
 
 def _protection(side: str, resource: Resource) -> Check:

@@ -15,6 +15,7 @@ from backfill_job.copying.options import add_pace_arguments
 from backfill_job.deletion.flow import Consent, delete
 from backfill_job.deletion.prepare import OVERRIDABLE
 from backfill_job.run.arguments import (
+    add_checkout_arguments,
     add_override_arguments,
     add_session_arguments,
     directory,
@@ -32,7 +33,7 @@ from backfill_job.run.settings import Settings
 from shared.errors import UsageError
 from shared.state_changes import MAX_WHO
 
-__all__ = ["COMMAND"]
+__all__ = ["COMMAND", "check_arguments"]
 
 NAME = "delete_old_qpi_exports"
 
@@ -114,6 +115,7 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="a checkout of the consumers' code, in which nothing may refer to the legacy path; may be repeated",
     )
+    add_checkout_arguments(checks)
     add_consumer_argument(checks)
     add_override_arguments(checks, OVERRIDABLE, "the state and the manifest")
     checks.add_argument(
@@ -143,6 +145,16 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     settings = Settings.from_environ(io.environ)
+    check_arguments(arguments, settings, io)
+    return delete(NAME, arguments, io, settings)
+
+
+def check_arguments(arguments: argparse.Namespace, settings: Settings, io: ProcessIO) -> None:
+    """Refuse arguments that contradict each other, before the first request.
+
+    Raises:
+        UsageError: They do.
+    """
     overrides_from(arguments)
     if arguments.erased and (arguments.resume or not arguments.by):
         raise UsageError("--erased wants --by WHO, and is for a new manifest: without --resume")
@@ -150,7 +162,6 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
         _check_deletion(arguments, settings, io)
     else:
         _check_dry_run(arguments, settings)
-    return delete(NAME, arguments, io, settings)
 
 
 def _check_dry_run(arguments: argparse.Namespace, settings: Settings) -> None:

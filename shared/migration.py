@@ -6,7 +6,7 @@ the source prefix follows the destination prefix.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from fnmatch import translate
 from functools import lru_cache
@@ -51,6 +51,9 @@ PRESET_NAME = "qpi_exports"
 _Match = Callable[[str], re.Match[str] | None]
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+
+_CLASS = re.compile(r"\[!?+\]?+[^]]*+\]")
+"""``[…]`` of a shell pattern, as `fnmatch` reads it: a first ``]`` belongs to the characters."""
 
 
 class Environment(Enum):
@@ -125,12 +128,13 @@ class Migration:
         label: Short name for log files, reports and the typed confirmation: the environment, the pair's ``--name``, or
             ``custom``.
         home: The new path, beside which the migration's own objects lie; None for the destination. Set by `reversed`.
+        billing_project: Pays for the requests to a requester-pays bucket; empty for none. It does not tell two migrations apart.
         scratch: Whether the source is a scratch prefix in ``_migration/``. Set by `rehearsal`.
 
     Raises:
         UsageError: One location lies within the other (copies would be copied again). Or the destination is a whole
             bucket (the migration's own state in ``_migration/`` must lie outside it). Or a location lies in
-            ``_migration/``, where migrations keep their own objects.
+            ``_migration/``, where migrations keep their own objects. Or no name can match a pattern.
     """
 
     source: Location
@@ -139,6 +143,7 @@ class Migration:
     label: str = UNNAMED
     home: Location | None = None
     scratch: bool = False
+    billing_project: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         for location in () if self.scratch else (self.source, self.destination):
@@ -156,6 +161,7 @@ class Migration:
             raise UsageError(
                 f"{self._home.uri} is a whole bucket; name a prefix in it, such as {self._home.uri}data/"
             )
+        _exclusion(self.excludes)
 
     @property
     def _home(self) -> Location:
@@ -241,7 +247,11 @@ class Migration:
 
 
 def matches_any(patterns: tuple[str, ...], relative: str) -> bool:
-    """Tell whether a name below the prefix matches one of the patterns, by the rules of `Migration.excludes`."""
+    """Tell whether a name below the prefix matches one of the patterns, by the rules of `Migration.excludes`.
+
+    Raises:
+        UsageError: No name can match a pattern, so it is a mistake.
+    """
     whole, last_part = _exclusion(patterns)
     if last_part is not None and last_part(relative.rpartition("/")[2]):
         return True
@@ -261,7 +271,22 @@ def qpi_exports(environment: Environment, excludes: tuple[str, ...] = DEFAULT_EX
 @lru_cache(16)
 def _exclusion(patterns: tuple[str, ...]) -> tuple[_Match | None, _Match | None]:
     """The patterns as one test of a whole name, and one of its last part; None for a test that matches nothing."""
+    for pattern in patterns:
+        _check_pattern(pattern)
     return _any_of(patterns), _any_of(tuple(pattern for pattern in patterns if "/" not in pattern))
+
+
+def _check_pattern(pattern: str) -> None:
+    """Refuse a pattern that leaves out nothing although a person meant something by it."""
+    if not pattern:
+        raise UsageError("a pattern is empty, so it matches no name; leave it out")
+    if "[" in _CLASS.sub("", pattern):
+        raise UsageError(
+            f"the pattern {pattern!r} has a '[' without its ']'; for the character itself write '[[]'"
+        )
+    if any(character in pattern for character in "\r\n"):
+        raise UsageError(f"the pattern {pattern!r} matches no name: no object name holds a line break")
+    _encoded(pattern)
 
 
 def _any_of(patterns: tuple[str, ...]) -> _Match | None:

@@ -17,16 +17,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
+from functools import lru_cache
 from hashlib import sha256
 from itertools import pairwise
 from typing import Annotated, Any
 
 from msgspec import Meta
 
+from shared.erasures import DIGEST_LENGTH
 from shared.errors import PhaseUnknown
 from shared.json_io import Count, Sha256, convert, shown_value
 from shared.migration import Migration
 from shared.phase import Phase, damaged, phase_in, state_ref
+from shared.text import counted
 
 __all__ = [
     "FEWEST_NAMES",
@@ -36,12 +39,14 @@ __all__ = [
     "VERSION",
     "Begun",
     "ComparisonRecord",
+    "Erasure",
     "HistoryEntry",
     "Kind",
     "Overridden",
     "RunRecord",
     "SignOff",
     "Signatory",
+    "Site",
     "State",
     "check_folded",
     "too_few",
@@ -67,6 +72,7 @@ _Fit = UNFIT.pattern.replace("[", "^[^", 1) + r"*\Z"
 _Moment = Annotated[datetime, Meta(tz=True)]
 _Line = Annotated[str, Meta(min_length=1, pattern=_Fit)]
 _MaybeEmpty = Annotated[str, Meta(pattern=_Fit)]
+_Digest = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{{DIGEST_LENGTH}}}\Z")]
 
 
 class Signatory(Enum):
@@ -127,6 +133,9 @@ class Kind(Enum):
     NOTE = "note"
     COMPARING = "comparing"
     COMPARED = "compared"
+    SITES_SEEN = "sites_seen"
+    SITES_ACCEPTED = "sites_accepted"
+    ERASURE = "erasure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +159,43 @@ class Overridden:
 
     check: _Line
     reason: _Line
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place in the consumers' code that reads a path.
+
+    Attributes:
+        file: Below the top of its checkout.
+        scope: The functions and classes around it; empty at the top of the file.
+        operation: ``presence``, ``load``, ``list``, or ``read``.
+        reads: Where it reads; empty for the legacy path.
+        places: How many places have this name.
+    """
+
+    file: _Line
+    scope: _MaybeEmpty
+    operation: _Line
+    reads: _MaybeEmpty = ""
+    places: Count = 1
+
+    @property
+    def name(self) -> str:
+        """What a person names it by: ``FILE:SCOPE:OPERATION``."""
+        return f"{self.file}:{self.scope}:{self.operation}"
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """Names that a person has erased.
+
+    Attributes:
+        before: What was created and last updated before this moment is erased; what was written later is not.
+        names: Digests of the names below the prefix (`shared.erasures.name_digest`), and never the names.
+    """
+
+    before: _Moment
+    names: tuple[_Digest, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +237,9 @@ class ComparisonRecord:
     @property
     def said(self) -> str:
         """What it found, in words."""
+        if not self.compared and not self.wrong:
+            left = f"; {self.erased:,} erased since" if self.erased else ""
+            return f"{self.command} compared nothing{left}"
         found = "both sides are equal"
         if self.wrong:
             extra = f" ({self.extra:,} only at the new path)" if self.extra else ""
@@ -221,6 +270,9 @@ class HistoryEntry:
         before: The SHA-256 of the entry before, as its object holds it; empty for the first.
         run: The run whose comparison begins.
         comparison: What a comparison found that has ended.
+        sites: The consumers' places that were seen, or that a person accepts as they are now. A person who accepts none of
+            them says that there is no consumer.
+        erasure: What a person has erased by name.
     """
 
     at: _Moment
@@ -238,6 +290,8 @@ class HistoryEntry:
     before: _MaybeEmpty = ""
     run: _MaybeEmpty = ""
     comparison: ComparisonRecord | None = None
+    sites: tuple[Site, ...] = ()
+    erasure: Erasure | None = None
 
     @property
     def of_comparison(self) -> bool:
@@ -249,6 +303,8 @@ class HistoryEntry:
         """The change, as a person reads it."""
         if self.comparison is not None:
             return self.comparison.said
+        if self.erasure is not None:
+            return f"erasure of {counted(len(self.erasure.names), 'name')}"
         said = self._said
         if self.kind is Kind.NOTE:
             return said  # whole: a sentence of version 1
@@ -257,11 +313,13 @@ class HistoryEntry:
         if self.manifest is not None:
             manifest = self.manifest
             said += f"; manifest {manifest.name} sha256 {manifest.sha256} of {manifest.objects:,} objects"
+        if self.sites:
+            said += f" {', '.join(site.name for site in self.sites)}"
         said += "".join(f"; overridden {each.check} ({each.reason})" for each in self.overridden)
         return f"{said}: {self.note}" if self.note else said
 
     @property
-    def _said(self) -> str:
+    def _said(self) -> str:  # noqa: C901 -- a table of cases
         """The change by its kind alone."""
         name = self.signatory.value if self.signatory else ""
         signed = utc_text(self.signed) if self.signed else ""
@@ -282,7 +340,11 @@ class HistoryEntry:
                 return f"comparison begun by run {self.run}"
             case Kind.COMPARED:
                 return "comparison ended"
-            case Kind.NOTE:
+            case Kind.SITES_SEEN:
+                return "places that read the legacy path:"
+            case Kind.SITES_ACCEPTED:
+                return "accepted" if self.sites else "accepted that no code reads either path"
+            case Kind.NOTE | Kind.ERASURE:
                 return self.note
 
     def content(self) -> dict[str, Any]:
@@ -363,7 +425,32 @@ class State:
     @property
     def decisions(self) -> tuple[HistoryEntry, ...]:
         """People's entries of the history, oldest first."""
-        return tuple(entry for entry in self.history if not entry.of_comparison)
+        commands = {Kind.COMPARING, Kind.COMPARED, Kind.SITES_SEEN}
+        return tuple(entry for entry in self.history if entry.kind not in commands)
+
+    @property
+    def sites(self) -> dict[str, Site]:
+        """The places that read the legacy path when they were last seen, by name, without those that a person accepted since."""
+        found: dict[str, Site] = {}
+        for entry in self.history:
+            for site in entry.sites:
+                if entry.kind is Kind.SITES_SEEN:
+                    found[site.name] = site
+                elif not site.reads:
+                    found.pop(site.name, None)
+        return found
+
+    def acceptance(self, site: Site | None) -> HistoryEntry | None:
+        """The entry by which a person accepted a place that reads elsewhere; for None, that there is no consumer."""
+        for entry in reversed(self.history):
+            if entry.kind is not Kind.SITES_ACCEPTED:
+                continue
+            if site is None and not entry.sites:
+                return entry
+            same = [one for one in entry.sites if site and (one.name, one.reads) == (site.name, site.reads)]
+            if site is not None and same:
+                return entry if same[0].places >= site.places else None
+        return None
 
     @property
     def comparisons(self) -> tuple[ComparisonRecord, ...]:
@@ -475,8 +562,7 @@ class State:
 
     def entry_bytes(self, entry: HistoryEntry) -> bytes:
         """The contents of an entry's object: the same bytes for the same entry of the same migration."""
-        content = {"source": self.source, "destination": self.destination, **entry.content()}
-        return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
+        return _entry_bytes(self.source, self.destination, entry)
 
     def content(self) -> dict[str, Any]:
         """The fields in their JSON form."""
@@ -514,6 +600,13 @@ class State:
             return _state(content)
         except ValueError as error:
             raise damaged(migration, str(error)) from error
+
+
+@lru_cache(10_000)
+def _entry_bytes(source: str, destination: str, entry: HistoryEntry) -> bytes:
+    """A command reads the record several times, and each read proves every entry by these bytes."""
+    content = {"source": source, "destination": destination, **entry.content()}
+    return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
 
 
 def too_few(names: int, measure: int) -> bool:

@@ -51,10 +51,7 @@ EXCEPTIONS: dict[str, str] = {}
 
 NOT_YET: frozenset[str] = frozenset(
     {
-        "bench/backfill.py",
-        "bench/contents.py",
         "bench/mirror.py",
-        "bench/verify.py",
     }
 )
 """Files that are still to be rewritten. Remove a file as soon as its test passes (pytest shows it as XPASS)."""

@@ -35,6 +35,11 @@ class Ended:
     out: str
     err: str
 
+    @property
+    def log(self) -> str:
+        """Its log file, which the first line names."""
+        return Path(self.out.splitlines()[0].removeprefix("log: ")).read_text()
+
 
 class _Terminal(io.StringIO):
     def isatty(self) -> bool:
@@ -113,8 +118,8 @@ class Commands:
 
     @property
     def decided(self) -> State:
-        """The state without the commands' comparisons: what people decided."""
-        return replace(self.state, history=self.state.decisions)
+        """The state without the commands' comparisons and runs: what people decided."""
+        return replace(self.state, history=self.state.decisions, runs=())
 
     def go(self, *phases: Phase) -> None:
         """Take the migration from phase to phase, without what belongs to it."""

@@ -4,6 +4,7 @@
 - `certify`: recompute a certificate from both paths, and compare
 - `completion`: print the shell code for completion
 - `cutover`: make the new path the source of truth
+- `erasure`: find where a name still exists, and erase it
 - `gate`: decide GO or NO-GO for the cutover
 - `import_test`: run the nightly import from both paths, and compare
 - `loaded`: compare the path with the consumer's own table, day by day
@@ -40,6 +41,7 @@ COMMANDS = {
     "rollback": "backfill_job.commands.rollback",
     "delete": "backfill_job.delete_old_qpi_exports",
     "undo": "backfill_job.commands.undo",
+    "erasure": "backfill_job.commands.erasure",
     "status": "backfill_job.commands.status",
     "completion": "backfill_job.commands.completion",
 }

@@ -19,12 +19,15 @@ from backfill_job.copying.diff import DiffLine, judge
 from backfill_job.run.clock import Clock
 from shared.authority import AuthoritySource
 from shared.decision import was_erased
+from shared.erasures import NO_ERASURES, Erasures
 from shared.errors import PhaseUnknown, UsageError
 from shared.events_log import Event, EventLog
 from shared.json_io import Count, convert
 from shared.migration import Migration
 from shared.objects import ObjectState, is_later, parse_time
+from shared.storage_class import another_class
 from shared.store import ObjectStore
+from shared.text import counted
 from shared.verification import NameDifference, SideFacts, Verdict, too_many_erased
 
 __all__ = ["Compared", "Comparison", "log_comparison", "log_erased", "more_line"]
@@ -51,6 +54,7 @@ class Compared:
         crc_alone: Equal names whose contents only size and crc32c prove, because a side has no md5. Names that were
             compared by their bytes are not among them.
         erased: Names that were erased, at most `MAX_DIFFERENCES`.
+        other_class: Equal names whose storage class at the destination is another one.
     """
 
     counts: Mapping[Verdict, int]
@@ -58,6 +62,7 @@ class Compared:
     began: datetime
     crc_alone: int = 0
     erased: tuple[str, ...] = ()
+    other_class: int = 0
 
     @property
     def looked_at(self) -> int:
@@ -104,7 +109,14 @@ class Compared:
             return f"nothing was compared: {there}"
         wrong = (f"{count:,} {verdict.value.replace('_', ' ')}" for verdict, count in self.wrong.items())
         alone = f" ({self.crc_alone:,} of them by size and crc32c alone)" if self.crc_alone else ""
-        return f"both sides are equal{alone}" if self.clean else f"NOT EQUAL: {', '.join(wrong)}"
+        said = f"both sides are equal{alone}" if self.clean else f"NOT EQUAL: {', '.join(wrong)}"
+        return "; ".join(filter(None, (said, self.said_of_classes)))
+
+    @property
+    def said_of_classes(self) -> str:
+        """How many copies have another storage class; empty for none."""
+        moved = f"{counted(self.other_class, 'object')} in another storage class than the source's"
+        return moved if self.other_class else ""
 
     def figures(self) -> dict[str, int | bool]:
         """The figures under the names that logs and reports use."""
@@ -115,7 +127,8 @@ class Compared:
         """The figures and the differences for a task's report."""
         began = self.began.isoformat()
         differences, erased = to_builtins(self.differences), list(self.erased)
-        return {**self.figures(), "differences": differences, "erased_names": erased, "began": began}
+        found = {**self.figures(), "differences": differences, "erased_names": erased, "began": began}
+        return {**found, **({"other_class": self.other_class} if self.other_class else {})}
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "Compared":
@@ -130,6 +143,7 @@ class Compared:
             _aware(content["began"]),
             convert(Count, content["crc32c_alone"]),
             convert(tuple[str, ...], content["erased_names"]),
+            convert(Count, content.get("other_class", 0)),
         )
 
     @staticmethod
@@ -143,6 +157,7 @@ class Compared:
             min(part.began for part in all_parts),
             sum(part.crc_alone for part in all_parts),
             tuple(islice((name for part in all_parts for name in part.erased), MAX_DIFFERENCES)),
+            sum(part.other_class for part in all_parts),
         )
 
 
@@ -156,9 +171,15 @@ def _aware(text: str) -> datetime:
         raise ValueError(f"{text} lies outside the calendar") from error
 
 
-def log_comparison(log: EventLog, migration: Migration, compared: Compared) -> None:
-    """Log what a comparison found: an event for each difference, and the figures."""
+def log_comparison(log: EventLog, migration: Migration, compared: Compared, *, extras: bool = True) -> None:
+    """Log what a comparison found: an event for each difference, and the figures.
+
+    Args:
+        extras: Whether a name that only the destination has is a difference; a deletion leaves such names.
+    """
     for found in compared.differences:
+        if found.verdict is Verdict.EXTRA and not extras:
+            continue
         log.emit(
             Event.VERIFICATION_DIFFERENCE,
             object=migration.source_ref(found.name).uri,
@@ -217,6 +238,7 @@ class Comparison:
         self._listener = listener
         self._known = known
         self._crc_alone = 0
+        self._other_class = 0
         self._counts: Counter[Verdict] = Counter()
         self._suspects: list[str] = []
 
@@ -225,6 +247,7 @@ class Comparison:
         equal = [line for line in lines if line.verdict is Verdict.EQUAL]
         self._counts[Verdict.EQUAL] += len(equal)
         self._crc_alone += sum(map(_crc_alone, equal))
+        self._other_class += sum(map(_other_class, equal))
         self._tell(equal)
         for line in lines if len(equal) < len(lines) else ():
             if line.verdict is Verdict.EQUAL:
@@ -272,8 +295,10 @@ class Comparison:
                 erased += [line.relative] if len(erased) < MAX_DIFFERENCES else []
             elif line.verdict is not Verdict.EQUAL and len(differences) < MAX_DIFFERENCES:
                 differences.append(_difference(line))
-        counted = {verdict: counts[verdict] for verdict in Verdict}
-        return Compared(counted, tuple(differences), self._began, crc_alone, tuple(erased))
+        by_verdict = {verdict: counts[verdict] for verdict in Verdict}
+        return Compared(
+            by_verdict, tuple(differences), self._began, crc_alone, tuple(erased), self._other_class
+        )
 
     def _tell(self, lines: Sequence[DiffLine]) -> None:
         if self._listener is not None:
@@ -287,23 +312,21 @@ def _difference(line: DiffLine) -> NameDifference:
 
 def _without_erased(lines: Iterable[DiffLine], authority: AuthoritySource | None) -> Iterator[DiffLine]:
     """The lines, where what is missing because it was erased has that verdict. Reads the phase after the first such look."""
-    proven_at: str | None = None
-    asked = False
+    erasures: Erasures | None = None
     for line in lines:
         if line.verdict is not Verdict.MISSING or line.source is None:
             yield line
             continue
-        if not asked:
-            asked, proven_at = True, _proven_at(authority)
-        erased = was_erased(line.source, line.destination, proven_at)
+        erasures = _erasures(authority) if erasures is None else erasures
+        erased = was_erased(line.source, line.destination, erasures.of(line.relative))
         yield line._replace(verdict=Verdict.ERASED) if erased else line
 
 
-def _proven_at(authority: AuthoritySource | None) -> str | None:
+def _erasures(authority: AuthoritySource | None) -> Erasures:
     try:
-        return None if authority is None else authority.proven_at()
+        return NO_ERASURES if authority is None else authority.erasures()
     except PhaseUnknown:
-        return None
+        return NO_ERASURES
 
 
 def _crc_alone(line: DiffLine) -> bool:
@@ -315,6 +338,12 @@ def _crc_alone(line: DiffLine) -> bool:
         and (source.md5 is None or destination.md5 is None)
         and is_later(destination.created, source.created)
     )
+
+
+def _other_class(line: DiffLine) -> bool:
+    """Whether an equal line's copy has another storage class; a class of the service itself, as Autoclass sets it, counts."""
+    _, _, source, destination, _ = line
+    return source is not None and destination is not None and another_class(source, destination)
 
 
 def _second_looks(

@@ -24,11 +24,12 @@ from backfill_job.run.clock import Clock
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
 from shared.authority import AuthoritySource
-from shared.decision import Action, Authority, decide
+from shared.decision import Action, Authority, Decision, decide
 from shared.errors import NotSettled, StorageError
 from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
 from shared.objects import ObjectState, differences, parse_time
+from shared.storage_class import another_class, in_class, named_class
 from shared.store import DeletingStore, ObjectStore
 
 __all__ = ["Limits", "copy_lines"]
@@ -75,6 +76,7 @@ async def copy_lines(
     limits: Limits | None = None,
     settled_before: datetime | None = None,
     deletes: DeletingStore | None = None,
+    storage_class: str = "",
 ) -> None:
     """Copy the objects of a diff that need a copy.
 
@@ -92,6 +94,7 @@ async def copy_lines(
         limits: How much at once.
         settled_before: See `replicate`.
         deletes: See `replicate`. Costs one more look at the source for each copy.
+        storage_class: See `replicate`.
 
     Raises:
         PermissionDenied, BucketNotFound, PhaseChanged, PhaseUnknown: The failure concerns more than one object, so the lane
@@ -103,7 +106,7 @@ async def copy_lines(
     pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="replicate")
     waiting = ThreadPoolExecutor(limits.in_flight, thread_name_prefix="settling")
     pace = _Pace(governor or NullGovernor())
-    rule = _Rule(pool, waiting, store, migration, authority, clock, settled_before, deletes)
+    rule = _Rule(pool, waiting, store, migration, authority, clock, settled_before, deletes, storage_class)
     rewriter = _Rewriter(api, rule, pace, limits.largest)
 
     async def copy(line: DiffLine) -> None:
@@ -191,6 +194,7 @@ class _Rule:
     clock: Clock
     settled_before: datetime | None
     deletes: DeletingStore | None
+    storage_class: str
 
     async def replicated(self, line: DiffLine) -> Result:
         """Replicate one object, as soon as its version is old enough."""
@@ -207,7 +211,11 @@ class _Rule:
         self, line: DiffLine, settling: Callable[[ObjectState], float] | None = None
     ) -> Result:
         by_the_rule = partial(
-            replicated, settling=settling, settled_before=self.settled_before, deletes=self.deletes
+            replicated,
+            settling=settling,
+            settled_before=self.settled_before,
+            deletes=self.deletes,
+            storage_class=self.storage_class,
         )
         return await asyncio.get_running_loop().run_in_executor(
             self.pool, by_the_rule, line, self.store, self.migration, self.authority
@@ -239,27 +247,23 @@ class _Rewriter:
         self._rule = rule
         self._pacing = Pacing(pace.slot, pace.throttled)
         self._largest = largest
+        self._names_all = False
 
     async def copied(self, line: DiffLine) -> Result:
         """Copy one object."""
         source = line.source
         try:
             authority = await self._rule.winner()
+            erased = self._rule.authority.erasures().on_record(line.relative)
         except StorageError:
             return await self._rule.replicated(line)
-        decision = decide(source, line.destination, authority)
+        decision = decide(source, line.destination, authority, erased)
         if source is None or decision.action is not Action.COPY or source.size > self._largest:
             return await self._rule.replicated(line)
         if authority is not Authority.SOURCE:  # takes more than one request
             return await self._rule.replicated(line)
         try:
-            copy, _ = await self._api.rewrite(
-                self._migration.source_ref(line.relative),
-                self._migration.destination_ref(line.relative),
-                if_source=decision.source_generation,
-                if_destination=decision.destination_generation,
-                pacing=self._pacing,
-            )
+            copy = await self._rewritten(line.relative, decision, in_class(source, self._rule.storage_class))
         except StorageError:
             copy = None
         if copy is None or differences(source, copy):
@@ -267,6 +271,30 @@ class _Rewriter:
         if self._rule.deletes is not None and await self._gone(line):
             return await self._rule.replicated(line._replace(destination=copy))
         return Result(line.relative, Account.COPIED, source, copy, line.destination, decision.straggler)
+
+    async def _rewritten(self, relative: str, decision: Decision, wanted: ObjectState) -> ObjectState | None:
+        """The copy; None while it is not done. Where the bucket's default class is another one, each copy names its class."""
+        named = self._names_all or named_class(wanted)
+        copy = await self._rewrite(
+            relative, decision, decision.destination_generation, wanted if named else None
+        )
+        if copy is None or named or not another_class(wanted, copy):
+            return copy
+        self._names_all = True
+        return await self._rewrite(relative, decision, copy.generation, wanted)
+
+    async def _rewrite(
+        self, relative: str, decision: Decision, over: int, like: ObjectState | None
+    ) -> ObjectState | None:
+        made = await self._api.rewrite(
+            self._migration.source_ref(relative),
+            self._migration.destination_ref(relative),
+            if_source=decision.source_generation,
+            if_destination=over,
+            like=like,
+            pacing=self._pacing,
+        )
+        return made.copy
 
     async def _gone(self, line: DiffLine) -> bool:
         """Tell whether the source was deleted while it was copied. If that is not known, the rule finds out."""

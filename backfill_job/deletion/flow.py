@@ -44,10 +44,11 @@ from backfill_job.deletion.run import (
     settled_before,
 )
 from backfill_job.deletion.screen import overview, refusal
+from backfill_job.references.scan import Checkouts
 from backfill_job.run.arguments import overrides_from
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
-from backfill_job.run.local_tasks import run_as_tasks
-from backfill_job.run.open_run import opened
+from backfill_job.run.local_tasks import run_as_tasks, without_options
+from backfill_job.run.open_run import opened, say_overlaps
 from backfill_job.run.phase_change import phase_changed, wait_until_seen
 from backfill_job.run.questions import confirm_by_typing, confirm_by_yes
 from backfill_job.run.run import Run
@@ -60,7 +61,10 @@ from shared.state import State
 from shared.state_changes import MAX_WHO
 from shared.text import counted, shown
 
-__all__ = ["Consent", "delete"]
+__all__ = ["OF_THE_MANIFEST", "Consent", "delete"]
+
+OF_THE_MANIFEST = {"--anew": 0, "--erased": 1}
+"""Options, with the number of their values, that say what the manifest holds. Tasks resume from the manifest, without them."""
 
 NOT_CONFIRMED = "not confirmed; nothing was deleted"
 
@@ -155,14 +159,19 @@ def _dry_run(run: Run, state: State, request: DeletionRequest) -> ExitCode:
     prepared = run_checks(run, state, replace(request, anew=request.anew or anew))
     _show(run, prepared, "Dry run: nothing is deleted.")
     run.write("deletion-plan.json", prepared.to_json())
-    for begun in state.manifests[-1:] if anew else ():
+    for begun in state.manifests[-1:] if state.phase is Phase.DELETING else ():
         at = shown(cloud_ref(run.migration, begun.name).uri)
         run.say(f"\nA deletion was begun with the manifest {at}: go on with --confirm-delete --resume {at}")
+    say_overlaps(run)
+    if state.phase is Phase.DELETED:
+        run.say(
+            "\nThe last deletion is complete: its manifest cannot delete what is at the legacy path again."
+        )
     refused = refusal(prepared.checks)
-    if refused:
-        run.say("\nNothing was deleted. --confirm-delete would be REFUSED; see above what to do.")
-        return ExitCode.NOT_RIGHT
     again = " --anew" if anew and not request.anew else ""
+    if refused:
+        run.say(f"\nNothing was deleted. --confirm-delete{again} would be REFUSED; see above what to do.")
+        return ExitCode.NOT_RIGHT
     run.say(
         f"\nNothing was deleted. To delete: the same command with --confirm-delete{again}; without a terminal also "
         f"--confirm-text {run.migration.deletion_text} --expect-objects {prepared.found.equal}",
@@ -278,6 +287,11 @@ def _confirm(
 
 def _refuse_wrong_phase(run: Run, state: State, request: DeletionRequest) -> None:
     """Refuse because of the phase, before anything is listed."""
+    if state.phase is Phase.DELETED and not request.anew:
+        _refuse(
+            run,
+            "the phase is deleted: the last deletion is complete. What is at the legacy path again, or came later, wants --anew",
+        )
     if state.phase in GOES_ON_IN and not request.anew:
         manifests = state.manifests
         at = cloud_ref(run.migration, manifests[-1].name).uri if manifests else "MANIFEST"
@@ -322,24 +336,14 @@ def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfini
     """Start tasks on this machine that delete what was confirmed in this process."""
     # Where an argument is there twice, the last one counts.
     objects = str(found.manifest.objects)
-    more = (
-        "--resume",
-        found.place,
-        "--confirm-text",
-        found.manifest.migration.deletion_text,
-        "--expect-objects",
-        objects,
-    )
-    words = [*io.words]
-    if "--erased" in words:  # the manifest has the names
-        del words[(at := words.index("--erased")) : at + 2]
-    kept = tuple(word for word in words if word != "--anew" and not word.startswith("--erased="))
+    text = found.manifest.migration.deletion_text
+    more = ("--resume", found.place, "--confirm-text", text, "--expect-objects", objects)
     return run_as_tasks(
         SUBCOMMAND,
         arguments,
-        replace(io, words=(*kept, *more)),
+        replace(io, words=(*without_options(io.words, OF_THE_MANIFEST), *more)),
         report=REPORT,
-        show=partial(composed_lines, unfinished=unfinished),
+        show=partial(composed_lines, unfinished=unfinished, billing_project=arguments.billing_project),
     )
 
 
@@ -369,7 +373,7 @@ def _unfinished(run: Run, found: Found) -> tuple[str, ...]:
     """What the operator reads of a deletion that has left something."""
     dry_run = command_line(run.migration, SUBCOMMAND)
     return (
-        f"Go on: {_resuming(run, found)}",
+        _resuming(run, found),
         f"For what changed since the manifest, compare again; the dry run says how to go on: {dry_run}",
     )
 
@@ -379,7 +383,7 @@ def _request(arguments: argparse.Namespace, io: ProcessIO) -> DeletionRequest:
     account = environ.get("CLOUD_RUN_JOB") or environ.get("USER") or environ.get("LOGNAME") or "unknown"
     return DeletionRequest(
         arguments.soak_days,
-        tuple(arguments.repo),
+        Checkouts(tuple(arguments.repo), tuple(arguments.skip), arguments.env_file),
         (arguments.by or account).strip()[:MAX_WHO],
         overrides_from(arguments),
         arguments.anew,

@@ -403,7 +403,9 @@ def dead_letters_check(
     return passed("dead letters", f"none {seen}")
 
 
-def lag_check(lag: Lag | None, arrived: float | None, limits: Limits) -> Check:
+def lag_check(
+    lag: Lag | None, arrived: float | None, limits: Limits, *, again: str = "run `verify`", doubt: str = ""
+) -> Check:
     """The mirror's copies must arrive in time.
 
     Args:
@@ -411,10 +413,13 @@ def lag_check(lag: Lag | None, arrived: float | None, limits: Limits) -> Check:
         arrived: Seconds that the canary took; None without a canary, or where it did not arrive. It counts when the
             verification saw no writes.
         limits: How long copies may take.
+        again: The command that measures it.
+        doubt: Why what the latest verification measured does not count.
     """
     name = "mirror lag"
     if lag is None:
-        return not_run(name, "no verification has measured it", "run `verify`, which alone measures it")
+        why = doubt or "no verification has measured it"
+        return not_run(name, why, f"{again}, which alone measures it")
     since = f"since {lag.since:%Y-%m-%d %H:%M}Z"
     if not lag.objects and arrived is not None:
         said = f"no writes {since}; the canary took {arrived:.1f} s"

@@ -1,11 +1,9 @@
 """The gate: every check in the order of the table, and the verdict. It says GO only if no check blocks."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
-
-from rich.console import Console
 
 from backfill_job.bucket_settings import PATH_LIFECYCLE, RECORD_LIFECYCLE, lifecycle_checks
 from backfill_job.checks import (
@@ -39,9 +37,10 @@ from backfill_job.gate.checks import (
 )
 from backfill_job.gate.evidence import Evidence, GateOptions
 from backfill_job.rights import Area
+from backfill_job.run.late_console import LateConsole
 from backfill_job.run.reports import json_bytes
 from backfill_job.run.run import Run
-from shared.errors import MigrationError, StorageError
+from shared.errors import MigrationError, PhaseUnknown, StorageError, UsageError
 from shared.events_log import Event
 from shared.state import NAMES, State
 from shared.text import counted, listed
@@ -85,22 +84,36 @@ _CANARY = (
 
 def _phase(evidence: Evidence) -> Check:
     state = evidence.state
-    return unavailable("phase", state) if isinstance(state, MigrationError) else gate_phase_check(state)
+    return (
+        _no_state("phase", state, evidence) if isinstance(state, MigrationError) else gate_phase_check(state)
+    )
+
+
+def _no_state(name: str, error: MigrationError, evidence: Evidence) -> Check:
+    """A check that needs the state, which is not there or not whole."""
+    begin = evidence.target.command("begin", "--by", "NAME")
+    if not isinstance(error, PhaseUnknown) or not begin:
+        return unavailable(name, error)
+    fix = f"{begin} begins it, mends its record, or says what to restore; then run the same command again"
+    return not_run(name, str(error), fix)
 
 
 def _verification(evidence: Evidence) -> Check:
     found, state = evidence.recorded, evidence.state
+    if isinstance(state, MigrationError):
+        return _no_state("verification", state, evidence)
+    if isinstance(found, UsageError):
+        again = evidence.target.command("verify") if state.phase.before_cutover else ""
+        return not_run("verification", str(found), again or "`status` says where the migration stands")
     if isinstance(found, MigrationError):
         return unavailable("verification", found)
-    if isinstance(state, MigrationError):
-        return unavailable("verification", state)
     return comparison_check(state, found, evidence.target, evidence.now, evidence.options.limits)
 
 
 def _names(evidence: Evidence) -> Check:
     state = evidence.state
     if isinstance(state, MigrationError):
-        return unavailable(NAMES, state)
+        return _no_state(NAMES, state, evidence)
     return gate_names_check(state, evidence.target)
 
 
@@ -112,17 +125,30 @@ def _late_writes(evidence: Evidence) -> Check | None:
 
 
 def _lag(evidence: Evidence) -> Check:
-    return lag_check(evidence.lag, evidence.arrived, evidence.options.limits)
+    again = evidence.target.command("verify") or "run `verify`"
+    limits, doubt = evidence.options.limits, evidence.lag_doubt
+    check = lag_check(evidence.lag, evidence.arrived, limits, again=again, doubt=doubt)
+    return _before_cutover_only(check, evidence)
+
+
+def _before_cutover_only(check: Check, evidence: Evidence) -> Check:
+    """A check whose next step makes sense only where a cutover is ahead."""
+    phase = evidence.phase
+    if not check.blocks or phase is None or phase.before_cutover:
+        return check
+    return replace(check, next_step="nothing: there is no cutover ahead")
 
 
 def _alive(evidence: Evidence) -> Check:
-    return alive_check(evidence.lag, evidence.canary, evidence.arrived, evidence.now, evidence.options.limits)
+    check = alive_check(
+        evidence.lag, evidence.canary, evidence.arrived, evidence.now, evidence.options.limits
+    )
+    return _before_cutover_only(check, evidence)
 
 
 def _canary(evidence: Evidence) -> Check:
-    return evidence.canary or not_run(
-        "canary", "not asked for", "add --canary: it writes one object and removes it again"
-    )
+    step = "add --canary: it writes one object and removes it again"
+    return evidence.canary or _before_cutover_only(not_run("canary", "not asked for", step), evidence)
 
 
 def _dead_letters(evidence: Evidence) -> Check:
@@ -136,10 +162,13 @@ def _dead_letters(evidence: Evidence) -> Check:
 
 
 def _references(evidence: Evidence) -> Check:
-    consumer = evidence.options.consumer
-    if consumer is not None and consumer.nothing_loads and not evidence.options.repos:
+    consumer, checkouts, state = evidence.options.consumer, evidence.options.checkouts, evidence.state
+    if consumer is not None and consumer.nothing_loads and not checkouts.paths:
         return not_applicable("references", consumer.not_loaded)
-    return references_check(evidence.options.repos, evidence.migration)
+    if isinstance(state, MigrationError):
+        return unavailable("references", state)
+    result = checkouts.scan(evidence.migration)
+    return references_check(result, state if result is None else evidence.with_sites(state, result))
 
 
 def _import_test(evidence: Evidence) -> Check:
@@ -189,7 +218,7 @@ def _mixed_prefix(evidence: Evidence) -> Check:
 def _signoffs(evidence: Evidence) -> Check:
     state = evidence.state
     if isinstance(state, MigrationError):
-        return unavailable("sign-offs", state)
+        return _no_state("sign-offs", state, evidence)
     return gate_signoffs_check(state, evidence.target)
 
 
@@ -209,7 +238,7 @@ GATE_CHECKS = (
     GateCheck("mirror alive", (_GET_OWN, *_CANARY), _alive),
     GateCheck("canary", _CANARY, _canary),
     GateCheck("dead letters", (), _dead_letters),
-    GateCheck("references", (), _references),
+    GateCheck("references", (_GET_OWN,), _references),
     GateCheck("import test", (_GET_OWN, *_LIST), _import_test),
     GateCheck("loaded", (_GET_OWN,), _loaded),
     GateCheck("presence", _LIST, _presence),
@@ -237,7 +266,7 @@ class GateResult:
         """``GO`` or ``NO-GO``."""
         return "GO" if self.go else "NO-GO"
 
-    def show(self, console: Console) -> None:
+    def show(self, console: LateConsole) -> None:
         """Print the table, the next step of each blocking check, and the verdict."""
         show(console, self.checks)
         many = counted(len(blocking(self.checks)), "check")

@@ -22,15 +22,16 @@ from typing import Any
 from backfill_job.copying.counts import Counting, Counts
 from backfill_job.copying.governor import WriteGovernor
 from backfill_job.copying.line import concerns_all
-from backfill_job.deletion.manifest import Manifest
+from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
+from backfill_job.run.failures import Failures
 from backfill_job.run.phase_change import NotFinished
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
 from backfill_job.undo.options import RestoreOption, Way, live, look, restore_options
 from shared.authority import AuthoritySource, current_authority
-from shared.decision import ABSENT
-from shared.errors import ConditionFailed, MigrationError, ObjectNotFound, StorageError
+from shared.decision import ABSENT, was_erased
+from shared.errors import Cause, ConditionFailed, MigrationError, ObjectNotFound, StorageError
 from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
 from shared.objects import ObjectState, is_later, same
@@ -87,11 +88,13 @@ class Restored:
         option: What could be done.
         outcome: What was done.
         detail: Why it is not there, for a person; else empty.
+        cause: The same, for the end of the run, where it failed.
     """
 
     option: RestoreOption
     outcome: UndoOutcome
     detail: str = ""
+    cause: Cause | None = None
 
 
 class Restorer:
@@ -121,13 +124,15 @@ class Restorer:
         if outcome is not None:
             return Restored(option, outcome, option.because)
         if self.error is not None:
-            return Restored(option, UndoOutcome.FAILED, str(self.error))
+            return Restored(option, UndoOutcome.FAILED, str(self.error), self.error.cause)
         try:
+            if await self._is_erased(option.line):
+                return Restored(option, UndoOutcome.ERASED, "it was erased by name meanwhile")
             return await self._brought_back(option)
         except StorageError as error:
             if concerns_all(error):
                 self.error = error
-            return Restored(option, UndoOutcome.FAILED, str(error))
+            return Restored(option, UndoOutcome.FAILED, str(error), error.cause)
 
     async def _brought_back(self, option: RestoreOption) -> Restored:
         await self._pacing.admit()
@@ -159,10 +164,10 @@ class Restorer:
             else:
                 if same(line.state, made):
                     return Restored(option, outcome)
-                return Restored(option, UndoOutcome.FAILED, "what came back is not what the manifest says")
-        return Restored(
-            option, UndoOutcome.FAILED, f"it changed since it was looked at; run it again ({problem})"
-        )
+                why = "what came back is not what the manifest says"
+                return Restored(option, UndoOutcome.FAILED, why, Cause.NOT_PROVEN)
+        why = f"it changed since it was looked at ({problem})"
+        return Restored(option, UndoOutcome.FAILED, why, Cause.CHANGED)
 
     async def _before_request(self) -> None:
         """Check that the phase allows it.
@@ -174,6 +179,13 @@ class Restorer:
         if self._authority is not None:
             await current_authority(self._authority)
         self.asked = True
+
+    async def _is_erased(self, line: Line) -> bool:
+        """Whether it was erased by name since it was looked at."""
+        if self._authority is None:
+            return False
+        known = await asyncio.to_thread(self._authority.erasures)
+        return was_erased(line.state, None, known.on_record(line.name))
 
     async def _restore(self, option: RestoreOption) -> ObjectState:
         line = option.line
@@ -262,12 +274,14 @@ class UndoResult:
         there: Lines whose object the last look found to be the same.
         left: Lines whose object is not there because it was erased.
         names: Some of the other lines, as a person reads them.
+        failures: Why lines failed.
     """
 
     counts: Counts[UndoOutcome] = field(default_factory=lambda: Counts(UNDO))
     there: int = 0
     left: int = 0
     names: list[str] = field(default_factory=list)
+    failures: Failures = field(default_factory=Failures)
 
     @property
     def not_there(self) -> int:
@@ -287,6 +301,11 @@ class UndoResult:
             "there": self.there,
             "not_there": self.not_there,
             "names": self.names,
+            **(
+                {"failures": [each.to_json() for each in failures]}
+                if (failures := self.failures.all())
+                else {}
+            ),
         }
 
 
@@ -368,8 +387,8 @@ class Undo:
         plan.counts.list(len(wanted))
         now = await look(self.api, self.manifest.migration, wanted, self.manifest.following(number))
         plan.soft_delete_unavailable = plan.soft_delete_unavailable or now.soft_delete_unavailable
-        proven_at = await asyncio.to_thread(self.authority.proven_at)
-        return restore_options(wanted, now, proven_at=proven_at, include_erased=self.include_erased)
+        erasures = await asyncio.to_thread(self.authority.erasures)
+        return restore_options(wanted, now, erasures=erasures, include_erased=self.include_erased)
 
     async def _bring_back(
         self,
@@ -393,6 +412,8 @@ class Undo:
             found = legacy.get(line.name)
             there = found is not None and same(line.state, found)
             result.counts.add(restored.outcome)
+            if restored.cause is not None:
+                result.failures.note(line.name, restored.cause, restored.detail)
             result.there += there
             result.left += not there and restored.outcome is UndoOutcome.ERASED
             if not there and len(result.names) < MAX_NAMES:

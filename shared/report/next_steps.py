@@ -11,7 +11,7 @@ from datetime import datetime
 from shared.migration import DEFAULT_EXCLUDES, UNNAMED, Environment, Location, Migration, qpi_exports
 from shared.phase import Phase
 from shared.report.figures import counted
-from shared.report.headline import FRESH, later_comparison
+from shared.report.headline import FRESH, later_comparison, legacy_objects_again
 from shared.state import ComparisonRecord, State
 from shared.verification import Level, Verdict, Verification
 
@@ -42,6 +42,7 @@ class Target:
     Attributes:
         env: The migration's label.
         consumer: The file that describes the consumer; empty without one.
+        billing_project: The project that pays for the requests; empty without one.
     """
 
     env: str
@@ -49,11 +50,19 @@ class Target:
     destination: str
     excludes: tuple[str, ...] = DEFAULT_EXCLUDES
     consumer: str = ""
+    billing_project: str = ""
 
     @staticmethod
     def of(migration: Migration) -> "Target":
-        """The target that names this migration."""
-        return Target(migration.label, migration.source.uri, migration.destination.uri, migration.excludes)
+        """The arguments that name a migration."""
+        source, destination = migration.source.uri, migration.destination.uri
+        return Target(
+            migration.label,
+            source,
+            destination,
+            migration.excludes,
+            billing_project=migration.billing_project,
+        )
 
     def command(self, name: str, *options: str, subject: str = "") -> str:
         """A command line that can be pasted into a shell.
@@ -79,7 +88,7 @@ class Target:
         for pattern in extra:
             # argparse reads a pattern that begins with a dash as an option.
             arguments += [f"--exclude={pattern}"] if pattern.startswith("-") else ["--exclude", pattern]
-        return arguments
+        return [*arguments, *(("--billing-project", self.billing_project) if self.billing_project else ())]
 
     def _paths(self) -> list[str]:
         for environment in Environment:
@@ -265,7 +274,7 @@ def _concerns(verification: Verification) -> list[Step]:
     """What a person has to check."""
     steps = []
     if any(remark.level is Level.CRITICAL for remark in verification.remarks):
-        steps.append(Step("Resolve every critical remark below with the owner of the data."))
+        steps.append(Step("Resolve every critical remark of the verification with the owner of the data."))
     contents = verification.contents
     if contents is not None and contents.migration_problems:
         steps.append(
@@ -343,13 +352,20 @@ def _deleting(state: State, target: Target) -> list[Step]:
     ]
 
 
-def _deleted(state: State, _: Target) -> list[Step]:
+def _deleted(state: State, target: Target) -> list[Step]:
+    again = Step(
+        "The legacy path has objects again. See what a further deletion would take. This changes nothing.",
+        target.command("delete"),
+    )
     return [
-        Step(
-            "If something is missed, the manifest's objects can be brought back: this says which, and until when.",
-            shown_command("undo", manifest),
-        )
-        for manifest in _manifests(state)
+        *([again] if legacy_objects_again(state) else []),
+        *(
+            Step(
+                "If something is missed, the manifest's objects can be brought back: this says which, and until when.",
+                shown_command("undo", manifest),
+            )
+            for manifest in _manifests(state)
+        ),
     ]
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testing_commands import Commands
+from testing_commands import Commands, Ended
 from testing_gate import FOLDER, everything_right
 from testing_paths import Paths
 
@@ -63,7 +63,9 @@ def test_go_when_everything_is_right_and_what_breaks_is_no_go(paths: Paths, comm
     checkout = commands.folder / "checkout" / "dag.py"
     checkout.write_text(f'OLD = "{paths.migration.source.uri}"\n')
     _no_go(paths, commands, arguments, "references")
-    checkout.unlink()
+    checkout.unlink()  # the gate has recorded it: a reader that is gone is not clean
+    _no_go(paths, commands, arguments, "references")
+    checkout.write_text(f'OLD = "{paths.migration.destination.uri}"\n')
 
     letters = commands.folder / "letters.json"
     letters.write_text('[{"ackId": "x"}]')
@@ -282,7 +284,7 @@ def test_damaged_evidence_is_not_run(
     [
         (
             {"method": "storage.objects.download", "name_prefix": "_migration/qpi_exports/state"},
-            {"phase", "verification", "names", "sign-offs"},
+            {"phase", "verification", "names", "references", "sign-offs"},
         ),
         (
             {"method": "storage.objects.download", "name_prefix": "_migration/qpi_exports/latest/v"},
@@ -534,3 +536,64 @@ def test_a_source_that_differs_from_the_destination_in_case_only_is_no_mixed_pre
     assert found["mixed prefix"]["standing"] == "FAIL"
     assert f"gs://{bucket}/Qpi_Exports/ (such as 'Qpi_Exports/stray')" in found["mixed prefix"]["evidence"]
     assert "QPI_exports/" not in found["mixed prefix"]["evidence"]
+
+
+def advice(ended: Ended) -> dict[str, str]:
+    """What to do, by check."""
+    lines = [line.strip() for line in ended.out.partition("What to do:")[2].splitlines()]
+    return {name: step for name, found, step in (line.partition(": ") for line in lines) if found}
+
+
+def test_without_any_record_it_says_how_to_begin(paths: Paths, commands: Commands) -> None:
+    """The whole command, to paste."""
+    paths.put("a/1")
+    paths.forget()
+    steps = advice(commands.run("gate", "--no-record"))
+    for name in ("phase", "verification", "names", "sign-offs"):
+        assert steps[name].startswith("python -m backfill_job begin --source gs://"), name
+    assert steps["mirror lag"].startswith("python -m backfill_job verify --source gs://")
+
+
+def test_a_lag_of_before_this_phase_does_not_count(paths: Paths, commands: Commands) -> None:
+    """A rollback compares both paths, so the verification passes; the mirror was measured before it."""
+    for number in range(3):
+        for side in ("source", "destination"):
+            paths.put(f"a/{number}", side=side)
+    assert commands.run("verify").code == 0
+    assert standings(gate_json_after(paths, commands))["mirror lag"] == "PASS"
+    commands.go(Phase.CUT_OVER)
+    assert commands.run("rollback", "--by", "Ada", "--yes", "--ungoverned").code == 0
+    found = standings(gate_json_after(paths, commands))
+    assert (found["verification"], found["mirror lag"], found["mirror alive"]) == (
+        "PASS",
+        "NOT RUN",
+        "NOT RUN",
+    )
+    assert commands.run("verify").code == 0
+    assert standings(gate_json_after(paths, commands))["mirror lag"] == "PASS"
+
+
+def test_a_lag_that_was_measured_long_ago_does_not_count(paths: Paths, commands: Commands) -> None:
+    """An execution is the newest comparison; the verification that measured the lag is older than --max-age."""
+    for side in ("source", "destination"):
+        paths.put("a/1", side=side)
+    assert commands.run("verify").code == 0
+    assert commands.run("migrate", "--execute", "--yes", "--ungoverned").code == 0
+    commands.run("gate", "--max-age", "0.001")
+    check = next(each for each in gate_json(paths, commands)["checks"] if each["name"] == "mirror lag")
+    assert (check["standing"], "too long ago" in check["evidence"]) == ("NOT RUN", True)
+
+
+def test_after_the_cutover_it_advises_no_canary(paths: Paths, commands: Commands) -> None:
+    """A canary would be refused there."""
+    paths.put("a/1")
+    commands.go(Phase.CUT_OVER)
+    steps = advice(commands.run("gate", "--no-record"))
+    assert {steps[name] for name in ("canary", "mirror alive", "mirror lag")} == {
+        "nothing: there is no cutover ahead"
+    }
+
+
+def gate_json_after(paths: Paths, commands: Commands) -> dict[str, Any]:
+    commands.run("gate")
+    return gate_json(paths, commands)
