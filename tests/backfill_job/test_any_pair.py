@@ -100,7 +100,10 @@ def test_parquet_by_year_with_a_consumer_of_its_own(paths: Paths, commands: Comm
     assert paths.names(side="source") == []
     assert {run.run.partition("-")[0] for run in commands.state.runs} == {"billing"}
     (manifest,) = commands.folder.glob("qpi_exports_deletion_manifest_billing_*.json")
-    assert manifest.is_file()
+    logs = ("--log-dir", str(commands.folder / "logs"), "--ungoverned")
+    back = run_command("undo", str(manifest), "--execute", *logs)
+    assert back.code == 0, back.out + back.err
+    assert len(paths.names(side="source")) == 3
 
 
 def mirrored(paths: Paths, commands: Commands) -> tuple[str, ...]:
