@@ -48,13 +48,12 @@ _TAKEN = {UNNAMED, PRESET_NAME, *(environment.value for environment in Environme
 """Names that say something else."""
 
 _RARE = (
-    "--storage-class",
     "--no-default-excludes --billing-project --exclude --begin --include-erased --follow-deletions --in-flight "
     "--max-writes-per-second --ungoverned --allow-empty --grace --tasks --log-dir --log-format --max-age --lag-p50 --lag-p99 "
     "--lag-max --import-days --today --no-record --mirror-since --prepare --manifest-dir --expect-objects --confirm-text "
     "--name --consumer --loaded-table --no-mirror --nights --partition --maximum-bytes-billed --path "
     "--dataset --location --anew --part --reason --rehearse --erased --only --resume --port --import-test --soak-days "
-    "--impersonate --project",
+    "--impersonate --project --storage-class"
 )
 RARE = frozenset(_RARE.split())
 """Options that few need: ``--help-all`` explains them."""
