@@ -24,7 +24,7 @@ from shared.errors import (
 )
 from shared.migration import Migration
 from shared.objects import ObjectState
-from shared.replicate import LastSeen, replicate
+from shared.replicate import UNTRIED, LastSeen, Unsettled, replicate
 from shared.store import DeletingStore, ObjectStore
 from shared.verification import SideFacts
 
@@ -95,6 +95,7 @@ def replicated(
     migration: Migration,
     authority: AuthoritySource,
     *,
+    after: Unsettled = UNTRIED,
     settling: Callable[[ObjectState], float] | None = None,
     settled_before: datetime | None = None,
     deletes: DeletingStore | None = None,
@@ -107,6 +108,7 @@ def replicated(
         store: Holds both sides.
         migration: Gives the names of the object on both sides.
         authority: Which side wins where the two differ.
+        after: See `replicate`.
         settling: See `replicate`.
         settled_before: What the new path has had since before this moment is not a later write; see `replicate`.
         deletes: See `replicate`.
@@ -125,6 +127,7 @@ def replicated(
             migration.destination_ref(line.relative),
             authority.current,
             last_seen=LastSeen(line.source, line.destination),
+            after=after,
             keep=lambda version: migration.kept_ref(line.relative, version.generation),
             settling=settling,
             erased=lambda: authority.erasures().of(line.relative),

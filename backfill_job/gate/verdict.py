@@ -162,10 +162,13 @@ def _dead_letters(evidence: Evidence) -> Check:
 
 
 def _references(evidence: Evidence) -> Check:
-    consumer = evidence.options.consumer
-    if consumer is not None and consumer.nothing_loads and not evidence.options.repos:
+    consumer, checkouts, state = evidence.options.consumer, evidence.options.checkouts, evidence.state
+    if consumer is not None and consumer.nothing_loads and not checkouts.paths:
         return not_applicable("references", consumer.not_loaded)
-    return references_check(evidence.options.repos, evidence.migration)
+    if isinstance(state, MigrationError):
+        return unavailable("references", state)
+    result = checkouts.scan(evidence.migration)
+    return references_check(result, state if result is None else evidence.with_sites(state, result))
 
 
 def _import_test(evidence: Evidence) -> Check:
@@ -235,7 +238,7 @@ GATE_CHECKS = (
     GateCheck("mirror alive", (_GET_OWN, *_CANARY), _alive),
     GateCheck("canary", _CANARY, _canary),
     GateCheck("dead letters", (), _dead_letters),
-    GateCheck("references", (), _references),
+    GateCheck("references", (_GET_OWN,), _references),
     GateCheck("import test", (_GET_OWN, *_LIST), _import_test),
     GateCheck("loaded", (_GET_OWN,), _loaded),
     GateCheck("presence", _LIST, _presence),

@@ -53,7 +53,7 @@ _RARE = (
     "--lag-max --import-days --today --no-record --mirror-since --prepare --manifest-dir --expect-objects --confirm-text "
     "--name --consumer --loaded-table --no-mirror --nights --partition --maximum-bytes-billed --path "
     "--dataset --location --anew --part --reason --rehearse --erased --only --resume --port --import-test --soak-days "
-    "--impersonate --project --storage-class"
+    "--impersonate --project --skip --env-file --accept --storage-class"
 )
 RARE = frozenset(_RARE.split())
 """Options that few need: ``--help-all`` explains them."""

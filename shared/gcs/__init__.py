@@ -1,7 +1,6 @@
 """The fast client of Cloud Storage's JSON API, for work on millions of objects. Asynchronous.
 
-The official client (``shared.gateway``) uses several times the CPU time for each request. The mirror function does not
-install what this package needs (httptools, orjson), so nothing that the mirror imports may import this package.
+The official client (``shared.gateway``) uses several times the CPU time for each request.
 
 ::
 
