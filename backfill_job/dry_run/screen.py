@@ -97,10 +97,12 @@ def overview(
     cost = estimate.once_dollars
     parts.append(
         Text(
-            f"About {duration(estimate.seconds)} to copy{_limited(estimate)}, {dollars(cost)}; "
+            f"About {duration(estimate.seconds)} to copy, {dollars(cost)}; "
             f"the second copy {dollars(estimate.storage_dollars)} a month"
         )
     )
+    if estimate.limit is not None:
+        parts.append(Text(f"Limited by: {_LIMITS[estimate.limit].partition(';')[0]}"))
     planned = findings.steps
     counts = (
         (planned[Step.COPY], "to copy"),
@@ -111,10 +113,6 @@ def overview(
     said = ", ".join(f"{count.objects:,} {words}" for count, words in counts)
     parts.append(Text(f"Plan: {said}.", "bold red" if planned[Step.OVERWRITE].objects else "bold green"))
     return Group(*parts)
-
-
-def _limited(estimate: Estimate) -> str:
-    return "" if estimate.limit is None else f" ({_LIMITS[estimate.limit].partition(';')[0]} limits it)"
 
 
 def _aside(findings: Inventory) -> Iterator[Text]:

@@ -84,7 +84,7 @@ def test_the_dry_run_is_the_default_and_changes_nothing(paths: Paths, migrate: C
     assert "Dry run: nothing is changed." in ended.out
     assert ended.out.splitlines()[-2].startswith("Plan: ")
     assert ended.out.splitlines()[-1].endswith(" --execute")
-    reads = {"storage.objects.list", "storage.objects.get", "storage.buckets.get"}
+    reads = {"storage.objects.list", "storage.objects.get", "storage.objects.download", "storage.buckets.get"}
     assert set(paths.server.stats()["methods"]) <= reads
     assert paths.names() == []
 
@@ -177,7 +177,7 @@ def test_what_a_deletion_will_leave_and_settings_in_the_way_are_forecast(
     assert "Held at the source, a deletion will leave them: 1 object" in out
     assert "held.txt  (temporary hold)" in out
     assert "new bucket: rules that change the class" in out
-    assert "to copy (Cloud Storage's guideline limits it)" in migrate("--in-flight", "10000").out
+    assert "Limited by: Cloud Storage's guideline" in migrate("--in-flight", "10000").out
 
 
 def test_what_is_protected_is_forecast_and_the_run_says_why_it_failed(

@@ -176,7 +176,7 @@ def test_a_large_migration_is_told_how_many_tasks_are_worth_it() -> None:
     Console(file=screen, width=100).print(render(found, costs, QPI))
 
     lines = [line.rstrip() for line in screen.getvalue().splitlines()]
-    assert lines[lines.index("Estimate") + 3 :][:4] == [
+    assert lines[lines.index("Estimate") + 3 :][:5] == [
         "  copying      about 2 h 47 min at up to 500 objects/s; the bucket alone: 39 min 11 s",
         "  limited by   the client; --tasks N, or a job with more tasks, copies faster",
         "  listing      about 1 min 40 s meanwhile, and again to verify",

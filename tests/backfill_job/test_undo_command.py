@@ -264,7 +264,7 @@ def test_a_manifest_that_no_deletion_was_begun_with_is_said(scene: Scene) -> Non
     local = scene.folder / head["name"]
     local.write_text(json.dumps({**head, "by": "Eve"}))
     ended = scene.undo(str(local))
-    assert (ended.code, ended.out.startswith("2")) == (0, True)
+    assert ended.code == 0
     assert "WARNING: no deletion of this migration was begun with this very manifest" in ended.out
 
 
