@@ -25,6 +25,7 @@ SERVICES = (
     "bigquery",
     "cloudbuild",
     "cloudfunctions",
+    "cloudresourcemanager",
     "cloudscheduler",
     "eventarc",
     "iam",
@@ -66,6 +67,9 @@ PROJECT_ROLES = {
 }
 """Predefined roles on the whole project. None of them reads or writes objects."""
 
+DELETER_ROLES = ("roles/logging.viewer", "roles/run.viewer")
+"""Roles on the project for the people who delete the legacy path. With them they follow the executions of their own job."""
+
 OPERATOR_ROLES = (
     "roles/cloudbuild.builds.editor",
     "roles/logging.viewer",
@@ -83,6 +87,7 @@ def gcloud(values: Values, command: str, *words: str) -> Words:
 
 def project_steps(values: Values) -> Iterator[Step]:
     """Everything an owner sets up."""
+    yield from _prerequisites(values)
     yield Run(gcloud(values, "services enable", *(f"{name}.googleapis.com" for name in SERVICES)))
     yield from _places(values)
     yield from _accounts(values)
@@ -105,6 +110,20 @@ def table(values: Values) -> Iterator[str]:
                 yield f"| `{values.name(part.value)}` | {area.value}, `{at}` | {', '.join(may)} |"
     for name, roles in PROJECT_ROLES.items():
         yield f"| `{values.name(name)}` | the project | {', '.join(f'`{role}`' for role in roles)} |"
+
+
+def _prerequisites(values: Values) -> Iterator[Step]:
+    """Both buckets must be in the project, and have uniform access. Cloud Storage refuses a condition on any other bucket.
+
+    Eventarc brings a bucket's events only within the bucket's own project.
+    """
+    for name, bucket in (
+        ("LEGACY_BUCKET", values.migration.source.bucket),
+        ("NEW_BUCKET", values.migration.destination.bucket),
+    ):
+        found = f"--filter=name={bucket} AND uniform_bucket_level_access=true"
+        missing = f"gs://{bucket} is not in {values.project}, or has no uniform bucket-level access: see docs/deploy.md, What must be there"
+        yield Ask(name, gcloud(values, "storage buckets list", found, "--format=value(name)"), missing)
 
 
 def _places(values: Values) -> Iterator[Step]:
@@ -174,6 +193,8 @@ def _project_bindings(values: Values) -> Iterator[Step]:
     pubsub = "serviceAccount:service-$NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com"
     yield _on_project(values, pubsub, "roles/pubsub.subscriber")
     yield _bind(values, "pubsub topics", values.name(DEAD_LETTERS), pubsub, "roles/pubsub.publisher")
+    # A Pub/Sub agent from before 8 April 2021 may not make the tokens with which it delivers (Eventarc's documentation).
+    yield _on_account(values, TRIGGER, pubsub, "roles/iam.serviceAccountTokenCreator")
     # gcloud uploads a function's source to a bucket that Google creates and names by project and region.
     sources = f'resource.name.startsWith("projects/_/buckets/gcf-v2-sources-$NUMBER-{values.region}/")'
     condition = f"expression={sources},title=function-sources"
@@ -197,7 +218,11 @@ def _people(values: Values) -> Iterator[Step]:
         yield _on_account(values, part, people, "roles/iam.serviceAccountTokenCreator")
     yield _on_account(values, BUILD, people, "roles/iam.serviceAccountUser")
     yield _on_account(values, Part.DELETION, values.deleters, "roles/iam.serviceAccountTokenCreator")
-    yield _bind(values, "storage buckets", f"gs://{_staging(values)}", people, "roles/storage.objectUser")
+    for role in DELETER_ROLES:
+        yield _on_project(values, values.deleters, role)
+    # gcloud asks for the bucket before it uploads the sources of a build, which takes storage.buckets.get.
+    for role in ("roles/storage.legacyBucketReader", "roles/storage.objectUser"):
+        yield _bind(values, "storage buckets", f"gs://{_staging(values)}", people, role)
     yield _bind(values, "pubsub subscriptions", dead_letters, people, "roles/pubsub.subscriber")
 
 
