@@ -8,13 +8,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from backfill_job.checks import SHOWN, Check, failed, passed, unavailable
+from backfill_job.check import SHOWN, Check, failed, passed, unavailable
 from shared.errors import MigrationError, PermissionDenied
-from shared.gcs.api import AsyncApi
 from shared.migration import Migration
 from shared.text import duration, listed, shown
+
+if TYPE_CHECKING:  # the deployment's check runs on a Python without packages
+    from shared.gcs.api import AsyncApi
 
 __all__ = [
     "LIFECYCLE_CHECKS",
@@ -181,6 +183,8 @@ def bucket_checks(legacy: Resource, new: Resource, migration: Migration) -> Iter
         yield _uniform_access(side, resource)
         yield _requester_pays(side, resource)
         yield _protection(side, resource)
+        yield _times(side, resource)
+        yield _namespace(side, resource)
         yield _key(side, resource)
     yield _legacy_lifecycle(legacy, migration)
     yield from lifecycle_checks(new, migration)
@@ -240,6 +244,29 @@ def _protection(side: str, resource: Resource) -> Check:
         return failed(name, seen, "take another bucket, or remove the protection until the migration is done")
     seen = f"{what}: until then the deletion is refused, and a rollback cannot replace what was changed"
     return passed(name, seen, "delete after that time, or have the owner of the bucket decide")
+
+
+def _times(side: str, resource: Resource) -> Check:
+    """Cloud Storage sets ``updated`` when it changes an object's storage class (JSON API, objects: ``updated``)."""
+    name = f"{side} bucket: times of objects"
+    rules = (resource.get("lifecycle") or {}).get("rule") or ()
+    causes = ["Autoclass"] if (resource.get("autoclass") or {}).get("enabled") else []
+    if any((rule.get("action") or {}).get("type") == "SetStorageClass" for rule in rules):
+        causes.append("a lifecycle rule with SetStorageClass")
+    if not causes:
+        return passed(name, "only a writer changes the time of an object's last update")
+    seen = (
+        f"{' and '.join(causes)} changes that time, too: where only metadata differ, the later update may not be a writer's"
+    )
+    return passed(name, seen, "turn it off until the migration is done, or expect metadata-only conflicts after the cutover")
+
+
+def _namespace(side: str, resource: Resource) -> Check:
+    name = f"{side} bucket: namespace"
+    if not (resource.get("hierarchicalNamespace") or {}).get("enabled"):
+        return passed(name, "flat")
+    seen = "hierarchical: writing there also takes storage.folders.create, and soft-deleted objects need a restore token, which nothing here has tried"
+    return failed(name, seen, "take a bucket with a flat namespace; a bucket's namespace cannot be changed")
 
 
 def _key(side: str, resource: Resource) -> Check:
@@ -329,7 +356,7 @@ class SafetyNet:
         }
 
 
-async def safety_net(api: AsyncApi, bucket: str) -> SafetyNet:
+async def safety_net(api: "AsyncApi", bucket: str) -> SafetyNet:
     """Read a bucket's settings. Without ``storage.buckets.get`` they are not known, which is not an error.
 
     Raises:

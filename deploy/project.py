@@ -13,6 +13,7 @@ __all__ = [
     "BUILD",
     "DEAD_LETTERS",
     "FUNCTION_BUILD",
+    "PAUSE",
     "SCHEDULER",
     "TRIGGER",
     "gcloud",
@@ -66,6 +67,17 @@ PROJECT_ROLES = {
     ),
 }
 """Predefined roles on the whole project. None of them reads or writes objects."""
+
+PAUSE = (
+    "qpiExportsPause",
+    (
+        "cloudscheduler.jobs.enable",
+        "cloudscheduler.jobs.get",
+        "cloudscheduler.jobs.list",
+        "cloudscheduler.jobs.pause",
+    ),
+)
+"""A custom role for the people who run the migration: they pause the sweeps before the deletion, and resume them."""
 
 DELETER_ROLES = ("roles/logging.viewer", "roles/run.viewer")
 """Roles on the project for the people who delete the legacy path. With them they follow the executions of their own job."""
@@ -159,11 +171,11 @@ def _accounts(values: Values) -> Iterator[Step]:
 
 
 def _roles(values: Values) -> Iterator[Step]:
-    for role in Role:
-        permissions, title = ",".join(role.permissions), f"QPI exports: {role.name.lower()}"
-        what = (role.role_id, f"--permissions={permissions}", f"--title={title}", "--stage=GA")
+    for role_id, permissions in (*((role.role_id, role.permissions) for role in Role), PAUSE):
+        title = f"QPI exports: {role_id.removeprefix('qpiExports').lower()}"
+        what = (role_id, f"--permissions={','.join(permissions)}", f"--title={title}", "--stage=GA")
         yield Ensure(
-            gcloud(values, "iam roles list", f"--filter=name~/{role.role_id}$", "--format=value(name)"),
+            gcloud(values, "iam roles list", f"--filter=name~/{role_id}$", "--format=value(name)"),
             gcloud(values, "iam roles create", *what),
             gcloud(values, "iam roles update", *what),
         )
@@ -212,7 +224,7 @@ def _project_bindings(values: Values) -> Iterator[Step]:
 
 def _people(values: Values) -> Iterator[Step]:
     people, dead_letters = values.operators, values.name(DEAD_LETTERS)
-    for role in OPERATOR_ROLES:
+    for role in (*OPERATOR_ROLES, f"projects/{values.project}/roles/{PAUSE[0]}"):
         yield _on_project(values, people, role)
     for part in (Part.OPERATOR, Part.REVERSE):
         yield _on_account(values, part, people, "roles/iam.serviceAccountTokenCreator")
