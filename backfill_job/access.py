@@ -30,8 +30,19 @@ OBJECT_ROLES: Mapping[str, frozenset[str]] = {
     "roles/storage.legacyBucketReader": frozenset({_LIST}),
     "roles/storage.legacyObjectOwner": frozenset({_GET}),
     "roles/storage.legacyObjectReader": frozenset({_GET}),
-    # The basic roles reach objects only through a bucket's policy, as projectEditor: and the like.
-    **dict.fromkeys(("roles/owner", "roles/editor", "roles/viewer"), frozenset()),
+    # The basic roles reach objects only through a bucket's policy, as projectEditor: and the like. The others are those that the
+    # deployment grants.
+    **dict.fromkeys(
+        (
+            *("roles/owner", "roles/editor", "roles/viewer", "roles/artifactregistry.writer", "roles/bigquery.jobUser"),
+            *("roles/cloudbuild.builds.editor", "roles/cloudfunctions.developer", "roles/cloudscheduler.admin"),
+            *("roles/eventarc.developer", "roles/eventarc.eventReceiver", "roles/iam.serviceAccountTokenCreator"),
+            *("roles/iam.serviceAccountUser", "roles/run.admin", "roles/run.developer", "roles/run.invoker"),
+            *("roles/run.viewer", "roles/serviceusage.serviceUsageConsumer"),
+        ),
+        frozenset(),
+    ),
+    "qpiExportsPause": frozenset(),
     **{role.role_id: frozenset(role.permissions) for role in Role},
 }
 """What each known role permits on objects; the deployment's own roles by their names in a project."""

@@ -18,6 +18,7 @@ __all__ = [
     "TRIGGER",
     "gcloud",
     "project_steps",
+    "staging",
     "table",
 ]
 
@@ -140,7 +141,7 @@ def _prerequisites(values: Values) -> Iterator[Step]:
 
 def _places(values: Values) -> Iterator[Step]:
     """The places for images, sources of builds and dead letters."""
-    at, staging = f"--location={values.region}", _staging(values)
+    at, sources = f"--location={values.region}", staging(values)
     yield Ensure(
         gcloud(
             values, "artifacts repositories list", at, "--filter=name~/qpi-exports$", "--format=value(name)"
@@ -149,8 +150,8 @@ def _places(values: Values) -> Iterator[Step]:
     )
     private = ("--uniform-bucket-level-access", "--public-access-prevention")
     yield Ensure(
-        gcloud(values, "storage buckets list", f"--filter=name={staging}", "--format=value(name)"),
-        gcloud(values, "storage buckets create", f"gs://{staging}", at, *private),
+        gcloud(values, "storage buckets list", f"--filter=name={sources}", "--format=value(name)"),
+        gcloud(values, "storage buckets create", f"gs://{sources}", at, *private),
     )
     name = values.name(DEAD_LETTERS)
     kept = (f"--topic={name}", "--expiration-period=never", "--message-retention-duration=7d")
@@ -215,7 +216,7 @@ def _project_bindings(values: Values) -> Iterator[Step]:
     for name in (BUILD, FUNCTION_BUILD):
         yield _bind(values, "artifacts repositories", "qpi-exports", values.member(name), writer, where)
     viewer = "roles/storage.objectViewer"
-    yield _bind(values, "storage buckets", f"gs://{_staging(values)}", values.member(BUILD), viewer)
+    yield _bind(values, "storage buckets", f"gs://{staging(values)}", values.member(BUILD), viewer)
     # A build deploys parts that run as these accounts.
     for name in ACCOUNTS:
         if name not in {BUILD, Part.OPERATOR.value}:
@@ -234,11 +235,12 @@ def _people(values: Values) -> Iterator[Step]:
         yield _on_project(values, values.deleters, role)
     # gcloud asks for the bucket before it uploads the sources of a build, which takes storage.buckets.get.
     for role in ("roles/storage.legacyBucketReader", "roles/storage.objectUser"):
-        yield _bind(values, "storage buckets", f"gs://{_staging(values)}", people, role)
+        yield _bind(values, "storage buckets", f"gs://{staging(values)}", people, role)
     yield _bind(values, "pubsub subscriptions", dead_letters, people, "roles/pubsub.subscriber")
 
 
-def _staging(values: Values) -> str:
+def staging(values: Values) -> str:
+    """The bucket of the sources of builds."""
     return f"{values.project}-qpi-exports-build"
 
 

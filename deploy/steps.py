@@ -13,6 +13,7 @@ A listing with a filter answers "Is it there?": it is empty where the thing does
 network or a wrong project is an error of the listing, and cannot be read as "nothing there".
 """
 
+import os
 import re
 import shlex
 import subprocess
@@ -202,9 +203,12 @@ class _Binder:
 
 
 def with_gcloud(words: Words) -> Answer:
-    """Run one command as a process."""
+    """Run one command as a process. gcloud enables no service that the command happens to need."""
+    environ = {**os.environ, "CLOUDSDK_CORE_SHOULD_PROMPT_TO_ENABLE_API": "false"}
     try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environ
+        )
     except OSError as error:
         raise Failed(f"{words[0]} cannot be run ({error.strerror}); install the Google Cloud CLI") from error
     return Answer(done.returncode, done.stdout, done.stderr)

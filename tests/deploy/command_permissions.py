@@ -107,7 +107,7 @@ ROWS: Mapping[str, str] = {
     "builds list": "cloudbuild.builds.list",
     "eventarc triggers list": "eventarc.triggers.list",
     "logging metrics list": "logging.logMetrics.list",
-    "monitoring policies list": "monitoring.alertPolicies.list",
+    "alpha monitoring policies list": "monitoring.alertPolicies.list",
     "monitoring dashboards list": "monitoring.dashboards.list",
 }
 """The permissions of a command, by its names: ``permission@where``. ``{4}`` is the word that names the resource, ``{--flag}`` that

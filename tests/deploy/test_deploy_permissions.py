@@ -108,10 +108,10 @@ def test_the_table_finds_what_the_first_project_would_have_refused() -> None:
 
 @pytest.mark.parametrize("env", Environment, ids=lambda env: env.value)
 def test_every_printed_command_has_its_row(env: Environment) -> None:
-    """A new command fails here until the table says what it needs; a row that no command uses is stale."""
+    """A new command fails here until the table says what it needs."""
     printed = words_of(all_steps(env))
-    known = {row_of(words) for words in [*printed, *typed(), *built(values_of(env))]}
-    assert ROWS.keys() - known == set()
+    for words in [*printed, *typed(), *built(values_of(env))]:
+        assert row_of(words) in ROWS
     with pytest.raises(KeyError, match="no row for gcloud run jobs delete"):
         row_of(("gcloud", "run", "jobs", "delete", "x"))
 

@@ -222,11 +222,11 @@ class TestCommand:
         [
             (
                 [],
-                "deploy: nothing cannot be deployed; say one or more of project, jobs, functions, scheduler\n",
+                "deploy: nothing cannot be deployed; say one or more of project, jobs, functions, scheduler, or check alone\n",
             ),
             (
                 ["job"],
-                "deploy: job cannot be deployed; say one or more of project, jobs, functions, scheduler\n",
+                "deploy: job cannot be deployed; say one or more of project, jobs, functions, scheduler, or check alone\n",
             ),
             (["jobs"], "deploy: say which image the jobs run: --tag TAG\n"),
         ],
