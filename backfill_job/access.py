@@ -34,9 +34,23 @@ OBJECT_ROLES: Mapping[str, frozenset[str]] = {
     # deployment grants.
     **dict.fromkeys(
         (
-            *("roles/owner", "roles/editor", "roles/viewer", "roles/artifactregistry.writer", "roles/bigquery.jobUser"),
-            *("roles/cloudbuild.builds.editor", "roles/cloudfunctions.developer", "roles/cloudscheduler.admin"),
-            *("roles/eventarc.developer", "roles/eventarc.eventReceiver", "roles/iam.serviceAccountTokenCreator"),
+            *(
+                "roles/owner",
+                "roles/editor",
+                "roles/viewer",
+                "roles/artifactregistry.writer",
+                "roles/bigquery.jobUser",
+            ),
+            *(
+                "roles/cloudbuild.builds.editor",
+                "roles/cloudfunctions.developer",
+                "roles/cloudscheduler.admin",
+            ),
+            *(
+                "roles/eventarc.developer",
+                "roles/eventarc.eventReceiver",
+                "roles/iam.serviceAccountTokenCreator",
+            ),
             *("roles/iam.serviceAccountUser", "roles/run.admin", "roles/run.developer", "roles/run.invoker"),
             *("roles/run.viewer", "roles/serviceusage.serviceUsageConsumer"),
         ),

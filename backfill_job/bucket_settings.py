@@ -255,10 +255,12 @@ def _times(side: str, resource: Resource) -> Check:
         causes.append("a lifecycle rule with SetStorageClass")
     if not causes:
         return passed(name, "only a writer changes the time of an object's last update")
-    seen = (
-        f"{' and '.join(causes)} changes that time, too: where only metadata differ, the later update may not be a writer's"
+    seen = f"{' and '.join(causes)} changes that time, too: where only metadata differ, the later update may not be a writer's"
+    return passed(
+        name,
+        seen,
+        "turn it off until the migration is done, or expect metadata-only conflicts after the cutover",
     )
-    return passed(name, seen, "turn it off until the migration is done, or expect metadata-only conflicts after the cutover")
 
 
 def _namespace(side: str, resource: Resource) -> Check:

@@ -58,6 +58,7 @@ __all__ = [
 
 _Found = TypeVar("_Found")
 
+
 def attempted(name: str, check: Callable[[], _Found]) -> _Found | Check:
     """Run a check that gathers its own evidence. An error becomes NOT RUN, and does not stop the other checks.
 

@@ -1,6 +1,6 @@
 """Whether a project is as the deployment makes it: ``python -m deploy --env E check``. It reads, and changes nothing.
 
-What must be there is not written down again: the steps of the deployment say it, and each red line shows the very command of its step.
+The steps of the deployment say what must be there, so it is not written down again. Each red line shows the command of its step.
 What cannot be read is NOT RUN, and never passes. `facts` reads the project; everything here is pure, but for `check` and `facts`.
 """
 
@@ -39,7 +39,9 @@ def check(values: Values, run: Callable[[Words], Answer]) -> list[Check]:
     kinds = {
         (binding.kind, binding.name) for binding in _bindings(values, facts) if binding.kind != "projects"
     }
-    there = {f"{kind} {name}": (kind, name) for kind, name in sorted(kinds) if _there(facts, values, kind, name)}
+    there = {
+        f"{kind} {name}": (kind, name) for kind, name in sorted(kinds) if _there(facts, values, kind, name)
+    }
     policies = ask({key: policy_command(values, *place) for key, place in there.items()}, run)
     return checks_of(values, {**facts, **policies})
 
@@ -118,7 +120,9 @@ def _buckets(values: Values, facts: Facts) -> Iterator[Check]:
             yield passed(f"{side} bucket: trigger", f"the bucket and {value} say {at}")
         else:
             seen = f"the bucket is in {at}, {value} says {location}: its trigger would be refused"
-            yield failed(f"{side} bucket: trigger", seen, f"write {value}={at} into deploy/{values.env.value}.env")
+            yield failed(
+                f"{side} bucket: trigger", seen, f"write {value}={at} into deploy/{values.env.value}.env"
+            )
     legacy, new = facts["legacy bucket"], facts["new bucket"]
     if not isinstance(legacy, Unreadable) and not isinstance(new, Unreadable):
         yield from bucket_checks(legacy, new, values.migration)
@@ -131,7 +135,11 @@ def _project(side: str, values: Values, facts: Facts, number: str) -> Check:
     if number == str(project.get("projectNumber")):
         return passed(name, values.project)
     seen = f"it belongs to project {number}, not to {values.project}: Eventarc brings its events only within its own project"
-    return failed(name, seen, "deploy into the bucket's project, and bring the other bucket there: docs/deploy.md, Regions and projects")
+    return failed(
+        name,
+        seen,
+        "deploy into the bucket's project, and bring the other bucket there: docs/deploy.md, Regions and projects",
+    )
 
 
 # --- what an owner sets up -------------------------------------------------------------------------------------------
@@ -148,7 +156,7 @@ def _names(facts: Facts, kind: str) -> set[str] | Unreadable:
 
 
 def _there(facts: Facts, values: Values, kind: str, name: str) -> bool:
-    """Whether a thing may be asked for its policy: it is there, or nobody knows."""
+    """Whether a thing may be asked for its policy: it is there, or this is not known."""
     if kind == "storage buckets":
         found = facts[_bucket_fact(values, name)]
         return not isinstance(found, Unreadable) or not found.absent
@@ -157,7 +165,10 @@ def _there(facts: Facts, values: Values, kind: str, name: str) -> bool:
 
 
 def _bucket_fact(values: Values, name: str) -> str:
-    sides = {values.migration.source.bucket: "legacy bucket", values.migration.destination.bucket: "new bucket"}
+    sides = {
+        values.migration.source.bucket: "legacy bucket",
+        values.migration.destination.bucket: "new bucket",
+    }
     return sides.get(name.removeprefix("gs://"), "staging bucket")
 
 
@@ -230,7 +241,9 @@ def _bindings(values: Values, facts: Facts) -> Iterator[_Binding]:
     for step in steps:
         if not isinstance(step, Run) or "add-iam-policy-binding" not in step.command:
             continue
-        words = tuple(word.replace("$NUMBER", number).replace("$STORAGE_AGENT", agent) for word in step.command)
+        words = tuple(
+            word.replace("$NUMBER", number).replace("$STORAGE_AGENT", agent) for word in step.command
+        )
         flags = dict(word.removeprefix("--").split("=", 1) for word in words if "=" in word)
         condition = flags.get("condition", "None")
         expression = condition.removeprefix("expression=").rpartition(",title=")[0]
@@ -249,16 +262,23 @@ def _bound(values: Values, facts: Facts) -> Iterator[Check]:
         policy, title = facts[fact], f"rights: {wanted[0].title}"
         if isinstance(policy, Unreadable):
             yield _unreadable(title, policy)
-            continue
-        if isinstance(facts["project"], Unreadable) and any("$NUMBER" in one.member for one in wanted):
-            yield _unreadable(f"{title}, Google's agents", facts["project"])
-            wanted = [one for one in wanted if "$NUMBER" not in f"{one.member}{one.expression}"]
-        missing = [one for one in wanted if not one.is_in(policy)]
-        for one in missing:
-            limit = " with its condition" if one.expression else ""
-            yield failed(title, f"{one.member} lacks {one.role}{limit}", shlex.join(one.command))
-        if not missing:
-            yield passed(title, counted(len(wanted), "binding"))
+        else:
+            yield from _bound_in(policy, title, wanted, facts)
+
+
+def _bound_in(
+    policy: Mapping[str, Any], title: str, wanted: Sequence[_Binding], facts: Facts
+) -> Iterator[Check]:
+    project = facts["project"]
+    judged = [one for one in wanted if "$NUMBER" not in f"{one.member} {one.expression}"]
+    if isinstance(project, Unreadable) and len(judged) < len(wanted):
+        yield _unreadable(f"{title}, Google's own accounts", project)
+    missing = [one for one in judged if not one.is_in(policy)]
+    for one in missing:
+        limit = " with its condition" if one.expression else ""
+        yield failed(title, f"{one.member} lacks {one.role}{limit}", shlex.join(one.command))
+    if not missing:
+        yield passed(title, counted(len(judged), "binding"))
 
 
 def _build_region(values: Values, facts: Facts) -> Iterator[Check]:
@@ -271,7 +291,11 @@ def _build_region(values: Values, facts: Facts) -> Iterator[Check]:
         yield _unreadable(name, builds)
     else:
         seen = f"no build has succeeded in {values.region}, which Cloud Build refuses to some new projects"
-        yield not_run(name, seen, "submit the build; where it is refused, submit it with --region=europe-west1 or us-central1")
+        yield not_run(
+            name,
+            seen,
+            "submit the build; where it is refused, submit it with --region=europe-west1 or us-central1",
+        )
 
 
 # --- the writer and the consumer -------------------------------------------------------------------------------------
@@ -281,10 +305,10 @@ def _accesses(values: Values, facts: Facts) -> Iterator[Check]:
     for title, members, consumer in (("writer", values.writer, False), ("consumer", values.consumer, True)):
         for member in members.split(","):
             for need in needs_of(values.migration, consumer=consumer):
-                yield _access(f"{title} on {need.at.uri}", member, need, values, facts)
+                yield _access(f"{title} on {need.at.uri}", member, need, facts)
 
 
-def _access(name: str, member: str, need: Need, values: Values, facts: Facts) -> Check:
+def _access(name: str, member: str, need: Need, facts: Facts) -> Check:
     policy, project = facts.get(f"storage buckets gs://{need.at.bucket}"), facts["project policy"]
     if policy is None or isinstance(policy, Unreadable):
         return _unreadable(name, policy or Unreadable("the bucket does not exist", absent=True))
@@ -295,14 +319,26 @@ def _access(name: str, member: str, need: Need, values: Values, facts: Facts) ->
     lacks = ", ".join(permission.removeprefix("storage.") for permission in found.missing)
     role = "objectUser" if "create" in need.what else "objectViewer"
     command = shlex.join(
-        ("gcloud", "storage", "buckets", "add-iam-policy-binding", f"gs://{need.at.bucket}", f"--member={member}")
-        + (f"--role=roles/storage.{role}", "--condition=None")
+        (
+            "gcloud",
+            "storage",
+            "buckets",
+            "add-iam-policy-binding",
+            f"gs://{need.at.bucket}",
+            f"--member={member}",
+            f"--role=roles/storage.{role}",
+            "--condition=None",
+        )
     )
     if found.unsure or whole is None:
         why = "; ".join(found.unsure) or "the project's policy cannot be read"
         seen = f"no binding proves {lacks} for {member}; it may come from elsewhere: {why}"
-        return not_run(name, seen, f"the account's owner tries it; or the bucket's owner grants it: {command}")
-    seen = f"{member} lacks {lacks}: neither the bucket nor the project grants it (a folder or organization may)"
+        return not_run(
+            name, seen, f"the account's owner tries it; or the bucket's owner grants it: {command}"
+        )
+    seen = (
+        f"{member} lacks {lacks}: neither the bucket nor the project grants it (a folder or organization may)"
+    )
     return failed(name, seen, command)
 
 
@@ -323,9 +359,15 @@ def _built(values: Values, facts: Facts) -> Iterator[Check]:
     yield from _all_there("jobs", own, jobs, _submit(values))
     yield from _functions(values, facts)
     yield from _schedules(values, facts)
-    stems = {kind: {path.stem for path in (MONITORING / kind).glob("*.yaml")} for kind in ("metrics", "alerts")}
+    stems = {
+        kind: {path.stem for path in (MONITORING / kind).glob("*.yaml")} for kind in ("metrics", "alerts")
+    }
     boards = {f"qpi-exports-migration-{values.env.value}"}
-    wanted = {"metrics": {f"qpi_exports_{stem}" for stem in stems["metrics"]}, "alerts": stems["alerts"], "dashboards": boards}
+    wanted = {
+        "metrics": {f"qpi_exports_{stem}" for stem in stems["metrics"]},
+        "alerts": stems["alerts"],
+        "dashboards": boards,
+    }
     for kind, names in wanted.items():
         found = facts[kind]
         if isinstance(found, Unreadable):
@@ -335,7 +377,7 @@ def _built(values: Values, facts: Facts) -> Iterator[Check]:
 
 
 def _submit(values: Values) -> str:
-    return f"submit the build for {values.env.value} (docs/deploy.md, step 4)"
+    return f"submit the build for {values.env.value} (docs/deploy.md, step 3)"
 
 
 def _deploy(values: Values, part: Part) -> str:

@@ -44,8 +44,12 @@ def questions(values: Values) -> dict[str, Words]:
         "services": gcloud(values, "services list --enabled"),
         "project": gcloud(values, "projects describe", values.project),
         "project policy": gcloud(values, "projects get-iam-policy", values.project),
-        "legacy bucket": gcloud(values, "storage buckets describe", f"gs://{migration.source.bucket}", "--raw"),
-        "new bucket": gcloud(values, "storage buckets describe", f"gs://{migration.destination.bucket}", "--raw"),
+        "legacy bucket": gcloud(
+            values, "storage buckets describe", f"gs://{migration.source.bucket}", "--raw"
+        ),
+        "new bucket": gcloud(
+            values, "storage buckets describe", f"gs://{migration.destination.bucket}", "--raw"
+        ),
         "staging bucket": gcloud(values, "storage buckets describe", f"gs://{staging(values)}", "--raw"),
         "iam service-accounts": gcloud(values, "iam service-accounts list"),
         "iam roles": gcloud(values, "iam roles list"),
@@ -68,7 +72,7 @@ def questions(values: Values) -> dict[str, Words]:
 def policy_command(values: Values, kind: str, name: str) -> Words:
     """Reads the policy of one thing; `kind` is as in the binding's command, as ``pubsub topics``."""
     places = {"artifacts": f"--location={values.region}", "run": f"--region={values.region}"}
-    where = [places[kind.split()[0]]] if kind.split()[0] in places else []
+    where = [places[kind.split(maxsplit=1)[0]]] if kind.split(maxsplit=1)[0] in places else []
     return (*gcloud(values, f"{kind} get-iam-policy", name, *where), "--format=json")
 
 
@@ -86,4 +90,8 @@ def _read(answer: Answer) -> Any:
         found = json.loads(answer.out or "[]")
     except ValueError:
         return Unreadable("gcloud's answer is not JSON", absent=False)
-    return found if isinstance(found, dict | list) else Unreadable("gcloud's answer is not as expected", absent=False)
+    return (
+        found
+        if isinstance(found, dict | list)
+        else Unreadable("gcloud's answer is not as expected", absent=False)
+    )

@@ -194,7 +194,9 @@ class _Binder:
             if not _NOT_KNOWN_YET.search(answer.err):
                 raise _failure(words, answer)
             if not self._left:
-                self._say("  refused, because the account or the role is not known yet; the other steps go on")
+                self._say(
+                    "  refused, because the account or the role is not known yet; the other steps go on"
+                )
                 self.refused.append(shlex.join(words))
                 return
             self._left -= 1

@@ -5,6 +5,7 @@ check that cannot run counts as NO-GO. The command ``cutover`` takes the same ar
 """
 
 import argparse
+import re
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from backfill_job.run.arguments import (
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.open_run import opened
 from shared.state_changes import MAX_WHO
+from shared.text import shown_value
 
 __all__ = ["COMMAND", "add_gate_arguments", "gate_options"]
 
@@ -33,7 +35,8 @@ NAME = "gate"
 
 EXAMPLES = """
 examples:
-  python -m backfill_job gate --env prod --repo ../airflow-dags --canary --dead-letters dead-letters.json
+  python -m backfill_job gate --env prod --repo ../airflow-dags --canary --dead-letters dead-letters.json \\
+    --writer serviceAccount:exporter@app.iam.gserviceaccount.com --consumer serviceAccount:dags@app.iam.gserviceaccount.com
 
 exit codes:
   0  GO
@@ -81,6 +84,15 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
     gate.add_argument(
         "--today", type=_day, metavar="YYYYMMDD", help="the day of the presence check (default: today, UTC)"
     )
+    for option, who in (("--writer", "writes the exports"), ("--consumer", "reads the exports")):
+        gate.add_argument(
+            option,
+            action="extend",
+            type=_members,
+            default=[],
+            metavar="MEMBER[,MEMBER]",
+            help=f"who {who}, as in an IAM policy: serviceAccount:…; deploy/ENV.env names it; may be repeated",
+        )
     gate.add_argument("--no-record", action="store_true", help="leave no result beside the migration's state")
     add_override_arguments(gate, OVERRIDABLE, "gate.json, and at a cutover into the state")
     limits = parser.add_argument_group("what is good enough")
@@ -128,6 +140,8 @@ def gate_options(arguments: argparse.Namespace) -> GateOptions:
         ),
         today=arguments.today,
         record=not arguments.no_record,
+        writer=tuple(arguments.writer),
+        consumer=tuple(arguments.consumer),
         overrides=overrides_from(arguments),
         by=arguments.by or "",
     )
@@ -146,6 +160,16 @@ def _checkout(text: str) -> Path:
     if not is_there(path):
         raise argparse.ArgumentTypeError(f"{text} does not exist; name a checkout of the consumers' code")
     return path
+
+
+def _members(text: str) -> list[str]:
+    members = text.split(",")
+    for member in members:
+        if not re.fullmatch(r"(?:group|user|serviceAccount):[^\s,;]+", member):
+            raise argparse.ArgumentTypeError(
+                f"{shown_value(member)} is not serviceAccount:…, user:… or group:…"
+            )
+    return members
 
 
 def _day(text: str) -> date:

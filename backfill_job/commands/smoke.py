@@ -45,6 +45,7 @@ REQUESTER_PAYS = "requester pays"
 ASKED = (
     "storage.buckets.delete",
     "storage.buckets.get",
+    "storage.buckets.getIamPolicy",
     "storage.buckets.setIamPolicy",
     "storage.buckets.update",
     "storage.objects.create",

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
+from backfill_job.access import needs_of
 from backfill_job.bucket_settings import PATH_LIFECYCLE, RECORD_LIFECYCLE, lifecycle_checks
 from backfill_job.checks import (
     Check,
@@ -24,6 +25,8 @@ from backfill_job.checks import (
     unavailable,
 )
 from backfill_job.gate.checks import (
+    ACCESS,
+    access_check,
     alive_check,
     comparison_check,
     dead_letters_check,
@@ -41,12 +44,13 @@ from backfill_job.run.reports import json_bytes
 from backfill_job.run.run import Run
 from shared.errors import MigrationError, StorageError
 from shared.events_log import Event
+from shared.phase import Phase
 from shared.state import NAMES, State
 from shared.text import counted, listed
 
 __all__ = ["FORMAT", "GATE_CHECKS", "OVERRIDABLE", "GateCheck", "GateResult", "run_gate"]
 
-OVERRIDABLE = (NAMES, PATH_LIFECYCLE)
+OVERRIDABLE = (NAMES, ACCESS, PATH_LIFECYCLE)
 """The names that ``--override`` takes."""
 
 FORMAT = "qpi-exports-migration/gate/1"
@@ -69,6 +73,7 @@ class GateCheck:
 
 _GET_OWN = (Area.OWN, "storage.objects.get")
 _GET_NEW_BUCKET = (Area.NEW_BUCKET, "storage.buckets.get")
+_POLICIES = tuple((area, "storage.buckets.getIamPolicy") for area in (Area.LEGACY_BUCKET, Area.NEW_BUCKET))
 _LIST = ((Area.LEGACY_BUCKET, "storage.objects.list"), (Area.NEW_BUCKET, "storage.objects.list"))
 _CANARY = (
     (Area.CANARY, "storage.objects.create"),
@@ -154,6 +159,15 @@ def _mixed_prefix(evidence: Evidence) -> Check:
     )
 
 
+def _access(evidence: Evidence) -> Check:
+    options, until_deletion = evidence.options, evidence.phase not in {Phase.DELETING, Phase.DELETED}
+    needs = {
+        "writer": (options.writer, needs_of(evidence.migration, consumer=False)),
+        "consumer": (options.consumer, needs_of(evidence.migration, consumer=True, legacy=until_deletion)),
+    }
+    return access_check(needs, evidence.policies)
+
+
 def _signoffs(evidence: Evidence) -> Check:
     state = evidence.state
     if isinstance(state, MigrationError):
@@ -181,6 +195,7 @@ GATE_CHECKS = (
     GateCheck("import test", (_GET_OWN,), _import_test),
     GateCheck("presence", _LIST, _presence),
     GateCheck("mixed prefix", (_LIST[1],), _mixed_prefix),
+    GateCheck(ACCESS, _POLICIES, _access),
     GateCheck("sign-offs", (_GET_OWN,), _signoffs),
     GateCheck(RECORD_LIFECYCLE, (_GET_NEW_BUCKET,), partial(_lifecycle, RECORD_LIFECYCLE)),
     GateCheck(PATH_LIFECYCLE, (_GET_NEW_BUCKET,), partial(_lifecycle, PATH_LIFECYCLE)),

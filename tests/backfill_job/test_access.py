@@ -62,7 +62,11 @@ WRITERS: dict[str, tuple[list[dict[str, Any]], tuple[str, ...], tuple[str, ...]]
         (CREATE, DELETE),
         ("membership in group:g@example.com",),
     ),
-    "a domain has no service accounts": ([bound(USER, "domain:a.iam.gserviceaccount.com")], (CREATE, DELETE), ()),
+    "a domain has no service accounts": (
+        [bound(USER, "domain:a.iam.gserviceaccount.com")],
+        (CREATE, DELETE),
+        (),
+    ),
     "a deleted account": ([bound(USER, f"deleted:{WRITER}?uid=1")], (CREATE, DELETE), ()),
     "a custom role": (
         [bound("projects/p/roles/exporter", WRITER)],
@@ -99,7 +103,9 @@ def test_the_project_s_policy_counts_and_says_who_its_editors_are() -> None:
     assert access(WRITER, need, editors, {"bindings": [bound("roles/editor", WRITER)]}) == Access((), ())
     assert access(WRITER, need, editors, {"bindings": []}) == Access((CREATE, DELETE), ())
     # A basic role alone reaches no object.
-    assert access(WRITER, need, {}, {"bindings": [bound("roles/editor", WRITER)]}) == Access((CREATE, DELETE), ())
+    assert access(WRITER, need, {}, {"bindings": [bound("roles/editor", WRITER)]}) == Access(
+        (CREATE, DELETE), ()
+    )
 
 
 def test_the_consumer_lists_and_reads_both_paths_until_the_deletion() -> None:
@@ -119,4 +125,6 @@ def test_the_roles_are_those_of_the_public_dump() -> None:
     dump = json.loads(path.read_text())["roles"]
     asked = {CREATE, DELETE, "storage.objects.get", "storage.objects.list"}
     known = {name: held & asked for name, held in OBJECT_ROLES.items() if name.startswith("roles/storage.")}
-    assert known == {name: asked & {*held} for name, held in dump.items() if name.startswith("roles/storage.")}
+    assert known == {
+        name: asked & {*held} for name, held in dump.items() if name.startswith("roles/storage.")
+    }

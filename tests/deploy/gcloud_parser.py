@@ -34,6 +34,7 @@ def documented_commands() -> list[list[str]]:
             found.append(shlex.split(re.sub(r"\$\(.*\)", "abc", filled)))
     return found
 
+
 needs_gcloud = pytest.mark.skipif(
     not shutil.which("gcloud"), reason="gcloud is not installed; its own parser and loader read the files"
 )

@@ -19,6 +19,7 @@ from gcloud_parser import needs_gcloud, not_understood
 from test_deploy_commands import values_of
 
 from backfill_job.check import Check, Standing
+from backfill_job.rights import Role
 from deploy.__main__ import main
 from deploy.check import check, exit_code, lines_of
 from deploy.facts import AT_ONCE, questions
@@ -119,7 +120,9 @@ def an_account_is_missing(g: Gcloud) -> None:
 
 def a_condition_is_lost(g: Gcloud) -> None:
     bindings = g.of(f"get-iam-policy gs://{NEW}")["bindings"]
-    next(one for one in bindings if one.get("condition", {}).get("title") == "own")["condition"] = {"expression": "true"}
+    next(one for one in bindings if one.get("condition", {}).get("title") == "own")["condition"] = {
+        "expression": "true"
+    }
 
 
 def google_s_agents_hold_nothing(g: Gcloud) -> None:
@@ -210,7 +213,7 @@ def test_each_broken_project_has_its_red_lines_with_their_command(
         assert one.standing is Standing.FAIL
         assert one.next_step.startswith(reds[one.name]), one.next_step
     assert exit_code(checks) == 1
-    assert [*lines_of(checks)][0].startswith("FAIL")
+    assert next(iter(lines_of(checks))).startswith("FAIL")
 
 
 def test_a_paused_schedule_is_advice() -> None:
@@ -231,14 +234,20 @@ def test_what_cannot_be_read_is_unknown_and_never_green(name: str) -> None:
     built = name == gcloud.command("builds")  # europe-west1 is open to every project
     assert {standing for standing, _ in wrong(checks)} == (set() if built else {"NOT RUN"})
     assert exit_code(checks) == (0 if built else 2)
-    assert all("PERMISSION_DENIED" in one.evidence or "cannot be read" in one.evidence for one in checks if one.blocks)
+    assert all(
+        "PERMISSION_DENIED" in one.evidence or "cannot be read" in one.evidence
+        for one in checks
+        if one.blocks
+    )
 
 
 def test_a_consumer_that_comes_through_a_group_is_unknown() -> None:
     """Whether it is a member cannot be read here; the line says which group."""
     gcloud = Gcloud()
     for one in gcloud.of(f"get-iam-policy gs://{NEW}")["bindings"]:
-        one["members"] = ["group:dags@example.com" if member == VALUES.consumer else member for member in one["members"]]
+        one["members"] = [
+            "group:dags@example.com" if member == VALUES.consumer else member for member in one["members"]
+        ]
     (one,) = [each for each in found(gcloud) if each.standing is not Standing.PASS]
     assert (one.standing, one.name) == (Standing.NOT_RUN, f"consumer on gs://{NEW}/qpi_exports/")
     assert "group:dags@example.com" in one.evidence
@@ -254,9 +263,13 @@ def test_an_empty_project_says_what_to_create_and_that_nothing_is_built() -> Non
     del gcloud.answers[gcloud.command("staging bucket")]
     checks = found(gcloud)
     created = [one.next_step for one in checks if " create " in one.next_step]
-    assert len(created) == 11 + 7 + 4  # accounts, roles, and repository, bucket, topic, subscription
+    assert (
+        len(created) == 11 + len(Role) + 1 + 4
+    )  # accounts, roles, and repository, bucket, topic, subscription
     assert ("NOT APPLICABLE", "build") in wrong(checks)
-    assert not any("qpi-exports-build-dev@" in " ".join(words) and "get-iam-policy" in words for words in gcloud.asked)
+    assert not any(
+        "qpi-exports-build-dev@" in " ".join(words) and "get-iam-policy" in words for words in gcloud.asked
+    )
 
 
 @pytest.mark.parametrize(

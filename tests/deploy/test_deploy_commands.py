@@ -166,7 +166,7 @@ class TestIam:
             )
 
     def test_objects_are_granted_by_prefix(self) -> None:
-        """No account of the migration holds anything but listing on a bucket as a whole."""
+        """No account of the migration holds anything on a bucket as a whole but listing, its settings and its policy."""
         whole = {
             option(words, "role").rpartition("/")[2]
             for words in words_of(project_steps(values_of()))
@@ -174,7 +174,7 @@ class TestIam:
             and "qpiExports" in option(words, "role")
             and option(words, "condition") == "None"
         }
-        assert whole == {Role.LIST.role_id, Role.INSPECT.role_id}
+        assert whole == {Role.LIST.role_id, Role.INSPECT.role_id, Role.AUDIT.role_id}
 
     @ENVIRONMENTS
     def test_only_two_accounts_may_delete_on_the_legacy_path(self, env: Environment) -> None:
@@ -377,7 +377,9 @@ class TestParts:
             f"name={name} AND uniform_bucket_level_access=true"
             for name in ("data-bucket-dev", "de-bigquery-data-export-dev")
         ]
-        with pytest.raises(Failed, match="gs://data-bucket-dev is not in data-platform-dev, or has no uniform"):
+        with pytest.raises(
+            Failed, match="gs://data-bucket-dev is not in data-platform-dev, or has no uniform"
+        ):
             perform(steps, lambda _: Answer(0, "", ""), lambda _: pytest.fail("changed something"))
 
 

@@ -175,7 +175,7 @@ def status(stage: Stage) -> None:
 
 
 def operator(stage: Stage) -> None:
-    """The smoke test's look at the buckets, the canary, and a cutover that brings over what was written last."""
+    """The look at the buckets and their policies, the canary, and a cutover that brings over what was written last."""
     stage.fill()
     migration, unguarded = stage.paths.migration, stage.commands.gateway
 
@@ -188,6 +188,7 @@ def operator(stage: Stage) -> None:
     with closing(Gateway(retry_deadline=60.0)) as gateway:
         for side in (migration.source, migration.destination):
             assert gateway.bucket_resource(side.bucket)["name"] == side.bucket
+            assert not gateway.bucket_policy(side.bucket).get("bindings")
         clock = Clock(lambda: datetime.now(UTC), bring)
         flight = fly(gateway, migration, CANARY, limit=60, clock=clock, pause=lambda _: None)
         assert (flight.problem, flight.left) == ("", ()), stage.guard.refused

@@ -86,13 +86,17 @@ class TestPerform:
             if words[-1] != "new" or not left[0]:
                 return Answer(0, "", "")
             left[0] -= 1
-            return Answer(1, "", "INVALID_ARGUMENT: Service account new@p.iam.gserviceaccount.com does not exist.")
+            return Answer(
+                1, "", "INVALID_ARGUMENT: Service account new@p.iam.gserviceaccount.com does not exist."
+            )
 
         steps = [Run(("add-iam-policy-binding", "new")), Run(("next",))]
         if refusals <= 12:
             perform(steps, run, told.append, pauses.append)
         else:
-            with pytest.raises(Failed, match="all other steps are done; still refused after 3 minutes: add-iam"):
+            with pytest.raises(
+                Failed, match="all other steps are done; still refused after 3 minutes: add-iam"
+            ):
                 perform(steps, run, told.append, pauses.append)
         assert seen[-1] == ("next",)
         assert sum(pauses) == waited
@@ -192,8 +196,14 @@ class TestCommand:
             (lambda text: text.replace("TASKS=2", "TASKS=0"), ": '0' is not a possible value of TASKS"),
             (lambda text: text.replace("TASKS=2", "TASKS="), ": '' is not a possible value of TASKS"),
             (lambda text: text.replace("TASKS=2", "TASKS=2 "), ": '2 ' is not a possible value of TASKS"),
-            (lambda text: text.replace("_LOCATION=europe-west1", "_LOCATION=EU"), "'EU' is not a possible value of LEGACY_LOCATION"),
-            (lambda text: text.replace("WRITER=serviceAccount:", "WRITER="), "is not a possible value of WRITER"),
+            (
+                lambda text: text.replace("_LOCATION=europe-west1", "_LOCATION=EU"),
+                "'EU' is not a possible value of LEGACY_LOCATION",
+            ),
+            (
+                lambda text: text.replace("WRITER=serviceAccount:", "WRITER="),
+                "is not a possible value of WRITER",
+            ),
             (lambda text: text.replace("TASKS=2", ""), "dev.env: no value for TASKS"),
             (lambda text: text.replace("-dev\n", "-dev;rm -r .\n"), "is not a possible value of PROJECT"),
         ],

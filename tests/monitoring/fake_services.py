@@ -166,7 +166,9 @@ class FakeProject:
         for condition in policy.conditions:
             query = condition.condition_prometheus_query_language
             if query.query and (len(policy.conditions) > 1 or not query.disable_metric_validation):
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, "can only have a single condition, or an unknown metric")
+                context.abort(
+                    grpc.StatusCode.INVALID_ARGUMENT, "can only have a single condition, or an unknown metric"
+                )
 
     def require_metrics(self, policy: Any, context: Any) -> None:
         for condition in policy.conditions:

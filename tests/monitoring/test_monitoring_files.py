@@ -156,7 +156,9 @@ FAILED = (
     'sum(increase(logging_googleapis_com:user_qpi_exports_objects_failed_sum{env="${ENV}"}[${__interval}]))'
 )
 
-SECOND = (ROOT / "monitoring/alerts/mirror-waiting.yaml").read_text(encoding="utf-8").partition("conditions:\n")[2]
+SECOND = (
+    (ROOT / "monitoring/alerts/mirror-waiting.yaml").read_text(encoding="utf-8").partition("conditions:\n")[2]
+)
 
 WRONG = [
     # Metrics: names, filters, fields, labels, values.

@@ -79,6 +79,12 @@ if [ -n "$FOUND" ]; then
 else
   gcloud iam roles create qpiExportsInspect --permissions=storage.buckets.get,storage.objects.list '--title=QPI exports: inspect' --stage=GA --project=data-platform-dev --quiet
 fi
+FOUND="$(gcloud iam roles list '--filter=name~/qpiExportsAudit$' '--format=value(name)' --project=data-platform-dev --quiet)"
+if [ -n "$FOUND" ]; then
+  gcloud iam roles update qpiExportsAudit --permissions=storage.buckets.get,storage.buckets.getIamPolicy,storage.objects.list '--title=QPI exports: audit' --stage=GA --project=data-platform-dev --quiet
+else
+  gcloud iam roles create qpiExportsAudit --permissions=storage.buckets.get,storage.buckets.getIamPolicy,storage.objects.list '--title=QPI exports: audit' --stage=GA --project=data-platform-dev --quiet
+fi
 FOUND="$(gcloud iam roles list '--filter=name~/qpiExportsRead$' '--format=value(name)' --project=data-platform-dev --quiet)"
 if [ -n "$FOUND" ]; then
   gcloud iam roles update qpiExportsRead --permissions=storage.objects.get '--title=QPI exports: read' --stage=GA --project=data-platform-dev --quiet
@@ -102,6 +108,12 @@ if [ -n "$FOUND" ]; then
   gcloud iam roles update qpiExportsDelete --permissions=storage.objects.create,storage.objects.delete,storage.objects.get,storage.objects.restore '--title=QPI exports: delete' --stage=GA --project=data-platform-dev --quiet
 else
   gcloud iam roles create qpiExportsDelete --permissions=storage.objects.create,storage.objects.delete,storage.objects.get,storage.objects.restore '--title=QPI exports: delete' --stage=GA --project=data-platform-dev --quiet
+fi
+FOUND="$(gcloud iam roles list '--filter=name~/qpiExportsPause$' '--format=value(name)' --project=data-platform-dev --quiet)"
+if [ -n "$FOUND" ]; then
+  gcloud iam roles update qpiExportsPause --permissions=cloudscheduler.jobs.enable,cloudscheduler.jobs.get,cloudscheduler.jobs.list,cloudscheduler.jobs.pause '--title=QPI exports: pause' --stage=GA --project=data-platform-dev --quiet
+else
+  gcloud iam roles create qpiExportsPause --permissions=cloudscheduler.jobs.enable,cloudscheduler.jobs.get,cloudscheduler.jobs.list,cloudscheduler.jobs.pause '--title=QPI exports: pause' --stage=GA --project=data-platform-dev --quiet
 fi
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-dev --member=serviceAccount:qpi-exports-backfill-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsList --condition=None --project=data-platform-dev --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-dev --member=serviceAccount:qpi-exports-backfill-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsRead '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-dev/objects/QPI_exports/"),title=legacy-path' --project=data-platform-dev --quiet
@@ -130,9 +142,9 @@ bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-
 bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-dev --member=serviceAccount:qpi-exports-reverse-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsWrite '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-dev/objects/_migration/qpi_exports/"),title=own' --project=data-platform-dev --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-dev --member=serviceAccount:qpi-exports-status-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsList --condition=None --project=data-platform-dev --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-dev --member=serviceAccount:qpi-exports-status-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsRead '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-dev/objects/_migration/qpi_exports/"),title=own' --project=data-platform-dev --quiet
-bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-dev --member=serviceAccount:qpi-exports-operator-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsInspect --condition=None --project=data-platform-dev --quiet
+bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-dev --member=serviceAccount:qpi-exports-operator-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsAudit --condition=None --project=data-platform-dev --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-dev --member=serviceAccount:qpi-exports-operator-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsRead '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-dev/objects/QPI_exports/"),title=legacy-path' --project=data-platform-dev --quiet
-bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-dev --member=serviceAccount:qpi-exports-operator-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsInspect --condition=None --project=data-platform-dev --quiet
+bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-dev --member=serviceAccount:qpi-exports-operator-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsAudit --condition=None --project=data-platform-dev --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-dev --member=serviceAccount:qpi-exports-operator-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsWrite '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-dev/objects/qpi_exports/"),title=new-path' --project=data-platform-dev --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-dev --member=serviceAccount:qpi-exports-operator-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsWrite '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-dev/objects/_migration/qpi_exports/"),title=own' --project=data-platform-dev --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-dev --member=serviceAccount:qpi-exports-operator-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsWrite '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-dev/objects/QPI_exports/_canary/"),title=canary' --project=data-platform-dev --quiet
@@ -180,6 +192,7 @@ bind gcloud projects add-iam-policy-binding data-platform-dev --member=group:dat
 bind gcloud projects add-iam-policy-binding data-platform-dev --member=group:data-operations@example.com --role=roles/monitoring.viewer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-dev --member=group:data-operations@example.com --role=roles/run.viewer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-dev --member=group:data-operations@example.com --role=roles/serviceusage.serviceUsageConsumer --condition=None --quiet
+bind gcloud projects add-iam-policy-binding data-platform-dev --member=group:data-operations@example.com --role=projects/data-platform-dev/roles/qpiExportsPause --condition=None --quiet
 bind gcloud iam service-accounts add-iam-policy-binding qpi-exports-operator-dev@data-platform-dev.iam.gserviceaccount.com --member=group:data-operations@example.com --role=roles/iam.serviceAccountTokenCreator --project=data-platform-dev --quiet
 bind gcloud iam service-accounts add-iam-policy-binding qpi-exports-reverse-dev@data-platform-dev.iam.gserviceaccount.com --member=group:data-operations@example.com --role=roles/iam.serviceAccountTokenCreator --project=data-platform-dev --quiet
 bind gcloud iam service-accounts add-iam-policy-binding qpi-exports-build-dev@data-platform-dev.iam.gserviceaccount.com --member=group:data-operations@example.com --role=roles/iam.serviceAccountUser --project=data-platform-dev --quiet

@@ -79,6 +79,12 @@ if [ -n "$FOUND" ]; then
 else
   gcloud iam roles create qpiExportsInspect --permissions=storage.buckets.get,storage.objects.list '--title=QPI exports: inspect' --stage=GA --project=data-platform-prod --quiet
 fi
+FOUND="$(gcloud iam roles list '--filter=name~/qpiExportsAudit$' '--format=value(name)' --project=data-platform-prod --quiet)"
+if [ -n "$FOUND" ]; then
+  gcloud iam roles update qpiExportsAudit --permissions=storage.buckets.get,storage.buckets.getIamPolicy,storage.objects.list '--title=QPI exports: audit' --stage=GA --project=data-platform-prod --quiet
+else
+  gcloud iam roles create qpiExportsAudit --permissions=storage.buckets.get,storage.buckets.getIamPolicy,storage.objects.list '--title=QPI exports: audit' --stage=GA --project=data-platform-prod --quiet
+fi
 FOUND="$(gcloud iam roles list '--filter=name~/qpiExportsRead$' '--format=value(name)' --project=data-platform-prod --quiet)"
 if [ -n "$FOUND" ]; then
   gcloud iam roles update qpiExportsRead --permissions=storage.objects.get '--title=QPI exports: read' --stage=GA --project=data-platform-prod --quiet
@@ -102,6 +108,12 @@ if [ -n "$FOUND" ]; then
   gcloud iam roles update qpiExportsDelete --permissions=storage.objects.create,storage.objects.delete,storage.objects.get,storage.objects.restore '--title=QPI exports: delete' --stage=GA --project=data-platform-prod --quiet
 else
   gcloud iam roles create qpiExportsDelete --permissions=storage.objects.create,storage.objects.delete,storage.objects.get,storage.objects.restore '--title=QPI exports: delete' --stage=GA --project=data-platform-prod --quiet
+fi
+FOUND="$(gcloud iam roles list '--filter=name~/qpiExportsPause$' '--format=value(name)' --project=data-platform-prod --quiet)"
+if [ -n "$FOUND" ]; then
+  gcloud iam roles update qpiExportsPause --permissions=cloudscheduler.jobs.enable,cloudscheduler.jobs.get,cloudscheduler.jobs.list,cloudscheduler.jobs.pause '--title=QPI exports: pause' --stage=GA --project=data-platform-prod --quiet
+else
+  gcloud iam roles create qpiExportsPause --permissions=cloudscheduler.jobs.enable,cloudscheduler.jobs.get,cloudscheduler.jobs.list,cloudscheduler.jobs.pause '--title=QPI exports: pause' --stage=GA --project=data-platform-prod --quiet
 fi
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-prod --member=serviceAccount:qpi-exports-backfill-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsList --condition=None --project=data-platform-prod --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-prod --member=serviceAccount:qpi-exports-backfill-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsRead '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-prod/objects/QPI_exports/"),title=legacy-path' --project=data-platform-prod --quiet
@@ -130,9 +142,9 @@ bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-
 bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-prod --member=serviceAccount:qpi-exports-reverse-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsWrite '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-prod/objects/_migration/qpi_exports/"),title=own' --project=data-platform-prod --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-prod --member=serviceAccount:qpi-exports-status-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsList --condition=None --project=data-platform-prod --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-prod --member=serviceAccount:qpi-exports-status-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsRead '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-prod/objects/_migration/qpi_exports/"),title=own' --project=data-platform-prod --quiet
-bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-prod --member=serviceAccount:qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsInspect --condition=None --project=data-platform-prod --quiet
+bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-prod --member=serviceAccount:qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsAudit --condition=None --project=data-platform-prod --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-prod --member=serviceAccount:qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsRead '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-prod/objects/QPI_exports/"),title=legacy-path' --project=data-platform-prod --quiet
-bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-prod --member=serviceAccount:qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsInspect --condition=None --project=data-platform-prod --quiet
+bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-prod --member=serviceAccount:qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsAudit --condition=None --project=data-platform-prod --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-prod --member=serviceAccount:qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsWrite '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-prod/objects/qpi_exports/"),title=new-path' --project=data-platform-prod --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-prod --member=serviceAccount:qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsWrite '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-prod/objects/_migration/qpi_exports/"),title=own' --project=data-platform-prod --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-prod --member=serviceAccount:qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsWrite '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-prod/objects/QPI_exports/_canary/"),title=canary' --project=data-platform-prod --quiet
@@ -180,6 +192,7 @@ bind gcloud projects add-iam-policy-binding data-platform-prod --member=group:da
 bind gcloud projects add-iam-policy-binding data-platform-prod --member=group:data-operations@example.com --role=roles/monitoring.viewer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-prod --member=group:data-operations@example.com --role=roles/run.viewer --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-prod --member=group:data-operations@example.com --role=roles/serviceusage.serviceUsageConsumer --condition=None --quiet
+bind gcloud projects add-iam-policy-binding data-platform-prod --member=group:data-operations@example.com --role=projects/data-platform-prod/roles/qpiExportsPause --condition=None --quiet
 bind gcloud iam service-accounts add-iam-policy-binding qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --member=group:data-operations@example.com --role=roles/iam.serviceAccountTokenCreator --project=data-platform-prod --quiet
 bind gcloud iam service-accounts add-iam-policy-binding qpi-exports-reverse-prod@data-platform-prod.iam.gserviceaccount.com --member=group:data-operations@example.com --role=roles/iam.serviceAccountTokenCreator --project=data-platform-prod --quiet
 bind gcloud iam service-accounts add-iam-policy-binding qpi-exports-build-prod@data-platform-prod.iam.gserviceaccount.com --member=group:data-operations@example.com --role=roles/iam.serviceAccountUser --project=data-platform-prod --quiet
