@@ -321,7 +321,7 @@ def access_check(
     unnamed = [role for role, (members, _) in needs.items() if not members]
     if unnamed:
         options = " and ".join(f"--{role}" for role in unnamed)
-        said = f"the accounts are not named of the {' and the '.join(unnamed)}"
+        said = f"not named: {', '.join(f'the {role}' for role in unnamed)}"
         return not_run(ACCESS, said, f"add {options}, as deploy/ENV.env names them")
     proven, doubts = [], []
     for role, (members, wanted) in needs.items():

@@ -822,7 +822,7 @@ class TestAccess:
             ([], [("objectViewer", CONSUMER)], WRITER, "writer serviceAccount:w@a: objects.create, objects.delete on gs://de-big"),
             ([("objectUser", WRITER), ("objectViewer", CONSUMER)], [], WRITER, "consumer serviceAccount:c@a: objects.list, objects.get on gs://data-"),
             ([("objectUser", "group:g@x")], [], WRITER, "(membership in group:g@x)"),
-            ([("objectUser", WRITER)], [], "", "the accounts are not named of the writer"),
+            ([("objectUser", WRITER)], [], "", "not named: the writer"),
         ],
     )  # fmt: skip
     def test_everything_else_is_not_run(self, new: Any, legacy: Any, writer: str, said: str) -> None:
