@@ -377,6 +377,11 @@ class TestDocumentation:
                 load(words[0]).prepare(parser)
                 parser.parse_args(words[1:])
 
+    def test_the_canary_waits_longer_than_a_new_trigger_takes(self) -> None:
+        """Up to two minutes (gcloud, ``api_lib/eventarc/triggers.py``); the usual 60 seconds would be too short here."""
+        (smoke,) = [words for words in documented_commands() if "--canary" in words]
+        assert int(smoke[smoke.index("--canary") + 1]) >= 2 * 60
+
     def test_every_value_is_explained(self) -> None:
         """And no other."""
         text = (ROOT / "docs" / "deploy.md").read_text()
