@@ -34,16 +34,16 @@ IN_FLIGHT = 1_600
 
 EXAMPLES = """
 examples:
-  delete_old_qpi_exports --env dev --repo ../dags              what would go, and what stands in the way; changes nothing
-  delete_old_qpi_exports --env dev --repo ../dags --confirm-delete         delete, after two questions
-  delete_old_qpi_exports --env dev --repo ../dags --confirm-delete \\
-      --confirm-text DELETE_QPI_EXPORTS --expect-objects 1200  the same without a terminal
-  delete_old_qpi_exports --env dev --confirm-delete --resume gs://.../qpi_exports_deletion_manifest_dev_....json
-  delete_old_qpi_exports --env dev --confirm-delete --anew     a further manifest, of what a deletion has left
+  delete_old_qpi_exports --env dev --repo ../dags      what would go; changes nothing
+  delete_old_qpi_exports --env dev --repo ../dags --confirm-delete
+  delete_old_qpi_exports --env dev --confirm-delete --resume gs://.../manifest.json
+  delete_old_qpi_exports --env dev --confirm-delete --anew     what a deletion left
+
+without a terminal, --confirm-delete wants --confirm-text DELETE_QPI_EXPORTS and --expect-objects N, as the dry run shows N
 
 exit codes:
-  0  dry run: nothing stands in the way; deletion: everything in the manifest is deleted
-  1  dry run: something stands in the way; deletion: something was kept or is left; the last lines say what
+  0  nothing stands in the way; deletion: everything in the manifest is deleted
+  1  something stands in the way, or was kept; the last lines say what
   2  refused, not confirmed or could not start: nothing was deleted
 """
 

@@ -27,7 +27,8 @@ from backfill_job.dry_run.estimate import (
     work_of,
 )
 from backfill_job.dry_run.inventory import Inventory
-from backfill_job.dry_run.screen import render
+from backfill_job.dry_run.plan import Step
+from backfill_job.dry_run.screen import overview, render
 from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
@@ -44,22 +45,27 @@ from shared.errors import UsageError
 from shared.events_log import Event
 from shared.phase import Phase
 from shared.record import Begin, begin
+from shared.report.next_steps import Target
 from shared.state_changes import Stamp
+from shared.text import counted
 
 __all__ = ["COMMAND"]
 
 NAME = "migrate_qpi_exports"
+
+LONG = 60.0
+"""Seconds from which a run shows where the estimate was far off; ``run.json`` has all of it."""
 
 OBJECTS_PER_SECOND = 5_000.0
 """Objects a second that one task can copy; measured, see docs/performance.md. The governor allows less at first."""
 
 EXAMPLES = """
 examples:
-  migrate_qpi_exports --env dev                       what is there, what would be copied; changes nothing
-  migrate_qpi_exports --env dev --report reports/dev  the same, with plan.json and objects.jsonl
-  migrate_qpi_exports --env dev --execute             copy and verify, after a question
-  migrate_qpi_exports --env dev --execute --yes       the same without a terminal, as in a Cloud Run job
-  migrate_qpi_exports --env dev --execute --yes --since 3d    sweep up what the mirror may have missed lately
+  migrate_qpi_exports --env dev                       what would be copied
+  migrate_qpi_exports --env dev --report reports/dev  the same, with its files
+  migrate_qpi_exports --env dev --execute             copy and verify
+  migrate_qpi_exports --env dev --execute --yes       the same in a Cloud Run job
+  migrate_qpi_exports --env dev --execute --yes --since 3d    sweep the last days
 
 exit codes:
   0  done (after --execute: everything copied and both sides verified equal)
@@ -75,6 +81,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = mode.add_mutually_exclusive_group()
     which.add_argument("--dry-run", action="store_true", help="analyse and change nothing (the default)")
     which.add_argument("--execute", action="store_true", help="copy what differs, then verify")
+    mode.add_argument(
+        "--details", action="store_true", help="a longer dry run: kinds, sizes, layouts, names, operations"
+    )
     mode.add_argument(
         "--begin",
         action="store_true",
@@ -116,7 +125,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     ) as run:
         if arguments.include_erased:
             run = _including_erased(run)  # noqa: PLW2901
-        return _execute(run, arguments) if arguments.execute else _dry_run(run)
+        return _execute(run, arguments) if arguments.execute else _dry_run(run, arguments)
 
 
 def _check_arguments(arguments: argparse.Namespace, settings: Settings, io: ProcessIO) -> None:
@@ -136,11 +145,11 @@ def _check_arguments(arguments: argparse.Namespace, settings: Settings, io: Proc
         raise UsageError("--execute asks before it copies, and there is no terminal to ask on; add --yes")
 
 
-def _dry_run(run: Run) -> ExitCode:
+def _dry_run(run: Run, arguments: argparse.Namespace) -> ExitCode:
     begun = recorded_phase(run) is not None
     with run.object_lines() as lines:
         findings = analyse(run if begun else _from_the_beginning(run), lines)
-    costs = _show(findings, run, "Dry run: nothing is changed.")
+    costs = _show(findings, run, "Dry run: nothing is changed.", details=arguments.details)
     _write(
         run,
         "plan.json",
@@ -155,9 +164,15 @@ def _dry_run(run: Run) -> ExitCode:
             ),
         },
     )
-    run.console.print("\nNothing was changed. To copy: the same command with --execute.")
-    if not begun:
-        run.console.print("No migration has begun yet: --execute begins it, where the destination is empty.")
+    begin_too = not begun and findings.destination.objects > 0
+    if begin_too:
+        run.say(
+            "No migration has begun, and the destination is not empty: --begin allows to overwrite what differs."
+        )
+    if begun and not findings.steps[Step.COPY].objects + findings.steps[Step.OVERWRITE].objects:
+        _say_next(run, "verify")
+    else:
+        _say_next(run, "migrate", "--execute", *(("--begin",) if begin_too else ()))
     return ExitCode.DONE
 
 
@@ -201,7 +216,7 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
     if not arguments.yes:
         findings = analyse(run if begun else _from_the_beginning(run))
         _show(findings, run, "Before anything is copied:")
-        confirm_by_yes(run, "Copy now? Both paths stay as they are for their users.")
+        confirm_by_yes(run, f"{_question(findings)} Both paths stay as they are for their users.")
         expected = findings.source.objects
     if not begun:
         _begin(run, told=arguments.begin)
@@ -230,9 +245,28 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
     for line in result.screen_lines():
         run.say(line)
     for compared in _compared(result, arguments, tasks=1):
-        run.say(f"  {compared}")
+        if elapsed > LONG and compared.far_off:
+            run.say(f"  {compared}")
+    if result.exit_code is ExitCode.DONE and run.settings.task_count == 1:
+        _say_next(run, "status")
     # Each task ends with its own exit code. What only the whole shows, the last task adds.
     return max(result.exit_code, _compose(run, arguments, comparing))
+
+
+def _say_next(run: Run, command: str, *options: str) -> None:
+    """The last line: what to type next."""
+    line = Target.of(run.migration).command(command, *options)
+    run.say(
+        f"Next: {line}" if line else f"Next: the command {' '.join((command, *options))} with the same paths."
+    )
+
+
+def _question(findings: Inventory) -> str:
+    """What the operator is asked: how many objects are copied, and how many are overwritten."""
+    copy, overwrite = findings.steps[Step.COPY].objects, findings.steps[Step.OVERWRITE].objects
+    if not overwrite:
+        return f"Copy {counted(copy, 'object')}?"
+    return f"Copy {copy:,} and overwrite {counted(overwrite, 'object')}?"
 
 
 def _allowing_nothing(result: RunResult, arguments: argparse.Namespace, *, part: bool) -> RunResult:
@@ -284,10 +318,11 @@ def _compared(result: RunResult, arguments: argparse.Namespace, *, tasks: int) -
 
 def _composed_lines(report: Mapping[str, Any]) -> list[str]:
     """The lines for the operator from the report of all tasks."""
+    compared = [Compared(**line) for line in report["estimate"]]
     return [
         f"all {report['tasks']} tasks together:",
         *RunResult.from_json(report).screen_lines(),
-        *(f"  {Compared(**line)}" for line in report["estimate"]),
+        *(f"  {each}" for each in compared if report["elapsed_s"] > LONG and each.far_off),
     ]
 
 
@@ -304,10 +339,13 @@ def _tell_finished(run: Run, result: RunResult, elapsed: float, *, composed: boo
     )
 
 
-def _show(findings: Inventory, run: Run, title: str) -> Estimate:
+def _show(findings: Inventory, run: Run, title: str, *, details: bool = False) -> Estimate:
     """Print the overview; gives its estimate."""
     costs = estimate(work_of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
-    run.console.print(render(findings, costs, run.migration, title=title))
+    if details:
+        run.console.print(render(findings, costs, run.migration, title=title))
+    else:
+        run.console.print(overview(findings, costs, run.migration, title=title))
     return costs
 
 

@@ -4,15 +4,25 @@ import argparse
 import errno
 import io
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Any, NoReturn
+
+from shared.text import counted
 
 __all__ = ["OneLineParser", "as_program", "one_line"]
 
 CLOSED_PIPE, NO_SPACE = errno.EPIPE, errno.ENOSPC
+VERSION = "0.1.0"
+
 INTERRUPTED = 130
 """The exit code that shells give a program which Ctrl-C ended."""
+
+_OF_HELP = frozenset({"--help", "--help-all", "--version"})
+
+_UNKNOWN = re.compile(r"(?:unrecognized arguments: |invalid choice: ')([^\s']+)")
 
 
 def as_program(run: Callable[[], int]) -> int:
@@ -57,11 +67,67 @@ class OneLineParser(argparse.ArgumentParser):
     """A parser that reports an error without a page of usage, and does not complete abbreviated options.
 
     The parsers of its commands are of this class, too.
+
+    Args:
+        rare: Options that only ``--help-all`` explains, so that the usual help fits a screen.
+        version: Whether ``--version`` shows the version.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, rare: Collection[str] = (), version: bool = False, **options: Any) -> None:
         super().__init__(**{"allow_abbrev": False, **options})
+        self._rare = frozenset(rare)
+        if rare:
+            self.add_argument("--help-all", action=_HelpAll, nargs=0, help="show every option")
+        if version:
+            self.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
+
+    def format_help(self) -> str:
+        """The help without the rare options and the remarks; where there are such options, the last line counts them."""
+        rare = [action for action in self._actions if self._rare.intersection(action.option_strings)]
+        if not self._rare:
+            return super().format_help()
+        more = f"{counted(len(rare), 'more option')}: " if rare else "all of it: "
+        rare += [action for action in self._actions if _OF_HELP.intersection(action.option_strings)]
+        explained, usage, epilog = [action.help for action in rare], self.usage, self.epilog
+        takes = [action.metavar or action.dest for action in self._actions if not action.option_strings]
+        self.usage = " ".join(("%(prog)s", *map(str, takes), "[options]"))
+        parts = (epilog or "").strip().split("\n\n")
+        self.epilog = "\n\n".join(part for part in parts if part.startswith(("examples:", "exit codes:")))
+        for action in rare:
+            action.help = argparse.SUPPRESS
+        try:
+            return f"{super().format_help().rstrip()}\n\n{more}{self.prog} --help-all\n"
+        finally:
+            self.usage, self.epilog = usage, epilog
+            for action, text in zip(rare, explained, strict=True):
+                action.help = text
+
+    def format_help_all(self) -> str:
+        """The help with every option."""
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
-        """Report the error in one line, and exit with 2."""
-        self.exit(2, f"{self.prog}: {one_line(message)} (--help shows what it takes)\n")
+        """Report the error in one line, with the word that was probably meant, and exit with 2."""
+        wrong = _UNKNOWN.search(message)
+        close = get_close_matches(wrong[1], _words(self), 1) if wrong else []
+        meant = f"; did you mean {close[0]}?" if close else ""
+        self.exit(2, f"{self.prog}: {one_line(message)}{meant} (--help shows what it takes)\n")
+
+
+class _HelpAll(argparse.Action):
+    """Shows the help with every option, and exits with 0."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        text = parser.format_help_all() if isinstance(parser, OneLineParser) else parser.format_help()
+        sys.stdout.write(text)
+        parser.exit()
+
+
+def _words(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """The options of a parser and of its commands, and the words that they accept."""
+    for action in parser._actions:  # noqa: SLF001 -- argparse has no other way to ask
+        yield from action.option_strings
+        yield from map(str, action.choices or ())
+        if isinstance(action.choices, Mapping):
+            for inner in action.choices.values():
+                yield from _words(inner)

@@ -3,6 +3,7 @@
 import argparse
 import io
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -21,7 +22,9 @@ from shared.record import read_state, update
 from shared.state import State
 from shared.state_changes import Stamp, with_phase
 
-__all__ = ["Commands", "Ended", "run_command", "where"]
+__all__ = ["Commands", "Ended", "run_command", "where", "without_log"]
+
+_LOG_LINE = re.compile(r"\d{4}-\d\d-\d\dT\S+Z (?:INFO|WARNING|ERROR|CRITICAL) ")
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def run_command(
     parser = argparse.ArgumentParser(prog=command)
     load(command).prepare(parser)
     out = io.StringIO() if typed is None else _Terminal()
-    err = io.StringIO()
+    err = _Terminal()  # no log lines: they are in the log file
     stdin = stdin or (io.StringIO() if typed is None else _Terminal(typed))
     slept = [0.0]
 
@@ -71,6 +74,11 @@ def run_command(
     process = ProcessIO({**os.environ, **environ}, stdin, out, err, clock)
     code = load(command).run(parser.parse_args(arguments), process)
     return Ended(code, out.getvalue(), err.getvalue())
+
+
+def without_log(stderr: str) -> str:
+    """What a process said on stderr besides the log lines that a pipe gets."""
+    return "".join(line for line in stderr.splitlines(keepends=True) if not _LOG_LINE.match(line))
 
 
 def where(paths: Paths) -> tuple[str, ...]:

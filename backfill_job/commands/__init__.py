@@ -19,7 +19,7 @@ import argparse
 from collections.abc import Iterable
 from importlib import import_module
 
-from backfill_job.run.command import Command
+from backfill_job.run.command import RARE, Command
 from shared.command_line import OneLineParser
 
 __all__ = ["COMMANDS", "PROGRAMS", "load", "parser_of"]
@@ -76,6 +76,7 @@ def parser_of(prog: str, names: Iterable[str] = COMMANDS) -> argparse.ArgumentPa
     steps = [f"  {line.format(prog=prog):{width}}   {what}" for line, what in FIRST_STEPS]
     parser = OneLineParser(
         prog=prog,
+        version=True,
         description="The operator's commands, in the order in which a migration needs them.",
         epilog="\n".join(("where to begin:", *steps, FURTHER)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -83,5 +84,7 @@ def parser_of(prog: str, names: Iterable[str] = COMMANDS) -> argparse.ArgumentPa
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", required=True)
     for name in names:
         command = load(name)
-        command.prepare(commands.add_parser(name, help=command.summary, description=command.summary))
+        command.prepare(
+            commands.add_parser(name, help=command.summary, description=command.summary, rare=RARE)
+        )
     return parser

@@ -40,12 +40,13 @@ ONLY_IN = frozenset({Phase.CUT_OVER})
 
 EXAMPLES = """
 examples:
-  python -m backfill_job cutover --env prod --by "Ada Lovelace" --repo ../airflow-dags --canary --dead-letters letters.json
-  python -m backfill_job cutover --env prod --by "Ada Lovelace"      again, once the last writer has switched
+  python -m backfill_job cutover --env prod --by "Ada Lovelace" \\
+      --repo ../airflow-dags --canary --dead-letters letters.json
+  python -m backfill_job cutover --env prod --by Ada     again, after the writers
 
 exit codes:
-  0  the new path is the source of truth; everything written on the legacy path until now is there
-  1  NO-GO, and nothing was changed; or the phase was changed and something is left to do: the last line says which
+  0  the new path is the source of truth, and has what was written until now
+  1  NO-GO, nothing changed; or something is left to do: the last line says which
   2  could not start: arguments, bucket, permission, phase, or not confirmed
 """
 

@@ -71,9 +71,8 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         "--dead-letters",
         type=Path,
         metavar="FILE",
-        help="Cloud Monitoring's count of undelivered messages in the trigger's dead-letter subscription "
-        "(docs/deploy.md has the command); or messages that were pulled, which name their objects. "
-        "An empty pull proves nothing",
+        help="Cloud Monitoring's count of undelivered messages (docs/deploy.md has the command), or pulled messages; "
+        "an empty pull proves nothing",
     )
     gate.add_argument(
         "--import-test",

@@ -273,7 +273,7 @@ def _confirm(
     )
     confirm_by_typing(run, CONFIRM_TEXT, question)
     now = f"Environment {migration.label}: delete {counted(objects, 'object')} now?"
-    confirm_by_yes(run, now, NOT_CONFIRMED)
+    confirm_by_yes(run, now, in_full=True)
 
 
 def _refuse_wrong_phase(run: Run, state: State, request: DeletionRequest) -> None:

@@ -201,6 +201,12 @@ class Compared:
         off = f" ({self.actual / self.estimated - 1:+.1%})".replace("%", " %") if self.estimated else ""
         return f"{label}: {wording(self.estimated)} estimated, {wording(self.actual)} {counted}{off}"
 
+    @property
+    def far_off(self) -> bool:
+        """Whether one is more than twice the other."""
+        low, high = sorted((self.estimated, self.actual))
+        return high > 2 * low
+
     def to_json(self) -> dict[str, Any]:
         """The figures under these names."""
         return asdict(self)

@@ -1,10 +1,10 @@
-"""Shows a dry run on a screen: first what a copy would replace, then the data, then the estimate.
+"""Shows a dry run on a screen: what a copy would replace, the data by month or year, the estimate; with details, all of it.
 
 Each text from a bucket goes through `shared.text.shown` into a `rich.text.Text`, which does not interpret markup. So an object
 named ``[bold]x`` appears under that name, and a name cannot move the cursor. Colour adds nothing to the words.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
 from rich import box
@@ -21,13 +21,19 @@ from shared.migration import Migration
 from shared.partitions import Gap
 from shared.text import byte_count, counted, dollars, duration, listed, shown
 
-__all__ = ["render"]
+__all__ = ["overview", "render"]
 
 ROWS = 20
 """Rows of a table of groups, and days of a list, on the screen; it counts the rest."""
 
 FEW = 5
 """Names of objects outside the known layouts on the screen, when no object is inside one."""
+
+MONTHS = 12
+"""Rows of the short overview's table; where there are more months, it has years."""
+
+SHORT = 3
+"""Names of a kind in the short overview."""
 
 BAR = 40
 """Characters of a histogram's longest bar."""
@@ -51,6 +57,53 @@ _ALARMS = (
 )
 
 _PROTECTED = "will be REFUSED: a hold or a retention policy protects what the destination has"
+
+
+def overview(
+    findings: Inventory,
+    estimate: Estimate,
+    migration: Migration,
+    *,
+    title: str = "Dry run: nothing is changed.",
+) -> RenderableType:
+    """Lay out the short overview for a console of 80 columns: at most 22 lines where nothing stands out."""
+    if not findings.source.objects:
+        return _nothing_there(findings, migration)
+    parts: list[RenderableType] = list(_question(migration, title))
+    for named, words in _alarms(findings):
+        parts += [Text(f"{counted(named.total, 'object')} {words}:", "bold red"), *_names(named, SHORT)]
+    if findings.days:
+        parts += _partitions(findings, by_year=len(findings.months) > MONTHS)
+    parts += [*_gaps(findings), *_aside(findings)]
+    cost = estimate.execute.dollars + estimate.dry_run.dollars
+    parts.append(
+        Text(
+            f"About {duration(estimate.seconds)} to copy, {dollars(cost)}; "
+            f"the second copy {dollars(estimate.storage_dollars)} a month"
+        )
+    )
+    planned = findings.steps
+    counts = (
+        (planned[Step.COPY], "to copy"),
+        (planned[Step.OVERWRITE], "to overwrite"),
+        (planned[Step.EQUAL], "equal"),
+        (planned[Step.EXCLUDED], "excluded"),
+    )
+    said = ", ".join(f"{count.objects:,} {words}" for count, words in counts)
+    parts.append(Text(f"Plan: {said}.", "bold red" if planned[Step.OVERWRITE].objects else "bold green"))
+    return Group(*parts)
+
+
+def _aside(findings: Inventory) -> Iterator[Text]:
+    """What the details list, counted in one line each."""
+    outside, strays, extra = findings.outside.named, findings.strays, findings.named[Step.EXTRA]
+    for named, words in (
+        (outside, "outside every known layout"),
+        (strays, "in a day's folder, but not one of its submissions"),
+        (extra, "only at the destination, left alone"),
+    ):
+        if named.total:
+            yield Text(f"{counted(named.total, 'object')} {words} (--details)")
 
 
 def render(
@@ -90,10 +143,16 @@ def _question(migration: Migration, title: str) -> Iterator[RenderableType]:
     yield Text()
 
 
-def _alarm(findings: Inventory, names: int) -> Iterator[RenderableType]:
+def _alarms(findings: Inventory) -> list[tuple[Named, str]]:
+    """The names to look at first, and what is true of them."""
     found = [(findings.named[step], words) for step, words in _ALARMS if findings.named[step].total]
     if findings.protected.total:
         found.insert(1, (findings.protected, _PROTECTED))
+    return found
+
+
+def _alarm(findings: Inventory, names: int) -> Iterator[RenderableType]:
+    found = _alarms(findings)
     if not found:
         yield Text("Nothing would be overwritten, nothing is in conflict.\n", "green")
         return
@@ -145,13 +204,17 @@ def _sections(
     yield "Estimate", [*_estimate(estimate), *_by_bytes(findings)]
 
 
-def _partitions(findings: Inventory) -> Sequence[RenderableType]:
+def _partitions(findings: Inventory, *, by_year: bool = False) -> Sequence[RenderableType]:
     if not findings.days:
         return [Text("None: no name has a date where QPI exports have it.")]
-    days_of = Counter(day.isoformat()[:7] for day in findings.days)
-    table = _table("month", "days", "objects", "JSONL", "bytes", "to copy", "equal", "differs")
+    width, heading = (4, "year") if by_year else (7, "month")
+    days_of = Counter(day.isoformat()[:width] for day in findings.days)
+    table = _table(heading, "days", "objects", "JSONL", "bytes", "to copy", "equal", "differs")
+    spans: defaultdict[str, Period] = defaultdict(Period)
     for month, period in findings.months.items():
-        _add(table, month, f"{days_of[month]:,}", *_period(period))
+        spans[month[:width]] += period
+    for span, period in spans.items():
+        _add(table, span, f"{days_of[span]:,}", *_period(period))
     if findings.undated.objects:
         _add(table, "(no day)", "", *_period(findings.undated))
     total = sum(findings.months.values(), findings.undated)

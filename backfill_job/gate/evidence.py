@@ -74,8 +74,7 @@ class Evidence:
         self.options = options
         self.migration = run.migration
         self.now = run.now().astimezone(UTC)
-        source, destination = self.migration.source, self.migration.destination
-        self.target = Target(self.migration.label, source.uri, destination.uri, self.migration.excludes)
+        self.target = Target.of(self.migration)
 
     @cached_property
     def state(self) -> State | MigrationError:

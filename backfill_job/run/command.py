@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import partial
 from typing import TextIO
 
 from rich.console import Console
@@ -19,6 +20,7 @@ from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration,
 
 __all__ = [
     "BEFORE_ANYTHING",
+    "RARE",
     "Command",
     "ExitCode",
     "ProcessIO",
@@ -32,6 +34,15 @@ BEFORE_ANYTHING = (UsageError, BucketNotFound, PermissionDenied)
 
 
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9.:-]{0,99}")
+
+_RARE = (
+    "--no-default-excludes --billing-project --exclude --begin --include-erased --follow-deletions --in-flight "
+    "--max-writes-per-second --ungoverned --allow-empty --grace --tasks --log-dir --log-format --max-age --lag-p50 --lag-p99 "
+    "--lag-max --import-days --today --no-record --mirror-since --prepare --manifest-dir --expect-objects --confirm-text "
+    "--dataset --location --anew --part --reason --rehearse --erased --only --resume --port --import-test --soak-days"
+)
+RARE = frozenset(_RARE.split())
+"""Options that few need: ``--help-all`` explains them."""
 
 WIDTH = 100
 """Columns of a table outside a terminal."""
@@ -101,7 +112,7 @@ class Command:
 
     def prepare(self, parser: argparse.ArgumentParser) -> None:
         """Add the help and the arguments of this command to a parser."""
-        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.formatter_class = partial(argparse.RawDescriptionHelpFormatter, max_help_position=26)
         parser.epilog = self.examples
         self.add_arguments(parser)
 
@@ -115,7 +126,7 @@ class Command:
 
     def main(self, argv: Sequence[str] | None = None) -> int:
         """Run it as a program of its own, in this process; by default with the process's arguments."""
-        parser = OneLineParser(prog=self.name, description=self.summary)
+        parser = OneLineParser(prog=self.name, description=self.summary, rare=RARE, version=True)
         self.prepare(parser)
         words = sys.argv[1:] if argv is None else argv
         return as_program(lambda: self.run(parser.parse_args(words), ProcessIO.of_process(words)))
@@ -127,11 +138,11 @@ def add_migration_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--env",
         choices=[environment.value for environment in Environment],
-        help="the QPI preset: gs://data-bucket-ENV/QPI_exports/ to gs://de-bigquery-data-export-ENV/qpi_exports/",
+        help="the QPI exports of this environment",
     )
-    what.add_argument("--source", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's source")
+    what.add_argument("--source", metavar="gs://…/", help="instead of that legacy path: gs://BUCKET/PREFIX/")
     what.add_argument(
-        "--destination", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's destination"
+        "--destination", metavar="gs://…/", help="instead of that new path: gs://BUCKET/PREFIX/"
     )
     what.add_argument(
         "--exclude",

@@ -1,4 +1,4 @@
-"""Sends log lines to the screen, to stdout for Cloud Logging, and to the log file."""
+"""Sends log lines to stderr, to stdout for Cloud Logging, and to the log file. A terminal shows none of them."""
 
 import logging
 import sys
@@ -16,7 +16,7 @@ __all__ = ["LogFormat", "log_file_path", "logging_to"]
 
 
 class LogFormat(Enum):
-    """The form of lines on stdout."""
+    """The form of lines outside the log file: text on stderr, JSON on stdout."""
 
     TEXT = "text"
     JSON = "json"
@@ -28,26 +28,19 @@ def log_file_path(directory: Path, name: str, started: datetime) -> Path:
 
 
 @contextmanager
-def logging_to(
-    stream: TextIO, log_format: LogFormat, *, stream_level: int = logging.INFO, file: Path | None = None
-) -> Iterator[None]:
+def logging_to(stream: TextIO | None, log_format: LogFormat, *, file: Path | None = None) -> Iterator[None]:
     """Send this process's log lines to a stream and a file while the block runs.
 
     Args:
-        stream: Receives lines in `log_format`.
+        stream: Receives lines in `log_format`; None for a terminal, which belongs to the operator.
         log_format: Their form there.
-        stream_level: The least severity there. On a terminal with a progress bar only warnings and errors fit.
         file: A log file in text form; the lines are appended to it. None for no file.
 
     Raises:
         UsageError: The file cannot be opened, or does not take the first line: nothing was done yet.
         CannotWrite: The file took no more lines later, and the block ended without another error.
     """
-    shown = logging.StreamHandler(stream)
-    shown.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else TextFormatter())
-    shown.setLevel(stream_level)
-    _end_quietly(shown)
-    handlers: list[logging.Handler] = [shown]
+    handlers: list[logging.Handler] = [] if stream is None else [_shown(stream, log_format)]
     kept: _LogFile | None = None
     if file is not None:
         try:
@@ -118,8 +111,10 @@ def _cannot_write(file: Path, error: OSError) -> str:
     return f"cannot write the log file {file}: {error.strerror}; choose --log-dir"
 
 
-def _end_quietly(handler: logging.Handler) -> None:
-    """Report a stream that accepts no more lines once; `logging` would print a traceback for every line."""
+def _shown(stream: TextIO, log_format: LogFormat) -> logging.Handler:
+    """Writes to a stream. One that accepts no more lines is reported once, not with a traceback for every line."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter() if log_format is LogFormat.JSON else TextFormatter())
     usual = handler.handleError
 
     def handle(record: logging.LogRecord) -> None:
@@ -132,3 +127,4 @@ def _end_quietly(handler: logging.Handler) -> None:
             sys.stderr.write(f"no more log lines: {error.strerror}\n")
 
     handler.handleError = handle  # type: ignore[method-assign]
+    return handler

@@ -1,7 +1,6 @@
 """Opens a run: logging, signals, the gateway, a first look at both sides, this task's part of the key space, the reports."""
 
 import argparse
-import logging
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -178,7 +177,7 @@ def _output(
     io: ProcessIO,
     settings: Settings,
 ) -> Iterator[Console]:
-    """Start the logging, and give the operator's console; with JSON lines it prints nothing."""
+    """Start the logging, name the log file, and give the operator's console; with JSON lines it prints nothing."""
     in_cloud_run = bool(settings.cloud_run_job)
     log_format = LogFormat(arguments.log_format or ("json" if in_cloud_run else "text"))
     directory_wanted = arguments.log_dir or (None if in_cloud_run else Path())
@@ -191,8 +190,8 @@ def _output(
         quiet=log_format is LogFormat.JSON,
         highlight=False,
     )
-    level = logging.WARNING if terminal else logging.INFO
-    with logging_to(io.stdout, log_format, stream_level=level, file=file):
+    stream = io.stdout if log_format is LogFormat.JSON else None if io.stderr.isatty() else io.stderr
+    with logging_to(stream, log_format, file=file):
+        if file is not None:
+            console.print(f"log: {file}", markup=False, soft_wrap=True)
         yield console
-    if file is not None:
-        console.print(f"log: {file}", markup=False, soft_wrap=True)

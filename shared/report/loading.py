@@ -68,7 +68,7 @@ class StatusStore(RecordStore, StateStore, Protocol):
 
 def read_status(store: StatusStore, migration: Migration, now: datetime) -> Status:
     """Read the state and the latest verification: each is read strictly, or None for "not there", or unreadable."""
-    target = Target(migration.label, migration.source.uri, migration.destination.uri, migration.excludes)
+    target = Target.of(migration)
     state = _known(lambda: _read_state(store, migration))
     return Status(target, state, _known(lambda: read_latest_verification(store, migration)), now)
 

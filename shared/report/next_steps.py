@@ -40,6 +40,11 @@ class Target:
     destination: str
     excludes: tuple[str, ...] = DEFAULT_EXCLUDES
 
+    @staticmethod
+    def of(migration: Migration) -> "Target":
+        """The target that names this migration."""
+        return Target(migration.label, migration.source.uri, migration.destination.uri, migration.excludes)
+
     def command(self, name: str, *options: str, subject: str = "") -> str:
         """A command line that can be pasted into a shell.
 

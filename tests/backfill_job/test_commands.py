@@ -5,7 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,10 @@ from testing_paths import Paths
 
 from backfill_job.__main__ import main
 from backfill_job.commands import COMMANDS, PROGRAMS, load, parser_of
+from backfill_job.run.command import RARE
 from shared.phase import Phase
+
+LINES = 40
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -56,6 +59,58 @@ def test_every_help_says_what_it_is_for_and_every_exit_code(name: str) -> None:
     assert "``" not in summary
     codes = re.findall(r"^  (\d)  \S", text.partition("\nexit codes:\n")[2], re.MULTILINE)
     assert codes in (["0", "1", "2"], ["0", "2"])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_usual_help_fits_a_screen(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """40 lines of 80 columns. --help-all explains every option, and the usual help says how many it leaves out."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def shown(option: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main([name, option])
+        assert ended.value.code == 0
+        return capsys.readouterr().out
+
+    usual, whole = shown("--help"), shown("--help-all")
+    assert sum(max(1, -(-len(line) // 80)) for line in usual.splitlines()) <= LINES
+    parser = parser_of("x", [name])
+    choices = next(action.choices for action in parser._actions if isinstance(action.choices, dict))
+    actions = [each for each in choices[name]._actions if each.help != argparse.SUPPRESS]
+    options = {word for action in actions for word in action.option_strings}
+    assert {word for word in options if re.search(rf"{word}\b", whole)} == options
+    left_out = {word for word in RARE & options if not re.search(rf"^  {word}\b", usual, re.MULTILINE)}
+    assert left_out == RARE & options
+    more = re.search(r"^(\d+) more options?: .* --help-all$", usual, re.MULTILINE)
+    assert (int(more[1]) if more else 0) == len(left_out)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["migrat"], "migrate"),
+        (["migrate", "--env", "dve"], "dev"),
+        (["migrate", "--env", "dev", "--exectue"], "--execute"),
+        (["gate", "--env", "dev", "--overide", "names"], "--override"),
+        (["gate", "--env", "dev", "--override", "name"], "names"),
+    ],
+)
+def test_a_wrong_word_is_told_what_was_probably_meant(
+    words: list[str], meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Commands, options, and what an option accepts."""
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    assert (ended.value.code, f"; did you mean {meant}?" in capsys.readouterr().err) == (2, True)
+
+
+def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    """The image has no installed package to ask."""
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out.split()[-1] == version("qpi-exports-migration")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

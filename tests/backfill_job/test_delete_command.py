@@ -306,6 +306,10 @@ def test_another_number_than_expected_deletes_nothing(scene: Scene) -> None:
     [
         (f"{CONFIRM}\nyes\n", True),
         (f"{CONFIRM}\nmaybe\nYES\n", True),
+        (f"{CONFIRM}\ny\nyes\n", True),
+        (f"{CONFIRM}\ny\n", False),
+        (f"delete\n{CONFIRM}\nyes\n", True),
+        (f"delete\nagain\n{CONFIRM}\nyes\n", False),
         (f"{CONFIRM}\nno\n", False),
         (f"{CONFIRM}\n", False),
         ("delete_qpi_exports\nyes\n", False),
@@ -321,8 +325,10 @@ def test_on_a_terminal_the_text_is_typed_and_then_yes(scene: Scene, typed: str, 
     assert ended.code == (0 if done else 2)
     assert "this deletes 2 objects, 1 of them critical JSONL data" in ended.out
     assert (f"Environment {scene.paths.migration.label}: delete 2 objects now?" in ended.out) is (
-        typed.startswith(CONFIRM)
+        CONFIRM in typed.split("\n")[:2]
     )
+    assert ("Please type yes in full" in ended.out) is ("\ny\n" in typed)
+    assert (f"Expected {CONFIRM}, and read delete." in ended.out) is typed.startswith("delete\n")
     assert (scene.paths.names(side="source") == []) is done
     assert done or "not confirmed" in ended.err
     assert done or scene.own_names() == []
