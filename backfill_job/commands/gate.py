@@ -35,8 +35,7 @@ NAME = "gate"
 
 EXAMPLES = """
 examples:
-  python -m backfill_job gate --env prod --repo ../airflow-dags --canary --dead-letters dead-letters.json \\
-    --writer serviceAccount:exporter@app.iam.gserviceaccount.com --consumer serviceAccount:dags@app.iam.gserviceaccount.com
+  python -m backfill_job gate --env prod --repo ../airflow-dags --canary --dead-letters dead-letters.json
 
 exit codes:
   0  GO
@@ -64,7 +63,7 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         type=_checkout,
         default=[],
         metavar="PATH",
-        help="checkouts of the consumers' code, with the change prepared",
+        help="checkouts of the consumers' changed code",
     )
     add_canary_argument(gate)
     gate.add_argument(
@@ -83,14 +82,14 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
     gate.add_argument(
         "--today", type=_day, metavar="YYYYMMDD", help="the day of the presence check (default: today, UTC)"
     )
-    for option, who in (("--writer", "writes the exports"), ("--consumer", "reads the exports")):
+    for option, does in (("--writer", "writes"), ("--consumer", "reads")):
         gate.add_argument(
             option,
             action="extend",
             type=_members,
             default=[],
-            metavar="MEMBER[,MEMBER]",
-            help=f"who {who}, as in an IAM policy: serviceAccount:…; deploy/ENV.env names it; may be repeated",
+            metavar="MEMBER",
+            help=f"who {does} the exports: serviceAccount:…",
         )
     gate.add_argument("--no-record", action="store_true", help="leave no result beside the migration's state")
     add_override_arguments(gate, OVERRIDABLE, "gate.json, and at a cutover into the state")

@@ -229,7 +229,9 @@ def test_a_bucket_s_policy_is_read_with_its_conditions(paths: Paths, gateway: Ga
     policy = paths.bucket("destination").get_iam_policy(requested_policy_version=3)
     limit = {"title": "path", "expression": 'resource.name.startsWith("x")'}
     policy.version = 3
-    policy.bindings = [{"role": "roles/storage.objectUser", "members": {"user:b@example.com"}, "condition": limit}]
+    policy.bindings = [
+        {"role": "roles/storage.objectUser", "members": {"user:b@example.com"}, "condition": limit}
+    ]
     paths.bucket("destination").set_iam_policy(policy)
     (binding,) = gateway.bucket_policy(bucket)["bindings"]
     assert (binding["condition"], binding["members"]) == (limit, ["user:b@example.com"])
