@@ -17,6 +17,7 @@
 - `references`: places in the consumers' code that read the legacy path
 - `rights`: which part needs which permission, and where
 - `run`: what every command shares
+- `smoke`: what the command ``smoke`` asks of accounts, logs and Cloud Storage
 - `undo`: the undo of a deletion
 - `verify`: the parts of a verification
 """

@@ -3,6 +3,8 @@
 A check passes only on evidence. Where evidence is missing, old, damaged or unreadable, it is FAIL or NOT RUN, and both block.
 """
 
+import re
+import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -52,6 +54,7 @@ __all__ = [
     "phase_check",
     "references_check",
     "show",
+    "show_lines",
     "signoffs_check",
     "unavailable",
 ]
@@ -160,6 +163,44 @@ def show(console: Console, checks: Sequence[Check]) -> None:
     for check in steps:
         way_round = f' (or --override {check.name} --reason "..." --by WHO)' if check.overridable else ""
         console.print(f"  {check.name}: {shown(check.next_step)}{way_round}", markup=False, soft_wrap=True)
+
+
+def show_lines(console: Console, checks: Iterable[Check]) -> None:
+    """Print a paragraph for each check, for 80 columns: first what blocks, then what has advice, then the rest.
+
+    What to do stands under its check. A command in it has an unbroken line of its own, so that it can be pasted.
+    """
+    width = min(console.width, WIDEST)
+    for check in sorted(checks, key=lambda one: (not one.blocks, not one.next_step, one.passed)):
+        mark, style = _MARKS[check.standing], "bold red"
+        if not check.blocks:
+            mark, style = ("ADVICE", "yellow") if check.next_step else (mark, "")
+        for line in f"{check.name}: {check.evidence}".split("\n"):
+            console.print(Text(_wrapped(shown(line), width, mark), style), soft_wrap=True)
+            mark = ""
+        for number, part in enumerate(_COMMAND.split(shown(check.next_step))):
+            is_command = number % 2 == 1
+            text = f"{'':{MARGIN}}{part}" if is_command else _wrapped(part.strip(" ,:;"), width)
+            if part.strip(" ,:;"):
+                console.print(Text(text, "bold" if check.blocks else ""), soft_wrap=True)
+
+
+WIDEST = 80
+MARGIN = 9
+_MARKS = {standing: standing.value for standing in Standing} | {Standing.NOT_APPLICABLE: "N/A"}
+_COMMAND = re.compile(r"(?<!`)\b((?:gcloud|python -m) .*?)(?=, | \(|$)")
+
+
+def _wrapped(text: str, width: int, mark: str = "") -> str:
+    margin = " " * MARGIN
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=f"{mark:{MARGIN}}",
+        subsequent_indent=margin,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def phase_check(state: State, wanted: Collection[Phase], next_step: Callable[[Phase], str]) -> Check:

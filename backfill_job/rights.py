@@ -20,10 +20,23 @@ from enum import Enum
 
 from shared.migration import LATE_WRITES, OWN_FOLDER, Location, Migration
 
-__all__ = ["CANARY_FOLDER", "REHEARSAL_FOLDER", "RIGHTS", "Area", "Part", "Right", "Role", "location_of"]
+__all__ = [
+    "CANARY_FOLDER",
+    "REHEARSAL_FOLDER",
+    "RIGHTS",
+    "SMOKE_FOLDER",
+    "Area",
+    "Part",
+    "Right",
+    "Role",
+    "location_of",
+]
 
 CANARY_FOLDER = "_canary/"
 """The folder of canaries (``backfill_job.gate.canary``), below the legacy prefix."""
+
+SMOKE_FOLDER = "smoke/"
+"""The folder of ``smoke --wire``, among the migration's own objects."""
 
 REHEARSAL_FOLDER = "_migration/undo-rehearsal/"
 """The folder in which the rehearsal of an undo (``backfill_job.undo.rehearsal``) deletes and restores its own objects."""
@@ -53,6 +66,7 @@ class Area(Enum):
     NEW_PATH = "the new path"
     OWN = "the migration's own objects"
     MARKS = "the marks of late writes"
+    SMOKE = "the smoke test's folder"
 
     @property
     def is_bucket(self) -> bool:
@@ -71,6 +85,16 @@ class Role(Enum):
     )
     READ = ("qpiExportsRead", ("storage.objects.get",))
     WRITE = ("qpiExportsWrite", ("storage.objects.create", "storage.objects.delete", "storage.objects.get"))
+    TRY = (
+        "qpiExportsTry",
+        (
+            "storage.objects.create",
+            "storage.objects.delete",
+            "storage.objects.get",
+            "storage.objects.restore",
+            "storage.objects.update",
+        ),
+    )
     MARK = ("qpiExportsMark", ("storage.objects.create", "storage.objects.delete"))
     DELETE = (
         "qpiExportsDelete",
@@ -113,6 +137,7 @@ def _rights() -> Iterator[Right]:
             yield from (Right(part, area, role) for area, role in zip(areas, roles, strict=False))
         yield Right(part, Area.OWN, own)
     yield Right(Part.OPERATOR, Area.CANARY, Role.WRITE)
+    yield Right(Part.OPERATOR, Area.SMOKE, Role.TRY)
     yield Right(Part.DELETION, Area.REHEARSAL, Role.DELETE)
     # Before they overwrite or delete (backfill_job.run.overlaps). A record in the new bucket that overlaps always refuses, so
     # none of them needs to read it.
@@ -139,4 +164,5 @@ def location_of(area: Area, migration: Migration) -> Location:
         Area.NEW_PATH: destination,
         Area.OWN: Location(own.bucket, own.name),
         Area.MARKS: Location(own.bucket, f"{own.name}{LATE_WRITES}/"),
+        Area.SMOKE: Location(own.bucket, f"{own.name}{SMOKE_FOLDER}"),
     }[area]

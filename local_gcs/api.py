@@ -36,7 +36,7 @@ from local_gcs.resources import Renderer
 from local_gcs.rewrites import Rewriter
 from local_gcs.routing import check_request, resolve
 
-__all__ = ["Api", "Stats", "batch"]
+__all__ = ["SPOILT_TOKEN", "Api", "Stats", "batch"]
 
 
 class Stats:
@@ -120,6 +120,8 @@ def _rendered(part: Part, reply: Reply) -> bytes:
 
 # -------------------------------------------------------------------- dispatch
 
+SPOILT_TOKEN = "spoilt"  # noqa: S105 - not a password
+"""The one token that is refused. Every other is accepted, and so is none."""
 OVERRIDE = istr("X-HTTP-Method-Override")
 Step = Callable[[], Reply]
 Headers = CIMultiDict[str] | CIMultiDictProxy[str]
@@ -187,6 +189,8 @@ class Api:
         return take(first)
 
     def _answer(self, call: Call) -> Reply:
+        if call.headers.get("Authorization") == f"Bearer {SPOILT_TOKEN}":
+            raise Refused(401, "authError", "Invalid Credentials")
         check_request(call.method, call.params, call.headers)
         if self._storage.requester_pays:
             self._require_payer(call)

@@ -21,7 +21,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 from google.api_core import exceptions as api
@@ -47,6 +47,8 @@ from shared.server_time import ServerTime
 from shared.store import ListingPage
 
 __all__ = ["Gateway"]
+
+_Found = TypeVar("_Found")
 
 PAGE_SIZE = 1000
 """The most objects that Cloud Storage lists in one answer."""
@@ -74,6 +76,7 @@ class Gateway:
         operations: Counts every request; None for a counter of its own.
         server_time: Notes the time of every answer; None for one of its own.
         billing_project: Pays for the requests to a requester-pays bucket; empty for none.
+        credentials: The account, as a `google.auth.credentials.Credentials`; None for the environment's.
 
     Attributes:
         operations: Counts the answered requests by the class in which they are billed.
@@ -93,6 +96,7 @@ class Gateway:
         operations: OperationsCounter | None = None,
         server_time: ServerTime | None = None,
         billing_project: str = "",
+        credentials: Any = None,
     ) -> None:
         self._payer = billing_project or None
         os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
@@ -103,7 +107,7 @@ class Gateway:
         )
         self._timeout = request_timeout
         try:
-            self._client = storage.Client(project=None)
+            self._client = storage.Client(project=None, credentials=credentials)
         except auth.DefaultCredentialsError as error:
             raise UsageError(
                 f"no Google Cloud credentials ({error}); try: gcloud auth application-default login"
@@ -127,6 +131,29 @@ class Gateway:
     def _count(self, answer: requests.Response, **_: Any) -> None:
         self.operations.count(answer.request.method or "", answer.request.path_url)
         self.server_time.note(answer.headers.get("Date", ""))
+
+    def listen(self, heard: Callable[[str, str, int, bytes], None]) -> None:
+        """Let a function hear every answer from now on: method, target, status, body; without contents."""
+
+        def hear(answer: requests.Response, **_: Any) -> None:
+            target = answer.request.path_url
+            contents = answer.ok and "alt=media" in target  # the client still has to read them
+            heard(
+                answer.request.method or "", target, answer.status_code, b"" if contents else answer.content
+            )
+
+        self._client._http.hooks["response"].append(hear)  # noqa: SLF001 -- as in the constructor
+
+    def ask(self, bucket: str, uri: str, work: Callable[[storage.Bucket], _Found]) -> _Found:
+        """Ask for what no other method does, with Google's client: only ``smoke --wire`` and the tests of permissions do.
+
+        Raises:
+            StorageError: As every method does.
+        """
+        try:
+            return work(self._bucket(bucket))
+        except (DataCorruption, *_ANSWERS) as error:
+            raise self._translated(error, uri, bucket) from error
 
     def look(self, at: ObjectRef) -> ObjectState | None:
         """See `ObjectStore.look`."""

@@ -1,23 +1,30 @@
 """The command ``smoke``: is this project fit for the migration? Run it first, before any copy.
 
 It asks Cloud Storage for the permissions of the account in use, and checks the buckets' settings. With ``--canary`` it writes
-one object to see its copy arrive. It changes nothing except the canary, which it removes again.
+one object to see its copy arrive, and with ``--observe`` it looks for that in logs and metrics. With ``--wire`` it writes some 60
+objects into a scratch folder, and asks of Cloud Storage everything that the code relies on (`backfill_job.smoke`). It changes
+nothing else, and removes what it wrote.
 
-Each part's account must ask for itself. A job does with ``gcloud run jobs execute JOB --args=smoke,--env=E,--part=PART``.
+Each part's account must be asked about itself. A job does so with ``gcloud run jobs execute JOB --args=smoke,--env=E,--part=PART``,
+and a person who may impersonate the accounts with ``--part all --impersonate``.
 """
 
 import argparse
 import json
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
-from backfill_job.bucket_settings import bucket_checks
-from backfill_job.checks import Check, Standing, blocking, failed, passed, show
-from backfill_job.gate.canary import canary_name, fly, removal
-from backfill_job.rights import RIGHTS, Area, Part, location_of
-from backfill_job.run.arguments import add_canary_argument
+from requests import Session
+
+from backfill_job.bucket_settings import Resource, bucket_checks
+from backfill_job.checks import Check, Standing, attempted, blocking, failed, not_run, passed, show_lines
+from backfill_job.gate.canary import Flight, canary_name, fly, removal
+from backfill_job.rights import Area, Part, location_of
+from backfill_job.run.arguments import add_canary_argument, seconds
 from backfill_job.run.clock import Clock
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
@@ -29,50 +36,33 @@ from backfill_job.run.command import (
 )
 from backfill_job.run.settings import Settings
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
-from shared.errors import Cause, PermissionDenied, StorageError, UsageError
+from backfill_job.smoke.held import held_permissions, rights_checks
+from backfill_job.smoke.impersonation import impersonated
+from backfill_job.smoke.observe import Observer, session
+from backfill_job.smoke.trial import Way, try_wire
+from shared.errors import Cause, PermissionDenied, UsageError
 from shared.gateway import Gateway
 from shared.migration import Location, Migration
 from shared.record import read_record
 from shared.text import counted
 
-__all__ = ["ASKED", "COMMAND", "rights_checks"]
+__all__ = ["COMMAND"]
 
 NAME = "smoke"
-WIDTH = 110
+WIDTH = 80
+EVERY_PART = "all"
 REQUESTER_PAYS = "requester pays"
 """The end of a check's name."""
-
-ASKED = (
-    "storage.buckets.delete",
-    "storage.buckets.get",
-    "storage.buckets.getIamPolicy",
-    "storage.buckets.setIamPolicy",
-    "storage.buckets.update",
-    "storage.objects.create",
-    "storage.objects.delete",
-    "storage.objects.get",
-    "storage.objects.list",
-    "storage.objects.restore",
-    "storage.objects.setIamPolicy",
-    "storage.objects.update",
-)
-"""The permissions to ask about: those that some part needs, and those that no part should hold."""
-
-OF_OBJECTS = tuple(
-    name for name in ASKED if name.startswith("storage.objects.") and not name.endswith(".list")
-)
-"""The permissions that an account can hold on an object."""
 
 _READERS = (Part.OPERATOR, Part.DELETION)
 """The parts that read both buckets' settings: the gate and the deletion check them."""
 
-AROUND = {Area.CANARY: Area.LEGACY_PATH, Area.REHEARSAL: Area.RECORDS, Area.MARKS: Area.OWN}
-"""Areas that lie within another area; a permission on the outer one holds in the inner one, too."""
-
 EXAMPLES = """
 examples:
   python -m backfill_job smoke --env dev            the operator's rights, and both buckets
-  python -m backfill_job smoke --env dev --canary   the same, and one object sent through the mirror
+  python -m backfill_job smoke --env dev --wire     the same, and what the code relies on; some 60 objects for 3 minutes
+  python -m backfill_job smoke --env dev --canary --observe --project P   one object through mirror, log and metric
+  python -m backfill_job smoke --env dev --part all --impersonate 'qpi-exports-{part}-dev@P.iam.gserviceaccount.com'
   gcloud run jobs execute qpi-exports-backfill-dev --region=R --tasks=1 --wait --args=smoke,--env=dev,--part=backfill
 
 exit codes:
@@ -87,99 +77,136 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_migration_arguments(parser)
     parser.add_argument(
         "--part",
-        choices=[part.value for part in Part],
+        choices=[*(part.value for part in Part), EVERY_PART],
         default=Part.OPERATOR.value,
-        help="the part whose rights the account in use should have (default: operator)",
+        help="the part whose rights the account in use should have (default: operator); all: with --impersonate",
+    )
+    parser.add_argument(
+        "--impersonate",
+        default="",
+        metavar="ACCOUNT",
+        help="ask as this service account; {part} in it stands for the part's name. Takes "
+        "roles/iam.serviceAccountTokenCreator on it",
     )
     add_canary_argument(parser)
+    parser.add_argument(
+        "--observe",
+        nargs="?",
+        type=seconds,
+        const=timedelta(seconds=300),
+        metavar="SECONDS",
+        help="with --canary: wait so long (default 300) for its line in Cloud Logging, and for a point of the metric",
+    )
+    parser.add_argument(
+        "--project", metavar="PROJECT", help="with --observe: the project with the logs and metrics"
+    )
+    parser.add_argument(
+        "--wire",
+        nargs="?",
+        type=Path,
+        const=Path("wire.json"),
+        metavar="FILE",
+        help="write, ask and remove some 60 objects; every answer goes into FILE (default wire.json), without contents",
+    )
     parser.add_argument(
         "--json", action="store_true", help="the result as one JSON line (the default in a job)"
     )
 
 
-def rights_checks(part: Part, held: Mapping[Area, frozenset[str] | str]) -> Iterator[Check]:
-    """Compare the permissions that an account holds with those that its part needs.
-
-    Args:
-        part: The account's part.
-        held: By area, the permissions that the account holds there, or why they are unknown.
-    """
-    for area in (one for one in Area if one in held):
-        name, has, around = f"rights on {area.value}", held[area], (area, AROUND.get(area))
-        rights = [right for right in RIGHTS if right.part is part and right.area in around]
-        needs = {permission for right in rights for permission in right.role.permissions}
-        if isinstance(has, str):
-            if any(right.area is area for right in rights):
-                unknown, step = f"not known: {has}", "the canary and the first execution will show it"
-                yield Check(name, Standing.NOT_APPLICABLE, unknown, step)
-            continue
-        missing, more = sorted(needs - has), sorted(has - needs)
-        if missing:
-            step = f"`python -m deploy --env ENV project` grants them; is this the account of the part {part.value}?"
-            yield failed(name, f"missing: {', '.join(missing)}", step)
-        elif more:
-            seen = f"more than the part {part.value} needs: {', '.join(more)}"
-            yield passed(name, seen, "take it away, or use the part's own account")
-        else:
-            yield passed(name, ", ".join(sorted(needs)) or "none, as it should be")
-
-
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     in_a_job = bool(Settings.from_environ(io.environ).cloud_run_job)
-    migration, part = migration_from(arguments), Part(arguments.part)
-    with (
-        stopping_on_signals(io.stopping) as stop,
-        closing(Gateway(retry_deadline=30.0, billing_project=arguments.billing_project)) as gateway,
-    ):
-        checks = [
-            *rights_checks(part, _held(gateway, migration)),
-            *_with_payer(_bucket_checks(gateway, migration, part), arguments.billing_project),
-        ]
-        if arguments.canary is not None:
-            checks.append(_canary(gateway, migration, arguments.canary.total_seconds(), io.clock, stop))
+    migration = migration_from(arguments)
+    _refuse_combinations(arguments)
+    with stopping_on_signals(io.stopping) as stop:
+        if arguments.part == EVERY_PART:
+            checks = [check for part in Part for check in _part_checks(part, migration, arguments, io)]
+        else:
+            checks = _checks(Part(arguments.part), migration, arguments, io, stop)
     if arguments.json or in_a_job:
-        print(json.dumps(_content(part, checks)), file=io.stdout)
+        print(json.dumps(_content(arguments.part, checks)), file=io.stdout)
     else:
-        _show(checks, io)
+        console = io.console(WIDTH)
+        show_lines(console, checks)
+        console.print(f"\n{_verdict(checks)}", markup=False)
     return ExitCode.NOT_RIGHT if blocking(checks) else ExitCode.DONE
 
 
-def _held(gateway: Gateway, migration: Migration) -> dict[Area, frozenset[str] | str]:
-    """The permissions of the account in use in every area."""
-    held: dict[Area, frozenset[str] | str] = {}
-    for area in Area:
-        at = location_of(area, migration)
-        if area.is_bucket:
-            # No part needs more on the whole bucket than listing; a permission there holds on every object.
-            held[area] = gateway.permitted(at.bucket, "", ASKED)
-        else:
-            within = tuple(
-                location_of(one, migration).prefix for one, outer in AROUND.items() if outer is area
-            )
-            held[area] = _held_on_objects(gateway, at, within)
-    return held
+def _refuse_combinations(arguments: argparse.Namespace) -> None:
+    """Refuse arguments that say nothing together.
+
+    Raises:
+        UsageError: As it says.
+    """
+    alone = arguments.canary is None and arguments.wire is None
+    if arguments.part == EVERY_PART and "{part}" not in arguments.impersonate:
+        raise UsageError(
+            "--part all asks as each part's account: add --impersonate 'ACCOUNT with {part} in it'"
+        )
+    if arguments.part == EVERY_PART and not alone:
+        raise UsageError("--canary and --wire run in one account: name one --part")
+    if arguments.wire is not None and arguments.impersonate:
+        raise UsageError("--wire asks in the environment's account; leave out --impersonate")
+    if arguments.observe is not None and arguments.canary is None:
+        raise UsageError("--observe looks for the canary: add --canary")
+    if arguments.observe is not None and not arguments.project:
+        raise UsageError("--observe: name the project with the logs and metrics, with --project")
 
 
-def _held_on_objects(gateway: Gateway, at: Location, within: tuple[str, ...]) -> frozenset[str] | str:
-    """The permissions on the objects of a prefix, from one object that lies in none of the inner areas."""
+def _gateway(part: Part, arguments: argparse.Namespace, io: ProcessIO) -> Gateway:
+    account = arguments.impersonate.replace("{part}", part.value)
+    return Gateway(
+        retry_deadline=30.0,
+        billing_project=arguments.billing_project,
+        credentials=impersonated(account, io.environ) if account else None,
+    )
+
+
+def _part_checks(
+    part: Part, migration: Migration, arguments: argparse.Namespace, io: ProcessIO
+) -> Iterator[Check]:
+    """The checks of one part's rights, with its name; an account that cannot be used is NOT RUN, and the others go on."""
+
+    def asked() -> list[Check]:
+        with closing(_gateway(part, arguments, io)) as gateway:
+            return [*rights_checks(part, *held_permissions(gateway, migration))]
+
+    found = attempted("account", asked)
+    for check in [found] if isinstance(found, Check) else found:
+        yield Check(f"{part.value}: {check.name}", check.standing, check.evidence, check.next_step)
+
+
+def _checks(
+    part: Part, migration: Migration, arguments: argparse.Namespace, io: ProcessIO, stop: Stop
+) -> list[Check]:
+    with closing(_gateway(part, arguments, io)) as gateway:
+        buckets = _buckets(gateway, migration)
+        checks = [
+            *rights_checks(part, *held_permissions(gateway, migration)),
+            *_with_payer(_bucket_checks(buckets, migration, part), arguments.billing_project),
+        ]
+        if arguments.wire is not None:
+            checks += _wire(buckets, migration, arguments, io, stop)
+        if arguments.canary is not None:
+            checks += _canary(gateway, migration, arguments, io, stop)
+    return checks
+
+
+def _buckets(gateway: Gateway, migration: Migration) -> tuple[Resource, Resource] | PermissionDenied:
     try:
-        for page in gateway.list_pages(at.bucket, at.prefix):
-            for state in page.objects:
-                if not state.name.startswith(within):
-                    return gateway.permitted(at.bucket, state.name, OF_OBJECTS)
-    except StorageError as error:
-        return str(error)
-    return f"there is no object under {at.uri} yet"
-
-
-def _bucket_checks(gateway: Gateway, migration: Migration, part: Part) -> Iterator[Check]:
-    try:
-        legacy, new = (gateway.bucket_resource(at.bucket) for at in (migration.source, migration.destination))
+        return gateway.bucket_resource(migration.source.bucket), gateway.bucket_resource(
+            migration.destination.bucket
+        )
     except PermissionDenied as error:
-        if part in _READERS:
-            yield failed("buckets", str(error), f"the {part.value} reads both buckets' configuration")
-        return
-    yield from bucket_checks(legacy, new, migration)
+        return error
+
+
+def _bucket_checks(
+    buckets: tuple[Resource, Resource] | PermissionDenied, migration: Migration, part: Part
+) -> Iterator[Check]:
+    if not isinstance(buckets, PermissionDenied):
+        yield from bucket_checks(*buckets, migration)
+    elif part in _READERS:
+        yield failed("buckets", str(buckets), f"the {part.value} reads both buckets' configuration")
 
 
 def _with_payer(checks: Iterable[Check], project: str) -> Iterator[Check]:
@@ -193,26 +220,85 @@ def _with_payer(checks: Iterable[Check], project: str) -> Iterator[Check]:
             yield failed(check.name, "on, and no project that pays is named", Cause.PAYER.fix)
 
 
-def _canary(gateway: Gateway, migration: Migration, limit: float, clock: Clock, stop: Stop) -> Check:
+def _wire(
+    buckets: tuple[Resource, Resource] | PermissionDenied,
+    migration: Migration,
+    arguments: argparse.Namespace,
+    io: ProcessIO,
+    stop: Stop,
+) -> Iterator[Check]:
+    if isinstance(buckets, PermissionDenied):
+        yield not_run("wire", f"nothing was written: {buckets}", "run it in the operator's account")
+        return
+    _, new = buckets
+    if new.get("retentionPolicy") or new.get("defaultEventBasedHold"):
+        why = "nothing was written: a retention policy or a hold of the new bucket would keep it"
+        yield not_run("wire", why, "see the check of retention and holds")
+        return
+    settings = _settings(new)
+    about = {"at": io.clock.now().isoformat(), "bucket": settings}
+    file: Path = arguments.wire
+    _write(file, {"version": 1, **about})  # so that a file that cannot be written is known before
+    at = location_of(Area.SMOKE, migration)
+    folder = Location(at.bucket, f"{at.prefix}{secrets.token_hex(8)}/")
+    way = Way(io.environ, arguments.billing_project)
+    versioned = bool((settings["versioning"] or {}).get("enabled"))
+    if io.stdout.isatty():
+        print(f"wire: up to three minutes, in {folder.uri}, which is removed again", file=io.stderr)
+    trial = try_wire(way, folder, soft_delete=bool(settings["softDelete"]), versioned=versioned, stop=stop)
+    _write(file, trial.to_json(about))
+    yield from trial.checks()
+    yield passed("wire: file", f"{len(trial.exchanges.noted)} answers in {file}")
+
+
+def _settings(bucket: Resource) -> dict[str, Any]:
+    """The settings of a bucket on which its answers may depend; not its name."""
+    kept = ("location", "locationType", "storageClass", "hierarchicalNamespace", "autoclass", "versioning")
+    soft_delete = int((bucket.get("softDeletePolicy") or {}).get("retentionDurationSeconds") or 0)
+    return {**{name: bucket.get(name) for name in kept}, "softDelete": soft_delete}
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    """Write a JSON file.
+
+    Raises:
+        UsageError: It cannot be written.
+    """
+    try:
+        file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror}") from error
+
+
+def _canary(
+    gateway: Gateway, migration: Migration, arguments: argparse.Namespace, io: ProcessIO, stop: Stop
+) -> Iterator[Check]:
     record = read_record(gateway, migration)
     if not record.exists:
         why = "not sent: no migration has begun, and the mirror does nothing before that"
-        return Check(
-            "canary",
-            Standing.NOT_APPLICABLE,
-            why,
-            "python -m backfill_job begin --by WHO, then the same command again",
-        )
-    state = record.state
-    if not state.phase.before_cutover:
-        why = f"not sent: in phase {state.phase.value} it would be taken for a late writer's"
-        return Check("canary", Standing.NOT_APPLICABLE, why)
+        step = "python -m backfill_job begin --by WHO, then the same command again"
+        yield Check("canary", Standing.NOT_APPLICABLE, why, step)
+        return
+    phase = record.state.phase
+    if not phase.before_cutover:
+        why = f"not sent: in phase {phase.value} it would be taken for a late writer's"
+        yield Check("canary", Standing.NOT_APPLICABLE, why)
+        return
     relative = canary_name(NAME, secrets.token_hex(4))
     if migration.is_excluded(relative):
         raise UsageError(f"--exclude leaves out the canary {relative}; it could never arrive")
     stop.check()
-    waiting = until_stopped(clock, stop)
-    flight = fly(gateway, migration, relative, limit=limit, clock=waiting, pause=clock.sleep)
+    waiting, since, limit = until_stopped(io.clock, stop), io.clock.now(), arguments.canary.total_seconds()
+    flight = fly(gateway, migration, relative, limit=limit, clock=waiting, pause=io.clock.sleep)
+    yield _flown(flight, limit)
+    if arguments.observe is not None and flight.arrived is not None:
+        with closing(session(io.environ)) as opened:
+            observer = _observer(opened, migration, arguments, io, waiting)
+            # This machine's clock may be ahead of the canary's.
+            yield from observer.checks(flight.uri, since - timedelta(minutes=5))
+
+
+def _flown(flight: Flight, limit: float) -> Check:
     if flight.left:
         return failed("canary", f"could not be removed: {flight.why_left}", removal(flight.left))
     if flight.problem:
@@ -224,6 +310,14 @@ def _canary(gateway: Gateway, migration: Migration, limit: float, clock: Clock, 
     return passed("canary", seen)
 
 
+def _observer(
+    opened: Session, migration: Migration, arguments: argparse.Namespace, io: ProcessIO, waiting: Clock
+) -> Observer:
+    service = f"qpi-exports-{Part.MIRROR.value}-{migration.label}"
+    limit = arguments.observe.total_seconds()
+    return Observer(opened, io.environ, arguments.project, service, waiting, limit)
+
+
 def _verdict(checks: list[Check]) -> str:
     bad, advice = len(blocking(checks)), sum(bool(check.next_step) for check in checks if not check.blocks)
     if bad:
@@ -231,20 +325,14 @@ def _verdict(checks: list[Check]) -> str:
     return f"FIT; {counted(advice, 'check')} with advice" if advice else "FIT"
 
 
-def _content(part: Part, checks: list[Check]) -> dict[str, Any]:
+def _content(part: str, checks: list[Check]) -> dict[str, Any]:
     fit = not blocking(checks)
     return {
         "severity": "INFO" if fit else "ERROR",
-        "message": f"{NAME} of {part.value}: {_verdict(checks)}",
+        "message": f"{NAME} of {part}: {_verdict(checks)}",
         "fit": fit,
         "checks": [check.to_json() for check in checks],
     }
-
-
-def _show(checks: list[Check], io: ProcessIO) -> None:
-    console = io.console(WIDTH)
-    show(console, checks)
-    console.print(f"\n{_verdict(checks)}", markup=False)
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=BEFORE_ANYTHING)

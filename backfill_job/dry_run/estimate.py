@@ -1,11 +1,11 @@
 """Estimates what a migration takes: operations, money, time and the storage of the second copy. Pure arithmetic.
 
 Each figure is a simple estimate: the prices of one table (`PRICES`), no free quota, no retries, no network or replication
-charges between regions. Buckets in dual- or multi-regions pay more for Class A operations and for storage.
+charges between regions. `Estimate.charges` names everything that costs, for buckets in a region and in several.
 """
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from math import ceil, inf, log
 from typing import Any
 
@@ -13,16 +13,16 @@ from backfill_job.copying.governor import DOUBLING_SECONDS, FIRST_RATE, seconds_
 from backfill_job.copying.work import Work
 from backfill_job.dry_run.inventory import Count, Inventory
 from backfill_job.dry_run.plan import Step
+from backfill_job.dry_run.prices import PRICES, Price
 from shared.text import dollars, duration
 
 __all__ = [
-    "PRICES",
     "Actual",
     "ByBytes",
+    "Charge",
     "Compared",
     "Cost",
     "Estimate",
-    "Prices",
     "compare",
     "estimate",
     "estimate_by_bytes",
@@ -47,31 +47,15 @@ MAX_TASKS = 100
 SMALL_SECONDS = 600.0
 """Work that one task does in this time does not justify a second task."""
 
-GIB = 2**30
-"""Bytes of the gigabyte in which storage is billed."""
+EVENT_BYTES = 2_000
+"""A guess: the body and the attributes of an object's event. A request counts as 1,000 bytes at least (Pub/Sub pricing)."""
 
+SECONDS_PER_EVENT = 0.01
+"""A guess: an instance's time for an event that is not for the mirror. 16 share an instance, which is billed by 100 ms."""
 
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """What Cloud Storage charges, US dollars, Standard storage in a single region.
-
-    Attributes:
-        class_a: Of a thousand Class A operations: list, rewrite, insert.
-        class_b: Of a thousand Class B operations: get.
-        storage: Of a gigabyte (2**30 bytes) for a month.
-        as_of: When these prices were valid.
-        source: The page with these prices.
-    """
-
-    class_a: float
-    class_b: float
-    storage: float
-    as_of: str
-    source: str
-
-
-PRICES = Prices(0.005, 0.0004, 0.020, "2025", "cloud.google.com/storage/pricing-examples")
-"""Change prices only here; those of each region are at cloud.google.com/storage/pricing."""
+GIB_OF_FUNCTION = 0.5
+LINE_BYTES = 700
+"""A guess: a line of the mirror's log, with the labels that Cloud Logging adds."""
 
 
 LISTED_PER_SECOND = 50_000.0
@@ -94,11 +78,32 @@ def work_of(findings: Inventory, ranges: int = 0) -> Work:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Class A and Class B operations, and the price of both in US dollars."""
+    """Class A and Class B operations, and the price of both in US dollars, for buckets in a single region."""
 
     class_a: int
     class_b: int
     dollars: float
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One thing that costs.
+
+    Attributes:
+        what: In words.
+        units: How many, such as operations or bytes.
+        in_bytes: Whether the units are bytes.
+        once: Whether every execution costs it, once: neither a month's storage, nor a retrieval from a colder class.
+        region: US dollars, where the buckets lie in a single region.
+        multi: US dollars, where they lie in a dual-region or a multi-region.
+    """
+
+    what: str
+    units: float
+    in_bytes: bool
+    once: bool
+    region: float
+    multi: float
 
 
 BYTES_PER_REQUEST = 1024 * 1024
@@ -127,7 +132,7 @@ class ByBytes:
     seconds: float
 
 
-def estimate_by_bytes(unproven: Count, prices: Prices = PRICES) -> ByBytes:
+def estimate_by_bytes(unproven: Count, prices: Mapping[str, Price] = PRICES) -> ByBytes:
     """Estimate what it takes to compare objects by their bytes; each takes at least one request a side."""
     requests = 2 * (unproven.objects + unproven.bytes // BYTES_PER_REQUEST)
     seconds = max(unproven.objects / COMPARED_PER_SECOND, 2 * unproven.bytes / READ_PER_SECOND)
@@ -151,6 +156,7 @@ class Estimate:
         recommended_seconds: For copying with the recommended tasks.
         second_copy_bytes: Bytes at the destination in the end.
         storage_dollars: US dollars a month for them, as long as both copies exist.
+        charges: Everything that an execution costs.
     """
 
     dry_run: Cost
@@ -165,11 +171,18 @@ class Estimate:
     recommended_seconds: float
     second_copy_bytes: int
     storage_dollars: float
-    prices: Prices
+    charges: tuple[Charge, ...]
+    prices: Mapping[str, Price]
+
+    @property
+    def once_dollars(self) -> float:
+        """US dollars for a dry run and the execution, with the events and log lines that it causes; in a single region."""
+        return self.dry_run.dollars + sum(charge.region for charge in self.charges if charge.once)
 
     def to_json(self) -> dict[str, Any]:
         """The figures under these names."""
-        return asdict(self)
+        prices = {name: asdict(price) for name, price in self.prices.items()}
+        return {**asdict(replace(self, prices={})), "prices": prices}
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +234,12 @@ _COMPARED: dict[str, tuple[str, str, Callable[[float], str]]] = {
 
 
 def estimate(
-    work: Work, *, speed: float, tasks: int = 1, ceiling: float | None = None, prices: Prices = PRICES
+    work: Work,
+    *,
+    speed: float,
+    tasks: int = 1,
+    ceiling: float | None = None,
+    prices: Mapping[str, Price] = PRICES,
 ) -> Estimate:
     """Estimate what a migration takes.
 
@@ -254,9 +272,10 @@ def estimate(
         return seconds_under_ramp(work.copies, cap=min(speed * count, bound))
 
     recommended = _recommended_tasks(work.copies, speed, bound, seconds_with(1))
+    operations = plan_pass + work.copies + verification_pass
     return Estimate(
         dry_run=_cost(plan_pass, 0, prices),
-        execute=_cost(plan_pass + work.copies + verification_pass, reads, prices),
+        execute=_cost(operations, reads, prices),
         tasks=tasks,
         seconds=seconds_with(tasks),
         listing_seconds=max(work.source_objects, work.destination_objects) / (LISTED_PER_SECOND * tasks),
@@ -266,7 +285,8 @@ def estimate(
         recommended_tasks=recommended,
         recommended_seconds=seconds_with(recommended),
         second_copy_bytes=work.second_copy_bytes,
-        storage_dollars=work.second_copy_bytes / GIB * prices.storage,
+        storage_dollars=prices["storage"].of(work.second_copy_bytes)[0],
+        charges=tuple(_charges(work, operations, reads, prices)),
         prices=prices,
     )
 
@@ -301,5 +321,28 @@ def _pages(objects: int, ranges: int) -> int:
     return ranges * max(1, ceil(objects / ranges / PAGE_SIZE))
 
 
-def _cost(class_a: int, class_b: int, prices: Prices) -> Cost:
-    return Cost(class_a, class_b, (class_a * prices.class_a + class_b * prices.class_b) / 1_000)
+def _charges(work: Work, class_a: int, class_b: int, prices: Mapping[str, Price]) -> Iterator[Charge]:
+    """Everything that an execution costs. Each copy is an event to the reverse mirror, which does nothing with it before the cutover."""
+    copies, copied = work.copies, work.second_copy_bytes
+    seconds = copies * SECONDS_PER_EVENT
+    for what, units, name in (
+        ("Class A operations", class_a, "class_a"),
+        ("Class B operations", class_b, "class_b"),
+        ("copies' events to the reverse mirror", copies, "class_b"),
+        ("the events' messages", 2 * EVENT_BYTES * copies, "messages"),
+        ("the reverse mirror's invocations", copies, "invocations"),
+        ("its CPU seconds", seconds, "vcpu_seconds"),
+        ("its memory, GiB seconds", seconds * GIB_OF_FUNCTION, "gib_seconds"),
+        ("its log lines", LINE_BYTES * copies, "logs"),
+        ("second copy, a month", copied, "storage"),
+        ("retrieval at most, of a Nearline source", copied, "retrieval_nearline"),
+        ("of a Coldline source", copied, "retrieval_coldline"),
+        ("of an Archive source", copied, "retrieval_archive"),
+    ):
+        not_once = name == "storage" or name.startswith("retrieval")
+        in_bytes = not_once or name in {"messages", "logs"}
+        yield Charge(what, units, in_bytes, not not_once, *prices[name].of(units))
+
+
+def _cost(class_a: int, class_b: int, prices: Mapping[str, Price]) -> Cost:
+    return Cost(class_a, class_b, prices["class_a"].of(class_a)[0] + prices["class_b"].of(class_b)[0])

@@ -17,6 +17,7 @@ from rich.text import Text
 from backfill_job.dry_run.estimate import Cost, Estimate, estimate_by_bytes
 from backfill_job.dry_run.inventory import Count, Inventory, Named, Period, Sizes
 from backfill_job.dry_run.plan import Step
+from backfill_job.dry_run.prices import sources
 from shared.migration import Migration
 from shared.partitions import Gap
 from shared.text import byte_count, counted, dollars, duration, listed, shown
@@ -28,6 +29,9 @@ ROWS = 20
 
 FEW = 5
 """Names of objects outside the known layouts on the screen, when no object is inside one."""
+
+CENT = 0.01
+"""US dollars from which the details name a charge by itself."""
 
 MONTHS = 12
 """Rows of the short overview's table; where there are more months, it has years."""
@@ -74,8 +78,8 @@ def overview(
         parts += [Text(f"{counted(named.total, 'object')} {words}:", "bold red"), *_names(named, SHORT)]
     if findings.days:
         parts += _partitions(findings, by_year=len(findings.months) > MONTHS)
-    parts += [*_gaps(findings), *_aside(findings)]
-    cost = estimate.execute.dollars + estimate.dry_run.dollars
+    parts += [*_gaps(findings), *_aside(findings), *_by_bytes(findings)]
+    cost = estimate.once_dollars
     parts.append(
         Text(
             f"About {duration(estimate.seconds)} to copy, {dollars(cost)}; "
@@ -290,9 +294,25 @@ def _estimate(estimate: Estimate) -> Sequence[RenderableType]:
     _add(table, "tasks", "one is enough" if tasks == 1 else many)
     storage = f"{byte_count(estimate.second_copy_bytes)}, {dollars(estimate.storage_dollars)} a month while both are kept"
     _add(table, "second copy", storage)
-    prices = estimate.prices
-    note = f"Prices as of {prices.as_of} ({prices.source}): Standard storage, one region; others differ."
-    return [table, Text(note, "dim")]
+    return [table, *_charges(estimate)]
+
+
+def _charges(estimate: Estimate) -> Iterator[RenderableType]:
+    """Everything that costs a cent or more, in a table; then the rest, and the date and source of each price."""
+    dear = [charge for charge in estimate.charges if charge.multi >= CENT]
+    if dear:
+        costs = _table("what it costs", "how much", "in one region", "in several")
+        for charge in dear:
+            amount = byte_count(int(charge.units)) if charge.in_bytes else f"{charge.units:,.0f}"
+            _add(costs, charge.what, amount, dollars(charge.region), dollars(charge.multi))
+        yield Text()
+        yield costs
+    cheap = [charge.what for charge in estimate.charges if charge not in dear]
+    if cheap:
+        names = ", ".join(cheap) if dear else "operations, events, functions, log lines, storage, retrieval"
+        yield Text(f"Under $0.01 each: {names}", "dim")
+    for day, pages in sources(estimate.prices).items():
+        yield Text(f"Prices of {day}: {', '.join(pages)}", "dim")
 
 
 def _by_bytes(findings: Inventory) -> Iterator[RenderableType]:

@@ -39,7 +39,8 @@ _RARE = (
     "--no-default-excludes --billing-project --exclude --begin --include-erased --follow-deletions --in-flight "
     "--max-writes-per-second --ungoverned --allow-empty --grace --tasks --log-dir --log-format --max-age --lag-p50 --lag-p99 "
     "--lag-max --import-days --today --no-record --mirror-since --prepare --manifest-dir --expect-objects --confirm-text "
-    "--dataset --location --anew --part --reason --rehearse --erased --only --resume --port --import-test --soak-days"
+    "--dataset --location --anew --part --reason --rehearse --erased --only --resume --port --import-test --soak-days "
+    "--impersonate --project"
 )
 RARE = frozenset(_RARE.split())
 """Options that few need: ``--help-all`` explains them."""

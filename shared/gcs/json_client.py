@@ -26,6 +26,7 @@ __all__ = [
     "OK",
     "UNPACED",
     "ClientOptions",
+    "Heard",
     "JsonClient",
     "Pacing",
     "RetryPolicy",
@@ -95,6 +96,10 @@ class _Failure(NamedTuple):
     error: StorageError
 
 
+Heard = Callable[[str, str, int, bytes], None]
+"""Gets each answer: the request's method and target, the status, the body."""
+
+
 class ClientOptions(TypedDict, total=False):
     """What callers of ``api`` may choose; `JsonClient` explains each, and has the defaults."""
 
@@ -106,6 +111,7 @@ class ClientOptions(TypedDict, total=False):
     operations: OperationsCounter | None
     server_time: ServerTime | None
     proxy: Proxy | None
+    heard: Heard | None
 
 
 class JsonClient:
@@ -122,6 +128,7 @@ class JsonClient:
         operations: Counts every request that is sent.
         server_time: Notes the time of every answer.
         proxy: None to connect directly.
+        heard: Hears every answer; None where no caller listens.
         dice: The backoff's source of randomness.
         sleep: Waits for so many seconds.
         monotonic: Seconds that only grow.
@@ -142,6 +149,7 @@ class JsonClient:
         operations: OperationsCounter | None = None,
         server_time: ServerTime | None = None,
         proxy: Proxy | None = None,
+        heard: Heard | None = None,
         dice: random.Random | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
@@ -156,6 +164,7 @@ class JsonClient:
         self._monotonic = monotonic
         self._operations = operations or OperationsCounter()
         self._server_time = server_time or ServerTime()
+        self._heard = heard
         self._granted: Mapping[str, str] = {}
         self._header_lines = USER_AGENT
 
@@ -264,6 +273,8 @@ class JsonClient:
         except NoAnswer as error:
             return _Failure(0, no_answer(error, uri))
         self._server_time.note(answer.date)
+        if self._heard is not None:
+            self._heard(method, target, answer.status, answer.body)
         if answer.status not in SUCCESSES:
             return _Failure(answer.status, refusal(answer.status, answer.body, uri))
         return answer

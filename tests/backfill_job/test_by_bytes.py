@@ -10,8 +10,9 @@ from testing_commands import Commands, run_command
 from testing_deletion import Scene, day
 from testing_paths import Paths
 
-from backfill_job.dry_run.estimate import PRICES, estimate_by_bytes
+from backfill_job.dry_run.estimate import estimate_by_bytes
 from backfill_job.dry_run.inventory import Count
+from backfill_job.dry_run.prices import PRICES
 from shared.objects import Metadata, ObjectState, proves
 from shared.phase import Phase
 
@@ -251,4 +252,4 @@ def test_the_estimate_of_comparing_by_bytes() -> None:
     """Two requests for each small object, at the price of Class B operations."""
     cost = estimate_by_bytes(Count(50_000, 50_000 * 700))
     assert cost.requests == 2 * (50_000 + 33)
-    assert cost.dollars == pytest.approx(cost.requests / 1_000 * PRICES.class_b)
+    assert cost.dollars == pytest.approx(PRICES["class_b"].of(cost.requests)[0])

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from backfill_job.copying.governor import simulate
 from backfill_job.copying.work import Work
-from backfill_job.dry_run.estimate import PRICES, Actual, Cost, compare, estimate
+from backfill_job.dry_run.estimate import Actual, Cost, compare, estimate
+from backfill_job.dry_run.prices import PRICES
 
 COUNTS = st.integers(0, 10**10)
 WORKS = st.builds(Work, COUNTS, COUNTS, COUNTS, COUNTS, COUNTS)
@@ -59,13 +60,35 @@ def test_the_price_table_is_the_only_place_of_prices() -> None:
     """Doubled prices double every amount."""
     work = Work(5_000, 10, 4_000, 3, 10**9)
     cheap = estimate(work, speed=10)
-    dear = replace(PRICES, class_a=PRICES.class_a * 2, class_b=PRICES.class_b * 2, storage=PRICES.storage * 2)
+    dear = {
+        name: replace(price, region=price.region * 2, multi=price.multi * 2) for name, price in PRICES.items()
+    }
 
     found = estimate(work, speed=10, prices=dear)
 
     assert found.dry_run.dollars == pytest.approx(2 * cheap.dry_run.dollars)
     assert found.execute.dollars == pytest.approx(2 * cheap.execute.dollars)
     assert found.storage_dollars == pytest.approx(2 * cheap.storage_dollars)
+    for twice, once in zip(found.charges, cheap.charges, strict=True):
+        assert (twice.region, twice.multi) == pytest.approx((2 * once.region, 2 * once.multi))
+
+
+def test_everything_that_costs_is_named() -> None:
+    """Four million copies are four million events to the reverse mirror. Class A costs twice in several regions."""
+    found = estimate(Work(4_000_000, 0, 4_000_000, 0, 2 * 2**30), speed=1_000)
+    charges = {charge.what.strip(): charge for charge in found.charges}
+
+    assert charges["Class A operations"].region == pytest.approx(20.06, abs=0.01)
+    assert charges["Class A operations"].multi == 2 * charges["Class A operations"].region
+    assert charges["the reverse mirror's invocations"].region == pytest.approx(4 * 0.40)
+    assert charges["its CPU seconds"].region == pytest.approx(4_000_000 * 0.01 * 0.000024)
+    assert charges["its memory, GiB seconds"].units == 20_000
+    assert charges["its log lines"].region == pytest.approx(4_000_000 * 700 / 2**30 * 0.5)
+    assert charges["the events' messages"].region == pytest.approx(4_000_000 * 4_000 / 2**40 * 40)
+    assert charges["of an Archive source"].region == pytest.approx(0.10)
+    assert {charge.what for charge in estimate(Work(0, 0, 0, 0, 0), speed=1).charges} == {
+        charge.what for charge in found.charges
+    }
 
 
 @given(WORKS, st.sampled_from(FIELDS), st.integers(0, 10**9), st.floats(0.5, 1e5))
@@ -118,8 +141,9 @@ def test_json_says_what_it_is_based_on() -> None:
     """The price table's date and source go with the figures."""
     found = estimate(Work(1, 0, 1, 0, 1), speed=1).to_json()
 
-    assert found["prices"]["as_of"] == "2025"
-    assert found["prices"]["source"] == "cloud.google.com/storage/pricing-examples"
+    assert {price["as_of"] for price in found["prices"].values()} == {"2025"}
+    assert found["prices"]["class_a"]["source"] == "cloud.google.com/storage/pricing"
+    assert all(price["source"].startswith("cloud.google.com/") for price in found["prices"].values())
     assert found["execute"]["class_a"] == 1 + 4 + 2
 
 

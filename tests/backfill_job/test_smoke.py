@@ -3,19 +3,22 @@
 import json
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Any
 
 import pytest
+from google_apis import Apis, serving
+from rich.console import Console
 from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
 from backfill_job.bucket_settings import bucket_checks
-from backfill_job.checks import Standing
-from backfill_job.commands import smoke
+from backfill_job.checks import Standing, failed, passed, show_lines
 from backfill_job.gate.canary import canary_name
 from backfill_job.rights import CANARY_FOLDER, RIGHTS, Area, Part, Role, location_of
+from backfill_job.smoke.held import AROUND, ASKED, rights_checks
 from shared.gateway import Gateway
 from shared.migration import Environment, qpi_exports
 from shared.phase import Phase
@@ -47,21 +50,29 @@ def test_a_project_without_faults_is_fit_and_what_wants_attention_is_said(
     paths.put("qpi_answers_20250301/user_id_1.jsonl")
     ended = run_smoke()
     assert (ended.code, ended.err) == (0, "")
-    assert "FIT; 7 checks with advice" in ended.out
+    assert "FIT; 9 checks with advice" in ended.out
     assert "more than the part operator needs:" in ended.out
-    assert "rights on the legacy path: take it away, or use the part's own account" in ended.out
+    assert "         take it away, or use the part's own account\n" in ended.out
 
 
 def test_nothing_is_changed_without_a_canary(run_smoke: Smoke, paths: Paths) -> None:
-    """Reading and asking only."""
+    """Reading and asking only, and requests that cannot succeed where there is no object to ask about."""
     run_smoke()
     stats = paths.server.stats()["methods"]
-    assert sorted(stats) == [
-        "storage.buckets.get",
-        "storage.buckets.testIamPermissions",
-        "storage.objects.list",
-        "storage.objects.testIamPermissions",
-    ]
+    for read in ("buckets.get", "buckets.testIamPermissions", "objects.list", "objects.testIamPermissions"):
+        assert stats.pop(f"storage.{read}")["by_status"].keys() <= {"200", "404"}
+    assert {method: {*found["by_status"]} for method, found in stats.items()} == {
+        "storage.objects.get": {"404"},
+        "storage.objects.insert": {"412"},
+        "storage.objects.delete": {"404"},
+        "storage.objects.restore": {"404"},
+        "storage.objects.patch": {"404"},
+    }
+
+
+def inserted(paths: Paths) -> int:
+    """Objects that were written; those that cannot be are refused."""
+    return int(paths.server.stats()["methods"]["storage.objects.insert"]["by_status"].get("200", 0))
 
 
 def test_in_a_job_the_result_is_one_line_for_cloud_logging(run_smoke: Smoke) -> None:
@@ -91,17 +102,30 @@ def test_an_operator_who_cannot_read_the_buckets_is_told(run_smoke: Smoke, paths
     assert (other.code, "buckets" in points_of(other), "location" in points_of(other)) == (0, False, False)
 
 
-def test_rights_on_objects_that_the_service_will_not_tell_are_not_taken_for_held(
-    run_smoke: Smoke, paths: Paths
-) -> None:
-    """Neither held nor missing: not known, and said so."""
+def test_rights_on_objects_that_the_service_will_not_tell_are_tried(run_smoke: Smoke, paths: Paths) -> None:
+    """By requests that cannot succeed: nothing is written. Where these fail as well, the rights are not known."""
     paths.put("a.jsonl")
-    paths.server.set_faults(
-        rules=[{"method": "storage.objects.testIamPermissions", "count": None, "status": 400}]
-    )
-    point = points_of(run_smoke("--json"))["rights on the legacy path"]
-    assert point["standing"] == "NOT APPLICABLE"
-    assert point["evidence"].startswith("not known: gs://")
+    untold = {"method": "storage.objects.testIamPermissions", "count": None, "status": 400}
+    no_create = {
+        "method": "storage.objects.insert",
+        "count": None,
+        "status": 403,
+        "name_prefix": "QPI_exports/",
+    }
+    before = paths.names(side="source")
+    for more, standing, evidence in (
+        ((), "PASS", "more than the part backfill needs: storage.objects.create"),
+        ((no_create,), "PASS", "more than the part backfill needs: storage.objects.delete"),
+        (
+            ({**no_create, "method": "storage.objects.delete", "status": 400},),
+            "NOT APPLICABLE",
+            "not known",
+        ),
+    ):
+        paths.server.set_faults(rules=[untold, *more])
+        point = points_of(run_smoke("--json", "--part=backfill"))["rights on the legacy path"]
+        assert (point["standing"], point["evidence"][: len(evidence)]) == (standing, evidence)
+    assert paths.names(side="source") == before
 
 
 def test_a_service_in_trouble_is_one_line_and_exit_code_1(run_smoke: Smoke, paths: Paths) -> None:
@@ -142,7 +166,7 @@ class TestCanary:
         """It does not arrive: exit code 1, what to look at, and nothing is left."""
         ended = run_smoke("--canary=1")
         assert ended.code == 1
-        assert "had not arrived" in ended.out
+        assert "had not\n         arrived after 1 s" in ended.out
         assert "NOT FIT: 1 check did not pass" in ended.out
         assert "is the mirror deployed" in ended.out
         assert paths.names(side="source") == []
@@ -170,7 +194,7 @@ class TestCanary:
         """A canary that the migration leaves out could never arrive: it is not sent."""
         ended = run_smoke("--canary", "--exclude=*.txt")
         assert (ended.code, ended.out) == (2, "")
-        assert paths.requests("storage.objects.insert") == 0
+        assert inserted(paths) == 0
 
 
 class TestRights:
@@ -179,7 +203,7 @@ class TestRights:
     @pytest.mark.parametrize("part", Part)
     def test_what_the_deployment_grants_is_what_smoke_wants(self, part: Part) -> None:
         """An account with exactly its rights has no point that fails or wants attention."""
-        assert {(one.standing, one.next_step) for one in smoke.rights_checks(part, granted(part))} == {
+        assert {(one.standing, one.next_step) for one in rights_checks(part, granted(part))} == {
             (Standing.PASS, "")
         }
 
@@ -189,7 +213,7 @@ class TestRights:
         for permission in right.role.permissions:
             held = granted(right.part)
             held[right.area] = held[right.area] - {permission}
-            bad = [one for one in smoke.rights_checks(right.part, held) if one.standing is Standing.FAIL]
+            bad = [one for one in rights_checks(right.part, held) if one.standing is Standing.FAIL]
             assert [(one.name, one.evidence) for one in bad] == [
                 (f"rights on {right.area.value}", f"missing: {permission}")
             ]
@@ -199,7 +223,7 @@ class TestRights:
         """In every area, also where the part needs nothing at all."""
         held = granted(Part.STATUS)
         held[area] = held[area] | {"storage.objects.setIamPolicy"}
-        points = [one for one in smoke.rights_checks(Part.STATUS, held) if one.next_step and not one.blocks]
+        points = [one for one in rights_checks(Part.STATUS, held) if one.next_step and not one.blocks]
         assert [one.name for one in points] == [f"rights on {area.value}"]
 
     def test_only_the_way_back_and_the_deletion_may_delete_on_the_legacy_path(self) -> None:
@@ -240,21 +264,16 @@ class TestRights:
 
     def test_every_role_holds_only_what_is_asked_about(self) -> None:
         """A permission that smoke does not ask about could be missing unseen."""
-        assert {name for role in Role for name in role.permissions} <= set(smoke.ASKED)
+        assert {name for role in Role for name in role.permissions} <= set(ASKED)
 
 
 def granted(part: Part) -> dict[Area, Any]:
     """What the deployment's bindings give a part in each area."""
-    around = {
-        Area.CANARY: (Area.CANARY, Area.LEGACY_PATH),
-        Area.REHEARSAL: (Area.REHEARSAL, Area.RECORDS),
-        Area.MARKS: (Area.MARKS, Area.OWN),
-    }
     return {
         area: frozenset(
             name
             for right in RIGHTS
-            if right.part is part and right.area in around.get(area, (area,))
+            if right.part is part and right.area in (area, AROUND.get(area))
             for name in right.role.permissions
         )
         for area in Area
@@ -343,9 +362,9 @@ def test_a_program_gets_json_and_a_person_a_table(
         (line,) = ended.out.splitlines()
         content = json.loads(line)
         assert (content["severity"], content["fit"]) == ("INFO", True)
-        assert content["message"] == "smoke of operator: FIT; 7 checks with advice"
+        assert content["message"] == "smoke of operator: FIT; 9 checks with advice"
     else:
-        assert ended.out.splitlines()[-1] == "FIT; 7 checks with advice"
+        assert ended.out.splitlines()[-1] == "FIT; 9 checks with advice"
 
 
 def test_after_the_cutover_no_canary_is_sent(run_smoke: Smoke, paths: Paths, gateway: Gateway) -> None:
@@ -361,7 +380,7 @@ def test_after_the_cutover_no_canary_is_sent(run_smoke: Smoke, paths: Paths, gat
         "evidence": "not sent: in phase cut_over it would be taken for a late writer's",
         "next_step": "",
     }
-    assert paths.requests("storage.objects.insert") == 0
+    assert inserted(paths) == 0
 
 
 def test_a_canary_that_is_excluded_is_not_sent(run_smoke: Smoke, paths: Paths) -> None:
@@ -369,3 +388,132 @@ def test_a_canary_that_is_excluded_is_not_sent(run_smoke: Smoke, paths: Paths) -
     ended = run_smoke("--canary", "1", "--exclude", "_canary/*")
     assert (ended.code, "it could never arrive" in ended.err) == (2, True)
     assert paths.names(side="source") == []
+
+
+@pytest.fixture
+def apis() -> Iterator[tuple[Apis, str]]:
+    """Google's other APIs, and their address."""
+    answers = Apis()
+    with serving(answers) as url:
+        yield answers, url
+
+
+def line(**changes: Any) -> dict[str, Any]:
+    """The mirror's line about a canary, as Cloud Logging has it."""
+    resource = {"type": "cloud_run_revision", "labels": {"service_name": "qpi-exports-mirror-custom"}}
+    payload = {"event": "mirrored", "outcome": "copied", "lag_s": 1.5}
+    entry = {"severity": "INFO", "resource": resource, "jsonPayload": payload}
+    for name, value in changes.items():
+        (payload if name in payload else resource if name == "type" else entry)[name] = value
+    return entry
+
+
+class TestObserve:
+    """What is seen of a canary in logs and metrics."""
+
+    @pytest.fixture
+    def observed(
+        self, run_smoke: Smoke, paths: Paths, gateway: Gateway, apis: tuple[Apis, str]
+    ) -> Callable[..., Ended]:
+        """Sends a canary through a mirror that works, and observes."""
+        once = threading.Event()
+
+        def mirror() -> None:
+            for name in paths.names(side="source"):
+                if not once.is_set():
+                    once.set()
+                    source, to = paths.migration.source_ref(name), paths.migration.destination_ref(name)
+                    seen = gateway.look(source)
+                    assert seen is not None
+                    gateway.copy(source, to, if_source=seen.generation, if_destination=0)
+
+        def run(*arguments: str) -> Ended:
+            once.clear()
+            words = ("--json", "--canary", "--observe=20", "--project=p", *arguments)
+            return run_smoke(*words, pause=mirror, QPI_EXPORTS_APIS=apis[1])
+
+        return run
+
+    def test_line_and_point_are_seen(self, observed: Callable[..., Ended], apis: tuple[Apis, str]) -> None:
+        """Both come late. The questions name the project, the canary, the metric and the service."""
+        answers, _ = apis
+        answers.late, answers.entries = 2, [line(event="mirror_retry"), line()]
+        answers.series = [{"points": [{"value": {"int64Value": "1"}}]}]
+        points = points_of(observed())
+        assert [points[name]["standing"] for name in ("line in Cloud Logging", "point of the metric")] == [
+            "PASS"
+        ] * 2
+        (logs, wanted), (metrics, _) = answers.asked[0], answers.asked[-1]
+        assert (logs, json.loads(wanted)["resourceNames"]) == ("/v2/entries:list", ["projects/p"])
+        assert "QPI_exports/_canary/smoke-" in json.loads(wanted)["filter"]
+        assert metrics.startswith("/v3/projects/p/timeSeries?filter=metric.type")
+        assert "qpi_exports_mirror_events" in metrics
+        assert "qpi-exports-mirror-custom" in metrics
+
+    @pytest.mark.parametrize(
+        ("changed", "evidence"),
+        [
+            ({"type": "cloud_function"}, "resource.type is 'cloud_function', not 'cloud_run_revision'"),
+            ({"severity": "DEFAULT"}, "severity is 'DEFAULT', not 'INFO'"),
+            ({"lag_s": "1.5"}, "jsonPayload.lag_s is '1.5', not 'a number'"),
+            ({"outcome": "dropped"}, "jsonPayload.outcome is 'dropped', not 'copied'"),
+        ],
+    )
+    def test_a_line_that_the_metrics_do_not_count(
+        self, observed: Callable[..., Ended], apis: tuple[Apis, str], changed: dict[str, Any], evidence: str
+    ) -> None:
+        """What is not as the filters expect it is named."""
+        apis[0].entries = [line(**changed)]
+        ended = observed()
+        check = points_of(ended)["line in Cloud Logging"]
+        assert (ended.code, check["standing"], check["evidence"]) == (1, "FAIL", evidence)
+
+    def test_nothing_is_seen(self, observed: Callable[..., Ended], apis: tuple[Apis, str]) -> None:
+        """After the time is up both fail; a refusal is not an absence."""
+        names = ("line in Cloud Logging", "point of the metric")
+        found = points_of(observed())
+        assert [found[name]["evidence"] for name in names] == ["not seen within 20 s"] * 2
+        apis[0].refused = 403
+        found = points_of(observed())
+        assert {found[name]["standing"] for name in names} == {"NOT RUN"}
+        assert (
+            "logging.googleapis.com answers 403: the caller has no permission" in found[names[0]]["evidence"]
+        )
+
+
+def test_every_part_is_asked_about_itself(run_smoke: Smoke, paths: Paths, apis: tuple[Apis, str]) -> None:
+    """As its own account; one that cannot be impersonated is not run, and is no reason to stop."""
+    answers, url = apis
+    ended = run_smoke("--json", "--part=all", "--impersonate={part}@p.iam", QPI_EXPORTS_APIS=url)
+    accounts = [path.split("/")[-1] for path, _ in answers.asked]
+    assert accounts == [f"{part.value}@p.iam:generateAccessToken" for part in Part]
+    parts = {name.partition(": ")[0] for name in points_of(ended)}
+    assert (ended.code, parts) == (0, {part.value for part in Part})
+    answers.refused = 403
+    ended = run_smoke("--json", "--part=all", "--impersonate={part}@p.iam", QPI_EXPORTS_APIS=url)
+    assert (ended.code, {check["standing"] for check in points_of(ended).values()}) == (1, {"NOT RUN"})
+
+
+def test_the_screen_has_80_columns_and_what_blocks_first() -> None:
+    """What to do stands under its check, and a command in it can be pasted."""
+    console = Console(file=StringIO(), width=200)
+    command = f"gcloud storage buckets update gs://{'b' * 60} --uniform-bucket-level-access"
+    show_lines(
+        console,
+        [
+            passed("fine", " ".join(["word"] * 20)),
+            passed("odd", "seen", "take it away"),
+            failed("bad", "one\ntwo \x1b[31m", f"turn it on: {command}, once that is right"),
+        ],
+    )
+    assert console.file.getvalue().splitlines() == [  # type: ignore[attr-defined]
+        "FAIL     bad: one",
+        "         two \\x1b[31m",
+        "         turn it on",
+        f"         {command}",
+        "         once that is right",
+        "ADVICE   odd: seen",
+        "         take it away",
+        "PASS     fine: word word word word word word word word word word word word word",
+        "         word word word word word word word",
+    ]

@@ -47,7 +47,7 @@ class Guard:
     def missing(self, verb: str, target: str, body: bytes) -> Need | None:
         """The first permission that a request needs and the part does not hold."""
         for need in self._needs(verb, target, body):
-            if not self._holds(*need):
+            if not self._holds(*need) and self._has_bucket(need[1]):
                 self.refused.append(need)
                 return need
         return None
@@ -83,7 +83,7 @@ class Guard:
         if method == "storage.objects.insert":
             yield from self._insert(verb, args[0], parse_qs(url.query), body)
         else:
-            yield from self._of_method(method, *args)
+            yield from self._of_method(method, *args, body=body)
 
     def _insert(self, verb: str, bucket: str, query: dict[str, list[str]], body: bytes) -> Iterator[Need]:
         if verb == "PUT":
@@ -93,13 +93,23 @@ class Guard:
             bucket, query["name"][0] if "name" in query else (found or [b"", b""])[1].decode()
         )
 
-    def _of_method(self, method: str, bucket: str, name: str = "", *to: str) -> Iterator[Need]:
+    def _of_method(
+        self, method: str, bucket: str, name: str = "", *to: str, body: bytes = b""
+    ) -> Iterator[Need]:
         match method:
             case "storage.objects.get" | "storage.objects.download":
                 yield from self._read(bucket, name)
             case "storage.objects.rewrite":
                 yield from self._read(bucket, name)
                 yield from self._write(*to)
+            case "storage.objects.patch":
+                yield "storage.objects.update", bucket, name
+            case "storage.objects.compose":
+                yield from (
+                    ("storage.objects.get", bucket, part["name"])
+                    for part in json.loads(body)["sourceObjects"]
+                )
+                yield from self._write(bucket, name)
             case "storage.objects.restore":
                 yield method, bucket, name
                 yield from self._write(bucket, name)
@@ -115,6 +125,10 @@ class Guard:
         yield "storage.objects.create", bucket, name
         if self._is_there(bucket, name):
             yield "storage.objects.delete", bucket, name
+
+    def _has_bucket(self, bucket: str) -> bool:
+        """Whether there is such a bucket; any account is told that there is none."""
+        return self.forward("GET", f"/storage/v1/b/{bucket}", {}, b"")[0] == 200
 
     def _is_there(self, bucket: str, name: str) -> bool:
         status, _, _ = self.forward("GET", f"/storage/v1/b/{bucket}/o/{quote(name, safe='')}", {}, b"")

@@ -59,6 +59,7 @@ class Stage:
         self.paths = paths
         self.commands = commands
         self.guard = guard
+        self.folder = folder
         self.scene = Scene(paths, commands, folder)
         at = paths.migration.own_ref("reports", "x", "")
         self.report = ("--report", f"gs://{at.bucket}/{at.name}")
@@ -175,8 +176,10 @@ def status(stage: Stage) -> None:
 
 
 def operator(stage: Stage) -> None:
-    """The look at the buckets and their policies, the canary, and a cutover that brings over what was written last."""
+    """The smoke test with the wire, the buckets' policies, the canary, and a cutover that brings over what was written last."""
     stage.fill()
+    stage.good(run_command("smoke", *where(stage.paths), "--wire", str(stage.folder / "wire.json")))
+    stage.guard.refused.clear()  # it tried what it should not hold
     migration, unguarded = stage.paths.migration, stage.commands.gateway
 
     def bring(_: float) -> None:
@@ -326,20 +329,19 @@ def smoked(stage: Stage, part: Part) -> tuple[int, dict[str, tuple[str, str]]]:
 
 
 @pytest.mark.parametrize("part", Part, ids=lambda part: part.value)
+@pytest.mark.parametrize("filled", [True, False], ids=["asked", "tried"])
 def test_smoke_finds_every_account_fit_and_no_other_in_its_place(
-    part: Part, paths: Paths, commands: Commands, guard: Guard, tmp_path: Path
+    part: Part, filled: bool, commands: Commands, guard: Guard, tmp_path: Path
 ) -> None:
-    """With an object in every place that can be asked about: nothing missing, nothing too much. Another account is one or the other."""
-    stage = Stage(paths, commands, guard, tmp_path)
-    stage.fill()
-    paths.put(CANARY)
-    own = paths.migration.own_ref("")
-    for bucket, name in (
-        (paths.migration.source.bucket, "_migration/undo-rehearsal/x"),
-        (own.bucket, f"{own.name}state"),
-        (own.bucket, f"{own.name}late-writes/x"),
-    ):
-        paths.client.bucket(bucket).blob(name).upload_from_string(b"")
+    """Nothing missing, nothing too much; another account is one or the other.
+
+    With an object in every place that can be asked about; and with none, where requests are tried that cannot succeed.
+    """
+    stage = Stage(commands.paths, commands, guard, tmp_path)
+    if filled:
+        fill_every_place(stage)
+    else:
+        commands.paths.forget()
     parts = [*Part]
     for other in (part, parts[parts.index(part) - 1]):
         guard.part = other
@@ -347,3 +349,18 @@ def test_smoke_finds_every_account_fit_and_no_other_in_its_place(
         rights = {name: seen for name, seen in found.items() if name.startswith("rights on")}
         assert (set(rights.values()) == {("PASS", "")}) == (other is part), (other, rights)
         assert code == int("FAIL" in {standing for standing, _ in found.values()})
+
+
+def fill_every_place(stage: Stage) -> None:
+    """An object in every area."""
+    paths = stage.paths
+    stage.fill()
+    paths.put(CANARY)
+    own = paths.migration.own_ref("")
+    for bucket, name in (
+        (paths.migration.source.bucket, "_migration/undo-rehearsal/x"),
+        (own.bucket, f"{own.name}state"),
+        (own.bucket, f"{own.name}late-writes/x"),
+        (own.bucket, f"{own.name}smoke/x"),
+    ):
+        paths.client.bucket(bucket).blob(name).upload_from_string(b"")

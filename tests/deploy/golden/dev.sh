@@ -97,6 +97,12 @@ if [ -n "$FOUND" ]; then
 else
   gcloud iam roles create qpiExportsWrite --permissions=storage.objects.create,storage.objects.delete,storage.objects.get '--title=QPI exports: write' --stage=GA --project=data-platform-dev --quiet
 fi
+FOUND="$(gcloud iam roles list '--filter=name~/qpiExportsTry$' '--format=value(name)' --project=data-platform-dev --quiet)"
+if [ -n "$FOUND" ]; then
+  gcloud iam roles update qpiExportsTry --permissions=storage.objects.create,storage.objects.delete,storage.objects.get,storage.objects.restore,storage.objects.update '--title=QPI exports: try' --stage=GA --project=data-platform-dev --quiet
+else
+  gcloud iam roles create qpiExportsTry --permissions=storage.objects.create,storage.objects.delete,storage.objects.get,storage.objects.restore,storage.objects.update '--title=QPI exports: try' --stage=GA --project=data-platform-dev --quiet
+fi
 FOUND="$(gcloud iam roles list '--filter=name~/qpiExportsMark$' '--format=value(name)' --project=data-platform-dev --quiet)"
 if [ -n "$FOUND" ]; then
   gcloud iam roles update qpiExportsMark --permissions=storage.objects.create,storage.objects.delete '--title=QPI exports: mark' --stage=GA --project=data-platform-dev --quiet
@@ -148,6 +154,7 @@ bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-
 bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-dev --member=serviceAccount:qpi-exports-operator-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsWrite '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-dev/objects/qpi_exports/"),title=new-path' --project=data-platform-dev --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-dev --member=serviceAccount:qpi-exports-operator-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsWrite '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-dev/objects/_migration/qpi_exports/"),title=own' --project=data-platform-dev --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-dev --member=serviceAccount:qpi-exports-operator-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsWrite '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-dev/objects/QPI_exports/_canary/"),title=canary' --project=data-platform-dev --quiet
+bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-dev --member=serviceAccount:qpi-exports-operator-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsTry '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-dev/objects/_migration/qpi_exports/smoke/"),title=smoke' --project=data-platform-dev --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-dev --member=serviceAccount:qpi-exports-deletion-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsDelete '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-dev/objects/_migration/undo-rehearsal/"),title=rehearsal' --project=data-platform-dev --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-dev --member=serviceAccount:qpi-exports-backfill-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsRead '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-dev/objects/_migration/"),title=records' --project=data-platform-dev --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-dev --member=serviceAccount:qpi-exports-deletion-dev@data-platform-dev.iam.gserviceaccount.com --role=projects/data-platform-dev/roles/qpiExportsRead '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-dev/objects/_migration/"),title=records' --project=data-platform-dev --quiet

@@ -97,6 +97,12 @@ if [ -n "$FOUND" ]; then
 else
   gcloud iam roles create qpiExportsWrite --permissions=storage.objects.create,storage.objects.delete,storage.objects.get '--title=QPI exports: write' --stage=GA --project=data-platform-prod --quiet
 fi
+FOUND="$(gcloud iam roles list '--filter=name~/qpiExportsTry$' '--format=value(name)' --project=data-platform-prod --quiet)"
+if [ -n "$FOUND" ]; then
+  gcloud iam roles update qpiExportsTry --permissions=storage.objects.create,storage.objects.delete,storage.objects.get,storage.objects.restore,storage.objects.update '--title=QPI exports: try' --stage=GA --project=data-platform-prod --quiet
+else
+  gcloud iam roles create qpiExportsTry --permissions=storage.objects.create,storage.objects.delete,storage.objects.get,storage.objects.restore,storage.objects.update '--title=QPI exports: try' --stage=GA --project=data-platform-prod --quiet
+fi
 FOUND="$(gcloud iam roles list '--filter=name~/qpiExportsMark$' '--format=value(name)' --project=data-platform-prod --quiet)"
 if [ -n "$FOUND" ]; then
   gcloud iam roles update qpiExportsMark --permissions=storage.objects.create,storage.objects.delete '--title=QPI exports: mark' --stage=GA --project=data-platform-prod --quiet
@@ -148,6 +154,7 @@ bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-
 bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-prod --member=serviceAccount:qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsWrite '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-prod/objects/qpi_exports/"),title=new-path' --project=data-platform-prod --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-prod --member=serviceAccount:qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsWrite '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-prod/objects/_migration/qpi_exports/"),title=own' --project=data-platform-prod --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-prod --member=serviceAccount:qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsWrite '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-prod/objects/QPI_exports/_canary/"),title=canary' --project=data-platform-prod --quiet
+bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-prod --member=serviceAccount:qpi-exports-operator-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsTry '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-prod/objects/_migration/qpi_exports/smoke/"),title=smoke' --project=data-platform-prod --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-prod --member=serviceAccount:qpi-exports-deletion-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsDelete '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-prod/objects/_migration/undo-rehearsal/"),title=rehearsal' --project=data-platform-prod --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-prod --member=serviceAccount:qpi-exports-backfill-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsRead '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-prod/objects/_migration/"),title=records' --project=data-platform-prod --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-prod --member=serviceAccount:qpi-exports-deletion-prod@data-platform-prod.iam.gserviceaccount.com --role=projects/data-platform-prod/roles/qpiExportsRead '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-prod/objects/_migration/"),title=records' --project=data-platform-prod --quiet

@@ -97,6 +97,12 @@ if [ -n "$FOUND" ]; then
 else
   gcloud iam roles create qpiExportsWrite --permissions=storage.objects.create,storage.objects.delete,storage.objects.get '--title=QPI exports: write' --stage=GA --project=data-platform-stg --quiet
 fi
+FOUND="$(gcloud iam roles list '--filter=name~/qpiExportsTry$' '--format=value(name)' --project=data-platform-stg --quiet)"
+if [ -n "$FOUND" ]; then
+  gcloud iam roles update qpiExportsTry --permissions=storage.objects.create,storage.objects.delete,storage.objects.get,storage.objects.restore,storage.objects.update '--title=QPI exports: try' --stage=GA --project=data-platform-stg --quiet
+else
+  gcloud iam roles create qpiExportsTry --permissions=storage.objects.create,storage.objects.delete,storage.objects.get,storage.objects.restore,storage.objects.update '--title=QPI exports: try' --stage=GA --project=data-platform-stg --quiet
+fi
 FOUND="$(gcloud iam roles list '--filter=name~/qpiExportsMark$' '--format=value(name)' --project=data-platform-stg --quiet)"
 if [ -n "$FOUND" ]; then
   gcloud iam roles update qpiExportsMark --permissions=storage.objects.create,storage.objects.delete '--title=QPI exports: mark' --stage=GA --project=data-platform-stg --quiet
@@ -148,6 +154,7 @@ bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-
 bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-stg --member=serviceAccount:qpi-exports-operator-stg@data-platform-stg.iam.gserviceaccount.com --role=projects/data-platform-stg/roles/qpiExportsWrite '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-stg/objects/qpi_exports/"),title=new-path' --project=data-platform-stg --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-stg --member=serviceAccount:qpi-exports-operator-stg@data-platform-stg.iam.gserviceaccount.com --role=projects/data-platform-stg/roles/qpiExportsWrite '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-stg/objects/_migration/qpi_exports/"),title=own' --project=data-platform-stg --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-stg --member=serviceAccount:qpi-exports-operator-stg@data-platform-stg.iam.gserviceaccount.com --role=projects/data-platform-stg/roles/qpiExportsWrite '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-stg/objects/QPI_exports/_canary/"),title=canary' --project=data-platform-stg --quiet
+bind gcloud storage buckets add-iam-policy-binding gs://de-bigquery-data-export-stg --member=serviceAccount:qpi-exports-operator-stg@data-platform-stg.iam.gserviceaccount.com --role=projects/data-platform-stg/roles/qpiExportsTry '--condition=expression=resource.name.startsWith("projects/_/buckets/de-bigquery-data-export-stg/objects/_migration/qpi_exports/smoke/"),title=smoke' --project=data-platform-stg --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-stg --member=serviceAccount:qpi-exports-deletion-stg@data-platform-stg.iam.gserviceaccount.com --role=projects/data-platform-stg/roles/qpiExportsDelete '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-stg/objects/_migration/undo-rehearsal/"),title=rehearsal' --project=data-platform-stg --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-stg --member=serviceAccount:qpi-exports-backfill-stg@data-platform-stg.iam.gserviceaccount.com --role=projects/data-platform-stg/roles/qpiExportsRead '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-stg/objects/_migration/"),title=records' --project=data-platform-stg --quiet
 bind gcloud storage buckets add-iam-policy-binding gs://data-bucket-stg --member=serviceAccount:qpi-exports-deletion-stg@data-platform-stg.iam.gserviceaccount.com --role=projects/data-platform-stg/roles/qpiExportsRead '--condition=expression=resource.name.startsWith("projects/_/buckets/data-bucket-stg/objects/_migration/"),title=records' --project=data-platform-stg --quiet

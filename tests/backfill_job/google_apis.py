@@ -1,0 +1,77 @@
+"""Google's APIs of accounts, logs and metrics, as far as ``smoke`` asks them: answers that a test sets, and what was asked."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+__all__ = ["Apis", "serving"]
+
+
+@dataclass
+class Apis:
+    """Answers.
+
+    Attributes:
+        entries: The lines of the log.
+        series: The series of the metric.
+        refused: The status of every answer, where it is not 200.
+        late: So many questions of a kind are answered with nothing, first.
+        asked: What was asked: path, and body or query.
+    """
+
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    series: list[dict[str, Any]] = field(default_factory=list)
+    refused: int = 0
+    late: int = 0
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    def answer(self, path: str, body: str) -> tuple[int, dict[str, Any]]:
+        kind = path.partition("?")[0]
+        before = sum(asked.partition("?")[0] == kind for asked, _ in self.asked)
+        self.asked.append((path, body))
+        if self.refused:
+            return self.refused, {"error": {"code": self.refused, "message": "the caller has no permission"}}
+        if kind.endswith(":generateAccessToken"):
+            account = kind.rpartition("/")[2].partition(":")[0]
+            end = datetime.now(UTC) + timedelta(hours=1)
+            return 200, {"accessToken": f"token-of-{account}", "expireTime": f"{end:%Y-%m-%dT%H:%M:%SZ}"}
+        if before < self.late:
+            return 200, {}
+        return 200, {"entries": self.entries} if kind.endswith("entries:list") else {
+            "timeSeries": self.series
+        }
+
+
+@contextmanager
+def serving(apis: Apis) -> Iterator[str]:
+    """Serve them while the block runs; gives their address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def _answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+            status, content = apis.answer(self.path, body)
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps(content).encode())
+
+        do_GET = do_POST = _answer  # noqa: N815 -- the names that http.server calls
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
