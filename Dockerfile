@@ -16,6 +16,7 @@ RUN python -m pip check
 
 COPY shared/ /app/shared/
 COPY backfill_job/ /app/backfill_job/
+COPY consumers/ /app/consumers/
 RUN python -m compileall -q /app/shared /app/backfill_job
 
 # A user without rights, by number, so that a platform can tell that it is not root. It cannot change anything under /app. A

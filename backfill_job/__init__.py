@@ -6,6 +6,7 @@
 - `check`: one check
 - `checks`: the table of checks, and the checks that several commands share
 - `commands`: the operator's commands, one module each
+- `consumer`: what reads the path each night, as a file describes it
 - `contents`: what a load takes, and the check of the objects' contents
 - `copying`: compares both prefixes, copies what differs, and proves the copies
 - `delete_old_qpi_exports`: the command that deletes the legacy path

@@ -46,6 +46,7 @@ __all__ = [
     "log_overrides",
     "marked",
     "names_check",
+    "not_applicable",
     "not_run",
     "on_record",
     "overridden",
@@ -60,6 +61,11 @@ __all__ = [
 ]
 
 _Found = TypeVar("_Found")
+
+
+def not_applicable(name: str, why: str) -> Check:
+    """A check that has no object here, for a reason that a person or a file gives."""
+    return Check(name, Standing.NOT_APPLICABLE, why)
 
 
 def attempted(name: str, check: Callable[[], _Found]) -> _Found | Check:

@@ -10,8 +10,9 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+from backfill_job.consumer import add_consumer_argument
 from backfill_job.copying.options import add_pace_arguments
-from backfill_job.deletion.flow import CONFIRM_TEXT, Consent, delete
+from backfill_job.deletion.flow import Consent, delete
 from backfill_job.deletion.prepare import OVERRIDABLE
 from backfill_job.run.arguments import (
     add_override_arguments,
@@ -20,12 +21,18 @@ from backfill_job.run.arguments import (
     from_one,
     overrides_from,
 )
-from backfill_job.run.command import BEFORE_ANYTHING, Command, ProcessIO, add_migration_arguments
+from backfill_job.run.command import (
+    BEFORE_ANYTHING,
+    Command,
+    ProcessIO,
+    add_migration_arguments,
+    migration_from,
+)
 from backfill_job.run.settings import Settings
 from shared.errors import UsageError
 from shared.state_changes import MAX_WHO
 
-__all__ = ["COMMAND"]
+__all__ = ["COMMAND", "check_arguments"]
 
 NAME = "delete_old_qpi_exports"
 
@@ -107,6 +114,7 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="a checkout of the consumers' code, in which nothing may refer to the legacy path; may be repeated",
     )
+    add_consumer_argument(checks)
     add_override_arguments(checks, OVERRIDABLE, "the state and the manifest")
     checks.add_argument(
         "--erased",
@@ -122,8 +130,8 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
     )
     checks.add_argument(
         "--confirm-text",
-        metavar=CONFIRM_TEXT,
-        help="without a terminal: the text that must be typed on one",
+        metavar="TEXT",
+        help="without a terminal: the text that must be typed on one: DELETE_QPI_EXPORTS, or DELETE_ and the pair's name",
     )
     checks.add_argument(
         "--expect-objects",
@@ -135,6 +143,16 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     settings = Settings.from_environ(io.environ)
+    check_arguments(arguments, settings, io)
+    return delete(NAME, arguments, io, settings)
+
+
+def check_arguments(arguments: argparse.Namespace, settings: Settings, io: ProcessIO) -> None:
+    """Refuse arguments that contradict each other, before the first request.
+
+    Raises:
+        UsageError: They do.
+    """
     overrides_from(arguments)
     if arguments.erased and (arguments.resume or not arguments.by):
         raise UsageError("--erased wants --by WHO, and is for a new manifest: without --resume")
@@ -142,7 +160,6 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
         _check_deletion(arguments, settings, io)
     else:
         _check_dry_run(arguments, settings)
-    return delete(NAME, arguments, io, settings)
 
 
 def _check_dry_run(arguments: argparse.Namespace, settings: Settings) -> None:
@@ -164,7 +181,7 @@ def _check_deletion(arguments: argparse.Namespace, settings: Settings, io: Proce
         )
     consent = Consent(arguments.confirm_text, arguments.expect_objects)
     if consent.said or not io.stdin.isatty():
-        consent.check()
+        consent.check(migration_from(arguments).deletion_text)
 
 
 def _days(text: str) -> timedelta:

@@ -32,7 +32,7 @@ from backfill_job.dry_run.screen import overview, render
 from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
-from backfill_job.run.open_run import opened
+from backfill_job.run.open_run import opened, say_overlaps
 from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.questions import confirm_by_yes
 from backfill_job.run.run import Run, recorded_phase
@@ -149,7 +149,8 @@ def _dry_run(run: Run, arguments: argparse.Namespace) -> ExitCode:
     begun = recorded_phase(run) is not None
     with run.object_lines() as lines:
         findings = analyse(run if begun else _from_the_beginning(run), lines)
-    costs = _show(findings, run, "Dry run: nothing is changed.", details=arguments.details)
+    narrowed = narrowed_to(arguments.since, run.started)
+    costs = _show(findings, run, "Dry run: nothing is changed.", details=arguments.details, narrowed=narrowed)
     _write(
         run,
         "plan.json",
@@ -164,6 +165,8 @@ def _dry_run(run: Run, arguments: argparse.Namespace) -> ExitCode:
             ),
         },
     )
+    if say_overlaps(run):
+        return ExitCode.DONE
     begin_too = not begun and findings.destination.objects > 0
     if begin_too:
         run.say(
@@ -211,7 +214,8 @@ def _including_erased(run: Run) -> Run:
 
 
 def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
-    begun = recorded_phase(run) is not None
+    recorded = recorded_phase(run)
+    begun = recorded is not None
     expected: int | None = None
     if not arguments.yes:
         findings = analyse(run if begun else _from_the_beginning(run))
@@ -220,6 +224,10 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         expected = findings.source.objects
     if not begun:
         _begin(run, told=arguments.begin)
+    elif arguments.begin:
+        run.say(
+            "--begin changes nothing: the migration has begun already. `status` shows since when, and its phase."
+        )
     # Without a place for reports no task can say what all tasks found together.
     whole = arguments.since is None and (run.settings.task_count == 1 or run.reports is not None)
     comparing = begin_comparison(run) if whole else None
@@ -233,7 +241,14 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         governor = governor_from(arguments, run.settings.task_count)
         result = execute(
             run,
-            CopyOptions(limits, governor, progress, lines, follow_deletions=arguments.follow_deletions),
+            CopyOptions(
+                limits,
+                governor,
+                progress,
+                lines,
+                follow_deletions=arguments.follow_deletions,
+                after_deletion=recorded is not None and recorded.phase in {Phase.DELETING, Phase.DELETED},
+            ),
         )
     result = replace(result, narrowed=narrowed_to(arguments.since, run.started))
     result = _allowing_nothing(result, arguments, part=run.settings.task_count > 1)
@@ -339,13 +354,13 @@ def _tell_finished(run: Run, result: RunResult, elapsed: float, *, composed: boo
     )
 
 
-def _show(findings: Inventory, run: Run, title: str, *, details: bool = False) -> Estimate:
+def _show(
+    findings: Inventory, run: Run, title: str, *, details: bool = False, narrowed: str = ""
+) -> Estimate:
     """Print the overview; gives its estimate."""
     costs = estimate(work_of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
-    if details:
-        run.console.print(render(findings, costs, run.migration, title=title))
-    else:
-        run.console.print(overview(findings, costs, run.migration, title=title))
+    layout = render if details else overview
+    run.console.print(layout(findings, costs, run.migration, title=title, narrowed=narrowed))
     return costs
 
 

@@ -18,11 +18,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from demo.consumer import TABLE, night
 from demo.data import generate
 from demo.function import FunctionProcess, running_function
 from demo.stage import MIGRATION, Stage
 from demo.writer import LiveWriter, live_writer, load
 from local_gcs.waiting import wait_until
+from shared.migration import Location
 from shared.state import Signatory
 
 __all__ = ["tell"]
@@ -35,6 +37,8 @@ EXPORTER, DAGS = (
     "serviceAccount:exporter@app.iam.gserviceaccount.com",
     "serviceAccount:dags@app.iam.gserviceaccount.com",
 )
+WEEK = 7
+"""Days that the gate wants in the consumer's table."""
 FEW = 20
 """Uploads, and users who answer again, that are enough to show something."""
 CONFIG = '''\
@@ -73,6 +77,7 @@ def tell(stage: Stage, objects: int, rate: float) -> Iterator[str]:
         _move(stage, mirrors, rate)
         _prove(stage, mirrors)
         checkout = _change_code(stage)
+        _play_outage(stage)
         _cut_over(stage, mirrors, checkout, rate)
         manifest = _delete(stage, checkout)
         _undo(stage, manifest)
@@ -207,6 +212,37 @@ def _change_code(stage: Stage) -> Path:
     return checkout
 
 
+def _play_outage(stage: Stage) -> None:
+    """The outage that this software was made against: new bucket, old prefix, green and empty runs; caught twice."""
+    stage.say(
+        "9. The outage, played",
+        "Somebody switches the bucket and forgets the prefix. First catch: the scan of the code, before anything is merged.",
+    )
+    checkout, database = stage.report / "dags-half-switched", stage.report / "warehouse.duckdb"
+    shutil.rmtree(checkout, ignore_errors=True)
+    checkout.mkdir()
+    database.unlink(missing_ok=True)
+    half = Location(MIGRATION.destination.bucket, MIGRATION.source.prefix)
+    (checkout / "config.py").write_text(CONFIG.replace(MIGRATION.source.bucket, half.bucket))
+    (checkout / "import_qpi.py").write_text(DAG)
+    stage.run("references", str(checkout), env=False, expected=1)
+    stage.print(
+        "\nNo one ran the scan, and it was merged. Until last week the nightly job read the legacy path; last night it read "
+        f"{half.uri}. Its log:\n"
+    )
+    today = datetime.now(UTC).date()
+    for ago in range(WEEK - 1, -1, -1):
+        path = half if ago == 0 else MIGRATION.source
+        stage.print(f"  {night(stage.server.url, path, today - timedelta(days=ago), database)}")
+    stage.print("\nSecond catch, the next morning: `loaded` looks into the consumer's own table.")
+    first, last = (f"{today - timedelta(days=ago):%Y%m%d}" for ago in (WEEK, 1))
+    words = ("--database", str(database), "--table", TABLE, "--from", first, "--to", last)
+    stage.run("loaded", *words, expected=1)
+    stage.print("\nThe job's code is corrected, and last night's run repeated:\n")
+    stage.print(f"  {night(stage.server.url, MIGRATION.source, today, database)}")
+    stage.run("loaded", *words)
+
+
 def _cut_over(stage: Stage, mirrors: Mirrors, checkout: Path, rate: float) -> None:
     """Sign-offs, gate and cutover; the writer switches late."""
     letters = stage.report / "dead-letters.json"
@@ -217,7 +253,7 @@ def _cut_over(stage: Stage, mirrors: Mirrors, checkout: Path, rate: float) -> No
         {"roles/storage.objectUser": EXPORTER, "roles/storage.objectViewer": DAGS},
     )
     stage.server.grant(MIGRATION.source.bucket, {"roles/storage.objectViewer": DAGS})
-    accounts = ("--writer", EXPORTER, "--consumer", DAGS)
+    accounts = ("--writer", EXPORTER, "--reader", DAGS)
     ready = ("--repo", str(checkout), "--canary", "--dead-letters", str(letters), *accounts)
     with _writer(stage, rate, overwrites=0.05, days=1, seed=2) as writer:
 
@@ -226,12 +262,12 @@ def _cut_over(stage: Stage, mirrors: Mirrors, checkout: Path, rate: float) -> No
             words = (command, *arguments, *ready, "--report", str(folder))
             stage.run(*words, again=lambda: _measure_again(stage, writer, folder, rate))
 
-        stage.say("9. Sign-offs and the gate", "Four teams agree; then every check, with its evidence.")
+        stage.say("10. Sign-offs and the gate", "Four teams agree; then every check, with its evidence.")
         for team in Signatory:
             stage.run("signoff", team.value, "--by", OPERATOR)
         ask("gate")
         stage.say(
-            "10. The cutover",
+            "11. The cutover",
             "Asks the gate again, changes the phase, and waits until every mirror has seen it. The writer still writes to the legacy path.",
         )
         ask("cutover", "--by", OPERATOR, "--yes")
@@ -277,7 +313,7 @@ def _let_write(writer: LiveWriter, rate: float) -> None:
 def _delete(stage: Stage, checkout: Path) -> Path:
     """A refusal, then a deletion; returns its manifest."""
     stage.say(
-        "11. The deletion",
+        "12. The deletion",
         "First a rehearsal of its undo, with one object. Then a dry run, which lists what refuses the deletion: seven days of watching are not over.",
     )
     stage.run("undo", "--rehearse")
@@ -297,7 +333,7 @@ def _delete(stage: Stage, checkout: Path) -> Path:
 
 def _undo(stage: Stage, manifest: Path) -> None:
     day = f"qpi_answers_{datetime.now(UTC).date() - timedelta(days=1):%Y%m%d}/*"
-    stage.say("12. The undo", "One day is needed at the legacy path again.")
+    stage.say("13. The undo", "One day is needed at the legacy path again.")
     stage.run("undo", str(manifest), "--only", day)
     stage.run("undo", str(manifest), "--only", day, "--execute", "--report", str(stage.report / "undo"))
     stage.run("status")

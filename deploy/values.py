@@ -3,14 +3,13 @@
 The buckets are not among them: they follow from the environment (``shared.migration.qpi_exports``).
 """
 
-import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 from backfill_job.rights import Part
+from shared.env_file import OPERATOR_FORMS, read_env_file
 from shared.errors import UsageError
 from shared.migration import Environment, Migration, qpi_exports
-from shared.text import shown_value
 
 __all__ = ["Values", "read_values"]
 
@@ -104,31 +103,10 @@ def read_values(env: Environment, folder: Path) -> Values:
     """Read an environment's file.
 
     Raises:
-        UsageError: The file cannot be read. A line is not ``NAME=value``, ``# comment`` or empty. A name is missing, unknown
-            or given twice. A value has the wrong form.
+        UsageError: As in `read_env_file`; or a name is missing.
     """
     path = folder / f"{env.value}.env"
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path} is not text in UTF-8 ({error.reason} at byte {error.start})") from error
-    found: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
-        if not line.strip() or line.startswith("#"):
-            continue
-        name, equals, value = line.partition("=")
-        where = f"{path.name}, line {number}"
-        if not equals or name not in _FORMS:
-            raise UsageError(
-                f"{where}: {shown_value(line)} is none of {', '.join(_FORMS)} with '=' and a value"
-            )
-        if name in found:
-            raise UsageError(f"{where}: {name} is given twice")
-        found[name] = value.removeprefix('"').removesuffix('"')
-        if not re.fullmatch(_FORMS[name], found[name]):
-            raise UsageError(f"{where}: {shown_value(found[name])} is not a possible value of {name}")
+    found = read_env_file(path, _FORMS | OPERATOR_FORMS)
     found = {**_DEFAULTS, **found}
     missing = ", ".join(name for name in _FORMS if name not in found)
     if missing:

@@ -3,10 +3,11 @@
 #
 #   docs/recompute-certificate.sh certificate.json
 #
-# Lists both prefixes as they are now, and prints "same" (exit 0) or the days that differ (exit 1). The line after "same" says
-# whether the two sides are equal in names, sizes and crc32c; this follows from the days. A certificate whose digests do not fit
-# is refused (exit 2). A digest finds accidents only: anybody can compute a new one. The recomputation from the buckets is what
-# shows that a certificate is true.
+# Lists both prefixes as they are now, and prints "same", or the days that differ (exit 1). The line after "same" says whether
+# the two sides are equal in names, sizes and crc32c (exit 0); this follows from the days. Where they are not, where nothing was
+# compared, or where the verification was not clean, it says so (exit 1). A certificate whose digests do not fit is refused
+# (exit 2). A digest finds accidents only: anybody can compute a new one. The recomputation from the buckets is what shows that
+# a certificate is true.
 # What it computes is written at the top of backfill_job/verify/day_counts.py and backfill_job/verify/certificate.py.
 set -euo pipefail
 certificate=$1
@@ -108,8 +109,15 @@ sha = sha256_of({**named, "days": days, "total": total})
 if sha == stated["data_sha256"]:
     print(f"same: data SHA-256 {sha}")
     unequal = sorted(day for day, sides in days.items() if sides["source"] != sides["destination"])
-    print(f"NOT EQUAL: {', '.join(unequal)}" if unequal else "both sides are equal: names, sizes and crc32c of every object")
-    sys.exit(0)
+    if unequal:
+        print(f"NOT EQUAL: {', '.join(unequal)}")
+    elif not days:
+        print("NOTHING was compared: neither path holds an object")
+    elif not stated["run"]["clean"]:
+        print("NOT clean, although names, sizes and crc32c are equal: the report of the verification says why")
+    else:
+        print("both sides are equal: names, sizes and crc32c of every object")
+    sys.exit(bool(unequal or not days or not stated["run"]["clean"]))
 print(f"different: data SHA-256 {sha} now, {stated['data_sha256']} stated")
 for day in sorted({*days, *data["days"]}):
     if days.get(day) != data["days"].get(day):

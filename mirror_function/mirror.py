@@ -128,14 +128,17 @@ def _finalized(
             authority,
             last_seen=LastSeen(event.state, None) if event.complete else None,
             keep=_keep(way, relative),
-            proven_at=lambda: phases.proven_at(reverse=settings.reverse),
+            erased=lambda: phases.erasures(reverse=settings.reverse).of(relative),
+            source_settled_before=phases.first_cutover() if settings.reverse else None,
             deletes=store if settings.deletes else None,
         )
     except PhaseChanged:
         return replace(ignored, phase=phases.phase())
     found = _replicated(done, event, phase)
     if done.outcome is Outcome.ERASED:
-        found = replace(found, because="it was deleted at the destination after a proven comparison")
+        found = replace(
+            found, because="it was deleted at the destination after a proven comparison, or erased by name"
+        )
     no_more = not settings.reverse and phase.forward_authority is Authority.DESTINATION
     return replace(found, late=relative) if no_more and _is_late(done, event.state) else found
 

@@ -5,6 +5,7 @@ Nothing here imports its callers; ``docs/architecture.md`` shows the arrows. The
 - `migration`: two locations, the mapping of names, the excluded names; the QPI preset
 - `objects`: one version of one object, and in what two versions differ
 - `decision`: the rule as a pure table: what to do, under which conditions
+- `erasures`: what counts as erased, by a comparison or by name
 - `authority`: which side wins at this moment
 - `store`: what the rule needs from Cloud Storage, and what is atomic
 - `replicate`: one object by the rule; a deletion at the source, followed
@@ -12,6 +13,7 @@ Nothing here imports its callers; ``docs/architecture.md`` shows the arrows. The
 - `gcs`: the fast client, for work on millions of objects
 - `answers`: maps HTTP error responses to our exceptions, for both clients
 - `operations`: counts requests by the class in which they are billed
+- `address`: the address of a Cloud Storage, for both clients
 - `server_time`: Cloud Storage's own time, from the ``Date`` header of its answers
 
 The migration's own objects:
@@ -30,6 +32,7 @@ What every command uses:
 - `events_log`: the vocabulary of the structured log, and its two forms
 - `report`: the report page and the status page
 - `command_line`: wrong arguments and errors in one line
+- `env_file`: ``deploy/ENV.env``, read strictly
 - `json_io`: JSON, read strictly
 - `text`: figures and names for people
 - `errors`: everything that can go wrong, as a small tree

@@ -7,10 +7,11 @@ the one that a cutover makes. `InPhases` stops such a pass where the phase is an
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from shared.decision import Authority
+from shared.erasures import NO_ERASURES, Erasures
 from shared.errors import PhaseChanged
 from shared.phase import Phase, PhaseReader
 
@@ -37,8 +38,8 @@ class AuthoritySource(Protocol):
         """
         ...
 
-    def proven_at(self) -> str | None:
-        """Since when an absence at the destination is an erasure: see `shared.decision.was_erased`; None for never.
+    def erasures(self) -> Erasures:
+        """Since when an absence at the destination is an erasure.
 
         Raises:
             StorageError: The phase could not be read.
@@ -66,9 +67,9 @@ class Always:
         """See `AuthoritySource.known`."""
         return self.authority
 
-    def proven_at(self) -> str | None:
-        """See `AuthoritySource.proven_at`."""
-        return None
+    def erasures(self) -> Erasures:
+        """See `AuthoritySource.erasures`."""
+        return NO_ERASURES
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class ByPhase:
     """The authority that `authority` gives for the phase that `phases` reads, from the legacy path to the new one.
 
     Attributes:
-        include_erased: Whether what was erased is brought back.
+        include_erased: Whether what was erased is brought back; not what was erased by name on record.
     """
 
     phases: PhaseReader
@@ -92,9 +93,10 @@ class ByPhase:
         phase = self.phases.known()
         return None if phase is None else self.authority(phase)
 
-    def proven_at(self) -> str | None:
-        """See `AuthoritySource.proven_at`."""
-        return None if self.include_erased else self.phases.proven_at(reverse=False)
+    def erasures(self) -> Erasures:
+        """See `AuthoritySource.erasures`."""
+        found = self.phases.erasures(reverse=False)
+        return replace(found, proven_at=None) if self.include_erased else found
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +124,9 @@ class InPhases:
         phase = self.phases.known()
         return None if phase is None else self._in(phase)
 
-    def proven_at(self) -> str | None:
-        """See `AuthoritySource.proven_at`."""
-        return self.phases.proven_at(reverse=self.reverse)
+    def erasures(self) -> Erasures:
+        """See `AuthoritySource.erasures`."""
+        return self.phases.erasures(reverse=self.reverse)
 
     def _in(self, phase: Phase) -> Authority:
         if phase not in self.allowed:

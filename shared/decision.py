@@ -31,15 +31,17 @@ that Cloud Storage makes itself, such as the storage class by a lifecycle rule, 
 ``docs/decisions/0016`` says which side wins where.
 
 *Erased*: where the destination decides what exists, an absent destination may mean that somebody deleted it there. Then the
-copy would bring an erasure back. `was_erased` has the rule; the row "S, absent" says *erased* instead of *copy* there.
+copy would bring an erasure back. `was_erased` has the rule; the row "S, absent" says *erased* instead of *copy* there. What a
+person has erased by name is not copied at all, also onto another object: a copy would be younger than the erasure.
 """
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from shared.objects import CONTENT_DIFFERENCES, Difference, ObjectState, differences, is_later, last_write
 
-__all__ = ["ABSENT", "Action", "Authority", "Decision", "decide", "was_erased"]
+__all__ = ["ABSENT", "Action", "Authority", "Decision", "ErasedBefore", "decide", "was_erased"]
 
 ABSENT = 0
 """The generation that means "no live object" in a condition (``ifGenerationMatch=0``)."""
@@ -61,6 +63,18 @@ class Action(Enum):
     COPY = "copy"
     CONFLICT = "conflict"
     ERASED = "erased"
+
+
+class ErasedBefore(NamedTuple):
+    """The moments (RFC 3339) before which an object must have been written to count as erased; None for never.
+
+    Attributes:
+        absent: B of `was_erased`, where the destination is the side that decides.
+        by_name: When a person erased the name on record.
+    """
+
+    absent: str | None = None
+    by_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +102,14 @@ def decide(
     source: ObjectState | None,
     destination: ObjectState | None,
     authority: Authority,
-    proven_at: str | None = None,
+    erased: ErasedBefore | None = None,
 ) -> Decision:
-    """Decide by the table above; a side that is absent is None. `proven_at` as in `was_erased`."""
+    """Decide by the table above; a side that is absent is None. `erased` as in `was_erased`."""
     there = ABSENT if destination is None else destination.generation
     if source is None:
         return Decision(Action.NOTHING, ABSENT, there)
-    if was_erased(source, destination, proven_at):
-        return Decision(Action.ERASED, source.generation, ABSENT)
+    if erased is not None and was_erased(source, destination, erased):
+        return Decision(Action.ERASED, source.generation, there)
     if destination is None:
         return Decision(Action.COPY, source.generation, ABSENT, straggler=authority is Authority.DESTINATION)
     because = differences(source, destination)
@@ -109,7 +123,7 @@ def decide(
     return Decision(Action.COPY if overwrites else Action.CONFLICT, source.generation, there, because)
 
 
-def was_erased(source: ObjectState, destination: ObjectState | None, proven_at: str | None) -> bool:
+def was_erased(source: ObjectState, destination: ObjectState | None, erased: ErasedBefore) -> bool:
     """Tell whether an object was deleted on the side that decides what exists, so that it must not be brought back.
 
     The new path decides after a cutover (``cut_over``, ``deleting``, ``deleted``), the legacy path otherwise. Let B be the
@@ -120,17 +134,18 @@ def was_erased(source: ObjectState, destination: ObjectState | None, proven_at: 
     Every other absence is a gap, and is filled: data win where it cannot be told. There is no such comparison, a time is
     unknown, or the object was written or changed after B. And absence on the side that does *not* decide is always a gap.
 
+    What a person has erased by name is erased on either side, whatever the other side holds.
+
     Args:
         source: On the side that follows.
         destination: On the side that decides; None when absent.
-        proven_at: B, in RFC 3339; None where there is no such comparison, or the destination is not the side that decides.
+        erased: The moments for this name.
     """
-    return (
-        destination is None
-        and proven_at is not None
-        and is_later(proven_at, source.created)
-        and is_later(proven_at, source.updated)
-    )
+    return (destination is None and _is_before(source, erased.absent)) or _is_before(source, erased.by_name)
+
+
+def _is_before(source: ObjectState, moment: str | None) -> bool:
+    return moment is not None and is_later(moment, source.created) and is_later(moment, source.updated)
 
 
 def _is_later_write(source: ObjectState, destination: ObjectState, differing: tuple[Difference, ...]) -> bool:

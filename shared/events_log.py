@@ -108,6 +108,14 @@ class Event(Enum):
     RUN_FINISHED = _spec(logging.INFO, "run finished", _FINISHED)
     EXECUTION_FINISHED = _spec(logging.INFO, "all tasks finished", _FINISHED)
     GATE_CHECKED = _spec(logging.INFO, "the cutover gate was checked", "go failing")
+    CONSUMER_LOADED = _spec(
+        logging.INFO,
+        "the path was compared with the consumer's table",
+        "days rows never partly twice clean summary",
+    )
+    CONSUMER_LOADED_NOTHING = _spec(
+        logging.ERROR, "the consumer loaded nothing of a day that is on the path", "day rows summary"
+    )
     CANARY_WRITTEN = _spec(
         logging.INFO, "a canary is written under the legacy prefix; it is removed again", "object"
     )
@@ -184,14 +192,14 @@ CONTEXT_FIELDS = frozenset({"run", "env", "task", "tasks"})
 """The fields that an `EventLog`'s context may have, besides Cloud Logging's own ``logging.googleapis.com/*``."""
 
 _TEXTS = (
-    "run env mode source destination object verdict phase what by summary error outcome event_id because "
+    "run env day mode source destination object verdict phase what by summary error outcome event_id because "
     "source_generation destination_generation replaced_generation event_generation check reason evidence manifest sha256"
 )
 _COUNTS = (
     "task tasks objects bytes copy overwrite equal conflict extra excluded impossible listed copied already_equal "
     "superseded erased failed missing content_differs metadata_differs in_flight crc32c_alone accounted exit_code class_a class_b "
     "later_writes attempts lines deleted already_gone overwritten_since destination_changed held answers_lost "
-    "selected there brought_back not_there critical"
+    "selected there brought_back not_there critical days rows never partly twice"
 )
 FIELD_TYPES: Mapping[str, tuple[type, ...]] = {
     **dict.fromkeys(_TEXTS.split(), (str,)),

@@ -31,6 +31,7 @@ from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
 from google.cloud.storage.retry import DEFAULT_RETRY
 from requests.adapters import HTTPAdapter
 
+from shared.address import address_of
 from shared.answers import error_for, is_transient, names_object, no_answer, said_by
 from shared.errors import (
     BucketNotFound,
@@ -83,7 +84,7 @@ class Gateway:
         server_time: Cloud Storage's time, as of the newest answer.
 
     Raises:
-        UsageError: The environment has no credentials.
+        UsageError: The environment has no credentials, or ``STORAGE_EMULATOR_HOST`` is not an address.
     """
 
     def __init__(
@@ -99,6 +100,8 @@ class Gateway:
         credentials: Any = None,
     ) -> None:
         self._payer = billing_project or None
+        if local := os.environ.get("STORAGE_EMULATOR_HOST"):
+            address_of(local)
         os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
         self._retry = (
             DEFAULT_RETRY.with_predicate(_can_succeed_later)
@@ -194,6 +197,19 @@ class Gateway:
         blob = self._bucket(at.bucket).blob(at.name)
         try:
             blob.delete(if_generation_match=if_generation, timeout=self._timeout, retry=self._retry)
+        except _ANSWERS as error:
+            raise self._translated(error, at.uri, at.bucket) from error
+
+    def delete_version(self, at: ObjectRef, generation: int) -> None:
+        """Delete a noncurrent version. Its generation never becomes live again, so the deletion needs no other condition.
+
+        Raises:
+            ObjectNotFound: It is absent; perhaps after our own deletion, repeated after a lost answer.
+            StorageError: Every other failure; it may or may not have been deleted.
+        """
+        blob = self._bucket(at.bucket).blob(at.name, generation=generation)
+        try:
+            blob.delete(timeout=self._timeout, retry=self._retry)
         except _ANSWERS as error:
             raise self._translated(error, at.uri, at.bucket) from error
 

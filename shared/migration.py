@@ -20,6 +20,8 @@ __all__ = [
     "LATE_WRITES",
     "MAX_NAME_BYTES",
     "OWN_FOLDER",
+    "PRESET_NAME",
+    "UNNAMED",
     "Environment",
     "Location",
     "Migration",
@@ -40,9 +42,18 @@ without a library."""
 MAX_NAME_BYTES = 1024
 """Longest object name, in UTF-8 bytes (Cloud Storage documentation, "About objects": object name requirements)."""
 
+UNNAMED = "custom"
+"""The label of a pair without a name."""
+
+PRESET_NAME = "qpi_exports"
+"""The name of the preset's pair in what an operator types to delete it, in every environment."""
+
 _Match = Callable[[str], re.Match[str] | None]
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
+
+_CLASS = re.compile(r"\[!?+\]?+[^]]*+\]")
+"""``[…]`` of a shell pattern, as `fnmatch` reads it: a first ``]`` belongs to the characters."""
 
 
 class Environment(Enum):
@@ -114,20 +125,21 @@ class Migration:
     Attributes:
         excludes: Shell patterns (``*``, ``?``, ``[…]``) of names below the prefix to leave behind. A pattern without
             ``/`` also matches the last part of a name.
-        label: Short name for log files and reports: the environment, or ``custom``.
+        label: Short name for log files, reports and the typed confirmation: the environment, the pair's ``--name``, or
+            ``custom``.
         home: The new path, beside which the migration's own objects lie; None for the destination. Set by `reversed`.
         scratch: Whether the source is a scratch prefix in ``_migration/``. Set by `rehearsal`.
 
     Raises:
         UsageError: One location lies within the other (copies would be copied again). Or the destination is a whole
             bucket (the migration's own state in ``_migration/`` must lie outside it). Or a location lies in
-            ``_migration/``, where migrations keep their own objects.
+            ``_migration/``, where migrations keep their own objects. Or no name can match a pattern.
     """
 
     source: Location
     destination: Location
     excludes: tuple[str, ...] = DEFAULT_EXCLUDES
-    label: str = "custom"
+    label: str = UNNAMED
     home: Location | None = None
     scratch: bool = False
 
@@ -147,10 +159,24 @@ class Migration:
             raise UsageError(
                 f"{self._home.uri} is a whole bucket; name a prefix in it, such as {self._home.uri}data/"
             )
+        _exclusion(self.excludes)
 
     @property
     def _home(self) -> Location:
         return self.home or self.destination
+
+    @property
+    def deletion_text(self) -> str:
+        """What an operator types before the legacy path is deleted: ``DELETE_QPI_EXPORTS``, or ``DELETE_`` and the pair's name.
+
+        A pair without a name has that of the last folder of its legacy path.
+        """
+        name = self.label
+        if name in {environment.value for environment in Environment}:
+            name = PRESET_NAME
+        elif name == UNNAMED:
+            name = self.source.prefix.rstrip("/").rpartition("/")[2] or self.source.bucket
+        return "DELETE_" + re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_").upper()
 
     def reversed(self) -> "Migration":
         """The way back: the destination becomes the source. The migration's own objects stay where they are."""
@@ -219,7 +245,11 @@ class Migration:
 
 
 def matches_any(patterns: tuple[str, ...], relative: str) -> bool:
-    """Tell whether a name below the prefix matches one of the patterns, by the rules of `Migration.excludes`."""
+    """Tell whether a name below the prefix matches one of the patterns, by the rules of `Migration.excludes`.
+
+    Raises:
+        UsageError: No name can match a pattern, so it is a mistake.
+    """
     whole, last_part = _exclusion(patterns)
     if last_part is not None and last_part(relative.rpartition("/")[2]):
         return True
@@ -239,7 +269,22 @@ def qpi_exports(environment: Environment, excludes: tuple[str, ...] = DEFAULT_EX
 @lru_cache(16)
 def _exclusion(patterns: tuple[str, ...]) -> tuple[_Match | None, _Match | None]:
     """The patterns as one test of a whole name, and one of its last part; None for a test that matches nothing."""
+    for pattern in patterns:
+        _check_pattern(pattern)
     return _any_of(patterns), _any_of(tuple(pattern for pattern in patterns if "/" not in pattern))
+
+
+def _check_pattern(pattern: str) -> None:
+    """Refuse a pattern that leaves out nothing although a person meant something by it."""
+    if not pattern:
+        raise UsageError("a pattern is empty, so it matches no name; leave it out")
+    if "[" in _CLASS.sub("", pattern):
+        raise UsageError(
+            f"the pattern {pattern!r} has a '[' without its ']'; for the character itself write '[[]'"
+        )
+    if any(character in pattern for character in "\r\n"):
+        raise UsageError(f"the pattern {pattern!r} matches no name: no object name holds a line break")
+    _encoded(pattern)
 
 
 def _any_of(patterns: tuple[str, ...]) -> _Match | None:

@@ -18,13 +18,14 @@ names and their meaning in every future version of the head. The operator's comm
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from threading import Lock
 from typing import Any, Protocol, TypeVar
 
 from shared.decision import Authority
+from shared.erasures import Erasures, erasures_on_record
 from shared.errors import PhaseUnknown
 from shared.json_io import parse_json, shown_value
 from shared.migration import Migration
@@ -143,12 +144,17 @@ class Recorded:
         served: A moment at which this was so, by Cloud Storage's clock; None where no answer carried its time.
         proven_at: When the newest full comparison began that found both sides equal since the side decides that decides now;
             RFC 3339. None where there is none, or it cannot be told. `shared.decision.was_erased` says what it is for.
+        erased: As `shared.erasures.Erasures.by_name`.
+        first_cutover: When the first cutover was; aware. None where there was none, or there may have been one before. No client
+            wrote at the new path before it.
     """
 
     phase: Phase
     entries: int
     served: datetime | None = None
     proven_at: str | None = None
+    erased: Mapping[str, str] = field(default_factory=dict)
+    first_cutover: datetime | None = None
 
 
 def state_ref(migration: Migration) -> ObjectRef:
@@ -245,7 +251,13 @@ def recorded(contents: bytes | None, listed: Sequence[ObjectState], migration: M
         raise disagreement(
             migration, f"the head says {head.value}, and the last entry of the history {phases[-1].value}"
         )
-    return Recorded(head, len(phases), proven_at=_proven_at(entries, migration))
+    return Recorded(
+        head,
+        len(phases),
+        proven_at=_proven_at(entries, migration),
+        erased=erasures_on_record(entries),
+        first_cutover=_first_cutover(entries),
+    )
 
 
 def _proven_at(history: Sequence[Any], migration: Migration) -> str | None:
@@ -267,6 +279,18 @@ def _proven_at(history: Sequence[Any], migration: Migration) -> str | None:
     begun = {each.get("change") for each in entries[since:] if each.get("kind") == "comparing"}
     found = (_equal_since(each.get("comparison"), begun, migration) for each in entries[since:])
     return max(filter(None, found), default=None)
+
+
+def _first_cutover(history: Sequence[Any]) -> datetime | None:
+    """`Recorded.first_cutover` from the entries of a head; never raises, as `_proven_at` does not."""
+    try:
+        number, first = next(
+            each for each in enumerate(history) if each[1]["phase"] != Phase.DUAL_WRITE.value
+        )
+        known = number > 0 and first["kind"] == "phase" and first["phase"] == Phase.CUT_OVER.value
+        return parse_time(first["at"]) if known else None
+    except (StopIteration, KeyError, TypeError, ValueError, OverflowError):
+        return None
 
 
 def _new_path_decides(entry: Mapping[str, Any]) -> bool | None:
@@ -456,8 +480,8 @@ class PhaseReader:
             return None
         return read[1].phase
 
-    def proven_at(self, *, reverse: bool) -> str | None:
-        """Since when an absence at a way's destination is an erasure: see `shared.decision.was_erased`; None for never.
+    def erasures(self, *, reverse: bool) -> Erasures:
+        """Since when an absence at a way's destination is an erasure.
 
         Args:
             reverse: Whether the way goes from the new path to the legacy path.
@@ -468,7 +492,20 @@ class PhaseReader:
         self.phase()
         read = self._read
         found = None if read is None else read[1]
-        return found.proven_at if found and found.phase.before_cutover is reverse else None
+        if found is None:
+            return Erasures()
+        decides = found.phase.before_cutover is reverse
+        return Erasures(found.proven_at if decides else None, found.erased)
+
+    def first_cutover(self) -> datetime | None:
+        """`Recorded.first_cutover`.
+
+        Raises:
+            PhaseUnknown, StorageError: As in `phase`.
+        """
+        self.phase()
+        read = self._read
+        return None if read is None else read[1].first_cutover
 
     def _age(self, began: float, found: Recorded) -> float:
         local, newest = self._monotonic() - began, self._store.server_time.newest()

@@ -41,7 +41,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from shared.decision import ABSENT, Action, Authority, Decision, decide
+from shared.decision import ABSENT, Action, Authority, Decision, ErasedBefore, decide
 from shared.errors import ConditionFailed, Contended, CopyNotProven, NotSettled, ObjectNotFound
 from shared.objects import (
     CONTENT_DIFFERENCES,
@@ -119,8 +119,9 @@ def replicate(
     was: ObjectState | None = None,
     keep: Callable[[ObjectState], ObjectRef] | None = None,
     settling: Callable[[ObjectState], float] | None = None,
-    proven_at: Callable[[], str | None] = lambda: None,
+    erased: Callable[[], ErasedBefore] = ErasedBefore,
     settled_before: datetime | None = None,
+    source_settled_before: datetime | None = None,
     deletes: DeletingStore | None = None,
     max_attempts: int = DEFAULT_ATTEMPTS,
 ) -> Replication:
@@ -135,9 +136,10 @@ def replicate(
         was: A version that the source has held before, if the caller knows one.
         keep: Says where to keep a destination version before it is replaced; required where the later write may win.
         settling: Seconds until a source version is old enough to count as a later write; None: every version is.
-        proven_at: As in `shared.decision.was_erased`; called after every look, and after `authority`.
+        erased: As in `shared.decision.was_erased`; called after every look, and after `authority`.
         settled_before: A destination that was created and last updated before this moment (aware) is not a later write,
             whatever its time. None where only the times of the two sides count.
+        source_settled_before: The same for the source: such a version replaces nothing.
         deletes: The store again, where deletions at the source are followed; None where they are not.
 
     Raises:
@@ -147,7 +149,7 @@ def replicate(
         StorageError: The store's own, see `ObjectStore`.
         ValueError: The later write wins, and `keep` is missing.
     """
-    seen = last_seen if last_seen is not None and _calls_for_copy(last_seen, authority, proven_at) else None
+    seen = last_seen if last_seen is not None and _calls_for_copy(last_seen, authority, erased) else None
     ours: Replication | None = None
     held = [version for version in (last_seen.source if last_seen else None, was) if version is not None]
     for attempt in range(1, max_attempts + 1):
@@ -162,7 +164,9 @@ def replicate(
             continue
         over_copy = is_ours or (winner is Authority.LATER_WRITE and _is_copy(now.destination, held))
         settled = winner is Authority.LATER_WRITE and _was_there(now.destination, settled_before)
-        decision = _decision(now, winner, proven_at(), no_write=over_copy or settled)
+        older = _replaces_nothing(now, winner, source_settled_before)
+        judged = Authority.DESTINATION if older else winner
+        decision = _decision(now, judged, erased(), no_write=not older and (over_copy or settled))
         if now.source is None or decision.action is not Action.COPY:
             return _settled(decision.action, now, ours, attempt)
         # A version that the checksums do not prove to be equal may be another one.
@@ -201,12 +205,21 @@ def _unproven(now: LastSeen) -> bool:
     return now.source is not None and now.destination is not None and not proves(now.source, now.destination)
 
 
-def _decision(now: LastSeen, winner: Authority, proven_at: str | None, *, no_write: bool) -> Decision:
+def _decision(now: LastSeen, winner: Authority, erased: ErasedBefore, *, no_write: bool) -> Decision:
     """Decide by the rule; a destination that is `no_write` of its own is not in the way."""
-    decision = decide(now.source, now.destination, winner, proven_at)
+    decision = decide(now.source, now.destination, winner, erased)
     if decision.action is Action.CONFLICT and no_write:
         return decide(now.source, now.destination, Authority.SOURCE)
     return decision
+
+
+def _replaces_nothing(now: LastSeen, winner: Authority, settled_before: datetime | None) -> bool:
+    """Tell whether the source cannot be a later write, and something is at the destination."""
+    return (
+        winner is Authority.LATER_WRITE
+        and now.destination is not None
+        and _was_there(now.source, settled_before)
+    )
 
 
 def _now(authority: Authority | Callable[[], Authority]) -> Authority:
@@ -249,9 +262,9 @@ def _deleted(
     return True
 
 
-def _was_there(destination: ObjectState | None, moment: datetime | None) -> bool:
-    """Tell whether the destination was created and last updated before a moment."""
-    return moment is not None and destination is not None and is_before(destination, moment)
+def _was_there(version: ObjectState | None, moment: datetime | None) -> bool:
+    """Tell whether a version was created and last updated before a moment."""
+    return moment is not None and version is not None and is_before(version, moment)
 
 
 def _keep(
@@ -286,10 +299,10 @@ def _moved_on(store: ObjectStore, source: ObjectRef, copied: ObjectState) -> boo
 
 
 def _calls_for_copy(
-    last_seen: LastSeen, authority: Authority | Callable[[], Authority], proven_at: Callable[[], str | None]
+    last_seen: LastSeen, authority: Authority | Callable[[], Authority], erased: Callable[[], ErasedBefore]
 ) -> bool:
     winner = _now(authority)
-    return decide(last_seen.source, last_seen.destination, winner, proven_at()).action is Action.COPY
+    return decide(last_seen.source, last_seen.destination, winner, erased()).action is Action.COPY
 
 
 def _settled(action: Action, now: LastSeen, ours: Replication | None, attempts: int) -> Replication:
@@ -297,7 +310,7 @@ def _settled(action: Action, now: LastSeen, ours: Replication | None, attempts: 
     if action is Action.CONFLICT:
         return Replication(Outcome.CONFLICT, now.source, now.destination, attempts=attempts)
     if action is Action.ERASED:
-        return Replication(Outcome.ERASED, now.source, None, attempts=attempts)
+        return Replication(Outcome.ERASED, now.source, now.destination, attempts=attempts)
     if action is Action.NOTHING:
         return Replication(Outcome.SUPERSEDED, None, now.destination, attempts=attempts)
     if ours is not None and ours.destination == now.destination:

@@ -17,16 +17,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
+from functools import lru_cache
 from hashlib import sha256
 from itertools import pairwise
 from typing import Annotated, Any
 
 from msgspec import Meta
 
+from shared.erasures import DIGEST_LENGTH
 from shared.errors import PhaseUnknown
 from shared.json_io import Count, Sha256, convert, shown_value
 from shared.migration import Migration
 from shared.phase import Phase, damaged, phase_in, state_ref
+from shared.text import counted
 
 __all__ = [
     "FEWEST_NAMES",
@@ -36,6 +39,7 @@ __all__ = [
     "VERSION",
     "Begun",
     "ComparisonRecord",
+    "Erasure",
     "HistoryEntry",
     "Kind",
     "Overridden",
@@ -67,6 +71,7 @@ _Fit = UNFIT.pattern.replace("[", "^[^", 1) + r"*\Z"
 _Moment = Annotated[datetime, Meta(tz=True)]
 _Line = Annotated[str, Meta(min_length=1, pattern=_Fit)]
 _MaybeEmpty = Annotated[str, Meta(pattern=_Fit)]
+_Digest = Annotated[str, Meta(pattern=rf"^[0-9a-f]{{{DIGEST_LENGTH}}}\Z")]
 
 
 class Signatory(Enum):
@@ -127,6 +132,7 @@ class Kind(Enum):
     NOTE = "note"
     COMPARING = "comparing"
     COMPARED = "compared"
+    ERASURE = "erasure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +156,19 @@ class Overridden:
 
     check: _Line
     reason: _Line
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """Names that a person has erased.
+
+    Attributes:
+        before: What was created and last updated before this moment is erased; what was written later is not.
+        names: Digests of the names below the prefix (`shared.erasures.name_digest`), and never the names.
+    """
+
+    before: _Moment
+    names: tuple[_Digest, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +210,9 @@ class ComparisonRecord:
     @property
     def said(self) -> str:
         """What it found, in words."""
+        if not self.compared and not self.wrong:
+            left = f"; {self.erased:,} erased since" if self.erased else ""
+            return f"{self.command} compared nothing{left}"
         found = "both sides are equal"
         if self.wrong:
             extra = f" ({self.extra:,} only at the new path)" if self.extra else ""
@@ -221,6 +243,7 @@ class HistoryEntry:
         before: The SHA-256 of the entry before, as its object holds it; empty for the first.
         run: The run whose comparison begins.
         comparison: What a comparison found that has ended.
+        erasure: What a person has erased by name.
     """
 
     at: _Moment
@@ -238,6 +261,7 @@ class HistoryEntry:
     before: _MaybeEmpty = ""
     run: _MaybeEmpty = ""
     comparison: ComparisonRecord | None = None
+    erasure: Erasure | None = None
 
     @property
     def of_comparison(self) -> bool:
@@ -249,6 +273,8 @@ class HistoryEntry:
         """The change, as a person reads it."""
         if self.comparison is not None:
             return self.comparison.said
+        if self.erasure is not None:
+            return f"erasure of {counted(len(self.erasure.names), 'name')}"
         said = self._said
         if self.kind is Kind.NOTE:
             return said  # whole: a sentence of version 1
@@ -282,7 +308,7 @@ class HistoryEntry:
                 return f"comparison begun by run {self.run}"
             case Kind.COMPARED:
                 return "comparison ended"
-            case Kind.NOTE:
+            case Kind.NOTE | Kind.ERASURE:
                 return self.note
 
     def content(self) -> dict[str, Any]:
@@ -475,8 +501,7 @@ class State:
 
     def entry_bytes(self, entry: HistoryEntry) -> bytes:
         """The contents of an entry's object: the same bytes for the same entry of the same migration."""
-        content = {"source": self.source, "destination": self.destination, **entry.content()}
-        return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
+        return _entry_bytes(self.source, self.destination, entry)
 
     def content(self) -> dict[str, Any]:
         """The fields in their JSON form."""
@@ -514,6 +539,13 @@ class State:
             return _state(content)
         except ValueError as error:
             raise damaged(migration, str(error)) from error
+
+
+@lru_cache(10_000)
+def _entry_bytes(source: str, destination: str, entry: HistoryEntry) -> bytes:
+    """A command reads the record several times, and each read proves every entry by these bytes."""
+    content = {"source": source, "destination": destination, **entry.content()}
+    return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
 
 
 def too_few(names: int, measure: int) -> bool:

@@ -21,6 +21,7 @@ from shared.state import (
     SHA256,
     UNFIT,
     ComparisonRecord,
+    Erasure,
     HistoryEntry,
     Kind,
     RunRecord,
@@ -39,6 +40,7 @@ __all__ = [
     "compared",
     "comparing",
     "deletion_goes_on",
+    "erased",
     "sign_off",
     "under_way",
     "with_phase",
@@ -179,6 +181,11 @@ def compared(state: State, stamp: Stamp, found: ComparisonRecord) -> State:
     if any(each.begun == found.begun for each in state.comparisons):
         return state
     return _noted(state, stamp, Kind.COMPARED, comparison=replace(found, run=_fit(found.run)))
+
+
+def erased(state: State, stamp: Stamp, erasure: Erasure) -> State:
+    """Record that a person erases names."""
+    return _noted(state, stamp, Kind.ERASURE, erasure=erasure)
 
 
 def with_run(state: State, record: RunRecord) -> State:

@@ -19,6 +19,7 @@ from shared.json_io import Count, Number, Sha256, decode
 from shared.migration import Migration
 from shared.objects import Difference, ObjectRef, ObjectState, time_text
 from shared.phase import StateStore
+from shared.text import counted
 
 __all__ = [
     "FORMAT",
@@ -46,6 +47,7 @@ __all__ = [
     "latest_verification_ref",
     "read_latest_verification",
     "read_verification",
+    "said_of_many_erased",
     "too_many_erased",
 ]
 
@@ -83,9 +85,20 @@ MOST_ERASED = 100
 """Erased objects above which a rule or an accident deleted them, and not a person's request; above one per cent, too."""
 
 
+A_HANDFUL = 10
+"""Erased objects that may be requests even where they are more than one per cent."""
+
+
 def too_many_erased(erased: int, names: int) -> bool:
     """Whether so many of the compared names are erased that a rule or an accident must have done it."""
     return erased > MOST_ERASED or erased * 100 > names
+
+
+def said_of_many_erased(erased: int, names: int) -> str:
+    """What `too_many_erased` means, in a sentence. A handful may be requests in a small migration; only a person knows."""
+    if erased > A_HANDFUL:
+        return "So many are a rule or an accident, not a request."
+    return f"That is more than one per cent of {counted(names, 'name')}: a person must say that each was a request."
 
 
 class DayState(Enum):

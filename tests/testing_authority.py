@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from shared.decision import Authority
+from shared.erasures import NO_ERASURES, Erasures
 from shared.errors import PhaseChanged, StorageError
 
 __all__ = ["UntilAnotherPhase"]
@@ -27,5 +28,5 @@ class UntilAnotherPhase:
     def known(self) -> Authority | None:
         return None
 
-    def proven_at(self) -> str | None:
-        return None
+    def erasures(self) -> Erasures:
+        return NO_ERASURES

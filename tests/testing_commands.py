@@ -113,8 +113,8 @@ class Commands:
 
     @property
     def decided(self) -> State:
-        """The state without the commands' comparisons: what people decided."""
-        return replace(self.state, history=self.state.decisions)
+        """The state without the commands' comparisons and runs: what people decided."""
+        return replace(self.state, history=self.state.decisions, runs=())
 
     def go(self, *phases: Phase) -> None:
         """Take the migration from phase to phase, without what belongs to it."""

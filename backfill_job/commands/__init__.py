@@ -4,8 +4,10 @@
 - `certify`: recompute a certificate from both paths, and compare
 - `completion`: print the shell code for completion
 - `cutover`: make the new path the source of truth
+- `erasure`: find where a name still exists, and erase it
 - `gate`: decide GO or NO-GO for the cutover
 - `import_test`: run the nightly import from both paths, and compare
+- `loaded`: compare the path with the consumer's own table, day by day
 - `references`: find the places in consumers' code that read the legacy path
 - `rollback`: make the legacy path the source of truth again
 - `signoff`: record that a team agrees to the cutover
@@ -30,6 +32,7 @@ COMMANDS = {
     "migrate": "backfill_job.migrate_qpi_exports",
     "references": "backfill_job.commands.references",
     "import-test": "backfill_job.commands.import_test",
+    "loaded": "backfill_job.commands.loaded",
     "verify": "backfill_job.commands.verify",
     "certify": "backfill_job.commands.certify",
     "signoff": "backfill_job.commands.signoff",
@@ -38,6 +41,7 @@ COMMANDS = {
     "rollback": "backfill_job.commands.rollback",
     "delete": "backfill_job.delete_old_qpi_exports",
     "undo": "backfill_job.commands.undo",
+    "erasure": "backfill_job.commands.erasure",
     "status": "backfill_job.commands.status",
     "completion": "backfill_job.commands.completion",
 }

@@ -39,8 +39,8 @@ examples:
   python -m backfill_job certify --check certificate.json
 
 exit codes:
-  0  both paths hold what the certificate says; the line before the last says whether that is equal
-  1  they do not, or this is not known; the last line says which
+  0  both paths hold what the certificate says, and it says that they are equal
+  1  they do not, this is not known, or they are not equal; the last line says which
   2  could not start: the file is not a certificate, contradicts itself or was edited; bucket, permission
 """
 
@@ -96,18 +96,33 @@ def _check(run: Run, stated: Certificate) -> ExitCode:
         return ExitCode.NOT_RIGHT
     for line in _said(stated):
         run.say(f"  {line}")
-    run.say(f"Both paths hold what the certificate says: data SHA-256 {stated.data_sha256}")
+    held = f"Both paths hold what the certificate says: data SHA-256 {stated.data_sha256}"
+    days = stated.unequal_days
+    if days:
+        run.say(f"NOT EQUAL, on {counted(len(days), 'day')}: {listed(days, MAX_DAYS)}. {held}")
+        return ExitCode.NOT_RIGHT
+    if not stated.run.clean:
+        run.say(f"NOT clean, although sizes and crc32c are equal: {_unclean(stated)}. {held}")
+        return ExitCode.NOT_RIGHT
+    run.say(held)
     return ExitCode.DONE
 
 
 def _said(stated: Certificate) -> Iterator[str]:
     """What the certificate leaves out, and what its days say about the two sides."""
     yield f"not compared: {', '.join(map(shown, stated.not_compared))}"
-    days = stated.unequal_days
-    if days:
-        yield f"NOT EQUAL: the two sides differ on {counted(len(days), 'day')}: {listed(days, MAX_DAYS)}"
-    else:
+    if not stated.unequal_days:
         yield "both sides are equal: names, sizes and crc32c of every object"
+
+
+def _unclean(stated: Certificate) -> str:
+    """Why a verification was not clean whose days are equal, as far as its certificate says."""
+    wrong = (
+        f"{count:,} {verdict.value.replace('_', ' ')}"
+        for verdict, count in stated.run.counts.items()
+        if count and not verdict.settled
+    )
+    return ", ".join(wrong) or "its report has a critical remark, or problems of contents"
 
 
 async def _counted(run: Run) -> tuple[DayCounts, int]:

@@ -4,6 +4,10 @@
 Then it waits until every mirror must have seen the change, and copies what was written on the legacy path up to then. Writers
 may use the new path only after that, and its last lines say so. Run again, it repeats the last part, for late writers.
 
+With ``--no-mirror`` the writer is paused, and no mirror would bring what it writes meanwhile. So the command looks at all names of
+both paths before the gate, before the change of the phase, and after the pass. If any object was written in between, it refuses, or
+does not finish.
+
 The first cutover's pass goes by the legacy path, because writers use the new path only after that cutover is reported. So a
 different object that is older than the change of the phase is not a later write. The pass replaces and keeps it.
 """
@@ -11,11 +15,12 @@ different object that is older than the change of the phase is not a later write
 import argparse
 from datetime import datetime
 
-from backfill_job.checks import on_record, overrides_of
+from backfill_job.checks import Override, log_overrides, on_record, overrides_of
 from backfill_job.commands.gate import add_gate_arguments, gate_options
 from backfill_job.copying.catch_up import catch_up
 from backfill_job.copying.on_record import begin_comparison
 from backfill_job.copying.options import add_pace_arguments
+from backfill_job.copying.unwritten import Look, look_at_both
 from backfill_job.gate.evidence import GateOptions
 from backfill_job.gate.verdict import GateResult, run_gate
 from backfill_job.run.arguments import add_session_arguments
@@ -27,9 +32,9 @@ from backfill_job.run.run import Run
 from shared.errors import UsageError
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.state import HistoryEntry, Kind, State, utc_text
+from shared.state import HistoryEntry, Kind, Overridden, State, utc_text
 from shared.state_changes import MAX_WHO
-from shared.text import shown
+from shared.text import counted, shown
 
 __all__ = ["COMMAND", "first_pass_open"]
 
@@ -71,14 +76,17 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         if state.phase is Phase.CUT_OVER:
             run.say(f"Already cut over, since {_since(state)}. Bringing over what late writers wrote …")
         else:
+            before = look_at_both(run) if options.no_mirror else None
             gate = _go(run, options, state, ask=not arguments.yes)
             if gate is None:
                 return ExitCode.NOT_RIGHT
             overridden = on_record(overrides_of(gate.checks))
+            if before is not None:
+                overridden += (_unwritten(run, before, options),)
             state = change_phase(run, Phase.CUT_OVER, arguments.by, _require_signoffs, overridden=overridden)
             run.say(f"The phase is {state.phase.value}, since {_since(state)}.")
         with phase_changed(run, ONLY_IN):
-            return _finish(run, arguments, state)
+            return _finish(run, arguments, state, look_at_both(run) if options.no_mirror else None)
 
 
 def _go(run: Run, options: GateOptions, state: State, *, ask: bool) -> GateResult | None:
@@ -102,6 +110,32 @@ def _go(run: Run, options: GateOptions, state: State, *, ask: bool) -> GateResul
             f"From now on {shown(migration.destination.uri)} is the source of truth, and {shown(migration.source.uri)} follows it.",
         )
     return gate
+
+
+def _unwritten(run: Run, before: Look, options: GateOptions) -> Overridden:
+    """Require that no object was written since the look, on either path; gives what goes on record of it.
+
+    Raises:
+        UsageError: One was, or the paths are not equal. Nothing was changed.
+    """
+    run.clock.sleep(run.grace.total_seconds())
+    now = look_at_both(run)
+    if now.digest != before.digest:
+        at, name = now.newest
+        raise UsageError(
+            f"somebody wrote while this command ran: {before.names:,} names before, {now.names:,} now; the newest is {shown(name)}, "
+            f"written {at}. Nothing was changed: pause the writer, run verify again, then this command"
+        )
+    if now.unequal:
+        raise UsageError(
+            f"{counted(now.unequal, 'name')} not equal on both paths, such as {shown(now.example)}. Nothing was changed: "
+            "`migrate --execute` copies, then run this command again"
+        )
+    said = Override(
+        "mirror", options.no_mirror, options.by, "no mirror runs; no object was written meanwhile"
+    )
+    log_overrides(run.log, [said])
+    return on_record([said])[0]
 
 
 def _require_signoffs(state: State) -> None:
@@ -128,7 +162,7 @@ def _begins_cutover(entry: HistoryEntry) -> bool:
     return entry.kind is Kind.PHASE and entry.phase is Phase.CUT_OVER
 
 
-def _finish(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
+def _finish(run: Run, arguments: argparse.Namespace, state: State, before: Look | None) -> ExitCode:
     wait_until_seen(run)
     settled_before = state.since if first_pass_open(state) else None
     caught_up = catch_up(run, arguments, ONLY_IN, begin_comparison(run), settled_before=settled_before)
@@ -143,9 +177,24 @@ def _finish(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
             "NOT FINISHED: no writer may switch yet. Fix what the log says, and run the same command again."
         )
         return ExitCode.NOT_RIGHT
+    if before is not None and not _still_unwritten(run, before):
+        return ExitCode.NOT_RIGHT
     for line in _next_steps(run.migration):
         run.say(line)
     return ExitCode.DONE
+
+
+def _still_unwritten(run: Run, before: Look) -> bool:
+    """Whether no object was written while the phase changed; says so where one was."""
+    now = look_at_both(run)
+    if now.digest == before.digest:
+        return True
+    at, name = now.newest
+    run.say(
+        f"NOT FINISHED: somebody wrote while the phase changed; the newest is {shown(name)}, written {at}. No mirror runs, so find "
+        "that writer and pause it; then run the same command again. `rollback` goes back."
+    )
+    return False
 
 
 def _next_steps(migration: Migration) -> list[str]:

@@ -9,6 +9,7 @@ import re
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+from backfill_job.consumer import add_consumer_argument, named_consumer
 from backfill_job.gate.checks import Limits
 from backfill_job.gate.evidence import GateOptions
 from backfill_job.gate.verdict import OVERRIDABLE, run_gate
@@ -26,6 +27,7 @@ from backfill_job.run.arguments import (
 )
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.open_run import opened
+from shared.errors import UsageError
 from shared.state_changes import MAX_WHO
 from shared.text import shown_value
 
@@ -67,6 +69,19 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_canary_argument(gate)
     gate.add_argument(
+        "--no-mirror",
+        action="store_true",
+        help="the writer is paused and no mirror runs: its checks are not applicable; wants --reason and --by. The cutover then "
+        "refuses if any object was written since it began",
+    )
+    add_consumer_argument(gate)
+    gate.add_argument(
+        "--loaded-table",
+        dest="table",
+        metavar="PROJECT.DATASET.TABLE",
+        help="the consumer's own table, with which `loaded` must have compared the path (default: load.table of its file)",
+    )
+    gate.add_argument(
         "--dead-letters",
         type=Path,
         metavar="FILE",
@@ -82,7 +97,7 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
     gate.add_argument(
         "--today", type=_day, metavar="YYYYMMDD", help="the day of the presence check (default: today, UTC)"
     )
-    for option, does in (("--writer", "writes"), ("--consumer", "reads")):
+    for option, does in (("--writer", "writes"), ("--reader", "reads")):
         gate.add_argument(
             option,
             action="extend",
@@ -122,8 +137,11 @@ def gate_options(arguments: argparse.Namespace) -> GateOptions:
     """Read what the gate looks at.
 
     Raises:
-        UsageError: As in `overrides_from`.
+        UsageError: As in `overrides_from` and `named_consumer`.
     """
+    overrides = overrides_from(arguments)
+    if arguments.no_mirror and (arguments.canary is not None or arguments.dead_letters is not None):
+        raise UsageError("--no-mirror says that no mirror runs: leave out --canary and --dead-letters")
     return GateOptions(
         repos=tuple(arguments.repo),
         canary=None if arguments.canary is None else arguments.canary.total_seconds(),
@@ -139,9 +157,13 @@ def gate_options(arguments: argparse.Namespace) -> GateOptions:
         today=arguments.today,
         record=not arguments.no_record,
         writer=tuple(arguments.writer),
-        consumer=tuple(arguments.consumer),
-        overrides=overrides_from(arguments),
+        reader=tuple(arguments.reader),
+        overrides=overrides,
         by=arguments.by or "",
+        consumer=named_consumer(arguments),
+        table=arguments.table or "",
+        no_mirror=arguments.reason if arguments.no_mirror else "",
+        consumer_file="" if arguments.consumer is None else str(arguments.consumer),
     )
 
 

@@ -7,17 +7,27 @@ table. Instead of appending to the real table, it compares the two. It changes n
 import argparse
 import secrets
 from contextlib import closing
-from dataclasses import replace
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any
 
 from rich.console import Console
 
-from backfill_job.import_test.day import Engine, chosen_days, try_day
+from backfill_job.consumer import Consumer, add_consumer_argument, loading_consumer
+from backfill_job.import_test.day import MAX_DAYS, Engine, chosen_days, one_day, try_day
 from backfill_job.import_test.engines import READERS, chosen_engine
+from backfill_job.import_test.night import Night, appended, conclusion, nights_before, play
 from backfill_job.import_test.results import KIND, REPORT_NAME, Results, details, table_of
-from backfill_job.run.arguments import directory, seconds
+from backfill_job.run.arguments import directory, seconds, up_to
 from backfill_job.run.clock import Clock
-from backfill_job.run.command import Command, ExitCode, ProcessIO, add_billing_argument, migration_from
+from backfill_job.run.command import (
+    Command,
+    ExitCode,
+    ProcessIO,
+    add_billing_argument,
+    add_name_argument,
+    migration_from,
+)
 from backfill_job.run.reports import ReportDirectory, json_bytes
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from shared.errors import MigrationError, PermissionDenied, StorageError, UsageError
@@ -26,6 +36,8 @@ from shared.migration import Environment, Migration
 
 __all__ = ["COMMAND"]
 
+NIGHT_NAME = "import-night.json"
+
 START_PATIENCE = 10.0
 """Seconds of retries after transient faults at the start, because an operator is waiting."""
 
@@ -33,7 +45,7 @@ EXAMPLES = """
 examples:
   python -m backfill_job import-test --env dev --date 20240131
   python -m backfill_job import-test --env prod --last 7 --dataset my-project.scratch --location EU --report reports/prod
-  python -m backfill_job import-test --env stg --from 20240101 --to 20240131 --engine duckdb
+  python -m backfill_job import-test --env prod --run-date 20240201    a whole night
 
 exit codes:
   0  every day gives the same from both paths
@@ -50,10 +62,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--env",
         choices=[environment.value for environment in Environment],
-        help="the QPI preset: gs://data-bucket-ENV/QPI_exports/ and gs://de-bigquery-data-export-ENV/qpi_exports/",
+        help="the QPI preset",
     )
-    what.add_argument("--source", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's legacy path")
-    what.add_argument("--destination", metavar="gs://BUCKET/PREFIX/", help="instead of the preset's new path")
+    what.add_argument("--source", metavar="gs://…/", help="instead of the preset's legacy path")
+    what.add_argument("--destination", metavar="gs://…/", help="instead of the preset's new path")
+    add_name_argument(what)
+    add_consumer_argument(what)
     add_billing_argument(what)
     days = parser.add_argument_group("which days")
     days.add_argument(
@@ -63,6 +77,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     days.add_argument("--to", dest="last", metavar="YYYYMMDD", help="the last of several days; with --from")
     days.add_argument("--last", dest="last_days", metavar="N", help="the N days up to yesterday, UTC")
     days.add_argument(
+        "--run-date",
+        metavar="YYYYMMDD",
+        help="instead of days: play the whole run of this date on both paths",
+    )
+    days.add_argument(
+        "--nights",
+        type=up_to(MAX_DAYS),
+        default=30,
+        metavar="N",
+        help="with --run-date: how many nights before it (default 30)",
+    )
+    days.add_argument(
         "--allow-empty",
         action="store_true",
         help="a day without a single object on either path is not an error",
@@ -71,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--engine",
         choices=["duckdb", "bigquery"],
-        help="where the rows are loaded: bigquery as the DAG does (the default with --dataset), or duckdb in this process",
+        help="where the rows are loaded: bigquery (the default with --dataset), or duckdb in this process",
     )
     how.add_argument(
         "--dataset",
@@ -98,28 +124,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     now = io.clock.now
-    migration = migration_from(arguments)
+    migration, consumer = migration_from(arguments), loading_consumer(arguments)
     grace = _seconds(arguments.grace)
-    days = chosen_days(
-        arguments.date, arguments.first, arguments.last, arguments.last_days, today=now().date()
-    )
+    run_date = None if arguments.run_date is None else one_day(arguments.run_date, "--run-date")
+    dates = [*arguments.date]
+    if run_date is not None:
+        if dates or (arguments.first, arguments.last, arguments.last_days) != (None, None, None):
+            raise UsageError("--run-date plays one run: without --date, --from, --to and --last")
+        dates = [consumer.day_of_run(run_date).isoformat().replace("-", "")]
+    days = chosen_days(dates, arguments.first, arguments.last, arguments.last_days, today=now().date())
     started = now()
     name = f"{migration.label}-{started:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     with stopping_on_signals() as stop:
         clock = until_stopped(io.clock, stop)
-        engine_name, engine_of = chosen_engine(arguments, io, name, clock, stop)
+        engine_name, engine_of = chosen_engine(arguments, io, consumer, name=name, clock=clock, stop=stop)
         report = None if arguments.report is None else ReportDirectory(arguments.report)
-        results = Results(name, engine_name, migration, days, arguments.allow_empty, started)
+        results = Results(
+            name, engine_name, migration, days, arguments.allow_empty, started, consumer=consumer.identity
+        )
         console = io.console()
         with closing(Gateway(connections=READERS, billing_project=arguments.billing_project)) as gateway:
             _check_start(gateway, migration)
             clock = until_stopped(replace(io.clock, now=gateway.server_time.now), stop)
             with engine_of(gateway) as engine:
                 error = _try_days(
-                    results, gateway, engine, grace=grace, clock=clock, stop=stop, console=console
+                    results, gateway, engine, consumer, grace=grace, clock=clock, stop=stop, console=console
                 )
             content = json_bytes(results.to_json(clock.now(), error))
-            if not arguments.no_record:
+            if run_date is not None and error is None:
+                found = _night(run_date, results, gateway, consumer, arguments.nights)
+                _show_night(found, results, console)
+                if report is not None:
+                    report.write(NIGHT_NAME, json_bytes(found.to_json(results)))
+                return ExitCode.DONE if found.right else ExitCode.NOT_RIGHT
+            if not arguments.no_record and run_date is None:
                 _record(gateway, migration, content)
     if results.days:
         console.print(table_of(results.days))
@@ -135,10 +173,65 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     return ExitCode.NOT_RIGHT if results.wrong else ExitCode.DONE
 
 
+@dataclass(frozen=True, slots=True)
+class _Nights:
+    """A run of the consumer, and those before it.
+
+    Attributes:
+        rows: What the run appends from the legacy and from the new path; None where its load fails.
+        before: The nights before it, the oldest first.
+        right: Whether the run loads the same from both paths, and no past night took different branches.
+    """
+
+    night: Night
+    rows: tuple[int | None, int | None]
+    before: list[Night]
+    right: bool
+
+    def to_json(self, results: Results) -> dict[str, Any]:
+        """Everything for a report."""
+        return {
+            "schema": 1,
+            "kind": "import-night",
+            "run": results.run,
+            "consumer": results.consumer,
+            "right": self.right,
+            "night": self.night.to_json(),
+            "load": results.days[0].to_json(),
+            "rows": list(self.rows),
+            "before": [each.to_json() for each in self.before],
+        }
+
+
+def _night(run_date: date, results: Results, gateway: Gateway, consumer: Consumer, number: int) -> _Nights:
+    """Play a run and the nights before it; its load was tried already."""
+    night = play(run_date, results.migration, gateway, consumer)
+    before = list(nights_before(run_date, number, results.migration, gateway, consumer))
+    loads = night.legacy.branch.loads
+    right = not night.differs and not night.lost and not (loads and results.wrong)
+    rows = appended(night, results.days[0])
+    return _Nights(night, rows, before, right and not any(each.differs for each in before))
+
+
+def _show_night(found: _Nights, results: Results, console: Console) -> None:
+    console.print(f"The {found.night.sentence}.", markup=False, soft_wrap=True)
+    if found.night.legacy.branch.loads and found.night.new.branch.loads:
+        console.print(table_of(results.days))
+        for line in details(results.days):
+            console.print(line, markup=False, soft_wrap=True)
+    legacy, new = ("the load fails" if each is None else f"{each:,}" for each in found.rows)
+    console.print(f"Rows appended: {legacy} from the legacy path, {new} from the new path.", markup=False)
+    for each in found.before:
+        if each.differs or each.lost:
+            console.print(f"  {each.sentence}", markup=False, soft_wrap=True)
+    console.print(f"{conclusion(found.before)}.", markup=False, soft_wrap=True)
+
+
 def _try_days(
     results: Results,
     gateway: Gateway,
     engine: Engine,
+    consumer: Consumer,
     *,
     grace: timedelta,
     clock: Clock,
@@ -151,7 +244,7 @@ def _try_days(
             for day in results.asked:
                 status.update(f"{day} ({len(results.days) + 1} of {len(results.asked)})")
                 results.days.append(
-                    try_day(day, results.migration, gateway, engine, grace=grace, clock=clock)
+                    try_day(day, results.migration, gateway, engine, consumer, grace=grace, clock=clock)
                 )
                 stop.check()
     except MigrationError as error:

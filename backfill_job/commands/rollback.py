@@ -7,16 +7,18 @@ switch back late.
 """
 
 import argparse
+from collections.abc import Sequence
 
 from backfill_job.copying.catch_up import BRINGS_BACK_IN, CatchUp, catch_up, reversed_run
 from backfill_job.copying.on_record import begin_comparison
 from backfill_job.copying.options import add_pace_arguments
 from backfill_job.dry_run.analyse import analyse
 from backfill_job.dry_run.estimate import estimate, work_of
+from backfill_job.dry_run.plan import Step
 from backfill_job.dry_run.screen import render
 from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
-from backfill_job.run.open_run import opened
+from backfill_job.run.open_run import opened, say_overlaps
 from backfill_job.run.phase_change import (
     NotFinished,
     PhaseAfter,
@@ -32,7 +34,8 @@ from shared.migration import Migration
 from shared.phase import Phase
 from shared.state import State, utc_text
 from shared.state_changes import MAX_WHO
-from shared.text import shown
+from shared.text import counted, listed, shown
+from shared.verification import Verdict
 
 __all__ = ["COMMAND"]
 
@@ -50,6 +53,8 @@ exit codes:
   1  something is left to do; the last line says what, and which phase it is
   2  could not start: arguments, bucket, permission, phase, or not confirmed
 """
+
+MAX_NAMES_SHOWN = 20
 
 OBJECTS_PER_SECOND = 500.0
 """`shared.replicate` copies the objects one by one on threads, which is slower than the bulk lane."""
@@ -118,7 +123,21 @@ def _rehearse(run: Run) -> ExitCode:
     run.console.print(render(findings, costs, back.migration, title=title))
     run.write("rollback-plan.json", {"findings": findings.to_json(), "estimate": costs.to_json()})
     run.say("\nNothing was changed. To go back: the same command with --by WHO, without --dry-run.")
+    alone = findings.steps[Step.EXTRA].objects
+    if alone:
+        run.say(_only_legacy(run, alone))
+    say_overlaps(run)
     return ExitCode.DONE
+
+
+def _only_legacy(run: Run, objects: int, names: Sequence[str] = ()) -> str:
+    """What a rollback means for the objects that only the legacy path has."""
+    such = f": {listed(map(shown, names), MAX_NAMES_SHOWN)}" if names else ""
+    return (
+        f"{counted(objects, 'object')} only at {shown(run.migration.source.uri)}{such}. They were deleted at the new path, or never "
+        "came there. After a rollback the legacy path decides, so they come to the new path again. What must stay erased, "
+        "delete on both paths."
+    )
 
 
 def _refresh(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
@@ -140,6 +159,7 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
     if state.phase is Phase.CUT_OVER:
         run.say("Bringing the legacy path up to date …")
         caught_up, after = _bring_back(run, arguments, Phase.CUT_OVER, frozenset({Phase.CUT_OVER}))
+        _say_only_legacy(run, caught_up)
         if not after.same:
             caught_up.record(run, after.name, "the legacy path")
             run.say("NOT rolled back: `status` says what to do.")
@@ -173,11 +193,25 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
     return ExitCode.DONE
 
 
+def _say_only_legacy(run: Run, caught_up: CatchUp) -> None:
+    """Name what the new path does not have: the rollback brings it back there."""
+    found = caught_up.proof.verification
+    if found is not None and found.counts[Verdict.EXTRA]:
+        names = [each.name for each in found.differences if each.verdict is Verdict.EXTRA]
+        run.say(_only_legacy(run, found.counts[Verdict.EXTRA], names))
+
+
 def _bring_back(
     run: Run, arguments: argparse.Namespace, began: Phase, allowed: frozenset[Phase]
 ) -> tuple[CatchUp, PhaseAfter]:
     """Copy what the legacy path lacks, as long as the phase allows it. Reads the phase again after that."""
-    caught_up = catch_up(reversed_run(run), arguments, allowed, begin_comparison(run))
+    caught_up = catch_up(
+        reversed_run(run),
+        arguments,
+        allowed,
+        begin_comparison(run),
+        settled_before=run.phases.first_cutover(),
+    )
     return caught_up, phase_after(run, began)
 
 

@@ -82,13 +82,15 @@ def signoffs_table(state: State) -> Table:
         for signoff in given:
             _add(table, name.value, signoff.by, utc_text(signoff.at), signoff.note)
         if not given:
-            _add(table, name.value, "MISSING", "", "")
+            _add(table, name.value, "MISSING" if state.phase.before_cutover else "not given", "", "")
     return table
 
 
 def signoffs_line(state: State) -> str:
     """The missing sign-offs in one sentence."""
     missing = ", ".join(name.value for name in state.missing_signoffs)
+    if missing and not state.phase.before_cutover:
+        return f"The cutover has taken place; it was not signed by: {missing}."
     return f"Missing for the cutover: {missing}." if missing else "Everybody has signed off."
 
 

@@ -10,14 +10,16 @@ from rich.console import Console
 from werkzeug.serving import make_server
 
 from backfill_job.commands.signoff import signoffs_line, signoffs_table
+from backfill_job.import_test.loaded import RECORD_NAME, read_loaded
 from backfill_job.run.arguments import from_one
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.stopping import stopping_on_signals
-from shared.errors import Interrupted, UsageError
+from shared.errors import Interrupted, StorageError, UsageError
 from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.objects import time_text
 from shared.report.loading import Status, read_status
+from shared.report.next_steps import next_steps
 from shared.report.page import verdict_of_status
 from shared.report.web import create_app
 from shared.state import State, utc_text
@@ -38,7 +40,7 @@ MAX_PORT = 65535
 
 EXAMPLES = """
 examples:
-  python -m backfill_job status --env dev           phase, sign-offs, latest verification, runs, changes
+  python -m backfill_job status --env dev           phase, sign-offs, latest verification, runs, changes, what to do
   python -m backfill_job status --env dev --serve   the same and the latest report as a page on this machine
 
 exit codes:
@@ -80,12 +82,31 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO) -> ExitCode:
         _show_state(data.known_state, console)
         for line in _comparison_lines(data.known_state):
             console.print(line, markup=False, soft_wrap=True)
-    for line in _verification_lines(data):
+    for line in (*_verification_lines(data), *_step_lines(data)):
         console.print(line, markup=False, soft_wrap=True)
-    return ExitCode.NOT_RIGHT if data.unreadable else ExitCode.DONE
+    loaded, readable = _loaded_line(gateway, migration)
+    if loaded:
+        console.print(f"\nlatest comparison with the consumer's table{loaded}", markup=False, soft_wrap=True)
+    return ExitCode.NOT_RIGHT if data.unreadable or not readable else ExitCode.DONE
+
+
+def _loaded_line(gateway: Gateway, migration: Migration) -> tuple[str, bool]:
+    """What `loaded` found last, empty where it never ran; and whether it could be read."""
+    at = migration.own_ref("latest", RECORD_NAME)
+    try:
+        contents = gateway.read(at)
+        found = None if contents is None else read_loaded(contents, at.uri)
+    except (StorageError, UsageError) as error:
+        return f" cannot be read: {error}", False
+    if found is None:
+        return "", True
+    return f" {found.table}, {utc_text(found.finished)}: {found.summary}", True
 
 
 def _show_state(state: State, console: Console) -> None:
+    if not state.begun:
+        console.print("\nphase: none; the migration has not begun", markup=False)
+        return
     since = f" since {utc_text(state.since)}" if state.since else ""
     console.print(f"\nphase: {state.phase.value}{since}", markup=False)
     console.print(signoffs_table(state))
@@ -124,6 +145,20 @@ def _verification_lines(status: Status) -> Iterator[str]:
         yield f"\nlatest verification, {time_text(found.finished)}: {found.summary}"
         for remark in found.remarks:
             yield f"  {remark.level.value}: {remark.text}"
+
+
+def _step_lines(status: Status) -> Iterator[str]:
+    """What to do next, where everything could be read."""
+    state = status.known_state
+    if state is None or status.unreadable:
+        return
+    found, now = status.known_verification, status.refreshed
+    steps = next_steps(state.phase, found, status.target, state=state, now=now)
+    if steps:
+        yield "\nwhat to do:"
+    for step in steps:
+        yield f"  {step.text}"
+        yield from filter(None, [step.command and f"    {step.command}"])
 
 
 def _serve(migration: Migration, gateway: Gateway, port: int, io: ProcessIO) -> ExitCode:

@@ -22,7 +22,7 @@ from backfill_job.run.open_run import opened
 from backfill_job.run.reports import json_bytes
 from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.run.settings import Settings
-from backfill_job.run.since import narrowed_to
+from backfill_job.run.since import begun_by, narrowed_to
 from backfill_job.run.task_reports import of_this_version
 from backfill_job.verify.case_siblings import case_siblings
 from backfill_job.verify.certificate import CertifiedRun, certificate, data_of
@@ -51,6 +51,7 @@ from shared.verification import (
     Verification,
     latest_verification_ref,
     read_verification,
+    said_of_many_erased,
 )
 
 __all__ = ["COMMAND"]
@@ -119,7 +120,7 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
     record = run.record()
     state = record.state
     begun = _begun(run, arguments, record)
-    since_when = time_text(arguments.mirror_since(run.started))
+    since_when = time_text(begun_by("--mirror-since", arguments.mirror_since, run.started))
     counts = DayCounts(LagCounts(since_when), late=_late_writes(run, state))
     whole = record.standing is Standing.WHOLE
     by_bytes = ByBytes(run, run.authority if whole else None, record=whole and not arguments.no_record)
@@ -198,7 +199,7 @@ def _conclude(
     remarks = [
         *_erased(result.compared),
         *uvloop.run(_mixed(run)),
-        *day_warnings(result.counts, run.clock.now().date()),
+        *day_warnings(result.counts, run.clock.now().date(), record.state.phase),
     ]
     found = verification(
         run.identity(),
@@ -229,12 +230,20 @@ def _conclude(
     elif certified is not None and not arguments.no_record:
         run.say("not recorded: this migration has no record yet; `backfill_job begin` begins or adopts it")
     if record.state.phase is Phase.DELETED:
-        run.say(
-            f"The phase is deleted: what was deleted at {shown(run.migration.source.uri)} is at the new path only."
-        )
+        run.say(_after_deletion(run, found))
     for line in _screen_lines(found):
         run.say(line)
     return ExitCode(found.exit_code)
+
+
+def _after_deletion(run: Run, found: Verification) -> str:
+    """What a comparison means in the phase ``deleted``: an undo or a writer may have put objects back."""
+    legacy, alone = found.totals.source.objects, found.counts[Verdict.EXTRA]
+    said = f"The phase is deleted: {counted(alone, 'name')} at the new path only, as a deletion leaves them"
+    if not legacy:
+        return f"{said}."
+    there = f"{counted(legacy, 'object')} at {shown(run.migration.source.uri)} again: an undo or a writer put them there"
+    return f"{said}; {there}. The new path decides; `delete` shows what a further deletion would take."
 
 
 def _erased(compared: Compared) -> list[Remark]:
@@ -244,7 +253,7 @@ def _erased(compared: Compared) -> list[Remark]:
         return []
     many = Verdict.ERASED in compared.wrong
     then = (
-        "So many are a rule or an accident; `migrate --execute --include-erased` brings them back"
+        f"{said_of_many_erased(erased, compared.looked_at)} `migrate --execute --include-erased` brings them back"
         if many
         else "They are not brought back; `migrate --execute --include-erased` would"
     )
@@ -379,6 +388,10 @@ def _screen_lines(found: Verification) -> list[str]:
 
 def _contents_lines(contents: Contents) -> list[str]:
     lines = [f"  contents ({contents.mode}): {contents.objects:,} objects, {contents.rows:,} rows read"]
+    if not contents.objects:
+        lines.append(
+            "  contents: NOTHING was read: no JSONL object is there, or the sample took none; raise P, or use all"
+        )
     for problems, said in (
         (contents.source_problems, "the source's own"),
         (contents.migration_problems, "THE MIGRATION'S"),

@@ -14,5 +14,6 @@
 - `options`: how a run copies, and the arguments for it
 - `progress`: shows the progress on a terminal and in the log
 - `result`: how an execution ended
+- `unwritten`: proof that no program wrote between two moments, for a cutover without a mirror
 - `work`: the amount of work, counted from the diff
 """

@@ -161,8 +161,8 @@ def catch_up(
         arguments: With those of `add_pace_arguments`.
         allowed: The phases that allow it. Where the phase becomes another one, it stops, and the result says so.
         begun: The comparison that its last pass makes; it records what that found.
-        settled_before: What the destination has had since before this moment is not a later write. Where it differs, the
-            source's version replaces it, and it is kept. None where only the later write counts.
+        settled_before: What the new path has had since before this moment is not a later write. Where it differs, a pass to
+            the new path replaces and keeps it, and a pass from there leaves it. None where only the later write counts.
 
     Raises:
         UsageError: The source is empty, and the run does not allow that.
@@ -181,8 +181,12 @@ def catch_up(
             # A pass that wrote nothing is its own second pass (decision 0012).
             result, later, erased = _pass(run, options, last=True)
             copied += result.balance.done
-    result = begun.ended_with(result, back=run.migration.source != begun.run.migration.source)
-    return CatchUp(copied, result, later, erased)
+    done = CatchUp(copied, result, later, erased)
+    back = run.migration.source != begun.run.migration.source
+    return replace(
+        done,
+        proof=begun.ended_with(result, back=back, exit_code=int(not done.done), summary=done.summary),
+    )
 
 
 def _later_write_in(run: Run, allowed: frozenset[Phase]) -> Run:

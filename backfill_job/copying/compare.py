@@ -19,6 +19,7 @@ from backfill_job.copying.diff import DiffLine, judge
 from backfill_job.run.clock import Clock
 from shared.authority import AuthoritySource
 from shared.decision import was_erased
+from shared.erasures import NO_ERASURES, Erasures
 from shared.errors import PhaseUnknown, UsageError
 from shared.events_log import Event, EventLog
 from shared.json_io import Count, convert
@@ -156,9 +157,15 @@ def _aware(text: str) -> datetime:
         raise ValueError(f"{text} lies outside the calendar") from error
 
 
-def log_comparison(log: EventLog, migration: Migration, compared: Compared) -> None:
-    """Log what a comparison found: an event for each difference, and the figures."""
+def log_comparison(log: EventLog, migration: Migration, compared: Compared, *, extras: bool = True) -> None:
+    """Log what a comparison found: an event for each difference, and the figures.
+
+    Args:
+        extras: Whether a name that only the destination has is a difference; a deletion leaves such names.
+    """
     for found in compared.differences:
+        if found.verdict is Verdict.EXTRA and not extras:
+            continue
         log.emit(
             Event.VERIFICATION_DIFFERENCE,
             object=migration.source_ref(found.name).uri,
@@ -287,23 +294,21 @@ def _difference(line: DiffLine) -> NameDifference:
 
 def _without_erased(lines: Iterable[DiffLine], authority: AuthoritySource | None) -> Iterator[DiffLine]:
     """The lines, where what is missing because it was erased has that verdict. Reads the phase after the first such look."""
-    proven_at: str | None = None
-    asked = False
+    erasures: Erasures | None = None
     for line in lines:
         if line.verdict is not Verdict.MISSING or line.source is None:
             yield line
             continue
-        if not asked:
-            asked, proven_at = True, _proven_at(authority)
-        erased = was_erased(line.source, line.destination, proven_at)
+        erasures = _erasures(authority) if erasures is None else erasures
+        erased = was_erased(line.source, line.destination, erasures.of(line.relative))
         yield line._replace(verdict=Verdict.ERASED) if erased else line
 
 
-def _proven_at(authority: AuthoritySource | None) -> str | None:
+def _erasures(authority: AuthoritySource | None) -> Erasures:
     try:
-        return None if authority is None else authority.proven_at()
+        return NO_ERASURES if authority is None else authority.erasures()
     except PhaseUnknown:
-        return None
+        return NO_ERASURES
 
 
 def _crc_alone(line: DiffLine) -> bool:

@@ -49,7 +49,7 @@ def execute(run: Run, options: CopyOptions) -> RunResult:
         )
     except (StorageError, Interrupted) as error:
         return execution.result(copying, error=error)
-    log_comparison(run.log, run.migration, verification)
+    log_comparison(run.log, run.migration, verification, extras=not options.after_deletion)
     return execution.result(copying, verification=verification)
 
 
@@ -172,6 +172,7 @@ class _Execution:
             self.work,
             self.run.operations.total(),
             followed=self.followed,
+            after_deletion=self.options.after_deletion,
             failures=tuple(self.failures.values()),
             stopped_by=error.cause if isinstance(error, StorageError) else None,
         )

@@ -245,9 +245,10 @@ class _Rewriter:
         source = line.source
         try:
             authority = await self._rule.winner()
+            erased = self._rule.authority.erasures().on_record(line.relative)
         except StorageError:
             return await self._rule.replicated(line)
-        decision = decide(source, line.destination, authority)
+        decision = decide(source, line.destination, authority, erased)
         if source is None or decision.action is not Action.COPY or source.size > self._largest:
             return await self._rule.replicated(line)
         if authority is not Authority.SOURCE:  # takes more than one request

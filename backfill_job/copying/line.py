@@ -107,7 +107,7 @@ def replicated(
         migration: Gives the names of the object on both sides.
         authority: Which side wins where the two differ.
         settling: See `replicate`.
-        settled_before: See `replicate`.
+        settled_before: What the new path has had since before this moment is not a later write; see `replicate`.
         deletes: See `replicate`.
 
     Returns:
@@ -125,8 +125,9 @@ def replicated(
             last_seen=LastSeen(line.source, line.destination),
             keep=lambda version: migration.kept_ref(line.relative, version.generation),
             settling=settling,
-            proven_at=authority.proven_at,
-            settled_before=settled_before,
+            erased=lambda: authority.erasures().of(line.relative),
+            settled_before=None if migration.is_reversed else settled_before,
+            source_settled_before=settled_before if migration.is_reversed else None,
             deletes=deletes,
         )
     except NotSettled:

@@ -18,8 +18,8 @@ from backfill_job.run.run import Run
 from shared.errors import PermissionDenied, PhaseUnknown, StorageError, UsageError
 from shared.events_log import Event
 from shared.record import update
-from shared.state import ComparisonRecord, Kind, State
-from shared.state_changes import Stamp, compared, comparing, under_way
+from shared.state import ComparisonRecord, Kind, RunRecord, State
+from shared.state_changes import Stamp, compared, comparing, under_way, with_run
 from shared.verification import Verdict
 
 __all__ = ["OnRecord", "begin_comparison"]
@@ -76,12 +76,30 @@ class OnRecord:
         stamp = Stamp(uuid.uuid4().hex, run.command, run.now())
         update(run.gateway, run.migration, lambda state: also(compared(state, stamp, found)))
 
-    def ended_with(self, result: RunResult, *, back: bool = False) -> RunResult:
-        """Record what a copy found in the end. Where that fails, the result says that it stopped; nothing is silent."""
+    def ended_with(
+        self, result: RunResult, *, back: bool = False, exit_code: int | None = None, summary: str = ""
+    ) -> RunResult:
+        """Record what a copy found in the end, and the run. Where that fails, the result says that it stopped; nothing is silent.
+
+        Args:
+            result: How the copy ended.
+            back: Whether it went from the new path to the legacy path.
+            exit_code: Of the run; None for the result's own.
+            summary: Of the run; empty for the result's own.
+        """
         if result.stopped or result.verification is None:
             return result
+        run = self.run
+        record = RunRecord(
+            run=str(run.log.context["run"]),
+            command=run.command,
+            finished=run.now(),
+            exit_code=int(result.exit_code) if exit_code is None else exit_code,
+            summary=summary or result.summary,
+            report=run.place,
+        )
         try:
-            self.ended(self.found(result.verification, back=back))
+            self.ended(self.found(result.verification, back=back), lambda state: with_run(state, record))
         except StorageError as error:
             why = f"the comparison could not be recorded ({error})"
             self.run.log.emit(Event.RUN_STOPPED, error=why)

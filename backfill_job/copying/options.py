@@ -31,6 +31,7 @@ class CopyOptions:
         settled_before: See `replicate`.
         follow_deletions: Whether copies of deleted sources are deleted. These are copies that the run makes itself, and
             extras for which the source's bucket still holds the deleted version.
+        after_deletion: See `RunResult`.
     """
 
     limits: Limits
@@ -40,6 +41,7 @@ class CopyOptions:
     told: Callable[[Result], None] = lambda _: None
     settled_before: datetime | None = None
     follow_deletions: bool = False
+    after_deletion: bool = False
 
 
 def add_pace_arguments(parser: argparse.ArgumentParser, *, in_flight: int = 256) -> None:

@@ -12,7 +12,7 @@ from backfill_job.run.command import ExitCode
 from shared.errors import Cause
 from shared.operations import Operations
 from shared.text import counted, listed, shown
-from shared.verification import Verdict
+from shared.verification import Verdict, said_of_many_erased
 
 __all__ = ["Failure", "RunResult"]
 
@@ -69,6 +69,7 @@ class RunResult:
         may_be_empty: It may end in success although nothing was compared. It is one of several tasks, or the operator
             expects that both paths are empty.
         followed: Copies of deleted sources that were deleted at the destination.
+        after_deletion: A deletion has begun, so names that only the new path has are as they should be.
     """
 
     balance: Counts[Account]
@@ -83,6 +84,7 @@ class RunResult:
     stopped_by: Cause | None = None
     may_be_empty: bool = False
     followed: int = 0
+    after_deletion: bool = False
 
     @property
     def compared_nothing(self) -> bool:
@@ -95,8 +97,20 @@ class RunResult:
         if self.stopped:
             nothing_done = not self.balance.done
             return ExitCode.CANNOT_START if self.denied and nothing_done else ExitCode.NOT_RIGHT
-        proven = self.verification is not None and self.verification.clean and not self.compared_nothing
-        return ExitCode.DONE if self.balance.clean and proven else ExitCode.NOT_RIGHT
+        clean = self.verification is not None and (self.verification.clean or self._only_deleted)
+        return (
+            ExitCode.DONE
+            if self.balance.clean and clean and not self.compared_nothing
+            else ExitCode.NOT_RIGHT
+        )
+
+    @property
+    def _only_deleted(self) -> bool:
+        """Whether the sides differ only in what a deletion removed, and something else was compared."""
+        found = self.verification
+        if found is None or not self.after_deletion or set(found.wrong) != {Verdict.EXTRA}:
+            return False
+        return self.may_be_empty or found.looked_at > found.counts[Verdict.EXTRA]
 
     @property
     def summary(self) -> str:
@@ -110,13 +124,17 @@ class RunResult:
         if self.verification is None:
             return f"{said}; not verified"
         where = f" ({self.narrowed})" if self.narrowed else ""
+        if self._only_deleted:
+            alone = self.verification.counts[Verdict.EXTRA]
+            there = counted(self.verification.looked_at - alone, "name")
+            return f"{said}; verified: {there} of the legacy path equal, {alone:,} at the new path only since the deletion{where}"
         verified = "verified: " if self.verification.clean and not self.verification.nothing else ""
         return f"{said}; {verified}{self.verification.said}{where}"
 
     def screen_lines(self) -> list[str]:
         """The lines for the operator: the summary, the first differing names, and what to do."""
         lines = [self.summary]
-        if self.verification is not None and not self.verification.clean:
+        if self.verification is not None and not self.verification.clean and not self._only_deleted:
             shown = self.verification.differences[:MAX_NAMES_SHOWN]
             total = sum(self.verification.wrong.values())
             lines += [f"  {difference}" for difference in shown]
@@ -140,7 +158,7 @@ class RunResult:
             f"comparison: {listed(map(shown, verification.erased), MAX_NAMES_SHOWN)}."
         )
         yield (
-            "So many are a rule or an accident, not a request. --include-erased brings them back."
+            f"{said_of_many_erased(verification.counts[Verdict.ERASED], verification.looked_at)} --include-erased brings them back."
             if many
             else "What was erased is not brought back; --include-erased does."
         )
@@ -201,6 +219,7 @@ class RunResult:
             **({"stopped_by": self.stopped_by.name.lower()} if self.stopped_by else {}),
             **({"may_be_empty": True} if self.may_be_empty else {}),
             **({"followed": self.followed} if self.followed else {}),
+            **({"after_deletion": True} if self.after_deletion else {}),
         }
 
     @staticmethod
@@ -224,6 +243,7 @@ class RunResult:
             Cause[content["stopped_by"].upper()] if "stopped_by" in content else None,
             bool(content.get("may_be_empty")),
             content.get("followed", 0),
+            bool(content.get("after_deletion")),
         )
 
     @staticmethod
@@ -242,6 +262,7 @@ class RunResult:
             _merged(each for part in parts for each in part.failures),
             next((part.stopped_by for part in parts if part.stopped_by), None),
             followed=sum(part.followed for part in parts),
+            after_deletion=any(part.after_deletion for part in parts),
         )
 
 

@@ -37,7 +37,7 @@ from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
 from shared.answers import names_object
 from shared.authority import AuthoritySource, current_authority
-from shared.decision import ABSENT
+from shared.decision import ABSENT, was_erased
 from shared.errors import (
     ConditionFailed,
     Interrupted,
@@ -223,7 +223,16 @@ class Deleter:
                 return LineResult(each.line, Outcome.DELETED, "its answer was lost", answer_lost=True)
             if source.generation != each.line.generation:
                 return LineResult(each.line, Outcome.OVERWRITTEN_SINCE, _overwritten(source.generation))
+        elif now is None and await self._is_erased(each.line):
+            return LineResult(each.line, Outcome.ALREADY_GONE)
         return LineResult(each.line, Outcome.DESTINATION_CHANGED, detail)
+
+    async def _is_erased(self, line: Line) -> bool:
+        """Whether a person has erased the name on record, and the legacy object is gone."""
+        known = await asyncio.to_thread(self._authority.erasures)
+        if not was_erased(line.state, None, known.on_record(line.name)):
+            return False
+        return await self._api.look(self._migration.source_ref(line.name)) is None
 
     async def _sent(self, go: Sequence[_Try]) -> list[PartAnswer]:
         """Send one batch; where the batch as a whole fails, its error is the answer to each part."""

@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 
 from backfill_job.checks import show
+from backfill_job.consumer import consumer_of, named_consumer
 from backfill_job.copying.on_record import begin_comparison
 from backfill_job.copying.options import governor_from
 from backfill_job.deletion.manifest_store import Found, LinesFile, cloud_ref, find_manifest, manifest_name
@@ -45,8 +46,8 @@ from backfill_job.deletion.run import (
 from backfill_job.deletion.screen import overview, refusal
 from backfill_job.run.arguments import overrides_from
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
-from backfill_job.run.local_tasks import run_as_tasks
-from backfill_job.run.open_run import opened
+from backfill_job.run.local_tasks import run_as_tasks, without_options
+from backfill_job.run.open_run import opened, say_overlaps
 from backfill_job.run.phase_change import phase_changed, wait_until_seen
 from backfill_job.run.questions import confirm_by_typing, confirm_by_yes
 from backfill_job.run.run import Run
@@ -59,10 +60,10 @@ from shared.state import State
 from shared.state_changes import MAX_WHO
 from shared.text import counted, shown
 
-__all__ = ["CONFIRM_TEXT", "Consent", "delete"]
+__all__ = ["OF_THE_MANIFEST", "Consent", "delete"]
 
-CONFIRM_TEXT = "DELETE_QPI_EXPORTS"
-"""What must be typed."""
+OF_THE_MANIFEST = {"--anew": 0, "--erased": 1}
+"""Options, with the number of their values, that say what the manifest holds. Tasks resume from the manifest, without them."""
 
 NOT_CONFIRMED = "not confirmed; nothing was deleted"
 
@@ -84,19 +85,19 @@ class Consent:
         """Whether either is there."""
         return self.text is not None or self.objects is not None
 
-    def check(self) -> None:
-        """Reject an incomplete confirmation, or another text, before any work is done.
+    def check(self, wanted: str) -> None:
+        """Reject an incomplete confirmation, or another text than the migration's, before any work is done.
 
         Raises:
             UsageError: The confirmation is not complete and right.
         """
         if self.text is None or self.objects is None:
             raise UsageError(
-                f"{NOT_CONFIRMED}: without a terminal both --confirm-text {CONFIRM_TEXT} and --expect-objects N are "
+                f"{NOT_CONFIRMED}: without a terminal both --confirm-text {wanted} and --expect-objects N are "
                 "wanted; the dry run shows N"
             )
-        if self.text != CONFIRM_TEXT:
-            raise UsageError(f"{NOT_CONFIRMED}: --confirm-text must be {CONFIRM_TEXT}")
+        if self.text != wanted:
+            raise UsageError(f"{NOT_CONFIRMED}: --confirm-text must be {wanted}")
 
 
 def delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings: Settings) -> int:
@@ -115,7 +116,7 @@ def delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings:
         UsageError: It was refused, not confirmed, or could not start: nothing was deleted.
         MigrationError: Something stopped it; the error says how to go on.
     """
-    migration = migration_from(arguments)
+    migration, named = migration_from(arguments), named_consumer(arguments)
     apart = arguments.tasks > 1 and settings.task_count == 1
     # A deletion that goes on may find nothing left. Before tasks of this machine, this process only prepares.
     ours = argparse.Namespace(**vars(arguments))
@@ -133,6 +134,8 @@ def delete(command: str, arguments: argparse.Namespace, io: ProcessIO, settings:
     ) as run:
         state = run.state()
         request = _request(arguments, io)
+        if not arguments.resume:
+            request = replace(request, consumer=consumer_of(named, migration, run.gateway))
         if not arguments.confirm_delete:
             return _dry_run(run, state, request)
         found = (
@@ -155,17 +158,22 @@ def _dry_run(run: Run, state: State, request: DeletionRequest) -> ExitCode:
     prepared = run_checks(run, state, replace(request, anew=request.anew or anew))
     _show(run, prepared, "Dry run: nothing is deleted.")
     run.write("deletion-plan.json", prepared.to_json())
-    for begun in state.manifests[-1:] if anew else ():
+    for begun in state.manifests[-1:] if state.phase is Phase.DELETING else ():
         at = shown(cloud_ref(run.migration, begun.name).uri)
         run.say(f"\nA deletion was begun with the manifest {at}: go on with --confirm-delete --resume {at}")
+    say_overlaps(run)
+    if state.phase is Phase.DELETED:
+        run.say(
+            "\nThe last deletion is complete: its manifest cannot delete what is at the legacy path again."
+        )
     refused = refusal(prepared.checks)
-    if refused:
-        run.say("\nNothing was deleted. --confirm-delete would be REFUSED; see above what to do.")
-        return ExitCode.NOT_RIGHT
     again = " --anew" if anew and not request.anew else ""
+    if refused:
+        run.say(f"\nNothing was deleted. --confirm-delete{again} would be REFUSED; see above what to do.")
+        return ExitCode.NOT_RIGHT
     run.say(
         f"\nNothing was deleted. To delete: the same command with --confirm-delete{again}; without a terminal also "
-        f"--confirm-text {CONFIRM_TEXT} --expect-objects {prepared.found.equal}",
+        f"--confirm-text {run.migration.deletion_text} --expect-objects {prepared.found.equal}",
     )
     return ExitCode.DONE
 
@@ -251,7 +259,7 @@ def _confirm(
         run: The run.
         consent: What the command line says; where it says anything, no question is asked.
         objects: Objects in the manifest.
-        critical: Objects that are JSONL data.
+        critical: Objects that the consumer's file calls critical.
         settled: Gives the number of lines that earlier runs have settled; called only before a question.
 
     Raises:
@@ -259,7 +267,7 @@ def _confirm(
         Interrupted: The operator stopped it.
     """
     if consent.said or not run.io.stdin.isatty():
-        consent.check()
+        consent.check(run.migration.deletion_text)
         if consent.objects != objects:
             raise UsageError(
                 f"{NOT_CONFIRMED}: --expect-objects says {consent.objects:,}, there are {objects:,}; look at the dry run again"
@@ -268,16 +276,21 @@ def _confirm(
     migration = run.migration
     before = f" ({done:,} of them are settled already)" if (done := settled()) else ""
     question = (
-        f"WARNING: this deletes {counted(objects, 'object')}{before}, {critical:,} of them critical JSONL data, "
+        f"WARNING: this deletes {counted(objects, 'object')}{before}, {critical:,} of them critical, "
         f"from {shown(migration.source.uri)}."
     )
-    confirm_by_typing(run, CONFIRM_TEXT, question)
+    confirm_by_typing(run, migration.deletion_text, question)
     now = f"Environment {migration.label}: delete {counted(objects, 'object')} now?"
     confirm_by_yes(run, now, in_full=True)
 
 
 def _refuse_wrong_phase(run: Run, state: State, request: DeletionRequest) -> None:
     """Refuse because of the phase, before anything is listed."""
+    if state.phase is Phase.DELETED and not request.anew:
+        _refuse(
+            run,
+            "the phase is deleted: the last deletion is complete. What is at the legacy path again, or came later, wants --anew",
+        )
     if state.phase in GOES_ON_IN and not request.anew:
         manifests = state.manifests
         at = cloud_ref(run.migration, manifests[-1].name).uri if manifests else "MANIFEST"
@@ -313,7 +326,7 @@ def _refuse(run: Run, why: str) -> None:
 def _only_prepared(run: Run, found: Found) -> ExitCode:
     run.say(
         f"Prepared; nothing is deleted yet. Now: --confirm-delete --resume {shown(found.place)} --confirm-text "
-        f"{CONFIRM_TEXT} --expect-objects {found.manifest.objects}",
+        f"{run.migration.deletion_text} --expect-objects {found.manifest.objects}",
     )
     return ExitCode.DONE
 
@@ -322,15 +335,12 @@ def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfini
     """Start tasks on this machine that delete what was confirmed in this process."""
     # Where an argument is there twice, the last one counts.
     objects = str(found.manifest.objects)
-    more = ("--resume", found.place, "--confirm-text", CONFIRM_TEXT, "--expect-objects", objects)
-    words = [*io.words]
-    if "--erased" in words:  # the manifest has the names
-        del words[(at := words.index("--erased")) : at + 2]
-    kept = tuple(word for word in words if word != "--anew" and not word.startswith("--erased="))
+    text = found.manifest.migration.deletion_text
+    more = ("--resume", found.place, "--confirm-text", text, "--expect-objects", objects)
     return run_as_tasks(
         SUBCOMMAND,
         arguments,
-        replace(io, words=(*kept, *more)),
+        replace(io, words=(*without_options(io.words, OF_THE_MANIFEST), *more)),
         report=REPORT,
         show=partial(composed_lines, unfinished=unfinished),
     )
@@ -349,7 +359,12 @@ def _resuming(run: Run, found: Found) -> str:
     """The command that goes on with a manifest; without a terminal it has the confirmation, too."""
     options = ["--confirm-delete", "--resume", found.place]
     if not run.io.stdin.isatty():
-        options += ["--confirm-text", CONFIRM_TEXT, "--expect-objects", str(found.manifest.objects)]
+        options += [
+            "--confirm-text",
+            run.migration.deletion_text,
+            "--expect-objects",
+            str(found.manifest.objects),
+        ]
     return command_line(run.migration, SUBCOMMAND, *options)
 
 

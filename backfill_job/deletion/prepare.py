@@ -38,6 +38,7 @@ from backfill_job.checks import (
     log_overrides,
     marked,
     names_check,
+    not_applicable,
     overridden,
     overrides_of,
     passed,
@@ -45,6 +46,7 @@ from backfill_job.checks import (
     references_check,
     signoffs_check,
 )
+from backfill_job.consumer import Consumer
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_store import LinesFile, cloud_ref, prove_written, upload, write_head
 from backfill_job.deletion.phases import BEGINS_IN, GOES_ON_IN, command_line
@@ -57,7 +59,7 @@ from shared.objects import parse_time
 from shared.phase import Phase
 from shared.state import NAMES, State, utc_text
 from shared.text import counted, duration, listed, shown
-from shared.verification import Verdict, too_many_erased
+from shared.verification import Verdict, said_of_many_erased, too_many_erased
 
 __all__ = [
     "IN_ANOTHER_PHASE",
@@ -99,6 +101,7 @@ class DeletionRequest:
         overrides: Reasons for the checks to override, by the check's name.
         anew: Whether to delete what an earlier deletion has left.
         erased: Names of legacy objects that were erased at the new path, and that are to be deleted, too.
+        consumer: What reads the path; None where it does not matter, as when a deletion goes on.
     """
 
     soak: timedelta
@@ -107,6 +110,7 @@ class DeletionRequest:
     overrides: Mapping[str, str] = field(default_factory=dict)
     anew: bool = False
     erased: frozenset[str] = frozenset()
+    consumer: Consumer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +149,7 @@ def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFil
         Interrupted: The operator stopped it.
     """
     cutover = cutover_of(state)
-    found = survey(run, cutover=cutover, lines=lines, erased=request.erased)
+    found = survey(run, cutover=cutover, lines=lines, erased=request.erased, consumer=request.consumer)
     now = run.clock.now()
     checks = [
         deletion_phase_check(state, GOES_ON_IN if request.anew else BEGINS_IN),
@@ -154,7 +158,7 @@ def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFil
         verification_check(found, run.migration, state.phase),
         *_names(state, found, run.migration.excludes),
         *erased_checks(found),
-        attempted("references", lambda: references_check(request.repos, run.migration)),
+        attempted("references", lambda: _references(request, run.migration)),
         deletion_signoffs_check(state),
         *_lifecycle(run),
     ]
@@ -173,12 +177,22 @@ def resumption_checks(
         manifest: The one that the deletion was begun with.
         request: What the operator asks for.
     """
-    before = {each.check: each.reason for each in manifest.overrides}
     checks = [deletion_phase_check(state, GOES_ON_IN), deletion_signoffs_check(state), *_lifecycle(run)]
     if request.repos:
         scan = attempted("references", lambda: references_check(request.repos, manifest.migration))
         checks.append(scan)
-    return overridden(marked(checks, OVERRIDABLE), {**before, **request.overrides}, request.by)
+    found = overridden(marked(checks, OVERRIDABLE), request.overrides, request.by)
+    for each in manifest.overrides:
+        found = overridden(found, {each.check: each.reason}, each.by)
+    return found
+
+
+def _references(request: DeletionRequest, migration: Migration) -> Check:
+    """The check of the consumers' code; not applicable where a file says that nothing reads the path."""
+    consumer = request.consumer
+    if consumer is not None and consumer.nothing_loads and not request.repos:
+        return not_applicable("references", consumer.not_loaded)
+    return references_check(request.repos, migration)
 
 
 def _names(state: State, found: Survey, excludes: Sequence[str]) -> tuple[Check, ...]:
@@ -211,9 +225,10 @@ def erased_checks(found: Survey) -> tuple[Check, ...]:
         return (
             failed(
                 name,
-                f"{evidence}. So many are a rule or an accident",
-                "find out what deleted them there. `migrate --execute --include-erased` brings them back; if they were "
-                "meant, override this check",
+                f"{evidence}. {said_of_many_erased(total, compared.looked_at)}".rstrip("."),
+                "find out who or what deleted them there. `migrate --execute --include-erased` brings them back. If they were "
+                "meant: `--override erased --reason TEXT --by WHO` leaves them here, and `--erased LIST` with it deletes those of "
+                "the list, too",
             ),
         )
     return (passed(name, evidence),)

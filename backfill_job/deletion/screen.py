@@ -50,10 +50,13 @@ def refusal(checks: Sequence[Check]) -> str:
 
 
 def _critical(found: Survey) -> Text:
+    consumer = found.consumer
+    noun = "JSONL object" if consumer is None else f"{consumer.critical_kind} object"
     if not found.critical:
-        return Text("No JSONL object is among them.")
+        return Text(f"No {noun} is among them.")
+    what = "" if consumer is None else f": {shown(consumer.critical_is)}"
     return Text(
-        f"{counted(found.critical, 'JSONL object')}, {byte_count(found.critical_size)}: the questionnaires themselves",
+        f"{counted(found.critical, noun)}, {byte_count(found.critical_size)}{what}",
         style="bold",
     )
 

@@ -18,6 +18,7 @@ from typing import Any
 
 import uvloop
 
+from backfill_job.consumer import Consumer
 from backfill_job.copying.by_bytes import AT_ONCE, ByBytes
 from backfill_job.copying.compare import Compared, Comparison, log_comparison, log_erased
 from backfill_job.copying.diff import DiffLine, Verdict, diff
@@ -50,7 +51,8 @@ class Survey:
         late: Writes on the legacy path after the cutover, on never migrated names, too.
         equal: Legacy objects proven equal.
         size: Their bytes together.
-        critical: How many of them are JSONL data.
+        consumer: What reads the path, which says what is critical; None where only the JSONL data are.
+        critical: How many of them are critical.
         critical_size: Bytes of those.
         kinds: Objects proven equal by layout.
         folders: Folders that hold objects proven equal.
@@ -64,6 +66,7 @@ class Survey:
 
     counts: DayCounts
     late: LateWrites
+    consumer: Consumer | None = None
     equal: int = 0
     size: int = 0
     critical: int = 0
@@ -183,7 +186,8 @@ class _Scribe:
         found.equal += 1
         found.size += source.size
         found.kinds[what.kind] += 1
-        if what.critical:
+        consumer = found.consumer
+        if what.critical if consumer is None else consumer.is_critical(finding.relative):
             found.critical += 1
             found.critical_size += source.size
         folder, slash, _ = finding.relative.rpartition("/")
@@ -201,6 +205,7 @@ def survey(
     cutover: datetime | None,
     lines: LinesFile | None = None,
     erased: frozenset[str] = frozenset(),
+    consumer: Consumer | None = None,
 ) -> Survey:
     """Compare both paths, and write down what may be deleted. Changes nothing.
 
@@ -209,13 +214,14 @@ def survey(
         cutover: When the new path became the source of truth; None if it has not.
         lines: Gets every name found equal; None where only figures are wanted.
         erased: Names that a person wants deleted although they were erased at the new path.
+        consumer: What reads the path.
 
     Raises:
         StorageError: A listing or look failed: there is no verdict, and nothing may be deleted.
         Interrupted: An operator stopped it.
     """
     tune_gc()
-    found = Survey(DayCounts(), late_since(run.gateway, run.migration, cutover), named=erased)
+    found = Survey(DayCounts(), late_since(run.gateway, run.migration, cutover), consumer, named=erased)
     scribe = _Scribe(found, lines)
     # A dry run changes nothing, so it does not record what it finds equal either.
     by_bytes = ByBytes(run, None, record=lines is not None)

@@ -45,8 +45,8 @@ async def _analyse(run: Run, findings: Inventory, lines: Lines | None) -> None:
         async for part in parts:
             run.stop.check()
             authority = await current_authority(run.authority)
-            proven_at = await asyncio.to_thread(run.authority.proven_at)
-            for line in plan(part, run.migration, authority, proven_at):
+            erasures = await asyncio.to_thread(run.authority.erasures)
+            for line in plan(part, run.migration, authority, erasures):
                 findings.add(line)
                 if lines is not None:
                     lines.write(_plan_record(line))

@@ -10,6 +10,7 @@ from enum import Enum
 from backfill_job.copying.diff import DiffLine, Verdict
 from backfill_job.copying.line import impossible
 from shared.decision import Action, Authority, decide
+from shared.erasures import NO_ERASURES, Erasures
 from shared.migration import OWN_FOLDER, Migration
 from shared.objects import Difference, ObjectState
 
@@ -69,19 +70,19 @@ _NEVER_DATA = f"objects of migrations in {OWN_FOLDER}"
 
 
 def plan(
-    lines: Iterable[DiffLine], migration: Migration, authority: Authority, proven_at: str | None = None
+    lines: Iterable[DiffLine], migration: Migration, authority: Authority, erasures: Erasures = NO_ERASURES
 ) -> Iterator[PlanLine]:
     """Plan each line of a diff, in its order.
 
     Args:
         authority: The side that wins where the two differ.
-        proven_at: As in `shared.decision.was_erased`.
+        erasures: Since when an absence at the destination is an erasure.
     """
     for line in lines:
-        yield _planned(line, migration, authority, proven_at)
+        yield _planned(line, migration, authority, erasures)
 
 
-def _planned(line: DiffLine, migration: Migration, authority: Authority, proven_at: str | None) -> PlanLine:
+def _planned(line: DiffLine, migration: Migration, authority: Authority, erasures: Erasures) -> PlanLine:
     relative, verdict, source, destination, differing = line
     step = _STEPS.get(verdict)
     if step is not None:
@@ -90,7 +91,7 @@ def _planned(line: DiffLine, migration: Migration, authority: Authority, proven_
         )
     if destination is None:
         why = impossible(line, migration)
-        erased = decide(source, None, authority, proven_at).action is Action.ERASED
+        erased = decide(source, None, authority, erasures.of(relative)).action is Action.ERASED
         step = Step.IMPOSSIBLE if why else Step.ERASED if erased else Step.COPY
         return PlanLine(relative, step, source, None, note=why)
     if differing == (Difference.CRC32C_ALONE,) and authority is not Authority.SOURCE:

@@ -69,10 +69,16 @@ def overview(
     migration: Migration,
     *,
     title: str = "Dry run: nothing is changed.",
+    narrowed: str = "",
 ) -> RenderableType:
-    """Lay out the short overview for a console of 80 columns: at most 22 lines where nothing stands out."""
+    """Lay out the short overview for a console of 80 columns: at most 22 lines where nothing stands out.
+
+    Args:
+        narrowed: See `backfill_job.run.since.narrowed_to`.
+    """
+    title += f" Names {narrowed}." if narrowed else ""
     if not findings.source.objects:
-        return _nothing_there(findings, migration)
+        return _nothing_there(findings, migration, narrowed)
     parts: list[RenderableType] = list(_question(migration, title))
     for named, words in _alarms(findings):
         parts += [Text(f"{counted(named.total, 'object')} {words}:", "bold red"), *_names(named, SHORT)]
@@ -117,10 +123,12 @@ def render(
     *,
     title: str = "Dry run: nothing is changed.",
     names: int = 20,
+    narrowed: str = "",
 ) -> RenderableType:
-    """Lay out an overview for a console of 100 columns, with at most `names` names of a kind."""
+    """Lay out an overview for a console of 100 columns, with at most `names` names of a kind; `narrowed` as in `narrowed_to`."""
+    title += f" Names {narrowed}." if narrowed else ""
     if not findings.source.objects:
-        return _nothing_there(findings, migration)
+        return _nothing_there(findings, migration, narrowed)
     parts: list[RenderableType] = [
         *_question(migration, title),
         *_alarm(findings, names),
@@ -132,10 +140,11 @@ def render(
     return Group(*parts)
 
 
-def _nothing_there(findings: Inventory, migration: Migration) -> Text:
+def _nothing_there(findings: Inventory, migration: Migration, narrowed: str) -> Text:
     there = findings.destination.objects
+    check = "check the bucket and the prefix, whose case counts"
     return Text(
-        f"{shown(migration.source.uri)} holds no objects: check the bucket and the prefix, whose case counts."
+        f"{shown(migration.source.uri)} holds no objects{f' {narrowed}' if narrowed else f': {check}'}."
         + (f" The destination holds {counted(there, 'object')}." if there else "")
     )
 

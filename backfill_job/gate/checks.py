@@ -17,14 +17,17 @@ from backfill_job.checks import (
     Standing,
     failed,
     names_check,
+    not_applicable,
     not_run,
     passed,
     phase_check,
     signoffs_check,
     unavailable,
 )
+from backfill_job.consumer import Consumer
 from backfill_job.gate.dead_letters import DeadLetters
 from backfill_job.gate.import_record import ImportRecord
+from backfill_job.import_test.loaded import LoadedRecord
 from shared.errors import MigrationError
 from shared.migration import DEFAULT_EXCLUDES
 from shared.phase import Phase
@@ -49,6 +52,7 @@ __all__ = [
     "import_test_check",
     "lag_check",
     "late_writes_check",
+    "loaded_check",
     "presence_check",
     "verification_check",
 ]
@@ -100,11 +104,13 @@ class Presence:
         folder: ``gs://bucket/…/qpi_answers_YYYYMMDD/``.
         objects: Objects listed up to the first loadable one; 0 only when the folder is empty.
         loadable: Whether the glob of the consumer's load takes one of them.
+        tail: What the names end in that it takes.
     """
 
     folder: str
     objects: int
     loadable: bool
+    tail: str = ".jsonl"
 
 
 def gate_phase_check(state: State) -> Check:
@@ -245,8 +251,10 @@ def verification_check(
     return passed(name, f"{found.counts[Verdict.EQUAL]:,} names equal, {_ago(age)}")
 
 
-def import_test_check(found: ImportRecord | None, target: Target, now: datetime, limits: Limits) -> Check:
-    """The import test must find both paths equal for each of the last days."""
+def import_test_check(
+    found: ImportRecord | None, target: Target, now: datetime, limits: Limits, *, consumer: str = ""
+) -> Check:
+    """The import test must find both paths equal for each of the last days, as this consumer (its identity) loads them."""
     name = "import test"
     # The consumer excludes nothing, so the import test does not either.
     everything = replace(target, excludes=DEFAULT_EXCLUDES)
@@ -255,6 +263,10 @@ def import_test_check(found: ImportRecord | None, target: Target, now: datetime,
         return not_run(name, "there is no import test on record", again)
     if (found.legacy, found.new) != (target.source, target.destination):
         return failed(name, f"it is of another migration: {found.legacy} to {found.new}", again)
+    if consumer and found.consumer and found.consumer != consumer:
+        return failed(
+            name, f"it tried the import of {found.consumer}, and this consumer is {consumer}", again
+        )
     wrong = [one.day.isoformat() for one in found.days if not one.passed]
     if wrong:
         days = counted(len(found.days), "day")
@@ -283,6 +295,53 @@ def import_test_check(found: ImportRecord | None, target: Target, now: datetime,
     return passed(name, f"{counted(len(wanted), 'day')} equal up to {wanted[-1]}{without}, {_ago(age)}")
 
 
+def loaded_check(
+    found: LoadedRecord | None,
+    target: Target,
+    now: datetime,
+    limits: Limits,
+    *,
+    consumer: Consumer,
+    table: str,
+    phase: Phase | None,
+) -> Check:
+    """Each of the last days must be in the consumer's own table, once.
+
+    Args:
+        found: The latest comparison on record; None where there is none.
+        table: The consumer's table; empty where no file and no argument names one.
+    """
+    name, options = "loaded", ["--last", str(limits.import_days), *(("--table", table) if table else ())]
+    again = _typed(replace(target, excludes=DEFAULT_EXCLUDES), "loaded", *options)
+    if found is None and table:
+        return not_run(name, f"no comparison of the path with {table} is on record", again)
+    if found is None:
+        why = "the consumer's table is not named (--loaded-table, load.table of its file), so it is not known what was loaded"
+        return not_applicable(name, why)
+    if (found.legacy, found.new, found.consumer) != (target.source, target.destination, consumer.identity):
+        return failed(name, f"it is of {found.consumer}, {found.legacy} to {found.new}", again)
+    before = phase is None or phase.before_cutover
+    if found.path != (target.source if before else target.destination):
+        return failed(name, f"it compared {found.path}, which is not the source of truth", again)
+    if table and table not in {found.table, found.table.rpartition(": ")[2]}:
+        return failed(name, f"it compared {found.table}, and the consumer's table is {table}", again)
+    if not found.passed:
+        loads = "find out why the import loaded less; `loaded` prints the commands that load what is missing; then "
+        return failed(name, found.summary, loads + again)
+    there = {day.day for day in found.days}
+    yesterday = now.date() - timedelta(days=1)
+    due = [yesterday - timedelta(days=number) for number in range(limits.import_days)]
+    missing = [
+        day.isoformat() for day in due if day not in there and consumer.night_of(day)[1] <= found.started
+    ]
+    if missing:
+        return failed(name, f"not compared: {listed(missing, SHOWN)}", again)
+    age = now - found.finished
+    if not timedelta() <= age <= limits.max_age:
+        return failed(name, f"made {_ago(age)}: not of the last {_hours(limits.max_age)}", again)
+    return passed(name, f"{found.summary}, in {found.table}, {_ago(age)}")
+
+
 def presence_check(new: Presence, legacy: Presence, target: Target, *, phase: Phase | None) -> Check:
     """The DAG's presence check must be true on the new path, and its load must find a file."""
     name = "presence"
@@ -291,7 +350,7 @@ def presence_check(new: Presence, legacy: Presence, target: Target, *, phase: Ph
     if new.objects:
         return failed(
             name,
-            f"{new.folder} holds {counted(new.objects, 'object')} and no *.jsonl: the presence check is true, the load fails",
+            f"{new.folder} holds {counted(new.objects, 'object')} and no *{new.tail}: the presence check is true, the load fails",
             "find out who wrote what lies there; look at the mirror",
         )
     if legacy.objects:
@@ -389,7 +448,9 @@ def dead_letters_check(
     return passed("dead letters", f"none {seen}")
 
 
-def lag_check(lag: Lag | None, arrived: float | None, limits: Limits) -> Check:
+def lag_check(
+    lag: Lag | None, arrived: float | None, limits: Limits, *, again: str = "run `verify`", doubt: str = ""
+) -> Check:
     """The mirror's copies must arrive in time.
 
     Args:
@@ -397,10 +458,13 @@ def lag_check(lag: Lag | None, arrived: float | None, limits: Limits) -> Check:
         arrived: Seconds that the canary took; None without a canary, or where it did not arrive. It counts when the
             verification saw no writes.
         limits: How long copies may take.
+        again: The command that measures it.
+        doubt: Why what the latest verification measured does not count.
     """
     name = "mirror lag"
     if lag is None:
-        return not_run(name, "no verification has measured it", "run `verify`, which alone measures it")
+        why = doubt or "no verification has measured it"
+        return not_run(name, why, f"{again}, which alone measures it")
     since = f"since {lag.since:%Y-%m-%d %H:%M}Z"
     if not lag.objects and arrived is not None:
         said = f"no writes {since}; the canary took {arrived:.1f} s"

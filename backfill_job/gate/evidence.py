@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date
 from functools import cached_property, partial
 from hashlib import sha256
@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 import uvloop
 
 from backfill_job.checks import Check, failed, known, not_run, passed, unavailable
+from backfill_job.consumer import Consumer, consumer_of, split_glob
 from backfill_job.gate.canary import Flight, canary_name, fly, removal
 from backfill_job.gate.checks import Limits, Presence
 from backfill_job.gate.dead_letters import DeadLetters, read_dead_letters
 from backfill_job.gate.import_record import ImportRecord, read_import_record
+from backfill_job.import_test.loaded import RECORD_NAME, LoadedRecord, read_loaded
 from backfill_job.import_test.results import REPORT_NAME
 from backfill_job.run.open_run import reports_at
 from backfill_job.run.run import Run, open_api
@@ -25,7 +27,6 @@ from shared.errors import MigrationError, UsageError
 from shared.events_log import Event
 from shared.migration import Location
 from shared.objects import ObjectState
-from shared.partitions import answers_folder
 from shared.phase import Phase
 from shared.record import read_state
 from shared.report.next_steps import Target
@@ -48,9 +49,13 @@ class GateOptions:
         import_test: The place of the import test's report; None for the place where `import-test` leaves it.
         today: The day of the presence check; None for today, UTC.
         record: Whether the gate records its result beside the state.
-        writer: The IAM members that write the exports; `consumer` those that read them.
+        writer: The IAM members that write the exports; `reader` those that read them.
         overrides: Reasons for the checks to override, by the check's name.
-        by: Who overrides them.
+        by: Who overrides them, and says that no mirror runs.
+        consumer: What reads the path each night; None to find out whether it is the preset.
+        consumer_file: The file that describes it, for the commands that the gate proposes; empty without one.
+        table: The consumer's own table, with which `loaded` must have compared the path; empty for that of the consumer's file.
+        no_mirror: Why no mirror runs, and who wrote last; empty where one runs.
     """
 
     repos: tuple[Path, ...] = ()
@@ -61,9 +66,13 @@ class GateOptions:
     today: date | None = None
     record: bool = True
     writer: tuple[str, ...] = ()
-    consumer: tuple[str, ...] = ()
+    reader: tuple[str, ...] = ()
     overrides: Mapping[str, str] = field(default_factory=dict)
     by: str = ""
+    consumer: Consumer | None = None
+    consumer_file: str = ""
+    no_mirror: str = ""
+    table: str = ""
 
 
 class Evidence:
@@ -74,7 +83,16 @@ class Evidence:
         self.options = options
         self.migration = run.migration
         self.now = run.now().astimezone(UTC)
-        self.target = Target.of(self.migration)
+        self.target = replace(Target.of(self.migration), consumer=options.consumer_file)
+
+    @cached_property
+    def consumer(self) -> Consumer:
+        """What reads the path each night.
+
+        Raises:
+            StorageError: A listing failed, so it is not known whether the path has the preset's layout.
+        """
+        return consumer_of(self.options.consumer, self.migration, self._run.gateway)
 
     @cached_property
     def state(self) -> State | MigrationError:
@@ -98,8 +116,20 @@ class Evidence:
 
     @property
     def lag(self) -> Lag | None:
-        """The mirror's lag as the latest verification measured it; None without one."""
-        return None if self.verification is None else self.verification.lag
+        """The mirror's lag as the latest verification measured it; None without one, or where `lag_doubt` speaks against it."""
+        return None if self.verification is None or self.lag_doubt else self.verification.lag
+
+    @property
+    def lag_doubt(self) -> str:
+        """Why the lag that the latest verification measured does not count; empty where it does, or where there is none."""
+        found, state = self.verification, self.state
+        if found is None or not isinstance(state, State):
+            return ""
+        if not state.ran_in_this_phase(found.run, found.started):
+            return "the latest verification measured it before this phase"
+        if self.now - found.finished > self.options.limits.max_age:
+            return f"the latest verification measured it at {utc_text(found.finished)}, which is too long ago"
+        return ""
 
     @cached_property
     def canary(self) -> Check | None:
@@ -148,23 +178,33 @@ class Evidence:
             contents = None if reports is None else reports.read(REPORT_NAME)
         return None if contents is None else read_import_record(contents, where)
 
+    def loaded_record(self) -> LoadedRecord | None:
+        """The latest comparison of the path with the consumer's table; None where there is none.
+
+        Raises:
+            UsageError, StorageError: It cannot be read.
+        """
+        at = self.migration.own_ref("latest", RECORD_NAME)
+        contents = self._run.gateway.read(at)
+        return None if contents is None else read_loaded(contents, at.uri)
+
     def presence(self) -> tuple[Presence, Presence]:
-        """What the folder of today, or of the day given with --today, holds on the new and on the legacy path.
+        """What the folder that a run of today, or of the day given with --today, looks into holds on the new and the legacy path.
 
         Raises:
             StorageError: A listing failed.
         """
-        folder = answers_folder(self.options.today or self.now.date())
+        folder = self.consumer.presence_folder(self.options.today or self.now.date())
         migration = self.migration
         return self._seen_in(migration.destination, folder), self._seen_in(migration.source, folder)
 
     def _seen_in(self, path: Location, folder: str) -> Presence:
-        objects = 0
+        objects, tail = 0, split_glob(self.consumer.load.glob)[2]
         for state in self._listed(Location(path.bucket, path.prefix + folder)):
             objects += 1
-            if state.name.endswith(".jsonl"):
-                return Presence(path.uri + folder, objects, loadable=True)
-        return Presence(path.uri + folder, objects, loadable=False)
+            if state.name.endswith(tail):
+                return Presence(path.uri + folder, objects, loadable=True, tail=tail)
+        return Presence(path.uri + folder, objects, loadable=False, tail=tail)
 
     def siblings(self) -> list[str]:
         """Folders under the destination's name in another case, each with an example of an object.

@@ -45,6 +45,7 @@ class ImportRecord:
         legacy: The legacy path, ``gs://bucket/prefix/``, as is the new one.
         passed: It finished, and every day passed.
         error: What stopped it; None where it finished.
+        consumer: The identity of the consumer that it tried; empty in a report of an older version.
     """
 
     schema: Literal[1]
@@ -58,6 +59,7 @@ class ImportRecord:
     passed: bool
     error: str | None
     days: tuple[ImportedDay, ...]
+    consumer: str = ""
 
 
 def read_import_record(contents: bytes, where: str) -> ImportRecord:

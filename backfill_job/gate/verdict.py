@@ -1,7 +1,7 @@
 """The gate: every check in the order of the table, and the verdict. It says GO only if no check blocks."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,7 @@ from backfill_job.checks import (
     failed,
     log_overrides,
     marked,
+    not_applicable,
     not_run,
     overridden,
     overrides_of,
@@ -36,13 +37,14 @@ from backfill_job.gate.checks import (
     import_test_check,
     lag_check,
     late_writes_check,
+    loaded_check,
     presence_check,
 )
 from backfill_job.gate.evidence import Evidence, GateOptions
 from backfill_job.rights import Area
 from backfill_job.run.reports import json_bytes
 from backfill_job.run.run import Run
-from shared.errors import MigrationError, StorageError
+from shared.errors import MigrationError, PhaseUnknown, StorageError, UsageError
 from shared.events_log import Event
 from shared.phase import Phase
 from shared.state import NAMES, State
@@ -52,6 +54,9 @@ __all__ = ["FORMAT", "GATE_CHECKS", "OVERRIDABLE", "GateCheck", "GateResult", "r
 
 OVERRIDABLE = (NAMES, ACCESS, PATH_LIFECYCLE)
 """The names that ``--override`` takes."""
+
+OF_THE_MIRROR = frozenset({"mirror lag", "mirror alive", "canary", "dead letters"})
+"""The checks that are not applicable where a person says that no mirror runs (``--no-mirror``)."""
 
 FORMAT = "qpi-exports-migration/gate/1"
 
@@ -85,22 +90,36 @@ _CANARY = (
 
 def _phase(evidence: Evidence) -> Check:
     state = evidence.state
-    return unavailable("phase", state) if isinstance(state, MigrationError) else gate_phase_check(state)
+    return (
+        _no_state("phase", state, evidence) if isinstance(state, MigrationError) else gate_phase_check(state)
+    )
+
+
+def _no_state(name: str, error: MigrationError, evidence: Evidence) -> Check:
+    """A check that needs the state, which is not there or not whole."""
+    begin = evidence.target.command("begin", "--by", "NAME")
+    if not isinstance(error, PhaseUnknown) or not begin:
+        return unavailable(name, error)
+    fix = f"{begin} begins it, mends its record, or says what to restore; then run the same command again"
+    return not_run(name, str(error), fix)
 
 
 def _verification(evidence: Evidence) -> Check:
     found, state = evidence.recorded, evidence.state
+    if isinstance(state, MigrationError):
+        return _no_state("verification", state, evidence)
+    if isinstance(found, UsageError):
+        again = evidence.target.command("verify") if state.phase.before_cutover else ""
+        return not_run("verification", str(found), again or "`status` says where the migration stands")
     if isinstance(found, MigrationError):
         return unavailable("verification", found)
-    if isinstance(state, MigrationError):
-        return unavailable("verification", state)
     return comparison_check(state, found, evidence.target, evidence.now, evidence.options.limits)
 
 
 def _names(evidence: Evidence) -> Check:
     state = evidence.state
     if isinstance(state, MigrationError):
-        return unavailable(NAMES, state)
+        return _no_state(NAMES, state, evidence)
     return gate_names_check(state, evidence.target)
 
 
@@ -112,17 +131,30 @@ def _late_writes(evidence: Evidence) -> Check | None:
 
 
 def _lag(evidence: Evidence) -> Check:
-    return lag_check(evidence.lag, evidence.arrived, evidence.options.limits)
+    again = evidence.target.command("verify") or "run `verify`"
+    limits, doubt = evidence.options.limits, evidence.lag_doubt
+    check = lag_check(evidence.lag, evidence.arrived, limits, again=again, doubt=doubt)
+    return _before_cutover_only(check, evidence)
+
+
+def _before_cutover_only(check: Check, evidence: Evidence) -> Check:
+    """A check whose next step makes sense only where a cutover is ahead."""
+    phase = evidence.phase
+    if not check.blocks or phase is None or phase.before_cutover:
+        return check
+    return replace(check, next_step="nothing: there is no cutover ahead")
 
 
 def _alive(evidence: Evidence) -> Check:
-    return alive_check(evidence.lag, evidence.canary, evidence.arrived, evidence.now, evidence.options.limits)
+    check = alive_check(
+        evidence.lag, evidence.canary, evidence.arrived, evidence.now, evidence.options.limits
+    )
+    return _before_cutover_only(check, evidence)
 
 
 def _canary(evidence: Evidence) -> Check:
-    return evidence.canary or not_run(
-        "canary", "not asked for", "add --canary: it writes one object and removes it again"
-    )
+    step = "add --canary: it writes one object and removes it again"
+    return evidence.canary or _before_cutover_only(not_run("canary", "not asked for", step), evidence)
 
 
 def _dead_letters(evidence: Evidence) -> Check:
@@ -136,14 +168,41 @@ def _dead_letters(evidence: Evidence) -> Check:
 
 
 def _references(evidence: Evidence) -> Check:
+    consumer = evidence.options.consumer
+    if consumer is not None and consumer.nothing_loads and not evidence.options.repos:
+        return not_applicable("references", consumer.not_loaded)
     return references_check(evidence.options.repos, evidence.migration)
 
 
 def _import_test(evidence: Evidence) -> Check:
-    return import_test_check(evidence.import_record(), evidence.target, evidence.now, evidence.options.limits)
+    consumer, limits = evidence.consumer, evidence.options.limits
+    found = None if consumer.nothing_loads else evidence.import_record()
+    if consumer.not_loaded and found is None:
+        return not_applicable("import test", consumer.not_loaded)
+    return import_test_check(found, evidence.target, evidence.now, limits, consumer=consumer.identity)
+
+
+def _loaded(evidence: Evidence) -> Check:
+    consumer = evidence.consumer
+    found = None if consumer.nothing_loads else evidence.loaded_record()
+    if consumer.not_loaded and found is None:
+        return not_applicable("loaded", consumer.not_loaded)
+    return loaded_check(
+        found,
+        evidence.target,
+        evidence.now,
+        evidence.options.limits,
+        consumer=consumer,
+        table=evidence.options.table or consumer.load.table,
+        phase=evidence.phase,
+    )
 
 
 def _presence(evidence: Evidence) -> Check:
+    consumer = evidence.consumer
+    if consumer.presence is None:
+        why = consumer.not_loaded or f"{consumer.name} loads without looking for a folder first"
+        return not_applicable("presence", why)
     new, legacy = evidence.presence()
     return presence_check(new, legacy, evidence.target, phase=evidence.phase)
 
@@ -163,7 +222,7 @@ def _access(evidence: Evidence) -> Check:
     options, until_deletion = evidence.options, evidence.phase not in {Phase.DELETING, Phase.DELETED}
     needs = {
         "writer": (options.writer, needs_of(evidence.migration, consumer=False)),
-        "consumer": (options.consumer, needs_of(evidence.migration, consumer=True, legacy=until_deletion)),
+        "reader": (options.reader, needs_of(evidence.migration, consumer=True, legacy=until_deletion)),
     }
     return access_check(needs, evidence.policies)
 
@@ -171,7 +230,7 @@ def _access(evidence: Evidence) -> Check:
 def _signoffs(evidence: Evidence) -> Check:
     state = evidence.state
     if isinstance(state, MigrationError):
-        return unavailable("sign-offs", state)
+        return _no_state("sign-offs", state, evidence)
     return gate_signoffs_check(state, evidence.target)
 
 
@@ -192,7 +251,8 @@ GATE_CHECKS = (
     GateCheck("canary", _CANARY, _canary),
     GateCheck("dead letters", (), _dead_letters),
     GateCheck("references", (), _references),
-    GateCheck("import test", (_GET_OWN,), _import_test),
+    GateCheck("import test", (_GET_OWN, *_LIST), _import_test),
+    GateCheck("loaded", (_GET_OWN,), _loaded),
     GateCheck("presence", _LIST, _presence),
     GateCheck("mixed prefix", (_LIST[1],), _mixed_prefix),
     GateCheck(ACCESS, _POLICIES, _access),
@@ -276,4 +336,7 @@ def run_gate(run: Run, options: GateOptions) -> GateResult:
 
 def _run(run: Run, each: GateCheck, evidence: Evidence) -> Check | None:
     run.stop.check()
+    options = evidence.options
+    if options.no_mirror and each.name in OF_THE_MIRROR:
+        return not_applicable(each.name, f"no mirror runs: {options.no_mirror} (says {options.by})")
     return each.run(evidence)

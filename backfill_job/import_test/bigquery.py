@@ -34,7 +34,18 @@ from shared.answers import error_for, no_answer
 from shared.errors import MigrationError, PermissionDenied, Unavailable, UnexpectedAnswer, UsageError
 from shared.text import shown
 
-__all__ = ["BigQueryEngine", "Dataset", "connect", "judged", "translated"]
+__all__ = [
+    "CLIENT_ERRORS",
+    "DIGEST_SQL",
+    "KEY_SQL",
+    "PATIENCE_SECONDS",
+    "BigQueryEngine",
+    "Dataset",
+    "connect",
+    "judged",
+    "schema_fields",
+    "translated",
+]
 
 LIFETIME = timedelta(hours=24)
 """BigQuery deletes a table after this time, if this engine could not."""
@@ -145,7 +156,7 @@ class BigQueryEngine:
     def _table(self, name: str) -> Iterator[str]:
         """A table for the length of a block."""
         full_name = f"{self._dataset}.{name}"
-        table = bigquery.Table(full_name, schema=_schema())
+        table = bigquery.Table(full_name, schema=schema_fields())
         table.expires = self._clock.now() + LIFETIME
         table.labels = self._labels()
         try:
@@ -155,7 +166,7 @@ class BigQueryEngine:
             raise UsageError(
                 f"there is no BigQuery dataset {self._dataset} ({_said_by(error)}); create one in the buckets' location"
             ) from error
-        except _CLIENT_ERRORS as error:
+        except CLIENT_ERRORS as error:
             raise translated(error, full_name) from error
         try:
             yield full_name
@@ -165,7 +176,7 @@ class BigQueryEngine:
     def _drop(self, full_name: str) -> None:
         try:
             self._client.delete_table(full_name, not_found_ok=True, retry=self._retry)
-        except _CLIENT_ERRORS as error:
+        except CLIENT_ERRORS as error:
             hours = LIFETIME // timedelta(hours=1)
             self._note(
                 f"the temporary table {full_name} could not be deleted ({_said_by(error)}); BigQuery deletes it {hours} hours "
@@ -174,7 +185,7 @@ class BigQueryEngine:
 
     def _load(self, folder: Folder, full_name: str, job_id: str) -> NotLoadable | None:
         config = bigquery.LoadJobConfig(
-            schema=_schema(),
+            schema=schema_fields(),
             source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
             write_disposition=bigquery.WriteDisposition.WRITE_EMPTY,
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
@@ -187,7 +198,7 @@ class BigQueryEngine:
             with self._stop.raising():
                 job = self._started(folder.glob, full_name, config, job_id)
                 job.result(timeout=PATIENCE_SECONDS, retry=self._retry)
-        except _CLIENT_ERRORS as error:
+        except CLIENT_ERRORS as error:
             if job is not None and job.error_result:
                 return judged(job.error_result, job.errors or (), folder.glob)
             raise translated(error, folder.glob) from error
@@ -217,7 +228,7 @@ class BigQueryEngine:
                     retry=self._retry,
                 )
                 (row,) = job.result(timeout=PATIENCE_SECONDS, retry=self._retry)
-        except _CLIENT_ERRORS as error:
+        except CLIENT_ERRORS as error:
             raise translated(error, full_name) from error
         lanes = [int(row[f"lane_{number}"]) for number in range(LANES)]
         return Loaded(int(row["row_count"]), int(row["users"]), Fingerprint.of_lanes(lanes))
@@ -226,7 +237,8 @@ class BigQueryEngine:
         return {"purpose": "import-test", "run": self._run}
 
 
-def _schema() -> list[bigquery.SchemaField]:
+def schema_fields() -> list[bigquery.SchemaField]:
+    """The preset's schema."""
     return [_schema_field(field) for field in SCHEMA]
 
 
@@ -251,10 +263,18 @@ def bigquery_sql(table: str) -> str:
         for lane in range(LANES)
     )
     return f"""
-WITH digests AS (
-  SELECT user_id, TO_HEX(SHA256(CONCAT(
+WITH digests AS (SELECT user_id, {DIGEST_SQL} AS digest FROM `{table}`)
+SELECT COUNT(*) AS row_count, COUNT(DISTINCT user_id) AS users, {lanes}
+FROM digests
+"""  # noqa: S608 -- the table's name is made of checked parts
+
+
+KEY_SQL = """CONCAT(
     IFNULL(CONCAT(CAST(BYTE_LENGTH(user_id) AS STRING), ':', user_id), '-'),
-    IFNULL(CAST(UNIX_MICROS(submitted_at) AS STRING), '-'), ';',
+    IFNULL(CAST(UNIX_MICROS(submitted_at) AS STRING), '-'), ';')"""
+"""User and time of a row, as the text that the fingerprint begins with."""
+
+DIGEST_SQL = f"""TO_HEX(SHA256(CONCAT({KEY_SQL},
     CAST(ARRAY_LENGTH(answers) AS STRING), ';',
     ARRAY_TO_STRING(ARRAY(
       SELECT CONCAT(
@@ -263,11 +283,8 @@ WITH digests AS (
         ARRAY_TO_STRING(ARRAY(
           SELECT CONCAT(CAST(BYTE_LENGTH(answer_id) AS STRING), ':', answer_id)
           FROM UNNEST(answer.answer_ids) AS answer_id WITH OFFSET AS place ORDER BY place), ''))
-      FROM UNNEST(answers) AS answer WITH OFFSET AS place ORDER BY place), '')))) AS digest
-  FROM `{table}`)
-SELECT COUNT(*) AS row_count, COUNT(DISTINCT user_id) AS users, {lanes}
-FROM digests
-"""  # noqa: S608 -- the table's name is made of checked parts
+      FROM UNNEST(answers) AS answer WITH OFFSET AS place ORDER BY place), ''))))"""  # noqa: S608 -- no value of anybody's
+"""The SHA-256 of a row."""
 
 
 # --- what errors mean ----------------------------------------------------------------------------------------
@@ -275,7 +292,7 @@ FROM digests
 PATIENCE_SECONDS = 1_800.0
 """How long a job may take. A day loads in a minute or two, but these jobs queue with the DAG's own."""
 
-_CLIENT_ERRORS = (
+CLIENT_ERRORS = (
     api.GoogleAPICallError,
     api.RetryError,
     auth.GoogleAuthError,

@@ -1,4 +1,4 @@
-"""One day's test: the DAG's three steps on both paths, repeated while the folders change. And which days are meant.
+"""One day's test: the consumer's three steps on both paths, repeated while the folders change. And which days are meant.
 
 1. Presence: does the day's folder contain any object?
 2. Load: the objects that the glob matches, with the exact schema, into a temporary table.
@@ -9,12 +9,14 @@ loads: only if both listings show the same versions is it known what was loaded.
 was written a moment ago, the mirror gets its time before the difference counts.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import chain, islice
 from typing import Protocol
 
+from backfill_job.consumer import Consumer, split_glob
 from backfill_job.import_test.compare import (
     ImportDay,
     Load,
@@ -28,11 +30,10 @@ from backfill_job.run.clock import Clock
 from shared.errors import UsageError
 from shared.migration import Location, Migration
 from shared.objects import CONTENT_DIFFERENCES, ObjectState, differences, parse_time
-from shared.partitions import answers_folder
 from shared.store import ListingStore
 from shared.text import shown
 
-__all__ = ["ATTEMPTS", "MAX_DAYS", "Engine", "Folder", "chosen_days", "read_folder", "try_day"]
+__all__ = ["ATTEMPTS", "MAX_DAYS", "Engine", "Folder", "chosen_days", "one_day", "read_folder", "try_day"]
 
 ATTEMPTS = 4
 """After so many attempts the day is in flight."""
@@ -41,10 +42,6 @@ PAUSE_SECONDS = 5.0
 
 MAX_EXAMPLES = 20
 
-_LOADED = ".jsonl"
-"""What the glob's names end in. Case counts. The asterisk also matches objects in subfolders (BigQuery documentation,
-"Wildcard support for Cloud Storage URIs": ``fed-samples/*.csv`` selects files of the folder and any subfolders)."""
-
 
 @dataclass(frozen=True, slots=True)
 class Folder:
@@ -52,20 +49,34 @@ class Folder:
 
     Attributes:
         objects: By name below the folder. The names of one day fit in memory; those of a prefix would not.
+        head: What the names that are loaded begin with.
+        tail: What they end in. Case counts. The asterisk in between also matches objects in subfolders. (BigQuery documentation,
+            "Wildcard support for Cloud Storage URIs": ``fed-samples/*.csv`` selects files of the folder and any subfolders.)
+        wildcard: Whether there is an asterisk; otherwise `head` is the whole name.
     """
 
     location: Location
     objects: Mapping[str, ObjectState]
+    head: str = ""
+    tail: str = ".jsonl"
+    wildcard: bool = True
 
     @property
     def glob(self) -> str:
-        """What the DAG loads: ``gs://bucket/…/qpi_answers_YYYYMMDD/*.jsonl``."""
-        return f"{self.location.uri}*{_LOADED}"
+        """What the consumer loads: ``gs://bucket/…/qpi_answers_YYYYMMDD/*.jsonl``."""
+        return f"{self.location.uri}{self.head}{'*' if self.wildcard else ''}{self.tail}"
 
     @property
     def files(self) -> dict[str, ObjectState]:
         """The objects that the glob matches, by name below the folder, in the listing's order."""
-        return {name: state for name, state in self.objects.items() if name.endswith(_LOADED)}
+        return {name: state for name, state in self.objects.items() if self.takes(name)}
+
+    def takes(self, name: str) -> bool:
+        """Whether the glob matches a name below the folder."""
+        if not self.wildcard:
+            return name == self.head
+        fits = len(name) >= len(self.head) + len(self.tail)
+        return fits and name.startswith(self.head) and name.endswith(self.tail)
 
 
 class Engine(Protocol):
@@ -89,6 +100,7 @@ def try_day(
     migration: Migration,
     store: ListingStore,
     engine: Engine,
+    consumer: Consumer,
     *,
     grace: timedelta,
     clock: Clock,
@@ -97,6 +109,7 @@ def try_day(
 
     Args:
         migration: Its source is the legacy path, its destination the new path.
+        consumer: What it loads of a day.
         grace: How long an object may take to arrive on the other path before it counts as a difference.
 
     Raises:
@@ -105,12 +118,13 @@ def try_day(
     for attempt in range(1, ATTEMPTS + 1):
         if attempt > 1:
             clock.sleep(PAUSE_SECONDS)
-        before = _folders(store, migration, day)
+        before = _folders(store, migration, consumer, day)
+        folder_name = re.sub(r"\W", "_", split_glob(consumer.loaded_glob(day))[0].strip("/"), flags=re.ASCII)
         legacy, new = (
-            _load(engine, folder, f"{side}_{answers_folder(day).strip('/')}_{attempt}")
+            _load(engine, folder, f"{side}_{folder_name}_{attempt}")
             for side, folder in zip(("legacy", "new"), before, strict=True)
         )
-        after = _folders(store, migration, day)
+        after = _folders(store, migration, consumer, day)
         verdict = compare(legacy, new)
         still = all(map(_unchanged, before, after))
         if still and (verdict is Verdict.EQUAL or not _changed_since(*after, clock.now() - grace)):
@@ -120,8 +134,11 @@ def try_day(
     return ImportDay(day, verdict, legacy, new, _name_differences(*before), attempt, clock.now())
 
 
-def _folders(store: ListingStore, migration: Migration, day: date) -> tuple[Folder, Folder]:
-    return read_folder(store, migration.source, day), read_folder(store, migration.destination, day)
+def _folders(
+    store: ListingStore, migration: Migration, consumer: Consumer, day: date
+) -> tuple[Folder, Folder]:
+    glob = consumer.loaded_glob(day)
+    return read_folder(store, migration.source, glob), read_folder(store, migration.destination, glob)
 
 
 def _load(engine: Engine, folder: Folder, table: str) -> Load:
@@ -137,16 +154,18 @@ def _load(engine: Engine, folder: Folder, table: str) -> Load:
     return Load(objects, files, engine.load(folder, table))
 
 
-def read_folder(store: ListingStore, path: Location, day: date) -> Folder:
-    """List a day's folder on one path. It is empty only if the listing was complete and empty.
+def read_folder(store: ListingStore, path: Location, glob: str) -> Folder:
+    """List the folder of a glob below one path. It is empty only if the listing was complete and empty.
 
     Raises:
         StorageError: The listing failed: nothing is known about the folder.
     """
-    location = Location(path.bucket, path.prefix + answers_folder(day))
+    folder, head, tail = split_glob(glob)
+    location = Location(path.bucket, path.prefix + folder)
     skip = len(location.prefix)
-    pages = store.list_pages(location.bucket, location.prefix)
-    return Folder(location, {state.name[skip:]: state for page in pages for state in page.objects})
+    pages = store.list_pages(location.bucket, location.prefix + head)
+    objects = {state.name[skip:]: state for page in pages for state in page.objects}
+    return Folder(location, objects, head, tail, wildcard="*" in glob)
 
 
 def _unchanged(before: Folder, after: Folder) -> bool:
@@ -228,12 +247,12 @@ def chosen_days(
             "say which days: --date YYYYMMDD (may be repeated), or --from YYYYMMDD --to YYYYMMDD, or --last N"
         )
     if dates:
-        return tuple(sorted({_day(text, "--date") for text in dates}))
+        return tuple(sorted({one_day(text, "--date") for text in dates}))
     if last_days is not None:
         return _range(today - _number(last_days) * _ONE_DAY, today - _ONE_DAY)
     if first is None or last is None:
         raise UsageError("--from and --to belong together; for a single day there is --date")
-    return _range(_day(first, "--from"), _day(last, "--to"))
+    return _range(one_day(first, "--from"), one_day(last, "--to"))
 
 
 def _range(first: date, last: date) -> tuple[date, ...]:
@@ -245,7 +264,12 @@ def _range(first: date, last: date) -> tuple[date, ...]:
     return tuple(first + count * _ONE_DAY for count in range(number))
 
 
-def _day(text: str, option: str) -> date:
+def one_day(text: str, option: str) -> date:
+    """Read a day.
+
+    Raises:
+        UsageError: It is not one.
+    """
     if len(text) == _DIGITS and text.isascii() and text.isdecimal():
         try:
             return date(int(text[:4]), int(text[4:6]), int(text[6:]))

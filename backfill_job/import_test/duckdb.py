@@ -5,14 +5,20 @@ judges it, because DuckDB alone would accept a number as a text and would drop u
 file, and DuckDB loads them from there into a table of the schema's types. Table and file are in a temporary directory that
 is deleted with the engine. Memory is bounded, whatever the size of the day.
 
+Files in another form than the preset's are not judged line by line. DuckDB reads them as they are, and the fingerprint is over each
+row's JSON (`VALUES`). What BigQuery would refuse of them is not known here.
+
 It is a module of its own because DuckDB is optional.
 """
 
 import json
+import re
+import shutil
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -20,10 +26,12 @@ from typing import Protocol, Self
 
 import duckdb
 
+from backfill_job.consumer import Column, Consumer, Format
 from backfill_job.contents.lines import ContentsReport
 from backfill_job.contents.reader import LIMITS, Contents, Limits
 from backfill_job.contents.rows import SCHEMA, Field, Row, Type
 from backfill_job.import_test.compare import (
+    DEFINITION,
     DIGITS,
     LANES,
     MODULUS,
@@ -35,12 +43,12 @@ from backfill_job.import_test.compare import (
 )
 from backfill_job.import_test.day import Folder
 from backfill_job.run.stopping import Stop
-from shared.errors import CannotWrite
+from shared.errors import CannotWrite, UsageError
 from shared.objects import ObjectRef, ObjectState
 from shared.text import shown
 from shared.verification import Severity
 
-__all__ = ["EmbeddedEngine", "ReadingStore"]
+__all__ = ["DIGEST_SQL", "KEY_SQL", "EmbeddedEngine", "ReadingStore", "no_room", "values_columns"]
 
 MAX_OBJECTS_AHEAD = 256
 MAX_BYTES_AHEAD = 64 * 1024 * 1024
@@ -75,14 +83,25 @@ class EmbeddedEngine:
     Args:
         store: Read from by several threads at once.
         readers: Objects read at once.
+        consumer: What it loads; None for the preset's rows.
 
     Raises:
         CannotWrite: The temporary directory has no room.
+        UsageError: The consumer's schema has a type that is not known here.
     """
 
     name = "duckdb"
 
-    def __init__(self, store: ReadingStore, *, readers: int, stop: Stop, limits: Limits = LIMITS) -> None:
+    def __init__(
+        self,
+        store: ReadingStore,
+        *,
+        readers: int,
+        stop: Stop,
+        limits: Limits = LIMITS,
+        consumer: Consumer | None = None,
+    ) -> None:
+        self._values = None if consumer is None or consumer.of_qpi else values_sql(consumer)
         self._store = store
         self._limits = limits
         self._readers = readers
@@ -92,9 +111,11 @@ class EmbeddedEngine:
             path = Path(self._directory.name)
             config = {**_CONFIG, "temp_directory": str(path / "spill")}
             self._database = duckdb.connect(str(path / "import_test.duckdb"), config=config)
+            self._database.execute("SET TimeZone = 'UTC'")
         except (OSError, duckdb.Error) as error:
-            raise _no_room(error) from error
+            raise no_room(error) from error
         self._spool = path / "rows.jsonl"
+        self._files = path / "files"
 
     def __enter__(self) -> Self:
         return self
@@ -114,13 +135,31 @@ class EmbeddedEngine:
             Interrupted: A stop was requested.
         """
         try:
+            if self._values is not None:
+                return self._load_values(folder, self._values)
             problem = self._spool_rows(folder)
             return problem or self._sums(table)
         except (OSError, duckdb.Error) as error:
-            raise _no_room(error) from error
+            raise no_room(error) from error
         finally:
             with suppress(OSError):
                 self._spool.unlink(missing_ok=True)
+
+    def _load_values(self, folder: Folder, sql: str) -> Outcome:
+        self._files.mkdir()
+        try:
+            with closing(self._contents(folder)) as contents:
+                for number, (uri, _, data) in enumerate(contents):
+                    self._stop.check()
+                    if data is None:
+                        return NotLoadable(f"{uri} was deleted while it was read")
+                    (self._files / f"{number:09}").write_bytes(data)
+            found = self._database.execute(sql, [str(self._files / "*")]).fetchone()
+        except _UNREADABLE as error:  # its message may quote data
+            return NotLoadable(f"{shown(folder.glob)}: DuckDB cannot read it ({type(error).__name__})")
+        finally:
+            shutil.rmtree(self._files)
+        return _loaded(found, VALUES)
 
     def _spool_rows(self, folder: Folder) -> NotLoadable | NotJudged | None:
         """Write the rows of all files to the temporary file, up to the first line that is not loadable.
@@ -179,7 +218,38 @@ class EmbeddedEngine:
         finally:
             pool.shutdown(cancel_futures=True)
 
+    @property
+    def database(self) -> duckdb.DuckDBPyConnection:
+        """The temporary database, in which `keep` makes tables."""
+        return self._database
+
+    def keep(self, folder: Folder, table: str) -> NotLoadable | NotJudged | None:
+        """Load the preset's rows of a folder into a new temporary table, which stays; gives why that is not possible.
+
+        Raises:
+            StorageError, CannotWrite, Interrupted: As in `load`.
+        """
+        try:
+            problem = self._spool_rows(folder)
+            if problem is None:
+                self._fill(table)
+        except (OSError, duckdb.Error) as error:
+            raise no_room(error) from error
+        finally:
+            with suppress(OSError):
+                self._spool.unlink(missing_ok=True)
+        return problem
+
     def _sums(self, table: str) -> Loaded:
+        try:
+            self._fill(table)
+            found = self._database.execute(duckdb_sql(table)).fetchone()
+        finally:
+            self._database.execute(f'DROP TABLE IF EXISTS "{table}"')
+        return _loaded(found, DEFINITION)
+
+    def _fill(self, table: str) -> None:
+        """Make a temporary table of the spooled rows. It never outlives the connection."""
         database = self._database
         columns = ", ".join(f'"{field.name}" {_duckdb_type(field)}' for field in SCHEMA)
         spooled = {
@@ -190,21 +260,19 @@ class EmbeddedEngine:
             for field in SCHEMA
         )
         typed = ", ".join(f"{name}: '{kind}'" for name, kind in spooled.items())
-        # A temporary table never outlives the connection.
         database.execute(f'CREATE TEMPORARY TABLE "{table}" ({columns})')
-        try:
-            database.execute(
-                f"INSERT INTO \"{table}\" SELECT {values} FROM read_json(?, format = 'newline_delimited', columns = {{{typed}}},"  # noqa: S608 -- names of ours
-                f" maximum_object_size = {MAX_LINE_BYTES + 1})",
-                [str(self._spool)],
-            )
-            found = database.execute(duckdb_sql(table)).fetchone()
-        finally:
-            database.execute(f'DROP TABLE "{table}"')
-        assert found is not None  # noqa: S101 -- an aggregate has one row
-        rows, users, *lanes = (int(number) for number in found)
-        assert len(lanes) == LANES  # noqa: S101 -- what the query asks for
-        return Loaded(rows, users, Fingerprint.of_lanes(lanes))
+        database.execute(
+            f"INSERT INTO \"{table}\" SELECT {values} FROM read_json(?, format = 'newline_delimited', columns = {{{typed}}},"  # noqa: S608 -- names of ours
+            f" maximum_object_size = {MAX_LINE_BYTES + 1})",
+            [str(self._spool)],
+        )
+
+
+def _loaded(found: tuple[int, ...] | None, definition: str) -> Loaded:
+    assert found is not None  # noqa: S101 -- an aggregate has one row
+    rows, users, *lanes = (int(number) for number in found)
+    assert len(lanes) == LANES  # noqa: S101 -- what the query asks for
+    return Loaded(rows, users, replace(Fingerprint.of_lanes(lanes), definition=definition))
 
 
 def _reason(uri: str, report: ContentsReport, severity: Severity) -> str:
@@ -239,28 +307,112 @@ def duckdb_sql(table: str) -> str:
     Args:
         table: Its name, without a quote in it.
     """
-    lanes = ", ".join(
-        f"coalesce(sum(('0x' || substr(digest, {1 + lane * DIGITS}, {DIGITS}))::BIGINT) % {MODULUS}, 0) AS lane_{lane}"
-        for lane in range(LANES)
-    )
     return f"""
-WITH digests AS (
-  SELECT user_id, sha256(concat(
-    coalesce(strlen(user_id) || ':' || user_id, '-'),
-    coalesce(epoch_us(submitted_at)::VARCHAR, '-'), ';',
-    len(answers), ';',
-    array_to_string(list_transform(answers, lambda answer: concat(
-      coalesce(strlen(answer.question_id) || ':' || answer.question_id, '-'),
-      len(answer.answer_ids), ';',
-      array_to_string(list_transform(answer.answer_ids, lambda answer_id: strlen(answer_id) || ':' || answer_id), '')
-    )), ''))) AS digest
-  FROM "{table}")
-SELECT count(*) AS row_count, count(DISTINCT user_id) AS users, {lanes}
+WITH digests AS (SELECT user_id, {DIGEST_SQL} AS digest FROM "{table}")
+SELECT count(*) AS row_count, count(DISTINCT user_id) AS users, {_LANES_SQL}
 FROM digests
 """  # noqa: S608 -- the table's name is one of ours
 
 
-def _no_room(error: Exception) -> CannotWrite:
+KEY_SQL = """concat(
+    coalesce(strlen(user_id) || ':' || user_id, '-'),
+    coalesce(epoch_us(submitted_at)::VARCHAR, '-'), ';')"""
+"""User and time of a row, as the text that the fingerprint begins with."""
+
+DIGEST_SQL = f"""sha256(concat({KEY_SQL},
+    len(coalesce(answers, [])), ';',
+    array_to_string(list_transform(answers, lambda answer: concat(
+      coalesce(strlen(answer.question_id) || ':' || answer.question_id, '-'),
+      len(coalesce(answer.answer_ids, [])), ';',
+      array_to_string(list_transform(answer.answer_ids, lambda answer_id: strlen(answer_id) || ':' || answer_id), '')
+    )), '')))"""
+"""The SHA-256 of a row. A NULL list of a table counts as an empty one, because BigQuery has no other."""
+
+_LANES_SQL = ", ".join(
+    f"coalesce(sum(('0x' || substr(digest, {1 + lane * DIGITS}, {DIGITS}))::BIGINT) % {MODULUS}, 0) AS lane_{lane}"
+    for lane in range(LANES)
+)
+
+VALUES = "values-1"
+"""The fingerprint's definition for rows of other forms: the SHA-256 of the row as DuckDB writes it as JSON."""
+
+_UNREADABLE = (
+    duckdb.DataError,
+    duckdb.InvalidInputException,
+    duckdb.BinderException,
+    duckdb.NotSupportedError,
+)
+"""What DuckDB raises for a file that is not in the consumer's form."""
+
+_READERS = {
+    Format.PARQUET: "read_parquet(?)",
+    Format.CSV: "read_csv(?, auto_detect = false, header = {header}, columns = {{{texts}}})",
+    Format.JSONL: "read_json(?, format = 'newline_delimited', columns = {{{columns}}})",
+}
+
+_TYPES = {
+    "STRING": "VARCHAR", "BYTES": "BLOB", "INT64": "BIGINT", "INTEGER": "BIGINT", "FLOAT64": "DOUBLE", "FLOAT": "DOUBLE",
+    "BOOL": "BOOLEAN", "BOOLEAN": "BOOLEAN", "DATE": "DATE", "TIME": "TIME", "DATETIME": "TIMESTAMP", "TIMESTAMP": "TIMESTAMPTZ",
+    "NUMERIC": "DECIMAL(38, 9)",
+}  # fmt: skip
+"""BigQuery's types and DuckDB's. DuckDB's JSON reader drops the offset of a plain TIMESTAMP."""
+
+
+def values_sql(consumer: Consumer) -> str:
+    """The query that sums up the rows of files in the consumer's form; its parameter is the files' glob.
+
+    Raises:
+        UsageError: A column has a type that is not known here, or no simple name.
+    """
+    load = consumer.load
+    texts = ", ".join(f"'{_simple(each.name)}': 'VARCHAR'" for each in load.schema)
+    header = str(load.csv_header).lower()
+    rows = _READERS[load.format].format(columns=values_columns(consumer), texts=texts, header=header)
+    fields = "*"
+    if (
+        load.format is Format.CSV
+    ):  # DuckDB's reader makes NULL of a text that is not a time; a cast refuses it
+        fields = ", ".join(
+            f'CAST("{each.name}" AS {_type_of(each)}) AS "{each.name}"' for each in load.schema
+        )
+    users = f'count(DISTINCT "{_simple(load.key)}")' if load.key else "count(DISTINCT digest)"
+    return f"""
+WITH files AS (SELECT {fields} FROM {rows}),
+digests AS (SELECT *, sha256(to_json(files)::VARCHAR) AS digest FROM files)
+SELECT count(*) AS row_count, {users} AS users, {_LANES_SQL}
+FROM digests
+"""  # noqa: S608 -- checked names
+
+
+def values_columns(consumer: Consumer) -> str:
+    """The consumer's schema as DuckDB's readers take it.
+
+    Raises:
+        UsageError: As in `values_sql`.
+    """
+    return ", ".join(f"'{_simple(each.name)}': '{_type_of(each)}'" for each in consumer.load.schema)
+
+
+def _simple(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,299}", name):
+        raise UsageError(f"the consumer's column {name!r} has no simple name (letters, digits, '_')")
+    return name
+
+
+def _type_of(column: Column) -> str:
+    if column.type in {"RECORD", "STRUCT"}:
+        kind = f"STRUCT({', '.join(f'{_simple(each.name)} {_type_of(each)}' for each in column.fields)})"
+    elif column.type in _TYPES:
+        kind = _TYPES[column.type]
+    else:
+        raise UsageError(
+            f"the consumer's column {column.name!r} has type {column.type!r}; known: {', '.join(_TYPES)}"
+        )
+    return kind + ("[]" if column.mode == "REPEATED" else "")
+
+
+def no_room(error: Exception) -> CannotWrite:
+    """The error for a temporary directory in which the engine cannot work."""
     # Only the first line: later lines may quote data.
     return CannotWrite(
         f"the embedded engine cannot work in the temporary directory (TMPDIR says where): {str(error).splitlines()[0]}"

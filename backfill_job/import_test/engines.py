@@ -6,15 +6,18 @@ It is a module of its own because only here an import may fail: both engines are
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
 
+from backfill_job.consumer import Consumer
 from backfill_job.import_test.day import Engine
+from backfill_job.import_test.loaded import TableEngine
 from backfill_job.run.clock import Clock
 from backfill_job.run.command import ProcessIO
 from backfill_job.run.stopping import Stop
 from shared.errors import UsageError
 from shared.gateway import Gateway
 
-__all__ = ["READERS", "EngineOf", "chosen_engine"]
+__all__ = ["READERS", "EngineOf", "bigquery_table", "chosen_engine", "duckdb_table"]
 
 READERS = 32
 """Objects that the embedded engine reads at once."""
@@ -24,11 +27,12 @@ EngineOf = Callable[[Gateway], AbstractContextManager[Engine]]
 
 
 def chosen_engine(
-    arguments: argparse.Namespace, io: ProcessIO, name: str, clock: Clock, stop: Stop
+    arguments: argparse.Namespace, io: ProcessIO, consumer: Consumer, *, name: str, clock: Clock, stop: Stop
 ) -> tuple[str, EngineOf]:
     """Choose the engine by ``--engine``, ``--dataset`` and ``--location``.
 
     Args:
+        consumer: What it loads.
         name: The name of the run.
 
     Returns:
@@ -41,18 +45,22 @@ def chosen_engine(
     if chosen == "duckdb":
         if arguments.dataset is not None or arguments.location is not None:
             raise UsageError("--dataset and --location are for --engine bigquery")
-        return chosen, _embedded(stop)
+        return chosen, _embedded(consumer, stop)
     if arguments.dataset is None:
         raise UsageError("--engine bigquery needs --dataset PROJECT.DATASET for its temporary tables")
+    if not consumer.of_qpi:
+        raise UsageError(
+            f"--engine bigquery loads the rows of the preset; for {consumer.load.format.value} of {consumer.name}: --engine duckdb"
+        )
     return chosen, _bigquery(arguments, io, name, clock, stop)
 
 
-def _embedded(stop: Stop) -> EngineOf:
+def _embedded(consumer: Consumer, stop: Stop) -> EngineOf:
     try:
         from backfill_job.import_test.duckdb import EmbeddedEngine  # noqa: PLC0415 -- optional, and heavy
     except ModuleNotFoundError as error:
         raise _not_installed(error, "duckdb", "DuckDB", "embedded") from error
-    return lambda gateway: EmbeddedEngine(gateway, readers=READERS, stop=stop)
+    return lambda gateway: EmbeddedEngine(gateway, readers=READERS, stop=stop, consumer=consumer)
 
 
 def _bigquery(arguments: argparse.Namespace, io: ProcessIO, name: str, clock: Clock, stop: Stop) -> EngineOf:
@@ -71,6 +79,44 @@ def _bigquery(arguments: argparse.Namespace, io: ProcessIO, name: str, clock: Cl
             yield BigQueryEngine(client, dataset, run=name, clock=clock, stop=stop, note=note)
 
     return engine_of
+
+
+@contextmanager
+def duckdb_table(
+    gateway: Gateway, database: Path, table: str, consumer: Consumer, stop: Stop
+) -> Iterator[TableEngine]:
+    """The consumer's table in a DuckDB file.
+
+    Raises:
+        UsageError: DuckDB is not installed, or there is no such table.
+    """
+    try:
+        from backfill_job.import_test.duckdb import EmbeddedEngine  # noqa: PLC0415 -- optional, and heavy
+        from backfill_job.import_test.table_duckdb import DuckDbTable  # noqa: PLC0415 -- as above
+    except ModuleNotFoundError as error:
+        raise _not_installed(error, "duckdb", "DuckDB", "embedded") from error
+    with EmbeddedEngine(gateway, readers=READERS, stop=stop) as engine:
+        yield DuckDbTable(engine, database, table, consumer, stop)
+
+
+@contextmanager
+def bigquery_table(
+    arguments: argparse.Namespace, io: ProcessIO, table: str, consumer: Consumer, *, run: str, stop: Stop
+) -> Iterator[TableEngine]:
+    """The consumer's table in BigQuery, by ``--location``, ``--partition`` and ``--maximum-bytes-billed``.
+
+    Raises:
+        UsageError: The client is not installed, has no credentials, or the name is not a table's.
+    """
+    try:
+        from backfill_job.import_test.bigquery import Dataset, connect  # noqa: PLC0415 -- optional, and heavy
+        from backfill_job.import_test.table_bigquery import BigQueryTable, TableName  # noqa: PLC0415 -- as above
+    except ModuleNotFoundError as error:
+        raise _not_installed(error, "google.cloud.bigquery", "google-cloud-bigquery", "bigquery") from error
+    name = TableName.parse(table)
+    most, partition = arguments.maximum_bytes_billed, arguments.partition
+    with closing(connect(Dataset(name.project, name.dataset), arguments.location, io.environ)) as client:
+        yield BigQueryTable(client, name, consumer, most=most, partition=partition, run=run, stop=stop)
 
 
 def _not_installed(error: ModuleNotFoundError, module: str, package: str, extra: str) -> UsageError:

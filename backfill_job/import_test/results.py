@@ -36,6 +36,7 @@ class Results:
         run: The name of the run.
         asked: The days to test.
         days: The days that are done.
+        consumer: The consumer's identity; empty where it is not known.
     """
 
     run: str
@@ -45,6 +46,7 @@ class Results:
     allow_empty: bool
     started: datetime
     days: list[ImportDay] = field(default_factory=list)
+    consumer: str = ""
 
     @property
     def wrong(self) -> list[ImportDay]:
@@ -59,6 +61,7 @@ class Results:
             "kind": KIND,
             "run": self.run,
             "engine": self.engine,
+            "consumer": self.consumer,
             "fingerprint_definition": DEFINITION,
             "legacy": self.migration.source.uri,
             "new": self.migration.destination.uri,

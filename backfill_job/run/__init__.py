@@ -8,6 +8,7 @@
 - `local_tasks`: the tasks of an execution as processes of this machine
 - `logs`: sends log lines to the screen, to Cloud Logging and to the log file
 - `open_run`: opens a run
+- `operator_values`: what operators repeat, from ``deploy/ENV.env``
 - `overlaps`: refuses to touch objects that another migration is about, too
 - `phase_change`: changes the phase, and waits until every mirror has seen it
 - `questions`: asks the operator on a terminal

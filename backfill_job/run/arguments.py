@@ -106,8 +106,12 @@ def overrides_from(arguments: argparse.Namespace) -> dict[str, str]:
     for what, text, most in (("--reason", arguments.reason, MAX_NOTE), ("--by", arguments.by, MAX_WHO)):
         if text is not None and (not text.strip() or len(text) > most or UNFIT.search(text)):
             raise UsageError(f"{what} wants one line of plain text, 1 to {most:,} characters")
-    if arguments.override and not (arguments.reason and arguments.by):
-        raise UsageError("--override goes on record: say why and who, with --reason TEXT --by WHO")
+    for option, given in (
+        ("--override", arguments.override),
+        ("--no-mirror", vars(arguments).get("no_mirror")),
+    ):
+        if given and not (arguments.reason and arguments.by):
+            raise UsageError(f"{option} goes on record: say why and who, with --reason TEXT --by WHO")
     return dict.fromkeys(arguments.override, arguments.reason)
 
 

@@ -13,10 +13,19 @@ from typing import TextIO
 from rich.console import Console
 
 from backfill_job.run.clock import Clock, system_clock
+from backfill_job.run.operator_values import fill_in
 from backfill_job.run.stopping import leave_in_time
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import BucketNotFound, MigrationError, PermissionDenied, UsageError
-from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
+from shared.migration import (
+    DEFAULT_EXCLUDES,
+    PRESET_NAME,
+    UNNAMED,
+    Environment,
+    Location,
+    Migration,
+    qpi_exports,
+)
 
 __all__ = [
     "BEFORE_ANYTHING",
@@ -26,6 +35,7 @@ __all__ = [
     "ProcessIO",
     "add_billing_argument",
     "add_migration_arguments",
+    "add_name_argument",
     "migration_from",
 ]
 
@@ -34,11 +44,15 @@ BEFORE_ANYTHING = (UsageError, BucketNotFound, PermissionDenied)
 
 
 _PROJECT = re.compile(r"[a-z0-9][a-z0-9.:-]{0,99}")
+_LABEL = re.compile(r"[a-z][a-z0-9_-]{0,38}")
+_TAKEN = {UNNAMED, PRESET_NAME, *(environment.value for environment in Environment)}
+"""Names that say something else."""
 
 _RARE = (
     "--no-default-excludes --billing-project --exclude --begin --include-erased --follow-deletions --in-flight "
     "--max-writes-per-second --ungoverned --allow-empty --grace --tasks --log-dir --log-format --max-age --lag-p50 --lag-p99 "
     "--lag-max --import-days --today --no-record --mirror-since --prepare --manifest-dir --expect-objects --confirm-text "
+    "--name --consumer --loaded-table --no-mirror --nights --partition --maximum-bytes-billed --path "
     "--dataset --location --anew --part --reason --rehearse --erased --only --resume --port --import-test --soak-days "
     "--impersonate --project"
 )
@@ -120,6 +134,7 @@ class Command:
     def run(self, arguments: argparse.Namespace, io: ProcessIO) -> int:
         """Run it; an error of this project becomes one line and an exit code, never a traceback."""
         try:
+            fill_in(arguments)
             return int(self.work(arguments, io))
         except MigrationError as error:
             print(f"{self.name}: {one_line(str(error))}", file=io.stderr)
@@ -145,6 +160,7 @@ def add_migration_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--destination", metavar="gs://…/", help="instead of that new path: gs://BUCKET/PREFIX/"
     )
+    add_name_argument(what)
     what.add_argument(
         "--exclude",
         action="append",
@@ -172,6 +188,25 @@ def add_billing_argument(parser: argparse._ActionsContainer) -> None:
     )
 
 
+def add_name_argument(parser: argparse._ActionsContainer) -> None:
+    """Add ``--name``: a pair's label; None without one."""
+    parser.add_argument(
+        "--name",
+        type=_label,
+        metavar="NAME",
+        help="a pair's own name, in log files, reports and the state's runs, and in what is typed to delete it (DELETE_NAME)",
+    )
+
+
+def _label(text: str) -> str:
+    if not _LABEL.fullmatch(text) or text in _TAKEN:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a pair's name: a letter, then up to 38 letters, digits, '-' or '_', in lower case, and none of "
+            f"{', '.join(sorted(_TAKEN))}"
+        )
+    return text
+
+
 def _project(text: str) -> str:
     if text and not _PROJECT.fullmatch(text):  # argparse reads the default, too
         raise argparse.ArgumentTypeError(f"{text!r} is not the id of a project")
@@ -188,10 +223,12 @@ def migration_from(arguments: argparse.Namespace) -> Migration:
     source = None if arguments.source is None else Location.parse(arguments.source)
     destination = None if arguments.destination is None else Location.parse(arguments.destination)
     if arguments.env is not None:
+        if arguments.name is not None:
+            raise UsageError("--name is for a pair of prefixes: --env names its environment's pair already")
         preset = qpi_exports(Environment(arguments.env), excludes)
         return Migration(source or preset.source, destination or preset.destination, excludes, preset.label)
     if source is None or destination is None:
         raise UsageError(
             "say what to migrate: --env dev, --env stg or --env prod, or both --source and --destination"
         )
-    return Migration(source, destination, excludes)
+    return Migration(source, destination, excludes, arguments.name or UNNAMED)

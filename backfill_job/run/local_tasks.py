@@ -20,7 +20,7 @@ from shared.errors import UsageError
 from shared.operations import OperationsCounter
 from shared.server_time import ServerTime
 
-__all__ = ["run_as_tasks"]
+__all__ = ["run_as_tasks", "without_options"]
 
 MOST_PROCESSES = 64
 """The most processes of one machine, at about 60 MB each, so that a typing error cannot exhaust it. A job may have more tasks."""
@@ -76,6 +76,25 @@ def run_as_tasks(
     for text in show(whole):
         print(text, file=io.stdout)
     return code
+
+
+def without_options(words: Sequence[str], options: Mapping[str, int]) -> tuple[str, ...]:
+    """A command's words without some of its options, however often each is there. The tasks get every other one.
+
+    Args:
+        options: Each option's name, and how many values follow it.
+    """
+    kept: list[str] = []
+    values = 0
+    for word in words:
+        name, equals, _ = word.partition("=")
+        if values:
+            values -= 1
+        elif name in options:
+            values = 0 if equals else options[name]
+        else:
+            kept.append(word)
+    return tuple(kept)
 
 
 def _run_tasks(arguments: Sequence[str], count: int, execution: str, environ: Mapping[str, str]) -> int:

@@ -17,6 +17,7 @@ from backfill_job.run.overlaps import refuse_overlaps
 from backfill_job.run.reports import ReportDirectory, ReportPrefix, Reports
 from backfill_job.run.run import Run, check_start
 from backfill_job.run.settings import Settings
+from backfill_job.run.since import begun_by
 from backfill_job.run.stopping import stopping_on_signals, until_stopped
 from backfill_job.run.tasks import task_ranges
 from shared.authority import ByPhase
@@ -29,7 +30,7 @@ from shared.operations import OperationsCounter
 from shared.phase import PhaseReader
 from shared.server_time import ServerTime
 
-__all__ = ["opened", "reports_at"]
+__all__ = ["opened", "reports_at", "say_overlaps"]
 
 WIDTH = 100
 """Columns of an overview outside a terminal."""
@@ -116,7 +117,9 @@ def opened(
                 run = replace(
                     run,
                     started=run.now(),
-                    ranges=task_ranges(run, arguments.since and arguments.since(run.clock.now())),
+                    ranges=task_ranges(
+                        run, arguments.since and begun_by("--since", arguments.since, run.clock.now())
+                    ),
                     allow_empty=run.allow_empty or bool(task) or arguments.since is not None,
                 )
                 if run.endpoint and console.is_terminal:
@@ -129,6 +132,20 @@ def opened(
         except MigrationError as error:
             log.emit(Event.RUN_STOPPED, error=str(error))
             raise
+
+
+def say_overlaps(run: Run) -> bool:
+    """Say at the end of a rehearsal that the command itself would be refused, because of another migration's record.
+
+    Returns:
+        Whether it would.
+    """
+    try:
+        refuse_overlaps(run.migration, run.store, run.io.environ, run.operations, run.billing_project)
+    except UsageError as error:
+        run.say(f"It would be REFUSED: {error}")
+        return True
+    return False
 
 
 def reports_at(place: Path | Location | None, store: LateGateway, migration: Migration) -> Reports | None:

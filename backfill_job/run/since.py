@@ -10,9 +10,10 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 
 from backfill_job.run.key_ranges import KeyRange
+from shared.errors import UsageError
 from shared.partitions import classify
 
-__all__ = ["moment_of", "narrowed_to", "without_older_days"]
+__all__ = ["begun_by", "moment_of", "narrowed_to", "without_older_days"]
 
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -44,6 +45,20 @@ def moment_of(text: str) -> Callable[[datetime], datetime]:
     except OverflowError as error:
         raise ValueError(f"{text!r} is outside the calendar") from error
     return lambda _: aware
+
+
+def begun_by(option: str, since: Callable[[datetime], datetime], now: datetime) -> datetime:
+    """The time that an option means, which must have begun: in no time zone is the day after tomorrow a present day.
+
+    Raises:
+        UsageError: It has not, so nothing can have happened since.
+    """
+    moment = since(now)
+    if moment > now + timedelta(days=1):
+        raise UsageError(
+            f"{option} {moment:%Y-%m-%d %H:%M} is in the future: there is nothing since then to look at"
+        )
+    return moment
 
 
 def narrowed_to(since: Callable[[datetime], datetime] | None, started: datetime) -> str:

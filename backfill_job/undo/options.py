@@ -29,6 +29,7 @@ from enum import Enum
 from backfill_job.copying.diff import Page
 from backfill_job.deletion.manifest import Line
 from shared.decision import ABSENT, was_erased
+from shared.erasures import NO_ERASURES, Erasures
 from shared.errors import ConditionFailed, Refused, UnexpectedAnswer
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages, list_soft_deleted
@@ -97,7 +98,7 @@ def restore_option(
     new_path: ObjectState | None,
     *,
     soft_delete_unavailable: str = "",
-    proven_at: str | None = None,
+    erasures: Erasures = NO_ERASURES,
     include_erased: bool = False,
 ) -> RestoreOption:
     """Say what can be done, by the table above.
@@ -108,8 +109,8 @@ def restore_option(
         soft_deleted: The soft-deleted generation that the line names; None when absent.
         new_path: The live object at the new path; None when absent.
         soft_delete_unavailable: Why soft-deleted generations could not be listed; empty where they could.
-        proven_at: As in `shared.decision.was_erased`.
-        include_erased: Whether what was erased is brought back, too.
+        erasures: Since when an absence at the new path is an erasure.
+        include_erased: Whether what was erased is brought back, too; not what was erased by name on record.
     """
     was = line.state
     there_too = new_path is not None and same(was, new_path)
@@ -127,9 +128,12 @@ def restore_option(
         return way(
             Way.OCCUPIED, f"another object is there, which is not overwritten (it differs in: {names})"
         )
+    # Whatever the new path holds now: what was written there since the erasure is another object.
+    if was_erased(was, None, erasures.on_record(line.name)):
+        return way(Way.ERASED, "it was erased by name, which is on record")
     if held and not include_erased and soft_deleted is not None:
         named = line.destination_generation == ABSENT and new_path is None
-        if named or was_erased(soft_deleted.state, new_path, proven_at):
+        if named or was_erased(soft_deleted.state, new_path, erasures.of(line.name)):
             return way(
                 Way.ERASED,
                 "it was deleted at the new path after a proven comparison; --include-erased restores it",
@@ -195,7 +199,7 @@ async def look(api: AsyncApi, migration: Migration, lines: Sequence[Line], follo
 
 
 def restore_options(
-    lines: Sequence[Line], now: Now, *, proven_at: str | None = None, include_erased: bool = False
+    lines: Sequence[Line], now: Now, *, erasures: Erasures = NO_ERASURES, include_erased: bool = False
 ) -> list[RestoreOption]:
     """What can be done about each of some lines; see `restore_option`."""
     return [
@@ -205,7 +209,7 @@ def restore_options(
             now.soft_deleted.get((line.name, line.generation)),
             now.new_path.get(line.name),
             soft_delete_unavailable=now.soft_delete_unavailable,
-            proven_at=proven_at,
+            erasures=erasures,
             include_erased=include_erased,
         )
         for line in lines

@@ -22,14 +22,14 @@ from typing import Any
 from backfill_job.copying.counts import Counting, Counts
 from backfill_job.copying.governor import WriteGovernor
 from backfill_job.copying.line import concerns_all
-from backfill_job.deletion.manifest import Manifest
+from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
 from backfill_job.run.phase_change import NotFinished
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
 from backfill_job.undo.options import RestoreOption, Way, live, look, restore_options
 from shared.authority import AuthoritySource, current_authority
-from shared.decision import ABSENT
+from shared.decision import ABSENT, was_erased
 from shared.errors import ConditionFailed, MigrationError, ObjectNotFound, StorageError
 from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
@@ -123,6 +123,8 @@ class Restorer:
         if self.error is not None:
             return Restored(option, UndoOutcome.FAILED, str(self.error))
         try:
+            if await self._is_erased(option.line):
+                return Restored(option, UndoOutcome.ERASED, "it was erased by name meanwhile")
             return await self._brought_back(option)
         except StorageError as error:
             if concerns_all(error):
@@ -174,6 +176,13 @@ class Restorer:
         if self._authority is not None:
             await current_authority(self._authority)
         self.asked = True
+
+    async def _is_erased(self, line: Line) -> bool:
+        """Whether it was erased by name since it was looked at."""
+        if self._authority is None:
+            return False
+        known = await asyncio.to_thread(self._authority.erasures)
+        return was_erased(line.state, None, known.on_record(line.name))
 
     async def _restore(self, option: RestoreOption) -> ObjectState:
         line = option.line
@@ -368,8 +377,8 @@ class Undo:
         plan.counts.list(len(wanted))
         now = await look(self.api, self.manifest.migration, wanted, self.manifest.following(number))
         plan.soft_delete_unavailable = plan.soft_delete_unavailable or now.soft_delete_unavailable
-        proven_at = await asyncio.to_thread(self.authority.proven_at)
-        return restore_options(wanted, now, proven_at=proven_at, include_erased=self.include_erased)
+        erasures = await asyncio.to_thread(self.authority.erasures)
+        return restore_options(wanted, now, erasures=erasures, include_erased=self.include_erased)
 
     async def _bring_back(
         self,

@@ -14,6 +14,7 @@ from statistics import median
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.late_writes import LateWrites
 from shared.partitions import gaps
+from shared.phase import Phase
 from shared.verification import Day, Level, Remark, Verdict
 
 __all__ = ["day_warnings"]
@@ -28,12 +29,13 @@ WORTH_COMPARING = 20
 """Objects below which a median says nothing."""
 
 
-def day_warnings(counts: DayCounts, today: date) -> list[Remark]:
+def day_warnings(counts: DayCounts, today: date, phase: Phase = Phase.CUT_OVER) -> list[Remark]:
     """Look at all days.
 
     Args:
         counts: What was counted.
         today: Days after this one are in the future; UTC, as the names of the exports are.
+        phase: What to do about a late write depends on it.
 
     Returns:
         Remarks, the most serious first, in the order of the days.
@@ -46,7 +48,7 @@ def day_warnings(counts: DayCounts, today: date) -> list[Remark]:
         *_odd_dates(days, counts.impossible_dates, today),
         *_outliers(days, today),
         *_empty_jsonl(everything),
-        *_late_writes(counts.late),
+        *_late_writes(counts.late, phase),
     ]
     order = list(Level)
     return sorted(found, key=lambda remark: order.index(remark.level))
@@ -95,16 +97,23 @@ def _outliers(days: Mapping[date, Day], today: date) -> Iterator[Remark]:
             yield Remark(Level.WARNING, "outlier", day, text)
 
 
-def _late_writes(late: LateWrites) -> Iterator[Remark]:
+def _late_writes(late: LateWrites, phase: Phase) -> Iterator[Remark]:
     if late.newest:
         names = ", ".join(map(repr, late.names[:3]))
         what = f"{late.objects:,} objects were" if late.objects else "something was"
         such = f", such as {names}" if names else ""
         text = (
             f"{what} written on the legacy path after the cutover of {late.since}, last at {late.newest}{such}: "
-            "somebody has not switched. Find out who (the bucket's audit log), then run the cutover command again"
+            f"somebody has not switched{_or_an_undo(phase)}"
         )
         yield Remark(Level.WARNING, "late_writes", None, text)
+
+
+def _or_an_undo(phase: Phase) -> str:
+    who = "Find out who (the bucket's audit log)"
+    if phase is Phase.CUT_OVER:
+        return f". {who}, then run the cutover command again"
+    return f", or an undo restored what was there. {who}; the new path decides, and `delete` shows what is left to delete"
 
 
 def _empty_jsonl(everything: Iterable[Day]) -> Iterator[Remark]:

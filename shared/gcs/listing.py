@@ -6,7 +6,7 @@ The next page is requested while the caller uses the last one. A listing that fa
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, suppress
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from shared.errors import ConditionFailed, UnexpectedAnswer
 from shared.gcs.api import AsyncApi, encoded
@@ -16,10 +16,12 @@ from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
 _Read = TypeVar("_Read")
 
 __all__ = [
+    "HeldVersion",
     "Page",
     "SoftDeleted",
     "ended_versions",
     "first_name",
+    "held_versions",
     "list_pages",
     "list_soft_deleted",
     "matching_names",
@@ -100,6 +102,46 @@ async def list_soft_deleted(
                 yield page
 
 
+class HeldVersion(NamedTuple):
+    """A version that a bucket holds.
+
+    Attributes:
+        ended: When it was deleted or overwritten; empty for a live one.
+        until: When a soft-deleted one will be gone for good; empty for any other.
+    """
+
+    state: ObjectState
+    ended: str = ""
+    until: str = ""
+
+
+async def held_versions(
+    api: AsyncApi, location: Location, *, soft_deleted: bool, start: str = "", end: str = ""
+) -> AsyncGenerator[list[HeldVersion], None]:
+    """List the versions below a location: the live and the noncurrent ones, or the soft-deleted ones. Bounds as in `list_pages`.
+
+    Raises:
+        UnexpectedAnswer, ConditionFailed, Refused: Also where the bucket has no soft delete.
+        BucketNotFound, PermissionDenied, Unavailable: The listing is incomplete.
+    """
+
+    def page_of(answer: dict[str, Any]) -> list[HeldVersion]:
+        return [
+            HeldVersion(
+                ObjectState.from_resource(item),
+                str(item.get("timeDeleted") or ""),
+                str(item.get("hardDeleteTime") or ""),
+            )
+            for item in answer.get("items", ())
+        ]
+
+    fields = f"items({RESOURCE_FIELDS},timeDeleted,hardDeleteTime)"
+    more = "&softDeleted=true" if soft_deleted else "&versions=true"
+    async with aclosing(_answers(api, location, fields, page_of, start=start, end=end, more=more)) as pages:
+        async for page in pages:
+            yield page
+
+
 async def ended_versions(api: AsyncApi, at: ObjectRef) -> list[tuple[ObjectState, str]]:
     """List what a bucket still holds of one object's deleted and overwritten versions: soft-deleted and noncurrent ones.
 
@@ -110,23 +152,18 @@ async def ended_versions(api: AsyncApi, at: ObjectRef) -> list[tuple[ObjectState
         BucketNotFound, PermissionDenied, Unavailable: They are not known.
     """
     found: list[tuple[ObjectState, str]] = []
-
-    def page_of(answer: dict[str, Any]) -> list[tuple[ObjectState, str]]:
-        return [
-            (ObjectState.from_resource(item), str(item["timeDeleted"]))
-            for item in answer.get("items", ())
-            if item.get("name") == at.name and item.get("timeDeleted")
-        ]
-
-    location, fields = Location(at.bucket, ""), f"items({RESOURCE_FIELDS},timeDeleted)"
-    for more in ("&softDeleted=true", "&versions=true"):
+    for soft_deleted in (True, False):
         # No name with a printable character more comes before the end.
-        pages = _answers(api, location, fields, page_of, start=at.name, end=at.name + " ", more=more)
+        pages = held_versions(
+            api, Location(at.bucket, ""), soft_deleted=soft_deleted, start=at.name, end=at.name + " "
+        )
         # A bucket without soft delete refuses that listing. What it does not show is not deleted.
         with suppress(UnexpectedAnswer, ConditionFailed):
             async with aclosing(pages):
                 async for page in pages:
-                    found += page
+                    found += [
+                        (each.state, each.ended) for each in page if each.ended and each.state.name == at.name
+                    ]
     return found
 
 

@@ -25,6 +25,7 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 
 import httptools
 
+from shared.address import address_of
 from shared.errors import UsageError
 
 __all__ = ["Answer", "AnswerTooLong", "NoAnswer", "Proxy", "Wire", "proxy_for"]
@@ -102,15 +103,9 @@ class Wire:
     """
 
     def __init__(self, base: str, *, connections: int, timeout: float, proxy: Proxy | None = None) -> None:
-        try:
-            parts = urlsplit(base)
-            port = parts.port
-        except ValueError:  # such as an IPv6 address without its end
-            parts, port = urlsplit(""), -1
-        if parts.scheme not in {"http", "https"} or not parts.hostname or port == -1 or parts.path.strip("/"):
-            raise UsageError(f"{base!r} is not an address; http://HOST:PORT or https://HOST is wanted")
-        self._host = parts.hostname
-        self._port = port or (443 if parts.scheme == "https" else 80)
+        parts = address_of(base)
+        self._host = str(parts.hostname)
+        self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._ssl = ssl.create_default_context() if parts.scheme == "https" else None
         self._host_header = parts.netloc.rpartition("@")[2]
         self._limit = connections

@@ -22,6 +22,7 @@ __all__ = [
     "Tone",
     "headline",
     "later_comparison",
+    "legacy_objects_again",
     "status_headline",
     "unknown_headline",
 ]
@@ -129,7 +130,7 @@ def _by_comparison(newest: ComparisonRecord, state: State, verification: Verific
         title = f"Only the new path has {counted(newest.wrong, 'object')}"
         return Headline(Tone.ATTENTION, title, (f"{newest.said}.", why))
     if not newest.compared:
-        why = "There is no object on either side. Are the paths right?"
+        why = f"{newest.said}: no object on either side, or all left out. Are the paths and --exclude right?"
         return Headline(Tone.ATTENTION, "Nothing was compared", (why,))
     beside = () if verification is None else _beside_the_names(verification)
     if beside:
@@ -206,6 +207,24 @@ def _doubts(state: State, verified: datetime, now: datetime, *, before: bool) ->
     return tuple(found)
 
 
+def legacy_objects_again(state: State) -> int:
+    """How many objects the newest comparison since the phase ``deleted`` found at the legacy path; 0 where there is none."""
+    newest = state.newest_comparison
+    if state.phase is not Phase.DELETED or newest is None or not state.in_this_phase(newest):
+        return 0
+    return newest.compared - newest.extra
+
+
+def _there_again(state: State) -> tuple[str, ...]:
+    objects = legacy_objects_again(state)
+    if not objects:
+        return ()
+    there = (
+        f"Since then {counted(objects, 'object')} came to the legacy path again: by an undo, or by a writer."
+    )
+    return (there,)
+
+
 def _after_deletion(state: State, verification: Verification | None) -> Headline:
     """During and after the deletion the sides differ on purpose; only what was found before it counts."""
     title = f"The legacy path is {'deleted' if state.phase is Phase.DELETED else 'being deleted'}"
@@ -216,7 +235,9 @@ def _after_deletion(state: State, verification: Verification | None) -> Headline
             return Headline(Tone.BAD, title, (f"Before it: {compared.said}.", *beside))
         objects = counted(compared.compared - compared.extra, "legacy object")
         reason = f"Before it, {compared.command} compared {objects}: all were equal at the new path."
-        return Headline(Tone.ATTENTION if beside else Tone.GOOD, title, (reason, *beside))
+        again = _there_again(state)
+        tone = Tone.ATTENTION if beside or again else Tone.GOOD
+        return Headline(tone, title, (reason, *again, *beside))
     if verification is None:
         return Headline(Tone.UNKNOWN, title, ("No verification is on record.",))
     if state.since is None or verification.started >= state.since:

@@ -8,14 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.migration import DEFAULT_EXCLUDES, Environment, Location, Migration, qpi_exports
+from shared.migration import DEFAULT_EXCLUDES, UNNAMED, Environment, Location, Migration, qpi_exports
 from shared.phase import Phase
 from shared.report.figures import counted
-from shared.report.headline import FRESH, later_comparison
+from shared.report.headline import FRESH, later_comparison, legacy_objects_again
 from shared.state import ComparisonRecord, State
 from shared.verification import Level, Verdict, Verification
 
 __all__ = ["Step", "Target", "next_steps", "target_of"]
+
+
+_OF_CONSUMER = frozenset({"import-test", "loaded", "gate", "cutover", "delete"})
+"""The commands that take ``--consumer``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +37,18 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The arguments that tell a command which migration is meant; the paths as ``gs://bucket/prefix/``."""
+    """The arguments that tell a command which migration is meant; the paths as ``gs://bucket/prefix/``.
+
+    Attributes:
+        env: The migration's label.
+        consumer: The file that describes the consumer; empty without one.
+    """
 
     env: str
     source: str
     destination: str
     excludes: tuple[str, ...] = DEFAULT_EXCLUDES
+    consumer: str = ""
 
     @staticmethod
     def of(migration: Migration) -> "Target":
@@ -56,7 +66,8 @@ class Target:
         Returns:
             The line; empty when an argument has an invisible character: the line would look like another command.
         """
-        return shown_command(name, *filter(None, [subject]), *self._arguments(), *options)
+        consumer = ["--consumer", self.consumer] if self.consumer and name in _OF_CONSUMER else []
+        return shown_command(name, *filter(None, [subject]), *self._arguments(), *consumer, *options)
 
     def _arguments(self) -> list[str]:
         arguments = self._paths()
@@ -79,7 +90,9 @@ class Target:
                 preset.destination.uri,
             ):
                 return ["--env", self.env]
-        return ["--source", self.source, "--destination", self.destination]
+        named = self.env not in {UNNAMED, *(environment.value for environment in Environment)}
+        name = ["--name", self.env] if named else []
+        return ["--source", self.source, "--destination", self.destination, *name]
 
 
 def shown_command(*words: str) -> str:
@@ -252,7 +265,7 @@ def _concerns(verification: Verification) -> list[Step]:
     """What a person has to check."""
     steps = []
     if any(remark.level is Level.CRITICAL for remark in verification.remarks):
-        steps.append(Step("Resolve every critical remark below with the owner of the data."))
+        steps.append(Step("Resolve every critical remark of the verification with the owner of the data."))
     contents = verification.contents
     if contents is not None and contents.migration_problems:
         steps.append(
@@ -330,13 +343,20 @@ def _deleting(state: State, target: Target) -> list[Step]:
     ]
 
 
-def _deleted(state: State, _: Target) -> list[Step]:
+def _deleted(state: State, target: Target) -> list[Step]:
+    again = Step(
+        "The legacy path has objects again. See what a further deletion would take. This changes nothing.",
+        target.command("delete"),
+    )
     return [
-        Step(
-            "If something is missed, the manifest's objects can be brought back: this says which, and until when.",
-            shown_command("undo", manifest),
-        )
-        for manifest in _manifests(state)
+        *([again] if legacy_objects_again(state) else []),
+        *(
+            Step(
+                "If something is missed, the manifest's objects can be brought back: this says which, and until when.",
+                shown_command("undo", manifest),
+            )
+            for manifest in _manifests(state)
+        ),
     ]
 
 

@@ -496,3 +496,24 @@ def test_the_mirror_reads_no_phase_of_version_1_that_its_own_history_denies(
         read_phase(gateway, paths.migration)
     gateway.put(state_ref(paths.migration), json.dumps({**head, "phase": "cut_over"}).encode())
     assert read_phase(gateway, paths.migration).phase is Phase.CUT_OVER
+
+
+@pytest.mark.parametrize("host", ["garbage", "http://", "ftp://a", "http://x y", " "])
+@pytest.mark.parametrize("command", ["begin", "status", "signoff"])
+def test_an_address_that_is_none_is_one_line_and_2(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, host: str, command: str
+) -> None:
+    """Whichever command it is, before any request."""
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", host)
+    words = {"begin": BY, "status": (), "signoff": ("data", *BY)}[command]
+    ended = run_command(command, *words, *where(paths))
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert f"{host!r} is not an address" in ended.err
+
+
+def test_begin_on_a_begun_migration_is_said(paths: Paths, commands: Commands) -> None:
+    """It changes nothing, and is no error."""
+    paths.put(NAME)
+    ended = commands.run("migrate", "--execute", "--yes", "--begin")
+    assert ended.code == 0
+    assert "--begin changes nothing: the migration has begun already." in ended.out

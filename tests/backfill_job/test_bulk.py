@@ -23,6 +23,7 @@ from backfill_job.run.stopping import Stop
 from local_gcs.waiting import HANGS
 from shared.authority import Always, AuthoritySource
 from shared.decision import Authority
+from shared.erasures import NO_ERASURES, Erasures
 from shared.errors import (
     BucketNotFound,
     Interrupted,
@@ -296,8 +297,8 @@ def test_a_cutover_while_it_runs_is_heeded(run: Run, paths: Paths) -> None:
         def known(self) -> Authority | None:
             return None
 
-        def proven_at(self) -> str | None:
-            return None
+        def erasures(self) -> Erasures:
+            return NO_ERASURES
 
     paths.put("both", b"legacy")
     paths.put("both", b"old copy", side="destination")
@@ -337,8 +338,8 @@ def test_an_authority_that_cannot_be_read_fails_the_object(run: Run, paths: Path
         def known(self) -> Authority | None:
             return None
 
-        def proven_at(self) -> str | None:
-            return None
+        def erasures(self) -> Erasures:
+            return NO_ERASURES
 
     paths.put("both", b"legacy")
     paths.put("both", b"old copy", side="destination")

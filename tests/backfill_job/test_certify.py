@@ -99,10 +99,14 @@ def test_the_certificate_holds_until_an_object_changes(
     fill(paths)
     file = certified(paths, gateway, tmp_path)
     ended = check(file)
-    assert (ended.code, ended.err) == (0, "")
-    assert json.loads(file.read_bytes())["data_sha256"] in ended.out
-    assert "  NOT EQUAL: the two sides differ on 1 day: undated\n" in ended.out
+    held = f"Both paths hold what the certificate says: data SHA-256 {json.loads(file.read_bytes())['data_sha256']}"
+    assert (ended.code, ended.err) == (1, "")
+    assert f"NOT EQUAL, on 1 day: undated. {held}\n" in ended.out
     assert f"  not compared: {', '.join(LEFT_OUT)}\n" in ended.out
+    paths.put("plain.txt", b"plain.txt", side="destination")
+    file = certified(paths, gateway, tmp_path)
+    ended = check(file)
+    assert (ended.code, "both sides are equal" in ended.out) == (0, True)
     paths.put("qpi_answers_20240101/user_id_7.jsonl", b"other", side="destination")
     paths.put(".DS_Store", b"left behind anyway")
     ended = check(file)
@@ -148,7 +152,7 @@ def test_a_page_of_shell_recomputes_it(paths: Paths, gateway: Gateway, tmp_path:
         return done.returncode, done.stdout + done.stderr
 
     content = json.loads(file.read_bytes())
-    assert recomputed() == (0, f"same: data SHA-256 {content['data_sha256']}\nNOT EQUAL: undated\n")
+    assert recomputed() == (1, f"same: data SHA-256 {content['data_sha256']}\nNOT EQUAL: undated\n")
     for edited, field in (
         (content | {"run": content["run"] | {"clean": True}}, "fields_sha256"),
         (
@@ -218,7 +222,18 @@ def test_a_listing_that_fails_is_no_answer(
     paths.server.set_faults(rules=[rule])
     ended = check(file)
     assert ended.code == 1
-    assert "certif" not in ended.out.lower()
+    assert "certif" not in ended.out.partition("log: ")[0].lower()
+
+
+def test_a_true_certificate_of_what_was_not_clean_is_not_confirmed(
+    paths: Paths, gateway: Gateway, tmp_path: Path, check: Callable[[Path], Ended]
+) -> None:
+    """Sizes and crc32c are equal, and the metadata are not: both sides hold that, and they are not equal."""
+    for side, kind in (("source", "application/json"), ("destination", "text/plain")):
+        paths.put("a/1", side=side, content_type=kind)
+    ended = check(certified(paths, gateway, tmp_path))
+    assert (ended.code, ended.err) == (1, "")
+    assert "NOT clean, although sizes and crc32c are equal: 1 metadata differs. Both paths hold" in ended.out
 
 
 def test_the_same_data_give_the_same_certificate_whoever_asks(

@@ -2,10 +2,12 @@
 
 import signal
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from testing_commands import Commands
 from testing_gate import FOLDER, everybody_signs, everything_right
 from testing_paths import Paths
@@ -13,11 +15,16 @@ from testing_paths import Paths
 from backfill_job.commands.cutover import first_pass_open
 from backfill_job.run.phase_change import MARGIN_SECONDS
 from demo.function import running_function
+from mirror_function.event import EventKind, ObjectEvent
+from mirror_function.mirror import MirrorOutcome
+from mirror_function.mirror import mirror as mirror_event
+from mirror_function.settings import MirrorSettings
 from shared.gateway import Gateway
-from shared.phase import CACHE_SECONDS, Phase
+from shared.migration import Location, Migration
+from shared.phase import CACHE_SECONDS, Phase, PhaseReader
 from shared.record import update
-from shared.state import Signatory, State
-from shared.state_changes import Stamp, begun, withdraw
+from shared.state import ComparisonRecord, Signatory, State
+from shared.state_changes import Stamp, begun, compared, comparing, sign_off, with_phase, withdraw
 
 NOW = ("--by", "Ada", "--yes", "--ungoverned")
 WAITED = CACHE_SECONDS + MARGIN_SECONDS
@@ -243,17 +250,94 @@ def test_the_first_cutover_replaces_a_wrong_object_that_appeared_after_the_verif
     paths.put("early/1", b"legacy")
     paths.put("early/1", b"a hasty writer's", side="destination")
 
+    event = ObjectEvent(
+        "e-1", EventKind.FINALIZED, paths.bucket("destination").name, wrong, datetime.now(UTC)
+    )
+    brought_back = []
+
     def write_on_the_new_path(seconds: float) -> None:
         if seconds == WAITED:
             paths.put("early/1", b"written after the change", side="destination")
+            # The wrong object's event is late: the reverse mirror handles it in the new phase.
+            phases = PhaseReader(commands.gateway, paths.migration, lambda: 0.0)
+            settings = MirrorSettings(paths.migration, reverse=True)
+            brought_back.append(mirror_event(event, settings, commands.gateway, phases).outcome)
         commands.mirrors_work(seconds)
 
     commands.pauses = write_on_the_new_path
     ended = commands.run("cutover", *arguments)
     assert ended.code == 0, ended.out
-    assert paths.read(NAME) == right
+    assert brought_back == [MirrorOutcome.CONFLICT]
+    assert (paths.read(NAME), paths.read(NAME, side="source")) == (right, right)
     assert commands.gateway.read(paths.migration.kept_ref(NAME, wrong.generation)) == b"wrong"
     assert paths.read("early/1") == b"written after the change"
+
+
+def test_the_first_pass_goes_by_the_legacy_path_until_it_is_proven(paths: Paths, commands: Commands) -> None:
+    """A pass that found something unequal is on record, too, and proves nothing: the next one still goes by the legacy path."""
+    for side in ("source", "destination"):
+        paths.put("a/1", b"right", side=side)
+    paths.put(NAME, b"right")
+    paths.put(NAME, b"wrong", side="destination")
+    assert commands.run("verify").code == 1
+    commands.go(Phase.CUT_OVER)
+    paths.server.set_faults(
+        rules=[
+            {
+                "method": "storage.objects.rewrite",
+                "count": None,
+                "status": 400,
+                "name_prefix": f"QPI_exports/{NAME}",
+            }
+        ]
+    )
+    assert commands.run("cutover", *NOW).code == 1
+    paths.server.clear_faults()
+    newest = commands.state.newest_comparison
+    assert newest is not None
+    assert (newest.command, newest.equal, first_pass_open(commands.state)) == ("cutover", False, True)
+    assert commands.run("cutover", *NOW).code == 0
+    assert (paths.read(NAME), first_pass_open(commands.state)) == (b"right", False)
+
+
+KINDS = ("cut over", "roll back", "sign", "compare", "equal", "unequal", "nothing")
+
+
+@given(st.lists(st.tuples(st.sampled_from(KINDS), st.integers(0, 3)), max_size=14))
+def test_the_pass_is_open_from_the_first_cutover_to_an_equal_comparison_that_began_after_it(
+    told: list[tuple[str, int]],
+) -> None:
+    """In whichever order comparisons begin and end, and whatever their times; the oracle follows the words above."""
+    migration = Migration(Location("legacy", "a/"), Location("new", "b/"))
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    state = begun(State.initial(migration), Phase.DUAL_WRITE, Stamp("begun", "test", at))
+    under_way: list[tuple[str, int]] = []
+    cutovers, changes, proven = 0, 0, False
+    for number, (what, which) in enumerate(told):
+        stamp = Stamp(f"c{number}", "test", at)
+        match what:
+            case "cut over" if state.phase is not Phase.CUT_OVER:
+                state = with_phase(state, Phase.CUT_OVER, stamp)
+                cutovers, changes, proven = cutovers + 1, changes + 1, False
+            case "roll back" if state.phase is Phase.CUT_OVER:
+                state = with_phase(state, Phase.ROLLED_BACK, stamp)
+                changes, proven = changes + 1, False
+            case "sign" if state.phase is not Phase.CUT_OVER:
+                state = sign_off(state, Signatory.DATA, stamp)
+            case "compare":
+                state = comparing(state, stamp, f"run {number}")
+                under_way.append((stamp.change, changes))
+            case "equal" | "unequal" | "nothing" if under_way:
+                change, began_in = under_way.pop(which % len(under_way))
+                wrong, names = int(what == "unequal"), int(what != "nothing")
+                # Its time says nothing about the phase: it is in whole seconds.
+                found = ComparisonRecord(
+                    change, "run", "verify", at - timedelta(seconds=which), names, wrong, 0, ()
+                )
+                state = compared(state, stamp, found)
+                proven = proven or (what == "equal" and began_in == changes)
+        assert (state.equal_since_phase is not None) is proven
+        assert first_pass_open(state) is (state.phase is Phase.CUT_OVER and cutovers == 1 and not proven)
 
 
 def test_only_the_first_cutover_s_pass_goes_by_the_legacy_path(paths: Paths, commands: Commands) -> None:

@@ -1,19 +1,28 @@
 """The command ``delete_old_qpi_exports``, as its user meets it."""
 
+import argparse
+import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
+from testing_commands import run_command, where
 from testing_deletion import CONFIRM, PASS, Scene, day
 
 from backfill_job import delete_old_qpi_exports
 from backfill_job.deletion import prepare
+from backfill_job.deletion.flow import OF_THE_MANIFEST
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_store import cloud_ref, upload
+from backfill_job.run.clock import system_clock
+from backfill_job.run.command import ProcessIO
+from backfill_job.run.local_tasks import without_options
 from backfill_job.run.phase_change import MARGIN_SECONDS
+from backfill_job.run.settings import Settings
+from shared.command_line import OneLineParser
 from shared.gateway import Gateway
 from shared.late_marks import mark_late_write
 from shared.phase import CACHE_SECONDS, Phase
@@ -323,7 +332,7 @@ def test_on_a_terminal_the_text_is_typed_and_then_yes(scene: Scene, typed: str, 
     scene.cut_over()
     ended = scene.run("--confirm-delete", "--soak-days", "0", "--ungoverned", typed=typed)
     assert ended.code == (0 if done else 2)
-    assert "this deletes 2 objects, 1 of them critical JSONL data" in ended.out
+    assert "this deletes 2 objects, 1 of them critical, from" in ended.out
     assert (f"Environment {scene.paths.migration.label}: delete 2 objects now?" in ended.out) is (
         CONFIRM in typed.split("\n")[:2]
     )
@@ -779,3 +788,88 @@ def test_a_time_to_soak_that_is_none_is_refused(
         scene.run(f"--soak-days={days}")
     assert ended.value.code == 2
     assert f"{days!r} is not a number of days from 0" in capsys.readouterr().err
+
+
+def parser() -> OneLineParser:
+    made = OneLineParser()
+    delete_old_qpi_exports.add_arguments(made)
+    return made
+
+
+OPTIONS = [action for action in parser()._actions if action.option_strings and action.dest != "help"]
+VALUES = {
+    "--env": "dev",
+    "--report": "r",
+    "--erased": "list",
+    "--manifest-dir": ".",
+    "--log-dir": ".",
+    "--repo": ".",
+    "--resume": "m",
+    "--confirm-text": CONFIRM,
+}
+"""Values where "1" is not one."""
+OF_THE_PREPARING_PROCESS = {"--dry-run", "--prepare", "--resume"}
+"""They do not go with ``--tasks``, except ``--resume``, which the tasks get with the manifest that was made."""
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.option_strings[0])
+def test_tasks_get_every_option_and_refuse_none(option: argparse.Action) -> None:
+    """An option goes to the tasks as it was typed, or says what the manifest holds. A new option is asked for here by itself."""
+    name = option.option_strings[0]
+    if name in OF_THE_PREPARING_PROCESS:
+        return
+    value = option.choices[0] if isinstance(option.choices, Sequence) else VALUES.get(name, "1")
+    given = (name,) if option.nargs == 0 else (name, str(value))
+    said = ("--confirm-delete", "--confirm-text", CONFIRM, "--expect-objects", "1", "--by", "Ada")
+    typed = ("--env", "dev", *said, "--reason", "why", "--tasks", "2", *given, *given)
+    kept = without_options(typed, OF_THE_MANIFEST)
+    more = ("--resume", "m", "--confirm-text", CONFIRM, "--expect-objects", "7")
+    task = parser().parse_args([*kept, *more])
+    process = ProcessIO({}, io.StringIO(), io.StringIO(), io.StringIO(), system_clock())
+    settings = Settings.from_environ({"CLOUD_RUN_EXECUTION": "e", "CLOUD_RUN_TASK_COUNT": "2"})
+    delete_old_qpi_exports.check_arguments(task, settings, process)
+    assert (name in kept) is (name not in OF_THE_MANIFEST)
+    assert (task.erased, task.anew, task.expect_objects) == (None, False, 7)
+
+
+def test_what_was_overridden_at_the_beginning_stays_the_word_of_who_did_it(scene: Scene) -> None:
+    """A resumption needs no name, so it is not "by unknown"."""
+    scene.both("a/1", "a/2")
+    scene.cut_over(signed=False)
+    over = ("--override", "sign-offs", "--reason", "they are on holiday", "--by", "Ada")
+    hold = scene.paths.bucket("source").blob("QPI_exports/a/1")
+    hold.temporary_hold = True
+    hold.patch()
+    assert scene.delete(2, *over).code == 1
+    said = ("--confirm-text", CONFIRM, "--expect-objects", "2")
+    ended = scene.commands.run(
+        "delete", "--confirm-delete", "--ungoverned", "--resume", scene.manifest_uri, *said
+    )
+    assert "by Ada: they are on holiday" in ended.out
+
+
+def test_after_an_undo_no_advice_is_about_the_old_manifest(scene: Scene) -> None:
+    """It cannot delete what is there again; --anew can. Verify, status and migrate say how things are."""
+    names = [f"qpi_answers_2024010{number}/user_id_1.jsonl" for number in range(1, 4)]
+    scene.both(*names)
+    scene.cut_over()
+    assert scene.delete(3).code == 0
+    manifest = scene.manifest_uri
+    assert scene.undo(manifest, "--only", names[0], "--execute").code == 0
+    ended = scene.commands.run("delete", "--soak-days", "0", *PASS)
+    assert (ended.code, "--resume" in ended.out, "--confirm-delete --anew" in ended.out) == (0, False, True)
+    refused = scene.delete(1)
+    assert (refused.code, "--resume" in refused.err, "--anew" in refused.err) == (2, False, True)
+    verified = scene.commands.run("verify")
+    assert "2 names at the new path only, as a deletion leaves them; 1 object at gs://" in verified.out
+    migrated = scene.commands.run("migrate", "--execute", "--yes", "--ungoverned")
+    assert migrated.code == 0, migrated.out
+    assert (
+        "verified: 1 name of the legacy path equal, 2 at the new path only since the deletion" in migrated.out
+    )
+    assert "the two sides differ" not in migrated.out
+    shown = run_command("status", *where(scene.paths)).out
+    assert "Since then 1 object came to the legacy path again" in shown
+    assert "The legacy path has objects again." in shown
+    scene.paths.put(names[1], b"another")
+    assert scene.commands.run("migrate", "--execute", "--yes", "--ungoverned").code == 1

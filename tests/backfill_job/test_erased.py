@@ -19,6 +19,7 @@ from shared.phase import Phase, PhaseReader, read_phase
 from shared.record import update
 from shared.state import ComparisonRecord
 from shared.state_changes import Stamp, compared, comparing
+from shared.verification import said_of_many_erased, too_many_erased
 
 HELD = "a/erased"
 OTHERS = ("a/1", "a/2")
@@ -114,7 +115,9 @@ def test_more_than_one_in_a_hundred_is_a_rule_or_an_accident(erased: Commands) -
     ended = sweep(erased)
     assert (ended.code, ended.err) == (1, "")
     assert "NOT EQUAL: 1 erased" in ended.out
-    assert "So many are a rule or an accident" in ended.out
+    assert (
+        "That is more than one per cent of 3 names: a person must say that each was a request." in ended.out
+    )
     assert HELD not in erased.paths.names()
     found = erased.state.history[-1].comparison
     assert found is not None
@@ -273,7 +276,7 @@ def test_where_no_comparison_tells_data_win(commands: Commands, changes: dict[st
     commands.go(Phase.CUT_OVER)
     prove(commands, **changes)
     commands.paths.delete(HELD, side="destination")
-    assert reader(commands).proven_at(reverse=False) is None
+    assert reader(commands).erasures(reverse=False).proven_at is None
     assert delivered(commands, HELD).outcome is MirrorOutcome.COPIED
 
 
@@ -385,13 +388,40 @@ def test_a_name_that_was_not_erased_is_refused(scene: Scene, tmp_path: Path) -> 
     assert len(scene.paths.names(side="source")) == 102
 
 
-def test_too_many_erased_stand_in_the_way_of_a_deletion(scene: Scene) -> None:
-    """A rule or an accident: a person looks first."""
+def test_one_of_a_few_stands_in_the_way_until_a_person_says_that_it_was_a_request(
+    scene: Scene, tmp_path: Path
+) -> None:
+    """The line says what it is, and its advice leads to the end: an override, and the list with it."""
     ready(scene, objects=10)
     ended = scene.delete(11)
     assert ended.code == 2
-    assert "So many are a rule or an accident" in ended.err
+    assert (
+        "That is more than one per cent of 12 names: a person must say that each was a request" in ended.err
+    )
+    assert "`--erased LIST` with it deletes those of the list" in " ".join(ended.out.split())
     assert len(scene.paths.names(side="source")) == 12
+    names = tmp_path / "erased.txt"
+    names.write_text(f"{day(1)}\n")
+    ended = scene.delete(12, "--erased", str(names), "--override", "erased", "--reason", "a request")
+    assert (ended.code, ended.err) == (0, "")
+    assert scene.paths.names(side="source") == []
+
+
+@pytest.mark.parametrize(
+    ("erased", "names", "many", "says"),
+    [
+        (1, 50, True, "a person must say"),
+        (10, 999, True, "a person must say"),
+        (11, 1_000, True, "a rule or an accident"),
+        (101, 10**6, True, "a rule or an accident"),
+        (1, 100, False, ""),
+        (100, 10_000, False, ""),
+    ],
+)
+def test_what_is_said_fits_the_number(erased: int, names: int, says: str, *, many: bool) -> None:
+    """One of fifty is not called an accident. It still is not passed in silence."""
+    assert too_many_erased(erased, names) is many
+    assert says in said_of_many_erased(erased, names)
 
 
 def test_the_list_wants_a_name(scene: Scene, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from testing_commands import Commands
+from testing_commands import Commands, Ended
 from testing_gate import FOLDER, everything_right, grant_access
 from testing_paths import Paths
 
@@ -55,7 +55,8 @@ def test_go_when_everything_is_right_and_what_breaks_is_no_go(paths: Paths, comm
     assert ended.out.splitlines()[-1] == "GO"
     content = gate_json(paths, commands)
     assert content["go"] is True
-    assert set(standings(content).values()) == {"PASS"}
+    assert {name for name, standing in standings(content).items() if standing != "PASS"} == {"loaded"}
+    assert standings(content)["loaded"] == "NOT APPLICABLE", "no table of the consumer is named"
     for side in ("source", "destination"):
         assert not [name for name in paths.names(side=side) if "canary" in name]
 
@@ -98,7 +99,8 @@ def test_go_when_everything_is_right_and_what_breaks_is_no_go(paths: Paths, comm
 def _no_go(paths: Paths, commands: Commands, arguments: tuple[str, ...], name: str) -> None:
     ended = commands.run("gate", *arguments)
     assert ended.code == 1
-    wrong = {check for check, standing in standings(gate_json(paths, commands)).items() if standing != "PASS"}
+    found = standings(gate_json(paths, commands))
+    wrong = {check for check, standing in found.items() if standing in {"FAIL", "NOT RUN"}}
     assert wrong == {name}, ended.out
     assert f"\n  {name}: " in ended.out, "the next step is missing"
     assert "NO-GO: 1 check did not pass" in ended.out
@@ -106,7 +108,7 @@ def _no_go(paths: Paths, commands: Commands, arguments: tuple[str, ...], name: s
 
 def test_on_a_bare_migration_nothing_passes_by_default(paths: Paths, commands: Commands) -> None:
     """What could not be run is NO-GO, not skipped."""
-    paths.put("a/1")
+    paths.put("qpi_answers_20240131/user_id_1.jsonl")
     ended = commands.run("gate")
     assert ended.code == 1
     found = standings(gate_json(paths, commands))
@@ -230,8 +232,9 @@ def test_the_result_says_what_was_asked_and_how_it_came_out(paths: Paths, comman
     assert (content["format"], content["verdict"]) == ("qpi-exports-migration/gate/1", "NO-GO")
     assert (content["exit_code"], content["source"]) == (1, paths.migration.source.uri)
     assert (content["limits"]["lag_max"], content["limits"]["max_age"]) == (7.0, 60.0)
-    assert all(check["next_step"] for check in content["checks"] if check["standing"] != "PASS")
-    assert content["failing"] == [check["name"] for check in content["checks"] if check["standing"] != "PASS"]
+    failing = [check for check in content["checks"] if check["standing"] in {"FAIL", "NOT RUN"}]
+    assert all(check["next_step"] for check in failing)
+    assert content["failing"] == [check["name"] for check in failing]
 
 
 def test_without_a_record_nothing_is_left(paths: Paths, commands: Commands) -> None:
@@ -254,7 +257,7 @@ def test_a_result_that_cannot_be_recorded_is_shown_and_no_go(paths: Paths, comma
 
 def test_an_import_test_may_lie_elsewhere(paths: Paths, commands: Commands) -> None:
     """``--import-test`` DIR or gs://…/; a place without one is no pass."""
-    paths.put("a/1")
+    paths.put("qpi_answers_20240131/user_id_1.jsonl")
     for place in (commands.folder / "r", f"gs://{paths.migration.destination.bucket}/reports"):
         commands.run("gate", "--import-test", str(place))
         assert standings(gate_json(paths, commands))["import test"] == "NOT RUN"
@@ -306,7 +309,7 @@ def test_a_storage_error_hits_only_the_checks_that_need_the_answer(
     paths: Paths, commands: Commands, rule: dict[str, Any], names: set[str]
 ) -> None:
     """Not run, with the error as evidence."""
-    paths.put("a/1")
+    paths.put("qpi_answers_20240131/user_id_1.jsonl")
     paths.server.set_faults(rules=[{**rule, "count": None, "status": 403}])
     assert commands.run("gate").code == 1
     paths.server.clear_faults()
@@ -541,3 +544,64 @@ def test_a_source_that_differs_from_the_destination_in_case_only_is_no_mixed_pre
     assert found["mixed prefix"]["standing"] == "FAIL"
     assert f"gs://{bucket}/Qpi_Exports/ (such as 'Qpi_Exports/stray')" in found["mixed prefix"]["evidence"]
     assert "QPI_exports/" not in found["mixed prefix"]["evidence"]
+
+
+def advice(ended: Ended) -> dict[str, str]:
+    """What to do, by check."""
+    lines = [line.strip() for line in ended.out.partition("What to do:")[2].splitlines()]
+    return {name: step for name, found, step in (line.partition(": ") for line in lines) if found}
+
+
+def test_without_any_record_it_says_how_to_begin(paths: Paths, commands: Commands) -> None:
+    """The whole command, to paste."""
+    paths.put("a/1")
+    paths.forget()
+    steps = advice(commands.run("gate", "--no-record"))
+    for name in ("phase", "verification", "names", "sign-offs"):
+        assert steps[name].startswith("python -m backfill_job begin --source gs://"), name
+    assert steps["mirror lag"].startswith("python -m backfill_job verify --source gs://")
+
+
+def test_a_lag_of_before_this_phase_does_not_count(paths: Paths, commands: Commands) -> None:
+    """A rollback compares both paths, so the verification passes; the mirror was measured before it."""
+    for number in range(3):
+        for side in ("source", "destination"):
+            paths.put(f"a/{number}", side=side)
+    assert commands.run("verify").code == 0
+    assert standings(gate_json_after(paths, commands))["mirror lag"] == "PASS"
+    commands.go(Phase.CUT_OVER)
+    assert commands.run("rollback", "--by", "Ada", "--yes", "--ungoverned").code == 0
+    found = standings(gate_json_after(paths, commands))
+    assert (found["verification"], found["mirror lag"], found["mirror alive"]) == (
+        "PASS",
+        "NOT RUN",
+        "NOT RUN",
+    )
+    assert commands.run("verify").code == 0
+    assert standings(gate_json_after(paths, commands))["mirror lag"] == "PASS"
+
+
+def test_a_lag_that_was_measured_long_ago_does_not_count(paths: Paths, commands: Commands) -> None:
+    """An execution is the newest comparison; the verification that measured the lag is older than --max-age."""
+    for side in ("source", "destination"):
+        paths.put("a/1", side=side)
+    assert commands.run("verify").code == 0
+    assert commands.run("migrate", "--execute", "--yes", "--ungoverned").code == 0
+    commands.run("gate", "--max-age", "0.001")
+    check = next(each for each in gate_json(paths, commands)["checks"] if each["name"] == "mirror lag")
+    assert (check["standing"], "too long ago" in check["evidence"]) == ("NOT RUN", True)
+
+
+def test_after_the_cutover_it_advises_no_canary(paths: Paths, commands: Commands) -> None:
+    """A canary would be refused there."""
+    paths.put("a/1")
+    commands.go(Phase.CUT_OVER)
+    steps = advice(commands.run("gate", "--no-record"))
+    assert {steps[name] for name in ("canary", "mirror alive", "mirror lag")} == {
+        "nothing: there is no cutover ahead"
+    }
+
+
+def gate_json_after(paths: Paths, commands: Commands) -> dict[str, Any]:
+    commands.run("gate")
+    return gate_json(paths, commands)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from backfill_job.access import needs_of
 from backfill_job.checks import Check, Standing, references_check
+from backfill_job.consumer import PRESET, read_consumer
 from backfill_job.copying.compare import Compared
 from backfill_job.copying.diff import DiffLine
 from backfill_job.gate.checks import (
@@ -27,6 +28,7 @@ from backfill_job.gate.checks import (
     import_test_check,
     lag_check,
     late_writes_check,
+    loaded_check,
     presence_check,
     verification_check,
 )
@@ -34,6 +36,7 @@ from backfill_job.gate.dead_letters import COUNT, DeadLetters, read_dead_letters
 from backfill_job.gate.evidence import read_verification_record
 from backfill_job.gate.import_record import read_import_record
 from backfill_job.gate.verdict import GATE_CHECKS, GateCheck, GateResult
+from backfill_job.import_test.loaded import LoadedDay, LoadedRecord, LoadedVerdict
 from backfill_job.rights import RIGHTS, Part
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.lag import LagCounts
@@ -377,6 +380,69 @@ def test_a_mirror_is_alive_by_its_canary_or_by_what_arrived_lately() -> None:
     assert alive(old, None) is Standing.NOT_RUN
     assert alive(None, grounded) is Standing.NOT_RUN
     assert alive(replace(LAG, objects=0), None) is Standing.NOT_RUN
+
+
+# --- the consumer's table -------------------------------------------------------------------------------------
+
+QPI = read_consumer(PRESET)
+TABLE = "p.warehouse.qpi"
+DUE = [NOW.date() - timedelta(days=number) for number in range(1, 8)]
+
+
+def compared(**changes: Any) -> LoadedRecord:
+    days = changes.pop("days", tuple(once(day) for day in DUE))
+    found = LoadedRecord(
+        "run",
+        "bigquery",
+        QPI.identity,
+        TARGET.source,
+        TARGET.destination,
+        TARGET.source,
+        TABLE,
+        NOW - HOUR,
+        NOW - HOUR,
+        days,
+        passed=False,
+    )
+    return replace(found, passed=found.right, **changes)
+
+
+def once(day: date, loaded: int = 2) -> LoadedDay:
+    verdict = LoadedVerdict.ONCE if loaded == 2 else LoadedVerdict.NEVER
+    return LoadedDay(day, verdict, 2, 0, 2, loaded, 0, 0, 0)
+
+
+def in_table(found: LoadedRecord | None, table: str = TABLE, phase: Phase = Phase.DUAL_WRITE) -> Check:
+    return loaded_check(found, TARGET, NOW, LIMITS, consumer=QPI, table=table, phase=phase)
+
+
+def test_the_last_days_must_be_in_the_consumer_s_table() -> None:
+    """With a table named there must be a comparison; without one it is not applicable, and says so."""
+    assert in_table(compared()).standing is Standing.PASS
+    missing = in_table(None)
+    assert (missing.standing, "loaded" in missing.next_step) == (Standing.NOT_RUN, True)
+    assert missing.next_step.endswith(f"--last 7 --table {TABLE}")
+    assert in_table(None, table="").standing is Standing.NOT_APPLICABLE
+    assert in_table(compared(path=TARGET.destination), phase=Phase.CUT_OVER).standing is Standing.PASS
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"days": (*map(once, DUE[1:]), once(DUE[0], 0))}, "not loaded as they should be: 2026-11-19 never"),
+        ({"days": tuple(map(once, DUE[1:]))}, "not compared: 2026-11-19"),
+        ({"days": ()}, "nothing was compared"),
+        ({"path": TARGET.destination}, "not the source of truth"),
+        ({"table": "p.warehouse.other"}, "the consumer's table is p.warehouse.qpi"),
+        ({"consumer": "qpi 000000000000"}, "it is of qpi 000000000000"),
+        ({"legacy": "gs://other/x/"}, "gs://other/x/"),
+        ({"finished": NOW - LIMITS.max_age - SECOND}, "not of the last 6 hours"),
+        ({"finished": NOW + SECOND}, "in the future"),
+    ],
+)
+def test_any_other_comparison_with_the_table_fails(changes: dict[str, Any], says: str) -> None:
+    check = in_table(compared(**changes))
+    assert (check.standing, says in check.evidence) == (Standing.FAIL, True), check.evidence
 
 
 # --- the import test ------------------------------------------------------------------------------------------
@@ -799,7 +865,7 @@ class TestAccess:
         migration = qpi_exports(Environment.DEV)
         needs = {
             "writer": ((writer,) if writer else (), needs_of(migration, consumer=False)),
-            "consumer": ((self.CONSUMER,), needs_of(migration, consumer=True)),
+            "reader": ((self.CONSUMER,), needs_of(migration, consumer=True)),
         }
         policies = {migration.destination.bucket: new, migration.source.bucket: legacy}
         return access_check(needs, policies)
@@ -820,7 +886,7 @@ class TestAccess:
         ("new", "legacy", "writer", "said"),
         [
             ([], [("objectViewer", CONSUMER)], WRITER, "writer serviceAccount:w@a: objects.create, objects.delete on gs://de-big"),
-            ([("objectUser", WRITER), ("objectViewer", CONSUMER)], [], WRITER, "consumer serviceAccount:c@a: objects.list, objects.get on gs://data-"),
+            ([("objectUser", WRITER), ("objectViewer", CONSUMER)], [], WRITER, "reader serviceAccount:c@a: objects.list, objects.get on gs://data-"),
             ([("objectUser", "group:g@x")], [], WRITER, "(membership in group:g@x)"),
             ([("objectUser", WRITER)], [], "", "not named: the writer"),
         ],

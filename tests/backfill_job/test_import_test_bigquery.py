@@ -88,6 +88,8 @@ class Stub:
     row: dict[str, int] = field(
         default_factory=lambda: {"row_count": 3, "users": 2, **{f"lane_{n}": n for n in range(8)}}
     )
+    types: dict[str, str] = field(default_factory=dict)
+    scanned: int = 0
     tables: dict[str, Any] = field(default_factory=dict)
     jobs: dict[str, Any] = field(default_factory=dict)
     asked: threading.Event = field(default_factory=threading.Event)
@@ -110,13 +112,14 @@ class Stub:
                 if name in self.jobs:
                     return 409, error(409, "duplicate", f"Already Exists: Job {name}")
                 status = self.load_status if "load" in body["configuration"] else {"state": "DONE"}
-                self.jobs[name] = {**body, "status": status}
+                statistics = {"query": {"totalBytesProcessed": str(self.scanned)}}
+                self.jobs[name] = {**body, "status": status, "statistics": statistics}
                 self.asked.set()
                 return 200, self.jobs[name]
             case "GET", ["jobs", name]:
                 return 200, self.jobs[name]
             case "GET", ["queries", _]:
-                fields = [{"name": name, "type": "INTEGER"} for name in self.row]
+                fields = [{"name": name, "type": self.types.get(name, "INTEGER")} for name in self.row]
                 cells = [{"v": str(value)} for value in self.row.values()]
                 return 200, {
                     "jobComplete": True,

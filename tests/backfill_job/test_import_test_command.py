@@ -6,19 +6,23 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage
 from test_import_test_bigquery import Stub, job_error, stub
 from test_import_test_duckdb import A, line
 from testing_commands import Ended, run_command, where
 from testing_paths import Paths
 
+import local_gcs
 from backfill_job import __main__ as commands
 from backfill_job.import_test import results
 from local_gcs.waiting import HANGS
+from shared.migration import Location, Migration
 
 __all__ = ["stub"]
 
@@ -121,6 +125,7 @@ def test_the_report_says_who_was_compared_when_and_how(
     assert found["run"].startswith("custom-")
     assert datetime.fromisoformat(found["started"]) <= datetime.fromisoformat(found["days"][0]["tested"])
     assert datetime.fromisoformat(found["days"][0]["tested"]) <= datetime.fromisoformat(found["finished"])
+    assert found.pop("consumer").startswith("qpi ")
     del found["run"], found["started"], found["finished"], found["days"]
     assert found == {
         "schema": 1,
@@ -336,3 +341,87 @@ def test_ctrl_c_while_bigquery_works_deletes_the_table_and_says_so(
     assert (stub.tables, len(stub.sent("DELETE"))) == ({}, 1)
     found = report(tmp_path)
     assert (found["complete"], found["passed"], found["days"]) == (False, False, [])
+
+
+# --- a whole night --------------------------------------------------------------------------------------------
+
+TODAY = datetime.now(UTC).date()
+NIGHT = {
+    name: (TODAY - timedelta(days=days)).strftime("%Y%m%d")
+    for name, days in (("before", 2), ("day", 1), ("run", 0))
+}
+
+
+def test_a_whole_night_is_played_on_both_paths(import_test: Command, paths: Paths, tmp_path: Path) -> None:
+    """Presence of the run's day, the load of the day before, the rows it appends; the gate's evidence stays as it is."""
+    for day in ("day", "run"):
+        put(paths, NIGHT[day], "user_id_7.jsonl", line(A))
+    ended = import_test("--run-date", NIGHT["run"], "--nights", "1", "--report", str(tmp_path / "r"))
+    assert ended.code == 0, ended.out + ended.err
+    assert "legacy path: loads 1 file; new path: loads 1 file." in ended.out
+    assert "Rows appended: 1 from the legacy path, 1 from the new path." in ended.out
+    found = json.loads((tmp_path / "r" / "import-night.json").read_text())
+    assert (found["right"], found["rows"], len(found["before"])) == (True, [1, 1], 1)
+    assert not [
+        name for name in paths.client.list_blobs(paths.migration.destination.bucket) if "latest" in name.name
+    ]
+
+
+def test_a_night_without_an_upload_of_its_own_day_is_lost(import_test: Command, paths: Paths) -> None:
+    """On the legacy path the run loads; on the new one it takes the Empty branch and ends green."""
+    put(paths, NIGHT["day"], "user_id_7.jsonl", line(A))
+    put(paths, NIGHT["run"], "user_id_7.jsonl", line(A), "source")
+    ended = import_test("--run-date", NIGHT["run"], "--nights", "1")
+    assert ended.code == 1
+    assert "new path: nothing of its day, so it ends green and loads nothing; 1 file LOST" in ended.out
+    assert "Rows appended: 1 from the legacy path, 0 from the new path." in ended.out
+
+
+def test_a_past_night_goes_by_what_lay_there_when_its_run_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The day's file was there; the first of the run's own day came after 02:00: the run ended green, and the day is lost."""
+    tomorrow = TODAY + timedelta(days=1)
+    with local_gcs.running() as server:
+        client = storage.Client(
+            project="test", credentials=AnonymousCredentials(), client_options={"api_endpoint": server.url}
+        )
+        paths = Paths(
+            server, client, Migration(Location("legacy", "QPI_exports/"), Location("new", "qpi_exports/"))
+        )
+        for bucket in ("legacy", "new"):
+            client.create_bucket(bucket)
+        put(paths, f"{TODAY:%Y%m%d}", "user_id_7.jsonl", line(A))
+        server.turn_clock(2 * 86_400)
+        put(paths, f"{tomorrow:%Y%m%d}", "user_id_7.jsonl", line(A))
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
+        after = tomorrow + timedelta(days=1)
+        words = (*where(paths), "--run-date", f"{after:%Y%m%d}", "--nights", "1", "--grace", "0")
+        ended = run_command("import-test", *words)
+    assert ended.code == 1
+    assert (
+        f"  run of {tomorrow}, which loads {TODAY}: legacy path: nothing of its day before {after}"
+        in ended.out
+    )
+    assert "1 past night: 0 with different branches; 1 lost on the legacy path" in ended.out
+
+
+def test_an_upstream_that_fails_loads_nothing(import_test: Command, paths: Paths, tmp_path: Path) -> None:
+    """On the path that lacks it; a glob in another bucket is the same for both."""
+    file = tmp_path / "consumer.toml"
+    more = '[[upstream]]\nglob = "parquet/{YYYYMMDD}/*.parquet"\n'
+    file.write_text((ROOT / "consumers" / "qpi.toml").read_text() + more)
+    for day in ("day", "run"):
+        put(paths, NIGHT[day], "user_id_7.jsonl", line(A))
+    paths.put(f"parquet/{NIGHT['run']}/1.parquet", b"x")
+    words = ("--run-date", NIGHT["run"], "--nights", "1", "--consumer", str(file))
+    ended = import_test(*words)
+    assert ended.code == 1
+    assert (
+        f"qpi_exports/parquet/{NIGHT['run']}/*.parquet matches nothing, so nothing is loaded; 1 file LOST"
+        in ended.out
+    )
+    file.write_text(
+        file.read_text().replace(
+            'glob = "parquet/', f'glob = "gs://{paths.migration.source.bucket}/QPI_exports/parquet/'
+        )
+    )
+    assert import_test(*words).code == 0

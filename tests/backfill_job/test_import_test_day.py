@@ -7,6 +7,7 @@ import pytest
 from test_import_test_duckdb import FOLDER, A, line
 from testing_paths import Paths
 
+from backfill_job.consumer import PRESET, read_consumer
 from backfill_job.import_test.compare import ImportDay, Loaded, NotLoadable, Verdict
 from backfill_job.import_test.day import ATTEMPTS, Folder, try_day
 from backfill_job.import_test.duckdb import EmbeddedEngine
@@ -65,6 +66,8 @@ def both(paths: Paths, name: str, data: bytes) -> None:
     paths.put(FOLDER + name, data, side="destination")
 
 
+QPI = read_consumer(PRESET)
+
 Trial = Callable[..., ImportDay]
 
 
@@ -83,6 +86,7 @@ def trial(paths: Paths, gateway: Gateway, engine: EmbeddedEngine) -> Trial:
             paths.migration,
             gateway,
             Meanwhile(engine, during, at),
+            QPI,
             grace=grace,
             clock=clock_that(pauses, now),
         )
@@ -246,7 +250,7 @@ def test_a_bucket_that_is_not_there_is_an_error(
     both(paths, "a.jsonl", line(A))
     elsewhere = Migration(paths.migration.source, Location("nowhere-at-all", "qpi_exports/"))
     with pytest.raises(BucketNotFound):
-        try_day(DAY, elsewhere, gateway, engine, grace=NONE, clock=clock_that())
+        try_day(DAY, elsewhere, gateway, engine, QPI, grace=NONE, clock=clock_that())
 
 
 def test_somebody_who_stops_the_waiting_ends_it(trial: Trial, paths: Paths) -> None:
@@ -264,7 +268,7 @@ def test_tables_have_new_names_each_time(paths: Paths, gateway: Gateway, engine:
     """A second try never loads into what the first one left."""
     both(paths, "a.jsonl", line(A))
     meanwhile = Meanwhile(engine, lambda _: paths.put(FOLDER + "a.jsonl", line(A)), at=1)
-    try_day(DAY, paths.migration, gateway, meanwhile, grace=NONE, clock=clock_that())
+    try_day(DAY, paths.migration, gateway, meanwhile, QPI, grace=NONE, clock=clock_that())
     assert meanwhile.tables == [
         f"{side}_qpi_answers_20240131_{attempt}" for attempt in (1, 2) for side in ("legacy", "new")
     ]

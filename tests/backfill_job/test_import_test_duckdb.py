@@ -26,6 +26,7 @@ from shared.migration import Location
 from shared.objects import Metadata, ObjectRef, ObjectState
 
 DAY = date(2024, 1, 31)
+GLOB = f"qpi_answers_{DAY:%Y%m%d}/*.jsonl"
 FOLDER = "qpi_answers_20240131/"
 
 Answer = tuple[str | None, list[str]]
@@ -106,7 +107,7 @@ def engine(gateway: Gateway) -> Iterator[EmbeddedEngine]:
 
 
 def load(engine: EmbeddedEngine, gateway: Gateway, paths: Paths) -> Any:
-    return engine.load(read_folder(gateway, paths.migration.source, DAY), "legacy_1")
+    return engine.load(read_folder(gateway, paths.migration.source, GLOB), "legacy_1")
 
 
 # --- the fingerprint ------------------------------------------------------------------------------------------
@@ -207,7 +208,7 @@ def test_only_what_the_glob_takes_is_loaded(engine: EmbeddedEngine, gateway: Gat
         "QPI_answers_20240131/x.jsonl",
     ):
         paths.put(name, b"not to be read")
-    folder = read_folder(gateway, paths.migration.source, DAY)
+    folder = read_folder(gateway, paths.migration.source, GLOB)
     assert (len(folder.objects), len(folder.files)) == (10, 4)
     assert folder.glob == f"{paths.migration.source.uri}{FOLDER}*.jsonl"
     outcome = load(engine, gateway, paths)
@@ -252,7 +253,7 @@ def test_an_object_that_cannot_be_read_is_an_error_and_no_verdict(
 ) -> None:
     """A permission that is missing is not a bad row."""
     paths.put(FOLDER + "a.jsonl", line(A))
-    folder = read_folder(gateway, paths.migration.source, DAY)
+    folder = read_folder(gateway, paths.migration.source, GLOB)
     paths.server.set_faults(rules=[{"method": "storage.objects.download", "status": 403}])
     with pytest.raises(PermissionDenied):
         engine.load(folder, "t")
@@ -263,7 +264,7 @@ def test_an_object_that_went_away_meanwhile_is_said_to_have(
 ) -> None:
     """Nobody reads it as an empty one."""
     paths.put(FOLDER + "a.jsonl", line(A))
-    folder = read_folder(gateway, paths.migration.source, DAY)
+    folder = read_folder(gateway, paths.migration.source, GLOB)
     paths.delete(FOLDER + "a.jsonl")
     outcome = engine.load(folder, "t")
     assert isinstance(outcome, NotLoadable)

@@ -82,6 +82,8 @@ def test_what_was_late_is_late_still_when_the_deletion_has_begun(paths: Paths, c
     (text,) = late_remarks(commands)
     assert cutover is not None
     assert f"after the cutover of {cutover:%Y-%m-%dT%H:%M:%S}" in text
+    assert "or an undo restored what was there" in text
+    assert "cutover command again" not in text  # it would be refused
 
 
 def test_parts_make_a_whole() -> None:

@@ -977,6 +977,13 @@ def test_an_execution_that_compared_nothing_ends_with_1(
     assert ended.code == 1
     assert "nothing was compared: all 2 names are excluded" in ended.out
     assert "check --exclude" in ended.out
+    for words in (("--exclude", "["), ("--exclude", ""), ("--since", "9999-12-31")):
+        for more in ((), ("--execute", "--yes")):
+            ended = migrate(*more, *words)
+            assert (ended.code, ended.err.count("\n")) == (2, 1), words
+    quiet = migrate("--since", "3d")
+    assert "holds no objects since " in quiet.out
+    assert "case counts" not in quiet.out
 
     def tasks(name: str, *arguments: str) -> list[int]:
         report = ("--report", str(tmp_path / name))

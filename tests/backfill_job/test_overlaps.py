@@ -115,6 +115,10 @@ class TestWhatWasLost:
             "Nothing was done; use that pair, with --since",
         ):
             assert said in ended.err
+        logs = ("--log-dir", str(world.commands.folder / "logs"))
+        dry = run_command("migrate", "--source", source, "--destination", destination, *logs)
+        assert dry.code == 0
+        assert "It would be REFUSED: gs://" in dry.out
 
     def test_the_pair_reversed_by_hand(self, world: World) -> None:
         """The real pair's new path is its source."""

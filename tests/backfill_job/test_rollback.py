@@ -72,6 +72,21 @@ def test_a_later_write_on_the_legacy_path_stays_and_is_named(paths: Paths, comma
     assert "later on the legacy path: a/1" in ended.out
 
 
+@pytest.mark.parametrize("arguments", [NOW, ("--refresh", "--ungoverned")])
+def test_what_the_new_path_had_before_the_first_cutover_replaces_nothing(
+    paths: Paths, commands: Commands, arguments: tuple[str, ...]
+) -> None:
+    """No client wrote it: a wrong object there is no later write. What is missing at the legacy path comes all the same."""
+    paths.put("a/1", b"right")
+    paths.put("a/1", b"wrong", side="destination")
+    paths.put("a/2", b"only there", side="destination")
+    commands.go(Phase.CUT_OVER)
+    ended = commands.run("rollback", *arguments)
+    assert ended.code == 0, ended.out
+    assert "later on the legacy path: a/1" in ended.out
+    assert (paths.read("a/1", side="source"), paths.read("a/2", side="source")) == (b"right", b"only there")
+
+
 def test_what_is_replaced_is_kept(paths: Paths, commands: Commands) -> None:
     """Beside the state, outside both prefixes."""
     both(paths, "a/1")
@@ -234,3 +249,20 @@ def test_a_pass_that_compared_nothing_changes_no_phase(paths: Paths, commands: C
         assert ended.code == 1
         assert "NOTHING WAS COMPARED: all names are excluded" in ended.out
     assert commands.state.phase is Phase.CUT_OVER
+
+
+def test_what_only_the_legacy_path_has_is_named_before_it_comes_back(
+    paths: Paths, commands: Commands
+) -> None:
+    """It may have been erased at the new path: after the rollback the legacy path decides."""
+    both(paths, "a/1")
+    both(paths, "a/2")
+    commands.go(Phase.CUT_OVER)
+    assert commands.run("verify").code == 0
+    paths.delete("a/2", side="destination")
+    rehearsed = commands.run("rollback", "--dry-run")
+    assert "1 object only at gs://" in rehearsed.out
+    ended = commands.run("rollback", *NOW)
+    assert "1 object only at gs://" in ended.out
+    assert "QPI_exports/: a/2. They were deleted at the new path, or never came there." in ended.out
+    assert "so they come to the new path again" in ended.out

@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backfill_job.run.key_ranges import KeyRange, ranges
-from backfill_job.run.since import moment_of, without_older_days
+from backfill_job.run.since import begun_by, moment_of, without_older_days
 from backfill_job.run.tasks import known_on_both
+from shared.errors import UsageError
 from shared.partitions import LAYOUTS, Layout, classify
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -105,3 +106,16 @@ def test_what_is_neither_is_refused(text: str) -> None:
     """Never guessed at."""
     with pytest.raises(ValueError, match=r"."):
         moment_of(text)
+
+
+@pytest.mark.parametrize("text", ["9999-12-31", "2026-11-24T12:00:01Z", "9999-12-31T23:59:59Z"])
+def test_what_has_not_begun_anywhere_is_refused(text: str) -> None:
+    """A sweep since then would look at nothing, and a lag since then would be of nothing."""
+    with pytest.raises(UsageError, match=r"--since .* is in the future"):
+        begun_by("--since", moment_of(text), NOW)
+
+
+@pytest.mark.parametrize("text", ["2026-11-24", "2026-11-24T12:00:00Z", "0s", "0001-01-01"])
+def test_somewhere_on_earth_it_is_tomorrow_already(text: str) -> None:
+    """A day's difference is no mistake."""
+    assert begun_by("--since", moment_of(text), NOW) == moment_of(text)(NOW)

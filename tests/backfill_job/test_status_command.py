@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from testing_commands import Ended, run_command, where
+from testing_commands import Commands, Ended, run_command, where
 from testing_paths import Paths
 
 from backfill_job.commands import load
 from local_gcs.waiting import HANGS
+from shared.phase import Phase
 
 
 @pytest.fixture
@@ -77,7 +78,7 @@ def test_the_state_is_read_once(paths: Paths, run: Callable[..., Ended]) -> None
     assert run("verify").code == 1
     paths.server.reset_stats()
     assert run("status").code == 0
-    assert paths.requests("storage.objects.download") == 2  # the state, the verification
+    assert paths.requests("storage.objects.download") == 3  # the state, the verification, what `loaded` found
 
 
 def test_a_bucket_that_is_not_there_is_said(paths: Paths, run: Callable[..., Ended]) -> None:
@@ -124,3 +125,33 @@ def test_a_port_that_is_taken_is_one_line(run: Callable[..., Ended]) -> None:
     assert (ended.code, ended.err.count("\n")) == (2, 1)
     assert "choose another --port" in ended.err
     assert run("status", "--serve", "--port", "99999").code == 2
+
+
+def test_before_it_has_begun_there_is_no_phase(paths: Paths, run: Callable[..., Ended]) -> None:
+    """Absence is not a phase; the command that begins is there to paste."""
+    paths.forget()
+    out = run("status").out
+    assert "phase: none; the migration has not begun" in out
+    assert "Missing for the cutover" not in out
+    assert "python -m backfill_job begin --source gs://" in out
+
+
+def test_after_the_cutover_it_says_what_was_and_what_to_do(paths: Paths, commands: Commands) -> None:
+    """Every command that compared is a run; a sign-off that was not given is not missing for a cutover that took place."""
+    paths.put("a/1")
+    assert commands.run("migrate", "--execute", "--yes", "--ungoverned").code == 0
+    commands.go(Phase.CUT_OVER)
+    paths.put("a/1", b"by a late writer")
+    assert commands.run("cutover", "--by", "Ada", "--yes", "--ungoverned").code == 0
+    out = run_command("status", *where(paths)).out
+    assert (
+        "The cutover has taken place; it was not signed by: qpi-team, development, operations, data." in out
+    )
+    assert "MISSING" not in out
+    runs = out.partition("latest runs:")[2].partition("latest changes:")[0]
+    assert " cutover ended with 0: 1 object looked at, 1 brought over; proven name by name" in runs
+    assert (
+        " migrate_qpi_exports ended with 0: 1 objects listed: 1 copied; verified: both sides are equal"
+        in runs
+    )
+    assert "rollback --source gs://" in out.partition("what to do:")[2]

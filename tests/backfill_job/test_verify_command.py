@@ -183,6 +183,11 @@ def test_contents_are_read_on_request(paths: Paths, run: Callable[..., Ended], t
     content = report_in(tmp_path / "r")["contents"]
     assert (content["objects"], content["rows"], content["migration_problems"]) == (3, 3, {})
     assert content["source_problems"]["coerced"] == {"objects": 1, "lines": 1, "severity": "not_judged"}
+    assert "NOTHING was read" not in ended.out
+    assert (
+        "NOTHING was read: no JSONL object is there, or the sample took none"
+        in run("--contents", "sample:0.0001").out
+    )
 
 
 @pytest.mark.parametrize("contents", ["none", "all"])
@@ -400,4 +405,7 @@ def test_after_a_deletion_an_empty_legacy_path_is_not_called_a_typo(
     assert ended.code == 2
     assert "holds no objects, because the phase is deleted" in ended.err
     assert "typo" not in ended.err
-    assert "The phase is deleted: what was deleted at" in run("--allow-empty").out
+    assert (
+        "The phase is deleted: 1 name at the new path only, as a deletion leaves them."
+        in run("--allow-empty").out
+    )

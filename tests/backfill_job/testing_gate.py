@@ -38,7 +38,7 @@ def everything_right(paths: Paths, commands: Commands) -> tuple[str, ...]:
     letters = commands.folder / "letters.json"
     letters.write_text(paths.server.undelivered())
     grant_access(paths)
-    accounts = ("--writer", WRITER, "--consumer", CONSUMER)
+    accounts = ("--writer", WRITER, "--reader", CONSUMER)
     return ("--repo", str(checkout), "--canary", "20", "--dead-letters", str(letters), *accounts)
 
 

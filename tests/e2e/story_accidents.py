@@ -34,12 +34,14 @@ __all__ = [
     "ENV",
     "SWEEP",
     "Sleeper",
+    "erase",
     "fall_asleep",
     "lose_a_part",
     "losses",
     "mistaken_pairs",
     "more_uploads",
     "wake",
+    "write_hers",
 ]
 
 ENV = ("--env", "dev")
@@ -210,6 +212,33 @@ def _unwritten(stage: Stage, folder: str) -> set[tuple[str, str, str]]:
     }
     own = re.compile(r"_migration/.*(/state\.json|/history/[^/]*)")
     return {each for each in found if not each[1].startswith("_migration/") or own.fullmatch(each[1])}
+
+
+def write_hers(stage: Stage, where: str, path: Path) -> list[str]:
+    """Write a person's objects on the path that counts, if the story has erasures; the mirrors begin to copy them.
+
+    No consumer imports them: what a consumer holds of a person is the consumer's to erase.
+    """
+    names = (
+        [f"hers/{where}-{len(stage.erased)}-{number}.jsonl" for number in range(4)] if stage.erases else []
+    )
+    now = datetime.now(UTC)
+    objects = [DemoObject(name, f"{name}\n".encode(), "application/json", now) for name in names]
+    if objects:
+        stage.server.clear_faults()  # this writer does not repeat what fails
+        load(stage.server.url, PATHS[path], objects)
+        stage.weather(drops=True)
+    return names
+
+
+def erase(stage: Stage, where: str, names: Sequence[str]) -> None:
+    """The person asks for the erasure, while everything else goes on; the judges look for the names in the end."""
+    if names:
+        with stage.chapter(f"erasure in {where}"):
+            more_uploads(stage, stage.accident_rng.randrange(1, 60))
+            stage.operator.run("erasure", *names, *ENV, "--execute", "--by", "Ada")
+            stage.erased += names
+            stage.accidents["names erased"] += len(names)
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,7 @@ class World:
         manifest: What was to be deleted: checksum by name.
         not_there: Names that the undo could not bring back, by its report.
         deleting_since: When the deletion was begun; None where there was none.
+        erased: Names of a person whose data were erased; no writer writes them again.
         happenings: By time.
     """
 
@@ -202,6 +203,7 @@ class World:
     manifest: Mapping[str, str] = field(default_factory=dict)
     not_there: frozenset[str] = frozenset()
     deleting_since: datetime | None = None
+    erased: frozenset[str] = frozenset()
     happenings: Sequence[Happening] = ()
 
     def live(self, name: str, path: Path) -> str:

@@ -85,7 +85,7 @@ def nobody_else_wrote(world: World) -> Iterator[Fault]:
     """Whatever lies on either path was written by a writer."""
     for name, versions in world.versions.items():
         known = _order(world.uploads.get(name, ()))
-        if any(each.checksum not in known for each in versions):
+        if name not in world.erased and any(each.checksum not in known for each in versions):
             yield Fault("strangers", name, "holds contents that no writer wrote")
 
 
@@ -187,6 +187,8 @@ def every_grave_line_has_its_alert(world: World) -> Iterator[Fault]:
 def what_was_deleted_is_back(world: World) -> Iterator[Fault]:
     """After the undo the legacy path holds every line of the manifest, or what a writer wrote there since."""
     for name, stated in world.manifest.items():
+        if name in world.erased:
+            continue
         now = world.live(name, Path.LEGACY)
         order = _order(world.uploads.get(name, ()))
         if now == stated:
@@ -197,6 +199,15 @@ def what_was_deleted_is_back(world: World) -> Iterator[Fault]:
             yield Fault("undo", name, "an older version than the deleted one is on the legacy path")
         elif name not in world.not_there:
             yield Fault("undo", name, "is not what the manifest says, and the undo did not say so")
+
+
+def what_was_erased_is_gone(world: World) -> Iterator[Fault]:
+    """In whatever phase it was erased, and whatever was under way: on neither path, not noncurrent, and not kept."""
+    for name in sorted(world.erased):
+        held = [each.path.value for each in world.versions.get(name, ())]
+        held += ["kept"] if world.kept.get(name) else []
+        if held:
+            yield Fault("erased", name, f"was erased, and is still there: {', '.join(held)}")
 
 
 def a_forgotten_writer_is_reported(world: World) -> Iterator[Fault]:
@@ -226,6 +237,7 @@ JUDGES: tuple[Judge, ...] = (
     every_certificate_recomputes,
     every_grave_line_has_its_alert,
     what_was_deleted_is_back,
+    what_was_erased_is_gone,
     a_forgotten_writer_is_reported,
     doubts_are_few,
 )

@@ -24,7 +24,7 @@ __all__ = ["JOB", "Attempt", "Operator", "Stopped"]
 
 ROOT = File(__file__).parents[2]
 JOB = {"CLOUD_RUN_JOB": "qpi-exports-backfill-dev"}
-WITHOUT_LOG = frozenset({"begin", "signoff", "import-test", "references", "status"})
+WITHOUT_LOG = frozenset({"begin", "signoff", "import-test", "references", "status", "erasure"})
 """Commands that leave no log lines on stdout."""
 
 
@@ -133,7 +133,7 @@ class Operator:
         line = [sys.executable, *program, *words]
         if name not in WITHOUT_LOG:
             line += ["--log-format", "json", "--log-dir", str(self.folder / "logs")]
-        if name not in {"begin", "signoff", "references", "certify", "status"}:
+        if name not in {"begin", "signoff", "references", "certify", "status", "erasure"}:
             line += ["--report", report or str(reports)]
         self.attempts.append(attempt)
         self.tell(f"{number:03} {' '.join(words)}: started")

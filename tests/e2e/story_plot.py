@@ -6,6 +6,7 @@ the same story, and only takes longer.
 
 import json
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from random import Random
@@ -14,12 +15,14 @@ from story_accidents import (
     ENV,
     SWEEP,
     Sleeper,
+    erase,
     fall_asleep,
     lose_a_part,
     losses,
     mistaken_pairs,
     more_uploads,
     wake,
+    write_hers,
 )
 from story_backfill import run_tasks
 from story_facts import Handover, Path
@@ -78,14 +81,17 @@ def tell(stage: Stage, seconds: float, *, accidents: bool) -> None:
         ),
     ):
         stage.losses = losses(stage.seed, all_of_them=accidents)
+        stage.erases = accidents
         sleeper = _arrive(stage, sleeps=accidents)
         ready = _prepare(stage)
+        erase(stage, "dual_write", write_hers(stage, "dual_write", Path.LEGACY))
         lose_a_part(stage, "dual_write", ("cutover", *ENV, *BY, "--yes", *ready))
         number = 1
         _cut_over(stage, ready, number, again=seconds > 0 or stage.rng.random() < 0.5)
         while True:
             _roll_back(stage, number, sleeper)
             sleeper = None
+            erase(stage, "rolled_back", write_hers(stage, "rolled_back", Path.LEGACY))
             lose_a_part(stage, "rolled_back", ("cutover", *ENV, *BY, "--yes", *ready))
             if time.monotonic() < end:
                 _storm(stage)
@@ -95,7 +101,8 @@ def tell(stage: Stage, seconds: float, *, accidents: bool) -> None:
             if time.monotonic() >= end:
                 break
         lose_a_part(stage, "cut_over again", ("rollback", *ENV, *BY, "--yes"))
-        manifest = _delete(stage, ready)
+        hers = write_hers(stage, "deleting", Path.NEW)
+        manifest = _delete(stage, ready, hers)
         _undo(stage, manifest)
         stage.writer.rest()
     _end(stage)
@@ -176,7 +183,7 @@ def _prepare(stage: Stage) -> tuple[str, ...]:
     patient = ("--lag-p50", ANY, "--lag-p99", ANY, "--lag-max", ANY)
     stage.server.grant(PATHS[Path.NEW].bucket, {"roles/storage.admin": ACCOUNT})
     stage.server.grant(PATHS[Path.LEGACY].bucket, {"roles/storage.admin": ACCOUNT})
-    accounts = ("--writer", ACCOUNT, "--consumer", ACCOUNT)
+    accounts = ("--writer", ACCOUNT, "--reader", ACCOUNT)
     return ("--repo", str(checkout), "--canary", "1800", "--dead-letters", str(letters), *accounts, *patient)
 
 
@@ -214,7 +221,9 @@ def _roll_back(stage: Stage, number: int, sleeper: Sleeper | None) -> None:
     operator, command = stage.operator, ("rollback", *ENV, *BY, "--yes", "--ungoverned")
     with stage.chapter(f"life on the new path {number}"):
         _busy(stage)
+        hers = write_hers(stage, "cut_over", Path.NEW)
         _live(stage, 4)
+    erase(stage, "cut_over", hers)
     lose_a_part(stage, "cut_over", command)
     if number == 1:
         mistaken_pairs(stage)
@@ -272,8 +281,12 @@ def _sweep(stage: Stage) -> None:
     stage.operator.run(*SWEEP, tries=1, accepted=lambda attempt: attempt.code in {0, 1})
 
 
-def _delete(stage: Stage, ready: tuple[str, ...]) -> str:
-    """Before the deletion no writer writes for a moment; during it, two do. Returns the manifest."""
+def _delete(stage: Stage, ready: tuple[str, ...], hers: Sequence[str]) -> str:
+    """Before the deletion no writer writes for a moment; during it, two do. Returns the manifest.
+
+    Args:
+        hers: Names in the manifest that are erased before the deletion goes on.
+    """
     operator = stage.operator
     with stage.chapter("before the deletion"):
         stage.consumer.quiet = True
@@ -303,6 +316,7 @@ def _delete(stage: Stage, ready: tuple[str, ...]) -> str:
     with stage.chapter("deletion, killed"):
         stage.deleting_since = datetime.now(UTC)
         manifest = _kill_the_deletion(stage, (*words, *said), objects)
+    erase(stage, "deleting", hers)
     with stage.chapter("deletion, resumed"):
         operator.run(*words, *said, "--resume", manifest, accepted=_all_that_could_be)
     return manifest

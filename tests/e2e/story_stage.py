@@ -63,6 +63,8 @@ class Stage:
         letters: How many dead letters were replayed.
         losses: Which part of the record is lost where; each is taken out when it happens.
         accidents: What `story_accidents` did and saw.
+        erases: Whether people ask for the erasure of their data.
+        erased: The names that were erased.
     """
 
     seed: int
@@ -88,6 +90,8 @@ class Stage:
     forgotten: LiveWriter | None = None
     losses: dict[str, str] = field(default_factory=dict)
     accidents: Counter[str] = field(default_factory=Counter)
+    erases: bool = False
+    erased: list[str] = field(default_factory=list)
     accident_rng: Random = field(init=False)
     writer: LiveWriter = field(init=False)
     consumer: Consumer = field(init=False)

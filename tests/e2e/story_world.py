@@ -25,7 +25,7 @@ __all__ = ["ACCOUNTS", "gathered", "lines_about", "listed", "manifest_checksums"
 
 CANARIES = "_canary/"
 """What the gate writes and removes again; no writer's, and no consumer's."""
-ACCOUNTS = ("copied", "already_equal", "superseded", "conflict", "failed", "excluded")
+ACCOUNTS = ("copied", "already_equal", "superseded", "conflict", "erased", "failed", "excluded")
 OUTCOMES = ("deleted", "already_gone", "overwritten_since", "destination_changed", "held", "failed")
 REPORTED = frozenset({"mirror_conflict", "object_conflict", "verification_difference", "object_kept"})
 FIELDS = "nextPageToken,items(name,generation,md5Hash,timeCreated,timeDeleted)"
@@ -42,9 +42,10 @@ def gathered(stage: Stage) -> World:
     }
     for handover in stage.handovers:
         reported |= handover.later
+    before = {name: versions for name, versions in stage.before.items() if name not in stage.erased}
     return World(
         uploads={name: tuple(versions) for name, versions in stage.uploads.items()},
-        versions=_merged(stage.before, versions_now(stage)),
+        versions=_merged(before, versions_now(stage)),
         kept=_kept(stage),
         imports=tuple(stage.consumer.imports),
         rows=tuple(stage.consumer.rows()),
@@ -54,6 +55,7 @@ def gathered(stage: Stage) -> World:
         lines=tuple(graves),
         reported=frozenset(reported),
         manifest=stage.manifest,
+        erased=frozenset(stage.erased),
         not_there=stage.not_there,
         deleting_since=stage.deleting_since,
         happenings=tuple(sorted(stage.operator.happenings, key=lambda each: each.at)),

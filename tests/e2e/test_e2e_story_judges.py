@@ -210,6 +210,14 @@ def undo_silent(world: World) -> World:
     return replace(world, not_there=frozenset())
 
 
+def erased_back(world: World) -> World:
+    return replace(world, erased=frozenset({FORGOTTEN}))
+
+
+def erased_and_kept(world: World) -> World:
+    return replace(world, erased=frozenset({"hers"}), kept={"hers": frozenset({"sum"})})
+
+
 def unreported(world: World) -> World:
     return replace(world, reported=frozenset())
 
@@ -226,6 +234,7 @@ WRONG = {
     "alert": (unalerted, alert_of_another_resource),
     "log": (no_line,),
     "undo": (not_undone, undone_too_old, undo_silent),
+    "erased": (erased_back, erased_and_kept),
     "reported": (unreported,),
 }
 

@@ -64,7 +64,8 @@ def _was_a_storm(report: Report) -> None:
     for victim in ("backfill task", "deletion"):
         assert report.kills[victim] > 0, victim
     assert report.kills.get("forward", 0) + report.kills.get("reverse", 0) > 0
-    all_of_them = ("head lost", "entry lost", "newer objects when the laptop woke") if ACCIDENTS else ()
+    every = ("head lost", "entry lost", "newer objects when the laptop woke", "names erased")
+    all_of_them = every if ACCIDENTS else ()
     for accident in ("events refused", "mistaken pairs", *all_of_them):
         assert report.accidents[accident] > 0, accident
     assert report.found["handovers"] >= 4

@@ -11,6 +11,7 @@ caches, the answer may be the phase before. Calls do not lose their answers here
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import Enum
 from typing import NamedTuple
 
@@ -101,12 +102,14 @@ class Upload(NamedTuple):
     Attributes:
         after: The operator has done so many acts by then.
         before: The number of the act that waits for the upload, counted from 0.
+        stray: Not a writer's: something else that should not be there.
     """
 
     side: Side
     data: str
     after: int = 0
     before: int = 99
+    stray: bool = False
 
 
 class Remove(NamedTuple):
@@ -200,8 +203,9 @@ class _Unanswered(BaseException):
 class ReplayedStore:
     """Replays the recorded answers of storage and phase; stops the code at the first call without an answer."""
 
-    def __init__(self, history: tuple[Answer, ...]) -> None:
+    def __init__(self, history: tuple[Answer, ...], first_cutover: datetime | None = None) -> None:
         self._answers = iter(history)
+        self._first_cutover = first_cutover
 
     def look(self, at: ObjectRef) -> ObjectState | None:
         """See `ObjectStore.look`."""
@@ -239,6 +243,10 @@ class ReplayedStore:
     def proven_at(self, *, reverse: bool) -> str | None:
         """See `PhaseReader.proven_at`. These stories record no comparison; ``race_erased`` has them."""
 
+    def first_cutover(self) -> datetime | None:
+        """See `PhaseReader.first_cutover`: known with the phase, and never another one."""
+        return self._first_cutover
+
     def wait(self) -> None:
         """Wait until the calls under way have ended, unless they hang."""
         self._answer(Wait())
@@ -257,13 +265,14 @@ class Actor:
     name: str
     program: Program
     event: bool
+    first_cutover: Callable[[], datetime | None]
     history: tuple[Answer, ...] = ()
     taken: Version | None = None
 
     def asks(self) -> Call | None:
         """The call that it waits for; None when it has ended."""
         try:
-            self.program(ReplayedStore(self.history))
+            self.program(ReplayedStore(self.history, self.first_cutover()))
         except _Unanswered as stopped:
             return stopped.call
         except Contended as error:
@@ -281,6 +290,8 @@ class World:
         self._acts = self._uploads = self._lost = self._clock = self._tokens = 0
         self._passing: Actor | None = None
         self._last: Version | None = None
+        self._first_cutover: datetime | None = None
+        self._proven = False
         self.kept: set[str] = set()
         self.late_copies = 0
         self.actors: list[Actor] = []
@@ -333,13 +344,18 @@ class World:
         self.told.append(f"operator: {act}")
         match act:
             case Move(to):
+                self._clock += 1
+                if to is Phase.CUT_OVER and self._first_cutover is None:
+                    self._first_cutover = moment(self._clock)
                 self._phases.append(to)
                 self._acts += 1
             case Settled():
                 self._phases = self._phases[-1:]
                 self._acts += 1
             case Pass(source):
-                self._passing = Actor(f"pass from {source.value}", _pass(source), event=False)
+                # The cutover's pass goes by the legacy path until it is proven.
+                opens = self._first_cutover if source is NEW or not self._proven else None
+                self._passing = self._actor(f"pass from {source.value}", _pass(source, opens), event=False)
                 self.actors.append(self._passing)
 
     def _upload(self) -> None:
@@ -349,7 +365,7 @@ class World:
             self._remove(upload)
             return
         version = self._version(upload.data, self._uploads)
-        self._last = version
+        self._last = self._last if upload.stray else version
         self._put(upload.side, version, None, f"writer on {upload.side.value}")
 
     def _remove(self, removal: Remove) -> None:
@@ -414,9 +430,12 @@ class World:
         deliver, settings = self._story.deliver, SETTINGS[side]
         if self._story.deletes and side is LEGACY:
             settings = replace(settings, deletes=True)
-        actor = Actor(name, lambda store: deliver(event, settings, store), event=True)
+        actor = self._actor(name, lambda store: deliver(event, settings, store), event=True)
         if actor.asks() is not None:
             self.actors.append(actor)
+
+    def _actor(self, name: str, program: Program, *, event: bool) -> Actor:
+        return Actor(name, program, event, lambda: self._first_cutover)
 
     def _version(self, data: str, write: int) -> Version:
         self._clock += 1
@@ -430,6 +449,7 @@ class World:
         if actor.asks() is None:
             self.actors.remove(actor)
             if actor is self._passing:
+                self._proven = self._proven or self._story.acts[self._acts] == Pass(LEGACY)
                 self._passing = None
                 self._acts += 1
 
@@ -456,7 +476,7 @@ def walk(story: Story, choose: Callable[[int], int]) -> World:
     return world
 
 
-def _pass(source: Side) -> Program:
+def _pass(source: Side, settled_before: datetime | None) -> Program:
     def program(store: ReplayedStore) -> object:
         here, there = REFS[source], REFS[source.other]
         seen = LastSeen(store.look(here), store.look(there))
@@ -470,7 +490,15 @@ def _pass(source: Side) -> Program:
         while True:
             try:
                 return replicate(
-                    store, here, there, Authority.LATER_WRITE, last_seen=seen, keep=_keep, settling=settling
+                    store,
+                    here,
+                    there,
+                    Authority.LATER_WRITE,
+                    last_seen=seen,
+                    keep=_keep,
+                    settling=settling,
+                    settled_before=settled_before if source is LEGACY else None,
+                    source_settled_before=settled_before if source is NEW else None,
                 )
             except NotSettled:
                 store.wait()

@@ -1,11 +1,12 @@
 """One name on both paths, with people who erase it, rules that remove it, comparisons on record, and copiers of any kind.
 
-Production code is `replicate`, `decide` and the reading of the newest proof from a head. Every order of the steps is
+Production code is `replicate`, `decide`, the reading of the newest proof from a head, and the command ``erasure`` but for its
+listings. Every order of the steps is
 walked. A copy is several steps, as in ``race_both_ways``: two looks, the question for phase and proof, the read, the commit. A
 comparison is four: it begins, it looks at either path, and it is recorded. Each write and each beginning has a time of its own.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,11 +14,15 @@ from race_both_ways import MIGRATION, REFS, SIDES, Side
 from race_model import Version, number, object_state
 
 import shared.phase
-from shared.decision import ABSENT, Authority
-from shared.errors import ConditionFailed, ObjectNotFound
-from shared.objects import ObjectRef, ObjectState
+from backfill_job.deletion.erasing import Means, erase
+from backfill_job.deletion.traces import Held, Place, Trace, Traces
+from shared.decision import ABSENT, Authority, ErasedBefore
+from shared.erasures import Erasures, erasures_on_record
+from shared.errors import ConditionFailed, Contended, ObjectNotFound, StorageError
+from shared.objects import ObjectRef, ObjectState, time_text
 from shared.phase import Phase
 from shared.replicate import replicate
+from shared.state import Erasure
 
 __all__ = [
     "LEGACY",
@@ -25,6 +30,7 @@ __all__ = [
     "Compare",
     "Copy",
     "Delete",
+    "Erase",
     "Move",
     "Patch",
     "Scope",
@@ -64,13 +70,17 @@ class Compare(NamedTuple):
     """A full comparison of both paths."""
 
 
+class Erase(NamedTuple):
+    """The command ``erasure``, which a person runs for this name."""
+
+
 class Copy(NamedTuple):
     """A mirror's event, a sweep or a pass, from one path to the other."""
 
     source: Side
 
 
-Act = Write | Patch | Delete | Move | Compare | Copy
+Act = Write | Patch | Delete | Move | Compare | Copy | Erase
 History = tuple[tuple[tuple[str, Any], ...], ...]
 Proof = Callable[[list[dict[str, Any]]], str | None]
 
@@ -87,10 +97,14 @@ class Scope:
     Attributes:
         threads: Each one's acts happen in their order; those of different ones, in any.
         proof: When the newest proof began, from the entries of the history; mutants replace it.
+        records: Whether an erasure goes on record; mutants change it.
+        waits: Whether an erasure waits until every copier knows the record; mutants change it.
     """
 
     threads: tuple[tuple[Act, ...], ...]
     proof: Proof = proof
+    records: bool = True
+    waits: bool = True
 
 
 class _Unanswered(BaseException):
@@ -104,7 +118,7 @@ class _Store:
 
     def __init__(self, answers: tuple[Any, ...]) -> None:
         self._answers = iter(answers)
-        self._proven_at: str | None = None
+        self._erased = ErasedBefore()
 
     def _answer(self, *call: Any) -> Any:
         try:
@@ -130,11 +144,34 @@ class _Store:
         return object_state(made, destination.name)
 
     def authority(self, source: Side) -> Authority:
-        authority, self._proven_at = self._answer("ask", source)
+        authority, self._erased = self._answer("ask", source)
         return Authority(authority)
 
-    def proven_at(self) -> str | None:
-        return self._proven_at
+    def erased(self) -> ErasedBefore:
+        return self._erased
+
+    def traces(self) -> Traces:
+        """Both paths, as the command sees them."""
+        found = []
+        for place, side in ((Place.LEGACY, LEGACY), (Place.NEW, NEW)):
+            seen = self.look(REFS[side])
+            if seen is not None:
+                found.append(Trace("n", place, REFS[side], Held.LIVE, seen))
+        return Traces(tuple(found))
+
+    def delete(self, some: Sequence[Trace]) -> Iterator[StorageError | None]:
+        for each in some:
+            done = self._answer("delete", SIDES[each.at], each.state.generation)
+            yield None if done else ConditionFailed(each.at.uri, "it is another, or gone")
+
+    def record(self, erasure: Erasure) -> None:
+        self._answer("record", time_text(erasure.before), erasure.names)
+
+    def wait(self) -> None:
+        self._answer("wait")
+
+    def phase(self) -> Phase:
+        return Phase(self._answer("phase"))
 
 
 class State(NamedTuple):
@@ -143,8 +180,10 @@ class State(NamedTuple):
     Attributes:
         done: How many acts of each thread are done.
         under_way: The answers so far of each thread's act.
-        owed: The last write is not deleted since on the path that decides: it must be there in the end.
+        owed: The last write, if it is not deleted since on the path that decides: something must be there in the end.
         erased: A person deleted it after a proof; it must not come back.
+        going: What the command ``erasure`` has seen, by the contents.
+        gone: The same, after the command has ended: nowhere may it come back.
     """
 
     legacy: Version | None
@@ -154,8 +193,10 @@ class State(NamedTuple):
     clock: int
     done: tuple[int, ...]
     under_way: tuple[tuple[Any, ...], ...]
-    owed: bool = False
+    owed: str = ""
     erased: bool = False
+    going: frozenset[str] = frozenset()
+    gone: frozenset[str] = frozenset()
 
     def at(self, side: Side) -> Version | None:
         return self.legacy if side is LEGACY else self.new
@@ -222,7 +263,8 @@ def _step(scope: Scope, state: State, thread: int, act: Act) -> tuple[State, str
             if isinstance(act, Patch) and before is None:
                 return _ended(state, thread), ""
             made = _written(state, before if isinstance(act, Patch) else None)
-            return _ended(state.put(side, made, clock=state.clock + 2, owed=True, erased=False), thread), ""
+            written = state.put(side, made, clock=state.clock + 2, owed=made.data, erased=False)
+            return _ended(written, thread), ""
         case Delete(side):
             return _deleted(state, thread, side)
         case Move(to):
@@ -232,6 +274,8 @@ def _step(scope: Scope, state: State, thread: int, act: Act) -> tuple[State, str
             return _compared(state, thread), ""
         case Copy(source):
             return _copied(scope, state, thread, source)
+        case Erase():
+            return _erased(scope, state, thread)
 
 
 def _deleted(state: State, thread: int, side: Side) -> tuple[State, str] | None:
@@ -246,7 +290,7 @@ def _deleted(state: State, thread: int, side: Side) -> tuple[State, str] | None:
     if other is not None and proven:
         was = object_state(other, "n")
         proven = max(was.created, was.updated) < str(proven_at)
-    return _ended(state.put(side, None, owed=False, erased=proven), thread), ""
+    return _ended(state.put(side, None, owed="", erased=proven), thread), ""
 
 
 def _compared(state: State, thread: int) -> State:
@@ -279,11 +323,67 @@ def _copied(scope: Scope, state: State, thread: int, source: Side) -> tuple[Stat
             REFS[source.other],
             lambda: store.authority(source),
             keep=lambda version: MIGRATION.kept_ref("n", version.generation),
-            proven_at=store.proven_at,
+            erased=store.erased,
         )
     except _Unanswered as stopped:
         return _served(scope, state, thread, stopped.call)
     return _ended(state, thread), ""
+
+
+def _erased(scope: Scope, state: State, thread: int) -> tuple[State, str] | None:
+    store = _Store(state.under_way[thread])
+    try:
+        first = store.traces()
+        if not first.data:
+            return None  # nobody erases what is not there
+        done = erase(
+            first, Erasures(), Means(store.traces, store.record, store.wait, store.phase, store.delete)
+        )
+    except _Unanswered as stopped:
+        return _served_erasure(scope, state, thread, stopped.call)
+    except Contended:  # it is written all the time, and the command says so
+        return _ended(state._replace(going=frozenset()), thread), ""
+    left = {live.data for live in (state.legacy, state.new) if live is not None}
+    wrong = "it is called done, and something is left" if done.done and left & state.going else ""
+    return _ended(state._replace(going=frozenset(), gone=state.gone | state.going), thread), wrong
+
+
+def _served_erasure(
+    scope: Scope, state: State, thread: int, call: tuple[Any, ...]
+) -> tuple[State, str] | None:
+    match call:
+        case ("record", before, names):
+            erasure = _frozen({"before": before, "names": names if scope.records else ()})
+            entry = {
+                "kind": "erasure",
+                "phase": state.phase.value,
+                "change": f"e{len(state.history)}",
+                "erasure": erasure,
+            }
+            seen = frozenset(each.data for each in state.under_way[thread] if isinstance(each, Version))
+            more = state._replace(history=(*state.history, _frozen(entry)), going=state.going or seen)
+            return _answered(more, thread, None), ""
+        case ("wait",):
+            if scope.waits and any(map(_decides_without_the_record, state.under_way)):
+                return None
+            return _answered(state, thread, None), ""
+        case ("phase",):
+            return _answered(state, thread, state.phase.value), ""
+        case ("delete", side, generation):
+            live = state.at(side)
+            if live is None or number(live.token) != generation:
+                return _answered(state, thread, False), ""
+            owed = "" if live.data == state.owed else state.owed
+            wrong = "" if live.data in state.going else "the erasure deletes a later write"
+            return _answered(state.put(side, None, owed=owed), thread, True), wrong
+    return _served(scope, state, thread, call)
+
+
+def _decides_without_the_record(answers: tuple[Any, ...]) -> bool:
+    """Whether a copier that is under way has asked, and did not hear of an erasure by name."""
+    return any(
+        type(each) is tuple and isinstance(each[1], ErasedBefore) and not each[1].by_name for each in answers
+    )
 
 
 def _served(scope: Scope, state: State, thread: int, call: tuple[Any, ...]) -> tuple[State, str]:
@@ -293,8 +393,11 @@ def _served(scope: Scope, state: State, thread: int, call: tuple[Any, ...]) -> t
         case ("ask", source):
             reverse = source is NEW
             authority = state.phase.reverse_authority if reverse else state.phase.forward_authority
-            proven_at = scope.proof(_thawed(state.history)) if source is not state.decides else None
-            return _answered(state, thread, ((authority or Authority.DESTINATION).value, proven_at)), ""
+            history = _thawed(state.history)
+            proven_at = scope.proof(history) if source is not state.decides else None
+            by_name = erasures_on_record(history)
+            moments = Erasures(proven_at, by_name).of("n")
+            return _answered(state, thread, ((authority or Authority.DESTINATION).value, moments)), ""
         case ("read", side, generation):
             live = state.at(side)
             return _answered(state, thread, live if live and number(live.token) == generation else None), ""
@@ -303,6 +406,7 @@ def _served(scope: Scope, state: State, thread: int, call: tuple[Any, ...]) -> t
             if generation != (ABSENT if live is None else number(live.token)):
                 return _answered(state, thread, None), ""
             wrong = "an erased object came back" if state.erased and side is state.decides else ""
+            wrong = "what was erased by name came back" if taken.data in state.gone else wrong
             made = Version(state.clock, 0, taken.data, taken.metadata, created=state.clock)
             return _answered(state.put(side, made, clock=state.clock + 2), thread, made), wrong
     raise AssertionError(call)
@@ -334,6 +438,7 @@ def _frozen(entry: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
 def _thawed(history: History) -> list[dict[str, Any]]:
     entries = [dict(entry) for entry in history]
     for entry in entries:
-        if "comparison" in entry:
-            entry["comparison"] = dict(entry["comparison"])
+        for field in ("comparison", "erasure"):
+            if field in entry:
+                entry[field] = dict(entry[field])
     return entries

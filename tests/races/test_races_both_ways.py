@@ -38,6 +38,7 @@ from shared.phase import Phase
 from shared.replicate import LastSeen, replicate
 
 WALKS = 400
+FEWER = 60
 
 CUTOVER: tuple[Act, ...] = (Move(Phase.CUT_OVER), Settled(), Pass(LEGACY))
 ROLLBACK: tuple[Act, ...] = (Pass(NEW), Move(Phase.ROLLED_BACK), Settled(), Pass(NEW))
@@ -114,6 +115,39 @@ def test_after_a_rollback_the_legacy_path_has_the_last_write(side: Side) -> None
     )
     for seed in range(WALKS):
         _is_safe(walk(story, random.Random(seed).randrange), LEGACY, "last")
+
+
+STRAY = (Upload(LEGACY, "right"), Upload(NEW, "wrong", before=0, stray=True))
+"""Something writes a wrong object to the new path before the first cutover."""
+
+STRAYS = [
+    pytest.param(Story(CUTOVER, STRAY, losses=1, across=False), id="cut over"),
+    pytest.param(
+        Story((Move(Phase.CUT_OVER), *ROLLBACK), STRAY, across=False), id="rolled back before the pass"
+    ),
+]
+
+
+@pytest.mark.parametrize("story", STRAYS)
+def test_a_wrong_object_of_before_the_first_cutover_replaces_nothing_however_late_its_event(
+    story: Story,
+) -> None:
+    """Neither the reverse mirror nor a rollback takes it for a later write; the cutover's pass replaces it."""
+    for seed in range(FEWER):
+        world = walk(story, random.Random(seed).randrange)
+        assert world.holds(LEGACY) == "right", "\n".join((f"seed {seed}", *world.told))
+        if Pass(LEGACY) in story.acts:
+            assert world.holds(NEW) == "right", "\n".join((f"seed {seed}", *world.told))
+
+
+@pytest.mark.parametrize("story", STRAYS)
+def test_where_no_moment_tells_it_a_wrong_object_comes_to_the_legacy_path(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: the reverse mirror and the rollback go by the times of the two sides alone."""
+    monkeypatch.setattr(ReplayedStore, "first_cutover", lambda _: None)
+    monkeypatch.setattr(shared.replicate, "_was_there", lambda *_: False)
+    assert any(walk(story, random.Random(seed).randrange).holds(LEGACY) == "wrong" for seed in range(FEWER))
 
 
 NEW_NAME = Story(

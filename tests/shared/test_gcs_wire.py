@@ -233,7 +233,17 @@ def test_nobody_there_is_no_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "base", ["localhost:4443", "ftp://host", "http://", "http://host:port", "http://host/path", ""]
+    "base",
+    [
+        "localhost:4443",
+        "ftp://host",
+        "http://",
+        "http://host:port",
+        "http://host/path",
+        "http://x y",
+        "http://h:0",
+        "",
+    ],
 )
 def test_what_is_no_address_is_refused(base: str) -> None:
     """STORAGE_EMULATOR_HOST is written by hand."""

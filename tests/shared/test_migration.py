@@ -1,5 +1,6 @@
 """What is asked: locations, and the names in between."""
 
+import re
 from hashlib import sha256
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import UsageError
-from shared.migration import Environment, Location, Migration, qpi_exports
+from shared.migration import Environment, Location, Migration, matches_any, qpi_exports
 from shared.objects import ObjectRef
 
 names = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n"), max_size=120)
@@ -165,3 +166,34 @@ def test_what_a_later_write_replaces_is_kept_where_the_runbook_says() -> None:
     assert migration.kept_ref(long, 17).name == (
         f"_migration/qpi_exports/replaced/{sha256(long.encode()).hexdigest()}/17"
     )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ("", "empty"),
+        ("[", "'[[]'"),
+        ("a/[b", "'[[]'"),
+        ("[]", "'[[]'"),
+        ("[!]", "'[[]'"),
+        ("[a][", "'[[]'"),
+        ("a\n", "line break"),
+        ("\udcff", "Unicode"),
+    ],
+)
+def test_a_pattern_that_cannot_mean_what_was_meant_is_refused(pattern: str, why: str) -> None:
+    """In the arguments, in the mirror's settings, wherever patterns are."""
+    with pytest.raises(UsageError, match=re.escape(why)) as refused:
+        Migration(Location("old", "x/"), Location("new", "y/"), (".DS_Store", pattern))
+    assert "\n" not in str(refused.value)
+    with pytest.raises(UsageError):
+        matches_any((pattern,), "a")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name"),
+    [("[[]", "["), ("[]]", "]"), ("[!]]", "["), ("[]a]x", "ax"), ("]", "]"), ("a[[]b[!c]", "a[bd")],
+)
+def test_a_closed_class_is_a_pattern(pattern: str, name: str) -> None:
+    """As `fnmatch` reads it."""
+    assert matches_any((pattern,), name)

@@ -424,6 +424,37 @@ def test_what_was_there_before_a_moment_is_not_a_later_write(paths: Paths, gatew
     assert gateway.read(kept) == b"wrong"
 
 
+def test_a_source_of_before_a_moment_replaces_nothing_and_fills_what_is_missing(
+    paths: Paths, gateway: Gateway
+) -> None:
+    """Also where the destination is the same as what the source held before: that is the original then, and not a copy."""
+    paths.put(NAME, b"right", side="destination")
+    paths.put(NAME, b"right")
+    copy = paths.look(NAME, side="source")
+    paths.put(NAME, b"wrong")
+    wrong = paths.look(NAME, side="source")
+    assert copy is not None and wrong is not None  # noqa: PT018 -- for the types
+
+    def run_pass(moment: datetime) -> Outcome:
+        return replicate(
+            gateway,
+            paths.migration.source_ref(NAME),
+            paths.migration.destination_ref(NAME),
+            Authority.LATER_WRITE,
+            last_seen=LastSeen(copy, None),
+            keep=lambda version: paths.migration.kept_ref(NAME, version.generation),
+            source_settled_before=moment,
+        ).outcome
+
+    after = parse_time(wrong.updated) + timedelta(hours=1)
+    assert (run_pass(after), paths.read(NAME)) == (Outcome.CONFLICT, b"right")
+    paths.delete(NAME, side="destination")
+    assert (run_pass(after), paths.read(NAME)) == (Outcome.COPIED, b"wrong")
+    paths.put(NAME, b"right", side="destination")
+    paths.put(NAME, b"written since")
+    assert (run_pass(parse_time(wrong.updated)), paths.read(NAME)) == (Outcome.COPIED, b"written since")
+
+
 def test_such_a_moment_changes_nothing_where_a_side_wins(paths: Paths, gateway: Gateway) -> None:
     """Where the new path wins, its objects stay."""
     paths.put(NAME, b"legacy")

@@ -1,0 +1,59 @@
+"""What operators repeat in many commands: taken from ``deploy/ENV.env`` where ``--env ENV`` is given and the argument is not.
+
+An argument on the command line always wins. Without the file, as in the job's image, nothing is filled in. It is a module of its own
+because only `command` uses it, before any command's work.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from shared.env_file import OPERATOR_FORMS, read_env_file
+
+__all__ = ["fill_in"]
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def fill_in(arguments: argparse.Namespace, root: Path = ROOT) -> None:
+    """Fill the arguments that a command has and an operator left out.
+
+    Raises:
+        UsageError: The file cannot be read, or one of these values has the wrong form.
+    """
+    given = vars(arguments)
+    file = root / "deploy" / f"{given.get('env')}.env"
+    wanted = {
+        name: argument for name, argument in _ARGUMENTS.items() if argument in given and not given[argument]
+    }
+    if given.get("env") is None or not wanted or not file.is_file():
+        return
+    values = read_env_file(file, OPERATOR_FORMS, others=True)
+    if given.get("no_mirror"):
+        wanted.pop("DEAD_LETTERS", None)
+    if given.get("database") is not None:
+        wanted.pop("TABLE", None)
+    for name, argument in wanted.items():
+        if name in values:
+            setattr(arguments, argument, _read(name, values[name], root))
+
+
+def _read(name: str, value: str, root: Path) -> Any:
+    match name:
+        case "CHECKOUTS":
+            return [root / each for each in value.split(" ")]
+        case "SKIP":
+            return value.split(" ")
+        case "TABLE":
+            return value
+        case _:
+            return root / value
+
+
+_ARGUMENTS = {
+    "CONSUMER_FILE": "consumer",
+    "CHECKOUTS": "repo",
+    "TABLE": "table",
+    "DEAD_LETTERS": "dead_letters",
+    "SKIP": "skip",
+}

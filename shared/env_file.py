@@ -1,0 +1,60 @@
+"""``deploy/{dev,stg,prod}.env``: lines of ``NAME=value``, read strictly. The deployment and the operator's commands read the same file.
+
+The deployment runs on a Python without packages, so this module imports no library.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from shared.errors import UsageError
+from shared.text import shown_value
+
+__all__ = ["OPERATOR_FORMS", "read_env_file"]
+
+OPERATOR_FORMS = {
+    "CONSUMER_FILE": r"[^\s]+",
+    "CHECKOUTS": r"[^\s]+( [^\s]+)*",
+    "TABLE": r"[A-Za-z0-9.:_-]+",
+    "DEAD_LETTERS": r"[^\s]+",
+    "SKIP": r"[^\s]+( [^\s]+)*",
+}
+"""What operators repeat in many commands, each with the form of its value; a file may leave them out. Paths are relative to the
+checkout of this repository; several values have a space in between."""
+
+
+def read_env_file(path: Path, forms: Mapping[str, str], *, others: bool = False) -> dict[str, str]:
+    """Read the values of a file, by name.
+
+    Args:
+        forms: The names that are wanted, each with its value's form as a regular expression.
+        others: Whether other names may be there, too; another reader checks them.
+
+    Raises:
+        UsageError: The file cannot be read. A line is not ``NAME=value``, ``# comment`` or empty. A name is unknown or given twice.
+            A value has the wrong form.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not text in UTF-8 ({error.reason} at byte {error.start})") from error
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, equals, value = line.partition("=")
+        where = f"{path.name}, line {number}"
+        if equals and others and name not in forms:
+            continue
+        if not equals or name not in forms:
+            raise UsageError(
+                f"{where}: {shown_value(line)} is none of {', '.join(forms)} with '=' and a value"
+            )
+        if name in found:
+            raise UsageError(f"{where}: {name} is given twice")
+        found[name] = value.removeprefix('"').removesuffix('"')
+        if not re.fullmatch(forms[name], found[name]):
+            raise UsageError(f"{where}: {shown_value(found[name])} is not a possible value of {name}")
+    return found

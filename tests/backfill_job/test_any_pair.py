@@ -1,0 +1,210 @@
+"""Any pair of prefixes, from the dry run to the deletion and back: with a consumer of its own, and without any."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pytest
+from testing_commands import Commands, run_command, where
+from testing_gate import everybody_signs
+from testing_paths import Paths
+
+from demo.function import running_function
+from shared.phase import Phase
+
+YEAR = datetime.now(UTC).year
+PARQUET = """
+name = "billing"
+critical = ["*.parquet"]
+critical_is = "the invoices"
+[load]
+glob = "{YYYY}/*.parquet"
+format = "parquet"
+key = "customer"
+"""
+COLD = """
+name = "archive"
+critical = ["*.tar"]
+critical_is = "the only copies"
+[load]
+format = "none"
+reason = "nothing reads the archive; it is kept for the auditors"
+"""
+NOW = ("--by", "Ada", "--yes", "--ungoverned")
+
+
+def parquet(folder: Path, *rows: tuple[str, int]) -> bytes:
+    file = folder / "rows.parquet"
+    values = ", ".join(f"('{customer}', {amount})" for customer, amount in rows)
+    duckdb.sql(f"COPY (SELECT * FROM (VALUES {values}) AS t(customer, amount)) TO '{file}' (FORMAT parquet)")  # noqa: S608 -- the test's own values
+    return file.read_bytes()
+
+
+def test_parquet_by_year_with_a_consumer_of_its_own(paths: Paths, commands: Commands) -> None:
+    """Dry run, execution, verification, import test, gate, cutover, deletion and undo; each knows the pair by its name."""
+    file = commands.folder / "billing.toml"
+    file.write_text(PARQUET)
+    paths.forget()
+    for year in (YEAR - 1, YEAR):
+        paths.put(
+            f"{year}/part-0001.parquet",
+            parquet(commands.folder, ("a", year), ("b", 2), ("a", 3)),
+            side="source",
+        )
+    paths.put("README.txt", b"about")
+    named = ("--name", "billing")
+    of_consumer = (*named, "--consumer", str(file))
+
+    assert commands.run("migrate", *named).code == 0
+    begun = run_command("begin", *where(paths), *named, "--by", "Ada")
+    assert begun.code == 0, begun.err
+    with running_function(paths.server.url, paths.migration, commands.folder / "mirror.log") as function:
+        subscriber = paths.server.add_subscriber(
+            function.url, types=["finalized"], bucket=paths.migration.source.bucket
+        )
+        commands.pauses = commands.mirrors_work
+        assert commands.run("migrate", *named, "--execute", "--yes").code == 0
+        assert commands.run("verify", *named).code == 0
+        tested = commands.run("import-test", *of_consumer, "--last", "7")
+        assert tested.code == 0, tested.out + tested.err
+        everybody_signs(commands)
+        ready = mirrored(paths, commands)
+        gate = commands.run("gate", *of_consumer, *ready)
+        assert gate.code == 0, gate.out
+        assert "NOT APPLICABLE" in gate.out, "it makes no presence check"
+        ended = commands.run("cutover", *of_consumer, *ready, *NOW)
+        assert ended.code == 0, ended.out + ended.err
+        paths.server.remove_subscriber(subscriber)
+        function.kill()
+
+    delete = (*of_consumer, "--override", "sign-offs", "--reason", "x", "--by", "Ada", "--soak-days", "0")
+    repo = ready[:2]
+    plan = commands.run("delete", *delete, *repo)
+    assert plan.code == 0, plan.out + plan.err
+    assert "2 PARQUET objects" in plan.out
+    assert "the invoices" in plan.out
+    assert "--confirm-text DELETE_BILLING --expect-objects 3" in plan.out
+    done = commands.run(
+        *(
+            "delete",
+            *delete,
+            *repo,
+            "--manifest-dir",
+            str(commands.folder),
+            "--confirm-delete",
+            "--ungoverned",
+        ),
+        *("--confirm-text", "DELETE_BILLING", "--expect-objects", "3"),
+    )
+    assert done.code == 0, done.out + done.err
+    assert paths.names(side="source") == []
+    assert {run.run.partition("-")[0] for run in commands.state.runs} == {"billing"}
+    (manifest,) = commands.folder.glob("qpi_exports_deletion_manifest_billing_*.json")
+    assert manifest.is_file()
+
+
+def mirrored(paths: Paths, commands: Commands) -> tuple[str, ...]:
+    """The gate's arguments where a mirror runs."""
+    checkout = commands.folder / "checkout"
+    checkout.mkdir()
+    (checkout / "config.py").write_text(f'PATH = "{paths.migration.destination.uri}"\n')
+    letters = commands.folder / "letters.json"
+    letters.write_text(paths.server.undelivered())
+    slow = ("--lag-p50", "900", "--lag-p99", "900", "--lag-max", "900")
+    return ("--repo", str(checkout), "--canary", "20", "--dead-letters", str(letters), *slow)
+
+
+@pytest.fixture
+def cold(paths: Paths, commands: Commands) -> tuple[str, ...]:
+    """A prefix that nothing writes, mirrors or loads, copied and signed; gives the arguments."""
+    file = commands.folder / "archive.toml"
+    file.write_text(COLD)
+    paths.put("2019/a.tar", b"a")
+    paths.put("2019/b.tar", b"b")
+    named = ("--name", "archive")
+    assert commands.run("migrate", *named, "--execute", "--yes").code == 0
+    assert commands.run("verify", *named).code == 0
+    everybody_signs(commands)
+    return (*named, "--consumer", str(file))
+
+
+WHY = ("--no-mirror", "--reason", "nothing has written it since 2019")
+
+
+def test_a_cold_prefix_without_mirror_and_consumer(
+    paths: Paths, commands: Commands, cold: tuple[str, ...]
+) -> None:
+    """The gate says GO, the cutover is on record with its reason, and the deletion asks for the pair's own text."""
+    refused = commands.run("gate", *cold)
+    assert refused.code == 1, "no mirror, and no person who says so"
+    gate = commands.run("gate", *cold, *WHY, "--by", "Ada")
+    assert gate.code == 0, gate.out
+    ended = commands.run("cutover", *cold, *WHY, *NOW)
+    assert ended.code == 0, ended.out + ended.err
+    entry = commands.state.decisions[-1]
+    assert entry.what.endswith("; overridden mirror (nothing has written it since 2019)")
+    plan = commands.run("delete", *cold, "--soak-days", "0")
+    assert plan.code == 0, plan.out + plan.err
+    assert "the only copies" in plan.out
+    assert "DELETE_ARCHIVE" in plan.out
+    done = commands.run(
+        *("delete", *cold, "--soak-days", "0", "--manifest-dir", str(commands.folder), "--confirm-delete"),
+        *("--ungoverned", "--confirm-text", "DELETE_ARCHIVE", "--expect-objects", "2"),
+    )
+    assert done.code == 0, done.out + done.err
+    assert paths.names(side="source") == []
+
+
+@pytest.mark.parametrize("side", ["source", "destination"])
+def test_a_write_before_the_change_of_the_phase_refuses_it(
+    paths: Paths, commands: Commands, cold: tuple[str, ...], side: str
+) -> None:
+    """Nothing was changed; no event would ever bring that object."""
+    commands.pauses = lambda _: paths.put("2019/b.tar", b"later", side=side) and None
+    ended = commands.run("cutover", *cold, *WHY, *NOW)
+    assert (ended.code, commands.state.phase) == (2, Phase.DUAL_WRITE), ended.out
+    assert "somebody wrote while this command ran" in ended.err
+    assert "2019/b.tar" in ended.err
+
+
+def test_a_write_while_the_phase_changes_is_not_finished(
+    paths: Paths, commands: Commands, cold: tuple[str, ...]
+) -> None:
+    """Exit code 1: the writer was not paused."""
+    waits: list[float] = []
+
+    def write(seconds: float) -> None:
+        waits.append(seconds)
+        if seconds > 1:
+            paths.put("2020/new.tar", b"new")
+
+    commands.pauses = write
+    ended = commands.run("cutover", *cold, *WHY, *NOW)
+    assert (ended.code, commands.state.phase) == (1, Phase.CUT_OVER), ended.out
+    assert "NOT FINISHED: somebody wrote while the phase changed; the newest is 2020/new.tar" in ended.out
+
+
+@pytest.mark.parametrize(
+    "more", [("--no-mirror",), ("--no-mirror", "--reason", "x"), (*WHY, "--by", "Ada", "--canary")]
+)
+def test_no_mirror_without_a_reason_and_a_name_cannot_start(
+    commands: Commands, more: tuple[str, ...]
+) -> None:
+    """One line, exit code 2; and a canary contradicts it."""
+    ended = commands.run("gate", *more)
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "--no-mirror" in ended.err
+
+
+def test_an_undescribed_path_is_not_applicable_and_says_how_to_describe_it(
+    paths: Paths, commands: Commands
+) -> None:
+    """Import test and presence; the consumers' code is still asked for, and everything is critical."""
+    paths.put("2019/a.parquet", b"a", side="source")
+    ended = commands.run("gate", "--no-record")
+    lines = {line.split("  ")[0].strip(): line for line in ended.out.splitlines()}
+    assert "NOT APPLICABLE" in lines["import test"]
+    assert "NOT APPLICABLE" in lines["presence"]
+    assert "NOT RUN" in lines["references"]
+    assert "--consumer FILE" in ended.out
+    assert where(paths)[0] == "--source"

@@ -1,0 +1,67 @@
+"""What operators repeat comes from ``deploy/ENV.env``; an argument always wins."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from backfill_job.run.operator_values import fill_in
+from deploy.values import read_values
+from shared.errors import UsageError
+from shared.migration import Environment
+
+ROOT = Path(__file__).parent.parent.parent
+LINES = (
+    'CONSUMER_FILE=my.toml\nCHECKOUTS="../dags ../more"\nTABLE=p.d.t\nDEAD_LETTERS=l.json\nSKIP="tmp/* x"\n'
+)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout of this repository with such lines in its file."""
+    (tmp_path / "deploy").mkdir()
+    usual = (ROOT / "deploy" / "dev.env").read_text()
+    (tmp_path / "deploy" / "dev.env").write_text(usual + LINES)
+    return tmp_path
+
+
+def filled(root: Path, **given: object) -> dict[str, object]:
+    arguments = argparse.Namespace(**given)
+    fill_in(arguments, root)
+    return vars(arguments)
+
+
+def test_what_is_left_out_is_filled_in(checkout: Path) -> None:
+    """Only what the command has; the deployment reads the same file, and takes no notice."""
+    left_out = {"consumer": None, "repo": [], "table": None, "dead_letters": None, "skip": []}
+    assert filled(checkout, env="dev", **left_out) == {
+        "env": "dev",
+        "consumer": checkout / "my.toml",
+        "repo": [checkout / "../dags", checkout / "../more"],
+        "table": "p.d.t",
+        "dead_letters": checkout / "l.json",
+        "skip": ["tmp/*", "x"],
+    }
+    assert (
+        read_values(Environment.DEV, checkout / "deploy").project
+        == read_values(Environment.DEV, ROOT / "deploy").project
+    )
+
+
+def test_an_argument_wins_and_so_does_what_contradicts_a_value(checkout: Path) -> None:
+    """A DuckDB file's table is not BigQuery's; where no mirror runs there are no dead letters; a pair has no file."""
+    assert filled(checkout, env="dev", table="x.y.z")["table"] == "x.y.z"
+    assert filled(checkout, env="dev", table=None, database=Path("f"))["table"] is None
+    assert filled(checkout, env="dev", dead_letters=None, no_mirror=True)["dead_letters"] is None
+    assert filled(checkout, env=None, table=None)["table"] is None
+    assert filled(checkout, env="stg", table=None)["table"] is None
+
+
+def test_a_wrong_value_cannot_start(checkout: Path) -> None:
+    """One line that names it, for the deployment and for every command."""
+    file = checkout / "deploy" / "dev.env"
+    file.write_text(file.read_text().replace("TABLE=p.d.t", "TABLE=p d"))
+    with pytest.raises(UsageError, match=r"not a possible value of TABLE"):
+        filled(checkout, env="dev", table=None)
+    with pytest.raises(UsageError, match=r"not a possible value of TABLE"):
+        read_values(Environment.DEV, checkout / "deploy")
