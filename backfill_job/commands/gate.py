@@ -85,8 +85,7 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         "--dead-letters",
         type=Path,
         metavar="FILE",
-        help="Cloud Monitoring's count of undelivered messages (docs/deploy.md has the command), or pulled messages; "
-        "an empty pull proves nothing",
+        help="Cloud Monitoring's count of undelivered messages (docs/deploy.md), or messages that were pulled",
     )
     gate.add_argument(
         "--import-test",
