@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from backfill_job.check import SHOWN, Check, failed, passed, unavailable
-from shared.errors import MigrationError, PermissionDenied
+from shared.errors import Cause, MigrationError, PermissionDenied
 from shared.migration import Migration
 from shared.text import duration, listed, shown
 
@@ -23,12 +23,14 @@ __all__ = [
     "PATH_LIFECYCLE",
     "RECORD",
     "RECORD_LIFECYCLE",
+    "REQUESTER_PAYS",
     "Below",
     "Resource",
     "SafetyNet",
     "bucket_checks",
     "deleting_rules",
     "lifecycle_checks",
+    "named_settings",
     "safety_net",
 ]
 
@@ -48,6 +50,11 @@ class Below:
     endings: tuple[str, ...] = ()
     custom_times: bool = True
 
+
+REQUESTER_PAYS = "requester pays"
+"""The end of a check's name."""
+
+_NAMED = ("hierarchical namespace", "Autoclass", "rules that change the class")
 
 _DIGITS = tuple("0123456789")
 
@@ -181,15 +188,29 @@ def bucket_checks(legacy: Resource, new: Resource, migration: Migration) -> Iter
     yield _storage_class(legacy, new)
     for side, resource in (("legacy", legacy), ("new", new)):
         yield _uniform_access(side, resource)
+        yield _hierarchical_namespace(side, resource)
+        yield _autoclass(side, resource)
+        yield _class_rules(side, resource)
         yield _requester_pays(side, resource)
         yield _protection(side, resource)
-        yield _times(side, resource)
-        yield _namespace(side, resource)
         yield _key(side, resource)
     yield _legacy_lifecycle(legacy, migration)
     yield from lifecycle_checks(new, migration)
     yield _soft_delete(legacy)
     yield _versioning(legacy)
+
+
+def named_settings(legacy: Resource, new: Resource, migration: Migration) -> tuple[Check, ...]:
+    """The checks of both buckets that a dry run shows: what stands in the way, and what is not copied or costs more.
+
+    Not requester pays: what could list the bucket has a project that pays.
+    """
+    return tuple(
+        check
+        for check in bucket_checks(legacy, new, migration)
+        if not check.name.endswith(REQUESTER_PAYS)
+        and (check.blocks or (check.next_step and check.name.partition(": ")[2] in _NAMED))
+    )
 
 
 def _location(legacy: Resource, new: Resource) -> Check:
@@ -205,29 +226,70 @@ def _storage_class(legacy: Resource, new: Resource) -> Check:
     if old in {"STANDARD", ""}:
         return passed("storage class", f"{old or 'STANDARD'} to {fresh}")
     seen = f"{old} to {fresh}: reading for the copy, and deleting or replacing before the class's minimum age, are billed"
-    return passed("storage class", seen, "add it to the estimate of the dry run")
+    return passed(
+        "storage class",
+        seen,
+        "see the estimate of the dry run; a copy keeps its source's class, see --storage-class",
+    )
 
 
 def _uniform_access(side: str, resource: Resource) -> Check:
     name = f"{side} bucket: uniform access"
     configuration = resource.get("iamConfiguration") or {}
     if (configuration.get("uniformBucketLevelAccess") or {}).get("enabled"):
-        return passed(name, "on: permissions can be limited to a prefix")
+        return passed(
+            name,
+            "on: permissions can be limited to a prefix; managed folders and their permissions are not copied",
+        )
     seen = "off: permissions cannot be limited to a prefix, and access lists of single objects are not copied"
     step = f"gcloud storage buckets update gs://{resource.get('name')} --uniform-bucket-level-access, once no reader relies on access lists"
     return failed(name, seen, step)
+
+
+def _hierarchical_namespace(side: str, resource: Resource) -> Check:
+    name = f"{side} bucket: hierarchical namespace"
+    if not (resource.get("hierarchicalNamespace") or {}).get("enabled"):
+        return passed(name, "off")
+    seen = (
+        "on: folders are resources of their own; empty ones, and the permissions on folders, are not copied"
+    )
+    return passed(
+        name, seen, f"see which are needed: gcloud storage folders list gs://{resource.get('name')}"
+    )
+
+
+def _autoclass(side: str, resource: Resource) -> Check:
+    name = f"{side} bucket: Autoclass"
+    if not (resource.get("autoclass") or {}).get("enabled"):
+        return passed(name, "off")
+    if side == "new":
+        return passed(
+            name, "on: every copy begins in the standard class", "--storage-class has no effect there"
+        )
+    seen = "on: the service changes the classes of objects; a read for the copy moves an object back to the standard class"
+    return passed(name, seen, "expect the price of the standard class for what was read")
+
+
+def _class_rules(side: str, resource: Resource) -> Check:
+    name = f"{side} bucket: rules that change the class"
+    rules = (resource.get("lifecycle") or {}).get("rule") or ()
+    found = tuple(
+        number
+        for number, rule in enumerate(rules, 1)
+        if (rule.get("action") or {}).get("type") == "SetStorageClass"
+    )
+    if not found:
+        return passed(name, "none")
+    seen = f"{_told(resource, found)} change the storage class of objects; the comparison counts them, and does not fail"
+    return passed(name, seen, "expect the class's retrieval and its minimum age in the costs")
 
 
 def _requester_pays(side: str, resource: Resource) -> Check:
     name = f"{side} bucket: requester pays"
     if not (resource.get("billing") or {}).get("requesterPays"):
         return passed(name, "off")
-    seen = "on: requests that name no project to bill are refused, and this software names none"
-    return failed(
-        name,
-        seen,
-        f"gcloud storage buckets update gs://{resource.get('name')} --no-requester-pays",
-    )
+    seen = "on: requests that name no project to bill are refused; --billing-project names one"
+    return failed(name, seen, Cause.PAYER.fix)
 
 
 def _protection(side: str, resource: Resource) -> Check:
@@ -244,31 +306,6 @@ def _protection(side: str, resource: Resource) -> Check:
         return failed(name, seen, "take another bucket, or remove the protection until the migration is done")
     seen = f"{what}: until then the deletion is refused, and a rollback cannot replace what was changed"
     return passed(name, seen, "delete after that time, or have the owner of the bucket decide")
-
-
-def _times(side: str, resource: Resource) -> Check:
-    """Cloud Storage sets ``updated`` when it changes an object's storage class (JSON API, objects: ``updated``)."""
-    name = f"{side} bucket: times of objects"
-    rules = (resource.get("lifecycle") or {}).get("rule") or ()
-    causes = ["Autoclass"] if (resource.get("autoclass") or {}).get("enabled") else []
-    if any((rule.get("action") or {}).get("type") == "SetStorageClass" for rule in rules):
-        causes.append("a lifecycle rule with SetStorageClass")
-    if not causes:
-        return passed(name, "only a writer changes the time of an object's last update")
-    seen = f"{' and '.join(causes)} changes that time, too: where only metadata differ, the later update may not be a writer's"
-    return passed(
-        name,
-        seen,
-        "turn it off until the migration is done, or expect metadata-only conflicts after the cutover",
-    )
-
-
-def _namespace(side: str, resource: Resource) -> Check:
-    name = f"{side} bucket: namespace"
-    if not (resource.get("hierarchicalNamespace") or {}).get("enabled"):
-        return passed(name, "flat")
-    seen = "hierarchical: writing there also takes storage.folders.create, and soft-deleted objects need a restore token, which nothing here has tried"
-    return failed(name, seen, "take a bucket with a flat namespace; a bucket's namespace cannot be changed")
 
 
 def _key(side: str, resource: Resource) -> Check:

@@ -7,11 +7,9 @@ import re
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TypeVar
 
 from rich import box
-from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -25,13 +23,15 @@ from backfill_job.check import (
     passed,
     unavailable,
 )
-from backfill_job.references.scan import scan
+from backfill_job.references.findings import ScanResult
+from backfill_job.references.sites import gone_sites, with_accepted
 from backfill_job.references.targets import Kind
+from backfill_job.run.late_console import LateConsole
 from shared.errors import Interrupted, MigrationError
 from shared.events_log import Event, EventLog
-from shared.migration import Migration
 from shared.phase import Phase
 from shared.state import FEWEST_NAMES, NAMES, Overridden, State, too_few, utc_text
+from shared.state import Kind as HistoryKind
 from shared.text import counted, listed, shown
 
 __all__ = [
@@ -144,7 +144,7 @@ def log_overrides(log: EventLog, overrides: Iterable[Override]) -> None:
         )
 
 
-def show(console: Console, checks: Sequence[Check]) -> None:
+def show(console: LateConsole, checks: Sequence[Check]) -> None:
     """Print the table, then what to do: one line for each check."""
     table = Table(
         Column("check", no_wrap=True),
@@ -171,7 +171,7 @@ def show(console: Console, checks: Sequence[Check]) -> None:
         console.print(f"  {check.name}: {shown(check.next_step)}{way_round}", markup=False, soft_wrap=True)
 
 
-def show_lines(console: Console, checks: Iterable[Check]) -> None:
+def show_lines(console: LateConsole, checks: Iterable[Check]) -> None:
     """Print a paragraph for each check, for 80 columns: first what blocks, then what has advice, then the rest.
 
     What to do stands under its check. A command in it has an unbroken line of its own, so that it can be pasted.
@@ -218,37 +218,64 @@ def phase_check(state: State, wanted: Collection[Phase], next_step: Callable[[Ph
     return failed("phase", evidence, next_step(state.phase))
 
 
-def references_check(repos: Sequence[Path], migration: Migration) -> Check:
-    """The consumers' code in these checkouts must read the new path, and no other.
+def references_check(result: ScanResult | None, state: State) -> Check:
+    """The consumers' code must read the new path, and no other; each recorded reader of the legacy path must be there.
 
-    A checkout that never names the new path proves nothing: it is the wrong one, or it lacks the change.
+    A checkout that never names the new path proves nothing: it is the wrong one, or it lacks the change. A reader that is gone
+    proves nothing either: a person accepts it by name.
 
-    Raises:
-        UsageError: A path does not exist, or the scan does not support this migration.
+    Args:
+        result: What a scan of the consumers' checkouts found; None where none was named.
+        state: The migration's, with the recorded readers.
     """
     name = "references"
-    if not repos:
+    if result is None:
         return not_run(
             name, "no checkout of the consumers was named", "add --repo PATH, with the change prepared"
         )
-    result = scan(repos, [migration])
-    where = f"{counted(result.files, 'file')} of {', '.join(map(str, repos))}"
+    result = with_accepted(result, state)
+    where = f"{counted(result.files, 'file')} of {', '.join(map(str, result.paths))}"
+    if result.skipped:
+        where += f", {counted(len(result.skipped), 'path')} left out as asked: {listed(map(str, result.skipped), SHOWN)}"
     problems = [f"{one.path}:{one.line} ({one.kind.value})" for one in result.blocking]
     problems += [f"{error.path} ({error.message})" for error in result.errors]
-    if problems or not result.clean:
+    if problems:
         return failed(
             name,
             f"{counted(len(problems), 'place')} in the way: {listed(problems, SHOWN)}",
             "python -m backfill_job references PATH shows them all; --patch FILE writes the change for git apply",
         )
-    reading = result.counts[Kind.MIGRATED]
-    if not reading:
+    if result.without_code:
+        empty = ", ".join(map(str, result.without_code))
+        return not_run(
+            name,
+            f"no code was read in {empty}: not a verdict ({where})",
+            "name the checkout of the consumers",
+        )
+    accept = "`references PATH --record --accept {} --reason … --by WHO`"
+    if gone := [shown(site.name) for site in gone_sites(result, state)]:
         return failed(
             name,
-            f"nothing in {where} names {migration.destination.uri}: clean, and perhaps not the consumers' code",
-            "name the checkout of the consumers, with the change prepared",
+            f"{counted(len(gone), 'recorded reader')} of the legacy path not seen on the new one in {where}: {listed(gone, SHOWN)}",
+            f"find out what reads in its place; a person who knows accepts it: {accept.format('NAME')}",
         )
-    return passed(name, f"clean; {counted(reading, 'place')} on the new path in {where}")
+    reading, entry = result.counts[Kind.MIGRATED], state.acceptance(None)
+    recorded = any(each.kind is HistoryKind.SITES_SEEN for each in state.history)
+    if not reading and not recorded and entry is None:
+        return failed(
+            name,
+            f"nothing in {where} names {state.destination}: clean, and perhaps not the consumers' code; no reader of the legacy "
+            "path was ever recorded",
+            f"name the checkout of the consumers, with the change prepared; where there is no consumer: {accept.format('NONE')}",
+        )
+    said = f"clean; {counted(reading, 'place')} on the new path in {where}"
+    accepted = [shown(f"{one.path}:{one.line} ({one.accepted})") for one in result.findings if one.accepted]
+    if state.sites:
+        said += f"; {counted(len(state.sites), 'recorded reader')} on it"
+    said += f"; accepted: {listed(accepted, SHOWN)}" if accepted else ""
+    if not reading and not recorded and entry is not None:
+        said += f"; no consumer, as {shown(entry.by)} accepts: {shown(entry.note)}"
+    return passed(name, said)
 
 
 def names_check(names: int, measure: int) -> Check:

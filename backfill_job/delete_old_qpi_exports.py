@@ -15,6 +15,7 @@ from backfill_job.copying.options import add_pace_arguments
 from backfill_job.deletion.flow import Consent, delete
 from backfill_job.deletion.prepare import OVERRIDABLE
 from backfill_job.run.arguments import (
+    add_checkout_arguments,
     add_override_arguments,
     add_session_arguments,
     directory,
@@ -114,6 +115,7 @@ def _add_check_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="a checkout of the consumers' code, in which nothing may refer to the legacy path; may be repeated",
     )
+    add_checkout_arguments(checks)
     add_consumer_argument(checks)
     add_override_arguments(checks, OVERRIDABLE, "the state and the manifest")
     checks.add_argument(

@@ -28,7 +28,6 @@ from backfill_job.dry_run.estimate import (
 )
 from backfill_job.dry_run.inventory import Inventory
 from backfill_job.dry_run.plan import Step
-from backfill_job.dry_run.screen import overview, render
 from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.local_tasks import run_as_tasks
@@ -47,6 +46,7 @@ from shared.phase import Phase
 from shared.record import Begin, begin
 from shared.report.next_steps import Target
 from shared.state_changes import Stamp
+from shared.storage_class import CLASSES
 from shared.text import counted
 
 __all__ = ["COMMAND"]
@@ -101,6 +101,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "noncurrent versions prove it), where the mirror follows deletions (MIRROR_DELETES=true); every other extra stays",
     )
     mode.add_argument(
+        "--storage-class",
+        choices=CLASSES,
+        default="",
+        help="with --execute: the storage class of every copy; without it a copy keeps its source's class",
+    )
+    mode.add_argument(
         "--yes", action="store_true", help="do not ask before copying; needed without a terminal"
     )
     add_pace_arguments(parser)
@@ -150,7 +156,7 @@ def _dry_run(run: Run, arguments: argparse.Namespace) -> ExitCode:
     with run.object_lines() as lines:
         findings = analyse(run if begun else _from_the_beginning(run), lines)
     narrowed = narrowed_to(arguments.since, run.started)
-    costs = _show(findings, run, "Dry run: nothing is changed.", details=arguments.details, narrowed=narrowed)
+    costs = _show(findings, run, arguments, "Dry run: nothing is changed.", narrowed)
     _write(
         run,
         "plan.json",
@@ -179,22 +185,20 @@ def _dry_run(run: Run, arguments: argparse.Namespace) -> ExitCode:
     return ExitCode.DONE
 
 
-def _begin(run: Run, *, told: bool) -> None:
+def _begin(run: Run, arguments: argparse.Namespace) -> None:
     """Begin a migration that has no record: by itself only where nothing shows that it was under way.
 
-    Args:
-        told: Whether the operator said that it begins, whatever is at the destination.
-
     Raises:
-        UsageError: It may be under way; the screen shows what would be overwritten.
+        UsageError: It may be under way, and ``--begin`` is not given; the screen shows what would be overwritten.
     """
     stamp = Stamp(uuid.uuid4().hex, NAME, run.now())
     try:
-        done, state = begin(run.gateway, run.migration, stamp, Phase.DUAL_WRITE if told else None)
+        done, state = begin(run.store, run.migration, stamp, Phase.DUAL_WRITE if arguments.begin else None)
     except UsageError as error:
-        if told:
+        if arguments.begin:
             raise
-        _show(analyse(_from_the_beginning(run)), run, "No migration has begun. If it began now:")
+        findings = analyse(_from_the_beginning(run))
+        _show(findings, run, arguments, "No migration has begun. If it began now:")
         raise UsageError(f"cannot start: {error}; or begin it with this run: --begin") from error
     # Another pair may have begun at the same moment.
     refuse_overlaps(run.migration, run.store, run.io.environ)
@@ -219,11 +223,11 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
     expected: int | None = None
     if not arguments.yes:
         findings = analyse(run if begun else _from_the_beginning(run))
-        _show(findings, run, "Before anything is copied:")
+        _show(findings, run, arguments, "Before anything is copied:")
         confirm_by_yes(run, f"{_question(findings)} Both paths stay as they are for their users.")
         expected = findings.source.objects
     if not begun:
-        _begin(run, told=arguments.begin)
+        _begin(run, arguments)
     elif arguments.begin:
         run.say(
             "--begin changes nothing: the migration has begun already. `status` shows since when, and its phase."
@@ -247,6 +251,7 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
                 progress,
                 lines,
                 follow_deletions=arguments.follow_deletions,
+                storage_class=arguments.storage_class,
                 after_deletion=recorded is not None and recorded.phase in {Phase.DELETING, Phase.DELETED},
             ),
         )
@@ -355,11 +360,19 @@ def _tell_finished(run: Run, result: RunResult, elapsed: float, *, composed: boo
 
 
 def _show(
-    findings: Inventory, run: Run, title: str, *, details: bool = False, narrowed: str = ""
+    findings: Inventory, run: Run, arguments: argparse.Namespace, title: str, narrowed: str = ""
 ) -> Estimate:
-    """Print the overview; gives its estimate."""
-    costs = estimate(work_of(findings, len(run.ranges)), speed=OBJECTS_PER_SECOND)
-    layout = render if details else overview
+    """Print the overview, with `--details` all of it; gives its estimate."""
+    from backfill_job.dry_run.screen import overview, render  # noqa: PLC0415 -- slow to import, and a run without questions draws nothing
+
+    costs = estimate(
+        work_of(findings, len(run.ranges)),
+        speed=OBJECTS_PER_SECOND,
+        ceiling=arguments.max_writes_per_second,
+        in_flight=arguments.in_flight,
+        request_seconds=findings.request_seconds,
+    )
+    layout = render if arguments.details else overview
     run.console.print(layout(findings, costs, run.migration, title=title, narrowed=narrowed))
     return costs
 

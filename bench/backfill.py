@@ -1,8 +1,10 @@
-"""The backfill against the tools its users would pick: ``make bench [N=50000]``.
+"""The backfill against the tools that its users would pick: ``make bench [N=50000]``.
 
-Everything runs on one local server per run, as processes of their own, one after the other: a first copy, and a second run with
-nothing to do. Figures are of the client's process only, medians of paired runs. ``--latency`` adds a run of ours with 50 ms
-added to every request.
+Ours runs as a user runs it, and once more with ``--ungoverned``. Each tool is a process of its own on a fresh local server, one
+after the other. It makes a first copy, and a second run with nothing to do. The figures are of the client's process only. A round runs each
+tool once. The table has the medians of the rounds, and the median of each round's ratio to rclone.
+
+``--latency`` adds runs of ours with 50 ms added to every request. ``--against`` adds another checkout of this project.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -24,17 +27,19 @@ from shared.migration import Environment, qpi_exports
 MIGRATION = qpi_exports(Environment.DEV)
 SOURCE, DESTINATION = MIGRATION.source, MIGRATION.destination
 JITTER_MS = 5.0
-"""Of each injected delay, on average. With exactly the same for everybody, the local server's one event loop answers all
-requests under way in step, and what is measured is the step."""
+"""The jitter of each injected delay, on average. Without it, the server's one event loop answers all requests under way in step.
+The benchmark would measure the step."""
 SLOW = "first copy, {} ms a request"
-IN_FLIGHT = 256
+OURS, RCLONE = "ours", "rclone"
+BESIDE = (RCLONE, "ours, ungoverned")
+"""Beside which tool the others are shown: the first of them that ran."""
 
 Command = Callable[[str, Path], tuple[list[str], dict[str, str]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One process's.
+    """The figures of one process.
 
     Attributes:
         wall: Seconds.
@@ -43,6 +48,7 @@ class Figures:
         listings: List requests.
         memory: MiB, the largest process's peak.
         copying: Seconds, ours only: listing and copying, without start and verification.
+        objects: How many the source held.
     """
 
     wall: float
@@ -51,6 +57,7 @@ class Figures:
     listings: int
     memory: float
     copying: float
+    objects: int
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,10 +65,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--objects", type=int, default=50_000, metavar="N")
     parser.add_argument(
-        "--gcloud-objects", type=int, default=3_000, metavar="N", help="gcloud takes 8 ms an object"
+        "--gcloud-objects",
+        type=int,
+        default=3_000,
+        metavar="N",
+        help="gcloud takes 8 ms an object; 0 leaves it out",
     )
     parser.add_argument("--runs", type=int, default=3, metavar="N")
-    parser.add_argument("--only", choices=["ours", "rclone", "gcloud"], help="leave the others out")
+    parser.add_argument("--only", choices=[OURS, RCLONE, "gcloud"], help="leave the others out")
     parser.add_argument(
         "--latency",
         type=float,
@@ -70,52 +81,72 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="MS",
         help="ours once more, with so many milliseconds a request (50), as one task and as two",
     )
-    arguments = parser.parse_args(argv)
-    tools: dict[str, tuple[Command, int]] = {"ours": (ours, arguments.objects)}
-    if shutil.which("rclone"):
-        tools["rclone"] = (rclone, arguments.objects)
-    if shutil.which("gcloud"):
-        tools["gcloud"] = (gcloud, arguments.gcloud_objects)
-    if arguments.only:
-        tools = {arguments.only: tools[arguments.only]}
-    print(
-        f"{os.cpu_count()} cores; objects of 350 bytes; medians of {arguments.runs} runs; client process only\n"
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="DIR",
+        help="another checkout of this project, run with the same Python",
     )
-    found: dict[tuple[str, str], list[Figures]] = {}
+    arguments = parser.parse_args(argv)
+    tools = tools_of(arguments)
+    print(
+        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; objects of 350 bytes; "
+        f"medians of {arguments.runs} rounds; client process only\n"
+    )
+    found: dict[str, dict[str, list[Figures]]] = {}
     for _ in range(arguments.runs):
         for name, (command, objects) in tools.items():
             for phase, figures in measured(command, objects).items():
-                found.setdefault((phase, f"{name} ({objects:,})"), []).append(figures)
+                found.setdefault(phase, {}).setdefault(name, []).append(figures)
         if arguments.latency:
-            for name, command in (("ours", ours), ("ours, 2 tasks", two_tasks)):
-                delay = {"latency_ms": arguments.latency - JITTER_MS, "latency_jitter_ms": JITTER_MS}
+            delay = {"latency_ms": arguments.latency - JITTER_MS, "latency_jitter_ms": JITTER_MS}
+            phase = SLOW.format(f"{arguments.latency:g}")
+            for name, command in (("ours, ungoverned", ungoverned), ("the same, 2 tasks", two_tasks)):
                 slow = measured(command, arguments.objects, delay)["first copy"]
-                found.setdefault(
-                    (SLOW.format(f"{arguments.latency:g}"), f"{name} ({arguments.objects:,})"), []
-                ).append(slow)
-    show(found)
+                found.setdefault(phase, {}).setdefault(name, []).append(slow)
+    for phase, by_tool in found.items():
+        show(phase, by_tool)
+    print(f"load {os.getloadavg()[0]:.1f} at the end")
     return 0
 
 
-def show(found: dict[tuple[str, str], list[Figures]]) -> None:
-    """Print the table, grouped by phase."""
-    heading = (
-        f"{'':24} {'wall s':>8} {'objects/s':>10} {'CPU ms/object':>14} {'requests/object':>16} {'MiB':>6}"
+def tools_of(arguments: argparse.Namespace) -> dict[str, tuple[Command, int]]:
+    """The commands to run, with the number of objects for each."""
+    tools: dict[str, tuple[Command, int]] = {
+        OURS: (ours, arguments.objects),
+        "ours, ungoverned": (ungoverned, arguments.objects),
+    }
+    if arguments.against:
+        tools["other checkout"] = (partial(ours, checkout=arguments.against), arguments.objects)
+        tools["other, ungoverned"] = (partial(ungoverned, checkout=arguments.against), arguments.objects)
+    if shutil.which("rclone"):
+        tools[RCLONE] = (rclone, arguments.objects)
+    if shutil.which("gcloud") and arguments.gcloud_objects:
+        tools["gcloud"] = (gcloud, arguments.gcloud_objects)
+    return {name: tool for name, tool in tools.items() if name.startswith(arguments.only or "")}
+
+
+def show(phase: str, by_tool: Mapping[str, Sequence[Figures]]) -> None:
+    """Print the table of a phase. A ratio is the median of the rounds' ratios of CPU time to the last of `BESIDE` that ran."""
+    beside = next((name for name in BESIDE if name in by_tool), "")
+    print(
+        f"{phase}\n{'':20} {'objects':>8} {'wall s':>8} {'objects/s':>10} {'CPU ms/object':>14} {'requests/object':>16} "
+        f"{'MiB':>6} {'CPU to ' + beside if beside else '':>18}"
     )
-    for phase in dict.fromkeys(phase for phase, _ in found):
-        print(f"{phase}\n{heading}")
-        for (its, name), runs in found.items():
-            if its == phase:
-                objects = int(name.partition("(")[2].rstrip(")").replace(",", ""))
-                wall, cpu, requests, memory, copying = (
-                    median(getattr(run, figure) for run in runs)
-                    for figure in ("wall", "cpu", "requests", "memory", "copying")
-                )
-                rest = f"; copying alone {objects / copying:,.0f}/s" if copying else ""
-                print(
-                    f"  {name:22} {wall:8.2f} {objects / wall:10.0f} {cpu:14.4f} {requests:16.4f} {memory:6.0f}{rest}"
-                )
-        print()
+    for name, runs in by_tool.items():
+        wall, cpu, requests, memory, copying = (
+            median(getattr(run, figure) for run in runs)
+            for figure in ("wall", "cpu", "requests", "memory", "copying")
+        )
+        objects = runs[0].objects
+        pairs = zip(runs, by_tool.get(beside, ()), strict=False)
+        ratio = f"{median(run.cpu / other.cpu for run, other in pairs):18.2f}" if beside else ""
+        rest = f"; copying alone {objects / copying:,.0f}/s" if copying else ""
+        print(
+            f"  {name:18} {objects:8,} {wall:8.2f} {objects / wall:10.0f} {cpu:14.4f} {requests:16.4f} {memory:6.0f} "
+            f"{ratio}{rest}"
+        )
+    print()
 
 
 def measured(command: Command, objects: int, faults: Mapping[str, float] | None = None) -> dict[str, Figures]:
@@ -154,19 +185,28 @@ def timed(line: list[str], environ: dict[str, str], server: local_gcs.LocalServe
         listings=server.count("storage.objects.list"),
         memory=usage.ru_maxrss / 1_024,
         copying=float(said[1]) if (said := re.search(rb" copying_s=([0-9.]+)", output)) else 0.0,
+        objects=objects,
     )
 
 
-def ours(url: str, folder: Path) -> tuple[list[str], dict[str, str]]:
-    """Our own command: copy, then verify by listing both sides again."""
+def ours(url: str, folder: Path, checkout: Path | None = None) -> tuple[list[str], dict[str, str]]:
+    """Our own command at its defaults: copy, then verify by listing both sides again."""
     line = [sys.executable, "-m", "backfill_job", "migrate", "--env", MIGRATION.label, "--execute", "--yes"]
-    line += ["--ungoverned", "--grace", "0", "--in-flight", str(IN_FLIGHT), "--log-dir", str(folder)]
-    return line, {"STORAGE_EMULATOR_HOST": url}
+    line += ["--grace", "0", "--log-dir", str(folder)]
+    # The working directory would come first on the module path.
+    safe = {"PYTHONSAFEPATH": "1", "PYTHONPATH": str(checkout or Path(__file__).parent.parent)}
+    return line, {"STORAGE_EMULATOR_HOST": url, **safe}
+
+
+def ungoverned(url: str, folder: Path, checkout: Path | None = None) -> tuple[list[str], dict[str, str]]:
+    """Our own command as fast as it goes."""
+    line, environ = ours(url, folder, checkout)
+    return [*line, "--ungoverned"], environ
 
 
 def two_tasks(url: str, folder: Path) -> tuple[list[str], dict[str, str]]:
     """Our own command as two processes, each with as many objects under way as one has alone."""
-    line, environ = ours(url, folder)
+    line, environ = ungoverned(url, folder)
     return [*line, "--tasks", "2"], environ
 
 

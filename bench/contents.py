@@ -1,8 +1,8 @@
 """How fast contents are read and checked: ``python bench/contents.py [--objects N] [--in-flight N]``.
 
-Fills a local Cloud Storage with objects of 350 bytes, lists them, and then reads and checks all of them. Prints objects a
-second, CPU time an object and peak memory, of this process only, for the whole and for parts of it: checking bytes that
-are at hand, reading without checking, and both.
+It fills a local Cloud Storage with objects of 350 bytes, lists them, and then reads and checks all of them. It measures three
+things: checking bytes that are in memory, reading without checking, and both. It prints objects a second, CPU time an object and
+peak memory, of this process only.
 """
 
 import argparse
@@ -36,7 +36,7 @@ PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One run's."""
+    """The figures of one run."""
 
     objects_per_s: float
     cpu_us: float

@@ -1,7 +1,7 @@
-"""Verification: names a second and CPU a name, and objects a second whose contents are read: ``python bench/verify.py``.
+"""Verification: names a second and CPU time a name, without contents and with them: ``python bench/verify.py``.
 
-Both buckets of a local server hold the same objects; the command runs as a process of its own, and the figures are of that
-process only, its start included.
+Both buckets of a local server hold the same objects. The command runs as a process of its own. The figures are of that process
+only, and include its start.
 """
 
 import argparse

@@ -27,11 +27,19 @@ ROOT = Path(__file__).parent.parent
 class FunctionProcess:
     """One instance of the function, always on the same port; it can be killed and started again.
 
-    Each start appends its stdout and stderr to the log.
+    Each start appends its stdout and stderr to the log. `main` is the file that has the function.
     """
 
-    def __init__(self, server_url: str, migration: Migration, log: Path, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        server_url: str,
+        migration: Migration,
+        log: Path,
+        environ: Mapping[str, str],
+        main: Path = ROOT / "main.py",
+    ) -> None:
         self._log = log
+        self._main = main
         self._port = _free_port()
         self._environ = {
             **os.environ,
@@ -62,7 +70,7 @@ class FunctionProcess:
             RuntimeError: The process ended before it answered; its log says why.
         """
         command = [sys.executable, "-m", "functions_framework"]
-        command += ["--source", str(ROOT / "main.py"), "--target", "mirror_object"]
+        command += ["--source", str(self._main), "--target", "mirror_object"]
         command += ["--signature-type", "cloudevent", "--port", str(self._port), "--host", "127.0.0.1"]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
@@ -103,10 +111,15 @@ class FunctionProcess:
 
 @contextmanager
 def running_function(
-    server_url: str, migration: Migration, log: Path, environ: Mapping[str, str] | None = None
+    server_url: str,
+    migration: Migration,
+    log: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    main: Path = ROOT / "main.py",
 ) -> Iterator[FunctionProcess]:
     """Run the function for the length of a block; `FunctionProcess` explains the arguments."""
-    function = FunctionProcess(server_url, migration, log, environ or {})
+    function = FunctionProcess(server_url, migration, log, environ or {}, main)
     try:
         function.start()
         yield function

@@ -1,51 +1,122 @@
 """The mirror's entry: takes a CloudEvent, writes one structured line. The root's ``main.py`` re-exports it.
 
 It answers with an error status where Eventarc should deliver the event again, and with success everywhere else. An event
-that can never be handled must not come back for 24 hours. The first event makes the clients, in the worker that serves
-it, because the server's parent process also imports this module, before it forks.
+that can never be handled must not come back for 24 hours.
+
+The framework serves the entry in one event loop, because it is registered with ``functions_framework.aio``. It is registered for
+HTTP requests, not for CloudEvents. Otherwise the framework would refuse a raw Pub/Sub push, and a body that is not an event. The
+log would not say so. The first event makes the clients, in the worker that serves it, because the server's parent
+process also imports this module, before it forks.
 """
 
+import asyncio
 import functools
+import json
 import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-import flask
-import functions_framework
-from cloudevents.exceptions import GenericException
-from cloudevents.http import CloudEvent
-from werkzeug.exceptions import BadRequest, HTTPException, ServiceUnavailable
-from werkzeug.wrappers import Response
+import functions_framework.aio
+from cloudevents.exceptions import GenericException, InvalidRequiredFields, MissingRequiredFields
+from cloudevents.http import from_http
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
 
 from mirror_function.event import MESSAGE_TYPE, ObjectEvent, object_named, read_event, unwrapped
-from mirror_function.mirror import Mirrored, MirrorOutcome, is_worth_another_delivery, mirror
+from mirror_function.mirror import (
+    Mirrored,
+    MirrorOutcome,
+    is_worth_another_delivery,
+    mirror,
+    mirror_at_once,
+)
 from mirror_function.settings import MirrorSettings
 from shared.errors import MigrationError, PhaseUnknown, UsageError
 from shared.events_log import LOGGER_NAME, Event, EventLog, JsonFormatter
 from shared.gateway import Gateway
+from shared.gcs.api import AsyncApi, RetryPolicy
+from shared.gcs.json_client import GOOGLE_HOST
+from shared.gcs.wire import proxy_for
 from shared.late_marks import mark_late_write
 from shared.objects import ObjectRef
-from shared.phase import PhaseReader
+from shared.phase import Phase, PhaseReader
+from shared.replicate import Unsettled
 
-__all__ = ["answer_unreadable", "entered", "mirror_object", "start_logging", "trace_fields"]
+__all__ = ["mirror_object", "start_logging", "trace_fields"]
+
+_Value = TypeVar("_Value")
 
 DROPPED = MirrorOutcome.DROPPED.value
 
-_ENTERED = "qpi_exports_entered"
+RETRY_INITIAL = 0.2
+"""Seconds that a client waits at most before the first repetition of a request."""
+
+REQUEST_TIMEOUT = 60.0
+"""Seconds without an answer after which one request counts as lost."""
+
+BAD_REQUEST, METHOD_NOT_ALLOWED, UNAVAILABLE = 400, 405, 503
 
 
 @dataclass(frozen=True, slots=True)
 class _Worker:
-    """What one worker process keeps from its first event on."""
+    """What one worker process keeps from its first event on.
+
+    Attributes:
+        api: The usual requests, in the event loop.
+        gateway: All others, on `threads`.
+        phases: Shares Cloud Storage's time with both clients.
+    """
 
     settings: MirrorSettings
+    api: AsyncApi
     gateway: Gateway
     phases: PhaseReader
+    threads: ThreadPoolExecutor
+
+    async def phase(self) -> Phase:
+        """The phase; a thread reads it where it has to be read. Raises as `PhaseReader.phase`."""
+        known = self.phases.known()
+        return await self._on_thread(self.phases.phase) if known is None else known
+
+    async def handled(self, event: ObjectEvent) -> Mirrored:
+        """Handle an event.
+
+        Raises:
+            MigrationError: The event failed.
+        """
+        return await mirror_at_once(
+            event,
+            self.settings,
+            self.api,
+            read_phase=self.phase,
+            is_erased=self._is_erased,
+            otherwise=lambda after: self._on_thread(self._by_the_rule, event, after),
+        )
+
+    def _is_erased(self, relative: str) -> bool:
+        erasures = self.phases.erasures(reverse=self.settings.reverse)
+        return erasures.on_record(relative).by_name is not None
+
+    async def close(self) -> None:
+        """Close the connections. A worker process keeps them until it ends."""
+        self.threads.shutdown()
+        self.gateway.close()
+        await self.api.__aexit__(None, None, None)
+
+    async def _on_thread(self, work: Callable[..., _Value], *arguments: Any) -> _Value:
+        return await asyncio.get_running_loop().run_in_executor(self.threads, work, *arguments)
+
+    def _by_the_rule(self, event: ObjectEvent, after: Unsettled) -> Mirrored:
+        done = mirror(event, self.settings, self.gateway, self.phases, after)
+        if done.late is not None:
+            mark_late_write(self.gateway, self.settings.migration, done.late, event.state)
+        return done
 
 
 @functools.cache
@@ -61,43 +132,77 @@ def _worker() -> _Worker:
         connections=settings.connections,
         billing_project=settings.billing_project,
         retry_deadline=settings.retry_deadline,
-        retry_initial=0.2,
-        request_timeout=60.0,
+        retry_initial=RETRY_INITIAL,
+        request_timeout=REQUEST_TIMEOUT,
     )
-    return _Worker(settings, gateway, PhaseReader(gateway, settings.migration, time.monotonic))
+    endpoint = os.environ.get("STORAGE_EMULATOR_HOST")
+    api = AsyncApi(
+        endpoint=endpoint,
+        connections=settings.connections,
+        billing_project=settings.billing_project,
+        retry=RetryPolicy(deadline=settings.retry_deadline, initial=RETRY_INITIAL),
+        timeout=REQUEST_TIMEOUT,
+        server_time=gateway.server_time,
+        proxy=None if endpoint else proxy_for(GOOGLE_HOST, os.environ),
+    )
+    phases = PhaseReader(gateway, settings.migration, time.monotonic)
+    threads = ThreadPoolExecutor(settings.connections, thread_name_prefix="mirror")
+    return _Worker(settings, api, gateway, phases, threads)
 
 
-@functions_framework.cloud_event
-def mirror_object(cloud_event: CloudEvent) -> None:
-    """Handle one delivery.
-
-    Raises:
-        ServiceUnavailable: Eventarc should deliver it again.
-    """
-    entered()
-    _deliver(cloud_event.get_attributes(), cloud_event.get_data())
-
-
-def _deliver(attributes: Mapping[str, Any], data: Any) -> None:
-    """Handle the event of an object, or the Pub/Sub message that carries one.
-
-    Raises:
-        ServiceUnavailable: It should be delivered again.
-    """
+@functions_framework.aio.http
+async def mirror_object(request: Request) -> Response:
+    """Answer one request, which should be a delivery."""
     start_logging()
+    if request.method != "POST":
+        return _answer("events are posted", METHOD_NOT_ALLOWED)
+    try:
+        body = await request.body()
+    except ClientDisconnect:  # a part of the event came; all of it comes again
+        return _answer("the body broke off", BAD_REQUEST)
+    try:
+        event = from_http(request.headers, body)
+    except (MissingRequiredFields, InvalidRequiredFields) as error:
+        pushed = _pushed(body)
+        if pushed is None:
+            return _answer(f"not a CloudEvent: {error}"[:1000], BAD_REQUEST)
+        return await _deliver(request, *pushed)
+    except _UNREADABLE as error:
+        named = {key[3:]: value for key, value in request.headers.items() if key.startswith("ce-")}
+        _drop(EventLog(), named, None, f"the request cannot be read: {type(error).__name__}")
+        # A complete body that is not an event does not change. Whatever else it was may have been a fault on the way.
+        return (
+            _answer("dropped\n")
+            if isinstance(error, GenericException)
+            else _answer("unreadable", BAD_REQUEST)
+        )
+    return await _deliver(request, event.get_attributes(), event.get_data())
+
+
+_UNREADABLE = (GenericException, ValueError, TypeError, LookupError, AttributeError, RecursionError)
+"""What the reader of CloudEvents raises: the first for a complete body that is not an event, the others for what it does not expect."""
+
+
+def _answer(text: str, status: int = 200) -> Response:
+    """An answer; the text may have a lone surrogate from a forged event."""
+    return PlainTextResponse(text.encode("utf-8", "backslashreplace"), status)
+
+
+async def _deliver(request: Request, attributes: Mapping[str, Any], data: Any) -> Response:
+    """Handle the event of an object, or the Pub/Sub message that carries one. 503 where it should be delivered again."""
     try:
         worker = _worker()
     except UsageError as error:
         EventLog().emit(Event.MIRROR_MISCONFIGURED, error=str(error))
-        raise ServiceUnavailable(str(error)) from error
-    log = EventLog(trace_fields(dict(flask.request.headers), worker.settings.project))
+        return _answer(str(error), UNAVAILABLE)
+    log = EventLog(trace_fields(request.headers, worker.settings.project))
     attributes, data = unwrapped(attributes, data)
     try:
         event = read_event(attributes, data, datetime.now(UTC))
     except UsageError as error:
         _drop(log, attributes, data, str(error))
-        return
-    _handle(event, worker, log)
+        return _answer("OK")
+    return await _handle(event, worker, log)
 
 
 def _drop(log: EventLog, attributes: Mapping[str, Any], data: Any, why: str) -> None:
@@ -111,26 +216,25 @@ def _drop(log: EventLog, attributes: Mapping[str, Any], data: Any, why: str) -> 
     )
 
 
-def _handle(event: ObjectEvent, worker: _Worker, log: EventLog) -> None:
+async def _handle(event: ObjectEvent, worker: _Worker, log: EventLog) -> Response:
     about: dict[str, Any] = {
         "object": ObjectRef(event.bucket, event.state.name).uri,
         "event_id": event.id,
         "event_generation": event.state.generation,
     }
     try:
-        done = mirror(event, worker.settings, worker.gateway, worker.phases)
-        if done.late is not None:
-            mark_late_write(worker.gateway, worker.settings.migration, done.late, event.state)
+        done = await worker.handled(event)
     except MigrationError as error:
         now = datetime.now(UTC)
         failed = {**about, "age_s": round((now - event.time).total_seconds(), 3), "error": str(error)}
         if is_worth_another_delivery(error, event, now, worker.settings.give_up_after):
             unknown = isinstance(error, PhaseUnknown)
             log.emit(Event.MIRROR_PHASE_UNKNOWN if unknown else Event.MIRROR_RETRY, **failed)
-            raise ServiceUnavailable(str(error)) from error
+            return _answer(str(error), UNAVAILABLE)
         log.emit(Event.MIRROR_DROPPED, outcome=DROPPED, **failed)
-        return
-    log.emit(_line(done), **about, **_evidence(done))
+    else:
+        log.emit(_line(done), **about, **_evidence(done))
+    return _answer("OK")
 
 
 def _line(done: Mirrored) -> Event:
@@ -152,63 +256,21 @@ def _evidence(done: Mirrored) -> dict[str, Any]:
     }
 
 
-def entered() -> None:
-    """Note that the framework has called a function: a later error is the function's, not the request's."""
-    setattr(flask.g, _ENTERED, True)
-
-
-def answer_unreadable(error: Exception) -> HTTPException | Response:
-    """Answer an error that reached the framework.
-
-    The framework reads body and headers before it calls the function. It would answer an error there with 500 and a
-    traceback, and Eventarc would deliver the same body for a day. ``main.py`` registers this handler, because the
-    framework takes error handlers while it loads that file.
-
-    Returns:
-        The error itself if it is an answer. 400 for an incomplete body: the next delivery may be complete. Success for
-        a complete body that is not an event: another delivery could not change that.
-
-    Raises:
-        Exception: The function raised it: the framework logs it and answers 500.
-    """
-    if flask.g.get(_ENTERED):
-        if isinstance(error, HTTPException):
-            return error
-        raise error
-    if isinstance(error, HTTPException):
-        return _pushed() or error
-    start_logging()
-    why = f"the request cannot be read: {type(error).__name__}"
-    headers = {
-        key.lower()[3:]: value for key, value in flask.request.headers if key.lower().startswith("ce-")
-    }
-    _drop(EventLog(), headers, None, why)
-    complete = isinstance(error, GenericException)  # of cloudevents, which reads complete bodies only
-    return Response("dropped\n", mimetype="text/plain") if complete else BadRequest(why)
-
-
-def _pushed() -> HTTPException | Response | None:
-    """Handle a raw Pub/Sub push that the framework refuses: one without data, as notifications may be.
-
-    Returns:
-        The answer; None where the request is not a push.
-    """
-    request = flask.request
-    body = request.get_json(silent=True) if request.method == "POST" else None
-    if not isinstance(body, Mapping) or not isinstance(body.get("message"), Mapping):
+def _pushed(body: bytes) -> tuple[Mapping[str, Any], Any] | None:
+    """The attributes and the data of a raw Pub/Sub push; None where the body is not one."""
+    try:
+        push = json.loads(body)
+    except (ValueError, RecursionError):
         return None
-    entered()
-    message = body["message"]
+    message = push.get("message") if isinstance(push, dict) else None
+    if not isinstance(message, dict):
+        return None
     attributes = {
         "type": MESSAGE_TYPE,
         "id": message.get("messageId"),
         "time": message.get("publishTime") or "",
     }
-    try:
-        _deliver(attributes, {"message": message})
-    except HTTPException as error:
-        return error
-    return Response("OK", mimetype="text/plain")
+    return attributes, {"message": message}
 
 
 class _Stdout(logging.Handler):

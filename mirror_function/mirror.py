@@ -2,11 +2,21 @@
 
 `handler` is its only importer. It is a module of its own so that the race tests can run it without HTTP.
 
-An ordinary new object costs one request: a copy if the source still has the event's version and the destination is
-absent. `replicate` handles everything else, and looks at both sides.
+`mirror_at_once` runs in the event loop. Where the source wins, it handles what takes few requests, and `settle` does that:
+
+- a new object: a copy, if the source still has the event's version and the destination is absent;
+- an event that comes twice: a failed precondition, and a look at the destination;
+- an overwrite: these two, and a copy over what the look found.
+
+For everything else it calls `mirror` on a thread, which goes on from there by `replicate`: it looks at both sides.
+
+Why does a look at the destination settle an event, without a look at the source? The destination is the same as the event's
+version, and was made after it. So every copy of an older version began before the destination was made, and its precondition
+fails (`shared.decision`). A newer version has an event of its own. But where deletions are followed, the destination may be
+left of a deleted source. There both sides are looked at.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,15 +24,26 @@ from enum import Enum
 
 from mirror_function.event import EventKind, ObjectEvent
 from mirror_function.settings import MirrorSettings
-from shared.decision import Authority
-from shared.errors import MigrationError, PhaseChanged, StorageError
+from shared.decision import Action, Authority, decide
+from shared.errors import ConditionFailed, MigrationError, ObjectNotFound, PhaseChanged, StorageError
+from shared.first_rewrite import first_rewrite
+from shared.gcs.api import AsyncApi
 from shared.migration import Migration
 from shared.objects import ObjectRef, ObjectState, is_later, parse_time, same
 from shared.phase import Phase, PhaseReader
-from shared.replicate import DeleteOutcome, LastSeen, Outcome, Replication, propagate_delete, replicate
+from shared.replicate import (
+    UNTRIED,
+    DeleteOutcome,
+    LastSeen,
+    Outcome,
+    Replication,
+    Unsettled,
+    propagate_delete,
+    replicate,
+)
 from shared.store import DeletingStore
 
-__all__ = ["MirrorOutcome", "Mirrored", "is_worth_another_delivery", "mirror"]
+__all__ = ["MirrorOutcome", "Mirrored", "is_worth_another_delivery", "mirror", "mirror_at_once", "settle"]
 
 
 class MirrorOutcome(Enum):
@@ -64,14 +85,113 @@ class Mirrored:
     late: str | None = None
 
 
-def mirror(
-    event: ObjectEvent, settings: MirrorSettings, store: DeletingStore, phases: PhaseReader
+async def mirror_at_once(
+    event: ObjectEvent,
+    settings: MirrorSettings,
+    api: AsyncApi,
+    *,
+    read_phase: Callable[[], Awaitable[Phase]],
+    is_erased: Callable[[str], bool],
+    otherwise: Callable[[Unsettled], Awaitable[Mirrored]],
 ) -> Mirrored:
-    """Handle one event. Duplicates are safe, in any order, any number at once.
+    """Handle one event in the event loop, as far as that takes few requests. Duplicates are safe, in any order, any number at once.
+
+    Args:
+        read_phase: Gives the phase, as `PhaseReader.phase` does. Must not block the event loop.
+        is_erased: Whether a name was erased on record; called right after `read_phase`.
+        otherwise: Calls `mirror` for this event, on a thread. Receives what was attempted before.
 
     Raises:
         MigrationError: The event failed; `is_worth_another_delivery` says whether to try again.
     """
+    relative = _followed(event, settings)
+    if isinstance(relative, Mirrored):
+        return relative
+    if event.kind is not EventKind.FINALIZED or not event.complete or settings.reverse:
+        return await otherwise(UNTRIED)
+    phase = await read_phase()
+
+    async def authority() -> Authority | None:
+        winner = settings.authority(await read_phase())
+        return None if is_erased(relative) else winner
+
+    source, destination = settings.way.source_ref(relative), settings.way.destination_ref(relative)
+    # A name that was erased on record is the rule's business.
+    done = await settle(api, source, destination, event.state, authority, follows_deletions=settings.deletes)
+    if isinstance(done, Unsettled):
+        return await otherwise(done)
+    return _replicated(done, event, phase)
+
+
+async def settle(
+    api: AsyncApi,
+    source: ObjectRef,
+    destination: ObjectRef,
+    version: ObjectState,
+    authority: Callable[[], Awaitable[Authority | None]],
+    *,
+    follows_deletions: bool,
+) -> Replication | Unsettled:
+    """Bring an event's version to the destination with at most three requests, if the source wins.
+
+    Args:
+        authority: Which side wins; read before the first copy, and again after the look at the destination. None where the
+            rule has to decide.
+
+    Returns:
+        What became of the event. Where something is left to do, what `replicate` needs to go on.
+
+    Raises:
+        StorageError: As `first_rewrite`, but never a failed precondition or an absent source.
+    """
+    try:
+        seen = LastSeen(version, None)
+        return await first_rewrite(
+            api, source, destination, seen, await authority(), follows_deletions=follows_deletions
+        )
+    except ObjectNotFound:
+        return Unsettled(1)
+    except ConditionFailed:
+        if follows_deletions:
+            return Unsettled(1)
+    there = await api.look(destination)
+    winner = await authority()
+    if there is None or winner is not Authority.SOURCE:
+        return Unsettled(1)
+    if decide(version, there, winner).action is Action.EQUAL:
+        return Replication(Outcome.ALREADY_EQUAL, version, there, attempts=2)
+    if is_later(there.created, version.created):  # perhaps the copy of a later version: the source tells
+        return Unsettled(1)
+    try:
+        seen = LastSeen(version, there)
+        done = await first_rewrite(api, source, destination, seen, winner, follows_deletions=False)
+    except (ConditionFailed, ObjectNotFound):
+        return Unsettled(2)
+    return replace(done, attempts=done.attempts + 1)
+
+
+def mirror(
+    event: ObjectEvent,
+    settings: MirrorSettings,
+    store: DeletingStore,
+    phases: PhaseReader,
+    after: Unsettled = UNTRIED,
+) -> Mirrored:
+    """Handle one event by the rule, from what was attempted before. Safe as `mirror_at_once` is.
+
+    Raises:
+        MigrationError: The event failed; `is_worth_another_delivery` says whether to try again.
+    """
+    relative = _followed(event, settings)
+    if isinstance(relative, Mirrored):
+        return relative
+    if event.kind is EventKind.FINALIZED:
+        return _finalized(event, relative, settings, store, phases, after=after)
+    return _deleted(event, relative, settings, store, phases)
+
+
+def _followed(event: ObjectEvent, settings: MirrorSettings) -> str | Mirrored:
+    """The object's name below the prefix; or why the event is ignored, whatever the phase."""
     migration = settings.way
     if event.bucket != migration.source.bucket:
         return Mirrored(MirrorOutcome.IGNORED, because="another bucket")
@@ -81,11 +201,10 @@ def mirror(
     if migration.is_excluded(relative):
         because = "a migration's own object" if migration.is_own(relative) else "excluded"
         return Mirrored(MirrorOutcome.IGNORED, because=because)
-    if event.kind is EventKind.FINALIZED:
-        return _finalized(event, relative, settings, store, phases)
-    if event.kind in {EventKind.DELETED, EventKind.ARCHIVED} and settings.deletes:
-        return _deleted(event, relative, settings, store, phases)
-    return Mirrored(MirrorOutcome.IGNORED, because=f"{event.kind.value} events are not followed")
+    follows = {EventKind.FINALIZED} | ({EventKind.DELETED, EventKind.ARCHIVED} if settings.deletes else set())
+    if event.kind not in follows:
+        return Mirrored(MirrorOutcome.IGNORED, because=f"{event.kind.value} events are not followed")
+    return relative
 
 
 def is_worth_another_delivery(
@@ -101,7 +220,13 @@ def is_worth_another_delivery(
 
 
 def _finalized(
-    event: ObjectEvent, relative: str, settings: MirrorSettings, store: DeletingStore, phases: PhaseReader
+    event: ObjectEvent,
+    relative: str,
+    settings: MirrorSettings,
+    store: DeletingStore,
+    phases: PhaseReader,
+    *,
+    after: Unsettled,
 ) -> Mirrored:
     phase = phases.phase()
     # Before the cutover is reported, the new path has only the forward mirror's copies.
@@ -127,6 +252,7 @@ def _finalized(
             destination,
             authority,
             last_seen=LastSeen(event.state, None) if event.complete else None,
+            after=after,
             keep=_keep(way, relative),
             erased=lambda: phases.erasures(reverse=settings.reverse).of(relative),
             source_settled_before=phases.first_cutover() if settings.reverse else None,

@@ -26,7 +26,7 @@ class MirrorSettings:
         give_up_after: Seconds after which a failing event is dropped, and an alert fires.
         project: The Google Cloud project, for the log's trace links; empty if unknown.
         retry_deadline: Seconds for which the client repeats one request within one delivery.
-        connections: Requests under way at once: the threads of one instance.
+        connections: The most requests under way at once, for each of the two clients; and the threads of one instance.
         billing_project: Pays for the requests to a requester-pays bucket; empty for none (``MIRROR_BILLING_PROJECT``).
     """
 

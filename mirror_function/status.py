@@ -12,7 +12,6 @@ import flask
 import functions_framework
 from werkzeug.wrappers import Response
 
-from mirror_function.handler import entered
 from mirror_function.settings import MirrorSettings
 from shared.gateway import Gateway
 from shared.report.loading import Status, read_status
@@ -27,7 +26,6 @@ RETRY_DEADLINE = 10.0
 @functions_framework.http
 def status_page(request: flask.Request) -> Response:
     """Answer one request, of any method and path, with the application's answer."""
-    entered()
     # A copy: the framework keeps its own request in the original.
     return Response.from_app(_app().wsgi_app, dict(request.environ))
 

@@ -9,6 +9,8 @@ Nothing here imports its callers; ``docs/architecture.md`` shows the arrows. The
 - `authority`: which side wins at this moment
 - `store`: what the rule needs from Cloud Storage, and what is atomic
 - `replicate`: one object by the rule; a deletion at the source, followed
+- `storage_class`: the storage class of a copy
+- `first_rewrite`: one object with one request, in the event loop; `replicate` goes on where that does not settle it
 - `gateway`: keeps the promises of `store`; the only module that imports ``google.cloud.storage``
 - `gcs`: the fast client, for work on millions of objects
 - `answers`: maps HTTP error responses to our exceptions, for both clients

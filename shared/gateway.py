@@ -45,6 +45,7 @@ from shared.errors import (
 from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
 from shared.operations import OperationsCounter
 from shared.server_time import ServerTime
+from shared.storage_class import resource_like
 from shared.store import ListingPage
 
 __all__ = ["Gateway"]
@@ -171,18 +172,27 @@ class Gateway:
         return ObjectState.from_resource(blob._properties)  # noqa: SLF001 -- the whole resource as answered
 
     def copy(
-        self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
+        self,
+        source: ObjectRef,
+        destination: ObjectRef,
+        *,
+        if_source: int,
+        if_destination: int,
+        like: ObjectState | None = None,
     ) -> ObjectState:
         """See `ObjectStore.copy`. A large or far copy takes several calls, each under the same conditions."""
         original = self._bucket(source.bucket).blob(source.name)
         copy = self._bucket(destination.bucket).blob(destination.name)
+        body = {} if like is None else resource_like(like)
         token = None
         try:
             while True:
+                copy._properties = {**copy._properties, **body}  # noqa: SLF001 -- an answer replaces them
                 token, _, _ = copy.rewrite(
                     original,
                     token=token,
                     if_source_generation_match=if_source,
+                    if_source_metageneration_match=None if like is None else like.metageneration,
                     if_generation_match=if_destination,
                     timeout=self._timeout,
                     retry=self._retry,

@@ -6,7 +6,7 @@ the source prefix follows the destination prefix.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from fnmatch import translate
 from functools import lru_cache
@@ -128,6 +128,7 @@ class Migration:
         label: Short name for log files, reports and the typed confirmation: the environment, the pair's ``--name``, or
             ``custom``.
         home: The new path, beside which the migration's own objects lie; None for the destination. Set by `reversed`.
+        billing_project: Pays for the requests to a requester-pays bucket; empty for none. It does not tell two migrations apart.
         scratch: Whether the source is a scratch prefix in ``_migration/``. Set by `rehearsal`.
 
     Raises:
@@ -142,6 +143,7 @@ class Migration:
     label: str = UNNAMED
     home: Location | None = None
     scratch: bool = False
+    billing_project: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         for location in () if self.scratch else (self.source, self.destination):

@@ -4,6 +4,7 @@
 metadata that a server-side copy carries is equal. A checksum that one side lacks is a difference, never an agreement.
 """
 
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -26,6 +27,7 @@ __all__ = [
     "Metadata",
     "ObjectRef",
     "ObjectState",
+    "crc32c_of",
     "differences",
     "is_before",
     "is_later",
@@ -43,7 +45,7 @@ RESERVED_PREFIXES = ("goog-reserved-", "x-goog-reserved-")
 RESOURCE_FIELDS = (
     "name,generation,metageneration,size,crc32c,md5Hash,timeCreated,updated,contentType,contentEncoding,"
     "contentDisposition,contentLanguage,cacheControl,customTime,metadata,contexts,temporaryHold,eventBasedHold,"
-    "retentionExpirationTime,timeStorageClassUpdated"
+    "retentionExpirationTime,timeStorageClassUpdated,storageClass"
 )
 """The fields of an object resource that `ObjectState.from_resource` reads, in the form of a listing's projection."""
 
@@ -154,6 +156,7 @@ class ObjectState(NamedTuple):
         hold: Which hold forbids replacing or deleting it; empty for none. A copy does not inherit it.
         retained_until: RFC 3339 time until which a retention policy forbids that; empty for none.
         class_updated: RFC 3339 time of its last change of storage class; empty where the service does not say.
+        storage_class: Empty where the service does not say.
     """
 
     name: str
@@ -168,6 +171,7 @@ class ObjectState(NamedTuple):
     hold: str = ""
     retained_until: str = ""
     class_updated: str = ""
+    storage_class: str = ""
 
     @property
     def held(self) -> bool:
@@ -207,6 +211,7 @@ class ObjectState(NamedTuple):
                 _hold(get) if get("temporaryHold") or get("eventBasedHold") else "",
                 get("retentionExpirationTime") or "",
                 get("timeStorageClassUpdated") or "",
+                get("storageClass") or "",
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             given: Any = resource
@@ -420,3 +425,10 @@ def _same_time(one: str | None, other: str | None) -> bool:
 
 def _unreserved(custom: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in custom.items() if not key.startswith(RESERVED_PREFIXES)}
+
+
+def crc32c_of(contents: bytes) -> str:
+    """The checksum of contents as Cloud Storage gives it (reference, "Objects": crc32c)."""
+    import google_crc32c  # noqa: PLC0415 -- the deployment imports this module on a Python without packages
+
+    return base64.b64encode(google_crc32c.value(contents).to_bytes(4, "big")).decode()

@@ -13,20 +13,17 @@ after a few times. Then a program stopped between the steps, or a part of the re
 - *A record is never made by the way.* `update` changes a record that exists. Only `begin` makes one.
 """
 
-import base64
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Protocol
 
-import google_crc32c
-
 from shared.decision import ABSENT
 from shared.errors import ConditionFailed, Contended, PhaseUnknown, UsageError
 from shared.json_io import convert, parse_json, shown_value
 from shared.migration import LATE_WRITES, Migration
-from shared.objects import ObjectRef, ObjectState
+from shared.objects import ObjectRef, ObjectState, crc32c_of
 from shared.phase import (
     Phase,
     check_lengths,
@@ -472,7 +469,7 @@ def _checked_record(
     check_lengths(len(state.history), len(phases), migration)
     for number, (entry, phase, each) in enumerate(zip(state.history, phases, listed, strict=True), 1):
         contents = state.entry_bytes(entry)
-        if entry.phase is not phase or each.crc32c != _crc32c(contents):
+        if entry.phase is not phase or each.crc32c != crc32c_of(contents):
             raise disagreement(migration, f"entry {number} of the history is not what the head tells")
     return Record(Standing.WHOLE, state, head[0])
 
@@ -533,8 +530,3 @@ def not_adopted(migration: Migration) -> PhaseUnknown:
         "the migration's record was written by an older program (version 1), which kept no history beside it; "
         "`backfill_job begin` for this migration adopts it first",
     )
-
-
-def _crc32c(contents: bytes) -> str:
-    """An object's checksum as Cloud Storage gives it (reference, "Objects": crc32c)."""
-    return base64.b64encode(google_crc32c.value(contents).to_bytes(4, "big")).decode()

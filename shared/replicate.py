@@ -1,7 +1,7 @@
 """Replicates one object by the rule in ``shared.decision``: look, decide, copy, look again. Also follows deletions.
 
-The mirror calls `replicate` for every event. The backfill calls it for each object that one rewrite does not settle.
-A copy includes its proof: the store's answer must be the same as the version seen at the source.
+Both lanes first try one rewrite in the event loop (``shared.first_rewrite``). They call `replicate` for each object that this
+does not settle. A copy includes its proof: the store's answer must be the same as the version seen at the source.
 
 `replicate` reads the authority *after* each look. A writer switches paths only after every mirror knows the new phase.
 So the rule never judges what that writer wrote by the phase before, however long the look took.
@@ -53,15 +53,19 @@ from shared.objects import (
     proves,
     same,
 )
+from shared.storage_class import another_class, in_class, named_class
 from shared.store import DeletingStore, ObjectStore
 
 __all__ = [
     "DEFAULT_ATTEMPTS",
+    "UNTRIED",
     "DeleteOutcome",
     "DeletePropagation",
     "LastSeen",
     "Outcome",
     "Replication",
+    "Unsettled",
+    "not_proven",
     "propagate_delete",
     "replicate",
 ]
@@ -109,6 +113,22 @@ class Replication:
     taken_back: ObjectState | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """What a caller attempted by itself before `replicate`, which goes on from there.
+
+    Attributes:
+        attempts: The number of attempts. After the first one, both sides have to be looked at.
+        copy: The copy that the caller made, if any.
+    """
+
+    attempts: int = 0
+    copy: Replication | None = None
+
+
+UNTRIED = Unsettled()
+
+
 def replicate(
     store: ObjectStore,
     source: ObjectRef,
@@ -117,12 +137,14 @@ def replicate(
     *,
     last_seen: LastSeen | None = None,
     was: ObjectState | None = None,
+    after: Unsettled = UNTRIED,
     keep: Callable[[ObjectState], ObjectRef] | None = None,
     settling: Callable[[ObjectState], float] | None = None,
     erased: Callable[[], ErasedBefore] = ErasedBefore,
     settled_before: datetime | None = None,
     source_settled_before: datetime | None = None,
     deletes: DeletingStore | None = None,
+    storage_class: str = "",
     max_attempts: int = DEFAULT_ATTEMPTS,
 ) -> Replication:
     """Make the destination the same as the source, unless the authority forbids it.
@@ -134,6 +156,7 @@ def replicate(
         authority: Which side wins where the two differ; a function is called after every look.
         last_seen: Both sides as seen earlier. Saves the two looks when a copy is due; otherwise `replicate` looks again.
         was: A version that the source has held before, if the caller knows one.
+        after: What the caller attempted by itself, from `last_seen`.
         keep: Says where to keep a destination version before it is replaced; required where the later write may win.
         settling: Seconds until a source version is old enough to count as a later write; None: every version is.
         erased: As in `shared.decision.was_erased`; called after every look, and after `authority`.
@@ -141,6 +164,7 @@ def replicate(
             whatever its time. None where only the times of the two sides count.
         source_settled_before: The same for the source: such a version replaces nothing.
         deletes: The store again, where deletions at the source are followed; None where they are not.
+        storage_class: The class of the copy; empty for the source's.
 
     Raises:
         Contended: The object changed during each of `max_attempts` attempts (transient).
@@ -149,10 +173,11 @@ def replicate(
         StorageError: The store's own, see `ObjectStore`.
         ValueError: The later write wins, and `keep` is missing.
     """
-    seen = last_seen if last_seen is not None and _calls_for_copy(last_seen, authority, erased) else None
-    ours: Replication | None = None
+    first = last_seen if not after.attempts else None
+    seen = first if first is not None and _calls_for_copy(first, authority, erased) else None
+    ours = after.copy
     held = [version for version in (last_seen.source if last_seen else None, was) if version is not None]
-    for attempt in range(1, max_attempts + 1):
+    for attempt in range(after.attempts + 1, max_attempts + 1):
         now = seen or LastSeen(store.look(source), store.look(destination))
         seen = None
         winner = _now(authority)
@@ -179,17 +204,12 @@ def replicate(
         if replaces and not is_ours:
             _keep(store, destination, now.destination, keep)
         try:
-            copy = store.copy(
-                source,
-                destination,
-                if_source=decision.source_generation,
-                if_destination=decision.destination_generation,
-            )
+            copy = _copied(store, source, destination, decision, in_class(now.source, storage_class))
         except (ConditionFailed, ObjectNotFound):
             continue
         differing = differences(now.source, copy)
         if CONTENT_DIFFERENCES.intersection(differing):
-            raise _not_proven(destination, differing)
+            raise not_proven(destination, differing)
         ours = Replication(Outcome.COPIED, now.source, copy, decision.straggler, attempt)
         # Where the source wins, a new write has an event of its own, which may overwrite this copy. A deletion has one, too,
         # which may have come before this copy.
@@ -199,6 +219,21 @@ def replicate(
         # Else look at both again. If only metadata differs, the contents are proven: the source's metadata changed
         # between the look and the copy.
     raise Contended(source.uri, f"changed under each of {max_attempts} attempts to copy it; try again later")
+
+
+def _copied(
+    store: ObjectStore, source: ObjectRef, destination: ObjectRef, decision: Decision, wanted: ObjectState
+) -> ObjectState:
+    """Copy under the decision's conditions. Where the bucket's default class is another one, copy again with the class named."""
+    named, over = named_class(wanted), decision.destination_generation
+    if not named:
+        copy = store.copy(source, destination, if_source=decision.source_generation, if_destination=over)
+        if not another_class(wanted, copy):
+            return copy
+        over = copy.generation
+    return store.copy(
+        source, destination, if_source=decision.source_generation, if_destination=over, like=wanted
+    )
 
 
 def _unproven(now: LastSeen) -> bool:
@@ -327,10 +362,11 @@ def _check_progress(now: LastSeen, ours: Replication | None, destination: Object
     if ours is None or now.destination is None or now.destination != ours.destination:
         return
     if now.source == ours.source and now.source is not None:
-        raise _not_proven(destination, differences(now.source, now.destination))
+        raise not_proven(destination, differences(now.source, now.destination))
 
 
-def _not_proven(destination: ObjectRef, differing: tuple[Difference, ...]) -> CopyNotProven:
+def not_proven(destination: ObjectRef, differing: tuple[Difference, ...]) -> CopyNotProven:
+    """The error for a copy whose answer differs from the source that was seen."""
     names = ", ".join(difference.value for difference in differing)
     return CopyNotProven(
         destination.uri,

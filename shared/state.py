@@ -46,6 +46,7 @@ __all__ = [
     "RunRecord",
     "SignOff",
     "Signatory",
+    "Site",
     "State",
     "check_folded",
     "too_few",
@@ -132,6 +133,8 @@ class Kind(Enum):
     NOTE = "note"
     COMPARING = "comparing"
     COMPARED = "compared"
+    SITES_SEEN = "sites_seen"
+    SITES_ACCEPTED = "sites_accepted"
     ERASURE = "erasure"
 
 
@@ -156,6 +159,30 @@ class Overridden:
 
     check: _Line
     reason: _Line
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A place in the consumers' code that reads a path.
+
+    Attributes:
+        file: Below the top of its checkout.
+        scope: The functions and classes around it; empty at the top of the file.
+        operation: ``presence``, ``load``, ``list``, or ``read``.
+        reads: Where it reads; empty for the legacy path.
+        places: How many places have this name.
+    """
+
+    file: _Line
+    scope: _MaybeEmpty
+    operation: _Line
+    reads: _MaybeEmpty = ""
+    places: Count = 1
+
+    @property
+    def name(self) -> str:
+        """What a person names it by: ``FILE:SCOPE:OPERATION``."""
+        return f"{self.file}:{self.scope}:{self.operation}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +270,8 @@ class HistoryEntry:
         before: The SHA-256 of the entry before, as its object holds it; empty for the first.
         run: The run whose comparison begins.
         comparison: What a comparison found that has ended.
+        sites: The consumers' places that were seen, or that a person accepts as they are now. A person who accepts none of
+            them says that there is no consumer.
         erasure: What a person has erased by name.
     """
 
@@ -261,6 +290,7 @@ class HistoryEntry:
     before: _MaybeEmpty = ""
     run: _MaybeEmpty = ""
     comparison: ComparisonRecord | None = None
+    sites: tuple[Site, ...] = ()
     erasure: Erasure | None = None
 
     @property
@@ -283,11 +313,13 @@ class HistoryEntry:
         if self.manifest is not None:
             manifest = self.manifest
             said += f"; manifest {manifest.name} sha256 {manifest.sha256} of {manifest.objects:,} objects"
+        if self.sites:
+            said += f" {', '.join(site.name for site in self.sites)}"
         said += "".join(f"; overridden {each.check} ({each.reason})" for each in self.overridden)
         return f"{said}: {self.note}" if self.note else said
 
     @property
-    def _said(self) -> str:
+    def _said(self) -> str:  # noqa: C901 -- a table of cases
         """The change by its kind alone."""
         name = self.signatory.value if self.signatory else ""
         signed = utc_text(self.signed) if self.signed else ""
@@ -308,6 +340,10 @@ class HistoryEntry:
                 return f"comparison begun by run {self.run}"
             case Kind.COMPARED:
                 return "comparison ended"
+            case Kind.SITES_SEEN:
+                return "places that read the legacy path:"
+            case Kind.SITES_ACCEPTED:
+                return "accepted" if self.sites else "accepted that no code reads either path"
             case Kind.NOTE | Kind.ERASURE:
                 return self.note
 
@@ -389,7 +425,32 @@ class State:
     @property
     def decisions(self) -> tuple[HistoryEntry, ...]:
         """People's entries of the history, oldest first."""
-        return tuple(entry for entry in self.history if not entry.of_comparison)
+        commands = {Kind.COMPARING, Kind.COMPARED, Kind.SITES_SEEN}
+        return tuple(entry for entry in self.history if entry.kind not in commands)
+
+    @property
+    def sites(self) -> dict[str, Site]:
+        """The places that read the legacy path when they were last seen, by name, without those that a person accepted since."""
+        found: dict[str, Site] = {}
+        for entry in self.history:
+            for site in entry.sites:
+                if entry.kind is Kind.SITES_SEEN:
+                    found[site.name] = site
+                elif not site.reads:
+                    found.pop(site.name, None)
+        return found
+
+    def acceptance(self, site: Site | None) -> HistoryEntry | None:
+        """The entry by which a person accepted a place that reads elsewhere; for None, that there is no consumer."""
+        for entry in reversed(self.history):
+            if entry.kind is not Kind.SITES_ACCEPTED:
+                continue
+            if site is None and not entry.sites:
+                return entry
+            same = [one for one in entry.sites if site and (one.name, one.reads) == (site.name, site.reads)]
+            if site is not None and same:
+                return entry if same[0].places >= site.places else None
+        return None
 
     @property
     def comparisons(self) -> tuple[ComparisonRecord, ...]:

@@ -11,6 +11,7 @@ Phases::
                  rolled_back
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -27,6 +28,7 @@ from shared.state import (
     RunRecord,
     Signatory,
     SignOff,
+    Site,
     State,
     utc_text,
 )
@@ -34,6 +36,7 @@ from shared.state import (
 __all__ = [
     "MAX_NOTE",
     "MAX_RUNS",
+    "MAX_SITES",
     "MAX_WHO",
     "Stamp",
     "begun",
@@ -42,6 +45,8 @@ __all__ = [
     "deletion_goes_on",
     "erased",
     "sign_off",
+    "sites_accepted",
+    "sites_seen",
     "under_way",
     "with_phase",
     "with_run",
@@ -53,6 +58,9 @@ MAX_WHO = 200
 
 MAX_NOTE = 1_000
 """Longest note, and longest text of a run, in characters."""
+
+MAX_SITES = 100
+"""Most places of the consumers' code on record, so that the state stays small."""
 
 MAX_RUNS = 200
 """The state keeps so many runs, so that a sweeper on a schedule does not make it grow without end."""
@@ -181,6 +189,35 @@ def compared(state: State, stamp: Stamp, found: ComparisonRecord) -> State:
     if any(each.begun == found.begun for each in state.comparisons):
         return state
     return _noted(state, stamp, Kind.COMPARED, comparison=replace(found, run=_fit(found.run)))
+
+
+def sites_seen(state: State, stamp: Stamp, sites: Iterable[Site]) -> State:
+    """Record the places that read the legacy path and are not on record, or of which there are more now.
+
+    Only while both paths are live; after a deletion has begun, the state stays the same.
+
+    Raises:
+        UsageError: There would be more than `MAX_SITES`.
+    """
+    known = state.sites
+    new = tuple(one for one in sites if one.name not in known or known[one.name].places < one.places)
+    if not new or Phase.DELETED in _NEXT[state.phase] or not _NEXT[state.phase]:
+        return state
+    if len(known.keys() | {one.name for one in new}) > MAX_SITES:
+        raise UsageError(
+            f"more than {MAX_SITES} places read the legacy path; name only the consumers' code, or leave out with --skip"
+        )
+    return _noted(state, stamp, Kind.SITES_SEEN, sites=new)
+
+
+def sites_accepted(state: State, stamp: Stamp, sites: Iterable[Site], reason: str) -> State:
+    """Record that a person accepts places as they are now; without any, that there is no consumer.
+
+    Raises:
+        UsageError: The reason or the person's name is not one line of plain text.
+    """
+    note = _line("the reason", reason, MAX_NOTE, least=1)
+    return _noted(state, stamp, Kind.SITES_ACCEPTED, sites=tuple(sites), note=note)
 
 
 def erased(state: State, stamp: Stamp, erasure: Erasure) -> State:

@@ -27,7 +27,13 @@ class ObjectStore(Protocol):
         ...
 
     def copy(
-        self, source: ObjectRef, destination: ObjectRef, *, if_source: int, if_destination: int
+        self,
+        source: ObjectRef,
+        destination: ObjectRef,
+        *,
+        if_source: int,
+        if_destination: int,
+        like: ObjectState | None = None,
     ) -> ObjectState:
         """Copy contents and metadata server-side, if both sides are still at the generations seen.
 
@@ -37,6 +43,8 @@ class ObjectStore(Protocol):
         Args:
             if_source: The source's live generation must be this.
             if_destination: The destination's live generation must be this; 0 = it must be absent.
+            like: The source as it was seen, with the storage class that the copy shall have. Its metadata must still be the
+                same. None for the source's metadata and the default class of the destination's bucket.
 
         Returns:
             The destination right after the copy.

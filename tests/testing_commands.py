@@ -35,6 +35,11 @@ class Ended:
     out: str
     err: str
 
+    @property
+    def log(self) -> str:
+        """Its log file, which the first line names."""
+        return Path(self.out.splitlines()[0].removeprefix("log: ")).read_text()
+
 
 class _Terminal(io.StringIO):
     def isatty(self) -> bool:

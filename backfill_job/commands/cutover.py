@@ -173,9 +173,9 @@ def _finish(run: Run, arguments: argparse.Namespace, state: State, before: Look 
         run.say(after.line(caught_up.brought))
         return ExitCode.NOT_RIGHT
     if not caught_up.done:
-        run.say(
-            "NOT FINISHED: no writer may switch yet. Fix what the log says, and run the same command again."
-        )
+        run.say("NOT FINISHED: no writer may switch yet.")
+        for line in caught_up.proof.what_to_do():
+            run.say(line)
         return ExitCode.NOT_RIGHT
     if before is not None and not _still_unwritten(run, before):
         return ExitCode.NOT_RIGHT

@@ -15,8 +15,10 @@ from backfill_job.gate.evidence import GateOptions
 from backfill_job.gate.verdict import OVERRIDABLE, run_gate
 from backfill_job.import_test.day import MAX_DAYS
 from backfill_job.import_test.results import REPORT_NAME
+from backfill_job.references.scan import Checkouts
 from backfill_job.run.arguments import (
     add_canary_argument,
+    add_checkout_arguments,
     add_override_arguments,
     add_session_arguments,
     is_there,
@@ -67,6 +69,7 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="checkouts of the consumers' changed code",
     )
+    add_checkout_arguments(gate)
     add_canary_argument(gate)
     gate.add_argument(
         "--no-mirror",
@@ -142,7 +145,7 @@ def gate_options(arguments: argparse.Namespace) -> GateOptions:
     if arguments.no_mirror and (arguments.canary is not None or arguments.dead_letters is not None):
         raise UsageError("--no-mirror says that no mirror runs: leave out --canary and --dead-letters")
     return GateOptions(
-        repos=tuple(arguments.repo),
+        checkouts=Checkouts(tuple(arguments.repo), tuple(arguments.skip), arguments.env_file),
         canary=None if arguments.canary is None else arguments.canary.total_seconds(),
         dead_letters=arguments.dead_letters,
         import_test=arguments.import_test,

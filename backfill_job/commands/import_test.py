@@ -142,7 +142,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         results = Results(
             name, engine_name, migration, days, arguments.allow_empty, started, consumer=consumer.identity
         )
-        console = io.console()
+        console = io.console().rich()
         with closing(Gateway(connections=READERS, billing_project=arguments.billing_project)) as gateway:
             _check_start(gateway, migration)
             clock = until_stopped(replace(io.clock, now=gateway.server_time.now), stop)

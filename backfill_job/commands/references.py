@@ -1,44 +1,61 @@
 """The command ``references``: find the code that still reads the legacy path, or mixes new bucket and old prefix.
 
-It changes nothing: ``--patch`` writes the changes as a diff for ``git apply``.
+It changes nothing: ``--patch`` writes the changes as a diff for ``git apply``. Only ``--record`` reads and writes the migration's
+record. It notes which places read the legacy path. The gate and the deletion then ask for each of them.
 """
 
 import argparse
-from collections.abc import Iterable
+import uuid
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NoReturn
 
+from backfill_job.checks import references_check
 from backfill_job.references.findings import Finding, ScanResult
 from backfill_job.references.patch import Proposal, checkout_of, propose, unified_diff
-from backfill_job.references.scan import scan
-from backfill_job.references.screen import report
-from backfill_job.run.command import Command, ExitCode, ProcessIO
+from backfill_job.references.scan import read_settings, scan
+from backfill_job.references.screen import nothing_read, recorded, report
+from backfill_job.references.sites import gone_sites, sites_of, with_accepted
+from backfill_job.references.targets import Kind
+from backfill_job.run.arguments import add_checkout_arguments
+from backfill_job.run.command import Command, ExitCode, ProcessIO, add_billing_argument
 from backfill_job.run.reports import ReportDirectory, json_bytes
 from shared.errors import UsageError
+from shared.gateway import Gateway
 from shared.migration import Environment, Location, Migration, qpi_exports
-from shared.text import counted
+from shared.phase import not_begun
+from shared.record import read_record, update
+from shared.state import Site, State
+from shared.state_changes import MAX_WHO, Stamp, sites_accepted, sites_seen
+from shared.text import counted, listed, shown
 
 __all__ = ["COMMAND"]
 
 NAME = "references"
+
+PATIENCE_SECONDS = 30.0
+"""Seconds of retries for one request to the record; recording again is safe."""
 
 EXAMPLES = """
 examples:
   python -m backfill_job references ../airflow-dags                  all three QPI environments
   python -m backfill_job references . --env prod --json refs.json    one of them, with every finding in a file
   python -m backfill_job references . --patch refs.patch             the changes, for `git apply refs.patch`
+  python -m backfill_job references . --env prod --record
 
 classes:
   legacy      reads the old path
   mixed       new bucket with the old prefix or its case, or old bucket with the new prefix: reads nothing, silently
   unresolved  names the prefix, and its bucket could not be read: look at it
+  elsewhere   a known name in a bucket that is neither, or a known layout at another place: a person accepts it by name
   migrated    reads the new path
-  other       the name alone: another bucket, a longer name, a name in the code
+  other       the name alone: another environment's bucket, a longer name, a name in the code
 
 exit codes:
   0  clean: nothing blocks the deletion of the legacy prefix
-  1  something blocks: legacy, mixed, unresolved, or a file that could not be read
-  2  could not start: a path that does not exist, or the arguments
+  1  something blocks or could not be read; --record: or a recorded reader is gone
+  2  no verdict: no code, a path that does not exist, or the arguments
 """
 
 
@@ -60,16 +77,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--patch",
         type=Path,
         metavar="FILE",
-        help="write the smallest correct changes as a diff for `git apply`",
+        help="write the changes as a diff for `git apply`",
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every finding")
-    parser.add_argument(
-        "--skip",
+    add_checkout_arguments(parser)
+    record = parser.add_argument_group("what is recorded (for one migration; needs credentials)")
+    record.add_argument(
+        "--record",
+        action="store_true",
+        help="note who reads the legacy path, and ask for each on record",
+    )
+    record.add_argument(
+        "--accept",
         action="append",
         default=[],
-        metavar="GLOB",
-        help="leave out files and folders whose name or path matches; may be repeated; the report names them",
+        metavar="NAME",
+        help="accept a place, FILE:SCOPE:OPERATION, that reads elsewhere, or that is on record and gone; NONE: there is no "
+        "consumer; may be repeated",
     )
+    record.add_argument("--reason", default="", metavar="TEXT", help="why it is accepted")
+    record.add_argument("--by", default="", metavar="WHO", help=f"who accepts it, up to {MAX_WHO} characters")
+    add_billing_argument(record)
     what = parser.add_argument_group("what is looked for (default: all QPI environments)")
     what.add_argument(
         "--env", choices=[environment.value for environment in Environment], help="one QPI environment"
@@ -79,14 +107,77 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
+    accepts = (bool(arguments.accept), bool(arguments.reason), bool(arguments.by))
+    if any(accepts) and not (all(accepts) and arguments.record):
+        raise UsageError("--accept NAME, --reason and --by belong together, and to --record")
     paths, skip = list(arguments.paths), list(arguments.skip)
-    result = scan(paths, _migrations(arguments), skip=skip)
+    migrations = _migrations(arguments)
+    result = scan(paths, migrations, skip=skip, settings=read_settings(arguments.env_file))
+    if result.without_code and not result.blocking and not result.errors:
+        raise UsageError(f"{nothing_read(result)}: not a verdict; name the checkout of the consumers' code")
+    state = _recorded(arguments, result, migrations) if arguments.record else None
+    result = result if state is None else with_accepted(result, state)
     proposal = propose(result, skip=skip)
     written = "" if arguments.patch is None else _write_patch(arguments.patch, proposal)
     _say(report(result, proposal, written), io)
     if arguments.json is not None:
         _write(arguments.json, _json(result, proposal))
-    return ExitCode.DONE if result.clean else ExitCode.NOT_RIGHT
+    if state is None:
+        return ExitCode.DONE if result.clean else ExitCode.NOT_RIGHT
+    check = references_check(result, state)
+    _say(recorded(result, state, check.evidence), io)
+    return ExitCode.DONE if check.passed else ExitCode.NOT_RIGHT
+
+
+def _recorded(arguments: argparse.Namespace, result: ScanResult, migrations: Sequence[Migration]) -> State:
+    """Record who reads the legacy path, and what a person accepts; gives the state.
+
+    Raises:
+        UsageError: It is not one migration, or a name is not one that can be accepted.
+        StorageError: It may or may not be recorded.
+    """
+    if len(migrations) != 1:
+        raise UsageError("--record is for one migration: --env, or --source and --destination")
+    (migration,) = migrations
+    with closing(
+        Gateway(retry_deadline=PATIENCE_SECONDS, billing_project=arguments.billing_project)
+    ) as gateway:
+        if not read_record(gateway, migration).exists:
+            raise UsageError(str(not_begun(migration)))
+        now = gateway.server_time.now()
+        seen, accepted = Stamp(uuid.uuid4().hex, NAME, now), Stamp(uuid.uuid4().hex, arguments.by, now)
+
+        def change(before: State) -> State:
+            state = sites_seen(before, seen, sites_of(result, Kind.LEGACY))
+            if not arguments.accept:
+                return state
+            sites = _named(arguments.accept, result, state)
+            return sites_accepted(state, accepted, sites, arguments.reason)
+
+        return update(gateway, migration, change)
+
+
+def _named(names: Sequence[str], result: ScanResult, state: State) -> list[Site]:
+    """The places that a person accepts by name.
+
+    Raises:
+        UsageError: A name is of no such place.
+    """
+    if "NONE" in names:
+        if len(names) > 1 or state.sites or result.counts[Kind.MIGRATED]:
+            raise UsageError(
+                "--accept NONE says that there is no consumer; one is on record, or reads the new path"
+            )
+        return []
+    elsewhere = sites_of(result, Kind.ELSEWHERE)
+    open_ones = [*elsewhere, *gone_sites(result, state)]
+    unknown = sorted(set(names) - {site.name for site in open_ones})
+    if unknown:
+        there = listed([shown(site.name) for site in open_ones], 10) if open_ones else "nothing"
+        raise UsageError(
+            f"--accept {shown(unknown[0])}: there is no such place to accept; to be accepted: {there}"
+        )
+    return [site for site in open_ones if site.name in names]
 
 
 def _migrations(arguments: argparse.Namespace) -> list[Migration]:

@@ -145,6 +145,8 @@ def _refresh(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
     caught_up, after = _bring_back(run, arguments, state.phase, BRINGS_BACK_IN)
     caught_up.record(run, after.name, "the legacy path")
     run.say(after.line(caught_up.brought))
+    if after.same and not caught_up.done:
+        _say_what_to_do(run, caught_up)
     return ExitCode.DONE if caught_up.done and after.same else ExitCode.NOT_RIGHT
 
 
@@ -167,7 +169,8 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
             return ExitCode.NOT_RIGHT
         if not caught_up.done:
             caught_up.record(run, after.name, "the legacy path")
-            run.say("NOT rolled back: the phase is still cut_over. Fix what the log says, and run it again.")
+            run.say("NOT rolled back: the phase is still cut_over.")
+            _say_what_to_do(run, caught_up)
             return ExitCode.NOT_RIGHT
         run.say(caught_up.summary)
         state = _changed(run, arguments, caught_up)
@@ -186,11 +189,17 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
             run.say(after.line(caught_up.brought))
             return ExitCode.NOT_RIGHT
         if not caught_up.done:
-            run.say("NOT FINISHED: fix what the log says, and run the same command again.")
+            run.say("NOT FINISHED.")
+            _say_what_to_do(run, caught_up)
             return ExitCode.NOT_RIGHT
     for line in _next_steps(migration):
         run.say(line)
     return ExitCode.DONE
+
+
+def _say_what_to_do(run: Run, caught_up: CatchUp) -> None:
+    for line in caught_up.proof.what_to_do():
+        run.say(line)
 
 
 def _say_only_legacy(run: Run, caught_up: CatchUp) -> None:

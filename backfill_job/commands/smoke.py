@@ -20,7 +20,7 @@ from typing import Any
 
 from requests import Session
 
-from backfill_job.bucket_settings import Resource, bucket_checks
+from backfill_job.bucket_settings import REQUESTER_PAYS, Resource, bucket_checks
 from backfill_job.checks import Check, Standing, attempted, blocking, failed, not_run, passed, show_lines
 from backfill_job.gate.canary import Flight, canary_name, fly, removal
 from backfill_job.rights import Area, Part, location_of
@@ -51,7 +51,6 @@ __all__ = ["COMMAND"]
 NAME = "smoke"
 WIDTH = 80
 EVERY_PART = "all"
-REQUESTER_PAYS = "requester pays"
 """The end of a check's name."""
 
 _READERS = (Part.OPERATOR, Part.DELETION)

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import closing
 from socket import create_server
 
-from rich.console import Console
 from werkzeug.serving import make_server
 
 from backfill_job.commands.signoff import signoffs_line, signoffs_table
 from backfill_job.import_test.loaded import RECORD_NAME, read_loaded
 from backfill_job.run.arguments import from_one
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.late_console import LateConsole
 from backfill_job.run.stopping import stopping_on_signals
 from shared.errors import Interrupted, StorageError, UsageError
 from shared.gateway import Gateway
@@ -103,7 +103,7 @@ def _loaded_line(gateway: Gateway, migration: Migration) -> tuple[str, bool]:
     return f" {found.table}, {utc_text(found.finished)}: {found.summary}", True
 
 
-def _show_state(state: State, console: Console) -> None:
+def _show_state(state: State, console: LateConsole) -> None:
     if not state.begun:
         console.print("\nphase: none; the migration has not begun", markup=False)
         return

@@ -9,7 +9,7 @@ import argparse
 import shlex
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -122,7 +122,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
         NAME,
         arguments,
         io,
-        migration=found.manifest.migration,
+        migration=replace(found.manifest.migration, billing_project=arguments.billing_project),
         mode=mode,
         changes_objects=arguments.execute,
     ) as run:
@@ -295,6 +295,7 @@ def _execute_line(arguments: argparse.Namespace, found: Found) -> str:
     """The command that brings back what this dry run looked at."""
     words = [f"--only={pattern}" for pattern in arguments.only]
     words += ["--include-erased"] if arguments.include_erased else []
+    words += ["--billing-project", arguments.billing_project] if arguments.billing_project else []
     return shlex.join(("python", "-m", "backfill_job", NAME, found.place, *words, "--execute"))
 
 

@@ -153,7 +153,7 @@ def _begun(run: Run, arguments: argparse.Namespace, record: Record) -> OnRecord 
 
 def _late_writes(run: Run, state: State) -> LateWrites:
     """Counts the writes on the legacy path since the cutover, while the new path is the source of truth."""
-    return late_since(run.gateway, run.migration, None if state.phase.before_cutover else cutover_of(state))
+    return late_since(run.store, run.migration, None if state.phase.before_cutover else cutover_of(state))
 
 
 async def _compare(run: Run, scope: Scope, counts: DayCounts, by_bytes: ByBytes) -> VerifyResult:
@@ -231,7 +231,7 @@ def _conclude(
         run.say("not recorded: this migration has no record yet; `backfill_job begin` begins or adopts it")
     if record.state.phase is Phase.DELETED:
         run.say(_after_deletion(run, found))
-    for line in _screen_lines(found):
+    for line in (*_screen_lines(found), *filter(None, [result.compared.said_of_classes])):
         run.say(line)
     return ExitCode(found.exit_code)
 
@@ -347,14 +347,13 @@ def _replace_latest(run: Run, ours: ComparisonRecord, contents: bytes) -> None:
     """
     at = latest_verification_ref(run.migration)
     for _ in range(TRIES):
-        there = run.gateway.read_version(at)
-        state = read_state(
-            run.gateway, run.migration
-        )  # after the file: what made the file is on record before it
+        there = run.store.read_version(at)
+        # After the file: what made the file is on record before it.
+        state = read_state(run.store, run.migration)
         if there is not None and _began_later(state, sha256(there[1]).hexdigest(), ours):
             return
         try:
-            run.gateway.write(at, contents, if_generation=ABSENT if there is None else there[0])
+            run.store.write(at, contents, if_generation=ABSENT if there is None else there[0])
         except ConditionFailed:
             continue
         return

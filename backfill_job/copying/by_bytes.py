@@ -148,7 +148,7 @@ class ByBytes:
         at = self._migration.own_ref(FOLDER, f"{run}-{uuid.uuid4().hex}.json")
         with suppress(ConditionFailed):  # our own write, whose answer was lost: no other run takes this name
             await asyncio.to_thread(
-                self._run.gateway.write, at, orjson.dumps(to_builtins(proofs)), if_generation=0
+                self._run.store.write, at, orjson.dumps(to_builtins(proofs)), if_generation=0
             )
 
     def _recorded(self) -> set[bytes]:
@@ -158,7 +158,7 @@ class ByBytes:
             UsageError: An object of the record is damaged, or another migration's.
             StorageError: It could not be read.
         """
-        gateway, folder = self._run.gateway, self._migration.own_ref(FOLDER, "")
+        gateway, folder = self._run.store, self._migration.own_ref(FOLDER, "")
         found: set[bytes] = set()
         for page in gateway.list_pages(folder.bucket, folder.name):
             for state in page.objects:

@@ -25,7 +25,9 @@ from shared.events_log import Event, EventLog
 from shared.json_io import Count, convert
 from shared.migration import Migration
 from shared.objects import ObjectState, is_later, parse_time
+from shared.storage_class import another_class
 from shared.store import ObjectStore
+from shared.text import counted
 from shared.verification import NameDifference, SideFacts, Verdict, too_many_erased
 
 __all__ = ["Compared", "Comparison", "log_comparison", "log_erased", "more_line"]
@@ -52,6 +54,7 @@ class Compared:
         crc_alone: Equal names whose contents only size and crc32c prove, because a side has no md5. Names that were
             compared by their bytes are not among them.
         erased: Names that were erased, at most `MAX_DIFFERENCES`.
+        other_class: Equal names whose storage class at the destination is another one.
     """
 
     counts: Mapping[Verdict, int]
@@ -59,6 +62,7 @@ class Compared:
     began: datetime
     crc_alone: int = 0
     erased: tuple[str, ...] = ()
+    other_class: int = 0
 
     @property
     def looked_at(self) -> int:
@@ -105,7 +109,14 @@ class Compared:
             return f"nothing was compared: {there}"
         wrong = (f"{count:,} {verdict.value.replace('_', ' ')}" for verdict, count in self.wrong.items())
         alone = f" ({self.crc_alone:,} of them by size and crc32c alone)" if self.crc_alone else ""
-        return f"both sides are equal{alone}" if self.clean else f"NOT EQUAL: {', '.join(wrong)}"
+        said = f"both sides are equal{alone}" if self.clean else f"NOT EQUAL: {', '.join(wrong)}"
+        return "; ".join(filter(None, (said, self.said_of_classes)))
+
+    @property
+    def said_of_classes(self) -> str:
+        """How many copies have another storage class; empty for none."""
+        moved = f"{counted(self.other_class, 'object')} in another storage class than the source's"
+        return moved if self.other_class else ""
 
     def figures(self) -> dict[str, int | bool]:
         """The figures under the names that logs and reports use."""
@@ -116,7 +127,8 @@ class Compared:
         """The figures and the differences for a task's report."""
         began = self.began.isoformat()
         differences, erased = to_builtins(self.differences), list(self.erased)
-        return {**self.figures(), "differences": differences, "erased_names": erased, "began": began}
+        found = {**self.figures(), "differences": differences, "erased_names": erased, "began": began}
+        return {**found, **({"other_class": self.other_class} if self.other_class else {})}
 
     @staticmethod
     def from_json(content: Mapping[str, Any]) -> "Compared":
@@ -131,6 +143,7 @@ class Compared:
             _aware(content["began"]),
             convert(Count, content["crc32c_alone"]),
             convert(tuple[str, ...], content["erased_names"]),
+            convert(Count, content.get("other_class", 0)),
         )
 
     @staticmethod
@@ -144,6 +157,7 @@ class Compared:
             min(part.began for part in all_parts),
             sum(part.crc_alone for part in all_parts),
             tuple(islice((name for part in all_parts for name in part.erased), MAX_DIFFERENCES)),
+            sum(part.other_class for part in all_parts),
         )
 
 
@@ -224,6 +238,7 @@ class Comparison:
         self._listener = listener
         self._known = known
         self._crc_alone = 0
+        self._other_class = 0
         self._counts: Counter[Verdict] = Counter()
         self._suspects: list[str] = []
 
@@ -232,6 +247,7 @@ class Comparison:
         equal = [line for line in lines if line.verdict is Verdict.EQUAL]
         self._counts[Verdict.EQUAL] += len(equal)
         self._crc_alone += sum(map(_crc_alone, equal))
+        self._other_class += sum(map(_other_class, equal))
         self._tell(equal)
         for line in lines if len(equal) < len(lines) else ():
             if line.verdict is Verdict.EQUAL:
@@ -279,8 +295,10 @@ class Comparison:
                 erased += [line.relative] if len(erased) < MAX_DIFFERENCES else []
             elif line.verdict is not Verdict.EQUAL and len(differences) < MAX_DIFFERENCES:
                 differences.append(_difference(line))
-        counted = {verdict: counts[verdict] for verdict in Verdict}
-        return Compared(counted, tuple(differences), self._began, crc_alone, tuple(erased))
+        by_verdict = {verdict: counts[verdict] for verdict in Verdict}
+        return Compared(
+            by_verdict, tuple(differences), self._began, crc_alone, tuple(erased), self._other_class
+        )
 
     def _tell(self, lines: Sequence[DiffLine]) -> None:
         if self._listener is not None:
@@ -320,6 +338,12 @@ def _crc_alone(line: DiffLine) -> bool:
         and (source.md5 is None or destination.md5 is None)
         and is_later(destination.created, source.created)
     )
+
+
+def _other_class(line: DiffLine) -> bool:
+    """Whether an equal line's copy has another storage class; a class of the service itself, as Autoclass sets it, counts."""
+    _, _, source, destination, _ = line
+    return source is not None and destination is not None and another_class(source, destination)
 
 
 def _second_looks(

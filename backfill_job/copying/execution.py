@@ -16,10 +16,11 @@ from backfill_job.copying.extras import MOST_EXTRAS, follow_deletions
 from backfill_job.copying.lane import copy_lines
 from backfill_job.copying.line import Result, concerns_all, object_record
 from backfill_job.copying.options import CopyOptions
-from backfill_job.copying.result import Failure, RunResult
+from backfill_job.copying.result import RunResult
 from backfill_job.copying.work import Work
+from backfill_job.run.failures import Failures
 from backfill_job.run.run import Run, open_api, refuse_empty, tune_gc
-from shared.errors import Cause, Interrupted, MigrationError, StorageError
+from shared.errors import Interrupted, MigrationError, StorageError
 from shared.events_log import Event
 from shared.gcs.api import AsyncApi
 from shared.replicate import DeleteOutcome, DeletePropagation
@@ -87,7 +88,7 @@ class _Execution:
     by_bytes: ByBytes = field(init=False)
     extras: list[DiffLine] = field(default_factory=list)
     followed: int = 0
-    failures: dict[Cause, Failure] = field(default_factory=dict)
+    failures: Failures = field(default_factory=Failures)
 
     def __post_init__(self) -> None:
         self.work = Work(ranges=len(self.run.ranges))
@@ -130,6 +131,7 @@ class _Execution:
                 limits=self.options.limits,
                 settled_before=self.options.settled_before,
                 deletes=self.run.store if self.options.follow_deletions else None,
+                storage_class=self.options.storage_class,
             )
         await self.by_bytes.flush()
 
@@ -173,7 +175,7 @@ class _Execution:
             self.run.operations.total(),
             followed=self.followed,
             after_deletion=self.options.after_deletion,
-            failures=tuple(self.failures.values()),
+            failures=self.failures.all(),
             stopped_by=error.cause if isinstance(error, StorageError) else None,
         )
 
@@ -215,19 +217,10 @@ class _Execution:
                 )
         self.options.progress(self.counts)
 
-    def _note_failure(self, result: Result) -> None:
-        before = self.failures.get(result.cause)
-        if before is None:
-            named = isinstance(result.error, StorageError)
-            before = Failure(
-                result.cause, 0, str(result.error) if named else f"{result.relative}: {result.error}"
-            )
-        self.failures[result.cause] = before.and_more(1)
-
     def _report(self, result: Result) -> None:
         self.counts.add(result.account, result.source.size if result.source else 0)
         if result.account is Account.FAILED:
-            self._note_failure(result)
+            self.failures.note(result.relative, result.cause, result.error)
         if self.options.lines is not None:
             self.options.lines.write(_result_record(result))
         _tell(self.run, result)

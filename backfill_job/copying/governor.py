@@ -1,15 +1,19 @@
-"""Limits the rate of object writes as Cloud Storage asks, and slows down after its throttling answers.
+"""Limits the rate of object writes as Cloud Storage asks, and slows down when it throttles many of them.
 
 The source is Cloud Storage's documentation, "Request rate and access distribution guidelines". A client starts near or below
 1,000 object writes a second to a bucket. Then it doubles the rate at most every 20 minutes, and slows down when errors come.
 
-A task's rate is its share of the ramp, halved once for each storm of 429 and 503 answers::
+A task's rate is its share of the ramp, halved once for each storm of 429 and 503 answers. A storm is a share of the writes: one
+refused write among hundreds waits by itself, in its own request, and slows no other::
 
     rate = min(start x 2^(age / 20 min), ceiling) / tasks / 2^behind
 
 ``age`` counts from the first write. It stops while the rate is behind after a storm, and a pause does not increase it. So the
 ramp follows the writes and not the wall time. ``behind`` grows by one with each storm and shrinks by one a minute, because the
 bucket soon accepts again what it accepted before.
+
+A task that has no slot sleeps for a tick, and then sends all writes of the tick together. One wake-up for each write would cost
+as much CPU time as the write.
 
 The governor does not know the writes of other programs. Those of the mirror and the exporter to the same bucket come on top.
 """
@@ -46,8 +50,17 @@ DEEPEST = 8.0
 BURST_SECONDS = 0.1
 """How many seconds' worth of unused writes a task may make up for after a gap."""
 
+TICK_SECONDS = 0.05
+"""The shortest wait for a slot. It must be less than `BURST_SECONDS`, because the writes of a tick are made up for after it."""
+
+TOLERATED_SHARE = 0.02
+"""The share of throttled writes that is not a storm: a few names at their own limit, or a single busy server."""
+
+STORM_WRITES = 5.0
+"""Throttled writes beyond the tolerated share that make a storm; about the last 250 writes count."""
+
 HALVING_SECONDS = 10.0
-"""Answers to earlier requests still arrive after a halving; within this time they do not halve the rate again."""
+"""Answers to earlier requests still arrive after a halving. They do not count within this time."""
 
 RECOVERY_SECONDS = 60.0
 """Seconds until the rate has recovered from one halving."""
@@ -73,16 +86,16 @@ class WriteGovernor(Protocol):
     def reserve(self) -> float:
         """Take the next free slot for one write.
 
-        Slots come at the present rate, and a caller cannot return one. So wait for a slot before reserving the next: a slot
-        reserved far ahead would not heed a storm in between, nor its end.
+        Slots come at the present rate on average, and a caller cannot return one. So wait for a slot before reserving the
+        next: a slot reserved far ahead would not heed a storm in between, nor its end.
 
         Returns:
             Seconds to wait before sending; 0.0 = at once.
         """
         ...
 
-    def throttled(self) -> None:
-        """Note an answer 429 or 503 to a write."""
+    def throttled(self, writes: int) -> None:
+        """Note an answer 429 or 503 to so many writes."""
         ...
 
 
@@ -98,7 +111,7 @@ class NullGovernor:
         """Take a slot now."""
         return 0.0
 
-    def throttled(self) -> None:
+    def throttled(self, writes: int) -> None:
         """Ignore it."""
 
 
@@ -144,6 +157,7 @@ class Governor:
         self._age = 0.0
         self._behind = 0.0
         self._slot = 0.0
+        self._refused = 0.0
         self._halved_at = -inf
 
     @property
@@ -160,15 +174,19 @@ class Governor:
             # A task makes up for unused slots, up to a burst.
             slot = max(self._slot, now - BURST_SECONDS)
             self._slot = slot + 1 / self._rate(self._age, self._behind)
-            return max(0.0, slot - now)
+            self._refused = max(0.0, self._refused - TOLERATED_SHARE)
+            return max(slot - now, TICK_SECONDS) if slot > now else 0.0
 
-    def throttled(self) -> None:
-        """Halve the rate, unless it was halved a moment ago."""
+    def throttled(self, writes: int) -> None:
+        """Halve the rate if this makes a storm, unless it was halved a moment ago."""
         with self._lock:
             now = self._monotonic()
             if now - self._halved_at < HALVING_SECONDS:
                 return
-            self._halved_at = now
+            self._refused += writes
+            if self._refused < STORM_WRITES:
+                return
+            self._refused, self._halved_at = 0.0, now
             self._move_to(now)
             share = self._share(self._age)
             self._behind = min(self._behind + 1, log2(share / _floor(share)))

@@ -1,8 +1,8 @@
 """The bulk lane: copies the lines of the diff that need a copy, many at once, with one conditional rewrite for each object.
 
-The listings show both sides, so one request copies an object. The lane decides nothing itself. `decide` gives the
-preconditions of the request, and `differences` compares the answer with the source that the listing showed. Every other
-outcome goes to `replicate`, which looks at the object again: a failed precondition, an unfinished rewrite, no answer.
+The listings show both sides, so one request copies an object (``shared.first_rewrite``). The lane decides nothing itself.
+Every other outcome goes to `replicate`, which looks at the object again: a failed precondition, an unfinished rewrite, no
+answer.
 
 `backfill_job.run.workers` draws one line for each free worker, so memory holds only the lines under way.
 """
@@ -24,16 +24,16 @@ from backfill_job.run.clock import Clock
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
 from shared.authority import AuthoritySource
-from shared.decision import Action, Authority, decide
+from shared.decision import Authority
 from shared.errors import NotSettled, StorageError
+from shared.first_rewrite import LARGEST, first_rewrite
 from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
-from shared.objects import ObjectState, differences, parse_time
+from shared.objects import ObjectState, parse_time
+from shared.replicate import UNTRIED, LastSeen, Replication, Unsettled
 from shared.store import DeletingStore, ObjectStore
 
 __all__ = ["Limits", "copy_lines"]
-
-MIB = 1024 * 1024
 
 SETTLING_SECONDS = 5.0
 """The age from which a version counts as a later write; the check needs a request for each object. A mirror may have made
@@ -57,7 +57,7 @@ class Limits:
 
     in_flight: int = 256
     threads: int = 8
-    largest: int = 64 * MIB
+    largest: int = LARGEST
     finish_within: float = 5.0
 
 
@@ -75,6 +75,7 @@ async def copy_lines(
     limits: Limits | None = None,
     settled_before: datetime | None = None,
     deletes: DeletingStore | None = None,
+    storage_class: str = "",
 ) -> None:
     """Copy the objects of a diff that need a copy.
 
@@ -92,6 +93,7 @@ async def copy_lines(
         limits: How much at once.
         settled_before: See `replicate`.
         deletes: See `replicate`. Costs one more look at the source for each copy.
+        storage_class: See `replicate`.
 
     Raises:
         PermissionDenied, BucketNotFound, PhaseChanged, PhaseUnknown: The failure concerns more than one object, so the lane
@@ -103,7 +105,7 @@ async def copy_lines(
     pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="replicate")
     waiting = ThreadPoolExecutor(limits.in_flight, thread_name_prefix="settling")
     pace = _Pace(governor or NullGovernor())
-    rule = _Rule(pool, waiting, store, migration, authority, clock, settled_before, deletes)
+    rule = _Rule(pool, waiting, store, migration, authority, clock, settled_before, deletes, storage_class)
     rewriter = _Rewriter(api, rule, pace, limits.largest)
 
     async def copy(line: DiffLine) -> None:
@@ -191,23 +193,29 @@ class _Rule:
     clock: Clock
     settled_before: datetime | None
     deletes: DeletingStore | None
+    storage_class: str
 
-    async def replicated(self, line: DiffLine) -> Result:
+    async def replicated(self, line: DiffLine, after: Unsettled) -> Result:
         """Replicate one object, as soon as its version is old enough."""
         for _ in range(MOST_WAITS):
             try:
-                return await self._replicated(line, self._settling)
+                return await self._replicated(line, after, self._settling)
             except NotSettled as young:
                 await asyncio.get_running_loop().run_in_executor(
                     self.waiting, self.clock.sleep, young.seconds
                 )
-        return await self._replicated(line)
+        return await self._replicated(line, after)
 
     async def _replicated(
-        self, line: DiffLine, settling: Callable[[ObjectState], float] | None = None
+        self, line: DiffLine, after: Unsettled, settling: Callable[[ObjectState], float] | None = None
     ) -> Result:
         by_the_rule = partial(
-            replicated, settling=settling, settled_before=self.settled_before, deletes=self.deletes
+            replicated,
+            after=after,
+            settling=settling,
+            settled_before=self.settled_before,
+            deletes=self.deletes,
+            storage_class=self.storage_class,
         )
         return await asyncio.get_running_loop().run_in_executor(
             self.pool, by_the_rule, line, self.store, self.migration, self.authority
@@ -239,39 +247,32 @@ class _Rewriter:
         self._rule = rule
         self._pacing = Pacing(pace.slot, pace.throttled)
         self._largest = largest
+        self._names_all = False
 
     async def copied(self, line: DiffLine) -> Result:
         """Copy one object."""
-        source = line.source
         try:
-            authority = await self._rule.winner()
-            erased = self._rule.authority.erasures().on_record(line.relative)
+            done = await self._first_rewrite(line)
         except StorageError:
-            return await self._rule.replicated(line)
-        decision = decide(source, line.destination, authority, erased)
-        if source is None or decision.action is not Action.COPY or source.size > self._largest:
-            return await self._rule.replicated(line)
-        if authority is not Authority.SOURCE:  # takes more than one request
-            return await self._rule.replicated(line)
-        try:
-            copy, _ = await self._api.rewrite(
-                self._migration.source_ref(line.relative),
-                self._migration.destination_ref(line.relative),
-                if_source=decision.source_generation,
-                if_destination=decision.destination_generation,
-                pacing=self._pacing,
-            )
-        except StorageError:
-            copy = None
-        if copy is None or differences(source, copy):
-            return await self._rule.replicated(line)
-        if self._rule.deletes is not None and await self._gone(line):
-            return await self._rule.replicated(line._replace(destination=copy))
-        return Result(line.relative, Account.COPIED, source, copy, line.destination, decision.straggler)
+            done = UNTRIED
+        if isinstance(done, Unsettled):
+            return await self._rule.replicated(line, done)
+        self._names_all = self._names_all or done.attempts > 1
+        return Result(line.relative, Account.COPIED, done.source, done.destination, line.destination)
 
-    async def _gone(self, line: DiffLine) -> bool:
-        """Tell whether the source was deleted while it was copied. If that is not known, the rule finds out."""
-        try:
-            return await self._api.look(self._migration.source_ref(line.relative)) is None
-        except StorageError:
-            return True
+    async def _first_rewrite(self, line: DiffLine) -> Replication | Unsettled:
+        winner = await self._rule.winner()
+        if self._rule.authority.erasures().on_record(line.relative).by_name is not None:
+            return UNTRIED
+        return await first_rewrite(
+            self._api,
+            self._migration.source_ref(line.relative),
+            self._migration.destination_ref(line.relative),
+            LastSeen(line.source, line.destination),
+            winner,
+            follows_deletions=self._rule.deletes is not None,
+            largest=self._largest,
+            storage_class=self._rule.storage_class,
+            names_class=self._names_all,
+            pacing=self._pacing,
+        )

@@ -24,7 +24,7 @@ from shared.errors import (
 )
 from shared.migration import Migration
 from shared.objects import ObjectState
-from shared.replicate import LastSeen, replicate
+from shared.replicate import UNTRIED, LastSeen, Unsettled, replicate
 from shared.store import DeletingStore, ObjectStore
 from shared.verification import SideFacts
 
@@ -95,9 +95,11 @@ def replicated(
     migration: Migration,
     authority: AuthoritySource,
     *,
+    after: Unsettled = UNTRIED,
     settling: Callable[[ObjectState], float] | None = None,
     settled_before: datetime | None = None,
     deletes: DeletingStore | None = None,
+    storage_class: str = "",
 ) -> Result:
     """Replicate the object of a line by the rule, whatever the listings showed, and record the result.
 
@@ -106,9 +108,11 @@ def replicated(
         store: Holds both sides.
         migration: Gives the names of the object on both sides.
         authority: Which side wins where the two differ.
+        after: See `replicate`.
         settling: See `replicate`.
         settled_before: What the new path has had since before this moment is not a later write; see `replicate`.
         deletes: See `replicate`.
+        storage_class: See `replicate`.
 
     Returns:
         The result. A failure of Cloud Storage is a result, too.
@@ -123,12 +127,14 @@ def replicated(
             migration.destination_ref(line.relative),
             authority.current,
             last_seen=LastSeen(line.source, line.destination),
+            after=after,
             keep=lambda version: migration.kept_ref(line.relative, version.generation),
             settling=settling,
             erased=lambda: authority.erasures().of(line.relative),
             settled_before=None if migration.is_reversed else settled_before,
             source_settled_before=settled_before if migration.is_reversed else None,
             deletes=deletes,
+            storage_class=storage_class,
         )
     except NotSettled:
         raise

@@ -74,7 +74,7 @@ class OnRecord:
         """
         run = self.run
         stamp = Stamp(uuid.uuid4().hex, run.command, run.now())
-        update(run.gateway, run.migration, lambda state: also(compared(state, stamp, found)))
+        update(run.store, run.migration, lambda state: also(compared(state, stamp, found)))
 
     def ended_with(
         self, result: RunResult, *, back: bool = False, exit_code: int | None = None, summary: str = ""
@@ -118,7 +118,7 @@ def begin_comparison(run: Run) -> OnRecord:
     stamp = Stamp(uuid.uuid4().hex, run.command, run.now())
     name, shared = str(run.log.context["run"]), run.settings.task_count > 1
     try:
-        state = update(run.gateway, run.migration, lambda state: comparing(state, stamp, name, shared=shared))
+        state = update(run.store, run.migration, lambda state: comparing(state, stamp, name, shared=shared))
     except (PermissionDenied, PhaseUnknown) as error:
         raise UsageError(f"cannot start: the comparison could not be recorded: {error}") from error
     begun = next(

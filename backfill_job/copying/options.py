@@ -31,6 +31,7 @@ class CopyOptions:
         settled_before: See `replicate`.
         follow_deletions: Whether copies of deleted sources are deleted. These are copies that the run makes itself, and
             extras for which the source's bucket still holds the deleted version.
+        storage_class: The class of every copy; empty for each source's own.
         after_deletion: See `RunResult`.
     """
 
@@ -41,6 +42,7 @@ class CopyOptions:
     told: Callable[[Result], None] = lambda _: None
     settled_before: datetime | None = None
     follow_deletions: bool = False
+    storage_class: str = ""
     after_deletion: bool = False
 
 
@@ -64,7 +66,7 @@ def add_pace_arguments(parser: argparse.ArgumentParser, *, in_flight: int = 256)
         type=from_one,
         metavar="N",
         help="never write faster than this. Without it the rate follows Cloud Storage's guideline: 1,000 a second at "
-        "first, doubling every 20 minutes; throttling answers halve it",
+        "first, doubling every 20 minutes; throttling of more than one write in 50 halves it",
     )
     pace.add_argument(
         "--ungoverned",

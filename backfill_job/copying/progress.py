@@ -2,21 +2,12 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
 from backfill_job.copying.counts import Account, Counts
+from backfill_job.run.late_console import LateConsole
 from shared.events_log import Event, EventLog
 
 __all__ = ["Reading", "showing", "showing_progress"]
@@ -42,7 +33,7 @@ class Reading:
 
 @contextmanager
 def showing(
-    console: Console,
+    console: LateConsole,
     what: str,
     tell: Callable[..., None],
     *,
@@ -61,16 +52,6 @@ def showing(
     Yields:
         A function to call after every object. It calls its argument, which reads the counts, only a few times a second.
     """
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
-    task = bar.add_task(what, total=total)
     started = shown = logged = last = monotonic()
     latest: Callable[[], Reading] | None = None
 
@@ -82,7 +63,7 @@ def showing(
             return
         shown = now
         reading = read()
-        bar.update(task, completed=reading.settled)
+        draw(reading.settled)
         if now - logged >= LOG_SECONDS:
             logged = now
             say(reading, now)
@@ -92,18 +73,40 @@ def showing(
         rate = round(reading.done / elapsed, 1) if elapsed else 0.0
         tell(**reading.facts, objects_per_s=rate, elapsed_s=round(elapsed, 1))
 
-    with bar:
+    with _bar(console, what, total) if console.is_terminal else nullcontext(_no_bar) as draw:
         yield update
         if latest is not None:
             reading = latest()
-            bar.update(task, completed=reading.settled)
+            draw(reading.settled)
             # Otherwise the last figures would show the work just before its end.
             say(reading, last)
 
 
+def _no_bar(_completed: int) -> None:
+    """Outside a terminal."""
+
+
+@contextmanager
+def _bar(console: LateConsole, what: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal; gives the function that moves it."""
+    from rich.progress import (  # noqa: PLC0415 -- slow to import, and a log needs none
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    with Progress(TextColumn("{task.description}"), *columns, console=console.rich()) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda completed: bar.update(task, completed=completed)
+
+
 @contextmanager
 def showing_progress(
-    console: Console, log: EventLog, *, total: int | None, monotonic: Callable[[], float] = time.monotonic
+    console: LateConsole, log: EventLog, *, total: int | None, monotonic: Callable[[], float] = time.monotonic
 ) -> Iterator[Callable[[Counts[Account]], None]]:
     """Show the progress of an execution, as `showing` does, from its counts."""
     tell = partial(log.emit, Event.PROGRESS)

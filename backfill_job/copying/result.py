@@ -1,54 +1,23 @@
 """How an execution ended: the result of one process, or of all tasks together."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from backfill_job.copying.compare import Compared, more_line
 from backfill_job.copying.counts import COPY, Account, Counts
 from backfill_job.copying.work import Work
 from backfill_job.run.command import ExitCode
+from backfill_job.run.failures import Failure, merged, next_step, to_mend
 from shared.errors import Cause
 from shared.operations import Operations
 from shared.text import counted, listed, shown
 from shared.verification import Verdict, said_of_many_erased
 
-__all__ = ["Failure", "RunResult"]
+__all__ = ["RunResult"]
 
 MAX_NAMES_SHOWN = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """The objects that failed for one cause; `example` is one of them, with the error."""
-
-    cause: Cause
-    objects: int
-    example: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The entry for ``run.json``."""
-        return {"cause": self.cause.name.lower(), "objects": self.objects, "example": self.example}
-
-    @staticmethod
-    def from_json(content: Mapping[str, Any]) -> "Failure":
-        """Read what `to_json` gave.
-
-        Raises:
-            KeyError, TypeError, ValueError: The content has another form.
-        """
-        return Failure(Cause[content["cause"].upper()], int(content["objects"]), str(content["example"]))
-
-    def and_more(self, objects: int) -> "Failure":
-        """The same with more objects."""
-        return replace(self, objects=self.objects + objects)
-
-    def lines(self) -> Iterator[str]:
-        """Why they failed, and what to do about it."""
-        yield f"{counted(self.objects, 'object')} failed: {self.cause.value}. For example {shown(self.example)}"
-        if self.cause.fix:
-            yield f"  {self.cause.fix}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +110,8 @@ class RunResult:
             lines += [more_line(len(shown), total)] if total > len(shown) else []
         lines += self._erased()
         if self.exit_code is not ExitCode.DONE:
-            again = " Run the same command again." if self._again_helps else ""
-            lines.append(f"Nothing is lost: what was copied stays, the source is untouched.{again}")
-            lines += self._why_failed()
+            lines.append("Nothing is lost: what was copied stays, the source is untouched.")
+            lines += self.what_to_do()
             lines += self._beyond_copying()
         return lines
 
@@ -163,14 +131,9 @@ class RunResult:
             else "What was erased is not brought back; --include-erased does."
         )
 
-    def _why_failed(self) -> Iterator[str]:
-        """Why objects failed, most frequent cause first; and what the run's own end needs."""
-        for failure in sorted(self.failures, key=lambda failure: -failure.objects):
-            yield from failure.lines()
-        if self.stopped_by is not None and self.stopped_by not in {each.cause for each in self.failures}:
-            yield from filter(None, [self.stopped_by.fix])
-        if not self._again_helps and (self.failures or self.stopped_by):
-            yield "When that is mended, run the same command again."
+    def what_to_do(self) -> Iterator[str]:
+        """Why objects failed, and the next step that fits."""
+        yield from next_step(self.failures, again=self._again_helps, stopped_by=self.stopped_by)
 
     @property
     def _again_helps(self) -> bool:
@@ -180,12 +143,12 @@ class RunResult:
             return self.stopped_by is None or self.stopped_by.again
         if self.verification is None or not self.balance.holds:
             return True
-        to_mend = sum(failure.objects for failure in self.failures if not failure.cause.again)
-        if counts[Account.FAILED] > to_mend:
+        waits = to_mend(self.failures)
+        if counts[Account.FAILED] > waits:
             return True
         wrong = Counter(self.verification.wrong)
         differing = wrong[Verdict.MISSING] + wrong[Verdict.CONTENT_DIFFERS] + wrong[Verdict.METADATA_DIFFERS]
-        return wrong[Verdict.IN_FLIGHT] > 0 or differing > counts[Account.CONFLICT] + to_mend
+        return wrong[Verdict.IN_FLIGHT] > 0 or differing > counts[Account.CONFLICT] + waits
 
     def _beyond_copying(self) -> Iterator[str]:
         """What to do about what no copy changes, in whichever phase the migration is."""
@@ -259,16 +222,8 @@ class RunResult:
             sum((part.work for part in parts), Work()),
             sum((part.operations for part in parts), Operations()),
             next((part.narrowed for part in parts if part.narrowed), ""),
-            _merged(each for part in parts for each in part.failures),
+            merged(each for part in parts for each in part.failures),
             next((part.stopped_by for part in parts if part.stopped_by), None),
             followed=sum(part.followed for part in parts),
             after_deletion=any(part.after_deletion for part in parts),
         )
-
-
-def _merged(failures: Iterable[Failure]) -> tuple[Failure, ...]:
-    whole: dict[Cause, Failure] = {}
-    for each in failures:
-        before = whole.get(each.cause)
-        whole[each.cause] = each if before is None else before.and_more(each.objects)
-    return tuple(whole.values())

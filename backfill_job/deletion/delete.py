@@ -33,12 +33,14 @@ from backfill_job.copying.line import concerns_all
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
 from backfill_job.deletion.records import ChunkRecords, LineResult, Outcome, count, recorded
+from backfill_job.run.failures import Failures
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
 from shared.answers import names_object
 from shared.authority import AuthoritySource, current_authority
 from shared.decision import ABSENT, was_erased
 from shared.errors import (
+    Cause,
     ConditionFailed,
     Interrupted,
     ObjectNotFound,
@@ -92,6 +94,7 @@ class _Try:
     line: Line
     asked: bool = False
     said: str = ""
+    cause: Cause | None = None
 
 
 class Deleter:
@@ -164,7 +167,7 @@ class Deleter:
             await current_authority(self._authority)
         except StorageError as error:
             self._note(error)
-            return [_unfinished(each, str(error)) for each in tries], []
+            return [_unfinished(replace(each, cause=error.cause), str(error)) for each in tries], []
         if not go:
             return results, []
         answers = await self._sent(go)
@@ -254,15 +257,15 @@ class Deleter:
             case ConditionFailed():
                 return LineResult(line, Outcome.OVERWRITTEN_SINCE, _overwritten(None))
             case ObjectProtected() as error:
-                return LineResult(line, Outcome.HELD, error.detail)
+                return LineResult(line, Outcome.HELD, error.detail, cause=error.cause)
             case ObjectNotFound() as error:
                 return await self._gone(each, error)
             case StorageError(transient=True) as error:
                 asked = each.asked or answer.status != TOO_MANY
-                return replace(each, asked=asked, said=str(error))
+                return replace(each, asked=asked, said=str(error), cause=error.cause)
             case error:
                 self._note(error)
-                return LineResult(line, Outcome.FAILED, str(error))
+                return LineResult(line, Outcome.FAILED, str(error), cause=error.cause)
 
     async def _gone(self, each: _Try, error: ObjectNotFound) -> LineResult:
         """What a 404 means: the object is gone, unless the message is not the service's own and a listing shows the object."""
@@ -271,9 +274,11 @@ class Deleter:
                 listed = await first_name(self._api, self._migration.source, each.line.name, "")
             except StorageError as problem:
                 self._note(problem)
-                return LineResult(each.line, Outcome.FAILED, str(problem))
+                return LineResult(each.line, Outcome.FAILED, str(problem), cause=problem.cause)
             if listed == each.line.name:
-                return LineResult(each.line, Outcome.FAILED, f"{error}; but it is listed")
+                return LineResult(
+                    each.line, Outcome.FAILED, f"{error}; but it is listed", cause=Cause.ODD_ANSWER
+                )
         if each.asked:
             return LineResult(each.line, Outcome.DELETED, "its answer was lost", answer_lost=True)
         return LineResult(each.line, Outcome.ALREADY_GONE)
@@ -305,6 +310,7 @@ class Deletion:
     report: Callable[[LineResult], None]
     stop: Stop
     counts: Counts[Outcome]
+    failures: Failures
 
     async def carry_out(self, numbers: range) -> None:
         """Settle chunks, and skip those that are settled already.
@@ -340,6 +346,8 @@ class Deletion:
             results = await self.deleter.settle(part, following)
         for result in results:
             count(self.counts, result)
+            if result.cause is not None:
+                self.failures.note(result.line.name, result.cause, result.detail)
             self.report(result)
         return results
 
@@ -356,4 +364,4 @@ def _overwritten(generation: int | None) -> str:
 
 def _unfinished(each: _Try, said: str) -> LineResult:
     may = "; it may have been deleted all the same" if each.asked else ""
-    return LineResult(each.line, Outcome.FAILED, f"{said}{may}")
+    return LineResult(each.line, Outcome.FAILED, f"{said}{may}", cause=each.cause or Cause.STOPPED)

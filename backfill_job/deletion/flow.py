@@ -44,6 +44,7 @@ from backfill_job.deletion.run import (
     settled_before,
 )
 from backfill_job.deletion.screen import overview, refusal
+from backfill_job.references.scan import Checkouts
 from backfill_job.run.arguments import overrides_from
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
 from backfill_job.run.local_tasks import run_as_tasks, without_options
@@ -342,7 +343,7 @@ def _in_tasks(arguments: argparse.Namespace, io: ProcessIO, found: Found, unfini
         arguments,
         replace(io, words=(*without_options(io.words, OF_THE_MANIFEST), *more)),
         report=REPORT,
-        show=partial(composed_lines, unfinished=unfinished),
+        show=partial(composed_lines, unfinished=unfinished, billing_project=arguments.billing_project),
     )
 
 
@@ -372,7 +373,7 @@ def _unfinished(run: Run, found: Found) -> tuple[str, ...]:
     """What the operator reads of a deletion that has left something."""
     dry_run = command_line(run.migration, SUBCOMMAND)
     return (
-        f"Go on: {_resuming(run, found)}",
+        _resuming(run, found),
         f"For what changed since the manifest, compare again; the dry run says how to go on: {dry_run}",
     )
 
@@ -382,7 +383,7 @@ def _request(arguments: argparse.Namespace, io: ProcessIO) -> DeletionRequest:
     account = environ.get("CLOUD_RUN_JOB") or environ.get("USER") or environ.get("LOGNAME") or "unknown"
     return DeletionRequest(
         arguments.soak_days,
-        tuple(arguments.repo),
+        Checkouts(tuple(arguments.repo), tuple(arguments.skip), arguments.env_file),
         (arguments.by or account).strip()[:MAX_WHO],
         overrides_from(arguments),
         arguments.anew,

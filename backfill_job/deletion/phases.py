@@ -81,5 +81,6 @@ def finish(run: Run, by: str, record: RunRecord, *, done: bool) -> State:
 
 def command_line(migration: Migration, name: str, *options: str) -> str:
     """One of the operator's commands for this migration, as it can be pasted into a shell."""
-    target = Target.of(migration)
-    return target.command(name, *options) or f"python -m backfill_job {name} {shlex.join(options)}"
+    return (
+        Target.of(migration).command(name, *options) or f"python -m backfill_job {name} {shlex.join(options)}"
+    )

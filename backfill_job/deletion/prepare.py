@@ -11,7 +11,8 @@ The dry run and the deletion take the same way; the dry run ends after the check
     verification     this very run found every legacy object equal at the new path          never
     names            the legacy path shows at least 90 % of the names of the comparison before  with a reason
     erased           few legacy objects were erased at the new path; those left stay        with a reason
-    references       the consumers' code (``--repo``) reads the new path, and only that     with a reason
+    references       the consumers' code (``--repo``) reads the new path, and only that;    with a reason
+                     each recorded reader of the legacy path reads the new one, or is accepted
     sign-offs        all four teams have signed off                                         with a reason
     record-lifecycle no lifecycle rule of the new bucket deletes below ``_migration/``      never
     path-lifecycle   no lifecycle rule of the new bucket deletes on the new path            with a reason
@@ -51,6 +52,7 @@ from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_store import LinesFile, cloud_ref, prove_written, upload, write_head
 from backfill_job.deletion.phases import BEGINS_IN, GOES_ON_IN, command_line
 from backfill_job.deletion.survey import BLOCKING, Survey, survey
+from backfill_job.references.scan import Checkouts
 from backfill_job.run.run import Run, open_api
 from backfill_job.verify.late_writes import LateWrites, cutover_of
 from shared.events_log import Event
@@ -96,7 +98,7 @@ class DeletionRequest:
 
     Attributes:
         soak: How long the new path must have been the source of truth, without a late write.
-        repos: Checkouts of the consumers' code.
+        checkouts: Checkouts of the consumers' code.
         by: Who asks.
         overrides: Reasons for the checks to override, by the check's name.
         anew: Whether to delete what an earlier deletion has left.
@@ -105,7 +107,7 @@ class DeletionRequest:
     """
 
     soak: timedelta
-    repos: tuple[Path, ...]
+    checkouts: Checkouts
     by: str
     overrides: Mapping[str, str] = field(default_factory=dict)
     anew: bool = False
@@ -158,7 +160,7 @@ def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFil
         verification_check(found, run.migration, state.phase),
         *_names(state, found, run.migration.excludes),
         *erased_checks(found),
-        attempted("references", lambda: _references(request, run.migration)),
+        attempted("references", lambda: _references(request, run.migration, state)),
         deletion_signoffs_check(state),
         *_lifecycle(run),
     ]
@@ -178,8 +180,8 @@ def resumption_checks(
         request: What the operator asks for.
     """
     checks = [deletion_phase_check(state, GOES_ON_IN), deletion_signoffs_check(state), *_lifecycle(run)]
-    if request.repos:
-        scan = attempted("references", lambda: references_check(request.repos, manifest.migration))
+    if request.checkouts.paths:
+        scan = attempted("references", lambda: _references(request, manifest.migration, state))
         checks.append(scan)
     found = overridden(marked(checks, OVERRIDABLE), request.overrides, request.by)
     for each in manifest.overrides:
@@ -187,12 +189,12 @@ def resumption_checks(
     return found
 
 
-def _references(request: DeletionRequest, migration: Migration) -> Check:
+def _references(request: DeletionRequest, migration: Migration, state: State) -> Check:
     """The check of the consumers' code; not applicable where a file says that nothing reads the path."""
-    consumer = request.consumer
-    if consumer is not None and consumer.nothing_loads and not request.repos:
+    consumer, checkouts = request.consumer, request.checkouts
+    if consumer is not None and consumer.nothing_loads and not checkouts.paths:
         return not_applicable("references", consumer.not_loaded)
-    return references_check(request.repos, migration)
+    return references_check(checkouts.scan(migration), state)
 
 
 def _names(state: State, found: Survey, excludes: Sequence[str]) -> tuple[Check, ...]:

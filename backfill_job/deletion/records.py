@@ -20,7 +20,7 @@ from backfill_job.copying.counts import Counting, Counts
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_store import cloud_ref
 from backfill_job.run.workers import work
-from shared.errors import UnexpectedAnswer
+from shared.errors import Cause, UnexpectedAnswer
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi
 from shared.gcs.listing import list_pages
@@ -70,6 +70,7 @@ class LineResult(NamedTuple):
 
     Attributes:
         detail: The reason, for a person; empty where the outcome is enough.
+        cause: Why it is kept, where Cloud Storage said so.
         answer_lost: A request of this run deleted it and its answer was lost: a repetition found it gone.
     """
 
@@ -77,6 +78,7 @@ class LineResult(NamedTuple):
     outcome: Outcome
     detail: str = ""
     answer_lost: bool = False
+    cause: Cause | None = None
 
 
 def count(counts: Counts[Outcome], result: LineResult) -> None:

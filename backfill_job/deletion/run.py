@@ -6,7 +6,7 @@ import shlex
 import time
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -30,6 +30,7 @@ from backfill_job.deletion.records import (
     summary,
 )
 from backfill_job.run.command import ExitCode
+from backfill_job.run.failures import Failure, Failures, merged, next_step
 from backfill_job.run.phase_change import phase_after
 from backfill_job.run.reports import Lines
 from backfill_job.run.run import Run, open_api
@@ -86,6 +87,7 @@ class DeletionResult:
         stopped: Why it stopped before its end; empty where it did not.
         own_done: Whether all of this process's chunks are settled.
         back: Objects of settled lines that are at the legacy path again: an undo or a writer put them there.
+        failures: Why this process kept lines, as far as Cloud Storage said so: one entry for each cause.
     """
 
     counts: Counts[Outcome]
@@ -95,6 +97,7 @@ class DeletionResult:
     stopped: str
     own_done: bool
     back: int = 0
+    failures: tuple[Failure, ...] = ()
 
     @property
     def done(self) -> bool:
@@ -115,6 +118,7 @@ class DeletionResult:
             "kept": list(self.kept),
             "stopped": self.stopped or None,
             **({"back": self.back} if self.back else {}),
+            **({"failures": [each.to_json() for each in self.failures]} if self.failures else {}),
         }
 
 
@@ -176,7 +180,9 @@ def run_deletion(run: Run, found: Found, pace: Pace, by: str, unfinished: Sequen
         elapsed_s=elapsed,
     )
     _compose(run)
-    for line in _screen_lines(found, result, phase, tasks, unfinished):
+    for line in _screen_lines(
+        found, result, phase, tasks, unfinished=unfinished, billing_project=run.migration.billing_project
+    ):
         run.say(line)
     return code
 
@@ -200,6 +206,7 @@ async def _delete(
             for number in own
         )
         tell = partial(run.log.emit, Event.DELETION_PROGRESS)
+        failures = Failures()
         with showing(run.console, "deleting", tell, total=todo) as update:
             show = partial(update, partial(_reading, counts))
             deletion = Deletion(
@@ -211,11 +218,14 @@ async def _delete(
                 _reporting(run, lines, show),
                 run.stop,
                 counts,
+                failures,
             )
             await deletion.carry_out(own)
             show()
         stopped = f"stopped by {run.stop.by}" if run.stop.by else str(deleter.error or "")
-        result = _result(manifest, await records.load(), counts, own, stopped)
+        result = replace(
+            _result(manifest, await records.load(), counts, own, stopped), failures=failures.all()
+        )
         # Lines that an earlier run settled may have been undone since; those that this run settled are gone.
         return (
             replace(result, back=await _back_again(api, manifest, source))
@@ -314,6 +324,7 @@ def _compose(run: Run) -> None:
         last = min(parts, key=lambda part: int(part["chunks_left"]))
         counts = DELETION.merged(DELETION.read(part["this_process"]) for part in parts)
         back = max(int(part.get("back", 0)) for part in parts)
+        failures = merged(Failure.from_json(each) for part in parts for each in part.get("failures", ()))
         whole = {
             **last,
             "this_process": counts.to_json(),
@@ -321,27 +332,39 @@ def _compose(run: Run) -> None:
             "elapsed_s": max(float(part["elapsed_s"]) for part in parts),
             "tasks": len(parts),
             **({"back": back} if back else {}),
+            **({"failures": [each.to_json() for each in failures]} if failures else {}),
         }
     run.write_whole(REPORT, whole)
 
 
-def composed_lines(report: Mapping[str, Any], *, unfinished: Sequence[str]) -> list[str]:
+def composed_lines(
+    report: Mapping[str, Any], *, unfinished: Sequence[str], billing_project: str = ""
+) -> list[str]:
     """What an operator reads of the report of all tasks; `unfinished` where something is left."""
     counts = DELETION.read(report["manifest_so_far"])
     lines = [f"all {report['tasks']} tasks together: {summary(counts)}"]
     lines += [f"  {each}" for each in report["kept"]]
     if report["chunks_left"]:
-        return [*lines, _not_finished(str(report["phase"])), *unfinished]
+        failures = tuple(map(Failure.from_json, report.get("failures", ())))
+        return [*lines, _not_finished(str(report["phase"])), *_going_on(failures, unfinished)]
     if back := int(report.get("back", 0)):
         return [*lines, _back_line(back, str(report["phase"])), *unfinished[1:]]
     return [
         *lines,
-        *_end_lines(int(report["left_never_migrated"]), str(report["phase"]), str(report["manifest"])),
+        *_end_lines(
+            int(report["left_never_migrated"]), str(report["phase"]), str(report["manifest"]), billing_project
+        ),
     ]
 
 
 def _screen_lines(
-    found: Found, result: DeletionResult, phase: str, tasks: int, unfinished: Sequence[str]
+    found: Found,
+    result: DeletionResult,
+    phase: str,
+    tasks: int,
+    *,
+    unfinished: Sequence[str],
+    billing_project: str,
 ) -> list[str]:
     lines = [summary(result.counts)]
     if result.whole != result.counts and tasks == 1:
@@ -354,12 +377,20 @@ def _screen_lines(
         lines.append(f"stopped: {result.stopped}")
     if result.done:
         left = int(found.manifest.facts.get("left_never_migrated", 0))
-        return lines + _end_lines(left, phase, found.place)
+        return lines + _end_lines(left, phase, found.place, billing_project)
     if result.back:
         return [*lines, _back_line(result.back, phase), *unfinished[1:]]
     if tasks > 1:
         return [*lines, "Other tasks have not finished, or left something; the last one sums up."]
-    return [*lines, _not_finished(phase), *unfinished]
+    return [*lines, _not_finished(phase), *_going_on(result.failures, unfinished)]
+
+
+def _going_on(failures: tuple[Failure, ...], unfinished: Sequence[str]) -> Iterator[str]:
+    """Why lines were kept, and how the deletion goes on: `unfinished` is the command, then further lines."""
+    command, *rest = unfinished
+    waits = bool(failures) and all(not failure.cause.again for failure in failures)
+    *why, step = next_step(failures, again=not waits, command=f"go on: {command}")
+    yield from (*why, step.removesuffix("."), *rest)  # a command that is copied has no full stop behind it
 
 
 def _not_finished(phase: str) -> str:
@@ -374,15 +405,16 @@ def _back_line(back: int, phase: str) -> str:
     )
 
 
-def _end_lines(left: int, phase: str, place: str) -> list[str]:
+def _end_lines(left: int, phase: str, place: str, billing_project: str) -> list[str]:
     lines = [f"Left, as never migrated: {counted(left, 'object')}."] if left else []
     return [
         *lines,
         f"Every line of the manifest is settled; the phase is {phase}.",
-        f"Keep the manifest: {shown(place)}. To see what can be brought back, and until when: {_undo(place)}",
+        f"Keep the manifest: {shown(place)}. To see what can be brought back, and until when: {_undo(place, billing_project)}",
         "Leave the forward mirror on: what a forgotten writer still uploads is copied to the new path, and alerted.",
     ]
 
 
-def _undo(place: str) -> str:
-    return shlex.join(("python", "-m", "backfill_job", "undo", place))
+def _undo(place: str, billing_project: str) -> str:
+    payer = ("--billing-project", billing_project) if billing_project else ()
+    return shlex.join(("python", "-m", "backfill_job", "undo", place, *payer))

@@ -221,7 +221,7 @@ def survey(
         Interrupted: An operator stopped it.
     """
     tune_gc()
-    found = Survey(DayCounts(), late_since(run.gateway, run.migration, cutover), consumer, named=erased)
+    found = Survey(DayCounts(), late_since(run.store, run.migration, cutover), consumer, named=erased)
     scribe = _Scribe(found, lines)
     # A dry run changes nothing, so it does not record what it finds equal either.
     by_bytes = ByBytes(run, None, record=lines is not None)

@@ -6,26 +6,30 @@ charges between regions. `Estimate.charges` names everything that costs, for buc
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from math import ceil, inf, log
+from enum import Enum
+from math import ceil, inf, log, log2
 from typing import Any
 
 from backfill_job.copying.governor import DOUBLING_SECONDS, FIRST_RATE, seconds_under_ramp
 from backfill_job.copying.work import Work
-from backfill_job.dry_run.inventory import Count, Inventory
+from backfill_job.dry_run.inventory import Colder, Count, Inventory
 from backfill_job.dry_run.plan import Step
-from backfill_job.dry_run.prices import PRICES, Price
+from backfill_job.dry_run.prices import GIB, PRICES, Price
 from shared.text import dollars, duration
 
 __all__ = [
     "Actual",
     "ByBytes",
     "Charge",
+    "ColderCost",
     "Compared",
     "Cost",
     "Estimate",
+    "Limit",
     "compare",
     "estimate",
     "estimate_by_bytes",
+    "estimate_colder",
     "work_of",
 ]
 
@@ -57,6 +61,11 @@ GIB_OF_FUNCTION = 0.5
 LINE_BYTES = 700
 """A guess: a line of the mirror's log, with the labels that Cloud Logging adds."""
 
+
+COLDER_MONTH = {"NEARLINE": 0.010, "COLDLINE": 0.004, "ARCHIVE": 0.0012}
+"""Storage of a gigabyte for a month in the colder classes, US dollars in a single region. The retrieval is in `PRICES`."""
+
+DAYS_A_MONTH = 30
 
 LISTED_PER_SECOND = 50_000.0
 """Names that one task lists on both sides and compares; measured, see docs/performance.md."""
@@ -117,6 +126,26 @@ READ_PER_SECOND = 100_000_000.0
 
 
 @dataclass(frozen=True, slots=True)
+class ColderCost:
+    """What the colder class of some source objects costs, US dollars.
+
+    Attributes:
+        retrieval: For the copy, which reads them.
+        early_deletion: If they were deleted, or replaced, today.
+    """
+
+    retrieval: float
+    early_deletion: float
+
+
+def estimate_colder(storage_class: str, found: Colder) -> ColderCost:
+    """Estimate what a colder class costs."""
+    retrieval = PRICES[f"retrieval_{storage_class.lower()}"].region
+    month = COLDER_MONTH[storage_class]
+    return ColderCost(found.bytes / GIB * retrieval, found.early_byte_days / GIB * month / DAYS_A_MONTH)
+
+
+@dataclass(frozen=True, slots=True)
 class ByBytes:
     """What it takes to compare objects by their bytes.
 
@@ -139,6 +168,15 @@ def estimate_by_bytes(unproven: Count, prices: Mapping[str, Price] = PRICES) -> 
     return ByBytes(unproven.objects, unproven.bytes, requests, _cost(0, requests, prices).dollars, seconds)
 
 
+class Limit(Enum):
+    """What decides how fast a run copies."""
+
+    GUIDELINE = "guideline"
+    CLIENT = "client"
+    LATENCY = "latency"
+    CEILING = "ceiling"
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """The estimate of a migration.
@@ -157,6 +195,8 @@ class Estimate:
         second_copy_bytes: Bytes at the destination in the end.
         storage_dollars: US dollars a month for them, as long as both copies exist.
         charges: Everything that an execution costs.
+        limit: What decides how fast these tasks copy for most of the time; None where there is nothing to copy.
+        request_seconds: How long one request takes; None where that is not known.
     """
 
     dry_run: Cost
@@ -173,6 +213,8 @@ class Estimate:
     storage_dollars: float
     charges: tuple[Charge, ...]
     prices: Mapping[str, Price]
+    limit: Limit | None = None
+    request_seconds: float | None = None
 
     @property
     def once_dollars(self) -> float:
@@ -182,7 +224,8 @@ class Estimate:
     def to_json(self) -> dict[str, Any]:
         """The figures under these names."""
         prices = {name: asdict(price) for name, price in self.prices.items()}
-        return {**asdict(replace(self, prices={})), "prices": prices}
+        limit = self.limit and self.limit.value
+        return {**asdict(replace(self, prices={})), "prices": prices, "limit": limit}
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +283,8 @@ def estimate(
     tasks: int = 1,
     ceiling: float | None = None,
     prices: Mapping[str, Price] = PRICES,
+    in_flight: int = 1,
+    request_seconds: float | None = None,
 ) -> Estimate:
     """Estimate what a migration takes.
 
@@ -249,6 +294,8 @@ def estimate(
         tasks: How many tasks share the work.
         ceiling: The most object writes a second of all tasks together; None for the bucket's ramp alone.
         prices: What Cloud Storage charges.
+        in_flight: Objects under way at once in one task.
+        request_seconds: How long one request takes; None where that is not known.
 
     Raises:
         ValueError: Speed, tasks or ceiling are not above zero.
@@ -267,6 +314,7 @@ def estimate(
     verification_pass = at_source + copied
     reads = ceil(work.copies * LOOKED_AGAIN) * READS_PER_LOOK
     bound = inf if ceiling is None else ceiling
+    client, speed = speed, min(speed, in_flight / request_seconds if request_seconds else inf)
 
     def seconds_with(count: int) -> float:
         return seconds_under_ramp(work.copies, cap=min(speed * count, bound))
@@ -288,7 +336,22 @@ def estimate(
         storage_dollars=prices["storage"].of(work.second_copy_bytes)[0],
         charges=tuple(_charges(work, operations, reads, prices)),
         prices=prices,
+        limit=_limit(work.copies, client, speed, tasks, bound),
+        request_seconds=request_seconds,
     )
+
+
+def _limit(writes: int, client: float, speed: float, tasks: int, bound: float) -> Limit | None:
+    """What decides for most of the time: the ramp, or the cap that ends it."""
+    if not writes:
+        return None
+    cap = min(speed * tasks, bound)
+    on_the_ramp = DOUBLING_SECONDS * log2(max(1.0, cap / FIRST_RATE))
+    if on_the_ramp > seconds_under_ramp(writes, cap=cap) / 2:
+        return Limit.GUIDELINE
+    if bound < speed * tasks:
+        return Limit.CEILING
+    return Limit.LATENCY if speed < client else Limit.CLIENT
 
 
 def compare(estimated: Estimate, actual: Actual) -> tuple[Compared, ...]:

@@ -19,12 +19,14 @@ from msgspec import to_builtins
 from backfill_job.dry_run.plan import PlanLine, Step
 from shared.objects import Difference, ObjectState, reserved_keys
 from shared.partitions import Gap, Kind, classify, file_type, gaps
+from shared.storage_class import MINIMUM_DAYS
 
 __all__ = [
     "NAMES",
     "OTHERS",
     "OUTSIDE_NAMES",
     "TOP_LEVEL",
+    "Colder",
     "Count",
     "Inventory",
     "Named",
@@ -59,6 +61,25 @@ class Count:
         """Count one object."""
         self.objects += 1
         self.bytes += size
+
+
+@dataclass(slots=True)
+class Colder:
+    """Source objects in a class colder than the standard class.
+
+    Attributes:
+        early_byte_days: Bytes times the days for which their storage is billed even if they are deleted today.
+    """
+
+    objects: int = 0
+    bytes: int = 0
+    early_byte_days: int = 0
+
+    def add(self, size: int, days_left: int) -> None:
+        """Count one object."""
+        self.objects += 1
+        self.bytes += size
+        self.early_byte_days += size * days_left
 
 
 @dataclass(slots=True)
@@ -211,9 +232,13 @@ class Inventory:
         steps: The planned steps, in source bytes (EXTRA: destination bytes). EXCLUDED counts source objects only.
         named: Names to overwrite, in conflict, extra at the destination, or impossible.
         protected: Names to overwrite whose destination object has a hold or is retained today: the copy will be refused.
+        held: Names whose source object has a hold or is retained today: its deletion will be refused.
+        colder: Source objects to copy that lie in a colder class, by class.
         strays: Objects in a day's folder that do not belong there.
         unproven: Objects equal by crc32c alone, at whose destination an older object is. While the source wins they are copied
             again; later, they are compared by their bytes.
+        buckets: The settings of both buckets, as the JSON API shows them; None where they are not known.
+        request_seconds: How long a request to Cloud Storage takes; None where that was not measured.
     """
 
     def __init__(self, today: date) -> None:
@@ -225,8 +250,12 @@ class Inventory:
             for step in (Step.OVERWRITE, Step.CONFLICT, Step.ERASED, Step.EXTRA, Step.IMPOSSIBLE)
         }
         self.protected = Named()
+        self.held = Named()
+        self.colder: dict[str, Colder] = {}
         self.strays = Named()
         self.unproven = Count()
+        self.buckets: tuple[Mapping[str, Any], Mapping[str, Any]] | None = None
+        self.request_seconds: float | None = None
         self._outside = Named()
         self._periods: defaultdict[date | None, Period] = defaultdict(Period)
         self._impossible_dates: _Groups = {}
@@ -265,6 +294,17 @@ class Inventory:
             _count_reserved(state, found)
         if source is not None:
             self._describe(line, source.size)
+            self._describe_version(relative, step, source)
+
+    def _describe_version(self, relative: str, step: Step, source: ObjectState) -> None:
+        """Count what a copy reads from a colder class, and what a deletion will leave."""
+        if source.held and (protection := source.protection(self.today)):
+            self.held.offer(relative, (protection,))
+        kept = MINIMUM_DAYS.get(source.storage_class)
+        if kept is not None and step in {Step.COPY, Step.OVERWRITE}:
+            since = source.class_updated or source.created
+            age = (self.today - date.fromisoformat(since[:10])).days if since else kept
+            self.colder.setdefault(source.storage_class, Colder()).add(source.size, max(0, kept - age))
 
     def _describe(self, line: PlanLine, size: int) -> None:
         relative, step = line.relative, line.step
@@ -373,6 +413,8 @@ class Inventory:
         return {
             **{name: to_builtins(getattr(self, name)) for name in _IN_JSON},
             **({"protected": to_builtins(self.protected)} if self.protected.total else {}),
+            **({"held": to_builtins(self.held)} if self.held.total else {}),
+            **({"colder": to_builtins(self.colder)} if self.colder else {}),
             **({"unproven": to_builtins(self.unproven)} if self.unproven.objects else {}),
             "months": to_builtins(self.months),
             "first_day": data_days[0].isoformat() if data_days else None,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-__all__ = ["PRICES", "Price", "sources"]
+__all__ = ["GIB", "PRICES", "Price", "sources"]
 
 GIB = 2**30
 TIB = 2**40

@@ -14,7 +14,8 @@ from rich.panel import Panel
 from rich.table import Column, Table
 from rich.text import Text
 
-from backfill_job.dry_run.estimate import Cost, Estimate, estimate_by_bytes
+from backfill_job.bucket_settings import named_settings
+from backfill_job.dry_run.estimate import Cost, Estimate, Limit, estimate_by_bytes, estimate_colder
 from backfill_job.dry_run.inventory import Count, Inventory, Named, Period, Sizes
 from backfill_job.dry_run.plan import Step
 from backfill_job.dry_run.prices import sources
@@ -60,6 +61,13 @@ _ALARMS = (
     (Step.IMPOSSIBLE, "IMPOSSIBLE to copy"),
 )
 
+_LIMITS = {
+    Limit.GUIDELINE: "Cloud Storage's guideline; 1,000 writes/s at first, doubling every 20 minutes, however many tasks there are",
+    Limit.CLIENT: "the client; --tasks N, or a job with more tasks, copies faster",
+    Limit.LATENCY: "the latency; a request takes {:.0f} ms, and a greater --in-flight or more tasks copy faster",
+    Limit.CEILING: "--max-writes-per-second",
+}
+
 _PROTECTED = "will be REFUSED: a hold or a retention policy protects what the destination has"
 
 
@@ -84,11 +92,12 @@ def overview(
         parts += [Text(f"{counted(named.total, 'object')} {words}:", "bold red"), *_names(named, SHORT)]
     if findings.days:
         parts += _partitions(findings, by_year=len(findings.months) > MONTHS)
-    parts += [*_gaps(findings), *_aside(findings), *_by_bytes(findings)]
+    parts += [*_gaps(findings), *_aside(findings), *_colder(findings), *_settings(findings, migration)]
+    parts += _by_bytes(findings)
     cost = estimate.once_dollars
     parts.append(
         Text(
-            f"About {duration(estimate.seconds)} to copy, {dollars(cost)}; "
+            f"About {duration(estimate.seconds)} to copy{_limited(estimate)}, {dollars(cost)}; "
             f"the second copy {dollars(estimate.storage_dollars)} a month"
         )
     )
@@ -104,6 +113,10 @@ def overview(
     return Group(*parts)
 
 
+def _limited(estimate: Estimate) -> str:
+    return "" if estimate.limit is None else f" ({_LIMITS[estimate.limit].partition(';')[0]} limits it)"
+
+
 def _aside(findings: Inventory) -> Iterator[Text]:
     """What the details list, counted in one line each."""
     outside, strays, extra = findings.outside.named, findings.strays, findings.named[Step.EXTRA]
@@ -111,6 +124,7 @@ def _aside(findings: Inventory) -> Iterator[Text]:
         (outside, "outside every known layout"),
         (strays, "in a day's folder, but not one of its submissions"),
         (extra, "only at the destination, left alone"),
+        (findings.held, "held at the source, a deletion will leave them"),
     ):
         if named.total:
             yield Text(f"{counted(named.total, 'object')} {words} (--details)")
@@ -134,7 +148,10 @@ def render(
         *_alarm(findings, names),
         _headline(findings),
     ]
-    for heading, body in _sections(findings, estimate, names):
+    for heading, body in (
+        *_sections(findings, estimate, names),
+        ("Settings of the buckets", list(_settings(findings, migration))),
+    ):
         if body:
             parts += [Text(f"\n{heading}", "bold"), *(Padding.indent(part, 2) for part in body)]
     return Group(*parts)
@@ -214,7 +231,17 @@ def _sections(
     yield "Excluded, left behind", (_groups("name", findings.excluded),) if findings.excluded else ()
     yield "Metadata keys of Google's tools, not compared", _reserved(findings)
     yield f"Only at the destination, left alone: {counted(extra.total, 'object')}", list(_names(extra, names))
-    yield "Estimate", [*_estimate(estimate), *_by_bytes(findings)]
+    yield (
+        f"Held at the source, a deletion will leave them: {counted(findings.held.total, 'object')}",
+        list(_names(findings.held, names)),
+    )
+    yield "Estimate", [*_estimate(estimate), *_colder(findings), *_by_bytes(findings)]
+
+
+def _settings(findings: Inventory, migration: Migration) -> Iterator[RenderableType]:
+    """What the settings of the buckets mean for a copy or a deletion."""
+    for check in () if findings.buckets is None else named_settings(*findings.buckets, migration):
+        yield Text(f"{check.name}: {shown(check.evidence)}. {shown(check.next_step)}")
 
 
 def _partitions(findings: Inventory, *, by_year: bool = False) -> Sequence[RenderableType]:
@@ -297,6 +324,8 @@ def _estimate(estimate: Estimate) -> Sequence[RenderableType]:
     _add(table, "execute", f"{_cost(estimate.execute)}, with verification")
     copying = f"about {duration(estimate.seconds)} at up to {estimate.speed:,.0f} objects/s"
     _add(table, "copying", f"{copying}; the bucket alone: {duration(estimate.ramp_seconds)}")
+    if estimate.limit is not None:
+        _add(table, "limited by", _LIMITS[estimate.limit].format((estimate.request_seconds or 0.0) * 1_000))
     _add(table, "listing", f"about {duration(estimate.listing_seconds)} meanwhile, and again to verify")
     tasks, one = estimate.recommended_tasks, duration(estimate.one_task_seconds)
     many = f"{tasks} recommended: about {duration(estimate.recommended_seconds)}; one alone: {one}"
@@ -322,6 +351,17 @@ def _charges(estimate: Estimate) -> Iterator[RenderableType]:
         yield Text(f"Under $0.01 each: {names}", "dim")
     for day, pages in sources(estimate.prices).items():
         yield Text(f"Prices of {day}: {', '.join(pages)}", "dim")
+
+
+def _colder(findings: Inventory) -> Iterator[RenderableType]:
+    """What it costs that objects to copy lie in a colder class."""
+    for storage_class, found in findings.colder.items():
+        cost = estimate_colder(storage_class, found)
+        yield Text(
+            f"{counted(found.objects, 'object')} to copy in class {shown(storage_class)}, {byte_count(found.bytes)}: their retrieval "
+            f"costs {dollars(cost.retrieval)} more. Deleting them today would cost {dollars(cost.early_deletion)}. "
+            "The copies keep the class; --storage-class names another one."
+        )
 
 
 def _by_bytes(findings: Inventory) -> Iterator[RenderableType]:

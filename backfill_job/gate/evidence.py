@@ -1,6 +1,7 @@
 """Gathers the evidence of the gate's checks: once, and only when a check asks for it. `checks` decides what passes."""
 
 import secrets
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date
@@ -20,7 +21,12 @@ from backfill_job.gate.dead_letters import DeadLetters, read_dead_letters
 from backfill_job.gate.import_record import ImportRecord, read_import_record
 from backfill_job.import_test.loaded import RECORD_NAME, LoadedRecord, read_loaded
 from backfill_job.import_test.results import REPORT_NAME
+from backfill_job.references.findings import ScanResult
+from backfill_job.references.scan import Checkouts
+from backfill_job.references.sites import sites_of
+from backfill_job.references.targets import Kind
 from backfill_job.run.open_run import reports_at
+from backfill_job.run.phase_change import update_state
 from backfill_job.run.run import Run, open_api
 from backfill_job.verify.case_siblings import case_siblings
 from shared.errors import MigrationError, UsageError
@@ -31,6 +37,7 @@ from shared.phase import Phase
 from shared.record import read_state
 from shared.report.next_steps import Target
 from shared.state import State, utc_text
+from shared.state_changes import Stamp, sites_seen
 from shared.verification import Lag, Verification, latest_verification_ref, read_verification
 
 __all__ = ["Evidence", "GateOptions", "read_verification_record", "require_on_record"]
@@ -43,12 +50,12 @@ class GateOptions:
     """What the gate looks at, and the limits of what passes.
 
     Attributes:
-        repos: Checkouts of the consumers' code.
+        checkouts: Checkouts of the consumers' code.
         canary: Seconds that a canary may take; None for no canary.
         dead_letters: A file with the count of the dead letters, or with the messages (``gate.dead_letters``).
         import_test: The place of the import test's report; None for the place where `import-test` leaves it.
         today: The day of the presence check; None for today, UTC.
-        record: Whether the gate records its result beside the state.
+        record: Whether the gate records its result beside the state, and the readers of the legacy path in it.
         writer: The IAM members that write the exports; `reader` those that read them.
         overrides: Reasons for the checks to override, by the check's name.
         by: Who overrides them, and says that no mirror runs.
@@ -58,7 +65,7 @@ class GateOptions:
         no_mirror: Why no mirror runs, and who wrote last; empty where one runs.
     """
 
-    repos: tuple[Path, ...] = ()
+    checkouts: Checkouts = field(default_factory=Checkouts)
     canary: float | None = None
     dead_letters: Path | None = None
     import_test: Path | Location | None = None
@@ -152,6 +159,19 @@ class Evidence:
         """Each bucket's IAM policy, or why it cannot be read."""
         buckets = dict.fromkeys((self.migration.destination.bucket, self.migration.source.bucket))
         return {each: self.known(partial(self._run.gateway.bucket_policy, each)) for each in buckets}
+
+    def with_sites(self, state: State, result: ScanResult) -> State:
+        """Record the readers of the legacy path that a scan found, while both paths are live; gives the state with them.
+
+        Raises:
+            UsageError: There are too many.
+            MigrationError: They could not be recorded.
+        """
+        run, sites = self._run, sites_of(result, Kind.LEGACY)
+        stamp = Stamp(uuid.uuid4().hex, run.command, run.now())
+        if not self.options.record or sites_seen(state, stamp, sites) is state:
+            return state
+        return update_state(run, lambda now: sites_seen(now, stamp, sites), stamp)
 
     def dead_letters(self) -> DeadLetters | None:
         """The dead letters that an operator counted or pulled; None without --dead-letters.

@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from rich.console import Console
-
 from backfill_job.access import needs_of
 from backfill_job.bucket_settings import PATH_LIFECYCLE, RECORD_LIFECYCLE, lifecycle_checks
 from backfill_job.checks import (
@@ -42,6 +40,7 @@ from backfill_job.gate.checks import (
 )
 from backfill_job.gate.evidence import Evidence, GateOptions
 from backfill_job.rights import Area
+from backfill_job.run.late_console import LateConsole
 from backfill_job.run.reports import json_bytes
 from backfill_job.run.run import Run
 from shared.errors import MigrationError, PhaseUnknown, StorageError, UsageError
@@ -168,10 +167,13 @@ def _dead_letters(evidence: Evidence) -> Check:
 
 
 def _references(evidence: Evidence) -> Check:
-    consumer = evidence.options.consumer
-    if consumer is not None and consumer.nothing_loads and not evidence.options.repos:
+    consumer, checkouts, state = evidence.options.consumer, evidence.options.checkouts, evidence.state
+    if consumer is not None and consumer.nothing_loads and not checkouts.paths:
         return not_applicable("references", consumer.not_loaded)
-    return references_check(evidence.options.repos, evidence.migration)
+    if isinstance(state, MigrationError):
+        return unavailable("references", state)
+    result = checkouts.scan(evidence.migration)
+    return references_check(result, state if result is None else evidence.with_sites(state, result))
 
 
 def _import_test(evidence: Evidence) -> Check:
@@ -250,7 +252,7 @@ GATE_CHECKS = (
     GateCheck("mirror alive", (_GET_OWN, *_CANARY), _alive),
     GateCheck("canary", _CANARY, _canary),
     GateCheck("dead letters", (), _dead_letters),
-    GateCheck("references", (), _references),
+    GateCheck("references", (_GET_OWN,), _references),
     GateCheck("import test", (_GET_OWN, *_LIST), _import_test),
     GateCheck("loaded", (_GET_OWN,), _loaded),
     GateCheck("presence", _LIST, _presence),
@@ -279,7 +281,7 @@ class GateResult:
         """``GO`` or ``NO-GO``."""
         return "GO" if self.go else "NO-GO"
 
-    def show(self, console: Console) -> None:
+    def show(self, console: LateConsole) -> None:
         """Print the table, the next step of each blocking check, and the verdict."""
         show(console, self.checks)
         many = counted(len(blocking(self.checks)), "check")

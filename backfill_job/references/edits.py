@@ -28,6 +28,7 @@ from backfill_job.references.modules import (
     Ref,
     Value,
     What,
+    own_nodes,
     owner_of,
     positional_names,
     spelling,
@@ -35,7 +36,7 @@ from backfill_job.references.modules import (
 from backfill_job.references.targets import Kind, Target
 from backfill_job.references.texts import HOLE, PYTHON, Position, Source, Text, readable
 
-__all__ = ["CannotEdit", "Edit", "Readers", "apply_edits", "edits_for", "wanted"]
+__all__ = ["CannotEdit", "Edit", "Readers", "apply_edits", "edits_for", "new_bucket", "wanted"]
 
 _PRINTS = re.compile(r"print|(?i:[\w.]*log\w*\.(debug|info|warning|error|exception|critical))")
 
@@ -60,18 +61,28 @@ class Edit:
     of_bucket: bool
 
 
-def edits_for(finding: Finding, source: Callable[[Path], Source]) -> tuple[Edit, ...]:
+def edits_for(
+    finding: Finding, source: Callable[[Path], Source], *, of_bucket: bool = True
+) -> tuple[Edit, ...]:
     """Find the edits that would change a blocking finding to the new path, in order.
+
+    Args:
+        of_bucket: Whether the bucket's name is edited where it is written; else only the prefix is.
 
     Raises:
         CannotEdit: They cannot be told.
     """
     if any(one.kind is Kind.UNRESOLVED for one in finding.resolutions):
         raise CannotEdit(finding.note or "one of its values could not be read")
+    if any(one.kind is Kind.ELSEWHERE for one in finding.resolutions):
+        raise CannotEdit("it reads another place: change it, or accept it by name with --record --accept")
     found: set[Edit] = set()
     for resolution in finding.resolutions:
         if resolution.kind in {Kind.LEGACY, Kind.MIXED}:
-            ways = {tuple(_resolution_edits(resolution, target, source)) for target in resolution.targets}
+            ways = {
+                tuple(_resolution_edits(resolution, target, source, of_bucket))
+                for target in resolution.targets
+            }
             if len(ways) != 1:
                 raise CannotEdit("each environment would need another text here")
             found.update(*ways)
@@ -85,8 +96,8 @@ def edits_for(finding: Finding, source: Callable[[Path], Source]) -> tuple[Edit,
 def wanted(finding: Finding) -> str:
     """What a person has to write, in words: the new bucket and the new prefix; empty where that is not known."""
     for resolution in finding.resolutions:
-        for target in resolution.targets:
-            bucket = None if resolution.bucket is None else _new_bucket(resolution.bucket.chars, target)
+        for target in resolution.targets if resolution.kind is not Kind.ELSEWHERE else ():
+            bucket = None if resolution.bucket is None else new_bucket(resolution.bucket.chars, target)
             name = readable(bucket) if bucket else target.migration.destination.bucket
             return f"gs://{name}/{target.new}/"
     return ""
@@ -100,14 +111,14 @@ def apply_edits(text: str, edits: Iterable[Edit]) -> str:
 
 
 def _resolution_edits(
-    resolution: Resolution, target: Target, source: Callable[[Path], Source]
+    resolution: Resolution, target: Target, source: Callable[[Path], Source], of_bucket: bool
 ) -> Iterator[Edit]:
     if resolution.prefix.chars != target.new:
         yield from _replaced(resolution.prefix, target.new, source, of_bucket=False)
     bucket = resolution.bucket
-    if bucket is None or target.captures(bucket.chars, legacy=False) is not None:
+    if not of_bucket or bucket is None or target.captures(bucket.chars, legacy=False) is not None:
         return
-    new = _new_bucket(bucket.chars, target)
+    new = new_bucket(bucket.chars, target)
     if new is None:
         raise CannotEdit("its environment stands where the new bucket's name has none")
     position = 0
@@ -118,7 +129,7 @@ def _resolution_edits(
         position += len(old_part) + 1
 
 
-def _new_bucket(bucket: str, target: Target) -> str | None:
+def new_bucket(bucket: str, target: Target) -> str | None:
     """The new bucket's name with the legacy one's holes; None where they do not fit."""
     captures = target.captures(bucket, legacy=True)
     if captures is None:
@@ -167,9 +178,10 @@ def _same(olds: Sequence[str], news: Sequence[str]) -> int:
 
 @dataclass(slots=True)
 class _Index:
-    """A module's names: where each is read, which are looked up as texts; every node's parent and frame."""
+    """A module's names: where each is read, its names after an import, which are looked up as texts; every node's parent and frame."""
 
     uses: dict[str, list[ast.expr]] = field(default_factory=lambda: defaultdict(list))
+    aliases: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     looked_up: set[str] = field(default_factory=set)
     parents: dict[ast.AST, ast.AST] = field(default_factory=dict)
     frames: dict[ast.AST, Frame] = field(default_factory=dict)
@@ -222,6 +234,8 @@ class Readers:
                 inner = self.evaluator.class_frame(child, frame)
             elif isinstance(child, (ast.Name, ast.Attribute)) and isinstance(child.ctx, ast.Load):
                 index.uses[spelling(child)].append(child)
+            elif isinstance(child, ast.alias) and child.asname:
+                index.aliases[child.name].add(child.asname)
             elif isinstance(child, ast.Call):
                 index.looked_up |= _looked_up(child)
             self._collect(child, inner, index)
@@ -241,8 +255,8 @@ class _Way:
         if (module.path, offset) in self._seen:
             return
         self._seen.add((module.path, offset))
-        for name in self._kept_as(module, offset, given=given):
-            for other, use in self._uses(name, (module.path, offset)):
+        for name, local in self._kept_as(module, offset, given=given):
+            for other, use in self._uses(name, (module.path, offset), local=local):
                 self._continue(name, other, use)
 
     def _continue(self, name: str, module: Module, node: ast.expr, *, given: bool = False) -> None:
@@ -250,8 +264,8 @@ class _Way:
             raise CannotEdit(f"{name} is also read at {_place(module, node)}")
         self.follow(module, module.end(node) - 1, given=given)
 
-    def _kept_as(self, module: Module, offset: int, *, given: bool) -> Iterator[str]:
-        """The names that what stands at an offset is read through from there."""
+    def _kept_as(self, module: Module, offset: int, *, given: bool) -> Iterator[tuple[str, bool]]:
+        """The names that what stands at an offset is read through from there, and whether each is local to a function."""
         index, inner = self.readers.index(module), None
         node = _innermost(module, offset)
         while node is not None:
@@ -262,9 +276,9 @@ class _Way:
                     value is inner
                 ):
                     if self._comes_to(module, value, (module.path, offset), given=given):
-                        yield from _targets(node, module)
+                        yield from _targets(node, module, index.frames[node])
                 case ast.NamedExpr(target=target):
-                    yield target.id
+                    yield target.id, _is_local(target, index.frames[node])
                 case ast.arguments():
                     raise CannotEdit(f"it is a parameter's default at {_place(module, inner or node)}")
                 case (
@@ -297,18 +311,16 @@ class _Way:
                 if isinstance(node, ast.Name) and node.id == name and isinstance(node.ctx, ast.Load):
                     self._continue(name, callee.frame.module, node, given=True)
 
-    def _uses(self, name: str, at: Position) -> Iterator[tuple[Module, ast.expr]]:
-        """Every place in the tree that reads a name and comes to the text."""
-        for path in self.readers.naming(name, at[0]):
+    def _uses(self, name: str, at: Position, *, local: bool) -> Iterator[tuple[Module, ast.expr]]:
+        """Every place in the tree that reads a name and comes to the text; a local name is read in its own module alone."""
+        for path in [at[0]] if local else self.readers.naming(name, at[0]):
             module = self.readers.project.module(path)
             if module is None:
                 raise CannotEdit(f"{name} is named in {path.as_posix()}, which is not valid Python")
             index = self.readers.index(module)
-            if name in index.looked_up:
+            if name in index.looked_up and not local:
                 raise CannotEdit(f"{name} is looked up by its name in {path.as_posix()}")
-            imports = [node for node in ast.walk(module.tree) if isinstance(node, ast.ImportFrom)]
-            aliases = [alias.asname for node in imports for alias in node.names if alias.name == name]
-            for known_as in (name, *filter(None, aliases)):
+            for known_as in (name, *sorted(index.aliases[name])):
                 for use in index.uses.get(known_as, ()):
                     if not _is_printed(use, index) and self._comes_to(module, use, at):
                         yield module, use
@@ -323,7 +335,9 @@ class _Way:
 
     def _is_it(self, value: Value, at: Position) -> bool:
         if isinstance(value, Text):
-            return (self.edit.path, self.edit.start) in value.positions()
+            # A name that is exchanged for another one is read at its end, see Module.load.
+            exchanged = (self.edit.path, self.edit.end) in value.loads
+            return exchanged or (self.edit.path, self.edit.start) in value.positions()
         module = value.frame.module
         if value.what not in {What.CONTAINER, What.INSTANCE} or not isinstance(value.node, ast.expr):
             return False
@@ -364,11 +378,20 @@ def _innermost(module: Module, offset: int) -> ast.AST | None:
     return best
 
 
-def _targets(node: ast.Assign | ast.AnnAssign, module: Module) -> Iterator[str]:
+def _targets(node: ast.Assign | ast.AnnAssign, module: Module, frame: Frame) -> Iterator[tuple[str, bool]]:
     for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
         if not isinstance(target, (ast.Name, ast.Attribute)):
             raise CannotEdit(f"it is put into a container at {_place(module, node)}")
-        yield spelling(target)
+        yield spelling(target), _is_local(target, frame)
+
+
+def _is_local(target: ast.expr, frame: Frame) -> bool:
+    """Whether an assignment makes a name of a function's own, which no other module can reach."""
+    function = frame.scope.node
+    if not isinstance(target, ast.Name) or not isinstance(function, FUNCTIONS):
+        return False
+    shared = (node for node in own_nodes(function.body) if isinstance(node, (ast.Global, ast.Nonlocal)))
+    return not any(target.id in node.names for node in shared)
 
 
 def _looked_up(call: ast.Call) -> set[str]:

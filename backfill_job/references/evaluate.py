@@ -6,7 +6,7 @@ Names, calls and parts of things need each other, so they are one class.
 """
 
 import ast
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from backfill_job.references.modules import (
     FUNCTIONS,
@@ -66,11 +66,19 @@ def is_lookup(qualified: str) -> bool:
 
 
 class Evaluator:
-    """Evaluates expressions of a project's modules; `must_keep` tells which texts must stay when one has too many."""
+    """Evaluates expressions of a project's modules.
 
-    def __init__(self, project: Project, must_keep: Callable[[str], bool]) -> None:
+    Args:
+        must_keep: Tells which texts must stay when one has too many.
+        settings: The values that settings have where the code is deployed, by name.
+    """
+
+    def __init__(
+        self, project: Project, must_keep: Callable[[str], bool], settings: Mapping[str, str]
+    ) -> None:
         self.project = project
         self.must_keep = must_keep
+        self._settings = settings
         self._frames: dict[tuple[object, ...], Frame] = {}
         self._known: dict[tuple[int, int], Values] = {}
         self._active: set[tuple[int, int]] = set()
@@ -225,9 +233,14 @@ class Evaluator:
     def _first_of(self, nodes: Sequence[ast.expr], frame: Frame) -> list[Value]:
         """``a or b``: a setting from the environment is unknown, so the default behind it is believed."""
         found: list[Value] = []
+        settings: set[str] = set()
         for node in nodes:
             looked_up = isinstance(node, ast.Call) and is_lookup(self.qualified(node.func, frame))
-            found += [value for value in self.values(node, frame) if not (looked_up and value == UNKNOWN)]
+            for value in _decided(self.values(node, frame), settings):
+                if looked_up and isinstance(value, Text) and _is_unknown(value):
+                    settings |= value.deciding
+                else:
+                    found.append(value)
         return found
 
     def _operation(self, node: ast.BinOp, frame: Frame) -> Sequence[Value]:
@@ -417,6 +430,8 @@ class Evaluator:
     def _subscript(self, node: ast.Subscript, frame: Frame) -> list[Value]:
         keys = self.parts(node.slice, frame)
         key = keys[0].chars if len(keys) == 1 and UNKNOWN.chars not in keys[0].chars else None
+        if key is not None and self.qualified(node.value, frame).endswith("environ"):
+            return self._given_setting([key]) or [Text(UNKNOWN.chars).decided_by([key])]
         return [inner for base in self.values(node.value, frame) for inner in self._part_of(base, key)]
 
     def _attribute(self, node: ast.Attribute, frame: Frame) -> list[Value]:
@@ -555,13 +570,27 @@ class Evaluator:
 
     def _got(self, node: ast.Call, func: ast.Attribute, frame: Frame) -> Sequence[Value]:
         """``mapping.get(key, default)``."""
+        if is_lookup(self.qualified(func, frame)):
+            return self._setting(node, frame)
         found: list[Value] = []
         keys = self.parts(node.args[0], frame) if node.args else [UNKNOWN]
         key = keys[0].chars if len(keys) == 1 and keys[0].known else None
         for base in self.values(func.value, frame):
             if isinstance(base, Ref) and base.what is not What.MODULE:
-                found += [value for value in self._part_of(base, key) if value is not UNKNOWN]
+                found += [value for value in self._part_of(base, key) if not _is_unknown(value)]
         return [*found, *self._defaults(node, frame)]
+
+    def _setting(self, call: ast.Call, frame: Frame) -> list[Value]:
+        """A setting's value where the code is deployed, if that is known; else its default, or nothing that is known."""
+        keys = call.args[:1] or [keyword.value for keyword in call.keywords if keyword.arg in {"key", "name"}]
+        names = {text.chars for key in keys for text in self.parts(key, frame) if text.known}
+        return self._given_setting(names) or _decided(
+            self._defaults(call, frame) or [Text(UNKNOWN.chars)], names
+        )
+
+    def _given_setting(self, names: Iterable[str]) -> list[Value]:
+        keys = [key for name in names for key in (name, f"AIRFLOW_VAR_{name.upper()}")]
+        return [Text(self._settings[key]) for key in keys if key in self._settings]
 
     def _defaults(self, call: ast.Call, frame: Frame) -> list[Value]:
         """A lookup's default: believed, unless it only names an environment for the case that none is set."""
@@ -592,7 +621,7 @@ class Evaluator:
         qualified, args = self.qualified(node.func, frame), node.args
         name = qualified.rpartition(".")[2]
         if is_lookup(qualified):
-            return self._defaults(node, frame) or NOTHING
+            return self._setting(node, frame)
         if name in _PATHS or qualified.endswith("path.join"):
             return path_join([self.parts(argument, frame) for argument in args], self.must_keep)
         if args and (name in _SAME or qualified in _COPIES):
@@ -601,6 +630,18 @@ class Evaluator:
             named = [keyword.value for keyword in node.keywords if keyword.arg == "name"] or args[1:2]
             return [value for expression in named for value in self.parts(expression, frame)]
         return ()
+
+
+def _is_unknown(value: Value) -> bool:
+    return isinstance(value, Text) and value.chars == UNKNOWN.chars
+
+
+def _decided(values: Iterable[Value], settings: Iterable[str]) -> list[Value]:
+    """The values, decided by settings; an environment, for which `UNKNOWN` stands, is not said of every bucket."""
+    return [
+        value.decided_by(settings) if isinstance(value, Text) and value is not UNKNOWN else value
+        for value in values
+    ]
 
 
 def _text(value: Value) -> Text:

@@ -1,8 +1,8 @@
 """What a scan finds, and what of it blocks."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,12 @@ from backfill_job.references.targets import Kind, Target
 from backfill_job.references.texts import Position, Source, Text, readable
 from shared.migration import Migration
 
-__all__ = ["LONGEST", "Finding", "Place", "Resolution", "ScanError", "ScanResult", "worst"]
+__all__ = ["ELSEWHERE", "LONGEST", "Finding", "Place", "Resolution", "ScanError", "ScanResult", "worst"]
 
 SCHEMA = "references/1"
+
+ELSEWHERE = "a known name in a place that is neither path"
+"""Why a finding of that class is one."""
 
 LONGEST = 200
 """Characters of an expression, or of a line, that are shown."""
@@ -57,6 +60,9 @@ class Finding:
         shares_bucket: Whether other objects are named with the same bucket, or may be.
         shares_prefix: Whether the same prefix may be used with other buckets.
         together: Where the call, dict, block or line begins that it is a part of.
+        scope: The functions and classes around it; empty at the top of a file.
+        operation: What it does there: ``presence``, ``load``, ``list``, or ``read`` where that cannot be told.
+        accepted: Why it does not block although it reads elsewhere, and who says so.
     """
 
     path: Path
@@ -72,6 +78,9 @@ class Finding:
     shares_bucket: bool = False
     shares_prefix: bool = False
     together: int = -1
+    scope: str = ""
+    operation: str = "read"
+    accepted: str = ""
 
     @staticmethod
     def at(
@@ -86,9 +95,9 @@ class Finding:
     @property
     def blocks(self) -> bool:
         """Whether the legacy prefix must not be deleted while this stands."""
-        if self.place is not Place.CODE or self.reviewed:
+        if self.place is not Place.CODE or self.reviewed or self.accepted:
             return False
-        return self.kind in {Kind.MIXED, Kind.LEGACY, Kind.UNRESOLVED}
+        return self.kind not in {Kind.MIGRATED, Kind.OTHER}
 
     @property
     def buckets(self) -> tuple[str, ...]:
@@ -106,6 +115,11 @@ class Finding:
         """The labels of the migrations that it concerns."""
         concerned = [one for one in self.resolutions if one.kind is self.kind]
         return tuple(dict.fromkeys(target.migration.label for one in concerned for target in one.targets))
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The settings from outside of the code that decide its bucket or its prefix where it is deployed."""
+        return tuple(sorted({name for text in self.texts() for name in text.deciding}))
 
     def evidence(self) -> frozenset[Position]:
         """Every name it was read through, and every character it is made of."""
@@ -131,6 +145,10 @@ class Finding:
             "migrations": list(self.labels),
             "note": self.note,
             "reviewed": self.reviewed,
+            "variables": list(self.variables),
+            "scope": self.scope,
+            "operation": self.operation,
+            "accepted": self.accepted,
         }
 
 
@@ -154,6 +172,9 @@ class ScanResult:
         files: How many files were read.
         skipped: Files and folders that were left out as asked.
         findings: In the order of paths and lines.
+        code: How many of the files can read objects.
+        without_code: The paths in which there is not one such file.
+        settings: The values of settings from outside of the code that were given, by name.
     """
 
     paths: tuple[Path, ...]
@@ -162,6 +183,9 @@ class ScanResult:
     skipped: tuple[Path, ...]
     findings: tuple[Finding, ...]
     errors: tuple[ScanError, ...]
+    code: int
+    without_code: tuple[Path, ...]
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def blocking(self) -> tuple[Finding, ...]:
@@ -170,8 +194,8 @@ class ScanResult:
 
     @property
     def clean(self) -> bool:
-        """Whether nothing blocks: there are no such findings, and everything could be read."""
-        return not self.blocking and not self.errors
+        """Whether nothing blocks: there are no such findings, everything could be read, and there was code to read."""
+        return not self.blocking and not self.errors and not self.without_code
 
     @property
     def counts(self) -> dict[Kind, int]:
@@ -193,6 +217,7 @@ class ScanResult:
             "paths": [path.as_posix() for path in self.paths],
             "migrations": migrations,
             "files": self.files,
+            "code": self.code,
             "skipped": [path.as_posix() for path in self.skipped],
             "counts": {kind.value: count for kind, count in self.counts.items()},
             "blocking": len(self.blocking),

@@ -11,7 +11,7 @@ own side. ``QPI_BUCKET`` belongs to ``QPI_PREFIX``. ``temp_bucket`` may belong t
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from backfill_job.references.findings import Resolution
@@ -121,6 +121,10 @@ _VARIABLE = re.compile(r"\$\{?\Z")
 _AIRFLOW_VARIABLE = re.compile(r"\bvar\.(?:value|json)\.[\w.]*\Z")
 
 
+PART = "holes cut the name short, so that it may be another one"
+LAYOUT = "a name of a known layout, which does not stand directly below a prefix"
+
+
 @dataclass(frozen=True, slots=True)
 class Mention:
     """One place in a text that names a prefix, without its final slash.
@@ -130,7 +134,7 @@ class Mention:
         bucket: The bucket that the text states with it; None if it states none.
         folder: What stands between the beginning of the path and the name; empty for nothing.
         bare: Whether it stands alone, without a slash on either side: it may name something else.
-        part: Whether holes cut the name short, so that it may be another one.
+        weak: Why it counts only beside a bucket that is read: `PART` or `LAYOUT`; empty for a name in one piece.
     """
 
     start: int
@@ -139,11 +143,11 @@ class Mention:
     bucket: Text | None = None
     folder: str = ""
     bare: bool = False
-    part: bool = False
+    weak: str = ""
 
 
 def mentions(text: Text, targets: Targets) -> Iterator[Mention]:
-    """Find every mention of a prefix in a text with holes; those that holes cut short come last."""
+    """Find every mention of a prefix in a text with holes; then those that holes cut short, and known layouts elsewhere."""
     whole = {match.end(): match for match in targets.prefix_pattern.finditer(text.chars)}
     covered = [match.span() for match in whole.values()]
     for match in targets.key_pattern.finditer(text.chars):
@@ -153,7 +157,11 @@ def mentions(text: Text, targets: Targets) -> Iterator[Mention]:
         yield _mention(text, match.start(), match.end(), targets)
     for match in targets.part_pattern.finditer(text.chars):
         if not targets.key_pattern.search(match.group()):
-            yield Mention(match.start(), match.end(), part=True)
+            mention = _mention(text, match.start(), match.end(), targets)
+            if not mention.other:
+                yield replace(mention, weak=PART)
+    for match in targets.layout_pattern.finditer(text.chars) if not whole else ():
+        yield replace(_placed(text, *match.span(), targets), other="", weak=LAYOUT)
 
 
 def resolve(
@@ -175,12 +183,17 @@ def resolve(
     if bucket is None or not is_bucket_name(bucket.chars):
         return Resolution(Kind.UNRESOLVED, bucket, prefix)
     ours = targets.may_be_bucket(bucket.chars)
-    if mention.part:
+    if mention.weak == PART:
         return Resolution(Kind.UNRESOLVED if ours else Kind.OTHER, bucket, prefix)
+    if mention.weak == LAYOUT:
+        certain = (certain or mention.bucket is not None) and HOLE not in mention.folder
+        return Resolution(
+            Kind.ELSEWHERE if certain and bucket.known else Kind.OTHER, bucket, prefix, targets.targets
+        )
     kind, concerned = targets.kinds(bucket.chars, re.sub(SEPARATOR, "/", prefix.chars))
     if mention.folder:
         kind = Kind.OTHER if certain and HOLE not in mention.folder and bucket.known else Kind.UNRESOLVED
-    elif kind is Kind.OTHER and not certain and mention.bucket is None:
+    elif kind in {Kind.OTHER, Kind.ELSEWHERE} and not certain and mention.bucket is None:
         kind = Kind.UNRESOLVED
     return Resolution(kind, bucket, prefix, concerned if kind is not Kind.OTHER else ())
 
@@ -205,6 +218,12 @@ def _mention(text: Text, start: int, end: int, targets: Targets) -> Mention:
         return Mention(start, end, folder=HOLE)
     if other := _boundaries(chars, start, end):
         return Mention(start, end, other)
+    return _placed(text, start, end, targets)
+
+
+def _placed(text: Text, start: int, end: int, targets: Targets) -> Mention:
+    """A name that is a whole component of a path, with the bucket and the folder that the text states before it."""
+    chars = text.chars
     first = max(0, start - REACH)
     before = chars[first:start]
     behind = re.compile(SEPARATOR).match(chars, end) is not None

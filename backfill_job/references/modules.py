@@ -4,6 +4,7 @@ Nothing is imported or run. The order of assignments is not followed: a name sta
 """
 
 import ast
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,7 @@ __all__ = [
     "What",
     "defaults",
     "field_names",
+    "folders_above",
     "is_decorated",
     "is_static",
     "module_name",
@@ -190,12 +192,15 @@ class Project:
         set_from_outside: Names that some file sets as another module's: ``config.BUCKET = ...``.
     """
 
-    def __init__(self, paths: Iterable[Path], read: Callable[[Path], bytes]) -> None:
+    def __init__(
+        self, paths: Iterable[Path], read: Callable[[Path], bytes], may_be_read: Callable[[Path], bool]
+    ) -> None:
         self._read = read
+        self._may_be_read = may_be_read
         self._modules: dict[Path, Module | None] = {}
         self._by_name: dict[str, list[Path]] = defaultdict(list)
         self.set_from_outside: set[str] = set()
-        self.paths = tuple(paths)
+        self.paths = dict.fromkeys(paths)
         for path in self.paths:
             self._by_name[module_name(path)].append(path)
 
@@ -225,13 +230,15 @@ class Project:
         }
         if near:
             return [path for path, folders in near.items() if folders == max(near.values())]
-        for folder in _folders_above(importer.parent.absolute()):
+        for folder in folders_above(importer.parent.absolute()):
             if found := _files(folder, parts):
                 return found[:1]
         return []
 
     def _parse(self, path: Path) -> Module | None:
         try:
+            if path not in self.paths and not self._may_be_read(path):
+                return None
             source = decode(path, self._read(path))
             return Module(source, ast.parse(source.text))
         except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
@@ -442,12 +449,12 @@ def _dotted(path: PurePath) -> tuple[str, ...]:
 def _files(folder: Path, parts: tuple[str, ...]) -> list[Path]:
     base = folder.joinpath(*parts)
     candidates = [base / "__init__.py", *([base.with_name(base.name + ".py")] if parts else [])]
-    return [path for path in candidates if path.is_file()]
+    return [path for path in candidates if os.path.isfile(path)]  # noqa: PTH113 -- without an error where it may not look
 
 
 @lru_cache(4_096)
-def _folders_above(folder: Path) -> tuple[Path, ...]:
+def folders_above(folder: Path) -> tuple[Path, ...]:
     """The folders from this one up to the top of its checkout; none outside of a checkout."""
     above = (folder, *folder.parents)
-    tops = (index for index, candidate in enumerate(above, 1) if (candidate / ".git").exists())
+    tops = (index for index, candidate in enumerate(above, 1) if os.path.lexists(candidate / ".git"))
     return above[: next(tops, 0)]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import PurePath
 
-from backfill_job.references.findings import LONGEST, Finding, Place, Resolution
+from backfill_job.references.findings import ELSEWHERE, LONGEST, Finding, Place, Resolution
 from backfill_job.references.mentions import (
     Mention,
     bucket_for,
@@ -23,10 +23,11 @@ from backfill_job.references.mentions import (
     names_objects,
     resolve,
 )
+from backfill_job.references.sites import in_text
 from backfill_job.references.targets import Kind, Targets
 from backfill_job.references.texts import UNKNOWN, Source, Text, with_holes
 
-__all__ = ["finding_at", "scan_text", "within"]
+__all__ = ["finding_at", "is_code", "scan_text", "within"]
 
 LEVELS = 4
 """Braces and blocks around a prefix that are looked at."""
@@ -47,6 +48,7 @@ _SLASH = re.compile(
     r"|bzl|php|dart|scss)"
 )
 _SQL = re.compile(r".*\.(sql|bq|hql|ddl|psql|sqlx)")
+_NO_CODE = re.compile(r".*\.(csv|tsv|jsonl|ndjson|log|lock)")
 _DATA = re.compile(r".*\.(json[c5]?|ya?ml|tf|tfvars|hcl|toml)")
 
 _SLASH_TOKENS = re.compile(
@@ -86,16 +88,22 @@ _TERRAFORM_LABEL = re.compile(
 
 def scan_text(source: Source, targets: Targets, note: str = "") -> Iterator[Finding]:
     """Judge every name of a prefix in a file; `note` is said of every finding, before its own note."""
+    numbers = {source.line_of(match.start()) for match in targets.seed_pattern.finditer(source.text)}
+    if not numbers:
+        return
     file = _File(source, targets)
-    numbers = {source.line_of(match.start()) for match in targets.key_pattern.finditer(source.text)}
     for number in sorted(numbers):
         start = source.starts[number - 1]
         text = file.text(start, start + len(source.line(number)))
         for mention in mentions(text, targets):
             spans = text.cut(mention.start, mention.end).spans
-            if spans and not mention.part:
-                found = file.judge(text, mention, spans[0].offset)
-                yield replace(found, note="; ".join(filter(None, (note, found.note))))
+            if not spans:
+                continue
+            found = file.judge(text, mention, spans[0].offset)
+            counts = found.kind in {Kind.ELSEWHERE, Kind.UNRESOLVED} and found.buckets
+            if counts or not mention.weak:
+                noted = replace(found, note="; ".join(filter(None, (note, found.note))))
+                yield in_text(noted, source.line(number))
 
 
 def finding_at(source: Source, offset: int, resolution: Resolution, place: Place, note: str) -> Finding:
@@ -148,6 +156,14 @@ def _language_of(path: PurePath, text: str) -> _Language:
         bare = _QUOTED_VALUES.fullmatch(name) is None
         return _Language(hash=True, bare_values=bare, blocks=name.endswith(("yaml", "yml")), data=data)
     return _Language(data=data)
+
+
+def is_code(path: PurePath, data: bytes) -> bool:
+    """Tell whether a file can read objects at all: it is neither empty nor, by its name, for people or a table."""
+    name = path.name.lower()
+    if not data.strip() or _DOCUMENTATION.fullmatch(name) or _NO_CODE.fullmatch(name):
+        return False
+    return bool(path.suffix or _HASH.fullmatch(name) or data.startswith(b"#!"))
 
 
 _Spans = Sequence[tuple[int, int]]
@@ -256,7 +272,7 @@ class _File:
         if found.kind is Kind.UNRESOLVED:
             missing = "no bucket was found for it"
             return found, missing if found.bucket is None else "the bucket could not be read"
-        return found, "another bucket" if found.kind is Kind.OTHER else ""
+        return found, {Kind.OTHER: "another bucket", Kind.ELSEWHERE: ELSEWHERE}.get(found.kind, "")
 
     def _is_setting(self, offset: int) -> bool:
         """Whether a name is a variable's that the file does not set."""
@@ -417,9 +433,11 @@ class _File:
             return None
         name = match["braced"] or match["plain"] or match["jinja"] or match["field"]
         found = self._assigned(name, nesting)
+        if found is None and name in self.targets.settings:
+            return Text(self.targets.settings[name])
         if found is None and match["default"]:
             start = offset + match.start("default")
-            return self.text(start, start + len(match["default"]), nesting + 1)
+            return self.text(start, start + len(match["default"]), nesting + 1).decided_by([name])
         return found
 
     def _assigned(self, name: str, nesting: int = 0) -> Text | None:

@@ -16,11 +16,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from backfill_job.references.constants import exchanged, proposed
 from backfill_job.references.edits import CannotEdit, Edit, Readers, apply_edits, edits_for, wanted
-from backfill_job.references.evaluate import Evaluator
+from backfill_job.references.evaluate import Evaluator, TooDeep
 from backfill_job.references.findings import Finding, ScanResult
 from backfill_job.references.modules import Project
-from backfill_job.references.scan import MAX_BYTES, scan, walk_files
+from backfill_job.references.scan import may_be_read, read_code, scan, walk_files
 from backfill_job.references.targets import Kind, Targets
 from backfill_job.references.texts import PYTHON, Position, Source, decode
 from shared.errors import UsageError
@@ -60,14 +61,18 @@ class Proposal:
     contents: Mapping[Path, tuple[bytes, bytes]]
 
 
-def propose(result: ScanResult, *, skip: Sequence[str] = ()) -> Proposal:
-    """Work out what can be changed; nothing is written. `skip` is what that scan left out.
+def propose(result: ScanResult, *, skip: Sequence[str] = (), whole: bool = True) -> Proposal:
+    """Work out what can be changed; nothing is written.
+
+    Args:
+        skip: What that scan left out.
+        whole: Whether a file of which one place stays is left alone. Otherwise each place is looked at for itself.
 
     Raises:
         UsageError: A path of the scan has disappeared.
     """
-    read = functools.cache(Path.read_bytes)
-    planner = _Planner(result, skip, read, functools.cache(lambda path: decode(path, read(path))))
+    read = functools.cache(read_code)
+    planner = _Planner(result, skip, whole, read, functools.cache(lambda path: decode(path, read(path))))
     planner.plan()
     changes = {finding: planner.changed_lines(edits) for finding, edits in planner.edits.items()}
     return Proposal(changes, planner.refusals, planner.contents())
@@ -77,28 +82,52 @@ def propose(result: ScanResult, *, skip: Sequence[str] = ()) -> Proposal:
 class _Planner:
     result: ScanResult
     skip: Sequence[str]
+    whole: bool
     read: Callable[[Path], bytes]
     source: Callable[[Path], Source]
     edits: dict[Finding, tuple[Edit, ...]] = field(default_factory=dict)
     refusals: dict[Finding, str] = field(default_factory=dict)
+    _ways: dict[Finding, Iterator[tuple[Edit, ...] | CannotEdit]] = field(default_factory=dict)
+    _reasons: dict[Finding, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def plan(self) -> None:
         tree = walk_files(self.result.paths, self.skip)
-        project = Project([path for path in tree.files if path.suffix in PYTHON], self.read)
-        evaluator = Evaluator(project, Targets(self.result.migrations).carries)
+        python = [path for path in tree.files if path.suffix in PYTHON and self._is_read(path)]
+        project = Project(python, self.read, may_be_read(self.result.paths))
+        evaluator = Evaluator(project, Targets(self.result.migrations).carries, self.result.settings)
         readers = Readers(project, evaluator, self.read, self.source)
+        scanned = set(tree.files)
         for finding in self.result.blocking:
-            try:
-                edits = edits_for(finding, self.source)
-                _check_files(edits, set(tree.files))
-                _check_alone(finding, edits)
-                self._check_copy(finding)
-            except CannotEdit as reason:
-                self._refuse(finding, str(reason))
-            else:
-                self.edits[finding] = edits
+            self._ways[finding] = self._ways_of(finding, scanned, readers)
+            self._refuse(finding, "")
         self._settle(readers)
         self._rehearse(readers)
+
+    def _ways_of(
+        self, finding: Finding, scanned: set[Path], readers: Readers
+    ) -> Iterator[tuple[Edit, ...] | CannotEdit]:
+        """Every way to change a finding, the best first; and why there is not one."""
+        ways = (
+            lambda: exchanged(finding, readers),
+            lambda: [edits_for(finding, self.source)],
+            lambda: proposed(finding, readers),
+        )
+        for way in ways:
+            try:
+                self._check_copy(finding)
+                for edits in way():
+                    _check_files(edits, scanned)
+                    _check_alone(finding, edits)
+                    yield edits
+            except (CannotEdit, TooDeep) as reason:
+                yield reason if isinstance(reason, CannotEdit) else CannotEdit("it leads too deep to be read")
+
+    def _is_read(self, path: Path) -> bool:
+        try:
+            self.read(path)
+        except OSError:
+            return False
+        return True
 
     def contents(self) -> dict[Path, tuple[bytes, bytes]]:
         edits: dict[Path, set[Edit]] = defaultdict(set)
@@ -124,9 +153,18 @@ class _Planner:
         return tuple(changes)
 
     def _refuse(self, finding: Finding, reason: str) -> None:
+        """Try a finding's next way; leave it to a person, with the reason of the second way, where there is none."""
+        reasons = self._reasons[finding]
+        reasons += [reason] if reason else []
+        for way in self._ways[finding]:
+            if not isinstance(way, CannotEdit):
+                self.edits[finding] = tuple(sorted(set(way)))
+                return
+            reasons.append(str(way))
         self.edits.pop(finding, None)
         goal = wanted(finding)
-        self.refusals[finding] = f"{reason}; by hand: make it {goal}" if goal else reason
+        said = self._reasons[finding][0]
+        self.refusals[finding] = f"{said}; by hand: make it {goal}" if goal else said
 
     def _check_copy(self, finding: Finding) -> None:
         """Leave alone what reads the old path to write the new one: it would read what it writes."""
@@ -158,6 +196,26 @@ class _Planner:
                 if reason:
                     self._refuse(finding, reason)
                     dropped = True
+            dropped = self._keep_whole() or dropped
+
+    def _keep_whole(self) -> bool:
+        """Leave a file alone where one of its places stays; tells whether there was one."""
+        stay: dict[Path, Finding] = {}
+        for finding in self.refusals if self.whole else ():
+            stay.setdefault(finding.path, finding)
+        parts = [
+            (finding, stay[path])
+            for finding, edits in self.edits.items()
+            for path in (finding.path, *(edit.path for edit in edits))
+            if path in stay
+        ]
+        for finding, other in parts:
+            self._ways[finding] = iter(())
+            self._reasons[finding] = [
+                f"a file is changed wholly or not at all, and line {other.line} of {other.path.name} stays"
+            ]
+            self._refuse(finding, "")
+        return bool(parts)
 
     def _edited(self) -> frozenset[Position]:
         """Every name that the findings to be edited were read through."""
@@ -170,9 +228,16 @@ class _Planner:
             contents = self.contents()
             broken = {path for path, (old, new) in contents.items() if not _still_parses(path, old, new)}
             edited = {path: new for path, (_, new) in contents.items()}
-            after = scan(self.result.paths, self.result.migrations, skip=self.skip, contents=edited)
+            after = scan(
+                self.result.paths,
+                self.result.migrations,
+                skip=self.skip,
+                contents=edited,
+                settings=self.result.settings,
+            )
             blocking = {(finding.path, finding.line) for finding in after.blocking}
             still = blocking - {(finding.path, finding.line) for finding in self.refusals}
+            still |= {place for place in blocking if self.whole and place[0] in contents}
             bad = [
                 finding
                 for finding, edits in self.edits.items()
@@ -183,6 +248,7 @@ class _Planner:
             if not bad:
                 return
             for finding in bad:
+                self._ways[finding] = iter(())
                 self._refuse(finding, "the edit was tried, and the scan would not be clean there")
             self._settle(readers)
 
@@ -212,7 +278,7 @@ def _verdict(readers: Readers, edit: Edit, edited: frozenset[Position]) -> str:
 
 def _still_parses(path: Path, before: bytes, after: bytes) -> bool:
     """Whether a file can be parsed, unless it could not be parsed before either."""
-    return len(before) > MAX_BYTES or _parses(path, after) or not _parses(path, before)
+    return _parses(path, after) or not _parses(path, before)
 
 
 def _parses(path: Path, data: bytes) -> bool:

@@ -21,6 +21,7 @@ from backfill_job.references.findings import Finding, Place, Resolution
 from backfill_job.references.mentions import mentions, resolve
 from backfill_job.references.modules import FUNCTIONS, Module, Project, module_name, own_nodes
 from backfill_job.references.other_files import finding_at, scan_text, within
+from backfill_job.references.sites import in_module
 from backfill_job.references.targets import Kind, Targets
 from backfill_job.references.texts import Position, Text, decode, with_holes
 from backfill_job.references.walk import Walk
@@ -40,32 +41,44 @@ Read = Callable[[Path], bytes]
 
 
 def scan_python(
-    paths: Sequence[Path], holding: Iterable[Path], read: Read, targets: Targets
+    paths: Sequence[Path],
+    holding: Iterable[Path],
+    read: Read,
+    may_be_read: Callable[[Path], bool],
+    targets: Targets,
 ) -> Iterator[Finding]:
     """Judge every place in every Python file that matters; gives the findings in any order.
 
     Args:
         holding: Those of the paths that hold a word of a prefix's name.
+        may_be_read: Tells which other files an import may lead to.
     """
-    project = Project(paths, read)
+    project = Project(paths, read, may_be_read)
     for path in paths:
         project.set_from_outside.update(name.decode() for name in _SET_FROM_OUTSIDE.findall(read(path)))
     files, unparsed = _relevant(paths, holding, read, project, targets.seed_pattern)
-    spelled = (name for file in files for node in ast.walk(file.module.tree) for name in _spelled(node))
-    walk = Walk(Evaluator(project, targets.carries), targets, Counter(spelled))
+    spelled = (
+        name for file in files for statement in file.statements for name in statement.spelled.elements()
+    )
+    walk = Walk(Evaluator(project, targets.carries, targets.settings), targets, Counter(spelled))
     for file in files:
         if any(statement.live for statement in file.statements):
             try:
                 walk.module(file.module)
             except (TooDeep, RecursionError):
                 unparsed.append(file.module.path)
-    findings = walk.findings()
+    findings = [_in_module(finding, project) for finding in walk.findings()]
     covered = {mark for finding in findings for mark in finding.evidence()}
     yield from findings
     for file in files:
-        yield from _left_out(file.module, covered, targets)
+        yield from (in_module(one, file.module) for one in _left_out(file.module, covered, targets))
     for path in unparsed:
         yield from scan_text(decode(path, read(path)), targets, UNPARSED)
+
+
+def _in_module(finding: Finding, project: Project) -> Finding:
+    module = project.module(finding.path)
+    return finding if module is None else in_module(finding, module)
 
 
 # --- which files matter ------------------------------------------------------------------------------------------
@@ -74,7 +87,7 @@ def scan_python(
 @dataclass(slots=True)
 class _Statement:
     bound: frozenset[str]
-    spelled: frozenset[str]
+    spelled: Counter[str]
     live: bool
 
 
@@ -92,7 +105,7 @@ class _File:
         before = len(self.names)
         self.names.update(*(one.bound for one in self.statements if one.live))
         for one in self.statements:
-            if not one.live and not one.spelled.isdisjoint(known | self.names):
+            if not one.live and not one.spelled.keys().isdisjoint(known | self.names):
                 one.live = True
                 self.names |= one.bound
         return len(self.names) > before
@@ -154,7 +167,7 @@ def _imports_any(path: Path, imports: frozenset[str], exports: dict[str, set[str
 
 def _statement(node: ast.stmt, words: re.Pattern[str]) -> _Statement:
     inner = list(ast.walk(node))
-    spelled = frozenset(name for one in inner for name in _spelled(one))
+    spelled = Counter(name for one in inner for name in _spelled(one))
     bound: set[str] = set()
     for one in own_nodes([node]):
         if isinstance(one, (*FUNCTIONS, ast.ClassDef)):

@@ -8,10 +8,12 @@ from itertools import groupby
 
 from backfill_job.references.findings import Finding, Place, ScanResult
 from backfill_job.references.patch import Proposal
+from backfill_job.references.sites import gone_sites, sites_of
 from backfill_job.references.targets import Kind
+from shared.state import State
 from shared.text import counted, shown
 
-__all__ = ["report"]
+__all__ = ["nothing_read", "recorded", "report"]
 
 ROWS = 10
 """Places in documentation and comments that are shown; the rest is counted."""
@@ -39,15 +41,48 @@ def report(result: ScanResult, proposal: Proposal, written: str = "") -> Iterato
     yield from _summary(result, proposal, written)
 
 
+def nothing_read(result: ScanResult) -> str:
+    """In which paths there was no code to read; empty for none."""
+    if not result.without_code:
+        return ""
+    left_out = f", {counted(len(result.skipped), 'path')} left out as asked" if result.skipped else ""
+    where = ", ".join(shown(path.as_posix()) for path in result.without_code)
+    return f"no code was read in {where} ({counted(result.files, 'file')}{left_out})"
+
+
+def recorded(result: ScanResult, state: State, verdict: str) -> Iterator[str]:
+    """What the record says of the consumers: each reader of the legacy path, and how it stands now."""
+    gone, legacy = (
+        {site.name for site in found} for found in (gone_sites(result, state), sites_of(result, Kind.LEGACY))
+    )
+    yield ""
+    yield f"On record: {counted(len(state.sites), 'place')} that read the legacy path."
+    for name in sorted(state.sites):
+        stands = (
+            "still reads it"
+            if name in legacy
+            else "GONE: not seen on the new path"
+            if name in gone
+            else "on the new path"
+        )
+        yield f"  {shown(name)}  {stands}"
+    for site in sites_of(result, Kind.ELSEWHERE):
+        yield f"  {shown(site.name)}  reads {shown(site.reads)}"
+    yield verdict
+
+
 def _finding(finding: Finding, proposal: Proposal) -> Iterator[str]:
     where = f"{finding.line}:{finding.column}" if finding.line else "-"
     note = f"  ({shown(finding.note)})" if finding.note else ""
     yield f"  {where:<9}{finding.kind.value.upper():<11}{shown(finding.expression)}"
     yield f"           resolves to {_resolved(finding)}{note}"
+    if finding.variables:
+        names = ", ".join(finding.variables)
+        yield f"           where it is deployed, {shown(names)} decides; --env-file FILE gives the value"
     for change in proposal.changes.get(finding, ()):
         yield f"           {shown(change.path.as_posix())}:{change.line}"
         yield f"           - {shown(change.before.strip())}"
-        yield f"           + {shown(change.after.strip())}"
+        yield from (f"           + {shown(line)}" for line in change.after.strip().splitlines())
     if finding in proposal.refusals:
         yield f"           left to you: {shown(proposal.refusals[finding])}"
 
@@ -63,8 +98,10 @@ def _apart(result: ScanResult) -> Iterator[str]:
     stale = {Kind.LEGACY, Kind.MIXED, Kind.UNRESOLVED}
     apart = [one for one in result.findings if one.place is not Place.CODE and one.kind in stale]
     reviewed = [one for one in result.findings if one.reviewed]
+    accepted = [one for one in result.findings if one.accepted]
     yield from _listed("Documentation and comments that name the old path, or may; they do not block", apart)
     yield from _listed("Reviewed by a person, as written beside them", reviewed)
+    yield from _listed("Accepted by a person, on record: they read elsewhere", accepted)
 
 
 def _listed(heading: str, findings: Sequence[Finding]) -> Iterator[str]:
@@ -73,7 +110,8 @@ def _listed(heading: str, findings: Sequence[Finding]) -> Iterator[str]:
     yield ""
     yield f"{heading}: {counted(len(findings), 'place')}"
     for finding in findings[:ROWS]:
-        why = f"  ({shown(finding.reviewed)})" if finding.reviewed else ""
+        said = finding.reviewed or finding.accepted
+        why = f"  ({shown(said)})" if said else ""
         yield f"  {shown(finding.path.as_posix())}:{finding.line}  {shown(finding.expression)}{why}"
     if len(findings) > ROWS:
         yield f"  … and {len(findings) - ROWS:,} more"
@@ -86,7 +124,10 @@ def _summary(result: ScanResult, proposal: Proposal, written: str) -> Iterator[s
     if written:
         yield written
     if result.clean:
-        yield "Clean: no code reads the legacy path or mixes the two."
+        if result.counts[Kind.MIGRATED]:
+            yield "Clean: no code reads the legacy path or mixes the two."
+        else:
+            yield "Nothing blocks here, but nothing reads the new path either: the consumer may be gone, or is elsewhere."
         return
     unread = f", and {counted(len(result.errors), 'path')} could not be read" if result.errors else ""
     yield f"BLOCKED by {counted(len(result.blocking), 'place')}{unread}. The legacy prefix must stay."

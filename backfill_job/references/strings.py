@@ -231,7 +231,8 @@ def _with_case(change: Callable[[str], str]) -> Callable[[Text, Sequence[Text]],
     def changed(text: Text, _: Sequence[Text]) -> Text:
         chars = change(text.chars)
         # It still has its places: a change there comes out here.
-        return Text(chars, text.spans if len(chars) == len(text.chars) else (), text.loads)
+        spans = text.spans if len(chars) == len(text.chars) else ()
+        return Text(chars, spans, text.loads, text.settings)
 
     return changed
 

@@ -8,19 +8,23 @@ bucket         old prefix      new prefix     prefix, other case  sibling
 =============  ==============  =============  ==================  =======
 legacy         legacy          mixed          mixed               --
 new            mixed           migrated       mixed               --
-another        other           other          other               --
+another        elsewhere       elsewhere      elsewhere           --
 unknown        unresolved      unresolved     unresolved          --
 =============  ==============  =============  ==================  =======
+
+The buckets of the preset's other environments are *other*. A name of a known layout (``qpi_answers_YYYYMMDD/``) in a bucket that is
+read is *elsewhere*, too, unless it stands directly below a prefix.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
 from backfill_job.references.texts import HOLE
 from shared.errors import UsageError
-from shared.migration import Environment, Migration
+from shared.migration import Environment, Migration, qpi_exports
+from shared.partitions import LAYOUTS
 
 __all__ = ["SEPARATOR", "Kind", "Target", "Targets", "is_bucket_name"]
 
@@ -40,6 +44,7 @@ class Kind(Enum):
     MIXED = "mixed"
     LEGACY = "legacy"
     UNRESOLVED = "unresolved"
+    ELSEWHERE = "elsewhere"
     MIGRATED = "migrated"
     OTHER = "other"
 
@@ -81,13 +86,25 @@ class Target:
     def kind(self, bucket: str, prefix: str) -> Kind:
         """What a bucket with holes and a prefix, as it is spelled without its final slash, are together."""
         side = self._side(bucket)
-        if side is _Bucket.OTHER or prefix.lower() not in {self.old.lower(), self.new.lower()}:
+        if prefix.lower() not in {self.old.lower(), self.new.lower()}:
             return Kind.OTHER
+        if side is _Bucket.OTHER:
+            return Kind.OTHER if bucket.lower() in self._of_other_environments else Kind.ELSEWHERE
         if side is _Bucket.UNKNOWN:
             return Kind.UNRESOLVED
         if prefix == self.old and side in {_Bucket.LEGACY, _Bucket.BOTH}:
             return Kind.LEGACY
         return Kind.MIGRATED if prefix == self.new and side is not _Bucket.LEGACY else Kind.MIXED
+
+    @property
+    def is_preset(self) -> bool:
+        """Whether it is the QPI migration of an environment, whose layouts are known."""
+        return self.migration.label in _ENVIRONMENTS
+
+    @property
+    def _of_other_environments(self) -> frozenset[str]:
+        presets = [qpi_exports(environment) for environment in Environment] if self.is_preset else []
+        return frozenset(path.bucket for one in presets for path in (one.source, one.destination))
 
     def is_either_bucket(self, bucket: str) -> bool:
         """Tell whether a name is certainly the legacy or the new bucket."""
@@ -115,11 +132,16 @@ class Target:
 class Targets:
     """Everything one scan looks for.
 
+    Args:
+        migrations: What is looked for.
+        settings: The values that settings have where the code is deployed, by name.
+
     Raises:
         UsageError: There is not one migration, or one of them cannot be looked for.
     """
 
-    def __init__(self, migrations: Sequence[Migration]) -> None:
+    def __init__(self, migrations: Sequence[Migration], settings: Mapping[str, str] | None = None) -> None:
+        self.settings = settings or {}
         if not migrations:
             raise UsageError("no migration to look for references to")
         self.targets = tuple(map(Target.of, migrations))
@@ -136,13 +158,24 @@ class Targets:
         words = {_ascii_part(word) for key in self.keys for word in _words(key)}
         self.word_bytes = tuple(sorted(words, key=len, reverse=True))
         """One of these stands in every program that puts a name together."""
-        self.seed_pattern = re.compile("|".join(map(_seed, self.keys)), re.IGNORECASE)
+        heads = dict.fromkeys(layout.template.partition("{")[0] for layout in LAYOUTS)
+        layout = "|".join(map(re.escape, heads)) if any(one.is_preset for one in self.targets) else r"(?!)"
+        day = rf"(?:[0-9{HOLE}][0-9{HOLE}*-]*)?"
+        ends = rf"(?:{SEPARATOR}|\*|\.(?:jsonl|csv)\b)"
+        self.layout_pattern = re.compile(rf"(?<![\w.-])(?:{layout}){day}(?={ends})")
+        """Finds a name of a known layout, with a day or a hole for it."""
+        seeds = "|".join((*map(_seed, self.keys), rf"(?:{layout})(?=\Z|[0-9{{%$*])"))
+        self.seed_pattern = re.compile(seeds, re.IGNORECASE)
         """Finds literals that hold a name, or a part of one at the edge where another part can join it."""
         self.part_pattern = re.compile("|".join(map(_partial, self.keys)), re.IGNORECASE)
 
     def kinds(self, bucket: str, prefix: str) -> tuple[Kind, tuple[Target, ...]]:
         """The worst of what a bucket and a prefix are to any of the migrations, and to which."""
         kinds = [(target.kind(bucket, prefix), target) for target in self.targets]
+        if any(
+            kind not in {Kind.ELSEWHERE, Kind.OTHER} for kind, _ in kinds
+        ):  # it is another migration's bucket
+            kinds = [(kind, target) for kind, target in kinds if kind is not Kind.ELSEWHERE]
         worst = min((kind for kind, _ in kinds), key=lambda kind: kind.rank)
         return worst, tuple(target for kind, target in kinds if kind is worst)
 
@@ -151,8 +184,9 @@ class Targets:
         return any(target.is_either_bucket(bucket) for target in self.targets)
 
     def carries(self, chars: str) -> bool:
-        """Tell whether a text holds the name of a prefix, whole or in part."""
-        return bool(self.key_pattern.search(chars) or self.part_pattern.search(chars))
+        """Tell whether a text holds the name of a prefix, whole or in part, or a name of a known layout."""
+        patterns = (self.key_pattern, self.part_pattern, self.layout_pattern)
+        return any(pattern.search(chars) for pattern in patterns)
 
 
 def is_bucket_name(bucket: str) -> bool:

@@ -81,11 +81,14 @@ class Text:
     Attributes:
         spans: Where the characters are written; computed and escaped characters have none.
         loads: The names through which it was read.
+        settings: The settings from outside of the code that decide it where the code is deployed; each with whether its
+            default is believed here.
     """
 
     chars: str
     spans: tuple[Span, ...] = ()
     loads: frozenset[Position] = frozenset()
+    settings: frozenset[tuple[str, bool]] = frozenset()
 
     @property
     def known(self) -> bool:
@@ -96,7 +99,8 @@ class Text:
         """One text behind the other."""
         shift = len(self.chars)
         moved = tuple(replace(span, start=span.start + shift, end=span.end + shift) for span in other.spans)
-        return Text(self.chars + other.chars, self.spans + moved, self.loads | other.loads)
+        settings = self.settings | other.settings
+        return Text(self.chars + other.chars, self.spans + moved, self.loads | other.loads, settings)
 
     def cut(self, start: int, end: int) -> "Text":
         """The characters from `start` to before `end`, with where they are written."""
@@ -105,7 +109,7 @@ class Text:
             first, last = max(span.start, start), min(span.end, end)
             if first < last:
                 spans.append(Span(first - start, last - start, span.path, span.offset + first - span.start))
-        return Text(self.chars[start:end], tuple(spans), self.loads)
+        return Text(self.chars[start:end], tuple(spans), self.loads, self.settings)
 
     def replaced(self, pattern: re.Pattern[str], fill: Callable[[re.Match[str]], "Text | None"]) -> "Text":
         """The text with what `fill` gives for each match of a pattern; a match for which that is None stays."""
@@ -119,6 +123,15 @@ class Text:
     def through(self, loads: Iterable[Position]) -> "Text":
         """The same, read through more names."""
         return replace(self, loads=self.loads.union(loads))
+
+    def decided_by(self, names: Iterable[str]) -> "Text":
+        """The same, decided by settings where the code is deployed."""
+        return replace(self, settings=self.settings.union((name, self.known) for name in names))
+
+    @property
+    def deciding(self) -> frozenset[str]:
+        """The settings that decide it: those of which a default is believed, and of an unknown text all."""
+        return frozenset(name for name, believed in self.settings if believed or not self.known)
 
     def evidence(self) -> set[Position]:
         """Every place that it is written at, and every name it was read through."""

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from backfill_job.references.evaluate import Evaluator, TooDeep, is_lookup
-from backfill_job.references.findings import LONGEST, Finding, Place, Resolution, worst
+from backfill_job.references.findings import ELSEWHERE, LONGEST, Finding, Place, Resolution, worst
 from backfill_job.references.mentions import (
     Mention,
     bucket_for,
@@ -40,6 +40,7 @@ from backfill_job.references.modules import (
     owner_of,
     positional_names,
 )
+from backfill_job.references.strings import METHODS
 from backfill_job.references.targets import Kind, Targets
 from backfill_job.references.texts import Position, Text, with_holes
 
@@ -141,6 +142,7 @@ class Walk:
     _calls: dict[int, list[Seen]] = field(default_factory=dict)
     _called: set[int] = field(default_factory=set)
     _referred: set[int] = field(default_factory=set)
+    _raised: set[int] = field(default_factory=set)
     _unknown_methods: set[str] = field(default_factory=set)
     _direct_calls: dict[int, ast.Call] = field(default_factory=dict)
 
@@ -199,6 +201,7 @@ class Walk:
                 self._assignment([node.target], value, frame)
             case _:
                 quiet = isinstance(node, ast.Raise)
+                self._raised |= {id(node.exc)} if isinstance(node, ast.Raise) else set()
                 self._children(node, Usage(Use.QUIET if quiet else Use.PLAIN), frame)
 
     def _children(self, node: ast.AST, usage: Usage, frame: Frame) -> None:
@@ -306,6 +309,10 @@ class Walk:
         qualified = self.evaluator.qualified(node.func, frame)
         if _is_logging(qualified):
             inner = replace(inner, use=Use.QUIET)
+        elif (
+            inner.use is Use.QUIET and id(node) not in self._raised and not _makes_text(node.func, qualified)
+        ):
+            inner = replace(inner, use=Use.PLAIN)  # what is logged is what this call finds
 
         def argument(slot: int | str) -> Usage:
             return replace(
@@ -499,16 +506,18 @@ class Walk:
         """Every way a mention can come out; None when there is no bucket beside it."""
         if usage.use is Use.SETTING:
             return [Resolution(Kind.UNRESOLVED, None, prefix)]
+        if usage.use is Use.QUIET:
+            return _counting(mention, [Resolution(Kind.OTHER, mention.bucket, prefix)])
         if mention.other or mention.bucket is not None:
-            return [resolve(text, mention, None, self.targets)]
-        if usage.use is Use.QUIET or (mention.bare and self._is_a_name(prefix, usage)):
+            return _counting(mention, [resolve(text, mention, None, self.targets)])
+        if mention.bare and self._is_a_name(prefix, usage):
             return [Resolution(Kind.OTHER, None, prefix)]
         found = usage.bucket()
         if found is None:
-            return [] if mention.part else None
+            return [] if mention.weak else None
         ways = [resolve(text, mention, bucket, self.targets, certain=found[1]) for bucket in found[0]]
-        if mention.part:
-            return [way for way in ways if way.kind is Kind.UNRESOLVED]
+        if mention.weak:
+            return _counting(mention, ways)
         return None if usage.use is Use.DECLARED and worst(ways) is Kind.UNRESOLVED else ways
 
     def _is_a_name(self, prefix: Text, usage: Usage) -> bool:
@@ -522,6 +531,11 @@ class Walk:
         marks = frozenset(mark for prefix in prefixes for mark in prefix.evidence())
         marks = marks & _inside(node, frame) or marks
         self._seen.append(Seen(replace(finding, place=usage.place), frame.root, marks))
+
+
+def _counting(mention: Mention, ways: list[Resolution]) -> list[Resolution]:
+    """Those of a mention's ways that count: of a weak one, only what a person must look at."""
+    return [way for way in ways if not mention.weak or way.kind in {Kind.ELSEWHERE, Kind.UNRESOLVED}]
 
 
 def _inside(node: ast.expr, frame: Frame) -> frozenset[Position]:
@@ -542,6 +556,8 @@ def _finding(node: ast.expr, resolutions: Sequence[Resolution], frame: Frame, no
 def _note(finding: Finding, usage: Usage) -> str:
     if usage.use is Use.SETTING:
         return "the setting's value is not in the code"
+    if finding.kind is Kind.ELSEWHERE:
+        return ELSEWHERE
     if finding.kind is Kind.OTHER:
         return "only printed or logged" if usage.use is Use.QUIET else "another bucket, or a longer name"
     return "the bucket could not be read" if finding.kind is Kind.UNRESOLVED else ""
@@ -569,6 +585,13 @@ def _flat(node: ast.expr) -> Iterator[ast.expr]:
         return
     for element in node.elts:
         yield from _flat(element)
+
+
+def _makes_text(func: ast.expr, qualified: str) -> bool:
+    name = qualified.rpartition(".")[2]
+    if isinstance(func, ast.Attribute) and not qualified.endswith("path.join"):
+        return name in METHODS or name in {"format", "join", "joinpath"}
+    return name in {"str", "repr", "len", "join"}
 
 
 def _is_logging(qualified: str) -> bool:

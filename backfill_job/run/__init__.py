@@ -3,8 +3,10 @@
 - `arguments`: the arguments that all commands share, and the readers of their values
 - `clock`: the time and the waiting, replaceable in tests
 - `command`: a command as a value, and the process in which it runs
+- `failures`: why objects failed, grouped, and the next step that fits
 - `key_ranges`: which task copies which names, and in which order; pure
-- `late_gateway`: the official client, opened at the first call that needs it
+- `late_console`: the operator's console; imports `rich` for tables and bars only
+- `late_gateway`: both clients; the official one opens at the first call that needs it
 - `local_tasks`: the tasks of an execution as processes of this machine
 - `logs`: sends log lines to the screen, to Cloud Logging and to the log file
 - `open_run`: opens a run

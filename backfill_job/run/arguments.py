@@ -67,6 +67,23 @@ def add_session_arguments(parser: argparse.ArgumentParser, *, in_parts: bool = T
     add_log_arguments(parser)
 
 
+def add_checkout_arguments(group: argparse._ActionsContainer) -> None:
+    """Add ``--skip`` and ``--env-file``, which say how the consumers' code is looked at."""
+    group.add_argument(
+        "--skip",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="leave out files and folders of the code whose name or path matches; may be repeated; the result names them",
+    )
+    group.add_argument(
+        "--env-file",
+        type=Path,
+        metavar="FILE",
+        help="the settings with which the code is deployed, NAME=value on each line: they decide instead of a default",
+    )
+
+
 def add_canary_argument(parser: argparse._ActionsContainer) -> None:
     """Add ``--canary [SECONDS]``: a `timedelta`, or None."""
     parser.add_argument(

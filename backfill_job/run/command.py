@@ -10,9 +10,8 @@ from enum import IntEnum
 from functools import partial
 from typing import TextIO
 
-from rich.console import Console
-
 from backfill_job.run.clock import Clock, system_clock
+from backfill_job.run.late_console import LateConsole
 from backfill_job.run.operator_values import fill_in
 from backfill_job.run.stopping import leave_in_time
 from shared.command_line import OneLineParser, as_program, one_line
@@ -54,7 +53,7 @@ _RARE = (
     "--lag-max --import-days --today --no-record --mirror-since --prepare --manifest-dir --expect-objects --confirm-text "
     "--name --consumer --loaded-table --no-mirror --nights --partition --maximum-bytes-billed --path "
     "--dataset --location --anew --part --reason --rehearse --erased --only --resume --port --import-test --soak-days "
-    "--impersonate --project"
+    "--impersonate --project --skip --env-file --accept"
 )
 RARE = frozenset(_RARE.split())
 """Options that few need: ``--help-all`` explains them."""
@@ -88,9 +87,9 @@ class ProcessIO:
     words: tuple[str, ...] = ()
     stopping: Callable[[], None] = lambda: None
 
-    def console(self, width: int = WIDTH) -> Console:
+    def console(self, width: int = WIDTH) -> LateConsole:
         """Prints for the operator on stdout; `width` columns outside a terminal."""
-        return Console(file=self.stdout, width=None if self.stdout.isatty() else width, highlight=False)
+        return LateConsole(self.stdout, width)
 
     @staticmethod
     def of_process(words: Sequence[str]) -> "ProcessIO":
@@ -222,13 +221,14 @@ def migration_from(arguments: argparse.Namespace) -> Migration:
     excludes = (*(() if arguments.no_default_excludes else DEFAULT_EXCLUDES), *arguments.exclude)
     source = None if arguments.source is None else Location.parse(arguments.source)
     destination = None if arguments.destination is None else Location.parse(arguments.destination)
+    label = arguments.name or UNNAMED
     if arguments.env is not None:
         if arguments.name is not None:
             raise UsageError("--name is for a pair of prefixes: --env names its environment's pair already")
         preset = qpi_exports(Environment(arguments.env), excludes)
-        return Migration(source or preset.source, destination or preset.destination, excludes, preset.label)
+        source, destination, label = source or preset.source, destination or preset.destination, preset.label
     if source is None or destination is None:
         raise UsageError(
             "say what to migrate: --env dev, --env stg or --env prod, or both --source and --destination"
         )
-    return Migration(source, destination, excludes, arguments.name or UNNAMED)
+    return Migration(source, destination, excludes, label, billing_project=arguments.billing_project)

@@ -57,7 +57,9 @@ def run_as_tasks(
     execution = f"local-{io.clock.now():%Y%m%dT%H%M%S.%fZ}"
     with (
         tempfile.TemporaryDirectory() as folder,
-        closing(LateGateway(1, OperationsCounter(), ServerTime(), arguments.billing_project)) as store,
+        closing(
+            LateGateway(io.environ, 1, OperationsCounter(), ServerTime(), arguments.billing_project)
+        ) as store,
     ):
         place = arguments.report or Path(folder)
         reports = reports_at(place, store, migration_from(arguments))

@@ -7,10 +7,9 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from rich.console import Console
-
 from backfill_job.run.command import ProcessIO
 from backfill_job.run.key_ranges import ranges
+from backfill_job.run.late_console import LateConsole
 from backfill_job.run.late_gateway import LateGateway
 from backfill_job.run.logs import LogFormat, log_file_path, logging_to
 from backfill_job.run.overlaps import refuse_overlaps
@@ -23,8 +22,6 @@ from backfill_job.run.tasks import task_ranges
 from shared.authority import ByPhase
 from shared.errors import MigrationError, UsageError
 from shared.events_log import Event, EventLog
-from shared.gcs.json_client import GOOGLE_HOST
-from shared.gcs.wire import proxy_for
 from shared.migration import OWN_FOLDER, Location, Migration
 from shared.operations import OperationsCounter
 from shared.phase import PhaseReader
@@ -72,7 +69,6 @@ def opened(
         )
     if arguments.tasks > 1 and arguments.tasks != settings.task_count:
         raise UsageError("this is a task of a job already; give the job more tasks instead of --tasks")
-    endpoint = io.environ.get("STORAGE_EMULATOR_HOST")
     started = io.clock.now()
     name = settings.execution or f"{migration.label}-{started:%Y%m%dT%H%M%SZ}"
     task = {"task": settings.task_index, "tasks": settings.task_count} if settings.task_count > 1 else {}
@@ -85,7 +81,9 @@ def opened(
             operations = OperationsCounter()
             server_time = ServerTime(io.clock.now)
             with closing(
-                LateGateway(GATEWAY_CONNECTIONS, operations, server_time, arguments.billing_project)
+                LateGateway(
+                    io.environ, GATEWAY_CONNECTIONS, operations, server_time, arguments.billing_project
+                )
             ) as store:
                 reports = reports_at(arguments.report, store, migration)
                 phases = PhaseReader(store, migration, io.clock.monotonic)
@@ -107,9 +105,6 @@ def opened(
                     ranges=ranges(()),
                     allow_empty=arguments.allow_empty,
                     grace=arguments.grace,
-                    endpoint=endpoint,
-                    proxy=None if endpoint else proxy_for(GOOGLE_HOST, io.environ),
-                    billing_project=arguments.billing_project,
                 )
                 check_start(run)
                 if changes_objects:
@@ -122,9 +117,9 @@ def opened(
                     ),
                     allow_empty=run.allow_empty or bool(task) or arguments.since is not None,
                 )
-                if run.endpoint and console.is_terminal:
+                if store.endpoint and console.is_terminal:
                     console.print(
-                        f"Not Google's Cloud Storage, but {run.endpoint} (STORAGE_EMULATOR_HOST).",
+                        f"Not Google's Cloud Storage, but {store.endpoint} (STORAGE_EMULATOR_HOST).",
                         markup=False,
                     )
                 _begin(run, mode)
@@ -141,7 +136,9 @@ def say_overlaps(run: Run) -> bool:
         Whether it would.
     """
     try:
-        refuse_overlaps(run.migration, run.store, run.io.environ, run.operations, run.billing_project)
+        refuse_overlaps(
+            run.migration, run.store, run.io.environ, run.operations, run.migration.billing_project
+        )
     except UsageError as error:
         run.say(f"It would be REFUSED: {error}")
         return True
@@ -193,20 +190,14 @@ def _output(
     arguments: argparse.Namespace,
     io: ProcessIO,
     settings: Settings,
-) -> Iterator[Console]:
+) -> Iterator[LateConsole]:
     """Start the logging, name the log file, and give the operator's console; with JSON lines it prints nothing."""
     in_cloud_run = bool(settings.cloud_run_job)
     log_format = LogFormat(arguments.log_format or ("json" if in_cloud_run else "text"))
     directory_wanted = arguments.log_dir or (None if in_cloud_run else Path())
     part = f"_task{settings.task_index}" if settings.task_count > 1 else ""
     file = directory_wanted and log_file_path(directory_wanted, name + part, started)
-    terminal = io.stdout.isatty() and log_format is LogFormat.TEXT
-    console = Console(
-        file=io.stdout,
-        width=None if terminal else WIDTH,
-        quiet=log_format is LogFormat.JSON,
-        highlight=False,
-    )
+    console = LateConsole(io.stdout, WIDTH, quiet=log_format is LogFormat.JSON)
     stream = io.stdout if log_format is LogFormat.JSON else None if io.stderr.isatty() else io.stderr
     with logging_to(stream, log_format, file=file):
         if file is not None:

@@ -119,7 +119,7 @@ def change_phase(
 
 def update_state(run: Run, change: Callable[[State], State], stamp: Stamp) -> State:
     """Change the state (`shared.record.update`), and log the entry that the change with this stamp added, if it added one."""
-    state = update(run.gateway, run.migration, change)
+    state = update(run.store, run.migration, change)
     for entry in state.history:
         if entry.change == stamp.change:
             run.log.emit(Event.STATE_CHANGED, phase=state.phase.value, what=entry.what, by=entry.by)

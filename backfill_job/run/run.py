@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import uvloop
-from rich.console import Console
 
 from backfill_job.run.clock import Clock
 from backfill_job.run.command import ProcessIO
 from backfill_job.run.key_ranges import KeyRange
+from backfill_job.run.late_console import LateConsole
 from backfill_job.run.late_gateway import LateGateway
 from backfill_job.run.reports import Lines, Reports, json_bytes
 from backfill_job.run.settings import Settings
@@ -29,9 +29,8 @@ from shared.errors import (
     UsageError,
 )
 from shared.events_log import EventLog
-from shared.gcs.api import AsyncApi, RetryPolicy
+from shared.gcs.api import AsyncApi
 from shared.gcs.listing import first_name, list_pages
-from shared.gcs.wire import Proxy
 from shared.migration import OWN_FOLDER, Location, Migration
 from shared.operations import OperationsCounter
 from shared.phase import PAUSES, HeadAhead, Phase, PhaseReader, Recorded, history_ref, recorded, state_ref
@@ -45,10 +44,6 @@ __all__ = ["Run", "check_start", "open_api", "recorded_phase", "refuse_empty", "
 
 LISTING_CONNECTIONS = 16
 """Connections beyond those of the objects under way, so that listings never wait for objects."""
-
-REQUEST_TIMEOUT = 60.0
-"""Seconds without an answer after which a request counts as lost. A rewrite needs at least 30 (Cloud Storage reference,
-"Objects: rewrite")."""
 
 START_PATIENCE = 10.0
 """Seconds of retries after transient faults before the work begins, because an operator is waiting."""
@@ -67,7 +62,7 @@ class Run:
         console: Prints for the operator; prints nothing where lines are JSON.
         log: Receives events.
         reports: The place for the reports of the whole run; None for no reports.
-        store: Looks at and copies single objects of both sides.
+        store: Both clients: looks at and copies single objects of both sides, reads and writes the record.
         operations: Counts requests to Cloud Storage, as they are billed.
         started: When it began, by Cloud Storage's clock.
         clock: Cloud Storage's time, for everything that has an age, and the waiting, which raises `Interrupted` after a
@@ -78,9 +73,6 @@ class Run:
         ranges: This process's part of the key space.
         allow_empty: Whether the source may be empty.
         grace: How long after its last change a source object may take to arrive before it counts as missing.
-        endpoint: Scheme and host of a local Cloud Storage; None for Google's.
-        proxy: The way to Google's; None for a direct connection.
-        billing_project: Pays for the requests to a requester-pays bucket; empty for none.
     """
 
     command: str
@@ -88,7 +80,7 @@ class Run:
     started: datetime
     io: ProcessIO
     settings: Settings
-    console: Console
+    console: LateConsole
     log: EventLog
     reports: Reports | None
     store: LateGateway
@@ -100,13 +92,10 @@ class Run:
     ranges: tuple[KeyRange, ...]
     allow_empty: bool
     grace: timedelta
-    endpoint: str | None
-    proxy: Proxy | None
-    billing_project: str = ""
 
     @property
     def gateway(self) -> "Gateway":
-        """All other operations on Cloud Storage, through the official client."""
+        """All other operations on Cloud Storage, through the official client. Its import is slow."""
         return self.store.opened()
 
     @property
@@ -148,7 +137,7 @@ class Run:
             StorageError: It cannot be read.
         """
         try:
-            return read_record(self.gateway, self.migration)
+            return read_record(self.store, self.migration)
         except (PermissionDenied, BucketNotFound, PhaseUnknown) as error:
             raise UsageError(f"cannot start: {error}") from error
 
@@ -199,20 +188,10 @@ def open_api(run: Run, in_flight: int = 0, *, patience: float | None = None) -> 
     """The fast client, with connections for listings and for `in_flight` objects at once.
 
     Args:
-        run: Gives the endpoint, the proxy and the operations counter.
         in_flight: Objects under way at once.
         patience: Seconds of retries after transient faults; None for the default.
     """
-    return AsyncApi(
-        retry=RetryPolicy() if patience is None else RetryPolicy(deadline=patience),
-        timeout=patience or REQUEST_TIMEOUT,
-        endpoint=run.endpoint,
-        connections=in_flight + LISTING_CONNECTIONS,
-        operations=run.operations,
-        server_time=run.store.server_time,
-        proxy=run.proxy,
-        billing_project=run.billing_project,
-    )
+    return run.store.fast(in_flight + LISTING_CONNECTIONS, patience=patience)
 
 
 def check_start(run: Run) -> None:

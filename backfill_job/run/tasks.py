@@ -85,14 +85,14 @@ def task_ranges(run: Run, since: datetime | None) -> tuple[KeyRange, ...]:
 def _agreed_ranges(run: Run, listed: _Listed) -> tuple[KeyRange, ...]:
     execution, tasks = run.settings.execution, run.settings.task_count
     at = run.migration.own_ref("runs", execution, "shards.json")
-    text = run.gateway.read(at)
+    text = run.store.read(at)
     if text is None:
         partitions = uvloop.run(_partitions(run, _starts(listed), tasks))
         text = ShardMap(execution, tasks, boundaries_for(partitions, tasks)).to_json()
         try:
-            run.gateway.write(at, text, if_generation=ABSENT)
+            run.store.write(at, text, if_generation=ABSENT)
         except ConditionFailed:  # another task was faster, or our answer was lost: use the existing map
-            text = run.gateway.read(at)
+            text = run.store.read(at)
     if text is None:
         raise UnexpectedAnswer(
             at.uri, "the tasks' shard map was deleted while they read it; start the execution again"

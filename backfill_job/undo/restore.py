@@ -24,13 +24,14 @@ from backfill_job.copying.governor import WriteGovernor
 from backfill_job.copying.line import concerns_all
 from backfill_job.deletion.manifest import Line, Manifest
 from backfill_job.deletion.manifest_store import LinesSource, read_lines
+from backfill_job.run.failures import Failures
 from backfill_job.run.phase_change import NotFinished
 from backfill_job.run.stopping import Stop
 from backfill_job.run.workers import work
 from backfill_job.undo.options import RestoreOption, Way, live, look, restore_options
 from shared.authority import AuthoritySource, current_authority
 from shared.decision import ABSENT, was_erased
-from shared.errors import ConditionFailed, MigrationError, ObjectNotFound, StorageError
+from shared.errors import Cause, ConditionFailed, MigrationError, ObjectNotFound, StorageError
 from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
 from shared.objects import ObjectState, is_later, same
@@ -87,11 +88,13 @@ class Restored:
         option: What could be done.
         outcome: What was done.
         detail: Why it is not there, for a person; else empty.
+        cause: The same, for the end of the run, where it failed.
     """
 
     option: RestoreOption
     outcome: UndoOutcome
     detail: str = ""
+    cause: Cause | None = None
 
 
 class Restorer:
@@ -121,7 +124,7 @@ class Restorer:
         if outcome is not None:
             return Restored(option, outcome, option.because)
         if self.error is not None:
-            return Restored(option, UndoOutcome.FAILED, str(self.error))
+            return Restored(option, UndoOutcome.FAILED, str(self.error), self.error.cause)
         try:
             if await self._is_erased(option.line):
                 return Restored(option, UndoOutcome.ERASED, "it was erased by name meanwhile")
@@ -129,7 +132,7 @@ class Restorer:
         except StorageError as error:
             if concerns_all(error):
                 self.error = error
-            return Restored(option, UndoOutcome.FAILED, str(error))
+            return Restored(option, UndoOutcome.FAILED, str(error), error.cause)
 
     async def _brought_back(self, option: RestoreOption) -> Restored:
         await self._pacing.admit()
@@ -161,10 +164,10 @@ class Restorer:
             else:
                 if same(line.state, made):
                     return Restored(option, outcome)
-                return Restored(option, UndoOutcome.FAILED, "what came back is not what the manifest says")
-        return Restored(
-            option, UndoOutcome.FAILED, f"it changed since it was looked at; run it again ({problem})"
-        )
+                why = "what came back is not what the manifest says"
+                return Restored(option, UndoOutcome.FAILED, why, Cause.NOT_PROVEN)
+        why = f"it changed since it was looked at ({problem})"
+        return Restored(option, UndoOutcome.FAILED, why, Cause.CHANGED)
 
     async def _before_request(self) -> None:
         """Check that the phase allows it.
@@ -271,12 +274,14 @@ class UndoResult:
         there: Lines whose object the last look found to be the same.
         left: Lines whose object is not there because it was erased.
         names: Some of the other lines, as a person reads them.
+        failures: Why lines failed.
     """
 
     counts: Counts[UndoOutcome] = field(default_factory=lambda: Counts(UNDO))
     there: int = 0
     left: int = 0
     names: list[str] = field(default_factory=list)
+    failures: Failures = field(default_factory=Failures)
 
     @property
     def not_there(self) -> int:
@@ -296,6 +301,11 @@ class UndoResult:
             "there": self.there,
             "not_there": self.not_there,
             "names": self.names,
+            **(
+                {"failures": [each.to_json() for each in failures]}
+                if (failures := self.failures.all())
+                else {}
+            ),
         }
 
 
@@ -402,6 +412,8 @@ class Undo:
             found = legacy.get(line.name)
             there = found is not None and same(line.state, found)
             result.counts.add(restored.outcome)
+            if restored.cause is not None:
+                result.failures.note(line.name, restored.cause, restored.detail)
             result.there += there
             result.left += not there and restored.outcome is UndoOutcome.ERASED
             if not there and len(result.names) < MAX_NAMES:

@@ -10,6 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from backfill_job.deletion.phases import GOES_ON_IN, command_line
+from backfill_job.run.failures import next_step
 from backfill_job.run.phase_change import PhaseAfter
 from backfill_job.undo.options import RestoreOption, Way
 from backfill_job.undo.restore import RestorePlan, UndoOutcome, UndoResult
@@ -96,7 +97,18 @@ def end_lines(plan: RestorePlan, result: UndoResult | None, execute: str) -> lis
         f"what the manifest says{result.counts.imbalance}."
         + (f" {result.left:,} erased since, and not brought back." if result.left else "")
     )
+    if result.not_there:
+        failures = result.failures.all()
+        again = sum(each.objects for each in failures) < result.not_there - _hopeless(result)
+        again = again or any(each.cause.again for each in failures)
+        lines += next_step(failures, again=again)
     return lines
+
+
+def _hopeless(result: UndoResult) -> int:
+    """Lines that no undo brings back: nothing holds them any more, or somebody wrote there."""
+    counts = result.counts.by_outcome
+    return counts[UndoOutcome.LOST] + counts[UndoOutcome.OCCUPIED]
 
 
 def next_steps(after: PhaseAfter, result: UndoResult, migration: Migration) -> list[str]:

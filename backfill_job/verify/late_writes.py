@@ -7,17 +7,14 @@ what a late writer wrote and the forward mirror copied; therefore the forward mi
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from backfill_job.copying.diff import DiffLine, Verdict
 from shared.late_marks import newest_late_mark
 from shared.migration import Migration
 from shared.objects import ObjectState, is_later, time_text
 from shared.phase import Phase
+from shared.record import RecordStore
 from shared.state import Kind, State
-
-if TYPE_CHECKING:
-    from shared.gateway import Gateway
 
 __all__ = ["LateWrites", "cutover_of", "late_since"]
 
@@ -39,11 +36,11 @@ def cutover_of(state: State) -> datetime | None:
     )
 
 
-def late_since(gateway: "Gateway", migration: Migration, cutover: datetime | None) -> "LateWrites":
+def late_since(store: RecordStore, migration: Migration, cutover: datetime | None) -> "LateWrites":
     """Begin to count since a cutover, with what the mirror saw.
 
     Args:
-        gateway: Where the mirror's marks lie.
+        store: Holds the mirror's marks.
         migration: The migration, in its own direction.
         cutover: Since when the new path counts; None where it does not: nothing is late then.
 
@@ -53,7 +50,7 @@ def late_since(gateway: "Gateway", migration: Migration, cutover: datetime | Non
     if cutover is None:
         return LateWrites()
     since = time_text(cutover)
-    return LateWrites(since, newest=newest_late_mark(gateway, gateway, migration, since))
+    return LateWrites(since, newest=newest_late_mark(store, store, migration, since))
 
 
 @dataclass(slots=True)

@@ -1,10 +1,11 @@
 """The fast client of Cloud Storage's JSON API, for work on millions of objects. Asynchronous.
 
-The official client (``shared.gateway``) uses several times the CPU time for each request. The mirror function does not
-install what this package needs (httptools, orjson), so nothing that the mirror imports may import this package.
+The official client (``shared.gateway``) uses several times the CPU time for each request.
 
 ::
 
+    blocking     for callers that do not await
+       │
     listing      listings as streams of pages
        │
     api          one verb for each thing that callers do; the only place that writes API paths
@@ -16,6 +17,7 @@ install what this package needs (httptools, orjson), so nothing that the mirror 
 ``shared.answers`` says what each error response means, for this client and for the gateway.
 
 - `api`: what callers ask of Cloud Storage, as verbs. No other module writes a path of the JSON API.
+- `blocking`: the same for callers that do not await: the record, the phase, single objects.
 - `batch`: the form of a batch request: several calls in one request, each with its own answer. Pure.
 - `credentials`: authorization headers for requests, renewed before they expire and never twice at once.
 - `json_client`: one request to the JSON API: retries, authorization, errors, counting. ``api`` has the verbs.

@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self, Unpack
 from urllib.parse import quote
 
+import orjson
+
 from shared.answers import names_object, no_answer
 from shared.errors import BucketNotFound, ObjectNotFound, StorageError, UnexpectedAnswer
 from shared.gcs.batch import CONTENT_TYPE, MOST_CALLS, batch_body, batch_parts
@@ -24,14 +26,17 @@ from shared.gcs.json_client import (
     refusal,
     slows_all,
 )
-from shared.gcs.wire import Answer
+from shared.gcs.wire import STORED, Answer
 from shared.migration import Location
-from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState
+from shared.objects import RESOURCE_FIELDS, ObjectRef, ObjectState, crc32c_of
+from shared.storage_class import resource_like
 
 __all__ = ["MOST_CALLS", "UNPACED", "AsyncApi", "Pacing", "PartAnswer", "RetryPolicy", "Rewrite", "encoded"]
 
 BASE_PATH = "/storage/v1"
 BATCH_PATH = "/batch/storage/v1"
+UPLOAD_PATH = "/upload/storage/v1"
+DOWNLOAD_PATH = "/download/storage/v1"
 PAGE_SIZE = 1000
 """The most objects that Cloud Storage lists at once."""
 AS_STORED = "Accept-Encoding: gzip\r\n"
@@ -118,6 +123,7 @@ class AsyncApi:
         *,
         if_source: int,
         if_destination: int,
+        like: ObjectState | None = None,
         token: str = "",
         pacing: Pacing = UNPACED,
     ) -> Rewrite:
@@ -131,8 +137,12 @@ class AsyncApi:
         )
         if token:
             target += f"&rewriteToken={encoded(token)}"
+        body = {}
+        if like is not None:
+            target += f"&ifSourceMetagenerationMatch={like.metageneration}"
+            body = {"body": orjson.dumps(resource_like(like))}
         try:
-            answer = await self._client.json("POST", target, source.uri, pacing)
+            answer = await self._client.json("POST", target, source.uri, pacing, **body)
         except ObjectNotFound as error:
             await self._require_buckets(error, source.bucket, destination.bucket)
             raise
@@ -150,6 +160,7 @@ class AsyncApi:
         *,
         if_source: int,
         if_destination: int,
+        like: ObjectState | None = None,
         pacing: Pacing = UNPACED,
     ) -> ObjectState:
         """See `ObjectStore.copy`. Takes as many calls as needed, each under the same preconditions."""
@@ -160,6 +171,7 @@ class AsyncApi:
                 destination,
                 if_source=if_source,
                 if_destination=if_destination,
+                like=like,
                 token=token,
                 pacing=pacing,
             )
@@ -217,6 +229,38 @@ class AsyncApi:
             await self._require_buckets(error, at.bucket)
             raise
 
+    async def read_version(self, at: ObjectRef) -> tuple[int, bytes] | None:
+        """See `ContentsStore.read_version`. One request, so that generation and contents belong together."""
+
+        def version(answer: Answer) -> tuple[int, bytes]:
+            generation = next((text for name, text in answer.stored if name == STORED[0]), "")
+            if answer.status != OK or not generation.isdigit():
+                raise UnexpectedAnswer(at.uri, "its contents came without the generation they belong to")
+            sums = [text for name, text in answer.stored if name == STORED[1] and "crc32c=" in text]
+            if sums and f"crc32c={crc32c_of(answer.body)}" not in sums[0]:
+                raise ValueError("what arrived does not match its checksum")
+            return int(generation), answer.body
+
+        target = f"{DOWNLOAD_PATH}{_objects(at.bucket)}{encoded(at.name)}?alt=media{self._payer}"
+        try:
+            return await self._client.exchange("GET", target, at.uri, version, headers=AS_STORED)
+        except ObjectNotFound as error:
+            await self._require_buckets(error, at.bucket)
+            return None
+
+    async def insert(self, at: ObjectRef, data: bytes, *, if_generation: int) -> ObjectState:
+        """See `ContentsStore.write`; gives the version that was made. The content type is JSON."""
+        target = (
+            f"{UPLOAD_PATH}{_objects(at.bucket).rstrip('/')}?uploadType=media&name={encoded(at.name)}"
+            f"&ifGenerationMatch={if_generation}&{_RESOURCE}{self._payer}"
+        )
+        try:
+            answer = await self._client.json("POST", target, at.uri, body=data)
+        except ObjectNotFound as error:
+            await self._require_buckets(error, at.bucket)
+            raise
+        return ObjectState.from_resource(answer)
+
     async def delete_batch(
         self, location: Location, deletions: Sequence[tuple[str, int]], pacing: Pacing = UNPACED
     ) -> list[PartAnswer]:
@@ -242,7 +286,9 @@ class AsyncApi:
                 for name, generation in deletions
             ]
         )
-        answer = await self._client.post_once(BATCH_PATH, location.uri, CONTENT_TYPE, body, pacing)
+        answer = await self._client.post_once(
+            BATCH_PATH, location.uri, CONTENT_TYPE, body, pacing, writes=len(deletions)
+        )
         try:
             parts = batch_parts(answer, len(deletions))
         except ValueError as error:
@@ -250,8 +296,8 @@ class AsyncApi:
         answers = [
             _part_answer(part, location.uri + name) for part, (name, _) in zip(parts, deletions, strict=True)
         ]
-        if any(slows_all(part.status, part.error) for part in answers):
-            pacing.throttled()
+        if refused := sum(slows_all(part.status, part.error) for part in answers):
+            pacing.throttled(refused)
         return await self._with_missing_bucket(answers, location.bucket)
 
     async def list_page(

@@ -41,6 +41,7 @@ SUCCESSES = frozenset({OK, PARTIAL_CONTENT})
 UNAUTHORIZED = 401
 THROTTLED = frozenset({429, 503})
 """Answers by which the service asks for fewer requests (Cloud Storage documentation, "Request rate guidelines")."""
+JSON_BODY = "Content-Type: application/json\r\n"
 USER_AGENT = "User-Agent: qpi-exports-migration\r\n"
 
 _Read = TypeVar("_Read")
@@ -69,7 +70,7 @@ async def _at_once() -> None:
     return
 
 
-def _ignored() -> None:
+def _ignored(_writes: int) -> None:
     return
 
 
@@ -79,11 +80,12 @@ class Pacing:
 
     Attributes:
         admit: Awaited before each repetition. The caller awaits its own limit before the first sending.
-        throttled: Called for each answer that asks for fewer requests (429, 503), but not for those about one object name.
+        throttled: Called with the number of writes that were asked to be fewer (429, 503). Answers about one object name do
+            not count.
     """
 
     admit: Callable[[], Awaitable[None]] = _at_once
-    throttled: Callable[[], None] = _ignored
+    throttled: Callable[[int], None] = _ignored
 
 
 UNPACED = Pacing()
@@ -179,10 +181,11 @@ class JsonClient:
         await self._wire.__aexit__(kind, error, trace)
 
     def json(
-        self, method: str, target: str, uri: str, pacing: Pacing = UNPACED
+        self, method: str, target: str, uri: str, pacing: Pacing = UNPACED, *, body: bytes = b""
     ) -> Coroutine[Any, Any, dict[str, Any]]:
-        """Send a request without a body, and give the JSON object of its answer. Otherwise as `exchange`."""
-        return self.exchange(method, target, uri, _json_object, pacing=pacing)
+        """Send a request, and give the JSON object of its answer; `body` is JSON. Otherwise as `exchange`."""
+        headers = JSON_BODY if body else ""
+        return self.exchange(method, target, uri, _json_object, pacing=pacing, headers=headers, body=body)
 
     async def exchange(
         self,
@@ -194,17 +197,19 @@ class JsonClient:
         pacing: Pacing = UNPACED,
         headers: str = "",
         most: int | None = None,
+        body: bytes = b"",
     ) -> _Read:
         """Send a request, again after transient faults, and read its answer.
 
         Args:
-            method: ``GET`` or ``POST``; a body is never sent.
+            method: ``GET`` or ``POST``.
             target: Path and query, percent-encoded.
             uri: What it is about, as ``gs://bucket/name``, for errors.
             read: Reads a success. A ValueError means an incomplete answer: the request is repeated.
             pacing: Limits the rate.
             headers: Further header lines.
             most: Bytes that the answer may have; None for no bound.
+            body: What is sent; `headers` say its type.
 
         Raises:
             StorageError: Any other answer, or none within the time allowed. Every 404 is `ObjectNotFound` here.
@@ -214,7 +219,10 @@ class JsonClient:
         renewed = False
         while True:
             granted = await self._access.headers(uri)
-            answer = await self._sent(method, target, uri, self._lines(granted) + headers, most=most)
+            self._operations.count(method, target)
+            answer = await self._sent(
+                method, target, uri, self._lines(granted) + headers, most=most, body=body
+            )
             if isinstance(answer, Answer):
                 try:
                     return read(answer)
@@ -225,7 +233,7 @@ class JsonClient:
                 if await self._access.refused(granted, uri):
                     continue
             if slows_all(answer.status, answer.error):
-                pacing.throttled()
+                pacing.throttled(1)
             wait = self._retry.wait(repetition, self._dice)
             if not answer.error.transient or self._monotonic() + wait >= end:
                 raise answer.error
@@ -234,9 +242,11 @@ class JsonClient:
             repetition += 1
 
     async def post_once(
-        self, target: str, uri: str, headers: str, body: bytes, pacing: Pacing = UNPACED
+        self, target: str, uri: str, headers: str, body: bytes, pacing: Pacing = UNPACED, *, writes: int = 1
     ) -> bytes:
-        """Post a body, and give the answer's; sent again only after the authorization was renewed. Not counted.
+        """Post a batch once, and give the answer's body. Not counted, because the calls of a batch are deletions, which are free.
+
+        It is sent again only after the authorization was renewed.
 
         Args:
             target: Path and query.
@@ -244,6 +254,7 @@ class JsonClient:
             headers: Further header lines.
             body: What is sent.
             pacing: Hears of an answer that asks for fewer requests; is not awaited.
+            writes: How many writes the body holds.
 
         Raises:
             Unavailable: There is no answer; the request may or may not have had its effect.
@@ -257,15 +268,13 @@ class JsonClient:
         if isinstance(answer, Answer):
             return answer.body
         if slows_all(answer.status, answer.error):
-            pacing.throttled()
+            pacing.throttled(writes)
         raise answer.error
 
     async def _sent(
         self, method: str, target: str, uri: str, lines: str, *, most: int | None = None, body: bytes = b""
     ) -> Answer | _Failure:
         """Send it once."""
-        if not body:  # the calls of a batch are deletions, which are free
-            self._operations.count(method, target)
         try:
             answer = await self._wire.send(method, target, lines, most, body)
         except AnswerTooLong as error:

@@ -18,17 +18,17 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import unquote, urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed has the platform's only
 
 import httptools
 
 from shared.address import address_of
 from shared.errors import UsageError
 
-__all__ = ["Answer", "AnswerTooLong", "NoAnswer", "Proxy", "Wire", "proxy_for"]
+__all__ = ["STORED", "Answer", "AnswerTooLong", "NoAnswer", "Proxy", "Wire", "proxy_for"]
 
 SHORTEST_BOUND = 64 * 1024
 """Bytes that every answer may have, so that an error response can give its reason."""
@@ -37,12 +37,24 @@ LONGEST_PROXY_ANSWER = 16 * 1024
 """Bytes of a proxy's answer after which it counts as no answer."""
 
 
+STORED = (b"x-goog-generation", b"x-goog-hash")
+"""Headers about the version whose contents an answer holds (Cloud Storage reference, "HTTP headers")."""
+
+_LENGTHS = frozenset(map(len, STORED))
+
+
 class Answer(NamedTuple):
-    """An answer that arrived complete; `date` is its ``Date`` header, empty without one."""
+    """An answer that arrived complete.
+
+    Attributes:
+        date: Its ``Date`` header; empty without one.
+        stored: Its headers `STORED`, in lower case; several of one name are possible.
+    """
 
     status: int
     body: bytes
     date: str = ""
+    stored: tuple[tuple[bytes, str], ...] = ()
 
 
 class NoAnswer(Exception):
@@ -73,7 +85,12 @@ def proxy_for(host: str, environ: Mapping[str, str]) -> Proxy | None:
     """
     named = environ.get("https_proxy") or environ.get("HTTPS_PROXY") or ""
     exempt = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
-    if not named or proxy_bypass_environment(host, {"no": exempt}):
+    if not named:
+        return None
+    # Imported here, because it brings a web client along.
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # noqa: PLC0415 -- typeshed has the platform's only
+
+    if proxy_bypass_environment(host, {"no": exempt}):
         return None
     parts = urlsplit(named if "://" in named else f"http://{named}")
     try:
@@ -106,7 +123,7 @@ class Wire:
         parts = address_of(base)
         self._host = str(parts.hostname)
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._ssl = ssl.create_default_context() if parts.scheme == "https" else None
+        self._ssl = _trusted() if parts.scheme == "https" else None
         self._host_header = parts.netloc.rpartition("@")[2]
         self._limit = connections
         self._timeout = timeout
@@ -217,6 +234,7 @@ class _Connection(asyncio.Protocol):
         self._answer: asyncio.Future[Answer] | None = None
         self._body: list[bytes] = []
         self._date = ""
+        self._stored: list[tuple[bytes, str]] = []
         self._room: int | None = None
         self._keeps = True
 
@@ -274,10 +292,13 @@ class _Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._body = []
         self._date = ""
+        self._stored = []
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if len(name) == 4 and name.lower() == b"date":  # noqa: PLR2004 -- the cheap test first
             self._date = value.decode("latin-1")
+        elif len(name) in _LENGTHS and (known := name.lower()) in STORED:
+            self._stored.append((known, value.decode("latin-1")))
 
     def on_body(self, body: bytes) -> None:
         if self._room is not None:
@@ -298,13 +319,19 @@ class _Connection(asyncio.Protocol):
         if answer is None:
             self.drop("an answer without a request")
         elif not answer.done():
-            answer.set_result(Answer(status, b"".join(self._body), self._date))
+            answer.set_result(Answer(status, b"".join(self._body), self._date, tuple(self._stored)))
         if not self._keeps and self._transport is not None:
             self._transport.close()
 
     def _fail(self, error: NoAnswer) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(error)
+
+
+@cache
+def _trusted() -> ssl.SSLContext:
+    """The certificates that this machine trusts. Their reading takes longer than a connection, and a run opens several clients."""
+    return ssl.create_default_context()
 
 
 async def _tunnel(proxy: Proxy, host: str, port: int) -> socket.socket:

@@ -42,6 +42,7 @@ class Target:
     Attributes:
         env: The migration's label.
         consumer: The file that describes the consumer; empty without one.
+        billing_project: The project that pays for the requests; empty without one.
     """
 
     env: str
@@ -49,11 +50,19 @@ class Target:
     destination: str
     excludes: tuple[str, ...] = DEFAULT_EXCLUDES
     consumer: str = ""
+    billing_project: str = ""
 
     @staticmethod
     def of(migration: Migration) -> "Target":
-        """The target that names this migration."""
-        return Target(migration.label, migration.source.uri, migration.destination.uri, migration.excludes)
+        """The arguments that name a migration."""
+        source, destination = migration.source.uri, migration.destination.uri
+        return Target(
+            migration.label,
+            source,
+            destination,
+            migration.excludes,
+            billing_project=migration.billing_project,
+        )
 
     def command(self, name: str, *options: str, subject: str = "") -> str:
         """A command line that can be pasted into a shell.
@@ -79,7 +88,7 @@ class Target:
         for pattern in extra:
             # argparse reads a pattern that begins with a dash as an option.
             arguments += [f"--exclude={pattern}"] if pattern.startswith("-") else ["--exclude", pattern]
-        return arguments
+        return [*arguments, *(("--billing-project", self.billing_project) if self.billing_project else ())]
 
     def _paths(self) -> list[str]:
         for environment in Environment:

@@ -367,7 +367,7 @@ def test_a_dry_run_before_the_beginning_changes_nothing(paths: Paths, fresh: Com
     paths.put(NAME, b"one")
     ended = fresh.run("migrate")
     assert (ended.code, paths.names(), own(paths)) == (0, [], {})
-    assert "No migration has begun yet: --execute begins it, where the destination is empty." in ended.out
+    assert "Next: python -m backfill_job migrate --source gs://" in ended.out
 
 
 def test_a_verification_before_the_beginning_makes_no_record(paths: Paths, fresh: Commands) -> None:

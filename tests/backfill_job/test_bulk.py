@@ -70,8 +70,8 @@ class CountingGovernor(NullGovernor):
         self.reserved += 1
         return self.waits[self.reserved % len(self.waits)] if self.waits else 0.0
 
-    def throttled(self) -> None:
-        self.storms += 1
+    def throttled(self, writes: int) -> None:
+        self.storms += writes
 
 
 class Run:

@@ -187,3 +187,16 @@ def test_tasks_together_began_when_the_first_of_them_did(paths: Paths, gateway: 
     for began in ("2026-11-20T12:00:00", "0001-01-01T00:00:00+14:00", "yesterday"):
         with pytest.raises(ValueError, match=r"time zone|calendar|isoformat"):
             Compared.from_json({**parts[0].to_json(), "began": began})
+
+
+def test_a_copy_in_another_class_is_equal_and_counted(paths: Paths, gateway: Gateway) -> None:
+    """A rule or Autoclass moves objects; that is no difference, and nothing is copied again for it."""
+    for relative, storage_class in (("a", "STANDARD"), ("b", "NEARLINE"), ("c", "COLDLINE")):
+        paths.put(relative, b"one")
+        paths.put(relative, b"one", side="destination", storage_class=storage_class)
+
+    found = check(paths, gateway, later())
+
+    assert found.said == "both sides are equal; 2 objects in another storage class than the source's"
+    assert Compared.from_json(found.to_json()) == found
+    assert Compared.merged([found, found]).other_class == 4

@@ -168,3 +168,14 @@ def test_anew_before_a_deletion_was_begun_says_what_the_phase_wants(scene: Scene
     scene.cut_over()
     ended = scene.delete(1, "--anew")
     assert (ended.code, "leave --resume and --anew out" in ended.err) == (2, True)
+
+
+def test_every_printed_command_repeats_the_project_that_pays(scene: Scene) -> None:
+    """Without it, the next command would be refused; what a person must mend comes before it."""
+    scene.both(day(1), day(2))
+    scene.cut_over()
+    hold(scene.paths, day(2))
+    ended = scene.delete(2, "--billing-project", "who-pays")
+    assert [words[words.index("--billing-project") + 1] for words in printed(ended)] == ["who-pays"] * 2
+    assert "1 object failed: a hold forbids it." in ended.out
+    assert "When that is mended, go on: python -m backfill_job delete" in ended.out

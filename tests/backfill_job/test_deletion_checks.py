@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from backfill_job.bucket_settings import lifecycle_checks
-from backfill_job.checks import Standing, attempted, blocking, marked, overridden, references_check
+from backfill_job.checks import Check, Standing, attempted, blocking, marked, overridden, references_check
 from backfill_job.copying.compare import Compared
 from backfill_job.copying.diff import DiffLine, Verdict
 from backfill_job.deletion.prepare import (
@@ -19,6 +19,7 @@ from backfill_job.deletion.prepare import (
     verification_check,
 )
 from backfill_job.deletion.survey import Survey
+from backfill_job.references.scan import Checkouts
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.late_writes import LateWrites, cutover_of
 from shared.migration import Location, Migration
@@ -148,11 +149,15 @@ def test_what_was_never_migrated_or_is_only_at_the_new_path_does_not() -> None:
     assert not verification_check(survey(equal=0), MIGRATION, Phase.CUT_OVER).passed
 
 
+def looked_at(*repos: Path) -> Check:
+    return references_check(Checkouts(repos).scan(MIGRATION), State.initial(MIGRATION))
+
+
 def test_a_scan_that_cannot_be_made_is_not_run_and_blocks(tmp_path: Path) -> None:
     """No checkout, or one that is not there."""
     gone = tmp_path / "gone"
     for repos, why in (((), "no checkout of the consumers was named"), ((gone,), f"{gone} does not exist")):
-        check = attempted("references", lambda repos=repos: references_check(repos, MIGRATION))
+        check = attempted("references", lambda repos=repos: looked_at(*repos))
         assert (check.standing, why in check.evidence, check.blocks) == (Standing.NOT_RUN, True, True), check
 
 
@@ -171,7 +176,7 @@ def test_only_some_checks_can_be_overridden_and_only_where_they_block() -> None:
             deletion_phase_check(State.initial(MIGRATION), {Phase.CUT_OVER}),
             soak_check(NOW, WEEK, NOW),
             verification_check(survey(missing=1), MIGRATION, Phase.CUT_OVER),
-            references_check([], MIGRATION),
+            looked_at(),
             deletion_signoffs_check(State.initial(MIGRATION)),
             *lifecycle_checks({"lifecycle": {"rule": [{"action": {"type": "Delete"}}]}}, MIGRATION),
         ],

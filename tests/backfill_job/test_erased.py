@@ -103,7 +103,7 @@ def test_the_sweep_leaves_what_was_erased_and_names_it(erased: Commands) -> None
     assert report["verification"]["erased_names"] == [HELD]
     assert "1 erased" in report["summary"]
     assert f"1 object erased since, on the new path after a proven comparison: {HELD}" in ended.out
-    logged = [line for line in ended.out.splitlines() if "object_erased" in line]
+    logged = [line for line in ended.log.splitlines() if "object_erased" in line]
     assert [paths.migration.source_ref(HELD).uri in line for line in logged] == [True]
     found = erased.state.history[-1].comparison
     assert found is not None
@@ -131,7 +131,7 @@ def test_a_verification_of_too_many_erased_is_not_clean(erased: Commands) -> Non
     report = content(erased, "verification.json")
     assert (report["clean"], report["counts"]["erased"], report["differences_total"]) == (False, 1, 1)
     assert "Not equal: 1 erased since" in (erased.folder / "r" / "report.html").read_text()
-    assert "verification_difference" in ended.out
+    assert "verification_difference" in ended.log
 
 
 def test_the_dry_run_says_what_was_erased(erased: Commands) -> None:

@@ -1,6 +1,7 @@
 """Operations, money, time and storage."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from backfill_job.copying.governor import simulate
 from backfill_job.copying.work import Work
-from backfill_job.dry_run.estimate import Actual, Cost, compare, estimate
+from backfill_job.dry_run.estimate import Actual, Cost, Limit, compare, estimate
 from backfill_job.dry_run.prices import PRICES
 
 COUNTS = st.integers(0, 10**10)
@@ -233,3 +234,35 @@ def test_what_was_expected_to_take_nothing_has_no_percentage() -> None:
     found = estimate(copies(0), speed=100)
 
     assert str(compare(found, Actual(4, 2, 1.0))[1]) == "Class B operations: 0 estimated, 2 counted"
+
+
+@pytest.mark.parametrize(
+    ("objects", "seconds", "asked", "limit"),
+    [
+        (0, 0.001, {}, None),
+        (100_000, 0.001, {}, Limit.GUIDELINE),
+        (100_000, None, {}, Limit.GUIDELINE),
+        (100_000, 0.5, {}, Limit.LATENCY),
+        (100_000, 0.5, {"tasks": 10}, Limit.GUIDELINE),
+        (100_000, 0.5, {"in_flight": 2_560}, Limit.GUIDELINE),
+        (100_000_000, 0.01, {}, Limit.CLIENT),
+        (100_000, 0.01, {"ceiling": 100.0}, Limit.CEILING),
+    ],
+)
+def test_the_estimate_says_what_limits_the_run(
+    objects: int, seconds: float | None, asked: dict[str, Any], limit: Limit | None
+) -> None:
+    """The guideline on the ramp; above it the client, or fewer requests than the latency needs."""
+    found = estimate(
+        copies(objects), **{"speed": 5_000, "in_flight": 256, "request_seconds": seconds, **asked}
+    )
+
+    assert found.limit is limit
+    assert found.to_json()["limit"] == (limit and limit.value)
+
+
+def test_the_latency_lengthens_the_estimate() -> None:
+    """256 requests of half a second are 512 objects a second."""
+    found = estimate(copies(51_200), speed=5_000, in_flight=256, request_seconds=0.5)
+
+    assert found.seconds == pytest.approx(100)

@@ -63,7 +63,9 @@ def test_go_when_everything_is_right_and_what_breaks_is_no_go(paths: Paths, comm
     checkout = commands.folder / "checkout" / "dag.py"
     checkout.write_text(f'OLD = "{paths.migration.source.uri}"\n')
     _no_go(paths, commands, arguments, "references")
-    checkout.unlink()
+    checkout.unlink()  # the gate has recorded it: a reader that is gone is not clean
+    _no_go(paths, commands, arguments, "references")
+    checkout.write_text(f'OLD = "{paths.migration.destination.uri}"\n')
 
     letters = commands.folder / "letters.json"
     letters.write_text('[{"ackId": "x"}]')
@@ -292,7 +294,7 @@ def test_damaged_evidence_is_not_run(
     [
         (
             {"method": "storage.objects.download", "name_prefix": "_migration/qpi_exports/state"},
-            {"phase", "verification", "names", "sign-offs"},
+            {"phase", "verification", "names", "references", "sign-offs"},
         ),
         (
             {"method": "storage.objects.download", "name_prefix": "_migration/qpi_exports/latest/v"},

@@ -37,6 +37,7 @@ from backfill_job.gate.evidence import read_verification_record
 from backfill_job.gate.import_record import read_import_record
 from backfill_job.gate.verdict import GATE_CHECKS, GateCheck, GateResult
 from backfill_job.import_test.loaded import LoadedDay, LoadedRecord, LoadedVerdict
+from backfill_job.references.scan import Checkouts
 from backfill_job.rights import RIGHTS, Part
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.lag import LagCounts
@@ -847,13 +848,15 @@ def test_a_checkout_is_clean_and_reads_the_new_path(
 ) -> None:
     """Another checkout would be clean, too."""
     (tmp_path / "dag.py").write_text(code)
-    check = references_check([tmp_path], MIGRATION)
+    check = references_check(Checkouts((tmp_path,)).scan(MIGRATION), State.initial(MIGRATION))
     assert (check.standing, says in check.evidence) == (standing, True), check
 
 
 def test_without_a_checkout_the_references_are_not_run() -> None:
     """Nobody has looked."""
-    assert references_check([], MIGRATION).standing is Standing.NOT_RUN
+    assert (
+        references_check(Checkouts().scan(MIGRATION), State.initial(MIGRATION)).standing is Standing.NOT_RUN
+    )
 
 
 class TestAccess:

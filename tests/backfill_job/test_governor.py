@@ -1,7 +1,9 @@
 """How fast writes are sent, on a clock that only the tests move."""
 
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, count
 from math import inf, nan
 
 import pytest
@@ -12,12 +14,17 @@ from backfill_job.copying.governor import (
     BURST_SECONDS,
     HALVING_SECONDS,
     RECOVERY_SECONDS,
+    STORM_WRITES,
+    TICK_SECONDS,
     Governor,
     NullGovernor,
     WriteGovernor,
     seconds_under_ramp,
     simulate,
 )
+
+STORM = int(STORM_WRITES + 1)
+"""Throttled writes at once that are a storm, whatever was sent before."""
 
 COUNTS = st.integers(0, 10**10)
 RATES = st.floats(0.5, 1e6)
@@ -69,7 +76,7 @@ def live(sender: Sender, moments: list[tuple[float, int, bool]]) -> None:
         sender.clock.now += idle
         sender.send(writes)
         if storm:
-            sender.governor.throttled()
+            sender.governor.throttled(STORM)
 
 
 def keep_writing(sender: Sender, seconds: int) -> None:
@@ -106,11 +113,21 @@ def test_nobody_starves(moments: list[tuple[float, int, bool]], start: float) ->
 
 
 def test_the_first_second() -> None:
-    """A bucket gets a thousand writes in the first second, evenly spread."""
+    """A bucket gets a thousand writes in the first second, in ticks of fifty."""
     sender = a_sender()
 
-    assert sender.send_for(1) == pytest.approx(1_000, abs=2)
-    assert sender.longest_wait == pytest.approx(0.001)
+    assert sender.send_for(1) == pytest.approx(1_000, abs=50)
+    assert sender.longest_wait == pytest.approx(TICK_SECONDS)
+    assert len({*sender.sent}) == pytest.approx(1 / TICK_SECONDS, abs=2)
+
+
+def test_a_slow_task_has_no_ticks() -> None:
+    """Where a slot is longer than a tick, each write goes at its own time."""
+    sender = a_sender(ceiling=4)
+
+    sender.send(9)
+
+    assert [moment - sender.sent[0] for moment in sender.sent] == [pytest.approx(n / 4) for n in range(9)]
 
 
 def test_what_was_missed_is_made_up_for_only_a_little() -> None:
@@ -182,20 +199,96 @@ def test_looking_at_the_rate_is_no_write() -> None:
 
 
 def test_one_storm_is_one_halving() -> None:
-    """A thousand answers within ten seconds halve the rate once; the next one after that halves it again."""
+    """A thousand storms within ten seconds halve the rate once; the next one after that halves it again."""
     sender = a_sender()
     sender.send(1)
 
     for _ in range(1_000):
-        sender.governor.throttled()
+        sender.governor.throttled(STORM)
         sender.clock.now += (HALVING_SECONDS - 0.1) / 1_000
     recovered = 2 ** ((HALVING_SECONDS - 0.1) / RECOVERY_SECONDS)
     assert sender.governor.rate == pytest.approx(500 * recovered)
 
     sender.clock.now += 0.2
     before = sender.governor.rate
-    sender.governor.throttled()
+    sender.governor.throttled(1)
+    assert sender.governor.rate == before
+    sender.governor.throttled(STORM)
     assert sender.governor.rate == pytest.approx(before / 2)
+
+
+@dataclass
+class Bucket:
+    """Answers each write a moment later with success, or throttles it; the sender repeats what was throttled."""
+
+    sender: Sender
+    throttles: Callable[[int, float], bool]
+    done: int = 0
+
+    def take(self, writes: int) -> float:
+        """Take so many writes; gives the seconds."""
+        began, number = self.sender.clock.now, count()
+        while self.done < writes:
+            self.sender.send(1)
+            if self.throttles(next(number), self.sender.clock.now):
+                self.sender.governor.throttled(1)
+            else:
+                self.done += 1
+        return self.sender.clock.now - began
+
+
+@pytest.mark.parametrize("every", [30_000, 3_000, 300, 100])
+def test_lone_throttled_writes_cost_no_time(every: int) -> None:
+    """Ten of 30,000, or even one in a hundred: the others go on at the full rate."""
+    without = Bucket(a_sender(), lambda _number, _now: False).take(30_000)
+
+    took = Bucket(a_sender(), lambda number, _now: number % every == 0).take(30_000)
+
+    assert took <= 1.2 * without
+
+
+def test_ten_names_at_their_limit_at_once_are_one_halving_at_most() -> None:
+    """They are refused together, and that looks like the beginning of a storm."""
+    without = Bucket(a_sender(start=100), lambda _number, _now: False).take(20_000)
+
+    took = Bucket(a_sender(start=100), lambda number, _now: 1_000 <= number < 1_010).take(20_000)
+
+    assert took <= 1.2 * without
+
+
+@pytest.mark.parametrize(("accepts", "start", "tasks"), [(50, 100, 1), (10, 100, 1), (50, 1_000, 10)])
+def test_a_storm_slows_down_to_what_the_bucket_takes(accepts: float, start: float, tasks: int) -> None:
+    """A bucket that takes fewer writes than the guideline gets about as many; few of them are throttled in the end."""
+    sender = a_sender(start=start, tasks=tasks)
+    next_slot, refused = sender.clock.now, []
+
+    def throttles(_number: int, now: float) -> bool:
+        nonlocal next_slot
+        if next_slot > now + TICK_SECONDS:
+            refused.append(now)
+            return True
+        next_slot = max(next_slot, now - BURST_SECONDS) + 1 / accepts
+        return False
+
+    writes = int(accepts * 600)
+    seconds = Bucket(sender, throttles).take(writes)
+
+    assert 600 * 0.95 <= seconds <= 600 * 1.8
+    later = len(sender.sent) - bisect_left(sender.sent, sender.sent[0] + 60)
+    assert len([when for when in refused if when > sender.sent[0] + 60]) <= 0.25 * later
+    most = start * 2 ** (seconds / 1_200) / tasks
+    for first in range(0, len(sender.sent), 997):
+        within = bisect_left(sender.sent, sender.sent[first] + 1.0) - first
+        assert within <= (1 + BURST_SECONDS) * most + 1
+
+
+def test_many_throttled_writes_are_a_storm_at_any_rate() -> None:
+    """It counts writes and not seconds: a task of a write a second slows down, too."""
+    sender = a_sender(ceiling=1)
+
+    Bucket(sender, lambda number, _now: number % 2 == 0).take(20)
+
+    assert sender.governor.rate < 0.9
 
 
 def test_a_halved_rate_is_what_is_sent() -> None:
@@ -203,9 +296,9 @@ def test_a_halved_rate_is_what_is_sent() -> None:
     sender = a_sender()
     sender.send_for(1)
 
-    sender.governor.throttled()
+    sender.governor.throttled(STORM)
 
-    assert sender.send_for(1) == pytest.approx(500, rel=0.02)
+    assert sender.send_for(1) == pytest.approx(500, rel=0.06)
 
 
 def test_the_rate_climbs_back_to_where_the_ramp_stood() -> None:
@@ -213,7 +306,7 @@ def test_the_rate_climbs_back_to_where_the_ramp_stood() -> None:
     sender = a_sender()
     keep_writing(sender, 1_200)
 
-    sender.governor.throttled()
+    sender.governor.throttled(STORM)
     assert sender.governor.rate == pytest.approx(1_000)
     keep_writing(sender, 60)
     assert sender.governor.rate == pytest.approx(2_000)
@@ -226,7 +319,7 @@ def test_storms_halve_what_the_ceiling_allows() -> None:
     sender = a_sender(ceiling=1_000)
     keep_writing(sender, 3_600)
 
-    sender.governor.throttled()
+    sender.governor.throttled(STORM)
 
     assert sender.governor.rate == pytest.approx(500)
 
@@ -237,7 +330,7 @@ def test_a_storm_without_an_end_leaves_a_write_a_second(tasks: int, floor: float
     sender = a_sender(tasks=tasks)
 
     for _ in range(100):
-        sender.governor.throttled()
+        sender.governor.throttled(STORM)
         lowest = sender.governor.rate
         sender.clock.now += HALVING_SECONDS
 
@@ -249,7 +342,7 @@ def test_recovery_starts_at_the_floor_and_not_below() -> None:
     """A hundred storms are made good as soon as the ten that the rate has room for."""
     sender = a_sender()
     for _ in range(100):
-        sender.governor.throttled()
+        sender.governor.throttled(STORM)
         sender.clock.now += HALVING_SECONDS
 
     keep_writing(sender, 600)
@@ -271,7 +364,7 @@ def test_without_a_governor_everything_goes_at_once() -> None:
     sender = Sender(NullGovernor(), Clock())
 
     sender.send(10)
-    sender.governor.throttled()
+    sender.governor.throttled(STORM)
     sender.send(10)
 
     assert sender.sent == [1_000.0] * 20
@@ -330,13 +423,13 @@ def test_simulated_and_calculated_times_agree(
 
 @given(st.integers(1, 2_000), st.floats(1, 50), st.floats(20, 1_200))
 def test_writes_one_by_one_take_the_calculated_time(writes: int, start: float, doubling: float) -> None:
-    """Waiting out every slot takes as long as the formula says, give or take a slot."""
+    """Waiting out every slot takes as long as the formula says, give or take a slot and a tick."""
     sender = a_sender(start=start, doubling=doubling)
 
     sender.send(writes + 1)
 
     expected = seconds_under_ramp(writes, start=start, doubling=doubling)
-    assert sender.clock.now - 1_000 == pytest.approx(expected, rel=0.02, abs=1 / start)
+    assert sender.clock.now - 1_000 == pytest.approx(expected, rel=0.02, abs=1 / start + TICK_SECONDS)
 
 
 @pytest.mark.parametrize(("objects", "client_speed"), [(-1, 1), (1, 0), (1, nan)])

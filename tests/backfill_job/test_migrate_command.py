@@ -84,7 +84,7 @@ def test_the_dry_run_is_the_default_and_changes_nothing(paths: Paths, migrate: C
     assert "Dry run: nothing is changed." in ended.out
     assert ended.out.splitlines()[-2].startswith("Plan: ")
     assert ended.out.splitlines()[-1].endswith(" --execute")
-    reads = {"storage.objects.list", "storage.objects.get", "storage.objects.download"}
+    reads = {"storage.objects.list", "storage.objects.get", "storage.buckets.get"}
     assert set(paths.server.stats()["methods"]) <= reads
     assert paths.names() == []
 
@@ -114,6 +114,70 @@ def test_what_would_be_overwritten_is_named_before_everything_else(
     out = migrate().out
     assert "OVERWRITE" in out.upper()
     assert out.index("plain.txt") < out.index("2024-01")
+
+
+def test_a_copy_keeps_its_class_and_the_dry_run_prices_it(
+    paths: Paths, migrate: Callable[..., Ended], tmp_path: Path
+) -> None:
+    """Reading from a colder class is billed; the copy has the metadata as ever, and the class unless another is named."""
+    paths.put("cold.txt", b"x" * 2**20, storage_class="COLDLINE", metadata={"k": "v"}, content_language="fr")
+    paths.put("large.txt", b"y", storage_class="ARCHIVE", content_encoding="gzip")
+    paths.put("warm.txt")
+    out = migrate("--report", str(tmp_path / "r")).out
+    assert "1 object to copy in class COLDLINE, 1.0 MiB" in out
+    colder = json.loads((tmp_path / "r" / "plan.json").read_text())["findings"]["colder"]
+    assert colder["COLDLINE"] == {"objects": 1, "bytes": 2**20, "early_byte_days": 90 * 2**20}
+
+    ended = migrate("--execute", "--yes")
+
+    assert (ended.code, ended.err) == (0, "")
+    assert "another storage class" not in ended.out
+    assert [paths.look(name).storage_class for name in paths.names()] == ["COLDLINE", "ARCHIVE", "STANDARD"]  # type: ignore[union-attr]
+    assert paths.look("cold.txt").metadata == paths.look("cold.txt", side="source").metadata  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("asked", ["NEARLINE", ""])
+def test_a_copy_has_the_class_that_is_asked_for_whatever_the_bucket_s_default_is(
+    paths: Paths, migrate: Callable[..., Ended], asked: str
+) -> None:
+    """Also where it is replicated by the rule, as a large object is."""
+    bucket = paths.bucket("destination")
+    bucket.storage_class = "COLDLINE"
+    bucket.patch()
+    for name in ("a.txt", "b.txt"):
+        paths.put(name, metadata={"k": "v"})
+    paths.put("large.txt", b"x" * (65 * 2**20))
+
+    ended = migrate("--execute", "--yes", *(("--storage-class", asked) if asked else ()))
+
+    assert (ended.code, ended.err) == (0, "")
+    copies = [paths.look(name) for name in ("a.txt", "b.txt", "large.txt")]
+    assert [copy.storage_class for copy in copies if copy] == [asked or "STANDARD"] * 3
+    assert copies[0] is not None
+    assert copies[0].metadata.custom == {"k": "v"}
+    said = "both sides are equal; 3 objects in another storage class than the source's"
+    assert (said in ended.out) is bool(asked)
+
+
+def test_what_a_deletion_will_leave_and_settings_in_the_way_are_forecast(
+    paths: Paths, migrate: Callable[..., Ended]
+) -> None:
+    """The listing knows of holds at the source, and the buckets know of rules."""
+    paths.put("held.txt")
+    blob = paths.bucket("source").blob("QPI_exports/held.txt")
+    blob.temporary_hold = True
+    blob.patch()
+    bucket = paths.bucket("destination")
+    bucket.add_lifecycle_set_storage_class_rule("NEARLINE", age=30)
+    bucket.patch()
+
+    out = migrate("--details").out
+
+    assert "1 object held at the source, a deletion will leave them (--details)" in migrate().out
+    assert "Held at the source, a deletion will leave them: 1 object" in out
+    assert "held.txt  (temporary hold)" in out
+    assert "new bucket: rules that change the class" in out
+    assert "to copy (Cloud Storage's guideline limits it)" in migrate("--in-flight", "10000").out
 
 
 def test_what_is_protected_is_forecast_and_the_run_says_why_it_failed(

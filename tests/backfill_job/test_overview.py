@@ -114,6 +114,7 @@ def test_a_first_run_at_a_glance() -> None:
         "  dry run      5 Class A operations, under $0.01",
         "  execute      1,511 Class A and 32 Class B operations, under $0.01, with verification",
         "  copying      about 15 s at up to 100 objects/s; the bucket alone: 1.5 s",
+        "  limited by   the client; --tasks N, or a job with more tasks, copies faster",
         "  listing      about 0.0 s meanwhile, and again to verify",
         "  tasks        one is enough",
         "  second copy  1.4 MiB, under $0.01 a month while both are kept",
@@ -177,6 +178,7 @@ def test_a_large_migration_is_told_how_many_tasks_are_worth_it() -> None:
     lines = [line.rstrip() for line in screen.getvalue().splitlines()]
     assert lines[lines.index("Estimate") + 3 :][:4] == [
         "  copying      about 2 h 47 min at up to 500 objects/s; the bucket alone: 39 min 11 s",
+        "  limited by   the client; --tasks N, or a job with more tasks, copies faster",
         "  listing      about 1 min 40 s meanwhile, and again to verify",
         "  tasks        8 recommended: about 39 min 11 s; one alone: 2 h 47 min",
         "  second copy  953.7 MiB, $0.02 a month while both are kept",

@@ -100,13 +100,13 @@ def test_patch_changes_nothing_but_its_file(tmp_path: Path) -> None:
 
 def test_json_holds_every_finding(tmp_path: Path) -> None:
     """The schema is versioned; classes, places, paths, changes and advice are there, for the cutover's gate."""
-    root = write_tree(tmp_path / "tree", {"a.py": LEGACY + 'foo("QPI_exports/")\n', "b.md": LEGACY})
+    root = write_tree(tmp_path / "tree", {"a.py": LEGACY, "b.md": LEGACY, "c.py": 'foo("QPI_exports/")\n'})
     references(root, "--json", tmp_path / "refs.json")
     report = json.loads((tmp_path / "refs.json").read_text())
     assert (report["schema"], report["clean"], report["files"], report["blocking"]) == (
         "references/1",
         False,
-        2,
+        3,
         2,
     )
     assert [
@@ -114,10 +114,10 @@ def test_json_holds_every_finding(tmp_path: Path) -> None:
         for finding in report["findings"]
     ] == [
         ("legacy", "code", 1, True),
-        ("unresolved", "code", 2, True),
         ("legacy", "documentation", 1, False),
+        ("unresolved", "code", 1, True),
     ]
-    first, second, _ = report["findings"]
+    first, _, second = report["findings"]
     assert (first["buckets"], first["prefixes"], first["migrations"]) == (
         ["data-bucket-dev"],
         ["QPI_exports/"],
@@ -220,6 +220,20 @@ def test_a_binary_file_that_holds_the_name_is_unresolved(tmp_path: Path) -> None
     assert kinds(tmp_path) == [("unresolved", "a binary file that holds the name")]
 
 
+def test_a_name_over_the_edge_of_a_piece_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large file is searched piece by piece, and its lines are counted across the pieces."""
+    monkeypatch.setattr(scanning, "MAX_BYTES", 100)
+    monkeypatch.setattr(scanning, "PIECE", 7)
+    monkeypatch.setattr(scanning, "OVERLAP", 64)
+    (tmp_path / "a.sql").write_text("-- filler\n" * 20 + "gs://data-bucket-dev/QPI_exports")
+    (tmp_path / "b.sql").write_bytes(b"-- filler\n" * 20 + "QPI_exports".encode("utf-32-le"))
+    found = scan([tmp_path], MIGRATIONS).findings
+    assert [(finding.path.name, finding.line, finding.kind.value) for finding in found] == [
+        ("a.sql", 21, "unresolved"),
+        ("b.sql", 21, "unresolved"),
+    ]
+
+
 def test_a_huge_file_is_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file over the limit is not read as code; it is searched, and the line is said."""
     monkeypatch.setattr(scanning, "MAX_BYTES", 100)
@@ -317,12 +331,78 @@ def test_links_are_followed_once(tmp_path: Path) -> None:
     assert len(scan([root / "a", root, root / "0.py"], MIGRATIONS).findings) == 1
 
 
-def test_a_link_out_of_the_tree_is_followed(tmp_path: Path) -> None:
-    """Code that is only linked into the checkout runs as well."""
+@pytest.mark.parametrize("linked", ["x.py", "."], ids=["a file", "a folder"])
+def test_a_link_out_of_the_tree_is_not_followed_and_blocks(linked: str, tmp_path: Path) -> None:
+    """Nothing outside is read; what it holds is unknown, so it blocks until it is scanned, too, or left out."""
     outside = write_tree(tmp_path / "outside", {"x.py": LEGACY})
-    (tmp_path / "tree").mkdir()
-    (tmp_path / "tree" / "code").symlink_to(outside)
-    assert len(scan([tmp_path / "tree"], MIGRATIONS).blocking) == 1
+    root = write_tree(tmp_path / "tree", {"a.py": MIGRATED})
+    (root / "code.py").symlink_to(outside / linked)
+    result = scan([root], MIGRATIONS)
+    assert [(finding.path.name, finding.kind.value) for finding in result.findings] == [("a.py", "migrated")]
+    assert [error.path.name for error in result.errors] == ["code.py"]
+    assert "link out of what is scanned" in result.errors[0].message
+    assert len(scan([root, outside], MIGRATIONS).blocking) == 1
+    assert scan([root], MIGRATIONS, skip=["code.py"]).clean
+
+
+@pytest.mark.parametrize(
+    "line", ["from up import BUCKET", "from ..up import BUCKET", "from .linked.up import BUCKET"]
+)
+def test_an_import_reads_nothing_outside_of_the_checkout(line: str, tmp_path: Path) -> None:
+    """Dots that lead out of it, and a folder that is only linked: the bucket stays unknown."""
+    write_tree(tmp_path, {"up.py": 'BUCKET = "de-bigquery-data-export-dev"\n'})
+    root = write_tree(
+        tmp_path / "tree", {"a.py": f'{line}\nh.list(BUCKET, prefix="qpi_exports/")\n', ".git/HEAD": ""}
+    )
+    (root / "linked").symlink_to(tmp_path)
+    found = scan([root], MIGRATIONS, skip=["linked"]).findings
+    assert [finding.kind.value for finding in found] == ["unresolved"]
+
+
+def test_a_folder_that_may_not_be_looked_into_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The super-user of a test may look everywhere, so the system's answer is given here."""
+    root = write_tree(tmp_path, {"a.py": MIGRATED, "in/b.py": LEGACY})
+    exists = Path.exists
+
+    def denied(path: Path, **words: bool) -> bool:
+        if path.parent.name == "in":
+            raise PermissionError(13, "Permission denied", str(path))
+        return exists(path, **words)
+
+    monkeypatch.setattr(Path, "exists", denied)
+    ran = references(root)
+    assert (ran.code, ran.err) == (1, "")
+    assert ran.out.count("CANNOT READ") == 1
+    assert "in: cannot be looked at: Permission denied" in ran.out
+
+
+@pytest.mark.parametrize(
+    "tree", [{"NOTES": "nothing\n"}, {"README.md": LEGACY}, {"a.py": "\n"}, {"x.csv": "a,b\n"}]
+)
+def test_a_scan_without_code_is_not_a_verdict(tree: dict[str, str], tmp_path: Path) -> None:
+    """As a mistyped folder: exit code 2 and one line, also where another path has code."""
+    root = write_tree(tmp_path / "tree", tree)
+    ran = references(root)
+    assert (ran.code, ran.out) == (2, "")
+    assert "no code was read in" in ran.err
+    assert references(root, write_tree(tmp_path / "code", {"a.py": MIGRATED})).code == 2
+
+
+def test_where_everything_is_left_out_there_is_no_verdict(tmp_path: Path) -> None:
+    """--skip that matches all of it proves nothing."""
+    ran = references(write_tree(tmp_path, {"a.py": MIGRATED}), "--skip", "*.py")
+    assert ran.code == 2
+    assert "1 path left out as asked" in ran.err
+
+
+def test_code_that_reads_neither_path_is_not_called_clean(tmp_path: Path) -> None:
+    """The consumer may be gone: nothing blocks, and the last line says what that means."""
+    ran = references(write_tree(tmp_path, {"a.py": 'h.list("lake", prefix="events/")\n'}))
+    assert ran.code == 0
+    assert "Clean" not in ran.out
+    assert "nothing reads the new path either" in ran.out
 
 
 def test_what_is_left_out_is_named(tmp_path: Path) -> None:

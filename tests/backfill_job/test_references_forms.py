@@ -1,5 +1,6 @@
 """Every form in which code names a bucket and a prefix, from the table beside this file."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,21 @@ def rows() -> list[tuple[str, str, str, list[str]]]:
         expected = [line[3:] for line in lines if line.startswith("=> ")]
         found.append((name, file or "code.py", "\n".join(code) + "\n", expected))
     return found
+
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "references.md"
+ROW = re.compile(r"\| (?P<form>[^|]+) \| (?P<file>[\w.]+) \| `(?P<code>.+)` \| (?P<verdict>[^|]+) \|")
+
+
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, id=row["form"]) for row in ROW.finditer(DOCUMENT.read_text())]
+)
+def test_the_document_s_table_is_what_the_scan_says(row: re.Match[str], tmp_path: Path) -> None:
+    """Every form that is not Python, with its verdict."""
+    result = scan([write_tree(tmp_path, {row["file"]: row["code"].replace("⏎", "\n") + "\n"})], MIGRATIONS)
+    found = [(finding.kind.value, finding.place.value) for finding in result.findings]
+    said = [kind if place == "code" else f"{kind} ({place})" for kind, place in dict.fromkeys(found)]
+    assert said == [row["verdict"]]
 
 
 @pytest.mark.parametrize(("file", "code", "expected"), [pytest.param(*row[1:], id=row[0]) for row in rows()])

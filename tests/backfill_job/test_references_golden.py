@@ -101,20 +101,6 @@ def test_after_is_clean(tmp_path: Path) -> None:
     assert result.counts[next(kind for kind in result.counts if kind.value == "migrated")] == 6
 
 
-def test_a_bucket_s_constant_that_serves_others_is_left_to_a_person(tmp_path: Path) -> None:
-    """DATA_BUCKET also serves the events: it is not edited, and neither is the prefix, which would make it mixed."""
-    root = write_tree(tmp_path, TREE)
-    changed, refused = apply_changes(root)
-    assert changed == 4
-    assert len(refused) == 2
-    assert all(
-        "DATA_BUCKET is also read at" in reason and "import_events.py:7" in reason for reason in refused
-    )
-    assert all("gs://de-bigquery-data-export-{…}/qpi_exports/" in reason for reason in refused)
-    assert (root / "orchestration/dags/config/settings.py").read_text() == SETTINGS
-    assert (root / "orchestration/dags/jobs/import/import_qpi.py").read_text() == IMPORT_QPI
-
-
 def test_what_can_be_changed_is_changed_exactly(tmp_path: Path) -> None:
     """The smallest edits: every other character stays as it was, comments and documents included."""
     root = write_tree(tmp_path, TREE)
@@ -123,6 +109,10 @@ def test_what_can_be_changed_is_changed_exactly(tmp_path: Path) -> None:
         name: (root / name).read_text() for name, text in TREE.items() if (root / name).read_text() != text
     }
     assert changed == {
+        # DATA_BUCKET also serves the events, and stays.
+        "orchestration/dags/jobs/import/import_qpi.py": MIGRATED.replace(
+            "settings import EXPORT_BUCKET", "settings import DATA_BUCKET, EXPORT_BUCKET"
+        ),
         "jobs/count_answers.py": TREE["jobs/count_answers.py"]
         .replace('"data-bucket-"', '"de-bigquery-data-export-"')
         .replace('"QPI_exports"', '"qpi_exports"'),
@@ -139,12 +129,15 @@ def test_what_can_be_changed_is_changed_exactly(tmp_path: Path) -> None:
 
 
 def test_a_constant_that_serves_nothing_else_is_edited_where_it_is_written(tmp_path: Path) -> None:
-    """Without the other DAG the constant in the config module is edited once, for both uses."""
+    """Without the other DAG, and without a constant of the new bucket, the config module is edited once, for both uses."""
     tree = {name: text for name, text in TREE.items() if "events" not in name}
-    root = write_tree(tmp_path, tree)
-    assert apply_changes(root) == (6, [])
-    settings = (root / "orchestration/dags/config/settings.py").read_text()
-    assert settings == SETTINGS.replace('f"data-bucket-{ENV}"', 'f"de-bigquery-data-export-{ENV}"')
+    settings = "orchestration/dags/config/settings.py"
+    old = "".join(line for line in SETTINGS.splitlines(keepends=True) if "EXPORT" not in line)
+    root = write_tree(tmp_path, tree | {settings: old})
+    assert apply_changes(tmp_path) == (6, [])
+    assert (root / settings).read_text() == old.replace(
+        'f"data-bucket-{ENV}"', 'f"de-bigquery-data-export-{ENV}"'
+    )
     assert scan([root], MIGRATIONS).clean
 
 

@@ -6,6 +6,8 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+import test_references_forms
+import test_references_refusals
 from testing_references import MIGRATIONS, apply_changes, write_tree
 
 from backfill_job.references.patch import checkout_of, propose, unified_diff
@@ -79,10 +81,6 @@ REFUSED = {
         'Op(bucket="data-bucket-dev", source_objects=["QPI_exports/", "events/"])\n',
         "other objects",
     ),
-    "a constant read by getattr": (
-        'import config\nBUCKET = "data-bucket-dev"\nh.list(BUCKET, prefix="QPI_exports/")\nx = getattr(m, "BUCKET")\n',
-        "looked up by its name",
-    ),
     "a bucket that a function uses again": (
         'def f(bucket):\n    h.list(bucket, prefix="QPI_exports/")\n    h.list(bucket, prefix="events/")\n\nf("data-bucket-dev")\n',
         "also read",
@@ -115,10 +113,6 @@ REFUSED = {
         ('h.copy("data-bucket-dev", "QPI_exports/a", "de-bigquery-data-export-dev", "qpi_exports/a")\n'),
         "beside the new path",
     ),
-    "one constant built on another": (
-        'BASE = "data-bucket-dev"\nQPI_BUCKET = BASE\nh.list(QPI_BUCKET, prefix="QPI_exports/")\nh.list(BASE, prefix="x/")\n',
-        "also read",
-    ),
 }
 
 
@@ -129,14 +123,158 @@ def test_what_would_change_more_than_the_reference_is_refused(code: str, reason:
     assert any(word in said for word in reason.split("|"))
 
 
-def test_a_constant_that_another_module_reads_is_refused(tmp_path: Path) -> None:
-    """The other reader may be anywhere in the tree, also behind a star import."""
-    tree = {
-        "config.py": 'BUCKET = "data-bucket-dev"\n',
-        "a.py": 'from config import BUCKET\nh.list(BUCKET, prefix="QPI_exports/")\n',
-        "b.py": 'from config import *\nh.list(BUCKET, prefix="events/")\n',
+def python_cases() -> dict[str, dict[str, str]]:
+    """The Python cases of both tables."""
+    forms = {
+        name: {file: code} for name, file, code, _ in test_references_forms.rows() if file.endswith(".py")
     }
-    assert "b.py:2" in refusals(tmp_path, tree)[0]
+    return forms | {
+        name: tree for name, tree, _ in test_references_refusals.rows() if any(map(_is_python, tree))
+    }
+
+
+def _is_python(name: str) -> bool:
+    return name.endswith(".py")
+
+
+@pytest.mark.parametrize("tree", [pytest.param(tree, id=name) for name, tree in python_cases().items()])
+def test_a_file_of_a_patch_is_clean_once_it_is_applied(tree: dict[str, str], tmp_path: Path) -> None:
+    """Every place of a changed file reads the new path then; a file in which one stays is not in the patch."""
+    write_tree(tmp_path, tree)
+    contents = propose(scan([tmp_path], MIGRATIONS)).contents
+    for path, (_, after) in contents.items():
+        path.write_bytes(after)
+    assert not [finding for finding in scan([tmp_path], MIGRATIONS).blocking if finding.path in contents]
+
+
+SHARED = 'h.list(BUCKET, prefix="events/")\n'
+CONSTANTS = {
+    "beside the old one in the same module": (
+        {"a.py": 'BUCKET = "data-bucket-dev"\nh.list(BUCKET, prefix="QPI_exports/")\n' + SHARED},
+        {
+            "a.py": 'BUCKET = "data-bucket-dev"\nQPI_EXPORTS_BUCKET = "de-bigquery-data-export-dev"\n'
+            'h.list(QPI_EXPORTS_BUCKET, prefix="qpi_exports/")\n' + SHARED
+        },
+    ),
+    "beside the old one in its module, without the old one's setting": (
+        {
+            "config.py": 'import os\nBUCKET = os.environ.get("BUCKET", "data-bucket-dev")  # shared\n',
+            "a.py": 'from config import (\n    BUCKET,\n)\nh.list(BUCKET, prefix="QPI_exports/")\n' + SHARED,
+        },
+        {
+            "config.py": 'import os\nBUCKET = os.environ.get("BUCKET", "data-bucket-dev")  # shared\n'
+            'QPI_EXPORTS_BUCKET = "de-bigquery-data-export-dev"\n',
+            "a.py": "from config import (\n    BUCKET, QPI_EXPORTS_BUCKET,\n)\n"
+            'h.list(QPI_EXPORTS_BUCKET, prefix="qpi_exports/")\n' + SHARED,
+        },
+    ),
+    "one that the file imports already": (
+        {
+            "config.py": 'BUCKET = "data-bucket-dev"\nNEW = "de-bigquery-data-export-dev"\n',
+            "a.py": 'from config import BUCKET, NEW as THERE\nh.list(BUCKET, prefix="QPI_exports/")\n'
+            + SHARED,
+        },
+        {"a.py": 'from config import BUCKET, NEW as THERE\nh.list(THERE, prefix="qpi_exports/")\n' + SHARED},
+    ),
+    "one of the same module, by its attribute": (
+        {
+            "config.py": 'BUCKET = "data-bucket-dev"\nNEW = "de-bigquery-data-export-dev"\n',
+            "a.py": 'import config\nh.list(config.BUCKET, prefix="QPI_exports/")\nh.list(config.BUCKET, prefix="x/")\n',
+        },
+        {
+            "a.py": 'import config\nh.list(config.NEW, prefix="qpi_exports/")\nh.list(config.BUCKET, prefix="x/")\n'
+        },
+    ),
+    "one constant built on another": (
+        {
+            "a.py": 'BASE = "data-bucket-dev"\nQPI_BUCKET = BASE\nh.list(QPI_BUCKET, prefix="QPI_exports/")\n'
+            'h.list(BASE, prefix="x/")\n'
+        },
+        {
+            "a.py": 'BASE = "data-bucket-dev"\nQPI_EXPORTS_BUCKET = "de-bigquery-data-export-dev"\n'
+            'QPI_BUCKET = QPI_EXPORTS_BUCKET\nh.list(QPI_BUCKET, prefix="qpi_exports/")\nh.list(BASE, prefix="x/")\n'
+        },
+    ),
+    "under another name, annotated": (
+        {
+            "config.py": 'BUCKET: str = "data-bucket-dev"\n',
+            "a.py": 'from config import BUCKET as B\nh.list(B, prefix="QPI_exports/")\nh.list(B, prefix="x/")\n',
+        },
+        {
+            "config.py": 'BUCKET: str = "data-bucket-dev"\nQPI_EXPORTS_BUCKET = "de-bigquery-data-export-dev"\n',
+            "a.py": "from config import BUCKET as B, QPI_EXPORTS_BUCKET\n"
+            'h.list(QPI_EXPORTS_BUCKET, prefix="qpi_exports/")\nh.list(B, prefix="x/")\n',
+        },
+    ),
+    "of the same class": (
+        {
+            "config.py": 'class C:\n    OLD = "data-bucket-dev"\n    NEW = "de-bigquery-data-export-dev"\n',
+            "a.py": 'from config import C\nh.list(C.OLD, prefix="QPI_exports/")\nh.list(C.OLD, prefix="x/")\n',
+        },
+        {"a.py": 'from config import C\nh.list(C.NEW, prefix="qpi_exports/")\nh.list(C.OLD, prefix="x/")\n'},
+    ),
+    "an object is not a name": (
+        {
+            "a.py": 'NEW = "de-bigquery-data-export-dev"\nB = client.bucket("data-bucket-dev")\n'
+            'B.list_blobs(prefix="QPI_exports/")\nB.list_blobs(prefix="x/")\n'
+        },
+        {
+            "a.py": 'NEW = "de-bigquery-data-export-dev"\nB = client.bucket("data-bucket-dev")\n'
+            'QPI_EXPORTS_BUCKET = client.bucket("de-bigquery-data-export-dev")\n'
+            'QPI_EXPORTS_BUCKET.list_blobs(prefix="qpi_exports/")\nB.list_blobs(prefix="x/")\n'
+        },
+    ),
+    "through a client's bucket in a local name": (
+        {
+            "config.py": 'BUCKET = "data-bucket-dev"\nNEW = "de-bigquery-data-export-dev"\n',
+            "a.py": "from config import BUCKET\n\ndef f():\n    b = client.bucket(BUCKET)\n"
+            '    return b.list_blobs(prefix="QPI_exports/")\n\n' + SHARED,
+        },
+        {
+            "a.py": "from config import BUCKET, NEW\n\ndef f():\n    b = client.bucket(NEW)\n"
+            '    return b.list_blobs(prefix="qpi_exports/")\n\n' + SHARED
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("tree", "changed"), [pytest.param(*row, id=name) for name, row in CONSTANTS.items()]
+)
+def test_a_shared_constant_stays_and_the_new_bucket_s_is_used(
+    tree: dict[str, str], changed: dict[str, str], tmp_path: Path
+) -> None:
+    """The constant of the new bucket where there is one, imported; else one that is proposed beside the old."""
+    write_tree(tmp_path, tree)
+    assert apply_changes(tmp_path)[1] == []
+    assert {name: (tmp_path / name).read_text() for name in tree} == tree | changed
+    assert scan([tmp_path], MIGRATIONS).clean
+
+
+NOT_EXCHANGED = {
+    "a function's own name for the new constant": (
+        'BUCKET = "data-bucket-dev"\nNEW = "de-bigquery-data-export-dev"\n\ndef f(NEW, QPI_EXPORTS_BUCKET):\n'
+        '    h.list(BUCKET, prefix="QPI_exports/")\n\n' + SHARED
+    ),
+    "a client's bucket that lists for others, too": (
+        'NAME = "data-bucket-dev"\nNEW = "de-bigquery-data-export-dev"\n\ndef f():\n    b = client.bucket(NAME)\n'
+        '    b.list_blobs(prefix="QPI_exports/")\n    b.list_blobs(prefix="events/")\n'
+    ),
+}
+
+
+@pytest.mark.parametrize("code", NOT_EXCHANGED.values(), ids=NOT_EXCHANGED)
+def test_what_would_exchange_more_than_the_reference_is_refused(code: str, tmp_path: Path) -> None:
+    """A name that means something else there, and one through which other prefixes are read."""
+    assert refusals(tmp_path, {"a.py": code})
+
+
+def test_a_file_is_changed_wholly_or_not_at_all(tmp_path: Path) -> None:
+    """The load could be changed and the presence check not: nothing is, and each place says why."""
+    code = 'read("gs://data-bucket-dev/QPI_exports/")\nh.list(bucket, prefix="QPI_exports/")\n'
+    first, second = refusals(tmp_path, {"a.py": code})
+    assert "no bucket was found" in first or "could not be read" in first
+    assert "wholly or not at all, and line 2 of a.py stays" in second
 
 
 def test_a_shell_variable_that_serves_others_is_refused(tmp_path: Path) -> None:
@@ -167,15 +305,15 @@ def test_one_edit_changes_every_use_of_a_constant(tmp_path: Path) -> None:
 
 
 def test_a_link_out_of_the_tree_is_not_written_through(tmp_path: Path) -> None:
-    """What a link points at belongs to somebody else: it is found and not edited."""
-    outside = tmp_path / "outside.py"
-    outside.write_text(OLD)
-    root = tmp_path / "tree"
-    root.mkdir()
-    (root / "a.py").symlink_to(outside)
+    """What a link points at belongs to somebody else: it is not read, and a patch does not name it."""
+    outside = write_tree(tmp_path / "outside", {"config.py": 'B = "data-bucket-dev"\n'})
+    root = write_tree(
+        tmp_path / "tree", {"a.py": 'from linked.config import B\nh.list(B, prefix="QPI_exports/")\n'}
+    )
+    (root / "linked").symlink_to(outside)
     changed, refused = apply_changes(root)
-    assert (changed, outside.read_text()) == (0, OLD)
-    assert "link" in refused[0]
+    assert (changed, (outside / "config.py").read_text()) == (0, 'B = "data-bucket-dev"\n')
+    assert len(refused) == 1
 
 
 AWKWARD = {

@@ -145,7 +145,7 @@ def test_any_form_is_right_or_left_to_a_person(
         kinds = in_code(scan([root], MIGRATIONS))
     right = RIGHT.get((BUCKETS[tree[0]], PREFIXES[tree[1]]))
     if BUCKETS[tree[0]] == "other":
-        right = "other"
+        right = "elsewhere"
     allowed = {"unresolved"} | ({right} if right else set())
     assert kinds, "nothing was found"
     assert kinds <= allowed

@@ -29,7 +29,7 @@ def rows() -> list[tuple[str, dict[str, str], list[str]]]:
 def outcome(root: Path) -> list[str]:
     """Every finding, every line that a patch changes, and every refusal of the patch."""
     result = scan([root], MIGRATIONS)
-    proposal = propose(result)
+    proposal = propose(result, whole=False)
     lines = []
     for finding in result.findings:
         place = "" if finding.place.value == "code" else f"/{finding.place.value}"
@@ -37,7 +37,9 @@ def outcome(root: Path) -> list[str]:
         note = f" ({finding.note})" if finding.note else ""
         lines.append(f"{finding.kind.value}{place} {path} {finding.path.name}:{finding.line}{note}")
     for changes in proposal.changes.values():
-        lines += [f"change {one.path.name}:{one.line} {one.after.strip()}" for one in changes]
+        for one in changes:
+            written = " // ".join(one.after.strip().splitlines())
+            lines.append(f"change {one.path.name}:{one.line} {written}")
     for finding, reason in proposal.refusals.items():
         said = reason.partition("; by hand")[0].replace(f"{root}/", "")
         lines.append(f"left {finding.path.name}:{finding.line} {said}")

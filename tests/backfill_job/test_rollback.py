@@ -192,6 +192,8 @@ def test_an_object_that_cannot_be_brought_back_stops_it_before_the_phase(
     assert ended.code == 1
     assert "1 FAILED" in ended.out
     assert "the phase is still cut_over" in ended.out
+    assert "1 object failed: a hold forbids it." in ended.out
+    assert "When that is mended, run the same command again." in ended.out
     assert commands.state.phase is Phase.CUT_OVER
     assert paths.read("a/2", side="source") == b"new"
 

@@ -413,7 +413,7 @@ def test_what_changes_in_every_way_meanwhile_is_told(
     ended = scene.undo(scene.manifest_uri, "--execute")
     assert ended.code == 1
     assert ["/restore?" in path for path in asked] == [True, False]
-    assert f"failed {day(1)}: it changed since it was looked at; run it again (" in ended.out
+    assert f"failed {day(1)}: it changed since it was looked at (" in ended.out
     assert scene.legacy() == {}
 
 
@@ -425,7 +425,7 @@ def test_what_the_new_path_lost_meanwhile_is_told(scene: Scene) -> None:
     scene.paths.server.set_faults(rules=[rule])
     ended = scene.undo(scene.manifest_uri, "--execute")
     assert ended.code == 1
-    assert f"failed {day(1)}: it changed since it was looked at; run it again (" in ended.out
+    assert f"failed {day(1)}: it changed since it was looked at (" in ended.out
 
 
 def test_of_many_that_cannot_be_brought_back_the_screen_shows_some_and_counts_the_rest(scene: Scene) -> None:

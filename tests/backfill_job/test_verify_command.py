@@ -258,7 +258,7 @@ def test_a_prefix_in_another_case_is_critical(
     assert (ended.code, ended.err) == (1, "")
     assert [remark["kind"] for remark in report_in(tmp_path / "r")["remarks"]] == ["mixed_prefix"]
     assert "in another case" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
-    assert "mixed_prefix_found" in ended.out
+    assert "mixed_prefix_found" in ended.log
     assert "QPI_exports/ holds objects: the destination's name in another case" in ended.out
 
 

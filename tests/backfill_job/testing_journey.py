@@ -40,6 +40,9 @@ _PATTERNS = (
     (r"(?<=[-_/])[0-9a-f]{8}(?=\.txt)", "<token>"),
     (r'("?(?:elapsed_s|copying_s|objects_per_s|class_a|class_b|lag_s)"?[=:] ?)-?[\d.]+', r"\1#"),
     (r"\b\d+(?:\.\d+)? (s|ms|objects/s)\b", r"# \1"),
+    (r"at up to [\d,]*# objects/s", "at up to # objects/s"),
+    (r" \([^()]* limits it\)", ""),
+    (r"(limited by   ).*(?:\n {15}.*)?", r"\1#"),  # the latency of this machine may decide
     (r"\d+ counted(?: \([^)]*\))?", "# counted"),
     (r"by the same prices \([^)]*\)", "by the same prices (#)"),
     (r"http://127\.0\.0\.1:\d+", "<server>"),

@@ -110,8 +110,8 @@ def the_new_bucket_is_in_eu(g: Gcloud) -> None:
     g.of("new bucket").update(location="EU", locationType="multi-region")
 
 
-def the_bucket_is_hierarchical_and_charges_the_reader(g: Gcloud) -> None:
-    g.of("new bucket").update(hierarchicalNamespace={"enabled": True}, billing={"requesterPays": True})
+def the_bucket_charges_the_reader(g: Gcloud) -> None:
+    g.of("new bucket").update(billing={"requesterPays": True})
 
 
 def an_account_is_missing(g: Gcloud) -> None:
@@ -171,9 +171,8 @@ BROKEN: dict[Callable[[Gcloud], None], dict[str, str]] = {
     access_is_not_uniform: {"legacy bucket: uniform access": f"gcloud storage buckets update gs://{LEGACY} --uniform"},
     the_bucket_is_in_another_project: {"legacy bucket: project": "deploy into the bucket's project"},
     the_new_bucket_is_in_eu: {"new bucket: trigger": "write NEW_LOCATION=eu into deploy/dev.env"},
-    the_bucket_is_hierarchical_and_charges_the_reader: {
-        "new bucket: namespace": "take a bucket with a flat namespace",
-        "new bucket: requester pays": f"gcloud storage buckets update gs://{NEW} --no-requester-pays",
+    the_bucket_charges_the_reader: {
+        "new bucket: requester pays": "Name the project that pays with --billing-project",
     },
     an_account_is_missing: {"accounts": "gcloud iam service-accounts create qpi-exports-status-dev"},
     a_condition_is_lost: {f"rights: gs://{NEW}": BIND.format("storage buckets") + f"gs://{NEW}"},

@@ -1,18 +1,25 @@
 """The function as the framework calls it: a CloudEvent over HTTP in, a status and one structured line out."""
 
+import asyncio
 import base64
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from signal import SIGTERM
 from typing import Any
+from urllib.request import ProxyHandler, Request, build_opener
 
 import functions_framework
 import pytest
+from testing_function import AsgiClient
 from testing_paths import Paths, json_lines
 
 from demo.function import running_function
+from local_gcs.waiting import wait_until
 from mirror_function import handler
 from shared.errors import StorageError
 from shared.late_marks import newest_late_mark
@@ -40,13 +47,13 @@ class Mirror:
     """The function in this process, on the test's own pair of prefixes."""
 
     paths: Paths
-    client: Any
+    client: AsgiClient
     capsys: pytest.CaptureFixture[str]
 
     def post(self, body: bytes, headers: dict[str, str]) -> Delivered:
         self.capsys.readouterr()
-        answer = self.client.post("/", headers={"Content-Type": "application/json", **headers}, data=body)
-        return Delivered(answer.status_code, json_lines(self.capsys.readouterr().out))
+        status, _ = self.client.post(body, {"Content-Type": "application/json", **headers})
+        return Delivered(status, json_lines(self.capsys.readouterr().out))
 
     def deliver(
         self,
@@ -57,6 +64,18 @@ class Mirror:
         structured: bool = False,
         **headers: str,
     ) -> Delivered:
+        return self.post(*self.event(resource, kind=kind, time=time, structured=structured, **headers))
+
+    @staticmethod
+    def event(
+        resource: dict[str, Any],
+        *,
+        kind: str = "finalized",
+        time: datetime | None = None,
+        structured: bool = False,
+        **headers: str,
+    ) -> tuple[bytes, dict[str, str]]:
+        """The body and the headers of a delivery."""
         attributes = {
             "id": "e-1",
             "type": f"google.cloud.storage.object.v1.{kind}",
@@ -68,10 +87,9 @@ class Mirror:
         }
         if structured:
             body = json.dumps({**attributes, "data": resource}).encode()
-            return self.post(body, {"Content-Type": "application/cloudevents+json", **headers})
-        return self.post(
-            json.dumps(resource).encode(), {f"ce-{key}": attributes[key] for key in attributes} | headers
-        )
+            return body, {"Content-Type": "application/cloudevents+json", **headers}
+        sent = {f"ce-{key}": value for key, value in attributes.items()}
+        return json.dumps(resource).encode(), {"Content-Type": "application/json", **sent, **headers}
 
     def resource(self, relative: str = NAME, *, side: str = "source") -> dict[str, Any]:
         """The object as it is now, as an event shows it."""
@@ -100,14 +118,21 @@ def mirror(
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
         app = functions_framework.create_app("mirror_object", str(ROOT / "main.py"), "cloudevent")
-        return Mirror(paths, app.test_client(), capsys)
+        return Mirror(paths, AsgiClient(app, runner), capsys)
 
     handler._worker.cache_clear()
-    yield start
-    if handler._worker.cache_info().currsize:
-        handler._worker().gateway.close()
+    with asyncio.Runner() as runner:
+        yield start
+        if handler._worker.cache_info().currsize:
+            runner.run(handler._worker().close())
     handler._worker.cache_clear()
     handler.start_logging.cache_clear()
+
+
+def set_contexts(function: Mirror, resource: dict[str, Any]) -> None:
+    where = f"/b/{resource['bucket']}/o/{resource['name'].replace('/', '%2F')}"
+    change = {"contexts": {"custom": {"team": {"value": "a"}}}}
+    function.paths.client._connection.api_request("PATCH", where, data=change)
 
 
 def set_phase(paths: Paths, phase: Phase) -> None:
@@ -159,6 +184,34 @@ def test_a_new_object_costs_one_request(mirror: Callable[..., Mirror]) -> None:
     assert {name: count["count"] for name, count in function.paths.server.stats()["methods"].items()} == {
         "storage.objects.rewrite": 1
     }
+
+
+def test_events_that_come_at_once_are_each_handled(mirror: Callable[..., Mirror]) -> None:
+    """One event loop serves them; some come twice, and some need the rule, on threads."""
+    function = mirror()
+    resources = [function.put(f"user_id_{number}.jsonl") for number in range(12)]
+    gone = function.put("gone")
+    function.paths.delete("gone")
+    posts = [function.event(resource) for resource in (*resources, *resources[:6], gone)]
+
+    async def all_of_them() -> list[tuple[int, bytes]]:
+        return await asyncio.gather(*(function.client.request(*post) for post in posts))
+
+    function.capsys.readouterr()
+    assert {status for status, _ in function.client.run(all_of_them())} == {200}
+    outcomes = Counter(line["outcome"] for line in json_lines(function.capsys.readouterr().out))
+    assert outcomes == {"copied": 12, "already_equal": 6, "superseded": 1}
+    assert len(function.paths.names()) == 12
+
+
+def test_a_new_object_with_contexts_counts_as_copied(mirror: Callable[..., Mirror]) -> None:
+    """The published event does not have them, so the copy's answer differs; a look at both sides settles it."""
+    function = mirror()
+    resource = function.put()
+    set_contexts(function, resource)
+    line = function.deliver(resource).line
+    assert (line["outcome"], line["attempts"], line["lag_s"] is None) == ("copied", 2, False)
+    assert function.deliver(resource).line["outcome"] == "already_equal"
 
 
 def test_a_duplicate_finds_it_equal(mirror: Callable[..., Mirror]) -> None:
@@ -626,6 +679,34 @@ def test_the_source_as_destination_is_refused(mirror: Callable[..., Mirror], pat
     assert "lie within each other" in function.deliver(function.put()).line["error"]
 
 
+@pytest.mark.parametrize(
+    ("method", "body", "status"),
+    [
+        ("GET", b"", 405),
+        ("PUT", b"{}", 405),
+        ("POST", b"nonsense", 400),
+        ("POST", b'{"message": 1}', 400),
+        ("POST", b'{"specversion": "\\ud800"}', 400),
+    ],
+)
+def test_what_is_not_a_delivery_is_refused(
+    mirror: Callable[..., Mirror], method: str, body: bytes, status: int
+) -> None:
+    """Neither a CloudEvent nor a push: nothing is logged, because no event is given up."""
+    function = mirror()
+    assert function.client.post(body, {"Content-Type": "application/json"}, method=method)[0] == status
+    assert json_lines(function.capsys.readouterr().out) == []
+
+
+def test_a_body_that_broke_off_is_refused_without_a_line(mirror: Callable[..., Mirror]) -> None:
+    """What came is not the event, and all of it comes again. So it is not given up."""
+    function = mirror()
+    body, headers = function.event(function.put())
+    status, _ = function.client.run(function.client.request(body[:20], headers, complete=False))
+    assert (status, json_lines(function.capsys.readouterr().out)) == (400, [])
+    assert function.paths.names() == []
+
+
 # --- deletions ------------------------------------------------------------------------------------------------
 
 
@@ -730,9 +811,7 @@ def test_a_late_write_is_marked_by_the_next_delivery_when_its_mark_could_not_be_
     set_phase(function.paths, Phase.CUT_OVER)
     resource = function.put()
     if contexts:
-        where = f"/b/{resource['bucket']}/o/{resource['name'].replace('/', '%2F')}"
-        change = {"contexts": {"custom": {"team": {"value": "a"}}}}
-        function.paths.client._connection.api_request("PATCH", where, data=change)
+        set_contexts(function, resource)
     function.paths.server.set_faults(rules=[{"method": "storage.objects.insert", "status": 403}])
     assert function.deliver(resource).status == 503
     assert function.paths.read(NAME) == b"one"
@@ -812,6 +891,27 @@ def test_whatever_the_form_a_real_function_mirrors_every_name(
     assert sorted(paths.names()) == sorted(names)
 
 
+def test_an_event_under_way_is_handled_when_the_process_is_asked_to_stop(
+    paths: Paths, tmp_path: Path
+) -> None:
+    """Cloud Run sends SIGTERM to an instance that it takes away."""
+    paths.put(NAME, b"one")
+    resource = dict(paths.bucket("source").get_blob(f"QPI_exports/{NAME}")._properties)
+    with running_function(paths.server.url, paths.migration, tmp_path / "mirror.log") as function:
+        paths.server.reset_stats()
+        paths.server.set_faults(latency_ms=300)
+        body, headers = Mirror.event(resource)
+        delivery = Request(function.url, data=body, headers=headers)  # noqa: S310 -- our own process
+        with ThreadPoolExecutor() as threads:
+            answer = threads.submit(build_opener(ProxyHandler({})).open, delivery)
+            wait_until(paths.server.stats, lambda stats: stats["requests"] > 0, "a request of the mirror's")
+            function.stop(SIGTERM)
+            assert answer.result().status == 200
+    paths.server.clear_faults()
+    assert paths.read(NAME) == b"one"
+    assert [line["event"] for line in function.lines()] == ["mirrored"]
+
+
 def test_the_project_that_pays_is_the_mirror_s(mirror: Callable[..., Mirror], paths: Paths) -> None:
     """Without it the event comes again, and the line says what is missing."""
     paths.put(NAME, b"one")
@@ -822,7 +922,7 @@ def test_the_project_that_pays_is_the_mirror_s(mirror: Callable[..., Mirror], pa
         bucket.requester_pays = True
         bucket.patch()
     assert function.deliver(resource).line["outcome"] == "copied"
-    handler._worker().gateway.close()
+    function.client.run(handler._worker().close())
     handler._worker.cache_clear()
     done = mirror(MIRROR_BILLING_PROJECT="").deliver(resource)
     assert (done.status, done.line["event"]) == (503, "mirror_retry")

@@ -1,6 +1,7 @@
 """Both paths with writers, both mirrors, and an operator who cuts over and back: one object's name, step by step.
 
-Here production code is the whole mirror, not only `replicate`: it takes an event, reads the phase, and applies the rule.
+Here production code is the whole mirror, not only `replicate`: it takes an event, reads the phase, begins in the event loop, and
+goes on by the rule.
 A *pass* is what the operator's commands do to one object. It is `replicate` in one direction, where the later write wins,
 with a listing of any age.
 
@@ -15,6 +16,7 @@ from datetime import datetime
 from enum import Enum
 from typing import NamedTuple
 
+from race_event_loop import whole_mirror
 from race_model import (
     Condition,
     Place,
@@ -30,9 +32,9 @@ from race_model import (
 )
 
 from mirror_function.event import EventKind, ObjectEvent
-from mirror_function.mirror import mirror
 from mirror_function.settings import MirrorSettings
 from shared.decision import Authority
+from shared.erasures import NO_ERASURES, Erasures
 from shared.errors import ConditionFailed, Contended, NotSettled, ObjectNotFound
 from shared.migration import Location, Migration
 from shared.objects import ObjectRef, ObjectState
@@ -145,7 +147,7 @@ class Story:
     across: bool = True
     deletes: bool = False
     deliver: "Callable[[ObjectEvent, MirrorSettings, ReplayedStore], object]" = (
-        lambda event, settings, store: mirror(event, settings, store, store)  # type: ignore[arg-type]
+        lambda event, settings, store: whole_mirror(event, settings, store, store)
     )
 
 
@@ -240,8 +242,9 @@ class ReplayedStore:
         assert isinstance(answer, Phase)
         return answer
 
-    def proven_at(self, *, reverse: bool) -> str | None:
-        """See `PhaseReader.proven_at`. These stories record no comparison; ``race_erased`` has them."""
+    def erasures(self, *, reverse: bool) -> Erasures:  # noqa: ARG002 -- the same in both directions
+        """See `PhaseReader.erasures`. These stories record none; ``race_erased`` has them."""
+        return NO_ERASURES
 
     def first_cutover(self) -> datetime | None:
         """See `PhaseReader.first_cutover`: known with the phase, and never another one."""

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Self
 
 import pytest
+from race_event_loop import whole_mirror
 from race_explorer import Exploration, explore_world
 from race_record import (
     LEGACY,
@@ -34,7 +35,6 @@ from backfill_job.deletion.phases import GOES_ON_IN
 from backfill_job.run import overlaps
 from backfill_job.run.phase_change import MARGIN_SECONDS
 from mirror_function.event import EventKind, ObjectEvent
-from mirror_function.mirror import mirror
 from mirror_function.settings import MirrorSettings
 from shared.authority import AuthoritySource, ByPhase, InPhases
 from shared.decision import Authority
@@ -76,7 +76,7 @@ def event_of(at: ObjectRef, data: bytes, generation: int) -> ObjectEvent:
 def delivery(event: ObjectEvent, settings: MirrorSettings | None = None) -> Callable[[Store], object]:
     """The mirror's work on an event."""
     of = settings or MirrorSettings(MIGRATION)
-    return lambda store: mirror(event, of, store, store.phases)
+    return lambda store: whole_mirror(event, of, store, store.phases)
 
 
 def other_event(store: Store) -> object:

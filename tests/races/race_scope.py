@@ -1,15 +1,27 @@
 """The scope of an exploration: a writer's script, the actors that follow it, and the number of faults."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from race_event_loop import InLoop, at_once
 from race_model import Place, Refusal, Version, deleted, moment, object_state, patched, put
 from race_replay import DESTINATION, SOURCE, Program, ReplayingStore, keep
 
+from mirror_function.mirror import settle
 from shared.decision import Authority
+from shared.errors import StorageError
+from shared.first_rewrite import first_rewrite
 from shared.objects import ObjectRef, ObjectState
-from shared.replicate import DeletePropagation, LastSeen, Replication, propagate_delete, replicate
+from shared.replicate import (
+    UNTRIED,
+    DeletePropagation,
+    LastSeen,
+    Replication,
+    Unsettled,
+    propagate_delete,
+    replicate,
+)
 
 __all__ = [
     "Actor",
@@ -21,6 +33,7 @@ __all__ = [
     "Write",
     "backfill",
     "deliveries",
+    "lane",
     "new_writer",
     "removals",
     "script",
@@ -50,6 +63,7 @@ class Label:
 
 Write = Upload | Delete | Label
 Replicate = Callable[..., Replication]
+Settle = Callable[..., Awaitable[Replication | Unsettled]]
 Propagate = Callable[[ReplayingStore, ObjectRef, ObjectRef, ObjectState, datetime], DeletePropagation | None]
 
 
@@ -132,19 +146,21 @@ def deliveries(
     twice: Iterable[int] = (),
     authority: Authority = Authority.SOURCE,
     replicate: Replicate = replicate,
+    settle: Settle = settle,
     follows: bool = False,
 ) -> Iterator[Actor]:
     """Give the mirror's runs: one for each finalize event, two for each event that comes twice. In any order, at once.
 
-    The first attempt of each is one conditional copy without a look. The event has the written version, and the
-    destination of a new object is absent. With `follows` the mirror also follows deletions.
+    Each begins in the event loop and goes on by the rule, as the mirror does. Its first attempt is one conditional copy without
+    a look. The event has the written version, and the destination of a new object is absent. With `follows` the mirror also
+    follows deletions.
     """
     for count in range(before + 1, len(sources)):
         version = sources[count].live
         if version is None or version.token != count:
             continue
         event = object_state(version, SOURCE.name)
-        program = _replication(replicate, authority, LastSeen(event, None), follows=follows)
+        program = _delivery(settle, replicate, authority, event, follows=follows)
         for again in range(1 + (count in twice)):
             name = f"mirror of v{count}" + " again" * again
             yield Actor(name, program, after=count, event=True)
@@ -172,6 +188,33 @@ def backfill(
     return Actor(name, program, last=last)
 
 
+def lane(*, follows: bool = False) -> Actor:
+    """Give the bulk lane's work on one line: two listings, one rewrite in the event loop, and the rule for what is left."""
+
+    def program(store: ReplayingStore) -> Replication:
+        seen = LastSeen(store.look(SOURCE), store.look(DESTINATION))
+        try:
+            work = first_rewrite(
+                InLoop(store),  # type: ignore[arg-type]
+                SOURCE,
+                DESTINATION,
+                seen,
+                Authority.SOURCE,
+                follows_deletions=follows,
+            )
+            done = at_once(work)
+        except StorageError:
+            done = UNTRIED
+        if isinstance(done, Replication):
+            return done
+        deletes = store if follows else None
+        return replicate(
+            store, SOURCE, DESTINATION, Authority.SOURCE, last_seen=seen, after=done, deletes=deletes
+        )
+
+    return Actor("lane", program)
+
+
 def sweep(*, authority: Authority = Authority.SOURCE, replicate: Replicate = replicate) -> Actor:
     """Give the sweep that repairs the effects of lost events: the backfill, after all others."""
     return backfill("sweep", authority=authority, replicate=replicate, last=True)
@@ -197,12 +240,21 @@ def removals(
             yield Actor(f"mirror of v{ended.write}'s end", program, after=count, event=True)
 
 
-def _replication(
-    replicate: Replicate, authority: Authority, last_seen: LastSeen, *, follows: bool
+def _delivery(
+    settle: Settle, replicate: Replicate, authority: Authority, event: ObjectState, *, follows: bool
 ) -> Program:
+    async def winner() -> Authority:
+        return authority
+
     def program(store: ReplayingStore) -> Replication:
+        done = at_once(settle(InLoop(store), SOURCE, DESTINATION, event, winner, follows_deletions=follows))
+        if isinstance(done, Replication):
+            return done
         following = {"deletes": store} if follows else {}
-        return replicate(store, SOURCE, DESTINATION, authority, last_seen=last_seen, keep=keep, **following)
+        seen = LastSeen(event, None)
+        return replicate(
+            store, SOURCE, DESTINATION, authority, last_seen=seen, after=done, keep=keep, **following
+        )
 
     return program
 

@@ -269,11 +269,14 @@ class World:
         return Step(turn.who, act, turn.call, answer, after, wrong)
 
     def _give_up(self, turn: Turn, act: Act, wrong: Wrong | None = None) -> Step:
-        """Let an actor without an answer give up; its event is delivered again, or its job runs again."""
-        reaction = self._reaction(turn.who, (*turn.memory.history, Refusal.UNAVAILABLE))
-        assert isinstance(reaction, Ended)
-        assert isinstance(reaction.error, Unavailable), reaction
-        after = _canonical(turn.left(Running()))
+        """Let an actor without an answer give up; its event is delivered again, or its job runs again.
+
+        The bulk lane does not give up there, but goes on by the rule.
+        """
+        history = (*turn.memory.history, Refusal.UNAVAILABLE)
+        reaction = self._reaction(turn.who, history)
+        assert not isinstance(reaction, Ended) or isinstance(reaction.error, Unavailable), reaction
+        after = _canonical(turn.left(Running() if isinstance(reaction, Ended) else Running(history)))
         after = after._replace(silences=after.silences - 1)
         seen = turn.state.destination.live if act is Act.COMMITS_GIVES_UP else turn.memory.taken
         return Step(turn.who, act, turn.call, seen, after, wrong)

@@ -27,10 +27,10 @@ from race_both_ways import (
     World,
     walk,
 )
+from race_event_loop import whole_mirror
 
 import shared.replicate
 from mirror_function.event import ObjectEvent
-from mirror_function.mirror import mirror
 from mirror_function.settings import MirrorSettings
 from shared.decision import Authority
 from shared.objects import ObjectRef, ObjectState
@@ -220,7 +220,7 @@ def asked_before_the_look(event: ObjectEvent, settings: MirrorSettings, store: R
 def new_path_always_right(event: ObjectEvent, settings: MirrorSettings, store: ReplayedStore) -> object:
     """Mutant: after the cutover the new path always wins in reverse replication, even over later legacy writes."""
     if not settings.reverse:
-        return mirror(event, settings, store, store)  # type: ignore[arg-type]
+        return whole_mirror(event, settings, store, store)
     if store.phase() is not Phase.CUT_OVER:
         return None
     way, name = settings.way, event.state.name

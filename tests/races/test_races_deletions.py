@@ -23,10 +23,11 @@ from race_both_ways import (
     Upload,
     walk,
 )
+from race_event_loop import whole_mirror
 
+import shared.first_rewrite
 import shared.replicate
 from mirror_function.event import EventKind, ObjectEvent
-from mirror_function.mirror import mirror
 from mirror_function.settings import MirrorSettings
 from shared.decision import Authority
 from shared.objects import ObjectRef, ObjectState
@@ -78,12 +79,23 @@ def test_what_is_written_after_a_deletion_stays_where_it_was_written(story: Stor
         assert world.holds(NEW) == "a", "\n".join(world.told)
 
 
+OVERWRITTEN_AND_DELETED = Story((), (Upload(LEGACY, "a"), Upload(LEGACY, "bb"), Remove(LEGACY)), deletes=True)
+
+
 def test_a_deletion_before_the_cutover_reaches_the_new_path() -> None:
     """However late the copy is."""
-    story = Story((), (Upload(LEGACY, "a"), Upload(LEGACY, "bb"), Remove(LEGACY)), deletes=True)
     for seed in range(WALKS):
-        world = walk(story, random.Random(seed).randrange)
+        world = walk(OVERWRITTEN_AND_DELETED, random.Random(seed).randrange)
         assert world.holds(NEW) is None, "\n".join(world.told)
+
+
+def test_a_look_that_takes_an_overwritten_source_for_its_own_version_leaves_a_copy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The copy is later than the overwrite that ended its version, and the next version is deleted before it is copied."""
+    monkeypatch.setattr(shared.first_rewrite, "_has_ended", lambda _version, live: live is None)
+    ends = {walk(OVERWRITTEN_AND_DELETED, random.Random(seed).randrange).holds(NEW) for seed in range(WALKS)}
+    assert ends != {None}
 
 
 def phase_before_the_looks(event: ObjectEvent, settings: MirrorSettings, store: ReplayedStore) -> object:
@@ -104,7 +116,7 @@ def _deleting(
     deleted_at: datetime,
 ) -> object:
     if event.kind is not EventKind.DELETED or settings.reverse:
-        return mirror(event, settings, store, store)  # type: ignore[arg-type]
+        return whole_mirror(event, settings, store, store)
     way = settings.way
     name = way.relative(event.state.name)
 

@@ -7,6 +7,7 @@ or a small wrong copy of the loop. ``pytest -rP`` shows each counterexample.
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 import pytest
 from race_claims import Claim
@@ -15,11 +16,24 @@ from race_model import Place, number
 from race_replay import Copy, ReplayingStore
 from race_scope import Delete, Scope, Upload, backfill, deliveries, new_writer, removals, script
 
+import mirror_function.mirror
+import shared.first_rewrite
 import shared.replicate
+from mirror_function.mirror import settle
 from shared.decision import Action, Authority, Decision, decide
 from shared.errors import ConditionFailed, Contended, ObjectNotFound
+from shared.first_rewrite import first_rewrite
+from shared.gcs.api import AsyncApi
 from shared.objects import CONTENT_DIFFERENCES, ObjectRef, ObjectState, differences
-from shared.replicate import DeletePropagation, LastSeen, Outcome, Replication, replicate
+from shared.replicate import (
+    UNTRIED,
+    DeletePropagation,
+    LastSeen,
+    Outcome,
+    Replication,
+    Unsettled,
+    replicate,
+)
 
 A, B, C, GONE = Upload("a"), Upload("bb"), Upload("ccc"), Delete()
 TWO, ABC = script(A, B), script(A, B, C)
@@ -78,6 +92,7 @@ def trusting_412(
     *,
     last_seen: LastSeen | None = None,
     keep: Callable[[ObjectState], ObjectRef] | None = None,
+    **_: object,
 ) -> Replication:
     """Mutant 5: it does not loop. It takes a failed condition for "another copier has copied it"."""
     now = last_seen or LastSeen(store.look(source), store.look(destination))
@@ -117,6 +132,52 @@ def never_again(
     return replace(decision, action=Action.EQUAL, again=False) if decision.again else decision
 
 
+async def left_to_the_rule(*_: object, **__: object) -> Unsettled:
+    """The mirror outside the event loop: `replicate` does everything."""
+    return UNTRIED
+
+
+async def refused_is_done(api: AsyncApi, *arguments: Any, follows_deletions: bool) -> Replication | Unsettled:
+    """Mutant 12: in the event loop it takes a failed precondition for "another copier has copied it"."""
+    source, destination, version, authority = arguments
+    seen = LastSeen(version, None)
+    try:
+        return await first_rewrite(
+            api, source, destination, seen, await authority(), follows_deletions=follows_deletions
+        )
+    except ConditionFailed:
+        return Replication(Outcome.ALREADY_EQUAL, version, await api.look(destination))
+
+
+async def always_the_destination_alone(
+    api: AsyncApi, *arguments: Any, follows_deletions: bool
+) -> Replication | Unsettled:
+    """Mutant 13: an equal destination settles an event in every phase, without a look at the source."""
+    _, destination, version, authority = arguments
+    there = await api.look(destination)
+    if there is not None and decide(version, there, await authority()).action is Action.EQUAL:
+        return Replication(Outcome.ALREADY_EQUAL, version, there)
+    return UNTRIED
+
+
+async def source_wins_in_the_loop(
+    api: AsyncApi, *arguments: Any, follows_deletions: bool
+) -> Replication | Unsettled:
+    """Mutant 14: in the event loop the source wins in every phase."""
+
+    async def source() -> Authority:
+        return Authority.SOURCE
+
+    return await settle(api, *arguments[:3], source, follows_deletions=follows_deletions)
+
+
+async def deletions_not_heeded(
+    api: AsyncApi, *arguments: Any, follows_deletions: bool
+) -> Replication | Unsettled:
+    """Mutant 15: where deletions are followed, the destination alone settles an event, too."""
+    return await settle(api, *arguments, follows_deletions=False)
+
+
 def _delete(store: ReplayingStore, at: ObjectRef, there: ObjectState) -> None:
     try:
         store.delete(at, if_generation=there.generation)
@@ -138,13 +199,13 @@ def test_without_the_source_condition_only_the_proof_notices() -> None:
 
 def test_without_the_source_condition_and_the_proof_the_books_lie(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the proof too, the recorded version is not the copied one."""
-    monkeypatch.setattr(shared.replicate, "differences", lambda _one, _other: ())
+    _everywhere(monkeypatch, "differences", lambda _one, _other: ())
     _found(replace(OVERWRITTEN, store=WithoutSourceCondition), Claim.BOOKS_TRUE)
 
 
 def test_the_source_condition_keeps_the_books_true_without_the_proof(monkeypatch: pytest.MonkeyPatch) -> None:
     """The condition does not depend on the proof: with the condition alone, every claim holds."""
-    monkeypatch.setattr(shared.replicate, "differences", lambda _one, _other: ())
+    _everywhere(monkeypatch, "differences", lambda _one, _other: ())
     assert explore(OVERWRITTEN).wrong is None
 
 
@@ -168,7 +229,7 @@ def test_comparing_generations_ends_stale(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Taking a smaller generation for an older version, or for a newer one, leaves the destination behind."""
-    monkeypatch.setattr(shared.replicate, "decide", mutant)
+    _everywhere(monkeypatch, "decide", mutant)
     _found(Scope(sources, (*deliveries(sources),)), Claim.ENDS_EQUAL)
 
 
@@ -182,7 +243,7 @@ def test_generations_say_nothing_about_order() -> None:
 
 def test_a_failed_condition_taken_for_success_ends_stale() -> None:
     """Taking 412 for done leaves the destination behind."""
-    _found(Scope(TWO, (*deliveries(TWO, replicate=trusting_412),)), Claim.ENDS_EQUAL)
+    _found(Scope(TWO, (*deliveries(TWO, settle=left_to_the_rule, replicate=trusting_412),)), Claim.ENDS_EQUAL)
 
 
 def test_blind_deletions_lose_what_lives() -> None:
@@ -199,7 +260,7 @@ def test_a_deletion_without_a_second_look_loses_what_was_created_again() -> None
 
 def test_an_old_equal_destination_taken_for_settled_ends_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     """Contents come back; their event finds the first copy equal; then the copy in between commits."""
-    monkeypatch.setattr(shared.replicate, "decide", never_again)
+    _everywhere(monkeypatch, "decide", never_again)
     sources = script(A, B, A)
     _found(Scope(sources, (*deliveries(sources),)), Claim.ENDS_EQUAL)
 
@@ -224,6 +285,43 @@ def test_overwriting_whatever_differs_replaces_later_writes() -> None:
     _found(replace(LATER_WRITE, actors=actors), Claim.LATER_STAYS)
 
 
+def test_a_failed_precondition_taken_for_success_in_the_loop_ends_stale() -> None:
+    """The same before the rule is asked."""
+    _found(Scope(TWO, (*deliveries(TWO, settle=refused_is_done),)), Claim.ENDS_EQUAL)
+
+
+def test_an_old_equal_destination_taken_for_settled_in_the_loop_ends_stale(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Mutant 8 in the event loop alone: the destination equals the event's version, and was made before it."""
+    monkeypatch.setattr(mirror_function.mirror, "decide", never_again)
+    sources = script(A, B, A)
+    _found(Scope(sources, (*deliveries(sources),)), Claim.ENDS_EQUAL)
+
+
+def test_an_equal_destination_alone_settles_nothing_where_the_later_write_wins() -> None:
+    """A late copy, whose copier gave up, equals its event's version. Without a look at the source, the later version never comes."""
+    late = (*deliveries(TWO, settle=always_the_destination_alone, authority=Authority.LATER_WRITE),)
+    _found(replace(LATER_WRITE, actors=late, silences=1), Claim.ENDS_EQUAL)
+
+
+def test_a_loop_that_does_not_ask_who_wins_overwrites_after_the_cutover() -> None:
+    """After the look at the destination it copies over it."""
+    late = Authority.DESTINATION
+    actors = (*deliveries(TWO, settle=source_wins_in_the_loop, authority=late), new_writer("n"))
+    _found(Scope(TWO, actors, authority=late), Claim.CREATE_ONLY)
+
+
+def test_where_deletions_are_followed_an_equal_destination_alone_may_be_left_of_a_deleted_source() -> None:
+    """A copy whose answer was lost outlives its source; the event comes again, and does not look at the source."""
+    sources = script(A, GONE)
+    actors = (
+        *deliveries(sources, settle=deletions_not_heeded, follows=True),
+        *removals(sources),
+    )
+    _found(Scope(sources, actors, silences=1, hangs=False, follows=True), Claim.ERASED)
+
+
 def test_a_counterexample_is_a_short_history() -> None:
     """A counterexample has one line for each step, ends with the broken claim, and is the shortest one."""
     found = explore(Scope(TWO, (*deliveries(TWO),), store=WithoutDestinationCondition))
@@ -236,6 +334,13 @@ def test_a_counterexample_is_a_short_history() -> None:
         "mirror of v1             commits its copy: the destination is v1=a",
         "=> the destination went backwards from v2=bb to v1=a",
     ]
+
+
+def _everywhere(monkeypatch: pytest.MonkeyPatch, name: str, mutant: object) -> None:
+    """Replace a function of the rule wherever it is used: by `replicate`, and in the event loop."""
+    for module in (shared.replicate, shared.first_rewrite, mirror_function.mirror):
+        if hasattr(module, name):
+            monkeypatch.setattr(module, name, mutant)
 
 
 def _found(scope: Scope, claim: Claim) -> Exploration:

@@ -17,6 +17,7 @@ from race_scope import (
     Upload,
     backfill,
     deliveries,
+    lane,
     new_writer,
     removals,
     script,
@@ -54,6 +55,10 @@ BEFORE_CUTOVER = {
     "two writes, two answers lost": Scope(script(A, B), (*deliveries(script(A, B)),), silences=2),
     "two writes, a backfill, an answer lost": Scope(
         script(A, B), (*deliveries(script(A, B)), backfill()), silences=1
+    ),
+    # The bulk lane begins in the event loop, and goes on by the rule.
+    "two writes, the bulk lane, an answer lost": Scope(
+        script(A, B), (*deliveries(script(A, B)), lane()), silences=1
     ),
     # Contents come back while other copies are under way: an equal destination settles nothing then.
     "a, b, a": Scope(BACK, (*deliveries(BACK),)),
@@ -150,6 +155,9 @@ DELETIONS = {
     "a copy from before, overwritten, deleted": _following(ENDED, before=1),
     "deleted, the same contents created again": _following(SAME_AGAIN),
     "a copy from before, deleted twice": _following(ENDED_TWICE, before=1),
+    "deleted, a bulk lane that follows deletions": replace(
+        _following(ERASED), actors=(*_following(ERASED).actors, lane(follows=True))
+    ),
     # Answers get lost after the call took effect, or never reached the service.
     "deleted, two answers lost": _following(ERASED, silences=2),
 }

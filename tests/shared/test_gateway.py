@@ -3,8 +3,6 @@
 import gzip
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
 
 import pytest
 from google.api_core.retry import Retry
@@ -15,9 +13,7 @@ from shared.errors import (
     ConditionFailed,
     ObjectNotFound,
     PermissionDenied,
-    StorageError,
     Unavailable,
-    UnexpectedAnswer,
 )
 from shared.gateway import Gateway
 from shared.objects import ObjectRef
@@ -82,31 +78,6 @@ def test_an_object_is_read_as_it_is_stored(
     assert gateway.read_stored(there(paths)) is None
 
 
-def test_contents_come_with_the_generation_they_belong_to(paths: Paths, gateway: Gateway) -> None:
-    """One request, so that no write can happen in between."""
-    assert gateway.read_version(there(paths)) is None
-    for contents in (b"one", b"", b"two"):
-        generation = paths.put("a", contents)
-        paths.server.reset_stats()
-        assert gateway.read_version(there(paths)) == (generation, contents)
-        assert paths.requests("storage.objects.download") == 1
-
-
-def test_a_generation_and_its_contents_belong_together_during_other_writes(
-    paths: Paths, gateway: Gateway
-) -> None:
-    """Otherwise a condition on the generation protects other contents."""
-    written = {paths.put("a", b"0"): b"0"}
-    with ThreadPoolExecutor(1) as pool:
-        reading = pool.submit(lambda: [gateway.read_version(there(paths)) for _ in range(60)])
-        number = 0
-        while not reading.done():
-            number += 1
-            written[paths.put("a", b"%d" % number)] = b"%d" % number
-        found = reading.result()
-    assert [version for version in found if version is None or written[version[0]] != version[1]] == []
-
-
 @pytest.mark.parametrize("ask", ["read", "read_version"])
 def test_a_download_that_breaks_off_during_an_overwrite_starts_again(
     paths: Paths, gateway: Gateway, ask: str
@@ -132,63 +103,6 @@ def test_a_download_that_never_ends_is_unavailable(paths: Paths, hasty: Gateway)
     )
     with pytest.raises(Unavailable, match="no answer within the time allowed"):
         hasty.read_version(there(paths))
-
-
-@pytest.mark.parametrize(
-    ("headers", "expected"),
-    [
-        (
-            {"x-goog-generation": "1", "x-goog-hash": "crc32c=AAAAAA==,md5=AAAAAAAAAAAAAAAAAAAAAA=="},
-            Unavailable,
-        ),
-        ({}, UnexpectedAnswer),
-    ],
-    ids=["wrong-checksum", "no-generation"],
-)
-def test_contents_that_cannot_be_trusted_are_an_error(
-    headers: dict[str, str], expected: type[StorageError], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Something between the service and us changed them, or took away what they belong to."""
-
-    class Proxy(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            for name, value in {**headers, "Content-Length": "2"}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(b"{}")
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Proxy) as server:
-        Thread(target=server.handle_request).start()
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
-        gateway = Gateway(retry_deadline=0.2, retry_initial=0.01)
-        with pytest.raises(expected):
-            gateway.read_version(ObjectRef("bucket", "name"))
-        gateway.close()
-
-
-def test_a_write_is_conditional(paths: Paths, gateway: Gateway) -> None:
-    """Absent, then exactly the generation that was read."""
-    gateway.write(there(paths), b"one", if_generation=0)
-    with pytest.raises(ConditionFailed):
-        gateway.write(there(paths), b"two", if_generation=0)
-    first = gateway.read_version(there(paths))
-    assert first is not None
-    gateway.write(there(paths), b"two", if_generation=first[0])
-    with pytest.raises(ConditionFailed):
-        gateway.write(there(paths), b"three", if_generation=first[0])
-    assert gateway.read(there(paths)) == b"two"
-
-
-def test_a_write_whose_answer_is_lost_fails_its_own_condition(paths: Paths, gateway: Gateway) -> None:
-    """It was written; who needs to know looks."""
-    paths.server.set_faults(rules=[{"method": "storage.objects.insert", "count": 1, "status": "reset_after"}])
-    with pytest.raises(ConditionFailed):
-        gateway.write(there(paths), b"one", if_generation=0)
-    assert gateway.read(there(paths)) == b"one"
 
 
 def test_more_callers_than_connections_wait_their_turn(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,7 +191,7 @@ def test_the_governor_hears_of_every_throttling_and_admits_every_repetition(path
     ask(
         paths.server.url,
         f"/b/{paths.migration.source.bucket}/o",
-        pacing=Pacing(admit, lambda: told.append("throttled")),
+        pacing=Pacing(admit, lambda _writes: told.append("throttled")),
         retry=RetryPolicy(initial=0.001),
     )
     assert told == ["throttled", "admit", "throttled", "admit", "admit"]

@@ -5,6 +5,9 @@ The parameter is the gateway (``shared.gateway``) or the fast client (``shared.g
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import pytest
 from testing_http import NAMES
@@ -21,6 +24,7 @@ from shared.errors import (
     Refused,
     StorageError,
     Unavailable,
+    UnexpectedAnswer,
 )
 from shared.objects import ObjectRef, same
 
@@ -80,6 +84,8 @@ MISSING: dict[str, Callable[[Store, Paths, int], object]] = {
         there(paths), NOWHERE, if_source=generation, if_destination=0
     ),
     "delete": lambda store, *_: store.delete(NOWHERE, if_generation=1),
+    "read": lambda store, *_: store.read(NOWHERE),
+    "write": lambda store, *_: store.write(NOWHERE, b"", if_generation=0),
 }
 
 
@@ -335,3 +341,108 @@ def test_what_is_held_is_protected_and_no_missing_permission(paths: Paths, store
     with pytest.raises(ObjectProtected):
         store.delete(there(paths), if_generation=generation)
     assert store.look(there(paths)) is not None
+
+
+def test_contents_come_with_the_generation_they_belong_to(paths: Paths, store: Store) -> None:
+    """One request, so that no write can happen in between."""
+    assert store.read_version(there(paths)) is None
+    for contents in (b"one", b"", b"two"):
+        generation = paths.put("a", contents)
+        paths.server.reset_stats()
+        assert store.read_version(there(paths)) == (generation, contents)
+        assert paths.requests("storage.objects.download") == 1
+
+
+def test_a_generation_and_its_contents_belong_together_during_other_writes(
+    paths: Paths, store: Store
+) -> None:
+    """Otherwise a condition on the generation protects other contents."""
+    written = {paths.put("a", b"0"): b"0"}
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(lambda: [store.read_version(there(paths)) for _ in range(60)])
+        number = 0
+        while not reading.done():
+            number += 1
+            written[paths.put("a", b"%d" % number)] = b"%d" % number
+        found = reading.result()
+    assert [version for version in found if version is None or written[version[0]] != version[1]] == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        (
+            {"x-goog-generation": "1", "x-goog-hash": "crc32c=AAAAAA==,md5=AAAAAAAAAAAAAAAAAAAAAA=="},
+            Unavailable,
+        ),
+        ({}, UnexpectedAnswer),
+    ],
+    ids=["wrong-checksum", "no-generation"],
+)
+def test_contents_that_cannot_be_trusted_are_an_error(
+    headers: dict[str, str], expected: type[StorageError], monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Something between the service and us changed them, or took away what they belong to."""
+
+    class Proxy(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            for name, value in {**headers, "Content-Length": "2"}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Proxy) as server:
+        Thread(target=server.handle_request).start()
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
+        store = open_store(kind, f"http://127.0.0.1:{server.server_port}", deadline=0.2)
+        with pytest.raises(expected):
+            store.read_version(ObjectRef("bucket", "name"))
+        store.close()
+
+
+def test_a_write_is_conditional(paths: Paths, store: Store) -> None:
+    """Absent, then exactly the generation that was read."""
+    store.write(there(paths), b"one", if_generation=0)
+    with pytest.raises(ConditionFailed):
+        store.write(there(paths), b"two", if_generation=0)
+    first = store.read_version(there(paths))
+    assert first is not None
+    store.write(there(paths), b"two", if_generation=first[0])
+    with pytest.raises(ConditionFailed):
+        store.write(there(paths), b"three", if_generation=first[0])
+    assert store.read(there(paths)) == b"two"
+
+
+def test_a_write_whose_answer_is_lost_fails_its_own_condition(paths: Paths, store: Store) -> None:
+    """It was written; who needs to know looks."""
+    paths.server.set_faults(rules=[{"method": "storage.objects.insert", "count": 1, "status": "reset_after"}])
+    with pytest.raises(ConditionFailed):
+        store.write(there(paths), b"one", if_generation=0)
+    assert store.read(there(paths)) == b"one"
+
+
+def test_a_copy_like_its_source_names_the_class_and_has_all_metadata(paths: Paths, store: Store) -> None:
+    """A body replaces all that a rewrite would carry, so it holds all of it; other metadata than was seen is a race."""
+    carried = {"metadata": {"k": "v"}, "cache_control": "no-store", "content_language": "fr"}
+    paths.put(
+        "a", b"x", **carried, content_disposition="inline", custom_time=datetime(2024, 1, 1, tzinfo=UTC)
+    )
+    seen = paths.look("a", side="source")
+    assert seen is not None
+    wanted = seen._replace(storage_class="ARCHIVE")
+
+    copy = store.copy(there(paths), copy_to(paths), if_source=seen.generation, if_destination=0, like=wanted)
+
+    assert (copy.storage_class, copy.metadata) == ("ARCHIVE", seen.metadata)
+    with pytest.raises(ConditionFailed):
+        store.copy(
+            there(paths),
+            copy_to(paths),
+            if_source=seen.generation,
+            if_destination=copy.generation,
+            like=wanted._replace(metageneration=7),
+        )
