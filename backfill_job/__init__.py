@@ -1,8 +1,10 @@
 """The Cloud Run job and the operator's commands: from the dry run over the cutover to the deletion, and back.
 
 - `__main__`: runs a command: ``python -m backfill_job COMMAND``
+- `access`: whether an account's policies let it write or read a path
 - `bucket_settings`: what a bucket's settings mean for the migration
-- `checks`: a check, its table, and the checks that several commands share
+- `check`: one check
+- `checks`: the table of checks, and the checks that several commands share
 - `commands`: the operator's commands, one module each
 - `consumer`: what reads the path each night, as a file describes it
 - `contents`: what a load takes, and the check of the objects' contents

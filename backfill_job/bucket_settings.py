@@ -8,13 +8,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from backfill_job.checks import SHOWN, Check, failed, passed, unavailable
+from backfill_job.check import SHOWN, Check, failed, passed, unavailable
 from shared.errors import Cause, MigrationError, PermissionDenied
-from shared.gcs.api import AsyncApi
 from shared.migration import Migration
 from shared.text import duration, listed, shown
+
+if TYPE_CHECKING:  # the deployment's check runs on a Python without packages
+    from shared.gcs.api import AsyncApi
 
 __all__ = [
     "LIFECYCLE_CHECKS",
@@ -393,7 +395,7 @@ class SafetyNet:
         }
 
 
-async def safety_net(api: AsyncApi, bucket: str) -> SafetyNet:
+async def safety_net(api: "AsyncApi", bucket: str) -> SafetyNet:
     """Read a bucket's settings. Without ``storage.buckets.get`` they are not known, which is not an error.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A check: its name, how it stands, the evidence, and what to do. The gate, the deletion and `smoke` use it.
+"""The table of the checks, overrides, and the checks that the gate, the deletion and `smoke` share; `check` has one check.
 
 A check passes only on evidence. Where evidence is missing, old, damaged or unreadable, it is FAIL or NOT RUN, and both block.
 """
@@ -6,19 +6,28 @@ A check passes only on evidence. Where evidence is missing, old, damaged or unre
 import re
 import textwrap
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from enum import Enum
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 from rich import box
 from rich.table import Column, Table
 from rich.text import Text
 
+from backfill_job.check import (
+    SHOWN,
+    Check,
+    Override,
+    Standing,
+    failed,
+    not_run,
+    passed,
+    unavailable,
+)
 from backfill_job.references.findings import ScanResult
 from backfill_job.references.sites import gone_sites, with_accepted
 from backfill_job.references.targets import Kind
 from backfill_job.run.late_console import LateConsole
-from shared.errors import Interrupted, MigrationError, PhaseUnknown, StorageError
+from shared.errors import Interrupted, MigrationError
 from shared.events_log import Event, EventLog
 from shared.phase import Phase
 from shared.state import FEWEST_NAMES, NAMES, Overridden, State, too_few, utc_text
@@ -53,90 +62,6 @@ __all__ = [
 
 _Found = TypeVar("_Found")
 
-SHOWN = 3
-"""The number of examples in a line of evidence."""
-
-
-class Standing(Enum):
-    """How a check stands."""
-
-    PASS = "PASS"  # noqa: S105 -- not a password
-    FAIL = "FAIL"
-    NOT_RUN = "NOT RUN"
-    NOT_APPLICABLE = "NOT APPLICABLE"
-    OVERRIDDEN = "OVERRIDDEN"
-
-
-@dataclass(frozen=True, slots=True)
-class Override:
-    """A check that a person chose to override.
-
-    Attributes:
-        check: The check's name.
-        reason: Why the person overrode it.
-        by: The person.
-        evidence: What the check found.
-    """
-
-    check: str
-    reason: str
-    by: str
-    evidence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One line of the table.
-
-    Attributes:
-        evidence: What the check found, or why it could not look.
-        next_step: What to do; advice where it passed; empty where there is nothing to do.
-        overridable: Whether a person may override it where it blocks.
-        override: Who overrode it, and why; None where no person did.
-    """
-
-    name: str
-    standing: Standing
-    evidence: str
-    next_step: str = ""
-    overridable: bool = False
-    override: Override | None = None
-
-    @property
-    def passed(self) -> bool:
-        """Whether the condition holds."""
-        return self.standing is Standing.PASS
-
-    @property
-    def blocks(self) -> bool:
-        """Whether it blocks the command."""
-        return self.standing in {Standing.FAIL, Standing.NOT_RUN}
-
-    def to_json(self) -> dict[str, Any]:
-        """The check for a report."""
-        content = {
-            "name": self.name,
-            "standing": self.standing.value,
-            "evidence": self.evidence,
-            "next_step": self.next_step,
-        }
-        return content if self.override is None else {**content, "override": asdict(self.override)}
-
-
-def passed(name: str, evidence: str, next_step: str = "") -> Check:
-    """A check that passed."""
-    return Check(name, Standing.PASS, evidence, next_step)
-
-
-def failed(name: str, evidence: str, next_step: str) -> Check:
-    """A check that failed."""
-    return Check(name, Standing.FAIL, evidence, next_step)
-
-
-def not_run(name: str, why: str, next_step: str) -> Check:
-    """A check that could not run."""
-    return Check(name, Standing.NOT_RUN, why, next_step)
-
 
 def not_applicable(name: str, why: str) -> Check:
     """A check that has no object here, for a reason that a person or a file gives."""
@@ -165,17 +90,6 @@ def known(gather: Callable[[], _Found]) -> _Found | MigrationError:
         raise
     except MigrationError as error:
         return error
-
-
-def unavailable(name: str, error: MigrationError) -> Check:
-    """A check whose evidence is not available."""
-    if isinstance(error, PhaseUnknown):
-        fix = "begin the migration, or mend its record, as the error says"
-    elif isinstance(error, StorageError):
-        fix = "see the error: account, bucket or network need fixing"
-    else:
-        fix = "fix what the error names"
-    return not_run(name, str(error), f"{fix}; then run the same command again")
 
 
 def blocking(checks: Iterable[Check]) -> tuple[Check, ...]:

@@ -79,6 +79,10 @@ class Role(Enum):
 
     LIST = ("qpiExportsList", ("storage.objects.list",))
     INSPECT = ("qpiExportsInspect", ("storage.buckets.get", "storage.objects.list"))
+    AUDIT = (
+        "qpiExportsAudit",
+        ("storage.buckets.get", "storage.buckets.getIamPolicy", "storage.objects.list"),
+    )
     READ = ("qpiExportsRead", ("storage.objects.get",))
     WRITE = ("qpiExportsWrite", ("storage.objects.create", "storage.objects.delete", "storage.objects.get"))
     TRY = (
@@ -125,7 +129,7 @@ def _rights() -> Iterator[Right]:
         Part.MIRROR: ((Role.LIST, Role.READ), (Role.LIST, Role.WRITE), Role.READ),
         Part.REVERSE: ((Role.LIST, Role.WRITE), (Role.LIST, Role.READ), Role.WRITE),
         Part.STATUS: ((), (Role.LIST,), Role.READ),
-        Part.OPERATOR: ((Role.INSPECT, Role.READ), (Role.INSPECT, Role.WRITE), Role.WRITE),
+        Part.OPERATOR: ((Role.AUDIT, Role.READ), (Role.AUDIT, Role.WRITE), Role.WRITE),
     }
     sides = ((Area.LEGACY_BUCKET, Area.LEGACY_PATH), (Area.NEW_BUCKET, Area.NEW_PATH))
     for part, (legacy, new, own) in held.items():

@@ -33,6 +33,10 @@ VERDICTS = ("equal", "missing", "content_differs", "metadata_differs", "extra", 
 MIRROR_CHECKS = {"mirror lag", "mirror alive", "canary"}
 """Checks of the gate that a slow machine can fail. Every other failed check is a fault."""
 OPERATOR = "Ada Lovelace"
+EXPORTER, DAGS = (
+    "serviceAccount:exporter@app.iam.gserviceaccount.com",
+    "serviceAccount:dags@app.iam.gserviceaccount.com",
+)
 WEEK = 7
 """Days that the gate wants in the consumer's table."""
 FEW = 20
@@ -243,7 +247,14 @@ def _cut_over(stage: Stage, mirrors: Mirrors, checkout: Path, rate: float) -> No
     """Sign-offs, gate and cutover; the writer switches late."""
     letters = stage.report / "dead-letters.json"
     letters.write_text(stage.server.undelivered())
-    ready = ("--repo", str(checkout), "--canary", "--dead-letters", str(letters))
+    # The buckets' owners grant it; without that the gate says NO-GO.
+    stage.server.grant(
+        MIGRATION.destination.bucket,
+        {"roles/storage.objectUser": EXPORTER, "roles/storage.objectViewer": DAGS},
+    )
+    stage.server.grant(MIGRATION.source.bucket, {"roles/storage.objectViewer": DAGS})
+    accounts = ("--writer", EXPORTER, "--reader", DAGS)
+    ready = ("--repo", str(checkout), "--canary", "--dead-letters", str(letters), *accounts)
     with _writer(stage, rate, overwrites=0.05, days=1, seed=2) as writer:
 
         def ask(command: str, *arguments: str) -> None:

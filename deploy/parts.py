@@ -20,6 +20,9 @@ FINALIZED = "google.cloud.storage.object.v1.finalized"
 NO_BUCKET_LOOKUPS = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA=true"
 """Keeps Google's client from requesting the bucket in the background. Most accounts here lack that permission."""
 
+THREADS = "THREADS=16"
+"""As many as the function's concurrency. functions-framework starts four for each processor (``_http/gunicorn.py``)."""
+
 DELIVERIES = 100
 """Deliveries before an event becomes a dead letter. This is the maximum: about 15 hours, with pauses up to ten minutes.
 
@@ -107,14 +110,10 @@ def function_steps(values: Values, source: str) -> Iterator[Step]:
     yield begin_step(values)
     migration = values.migration
     deletes = ",MIRROR_DELETES=true" if values.mirror_deletes else ""
-    for part, bucket, settings in (
-        (Part.MIRROR, migration.source.bucket, f"MIRROR_REVERSE=false{deletes}"),
-        (Part.REVERSE, migration.destination.bucket, "MIRROR_REVERSE=true"),
+    for part, bucket, location, settings in (
+        (Part.MIRROR, migration.source.bucket, values.legacy_location, f"MIRROR_REVERSE=false{deletes}"),
+        (Part.REVERSE, migration.destination.bucket, values.new_location, "MIRROR_REVERSE=true"),
     ):
-        where = f"{part.name}_LOCATION"
-        # A trigger must be in its bucket's location: a region, or a multi-region such as eu.
-        located = (f"gs://{bucket}", "--format=value(location.lower())")
-        yield Ask(where, gcloud(values, "storage buckets describe", *located))
         yield _function(
             values,
             part,
@@ -122,10 +121,10 @@ def function_steps(values: Values, source: str) -> Iterator[Step]:
             "--entry-point=mirror_object",
             f"--trigger-event-filters=type={FINALIZED}",
             f"--trigger-event-filters=bucket={bucket}",
-            f"--trigger-location=${where}",
+            f"--trigger-location={location}",
             f"--trigger-service-account={values.account(TRIGGER)}",
             "--retry",
-            f"--set-env-vars=MIRROR_ENV={values.env.value},{settings},{NO_BUCKET_LOOKUPS}",
+            f"--set-env-vars=MIRROR_ENV={values.env.value},{settings},{THREADS},{NO_BUCKET_LOOKUPS}",
             *("--concurrency=16", "--max-instances=100", "--timeout=120s"),
         )
         yield _on_run(values, "services", part.value, values.member(TRIGGER), "roles/run.invoker")

@@ -13,10 +13,12 @@ __all__ = [
     "BUILD",
     "DEAD_LETTERS",
     "FUNCTION_BUILD",
+    "PAUSE",
     "SCHEDULER",
     "TRIGGER",
     "gcloud",
     "project_steps",
+    "staging",
     "table",
 ]
 
@@ -25,6 +27,7 @@ SERVICES = (
     "bigquery",
     "cloudbuild",
     "cloudfunctions",
+    "cloudresourcemanager",
     "cloudscheduler",
     "eventarc",
     "iam",
@@ -66,6 +69,20 @@ PROJECT_ROLES = {
 }
 """Predefined roles on the whole project. None of them reads or writes objects."""
 
+PAUSE = (
+    "qpiExportsPause",
+    (
+        "cloudscheduler.jobs.enable",
+        "cloudscheduler.jobs.get",
+        "cloudscheduler.jobs.list",
+        "cloudscheduler.jobs.pause",
+    ),
+)
+"""A custom role for the people who run the migration: they pause the sweeps before the deletion, and resume them."""
+
+DELETER_ROLES = ("roles/logging.viewer", "roles/run.viewer")
+"""Roles on the project for the people who delete the legacy path. With them they follow the executions of their own job."""
+
 OPERATOR_ROLES = (
     "roles/cloudbuild.builds.editor",
     "roles/logging.viewer",
@@ -83,6 +100,7 @@ def gcloud(values: Values, command: str, *words: str) -> Words:
 
 def project_steps(values: Values) -> Iterator[Step]:
     """Everything an owner sets up."""
+    yield from _prerequisites(values)
     yield Run(gcloud(values, "services enable", *(f"{name}.googleapis.com" for name in SERVICES)))
     yield from _places(values)
     yield from _accounts(values)
@@ -107,9 +125,23 @@ def table(values: Values) -> Iterator[str]:
         yield f"| `{values.name(name)}` | the project | {', '.join(f'`{role}`' for role in roles)} |"
 
 
+def _prerequisites(values: Values) -> Iterator[Step]:
+    """Both buckets must be in the project, and have uniform access. Cloud Storage refuses a condition on any other bucket.
+
+    Eventarc brings a bucket's events only within the bucket's own project.
+    """
+    for name, bucket in (
+        ("LEGACY_BUCKET", values.migration.source.bucket),
+        ("NEW_BUCKET", values.migration.destination.bucket),
+    ):
+        found = f"--filter=name={bucket} AND uniform_bucket_level_access=true"
+        missing = f"gs://{bucket} is not in {values.project}, or has no uniform bucket-level access: see docs/deploy.md, What must be there"
+        yield Ask(name, gcloud(values, "storage buckets list", found, "--format=value(name)"), missing)
+
+
 def _places(values: Values) -> Iterator[Step]:
     """The places for images, sources of builds and dead letters."""
-    at, staging = f"--location={values.region}", _staging(values)
+    at, sources = f"--location={values.region}", staging(values)
     yield Ensure(
         gcloud(
             values, "artifacts repositories list", at, "--filter=name~/qpi-exports$", "--format=value(name)"
@@ -118,8 +150,8 @@ def _places(values: Values) -> Iterator[Step]:
     )
     private = ("--uniform-bucket-level-access", "--public-access-prevention")
     yield Ensure(
-        gcloud(values, "storage buckets list", f"--filter=name={staging}", "--format=value(name)"),
-        gcloud(values, "storage buckets create", f"gs://{staging}", at, *private),
+        gcloud(values, "storage buckets list", f"--filter=name={sources}", "--format=value(name)"),
+        gcloud(values, "storage buckets create", f"gs://{sources}", at, *private),
     )
     name = values.name(DEAD_LETTERS)
     kept = (f"--topic={name}", "--expiration-period=never", "--message-retention-duration=7d")
@@ -140,11 +172,11 @@ def _accounts(values: Values) -> Iterator[Step]:
 
 
 def _roles(values: Values) -> Iterator[Step]:
-    for role in Role:
-        permissions, title = ",".join(role.permissions), f"QPI exports: {role.name.lower()}"
-        what = (role.role_id, f"--permissions={permissions}", f"--title={title}", "--stage=GA")
+    for role_id, permissions in (*((role.role_id, role.permissions) for role in Role), PAUSE):
+        title = f"QPI exports: {role_id.removeprefix('qpiExports').lower()}"
+        what = (role_id, f"--permissions={','.join(permissions)}", f"--title={title}", "--stage=GA")
         yield Ensure(
-            gcloud(values, "iam roles list", f"--filter=name~/{role.role_id}$", "--format=value(name)"),
+            gcloud(values, "iam roles list", f"--filter=name~/{role_id}$", "--format=value(name)"),
             gcloud(values, "iam roles create", *what),
             gcloud(values, "iam roles update", *what),
         )
@@ -174,6 +206,8 @@ def _project_bindings(values: Values) -> Iterator[Step]:
     pubsub = "serviceAccount:service-$NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com"
     yield _on_project(values, pubsub, "roles/pubsub.subscriber")
     yield _bind(values, "pubsub topics", values.name(DEAD_LETTERS), pubsub, "roles/pubsub.publisher")
+    # A Pub/Sub agent from before 8 April 2021 may not make the tokens with which it delivers (Eventarc's documentation).
+    yield _on_account(values, TRIGGER, pubsub, "roles/iam.serviceAccountTokenCreator")
     # gcloud uploads a function's source to a bucket that Google creates and names by project and region.
     sources = f'resource.name.startsWith("projects/_/buckets/gcf-v2-sources-$NUMBER-{values.region}/")'
     condition = f"expression={sources},title=function-sources"
@@ -182,7 +216,7 @@ def _project_bindings(values: Values) -> Iterator[Step]:
     for name in (BUILD, FUNCTION_BUILD):
         yield _bind(values, "artifacts repositories", "qpi-exports", values.member(name), writer, where)
     viewer = "roles/storage.objectViewer"
-    yield _bind(values, "storage buckets", f"gs://{_staging(values)}", values.member(BUILD), viewer)
+    yield _bind(values, "storage buckets", f"gs://{staging(values)}", values.member(BUILD), viewer)
     # A build deploys parts that run as these accounts.
     for name in ACCOUNTS:
         if name not in {BUILD, Part.OPERATOR.value}:
@@ -191,17 +225,22 @@ def _project_bindings(values: Values) -> Iterator[Step]:
 
 def _people(values: Values) -> Iterator[Step]:
     people, dead_letters = values.operators, values.name(DEAD_LETTERS)
-    for role in OPERATOR_ROLES:
+    for role in (*OPERATOR_ROLES, f"projects/{values.project}/roles/{PAUSE[0]}"):
         yield _on_project(values, people, role)
     for part in (Part.OPERATOR, Part.REVERSE):
         yield _on_account(values, part, people, "roles/iam.serviceAccountTokenCreator")
     yield _on_account(values, BUILD, people, "roles/iam.serviceAccountUser")
     yield _on_account(values, Part.DELETION, values.deleters, "roles/iam.serviceAccountTokenCreator")
-    yield _bind(values, "storage buckets", f"gs://{_staging(values)}", people, "roles/storage.objectUser")
+    for role in DELETER_ROLES:
+        yield _on_project(values, values.deleters, role)
+    # gcloud asks for the bucket before it uploads the sources of a build, which takes storage.buckets.get.
+    for role in ("roles/storage.legacyBucketReader", "roles/storage.objectUser"):
+        yield _bind(values, "storage buckets", f"gs://{staging(values)}", people, role)
     yield _bind(values, "pubsub subscriptions", dead_letters, people, "roles/pubsub.subscriber")
 
 
-def _staging(values: Values) -> str:
+def staging(values: Values) -> str:
+    """The bucket of the sources of builds."""
     return f"{values.project}-qpi-exports-build"
 
 

@@ -6,13 +6,18 @@ Every step is idempotent. There are three kinds:
 - `Ensure`: a command that only creates, and before it a listing that shows whether the thing exists.
 - `Ask`: a command whose output later steps use as ``$NAME``.
 
+A new account or role is not known everywhere at once: for some minutes a binding that names it is refused. Such a refusal is
+retried for `PATIENCE` seconds. If it stays, the other steps go on, and the end of the run names the refused binding.
+
 A listing with a filter answers "Is it there?": it is empty where the thing does not exist. A missing permission, a missing
 network or a wrong project is an error of the listing, and cannot be read as "nothing there".
 """
 
+import os
 import re
 import shlex
 import subprocess
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -21,6 +26,14 @@ from shared.errors import MigrationError
 __all__ = ["Answer", "Ask", "Ensure", "Failed", "Run", "Step", "Words", "perform", "script", "with_gcloud"]
 
 Words = tuple[str, ...]
+
+PATIENCE, PAUSE = 180, 15
+"""Seconds for which all refused bindings of a run are retried together, and between two attempts."""
+
+_BINDING = "add-iam-policy-binding"
+
+_NOT_KNOWN_YET = re.compile("does not exist|unknown service account", re.IGNORECASE)
+"""A refusal of a binding whose account or role was made seconds ago: 400 or 404 by service (public reports)."""
 
 _VARIABLE = re.compile(r"\$([A-Z][A-Z_]*)")
 
@@ -58,10 +71,12 @@ class Ask:
     Attributes:
         name: Later steps use the answer by this name.
         command: Prints the answer; an empty answer is an error.
+        missing: What an empty answer means.
     """
 
     name: str
     command: Words
+    missing: str = "an empty answer"
 
 
 Step = Run | Ensure | Ask
@@ -79,49 +94,123 @@ class Answer:
 def script(steps: Iterable[Step]) -> Iterator[str]:
     """The steps as lines of bash, to read, review and run."""
     yield "set -euo pipefail"
-    for step in steps:
+    found = [*steps]
+    binds = any(isinstance(step, Run) and _BINDING in step.command for step in found)
+    if binds:
+        yield _BIND
+    for step in found:
         match step:
             case Run(command):
-                yield _line(command)
-            case Ask(name, command):
-                yield f'{name}="$({_line(command)})"\n: "${{{name}:?an empty answer}}"'
+                yield f"{'bind ' if _BINDING in command else ''}{_line(command)}"
+            case Ask(name, command, missing):
+                yield f'{name}="$({_line(command)})"\n: "${{{name}:?{missing}}}"'
             case Ensure(listing, create, None):
                 yield f'FOUND="$({_line(listing)})"\n[ -n "$FOUND" ] ||\n  {_line(create)}'
             case Ensure(listing, create, update):
                 yield f'FOUND="$({_line(listing)})"\nif [ -n "$FOUND" ]; then'
                 yield f"  {_line(update or ())}\nelse\n  {_line(create)}\nfi"
+    if binds:
+        yield 'if [ "$REFUSED" -gt 0 ]; then\n  echo "$REFUSED bindings were refused: run it again" >&2\n  exit 1\nfi'
 
 
-def perform(steps: Iterable[Step], run: Callable[[Words], Answer], say: Callable[[str], None]) -> None:
+_BIND = f"""TRIES={PATIENCE // PAUSE} REFUSED=0
+# A new account or role is not known everywhere at once: a binding that names it is tried again, for {PATIENCE // 60} minutes in all.
+bind() {{
+  local why
+  until why="$("$@" 2>&1 >/dev/null)"; do
+    printf '%s\\n' "$why" >&2
+    case "${{why,,}}" in
+      *"does not exist"*|*"unknown service account"*) ;;
+      *) return 1 ;;
+    esac
+    if [ "$TRIES" -le 0 ]; then
+      REFUSED=$((REFUSED + 1))
+      return 0
+    fi
+    TRIES=$((TRIES - 1))
+    sleep {PAUSE}
+  done
+}}"""
+"""The bash of `_Binder`."""
+
+
+def perform(
+    steps: Iterable[Step],
+    run: Callable[[Words], Answer],
+    say: Callable[[str], None],
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
     """Run the steps in order.
 
     Args:
         steps: The steps.
         run: Runs a command.
-        say: Receives each command that changes something, before it runs.
+        say: Receives each command that changes something, before it runs; and each refusal that is retried or left for later.
+        pause: Waits some seconds before a retry.
 
     Raises:
-        Failed: A command failed; no later command ran.
+        Failed: A command failed, and no later command ran; or all commands ran and some bindings stayed refused.
     """
     answers: dict[str, str] = {}
+    binder = _Binder(run, say, pause)
     for step in steps:
         match step:
+            case Run(command) if _BINDING in command:
+                binder.bind(_filled(command, answers))
             case Run(command):
                 _change(command, answers, run, say)
-            case Ask(name, command):
+            case Ask(name, command, missing):
                 answers[name] = _result(command, answers, run)
                 if not answers[name]:
-                    raise Failed(f"{_line(command)}: an empty answer; without it there is no {name}")
+                    raise Failed(f"{_line(command)}: {missing}; without it there is no {name}")
             case Ensure(listing, create, update):
                 change = update if _result(listing, answers, run) else create
                 if change:
                     _change(change, answers, run, say)
+    if binder.refused:
+        raise Failed(
+            f"all other steps are done; still refused after {PATIENCE // 60} minutes: {'; '.join(binder.refused)}; run it again"
+        )
+
+
+class _Binder:
+    """Makes bindings, and retries those that name what is not known everywhere yet."""
+
+    def __init__(
+        self, run: Callable[[Words], Answer], say: Callable[[str], None], pause: Callable[[float], None]
+    ) -> None:
+        self._run, self._say, self._pause = run, say, pause
+        self._left = PATIENCE // PAUSE
+        self.refused: list[str] = []
+
+    def bind(self, words: Words) -> None:
+        """Make one binding.
+
+        Raises:
+            Failed: It was refused for another reason.
+        """
+        self._say(shlex.join(words))
+        while (answer := self._run(words)).code:
+            if not _NOT_KNOWN_YET.search(answer.err):
+                raise _failure(words, answer)
+            if not self._left:
+                self._say(
+                    "  refused, because the account or the role is not known yet; the other steps go on"
+                )
+                self.refused.append(shlex.join(words))
+                return
+            self._left -= 1
+            self._say(f"  refused, because the account or the role is not known yet; again in {PAUSE} s")
+            self._pause(PAUSE)
 
 
 def with_gcloud(words: Words) -> Answer:
-    """Run one command as a process."""
+    """Run one command as a process. gcloud enables no service that the command happens to need."""
+    environ = {**os.environ, "CLOUDSDK_CORE_SHOULD_PROMPT_TO_ENABLE_API": "false"}
     try:
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environ
+        )
     except OSError as error:
         raise Failed(f"{words[0]} cannot be run ({error.strerror}); install the Google Cloud CLI") from error
     return Answer(done.returncode, done.stdout, done.stderr)
@@ -138,9 +227,13 @@ def _result(command: Words, answers: Mapping[str, str], run: Callable[[Words], A
     words = _filled(command, answers)
     answer = run(words)
     if answer.code:
-        why = " ".join(answer.err.split()) or "no message"
-        raise Failed(f"{shlex.join(words)}: ended with {answer.code}: {why}")
+        raise _failure(words, answer)
     return answer.out.strip()
+
+
+def _failure(words: Words, answer: Answer) -> Failed:
+    why = " ".join(answer.err.split()) or "no message"
+    return Failed(f"{shlex.join(words)}: ended with {answer.code}: {why}")
 
 
 def _filled(command: Words, answers: Mapping[str, str]) -> Words:

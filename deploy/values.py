@@ -13,12 +13,21 @@ from shared.migration import Environment, Migration, qpi_exports
 
 __all__ = ["Values", "read_values"]
 
+_LOCATION = r"[a-z]+[0-9]*(?:-[a-z]+[0-9]+)?"
+"""A region, a multi-region (``eu``) or a predefined dual-region (``eur4``), in the small letters of a trigger's location."""
+
+_MEMBERS = r"(?:group|user|serviceAccount):[^\s,;]+(?:,(?:group|user|serviceAccount):[^\s,;]+)*"
+
 _FORMS = {
     "PROJECT": r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
     "REGION": r"[a-z]+-[a-z]+[0-9]+",
+    "LEGACY_LOCATION": _LOCATION,
+    "NEW_LOCATION": _LOCATION,
     "TASKS": r"[1-9][0-9]{0,3}",
     "OPERATORS": r"(?:group|user|domain|serviceAccount):[^\s,;]+",
     "DELETERS": r"(?:group|user|serviceAccount):[^\s,;]+",
+    "WRITER": _MEMBERS,
+    "CONSUMER": _MEMBERS,
     "SWEEP_SCHEDULE": r"[0-9*/, -]+",
     "FULL_SCHEDULE": r"[0-9*/, -]+",
     "TIME_ZONE": r"[A-Za-z0-9_+/-]+",
@@ -39,9 +48,12 @@ class Values:
     Attributes:
         project: The project of all parts, the buckets included: a trigger and its bucket share a project.
         region: Where jobs and functions run: the buckets' region, or one within their multi-region.
+        legacy_location: Where the legacy bucket is, and so the trigger for its events; `new_location` is the new bucket's.
         tasks: Tasks of an execution of the backfill.
         operators: The IAM member that runs the migration.
         deleters: The IAM member that may delete the legacy path.
+        writer: The IAM members, separated by commas, that write the exports. Nothing here grants them anything.
+        consumer: The IAM members that read the exports, likewise.
         sweep_schedule: When recent days are swept, in cron's form, as `full_schedule` is for everything.
         runbook: The address of ``docs/runbook-alerts.md``.
     """
@@ -49,9 +61,13 @@ class Values:
     env: Environment
     project: str
     region: str
+    legacy_location: str
+    new_location: str
     tasks: int
     operators: str
     deleters: str
+    writer: str
+    consumer: str
     sweep_schedule: str
     full_schedule: str
     time_zone: str

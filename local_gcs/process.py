@@ -127,13 +127,20 @@ class LocalServer:
         }
         return json.dumps({"timeSeries": [series], "unit": "1"})
 
+    def grant(self, bucket: str, bindings: Mapping[str, str]) -> None:
+        """Sets a bucket's IAM policy, which is not enforced: a member by role."""
+        policy = {"bindings": [{"role": role, "members": [member]} for role, member in bindings.items()]}
+        self._ask("PUT", f"b/{bucket}/iam", policy, below="storage/v1")
+
     def replay_dead_letters(self) -> int:
         """Sends the dead letters again and gives their number."""
         return int(self._ask("POST", "dead-letters/replay")["replayed"])
 
-    def _ask(self, verb: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    def _ask(
+        self, verb: str, path: str, body: Mapping[str, Any] | None = None, below: str = "_local"
+    ) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
-        request = Request(f"{self.url}/_local/{path}", data, method=verb)  # noqa: S310 - our own http address
+        request = Request(f"{self.url}/{below}/{path}", data, method=verb)  # noqa: S310 - our own http address
         with self._opener.open(request, timeout=HANGS) as answer:
             found: dict[str, Any] = json.load(answer)
         return found

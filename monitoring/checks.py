@@ -291,6 +291,9 @@ def _condition_problems(
         case {"conditionPrometheusQueryLanguage": query}:
             yield from query_problems({"prometheusQuery": query["query"]}, catalog)
             yield from _duration_problems(query.get("duration", "0s"))
+            # The service says "can only have a single condition", and refuses a metric that has no data yet.
+            if len(alert["conditions"]) > 1 or query.get("disableMetricValidation") is not True:
+                yield "a condition in PromQL stands alone and has disableMetricValidation: true"
         case {"conditionThreshold": threshold}:
             (aggregation,) = threshold["aggregations"]
             query = {"timeSeriesFilter": {"filter": threshold["filter"], "aggregation": aggregation}}

@@ -1,7 +1,7 @@
 """Reads what a chart, a figure or an alert asks for: a Cloud Monitoring filter, or PromQL.
 
 The filter language is read here: ``metric.type="…" AND resource.type="…" AND metric.label."outcome"="failed"``. ``AND`` may be left
-out, a label may stand without quotes and after ``label`` or ``labels``. A value is a text or ``starts_with("…")``.
+out, a label may stand without quotes and after ``label`` or ``labels``. A value is a text, ``starts_with("…")`` or ``has_substring("…")``.
 
 PromQL is read by promql-parser. What the checks and the preview do not understand is refused: vector matching, subqueries, offsets,
 ``without``, aggregations with a parameter. A metric has Cloud Monitoring's name: ``logging.googleapis.com/user/x`` is
@@ -42,7 +42,7 @@ AGGREGATIONS = frozenset({"sum", "avg", "min", "max", "count"})
 _TERM = re.compile(
     r"""\s*(?:AND\s+)?
     (?P<subject>metric|resource)\.(?:(?P<type>type)|labels?\.(?P<quote>"?)(?P<label>[a-z0-9_]+)(?P=quote))
-    \s*(?P<op>!?=)\s*(?:(?P<function>starts_with)\(\s*"(?P<argument>[^"]*)"\s*\)|"(?P<value>[^"]*)")""",
+    \s*(?P<op>!?=)\s*(?:(?P<function>starts_with|has_substring)\(\s*"(?P<argument>[^"]*)"\s*\)|"(?P<value>[^"]*)")""",
     re.VERBOSE,
 )
 _INTERVAL = "${__interval}"
@@ -55,19 +55,26 @@ class Term:
     Attributes:
         subject: ``metric`` or ``resource``.
         equal: False where the condition must not hold.
-        prefix: True where the label only begins with the value.
+        function: How the label has the value where it is not all of it: ``starts_with`` or ``has_substring``; else empty.
     """
 
     subject: str
     label: str
     equal: bool
     value: str
-    prefix: bool
+    function: str = ""
 
     def holds(self, labels: Mapping[str, str]) -> bool:
         """Whether a series fulfils the term; `labels` are named ``metric.x`` and ``resource.x``, and a missing one is empty."""
         label = labels.get(f"{self.subject}.{self.label}", "")
-        return (label.startswith(self.value) if self.prefix else label == self.value) is self.equal
+        match self.function:
+            case "starts_with":
+                found = label.startswith(self.value)
+            case "has_substring":
+                found = self.value in label
+            case _:
+                found = label == self.value
+        return found is self.equal
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +124,8 @@ def metric_filter(text: str) -> MetricFilter:
         at = match.end()
         value = match["argument"] if match["function"] else match["value"]
         if not match["type"]:
-            terms.append(
-                Term(match["subject"], match["label"], match["op"] == "=", value, bool(match["function"]))
-            )
+            equal, function = match["op"] == "=", match["function"] or ""
+            terms.append(Term(match["subject"], match["label"], equal, value, function))
         elif match["op"] != "=" or match["function"] or match["subject"] in types:
             raise UsageError(f"the metric filter must name one {match['subject']} type: {text!r}")
         else:

@@ -25,11 +25,11 @@ __all__ = ["MANAGED_BY", "Project", "Services", "wanted_of"]
 
 MANAGED_BY = "qpi-exports-migration"
 
-PATIENCE = 20
-"""Attempts for a policy whose metric the service does not know yet."""
+PATIENCE = 49
+"""Attempts for a policy whose metric the service does not know yet: 12 minutes. It takes up to 10 to know a new metric."""
 
 PAUSE = 15.0
-"""Seconds between attempts; the service takes up to some minutes to know a new metric."""
+"""Seconds between attempts."""
 
 _MARK = re.compile(rf"\n\nManaged by {MANAGED_BY} \(([0-9a-f]{{12}})\)\.\Z")
 

@@ -400,6 +400,19 @@ class Gateway:
             raise self._listing_error(error, bucket, "") from error
         return dict(at._properties)  # noqa: SLF001 -- as in look()
 
+    def bucket_policy(self, bucket: str) -> Mapping[str, Any]:
+        """A bucket's IAM policy, as the JSON API shows it, conditions included.
+
+        Raises:
+            BucketNotFound, PermissionDenied, StorageError: It cannot be read.
+        """
+        at = self._bucket(bucket)
+        try:
+            found = at.get_iam_policy(requested_policy_version=3, timeout=self._timeout, retry=self._retry)
+        except _ANSWERS as error:
+            raise self._listing_error(error, bucket, "") from error
+        return dict(found.to_api_repr())
+
     def _listing_error(self, error: Exception, bucket: str, prefix: str) -> StorageError:
         cause = error.cause if isinstance(error, api.RetryError) else error
         if isinstance(cause, api.NotFound):

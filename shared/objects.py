@@ -13,8 +13,6 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import google_crc32c
-
 from shared.errors import UnexpectedAnswer
 
 __all__ = [
@@ -431,4 +429,6 @@ def _unreserved(custom: Mapping[str, str]) -> dict[str, str]:
 
 def crc32c_of(contents: bytes) -> str:
     """The checksum of contents as Cloud Storage gives it (reference, "Objects": crc32c)."""
+    import google_crc32c  # noqa: PLC0415 -- the deployment imports this module on a Python without packages
+
     return base64.b64encode(google_crc32c.value(contents).to_bytes(4, "big")).decode()

@@ -5,6 +5,7 @@ check that cannot run counts as NO-GO. The command ``cutover`` takes the same ar
 """
 
 import argparse
+import re
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration
 from backfill_job.run.open_run import opened
 from shared.errors import UsageError
 from shared.state_changes import MAX_WHO
+from shared.text import shown_value
 
 __all__ = ["COMMAND", "add_gate_arguments", "gate_options"]
 
@@ -65,7 +67,7 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         type=_checkout,
         default=[],
         metavar="PATH",
-        help="checkouts of the consumers' code, with the change prepared",
+        help="checkouts of the consumers' changed code",
     )
     add_checkout_arguments(gate)
     add_canary_argument(gate)
@@ -86,8 +88,7 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
         "--dead-letters",
         type=Path,
         metavar="FILE",
-        help="Cloud Monitoring's count of undelivered messages (docs/deploy.md has the command), or pulled messages; "
-        "an empty pull proves nothing",
+        help="Cloud Monitoring's count of undelivered messages (docs/deploy.md), or messages that were pulled",
     )
     gate.add_argument(
         "--import-test",
@@ -98,6 +99,15 @@ def add_gate_arguments(parser: argparse.ArgumentParser) -> None:
     gate.add_argument(
         "--today", type=_day, metavar="YYYYMMDD", help="the day of the presence check (default: today, UTC)"
     )
+    for option, does in (("--writer", "writes"), ("--reader", "reads")):
+        gate.add_argument(
+            option,
+            action="extend",
+            type=_members,
+            default=[],
+            metavar="MEMBER",
+            help=f"who {does} the exports: serviceAccount:…",
+        )
     gate.add_argument("--no-record", action="store_true", help="leave no result beside the migration's state")
     add_override_arguments(gate, OVERRIDABLE, "gate.json, and at a cutover into the state")
     limits = parser.add_argument_group("what is good enough")
@@ -148,6 +158,8 @@ def gate_options(arguments: argparse.Namespace) -> GateOptions:
         ),
         today=arguments.today,
         record=not arguments.no_record,
+        writer=tuple(arguments.writer),
+        reader=tuple(arguments.reader),
         overrides=overrides,
         by=arguments.by or "",
         consumer=named_consumer(arguments),
@@ -170,6 +182,16 @@ def _checkout(text: str) -> Path:
     if not is_there(path):
         raise argparse.ArgumentTypeError(f"{text} does not exist; name a checkout of the consumers' code")
     return path
+
+
+def _members(text: str) -> list[str]:
+    members = text.split(",")
+    for member in members:
+        if not re.fullmatch(r"(?:group|user|serviceAccount):[^\s,;]+", member):
+            raise argparse.ArgumentTypeError(
+                f"{shown_value(member)} is not serviceAccount:…, user:… or group:…"
+            )
+    return members
 
 
 def _day(text: str) -> date:

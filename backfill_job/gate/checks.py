@@ -4,10 +4,13 @@ Evidence that is missing, old, damaged or of another migration never passes: a c
 Every step that a check proposes runs in the phase in which it proposes it (`_bring_over`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import product
+from typing import Any
 
+from backfill_job.access import Need, access
 from backfill_job.checks import (
     SHOWN,
     Check,
@@ -19,11 +22,13 @@ from backfill_job.checks import (
     passed,
     phase_check,
     signoffs_check,
+    unavailable,
 )
 from backfill_job.consumer import Consumer
 from backfill_job.gate.dead_letters import DeadLetters
 from backfill_job.gate.import_record import ImportRecord
 from backfill_job.import_test.loaded import LoadedRecord
+from shared.errors import MigrationError
 from shared.migration import DEFAULT_EXCLUDES
 from shared.phase import Phase
 from shared.report.headline import Tone, headline
@@ -33,9 +38,11 @@ from shared.text import counted, listed
 from shared.verification import OF_NAMES, Lag, Level, Remark, Verdict, Verification
 
 __all__ = [
+    "ACCESS",
     "LATE_WRITES",
     "Limits",
     "Presence",
+    "access_check",
     "alive_check",
     "comparison_check",
     "dead_letters_check",
@@ -59,6 +66,11 @@ LOOK = (
 )
 
 _LOOK_AT_THE_MIRROR = "look at the mirror's log and its instances"
+
+
+ACCESS = "access"
+
+_GRANT = "the owner of the bucket grants it (docs/runbook.md, step 5); where the account has it in another way, it tries both paths before you override this"
 
 
 @dataclass(frozen=True, slots=True)
@@ -353,6 +365,39 @@ def presence_check(new: Presence, legacy: Presence, target: Target, *, phase: Ph
         "the DAG would take its Empty branch, and end green",
         "wait for today's first upload, then run the same command again",
     )
+
+
+def access_check(
+    needs: Mapping[str, tuple[Sequence[str], Sequence[Need]]],
+    policies: Mapping[str, Mapping[str, Any] | MigrationError],
+) -> Check:
+    """The writer and the consumer must have access to the paths that they use after the cutover. Only policies prove it.
+
+    Args:
+        needs: By role, the members and what they need.
+        policies: Each bucket's policy, or why it cannot be read.
+    """
+    unnamed = [role for role, (members, _) in needs.items() if not members]
+    if unnamed:
+        options = " and ".join(f"--{role}" for role in unnamed)
+        said = f"not named: {', '.join(f'the {role}' for role in unnamed)}"
+        return not_run(ACCESS, said, f"add {options}, as deploy/ENV.env names them")
+    proven, doubts = [], []
+    for role, (members, wanted) in needs.items():
+        for member, need in product(members, wanted):
+            policy = policies[need.at.bucket]
+            if isinstance(policy, MigrationError):
+                return unavailable(ACCESS, policy)
+            found = access(member, need, policy)
+            if found.missing:
+                lacks = ", ".join(permission.removeprefix("storage.") for permission in found.missing)
+                why = "; ".join(found.unsure) or "no binding of the bucket names it"
+                doubts.append(f"{role} {member}: {lacks} on {need.at.uri} is not proven ({why})")
+            else:
+                proven.append(f"the {role} may {need.what} {need.at.uri}")
+    if doubts:
+        return not_run(ACCESS, "; ".join(doubts), _GRANT)
+    return passed(ACCESS, "; ".join(proven))
 
 
 def gate_signoffs_check(state: State, target: Target) -> Check:

@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
@@ -56,6 +56,7 @@ class GateOptions:
         import_test: The place of the import test's report; None for the place where `import-test` leaves it.
         today: The day of the presence check; None for today, UTC.
         record: Whether the gate records its result beside the state, and the readers of the legacy path in it.
+        writer: The IAM members that write the exports; `reader` those that read them.
         overrides: Reasons for the checks to override, by the check's name.
         by: Who overrides them, and says that no mirror runs.
         consumer: What reads the path each night; None to find out whether it is the preset.
@@ -71,6 +72,8 @@ class GateOptions:
     limits: Limits = field(default_factory=Limits)
     today: date | None = None
     record: bool = True
+    writer: tuple[str, ...] = ()
+    reader: tuple[str, ...] = ()
     overrides: Mapping[str, str] = field(default_factory=dict)
     by: str = ""
     consumer: Consumer | None = None
@@ -150,6 +153,12 @@ class Evidence:
         """The new bucket's settings, as the JSON API shows them."""
         bucket = self.migration.destination.bucket
         return self.known(lambda: self._run.gateway.bucket_resource(bucket))
+
+    @cached_property
+    def policies(self) -> Mapping[str, Mapping[str, Any] | MigrationError]:
+        """Each bucket's IAM policy, or why it cannot be read."""
+        buckets = dict.fromkeys((self.migration.destination.bucket, self.migration.source.bucket))
+        return {each: self.known(partial(self._run.gateway.bucket_policy, each)) for each in buckets}
 
     def with_sites(self, state: State, result: ScanResult) -> State:
         """Record the readers of the legacy path that a scan found, while both paths are live; gives the state with them.

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from backfill_job.access import needs_of
 from backfill_job.bucket_settings import PATH_LIFECYCLE, RECORD_LIFECYCLE, lifecycle_checks
 from backfill_job.checks import (
     Check,
@@ -23,6 +24,8 @@ from backfill_job.checks import (
     unavailable,
 )
 from backfill_job.gate.checks import (
+    ACCESS,
+    access_check,
     alive_check,
     comparison_check,
     dead_letters_check,
@@ -42,12 +45,13 @@ from backfill_job.run.reports import json_bytes
 from backfill_job.run.run import Run
 from shared.errors import MigrationError, PhaseUnknown, StorageError, UsageError
 from shared.events_log import Event
+from shared.phase import Phase
 from shared.state import NAMES, State
 from shared.text import counted, listed
 
 __all__ = ["FORMAT", "GATE_CHECKS", "OVERRIDABLE", "GateCheck", "GateResult", "run_gate"]
 
-OVERRIDABLE = (NAMES, PATH_LIFECYCLE)
+OVERRIDABLE = (NAMES, ACCESS, PATH_LIFECYCLE)
 """The names that ``--override`` takes."""
 
 OF_THE_MIRROR = frozenset({"mirror lag", "mirror alive", "canary", "dead letters"})
@@ -73,6 +77,7 @@ class GateCheck:
 
 _GET_OWN = (Area.OWN, "storage.objects.get")
 _GET_NEW_BUCKET = (Area.NEW_BUCKET, "storage.buckets.get")
+_POLICIES = tuple((area, "storage.buckets.getIamPolicy") for area in (Area.LEGACY_BUCKET, Area.NEW_BUCKET))
 _LIST = ((Area.LEGACY_BUCKET, "storage.objects.list"), (Area.NEW_BUCKET, "storage.objects.list"))
 _CANARY = (
     (Area.CANARY, "storage.objects.create"),
@@ -215,6 +220,15 @@ def _mixed_prefix(evidence: Evidence) -> Check:
     )
 
 
+def _access(evidence: Evidence) -> Check:
+    options, until_deletion = evidence.options, evidence.phase not in {Phase.DELETING, Phase.DELETED}
+    needs = {
+        "writer": (options.writer, needs_of(evidence.migration, consumer=False)),
+        "reader": (options.reader, needs_of(evidence.migration, consumer=True, legacy=until_deletion)),
+    }
+    return access_check(needs, evidence.policies)
+
+
 def _signoffs(evidence: Evidence) -> Check:
     state = evidence.state
     if isinstance(state, MigrationError):
@@ -243,6 +257,7 @@ GATE_CHECKS = (
     GateCheck("loaded", (_GET_OWN,), _loaded),
     GateCheck("presence", _LIST, _presence),
     GateCheck("mixed prefix", (_LIST[1],), _mixed_prefix),
+    GateCheck(ACCESS, _POLICIES, _access),
     GateCheck("sign-offs", (_GET_OWN,), _signoffs),
     GateCheck(RECORD_LIFECYCLE, (_GET_NEW_BUCKET,), partial(_lifecycle, RECORD_LIFECYCLE)),
     GateCheck(PATH_LIFECYCLE, (_GET_NEW_BUCKET,), partial(_lifecycle, PATH_LIFECYCLE)),

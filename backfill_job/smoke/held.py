@@ -21,6 +21,7 @@ __all__ = ["AROUND", "ASKED", "TRIED", "held_permissions", "rights_checks"]
 ASKED = (
     "storage.buckets.delete",
     "storage.buckets.get",
+    "storage.buckets.getIamPolicy",
     "storage.buckets.setIamPolicy",
     "storage.buckets.update",
     "storage.objects.create",

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from testing_commands import Commands, Ended
-from testing_gate import FOLDER, everything_right
+from testing_gate import FOLDER, everything_right, grant_access
 from testing_paths import Paths
 
 from demo.function import running_function
@@ -84,6 +84,15 @@ def test_go_when_everything_is_right_and_what_breaks_is_no_go(paths: Paths, comm
     _no_go(paths, commands, arguments, "mixed prefix")
     paths.client.bucket(folder.bucket).blob("QPI_exports/stray").delete()
 
+    policy = paths.bucket("destination").get_iam_policy(requested_policy_version=3)
+    policy.bindings = [{"role": "roles/storage.objectUser", "members": {"group:exporters@example.com"}}]
+    paths.bucket("destination").set_iam_policy(policy)
+    _no_go(paths, commands, arguments, "access")
+    override = ("--override", "access", "--reason", "the exporter wrote there", "--by", "Ada")
+    assert commands.run("gate", *arguments, *override).code == 0
+    assert standings(gate_json(paths, commands))["access"] == "OVERRIDDEN"
+    grant_access(paths)
+
     for side in ("source", "destination"):
         paths.delete(f"{FOLDER}user_id_7.jsonl", side=side)
     _no_go(paths, commands, arguments, "presence")
@@ -119,6 +128,7 @@ def test_on_a_bare_migration_nothing_passes_by_default(paths: Paths, commands: C
         "dead letters",
         "references",
         "import test",
+        "access",
     }
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backfill_job.access import needs_of
 from backfill_job.checks import Check, Standing, references_check
 from backfill_job.consumer import PRESET, read_consumer
 from backfill_job.copying.compare import Compared
@@ -19,6 +20,7 @@ from backfill_job.copying.diff import DiffLine
 from backfill_job.gate.checks import (
     Limits,
     Presence,
+    access_check,
     alive_check,
     dead_letters_check,
     gate_phase_check,
@@ -40,8 +42,8 @@ from backfill_job.rights import RIGHTS, Part
 from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.lag import LagCounts
 from backfill_job.verify.result import VerifyResult, verification
-from shared.errors import UsageError
-from shared.migration import Location, Migration
+from shared.errors import PermissionDenied, UsageError
+from shared.migration import Environment, Location, Migration, qpi_exports
 from shared.objects import Metadata, ObjectState
 from shared.operations import Operations
 from shared.phase import Phase
@@ -855,6 +857,53 @@ def test_without_a_checkout_the_references_are_not_run() -> None:
     assert (
         references_check(Checkouts().scan(MIGRATION), State.initial(MIGRATION)).standing is Standing.NOT_RUN
     )
+
+
+class TestAccess:
+    """The writer and the consumer: proven by the policies, or NOT RUN."""
+
+    WRITER, CONSUMER = "serviceAccount:w@a", "serviceAccount:c@a"
+
+    def check(self, *, new: Any, legacy: Any, writer: str = WRITER) -> Check:
+        migration = qpi_exports(Environment.DEV)
+        needs = {
+            "writer": ((writer,) if writer else (), needs_of(migration, consumer=False)),
+            "reader": ((self.CONSUMER,), needs_of(migration, consumer=True)),
+        }
+        policies = {migration.destination.bucket: new, migration.source.bucket: legacy}
+        return access_check(needs, policies)
+
+    def policy(self, *bindings: tuple[str, str]) -> dict[str, Any]:
+        return {
+            "bindings": [{"role": f"roles/storage.{role}", "members": [member]} for role, member in bindings]
+        }
+
+    def test_what_the_policies_prove_passes(self) -> None:
+        """On both paths, with the words for each."""
+        new = self.policy(("objectUser", self.WRITER), ("objectViewer", self.CONSUMER))
+        found = self.check(new=new, legacy=self.policy(("objectViewer", self.CONSUMER)))
+        assert found.passed
+        assert found.evidence.count("may list and read") == 2
+
+    @pytest.mark.parametrize(
+        ("new", "legacy", "writer", "said"),
+        [
+            ([], [("objectViewer", CONSUMER)], WRITER, "writer serviceAccount:w@a: objects.create, objects.delete on gs://de-big"),
+            ([("objectUser", WRITER), ("objectViewer", CONSUMER)], [], WRITER, "reader serviceAccount:c@a: objects.list, objects.get on gs://data-"),
+            ([("objectUser", "group:g@x")], [], WRITER, "(membership in group:g@x)"),
+            ([("objectUser", WRITER)], [], "", "not named: the writer"),
+        ],
+    )  # fmt: skip
+    def test_everything_else_is_not_run(self, new: Any, legacy: Any, writer: str, said: str) -> None:
+        """It blocks, and says what it could not resolve."""
+        found = self.check(new=self.policy(*new), legacy=self.policy(*legacy), writer=writer)
+        assert (found.standing, found.blocks) == (Standing.NOT_RUN, True)
+        assert said in found.evidence
+
+    def test_a_policy_that_cannot_be_read_is_not_run(self) -> None:
+        """With the error."""
+        found = self.check(new=PermissionDenied("gs://x", "no getIamPolicy"), legacy={})
+        assert (found.standing, "getIamPolicy" in found.evidence) == (Standing.NOT_RUN, True)
 
 
 # --- all of them ----------------------------------------------------------------------------------------------

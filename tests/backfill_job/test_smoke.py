@@ -325,6 +325,7 @@ class TestBuckets:
             ("new", {"encryption": {"defaultKmsKeyName": "projects/p/k"}}, "new bucket: encryption", Standing.PASS),
             ("legacy", deleting({"age": 1}), "legacy bucket: lifecycle", Standing.PASS),
             ("legacy", deleting({"age": 1, "matchesPrefix": ["other/"]}), None, None),
+            ("new", {"lifecycle": {"rule": [{"action": {"type": "AbortIncompleteMultipartUpload"}}]}}, None, None),
             ("new", {"lifecycle": {"rule": [{"action": {"type": "SetStorageClass"}}]}}, "new bucket: rules that change the class", Standing.PASS),
             ("legacy", {"autoclass": {"enabled": True}}, "legacy bucket: Autoclass", Standing.PASS),
             ("new", {"autoclass": {"enabled": True}}, "new bucket: Autoclass", Standing.PASS),

@@ -10,7 +10,12 @@ from shared.record import update
 from shared.state import Signatory, State
 from shared.state_changes import Stamp, sign_off
 
-__all__ = ["FOLDER", "everybody_signs", "everything_right"]
+__all__ = ["CONSUMER", "FOLDER", "WRITER", "everybody_signs", "everything_right", "grant_access"]
+
+WRITER, CONSUMER = (
+    "serviceAccount:exporter@app.iam.gserviceaccount.com",
+    "serviceAccount:dags@app.iam.gserviceaccount.com",
+)
 
 TODAY = datetime.now(UTC).date()
 FOLDER = answers_folder(TODAY)
@@ -32,7 +37,20 @@ def everything_right(paths: Paths, commands: Commands) -> tuple[str, ...]:
     (checkout / "config.py").write_text(f'PATH = "{paths.migration.destination.uri}"\n')
     letters = commands.folder / "letters.json"
     letters.write_text(paths.server.undelivered())
-    return ("--repo", str(checkout), "--canary", "20", "--dead-letters", str(letters))
+    grant_access(paths)
+    accounts = ("--writer", WRITER, "--reader", CONSUMER)
+    return ("--repo", str(checkout), "--canary", "20", "--dead-letters", str(letters), *accounts)
+
+
+def grant_access(paths: Paths) -> None:
+    """What the buckets' owners grant: the writer writes on the new path, the consumer reads both."""
+    for side, bindings in (
+        ("destination", {"roles/storage.objectUser": {WRITER}, "roles/storage.objectViewer": {CONSUMER}}),
+        ("source", {"roles/storage.objectViewer": {CONSUMER}}),
+    ):
+        policy = paths.bucket(side).get_iam_policy(requested_policy_version=3)
+        policy.bindings = [{"role": role, "members": members} for role, members in bindings.items()]
+        paths.bucket(side).set_iam_policy(policy)
 
 
 def everybody_signs(commands: Commands) -> None:

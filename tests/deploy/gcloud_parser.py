@@ -1,7 +1,8 @@
-"""gcloud's own parser, asked without any network or account."""
+"""The commands of the document, and gcloud's own parser, asked without any network or account."""
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -10,7 +11,29 @@ from pathlib import Path
 
 import pytest
 
-__all__ = ["needs_gcloud", "not_understood"]
+from deploy.values import read_values
+from shared.migration import Environment
+
+__all__ = ["documented_commands", "needs_gcloud", "not_understood"]
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def documented_commands() -> list[list[str]]:
+    """The commands in the blocks of ``docs/deploy.md``, with the values of dev."""
+    text = (ROOT / "docs" / "deploy.md").read_text()
+    values = read_values(Environment.DEV, ROOT / "deploy")
+    found = []
+    for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            filled = (
+                line.replace("$ENV", "dev")
+                .replace("$PROJECT", values.project)
+                .replace("$REGION", values.region)
+            )
+            found.append(shlex.split(re.sub(r"\$\(.*\)", "abc", filled)))
+    return found
+
 
 needs_gcloud = pytest.mark.skipif(
     not shutil.which("gcloud"), reason="gcloud is not installed; its own parser and loader read the files"

@@ -155,14 +155,18 @@ class TestIam:
             if "add-iam-policy-binding" in words and option(words, "role").startswith("roles/")
         }
         reaching = {(role, words) for role, words in given if role not in WITHOUT_OBJECTS}
-        assert {role for role, _ in reaching} == {"roles/storage.objectUser", "roles/storage.objectViewer"}
+        assert {role for role, _ in reaching} == {
+            "roles/storage.legacyBucketReader",
+            "roles/storage.objectUser",
+            "roles/storage.objectViewer",
+        }
         for role, words in reaching:
             assert "gs://data-platform-dev-qpi-exports-build" in words or (
                 role == "roles/storage.objectViewer" and "gcf-v2-sources-" in option(words, "condition")
             )
 
     def test_objects_are_granted_by_prefix(self) -> None:
-        """No account of the migration holds anything but listing on a bucket as a whole."""
+        """No account of the migration holds anything on a bucket as a whole but listing, its settings and its policy."""
         whole = {
             option(words, "role").rpartition("/")[2]
             for words in words_of(project_steps(values_of()))
@@ -170,7 +174,7 @@ class TestIam:
             and "qpiExports" in option(words, "role")
             and option(words, "condition") == "None"
         }
-        assert whole == {Role.LIST.role_id, Role.INSPECT.role_id}
+        assert whole == {Role.LIST.role_id, Role.INSPECT.role_id, Role.AUDIT.role_id}
 
     @ENVIRONMENTS
     def test_only_two_accounts_may_delete_on_the_legacy_path(self, env: Environment) -> None:
@@ -293,20 +297,21 @@ class TestParts:
         assert [words[3] for words in mirrors] == ["qpi-exports-mirror-dev", "qpi-exports-reverse-dev"]
         for words in mirrors:
             assert "--retry" in words
-            assert option(words, "trigger-location") in {"$MIRROR_LOCATION", "$REVERSE_LOCATION"}
 
     def test_a_trigger_is_where_its_bucket_is(self) -> None:
-        """The location is asked of the very bucket whose events it brings."""
-        steps = [*function_steps(values_of(), "x")]
-        asked = {
-            step.name: step.command[4]
-            for step in steps
-            if isinstance(step, Ask) and step.name.endswith("LOCATION")
+        """The location is that of the very bucket whose events it brings; the function stays in its region."""
+        values = replace(values_of(), legacy_location="eu", new_location="europe-west3")
+        found = {
+            bucket: (option(words, "trigger-location"), option(words, "region"))
+            for words in words_of(function_steps(values, "x"))
+            if words[1:3] == ("functions", "deploy") and "--retry" in words
+            for bucket in [word.rpartition("=")[2] for word in words if "event-filters=bucket=" in word]
         }
-        for words in words_of(steps):
-            if words[1:3] == ("functions", "deploy") and "--retry" in words:
-                (bucket,) = [word.rpartition("=")[2] for word in words if "event-filters=bucket=" in word]
-                assert asked[option(words, "trigger-location")[1:]] == f"gs://{bucket}"
+        migration = values.migration
+        assert found == {
+            migration.source.bucket: ("eu", "europe-west1"),
+            migration.destination.bucket: ("europe-west3", "europe-west1"),
+        }
 
     @pytest.mark.parametrize(("part", "reverse"), [("mirror", False), ("reverse", True)])
     def test_the_mirrors_understand_their_environment(self, part: str, reverse: bool) -> None:
@@ -317,7 +322,7 @@ class TestParts:
         assert (settings.migration, settings.reverse) == (values_of().migration, reverse)
         (bucket,) = [word.rpartition("=")[2] for word in words if "event-filters=bucket=" in word]
         assert bucket == settings.way.source.bucket
-        assert int(option(words, "concurrency")) == settings.connections
+        assert option(words, "concurrency") == environ["THREADS"] == str(settings.connections)
 
     def test_entry_points_exist(self) -> None:
         """In the root's main.py, where the buildpack looks."""
@@ -361,7 +366,21 @@ class TestParts:
             "scheduler": "cloudscheduler",
         }
         used = {groups.get(words[1], words[1]) for words in words_of(all_steps())} - {"services", "projects"}
-        assert used <= set(SERVICES)
+        # gcloud functions deploy looks up the project's number (command_lib/functions/service_account_util.py).
+        assert used | {"cloudresourcemanager"} <= set(SERVICES)
+
+    def test_both_buckets_are_looked_at_before_the_first_change(self) -> None:
+        """A bucket in another project, or without uniform access, ends the script with the reason."""
+        steps = [*project_steps(values_of())]
+        first = next(number for number, step in enumerate(steps) if not isinstance(step, Ask))
+        assert [option(step.command, "filter") for step in steps[:first] if isinstance(step, Ask)] == [
+            f"name={name} AND uniform_bucket_level_access=true"
+            for name in ("data-bucket-dev", "de-bigquery-data-export-dev")
+        ]
+        with pytest.raises(
+            Failed, match="gs://data-bucket-dev is not in data-platform-dev, or has no uniform"
+        ):
+            perform(steps, lambda _: Answer(0, "", ""), lambda _: pytest.fail("changed something"))
 
 
 class TestAgain:

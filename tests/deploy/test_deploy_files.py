@@ -19,7 +19,7 @@ import googleapiclient
 import jsonschema
 import pytest
 import yaml
-from gcloud_parser import needs_gcloud, not_understood
+from gcloud_parser import documented_commands, needs_gcloud, not_understood
 
 from backfill_job.commands import load
 from deploy.__main__ import main as deploy_main
@@ -352,34 +352,19 @@ except Exception as error:
 class TestDocumentation:
     """``docs/deploy.md``: its commands."""
 
-    def commands(self) -> list[list[str]]:
-        """The commands of its blocks, with the values of dev."""
-        text = (ROOT / "docs" / "deploy.md").read_text()
-        values = read_values(Environment.DEV, ROOT / "deploy")
-        found = []
-        for block in re.findall(r"```bash\n(.*?)```", text, re.DOTALL):
-            for line in block.replace("\\\n", " ").splitlines():
-                filled = (
-                    line.replace("$ENV", "dev")
-                    .replace("$PROJECT", values.project)
-                    .replace("$REGION", values.region)
-                )
-                found.append(shlex.split(re.sub(r"\$\(.*\)", "abc", filled)))
-        return found
-
     @needs_gcloud
     def test_gcloud_understands_them(self, tmp_path: Path) -> None:
         """Each command and flag exists."""
-        commands = [words for words in self.commands() if words[0] == "gcloud"]
+        commands = [words for words in documented_commands() if words[0] == "gcloud"]
         assert len(commands) >= 10
         assert not_understood(commands, tmp_path) == []
 
     def test_our_own_commands_take_their_arguments(self) -> None:
         """Those typed here, and those that a job is given."""
-        typed = [words[2:] for words in self.commands() if words[0] == ".venv/bin/python"]
+        typed = [words[2:] for words in documented_commands() if words[0] == ".venv/bin/python"]
         given = [
             ["backfill_job", *word.removeprefix("--args=").split(",")]
-            for words in self.commands()
+            for words in documented_commands()
             for word in words
             if word.startswith("--args=")
         ]
@@ -391,6 +376,11 @@ class TestDocumentation:
                 parser = argparse.ArgumentParser(exit_on_error=False)
                 load(words[0]).prepare(parser)
                 parser.parse_args(words[1:])
+
+    def test_the_canary_waits_longer_than_a_new_trigger_takes(self) -> None:
+        """Up to two minutes (gcloud, ``api_lib/eventarc/triggers.py``); the usual 60 seconds would be too short here."""
+        (smoke,) = [words for words in documented_commands() if "--canary" in words]
+        assert int(smoke[smoke.index("--canary") + 1]) >= 2 * 60
 
     def test_every_value_is_explained(self) -> None:
         """And no other."""

@@ -176,7 +176,7 @@ def status(stage: Stage) -> None:
 
 
 def operator(stage: Stage) -> None:
-    """The smoke test with the wire, the canary, and a cutover that brings over what was written last."""
+    """The smoke test with the wire, the buckets' policies, the canary, and a cutover that brings over what was written last."""
     stage.fill()
     stage.good(run_command("smoke", *where(stage.paths), "--wire", str(stage.folder / "wire.json")))
     stage.guard.refused.clear()  # it tried what it should not hold
@@ -191,6 +191,7 @@ def operator(stage: Stage) -> None:
     with closing(Gateway(retry_deadline=60.0)) as gateway:
         for side in (migration.source, migration.destination):
             assert gateway.bucket_resource(side.bucket)["name"] == side.bucket
+            assert not gateway.bucket_policy(side.bucket).get("bindings")
         clock = Clock(lambda: datetime.now(UTC), bring)
         flight = fly(gateway, migration, CANARY, limit=60, clock=clock, pause=lambda _: None)
         assert (flight.problem, flight.left) == ("", ()), stage.guard.refused

@@ -1,5 +1,6 @@
 """Steps of a deployment: printed, performed, and refused."""
 
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,51 @@ class TestPerform:
             )
         assert seen == [("bad",)]
 
+    @pytest.mark.parametrize(
+        ("refusals", "waited", "said"),
+        [
+            (0, 0, 0),
+            (3, 45, 3),
+            (12, 180, 12),
+            (13, 180, 13),
+        ],
+    )
+    def test_a_binding_to_a_new_account_is_retried_and_the_rest_goes_on(
+        self, refusals: int, waited: float, said: int
+    ) -> None:
+        """For three minutes in all; then the other steps still run, and the end names what is missing."""
+        seen: list[Words] = []
+        told: list[str] = []
+        pauses: list[float] = []
+        left = [refusals]
+
+        def run(words: Words) -> Answer:
+            seen.append(words)
+            if words[-1] != "new" or not left[0]:
+                return Answer(0, "", "")
+            left[0] -= 1
+            return Answer(
+                1, "", "INVALID_ARGUMENT: Service account new@p.iam.gserviceaccount.com does not exist."
+            )
+
+        steps = [Run(("add-iam-policy-binding", "new")), Run(("next",))]
+        if refusals <= 12:
+            perform(steps, run, told.append, pauses.append)
+        else:
+            with pytest.raises(
+                Failed, match="all other steps are done; still refused after 3 minutes: add-iam"
+            ):
+                perform(steps, run, told.append, pauses.append)
+        assert seen[-1] == ("next",)
+        assert sum(pauses) == waited
+        assert sum("refused" in line for line in told) == said
+
+    def test_a_binding_that_is_refused_for_another_reason_ends_it(self) -> None:
+        """A missing permission is not retried."""
+        run = answering({"add-iam-policy-binding": Answer(1, "", "PERMISSION_DENIED")}, [])
+        with pytest.raises(Failed, match="PERMISSION_DENIED"):
+            perform([Run(("add-iam-policy-binding",))], run, lambda _: None, lambda _: pytest.fail("waited"))
+
     def test_an_answer_is_used_by_later_steps(self) -> None:
         """As a part of a word, too."""
         seen: list[Words] = []
@@ -108,6 +154,23 @@ class TestScript:
         done = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True, check=False)
         assert (done.stdout, done.returncode) == (printed, code)
 
+    @pytest.mark.parametrize(("refusals", "code", "lines"), [(0, 0, 0), (3, 0, 3), (12, 0, 12), (13, 1, 14)])
+    def test_a_refused_binding_is_retried_in_the_script_too(
+        self, refusals: int, code: int, lines: int, tmp_path: Path
+    ) -> None:
+        """With the same patience, and the same end; ``sleep`` only notes that it was asked."""
+        stand_in = tmp_path / "add-iam-policy-binding"
+        stand_in.write_text(
+            f'#!/bin/bash\ncd {tmp_path}\nmkdir -p calls\n[ "$(ls calls | wc -l)" -ge {refusals} ] && exit 0\n'
+            'mktemp -p calls >/dev/null\necho "Service account x does not exist" >&2\nexit 1\n'
+        )
+        stand_in.chmod(0o755)
+        steps = [Run(("add-iam-policy-binding", "x")), Run(("printf", "go on"))]
+        text = "sleep() { :; }\n" + "\n".join(script(steps))
+        environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=False, env=environ)
+        assert (done.stdout, done.returncode, done.stderr.count("\n")) == ("go on", code, lines)
+
     def test_an_empty_answer_ends_it(self) -> None:
         """As in `perform`: nothing is done without what was asked for, and the line says what that was."""
         lines = script([Ask("NUMBER", ("printf", "")), Run(("printf", "go on"))])
@@ -127,14 +190,19 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("change", "said"),
         [
-            (lambda text: text + "REGOIN=x\n", "dev.env, line 13: 'REGOIN=x' is none of PROJECT"),
-            (lambda text: text + "REGION\n", "dev.env, line 13: 'REGION' is none of"),
-            (lambda text: text + "TASKS=3\n", "dev.env, line 13: TASKS is given twice"),
-            (lambda text: text.replace("TASKS=2", "TASKS=0"), "line 4: '0' is not a possible value of TASKS"),
-            (lambda text: text.replace("TASKS=2", "TASKS="), "line 4: '' is not a possible value of TASKS"),
+            (lambda text: "REGOIN=x\n" + text, "dev.env, line 1: 'REGOIN=x' is none of PROJECT"),
+            (lambda text: "REGION\n" + text, "dev.env, line 1: 'REGION' is none of"),
+            (lambda text: "TASKS=3\n" + text, ": TASKS is given twice"),
+            (lambda text: text.replace("TASKS=2", "TASKS=0"), ": '0' is not a possible value of TASKS"),
+            (lambda text: text.replace("TASKS=2", "TASKS="), ": '' is not a possible value of TASKS"),
+            (lambda text: text.replace("TASKS=2", "TASKS=2 "), ": '2 ' is not a possible value of TASKS"),
             (
-                lambda text: text.replace("TASKS=2", "TASKS=2 "),
-                "line 4: '2 ' is not a possible value of TASKS",
+                lambda text: text.replace("_LOCATION=europe-west1", "_LOCATION=EU"),
+                "'EU' is not a possible value of LEGACY_LOCATION",
+            ),
+            (
+                lambda text: text.replace("WRITER=serviceAccount:", "WRITER="),
+                "is not a possible value of WRITER",
             ),
             (lambda text: text.replace("TASKS=2", ""), "dev.env: no value for TASKS"),
             (lambda text: text.replace("-dev\n", "-dev;rm -r .\n"), "is not a possible value of PROJECT"),
@@ -164,11 +232,11 @@ class TestCommand:
         [
             (
                 [],
-                "deploy: nothing cannot be deployed; say one or more of project, jobs, functions, scheduler\n",
+                "deploy: nothing cannot be deployed; say one or more of project, jobs, functions, scheduler, or check alone\n",
             ),
             (
                 ["job"],
-                "deploy: job cannot be deployed; say one or more of project, jobs, functions, scheduler\n",
+                "deploy: job cannot be deployed; say one or more of project, jobs, functions, scheduler, or check alone\n",
             ),
             (["jobs"], "deploy: say which image the jobs run: --tag TAG\n"),
         ],

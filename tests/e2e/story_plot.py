@@ -48,6 +48,7 @@ from shared.state import Signatory
 __all__ = ["tell"]
 
 BY = ("--by", "Ada Lovelace")
+ACCOUNT = "serviceAccount:story@app.iam.gserviceaccount.com"
 DELETES = "storage.objects.delete"
 CALM = 20.0
 """Uploads a second while somebody verifies: what is in flight counts as not proven."""
@@ -180,7 +181,10 @@ def _prepare(stage: Stage) -> tuple[str, ...]:
         stage.operator.run("import-test", *ENV, "--last", "7", "--allow-empty")
         stage.operator.run("references", str(checkout))
     patient = ("--lag-p50", ANY, "--lag-p99", ANY, "--lag-max", ANY)
-    return ("--repo", str(checkout), "--canary", "1800", "--dead-letters", str(letters), *patient)
+    stage.server.grant(PATHS[Path.NEW].bucket, {"roles/storage.admin": ACCOUNT})
+    stage.server.grant(PATHS[Path.LEGACY].bucket, {"roles/storage.admin": ACCOUNT})
+    accounts = ("--writer", ACCOUNT, "--reader", ACCOUNT)
+    return ("--repo", str(checkout), "--canary", "1800", "--dead-letters", str(letters), *accounts, *patient)
 
 
 def _cut_over(stage: Stage, ready: tuple[str, ...], number: int, *, again: bool) -> None:

@@ -34,6 +34,7 @@ GOOD: dict[str, tuple[tuple[str, ...], ...]] = {
         PAIR,
         (*PAIR, "--repo", "FOLDER/checkout"),
         (*PAIR, "--dead-letters", "FOLDER/file.json"),
+        (*PAIR, "--writer", "serviceAccount:w@x", "--reader", "user:a@x,group:b@x"),
         (*PAIR, "--override", "path-lifecycle", "--reason", "x", "--by", "Ada"),
     ),
     "cutover": ((*PAIR, "--by", "Ada", "--yes"), PAIR),

@@ -137,6 +137,7 @@ class FakeProject:
     def create_alert(self, request: Any, context: Any) -> Any:
         policy = request.alert_policy
         self.require_metrics(policy, context)
+        self.require_one_condition(policy, context)
         self.writing(context, f"create alert {policy.user_labels['policy']}")
         policy.name = f"{PROJECT}/alertPolicies/{len(self.alerts) + 1}"
         return self.kept(policy)
@@ -144,6 +145,7 @@ class FakeProject:
     def update_alert(self, request: Any, context: Any) -> Any:
         policy = request.alert_policy
         self.require_metrics(policy, context)
+        self.require_one_condition(policy, context)
         self.writing(context, f"update alert {policy.user_labels['policy']}")
         if policy.name not in self.alerts:
             context.abort(grpc.StatusCode.NOT_FOUND, policy.name)
@@ -158,6 +160,15 @@ class FakeProject:
         ]
         self.alerts[policy.name] = policy
         return policy
+
+    def require_one_condition(self, policy: Any, context: Any) -> None:
+        """As the service does for PromQL; and it refuses a query for a metric that has no data yet, where it validates metrics."""
+        for condition in policy.conditions:
+            query = condition.condition_prometheus_query_language
+            if query.query and (len(policy.conditions) > 1 or not query.disable_metric_validation):
+                context.abort(
+                    grpc.StatusCode.INVALID_ARGUMENT, "can only have a single condition, or an unknown metric"
+                )
 
     def require_metrics(self, policy: Any, context: Any) -> None:
         for condition in policy.conditions:

@@ -42,7 +42,7 @@ def holds(condition: dict[str, Any], entry: Entry) -> bool:
     [
         ("mirror_dropped", "mirror-dropped-event"),
         ("mirror_straggler", "late-writer"),
-        ("mirror_misconfigured", "mirror-failing"),
+        ("mirror_misconfigured", "mirror-misconfigured"),
     ],
 )
 def test_a_line_of_either_mirror_rings(service: str, event: str, alert: str) -> None:
@@ -79,6 +79,24 @@ def test_the_dashboard_answers_the_same_questions_of_either_mirror() -> None:
         for name, card in forth.items()
     }
     assert all(mine in json.dumps(card) for card in forth.values())
+
+
+@pytest.mark.parametrize("location", ["europe-west1", "eu", "eur4"])
+def test_an_event_that_waits_is_seen_wherever_the_trigger_lies(location: str) -> None:
+    """A trigger lies where its bucket lies, and Eventarc names its subscription after both."""
+    (alert,) = [each for each in RESOURCES.alerts if each.stem == "mirror-waiting"]
+    tiles = RESOURCES.dashboard.content["mosaicLayout"]["tiles"]
+    filters = {
+        tile["widget"]["id"]: tile["widget"]["scorecard"]["timeSeriesQuery"]["timeSeriesFilter"]["filter"]
+        for tile in tiles
+        if tile["widget"].get("id", "").endswith("oldest-event")
+    }
+    waiting = {"alert": alert.content["conditions"][0]["conditionThreshold"]["filter"], **filters}
+    for name, text in waiting.items():
+        for service in ("qpi-exports-mirror-dev", "qpi-exports-reverse-dev"):
+            labels = {"resource.subscription_id": f"eventarc-{location}-{service}-123456-sub-789"}
+            (term,) = metric_filter(text).terms
+            assert term.holds(labels) is (("back" in name) == ("reverse" in service)), (name, service)
 
 
 @pytest.mark.parametrize("service", ["qpi-exports-mirror-dev", "qpi-exports-reverse-dev"])

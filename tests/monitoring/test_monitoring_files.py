@@ -124,10 +124,10 @@ UNREADABLE = [
     ("metrics/errors.yaml", "name: qpi", "name: a\nname: qpi", "stands twice"),
     ("metrics/errors.yaml", "name: qpi", "name: [qpi", "cannot be read"),
     ("dashboard.yaml", "  columns: 48", "  columns: 48\n  columns: 24", "columns stands twice"),
-    ("alerts/mirror-lagging.yaml", "thresholdValue: 300", "treshold: 300", "treshold"),
-    ("alerts/mirror-lagging.yaml", "COMPARISON_GT", "COMPARISON_MORE", "COMPARISON_MORE"),
+    ("alerts/mirror-waiting.yaml", "thresholdValue: 300", "treshold: 300", "treshold"),
+    ("alerts/mirror-waiting.yaml", "COMPARISON_GT", "COMPARISON_MORE", "COMPARISON_MORE"),
     ("alerts/mirror-lagging.yaml", "autoClose: 86400s", "autoClose: 1d", "1d"),
-    ("alerts/mirror-lagging.yaml", "${REGION}-${MIRROR_SERVICE}", "${REGOIN}", "REGOIN"),
+    ("alerts/mirror-waiting.yaml", "${MIRROR_SERVICE}", "${MIROR_SERVICE}", "MIROR_SERVICE"),
     ("alerts/deletion-outside-manifest.yaml", "${DELETION_ACCOUNT}", "me", "no file uses DELETION_ACCOUNT"),
     ("dashboard.yaml", "thresholds:", "tresholds:", "tresholds"),
     ("dashboard.yaml", "displayName", "- displayName", "cannot be read"),
@@ -154,6 +154,10 @@ def test_a_file_in_another_encoding_is_refused(damaged: Path) -> None:
 
 FAILED = (
     'sum(increase(logging_googleapis_com:user_qpi_exports_objects_failed_sum{env="${ENV}"}[${__interval}]))'
+)
+
+SECOND = (
+    (ROOT / "monitoring/alerts/mirror-waiting.yaml").read_text(encoding="utf-8").partition("conditions:\n")[2]
 )
 
 WRONG = [
@@ -219,9 +223,11 @@ WRONG = [
     ("alerts/mixed-prefix.yaml", "jsonPayload.object)", "jsonPayload.objct)", "has a field objct"),
     ("alerts/mixed-prefix.yaml", "notificationRateLimit:\n    period: 300s", "notificationPrompts: [OPENED]", "stands alone"),
     ("alerts/mirror-lagging.yaml", "duration: 600s", "duration: 90s", "not a multiple of 60s"),
-    ("alerts/mirror-lagging.yaml", "alignmentPeriod: 60s", "alignmentPeriod: 30s", "alignmentPeriod"),
-    ("alerts/mirror-lagging.yaml", 'resource.type="pubsub_subscription" AND', "", "must name a resource.type"),
-    ("alerts/mirror-lagging.yaml", "oldest_unacked_message_age", "oldest_message", "oldest_message"),
+    ("alerts/mirror-lagging.yaml", "      disableMetricValidation: true\n", "", "in PromQL stands alone and has disableMetricValidation"),
+    ("alerts/mirror-lagging.yaml", "conditions:\n", f"conditions:\n{SECOND}", "in PromQL stands alone and has disableMetricValidation"),
+    ("alerts/mirror-waiting.yaml", "alignmentPeriod: 60s", "alignmentPeriod: 30s", "alignmentPeriod"),
+    ("alerts/mirror-waiting.yaml", 'resource.type="pubsub_subscription" AND', "", "must name a resource.type"),
+    ("alerts/mirror-waiting.yaml", "oldest_unacked_message_age", "oldest_message", "oldest_message"),
     ("alerts/mirror-lagging.yaml", 'monitored_resource="cloud_run_revision"', 'monitored_resource="gae_app"', "gae_app"),
     ("alerts/mirror-silent.yaml", "[30m]", "", "expected type matrix in call to function 'increase'"),
     ("dashboard.yaml", FAILED, FAILED.replace("increase", "").replace("[${__interval}]", ""), "needs its increase or rate"),
@@ -357,8 +363,8 @@ def test_a_reason_without_need_is_found(damaged: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "event"),
     [
-        ("alerts/mirror-failing.yaml", 'metric.label."event"="mirror_misconfigured"', 'metric.label."event"="mirrored"', "mirror_misconfigured"),
-        ("alerts/mirror-failing.yaml", 'metric.label."event"="mirror_mis', 'metric.label."event"!="mirror_mis', "mirror_misconfigured"),
+        ("alerts/mirror-misconfigured.yaml", 'metric.label."event"="mirror_misconfigured"', 'metric.label."event"="mirrored"', "mirror_misconfigured"),
+        ("alerts/mirror-misconfigured.yaml", 'metric.label."event"="mirror_mis', 'metric.label."event"!="mirror_mis', "mirror_misconfigured"),
         ("alerts/ledger-break.yaml", "user/qpi_exports_ledger_breaks", "user/qpi_exports_verifications", "ledger_broken"),
         ("alerts/mixed-prefix.yaml", '"mixed_prefix_found"', '"verification_finished"', "mixed_prefix_found"),
         ("metrics/stragglers.yaml", '("mirror_straggler" OR "object_straggler")', '"mirror_straggler"', "object_straggler"),

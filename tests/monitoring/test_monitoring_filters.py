@@ -116,11 +116,13 @@ def test_a_log_filter_takes_what_cloud_logging_would(text: str, taken: bool) -> 
         ('metric.type = "a" AND resource.type= "r"', MetricFilter("a", "r", ())),
         (
             'metric.type="a" metric.label."x"="1" metric.labels.y!="2"',
-            MetricFilter("a", "", (Term("metric", "x", True, "1", False), Term("metric", "y", False, "2", False))),
+            MetricFilter("a", "", (Term("metric", "x", True, "1"), Term("metric", "y", False, "2"))),
         ),
         (
-            'metric.type="a" AND resource.label."x"=starts_with("p") resource.labels."y"!=starts_with( "q" )',
-            MetricFilter("a", "", (Term("resource", "x", True, "p", True), Term("resource", "y", False, "q", True))),
+            'metric.type="a" AND resource.label."x"=starts_with("p") resource.labels."y"!=has_substring( "q" )',
+            MetricFilter(
+                "a", "", (Term("resource", "x", True, "p", "starts_with"), Term("resource", "y", False, "q", "has_substring"))
+            ),
         ),
     ],
 )  # fmt: skip
@@ -153,16 +155,18 @@ def test_a_metric_filter_that_is_not_understood_is_refused(text: str, told: str)
 @pytest.mark.parametrize(
     ("term", "holds"),
     [
-        (Term("metric", "x", True, "abc", False), True),
-        (Term("metric", "x", True, "ab", False), False),
-        (Term("metric", "x", False, "abc", False), False),
-        (Term("metric", "x", False, "ab", False), True),
-        (Term("metric", "x", True, "ab", True), True),
-        (Term("metric", "x", True, "bc", True), False),
-        (Term("metric", "x", False, "ab", True), False),
-        (Term("resource", "x", True, "abc", False), False),
-        (Term("resource", "x", True, "", False), True),
-        (Term("metric", "absent", False, "abc", False), True),
+        (Term("metric", "x", True, "abc"), True),
+        (Term("metric", "x", True, "ab"), False),
+        (Term("metric", "x", False, "abc"), False),
+        (Term("metric", "x", False, "ab"), True),
+        (Term("metric", "x", True, "ab", "starts_with"), True),
+        (Term("metric", "x", True, "bc", "starts_with"), False),
+        (Term("metric", "x", False, "ab", "starts_with"), False),
+        (Term("metric", "x", True, "bc", "has_substring"), True),
+        (Term("metric", "x", True, "ac", "has_substring"), False),
+        (Term("resource", "x", True, "abc"), False),
+        (Term("resource", "x", True, ""), True),
+        (Term("metric", "absent", False, "abc"), True),
     ],
 )
 def test_a_term_is_compared_with_its_own_label(term: Term, holds: bool) -> None:

@@ -131,3 +131,26 @@ def test_an_upload_in_pieces_that_is_refused_is_this_project_s_error(paths: Path
     paths.server.set_faults(rules=[{"method": "storage.objects.insert", "count": None, "status": 403}])
     with pytest.raises(PermissionDenied):
         write(b"third")
+
+
+def test_a_bucket_s_policy_is_read_with_its_conditions(paths: Paths, gateway: Gateway) -> None:
+    """Version 3: an older version leaves conditional bindings out. A refusal and an absent bucket are this project's errors."""
+    bucket = paths.migration.destination.bucket
+    paths.server.grant(bucket, {"roles/storage.objectViewer": "user:a@example.com"})
+    assert gateway.bucket_policy(bucket)["bindings"] == [
+        {"role": "roles/storage.objectViewer", "members": ["user:a@example.com"]}
+    ]
+    policy = paths.bucket("destination").get_iam_policy(requested_policy_version=3)
+    limit = {"title": "path", "expression": 'resource.name.startsWith("x")'}
+    policy.version = 3
+    policy.bindings = [
+        {"role": "roles/storage.objectUser", "members": {"user:b@example.com"}, "condition": limit}
+    ]
+    paths.bucket("destination").set_iam_policy(policy)
+    (binding,) = gateway.bucket_policy(bucket)["bindings"]
+    assert (binding["condition"], binding["members"]) == (limit, ["user:b@example.com"])
+    with pytest.raises(BucketNotFound):
+        gateway.bucket_policy("there-is-no-such-bucket")
+    paths.server.set_faults(rules=[{"method": "storage.buckets.getIamPolicy", "count": None, "status": 403}])
+    with pytest.raises(PermissionDenied):
+        gateway.bucket_policy(bucket)
