@@ -31,6 +31,7 @@ def fill_in(arguments: argparse.Namespace, root: Path = ROOT) -> None:
     values = read_env_file(file, OPERATOR_FORMS, others=True)
     if given.get("no_mirror"):
         wanted.pop("DEAD_LETTERS", None)
+        wanted.pop("WRITER", None)  # it is paused
     if given.get("database") is not None:
         wanted.pop("TABLE", None)
     for name, argument in wanted.items():
@@ -46,6 +47,8 @@ def _read(name: str, value: str, root: Path) -> Any:
             return value.split(" ")
         case "TABLE":
             return value
+        case "WRITER" | "CONSUMER":
+            return value.split(",")
         case _:
             return root / value
 
@@ -56,4 +59,6 @@ _ARGUMENTS = {
     "TABLE": "table",
     "DEAD_LETTERS": "dead_letters",
     "SKIP": "skip",
+    "WRITER": "writer",
+    "CONSUMER": "reader",
 }
