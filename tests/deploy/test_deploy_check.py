@@ -24,6 +24,7 @@ from deploy.__main__ import main
 from deploy.check import check, exit_code, lines_of
 from deploy.facts import AT_ONCE, questions
 from deploy.steps import Answer, Words
+from local_gcs.waiting import HANGS
 
 ROOT = Path(__file__).parent.parent.parent
 ANSWERS = Path(__file__).parent / "answers"
@@ -306,7 +307,7 @@ def test_the_questions_are_asked_side_by_side() -> None:
     def run(words: Words) -> Answer:
         if len(gcloud.asked) < AT_ONCE:
             answer = gcloud(words)
-            barrier.wait(30)
+            barrier.wait(HANGS)
             return answer
         return gcloud(words)
 

@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 
 from shared.errors import ConditionFailed, UsageError
 from shared.migration import Location, Migration
-from shared.objects import Metadata, ObjectRef, ObjectState
+from shared.objects import Metadata, ObjectRef, ObjectState, crc32c_of
 from shared.phase import Phase, entry_ref, state_ref
-from shared.record import _crc32c
 from shared.server_time import ServerTime
 from shared.state import UNFIT, Begun, Overridden, RunRecord, Signatory, State
 from shared.state_changes import Stamp, begun, deletion_goes_on, sign_off, with_phase, with_run, withdraw
@@ -120,7 +119,7 @@ def listing_pages(listed: Iterator[ObjectState] | list[ObjectState]) -> Iterator
 
 def state_of(name: str, generation: int, data: bytes) -> ObjectState:
     """An object as a listing shows it."""
-    return ObjectState(name, generation, 1, len(data), _crc32c(data), None, "", "", Metadata())
+    return ObjectState(name, generation, 1, len(data), crc32c_of(data), None, "", "", Metadata())
 
 
 def no_pause(_seconds: float) -> None:

@@ -396,12 +396,13 @@ def test_contents_that_cannot_be_trusted_are_an_error(
             pass
 
     with HTTPServer(("127.0.0.1", 0), Proxy) as server:
-        Thread(target=server.handle_request).start()
+        Thread(target=server.serve_forever).start()  # a client may ask again
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{server.server_port}")
         store = open_store(kind, f"http://127.0.0.1:{server.server_port}", deadline=0.2)
         with pytest.raises(expected):
             store.read_version(ObjectRef("bucket", "name"))
         store.close()
+        server.shutdown()
 
 
 def test_a_write_is_conditional(paths: Paths, store: Store) -> None:
