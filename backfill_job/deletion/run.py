@@ -186,7 +186,7 @@ def run_deletion(run: Run, found: Found, pace: Pace, by: str, unfinished: Sequen
     )
     for line in lines:
         run.say(line)
-    say_verdict(run, verdict, good=code is ExitCode.DONE)
+    say_verdict(run.console, verdict, good=code is ExitCode.DONE)
     run.say(last)
     return code
 

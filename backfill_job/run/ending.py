@@ -5,6 +5,7 @@ Every command that is printed can be pasted into a shell.
 
 import shlex
 
+from backfill_job.run.late_console import LateConsole
 from backfill_job.run.local_tasks import without_options
 from backfill_job.run.run import Run
 from shared.migration import Migration
@@ -23,13 +24,13 @@ def say_end(run: Run, verdict: str, command: str, *, good: bool, fix_first: bool
         good: Whether all is as it should be.
         fix_first: Whether the command helps only after what stands above is fixed.
     """
-    say_verdict(run, verdict, good=good)
+    say_verdict(run.console, verdict, good=good)
     run.say(next_line(command, fix_first=fix_first))
 
 
-def say_verdict(run: Run, verdict: str, *, good: bool) -> None:
+def say_verdict(console: LateConsole, verdict: str, *, good: bool) -> None:
     """Print how a command ended: on a terminal in colour."""
-    run.console.print(verdict, markup=False, soft_wrap=True, style="bold green" if good else "bold red")
+    console.print(verdict, markup=False, soft_wrap=True, style="bold green" if good else "bold red")
 
 
 def next_line(command: str, *, fix_first: bool = False) -> str:
