@@ -8,7 +8,16 @@ import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from typing import Any
+
+if __name__ == "__main__" and find_spec("backfill_job") is None:
+    # Run as a file, by a Python in which the project is not installed: every import below would fail.
+    sys.stderr.write(
+        "migrate_qpi_exports: this Python lacks the project's packages: run `make setup` once, "
+        "then .venv/bin/migrate_qpi_exports with the same arguments\n"
+    )
+    sys.exit(2)
 
 from backfill_job.copying.execution import execute
 from backfill_job.copying.lane import Limits
