@@ -16,8 +16,6 @@ __all__ = ["Values", "read_values"]
 _LOCATION = r"[a-z]+[0-9]*(?:-[a-z]+[0-9]+)?"
 """A region, a multi-region (``eu``) or a predefined dual-region (``eur4``), in the small letters of a trigger's location."""
 
-_MEMBERS = r"(?:group|user|serviceAccount):[^\s,;]+(?:,(?:group|user|serviceAccount):[^\s,;]+)*"
-
 _FORMS = {
     "PROJECT": r"[a-z][a-z0-9-]{4,28}[a-z0-9]",
     "REGION": r"[a-z]+-[a-z]+[0-9]+",
@@ -26,8 +24,8 @@ _FORMS = {
     "TASKS": r"[1-9][0-9]{0,3}",
     "OPERATORS": r"(?:group|user|domain|serviceAccount):[^\s,;]+",
     "DELETERS": r"(?:group|user|serviceAccount):[^\s,;]+",
-    "WRITER": _MEMBERS,
-    "CONSUMER": _MEMBERS,
+    "WRITER": OPERATOR_FORMS["WRITER"],
+    "CONSUMER": OPERATOR_FORMS["CONSUMER"],
     "SWEEP_SCHEDULE": r"[0-9*/, -]+",
     "FULL_SCHEDULE": r"[0-9*/, -]+",
     "TIME_ZONE": r"[A-Za-z0-9_+/-]+",

@@ -12,12 +12,16 @@ from shared.text import shown_value
 
 __all__ = ["OPERATOR_FORMS", "read_env_file"]
 
+_MEMBERS = r"(?:group|user|serviceAccount):[^\s,;]+(?:,(?:group|user|serviceAccount):[^\s,;]+)*"
+
 OPERATOR_FORMS = {
     "CONSUMER_FILE": r"[^\s]+",
     "CHECKOUTS": r"[^\s]+( [^\s]+)*",
     "TABLE": r"[A-Za-z0-9.:_-]+",
     "DEAD_LETTERS": r"[^\s]+",
     "SKIP": r"[^\s]+( [^\s]+)*",
+    "WRITER": _MEMBERS,
+    "CONSUMER": _MEMBERS,
 }
 """What operators repeat in many commands, each with the form of its value; a file may leave them out. Paths are relative to the
 checkout of this repository; several values have a space in between."""

@@ -55,11 +55,11 @@ NAME = "undo"
 
 EXAMPLES = """
 examples:
-  python -m backfill_job undo --env prod                                           what can be brought back
-  python -m backfill_job undo --env prod --day 20240131                            of one day
-  python -m backfill_job undo --env prod --day 20240131 --execute                  bring that day back
-  python -m backfill_job undo MANIFEST --execute                                   bring everything back
-  python -m backfill_job undo --rehearse --env prod                                before a deletion
+  python -m backfill_job undo --env prod                 what can be brought back
+  python -m backfill_job undo --env prod --day 20240131  of one day
+  python -m backfill_job undo --env prod --day 20240131 --execute
+  python -m backfill_job undo MANIFEST --execute
+  python -m backfill_job undo --rehearse --env prod      before a deletion
 
 exit codes:
   0  dry run: everything is there or can be brought back; --execute: everything is there, looked at afterwards
@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "manifest",
         nargs="?",
         metavar="MANIFEST",
-        help="the deletion manifest: its file, or its gs:// name (default: the one on record)",
+        help="the manifest's file or gs:// name (default: on record)",
     )
     mode = parser.add_argument_group("what is done")
     which = mode.add_mutually_exclusive_group()

@@ -60,6 +60,8 @@ def _read(name: str, value: str, root: Path) -> Any:
             return [root / each for each in value.split(" ")]
         case "SKIP":
             return value.split(" ")
+        case "WRITER" | "CONSUMER":
+            return value.split(",")
         case "TABLE":
             return value
         case _:
@@ -72,4 +74,6 @@ _ARGUMENTS = {
     "TABLE": "table",
     "DEAD_LETTERS": "dead_letters",
     "SKIP": "skip",
+    "WRITER": "writer",
+    "CONSUMER": "reader",
 }
