@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from backfill_job.rights import Part
-from shared.env_file import OPERATOR_FORMS, read_env_file
+from shared.env_file import MEMBERS, OPERATOR_FORMS, read_env_file
 from shared.errors import UsageError
 from shared.migration import Environment, Migration, qpi_exports
 
@@ -24,8 +24,8 @@ _FORMS = {
     "TASKS": r"[1-9][0-9]{0,3}",
     "OPERATORS": r"(?:group|user|domain|serviceAccount):[^\s,;]+",
     "DELETERS": r"(?:group|user|serviceAccount):[^\s,;]+",
-    "WRITER": OPERATOR_FORMS["WRITER"],
-    "CONSUMER": OPERATOR_FORMS["CONSUMER"],
+    "WRITER": MEMBERS,
+    "CONSUMER": MEMBERS,
     "SWEEP_SCHEDULE": r"[0-9*/, -]+",
     "FULL_SCHEDULE": r"[0-9*/, -]+",
     "TIME_ZONE": r"[A-Za-z0-9_+/-]+",

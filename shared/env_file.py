@@ -10,9 +10,10 @@ from pathlib import Path
 from shared.errors import UsageError
 from shared.text import shown_value
 
-__all__ = ["OPERATOR_FORMS", "read_env_file"]
+__all__ = ["MEMBERS", "OPERATOR_FORMS", "read_env_file"]
 
-_MEMBERS = r"(?:group|user|serviceAccount):[^\s,;]+(?:,(?:group|user|serviceAccount):[^\s,;]+)*"
+MEMBERS = r"(group|user|serviceAccount):[^\s,;]+(,(group|user|serviceAccount):[^\s,;]+)*"
+"""Accounts as a policy names them, with commas between them."""
 
 OPERATOR_FORMS = {
     "CONSUMER_FILE": r"[^\s]+",
@@ -20,8 +21,8 @@ OPERATOR_FORMS = {
     "TABLE": r"[A-Za-z0-9.:_-]+",
     "DEAD_LETTERS": r"[^\s]+",
     "SKIP": r"[^\s]+( [^\s]+)*",
-    "WRITER": _MEMBERS,
-    "CONSUMER": _MEMBERS,
+    "WRITER": MEMBERS,
+    "CONSUMER": MEMBERS,
 }
 """What operators repeat in many commands, each with the form of its value; a file may leave them out. Paths are relative to the
 checkout of this repository; several values have a space in between."""

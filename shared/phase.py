@@ -153,7 +153,7 @@ class Recorded:
     entries: int
     served: datetime | None = None
     proven_at: str | None = None
-    erased: Mapping[str, str] = field(default_factory=dict)
+    erased: Mapping[str, str] = field(default_factory=dict, hash=False)
     first_cutover: datetime | None = None
 
 

@@ -516,12 +516,14 @@ class State:
         return self._begun.get(comparison.begun, -1) > phase
 
     def ran_in_this_phase(self, run: str, started: datetime) -> bool:
-        """Whether a run's comparison began after the phase did. Where the history has none of it, its time decides.
+        """Whether a run's verification began after the phase did. Where the history has none of it, its time decides.
 
         Args:
             started: When the run began, aware: Cloud Storage's clock in whole seconds, so that it may be up to a second early.
         """
-        found = next((each for each in reversed(self.comparisons) if each.run == run), None)
+        # Runs of one second have one name, but only verifications leave a file.
+        verifications = (each for each in reversed(self.comparisons) if each.file_sha256 is not None)
+        found = next((each for each in verifications if each.run == run), None)
         if found is not None:
             return self.in_this_phase(found)
         return self.since is None or started >= self.since

@@ -68,7 +68,7 @@ class Scene:
 
     def delete(self, objects: int, *arguments: str) -> Ended:
         """Delete without a terminal; the soaking is over at once."""
-        said = ("--confirm-text", CONFIRM, "--expect-objects", str(objects))
+        said = ("--confirm-text", self.paths.migration.deletion_text, "--expect-objects", str(objects))
         return self.run("--confirm-delete", "--ungoverned", "--soak-days", "0", *said, *arguments)
 
     def resume(self, objects: int, *arguments: str) -> Ended:

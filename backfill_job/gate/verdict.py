@@ -227,6 +227,13 @@ def _access(evidence: Evidence) -> Check:
         "writer": (options.writer, needs_of(evidence.migration, consumer=False)),
         "reader": (options.reader, needs_of(evidence.migration, consumer=True, legacy=until_deletion)),
     }
+    consumer = options.consumer
+    if options.no_mirror and not options.writer:
+        del needs["writer"]
+    if consumer is not None and consumer.nothing_loads and not options.reader:
+        del needs["reader"]
+    if not needs:
+        return not_applicable(ACCESS, "nothing writes and nothing loads this path")
     return access_check(needs, evidence.policies)
 
 

@@ -191,6 +191,7 @@ def add_name_argument(parser: argparse._ActionsContainer) -> None:
     """Add ``--name``: a pair's label; None without one."""
     parser.add_argument(
         "--name",
+        dest="pair",
         type=_label,
         metavar="NAME",
         help="a pair's own name, in log files, reports and the state's runs, and in what is typed to delete it (DELETE_NAME)",
@@ -221,9 +222,9 @@ def migration_from(arguments: argparse.Namespace) -> Migration:
     excludes = (*(() if arguments.no_default_excludes else DEFAULT_EXCLUDES), *arguments.exclude)
     source = None if arguments.source is None else Location.parse(arguments.source)
     destination = None if arguments.destination is None else Location.parse(arguments.destination)
-    label = arguments.name or UNNAMED
+    label = arguments.pair or UNNAMED
     if arguments.env is not None:
-        if arguments.name is not None:
+        if arguments.pair is not None:
             raise UsageError("--name is for a pair of prefixes: --env names its environment's pair already")
         preset = qpi_exports(Environment(arguments.env), excludes)
         source, destination, label = source or preset.source, destination or preset.destination, preset.label

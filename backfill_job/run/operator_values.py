@@ -31,6 +31,7 @@ def fill_in(arguments: argparse.Namespace, root: Path = ROOT) -> None:
     values = read_env_file(file, OPERATOR_FORMS, others=True)
     if given.get("no_mirror"):
         wanted.pop("DEAD_LETTERS", None)
+        wanted.pop("WRITER", None)  # it is paused
     if given.get("database") is not None:
         wanted.pop("TABLE", None)
     for name, argument in wanted.items():
@@ -60,10 +61,10 @@ def _read(name: str, value: str, root: Path) -> Any:
             return [root / each for each in value.split(" ")]
         case "SKIP":
             return value.split(" ")
-        case "WRITER" | "CONSUMER":
-            return value.split(",")
         case "TABLE":
             return value
+        case "WRITER" | "CONSUMER":
+            return value.split(",")
         case _:
             return root / value
 

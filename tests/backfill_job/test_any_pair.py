@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from testing_commands import Commands, run_command, where
-from testing_gate import everybody_signs
+from testing_gate import CONSUMER, WRITER, everybody_signs, grant_access
 from testing_paths import Paths
 
 from demo.function import running_function
@@ -69,6 +69,8 @@ def test_parquet_by_year_with_a_consumer_of_its_own(paths: Paths, commands: Comm
         assert tested.code == 0, tested.out + tested.err
         everybody_signs(commands)
         ready = mirrored(paths, commands)
+        grant_access(paths)
+        ready = (*ready, "--writer", WRITER, "--reader", CONSUMER)
         gate = commands.run("gate", *of_consumer, *ready)
         assert gate.code == 0, gate.out
         assert "NOT APPLICABLE" in gate.out, "it makes no presence check"

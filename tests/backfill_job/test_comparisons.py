@@ -262,6 +262,7 @@ def test_a_run_is_of_a_phase_by_the_order_of_the_history(paths: Paths, commands:
     """Cloud Storage's answers have whole seconds: a verification right after the beginning looks older than the phase."""
     paths.put("a/1")
     commands.run("migrate", *COPY)
+    commands.run("verify")
     state, early = commands.state, commands.state.since
     assert early is not None
     early -= timedelta(seconds=1)

@@ -804,6 +804,9 @@ VALUES = {
     "--repo": ".",
     "--resume": "m",
     "--confirm-text": CONFIRM,
+    "--source": "gs://old/a/",
+    "--destination": "gs://new/a/",
+    "--name": "billing",
 }
 """Values where "1" is not one."""
 OF_THE_PREPARING_PROCESS = {"--dry-run", "--prepare", "--resume"}
@@ -818,10 +821,14 @@ def test_tasks_get_every_option_and_refuse_none(option: argparse.Action) -> None
         return
     value = option.choices[0] if isinstance(option.choices, Sequence) else VALUES.get(name, "1")
     given = (name,) if option.nargs == 0 else (name, str(value))
-    said = ("--confirm-delete", "--confirm-text", CONFIRM, "--expect-objects", "1", "--by", "Ada")
-    typed = ("--env", "dev", *said, "--reason", "why", "--tasks", "2", *given, *given)
+    text = CONFIRM
+    pair: tuple[str, ...] = ("--env", "dev")
+    if name == "--name":
+        pair, text = ("--source", "gs://old/a/", "--destination", "gs://new/a/"), "DELETE_BILLING"
+    said = ("--confirm-delete", "--confirm-text", text, "--expect-objects", "1", "--by", "Ada")
+    typed = (*pair, *said, "--reason", "why", "--tasks", "2", *given, *given)
     kept = without_options(typed, OF_THE_MANIFEST)
-    more = ("--resume", "m", "--confirm-text", CONFIRM, "--expect-objects", "7")
+    more = ("--resume", "m", "--confirm-text", text, "--expect-objects", "7")
     task = parser().parse_args([*kept, *more])
     process = ProcessIO({}, io.StringIO(), io.StringIO(), io.StringIO(), system_clock())
     settings = Settings.from_environ({"CLOUD_RUN_EXECUTION": "e", "CLOUD_RUN_TASK_COUNT": "2"})

@@ -64,7 +64,7 @@ def test_what_stops_the_demo_is_one_line_and_no_traceback(tmp_path: Path) -> Non
     """Here the functions framework refuses its environment; the exit code is 1."""
     done = subprocess.run(
         [sys.executable, "-m", "demo", "--objects", "1000", "--report", str(tmp_path)],
-        env={**os.environ, "THREADS": "nonsense"},
+        env={**os.environ, "WORKERS": "nonsense"},
         capture_output=True,
         text=True,
         timeout=HANGS,

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from urllib.request import ProxyHandler, Request, build_opener
 
 import hypothesis
+from testing_commands import without_log
 
 import local_gcs
 from backfill_job.commands import load
@@ -151,7 +152,7 @@ def assert_civil(found: Ended, *, terminal: bool = False) -> None:
     assert "Traceback" not in said, said
     assert found.code in {0, 1, 2}, found
     if found.code == 2:
-        lines = found.err.removesuffix("\n").split("\n")
+        lines = without_log(found.err).removesuffix("\n").split("\n")
         assert len(lines) == 1, found.err
         assert lines[0].strip(), "no explanation"
     # What is given can be written, and no byte of it steers a terminal; but for a screen's own colours and bars.

@@ -28,6 +28,7 @@ GOOD: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "verify": ((*PAIR, "--grace", "0"),),
     "certify": (("--check", "FOLDER/file.json"),),
+    "erasure": (("a", *PAIR), ("a", *PAIR, "--execute", "--by", "Ada"), (*PAIR, "--match", "*")),
     "begin": ((*PAIR, "--by", "Ada"), (*PAIR, "--by", "Ada", "--phase", "cut_over")),
     "signoff": (("data", *PAIR, "--by", "Ada"),),
     "gate": (

@@ -59,7 +59,11 @@ class Costs:
             return phases.phase()
 
         self.paths.server.reset_stats()
-        self.done = self._run(mirror_at_once(event, settings, self.api, phase, otherwise))
+        self.done = self._run(
+            mirror_at_once(
+                event, settings, self.api, read_phase=phase, is_erased=lambda _: False, otherwise=otherwise
+            )
+        )
         return {method: count["count"] for method, count in self.paths.server.stats()["methods"].items()}
 
     def resource(self, name: str = NAME) -> dict[str, Any]:

@@ -249,8 +249,8 @@ def test_passes_that_do_not_wait_put_a_late_copy_in_the_place_of_the_last_write(
 ) -> None:
     """The pass runs between a mirror's late copy and its second look."""
     monkeypatch.setattr(shared.replicate, "_check_settled", lambda *_: None)
-    ends = {walk(GIVEN_AGAIN, random.Random(seed).randrange).holds(NEW) for seed in range(WALKS)}
-    assert ends != {"ccc"}
+    ends = (walk(GIVEN_AGAIN, random.Random(seed).randrange).holds(NEW) for seed in range(5 * WALKS))
+    assert any(end != "ccc" for end in ends)  # about one walk in a thousand
 
 
 def test_replacing_without_keeping_loses_a_write(monkeypatch: pytest.MonkeyPatch) -> None:
