@@ -558,7 +558,7 @@ def test_a_resumption_after_an_undo_says_what_is_there_again(scene: Scene) -> No
     ended = scene.resume(3)
     assert ended.code == 1
     assert "NOT DELETED: 1 object of the manifest's names is at the legacy path again" in ended.out
-    assert "Every line of the manifest is settled" not in ended.out
+    assert "every line of the manifest is settled" not in ended.out
     assert ended.out.splitlines()[-1].startswith("Next: python -m backfill_job delete --source ")
     assert day(2) in scene.legacy()
 
