@@ -26,6 +26,7 @@ from deploy.__main__ import main as deploy_main
 from deploy.parts import image, uploaded
 from deploy.project import BUILD
 from deploy.values import read_values
+from shared.env_file import OPERATOR_FORMS
 from shared.migration import Environment
 
 ROOT = Path(__file__).parent.parent.parent
@@ -388,4 +389,6 @@ class TestDocumentation:
         rows = re.findall(r"^\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \|", text, re.MULTILINE)
         names = {name for row in rows for name in re.findall(r"[A-Z_]+", row)}
         lines = (ROOT / "deploy" / "dev.env").read_text().splitlines()
-        assert names == {line.partition("=")[0] for line in lines if not line.startswith("#")}
+        assert names == {line.partition("=")[0] for line in lines if not line.startswith("#")} | {
+            *OPERATOR_FORMS
+        }
