@@ -2,7 +2,15 @@
 
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
+
+if __name__ == "__main__" and find_spec("rich") is None:
+    sys.stderr.write(
+        "backfill_job: this Python lacks the project's packages: run `make setup` once, "
+        "then .venv/bin/backfill_job with the same arguments\n"
+    )
+    sys.exit(2)
 
 from backfill_job.commands import COMMANDS, load, parser_of
 from backfill_job.run.command import ExitCode, ProcessIO

@@ -5,12 +5,11 @@ A check passes only on evidence. Where evidence is missing, old, damaged or unre
 
 import re
 import textwrap
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from rich import box
-from rich.table import Column, Table
 from rich.text import Text
 
 from backfill_job.check import (
@@ -54,9 +53,9 @@ __all__ = [
     "passed",
     "phase_check",
     "references_check",
-    "show",
     "show_lines",
     "signoffs_check",
+    "tally",
     "unavailable",
 ]
 
@@ -144,57 +143,61 @@ def log_overrides(log: EventLog, overrides: Iterable[Override]) -> None:
         )
 
 
-def show(console: LateConsole, checks: Sequence[Check]) -> None:
-    """Print the table, then what to do: one line for each check."""
-    table = Table(
-        Column("check", no_wrap=True),
-        Column("", no_wrap=True),
-        Column("evidence", overflow="fold"),
-        box=box.SIMPLE,
-        show_edge=False,
-        pad_edge=False,
-        header_style="",
-    )
-    for check in checks:
-        evidence = shown(check.evidence)
-        if check.override is not None:
-            evidence += f"\nby {shown(check.override.by)}: {shown(check.override.reason)}"
-        style = "bold" if check.blocks else ""
-        table.add_row(Text(check.name), Text(check.standing.value, style=style), Text(evidence))
-    console.print(table)
-    console.print()
-    steps = [check for check in checks if check.next_step and check.override is None]
-    if steps:
-        console.print("What to do:")
-    for check in steps:
-        way_round = f' (or --override {check.name} --reason "..." --by WHO)' if check.overridable else ""
-        console.print(f"  {check.name}: {shown(check.next_step)}{way_round}", markup=False, soft_wrap=True)
-
-
 def show_lines(console: LateConsole, checks: Iterable[Check]) -> None:
     """Print a paragraph for each check, for 80 columns: first what blocks, then what has advice, then the rest.
 
-    What to do stands under its check. A command in it has an unbroken line of its own, so that it can be pasted.
+    What to do stands under its check. A command in it has an unbroken line of its own, so that it can be pasted. Where a check
+    blocks, one line names those that passed.
     """
     width = min(console.width, WIDEST)
-    for check in sorted(checks, key=lambda one: (not one.blocks, not one.next_step, one.passed)):
+    found = sorted(checks, key=lambda one: (not one.blocks, not _advises(one), one.passed))
+    brief = [one.name for one in found if one.passed and not one.next_step and found[0].blocks]
+    for check in (one for one in found if one.name not in brief):
         mark, style = _MARKS[check.standing], "bold red"
         if not check.blocks:
-            mark, style = ("ADVICE", "yellow") if check.next_step else (mark, "")
-        for line in f"{check.name}: {check.evidence}".split("\n"):
+            mark, style = ("ADVICE", "yellow") if _advises(check) else (mark, "")
+        said = f"{check.name}: {check.evidence}"
+        if check.override is not None:
+            said += f"\nby {check.override.by}: {check.override.reason}"
+        for line in said.split("\n"):
             console.print(Text(_wrapped(shown(line), width, mark), style), soft_wrap=True)
             mark = ""
-        for number, part in enumerate(_COMMAND.split(shown(check.next_step))):
-            is_command = number % 2 == 1
-            text = f"{'':{MARGIN}}{part}" if is_command else _wrapped(part.strip(" ,:;"), width)
-            if part.strip(" ,:;"):
-                console.print(Text(text, "bold" if check.blocks else ""), soft_wrap=True)
+        for line in _step_lines(check, width):
+            console.print(Text(line, "bold" if check.blocks else ""), soft_wrap=True)
+    if brief:
+        console.print(Text(_wrapped(", ".join(brief), width, _MARKS[Standing.PASS])), soft_wrap=True)
+
+
+def _advises(check: Check) -> bool:
+    return bool(check.next_step) and check.override is None
+
+
+def _step_lines(check: Check, width: int) -> Iterator[str]:
+    """What to do about a check that is not overridden."""
+    if check.override is not None:
+        return
+    for number, part in enumerate(_COMMAND.split(shown(check.next_step))):
+        text = part.strip(" ,:;")
+        if text:
+            yield f"{'':{MARGIN}}{part}" if number % 2 else _wrapped(text, width)
+    if check.blocks and check.overridable:
+        yield f'{"":{MARGIN}}or --override {check.name} --reason "..." --by WHO'
+
+
+def tally(checks: Iterable[Check]) -> str:
+    """How many checks passed, failed, and did not run. Those that are not applicable do not count."""
+    counts = Counter(check.standing for check in checks)
+    total = counts.total() - counts[Standing.NOT_APPLICABLE]
+    said = f"{counts[Standing.PASS]:,} of {total:,} passed"
+    words = {Standing.FAIL: "failed", Standing.NOT_RUN: "not run", Standing.OVERRIDDEN: "overridden"}
+    return ", ".join([said, *(f"{counts[each]:,} {word}" for each, word in words.items() if counts[each])])
 
 
 WIDEST = 80
 MARGIN = 9
-_MARKS = {standing: standing.value for standing in Standing} | {Standing.NOT_APPLICABLE: "N/A"}
-_COMMAND = re.compile(r"(?<!`)\b((?:gcloud|python -m) .*?)(?=, | \(|$)")
+_MARKS = {standing: standing.value for standing in Standing}
+_MARKS |= {Standing.NOT_APPLICABLE: "N/A", Standing.OVERRIDDEN: "OVERRIDE"}
+_COMMAND = re.compile(r"(?<!`)\b((?:gcloud|python -m) (?:'[^']*'|[^'])*?)(?=[,;] | \(|$)")
 
 
 def _wrapped(text: str, width: int, mark: str = "") -> str:
@@ -243,7 +246,7 @@ def references_check(result: ScanResult | None, state: State) -> Check:
         return failed(
             name,
             f"{counted(len(problems), 'place')} in the way: {listed(problems, SHOWN)}",
-            "python -m backfill_job references PATH shows them all; --patch FILE writes the change for git apply",
+            "`python -m backfill_job references PATH` shows them all; --patch FILE writes the change for git apply",
         )
     if result.without_code:
         empty = ", ".join(map(str, result.without_code))

@@ -8,7 +8,16 @@ import argparse
 import math
 import sys
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
+
+if __name__ == "__main__" and find_spec("backfill_job") is None:
+    # Run as a file, by a Python in which the project is not installed: every import below would fail.
+    sys.stderr.write(
+        "delete_old_qpi_exports: this Python lacks the project's packages: run `make setup` once, "
+        "then .venv/bin/delete_old_qpi_exports with the same arguments\n"
+    )
+    sys.exit(2)
 
 from backfill_job.consumer import add_consumer_argument
 from backfill_job.copying.options import add_pace_arguments

@@ -8,7 +8,16 @@ import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from importlib.util import find_spec
 from typing import Any
+
+if __name__ == "__main__" and find_spec("backfill_job") is None:
+    # Run as a file, by a Python in which the project is not installed: every import below would fail.
+    sys.stderr.write(
+        "migrate_qpi_exports: this Python lacks the project's packages: run `make setup` once, "
+        "then .venv/bin/migrate_qpi_exports with the same arguments\n"
+    )
+    sys.exit(2)
 
 from backfill_job.copying.execution import execute
 from backfill_job.copying.lane import Limits
@@ -30,6 +39,7 @@ from backfill_job.dry_run.inventory import Inventory
 from backfill_job.dry_run.plan import Step
 from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.ending import command_line, next_line
 from backfill_job.run.local_tasks import run_as_tasks
 from backfill_job.run.open_run import opened, say_overlaps
 from backfill_job.run.overlaps import refuse_overlaps
@@ -44,7 +54,6 @@ from shared.errors import UsageError
 from shared.events_log import Event
 from shared.phase import Phase
 from shared.record import Begin, begin
-from shared.report.next_steps import Target
 from shared.state_changes import Stamp
 from shared.storage_class import CLASSES
 from shared.text import counted
@@ -179,9 +188,10 @@ def _dry_run(run: Run, arguments: argparse.Namespace) -> ExitCode:
             "No migration has begun, and the destination is not empty: --begin allows to overwrite what differs."
         )
     if begun and not findings.steps[Step.COPY].objects + findings.steps[Step.OVERWRITE].objects:
-        _say_next(run, "verify")
+        run.say(next_line(command_line(run.migration, "verify")))
     else:
-        _say_next(run, "migrate", "--execute", *(("--begin",) if begin_too else ()))
+        execute = ("--execute", *(("--begin",) if begin_too else ()))
+        run.say(next_line(command_line(run.migration, "migrate", *execute)))
     return ExitCode.DONE
 
 
@@ -268,17 +278,9 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
         if elapsed > LONG and compared.far_off:
             run.say(f"  {compared}")
     if result.exit_code is ExitCode.DONE and run.settings.task_count == 1:
-        _say_next(run, "status")
+        run.say(next_line(command_line(run.migration, "status")))
     # Each task ends with its own exit code. What only the whole shows, the last task adds.
     return max(result.exit_code, _compose(run, arguments, comparing))
-
-
-def _say_next(run: Run, command: str, *options: str) -> None:
-    """The last line: what to type next."""
-    line = Target.of(run.migration).command(command, *options)
-    run.say(
-        f"Next: {line}" if line else f"Next: the command {' '.join((command, *options))} with the same paths."
-    )
 
 
 def _question(findings: Inventory) -> str:

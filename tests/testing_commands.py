@@ -76,7 +76,7 @@ def run_command(
         sleep(seconds)
 
     clock = Clock(now, pause, lambda: slept[0])
-    process = ProcessIO({**os.environ, **environ}, stdin, out, err, clock)
+    process = ProcessIO({**os.environ, **environ}, stdin, out, err, clock, words=arguments)
     code = load(command).run(parser.parse_args(arguments), process)
     return Ended(code, out.getvalue(), err.getvalue())
 

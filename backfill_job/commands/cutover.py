@@ -25,6 +25,7 @@ from backfill_job.gate.evidence import GateOptions
 from backfill_job.gate.verdict import GateResult, run_gate
 from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.ending import command_line, same_command, say_end
 from backfill_job.run.open_run import opened
 from backfill_job.run.phase_change import change_phase, phase_after, phase_changed, wait_until_seen
 from backfill_job.run.questions import confirm_by_typing
@@ -100,8 +101,10 @@ def _go(run: Run, options: GateOptions, state: State, *, ask: bool) -> GateResul
     gate = run_gate(run, options)
     gate.show(run.console)
     if not gate.go:
-        run.say("\nNO-GO: nothing was changed.")
+        verdict = f"{gate.summary} Nothing was changed."
+        say_end(run, verdict, same_command(run, NAME), good=False, fix_first=True)
         return None
+    run.say(gate.summary)
     if ask:
         migration = run.migration
         confirm_by_typing(
@@ -169,18 +172,27 @@ def _finish(run: Run, arguments: argparse.Namespace, state: State, before: Look 
     after = phase_after(run, Phase.CUT_OVER)
     caught_up.record(run, after.name, "the new path")
     if not after.same:
-        run.say("NOT FINISHED: no writer may switch now. `status` says what to do.")
         run.say(after.line(caught_up.brought))
+        verdict = "NOT FINISHED: no writer may switch now."
+        say_end(run, verdict, command_line(run.migration, "status"), good=False)
         return ExitCode.NOT_RIGHT
     if not caught_up.done:
-        run.say("NOT FINISHED: no writer may switch yet.")
         for line in caught_up.proof.what_to_do():
             run.say(line)
+        say_end(run, "NOT FINISHED: no writer may switch yet.", same_command(run, NAME), good=False)
         return ExitCode.NOT_RIGHT
     if before is not None and not _still_unwritten(run, before):
         return ExitCode.NOT_RIGHT
     for line in _next_steps(run.migration):
         run.say(line)
+    verdict = f"CUT OVER: {shown(run.migration.destination.uri)} is the source of truth."
+    # Without a mirror the writer is paused, so that no late writer is waited for.
+    say_end(
+        run,
+        verdict,
+        same_command(run, NAME) if before is None else command_line(run.migration, "delete"),
+        good=True,
+    )
     return ExitCode.DONE
 
 
@@ -191,9 +203,12 @@ def _still_unwritten(run: Run, before: Look) -> bool:
         return True
     at, name = now.newest
     run.say(
-        f"NOT FINISHED: somebody wrote while the phase changed; the newest is {shown(name)}, written {at}. No mirror runs, so find "
-        "that writer and pause it; then run the same command again. `rollback` goes back."
+        "No mirror runs, so find that writer and pause it; then run the same command again. `rollback` goes back."
     )
+    verdict = (
+        f"NOT FINISHED: somebody wrote while the phase changed; the newest is {shown(name)}, written {at}."
+    )
+    say_end(run, verdict, same_command(run, NAME), good=False, fix_first=True)
     return False
 
 

@@ -28,6 +28,7 @@ from backfill_job.run.arguments import (
     up_to,
 )
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.ending import same_command, say_end
 from backfill_job.run.open_run import opened
 from shared.errors import UsageError
 from shared.state_changes import MAX_WHO
@@ -174,6 +175,11 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     with opened(NAME, arguments, io, migration=migration, mode=NAME, changes_objects=False) as run:
         result = run_gate(run, options)
         result.show(run.console)
+        if result.go:
+            by = () if arguments.by else ("--by", "NAME")
+            say_end(run, result.summary, same_command(run, "cutover", *by), good=True)
+        else:
+            say_end(run, result.summary, same_command(run, NAME), good=False, fix_first=True)
         return ExitCode.DONE if result.go else ExitCode.NOT_RIGHT
 
 

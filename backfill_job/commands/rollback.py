@@ -18,6 +18,7 @@ from backfill_job.dry_run.plan import Step
 from backfill_job.dry_run.screen import render
 from backfill_job.run.arguments import add_session_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.ending import command_line, same_command, say_end
 from backfill_job.run.open_run import opened, say_overlaps
 from backfill_job.run.phase_change import (
     NotFinished,
@@ -122,11 +123,11 @@ def _rehearse(run: Run) -> ExitCode:
     title = "Rehearsal of a rollback: nothing is changed."
     run.console.print(render(findings, costs, back.migration, title=title))
     run.write("rollback-plan.json", {"findings": findings.to_json(), "estimate": costs.to_json()})
-    run.say("\nNothing was changed. To go back: the same command with --by WHO, without --dry-run.")
     alone = findings.steps[Step.EXTRA].objects
     if alone:
         run.say(_only_legacy(run, alone))
     say_overlaps(run)
+    say_end(run, "\nREADY. Nothing was changed.", same_command(run, NAME, "--by", "NAME"), good=True)
     return ExitCode.DONE
 
 
@@ -144,10 +145,12 @@ def _refresh(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
     """Sweep the way back. It asks no question, because the later write wins, and it keeps each replaced version."""
     caught_up, after = _bring_back(run, arguments, state.phase, BRINGS_BACK_IN)
     caught_up.record(run, after.name, "the legacy path")
-    run.say(after.line(caught_up.brought))
-    if after.same and not caught_up.done:
+    done = caught_up.done and after.same
+    if after.same and not done:
         _say_what_to_do(run, caught_up)
-    return ExitCode.DONE if caught_up.done and after.same else ExitCode.NOT_RIGHT
+    command = same_command(run, NAME) if after.same and not done else command_line(run.migration, "status")
+    say_end(run, after.line(caught_up.brought), command, good=done)
+    return ExitCode.DONE if done else ExitCode.NOT_RIGHT
 
 
 def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCode:
@@ -164,13 +167,14 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
         _say_only_legacy(run, caught_up)
         if not after.same:
             caught_up.record(run, after.name, "the legacy path")
-            run.say("NOT rolled back: `status` says what to do.")
             run.say(after.line(caught_up.brought))
+            say_end(run, "NOT rolled back.", command_line(migration, "status"), good=False)
             return ExitCode.NOT_RIGHT
         if not caught_up.done:
             caught_up.record(run, after.name, "the legacy path")
-            run.say("NOT rolled back: the phase is still cut_over.")
             _say_what_to_do(run, caught_up)
+            verdict = "NOT rolled back: the phase is still cut_over."
+            say_end(run, verdict, same_command(run, NAME), good=False)
             return ExitCode.NOT_RIGHT
         run.say(caught_up.summary)
         state = _changed(run, arguments, caught_up)
@@ -185,15 +189,17 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
         caught_up, after = _bring_back(run, arguments, Phase.ROLLED_BACK, only)
         caught_up.record(run, after.name, "the legacy path")
         if not after.same:
-            run.say("NOT FINISHED: `status` says what to do.")
             run.say(after.line(caught_up.brought))
+            say_end(run, "NOT FINISHED.", command_line(migration, "status"), good=False)
             return ExitCode.NOT_RIGHT
         if not caught_up.done:
-            run.say("NOT FINISHED.")
             _say_what_to_do(run, caught_up)
+            say_end(run, "NOT FINISHED.", same_command(run, NAME), good=False)
             return ExitCode.NOT_RIGHT
     for line in _next_steps(migration):
         run.say(line)
+    verdict = f"ROLLED BACK: {shown(migration.source.uri)} is the source of truth again."
+    say_end(run, verdict, same_command(run, NAME), good=True)
     return ExitCode.DONE
 
 

@@ -2,7 +2,7 @@
 
 import argparse
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from socket import create_server
 
@@ -12,14 +12,17 @@ from backfill_job.commands.signoff import signoffs_line, signoffs_table
 from backfill_job.import_test.loaded import RECORD_NAME, read_loaded
 from backfill_job.run.arguments import from_one
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.ending import next_line, say_verdict
 from backfill_job.run.late_console import LateConsole
+from backfill_job.run.operator_values import in_force
 from backfill_job.run.stopping import stopping_on_signals
 from shared.errors import Interrupted, StorageError, UsageError
 from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.objects import time_text
+from shared.report.headline import Tone
 from shared.report.loading import Status, read_status
-from shared.report.next_steps import next_steps
+from shared.report.next_steps import Step, next_command, next_steps
 from shared.report.page import verdict_of_status
 from shared.report.web import create_app
 from shared.state import State, utc_text
@@ -66,28 +69,38 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     ) as gateway:
         if arguments.serve:
             return _serve(migration, gateway, arguments.port, io)
-        return _show(migration, gateway, io)
+        return _show(migration, gateway, io, in_force(arguments.env))
 
 
-def _show(migration: Migration, gateway: Gateway, io: ProcessIO) -> ExitCode:
+def _show(migration: Migration, gateway: Gateway, io: ProcessIO, settings: str) -> ExitCode:
     now = io.clock.now()
     data = read_status(gateway, migration, now)
     console = io.console()
     verdict = verdict_of_status(data, now)
     console.print(f"{migration.source.uri} → {migration.destination.uri}", markup=False, soft_wrap=True)
-    console.print(verdict.title, markup=False, soft_wrap=True)
     for line in (*verdict.reasons, *(f"cannot be read: {why}" for why in data.unreadable)):
         console.print(f"  {line}", markup=False, soft_wrap=True)
     if data.known_state is not None:
         _show_state(data.known_state, console)
         for line in _comparison_lines(data.known_state):
             console.print(line, markup=False, soft_wrap=True)
-    for line in (*_verification_lines(data), *_step_lines(data)):
-        console.print(line, markup=False, soft_wrap=True)
     loaded, readable = _loaded_line(gateway, migration)
-    if loaded:
-        console.print(f"\nlatest comparison with the consumer's table{loaded}", markup=False, soft_wrap=True)
+    steps = _steps(data)
+    for line in (
+        *_verification_lines(data),
+        *filter(None, [loaded]),
+        *_step_lines(steps),
+        "",
+        *filter(None, [settings]),
+    ):
+        console.print(line, markup=False, soft_wrap=True)
+    say_verdict(console, verdict.title, good=verdict.tone is Tone.GOOD)
+    command = next_command(steps, data.known_verification, data.target) or "status"
+    console.print(next_line(command, fix_first=bool(data.unreadable)), markup=False, soft_wrap=True)
     return ExitCode.NOT_RIGHT if data.unreadable or not readable else ExitCode.DONE
+
+
+_LOADED = "\nlatest comparison with the consumer's table"
 
 
 def _loaded_line(gateway: Gateway, migration: Migration) -> tuple[str, bool]:
@@ -97,10 +110,10 @@ def _loaded_line(gateway: Gateway, migration: Migration) -> tuple[str, bool]:
         contents = gateway.read(at)
         found = None if contents is None else read_loaded(contents, at.uri)
     except (StorageError, UsageError) as error:
-        return f" cannot be read: {error}", False
+        return f"{_LOADED} cannot be read: {error}", False
     if found is None:
         return "", True
-    return f" {found.table}, {utc_text(found.finished)}: {found.summary}", True
+    return f"{_LOADED} {found.table}, {utc_text(found.finished)}: {found.summary}", True
 
 
 def _show_state(state: State, console: LateConsole) -> None:
@@ -147,13 +160,16 @@ def _verification_lines(status: Status) -> Iterator[str]:
             yield f"  {remark.level.value}: {remark.text}"
 
 
-def _step_lines(status: Status) -> Iterator[str]:
+def _steps(status: Status) -> Sequence[Step]:
     """What to do next, where everything could be read."""
     state = status.known_state
     if state is None or status.unreadable:
-        return
+        return ()
     found, now = status.known_verification, status.refreshed
-    steps = next_steps(state.phase, found, status.target, state=state, now=now)
+    return next_steps(state.phase, found, status.target, state=state, now=now)
+
+
+def _step_lines(steps: Sequence[Step]) -> Iterator[str]:
     if steps:
         yield "\nwhat to do:"
     for step in steps:

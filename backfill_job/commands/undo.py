@@ -1,16 +1,15 @@
 """The command ``undo``: bring back what a deletion took, from its manifest.
 
-``python -m backfill_job undo MANIFEST``. The default is the dry run. It says of every object whether soft delete still holds it
-and until when, and whether the new path has the same. ``--execute`` restores or copies back, and never overwrites an object.
+``python -m backfill_job undo --env E --day D``. It finds the manifest in the migration's record. The default is the dry run. It
+says of every day what soft delete still holds and until when, and what the new path has. ``--execute`` restores or copies back, and never overwrites an object.
 ``undo --rehearse --env E`` tries both ways beforehand, with one object in a scratch prefix.
 """
 
 import argparse
-import shlex
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,7 @@ import uvloop
 
 from backfill_job.checks import Check
 from backfill_job.copying.options import add_pace_arguments, governor_from
-from backfill_job.deletion.manifest_store import Found, find_manifest
+from backfill_job.deletion.manifest_store import Found, cloud_ref, find_manifest
 from backfill_job.deletion.phases import GOES_ON_IN
 from backfill_job.run.arguments import add_log_arguments, report_place
 from backfill_job.run.command import (
@@ -29,6 +28,7 @@ from backfill_job.run.command import (
     add_migration_arguments,
     migration_from,
 )
+from backfill_job.run.ending import command_line, same_command, say_end
 from backfill_job.run.open_run import opened
 from backfill_job.run.phase_change import phase_after
 from backfill_job.run.reports import Lines
@@ -36,14 +36,16 @@ from backfill_job.run.run import Run, open_api
 from backfill_job.undo.options import RestoreOption
 from backfill_job.undo.rehearsal import Rehearsed, rehearse
 from backfill_job.undo.restore import Restored, RestorePlan, Undo, UndoOutcome, UndoResult
-from backfill_job.undo.screen import MAX_OBJECTS, end_lines, next_steps, object_lines, plan_table
+from backfill_job.undo.screen import day_lines, end_lines, next_steps, plan_table, verdict
 from shared.authority import InPhases
 from shared.decision import Authority
 from shared.errors import UsageError
 from shared.events_log import Event
 from shared.gateway import Gateway
 from shared.migration import matches_any
+from shared.partitions import classify
 from shared.phase import Phase, state_ref
+from shared.record import read_state
 from shared.state import State
 from shared.text import shown
 
@@ -53,10 +55,11 @@ NAME = "undo"
 
 EXAMPLES = """
 examples:
-  python -m backfill_job undo gs://.../qpi_exports_deletion_manifest_prod_20270101T080000Z.json
-  python -m backfill_job undo MANIFEST --only 'qpi_answers_20240131/*'              of one day
-  python -m backfill_job undo MANIFEST --execute                                   bring everything back
-  python -m backfill_job undo --rehearse --env prod                                before a deletion
+  python -m backfill_job undo --env prod                 what can be brought back
+  python -m backfill_job undo --env prod --day 20240131  of one day
+  python -m backfill_job undo --env prod --day 20240131 --execute
+  python -m backfill_job undo MANIFEST --execute
+  python -m backfill_job undo --rehearse --env prod      before a deletion
 
 exit codes:
   0  dry run: everything is there or can be brought back; --execute: everything is there, looked at afterwards
@@ -68,7 +71,10 @@ exit codes:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument(
-        "manifest", nargs="?", metavar="MANIFEST", help="the deletion manifest: its file, or its gs:// name"
+        "manifest",
+        nargs="?",
+        metavar="MANIFEST",
+        help="the manifest's file or gs:// name (default: on record)",
     )
     mode = parser.add_argument_group("what is done")
     which = mode.add_mutually_exclusive_group()
@@ -86,6 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also bring back what was deleted at the new path since a proven comparison; else it is named and left",
     )
+    mode.add_argument("--day", type=_day, metavar="YYYYMMDD", help="only what has this day in its name")
     mode.add_argument(
         "--only",
         action="append",
@@ -107,15 +114,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     if arguments.rehearse:
-        if arguments.manifest or arguments.only:
-            raise UsageError("--rehearse takes no manifest and no --only: it is for before the deletion")
+        if arguments.manifest or arguments.only or arguments.day:
+            raise UsageError(
+                "--rehearse takes no manifest, no --only and no --day: it is for before the deletion"
+            )
         migration = migration_from(arguments)
         with opened(NAME, arguments, io, migration=migration, mode="rehearsal", changes_objects=False) as run:
             return _rehearse(run)
-    if not arguments.manifest:
-        raise UsageError("name the manifest: undo MANIFEST; or --rehearse --env E before a deletion")
+    if not arguments.manifest and arguments.env is None and arguments.source is None:
+        raise UsageError("say which deletion: --env E, or MANIFEST; or --rehearse --env E before a deletion")
     with closing(Gateway(billing_project=arguments.billing_project)) as gateway:
-        found = find_manifest(gateway, arguments.manifest)
+        found = find_manifest(gateway, arguments.manifest or _of_the_state(gateway, arguments))
     _refuse_foreign(arguments, found)
     mode = "execute" if arguments.execute else "dry-run"
     with opened(
@@ -180,14 +189,12 @@ def _rehearse(run: Run) -> ExitCode:
 def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -> ExitCode:
     clock = run.io.clock
     began = clock.now()
-    some: list[RestoreOption] = []
     with run.object_lines() as lines:
-        plan, result = uvloop.run(_planned_or_done(run, arguments, found, phase, _Told(lines, some)))
+        plan, result = uvloop.run(_planned_or_done(run, arguments, found, phase, lines))
     if not plan.selected:
-        raise UsageError("--only matches no name in the manifest")
+        raise UsageError("--only and --day select no name in the manifest")
     run.console.print(plan_table(plan))
-    execute = _execute_line(arguments, found)
-    for text in [*object_lines(some, plan), *end_lines(plan, result, execute)]:
+    for text in [*day_lines(plan), *end_lines(plan, result)]:
         run.say(text)
     right = plan.possible if result is None else result.done
     code = ExitCode.DONE if right else ExitCode.NOT_RIGHT
@@ -214,24 +221,22 @@ def _undo(run: Run, arguments: argparse.Namespace, found: Found, phase: Phase) -
         )
         for text in next_steps(phase_after(run, phase), result, run.migration):
             run.say(text)
+    say_end(run, verdict(plan, result), _next(run, plan, result, phase), good=right)
     return code
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """Where every line goes.
-
-    Attributes:
-        lines: ``objects.jsonl``; None where it is not wanted.
-        some: The first options, for the screen.
-    """
-
-    lines: Lines | None
-    some: list[RestoreOption]
+def _next(run: Run, plan: RestorePlan, result: UndoResult | None, phase: Phase) -> str:
+    """What to type next."""
+    if result is None and plan.counts.done:
+        return same_command(run, NAME, "--execute")
+    if result is not None and not result.done:
+        return same_command(run, NAME)
+    again = result is not None and phase in GOES_ON_IN
+    return command_line(run.migration, "delete" if again else "status")
 
 
 async def _planned_or_done(
-    run: Run, arguments: argparse.Namespace, found: Found, phase: Phase, told: _Told
+    run: Run, arguments: argparse.Namespace, found: Found, phase: Phase, file: Lines | None
 ) -> tuple[RestorePlan, UndoResult | None]:
     # Where no deletion was begun, only the phase in which a person decided on the undo allows it.
     allowed = GOES_ON_IN if phase in GOES_ON_IN else frozenset({phase})
@@ -240,9 +245,9 @@ async def _planned_or_done(
             api,
             found.manifest,
             await found.lines(api, run.gateway),
-            _wanted(tuple(arguments.only)),
+            partial(_wanted, tuple(arguments.only), arguments.day),
             run.stop,
-            _reporting(run, told),
+            _reporting(run, file),
             InPhases(run.phases, allowed, Authority.DESTINATION, state_ref(run.migration).uri),
             arguments.include_erased,
         )
@@ -251,17 +256,15 @@ async def _planned_or_done(
         return await undo.execute(governor_from(arguments, 1), arguments.in_flight)
 
 
-def _reporting(run: Run, told: _Told) -> Callable[[RestoreOption, Restored | None, bool], None]:
+def _reporting(run: Run, file: Lines | None) -> Callable[[RestoreOption, Restored | None, bool], None]:
     """Puts every line into the report, and into the log where the object could not be brought back."""
     migration, log = run.migration, run.log
 
     def report(option: RestoreOption, restored: Restored | None, there: bool) -> None:
         line = option.line
         detail = option.because if restored is None else restored.detail
-        if len(told.some) < MAX_OBJECTS:
-            told.some.append(option)
-        if told.lines is not None:
-            told.lines.write(
+        if file is not None:
+            file.write(
                 {
                     "name": line.name,
                     "generation": str(line.generation),
@@ -291,17 +294,43 @@ def _reporting(run: Run, told: _Told) -> Callable[[RestoreOption, Restored | Non
     return report
 
 
-def _execute_line(arguments: argparse.Namespace, found: Found) -> str:
-    """The command that brings back what this dry run looked at."""
-    words = [f"--only={pattern}" for pattern in arguments.only]
-    words += ["--include-erased"] if arguments.include_erased else []
-    words += ["--billing-project", arguments.billing_project] if arguments.billing_project else []
-    return shlex.join(("python", "-m", "backfill_job", NAME, found.place, *words, "--execute"))
+def _wanted(globs: tuple[str, ...], day: date | None, name: str) -> bool:
+    """Select a name by the rules of ``--exclude``, and by its day."""
+    return (not globs or matches_any(globs, name)) and day in {None, classify(name, 1).day}
 
 
-def _wanted(globs: tuple[str, ...]) -> Callable[[str], bool]:
-    """Select names by the rules of ``--exclude``."""
-    return partial(matches_any, globs) if globs else lambda _: True
+def _of_the_state(gateway: Gateway, arguments: argparse.Namespace) -> str:
+    """Where the manifest lies that a deletion of this migration began with; with ``--day``, the one that took that day.
+
+    Raises:
+        UsageError: None did, or several did.
+        StorageError: The state or a manifest could not be read.
+    """
+    migration, day = migration_from(arguments), arguments.day
+    places = [cloud_ref(migration, begun.name).uri for begun in read_state(gateway, migration).manifests]
+    if not places:
+        raise UsageError("no deletion of this migration was begun, so there is nothing to bring back")
+    took = [each for each in places if day is None or _took(find_manifest(gateway, each), day)]
+    if not took:
+        raise UsageError(f"no deletion of this migration took an object of {day}")
+    if len(took) > 1:
+        raise UsageError(
+            f"{len(took):,} deletions took it: name one of their manifests: {', '.join(map(shown, took))}"
+        )
+    return took[0]
+
+
+def _took(found: Found, day: date) -> bool:
+    """Whether a manifest's figures name a day; a manifest without figures may have it."""
+    days = found.manifest.facts.get("days")
+    return day.isoformat() in days if isinstance(days, dict) else True
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)  # YYYYMMDD as well
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a day; write YYYYMMDD") from None
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run, cannot_start=BEFORE_ANYTHING)

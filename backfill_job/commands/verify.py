@@ -17,6 +17,7 @@ from backfill_job.copying.diff import DiffLine, diff
 from backfill_job.copying.on_record import OnRecord, begin_comparison
 from backfill_job.run.arguments import add_session_arguments, since
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
+from backfill_job.run.ending import command_line, next_line, say_end
 from backfill_job.run.local_tasks import run_as_tasks
 from backfill_job.run.open_run import opened
 from backfill_job.run.reports import json_bytes
@@ -38,6 +39,7 @@ from shared.gcs.api import AsyncApi
 from shared.objects import LEFT_OUT, time_text
 from shared.phase import Phase
 from shared.record import TRIES, Record, Standing, read_state
+from shared.report.next_steps import Target, next_command, next_steps, target_of
 from shared.report.page import render_report
 from shared.state import ComparisonRecord, RunRecord, State
 from shared.state_changes import with_run
@@ -233,7 +235,18 @@ def _conclude(
         run.say(_after_deletion(run, found))
     for line in (*_screen_lines(found), *filter(None, [result.compared.said_of_classes])):
         run.say(line)
+    recorded = begun is not None and certified is not None
+    say_end(run, found.summary, _next(run, found, record, recorded=recorded), good=not found.exit_code)
     return ExitCode(found.exit_code)
+
+
+def _next(run: Run, found: Verification, record: Record, *, recorded: bool) -> str:
+    """The command that follows; what depends on the state, only where the state has this verification."""
+    phase = record.state.phase if record.standing is Standing.WHOLE else None
+    state = read_state(run.store, run.migration) if recorded else None
+    target = Target.of(run.migration)
+    steps = next_steps(phase, found, target, state=state, now=run.clock.now())
+    return next_command(steps, found, target) or command_line(run.migration, "status")
 
 
 def _after_deletion(run: Run, found: Verification) -> str:
@@ -369,11 +382,12 @@ def _began_later(state: State, file_sha256: str, ours: ComparisonRecord) -> bool
 
 def _report_lines(content: Mapping[str, Any]) -> list[str]:
     """The lines for the operator after all tasks of this machine have ended."""
-    return _screen_lines(read_verification(json_bytes(content), REPORT))
+    found = read_verification(json_bytes(content), REPORT)
+    return [*_screen_lines(found), found.summary, next_line(target_of(found).command("status"))]
 
 
 def _screen_lines(found: Verification) -> list[str]:
-    """The lines for the operator at the end."""
+    """The lines for the operator before the summary."""
     lines = [f"  {difference}" for difference in found.differences[:MAX_SHOWN]]
     total = found.differences_total
     lines += [more_line(len(lines), total)] if total > len(lines) else []
@@ -382,7 +396,7 @@ def _screen_lines(found: Verification) -> list[str]:
     lines.append(f"  not compared: {', '.join(LEFT_OUT)}")
     if found.certificate is not None:
         lines.append(f"  certificate: data SHA-256 {found.certificate.data_sha256}")
-    return [*lines, found.summary]
+    return lines
 
 
 def _contents_lines(contents: Contents) -> list[str]:

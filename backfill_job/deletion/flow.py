@@ -21,12 +21,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from backfill_job.checks import show
+from backfill_job.checks import blocking, show_lines
 from backfill_job.consumer import consumer_of, named_consumer
 from backfill_job.copying.on_record import begin_comparison
 from backfill_job.copying.options import governor_from
 from backfill_job.deletion.manifest_store import Found, LinesFile, cloud_ref, find_manifest, manifest_name
-from backfill_job.deletion.phases import GOES_ON_IN, begin, command_line
+from backfill_job.deletion.phases import GOES_ON_IN, begin
 from backfill_job.deletion.prepare import (
     IN_ANOTHER_PHASE,
     DeletionRequest,
@@ -47,6 +47,7 @@ from backfill_job.deletion.screen import overview, refusal
 from backfill_job.references.scan import Checkouts
 from backfill_job.run.arguments import overrides_from
 from backfill_job.run.command import ExitCode, ProcessIO, migration_from
+from backfill_job.run.ending import command_line, same_command, say_end
 from backfill_job.run.local_tasks import run_as_tasks, without_options
 from backfill_job.run.open_run import opened, say_overlaps
 from backfill_job.run.phase_change import phase_changed, wait_until_seen
@@ -167,15 +168,17 @@ def _dry_run(run: Run, state: State, request: DeletionRequest) -> ExitCode:
         run.say(
             "\nThe last deletion is complete: its manifest cannot delete what is at the legacy path again."
         )
-    refused = refusal(prepared.checks)
-    again = " --anew" if anew and not request.anew else ""
-    if refused:
-        run.say(f"\nNothing was deleted. --confirm-delete{again} would be REFUSED; see above what to do.")
+    run.say("")
+    if blocked := len(blocking(prepared.checks)):
+        verdict = f"BLOCKED by {counted(blocked, 'check')}. Nothing was deleted."
+        say_end(run, verdict, same_command(run, SUBCOMMAND), good=False, fix_first=True)
         return ExitCode.NOT_RIGHT
-    run.say(
-        f"\nNothing was deleted. To delete: the same command with --confirm-delete{again}; without a terminal also "
-        f"--confirm-text {run.migration.deletion_text} --expect-objects {prepared.found.equal}",
-    )
+    objects = prepared.found.equal
+    options = ["--confirm-delete", *(["--anew"] if anew and not request.anew else [])]
+    if not run.io.stdin.isatty():
+        options += ["--confirm-text", run.migration.deletion_text, "--expect-objects", str(objects)]
+    verdict = f"READY: {counted(objects, 'object')} would be deleted. Nothing was deleted."
+    say_end(run, verdict, same_command(run, SUBCOMMAND, *options), good=True)
     return ExitCode.DONE
 
 
@@ -230,7 +233,7 @@ def _resumed(run: Run, arguments: argparse.Namespace, state: State, request: Del
         )
     if run.settings.task_count == 1:
         checks = resumption_checks(run, state, found.manifest, request)
-        show(run.console, checks)
+        show_lines(run.console, checks)
         _refuse(run, refusal(checks))
     else:  # the preparation ran the checks; every task looks at each line's two sides
         _refuse_wrong_phase(run, state, replace(request, anew=True))
@@ -325,10 +328,9 @@ def _refuse(run: Run, why: str) -> None:
 
 
 def _only_prepared(run: Run, found: Found) -> ExitCode:
-    run.say(
-        f"Prepared; nothing is deleted yet. Now: --confirm-delete --resume {shown(found.place)} --confirm-text "
-        f"{run.migration.deletion_text} --expect-objects {found.manifest.objects}",
-    )
+    options = ("--confirm-text", run.migration.deletion_text, "--expect-objects", str(found.manifest.objects))
+    resume = command_line(run.migration, SUBCOMMAND, "--confirm-delete", "--resume", found.place, *options)
+    say_end(run, "PREPARED. Nothing is deleted yet.", resume, good=True)
     return ExitCode.DONE
 
 
@@ -370,12 +372,8 @@ def _resuming(run: Run, found: Found) -> str:
 
 
 def _unfinished(run: Run, found: Found) -> tuple[str, ...]:
-    """What the operator reads of a deletion that has left something."""
-    dry_run = command_line(run.migration, SUBCOMMAND)
-    return (
-        _resuming(run, found),
-        f"For what changed since the manifest, compare again; the dry run says how to go on: {dry_run}",
-    )
+    """The commands after a deletion that has left something: the one that goes on, and the dry run."""
+    return _resuming(run, found), command_line(run.migration, SUBCOMMAND)
 
 
 def _request(arguments: argparse.Namespace, io: ProcessIO) -> DeletionRequest:
@@ -408,4 +406,4 @@ def _names_in(file: Path | None) -> frozenset[str]:
 def _show(run: Run, prepared: Prepared, title: str) -> None:
     migration = run.migration
     run.console.print(overview(prepared.found, prepared.net, migration, title=title))
-    show(run.console, prepared.checks)
+    show_lines(run.console, prepared.checks)

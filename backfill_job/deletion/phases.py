@@ -4,7 +4,6 @@ The entry of the state's history that begins a deletion has the manifest's name 
 manifest that was changed since, or that no deletion was begun with.
 """
 
-import shlex
 import uuid
 
 from backfill_job.checks import on_record
@@ -12,13 +11,11 @@ from backfill_job.deletion.manifest import Manifest
 from backfill_job.run.phase_change import update_state
 from backfill_job.run.run import Run
 from shared.errors import UsageError
-from shared.migration import Migration
 from shared.phase import Phase
-from shared.report.next_steps import Target
 from shared.state import Begun, RunRecord, State
 from shared.state_changes import Stamp, deletion_goes_on, with_phase, with_run
 
-__all__ = ["BEGINS_IN", "GOES_ON_IN", "begin", "command_line", "finish"]
+__all__ = ["BEGINS_IN", "GOES_ON_IN", "begin", "finish"]
 
 BEGINS_IN = frozenset({Phase.CUT_OVER})
 """Where a first deletion begins."""
@@ -77,10 +74,3 @@ def finish(run: Run, by: str, record: RunRecord, *, done: bool) -> State:
         return with_phase(noted, Phase.DELETED, stamp) if done else noted
 
     return update_state(run, change, stamp)
-
-
-def command_line(migration: Migration, name: str, *options: str) -> str:
-    """One of the operator's commands for this migration, as it can be pasted into a shell."""
-    return (
-        Target.of(migration).command(name, *options) or f"python -m backfill_job {name} {shlex.join(options)}"
-    )

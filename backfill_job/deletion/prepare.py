@@ -50,9 +50,10 @@ from backfill_job.checks import (
 from backfill_job.consumer import Consumer
 from backfill_job.deletion.manifest import Manifest
 from backfill_job.deletion.manifest_store import LinesFile, cloud_ref, prove_written, upload, write_head
-from backfill_job.deletion.phases import BEGINS_IN, GOES_ON_IN, command_line
+from backfill_job.deletion.phases import BEGINS_IN, GOES_ON_IN
 from backfill_job.deletion.survey import BLOCKING, Survey, survey
 from backfill_job.references.scan import Checkouts
+from backfill_job.run.ending import command_line
 from backfill_job.run.run import Run, open_api
 from backfill_job.verify.late_writes import LateWrites, cutover_of
 from shared.events_log import Event
@@ -362,7 +363,7 @@ def verification_check(found: Survey, migration: Migration, phase: Phase) -> Che
         return failed(
             name,
             f"{found.equal:,} equal; NOT EQUAL: {wrong}: {names}",
-            f"`{command_line(migration, 'verify')}` shows all of them. Bring the newer version over, then run this command "
+            f"see all of them: {command_line(migration, 'verify')}; bring the newer version over, then run this command "
             f"again: {_brought_over(migration, phase)}",
         )
     if not found.equal:
@@ -384,7 +385,7 @@ def _brought_over(migration: Migration, phase: Phase) -> str:
     if phase is Phase.CUT_OVER:
         cutover = command_line(migration, "cutover", "--by", "WHO")
         refresh = command_line(migration, "rollback", "--refresh")
-        return f"`{cutover}` where the legacy path has it, `{refresh}` where the new path has it"
+        return f"where the legacy path has it, {cutover}; where the new path has it, {refresh}"
     if phase in GOES_ON_IN:
-        return "`gcloud storage cp`, object by object"
-    return f"`{command_line(migration, 'migrate', '--execute')}`"
+        return "for each object, gcloud storage cp FROM TO"
+    return command_line(migration, "migrate", "--execute")

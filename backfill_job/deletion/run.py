@@ -30,6 +30,7 @@ from backfill_job.deletion.records import (
     summary,
 )
 from backfill_job.run.command import ExitCode
+from backfill_job.run.ending import next_line, say_verdict
 from backfill_job.run.failures import Failure, Failures, merged, next_step
 from backfill_job.run.phase_change import phase_after
 from backfill_job.run.reports import Lines
@@ -141,7 +142,7 @@ def run_deletion(run: Run, found: Found, pace: Pace, by: str, unfinished: Sequen
         found: The manifest.
         pace: How fast it may be.
         by: Who wants the deletion.
-        unfinished: What the operator reads where something is left.
+        unfinished: Where something is left: the command that goes on, and that of the dry run.
 
     Raises:
         MigrationError: Something stopped it; the same manifest can be resumed.
@@ -149,8 +150,8 @@ def run_deletion(run: Run, found: Found, pace: Pace, by: str, unfinished: Sequen
     clock = run.io.clock
     began = clock.now()
     counts = Counts(DELETION)
-    with run.object_lines() as lines:
-        result = uvloop.run(_delete(run, found, pace, counts, lines))
+    with run.object_lines() as file:
+        result = uvloop.run(_delete(run, found, pace, counts, file))
     if not counts.holds:
         run.log.emit(Event.LEDGER_BROKEN, listed=counts.listed, accounted=counts.accounted)
     tasks = run.settings.task_count
@@ -180,10 +181,13 @@ def run_deletion(run: Run, found: Found, pace: Pace, by: str, unfinished: Sequen
         elapsed_s=elapsed,
     )
     _compose(run)
-    for line in _screen_lines(
+    *lines, verdict, last = _screen_lines(
         found, result, phase, tasks, unfinished=unfinished, billing_project=run.migration.billing_project
-    ):
+    )
+    for line in lines:
         run.say(line)
+    say_verdict(run.console, verdict, good=code is ExitCode.DONE)
+    run.say(last)
     return code
 
 
@@ -346,9 +350,9 @@ def composed_lines(
     lines += [f"  {each}" for each in report["kept"]]
     if report["chunks_left"]:
         failures = tuple(map(Failure.from_json, report.get("failures", ())))
-        return [*lines, _not_finished(str(report["phase"])), *_going_on(failures, unfinished)]
+        return [*lines, *_going_on(failures, str(report["phase"]), unfinished)]
     if back := int(report.get("back", 0)):
-        return [*lines, _back_line(back, str(report["phase"])), *unfinished[1:]]
+        return [*lines, _back_line(back, str(report["phase"])), next_line(unfinished[1])]
     return [
         *lines,
         *_end_lines(
@@ -379,18 +383,20 @@ def _screen_lines(
         left = int(found.manifest.facts.get("left_never_migrated", 0))
         return lines + _end_lines(left, phase, found.place, billing_project)
     if result.back:
-        return [*lines, _back_line(result.back, phase), *unfinished[1:]]
+        return [*lines, _back_line(result.back, phase), next_line(unfinished[1])]
     if tasks > 1:
         return [*lines, "Other tasks have not finished, or left something; the last one sums up."]
-    return [*lines, _not_finished(phase), *_going_on(result.failures, unfinished)]
+    return [*lines, *_going_on(result.failures, phase, unfinished)]
 
 
-def _going_on(failures: tuple[Failure, ...], unfinished: Sequence[str]) -> Iterator[str]:
-    """Why lines were kept, and how the deletion goes on: `unfinished` is the command, then further lines."""
-    command, *rest = unfinished
+def _going_on(failures: tuple[Failure, ...], phase: str, unfinished: Sequence[str]) -> Iterator[str]:
+    """Why lines were kept, and how the deletion goes on."""
+    command, dry_run = unfinished
     waits = bool(failures) and all(not failure.cause.again for failure in failures)
-    *why, step = next_step(failures, again=not waits, command=f"go on: {command}")
-    yield from (*why, step.removesuffix("."), *rest)  # a command that is copied has no full stop behind it
+    *why, _ = next_step(failures, again=not waits)
+    yield from why
+    yield f"For what changed since the manifest, compare again; the dry run says how to go on: {dry_run}"
+    yield from (_not_finished(phase), next_line(command, fix_first=waits))
 
 
 def _not_finished(phase: str) -> str:
@@ -409,9 +415,10 @@ def _end_lines(left: int, phase: str, place: str, billing_project: str) -> list[
     lines = [f"Left, as never migrated: {counted(left, 'object')}."] if left else []
     return [
         *lines,
-        f"Every line of the manifest is settled; the phase is {phase}.",
-        f"Keep the manifest: {shown(place)}. To see what can be brought back, and until when: {_undo(place, billing_project)}",
+        f"Keep the manifest: {shown(place)}. The next command shows what can be brought back, and until when.",
         "Leave the forward mirror on: what a forgotten writer still uploads is copied to the new path, and alerted.",
+        f"DELETED: every line of the manifest is settled; the phase is {phase}.",
+        next_line(_undo(place, billing_project)),
     ]
 
 

@@ -464,7 +464,7 @@ def lag_check(
     name = "mirror lag"
     if lag is None:
         why = doubt or "no verification has measured it"
-        return not_run(name, why, f"{again}, which alone measures it")
+        return not_run(name, why, f"measure it: {again}")
     since = f"since {lag.since:%Y-%m-%d %H:%M}Z"
     if not lag.objects and arrived is not None:
         said = f"no writes {since}; the canary took {arrived:.1f} s"
@@ -542,7 +542,7 @@ def _and_bring_over(first: str, what: str, target: Target, phase: Phase | None) 
     """A step, and the command that then copies something, where this phase has one."""
     command = _bring_over(target, phase)
     steps = [first] if first else []
-    return "; ".join([*steps, f"{command} copies {what}"] if command else [*steps, _SEE_STATUS])
+    return "; ".join([*steps, f"copy {what}: {command}"] if command else [*steps, _SEE_STATUS])
 
 
 def _typed(target: Target, command: str, *options: str, subject: str = "") -> str:

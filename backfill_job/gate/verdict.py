@@ -20,7 +20,8 @@ from backfill_job.checks import (
     overrides_of,
     passed,
     references_check,
-    show,
+    show_lines,
+    tally,
     unavailable,
 )
 from backfill_job.gate.checks import (
@@ -47,7 +48,7 @@ from shared.errors import MigrationError, PhaseUnknown, StorageError, UsageError
 from shared.events_log import Event
 from shared.phase import Phase
 from shared.state import NAMES, State
-from shared.text import counted, listed
+from shared.text import listed
 
 __all__ = ["FORMAT", "GATE_CHECKS", "OVERRIDABLE", "GateCheck", "GateResult", "run_gate"]
 
@@ -99,7 +100,7 @@ def _no_state(name: str, error: MigrationError, evidence: Evidence) -> Check:
     begin = evidence.target.command("begin", "--by", "NAME")
     if not isinstance(error, PhaseUnknown) or not begin:
         return unavailable(name, error)
-    fix = f"{begin} begins it, mends its record, or says what to restore; then run the same command again"
+    fix = f"begin it, mend its record, or learn what to restore: {begin}; then run the same command again"
     return not_run(name, str(error), fix)
 
 
@@ -288,12 +289,15 @@ class GateResult:
         """``GO`` or ``NO-GO``."""
         return "GO" if self.go else "NO-GO"
 
+    @property
+    def summary(self) -> str:
+        """The verdict and its figures, in one line."""
+        return f"{self.verdict}: {tally(self.checks)}."
+
     def show(self, console: LateConsole) -> None:
-        """Print the table, the next step of each blocking check, and the verdict."""
-        show(console, self.checks)
-        many = counted(len(blocking(self.checks)), "check")
-        verdict = self.verdict if self.go else f"{self.verdict}: {many} did not pass"
-        console.print(f"\n{verdict}", markup=False)
+        """Print every check; under one that blocks, what to do."""
+        show_lines(console, self.checks)
+        console.print()
 
     def to_json(self) -> dict[str, Any]:
         """The result for a report."""

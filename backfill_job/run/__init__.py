@@ -3,6 +3,7 @@
 - `arguments`: the arguments that all commands share, and the readers of their values
 - `clock`: the time and the waiting, replaceable in tests
 - `command`: a command as a value, and the process in which it runs
+- `ending`: the last two lines of a command: the verdict, and the next command
 - `failures`: why objects failed, grouped, and the next step that fits
 - `key_ranges`: which task copies which names, and in which order; pure
 - `late_console`: the operator's console; imports `rich` for tables and bars only

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from enum import Enum
 from typing import Any
 
@@ -35,6 +36,7 @@ from shared.errors import Cause, ConditionFailed, MigrationError, ObjectNotFound
 from shared.gcs.api import AsyncApi, Pacing
 from shared.migration import Migration
 from shared.objects import ObjectState, is_later, same
+from shared.partitions import classify
 from shared.text import shown
 from shared.verification import too_many_erased
 
@@ -218,6 +220,8 @@ class RestorePlan:
         last_until: The same for the last of them.
         soft_delete_unavailable: Why soft-deleted objects cannot be listed; empty where they can.
         hopeless: Some of the lines that nothing can be done about.
+        days: For each day by the names, lines by what can be done; None for names without a day.
+        until: For each day, the time at which soft delete releases the first of them.
     """
 
     counts: Counts[Way] = field(default_factory=lambda: Counts(PLAN))
@@ -227,13 +231,19 @@ class RestorePlan:
     last_until: str = ""
     soft_delete_unavailable: str = ""
     hopeless: list[str] = field(default_factory=list)
+    days: dict[date | None, Counter[Way]] = field(default_factory=dict)
+    until: dict[date | None, str] = field(default_factory=dict)
 
     def add(self, each: RestoreOption) -> None:
         """Count a line."""
         self.counts.add(each.way)
         self.sizes[each.way] += each.line.size
         self.same_at_new_path += each.same_at_new_path
+        day = classify(each.line.name, each.line.size).day
+        self.days.setdefault(day, Counter())[each.way] += 1
         if each.way is Way.SOFT_DELETE and each.until:
+            if day not in self.until or is_later(self.until[day], each.until):
+                self.until[day] = each.until
             if not self.first_until or is_later(self.first_until, each.until):
                 self.first_until = each.until
             if not self.last_until or is_later(each.until, self.last_until):

@@ -3,26 +3,28 @@
 It is a module of its own because it is pure, so that tests read it without storage.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from datetime import date
 
 from rich import box
 from rich.table import Column, Table
 from rich.text import Text
 
-from backfill_job.deletion.phases import GOES_ON_IN, command_line
+from backfill_job.deletion.phases import GOES_ON_IN
 from backfill_job.run.failures import next_step
 from backfill_job.run.phase_change import PhaseAfter
-from backfill_job.undo.options import RestoreOption, Way
+from backfill_job.undo.options import Way
 from backfill_job.undo.restore import RestorePlan, UndoOutcome, UndoResult
 from shared.migration import Migration
 from shared.text import byte_count, counted, shown
 
-__all__ = ["MAX_OBJECTS", "end_lines", "next_steps", "object_lines", "plan_table"]
+__all__ = ["day_lines", "end_lines", "next_steps", "plan_table", "verdict"]
 
-MAX_OBJECTS = 20
-"""Objects that are shown one by one."""
+MAX_DAYS = 31
+"""Days that are shown one by one."""
 
 MAX_SHOWN = 20
+"""Objects that cannot be brought back, or were not."""
 
 _WAYS = (
     (Way.SOFT_DELETE, "can be restored from soft delete"),
@@ -33,6 +35,15 @@ _WAYS = (
     (Way.LOST, "LOST: neither soft delete nor the new path has it"),
 )
 
+
+_IN_SHORT = {
+    Way.SOFT_DELETE: "in soft delete",
+    Way.NEW_PATH: "at the new path",
+    Way.THERE: "there",
+    Way.ERASED: "erased since",
+    Way.OCCUPIED: "OCCUPIED",
+    Way.LOST: "LOST",
+}
 
 _ONLY_WHERE_SOME = frozenset({Way.ERASED, Way.OCCUPIED, Way.LOST, Way.THERE})
 
@@ -58,24 +69,40 @@ def plan_table(plan: RestorePlan) -> Table:
     return table
 
 
-def object_lines(some: Sequence[RestoreOption], plan: RestorePlan) -> list[str]:
-    """What can be done about each of the first objects; `plan` is about all."""
-    lines = []
-    for each in some:
-        shelf = f"soft delete holds it until {each.until}" if each.until else "soft delete does not hold it"
-        twin = "the new path has the same" if each.same_at_new_path else "the new path has NOT the same"
-        lines.append(f"  {shown(each.line.name)}: {shelf}; {twin}")
-    more = plan.selected - len(lines)
-    return [*lines, f"  ... and {more:,} more; --report has each"] if more > 0 else lines
+def day_lines(plan: RestorePlan) -> list[str]:
+    """What can be done about each day's objects; the last days, where there are many."""
+    days = sorted(plan.days, key=lambda day: day or date.min)
+    lines = [_day_line(day, plan.days[day], plan.until.get(day, "")) for day in days[-MAX_DAYS:]]
+    more = len(days) - len(lines)
+    return [f"  … {counted(more, 'earlier day')}; --report has each object", *lines] if more else lines
 
 
-def end_lines(plan: RestorePlan, result: UndoResult | None, execute: str) -> list[str]:
+def _day_line(day: date | None, ways: Counter[Way], until: str) -> str:
+    parts = [f"{ways[way]:,} {said}" for way, said in _IN_SHORT.items() if ways[way]]
+    held = f" (until {until})" if until else ""
+    return f"  {day or 'undated'}: {counted(ways.total(), 'object')}, {', '.join(parts)}{held}"
+
+
+def verdict(plan: RestorePlan, result: UndoResult | None) -> str:
+    """How it ended, in one line."""
+    if result is not None:
+        mark = "DONE" if result.done else "NOT ALL"
+        return f"{mark}: {result.there:,} of {counted(plan.selected, 'object')} there again."
+    ways = plan.counts.by_outcome
+    can = ways[Way.SOFT_DELETE] + ways[Way.NEW_PATH]
+    mark = "READY" if plan.possible else "NOT ALL"
+    return (
+        f"{mark}: {can:,} of {counted(plan.selected, 'object')} can be brought back; already there: {ways[Way.THERE]:,}. "
+        "Nothing was changed."
+    )
+
+
+def end_lines(plan: RestorePlan, result: UndoResult | None) -> list[str]:
     """What comes after the table.
 
     Args:
         plan: What could be done.
         result: What was done; None in a dry run.
-        execute: The command that brings back what can be brought back.
     """
     lines = []
     if plan.first_until:
@@ -89,7 +116,7 @@ def end_lines(plan: RestorePlan, result: UndoResult | None, execute: str) -> lis
     if len(names) > MAX_SHOWN:
         lines.append(f"  ... and {len(names) - MAX_SHOWN:,} more; --report has them")
     if result is None:
-        return [*lines, f"Nothing was changed. To bring back what can be: {execute}"]
+        return lines
     counts = result.counts.by_outcome
     lines.append(
         f"{counted(counts[UndoOutcome.RESTORED], 'object')} restored, {counts[UndoOutcome.COPIED_BACK]:,} copied back, "
@@ -119,5 +146,5 @@ def next_steps(after: PhaseAfter, result: UndoResult, migration: Migration) -> l
     truth = f"{shown(migration.destination.uri)} is still the source of truth"
     return [
         f"The phase stays {phase.value}: {truth}, and nothing that is back at the legacy path overwrites it.",
-        f"What came back has new generations. What a new deletion would take, shows: {command_line(migration, 'delete')}",
+        "What came back has new generations. A dry run of the deletion shows what a new one would take.",
     ]

@@ -4,7 +4,7 @@ Every command that it prints runs in the phase in which it is printed; a test ru
 """
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,7 +15,7 @@ from shared.report.headline import FRESH, later_comparison, legacy_objects_again
 from shared.state import ComparisonRecord, State
 from shared.verification import Level, Verdict, Verification
 
-__all__ = ["Step", "Target", "next_steps", "target_of"]
+__all__ = ["Step", "Target", "next_command", "next_steps", "shown_command", "target_of"]
 
 
 _OF_CONSUMER = frozenset({"import-test", "loaded", "gate", "cutover", "delete"})
@@ -29,10 +29,12 @@ class Step:
     Attributes:
         text: What and why.
         command: What to type; empty when no command helps.
+        in_trouble: Whether only a person who misses something, or wants to go back, types it.
     """
 
     text: str
     command: str = ""
+    in_trouble: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +174,21 @@ def next_steps(
     if state is not None and phase is not None:
         steps += _PHASE_STEPS[phase](state, target)
     return tuple(steps)
+
+
+def next_command(steps: Sequence[Step], verification: Verification | None, target: Target) -> str:
+    """The one command to type next; where a person must act first, the verification that then shows it.
+
+    Args:
+        steps: What `next_steps` gives.
+        verification: The latest; None if there was none.
+        target: Which migration.
+    """
+    if steps and not steps[0].command and verification is not None and verification.exit_code:
+        return target.command("verify")
+    commands = [step for step in steps if step.command]
+    usual = [step for step in commands if not step.in_trouble]
+    return (usual or commands or [Step("", target.command("status"))])[0].command
 
 
 def _after_comparison(
@@ -327,6 +344,7 @@ def _cut_over(_: State, target: Target) -> list[Step]:
         Step(
             "If the consumer fails on the new path, go back: nothing is lost. This rehearses it, and changes nothing.",
             target.command("rollback", "--dry-run"),
+            in_trouble=True,
         ),
         Step(
             "When the legacy path is no longer needed, see what its deletion would do. This changes nothing.",
@@ -363,6 +381,7 @@ def _deleted(state: State, target: Target) -> list[Step]:
             Step(
                 "If something is missed, the manifest's objects can be brought back: this says which, and until when.",
                 shown_command("undo", manifest),
+                in_trouble=True,
             )
             for manifest in _manifests(state)
         ),

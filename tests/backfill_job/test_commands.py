@@ -106,6 +106,23 @@ def test_a_wrong_word_is_told_what_was_probably_meant(
     assert (ended.value.code, f"; did you mean {meant}?" in capsys.readouterr().err) == (2, True)
 
 
+@pytest.mark.parametrize(
+    ("line", "program"),
+    [
+        (["backfill_job/migrate_qpi_exports.py"], "migrate_qpi_exports"),
+        (["backfill_job/delete_old_qpi_exports.py"], "delete_old_qpi_exports"),
+        (["-m", "backfill_job"], "backfill_job"),
+    ],
+)
+def test_outside_the_environment_one_line_says_what_to_do(line: list[str], program: str) -> None:
+    """-S: without the packages of this environment."""
+    done = subprocess.run(
+        [sys.executable, "-S", *line, "--env", "dev"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert f"run `make setup` once, then .venv/bin/{program} with" in done.stderr
+
+
 def test_the_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
     """The image has no installed package to ask."""
     with pytest.raises(SystemExit):

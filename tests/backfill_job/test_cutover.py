@@ -1,5 +1,6 @@
 """The command ``cutover``: the gate, the phase, the wait, and what was written on the legacy path up to then."""
 
+import re
 import signal
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -116,7 +117,9 @@ def test_no_go_changes_nothing(paths: Paths, commands: Commands) -> None:
     before = commands.state
     ended = commands.run("cutover", *NOW)
     assert ended.code == 1
-    assert "NO-GO: nothing was changed." in ended.out
+    *_, verdict, following = ended.out.splitlines()
+    assert re.fullmatch(r"NO-GO: .* not run\. Nothing was changed\.", verdict)
+    assert following.startswith("Next, when that is fixed: python -m backfill_job cutover --source ")
     assert commands.state == before
     assert WAITED not in commands.waited
 

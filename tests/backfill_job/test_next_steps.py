@@ -13,7 +13,7 @@ from testing_paths import Paths
 
 from shared.gateway import Gateway
 from shared.phase import Phase
-from shared.report.next_steps import Target, next_steps
+from shared.report.next_steps import Target, next_command, next_steps
 from shared.verification import Verification
 
 NOTHING = None
@@ -96,6 +96,37 @@ def test_every_command_that_is_printed_runs_in_its_phase(scene: Scene, phase: Ph
             else run_command(name, *words)
         )
         assert ended.code != 2, (line, ended.err)
+
+
+@pytest.mark.parametrize(
+    ("phase", "file", "command"),
+    [
+        (Phase.DUAL_WRITE, "none", "verify"),
+        (Phase.DUAL_WRITE, "missing", "migrate"),
+        (Phase.DUAL_WRITE, "extra", "verify"),  # a person must move it away first
+        (Phase.CUT_OVER, "missing", "cutover"),
+        (None, "clean", "status"),
+    ],
+)
+def test_one_command_is_next(phase: Phase | None, file: str, command: str) -> None:
+    """The first that is not for trouble; where a person must act first, the verification that shows it."""
+    target = Target("dev", samples.SOURCE, samples.DESTINATION)
+    content = FILES[file]
+    found = None if content is None else samples.read(content)
+    line = next_command(next_steps(phase, found, target), found, target)
+    assert line.split()[3] == command
+
+
+def test_what_is_for_trouble_is_next_only_where_nothing_else_is(scene: Scene) -> None:
+    """After the cutover it is the deletion, and not the rollback; after the deletion the undo."""
+    cut_over(scene)
+    target = Target.of(scene.paths.migration)
+    trouble, usual = next_steps(
+        Phase.CUT_OVER, samples.read(FILES["clean"] or {}), target, state=scene.commands.state
+    )[-2:]
+    assert (trouble.in_trouble, usual.in_trouble) == (True, False)
+    assert next_command([trouble, usual], None, target) == usual.command
+    assert next_command([trouble], None, target) == trouble.command
 
 
 def test_after_the_cutover_no_advice_runs_the_migration_or_moves_exports_away() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from backfill_job.run.operator_values import fill_in
+from backfill_job.run.operator_values import fill_in, in_force
 from deploy.values import read_values
 from shared.errors import UsageError
 from shared.migration import Environment
@@ -34,6 +34,7 @@ def filled(root: Path, **given: object) -> dict[str, object]:
 def test_what_is_left_out_is_filled_in(checkout: Path) -> None:
     """Only what the command has; the deployment reads the same file, and takes no notice."""
     left_out = {"consumer": None, "repo": [], "table": None, "dead_letters": None, "skip": []}
+    left_out |= {"writer": [], "reader": []}
     assert filled(checkout, env="dev", **left_out) == {
         "env": "dev",
         "consumer": checkout / "my.toml",
@@ -41,6 +42,8 @@ def test_what_is_left_out_is_filled_in(checkout: Path) -> None:
         "table": "p.d.t",
         "dead_letters": checkout / "l.json",
         "skip": ["tmp/*", "x"],
+        "writer": ["serviceAccount:qpi-exporter@example-app-dev.iam.gserviceaccount.com"],
+        "reader": ["serviceAccount:airflow@example-composer-dev.iam.gserviceaccount.com"],
     }
     assert (
         read_values(Environment.DEV, checkout / "deploy").project
@@ -55,6 +58,21 @@ def test_an_argument_wins_and_so_does_what_contradicts_a_value(checkout: Path) -
     assert filled(checkout, env="dev", dead_letters=None, no_mirror=True)["dead_letters"] is None
     assert filled(checkout, env=None, table=None)["table"] is None
     assert filled(checkout, env="stg", table=None)["table"] is None
+
+
+def test_the_status_says_which_are_in_force(checkout: Path) -> None:
+    """And which are not set; without a file, or with a wrong one, that."""
+    (checkout / "deploy" / "stg.env").write_text("TABLE=p.d.t\n")
+    (checkout / "deploy" / "prod.env").write_text("TABLE=two words\n")
+    assert in_force("stg", checkout) == (
+        "settings in force, of deploy/stg.env: TABLE=p.d.t; not set: "
+        "CONSUMER_FILE, CHECKOUTS, DEAD_LETTERS, SKIP, WRITER, CONSUMER"
+    )
+    assert in_force("dev", checkout).endswith("TABLE=p.d.t; DEAD_LETTERS=l.json; SKIP=tmp/* x")
+    assert "; CONSUMER=serviceAccount:airflow@" in in_force("dev", checkout)
+    assert "prod.env, line 1: 'two words' is not a possible value of TABLE" in in_force("prod", checkout)
+    assert "there is no deploy/dev.env here" in in_force("dev", checkout / "deploy")
+    assert not in_force(None, checkout)
 
 
 def test_a_wrong_value_cannot_start(checkout: Path) -> None:

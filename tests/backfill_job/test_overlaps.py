@@ -429,7 +429,7 @@ def records(world: World) -> dict[str, tuple[int, int]]:
 @pytest.mark.parametrize(
     "command",
     [
-        "verify",
+        "verify --grace 0",
         "import-test --date 20240101",
         "gate",
         "status",

@@ -516,6 +516,7 @@ def test_the_screen_has_80_columns_and_what_blocks_first() -> None:
         "         once that is right",
         "ADVICE   odd: seen",
         "         take it away",
-        "PASS     fine: word word word word word word word word word word word word word",
-        "         word word word word word word word",
+        "PASS     fine",
     ]
+    show_lines(console, [passed("fine", "with its evidence, as nothing blocks")])
+    assert console.file.getvalue().endswith("\nPASS     fine: with its evidence, as nothing blocks\n")  # type: ignore[attr-defined]

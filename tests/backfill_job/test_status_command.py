@@ -35,6 +35,9 @@ def test_at_first_there_is_little_to_show(run: Callable[..., Ended]) -> None:
     assert (ended.code, ended.err) == (0, "")
     assert "phase: dual_write" in ended.out
     assert "latest verification: none" in ended.out
+    *_, verdict, following = ended.out.splitlines()
+    assert verdict == "Never verified"
+    assert following.startswith("Next: python -m backfill_job verify --source ")
 
 
 def test_it_shows_what_was_signed_and_verified(paths: Paths, run: Callable[..., Ended]) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from testing_authority import UntilAnotherPhase
+from testing_commands import run_command
 from testing_deletion import Scene, day
 from testing_paths import Paths
 
@@ -78,9 +80,9 @@ def test_the_dry_run_says_of_each_object_what_holds_it_and_until_when(scene: Sce
         (day(2), "soft_delete", False, False),
         (day(3), "occupied", True, False),
     ]
-    assert f"{day(1)}: soft delete holds it until {until}; the new path has the same" in ended.out
-    assert f"{day(2)}: soft delete holds it until" in ended.out
-    assert "the new path has NOT the same" in ended.out
+    assert f"  2024-01-01: 1 object, 1 in soft delete (until {until})\n" in ended.out
+    assert "  2024-01-02: 1 object, 1 in soft delete (until " in ended.out
+    assert "  2024-01-03: 1 object, 1 OCCUPIED\n" in ended.out
     assert f"occupied {day(3)}: another object is there, which is not overwritten" in ended.out
     assert "Nothing was changed" in ended.out
 
@@ -169,7 +171,7 @@ def test_only_what_is_asked_for_comes_back(scene: Scene) -> None:
     assert (ended.code, "3 of 3" in ended.out) == (0, True)
     assert scene.legacy() == {name: before[name] for name in (day(1), day(1, 2), "README")}
     nothing = scene.undo(scene.manifest_uri, "--only", "qpi_answers_2023*")
-    assert (nothing.code, "--only matches no name" in nothing.err) == (2, True)
+    assert (nothing.code, "select no name in the manifest" in nothing.err) == (2, True)
 
 
 def test_more_than_a_chunk_comes_back(scene: Scene) -> None:
@@ -241,7 +243,7 @@ def test_an_object_in_several_pieces_is_copied_back_whole(scene: Scene) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "name the manifest"),
+        ((), "say which deletion"),
         (("/no/such.json",), "cannot read the manifest"),
         (("MANIFEST", "--source", "gs://another/x/", "--destination", "gs://other/y/"), "not about what"),
         (("MANIFEST", "--rehearse"), "takes no manifest"),
@@ -556,6 +558,36 @@ def test_a_resumption_after_an_undo_says_what_is_there_again(scene: Scene) -> No
     ended = scene.resume(3)
     assert ended.code == 1
     assert "NOT DELETED: 1 object of the manifest's names is at the legacy path again" in ended.out
-    assert "Every line of the manifest is settled" not in ended.out
-    assert "compare again; the dry run says how to go on" in ended.out
+    assert "every line of the manifest is settled" not in ended.out
+    assert ended.out.splitlines()[-1].startswith("Next: python -m backfill_job delete --source ")
     assert day(2) in scene.legacy()
+
+
+def test_a_day_finds_its_manifest_in_the_record(scene: Scene) -> None:
+    """Of two deletions, the one that took the day; where both did, a person names one."""
+    before = deleted(scene, day(1), day(2))
+    scene.both(day(3))
+    assert scene.delete(1, "--anew").code == 0
+    here = where(scene)
+    dry = scene.undo(*here, "--day", "20240101")
+    assert (dry.code, dry.out.count("\n  2024-01-0")) == (0, 1)
+    assert dry.out.splitlines()[-2:-1] == [
+        "READY: 1 of 1 object can be brought back; already there: 0. Nothing was changed."
+    ]
+    following = shlex.split(dry.out.splitlines()[-1].removeprefix("Next: python -m backfill_job undo"))
+    assert run_command("undo", *following).code == 0
+    assert scene.legacy() == {day(1): before[day(1)]}
+    none = scene.undo(*here, "--day", "20230101")
+    assert (none.code, "took an object of 2023-01-01" in none.err) == (2, True)
+    both = scene.undo(*here)
+    assert (both.code, both.err.count("_deletion_manifest_")) == (2, 2)
+    assert scene.undo(*here, "--day", "20240103", "--execute").code == 0
+    assert {*scene.legacy()} == {day(1), day(3)}
+
+
+def test_without_a_deletion_there_is_nothing_to_undo(scene: Scene) -> None:
+    """One line, exit code 2."""
+    scene.both(day(1))
+    ended = scene.undo(*where(scene), "--day", "20240101")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert "no deletion of this migration was begun" in ended.err

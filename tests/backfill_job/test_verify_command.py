@@ -219,7 +219,9 @@ def test_local_tasks_sum_up(paths: Paths, gateway: Gateway, tmp_path: Path) -> N
     environ = {**os.environ, "STORAGE_EMULATOR_HOST": paths.server.url}
     done = subprocess.run(line, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, without_log(done.stderr)) == (0, "")
-    assert done.stdout.endswith("9 names compared: both sides are equal\n")
+    *_, verdict, following = done.stdout.splitlines()
+    assert verdict == "9 names compared: both sides are equal"
+    assert following.startswith("Next: python -m backfill_job status --source ")
     # Without --report there is none to be found afterwards, and nobody is sent to look for one.
     assert "report: " not in done.stdout
     (recorded,) = read_state(gateway, migration).runs

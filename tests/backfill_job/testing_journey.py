@@ -27,7 +27,7 @@ __all__ = ["Journey", "events_of", "journey_paths"]
 
 FOLDER = Path(__file__).parent / "journeys"
 
-_EVENT = re.compile(r"(?P<time>\S+) (?P<severity>[A-Z]+) +(?P<event>[a-z_]+): (?P<rest>.*)")
+_EVENT = re.compile(r"(?P<time>\d\S+) (?P<severity>[A-Z]+) +(?P<event>[a-z_]+): (?P<rest>.*)")
 _FIELD = re.compile(r"(?:^| )([a-z_0-9]+)=(?=[\"\[{0-9tfn-])")
 _NAMED = re.compile(r" +(missing|extra|content differs|metadata differs|later on the|conflict|overwrite) ")
 _SUCH_AS = re.compile(r"'[^']*'(?:, '[^']*')+")

@@ -389,5 +389,6 @@ class TestDocumentation:
         rows = re.findall(r"^\| (`[A-Z_]+`(?:, `[A-Z_]+`)*) \|", text, re.MULTILINE)
         names = {name for row in rows for name in re.findall(r"[A-Z_]+", row)}
         lines = (ROOT / "deploy" / "dev.env").read_text().splitlines()
-        written = {line.partition("=")[0] for line in lines if not line.startswith("#")}
-        assert names == written | {*OPERATOR_FORMS}
+        assert names == {line.partition("=")[0] for line in lines if not line.startswith("#")} | {
+            *OPERATOR_FORMS
+        }
