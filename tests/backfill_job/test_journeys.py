@@ -139,7 +139,8 @@ def test_a_gate_where_everything_is_wrong(begin: Begin) -> None:
     on.both(day(1))
     on.put(day(2), b"missing")
     today = datetime.now(UTC).date()
-    on.both(f"{answers_folder(today)}x.txt")
+    for side in ("source", "destination"):
+        on.put(f"{answers_folder(today)}x.txt", b"x", side=side)
     new = on.paths.bucket("destination")
     new.blob("QPI_Exports/wrong case").upload_from_string(b"x")
     checkout = on.folder / "checkout"

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -237,11 +237,17 @@ class Journey:
             text = re.sub(pattern, by, text)
         text = _SUCH_AS.sub(lambda match: ", ".join(sorted(match[0].split(", "))), text)
         today = datetime.now(UTC).date()
+        gap = (today - FIRST).days - 8  # without the last week, which has data
+        text = re.sub(rf"\b(?:{gap:,}|{gap})\b", "<gap>", text)
         for number in range(-1, 40):
             day = today - timedelta(days=number)
             name = f"<today - {number}>" if number else "<today>"
             text = text.replace(f"{day:%Y-%m-%d}", name).replace(f"{day:%Y%m%d}", name)
         return text
+
+
+FIRST = date(2024, 1, 1)
+"""The day of the oldest objects."""
 
 
 def _rows(text: str) -> str:
