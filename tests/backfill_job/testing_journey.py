@@ -46,6 +46,8 @@ _PATTERNS = (
     (r"\d+ counted(?: \([^)]*\))?", "# counted"),
     (r"by the same prices \([^)]*\)", "by the same prices (#)"),
     (r"http://127\.0\.0\.1:\d+", "<server>"),
+    (r"(?m)^  (?!2024)\d{4}-\d\d  .*\n", ""),  # the last week is in one month, or in two
+    (r', "(?!2024)\d{4}-\d\d": \{[^}]*\}', ""),
 )
 
 

@@ -202,10 +202,7 @@ def _unlike_the_paths(stage: Stage, path: File, *, last: bool) -> str:
     attempt, process = stage.operator.begin("certify", "--check", str(path))
     stage.operator.wait(attempt, process)
     run = json.loads(path.read_text())["run"]
-    if last:
-        right = attempt.code == (0 if run["clean"] else 1)
-    else:
-        right = attempt.code in {0, 1}
+    right = attempt.code == (0 if run["clean"] else 1) if last else attempt.code in {0, 1}
     return "" if right else f"certify ended with {attempt.code}: {attempt.said()[-300:]}"
 
 
