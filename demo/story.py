@@ -292,7 +292,7 @@ def _measure_again(stage: Stage, writer: LiveWriter, folder: Path, rate: float) 
     if not bad or not bad <= MIRROR_CHECKS:
         return False
     stage.print(
-        "\nThe mirror was slow while this machine was busy, so the gate says NO-GO: nothing was changed. We do what its table says: let the mirror catch up, verify with a later --mirror-since, and ask again."
+        "\nThe mirror was slow while this machine was busy, so the gate says NO-GO: nothing was changed. We do what its screen says: let the mirror catch up, verify with a later --mirror-since, and ask again."
     )
     _rest(stage, writer)
     since = datetime.now(UTC)
