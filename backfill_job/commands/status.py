@@ -96,7 +96,9 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO, settings: str) 
         console.print(line, markup=False, soft_wrap=True)
     say_verdict(console, verdict.title, good=verdict.tone is Tone.GOOD)
     command = next_command(steps, data.known_verification, data.target) or "status"
-    console.print(next_line(command, fix_first=bool(data.unreadable)), markup=False, soft_wrap=True)
+    nothing = command == data.target.command("status") and not data.unreadable
+    line = "Next: nothing to do now." if nothing else next_line(command, fix_first=bool(data.unreadable))
+    console.print(line, markup=False, soft_wrap=True)
     return ExitCode.NOT_RIGHT if data.unreadable or not readable else ExitCode.DONE
 
 

@@ -179,6 +179,8 @@ def next_steps(
 def next_command(steps: Sequence[Step], verification: Verification | None, target: Target) -> str:
     """The one command to type next; where a person must act first, the verification that then shows it.
 
+    A way back, for when something goes wrong, is never the next command. Where there is nothing else, it is `status`.
+
     Args:
         steps: What `next_steps` gives.
         verification: The latest; None if there was none.
@@ -186,9 +188,8 @@ def next_command(steps: Sequence[Step], verification: Verification | None, targe
     """
     if steps and not steps[0].command and verification is not None and verification.exit_code:
         return target.command("verify")
-    commands = [step for step in steps if step.command]
-    usual = [step for step in commands if not step.in_trouble]
-    return (usual or commands or [Step("", target.command("status"))])[0].command
+    usual = (step.command for step in steps if step.command and not step.in_trouble)
+    return next(usual, target.command("status"))
 
 
 def _after_comparison(
