@@ -1,5 +1,6 @@
 """The consumers' readers on record: who read the legacy path, and that each of them is on the new one, or accepted by a person."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -186,9 +187,10 @@ def test_skip_and_settings_are_the_same_for_the_gate_and_the_deletion(
     deployed.write_text("EXPORT=lake\n")
     paths.put("a/1")
     commands.go(Phase.CUT_OVER)
-    for command in ("gate", "delete"):
-        ran = commands.run(command, "--repo", str(checkout), "--skip", "tmp").out
-        said = " ".join(ran.split())
+    for command, file in (("gate", "gate.json"), ("delete", "deletion-plan.json")):
+        commands.run(command, "--repo", str(checkout), "--skip", "tmp", "--report", str(tmp_path / command))
+        checks = json.loads((tmp_path / command / file).read_text())["checks"]
+        said = next(check["evidence"] for check in checks if check["name"] == "references")
         assert "clean; 2 places on the new path" in said
         assert "1 path left out as asked" in said
         ran = commands.run(command, "--repo", str(checkout), "--skip", "tmp", "--env-file", str(deployed)).out
