@@ -6,7 +6,7 @@ A check passes only on evidence. Where evidence is missing, old, damaged or unre
 import re
 import textwrap
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -31,7 +31,7 @@ from shared.events_log import Event, EventLog
 from shared.phase import Phase
 from shared.state import FEWEST_NAMES, NAMES, Overridden, State, too_few, utc_text
 from shared.state import Kind as HistoryKind
-from shared.text import counted, listed, shown
+from shared.text import counted, listed, shown, shown_text
 
 __all__ = [
     "SHOWN",
@@ -281,13 +281,20 @@ def references_check(result: ScanResult | None, state: State) -> Check:
     return passed(name, said)
 
 
-def names_check(names: int, measure: int) -> Check:
+def names_check(names: int, measure: int, left_out: Sequence[str] = ()) -> Check:
     """A listing must show nearly as many names as the comparison before: one that was cut short looks like a small path.
 
     Args:
         names: How many it shows.
         measure: How many the comparison before showed; 0 where there is none.
+        left_out: Patterns of names that it leaves out, and an earlier comparison did not: it is about a part.
     """
+    if left_out:
+        return failed(
+            NAMES,
+            f"{counted(names, 'name')}, without those like {', '.join(map(shown_text, left_out))}, which an earlier comparison had",
+            "leave that --exclude out; if it is right so, override this check",
+        )
     if not measure:
         return passed(NAMES, f"{counted(names, 'name')}; no comparison before this one is on record")
     evidence = f"{counted(names, 'name')}; the comparison before showed {measure:,}"

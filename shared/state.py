@@ -27,9 +27,9 @@ from msgspec import Meta
 from shared.erasures import DIGEST_LENGTH
 from shared.errors import PhaseUnknown
 from shared.json_io import Count, Sha256, convert, shown_value
-from shared.migration import Migration
+from shared.migration import DEFAULT_EXCLUDES, Migration
 from shared.phase import Phase, damaged, phase_in, state_ref
-from shared.text import counted
+from shared.text import counted, shown_text
 
 __all__ = [
     "FEWEST_NAMES",
@@ -245,6 +245,8 @@ class ComparisonRecord:
             extra = f" ({self.extra:,} only at the new path)" if self.extra else ""
             found = f"NOT EQUAL: {self.wrong:,}{extra}"
         found += f"; {self.erased:,} erased since" if self.erased else ""
+        left_out = tuple(each for each in self.excludes if each not in DEFAULT_EXCLUDES)
+        found += f"; without names like {', '.join(map(shown_text, left_out))}" if left_out else ""
         return f"{self.compared:,} names compared by {self.command}: {found}"
 
 
@@ -549,6 +551,24 @@ class State:
             if any(each.check == NAMES for each in entry.overridden):
                 measure = last
         return measure
+
+    def left_out_since(self, comparison: ComparisonRecord | None, excludes: Sequence[str]) -> tuple[str, ...]:
+        """The patterns that an earlier comparison did not leave out: evidence with them is about a part of what was compared.
+
+        Args:
+            comparison: The one that is measured; None for one that is not on record.
+            excludes: What it leaves out. A person's override on record makes it right.
+        """
+        new: set[str] = set()
+        for entry in self.history:
+            found = entry.comparison
+            if found is not None and found == comparison:
+                break
+            if found is not None:
+                new |= set(excludes).difference(found.excludes)
+            if any(each.check == NAMES for each in entry.overridden):
+                new.clear()
+        return tuple(pattern for pattern in excludes if pattern in new)
 
     @property
     def _begun(self) -> dict[str, int]:

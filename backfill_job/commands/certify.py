@@ -110,9 +110,12 @@ def _check(run: Run, stated: Certificate) -> ExitCode:
 
 def _said(stated: Certificate) -> Iterator[str]:
     """What the certificate leaves out, and what its days say about the two sides."""
+    data = stated.data
+    left_out = f", without names like {', '.join(map(shown, data.excludes))}" if data.excludes else ""
+    yield f"{shown(data.source)} and {shown(data.destination)}{left_out}"
     yield f"not compared: {', '.join(map(shown, stated.not_compared))}"
     if not stated.unequal_days:
-        yield "both sides are equal: names, sizes and crc32c of every object"
+        yield "both sides are equal: names, sizes and crc32c of every object that is not left out"
 
 
 def _unclean(stated: Certificate) -> str:

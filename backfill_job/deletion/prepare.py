@@ -202,7 +202,8 @@ def _names(state: State, found: Survey, excludes: Sequence[str]) -> tuple[Check,
     """The check of the names; none after a deletion began, which takes names away on purpose."""
     if state.phase in GOES_ON_IN:
         return ()
-    return (names_check(found.names, state.names_before(None, excludes)),)
+    measure, left_out = state.names_before(None, excludes), state.left_out_since(None, excludes)
+    return (names_check(found.names, measure, left_out),)
 
 
 def erased_checks(found: Survey) -> tuple[Check, ...]:

@@ -200,7 +200,11 @@ def gate_names_check(state: State, target: Target) -> Check:
     newest = state.newest_comparison
     if newest is None:
         return not_run(NAMES, "no comparison of the two paths is on record", _typed(target, "verify"))
-    return names_check(newest.compared, state.names_before(newest, target.excludes))
+    return names_check(
+        newest.compared,
+        state.names_before(newest, target.excludes),
+        state.left_out_since(newest, target.excludes),
+    )
 
 
 def verification_check(

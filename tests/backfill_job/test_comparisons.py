@@ -423,6 +423,22 @@ def test_the_deletion_records_what_it_compared_and_misses_names(scene: Scene) ->
     assert scene.commands.state.names_before(None, scene.paths.migration.excludes) == 16
 
 
+def test_a_comparison_of_a_part_proves_nothing_about_the_whole(scene: Scene) -> None:
+    """A pattern that leaves out what differs made GO, the cutover and the deletion of a whole pair."""
+    scene.both(*NAMES)
+    commands = scene.commands
+    assert commands.run("verify").code == 0
+    scene.paths.put(NAMES[1], b"newest")
+    part = ("--exclude", NAMES[1])
+    assert commands.run("verify", *part).code == 0
+    assert f"without names like {NAMES[1]}" in status(scene.paths)
+    names = check(commands, "names", *part)
+    assert (names["standing"], "which an earlier comparison had" in names["evidence"]) == ("FAIL", True)
+    scene.cut_over(days_ago=0)
+    refused = scene.delete(1, *part)
+    assert (refused.code, "which an earlier comparison had" in refused.err) == (2, True)
+
+
 # --- the status -----------------------------------------------------------------------------------------------
 
 
