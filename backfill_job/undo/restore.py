@@ -310,6 +310,7 @@ class UndoResult:
             "outcomes": self.counts.outcomes_json(),
             "there": self.there,
             "not_there": self.not_there,
+            **({"erased": self.left} if self.left else {}),
             "names": self.names,
             **(
                 {"failures": [each.to_json() for each in failures]}

@@ -441,8 +441,11 @@ def test_an_undo_leaves_what_was_erased_since_and_can_include_it(scene: Scene) -
     planned = scene.undo(scene.manifest_uri)
     assert planned.code == 0
     assert f"erased {day(1)}: it was deleted at the new path" in planned.out
-    ended = scene.undo(scene.manifest_uri, "--execute")
+    report = scene.folder / "undo"
+    ended = scene.undo(scene.manifest_uri, "--execute", "--report", str(report))
     assert (ended.code, ended.err) == (0, "")
+    books = json.loads((report / "undo.json").read_text())["undone"]
+    assert (books["there"], books["not_there"], books["erased"]) == (100, 0, 1)
     assert len(scene.paths.names(side="source")) == 100
     assert day(1) not in scene.paths.names(side="source")
     assert "1 erased since, and not brought back" in ended.out

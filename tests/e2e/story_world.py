@@ -172,9 +172,8 @@ def _ledger(where: str, content: Mapping[str, Any]) -> Iterator[Ledger]:
         yield Ledger(f"{where} outlook", outlook["selected"], outlook["ways"])
         if undone:
             yield Ledger(f"{where} undone", outlook["selected"], undone["outcomes"])
-            yield Ledger(
-                f"{where} there", outlook["selected"], {key: undone[key] for key in ("there", "not_there")}
-            )
+            after = {key: undone.get(key, 0) for key in ("there", "not_there", "erased")}
+            yield Ledger(f"{where} there", outlook["selected"], after)
 
 
 def _certificates(stage: Stage) -> dict[str, str]:
