@@ -1,8 +1,10 @@
 """Little HTTP servers that answer the fast client as real ones sometimes do; and odd names of objects."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 from shared.gcs.api import RetryPolicy
 
@@ -33,6 +35,22 @@ NAMES = [
     *("x/compose", "dot/./a", "dot/../b", "a&b=c", "comma,ab", "tilde~", "L" * 300, "seg/" + "M" * 1000),
     *(".", "..", "../..", "./", "%2e%2e/"),
 ]
+
+
+@contextmanager
+def serving_requests(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve requests while the block runs, each on a thread; gives the server's address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
 
 HASTY = RetryPolicy(deadline=0.0)
 OK = b'{"kind": "fine"}'
