@@ -100,8 +100,7 @@ class _Worker:
         )
 
     def _is_erased(self, relative: str) -> bool:
-        erasures = self.phases.erasures(reverse=self.settings.reverse)
-        return erasures.on_record(relative).by_name is not None
+        return self.phases.erasures(reverse=self.settings.reverse).named(relative)
 
     async def close(self) -> None:
         """Close the connections. A worker process keeps them until it ends."""

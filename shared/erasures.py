@@ -45,6 +45,10 @@ class Erasures:
         """The moments for a name without that of a comparison."""
         return self.of(relative)._replace(absent=None)
 
+    def named(self, relative: str) -> bool:
+        """Whether a name was erased on record."""
+        return self.on_record(relative).by_name is not None
+
     def and_also(self, names: Iterable[str], before: str) -> "Erasures":
         """These, and an erasure more, of names as digests."""
         return replace(self, by_name={**self.by_name, **dict.fromkeys(names, before)})

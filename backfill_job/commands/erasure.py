@@ -217,7 +217,7 @@ def _refuse_unknown(names: frozenset[str], found: Traces, known: Erasures) -> No
     Raises:
         UsageError: There is such a name.
     """
-    unknown = sorted(name for name in names.difference(found.names) if known.on_record(name).by_name is None)
+    unknown = sorted(name for name in names.difference(found.names) if not known.named(name))
     if unknown:
         raise UsageError(
             f"{counted(len(unknown), 'name')} never there, or gone without a trace: {listed(map(shown, unknown), 3)}; "

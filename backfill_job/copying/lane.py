@@ -262,7 +262,7 @@ class _Rewriter:
 
     async def _first_rewrite(self, line: DiffLine) -> Replication | Unsettled:
         winner = await self._rule.winner()
-        if self._rule.authority.erasures().on_record(line.relative).by_name is not None:
+        if self._rule.authority.erasures().named(line.relative):
             return UNTRIED
         return await first_rewrite(
             self._api,

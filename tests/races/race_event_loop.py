@@ -69,7 +69,7 @@ def whole_mirror(event: ObjectEvent, settings: MirrorSettings, store: Any, phase
         return phases.phase()
 
     def is_erased(relative: str) -> bool:
-        return phases.erasures(reverse=settings.reverse).on_record(relative).by_name is not None
+        return phases.erasures(reverse=settings.reverse).named(relative)
 
     async def otherwise(after: Unsettled) -> Mirrored:
         return mirror(event, settings, store, phases, after)  # type: ignore[arg-type]
