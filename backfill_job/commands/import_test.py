@@ -28,9 +28,9 @@ from backfill_job.run.command import (
     add_name_argument,
     migration_from,
 )
-from backfill_job.run.reports import ReportDirectory, json_bytes
+from backfill_job.run.reports import ReportDirectory, json_bytes, record_latest
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
-from shared.errors import MigrationError, PermissionDenied, StorageError, UsageError
+from shared.errors import MigrationError, StorageError, UsageError
 from shared.gateway import Gateway
 from shared.migration import Environment, Migration
 
@@ -158,7 +158,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
                     report.write(NIGHT_NAME, json_bytes(found.to_json(results)))
                 return ExitCode.DONE if found.right else ExitCode.NOT_RIGHT
             if not arguments.no_record and run_date is None:
-                _record(gateway, migration, content)
+                record_latest(gateway, migration, REPORT_NAME, content)
     if results.days:
         console.print(table_of(results.days))
     for line in details(results.days):
@@ -250,20 +250,6 @@ def _try_days(
     except MigrationError as error:
         return error
     return None
-
-
-def _record(gateway: Gateway, migration: Migration, content: bytes) -> None:
-    """Write the result where the gate looks for it.
-
-    Raises:
-        StorageError: It could not be written.
-    """
-    try:
-        gateway.put(migration.own_ref("latest", REPORT_NAME), content)
-    except PermissionDenied as error:
-        raise PermissionDenied(
-            error.uri, f"the result could not be recorded ({error.detail}). To compare only: --no-record"
-        ) from error
 
 
 def _check_start(gateway: Gateway, migration: Migration) -> None:

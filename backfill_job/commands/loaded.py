@@ -36,7 +36,7 @@ from backfill_job.run.command import (
     migration_from,
 )
 from backfill_job.run.logs import LogFormat, logging_to
-from backfill_job.run.reports import ReportDirectory, json_bytes
+from backfill_job.run.reports import ReportDirectory, json_bytes, record_latest
 from backfill_job.run.settings import Settings
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from shared.errors import BucketNotFound, PermissionDenied, StorageError, UsageError
@@ -149,7 +149,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             again = {day.day: table.again(day) for day in there}
         content = json_bytes(record.to_json())
         if not arguments.no_record:
-            _record(gateway, migration, content)
+            record_latest(gateway, migration, RECORD_NAME, content)
         if report is not None:
             report.write(RECORD_NAME, content)
         if in_cloud_run:  # where alerts read the lines; an operator sees the screen and the exit code
@@ -232,20 +232,6 @@ def _beforehand(days: list[PathDay], path: Location, table: TableEngine) -> str:
     of_path = f"Reads {counted(files, 'file')} of {shown(path.uri)} for {counted(len(days), 'day')}, {size}"
     scan = table.scanned(days)
     return f"{of_path}, and {table.table}{'' if scan is None else f', of which BigQuery scans {byte_count(scan)}'}."
-
-
-def _record(gateway: Gateway, migration: Migration, content: bytes) -> None:
-    """Write the result where the gate and the status look for it.
-
-    Raises:
-        StorageError: It could not be written.
-    """
-    try:
-        gateway.put(migration.own_ref("latest", RECORD_NAME), content)
-    except PermissionDenied as error:
-        raise PermissionDenied(
-            error.uri, f"the result could not be recorded ({error.detail}). To compare only: --no-record"
-        ) from error
 
 
 def _log(log: EventLog, record: LoadedRecord) -> None:

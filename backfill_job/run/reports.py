@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import orjson
 
-from shared.errors import CannotWrite, UsageError
-from shared.migration import Location
+from shared.errors import CannotWrite, PermissionDenied, UsageError
+from shared.migration import Location, Migration
 from shared.objects import ObjectRef
 
 if TYPE_CHECKING:
     from shared.gateway import Gateway
 
-__all__ = ["Lines", "ReportDirectory", "ReportPrefix", "Reports", "json_bytes", "line_bytes"]
+__all__ = ["Lines", "ReportDirectory", "ReportPrefix", "Reports", "json_bytes", "line_bytes", "record_latest"]
 
 LINES_BUFFER = 1024 * 1024
 """Bytes of lines in one write to a file."""
@@ -208,3 +208,17 @@ class _ObjectLines:
     def write(self, line: Mapping[str, Any]) -> None:
         """See `Lines.write`."""
         self._write(line_bytes(line))
+
+
+def record_latest(gateway: "Gateway", migration: Migration, name: str, content: bytes) -> None:
+    """Write a command's result beside the migration's state, where the gate and the status look for it.
+
+    Raises:
+        StorageError: It could not be written.
+    """
+    try:
+        gateway.put(migration.own_ref("latest", name), content)
+    except PermissionDenied as error:
+        raise PermissionDenied(
+            error.uri, f"the result could not be recorded ({error.detail}). To compare only: --no-record"
+        ) from error
