@@ -21,8 +21,9 @@ import msgspec
 from msgspec import Meta
 
 from backfill_job.contents.rows import SCHEMA, Field
+from backfill_job.run.command import add_name_argument
 from shared.errors import UsageError
-from shared.migration import Location, Migration, matches_any
+from shared.migration import Environment, Location, Migration, matches_any
 from shared.store import ListingStore
 from shared.text import shown
 
@@ -31,6 +32,7 @@ __all__ = [
     "Format",
     "Glob",
     "add_consumer_argument",
+    "add_consumer_paths",
     "consumer_of",
     "loading_consumer",
     "named_consumer",
@@ -219,6 +221,18 @@ def add_consumer_argument(parser: argparse._ActionsContainer) -> None:
         metavar="FILE",
         help="what reads the path each night, as a file like consumers/qpi.toml (the preset of --env)",
     )
+
+
+def add_consumer_paths(parser: argparse.ArgumentParser, title: str) -> argparse._ArgumentGroup:
+    """Add the arguments that name two paths as their consumer sees them: without excludes. Gives their group."""
+    parser.set_defaults(exclude=[], no_default_excludes=True)
+    what = parser.add_argument_group(title)
+    what.add_argument("--env", choices=[each.value for each in Environment], help="the QPI preset")
+    what.add_argument("--source", metavar="gs://…/", help="instead of the preset's legacy path")
+    what.add_argument("--destination", metavar="gs://…/", help="instead of the preset's new path")
+    add_name_argument(what)
+    add_consumer_argument(what)
+    return what
 
 
 def named_consumer(arguments: argparse.Namespace) -> Consumer | None:

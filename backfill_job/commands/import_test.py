@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from backfill_job.consumer import Consumer, add_consumer_argument, loading_consumer
+from backfill_job.consumer import Consumer, add_consumer_paths, loading_consumer
 from backfill_job.import_test.day import MAX_DAYS, Engine, chosen_days, one_day, try_day
 from backfill_job.import_test.engines import READERS, chosen_engine
 from backfill_job.import_test.night import Night, appended, conclusion, nights_before, play
@@ -25,14 +25,13 @@ from backfill_job.run.command import (
     ExitCode,
     ProcessIO,
     add_billing_argument,
-    add_name_argument,
     migration_from,
 )
 from backfill_job.run.reports import ReportDirectory, json_bytes, record_latest
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from shared.errors import MigrationError, StorageError, UsageError
 from shared.gateway import Gateway
-from shared.migration import Environment, Migration
+from shared.migration import Migration
 
 __all__ = ["COMMAND"]
 
@@ -56,19 +55,7 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    # The DAG has no excludes.
-    parser.set_defaults(exclude=[], no_default_excludes=True)
-    what = parser.add_argument_group("which paths")
-    what.add_argument(
-        "--env",
-        choices=[environment.value for environment in Environment],
-        help="the QPI preset",
-    )
-    what.add_argument("--source", metavar="gs://…/", help="instead of the preset's legacy path")
-    what.add_argument("--destination", metavar="gs://…/", help="instead of the preset's new path")
-    add_name_argument(what)
-    add_consumer_argument(what)
-    add_billing_argument(what)
+    add_billing_argument(add_consumer_paths(parser, "which paths"))
     days = parser.add_argument_group("which days")
     days.add_argument(
         "--date", action="append", default=[], metavar="YYYYMMDD", help="a day; may be repeated"

@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from backfill_job.consumer import Consumer, add_consumer_argument, loading_consumer
+from backfill_job.consumer import Consumer, add_consumer_paths, loading_consumer
 from backfill_job.import_test.day import chosen_days, read_folder
 from backfill_job.import_test.engines import READERS, bigquery_table, duckdb_table
 from backfill_job.import_test.loaded import (
@@ -32,7 +32,6 @@ from backfill_job.run.command import (
     ExitCode,
     ProcessIO,
     add_billing_argument,
-    add_name_argument,
     migration_from,
 )
 from backfill_job.run.logs import LogFormat, logging_to
@@ -42,7 +41,7 @@ from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from shared.errors import BucketNotFound, PermissionDenied, StorageError, UsageError
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
-from shared.migration import Environment, Location, Migration
+from shared.migration import Location, Migration
 from shared.record import Standing, read_record
 from shared.text import byte_count, counted, shown
 
@@ -66,14 +65,7 @@ exit codes:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
-    # The consumer has no excludes.
-    parser.set_defaults(exclude=[], no_default_excludes=True)
-    what = parser.add_argument_group("which path")
-    what.add_argument("--env", choices=[each.value for each in Environment], help="the QPI preset")
-    what.add_argument("--source", metavar="gs://…/", help="instead of the preset's legacy path")
-    what.add_argument("--destination", metavar="gs://…/", help="instead of the preset's new path")
-    add_name_argument(what)
-    add_consumer_argument(what)
+    what = add_consumer_paths(parser, "which path")
     what.add_argument(
         "--path",
         choices=["legacy", "new"],
