@@ -241,8 +241,11 @@ def _uniform_access(side: str, resource: Resource) -> Check:
             name,
             "on: permissions can be limited to a prefix; managed folders and their permissions are not copied",
         )
-    seen = "off: permissions cannot be limited to a prefix, and access lists of single objects are not copied"
-    step = f"gcloud storage buckets update gs://{resource.get('name')} --uniform-bucket-level-access, once no reader relies on access lists"
+    seen = (
+        "off: permissions cannot be limited to a prefix, and access lists of single objects are not copied. "
+        "See first that no reader relies on them"
+    )
+    step = f"gcloud storage buckets update gs://{resource.get('name')} --uniform-bucket-level-access"
     return failed(name, seen, step)
 
 
@@ -334,7 +337,7 @@ def _soft_delete(legacy: Resource) -> Check:
     if seconds:
         return passed(name, f"a deletion can be undone from it for {duration(seconds)}")
     seen = "off: after the deletion only the new path can bring an object back, with another generation and creation time"
-    step = f"gcloud storage buckets update gs://{legacy.get('name')} --soft-delete-duration=7d, before the deletion"
+    step = f"before the deletion: gcloud storage buckets update gs://{legacy.get('name')} --soft-delete-duration=7d"
     return passed(name, seen, step)
 
 

@@ -30,6 +30,12 @@ Words = tuple[str, ...]
 PATIENCE, PAUSE = 180, 15
 """Seconds for which all refused bindings of a run are retried together, and between two attempts."""
 
+NO_ANSWER = 124
+"""The exit code of a command that was ended, as of ``timeout``."""
+
+READS, READING_SECONDS = frozenset({"list", "describe", "get-iam-policy"}), 120.0
+"""The commands that read, and how long one may take: it may hang, and the others of a check would wait for it."""
+
 _BINDING = "add-iam-policy-binding"
 
 _NOT_KNOWN_YET = re.compile("does not exist|unknown service account", re.IGNORECASE)
@@ -204,16 +210,23 @@ class _Binder:
             self._pause(PAUSE)
 
 
-def with_gcloud(words: Words) -> Answer:
-    """Run one command as a process. gcloud enables no service that the command happens to need."""
+def with_gcloud(words: Words, limit: float = READING_SECONDS) -> Answer:
+    """Run one command as a process. gcloud enables no service that the command happens to need.
+
+    Args:
+        limit: Seconds after which a command that reads is ended, and has failed. Other commands take as long as they take.
+    """
     environ = {**os.environ, "CLOUDSDK_CORE_SHOULD_PROMPT_TO_ENABLE_API": "false"}
+    timeout = None if READS.isdisjoint(words) else limit
     try:
         done = subprocess.run(
-            words, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, env=environ
+            words, stdin=subprocess.DEVNULL, capture_output=True, check=False, env=environ, timeout=timeout
         )
     except OSError as error:
         raise Failed(f"{words[0]} cannot be run ({error.strerror}); install the Google Cloud CLI") from error
-    return Answer(done.returncode, done.stdout, done.stderr)
+    except subprocess.TimeoutExpired:
+        return Answer(NO_ANSWER, "", f"no answer within {limit:g} seconds")
+    return Answer(done.returncode, *(text.decode(errors="replace") for text in (done.stdout, done.stderr)))
 
 
 def _change(

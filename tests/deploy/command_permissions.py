@@ -107,8 +107,14 @@ ROWS: Mapping[str, str] = {
     "builds list": "cloudbuild.builds.list",
     "eventarc triggers list": "eventarc.triggers.list",
     "logging metrics list": "logging.logMetrics.list",
+    "iam roles describe": "iam.roles.get",
     "alpha monitoring policies list": "monitoring.alertPolicies.list",
+    "beta monitoring channels describe": "monitoring.notificationChannels.get",
     "monitoring dashboards list": "monitoring.dashboards.list",
+    # What the check shows to mend a line.
+    "iam service-accounts enable": "iam.serviceAccounts.enable@{4}",
+    "scheduler jobs resume": "cloudscheduler.jobs.enable",
+    "storage buckets update": "storage.buckets.get@{4} storage.buckets.update@{4}",
 }
 """The permissions of a command, by its names: ``permission@where``. ``{4}`` is the word that names the resource, ``{--flag}`` that
 flag's value, ``{build}`` the build's account; without ``@`` it must hold on the project."""

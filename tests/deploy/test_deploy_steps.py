@@ -4,13 +4,16 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.__main__ import main
-from deploy.steps import Answer, Ask, Ensure, Failed, Run, Words, perform, script
+from deploy.steps import Answer, Ask, Ensure, Failed, Run, Words, perform, script, with_gcloud
+from shared.env_file import read_env_file
+from shared.errors import UsageError
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 
@@ -121,6 +124,15 @@ class TestPerform:
             perform([Ask("NUMBER", ("ask",))], answering({}, []), lambda _: None)
 
 
+def test_a_reading_command_that_hangs_is_ended_and_no_other(tmp_path: Path) -> None:
+    """A check would wait for it for ever; a deployment takes as long as it takes. Bytes that are no text break nothing."""
+    command = tmp_path / "gcloud"
+    command.write_text("#!/bin/bash\n[ $1 = create ] || exec sleep 600\nprintf '\\377'\n")
+    command.chmod(0o755)
+    assert with_gcloud((str(command), "list"), 0.0) == Answer(124, "", "no answer within 0 seconds")
+    assert with_gcloud((str(command), "create"), 0.0) == Answer(0, "\ufffd", "")
+
+
 class TestScript:
     """The steps as bash: run for real, with printf in place of gcloud."""
 
@@ -206,6 +218,10 @@ class TestCommand:
             ),
             (lambda text: text.replace("TASKS=2", ""), "dev.env: no value for TASKS"),
             (lambda text: text.replace("-dev\n", "-dev;rm -r .\n"), "is not a possible value of PROJECT"),
+            (lambda text: text.replace("\n", "\r\n"), "has line ends of Windows"),
+            (lambda text: text.replace('"*/15 * * * *"', "*/15 * * * *"), "put it into double quotes"),
+            (lambda text: text.replace('"*/15 * * * *"', '"*/15 * * * *'), "is not a possible value of SWEEP"),
+            (lambda text: text + 'SKIP="$(id)"\n', "bash would read another value"),
         ],
     )
     def test_a_file_of_values_is_read_strictly(
@@ -226,6 +242,20 @@ class TestCommand:
         assert main(["--env=dev", "scheduler"], lambda _: pytest.fail("run"), tmp_path) == 2
         err = capsys.readouterr().err
         assert (err.count("\n"), "is not text in UTF-8" in err) == (1, True)
+
+    @given(st.text(st.sampled_from("ab \"'$`\\*~#;&|<>(){}[]!=:\t-"), max_size=6))
+    def test_a_value_is_what_bash_reads(self, value: str) -> None:
+        """docs/deploy.md and cloudbuild.yaml source the same file: a value that bash reads in another way is refused."""
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "dev.env"
+            path.write_text(f"NAME={value}\n")
+            try:
+                read = read_env_file(path, {"NAME": ".*"})["NAME"]
+            except UsageError:
+                return
+            code = f'. {path}; printf %s "$NAME"'
+            done = subprocess.run(["bash", "-euc", code], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (0, read, "")
 
     @pytest.mark.parametrize(
         ("arguments", "said"),
