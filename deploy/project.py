@@ -53,6 +53,8 @@ DEAD_LETTERS = "dead-letters"
 
 PROJECT_ROLES = {
     TRIGGER: ("roles/eventarc.eventReceiver",),
+    # For ``smoke --observe``, and the dead letters' count of the gate, in the operator's account.
+    Part.OPERATOR.value: ("roles/logging.viewer", "roles/monitoring.viewer"),
     Part.VERIFY.value: ("roles/bigquery.jobUser",),
     FUNCTION_BUILD: ("roles/logging.logWriter",),
     BUILD: (

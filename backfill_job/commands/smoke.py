@@ -21,7 +21,7 @@ from typing import Any
 from requests import Session
 
 from backfill_job.bucket_settings import REQUESTER_PAYS, Resource, bucket_checks
-from backfill_job.checks import Check, Standing, attempted, blocking, failed, not_run, passed, show_lines
+from backfill_job.checks import SHOWN, Check, Standing, attempted, blocking, failed, not_run, passed, show_lines
 from backfill_job.gate.canary import Flight, canary_name, fly, removal
 from backfill_job.rights import Area, Part, location_of
 from backfill_job.run.arguments import add_canary_argument, seconds
@@ -44,7 +44,7 @@ from shared.errors import Cause, PermissionDenied, UsageError
 from shared.gateway import Gateway
 from shared.migration import Location, Migration
 from shared.record import read_record
-from shared.text import counted
+from shared.text import counted, listed
 
 __all__ = ["COMMAND"]
 
@@ -184,7 +184,7 @@ def _checks(
             *_with_payer(_bucket_checks(buckets, migration, part), arguments.billing_project),
         ]
         if arguments.wire is not None:
-            checks += _wire(buckets, migration, arguments, io, stop)
+            checks += _wire(gateway, buckets, migration, arguments, io, stop)
         if arguments.canary is not None:
             checks += _canary(gateway, migration, arguments, io, stop)
     return checks
@@ -220,6 +220,7 @@ def _with_payer(checks: Iterable[Check], project: str) -> Iterator[Check]:
 
 
 def _wire(
+    gateway: Gateway,
     buckets: tuple[Resource, Resource] | PermissionDenied,
     migration: Migration,
     arguments: argparse.Namespace,
@@ -239,6 +240,7 @@ def _wire(
     file: Path = arguments.wire
     _write(file, {"version": 1, **about})  # so that a file that cannot be written is known before
     at = location_of(Area.SMOKE, migration)
+    yield from _earlier(gateway, at)
     folder = Location(at.bucket, f"{at.prefix}{secrets.token_hex(8)}/")
     way = Way(io.environ, arguments.billing_project)
     versioned = bool((settings["versioning"] or {}).get("enabled"))
@@ -248,6 +250,16 @@ def _wire(
     _write(file, trial.to_json(about))
     yield from trial.checks()
     yield passed("wire: file", f"{len(trial.exchanges.noted)} answers in {file}")
+
+
+def _earlier(gateway: Gateway, at: Location) -> Iterator[Check]:
+    """What a run left that was killed: a process that gets no signal removes nothing."""
+    names = [state.name for page in gateway.list_pages(at.bucket, at.prefix) for state in page.objects]
+    if names:
+        folders = sorted({name.removeprefix(at.prefix).partition("/")[0] for name in names})
+        seen = f"{counted(len(names), 'object')} of a run that was killed, or that runs now: {listed(folders, SHOWN)}"
+        step = f"gcloud storage rm --recursive '{at.uri}{folders[0]}/' --impersonate-service-account=ACCOUNT"
+        yield passed("wire: earlier runs", seen, step)
 
 
 def _settings(bucket: Resource) -> dict[str, Any]:

@@ -118,7 +118,7 @@ def test_rights_on_objects_that_the_service_will_not_tell_are_tried(run_smoke: S
         ((no_create,), "PASS", "more than the part backfill needs: storage.objects.delete"),
         (
             ({**no_create, "method": "storage.objects.delete", "status": 400},),
-            "NOT APPLICABLE",
+            "NOT RUN",
             "not known",
         ),
     ):

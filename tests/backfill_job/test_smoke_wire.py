@@ -130,6 +130,21 @@ def test_a_folder_that_cannot_be_removed_is_said(
     assert any(name.endswith("/gzip") for name in names)
 
 
+def test_what_a_killed_run_left_is_said_and_stays(
+    paths: Paths, run_wire: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be a run that goes on now. The line has the command that removes it."""
+    asked_only({"gzip"}, monkeypatch)
+    killed = paths.migration.own_ref("smoke", "0123abcd/empty")
+    paths.bucket("destination").blob(killed.name).upload_from_string(b"")
+    ended = run_wire()
+    text = " ".join(ended.out.split())
+    assert ended.code == 0
+    assert "wire: earlier runs: 1 object of a run that was killed, or that runs now: 0123abcd" in text
+    assert f"gcloud storage rm --recursive '{killed.uri.removesuffix('empty')}'" in text.replace("/ 0123", "/0123")
+    assert left(paths) == [killed.name]
+
+
 @pytest.mark.parametrize("by", ["a signal", "a defect"])
 def test_after_a_failure_everything_is_removed(
     paths: Paths, run_wire: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch, by: str

@@ -82,6 +82,9 @@ ROWS: Mapping[str, str] = {
         for kind in ("logging.logMetrics", "monitoring.dashboards", "monitoring.alertPolicies")
         for verb in ("list", "create", "update")
     ),
+    # What Cloud Scheduler sends: jobs.run of the Cloud Run Admin API.
+    "(schedule)": "run.jobs.run@{2}",
+    "(schedule with arguments)": "run.jobs.run@{2} run.jobs.runWithOverrides@{2}",
     # The people: command_lib/builds/submit_util.py gets the staging bucket before it uploads (F1).
     "builds submit": (
         "cloudbuild.builds.create cloudbuild.builds.get serviceusage.services.use "

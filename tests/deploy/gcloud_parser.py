@@ -30,6 +30,7 @@ def documented_commands() -> list[list[str]]:
                 line.replace("$ENV", "dev")
                 .replace("$PROJECT", values.project)
                 .replace("$REGION", values.region)
+                .replace("$TABLE", "project.warehouse.answers")
             )
             found.append(shlex.split(re.sub(r"\$\(.*\)", "abc", filled)))
     return found
