@@ -218,7 +218,11 @@ def _location(legacy: Resource, new: Resource) -> Check:
     if places[0] == places[1]:
         return passed("location", f"both in {places[0]}: a copy is one request and no transfer")
     seen = f"{places[0]} and {places[1]}: every copy is a transfer between locations, which is billed, and a large object takes several calls"
-    return passed("location", seen, "the dry run's estimate leaves the transfer out: cloud.google.com/storage/pricing, network")
+    return passed(
+        "location",
+        seen,
+        "the dry run's estimate leaves the transfer out: cloud.google.com/storage/pricing, network",
+    )
 
 
 def _storage_class(legacy: Resource, new: Resource) -> Check:

@@ -100,7 +100,7 @@ def lines_of(checks: Sequence[Check]) -> Iterator[str]:
 
 def _unreadable(name: str, fact: Unreadable) -> Check:
     step = "ask somebody who may read it to run this check: an owner of the project reads everything"
-    return not_run(name, fact.why, step)
+    return not_run(name, fact.why, "gcloud auth login" if "gcloud auth login" in fact.why else step)
 
 
 def _services(values: Values, facts: Facts) -> Iterator[Check]:
@@ -257,7 +257,9 @@ def _changed_role(title: str, step: Ensure, facts: Facts) -> Check | None:
     held = set(role.get("includedPermissions") or ())
     differences = (
         f"lacks {', '.join(sorted(wanted - held))}" if wanted - held else "",
-        f"has {', '.join(sorted(held - wanted))}, which the deployment does not give" if held - wanted else "",
+        f"has {', '.join(sorted(held - wanted))}, which the deployment does not give"
+        if held - wanted
+        else "",
         "is disabled" if role.get("stage") == "DISABLED" else "",
     )
     found = "; ".join(filter(None, differences))
@@ -461,12 +463,26 @@ def _built(values: Values, facts: Facts) -> Iterator[Check]:
         return
     own = {words[4]: words for words in _deployments(job_steps(values, "TAG"), "run jobs deploy")}
     if not own.keys() & jobs and not any(values.name(part.value) in functions for part in Part):
-        yield Check("build", Standing.NOT_APPLICABLE, "nothing is deployed yet", _submit(values))
+        yield _nothing_built(values, facts)
         return
     yield from _jobs(own, values, facts)
     yield from _functions(values, facts)
     yield from _schedules(values, facts)
     yield from _monitoring(values, facts)
+
+
+def _nothing_built(values: Values, facts: Facts) -> Check:
+    """Triggers are listed everywhere, and the rest in one region: with another REGION a project looks as if it were empty."""
+    triggers = () if isinstance(facts["triggers"], Unreadable) else facts["triggers"]
+    elsewhere = [
+        one["name"] for one in triggers if _last(one.get("name")).startswith(values.name(Part.MIRROR.value))
+    ]
+    if elsewhere:
+        seen = f"no job and no function is in {values.region}, but there is the trigger {elsewhere[0]}"
+        return failed(
+            "build", seen, f"write the region of the deployment into deploy/{values.env.value}.env, as REGION"
+        )
+    return Check("build", Standing.NOT_APPLICABLE, "nothing is deployed yet", _submit(values))
 
 
 def _deployments(steps: Iterable[Step], command: str) -> Iterator[Words]:
@@ -479,7 +495,9 @@ def _deployments(steps: Iterable[Step], command: str) -> Iterator[Words]:
 
 def _differences(pairs: Iterable[tuple[str, Any, Any]]) -> str:
     """What is not as wanted, of pairs of found and wanted: their name, and both."""
-    return "; ".join(f"{name} {found or 'none'} instead of {wanted}" for name, found, wanted in pairs if found != wanted)
+    return "; ".join(
+        f"{name} {found or 'none'} instead of {wanted}" for name, found, wanted in pairs if found != wanted
+    )
 
 
 def _jobs(own: Mapping[str, Words], values: Values, facts: Facts) -> Iterator[Check]:
@@ -509,7 +527,9 @@ def _jobs(own: Mapping[str, Words], values: Values, facts: Facts) -> Iterator[Ch
 
 def _monitoring(values: Values, facts: Facts) -> Iterator[Check]:
     """Metrics, alerts and dashboard by their names; that the alerts notify the channel is a line of its own."""
-    wanted = {kind: {path.stem for path in (MONITORING / kind).glob("*.yaml")} for kind in ("metrics", "alerts")}
+    wanted = {
+        kind: {path.stem for path in (MONITORING / kind).glob("*.yaml")} for kind in ("metrics", "alerts")
+    }
     wanted["metrics"] = {f"qpi_exports_{stem}" for stem in wanted["metrics"]}
     wanted["dashboards"] = {f"qpi-exports-migration-{values.env.value}"}
     for kind, names in wanted.items():
@@ -527,7 +547,9 @@ def _monitoring(values: Values, facts: Facts) -> Iterator[Check]:
                 if _last(values.channel) not in map(_last, one.get("notificationChannels") or ())
             ]
             if deaf:
-                yield failed(kind, f"these do not notify {values.channel}: {', '.join(sorted(deaf))}", _submit(values))
+                yield failed(
+                    kind, f"these do not notify {values.channel}: {', '.join(sorted(deaf))}", _submit(values)
+                )
         missing = sorted(names - present)
         if missing:
             yield failed(kind, f"missing: {', '.join(missing)}", _submit(values))
@@ -546,7 +568,9 @@ def _deploy(values: Values, part: Part) -> str:
 
 def _deployment(values: Values, part: Part, source: str = "") -> Words:
     steps = function_steps(values, source)
-    (found,) = [words for words in _deployments(steps, "functions deploy") if words[3] == values.name(part.value)]
+    (found,) = [
+        words for words in _deployments(steps, "functions deploy") if words[3] == values.name(part.value)
+    ]
     return found
 
 
@@ -573,15 +597,17 @@ def _functions(values: Values, facts: Facts) -> Iterator[Check]:
             )
         )
         # A build leaves a function as it is whose label is right; this command does not.
-        yield failed(title, differs, _deploy(values, part)) if differs else passed(title, "active, as it is deployed")
+        yield (
+            failed(title, differs, _deploy(values, part))
+            if differs
+            else passed(title, "active, as it is deployed")
+        )
         if location:
             yield _trigger(part, location, found.get("eventTrigger") or {}, values, facts)
             yield from _dead_letters(part, found.get("eventTrigger") or {}, values, facts)
 
 
-def _trigger(
-    part: Part, location: str, trigger: Mapping[str, Any], values: Values, facts: Facts
-) -> Check:
+def _trigger(part: Part, location: str, trigger: Mapping[str, Any], values: Values, facts: Facts) -> Check:
     name, deploy, flags = f"trigger of {part.value}", _deploy(values, part), _flags(_deployment(values, part))
     if trigger.get("retryPolicy") != "RETRY_POLICY_RETRY":
         return failed(name, "redelivery is off: an event that fails once is lost", deploy)
@@ -604,9 +630,7 @@ def _trigger(
     return passed(name, f"in {location}, for new objects of gs://{filters['bucket']}")
 
 
-def _dead_letters(
-    part: Part, trigger: Mapping[str, Any], values: Values, facts: Facts
-) -> Iterator[Check]:
+def _dead_letters(part: Part, trigger: Mapping[str, Any], values: Values, facts: Facts) -> Iterator[Check]:
     name, listed, triggers = f"dead letters of {part.value}", facts["pubsub subscriptions"], facts["triggers"]
     for fact in (listed, triggers):
         if isinstance(fact, Unreadable):
@@ -638,7 +662,10 @@ def _schedules(values: Values, facts: Facts) -> Iterator[Check]:
     found = {_last(one.get("name")): one for one in listed}
     for words in _deployments(scheduler_steps(values), "scheduler jobs create"):
         name, flags = words[5], _flags(words)
-        title, one = f"schedule {name.removeprefix('qpi-exports-').removesuffix(f'-{values.env.value}')}", found.get(name)
+        title, one = (
+            f"schedule {name.removeprefix('qpi-exports-').removesuffix(f'-{values.env.value}')}",
+            found.get(name),
+        )
         again = f"python3 -m deploy --env {values.env.value} scheduler"
         if one is None:
             yield failed(title, "it does not exist", again)
@@ -675,7 +702,9 @@ def _channel(values: Values, facts: Facts) -> Iterator[Check]:
     elif found.get("enabled") is False or found.get("verificationStatus") == "UNVERIFIED":
         yield failed(name, f"{values.channel} is disabled or not verified: it notifies no person", listed)
     else:
-        yield passed(name, f"{found.get('type', '')} {found.get('displayName', '')}".strip() or values.channel)
+        yield passed(
+            name, f"{found.get('type', '')} {found.get('displayName', '')}".strip() or values.channel
+        )
 
 
 _SUBJECTS: Mapping[str, Callable[[Values, Facts], Iterator[Check]]] = {

@@ -94,7 +94,9 @@ def ask(asked: Mapping[str, Words], run: Callable[[Words], Answer]) -> dict[str,
     """Ask all questions side by side."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = pool.map(run, asked.values())
-        return {name: _read(words, answer) for (name, words), answer in zip(asked.items(), answers, strict=True)}
+        return {
+            name: _read(words, answer) for (name, words), answer in zip(asked.items(), answers, strict=True)
+        }
 
 
 def _read(words: Words, answer: Answer) -> Any:

@@ -51,7 +51,9 @@ def read_env_file(path: Path, forms: Mapping[str, str], *, others: bool = False)
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not text in UTF-8 ({error.reason} at byte {error.start})") from error
     if "\r" in text:
-        raise UsageError(f"{path.name} has line ends of Windows, which bash reads as a part of each value; save it with LF")
+        raise UsageError(
+            f"{path.name} has line ends of Windows, which bash reads as a part of each value; save it with LF"
+        )
     found: dict[str, str] = {}
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip() or line.startswith("#"):
@@ -66,12 +68,17 @@ def read_env_file(path: Path, forms: Mapping[str, str], *, others: bool = False)
             )
         if name in found:
             raise UsageError(f"{where}: {name} is given twice")
-        quoted = _QUOTED.fullmatch(value)
-        found[name] = quoted[1] if quoted else value
-        if not re.fullmatch(forms[name], found[name]):
-            raise UsageError(f"{where}: {shown_value(found[name])} is not a possible value of {name}")
-        if not quoted and not _PLAIN.fullmatch(value):
-            raise UsageError(
-                f"{where}: bash would read another value than {shown_value(value)}; put it into double quotes, without \" $ ` and \\"
-            )
+        found[name] = _value(where, name, value, forms[name])
     return found
+
+
+def _value(where: str, name: str, text: str, form: str) -> str:
+    """What both bash and this reader take for the value."""
+    quoted = _QUOTED.fullmatch(text)
+    value = quoted[1] if quoted else text
+    if not re.fullmatch(form, value):
+        raise UsageError(f"{where}: {shown_value(value)} is not a possible value of {name}")
+    if not quoted and not _PLAIN.fullmatch(text):
+        advice = 'put it into double quotes, without " $ ` and \\'
+        raise UsageError(f"{where}: bash would read another value than {shown_value(text)}; {advice}")
+    return value

@@ -21,7 +21,17 @@ from typing import Any
 from requests import Session
 
 from backfill_job.bucket_settings import REQUESTER_PAYS, Resource, bucket_checks
-from backfill_job.checks import SHOWN, Check, Standing, attempted, blocking, failed, not_run, passed, show_lines
+from backfill_job.checks import (
+    SHOWN,
+    Check,
+    Standing,
+    attempted,
+    blocking,
+    failed,
+    not_run,
+    passed,
+    show_lines,
+)
 from backfill_job.gate.canary import Flight, canary_name, fly, removal
 from backfill_job.rights import Area, Part, location_of
 from backfill_job.run.arguments import add_canary_argument, seconds
@@ -184,7 +194,8 @@ def _checks(
             *_with_payer(_bucket_checks(buckets, migration, part), arguments.billing_project),
         ]
         if arguments.wire is not None:
-            checks += _wire(gateway, buckets, migration, arguments, io, stop)
+            checks += _earlier(gateway, location_of(Area.SMOKE, migration))
+            checks += _wire(buckets, migration, arguments, io, stop)
         if arguments.canary is not None:
             checks += _canary(gateway, migration, arguments, io, stop)
     return checks
@@ -220,7 +231,6 @@ def _with_payer(checks: Iterable[Check], project: str) -> Iterator[Check]:
 
 
 def _wire(
-    gateway: Gateway,
     buckets: tuple[Resource, Resource] | PermissionDenied,
     migration: Migration,
     arguments: argparse.Namespace,
@@ -240,7 +250,6 @@ def _wire(
     file: Path = arguments.wire
     _write(file, {"version": 1, **about})  # so that a file that cannot be written is known before
     at = location_of(Area.SMOKE, migration)
-    yield from _earlier(gateway, at)
     folder = Location(at.bucket, f"{at.prefix}{secrets.token_hex(8)}/")
     way = Way(io.environ, arguments.billing_project)
     versioned = bool((settings["versioning"] or {}).get("enabled"))

@@ -92,7 +92,9 @@ def rights_checks(
         needs = {permission for right in rights for permission in right.role.permissions}
         if isinstance(has, str):
             if any(right.area is area for right in rights):
-                step = "run it again; where that does not help, the canary and the first execution will show it"
+                step = (
+                    "run it again; where that does not help, the canary and the first execution will show it"
+                )
                 yield not_run(name, f"not known: {has}", step)
             continue
         missing, more = sorted(needs - has), sorted(has - needs)

@@ -141,7 +141,9 @@ def test_what_a_killed_run_left_is_said_and_stays(
     text = " ".join(ended.out.split())
     assert ended.code == 0
     assert "wire: earlier runs: 1 object of a run that was killed, or that runs now: 0123abcd" in text
-    assert f"gcloud storage rm --recursive '{killed.uri.removesuffix('empty')}'" in text.replace("/ 0123", "/0123")
+    assert f"gcloud storage rm --recursive '{killed.uri.removesuffix('empty')}'" in text.replace(
+        "/ 0123", "/0123"
+    )
     assert left(paths) == [killed.name]
 
 

@@ -95,6 +95,7 @@ ROWS: Mapping[str, str] = {
     "logging read": "logging.logEntries.list",
     "pubsub subscriptions pull": "pubsub.subscriptions.consume@{4}",
     "scheduler jobs pause": "cloudscheduler.jobs.pause",
+    "run services proxy": "run.services.get run.routes.invoke@{4}",
     "beta monitoring channels list": "monitoring.notificationChannels.list",
     # The check reads only. What its caller may not read is unknown there.
     "services list": "serviceusage.services.list",

@@ -306,7 +306,9 @@ ODD = {
     "an object of nothing": Answer(0, "{}", ""),
     "a list of numbers": Answer(0, "[1]", ""),
     "fields of another version": Answer(0, '[{"Name": 1}]', ""),
-    "a part": Answer(0, "[]", "WARNING: The following regions were fully or partially unreachable for query: x"),
+    "a part": Answer(
+        0, "[]", "WARNING: The following regions were fully or partially unreachable for query: x"
+    ),
     "no answer": Answer(124, "", "no answer within 120 seconds"),
 }
 
@@ -341,6 +343,26 @@ def test_before_the_first_build_google_s_agents_are_not_missed() -> None:
     gcloud.of("run jobs").clear()
     (one,) = [each for each in found(gcloud) if each.name == "Google's agents"]
     assert one.standing is Standing.NOT_APPLICABLE
+
+
+def test_another_region_is_not_an_empty_project() -> None:
+    """Jobs and functions are listed in one region, and triggers in all."""
+    gcloud = Gcloud()
+    gcloud.of("run jobs").clear()
+    gcloud.of("functions").clear()
+    (one,) = [each for each in found(gcloud) if each.name == "build"]
+    assert (one.standing, one.next_step.partition(",")[2]) == (Standing.FAIL, " as REGION")
+
+
+def test_who_is_not_logged_in_is_told() -> None:
+    """Not to ask somebody else."""
+    gcloud = Gcloud()
+    gcloud.why = dict.fromkeys(
+        COMMANDS, "ERROR: You do not have an active account. Please run: $ gcloud auth login"
+    )
+    assert {one.next_step for one in found(gcloud) if one.standing is Standing.NOT_RUN} == {
+        "gcloud auth login"
+    }
 
 
 def test_the_case_of_an_address_does_not_count() -> None:

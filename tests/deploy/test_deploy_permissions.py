@@ -129,7 +129,11 @@ def test_the_scheduler_may_start_what_each_schedule_starts() -> None:
     """Those of the build, and the one that docs/deploy.md shows; with other arguments it takes one permission more."""
     values, shown = values_of(), documented()
     grants = Grants.of([*words_of(job_steps(values, "t")), *shown])
-    schedules = [words for words in (*words_of(scheduler_steps(values)), *shown) if words[1:4] == ("scheduler", "jobs", "create")]
+    schedules = [
+        words
+        for words in (*words_of(scheduler_steps(values)), *shown)
+        if words[1:4] == ("scheduler", "jobs", "create")
+    ]
     calls: list[Words] = []
     for words in schedules:
         flags = dict(word.partition("=")[::2] for word in words)

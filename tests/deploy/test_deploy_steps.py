@@ -220,7 +220,10 @@ class TestCommand:
             (lambda text: text.replace("-dev\n", "-dev;rm -r .\n"), "is not a possible value of PROJECT"),
             (lambda text: text.replace("\n", "\r\n"), "has line ends of Windows"),
             (lambda text: text.replace('"*/15 * * * *"', "*/15 * * * *"), "put it into double quotes"),
-            (lambda text: text.replace('"*/15 * * * *"', '"*/15 * * * *'), "is not a possible value of SWEEP"),
+            (
+                lambda text: text.replace('"*/15 * * * *"', '"*/15 * * * *'),
+                "is not a possible value of SWEEP",
+            ),
             (lambda text: text + 'SKIP="$(id)"\n', "bash would read another value"),
         ],
     )
