@@ -13,6 +13,7 @@ from testing_paths import Paths
 
 from backfill_job.run.stopping import Stop
 from backfill_job.smoke import trial
+from backfill_job.smoke.exchanges import Exchanges
 from backfill_job.smoke.probes import Asked, Bench
 from backfill_job.smoke.reliances import RELIANCES, Group
 from shared.migration import Location
@@ -63,6 +64,13 @@ def test_nothing_is_found_and_nothing_is_left(
     for group in Group:
         assert f"PASS     wire: {group.value}:"[:80] in ended.out.replace("\n         ", " ")
     assert max(map(len, ended.out.splitlines())) <= 80 + len(str(tmp_path))
+
+
+def test_no_form_of_an_account_is_noted() -> None:
+    """As an address, or as an identifier of a workload identity pool."""
+    exchanges = Exchanges("bucket", "folder/")
+    said = "principal://iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/subject/me does not have access; a.b@c.iam.gserviceaccount.com does not"
+    assert exchanges.redacted(said) == "ACCOUNT does not have access; ACCOUNT does not"
 
 
 def asked_only(keys: set[str], monkeypatch: pytest.MonkeyPatch) -> None:
