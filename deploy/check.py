@@ -57,9 +57,9 @@ def check(values: Values, run: Callable[[Words], Answer]) -> list[Check]:
         if _there(facts, values, kind, name)
     }
     roles = _names(facts, _ROLES)
-    for step in _made_by(values)[_ROLES] if not isinstance(roles, Unreadable) else ():
-        if _name_of(step) in roles:
-            more[f"{_ROLES} {_name_of(step)}"] = role_command(values, _name_of(step))
+    names = [_name_of(step) for step in _made_by(values)[_ROLES]]
+    there = [] if isinstance(roles, Unreadable) else [name for name in names if name in roles]
+    more |= {f"{_ROLES} {name}": role_command(values, name) for name in there}
     return checks_of(values, {**facts, **ask(more, run)})
 
 
