@@ -16,7 +16,7 @@ from backfill_job.check import Check, Standing, failed, not_run, passed
 from backfill_job.rights import Part
 from deploy.facts import Facts, Unreadable, ask, field, policy_command, questions, role_command
 from deploy.parts import DELIVERIES, FINALIZED, function_steps, job_steps, release, scheduler_steps
-from deploy.project import DEAD_LETTERS, SERVICES, gcloud, project_steps
+from deploy.project import ACCOUNTS, DEAD_LETTERS, SERVICES, gcloud, project_steps
 from deploy.steps import Answer, Ensure, Run, Step, Words
 from deploy.values import Values
 from shared.text import counted
@@ -341,8 +341,31 @@ def _bound(values: Values, facts: Facts) -> Iterator[Check]:
         policy, title = facts[fact], f"rights: {wanted[0].title}"
         if isinstance(policy, Unreadable):
             yield _unreadable(title, policy)
-        else:
-            yield from _bound_in(policy, title, wanted, facts)
+            continue
+        yield from _bound_in(policy, title, wanted, facts)
+        if wanted[0].kind in {"storage buckets", "projects"} and not isinstance(facts["project"], Unreadable):
+            yield from _beside(policy, title, wanted, values)
+
+
+def _beside(
+    policy: Mapping[str, Any], title: str, wanted: Sequence[_Binding], values: Values
+) -> Iterator[Check]:
+    """What our own accounts hold on data beside that: of an older version, or given by hand. It is advice."""
+    own, given = (
+        {values.member(name) for name in ACCOUNTS},
+        {(one.role, one.member, one.expression) for one in wanted},
+    )
+    for binding in policy.get("bindings") or ():
+        role, condition = binding.get("role", ""), binding.get("condition") or {}
+        expression, name = condition.get("expression", ""), condition.get("title", "")
+        for member in own.intersection(binding.get("members") or ()):
+            if (role, member, expression) in given:
+                continue
+            limit = f"expression={expression},title={name}" if condition else "None"
+            flags = (f"--member={member}", f"--role={role}", f"--condition={limit}")
+            command = gcloud(values, f"{wanted[0].kind} remove-iam-policy-binding", wanted[0].name, *flags)
+            seen = f"{member} also has {role}{f' where {expression}' if condition else ''}, which the deployment does not give"
+            yield passed(title, seen, shlex.join(command))
 
 
 def _bound_in(
@@ -590,17 +613,18 @@ def _functions(values: Values, facts: Facts) -> Iterator[Check]:
         flags = _flags(_deployment(values, part))
         settings = dict(one.split("=", 1) for one in flags["set-env-vars"].split(","))
         has = field(found, "serviceConfig", "environmentVariables") or {}
+        extra = [each for each in has if each.startswith("MIRROR_")]
         differs = _differences(
             (
                 ("account", field(found, "serviceConfig", "serviceAccountEmail"), flags["service-account"]),
-                *((each, has.get(each), wanted) for each, wanted in settings.items()),
+                *((each, has.get(each), settings.get(each)) for each in sorted({*settings, *extra})),
             )
         )
         # A build leaves a function as it is whose label is right; this command does not.
         yield (
             failed(title, differs, _deploy(values, part))
             if differs
-            else passed(title, "active, as it is deployed")
+            else passed(title, "active, with its account and its settings")
         )
         if location:
             yield _trigger(part, location, found.get("eventTrigger") or {}, values, facts)

@@ -10,6 +10,7 @@ from deploy.steps import Ask, Ensure, Run, Step, Words
 from deploy.values import Values
 
 __all__ = [
+    "ACCOUNTS",
     "BUILD",
     "DEAD_LETTERS",
     "FUNCTION_BUILD",

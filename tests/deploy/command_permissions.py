@@ -117,6 +117,8 @@ ROWS: Mapping[str, str] = {
     "monitoring dashboards list": "monitoring.dashboards.list",
     # What the check shows to mend a line.
     "iam service-accounts enable": "iam.serviceAccounts.enable@{4}",
+    "projects remove-iam-policy-binding": "resourcemanager.projects.getIamPolicy resourcemanager.projects.setIamPolicy",
+    "storage buckets remove-iam-policy-binding": "storage.buckets.getIamPolicy storage.buckets.setIamPolicy",
     "scheduler jobs resume": "cloudscheduler.jobs.enable",
     "storage buckets update": "storage.buckets.get@{4} storage.buckets.update@{4}",
 }

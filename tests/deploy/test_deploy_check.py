@@ -6,6 +6,7 @@ The answers are made from gcloud's documentation, not recorded: ``answers/README
 import json
 import os
 import shlex
+import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -175,6 +176,10 @@ def the_mirror_is_another_environment_s(g: Gcloud) -> None:
     g.of("functions")[0]["serviceConfig"]["environmentVariables"]["MIRROR_ENV"] = "stg"
 
 
+def the_reverse_mirror_deletes(g: Gcloud) -> None:
+    g.of("functions")[1]["serviceConfig"]["environmentVariables"]["MIRROR_DELETES"] = "true"
+
+
 def schedules_do_not_run(g: Gcloud) -> None:
     g.of("schedules")[0]["state"] = "DISABLED"
     g.of("schedules")[1]["httpTarget"]["uri"] += "x"
@@ -235,6 +240,7 @@ BROKEN: dict[Callable[[Gcloud], None], dict[str, str]] = {
     jobs_are_others: {"jobs": SUBMIT},
     the_mirror_hears_another_bucket: {"trigger of mirror": "gcloud functions deploy qpi-exports-mirror-dev"},
     the_mirror_is_another_environment_s: {"function mirror": "gcloud functions deploy qpi-exports-mirror-dev"},
+    the_reverse_mirror_deletes: {"function reverse": "gcloud functions deploy qpi-exports-reverse-dev"},
     schedules_do_not_run: {
         "schedule full": "python3 -m deploy --env dev scheduler",
         "schedule sweep": "python3 -m deploy --env dev scheduler",
@@ -369,6 +375,26 @@ def test_the_case_of_an_address_does_not_count() -> None:
     """IAM stores addresses in small letters."""
     values = replace(VALUES, operators="group:Data-Operations@Example.com")
     assert exit_code(check(values, Gcloud())) == 0
+
+
+def test_what_our_accounts_hold_beside_it_is_advice(tmp_path: Path) -> None:
+    """Rights on data that an older version gave, or a person: with the command that takes them away."""
+    gcloud = Gcloud()
+    mirror, role = VALUES.member("mirror"), "projects/data-platform-dev/roles/qpiExportsDelete"
+    old = {"expression": 'resource.name.startsWith("projects/_/buckets/x/objects/y")', "title": "old"}
+    for name, binding in ((f"get-iam-policy gs://{LEGACY}", {"condition": old}), ("project policy", {})):
+        gcloud.of(name)["bindings"].append(
+            {"role": role, "members": [mirror, "user:a@example.com"], **binding}
+        )
+    checks = found(gcloud)
+    first = checks[:2]
+    assert exit_code(checks) == 0
+    assert [one.name for one in first] == [f"rights: gs://{LEGACY}", "rights: project data-platform-dev"]
+    assert all(f"{mirror} also has {role}" in one.evidence for one in first)
+    commands = [shlex.split(one.next_step) for one in first]
+    assert [words[-4] for words in commands] == [f"--role={role}"] * 2
+    if shutil.which("gcloud"):
+        assert not_understood(commands, tmp_path) == []
 
 
 @pytest.mark.parametrize("name", COMMANDS)
