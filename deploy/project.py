@@ -32,6 +32,7 @@ SERVICES = (
     "cloudscheduler",
     "eventarc",
     "iam",
+    "iamcredentials",
     "logging",
     "monitoring",
     "pubsub",

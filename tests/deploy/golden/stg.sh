@@ -21,7 +21,7 @@ LEGACY_BUCKET="$(gcloud storage buckets list '--filter=name=data-bucket-stg AND 
 : "${LEGACY_BUCKET:?gs://data-bucket-stg is not in data-platform-stg, or has no uniform bucket-level access: see docs/deploy.md, What must be there}"
 NEW_BUCKET="$(gcloud storage buckets list '--filter=name=de-bigquery-data-export-stg AND uniform_bucket_level_access=true' '--format=value(name)' --project=data-platform-stg --quiet)"
 : "${NEW_BUCKET:?gs://de-bigquery-data-export-stg is not in data-platform-stg, or has no uniform bucket-level access: see docs/deploy.md, What must be there}"
-gcloud services enable artifactregistry.googleapis.com bigquery.googleapis.com cloudbuild.googleapis.com cloudfunctions.googleapis.com cloudresourcemanager.googleapis.com cloudscheduler.googleapis.com eventarc.googleapis.com iam.googleapis.com logging.googleapis.com monitoring.googleapis.com pubsub.googleapis.com run.googleapis.com storage.googleapis.com --project=data-platform-stg --quiet
+gcloud services enable artifactregistry.googleapis.com bigquery.googleapis.com cloudbuild.googleapis.com cloudfunctions.googleapis.com cloudresourcemanager.googleapis.com cloudscheduler.googleapis.com eventarc.googleapis.com iam.googleapis.com iamcredentials.googleapis.com logging.googleapis.com monitoring.googleapis.com pubsub.googleapis.com run.googleapis.com storage.googleapis.com --project=data-platform-stg --quiet
 FOUND="$(gcloud artifacts repositories list --location=europe-west1 '--filter=name~/qpi-exports$' '--format=value(name)' --project=data-platform-stg --quiet)"
 [ -n "$FOUND" ] ||
   gcloud artifacts repositories create qpi-exports --location=europe-west1 --repository-format=docker --project=data-platform-stg --quiet
