@@ -87,8 +87,14 @@ PAUSE = (
 DELETER_ROLES = ("roles/logging.viewer", "roles/run.viewer")
 """Roles on the project for the people who delete the legacy path. With them they follow the executions of their own job."""
 
-OPERATOR_ROLES = (
+BUILDER_ROLES = (
     "roles/cloudbuild.builds.editor",
+    "roles/logging.viewer",
+    "roles/serviceusage.serviceUsageConsumer",
+)
+"""Roles on the project for the people who submit builds."""
+
+OPERATOR_ROLES = (
     "roles/logging.viewer",
     "roles/monitoring.viewer",
     "roles/run.viewer",
@@ -229,17 +235,20 @@ def _project_bindings(values: Values) -> Iterator[Step]:
 
 def _people(values: Values) -> Iterator[Step]:
     people, dead_letters = values.operators, values.name(DEAD_LETTERS)
+    for role in BUILDER_ROLES:
+        if values.builders != people or role not in OPERATOR_ROLES:
+            yield _on_project(values, values.builders, role)
     for role in (*OPERATOR_ROLES, f"projects/{values.project}/roles/{PAUSE[0]}"):
         yield _on_project(values, people, role)
     for part in (Part.OPERATOR, Part.REVERSE):
         yield _on_account(values, part, people, "roles/iam.serviceAccountTokenCreator")
-    yield _on_account(values, BUILD, people, "roles/iam.serviceAccountUser")
+    yield _on_account(values, BUILD, values.builders, "roles/iam.serviceAccountUser")
     yield _on_account(values, Part.DELETION, values.deleters, "roles/iam.serviceAccountTokenCreator")
     for role in DELETER_ROLES:
         yield _on_project(values, values.deleters, role)
     # gcloud asks for the bucket before it uploads the sources of a build, which takes storage.buckets.get.
     for role in ("roles/storage.legacyBucketReader", "roles/storage.objectUser"):
-        yield _bind(values, "storage buckets", f"gs://{staging(values)}", people, role)
+        yield _bind(values, "storage buckets", f"gs://{staging(values)}", values.builders, role)
     yield _bind(values, "pubsub subscriptions", dead_letters, people, "roles/pubsub.subscriber")
 
 

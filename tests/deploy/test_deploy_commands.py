@@ -368,7 +368,9 @@ class TestParts:
         used = {groups.get(words[1], words[1]) for words in words_of(all_steps())} - {"services", "projects"}
         # gcloud functions deploy looks up the project's number (command_lib/functions/service_account_util.py).
         # A person who works in a part's account gets its tokens from there (IAM documentation, "Create short-lived credentials").
-        assert any("--impersonate-service-account=" in word for words in documented_commands() for word in words)
+        assert any(
+            "--impersonate-service-account=" in word for words in documented_commands() for word in words
+        )
         assert used | {"cloudresourcemanager", "iamcredentials"} <= set(SERVICES)
 
     def test_both_buckets_are_looked_at_before_the_first_change(self) -> None:

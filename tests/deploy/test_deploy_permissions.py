@@ -65,7 +65,8 @@ def lacking(values: Values, bindings: list[Words], commands: list[Words] | None 
     account = values.account(BUILD)
     return [
         *findings(values.member(BUILD), commands or built(values), grants),
-        *findings(values.operators, typed(), grants, account),
+        *findings(values.builders, [words for words in typed() if words[1] == "builds"], grants, account),
+        *findings(values.operators, [words for words in typed() if words[1] != "builds"], grants, account),
         *findings(values.deleters, deletion(), grants, account),
     ]
 
@@ -77,6 +78,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "dual-region": {"legacy_location": "eur4", "new_location": "eur4"},
     "buckets in two locations": {"legacy_location": "us", "new_location": "europe-west1"},
     "deletions followed": {"mirror_deletes": True},
+    "others submit builds": {"builders": "group:builders@example.com"},
 }
 
 

@@ -1,6 +1,7 @@
 """Steps of a deployment: printed, performed, and refused."""
 
 import os
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 
 from deploy.__main__ import main
 from deploy.steps import Answer, Ask, Ensure, Failed, Run, Words, perform, script, with_gcloud
+from deploy.values import read_values
 from shared.env_file import read_env_file
 from shared.errors import UsageError
+from shared.migration import Environment
 
 DEPLOY = Path(__file__).parent.parent.parent / "deploy"
 
@@ -236,6 +239,12 @@ class TestCommand:
         out, err = capsys.readouterr()
         assert (out, err.count("\n")) == ("", 1)
         assert said in err
+
+    def test_without_builders_the_operators_submit_builds(self, tmp_path: Path) -> None:
+        """A name of its own is for an environment in which a person may not replace the code."""
+        folder = env_folder(tmp_path, lambda text: re.sub("BUILDERS=.*\n", "", text))
+        values = read_values(Environment.DEV, folder)
+        assert values.builders == values.operators
 
     def test_a_file_in_another_encoding_is_one_line(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
