@@ -125,7 +125,16 @@ def test_a_folder_that_cannot_be_removed_is_said(
 ) -> None:
     """Each object, why, and one command for all of them."""
     asked_only({"gzip"}, monkeypatch)
-    paths.server.set_faults(rules=[{"method": "storage.objects.delete", "count": None, "status": 403}])
+    prefix = paths.migration.own_ref("smoke", "").name
+    # The first one is tried by the check of the account's rights.
+    rule = {
+        "method": "storage.objects.delete",
+        "name_prefix": prefix,
+        "skip": 1,
+        "count": None,
+        "status": 403,
+    }
+    paths.server.set_faults(rules=[rule])
     ended = run_wire()
     paths.server.clear_faults()
     names = left(paths)
@@ -136,6 +145,22 @@ def test_a_folder_that_cannot_be_removed_is_said(
     )
     assert f"{folder.split('/')[3]}/gzip: permission denied" in ended.out.replace("\n         ", " ")
     assert any(name.endswith("/gzip") for name in names)
+
+
+@pytest.mark.parametrize("method", ["insert", "restore"])
+def test_without_its_rights_nothing_is_asked(
+    paths: Paths, run_wire: Callable[..., Ended], tmp_path: Path, method: str
+) -> None:
+    """Each row that lacks a right would look like a deviation of Cloud Storage, to be sent to the authors."""
+    paths.server.set_faults(rules=[{"method": f"storage.objects.{method}", "count": None, "status": 403}])
+    ended = run_wire()
+    text = " ".join(ended.out.split())
+    assert (ended.code, (tmp_path / "wire.json").exists()) == (1, False)
+    right = {"insert": "create"}.get(method, method)
+    assert (
+        f"NOT RUN wire: nothing was written: the account lacks storage.objects.{right} in the smoke" in text
+    )
+    assert "send wire.json" not in text
 
 
 def test_what_a_killed_run_left_is_said_and_stays(
