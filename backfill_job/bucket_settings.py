@@ -54,6 +54,9 @@ class Below:
 REQUESTER_PAYS = "requester pays"
 """The end of a check's name."""
 
+SOFT_DELETE_SECONDS = 7 * 86400
+"""Seven days, which the runbook wants of both buckets: somebody must notice before they are over."""
+
 _NAMED = ("hierarchical namespace", "Autoclass", "rules that change the class")
 
 _DIGITS = tuple("0123456789")
@@ -196,7 +199,8 @@ def bucket_checks(legacy: Resource, new: Resource, migration: Migration) -> Iter
         yield _key(side, resource)
     yield _legacy_lifecycle(legacy, migration)
     yield from lifecycle_checks(new, migration)
-    yield _soft_delete(legacy)
+    yield _soft_delete("legacy", legacy)
+    yield _soft_delete("new", new)
     yield _versioning(legacy)
 
 
@@ -335,14 +339,23 @@ def _legacy_lifecycle(legacy: Resource, migration: Migration) -> Check:
     return passed(name, seen, f"see that no rule deletes in {where} before the migration is done")
 
 
-def _soft_delete(legacy: Resource) -> Check:
-    name = "legacy bucket: soft delete"
-    seconds = int((legacy.get("softDeletePolicy") or {}).get("retentionDurationSeconds") or 0)
-    if seconds:
-        return passed(name, f"a deletion can be undone from it for {duration(seconds)}")
-    seen = "off: after the deletion only the new path can bring an object back, with another generation and creation time"
-    step = f"before the deletion: gcloud storage buckets update gs://{legacy.get('name')} --soft-delete-duration=7d"
-    return passed(name, seen, step)
+def _soft_delete(side: str, resource: Resource) -> Check:
+    name = f"{side} bucket: soft delete"
+    seconds = int((resource.get("softDeletePolicy") or {}).get("retentionDurationSeconds") or 0)
+    step = f"gcloud storage buckets update gs://{resource.get('name')} --soft-delete-duration=7d"
+    if side == "new":
+        seen = (
+            f"a lost object, the migration's record included, can be restored for {duration(seconds)}"
+            if seconds
+            else "off: what is overwritten or deleted there is gone, the migration's record included"
+        )
+        return passed(name, seen, "" if seconds >= SOFT_DELETE_SECONDS else f"before the first copy: {step}")
+    seen = (
+        f"a deletion can be undone from it for {duration(seconds)}"
+        if seconds
+        else "off: after the deletion only the new path can bring an object back, with another generation and creation time"
+    )
+    return passed(name, seen, "" if seconds >= SOFT_DELETE_SECONDS else f"before the deletion: {step}")
 
 
 def _versioning(legacy: Resource) -> Check:
