@@ -49,6 +49,7 @@ OBJECT_ROLES: Mapping[str, frozenset[str]] = {
             *(
                 "roles/eventarc.developer",
                 "roles/eventarc.eventReceiver",
+                "roles/eventarc.serviceAgent",
                 "roles/iam.serviceAccountTokenCreator",
             ),
             *("roles/iam.serviceAccountUser", "roles/run.admin", "roles/run.developer", "roles/run.invoker"),

@@ -34,10 +34,9 @@ AGENTS = {
     "gcf-admin-robot": "roles/cloudfunctions.serviceAgent",
     "gcp-sa-cloudbuild": "roles/cloudbuild.serviceAgent",
     "gcp-sa-cloudscheduler": "roles/cloudscheduler.serviceAgent",
-    "gcp-sa-eventarc": "roles/eventarc.serviceAgent",
     "serverless-robot-prod": "roles/run.serviceAgent",
 }
-"""Google's own accounts in a project, by the domain of their addresses, with the role that each service works with.
+"""Google's own accounts that get no binding from `project`, by the domain of their addresses, with the role that each service works with.
 
 Google grants these roles with the first use of each service (IAM documentation, "Service agents"). A policy that is written as a
 whole, as some infrastructure code does, takes them away."""

@@ -51,6 +51,16 @@ ACCOUNTS = {
     FUNCTION_BUILD: "QPI exports: builds the functions",
 }
 
+AGENTS = {
+    "eventarc": ("gcp-sa-eventarc", "roles/eventarc.serviceAgent"),
+    "pubsub": ("gcp-sa-pubsub", "roles/pubsub.serviceAgent"),
+}
+"""Google's own accounts that must exist before a binding names them, by service: the domain of the address, and the role.
+
+Enabling a service does not make its agent (a public report of a new project). A binding to it is then refused, however often it is
+retried, and so is the first trigger. An agent that is made by request gets no role (IAM documentation, "Create and grant roles to
+service agents")."""
+
 DEAD_LETTERS = "dead-letters"
 
 PROJECT_ROLES = {
@@ -112,6 +122,8 @@ def project_steps(values: Values) -> Iterator[Step]:
     """Everything an owner sets up."""
     yield from _prerequisites(values)
     yield Run(gcloud(values, "services enable", *(f"{name}.googleapis.com" for name in SERVICES)))
+    for service in AGENTS:
+        yield Run(gcloud(values, "beta services identity create", f"--service={service}.googleapis.com"))
     yield from _places(values)
     yield from _accounts(values)
     yield from _roles(values)
@@ -213,6 +225,8 @@ def _project_bindings(values: Values) -> Iterator[Step]:
     yield Ask("STORAGE_AGENT", gcloud(values, "storage service-agent"))
     yield _on_project(values, "serviceAccount:$STORAGE_AGENT", "roles/pubsub.publisher")
     yield Ask("NUMBER", gcloud(values, "projects describe", values.project, "--format=value(projectNumber)"))
+    for domain, role in AGENTS.values():
+        yield _on_project(values, f"serviceAccount:service-$NUMBER@{domain}.iam.gserviceaccount.com", role)
     pubsub = "serviceAccount:service-$NUMBER@gcp-sa-pubsub.iam.gserviceaccount.com"
     yield _on_project(values, pubsub, "roles/pubsub.subscriber")
     yield _bind(values, "pubsub topics", values.name(DEAD_LETTERS), pubsub, "roles/pubsub.publisher")

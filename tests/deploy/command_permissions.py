@@ -24,6 +24,8 @@ _ROLES = Path(__file__).parent / "predefined_roles.json"
 ROWS: Mapping[str, str] = {
     # An owner: what sets up the project.
     "services enable": "serviceusage.services.enable serviceusage.services.get",
+    # The role Service Usage Admin (IAM documentation, "Create and grant roles to service agents").
+    "beta services identity create": "serviceusage.services.enable",
     "artifacts repositories list": "artifactregistry.repositories.list",
     "artifacts repositories create": "artifactregistry.repositories.create",
     "artifacts repositories add-iam-policy-binding": "artifactregistry.repositories.getIamPolicy artifactregistry.repositories.setIamPolicy",

@@ -235,7 +235,10 @@ BROKEN: dict[Callable[[Gcloud], None], dict[str, str]] = {
     the_new_bucket_is_in_eu: {"new bucket: trigger": "write NEW_LOCATION=eu into deploy/dev.env"},
     an_account_is_disabled: {"accounts": "gcloud iam service-accounts enable qpi-exports-mirror-dev@"},
     roles_are_of_another_version: {"roles": "gcloud iam roles update qpiExports"},
-    agents_lost_their_roles: {"Google's agents": BIND.format("projects") + "data-platform-dev"},
+    agents_lost_their_roles: {
+        "Google's agents": BIND.format("projects") + "data-platform-dev",
+        "rights: project data-platform-dev": BIND.format("projects") + "data-platform-dev",
+    },
     dead_letters_go_nowhere: {"subscriptions": "pull what it holds, delete it"},
     jobs_are_others: {"jobs": SUBMIT},
     the_mirror_hears_another_bucket: {"trigger of mirror": "gcloud functions deploy qpi-exports-mirror-dev"},

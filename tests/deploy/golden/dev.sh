@@ -22,6 +22,8 @@ LEGACY_BUCKET="$(gcloud storage buckets list '--filter=name=data-bucket-dev AND 
 NEW_BUCKET="$(gcloud storage buckets list '--filter=name=de-bigquery-data-export-dev AND uniform_bucket_level_access=true' '--format=value(name)' --project=data-platform-dev --quiet)"
 : "${NEW_BUCKET:?gs://de-bigquery-data-export-dev is not in data-platform-dev, or has no uniform bucket-level access: see docs/deploy.md, What must be there}"
 gcloud services enable artifactregistry.googleapis.com bigquery.googleapis.com cloudbuild.googleapis.com cloudfunctions.googleapis.com cloudresourcemanager.googleapis.com cloudscheduler.googleapis.com eventarc.googleapis.com iam.googleapis.com iamcredentials.googleapis.com logging.googleapis.com monitoring.googleapis.com pubsub.googleapis.com run.googleapis.com storage.googleapis.com --project=data-platform-dev --quiet
+gcloud beta services identity create --service=eventarc.googleapis.com --project=data-platform-dev --quiet
+gcloud beta services identity create --service=pubsub.googleapis.com --project=data-platform-dev --quiet
 FOUND="$(gcloud artifacts repositories list --location=europe-west1 '--filter=name~/qpi-exports$' '--format=value(name)' --project=data-platform-dev --quiet)"
 [ -n "$FOUND" ] ||
   gcloud artifacts repositories create qpi-exports --location=europe-west1 --repository-format=docker --project=data-platform-dev --quiet
@@ -180,6 +182,8 @@ STORAGE_AGENT="$(gcloud storage service-agent --project=data-platform-dev --quie
 bind gcloud projects add-iam-policy-binding data-platform-dev "--member=serviceAccount:${STORAGE_AGENT}" --role=roles/pubsub.publisher --condition=None --quiet
 NUMBER="$(gcloud projects describe data-platform-dev '--format=value(projectNumber)' --project=data-platform-dev --quiet)"
 : "${NUMBER:?an empty answer}"
+bind gcloud projects add-iam-policy-binding data-platform-dev "--member=serviceAccount:service-${NUMBER}@gcp-sa-eventarc.iam.gserviceaccount.com" --role=roles/eventarc.serviceAgent --condition=None --quiet
+bind gcloud projects add-iam-policy-binding data-platform-dev "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.serviceAgent --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-dev "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.subscriber --condition=None --quiet
 bind gcloud pubsub topics add-iam-policy-binding qpi-exports-dead-letters-dev "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.publisher --project=data-platform-dev --quiet
 bind gcloud iam service-accounts add-iam-policy-binding qpi-exports-trigger-dev@data-platform-dev.iam.gserviceaccount.com "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/iam.serviceAccountTokenCreator --project=data-platform-dev --quiet

@@ -22,6 +22,8 @@ LEGACY_BUCKET="$(gcloud storage buckets list '--filter=name=data-bucket-stg AND 
 NEW_BUCKET="$(gcloud storage buckets list '--filter=name=de-bigquery-data-export-stg AND uniform_bucket_level_access=true' '--format=value(name)' --project=data-platform-stg --quiet)"
 : "${NEW_BUCKET:?gs://de-bigquery-data-export-stg is not in data-platform-stg, or has no uniform bucket-level access: see docs/deploy.md, What must be there}"
 gcloud services enable artifactregistry.googleapis.com bigquery.googleapis.com cloudbuild.googleapis.com cloudfunctions.googleapis.com cloudresourcemanager.googleapis.com cloudscheduler.googleapis.com eventarc.googleapis.com iam.googleapis.com iamcredentials.googleapis.com logging.googleapis.com monitoring.googleapis.com pubsub.googleapis.com run.googleapis.com storage.googleapis.com --project=data-platform-stg --quiet
+gcloud beta services identity create --service=eventarc.googleapis.com --project=data-platform-stg --quiet
+gcloud beta services identity create --service=pubsub.googleapis.com --project=data-platform-stg --quiet
 FOUND="$(gcloud artifacts repositories list --location=europe-west1 '--filter=name~/qpi-exports$' '--format=value(name)' --project=data-platform-stg --quiet)"
 [ -n "$FOUND" ] ||
   gcloud artifacts repositories create qpi-exports --location=europe-west1 --repository-format=docker --project=data-platform-stg --quiet
@@ -180,6 +182,8 @@ STORAGE_AGENT="$(gcloud storage service-agent --project=data-platform-stg --quie
 bind gcloud projects add-iam-policy-binding data-platform-stg "--member=serviceAccount:${STORAGE_AGENT}" --role=roles/pubsub.publisher --condition=None --quiet
 NUMBER="$(gcloud projects describe data-platform-stg '--format=value(projectNumber)' --project=data-platform-stg --quiet)"
 : "${NUMBER:?an empty answer}"
+bind gcloud projects add-iam-policy-binding data-platform-stg "--member=serviceAccount:service-${NUMBER}@gcp-sa-eventarc.iam.gserviceaccount.com" --role=roles/eventarc.serviceAgent --condition=None --quiet
+bind gcloud projects add-iam-policy-binding data-platform-stg "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.serviceAgent --condition=None --quiet
 bind gcloud projects add-iam-policy-binding data-platform-stg "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.subscriber --condition=None --quiet
 bind gcloud pubsub topics add-iam-policy-binding qpi-exports-dead-letters-stg "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/pubsub.publisher --project=data-platform-stg --quiet
 bind gcloud iam service-accounts add-iam-policy-binding qpi-exports-trigger-stg@data-platform-stg.iam.gserviceaccount.com "--member=serviceAccount:service-${NUMBER}@gcp-sa-pubsub.iam.gserviceaccount.com" --role=roles/iam.serviceAccountTokenCreator --project=data-platform-stg --quiet
