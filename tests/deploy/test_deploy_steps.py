@@ -108,6 +108,33 @@ class TestPerform:
         assert sum(pauses) == waited
         assert sum("refused" in line for line in told) == said
 
+    @pytest.mark.parametrize(("refusals", "goes_on"), [(0, True), (3, True), (12, True), (13, False)])
+    @pytest.mark.parametrize("step", [Run(("new",)), Ask("NAME", ("new",)), Ensure(("new",), ("create",))])
+    def test_a_service_that_is_not_ready_is_asked_again(
+        self, step: Run | Ask | Ensure, refusals: int, goes_on: bool
+    ) -> None:
+        """Every kind of step, for three minutes each; then the refusal ends the run."""
+        seen: list[Words] = []
+        pauses: list[float] = []
+
+        def run(words: Words) -> Answer:
+            seen.append(words)
+            if words == ("new",) and seen.count(words) <= refusals:
+                return Answer(
+                    1, "", "Cloud Pub/Sub API has not been used in project 1 before or it is disabled."
+                )
+            return Answer(0, "it", "")
+
+        told: list[str] = []
+        steps = [step, Run(("next",))]
+        if goes_on:
+            perform(steps, run, told.append, pauses.append)
+            assert seen[-1] == ("next",)
+        else:
+            with pytest.raises(Failed, match="has not been used in project 1"):
+                perform(steps, run, told.append, pauses.append)
+        assert sum(pauses) == 15 * min(refusals, 12) == 15 * sum("not ready yet" in line for line in told)
+
     def test_a_binding_that_is_refused_for_another_reason_ends_it(self) -> None:
         """A missing permission is not retried."""
         run = answering({"add-iam-policy-binding": Answer(1, "", "PERMISSION_DENIED")}, [])
@@ -185,6 +212,31 @@ class TestScript:
         environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
         done = subprocess.run(["bash", "-c", text], capture_output=True, text=True, check=False, env=environ)
         assert (done.stdout, done.returncode, done.stderr.count("\n")) == ("go on", code, lines)
+
+    @pytest.mark.parametrize(("refusals", "code", "said"), [(0, 0, 0), (3, 0, 3), (12, 0, 12), (13, 3, 13)])
+    def test_a_service_that_is_not_ready_is_asked_again_in_the_script_too(
+        self, refusals: int, code: int, said: int, tmp_path: Path
+    ) -> None:
+        """Where a command prints what later ones need, and with its exit code; another refusal is not repeated."""
+        stand_in = tmp_path / "gcloud"
+        stand_in.write_text(
+            f'#!/bin/bash\ncd {tmp_path}\nmkdir -p calls\n[ "$1" != bad ] || exit 5\n'
+            f'[ "$(ls calls | wc -l)" -ge {refusals} ] && printf %s "$1" && exit 0\n'
+            'mktemp -p calls >/dev/null\necho "SERVICE_DISABLED" >&2\nexit 3\n'
+        )
+        stand_in.chmod(0o755)
+        environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        asked = [Ask("NAME", ("gcloud", "x y")), Run(("printf", "%s", "$NAME"))]
+        for steps, printed, ends, refused in (
+            (asked, "" if code else "x y", code, said),
+            ([Run(("gcloud", "bad"))], "", 5, 0),
+        ):
+            text = "sleep() { :; }\n" + "\n".join(script(steps))
+            done = subprocess.run(
+                ["bash", "-c", text], capture_output=True, text=True, check=False, env=environ
+            )
+            found = (done.stdout, done.returncode, done.stderr.count("SERVICE_DISABLED"))
+            assert found == (printed, ends, refused)
 
     def test_an_empty_answer_ends_it(self) -> None:
         """As in `perform`: nothing is done without what was asked for, and the line says what that was."""

@@ -1,4 +1,20 @@
 set -euo pipefail
+# What a service or an agent of Google's refuses because it is new is tried again, for 3 minutes.
+gcloud() {
+  local why status tries=12
+  while true; do
+    status=0
+    { why="$(command gcloud "$@" 2>&1 1>&3)"; } 3>&1 || status=$?
+    if [ -n "$why" ]; then printf '%s\n' "$why" >&2; fi
+    if [ "$status" -eq 0 ] || [ "$tries" -le 0 ]; then return "$status"; fi
+    case "$why" in
+      *"SERVICE_DISABLED"*|*"has not been used in project"*|*"using the Eventarc Service Agent"*) ;;
+      *) return "$status" ;;
+    esac
+    tries=$((tries - 1))
+    sleep 15
+  done
+}
 TRIES=12 REFUSED=0
 # A new account or role is not known everywhere at once: a binding that names it is tried again, for 3 minutes in all.
 bind() {
