@@ -8,7 +8,7 @@ Every step is idempotent. There are three kinds:
 
 A new account or role is not known everywhere at once: for some minutes a binding that names it is refused. Such a refusal is
 retried for `PATIENCE` seconds. If it stays, the other steps go on, and the end of the run names the refused binding. A service that
-was enabled moments ago refuses every command, and Eventarc its first trigger: that is retried for as long, and then ends the run.
+was enabled moments ago refuses every command, and Eventarc its first trigger. That is retried for as long, and then ends the run.
 
 A listing with a filter answers "Is it there?": it is empty where the thing does not exist. A missing permission, a missing
 network or a wrong project is an error of the listing, and cannot be read as "nothing there".
@@ -124,7 +124,7 @@ def script(steps: Iterable[Step]) -> Iterator[str]:
         yield 'if [ "$REFUSED" -gt 0 ]; then\n  echo "$REFUSED bindings were refused: run it again" >&2\n  exit 1\nfi'
 
 
-_PATIENT = f"""# What a service or an agent of Google's refuses because it is new is tried again, for {PATIENCE // 60} minutes.
+_PATIENT = f"""# What a new service, or a new agent of Google's, refuses is tried again, for {PATIENCE // 60} minutes.
 gcloud() {{
   local why status tries={PATIENCE // PAUSE}
   while true; do

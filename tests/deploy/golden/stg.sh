@@ -1,5 +1,5 @@
 set -euo pipefail
-# What a service or an agent of Google's refuses because it is new is tried again, for 3 minutes.
+# What a new service, or a new agent of Google's, refuses is tried again, for 3 minutes.
 gcloud() {
   local why status tries=12
   while true; do
