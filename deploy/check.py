@@ -30,7 +30,7 @@ UNRESTRICTED_BUILDS = frozenset(
 )
 """Regions in which Cloud Build runs builds of every project (its documentation, "Cloud Build locations", 2025-08-18)."""
 
-AGENTS = {
+UNBOUND_AGENTS = {
     "gcf-admin-robot": "roles/cloudfunctions.serviceAgent",
     "gcp-sa-cloudbuild": "roles/cloudbuild.serviceAgent",
     "gcp-sa-cloudscheduler": "roles/cloudscheduler.serviceAgent",
@@ -391,12 +391,12 @@ def _agents(values: Values, facts: Facts) -> Iterator[Check]:
             return
     missing = [
         one
-        for domain, role in AGENTS.items()
+        for domain, role in UNBOUND_AGENTS.items()
         if not (one := _agent(values, project["projectNumber"], domain, role)).is_in(policy)
     ]
     jobs = _names(facts, "run jobs")
     if not missing:
-        yield passed(name, f"{len(AGENTS)} with their roles")
+        yield passed(name, f"{len(UNBOUND_AGENTS)} with their roles")
     elif not isinstance(jobs, Unreadable) and values.name(Part.BACKFILL.value) not in jobs:
         roles = ", ".join(one.role for one in missing)
         yield Check(name, Standing.NOT_APPLICABLE, f"not yet, before the first build: {roles}")

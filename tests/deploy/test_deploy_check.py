@@ -334,6 +334,13 @@ def test_an_answer_of_another_form_is_never_green(answer: Answer) -> None:
         assert len(checks) > 50
 
 
+def test_a_part_of_a_list_is_not_the_list() -> None:
+    """What a service could not reach is not missing: gcloud warns, and ends with 0."""
+    gcloud = Gcloud()
+    gcloud.odd[gcloud.command("functions")] = ODD["a part"]
+    assert {standing for standing, _ in wrong(found(gcloud))} == {"NOT RUN"}
+
+
 def test_fields_of_another_form_within_an_answer_break_nothing() -> None:
     """Their subject is not known, and the others are judged."""
     gcloud = Gcloud()
