@@ -345,7 +345,11 @@ def _charges(estimate: Estimate) -> Iterator[RenderableType]:
         yield costs
     cheap = [charge.what for charge in estimate.charges if charge not in dear]
     if cheap:
-        names = ", ".join(cheap) if dear else "operations, tasks, replication, events, functions, log lines, storage, retrieval"
+        names = (
+            ", ".join(cheap)
+            if dear
+            else "operations, tasks, replication, events, functions, log lines, storage, retrieval"
+        )
         yield Text(f"Under $0.01 each: {names}", "dim")
     for day, pages in sources(estimate.prices).items():
         yield Text(f"Prices of {day}: {', '.join(pages)}", "dim")

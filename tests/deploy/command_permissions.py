@@ -87,6 +87,8 @@ ROWS: Mapping[str, str] = {
     # What Cloud Scheduler sends: jobs.run of the Cloud Run Admin API.
     "(schedule)": "run.jobs.run@{2}",
     "(schedule with arguments)": "run.jobs.run@{2} run.jobs.runWithOverrides@{2}",
+    # backfill_job/smoke/observe.py, in the operator's account.
+    "(smoke --observe)": "logging.logEntries.list monitoring.timeSeries.list",
     # The people: command_lib/builds/submit_util.py gets the staging bucket before it uploads (F1).
     "builds submit": (
         "cloudbuild.builds.create cloudbuild.builds.get serviceusage.services.use "

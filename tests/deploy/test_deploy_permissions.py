@@ -10,7 +10,7 @@ from command_permissions import ROWS, Grants, extract, findings, row_of
 from gcloud_parser import documented_commands
 from test_deploy_commands import all_steps, values_of, words_of
 
-from backfill_job.rights import Role
+from backfill_job.rights import Part, Role
 from deploy.parts import function_steps, job_steps, scheduler_steps
 from deploy.project import BUILD, SCHEDULER, project_steps
 from deploy.steps import Words
@@ -68,6 +68,7 @@ def lacking(values: Values, bindings: list[Words], commands: list[Words] | None 
         *findings(values.builders, [words for words in typed() if words[1] == "builds"], grants, account),
         *findings(values.operators, [words for words in typed() if words[1] != "builds"], grants, account),
         *findings(values.deleters, deletion(), grants, account),
+        *findings(values.member(Part.OPERATOR), [("(smoke --observe)",)], grants),
     ]
 
 
