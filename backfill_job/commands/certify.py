@@ -4,7 +4,7 @@ A digest in the file finds accidents. That the certificate is true, only this re
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +13,7 @@ import uvloop
 
 from backfill_job.copying.by_bytes import AT_ONCE, ByBytes
 from backfill_job.copying.diff import diff
+from backfill_job.copying.progress import counting
 from backfill_job.run.arguments import add_log_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_billing_argument
 from backfill_job.run.open_run import opened
@@ -73,7 +74,9 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
 
 def _check(run: Run, stated: Certificate) -> ExitCode:
     tune_gc()
-    counts, differing = uvloop.run(_counted(run))
+    total = stated.data.total.source.objects
+    with counting(run.console, "comparing", total=total) as add:
+        counts, differing = uvloop.run(_counted(run, add))
     found = stated.changes(data_of(run.migration, counts))
     for line in found[:MAX_SHOWN]:
         run.say(f"  {line}")
@@ -128,7 +131,7 @@ def _unclean(stated: Certificate) -> str:
     return ", ".join(wrong) or "its report has a critical remark, or problems of contents"
 
 
-async def _counted(run: Run) -> tuple[DayCounts, int]:
+async def _counted(run: Run, add: Callable[[int], None]) -> tuple[DayCounts, int]:
     """Count both sides as listed, without second looks, because a certificate is about the present objects.
 
     Also gives the number of names whose checksums are equal and prove nothing, and whose bytes do not prove it either.
@@ -141,6 +144,7 @@ async def _counted(run: Run) -> tuple[DayCounts, int]:
             found = await by_bytes.settled(api, [*lines])
             counts.add(found)
             differing += sum(line.differing in UNPROVEN for line in found)
+            add(len(found))
     return counts, differing
 
 

@@ -21,6 +21,7 @@ from rich.text import Text
 from backfill_job.deletion.erasing import Erased, Means, deleted_by, erase
 from backfill_job.deletion.traces import Held, Place, Trace, Traces, matching, traces_of
 from backfill_job.run.arguments import from_one
+from backfill_job.run.clock import waiting
 from backfill_job.run.command import (
     BEFORE_ANYTHING,
     Command,
@@ -249,7 +250,7 @@ def _erased(
 
     def wait() -> None:
         seconds = CACHE_SECONDS + MARGIN_SECONDS
-        say(f"On record. Waiting {seconds:.0f} seconds, until every mirror must have seen it …")
+        say(waiting(seconds, looking.io.clock, "On record; every mirror must have seen it"))
         looking.io.clock.sleep(seconds)
 
     phases = PhaseReader(gateway, migration, looking.io.clock.monotonic)

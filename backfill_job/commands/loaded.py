@@ -128,7 +128,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             there = _listed(gateway, path, consumer, days)
             beforehand = _beforehand(there, path, table)
             if not in_cloud_run:  # where every line on stdout is an event
-                print(beforehand, file=io.stdout)
+                io.console().print(beforehand, markup=False, soft_wrap=True)
             found = table.compare(there)
             clock = until_stopped(replace(io.clock, now=gateway.server_time.now), stop)
             record = LoadedRecord(

@@ -1,7 +1,7 @@
 """The command ``verify``: compare both paths name by name, and certify what they hold. Copies nothing."""
 
 import argparse
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from hashlib import sha256
@@ -15,6 +15,7 @@ from backfill_job.copying.by_bytes import ByBytes
 from backfill_job.copying.compare import Compared, Comparison, log_comparison, log_erased, more_line
 from backfill_job.copying.diff import DiffLine, diff
 from backfill_job.copying.on_record import OnRecord, begin_comparison
+from backfill_job.copying.progress import counting
 from backfill_job.run.arguments import add_session_arguments, since
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.ending import command_line, next_line, say_end
@@ -126,7 +127,10 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
     counts = DayCounts(LagCounts(since_when), late=_late_writes(run, state))
     whole = record.standing is Standing.WHOLE
     by_bytes = ByBytes(run, run.authority if whole else None, record=whole and not arguments.no_record)
-    result = uvloop.run(_compare(run, arguments.contents, counts, by_bytes))
+    known = state.newest_comparison
+    total = None if known is None or arguments.since is not None or run.settings.task_count > 1 else known.compared
+    with counting(run.console, "comparing", total=total) as add:
+        result = uvloop.run(_compare(run, arguments.contents, counts, by_bytes, add))
     log_comparison(run.log, run.migration, result.compared)
     log_erased(run.log, run.migration, result.compared)
     run.write("shard.json", result.to_json())
@@ -158,13 +162,15 @@ def _late_writes(run: Run, state: State) -> LateWrites:
     return late_since(run.store, run.migration, None if state.phase.before_cutover else cutover_of(state))
 
 
-async def _compare(run: Run, scope: Scope, counts: DayCounts, by_bytes: ByBytes) -> VerifyResult:
-    """List both sides, read the contents in scope, and look again at each name that differs."""
+async def _compare(
+    run: Run, scope: Scope, counts: DayCounts, by_bytes: ByBytes, add: Callable[[int], None]
+) -> VerifyResult:
+    """List both sides, read the contents in scope, and look again at each name that differs; `add` counts the names."""
     comparison = Comparison(run.migration, run.served(), counts, known=by_bytes.known)
     contents: Contents | None = None
     async with (
         open_api(run, CONTENTS_LIMITS.in_flight) as api,
-        aclosing(_compared(run, api, comparison, by_bytes)) as parts,
+        aclosing(_compared(run, api, comparison, by_bytes, add)) as parts,
     ):
         if scope.percent:
             contents = await check_contents(parts, api, run.migration, scope, stop=run.stop)
@@ -172,12 +178,14 @@ async def _compare(run: Run, scope: Scope, counts: DayCounts, by_bytes: ByBytes)
             async for _ in parts:
                 pass
     await by_bytes.flush()
-    compared = comparison.result(run.store, grace=run.grace, clock=run.clock, authority=run.authority)
+    compared = comparison.result(
+        run.store, grace=run.grace, clock=run.clock, authority=run.authority, say=run.say
+    )
     return VerifyResult(compared, counts, contents, run.operations.total())
 
 
 async def _compared(
-    run: Run, api: AsyncApi, comparison: Comparison, by_bytes: ByBytes
+    run: Run, api: AsyncApi, comparison: Comparison, by_bytes: ByBytes, add: Callable[[int], None]
 ) -> AsyncGenerator[Iterable[DiffLine], None]:
     """Yield the parts of the diff, after the comparison has read them, for the check of the contents."""
     async with aclosing(diff(api, run.migration, run.ranges)) as parts:
@@ -185,6 +193,7 @@ async def _compared(
             run.stop.check()
             lines = await by_bytes.settled(api, [*part])
             comparison.add(lines)
+            add(len(lines))
             yield lines
 
 

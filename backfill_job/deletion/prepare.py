@@ -152,7 +152,15 @@ def run_checks(run: Run, state: State, request: DeletionRequest, lines: LinesFil
         Interrupted: The operator stopped it.
     """
     cutover = cutover_of(state)
-    found = survey(run, cutover=cutover, lines=lines, erased=request.erased, consumer=request.consumer)
+    known = state.newest_comparison
+    found = survey(
+        run,
+        cutover=cutover,
+        lines=lines,
+        erased=request.erased,
+        consumer=request.consumer,
+        expected=None if known is None else known.compared,
+    )
     now = run.clock.now()
     checks = [
         deletion_phase_check(state, GOES_ON_IN if request.anew else BEGINS_IN),

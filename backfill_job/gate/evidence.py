@@ -25,6 +25,7 @@ from backfill_job.references.findings import ScanResult
 from backfill_job.references.scan import Checkouts
 from backfill_job.references.sites import sites_of
 from backfill_job.references.targets import Kind
+from backfill_job.run.clock import waiting
 from backfill_job.run.open_run import reports_at
 from backfill_job.run.phase_change import update_state
 from backfill_job.run.run import Run, open_api
@@ -63,6 +64,7 @@ class GateOptions:
         consumer_file: The file that describes it, for the commands that the gate proposes; empty without one.
         table: The consumer's own table, with which `loaded` must have compared the path; empty for that of the consumer's file.
         no_mirror: Why no mirror runs, and who wrote last; empty where one runs.
+        not_made: Why evidence could not be made just before the gate, by the check's name.
     """
 
     checkouts: Checkouts = field(default_factory=Checkouts)
@@ -80,6 +82,7 @@ class GateOptions:
     consumer_file: str = ""
     no_mirror: str = ""
     table: str = ""
+    not_made: Mapping[str, str] = field(default_factory=dict)
 
 
 class Evidence:
@@ -279,7 +282,7 @@ class Evidence:
         uri = self.migration.source_ref(relative).uri
         # The log names it before it exists, so that an operator can remove it even if this process is killed.
         run.log.emit(Event.CANARY_WRITTEN, object=uri)
-        self._run.say(f"Canary: {uri}; it is removed again.\n")
+        self._run.say(waiting(limit, run.clock, f"Canary {uri}, which is removed again") + " at most\n")
         pause = self._run.io.clock.sleep
         flight = fly(run.gateway, self.migration, relative, limit=limit, clock=run.clock, pause=pause)
         return _flown(flight, limit), flight.arrived

@@ -19,16 +19,18 @@ class LateConsole:
         file: Where to.
         width: Columns outside a terminal.
         quiet: Prints nothing.
+        only_progress: Prints no text, and draws progress: for a command that another one runs.
 
     Attributes:
         is_terminal: Whether `file` is one.
     """
 
-    def __init__(self, file: TextIO, width: int, *, quiet: bool = False) -> None:
+    def __init__(self, file: TextIO, width: int, *, quiet: bool = False, only_progress: bool = False) -> None:
         self.is_terminal = file.isatty()
         self._file = file
         self._width = None if self.is_terminal else width
         self._quiet = quiet
+        self._silent = quiet or only_progress
         self._console: Console | None = None
 
     @property
@@ -47,7 +49,7 @@ class LateConsole:
     def print(self, *objects: Any, **options: Any) -> None:
         """Print as `rich.console.Console.print` does. A plain line outside a terminal goes out as it is."""
         plain = options.get("soft_wrap") and options.get("markup") is False and not self.is_terminal
-        if self._quiet:
+        if self._silent:
             return
         if plain and len(objects) == 1 and isinstance(objects[0], str):
             self._file.write(objects[0] + options.get("end", "\n"))
