@@ -76,6 +76,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which.add_argument(
         "--confirm-delete", action="store_true", help="delete, once everything was checked and confirmed"
     )
+    mode.add_argument(
+        "--details", action="store_true", help="a longer overview: each day, folders, layouts, each check"
+    )
     goes_on = mode.add_mutually_exclusive_group()
     goes_on.add_argument(
         "--resume", metavar="MANIFEST", help="go on with a deletion: the manifest's file or gs:// name"

@@ -22,7 +22,7 @@ from backfill_job.verify.certificate import Certificate, data_of, read_certifica
 from backfill_job.verify.day_counts import DayCounts
 from shared.errors import UsageError
 from shared.objects import Difference
-from shared.text import counted, listed, shown
+from shared.text import counted, listed, shown, without_names
 
 __all__ = ["COMMAND"]
 
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add this command's arguments."""
     parser.add_argument(
         "--check",
-        type=Path,
+        type=_file,
         required=True,
         metavar="FILE",
         help="the certificate; it names the two prefixes",
@@ -58,6 +58,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_billing_argument(parser)
     add_log_arguments(parser)
     parser.set_defaults(tasks=1, since=None, grace=timedelta(), allow_empty=True, report=None)
+
+
+def _file(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the name of the certificate's file is empty")
+    return Path(text)
 
 
 def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
@@ -114,8 +120,8 @@ def _check(run: Run, stated: Certificate) -> ExitCode:
 def _said(stated: Certificate) -> Iterator[str]:
     """What the certificate leaves out, and what its days say about the two sides."""
     data = stated.data
-    left_out = f", without names like {', '.join(map(shown, data.excludes))}" if data.excludes else ""
-    yield f"{shown(data.source)} and {shown(data.destination)}{left_out}"
+    sides = f"{shown(data.source)} and {shown(data.destination)}"
+    yield ", ".join(filter(None, [sides, without_names(data.excludes)]))
     yield f"not compared: {', '.join(map(shown, stated.not_compared))}"
     if not stated.unequal_days:
         yield "both sides are equal: names, sizes and crc32c of every object that is not left out"

@@ -16,8 +16,8 @@ import argparse
 from datetime import datetime
 
 from backfill_job.checks import Override, log_overrides, on_record, overrides_of
-from backfill_job.commands.gathering import gathered
 from backfill_job.commands.gate import add_gate_arguments, gate_options
+from backfill_job.commands.gathering import gathered
 from backfill_job.copying.catch_up import catch_up
 from backfill_job.copying.on_record import begin_comparison
 from backfill_job.copying.options import add_pace_arguments
@@ -25,6 +25,7 @@ from backfill_job.copying.unwritten import Look, look_at_both
 from backfill_job.gate.evidence import GateOptions
 from backfill_job.gate.verdict import GateResult, run_gate
 from backfill_job.run.arguments import add_session_arguments
+from backfill_job.run.clock import waiting
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_migration_arguments, migration_from
 from backfill_job.run.ending import command_line, same_command, say_end
 from backfill_job.run.open_run import opened
@@ -34,9 +35,9 @@ from backfill_job.run.run import Run
 from shared.errors import UsageError
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.state import HistoryEntry, Kind, Overridden, State, utc_text
+from shared.state import HistoryEntry, Kind, Overridden, State
 from shared.state_changes import MAX_WHO
-from shared.text import counted, shown
+from shared.text import counted, minute_text, shown
 
 __all__ = ["COMMAND", "first_pass_open"]
 
@@ -135,7 +136,9 @@ def _unwritten(run: Run, before: Look, options: GateOptions) -> Overridden:
     Raises:
         UsageError: One was, or the paths are not equal. Nothing was changed.
     """
-    run.clock.sleep(run.grace.total_seconds())
+    seconds = run.grace.total_seconds()
+    run.say(waiting(seconds, run.clock, "No object may be written now"))
+    run.clock.sleep(seconds)
     now = look_at_both(run)
     if now.digest != before.digest:
         at, name = now.newest
@@ -248,7 +251,7 @@ def _next_steps(migration: Migration) -> list[str]:
 
 
 def _since(state: State) -> str:
-    return utc_text(state.since) if isinstance(state.since, datetime) else "its beginning"
+    return minute_text(state.since) if isinstance(state.since, datetime) else "its beginning"
 
 
 COMMAND = Command(NAME, __doc__, EXAMPLES, add_arguments, _run)

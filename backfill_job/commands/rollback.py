@@ -33,9 +33,9 @@ from backfill_job.run.run import Run
 from shared.errors import UsageError
 from shared.migration import Migration
 from shared.phase import Phase
-from shared.state import State, utc_text
+from shared.state import State
 from shared.state_changes import MAX_WHO
-from shared.text import counted, listed, shown
+from shared.text import counted, listed, minute_text, shown
 from shared.verification import Verdict
 
 __all__ = ["COMMAND"]
@@ -181,7 +181,7 @@ def _roll_back(run: Run, arguments: argparse.Namespace, state: State) -> ExitCod
         run.say(f"The phase is {state.phase.value}. The sign-offs are void: the next cutover needs new ones.")
     elif state.since is not None:
         run.say(
-            f"Already rolled back, since {utc_text(state.since)}. Bringing back what late writers wrote …"
+            f"Already rolled back, since {minute_text(state.since)}. Bringing back what late writers wrote …"
         )
     only = frozenset({Phase.ROLLED_BACK})
     with phase_changed(run, only):

@@ -28,8 +28,9 @@ from shared.gateway import Gateway
 from shared.migration import Migration
 from shared.phase import not_begun
 from shared.record import read_record, update
-from shared.state import HistoryEntry, Signatory, State, utc_text
+from shared.state import HistoryEntry, Signatory, State
 from shared.state_changes import MAX_NOTE, MAX_WHO, Stamp, sign_off, withdraw
+from shared.text import minute_text
 
 __all__ = ["COMMAND", "signoffs_line", "signoffs_table"]
 
@@ -80,7 +81,7 @@ def signoffs_table(state: State) -> Table:
     for name in Signatory:
         given = [signoff for signoff in state.signoffs if signoff.name is name]
         for signoff in given:
-            _add(table, name.value, signoff.by, utc_text(signoff.at), signoff.note)
+            _add(table, name.value, signoff.by, minute_text(signoff.at), signoff.note)
         if not given:
             _add(table, name.value, "MISSING" if state.phase.before_cutover else "not given", "", "")
     return table

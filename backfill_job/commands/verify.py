@@ -4,6 +4,7 @@ import argparse
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -93,9 +94,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--mirror-since",
         type=since,
-        default=since("24h"),
         metavar="TIMESTAMP|DURATION",
-        help="since when the mirror runs: it measures the lags of objects written since (default 24h)",
+        help="since when the mirror runs: it measures the lags of objects written since (default 24h, or the begin of the "
+        "migration where that is later: the mirror brings nothing before)",
     )
     what.add_argument(
         "--no-record",
@@ -123,12 +124,17 @@ def _verify(run: Run, arguments: argparse.Namespace) -> ExitCode:
     record = run.record()
     state = record.state
     begun = _begun(run, arguments, record)
-    since_when = time_text(begun_by("--mirror-since", arguments.mirror_since, run.started))
-    counts = DayCounts(LagCounts(since_when), late=_late_writes(run, state))
+    counts = DayCounts(
+        LagCounts(time_text(_mirror_since(run, arguments, state))), late=_late_writes(run, state)
+    )
     whole = record.standing is Standing.WHOLE
     by_bytes = ByBytes(run, run.authority if whole else None, record=whole and not arguments.no_record)
     known = state.newest_comparison
-    total = None if known is None or arguments.since is not None or run.settings.task_count > 1 else known.compared
+    total = (
+        None
+        if known is None or arguments.since is not None or run.settings.task_count > 1
+        else known.compared
+    )
     with counting(run.console, "comparing", total=total) as add:
         result = uvloop.run(_compare(run, arguments.contents, counts, by_bytes, add))
     log_comparison(run.log, run.migration, result.compared)
@@ -155,6 +161,14 @@ def _begun(run: Run, arguments: argparse.Namespace, record: Record) -> OnRecord 
         return begin_comparison(run)
     except UsageError as error:
         raise UsageError(f"{error}. To compare only: --no-record") from error
+
+
+def _mirror_since(run: Run, arguments: argparse.Namespace, state: State) -> datetime:
+    """Since when the mirror runs. What is older than the migration's begin, a backfill brought."""
+    if arguments.mirror_since is not None:
+        return begun_by("--mirror-since", arguments.mirror_since, run.started)
+    day_ago = run.started - timedelta(days=1)
+    return max([day_ago, *(entry.at for entry in state.history[:1])])
 
 
 def _late_writes(run: Run, state: State) -> LateWrites:

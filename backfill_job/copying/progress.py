@@ -107,9 +107,7 @@ def _said(reading: Reading, total: int | None, elapsed: float) -> str:
 
 
 @contextmanager
-def _bar(
-    console: LateConsole, what: str, total: int | None
-) -> Iterator[Callable[[Reading, float], None]]:
+def _bar(console: LateConsole, what: str, total: int | None) -> Iterator[Callable[[Reading, float], None]]:
     """A bar on a terminal, which goes away in the end; gives the function that moves it."""
     from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415 -- slow to import, and a log needs none
 

@@ -4,7 +4,7 @@ A cutover without a mirror rests on it. What is written behind its pass would st
 It is a module of its own because it looks without comparing on record, and copies nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,6 +12,7 @@ from hashlib import sha256
 import uvloop
 
 from backfill_job.copying.diff import Verdict, diff
+from backfill_job.copying.progress import counting
 from backfill_job.run.run import Run, open_api
 
 __all__ = ["Look", "look_at_both"]
@@ -47,14 +48,17 @@ def look_at_both(run: Run) -> Look:
         StorageError: A listing is incomplete, so nothing is proven.
         Interrupted: A stop was requested.
     """
-    return uvloop.run(_look(run))
+    with counting(run.console, "looking", total=None) as add:
+        return uvloop.run(_look(run, add))
 
 
-async def _look(run: Run) -> Look:
+async def _look(run: Run, add: Callable[[int], None]) -> Look:
     found = Look()
     async with open_api(run) as api, aclosing(diff(api, run.migration, run.ranges)) as parts:
-        async for lines in parts:
+        async for part in parts:
             run.stop.check()
+            lines = [*part]
+            add(len(lines))
             for relative, verdict, *sides, _ in lines:
                 if verdict is Verdict.EXCLUDED:
                     continue

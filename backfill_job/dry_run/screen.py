@@ -5,7 +5,8 @@ named ``[bold]x`` appears under that name, and a name cannot move the cursor. Co
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -23,7 +24,7 @@ from shared.migration import Migration
 from shared.partitions import Gap
 from shared.text import byte_count, counted, dollars, duration, listed, shown
 
-__all__ = ["overview", "render"]
+__all__ = ["HELD", "PLANNED", "overview", "render", "span_table"]
 
 ROWS = 20
 """Rows of a table of groups, and days of a list, on the screen; it counts the rest."""
@@ -91,7 +92,7 @@ def overview(
     for named, words in _alarms(findings):
         parts += [Text(f"{counted(named.total, 'object')} {words}:", "bold red"), *_names(named, SHORT)]
     if findings.days:
-        parts += _partitions(findings, by_year=len(findings.months) > MONTHS)
+        parts += _partitions(findings)
     parts += [*_gaps(findings), *_aside(findings), *_colder(findings), *_settings(findings, migration)]
     parts += _by_bytes(findings)
     cost = estimate.once_dollars
@@ -209,7 +210,7 @@ def _sections(
     # Without QPI data all objects are outside, and the folders say more than the names.
     outsiders = names if findings.days else min(names, FEW)
     kinds = {kind.value: count for kind, count in findings.kinds.items()}
-    yield "Date partitions", _partitions(findings)
+    yield "Date partitions", _partitions(findings, months=len(findings.months))
     yield "Gaps", list(_gaps(findings))
     yield (
         "Kinds and file types",
@@ -242,26 +243,58 @@ def _settings(findings: Inventory, migration: Migration) -> Iterator[RenderableT
         yield Text(f"{check.name}: {shown(check.evidence)}. {shown(check.next_step)}")
 
 
-def _partitions(findings: Inventory, *, by_year: bool = False) -> Sequence[RenderableType]:
+def _partitions(findings: Inventory, *, months: int = MONTHS) -> Sequence[RenderableType]:
     if not findings.days:
         return [Text("None: no name has a date where QPI exports have it.")]
+    return [span_table(findings.days, findings.undated, PLANNED, months=months)]
+
+
+Columns = Sequence[tuple[str, Callable[[Period], str]]]
+
+HELD: Columns = (
+    ("objects", lambda period: f"{period.objects:,}"),
+    ("JSONL", lambda period: f"{period.jsonl:,}"),
+    ("bytes", lambda period: byte_count(period.bytes)),
+)
+"""What a path holds."""
+
+PLANNED: Columns = (
+    *HELD,
+    ("to copy", lambda period: f"{period.copy:,}"),
+    ("equal", lambda period: f"{period.equal:,}"),
+    ("differs", lambda period: f"{period.differs:,}"),
+)
+"""The same, and what a copy would do."""
+
+
+def span_table(
+    days: Mapping[date, Period], undated: Period, columns: Columns, *, months: int = MONTHS
+) -> Table:
+    """Lay out the days by month; by year where there are more than so many months.
+
+    Args:
+        days: In order.
+        undated: What has no day in its name.
+        columns: The heading of each column after the days, and what it shows.
+        months: The most rows by month.
+    """
+    by_year = len({day.isoformat()[:7] for day in days}) > months
     width, heading = (4, "year") if by_year else (7, "month")
-    days_of = Counter(day.isoformat()[:width] for day in findings.days)
-    table = _table(heading, "days", "objects", "JSONL", "bytes", "to copy", "equal", "differs")
+    days_of = Counter(day.isoformat()[:width] for day in days)
     spans: defaultdict[str, Period] = defaultdict(Period)
-    for month, period in findings.months.items():
-        spans[month[:width]] += period
+    for day, period in days.items():
+        spans[day.isoformat()[:width]] += period
+    table = _table(heading, "days", *(name for name, _ in columns))
     for span, period in spans.items():
-        _add(table, span, f"{days_of[span]:,}", *_period(period))
-    if findings.undated.objects:
-        _add(table, "(no day)", "", *_period(findings.undated))
-    total = sum(findings.months.values(), findings.undated)
+        _add(table, span, f"{days_of[span]:,}", *(cell(period) for _, cell in columns))
+    if undated.objects:
+        _add(table, "(no day)", "", *(cell(undated) for _, cell in columns))
+    total = sum(days.values(), undated)
     table.show_footer = True
-    for column, cell in zip(
-        table.columns, ("total", f"{len(findings.days):,}", *_period(total)), strict=True
-    ):
-        column.footer = Text(cell)
-    return [table]
+    footer = ("total", f"{len(days):,}", *(cell(total) for _, cell in columns))
+    for column, text in zip(table.columns, footer, strict=True):
+        column.footer = Text(text)
+    return table
 
 
 def _gaps(findings: Inventory) -> Iterator[RenderableType]:
@@ -418,16 +451,6 @@ def _beside(*tables: Table) -> Table:
 
 def _count(count: Count) -> tuple[str, str]:
     return f"{count.objects:,}", byte_count(count.bytes)
-
-
-def _period(period: Period) -> tuple[str, ...]:
-    planned = (period.copy, period.equal, period.differs)
-    return (
-        f"{period.objects:,}",
-        f"{period.jsonl:,}",
-        byte_count(period.bytes),
-        *(f"{number:,}" for number in planned),
-    )
 
 
 def _cost(cost: Cost) -> str:

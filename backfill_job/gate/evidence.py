@@ -37,8 +37,9 @@ from shared.objects import ObjectState
 from shared.phase import Phase
 from shared.record import read_state
 from shared.report.next_steps import Target
-from shared.state import State, utc_text
+from shared.state import State
 from shared.state_changes import Stamp, sites_seen
+from shared.text import minute_text
 from shared.verification import Lag, Verification, latest_verification_ref, read_verification
 
 __all__ = ["Evidence", "GateOptions", "read_verification_record", "require_on_record"]
@@ -138,7 +139,9 @@ class Evidence:
         if not state.ran_in_this_phase(found.run, found.started):
             return "the latest verification measured it before this phase"
         if self.now - found.finished > self.options.limits.max_age:
-            return f"the latest verification measured it at {utc_text(found.finished)}, which is too long ago"
+            return (
+                f"the latest verification measured it at {minute_text(found.finished)}, which is too long ago"
+            )
         return ""
 
     @cached_property
@@ -318,7 +321,7 @@ def require_on_record(contents: bytes | None, where: str, state: State) -> None:
     older = next((each for each in state.comparisons if each.file_sha256 == digest), None)
     what = "changed since, or of no verification on record"
     if older is not None and newest is not None:
-        what = f"that of {utc_text(older.began)}, and one of {utc_text(newest.began)} is on record"
+        what = f"that of {minute_text(older.began)}, and one of {minute_text(newest.began)} is on record"
     raise UsageError(f"{where}: it is not the latest verification on record: it is {what}; run verify again")
 
 

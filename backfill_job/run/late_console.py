@@ -23,6 +23,7 @@ class LateConsole:
 
     Attributes:
         is_terminal: Whether `file` is one.
+        silent: Whether it prints no text.
     """
 
     def __init__(self, file: TextIO, width: int, *, quiet: bool = False, only_progress: bool = False) -> None:
@@ -30,7 +31,7 @@ class LateConsole:
         self._file = file
         self._width = None if self.is_terminal else width
         self._quiet = quiet
-        self._silent = quiet or only_progress
+        self.silent = quiet or only_progress
         self._console: Console | None = None
 
     @property
@@ -49,7 +50,7 @@ class LateConsole:
     def print(self, *objects: Any, **options: Any) -> None:
         """Print as `rich.console.Console.print` does. A plain line outside a terminal goes out as it is."""
         plain = options.get("soft_wrap") and options.get("markup") is False and not self.is_terminal
-        if self._silent:
+        if self.silent:
             return
         if plain and len(objects) == 1 and isinstance(objects[0], str):
             self._file.write(objects[0] + options.get("end", "\n"))

@@ -32,7 +32,7 @@ _FIELD = re.compile(r"(?:^| )([a-z_0-9]+)=(?=[\"\[{0-9tfn-])")
 _NAMED = re.compile(r" +(missing|extra|content differs|metadata differs|later on the|conflict|overwrite) ")
 _SUCH_AS = re.compile(r"'[^']*'(?:, '[^']*')+")
 _PATTERNS = (
-    (r"p50 \d[^Z]*? over (\d+) objects? since[^Z]*Z", r"p50 # over \1 since #"),
+    (r"p50 \d[^Z]*? over (\d+) objects? since \d{4}-\d\d-\d\d \d\d:\d\d UTC", r"p50 # over \1 since #"),
     (r"(?<!\d)\d{8}T\d{6}(?:\d{3})?Z", "<stamp>"),
     (r"\b\d{4}-\d\d-\d\d[ T]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?: ?UTC|Z|\+00:00)?", "<time>"),
     (r"until \d\d:\d\d:\d\d UTC", "until <time>"),
