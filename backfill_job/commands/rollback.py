@@ -134,9 +134,10 @@ def _rehearse(run: Run) -> ExitCode:
 def _only_legacy(run: Run, objects: int, names: Sequence[str] = ()) -> str:
     """What a rollback means for the objects that only the legacy path has."""
     such = f": {listed(map(shown, names), MAX_NAMES_SHOWN)}" if names else ""
+    was, comes = ("It was", "it comes") if objects == 1 else ("They were", "they come")
     return (
-        f"{counted(objects, 'object')} only at {shown(run.migration.source.uri)}{such}. They were deleted at the new path, or never "
-        "came there. After a rollback the legacy path decides, so they come to the new path again. What must stay erased, "
+        f"{counted(objects, 'object')} only at {shown(run.migration.source.uri)}{such}. {was} deleted at the new path, or never "
+        f"came there. After a rollback the legacy path decides, so {comes} to the new path again. What must stay erased, "
         "delete on both paths."
     )
 

@@ -16,7 +16,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from backfill_job.bucket_settings import named_settings
-from backfill_job.dry_run.estimate import Cost, Estimate, Limit, estimate_by_bytes, estimate_colder
+from backfill_job.dry_run.estimate import AT_MOST, Cost, Estimate, Limit, estimate_by_bytes, estimate_colder
 from backfill_job.dry_run.inventory import Count, Inventory, Named, Period, Sizes
 from backfill_job.dry_run.plan import Step
 from backfill_job.dry_run.prices import sources
@@ -368,7 +368,8 @@ def _estimate(estimate: Estimate) -> Sequence[RenderableType]:
 
 def _charges(estimate: Estimate) -> Iterator[RenderableType]:
     """Everything that costs a cent or more, in a table; then the rest, and the date and source of each price."""
-    dear = [charge for charge in estimate.charges if charge.multi >= CENT]
+    charges = [charge for charge in estimate.charges if charge.what not in AT_MOST]
+    dear = [charge for charge in charges if charge.multi >= CENT]
     if dear:
         costs = _table("what it costs", "how much", "in one region", "in several")
         for charge in dear:
@@ -376,9 +377,9 @@ def _charges(estimate: Estimate) -> Iterator[RenderableType]:
             _add(costs, charge.what, amount, dollars(charge.region), dollars(charge.multi))
         yield Text()
         yield costs
-    cheap = [charge.what for charge in estimate.charges if charge not in dear]
+    cheap = [charge.what for charge in charges if charge not in dear]
     if cheap:
-        names = ", ".join(cheap) if dear else "operations, events, functions, log lines, storage, retrieval"
+        names = ", ".join(cheap) if dear else "operations, events, functions, log lines, storage"
         yield Text(f"Under $0.01 each: {names}", "dim")
     for day, pages in sources(estimate.prices).items():
         yield Text(f"Prices of {day}: {', '.join(pages)}", "dim")
