@@ -209,10 +209,19 @@ def _finish(
     say_end(
         run,
         verdict,
-        same_command(run, NAME) if before is None else command_line(run.migration, "delete"),
+        same_command(run, NAME) if before is None else _deletion(run, arguments),
         good=True,
     )
     return ExitCode.DONE
+
+
+def _deletion(run: Run, arguments: argparse.Namespace) -> str:
+    """The dry run of the deletion, which looks at the checkouts and the consumer that this command was given."""
+    typed = {word.partition("=")[0] for word in run.io.words}
+    repos = [str(each) for each in arguments.repo] if "--repo" in typed else []
+    options = [word for repo in repos for word in ("--repo", repo)]
+    options += ["--consumer", str(arguments.consumer)] if "--consumer" in typed else []
+    return command_line(run.migration, "delete", *options)
 
 
 def _still_unwritten(run: Run, before: Look, *, again: bool) -> bool:

@@ -208,8 +208,6 @@ def _after_comparison(
         return [Step("Check the two paths in the command; it compared nothing.", target.command("migrate"))]
     elif now - newest.began > FRESH or not state.in_this_phase(newest):
         why = "Verify again: the latest comparison is out of date."
-    elif verification is None and state.phase in _BEFORE_CUTOVER:
-        why = "Verify before the gate: it also measures the mirror's lag, and certifies what it compared."
     steps = [Step(why, target.command("verify"))] if why else []
     return steps + ([] if verification is None else _concerns(verification))
 
@@ -334,7 +332,8 @@ def _dual_write(state: State, target: Target) -> list[Step]:
         )
     steps.append(
         Step(
-            "The gate says GO or NO-GO for the cutover, each check with its evidence.", target.command("gate")
+            "Cut over. The command makes the evidence that is missing. Then the gate says GO or NO-GO, and NO-GO changes nothing.",
+            target.command("cutover", "--by", "NAME"),
         )
     )
     return steps

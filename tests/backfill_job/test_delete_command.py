@@ -169,7 +169,7 @@ def no_phase(scene: Scene) -> None:
 def test_nothing_is_deleted_while_one_check_fails(
     scene: Scene, spoil: Callable[[Scene], object], arguments: tuple[str, ...], said: str
 ) -> None:
-    """Exit code 2, one line; no object and no decision on record has changed, and there is no manifest."""
+    """Exit code 2, a verdict and a next command; no object and no decision on record has changed, and there is no manifest."""
     scene.both(day(1))
     scene.cut_over()
     spoil(scene)
@@ -177,9 +177,12 @@ def test_nothing_is_deleted_while_one_check_fails(
     scene.paths.server.reset_stats()
     ended = scene.delete(1, *arguments)
     assert ended.code == 2
-    assert ended.err.startswith("delete_old_qpi_exports: refused; nothing was deleted: ")
-    assert said in ended.err
-    assert ended.err.count("\n") == 1
+    *_, verdict, following = ended.out.splitlines()
+    assert re.fullmatch(r"BLOCKED by \d checks?\. Nothing was deleted\.", verdict)
+    assert following.startswith("Next, when that is fixed: python -m backfill_job delete --source ")
+    assert said in ended.words
+    assert ended.err == ""
+    assert f"refused; nothing was deleted: {said}" in ended.log or f"; {said}" in ended.log
     assert (scene.commands.decided, scene.paths.names(side="source")) == (before, names)
     assert scene.paths.requests(DELETE) == 0
     folder = scene.paths.migration.own_ref("deletions", "").name
@@ -203,7 +206,8 @@ def test_sign_offs_and_references_refuse_too(scene: Scene, tmp_path: Path) -> No
     )
     ended = scene.commands.run("delete", "--confirm-delete", *said)
     assert ended.code == 2
-    assert "references: no checkout of the consumers was named; sign-offs: missing: qpi-team" in ended.err
+    assert "references: no checkout of the consumers was named" in ended.words
+    assert "sign-offs: missing: qpi-team" in ended.words
     ended = scene.delete(1, "--override", "sign-offs")
     assert (ended.code, scene.phase) == (0, Phase.DELETED)
     what = next(entry.what for entry in scene.commands.state.history if "manifest" in entry.what)
@@ -217,8 +221,9 @@ def test_a_rule_that_can_delete_the_record_refuses_and_nothing_overrides_it(scen
     scene.paths.set_rules({"age": 90})
     ended = scene.delete(1, "--override", "path-lifecycle")
     assert (ended.code, scene.phase, scene.paths.names(side="source")) == (2, Phase.CUT_OVER, [day(1)])
-    assert "nothing was deleted: record-lifecycle: rule 1" in ended.err
-    assert "path-lifecycle" not in ended.err.partition("nothing was deleted:")[2]
+    assert "FAIL record-lifecycle: rule 1" in ended.words
+    assert "OVERRIDE path-lifecycle: " in ended.words
+    assert "BLOCKED by 1 check." in ended.words
 
 
 def test_a_rule_on_the_new_path_refuses_unless_it_is_overridden_on_record(scene: Scene) -> None:
@@ -241,7 +246,7 @@ def test_a_rule_that_came_during_a_deletion_stops_its_resumption(scene: Scene) -
     manifest, _ = kept_by_a_late_writer(scene)
     scene.paths.set_rules({"age": 90, "matchesPrefix": ["_migration/"]})
     ended = scene.delete(2, "--resume", manifest)
-    assert (ended.code, "nothing was deleted: record-lifecycle: rule 1" in ended.err) == (2, True)
+    assert (ended.code, "FAIL record-lifecycle: rule 1" in ended.words) == (2, True)
 
 
 def test_a_new_bucket_whose_settings_may_not_be_read_refuses(scene: Scene) -> None:
@@ -588,11 +593,9 @@ def test_the_reverse_mirror_s_copies_do_not_begin_the_soaking_anew(scene: Scene)
     scene.paths.put(day(2), b"one", side="destination")
     assert scene.run("--soak-days", "7").code == 1
     ended = scene.delete(2, "--soak-days", "7")
-    assert (ended.code, "late-writes: 1 object written there since the cutover, last at 20" in ended.err) == (
-        2,
-        True,
-    )
-    assert ended.err.endswith(f": {day(2)}\n")
+    assert ended.code == 2
+    said = rf"FAIL late-writes: 1 object written there since the cutover, last at \S+: {day(2)} "
+    assert re.search(said, ended.words)
 
 
 def test_the_help_names_what_can_be_overridden(capsys: pytest.CaptureFixture[str]) -> None:
@@ -614,7 +617,7 @@ def test_a_mark_of_the_mirror_begins_the_soaking_anew(scene: Scene, gateway: Gat
     assert written is not None
     mark_late_write(gateway, scene.paths.migration, day(1), written)
     ended = scene.delete(1, "--soak-days", "7")
-    assert (ended.code, "late-writes: the mirror saw a write there at 20" in ended.err) == (2, True)
+    assert (ended.code, "late-writes: the mirror saw a write there at 20" in ended.words) == (2, True)
 
 
 @pytest.mark.parametrize(
