@@ -16,6 +16,7 @@ from backfill_job.copying.diff import diff
 from backfill_job.copying.progress import counting
 from backfill_job.run.arguments import add_log_arguments
 from backfill_job.run.command import Command, ExitCode, ProcessIO, add_billing_argument
+from backfill_job.run.ending import command_line, next_line
 from backfill_job.run.open_run import opened
 from backfill_job.run.run import Run, open_api, tune_gc
 from backfill_job.verify.certificate import Certificate, data_of, read_certificate
@@ -75,7 +76,10 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     with opened(
         NAME, arguments, io, migration=stated.data.migration, mode="check", changes_objects=False
     ) as run:
-        return _check(run, stated)
+        code = _check(run, stated)
+        following = "status" if code is ExitCode.DONE else "verify"
+        run.say(next_line(command_line(run.migration, following)))
+        return code
 
 
 def _check(run: Run, stated: Certificate) -> ExitCode:

@@ -26,6 +26,7 @@ from backfill_job.run.command import (
     add_billing_argument,
     migration_from,
 )
+from backfill_job.run.ending import of_consumer, say_verdict
 from backfill_job.run.late_console import LateConsole
 from backfill_job.run.reports import ReportDirectory, json_bytes, record_latest
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
@@ -156,8 +157,10 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         console.print(f"report: {path}", markup=False, soft_wrap=True)
     if error is not None:
         raise error
-    console.print(results.conclusion(), markup=False, soft_wrap=True)
-    return ExitCode.NOT_RIGHT if results.wrong else ExitCode.DONE
+    good = not results.wrong
+    say_verdict(console, results.conclusion(), good=good)
+    console.print(of_consumer(migration, KIND, io.words, good=good), markup=False, soft_wrap=True)
+    return ExitCode.DONE if good else ExitCode.NOT_RIGHT
 
 
 @dataclass(frozen=True, slots=True)
