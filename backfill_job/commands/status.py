@@ -16,6 +16,7 @@ from backfill_job.run.ending import next_line, say_verdict
 from backfill_job.run.late_console import LateConsole
 from backfill_job.run.operator_values import in_force
 from backfill_job.run.stopping import stopping_on_signals
+from backfill_job.verify.day_warnings import remark_lines
 from shared.errors import Interrupted, StorageError, UsageError
 from shared.gateway import Gateway
 from shared.migration import Migration
@@ -158,8 +159,7 @@ def _verification_lines(status: Status) -> Iterator[str]:
     found = status.known_verification
     if found is not None:
         yield f"\nlatest verification, {minute_text(found.finished)}: {found.summary}"
-        for remark in found.remarks:
-            yield f"  {remark.level.value}: {remark.text}"
+        yield from remark_lines(found.remarks)
 
 
 def _steps(status: Status) -> Sequence[Step]:

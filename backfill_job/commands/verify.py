@@ -30,7 +30,7 @@ from backfill_job.run.task_reports import of_this_version
 from backfill_job.verify.case_siblings import case_siblings
 from backfill_job.verify.certificate import CertifiedRun, certificate, data_of
 from backfill_job.verify.day_counts import DayCounts
-from backfill_job.verify.day_warnings import day_warnings
+from backfill_job.verify.day_warnings import day_warnings, remark_lines
 from backfill_job.verify.lag import LagCounts
 from backfill_job.verify.late_writes import LateWrites, cutover_of, late_since
 from backfill_job.verify.result import VerifyResult, verification
@@ -414,7 +414,7 @@ def _screen_lines(found: Verification) -> list[str]:
     lines = [f"  {difference}" for difference in found.differences[:MAX_SHOWN]]
     total = found.differences_total
     lines += [more_line(len(lines), total)] if total > len(lines) else []
-    lines += [f"  {remark.level.value}: {remark.text}" for remark in found.remarks]
+    lines += remark_lines(found.remarks)
     lines += [] if found.contents is None else _contents_lines(found.contents)
     lines.append(f"  not compared: {', '.join(LEFT_OUT)}")
     if found.certificate is not None:

@@ -14,7 +14,7 @@ from backfill_job.run.late_console import LateConsole
 from shared.events_log import Event, EventLog
 from shared.text import duration
 
-__all__ = ["Reading", "counting", "showing", "showing_progress"]
+__all__ = ["Reading", "counting", "said_of", "showing", "showing_progress"]
 
 LOG_SECONDS = 10.0
 SHOW_SECONDS = 0.1
@@ -73,7 +73,7 @@ def showing(
             return
         shown = now
         reading = read()
-        if console.is_terminal and now - started >= BAR_AFTER_SECONDS:
+        if console.is_terminal and now - started >= BAR_AFTER_SECONDS and not console.is_dumb:
             draw = draw or bar.enter_context(_bar(console, what, total))
             draw(reading, now - started)
         if now - logged >= LOG_SECONDS:
@@ -97,13 +97,14 @@ def _rate(reading: Reading, elapsed: float) -> float:
     return reading.done / elapsed if elapsed else 0.0
 
 
-def _said(reading: Reading, total: int | None, elapsed: float) -> str:
+def said_of(reading: Reading, total: int | None, elapsed: float) -> str:
     """How much of how much is done, how fast, and how long the rest takes: for a terminal of 80 columns."""
     settled, rate = reading.settled, _rate(reading, elapsed)
+    fast = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"  # noqa: PLR2004 -- tenths are still of interest
     if total is None or total < settled:
-        return f"{settled:,}, {rate:,.0f}/s, {duration(elapsed)} so far"
+        return f"{settled:,}, {fast}, {duration(elapsed)} so far"
     left = f", {duration((total - settled) * elapsed / settled)} left" if settled else ""
-    return f"{settled:,} of {total:,}, {rate:,.0f}/s{left}"
+    return f"{settled:,} of {total:,}, {fast}{left}"
 
 
 @contextmanager
@@ -117,7 +118,7 @@ def _bar(console: LateConsole, what: str, total: int | None) -> Iterator[Callabl
 
         def draw(reading: Reading, elapsed: float) -> None:
             most = None if total is None else max(total, reading.settled)
-            bar.update(task, total=most, completed=reading.settled, said=_said(reading, total, elapsed))
+            bar.update(task, total=most, completed=reading.settled, said=said_of(reading, total, elapsed))
 
         yield draw
 

@@ -38,6 +38,9 @@ CENT = 0.01
 MONTHS = 12
 """Rows of the short overview's table; where there are more months, it has years."""
 
+FEWEST = 1
+"""Stretches of missing days in the short overview, so that they fit on a line."""
+
 SHORT = 3
 """Names of a kind in the short overview."""
 
@@ -88,12 +91,17 @@ def overview(
     title += f" Names {narrowed}." if narrowed else ""
     if not findings.source.objects:
         return _nothing_there(findings, migration, narrowed)
-    parts: list[RenderableType] = list(_question(migration, title))
+    parts: list[RenderableType] = list(_question(migration, title))[:-1]  # without the blank line
     for named, words in _alarms(findings):
         parts += [Text(f"{counted(named.total, 'object')} {words}:", "bold red"), *_names(named, SHORT)]
     if findings.days:
         parts += _partitions(findings)
-    parts += [*_gaps(findings), *_aside(findings), *_colder(findings), *_settings(findings, migration)]
+    parts += [
+        *_gaps(findings, FEWEST),
+        *_aside(findings),
+        *_colder(findings),
+        *_settings(findings, migration),
+    ]
     parts += _by_bytes(findings)
     cost = estimate.once_dollars
     parts.append(
@@ -297,22 +305,23 @@ def span_table(
     return table
 
 
-def _gaps(findings: Inventory) -> Iterator[RenderableType]:
+def _gaps(findings: Inventory, rows: int = ROWS) -> Iterator[RenderableType]:
     data = findings.data_days
     if data and findings.gaps:
-        stretches = listed(map(_stretch, findings.gaps), ROWS)
+        stretches = listed(map(_stretch, findings.gaps), rows)
         days = counted(findings.missing, "day")
-        yield Text(f"MISSING {days} between {data[0]} and {data[-1]}: {stretches}")
+        between = f" between {data[0]} and {data[-1]}" if rows > FEWEST else ""  # the table says it
+        yield Text(f"MISSING {days}{between}: {stretches}")
     elif data:
         yield Text(f"No day is missing between {data[0]} and {data[-1]}.")
     hollow = [
         day for day, period in findings.days.items() if not period.jsonl and day not in findings.future_days
     ]
     if hollow:
-        empty = listed(map(str, hollow), ROWS)
+        empty = listed(map(str, hollow), rows)
         yield Text(f"{counted(len(hollow), 'day')} with objects but no JSONL: {empty}")
     if findings.future_days:
-        future = listed(map(str, findings.future_days), ROWS)
+        future = listed(map(str, findings.future_days), rows)
         days = counted(len(findings.future_days), "day")
         yield Text(f"{days} in the FUTURE (after {findings.today}): {future}")
     if findings.impossible_dates:
@@ -320,7 +329,7 @@ def _gaps(findings: Inventory) -> Iterator[RenderableType]:
             f"{text} ({counted(count.objects, 'object')})"
             for text, count in findings.impossible_dates.items()
         )
-        yield Text(f"Dates that no calendar has: {listed(dates, ROWS)}")
+        yield Text(f"Dates that no calendar has: {listed(dates, rows)}")
 
 
 def _sizes(sizes: Sizes) -> Sequence[RenderableType]:

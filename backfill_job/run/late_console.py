@@ -39,6 +39,11 @@ class LateConsole:
         """Columns."""
         return self.rich().width
 
+    @property
+    def is_dumb(self) -> bool:
+        """Whether the terminal cannot draw over what it shows (``TERM=dumb``)."""
+        return self.rich().is_dumb_terminal
+
     def rich(self) -> "Console":
         """The console itself, for tables and bars."""
         if self._console is None:

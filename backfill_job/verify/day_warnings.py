@@ -1,13 +1,13 @@
-"""What a person should know about the compared days, beside whether they are equal. Pure.
+"""What a person should know about the compared days, beside whether they are equal; and the lines of it on a screen. Pure.
 
 Only one thing here is *critical*: a day with JSONL data at the source and less of it at the destination. It fails the
 verification whatever else holds.
 
-The module is not called ``warnings``, because that name would hide the standard library's. Only ``verify`` imports it; it is one
+The module is not called ``warnings``, because that name would hide the standard library's. It is a module
 of its own because its rules are tested without a command.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from statistics import median
 
@@ -15,9 +15,10 @@ from backfill_job.verify.day_counts import DayCounts
 from backfill_job.verify.late_writes import LateWrites
 from shared.partitions import gaps
 from shared.phase import Phase
+from shared.text import counted
 from shared.verification import Day, Level, Remark, Verdict
 
-__all__ = ["day_warnings"]
+__all__ = ["day_warnings", "remark_lines"]
 
 NEIGHBOURS = 7
 """Days on either side that a day's count is compared with."""
@@ -27,6 +28,19 @@ FAR = 5
 
 WORTH_COMPARING = 20
 """Objects below which a median says nothing."""
+
+
+MAX_SHOWN = 3
+"""Warnings and notes on a screen, beside everything critical."""
+
+
+def remark_lines(remarks: Sequence[Remark]) -> list[str]:
+    """What a screen shows of remarks: what is critical first, and then a few of the others."""
+    critical = [each for each in remarks if each.level is Level.CRITICAL]
+    others = [each for each in remarks if each.level is not Level.CRITICAL]
+    lines = [f"  {each.level.value}: {each.text}" for each in (*critical, *others[:MAX_SHOWN])]
+    more = len(others) - MAX_SHOWN
+    return [*lines, f"  ... and {counted(more, 'more remark')}; the report has them"] if more > 0 else lines
 
 
 def day_warnings(counts: DayCounts, today: date, phase: Phase = Phase.CUT_OVER) -> list[Remark]:

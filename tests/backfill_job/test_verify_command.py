@@ -248,6 +248,9 @@ def test_the_lag_of_the_mirror_is_taken_from_the_objects_times(
     later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     assert run("--report", str(tmp_path / "b"), "--mirror-since", later).code == 0
     assert report_in(tmp_path / "b")["lag"]["objects"] == 0
+    paths.begin()
+    assert run("--report", str(tmp_path / "c")).code == 0
+    assert report_in(tmp_path / "c")["lag"]["objects"] == 0, "a mirror brings nothing before the begin"
 
 
 def test_a_prefix_in_another_case_is_critical(
