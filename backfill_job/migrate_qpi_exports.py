@@ -294,6 +294,8 @@ def _execute(run: Run, arguments: argparse.Namespace) -> ExitCode:
 def _question(findings: Inventory) -> str:
     """What the operator is asked: how many objects are copied, and how many are overwritten."""
     copy, overwrite = findings.steps[Step.COPY].objects, findings.steps[Step.OVERWRITE].objects
+    if not copy and not overwrite:
+        return "Nothing is to be copied. Compare the two paths?"
     if not overwrite:
         return f"Copy {counted(copy, 'object')}?"
     return f"Copy {copy:,} and overwrite {counted(overwrite, 'object')}?"

@@ -202,7 +202,7 @@ def _finish(
         return ExitCode.NOT_RIGHT
     if before is not None and not _still_unwritten(run, before, again=again):
         return ExitCode.NOT_RIGHT
-    for line in _next_steps(run.migration):
+    for line in _next_steps(run.migration, mirror=before is None):
         run.say(line)
     verdict = f"CUT OVER: {shown(run.migration.destination.uri)} is the source of truth."
     # Without a mirror the writer is paused, so that no late writer is waited for.
@@ -243,13 +243,24 @@ def _still_unwritten(run: Run, before: Look, *, again: bool) -> bool:
     return False
 
 
-def _next_steps(migration: Migration) -> list[str]:
+def _next_steps(migration: Migration, *, mirror: bool) -> list[str]:
     source, destination = shown(migration.source.uri), shown(migration.destination.uri)
     again = "python -m backfill_job"
-    return [
+    consumers = [
         "",
         "What to do now:",
         f"  1. Consumers: merge the change that reads {destination} (`{again} references PATH --patch FILE` writes it).",
+    ]
+    if not mirror:
+        return [
+            *consumers,
+            f"  2. The writer: let it write to {destination}, and start it again. No mirror runs, so nothing brings what it",
+            f"     writes to {source}; run this same command again if it did.",
+            "  3. Should anything be wrong: `rollback`. It copies back what was written meanwhile.",
+            f"  4. After days of quiet: `delete` removes {source}, by manifest, and only what was proven.",
+        ]
+    return [
+        *consumers,
         f"  2. The writer's team: switch to {destination}, now. Until all have, what is new on {source} still arrives;",
         "     what they overwrite there is logged (mirror_conflict) and waits for step 3.",
         "  3. When the last writer has switched: run this same command again. It copies what late writers overwrote.",

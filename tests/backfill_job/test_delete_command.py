@@ -107,12 +107,13 @@ def test_the_dry_run_is_the_default_and_shows_what_would_go(scene: Scene, tmp_pa
     assert (ended.code, ended.err) == (0, "")
     methods = set(scene.paths.server.stats()["methods"])
     assert methods == {"storage.objects.list", "storage.objects.download", "storage.buckets.get"}
-    text = ended.out
-    assert text.index("4 JSONL objects") < text.index("Would be deleted: 5 objects")
+    text = " ".join(ended.out.split())
     for said in (
-        "days: 3, 2023-01-01 to 2024-01-02",
-        "folders that would be empty: 2",
-        "2024-01-01       2         2",
+        "month days objects JSONL bytes",
+        "2024-01 2 3 3 ",
+        "(no day) 1 1 ",
+        "CRITICAL: 4 JSONL objects",
+        "PASS 8 checks (--details)",
         "Would be left, never migrated: 1 object",
         "At the new path only, not concerned: 1 object",
         "soft delete holds deleted objects for 7 d 00 h",
@@ -257,7 +258,7 @@ def test_a_new_bucket_whose_settings_may_not_be_read_refuses(scene: Scene) -> No
     bucket = scene.paths.migration.destination.bucket
     scene.paths.server.set_faults(rules=[{**rule, "bucket": bucket}])
     ended = scene.delete(1, "--override", "path-lifecycle")
-    assert (ended.code, scene.phase, "permission denied" in ended.err) == (2, Phase.CUT_OVER, True)
+    assert (ended.code, scene.phase, "permission denied" in ended.words) == (2, Phase.CUT_OVER, True)
 
 
 @pytest.mark.parametrize("check", ["verification", "phase", "record-lifecycle", "manifest", "everything"])
@@ -525,7 +526,7 @@ def test_what_a_deletion_left_is_verified_and_deleted_anew(scene: Scene) -> None
     assert (scene.delete(2).code, scene.phase) == (1, Phase.DELETING)
     scene.commands.pauses = lambda _: None
     dry = scene.run("--soak-days", "0", "--anew")
-    assert (dry.code, "Would be deleted: 1 object" in dry.out) == (0, True)
+    assert (dry.code, "READY: 1 object would be deleted." in dry.out) == (0, True)
     ended = scene.delete(1, "--anew", "--manifest-dir", str(scene.folder / "anew"))
     assert (ended.code, ended.err, scene.phase) == (0, "", Phase.DELETED), ended
     assert scene.paths.names(side="source") == []
@@ -764,20 +765,25 @@ def test_a_resumption_looks_at_the_consumers_code_where_it_is_named(scene: Scene
     assert "\nOVERRIDE references: " in ended.out
 
 
-def test_many_days_are_shown_by_their_ends_and_the_rest_is_counted(scene: Scene) -> None:
-    """The first and the last eight; no object is left out of the sum."""
-    for number in range(1, 21):
-        scene.both(*(day(number, user) for user in range(1, 1 + number % 3 + 1)))
+@pytest.mark.parametrize(("months", "heading", "rows"), [(12, "month", 12), (13, "year", 2)])
+def test_the_dry_run_fits_25_lines_of_80_columns(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, months: int, heading: str, rows: int
+) -> None:
+    """By month up to twelve of them, else by year; --details has each day. No object is left out of the sum."""
+    monkeypatch.setenv("COLUMNS", "80")
+    days = [f"{2024 + number // 12}{1 + number % 12:02}15" for number in range(months)]
+    scene.both(*(f"qpi_answers_{each}/user_id_{user}.jsonl" for each in days for user in (1, 2)))
     scene.cut_over()
-    out = scene.run("--soak-days", "0").out
-    rows = [line.split() for line in out.splitlines() if line.startswith(("2024-01-", "… "))]
-    assert [row[0] for row in rows if row[0] != "…"] == [
-        f"2024-01-{number:02}" for number in (*range(1, 9), *range(13, 21))
-    ]
-    hidden = sum(number % 3 + 1 for number in range(9, 13))
-    assert rows[8] == ["…", "4", "days", str(hidden)]
-    total = sum(number % 3 + 1 for number in range(1, 21))
-    assert sum(int(row[2]) for row in rows if row[0] != "…") + hidden == total
+    repo = (*where(scene.paths), "--grace", "0", "--soak-days", "0", *PASS)
+    shown = run_command("delete", *repo, "--log-dir", str(scene.folder / "logs"), typed="")
+    lines = [line for line in shown.out.splitlines() if "STORAGE_EMULATOR_HOST" not in line]
+    table = [line.split() for line in lines if re.match(r"20\d\d", line)]
+    assert (shown.code, len(table), sum(int(row[2]) for row in table)) == (0, rows, 2 * months)
+    assert any(line.startswith(heading) for line in lines)
+    assert len(lines) <= 25
+    assert max(map(len, lines[1:-1])) <= 80
+    details = scene.run("--soak-days", "0", "--details").out
+    assert len(re.findall(r"(?m)^20\d\d-\d\d-15 +2 +2 ", details)) == months
 
 
 @pytest.mark.parametrize("days", ["soon", "-1", "nan", "inf", "3651"])

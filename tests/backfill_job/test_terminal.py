@@ -31,6 +31,7 @@ from backfill_job.run.command import ProcessIO
 os.close(os.open(os.ttyname(0), os.O_RDWR))  # the terminal sends this session its signals from now on
 for line in open(sys.argv[1]):
     words = shlex.split(line)
+    print("$", words[0])
     io = ProcessIO.of_process(words[1:])
     io = replace(io, stopping=lambda: None, clock=replace(io.clock, sleep=lambda _: None))
     code = load(words[0]).run(parser_of("backfill_job", [words[0]]).parse_args(words), io)
@@ -46,6 +47,7 @@ format = "none"
 reason = "nothing reads the archive"
 """
 
+ASKS = re.compile(r"\[yes/no\]|^Type ")
 QUESTION = re.compile(r"(?:\[yes/no\]|to go on:|or no to end:|or no:) $")
 CTRL_C, CTRL_D = "\x03", "\x04"
 PHRASE, DELETE = "CUT OVER custom\n", "DELETE_QPI_EXPORTS\n"
@@ -93,8 +95,20 @@ def test_every_answer_to_every_question(
     file.write_text("".join(" ".join(f"'{word}'" for word in line) + "\n" for line in lines))
     typed = [answer for answers in (*MIGRATE, *CUTOVER, *DELETION) for answer in answers]
     on.note()
-    on.record.append("".join(_terminal(file, typed, server.url)))
+    shown = "".join(_terminal(file, typed, server.url))
+    on.record += _abridged(shown.split("$ ")[1:])
     on.compare()
+
+
+def _abridged(screens: Sequence[str]) -> Iterator[str]:
+    """Each command's screen: the first of a command whole, the others from their question on."""
+    before = ""
+    for screen in screens:
+        command, *lines = screen.splitlines()
+        if command == before:
+            lines = lines[next(n for n, line in enumerate(lines) if ASKS.search(line)) :]
+        before = command
+        yield "\n".join(["$ " + command, *lines, ""])
 
 
 def _terminal(file: Path, typed: Sequence[str], url: str) -> Iterator[str]:
