@@ -247,7 +247,7 @@ class ComparisonRecord:
         found += f"; {self.erased:,} erased since" if self.erased else ""
         left_out = tuple(each for each in self.excludes if each not in DEFAULT_EXCLUDES)
         found += f"; {without_names(left_out)}" if left_out else ""
-        return f"{self.compared:,} names compared by {self.command}: {found}"
+        return f"{counted(self.compared, 'name')} compared by {self.command}: {found}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def _check(run: Run, stated: Certificate) -> ExitCode:
         run.say(f"  ... and {len(found) - MAX_SHOWN:,} more")
     if found:
         run.say(
-            f"NOT what {shown(stated.run.run)} certified: {len(found):,} lines differ. Objects written since "
+            f"NOT what {shown(stated.run.run)} certified: {counted(len(found), 'line')} not the same. Objects written since "
             "change their own days; check every other day"
         )
         return ExitCode.NOT_RIGHT

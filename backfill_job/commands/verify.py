@@ -423,7 +423,9 @@ def _screen_lines(found: Verification) -> list[str]:
 
 
 def _contents_lines(contents: Contents) -> list[str]:
-    lines = [f"  contents ({contents.mode}): {contents.objects:,} objects, {contents.rows:,} rows read"]
+    lines = [
+        f"  contents ({contents.mode}): {counted(contents.objects, 'object')}, {counted(contents.rows, 'row')} read"
+    ]
     if not contents.objects:
         lines.append(
             "  contents: NOTHING was read: no JSONL object is there, or the sample took none; raise P, or use all"
@@ -433,7 +435,7 @@ def _contents_lines(contents: Contents) -> list[str]:
         (contents.migration_problems, "THE MIGRATION'S"),
     ):
         lines += [
-            f"  contents: {kind.replace('_', ' ')}{'' if problem.judged else ', not judged here,'} in {problem.objects:,} objects ({said})"
+            f"  contents: {kind.replace('_', ' ')}{'' if problem.judged else ', not judged here,'} in {counted(problem.objects, 'object')} ({said})"
             for kind, problem in problems.items()
         ]
     return lines

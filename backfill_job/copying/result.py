@@ -85,7 +85,7 @@ class RunResult:
     def summary(self) -> str:
         """The result in one sentence."""
         outcomes = self.balance.said or "nothing to do"
-        said = f"{self.balance.listed:,} objects listed: {outcomes}{self.balance.imbalance}"
+        said = f"{counted(self.balance.listed, 'object')} listed: {outcomes}{self.balance.imbalance}"
         if self.followed:
             said += f"; {counted(self.followed, 'deletion')} followed"
         if self.stopped:

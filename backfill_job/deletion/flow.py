@@ -207,7 +207,7 @@ def _begun(run: Run, arguments: argparse.Namespace, state: State, request: Delet
         _confirm(run, consent, objects=prepared.found.equal, critical=prepared.found.critical)
         manifest, sha256 = write_manifest(run, name, lines, prepared, request.by)
     found = Found(manifest, sha256, cloud_ref(run.migration, name).uri, None)
-    objects = f"{manifest.objects:,} objects"
+    objects = counted(manifest.objects, "object")
     run.say(f"manifest: {shown(found.place)} and {folder / name}, {objects}, SHA-256 {sha256}")
     begin(run, manifest, sha256, anew=request.anew)
     with _going_on(run, found):

@@ -254,7 +254,7 @@ def verification_check(
     told = headline(found)
     if told.tone is not Tone.GOOD:  # its own page names a reason that no check above covers
         return failed(name, f"{said}: {' '.join((told.title + '.', *told.reasons))}", again)
-    return passed(name, f"{found.counts[Verdict.EQUAL]:,} names equal, {_ago(age)}")
+    return passed(name, f"{counted(found.counts[Verdict.EQUAL], 'name')} equal, {_ago(age)}")
 
 
 def import_test_check(

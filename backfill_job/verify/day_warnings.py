@@ -77,7 +77,7 @@ def _jsonl_missing(everything: Iterable[Day]) -> Iterator[Remark]:
                 Level.CRITICAL,
                 "jsonl_missing",
                 count.day,
-                f"{when}: {ours:,} JSONL files at the source, {theirs:,} at the destination",
+                f"{when}: {counted(ours, 'JSONL file')} at the source, {theirs:,} at the destination",
             )
 
 
@@ -91,13 +91,18 @@ def _missing_days(days: Mapping[date, Day], today: date) -> Iterator[Remark]:
 def _odd_dates(days: Mapping[date, Day], impossible: Mapping[str, int], today: date) -> Iterator[Remark]:
     for text, objects in sorted(impossible.items()):
         yield Remark(
-            Level.WARNING, "impossible_date", None, f"{text}: no calendar has this day; {objects:,} objects"
+            Level.WARNING,
+            "impossible_date",
+            None,
+            f"{text}: no calendar has this day; {counted(objects, 'object')}",
         )
     for day, count in days.items():
         # A day's difference: somewhere on earth it is tomorrow already.
         if day > today + timedelta(days=1):
             objects = max(count.source.objects, count.destination.objects)
-            yield Remark(Level.WARNING, "future_date", day, f"{day}: in the future; {objects:,} objects")
+            yield Remark(
+                Level.WARNING, "future_date", day, f"{day}: in the future; {counted(objects, 'object')}"
+            )
 
 
 def _outliers(days: Mapping[date, Day], today: date) -> Iterator[Remark]:
@@ -107,14 +112,17 @@ def _outliers(days: Mapping[date, Day], today: date) -> Iterator[Remark]:
         counts = [count for other, count in around if abs((other - day).days) <= NEIGHBOURS]
         usual = median(counts) if counts else 0
         if usual >= WORTH_COMPARING and not usual / FAR <= objects <= usual * FAR:
-            text = f"{day}: {objects:,} objects at the source, where its neighbours have {usual:,.0f}"
+            text = (
+                f"{day}: {counted(objects, 'object')} at the source, where its neighbours have {usual:,.0f}"
+            )
             yield Remark(Level.WARNING, "outlier", day, text)
 
 
 def _late_writes(late: LateWrites, phase: Phase) -> Iterator[Remark]:
     if late.newest:
         names = ", ".join(map(repr, late.names[:3]))
-        what = f"{late.objects:,} objects were" if late.objects else "something was"
+        verb = "was" if late.objects == 1 else "were"
+        what = f"{counted(late.objects, 'object')} {verb}" if late.objects else "something was"
         such = f", such as {names}" if names else ""
         text = (
             f"{what} written on the legacy path after the cutover of {late.since}, last at {late.newest}{such}: "

@@ -112,7 +112,7 @@ def test_the_certificate_holds_until_an_object_changes(
     ended = check(file)
     assert ended.code == 1
     assert "2024-01-01 destination: 3 objects" in ended.out
-    assert "1 lines differ" in ended.out
+    assert "1 line not the same" in ended.out
 
 
 def test_a_certificate_of_other_layouts_is_refused(

@@ -450,7 +450,7 @@ def test_after_an_execution_the_status_says_what_it_compared(paths: Paths, comma
     out = status(paths)
     assert "Never verified" not in out
     assert "Equal: nothing missing, nothing differs" in out
-    assert "1 names compared by migrate_qpi_exports: both sides are equal" in out
+    assert "1 name compared by migrate_qpi_exports: both sides are equal" in out
     assert len(out.partition("latest changes:")[2].partition("\n\n")[0].strip().splitlines()) == 1
     paths.put("extra.jsonl", side="destination")
     assert commands.run("migrate", *COPY).code == 1
