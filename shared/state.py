@@ -29,7 +29,7 @@ from shared.errors import PhaseUnknown
 from shared.json_io import Count, Sha256, convert, shown_value
 from shared.migration import DEFAULT_EXCLUDES, Migration
 from shared.phase import Phase, damaged, phase_in, state_ref
-from shared.text import counted, listed, shown_text, without_names
+from shared.text import counted, listed, without_names
 
 __all__ = [
     "FEWEST_NAMES",
