@@ -128,11 +128,9 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> int:
     settings = Settings.from_environ(io.environ)
     _check_arguments(arguments, settings, io)
     if arguments.tasks > 1 and settings.task_count == 1:
-        commands = {
-            "again": shown_command("migrate", *io.words),
-            "status": command_line(migration_from(arguments), "status"),
-        }
-        show = partial(_composed_lines, **commands)
+        again = shown_command("migrate", *io.words)
+        status = command_line(migration_from(arguments), "status")
+        show = partial(_composed_lines, again=again, status=status)
         return run_as_tasks("migrate", arguments, io, report="run.json", show=show)
     migration = migration_from(arguments)
     mode = "execute" if arguments.execute else "dry-run"
