@@ -48,7 +48,6 @@ ONLY_IN = frozenset({Phase.CUT_OVER})
 
 EXAMPLES = """
 examples:
-  python -m backfill_job cutover --env prod --by "Ada Lovelace"
   python -m backfill_job cutover --env prod --by "Ada Lovelace" --repo ../airflow-dags
   python -m backfill_job cutover --env prod --by Ada     again, after the writers
 

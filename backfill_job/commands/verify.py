@@ -95,8 +95,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--mirror-since",
         type=since,
         metavar="TIMESTAMP|DURATION",
-        help="since when the mirror runs: it measures the lags of objects written since (default 24h, or the begin of the "
-        "migration where that is later: the mirror brings nothing before)",
+        help="since when the mirror runs: it measures the lags of objects written since (default 24h; the "
+        "migration's begin or the end of the last full copy where that is later: what is older, a copy may have brought)",
     )
     what.add_argument(
         "--no-record",
@@ -164,11 +164,12 @@ def _begun(run: Run, arguments: argparse.Namespace, record: Record) -> OnRecord 
 
 
 def _mirror_since(run: Run, arguments: argparse.Namespace, state: State) -> datetime:
-    """Since when the mirror runs. What is older than the migration's begin, a backfill brought."""
+    """Since when only the mirror can have brought an object: since the begin, and since the last full run that copies."""
     if arguments.mirror_since is not None:
         return begun_by("--mirror-since", arguments.mirror_since, run.started)
     day_ago = run.started - timedelta(days=1)
-    return max([day_ago, *(entry.at for entry in state.history[:1])])
+    copied = (each.finished for each in state.runs if each.command != NAME)
+    return max([day_ago, *(entry.at for entry in state.history[:1]), *copied])
 
 
 def _late_writes(run: Run, state: State) -> LateWrites:

@@ -1,4 +1,4 @@
-"""Shows the progress of work: a bar on a terminal, and a log line every ten seconds and at the end where the work has one.
+"""Shows the progress of work: a bar on a terminal, and for some work a log line every ten seconds and at the end.
 
 The bar says how much of how much is done, how fast, and how long the rest takes. It appears after a second.
 """

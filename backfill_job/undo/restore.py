@@ -442,7 +442,7 @@ class Undo:
 
 
 def _erased_as_listed(option: RestoreOption) -> bool:
-    """Whether the deletion took it because a person listed it as erased, and so it is no surprise that it stays away."""
+    """Whether it was erased, and the deletion took it because a person listed it."""
     return option.way is Way.ERASED and option.line.destination_generation == ABSENT
 
 

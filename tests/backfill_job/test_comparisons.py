@@ -413,7 +413,7 @@ def test_the_deletion_records_what_it_compared_and_misses_names(scene: Scene) ->
     assert "16 names; the comparison before showed 20: less than 90 % of them" in " ".join(dry.out.split())
     assert scene.commands.state == before
     refused = scene.delete(16)
-    assert (refused.code, "names: 16 names; the comparison before showed 20" in refused.err) == (2, True)
+    assert (refused.code, "names: 16 names; the comparison before showed 20" in refused.words) == (2, True)
     record = newest(scene.commands)
     assert (record.command, record.compared, record.equal) == ("delete_old_qpi_exports", 16, True)
     assert record.data_sha256 is not None
@@ -436,7 +436,7 @@ def test_a_comparison_of_a_part_proves_nothing_about_the_whole(scene: Scene) -> 
     assert (names["standing"], "which an earlier comparison had" in names["evidence"]) == ("FAIL", True)
     scene.cut_over(days_ago=0)
     refused = scene.delete(1, *part)
-    assert (refused.code, "which an earlier comparison had" in refused.err) == (2, True)
+    assert (refused.code, "which an earlier comparison had" in refused.words) == (2, True)
 
 
 # --- the status -----------------------------------------------------------------------------------------------
