@@ -34,6 +34,7 @@ from backfill_job.run.command import (
     add_billing_argument,
     migration_from,
 )
+from backfill_job.run.ending import of_consumer, say_verdict
 from backfill_job.run.logs import LogFormat, logging_to
 from backfill_job.run.reports import ReportDirectory, json_bytes, record_latest
 from backfill_job.run.settings import Settings
@@ -128,7 +129,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
             there = _listed(gateway, path, consumer, days)
             beforehand = _beforehand(there, path, table)
             if not in_cloud_run:  # where every line on stdout is an event
-                print(beforehand, file=io.stdout)
+                io.console().print(beforehand, markup=False, soft_wrap=True)
             found = table.compare(there)
             clock = until_stopped(replace(io.clock, now=gateway.server_time.now), stop)
             record = LoadedRecord(
@@ -147,7 +148,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         if in_cloud_run:  # where alerts read the lines; an operator sees the screen and the exit code
             _log(EventLog({"run": run, "env": migration.label}), record)
     if not in_cloud_run:
-        _show(record, again, io)
+        _show(record, again, migration, io)
     return ExitCode.DONE if record.passed else ExitCode.NOT_RIGHT
 
 
@@ -242,7 +243,7 @@ def _log(log: EventLog, record: LoadedRecord) -> None:
         log.emit(Event.CONSUMER_LOADED_NOTHING, day=day.day.isoformat(), rows=day.rows, summary=day.sentence)
 
 
-def _show(record: LoadedRecord, again: dict[date, str], io: ProcessIO) -> None:
+def _show(record: LoadedRecord, again: dict[date, str], migration: Migration, io: ProcessIO) -> None:
     console = io.console()
     console.print(loaded_table(record.days))
     for line in calendar(record.days):
@@ -254,7 +255,8 @@ def _show(record: LoadedRecord, again: dict[date, str], io: ProcessIO) -> None:
         console.print(f"  {day.day} {shown(day.sentence)}", markup=False, soft_wrap=True)
         if day.verdict in {LoadedVerdict.NEVER, LoadedVerdict.PARTLY}:
             console.print(f"    load what is missing: {again[day.day]}", markup=False, soft_wrap=True)
-    console.print(f"\n{record.summary[:1].upper()}{record.summary[1:]}.", markup=False, soft_wrap=True)
+    say_verdict(console, f"\n{record.summary[:1].upper()}{record.summary[1:]}.", good=record.passed)
+    console.print(of_consumer(migration, NAME, io.words, good=record.passed), markup=False, soft_wrap=True)
 
 
 def _bytes(text: str) -> int:

@@ -34,6 +34,7 @@ from backfill_job.run.command import (
     add_migration_arguments,
     migration_from,
 )
+from backfill_job.run.ending import command_line, next_line, say_verdict
 from backfill_job.run.settings import Settings
 from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from backfill_job.smoke.held import held_permissions, rights_checks
@@ -44,6 +45,7 @@ from shared.errors import Cause, PermissionDenied, UsageError
 from shared.gateway import Gateway
 from shared.migration import Location, Migration
 from shared.record import read_record
+from shared.report.next_steps import shown_command
 from shared.text import counted
 
 __all__ = ["COMMAND"]
@@ -126,7 +128,11 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
     else:
         console = io.console(WIDTH)
         show_lines(console, checks)
-        console.print(f"\n{_verdict(checks)}", markup=False)
+        fit = not blocking(checks)
+        say_verdict(console, f"\n{_verdict(checks)}.", good=fit)
+        again = shown_command(NAME, *io.words) or NAME
+        line = next_line(command_line(migration, "migrate") if fit else again, fix_first=not fit)
+        console.print(line, markup=False, soft_wrap=True)
     return ExitCode.NOT_RIGHT if blocking(checks) else ExitCode.DONE
 
 

@@ -16,16 +16,17 @@ from backfill_job.run.ending import next_line, say_verdict
 from backfill_job.run.late_console import LateConsole
 from backfill_job.run.operator_values import in_force
 from backfill_job.run.stopping import stopping_on_signals
+from backfill_job.verify.day_warnings import remark_lines
 from shared.errors import Interrupted, StorageError, UsageError
 from shared.gateway import Gateway
 from shared.migration import Migration
-from shared.objects import time_text
 from shared.report.headline import Tone
 from shared.report.loading import Status, read_status
 from shared.report.next_steps import Step, next_command, next_steps
 from shared.report.page import verdict_of_status
 from shared.report.web import create_app
-from shared.state import State, utc_text
+from shared.state import State
+from shared.text import minute_text
 
 __all__ = ["COMMAND"]
 
@@ -115,14 +116,14 @@ def _loaded_line(gateway: Gateway, migration: Migration) -> tuple[str, bool]:
         return f"{_LOADED} cannot be read: {error}", False
     if found is None:
         return "", True
-    return f"{_LOADED} {found.table}, {utc_text(found.finished)}: {found.summary}", True
+    return f"{_LOADED} {found.table}, {minute_text(found.finished)}: {found.summary}", True
 
 
 def _show_state(state: State, console: LateConsole) -> None:
     if not state.begun:
         console.print("\nphase: none; the migration has not begun", markup=False)
         return
-    since = f" since {utc_text(state.since)}" if state.since else ""
+    since = f" since {minute_text(state.since)}" if state.since else ""
     console.print(f"\nphase: {state.phase.value}{since}", markup=False)
     console.print(signoffs_table(state))
     console.print(signoffs_line(state), markup=False)
@@ -136,20 +137,20 @@ def _show_state(state: State, console: LateConsole) -> None:
 
 def _runs(state: State) -> Iterator[str]:
     for record in state.runs[-RUNS_SHOWN:][::-1]:
-        yield f"{utc_text(record.finished)} {record.command} ended with {record.exit_code}: {record.summary}"
+        yield f"{minute_text(record.finished)} {record.command} ended with {record.exit_code}: {record.summary}"
 
 
 def _changes(state: State) -> Iterator[str]:
     for entry in state.decisions[-CHANGES_SHOWN:][::-1]:
-        yield f"{utc_text(entry.at)} {entry.by}: {entry.what}"
+        yield f"{minute_text(entry.at)} {entry.by}: {entry.what}"
 
 
 def _comparison_lines(state: State) -> Iterator[str]:
     newest, unfinished = state.newest_comparison, state.unfinished_comparison
     if newest is not None:
-        yield f"\nlatest comparison, begun {utc_text(newest.began)}: {newest.said}"
+        yield f"\nlatest comparison, begun {minute_text(newest.began)}: {newest.said}"
     if unfinished is not None:
-        yield f"not ended: the comparison by {unfinished.by} (run {unfinished.run}), begun {utc_text(unfinished.at)}"
+        yield f"not ended: the comparison by {unfinished.by} (run {unfinished.run}), begun {minute_text(unfinished.at)}"
 
 
 def _verification_lines(status: Status) -> Iterator[str]:
@@ -157,9 +158,8 @@ def _verification_lines(status: Status) -> Iterator[str]:
         yield "\nlatest verification: none"
     found = status.known_verification
     if found is not None:
-        yield f"\nlatest verification, {time_text(found.finished)}: {found.summary}"
-        for remark in found.remarks:
-            yield f"  {remark.level.value}: {remark.text}"
+        yield f"\nlatest verification, {minute_text(found.finished)}: {found.summary}"
+        yield from remark_lines(found.remarks)
 
 
 def _steps(status: Status) -> Sequence[Step]:

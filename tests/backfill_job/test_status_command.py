@@ -48,7 +48,7 @@ def test_it_shows_what_was_signed_and_verified(paths: Paths, run: Callable[..., 
     out = run("status").out
     assert "Ada [bold]Lovelace[/bold]" in out
     assert "Missing for the cutover: qpi-team, development, operations." in out
-    assert "verify ended with 1: 1 names compared; NOT EQUAL: 1 missing" in out
+    assert "verify ended with 1: 1 name compared; NOT EQUAL: 1 missing" in out
 
 
 def test_a_damaged_state_is_said(paths: Paths, run: Callable[..., Ended]) -> None:
@@ -154,7 +154,6 @@ def test_after_the_cutover_it_says_what_was_and_what_to_do(paths: Paths, command
     runs = out.partition("latest runs:")[2].partition("latest changes:")[0]
     assert " cutover ended with 0: 1 object looked at, 1 brought over; proven name by name" in runs
     assert (
-        " migrate_qpi_exports ended with 0: 1 objects listed: 1 copied; verified: both sides are equal"
-        in runs
+        " migrate_qpi_exports ended with 0: 1 object listed: 1 copied; verified: both sides are equal" in runs
     )
     assert "rollback --source gs://" in out.partition("what to do:")[2]
