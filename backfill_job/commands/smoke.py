@@ -40,6 +40,7 @@ from backfill_job.smoke.held import held_permissions, rights_checks
 from backfill_job.smoke.impersonation import impersonated
 from backfill_job.smoke.observe import Observer, session
 from backfill_job.smoke.trial import Way, try_wire
+from shared.env_file import deployed_name
 from shared.errors import Cause, PermissionDenied, UsageError
 from shared.gateway import Gateway
 from shared.migration import Location, Migration
@@ -312,7 +313,7 @@ def _flown(flight: Flight, limit: float) -> Check:
 def _observer(
     opened: Session, migration: Migration, arguments: argparse.Namespace, io: ProcessIO, waiting: Clock
 ) -> Observer:
-    service = f"qpi-exports-{Part.MIRROR.value}-{migration.label}"
+    service = deployed_name(Part.MIRROR.value, migration.label)
     limit = arguments.observe.total_seconds()
     return Observer(opened, io.environ, arguments.project, service, waiting, limit)
 

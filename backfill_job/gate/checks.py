@@ -27,8 +27,8 @@ from backfill_job.checks import (
 from backfill_job.consumer import Consumer
 from backfill_job.gate.dead_letters import DeadLetters
 from backfill_job.gate.import_record import ImportRecord
-from backfill_job.import_test.loaded import LoadedRecord
 from shared.errors import MigrationError
+from shared.loaded import LoadedRecord
 from shared.migration import DEFAULT_EXCLUDES
 from shared.phase import Phase
 from shared.report.headline import Tone, headline

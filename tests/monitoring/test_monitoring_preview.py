@@ -284,7 +284,7 @@ def test_a_panel_holds_a_hundred_lines_and_counts_the_rest() -> None:
 
 
 QUERIES = [
-    ('sum(increase(x:m{service_name="qpi-exports-mirror"}[10s]))', 6.0),
+    ('sum(increase(x:m{service_name="qpi-exports-mirror-dev"}[10s]))', 6.0),
     ('sum(increase(x:m{event="mirror_retry"}[10s])) / 2', 0.5),
     ("sum(increase(x:m[1s]))", None),
     ("sum(rate(x:m[10s])) * 10", 7.0),
@@ -317,7 +317,7 @@ QUERIES = [
     ("histogram_quantile(0.5, sum by (le) (increase(x:l_bucket[10s])))", 0.05 * 1.5**6),
     ("histogram_quantile(0.4, sum by (le) (increase(x:l_bucket[10s])))", 0.4 * 0.05 * 1.5**5 + 0.6 * 0.05 * 1.5**6),
     ("histogram_quantile(0.5, sum by (le) (increase(x:l_bucket[1s])))", None),
-    ('histogram_quantile(1, sum by (le) (increase(x:l_bucket{service_name="qpi-exports-mirror"}[10s])))', 0.05 * 1.5**19),
+    ('histogram_quantile(1, sum by (le) (increase(x:l_bucket{service_name="qpi-exports-mirror-dev"}[10s])))', 0.05 * 1.5**19),
     ("sum(increase(x:l_count[10s]))", 4.0),
     ("sum(increase(x:l_sum[10s]))", 102.1),
 ]  # fmt: skip

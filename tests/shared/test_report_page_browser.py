@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, expect
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
+from shared.loaded import LoadedVerdict
 from shared.phase import Phase
 from shared.report.loading import Status, Unreadable
 from shared.report.next_steps import Target
@@ -28,8 +29,8 @@ NOW = datetime(2026, 11, 23, 6, 0, tzinfo=UTC)
 TARGET = Target("dev", samples.SOURCE, samples.DESTINATION)
 
 
-def status(state: Any = None, verification: Any = None) -> str:
-    return render_status(Status(TARGET, state, verification, NOW), NOW)
+def status(state: Any = None, verification: Any = None, loaded: Any = None) -> str:
+    return render_status(Status(TARGET, state, verification, NOW, loaded), NOW)
 
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -38,6 +39,11 @@ PAGES: dict[str, Callable[[], str]] = {
     "clean": lambda: render_report(samples.read(samples.clean(21)), Phase.DUAL_WRITE),
     "hostile": lambda: render_report(samples.read(samples.hostile()), Phase.DUAL_WRITE),
     "status": lambda: status(samples.read_state(samples.state()), samples.read(samples.compact())),
+    "status deleted": lambda: status(
+        samples.read_state(samples.state(phase="deleted", since="2026-11-23T05:30:00Z")),
+        samples.read(samples.compact()),
+        samples.loaded(LoadedVerdict.ONCE, LoadedVerdict.PARTLY, LoadedVerdict.ONCE),
+    ),
     "status never verified": status,
     "status unreadable": lambda: status(
         Unreadable("gs://b/state.json: no answer"), samples.read(samples.clean(7))
