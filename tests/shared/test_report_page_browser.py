@@ -100,6 +100,8 @@ def test_a_page_is_quiet_and_fits_every_screen(name: str, browser: Browser, file
                 ".map((one) => one.outerHTML.slice(0, 90))"
             )
             assert wide == [], width
+        seen.page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert seen.unreadable() == []
         assert (seen.console, seen.requests, seen.dialogs) == ([], [files[name].as_uri()], [])
 
 
@@ -111,6 +113,19 @@ def test_axe_finds_nothing_wrong(name: str, browser: Browser, files: dict[str, P
         assert seen.axe() == []
         seen.page.emulate_media(color_scheme="dark")
         assert seen.axe("color-contrast", "link-in-text-block") == []
+
+
+def test_the_next_command_is_on_top_and_the_past_is_folded(browser: Browser, files: dict[str, Path]) -> None:
+    """After the deletion, the verification of before it is there for who opens it; what `loaded` found stands open."""
+    with visit(browser, files["status"]) as seen:
+        assert seen.texts(".verdict .next code") == ["python -m backfill_job migrate --env dev --execute"]
+        expect(seen.page.locator("#names")).to_be_visible()
+    with visit(browser, files["status deleted"]) as seen:
+        expect(seen.page.locator(".verdict .next")).to_have_text("Next: nothing to do now.")
+        expect(seen.page.locator("#names")).to_be_hidden()
+        expect(seen.page.locator("main")).to_contain_text("1 of 3 days not loaded as they should be: 2026-11-21 partly")
+        seen.page.locator(".past > summary").click()
+        expect(seen.page.locator("#names")).to_be_visible()
 
 
 def test_every_figure_equals_the_file_s(browser: Browser, files: dict[str, Path]) -> None:
