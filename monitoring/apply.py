@@ -77,7 +77,11 @@ def add_value_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for name, metavar, help_text in (
         ("--mirror-service", "NAME", f"the function (default: {deployed_name('mirror', 'ENV')})"),
-        ("--reverse-service", "NAME", f"the function that mirrors back (default: {deployed_name('reverse', 'ENV')})"),
+        (
+            "--reverse-service",
+            "NAME",
+            f"the function that mirrors back (default: {deployed_name('reverse', 'ENV')})",
+        ),
         ("--jobs", "PREFIX", f"what the jobs' names begin with (default: {DEPLOYED})"),
     ):
         group.add_argument(name, default="", metavar=metavar, help=help_text)

@@ -22,7 +22,7 @@ answered again after the night leaves one. They do not change the verdict.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Protocol
 
 from rich import box

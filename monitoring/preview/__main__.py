@@ -19,7 +19,7 @@ from markupsafe import Markup, escape
 from monitoring.files import load
 from monitoring.preview.entries import read_log
 from monitoring.preview.points import Source
-from monitoring.preview.tiles import Section, clock, sections, tiles, window_of
+from monitoring.preview.tiles import LogLines, Section, clock, sections, tiles, window_of
 from shared.command_line import OneLineParser, as_program, one_line
 from shared.errors import UsageError
 from shared.report.names import visible
@@ -78,7 +78,7 @@ def draw(logs: Sequence[Path]) -> str:
     window, content = window_of(log.entries), resources.dashboard.content
     found = tiles(content, Source.of(resources.metrics, log.entries), log.entries, window)
     parts = sections(found)
-    places = _places(parts)
+    places = _places(parts, int(content["mosaicLayout"]["columns"]))
     style = source("page.css") + source("preview.css", "monitoring.preview") + Markup(places)  # noqa: S704 -- numbers
     start, end = (datetime.fromtimestamp(at, UTC) for at in (window.start, window.ends[-1]))
     templates = page_templates("monitoring.preview")
@@ -98,14 +98,14 @@ def draw(logs: Sequence[Path]) -> str:
     )
 
 
-def _places(parts: Sequence[Section]) -> str:
-    """The tiles' sizes, where a window is wide enough; those of a row take the places of its empty ones."""
-    rules = [
-        f"#{tile.name}{{flex:{tile.width} {tile.width} 0;height:{tile.height * ROW - GAP}px}}"
-        for part in parts
-        for row in part.rows
-        for tile in row
-    ]
+def _places(parts: Sequence[Section], columns: int) -> str:
+    """The tiles' sizes, where a window is wide enough; those of a row share the places of its empty ones, up to twice their width."""
+    rules = []
+    for tile in (tile for part in parts for row in part.rows for tile in row):
+        height = f"{'max-' if isinstance(tile.content, LogLines) else ''}height:{tile.height * ROW - GAP}px"
+        rules.append(
+            f"#{tile.name}{{flex:{tile.width} {tile.width} 0;max-width:{200 * tile.width / columns:.4g}%;{height}}}"
+        )
     return f"@media (min-width:1000px){{.row{{display:flex;gap:{GAP}px}}{''.join(rules)}}}"
 
 

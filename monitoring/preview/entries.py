@@ -143,7 +143,10 @@ def _entries(parsed: Iterable[tuple[Path, dict[str, Any]]], values: Values) -> I
         resource = last.get(path, JOB)
         payload = {key: value for key, value in line.items() if key not in {"severity", "time", "message"}}
         at = datetime.fromisoformat(line["time"]).timestamp()
-        job, service = {"job_name": deployed_name("backfill", values.env)}, {"service_name": _service(line, values)}
+        job, service = (
+            {"job_name": deployed_name("backfill", values.env)},
+            {"service_name": _service(line, values)},
+        )
         labels = job if resource == JOB else service
         yield Entry(at, line["severity"], line["message"], payload, resource, labels)
 

@@ -15,8 +15,8 @@ from typing import Any
 from flask import Flask, Response
 
 from shared.errors import MigrationError
-from shared.report.headline import Tone
 from shared.loaded import LoadedRecord
+from shared.report.headline import Tone
 from shared.report.loading import Status, Unreadable
 from shared.report.page import content_policy, render_status, render_unknown, verdict_of_status
 from shared.state import State

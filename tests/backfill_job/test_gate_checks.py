@@ -832,6 +832,15 @@ def test_each_step_is_a_command_that_helps_in_its_phase(phase: Phase | None, com
         assert command in step
 
 
+def test_an_environment_s_dead_letters_are_named_as_they_are_deployed() -> None:
+    """So that the command can be pasted; another pair's subscription has a name that nothing here knows."""
+    migration = qpi_exports(Environment.STG)
+    for target, named in ((Target.of(migration), True), (TARGET, False)):
+        for found in (None, DeadLetters(1, (), NOW)):
+            step = dead_letters_check(found, target, NOW, LIMITS, phase=Phase.DUAL_WRITE).next_step
+            assert ("qpi-exports-dead-letters-stg" in step) is named
+
+
 # --- references -----------------------------------------------------------------------------------------------
 
 

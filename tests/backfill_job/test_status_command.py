@@ -122,7 +122,7 @@ def test_the_page_is_served_until_ctrl_c(paths: Paths, run: Callable[..., Ended]
     assert (process.returncode, err) == (0, "")
     assert "&lt;script&gt;alert(1)" in page
     (shown,) = re.findall('<code id="next-command">(.*?)</code>', page)
-    assert f"Next: {html.unescape(shown)}" == following
+    assert f"Next: {html.unescape(re.sub('</?span.*?>', '', shown))}" == following
     assert "<script>alert(1)" not in page
 
 

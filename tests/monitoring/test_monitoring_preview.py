@@ -585,7 +585,9 @@ def test_tiles_stand_in_the_dashboard_s_rows(logs: list[Path], tmp_path: Path, b
             if name and seen.page.locator(f"section#{name}").count():
                 box = seen.page.locator(f"#{name}").bounding_box()
                 assert box is not None, name
-                assert box["height"] == pytest.approx(tile["height"] * 17 - 10, abs=2), name
+                height = tile["height"] * 17 - 10
+                lower = "logsPanel" in tile["widget"] and box["height"] <= height
+                assert lower or box["height"] == pytest.approx(height, abs=2), name
                 rows.setdefault(tile["yPos"], []).append((box["x"], box["width"], tile["width"]))
         cut = seen.page.evaluate(
             "[...document.querySelectorAll('.grid section')].filter((one) => one.scrollHeight > one.clientHeight + 1).map((one) => one.id)"

@@ -37,6 +37,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "troubled": lambda: render_report(samples.read(samples.troubled()), Phase.DUAL_WRITE),
     "compact": lambda: render_report(samples.read(samples.compact()), Phase.DUAL_WRITE),
     "clean": lambda: render_report(samples.read(samples.clean(21)), Phase.DUAL_WRITE),
+    "large": lambda: render_report(samples.read(samples.large()), Phase.DUAL_WRITE),
     "hostile": lambda: render_report(samples.read(samples.hostile()), Phase.DUAL_WRITE),
     "status": lambda: status(samples.read_state(samples.state()), samples.read(samples.compact())),
     "status deleted": lambda: status(
@@ -123,7 +124,9 @@ def test_the_next_command_is_on_top_and_the_past_is_folded(browser: Browser, fil
     with visit(browser, files["status deleted"]) as seen:
         expect(seen.page.locator(".verdict .next")).to_have_text("Next: nothing to do now.")
         expect(seen.page.locator("#names")).to_be_hidden()
-        expect(seen.page.locator("main")).to_contain_text("1 of 3 days not loaded as they should be: 2026-11-21 partly")
+        expect(seen.page.locator("main")).to_contain_text(
+            "1 of 3 days not loaded as they should be: 2026-11-21 partly"
+        )
         seen.page.locator(".past > summary").click()
         expect(seen.page.locator("#names")).to_be_visible()
 

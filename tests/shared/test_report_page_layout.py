@@ -162,7 +162,9 @@ def test_a_month_that_is_not_equal_is_marked() -> None:
 def test_only_months_with_objects_are_drawn() -> None:
     """In the calendar and in the volume: from the first month of any year to the last, so that years stand under each other."""
     days = samples.days(date(2023, 11, 20), 12) + samples.days(date(2024, 9, 1), 10)
-    gap = samples.days(date(2023, 12, 2), 274, {date(2023, 12, 2) + timedelta(number): "absent" for number in range(274)})
+    gap = samples.days(
+        date(2023, 12, 2), 274, {date(2023, 12, 2) + timedelta(number): "absent" for number in range(274)}
+    )
     found = read_days([*days[:12], *gap, *days[12:]])
     drawn, bars = heat_map(found, []), volume(found).scales[0].panels
     assert [[month.name for month in year.months if month] for year in drawn.years] == [

@@ -59,7 +59,9 @@ def test_it_shows_people_and_machines_the_same() -> None:
 
 def test_a_damaged_record_of_the_table_takes_no_verdict_away() -> None:
     """It is said on the page and to a monitor; phase, verdict and next command stay."""
-    client = client_of(samples.read_state(samples.state()), samples.read(samples.clean()), Unreadable("no JSON"))
+    client = client_of(
+        samples.read_state(samples.state()), samples.read(samples.clean()), Unreadable("no JSON")
+    )
     page, answer = client.get("/"), client.get("/status.json")
     assert (page.status_code, answer.status_code) == (503, 503)
     assert (answer.get_json()["verdict"], answer.get_json()["unreadable"]) == ("good", ["no JSON"])
