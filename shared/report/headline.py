@@ -232,7 +232,9 @@ def _after_deletion(state: State, verification: Verification | None) -> Headline
     if compared is not None and compared.compared > compared.extra:
         beside = () if verification is None else _beside_the_names(verification)
         if compared.wrong > compared.extra:
-            return _not_all_equal(state, title, (f"Before it: {compared.said}.", *beside))
+            return _not_all_equal(
+                state, title, (f"Before it: {compared.said}.", *_there_again(state), *beside)
+            )
         objects = counted(compared.compared - compared.extra, "legacy object")
         reason = f"Before it, {compared.command} compared {objects}: all were equal at the new path."
         again = _there_again(state)
