@@ -110,7 +110,7 @@ CREATED = re.compile(
     r"gcloud (run jobs|functions|pubsub subscriptions|pubsub topics|scheduler jobs|iam service-accounts) (?:create http|create|deploy) (\S+)"
 )
 USED = re.compile(
-    r"gcloud (run jobs|functions|pubsub subscriptions|scheduler jobs) (?!list|create|executions)[a-z-]+ (\S+)"
+    r"gcloud (run jobs|functions|pubsub subscriptions|scheduler jobs) (?!list|create|executions)[a-z-]+ (?!\{)(\S+)"
 )
 NAMED = re.compile(
     r"(?<![\w/-])qpi-exports-(?!migration)([a-z-]+)-(?:\$ENV|\$\{ENV\}|ENV|E|dev|stg|prod)(?![\w-])"

@@ -5,7 +5,7 @@ one object to see its copy arrive, and with ``--observe`` it looks for that in l
 objects into a scratch folder, and asks of Cloud Storage everything that the code relies on (`backfill_job.smoke`). It changes
 nothing else, and removes what it wrote.
 
-Each part's account must be asked about itself. A job does so with ``gcloud run jobs execute qpi-exports-PART-E --args=smoke,--env=E,--part=PART``,
+Each part's account must be asked about itself. A job does so with ``gcloud run jobs execute qpi-exports-backfill-E --args=smoke,--env=E,--part=backfill``,
 and a person who may impersonate the accounts with ``--part all --impersonate``.
 """
 
