@@ -3,8 +3,7 @@
 - *Heat map*: days as cells, by year, month, week and weekday. Weeks start on Monday. A month's rows are the weekdays and its
   columns its weeks, so months wrap on a narrow screen. Equal days are shaded by their number of objects, in four steps at the
   quartiles. Every other state has its own colour and letter.
-- *Volume*: both sides' totals by month, one panel of bars a year. Panels share their scale and their months, from the first
-  month of any year that has objects to the last, so years can be compared.
+- *Volume*: both sides' totals by month, one panel of bars a year. Panels share their scale, so years can be compared.
 - *Lag*: a histogram with its percentiles marked. All bars are equally wide, because the buckets' bounds are about logarithmic.
   A percentile's mark is within its bucket where the logarithm says.
 
@@ -347,7 +346,12 @@ def _scale(
 
 @dataclass(frozen=True, slots=True)
 class _Slots:
-    """The places of a panel's months: the first month's number, and each place's width in percent."""
+    """The places of months, from the first month of any year that has objects to the last: years stand under each other.
+
+    Attributes:
+        first: The first month's number.
+        width: Of each place, in percent of a panel.
+    """
 
     first: int
     width: float
