@@ -13,19 +13,10 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from backfill_job.consumer import Consumer, add_consumer_paths, loading_consumer
+from backfill_job.import_test.compare import DEFINITION
 from backfill_job.import_test.day import chosen_days, read_folder
 from backfill_job.import_test.engines import READERS, bigquery_table, duckdb_table
-from backfill_job.import_test.loaded import (
-    RECORD_NAME,
-    Found,
-    LoadedRecord,
-    LoadedVerdict,
-    PathDay,
-    TableEngine,
-    calendar,
-    loaded_day,
-    loaded_table,
-)
+from backfill_job.import_test.loaded import Found, PathDay, TableEngine, loaded_day, loaded_table
 from backfill_job.run.arguments import directory
 from backfill_job.run.command import (
     Command,
@@ -42,6 +33,7 @@ from backfill_job.run.stopping import Stop, stopping_on_signals, until_stopped
 from shared.errors import BucketNotFound, PermissionDenied, StorageError, UsageError
 from shared.events_log import Event, EventLog
 from shared.gateway import Gateway
+from shared.loaded import RECORD_NAME, LoadedRecord, LoadedVerdict, calendar
 from shared.migration import Location, Migration
 from shared.record import Standing, read_record
 from shared.text import byte_count, counted, shown
@@ -137,6 +129,7 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
                 *(path.uri, table.table, started, clock.now()),
                 days=tuple(loaded_day(day, found.get(day.day, NOTHING)) for day in there),
                 passed=False,
+                fingerprint_definition=DEFINITION,
             )
             record = replace(record, passed=record.right)
             again = {day.day: table.again(day) for day in there}

@@ -5,7 +5,7 @@ one object to see its copy arrive, and with ``--observe`` it looks for that in l
 objects into a scratch folder, and asks of Cloud Storage everything that the code relies on (`backfill_job.smoke`). It changes
 nothing else, and removes what it wrote.
 
-Each part's account must be asked about itself. A job does so with ``gcloud run jobs execute JOB --args=smoke,--env=E,--part=PART``,
+Each part's account must be asked about itself. A job does so with ``gcloud run jobs execute qpi-exports-backfill-E --args=smoke,--env=E,--part=backfill``,
 and a person who may impersonate the accounts with ``--part all --impersonate``.
 """
 
@@ -41,6 +41,7 @@ from backfill_job.smoke.held import held_permissions, rights_checks
 from backfill_job.smoke.impersonation import impersonated
 from backfill_job.smoke.observe import Observer, session
 from backfill_job.smoke.trial import Way, try_wire
+from shared.env_file import deployed_name
 from shared.errors import Cause, PermissionDenied, UsageError
 from shared.gateway import Gateway
 from shared.migration import Location, Migration
@@ -318,7 +319,7 @@ def _flown(flight: Flight, limit: float) -> Check:
 def _observer(
     opened: Session, migration: Migration, arguments: argparse.Namespace, io: ProcessIO, waiting: Clock
 ) -> Observer:
-    service = f"qpi-exports-{Part.MIRROR.value}-{migration.label}"
+    service = deployed_name(Part.MIRROR.value, migration.label)
     limit = arguments.observe.total_seconds()
     return Observer(opened, io.environ, arguments.project, service, waiting, limit)
 

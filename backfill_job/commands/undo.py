@@ -106,7 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_pace_arguments(parser)
     out = parser.add_argument_group("what it leaves")
     out.add_argument(
-        "--report", type=report_place, metavar="DIR|gs://…/", help="where reports go; see the README"
+        "--report", type=report_place, metavar="DIR|gs://…/", help="where reports go; see docs/commands.md"
     )
     add_log_arguments(parser)
     # An undo is for a legacy path that may be empty.

@@ -27,8 +27,8 @@ from backfill_job.checks import (
 from backfill_job.consumer import Consumer
 from backfill_job.gate.dead_letters import DeadLetters
 from backfill_job.gate.import_record import ImportRecord
-from backfill_job.import_test.loaded import LoadedRecord
 from shared.errors import MigrationError
+from shared.loaded import LoadedRecord
 from shared.migration import DEFAULT_EXCLUDES
 from shared.phase import Phase
 from shared.report.headline import Tone, headline
@@ -59,11 +59,6 @@ __all__ = [
 
 LATE_WRITES = "late_writes"
 """The kind of a verification's remark about writes on the legacy path after the cutover."""
-
-LOOK = (
-    "read num_undelivered_messages of the dead-letter subscription from Cloud Monitoring into FILE, "
-    "then --dead-letters FILE; docs/deploy.md has the command"
-)
 
 _LOOK_AT_THE_MIRROR = "look at the mirror's log and its instances"
 
@@ -435,22 +430,28 @@ def dead_letters_check(
     phase: Phase | None,
 ) -> Check:
     """A recent count of the dead letters must be 0; `now` is by this machine's clock, as a file's time is."""
+    subscription = target.deployed("dead-letters")
+    look = (
+        f"read num_undelivered_messages of {subscription or 'the dead-letter subscription'} from Cloud Monitoring into FILE, "
+        "then --dead-letters FILE; docs/deploy.md has the command"
+    )
     if found is None:
-        return not_run("dead letters", "no look at them was given", LOOK)
+        return not_run("dead letters", "no look at them was given", look)
     if found.messages:
         about = f", about {listed(found.objects, SHOWN)}" if found.objects else ""
         least = "" if found.counted else "at least "
+        pull = subscription and f"gcloud pubsub subscriptions pull {subscription} --limit=100 --auto-ack"
         return failed(
             "dead letters",
             f"{least}{counted(found.messages, 'event')} given up by the trigger{about}",
             f"{_and_bring_over('', 'their objects', target, phase)}; "
-            "then acknowledge them (pull with --auto-ack), and look again",
+            f"then acknowledge them ({pull or 'pull with --auto-ack'}), and look again",
         )
     if not found.counted:
-        return not_run("dead letters", "an empty pull proves nothing: messages may wait all the same", LOOK)
+        return not_run("dead letters", "an empty pull proves nothing: messages may wait all the same", look)
     seen = f"at {minute_text(found.seen)}"
     if not timedelta() <= now - found.seen <= limits.max_age:
-        return failed("dead letters", f"none {seen}: not of the last {_hours(limits.max_age)}", LOOK)
+        return failed("dead letters", f"none {seen}: not of the last {_hours(limits.max_age)}", look)
     return passed("dead letters", f"none {seen}")
 
 

@@ -19,7 +19,6 @@ from backfill_job.gate.canary import Flight, canary_name, fly, removal
 from backfill_job.gate.checks import Limits, Presence
 from backfill_job.gate.dead_letters import DeadLetters, read_dead_letters
 from backfill_job.gate.import_record import ImportRecord, read_import_record
-from backfill_job.import_test.loaded import RECORD_NAME, LoadedRecord, read_loaded
 from backfill_job.import_test.results import REPORT_NAME
 from backfill_job.references.findings import ScanResult
 from backfill_job.references.scan import Checkouts
@@ -32,6 +31,7 @@ from backfill_job.run.run import Run, open_api
 from backfill_job.verify.case_siblings import case_siblings
 from shared.errors import MigrationError, UsageError
 from shared.events_log import Event
+from shared.loaded import RECORD_NAME, LoadedRecord, read_loaded
 from shared.migration import Location
 from shared.objects import ObjectState
 from shared.phase import Phase

@@ -67,7 +67,7 @@ class GateCheck:
     """One check of the gate.
 
     Attributes:
-        name: Its name in the table, in README.md and in decision 19.
+        name: Its name in the table, in docs/commands.md and in decision 19.
         needs: The permissions that the operator's account needs, and where. ``rights.py`` grants them.
         run: Decides the check from the evidence; gives None where the check does not apply in this phase.
     """
@@ -271,7 +271,7 @@ GATE_CHECKS = (
     GateCheck(RECORD_LIFECYCLE, (_GET_NEW_BUCKET,), partial(_lifecycle, RECORD_LIFECYCLE)),
     GateCheck(PATH_LIFECYCLE, (_GET_NEW_BUCKET,), partial(_lifecycle, PATH_LIFECYCLE)),
 )
-"""Every check, in the order of the table. To add one, add it here, to README.md and to decision 19."""
+"""Every check, in the order of the table. To add one, add it here, to docs/commands.md and to decision 19."""
 
 
 @dataclass(frozen=True, slots=True)

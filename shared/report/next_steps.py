@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from shared.env_file import deployed_name
 from shared.migration import DEFAULT_EXCLUDES, UNNAMED, Environment, Location, Migration, qpi_exports
 from shared.phase import Phase
 from shared.report.figures import counted
@@ -79,6 +80,10 @@ class Target:
         """
         consumer = ["--consumer", self.consumer] if self.consumer and name in _OF_CONSUMER else []
         return shown_command(name, *filter(None, [subject]), *self._arguments(), *consumer, *options)
+
+    def deployed(self, part: str) -> str:
+        """The name of a deployed part; empty for a pair that is not the preset's."""
+        return deployed_name(part, self.env) if self._paths()[0] == "--env" else ""
 
     def _arguments(self) -> list[str]:
         arguments = self._paths()

@@ -1,6 +1,8 @@
 """The command ``status``: as text, and as a page."""
 
+import html
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -94,9 +96,10 @@ def test_a_bucket_that_is_not_there_is_said(paths: Paths, run: Callable[..., End
 
 
 def test_the_page_is_served_until_ctrl_c(paths: Paths, run: Callable[..., Ended], tmp_path: Path) -> None:
-    """On this machine only, reading afresh for every request."""
+    """On this machine only, reading afresh for every request; the next command is the one of the screen."""
     paths.put("<script>alert(1)</script>")
     assert run("verify").code == 1
+    *_, following = run("status").out.splitlines()
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     migration = paths.migration
@@ -118,6 +121,8 @@ def test_the_page_is_served_until_ctrl_c(paths: Paths, run: Callable[..., Ended]
         _, err = process.communicate(timeout=HANGS)
     assert (process.returncode, err) == (0, "")
     assert "&lt;script&gt;alert(1)" in page
+    (shown,) = re.findall('<code id="next-command">(.*?)</code>', page)
+    assert f"Next: {html.unescape(re.sub('</?span.*?>', '', shown))}" == following
     assert "<script>alert(1)" not in page
 
 
