@@ -737,8 +737,8 @@ def foreign_readers(state: State, since: datetime) -> tuple[SeenPrincipal, ...] 
             (`State.readers`) reaches far enough.
 
     Returns:
-        Each principal and use once, as last seen. None where nothing is known: none was seen, and the looks do not
-        prove the whole time from `since` to the end of the newest one.
+        Each principal and use once, as last seen. None where nothing is known. That is where none was seen, and the looks do
+        not prove the whole time from `since` to the newest one's end.
     """
     looks, known = state.readers, state.acknowledged
     seen: dict[tuple[str, Use], SeenPrincipal] = {}
