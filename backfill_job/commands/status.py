@@ -19,6 +19,7 @@ from backfill_job.verify.day_warnings import remark_lines
 from shared.errors import Interrupted, UsageError
 from shared.gateway import Gateway
 from shared.migration import Migration
+from shared.phase import Phase
 from shared.report.headline import Tone
 from shared.report.loading import Status, Unreadable, read_status
 from shared.report.next_steps import Step
@@ -151,7 +152,9 @@ def _verification_lines(status: Status) -> Iterator[str]:
     found = status.known_verification
     if found is not None:
         yield f"\nlatest verification, {minute_text(found.finished)}: {found.summary}"
-        yield from remark_lines(found.remarks)
+        state = status.known_state
+        if state is None or state.phase is not Phase.DELETED:  # else it is about what is gone
+            yield from remark_lines(found.remarks)
 
 
 def _step_lines(steps: Sequence[Step]) -> Iterator[str]:
