@@ -204,7 +204,9 @@ def resolve(
         return Resolution(Kind.UNRESOLVED, bucket, prefix)
     ours = targets.may_be_bucket(bucket.chars)
     if mention.weak == PART:
-        return Resolution(Kind.UNRESOLVED if ours else Kind.OTHER, bucket, prefix)
+        kind, _ = targets.kinds(bucket.chars, targets.prefixes[0])
+        may_be_ours = ours or (kind is Kind.UNRESOLVED and (certain or mention.bucket is not None))
+        return Resolution(Kind.UNRESOLVED if may_be_ours else Kind.OTHER, bucket, prefix)
     if mention.weak == LAYOUT:
         certain = certain or mention.bucket is not None
         kind = _of_layout(mention, bucket, targets, certain)
