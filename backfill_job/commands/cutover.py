@@ -13,6 +13,7 @@ different object that is older than the change of the phase is not a later write
 """
 
 import argparse
+from dataclasses import replace
 from datetime import datetime
 
 from backfill_job.checks import Override, log_overrides, on_record, overrides_of
@@ -33,6 +34,7 @@ from backfill_job.run.run import Run
 from shared.errors import UsageError
 from shared.migration import Migration
 from shared.phase import Phase
+from shared.report.next_steps import Target
 from shared.state import HistoryEntry, Kind, Overridden, State, utc_text
 from shared.state_changes import MAX_WHO
 from shared.text import counted, shown
@@ -183,16 +185,13 @@ def _finish(run: Run, arguments: argparse.Namespace, state: State, before: Look 
         return ExitCode.NOT_RIGHT
     if before is not None and not _still_unwritten(run, before):
         return ExitCode.NOT_RIGHT
-    for line in _next_steps(run.migration):
+    for line in _next_steps(run.migration, mirrored=before is None):
         run.say(line)
     verdict = f"CUT OVER: {shown(run.migration.destination.uri)} is the source of truth."
     # Without a mirror the writer is paused, so that no late writer is waited for.
-    say_end(
-        run,
-        verdict,
-        same_command(run, NAME) if before is None else command_line(run.migration, "delete"),
-        good=True,
-    )
+    consumer = "" if arguments.consumer is None else str(arguments.consumer)
+    deletion = replace(Target.of(run.migration), consumer=consumer).command("delete")
+    say_end(run, verdict, same_command(run, NAME) if before is None else deletion, good=True)
     return ExitCode.DONE
 
 
@@ -212,20 +211,30 @@ def _still_unwritten(run: Run, before: Look) -> bool:
     return False
 
 
-def _next_steps(migration: Migration) -> list[str]:
+def _next_steps(migration: Migration, *, mirrored: bool) -> list[str]:
     source, destination = shown(migration.source.uri), shown(migration.destination.uri)
     again = "python -m backfill_job"
-    return [
-        "",
-        "What to do now:",
-        f"  1. Consumers: merge the change that reads {destination} (`{again} references PATH --patch FILE` writes it).",
-        f"  2. The writer's team: switch to {destination}, now. Until all have, what is new on {source} still arrives;",
-        "     what they overwrite there is logged (mirror_conflict) and waits for step 3.",
-        "  3. When the last writer has switched: run this same command again. It copies what late writers overwrote.",
-        "  4. Watch: `verify` every day, the mirrors' dashboard, the consumer's row counts.",
-        "  5. Should anything be wrong: `rollback`. New writes are mirrored back, so that it loses nothing.",
-        f"  6. After days of quiet: `delete` removes {source}, by manifest, and only what was proven.",
+    steps = [
+        f"1. Consumers: merge the change that reads {destination} (`{again} references PATH --patch FILE` writes it).",
     ]
+    if mirrored:
+        steps += [
+            f"2. The writer's team: switch to {destination}, now. Until all have, what is new on {source} still arrives;",
+            "   what they overwrite there is logged (mirror_conflict) and waits for step 3.",
+            "3. When the last writer has switched: run this same command again. It copies what late writers overwrote.",
+            "4. Watch: `verify` every day, the mirrors' dashboard, the consumer's row counts.",
+            "5. Should anything be wrong: `rollback`. New writes are mirrored back, so that it loses nothing.",
+            f"6. After days of quiet: `delete` removes {source}, by manifest, and only what was proven.",
+        ]
+    else:
+        steps += [
+            f"2. The writer's team: switch to {destination}, and only then start the writer again. No mirror runs:",
+            f"   what is written on {source} from now on stays there.",
+            "3. Watch: `verify` every day, the consumer's row counts.",
+            "4. Should anything be wrong: pause the writer, then `rollback`. It copies back what was written on the new path.",
+            f"5. After days of quiet: `delete` removes {source}, by manifest, and only what was proven.",
+        ]
+    return ["", "What to do now:", *(f"  {step}" for step in steps)]
 
 
 def _since(state: State) -> str:
