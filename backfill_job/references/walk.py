@@ -85,6 +85,10 @@ _LOGS = re.compile(r"(?:.*(?<!cata)(?<!dia)(?<!b))(?:logs?|logg(?:er|ers|ing)|lo
 _PROSE = frozenset({"doc", "doc_md", "doc_rst", "doc_json", "doc_yaml", "description", "help", "epilog"})
 
 
+MADE_WITHIN = 2
+"""Objects that methods of new objects make, which are followed."""
+
+
 class Use(Enum):
     """What an expression is used for."""
 
@@ -439,7 +443,7 @@ class Walk:
 
     def _made(self, cls: Ref, call: ast.Call, frame: Frame) -> list[Seen]:
         """What the methods of a new object read: somebody may call them who is not known, as Airflow calls ``execute``."""
-        if not (call.args or call.keywords) or id(call) in self._making:
+        if not (call.args or call.keywords) or id(call) in self._making or len(self._making) >= MADE_WITHIN:
             return []
         self._making.add(id(call))
         before, self._seen = self._seen, []
