@@ -19,6 +19,7 @@ from backfill_job.references.targets import SEPARATOR, Kind, Targets, is_bucket_
 from backfill_job.references.texts import HOLE, UNKNOWN, Text
 
 __all__ = [
+    "LAYOUT",
     "Mention",
     "bucket_for",
     "bucket_name",

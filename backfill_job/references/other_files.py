@@ -459,18 +459,22 @@ class _File:
 
     def _placeholder(self, written: str, nesting: int, offset: int) -> Text | None:
         match = _NAME.fullmatch(written)
-        is_name = match is not None and not match["default"] and self.targets.carries(written)
-        if match is None or is_name or nesting >= MAX_NESTING:
+        has_default = match is not None and match["default"]
+        keeps = self.targets.carries(written)
+        if match is None or (keeps and not has_default) or nesting >= MAX_NESTING:
             return None
         name = match["braced"] or match["plain"] or match["jinja"] or match["field"]
         given = self.targets.setting(name)
-        found = None if given is not None and written.startswith("${var.") else self._assigned(name, nesting)
+        # A default that holds the name counts, although the file may give the variable another value.
+        overridden = keeps or (given is not None and written.startswith("${var."))
+        found = None if overridden else self._assigned(name, nesting)
         if found is None and given is not None:
             return Text(given)
-        if found is None and match["default"]:
-            start = offset + match.start("default")
-            return self.text(start, start + len(match["default"]), nesting + 1).decided_by([name])
-        return found
+        if not has_default:
+            return found
+        start = offset + match.start("default")
+        default = self.text(start, start + len(match["default"]), nesting + 1).decided_by([name])
+        return default if found is None or found.chars == default.chars else UNKNOWN
 
     def _assigned(self, name: str, nesting: int = 0) -> Text | None:
         """The one value that the file gives to a name; None for none, or for several."""

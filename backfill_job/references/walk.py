@@ -20,6 +20,7 @@ from enum import Enum, auto
 from backfill_job.references.evaluate import Evaluator, TooDeep, is_lookup
 from backfill_job.references.findings import ELSEWHERE, LONGEST, Finding, Place, Resolution, unread, worst
 from backfill_job.references.mentions import (
+    LAYOUT,
     Mention,
     bucket_for,
     bucket_name,
@@ -563,7 +564,7 @@ class Walk:
             either = is_old and may_name_a_folder(usage.name) and usage.bucket() is not None
             return [Resolution(Kind.UNRESOLVED if either else Kind.OTHER, None, prefix)]
         found = usage.bucket()
-        if mention.weak and names_a_thing(usage.name):
+        if mention.weak == LAYOUT and names_a_thing(usage.name):
             return []
         if found is None and mention.is_open:
             return [Resolution(Kind.UNRESOLVED, None, prefix)]
