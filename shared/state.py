@@ -29,7 +29,7 @@ from shared.errors import PhaseUnknown
 from shared.json_io import Count, Sha256, convert, shown_value
 from shared.migration import DEFAULT_EXCLUDES, Migration
 from shared.phase import Phase, damaged, phase_in, state_ref
-from shared.text import counted, listed, shown_text
+from shared.text import counted, listed, without_names
 
 __all__ = [
     "FEWEST_NAMES",
@@ -303,8 +303,8 @@ class ComparisonRecord:
             found = f"NOT EQUAL: {self.wrong:,}{extra}"
         found += f"; {self.erased:,} erased since" if self.erased else ""
         left_out = tuple(each for each in self.excludes if each not in DEFAULT_EXCLUDES)
-        found += f"; without names like {', '.join(map(shown_text, left_out))}" if left_out else ""
-        return f"{self.compared:,} names compared by {self.command}: {found}"
+        found += f"; {without_names(left_out)}" if left_out else ""
+        return f"{counted(self.compared, 'name')} compared by {self.command}: {found}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -733,12 +733,11 @@ def foreign_readers(state: State, since: datetime) -> tuple[SeenPrincipal, ...] 
     Only looks at the audit log since the source of truth last changed count, and so do acknowledgements.
 
     Args:
-        since: Aware. The caller makes sure that it is not later than the time from which an answer is wanted, and that the
-            newest look (`State.readers`) reaches far enough.
+        since: Aware. The caller looks whether the newest look (`State.readers`) reaches far enough.
 
     Returns:
-        Each principal and use once, as last seen. None where none was seen and the looks do not prove the whole time from
-        `since` to the end of the newest one: then nothing is known.
+        Each principal and use once, as last seen. None where none was seen, and the looks do not prove the whole time
+        from `since` to the end of the newest one.
     """
     looks, known = state.readers, state.acknowledged
     seen: dict[tuple[str, Use], SeenPrincipal] = {}
