@@ -377,6 +377,15 @@ def test_a_night_without_an_upload_of_its_own_day_is_lost(import_test: Command, 
     assert "Rows appended: 1 from the legacy path, 0 from the new path." in ended.out
 
 
+def test_a_night_without_anything_to_load_proves_nothing(import_test: Command) -> None:
+    """As a mistyped year: both paths take the same branch, and no row was compared."""
+    words = ("--run-date", NIGHT["run"], "--nights", "1")
+    ended = import_test(*words)
+    assert (ended.code, ended.err) == (1, "")
+    assert "nothing was compared" in ended.out
+    assert import_test(*words, "--allow-empty").code == 0
+
+
 def test_a_past_night_goes_by_what_lay_there_when_its_run_began(monkeypatch: pytest.MonkeyPatch) -> None:
     """The day's file was there; the first of the run's own day came after 02:00: the run ended green, and the day is lost."""
     tomorrow = TODAY + timedelta(days=1)
