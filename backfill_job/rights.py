@@ -29,6 +29,7 @@ __all__ = [
     "Part",
     "Right",
     "Role",
+    "account_of",
     "location_of",
 ]
 
@@ -52,6 +53,11 @@ class Part(Enum):
     REVERSE = "reverse"
     STATUS = "status"
     OPERATOR = "operator"
+
+
+def account_of(part: str, env: str, project: str) -> str:
+    """The service account of a part, by its name, as the deployment makes it."""
+    return f"qpi-exports-{part}-{env}@{project}.iam.gserviceaccount.com"
 
 
 class Area(Enum):

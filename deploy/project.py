@@ -53,7 +53,7 @@ DEAD_LETTERS = "dead-letters"
 
 PROJECT_ROLES = {
     TRIGGER: ("roles/eventarc.eventReceiver",),
-    Part.VERIFY.value: ("roles/bigquery.jobUser",),
+    Part.VERIFY.value: ("roles/bigquery.jobUser", "roles/logging.privateLogViewer"),
     FUNCTION_BUILD: ("roles/logging.logWriter",),
     BUILD: (
         "roles/cloudfunctions.developer",
@@ -67,7 +67,7 @@ PROJECT_ROLES = {
         "roles/run.admin",
     ),
 }
-"""Predefined roles on the whole project. None of them reads or writes objects."""
+"""Predefined roles on the whole project. None of them reads or writes objects; a private log names them."""
 
 PAUSE = (
     "qpiExportsPause",
@@ -85,6 +85,7 @@ DELETER_ROLES = ("roles/logging.viewer", "roles/run.viewer")
 
 OPERATOR_ROLES = (
     "roles/cloudbuild.builds.editor",
+    "roles/logging.privateLogViewer",
     "roles/logging.viewer",
     "roles/monitoring.viewer",
     "roles/run.viewer",

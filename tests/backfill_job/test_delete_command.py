@@ -600,7 +600,7 @@ def test_the_help_names_what_can_be_overridden(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         delete_old_qpi_exports.COMMAND.main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    assert "soak, late-writes, names, erased, references, sign-offs" in text
+    assert "soak, late-writes, names, erased, references, readers, sign-offs" in text
     assert "--confirm-delete --resume gs://" in text
     assert PASS[1] in text
 
