@@ -163,7 +163,7 @@ def _found(arguments: argparse.Namespace, migration: Migration, io: ProcessIO, s
         Unanswered: The service did not answer.
     """
     now, project = io.clock.now(), arguments.audit_log
-    since = now - timedelta(days=arguments.days)
+    since = (now - timedelta(days=arguments.days)).replace(microsecond=0)
     own = own_accounts(arguments.env or "", project, arguments.own)
     accounts = Accounts(migration, own, since, now)
     if arguments.log_file is not None:

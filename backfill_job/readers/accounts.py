@@ -222,12 +222,13 @@ class Accounts:
         if self.unreadable:
             raise UsageError(
                 f"nothing is recorded: {self.unreadable:,} of {self.read:,} entries cannot be read, and may hide a reader "
-                f"({self.example})"
+                f"({self.example}); the same command without --record shows the others"
             )
         if self.covered is None:
             raise UsageError(
                 f"nothing is recorded: no entry of a read or a listing of gs://{self.migration.source.bucket} since "
-                f"{utc_text(self.since)}, so nothing proves that Data Access logs are on"
+                f"{utc_text(self.since)}, so nothing proves that Data Access logs are on; the same command without --record shows "
+                "how to switch them on"
             )
         principals = (
             SeenPrincipal(row.name, use, tally.count, tally.last)

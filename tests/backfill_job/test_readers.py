@@ -14,13 +14,16 @@ from google_apis import Apis, serving
 from testing_commands import Commands, Ended, run_command
 from testing_paths import Paths
 
+from backfill_job.deletion.prepare import DeletionRequest, deletion_readers_check
 from backfill_job.readers.accounts import Accounts, own_accounts
 from backfill_job.readers.entries import items_of
+from backfill_job.references.scan import Checkouts
 from demo.audit_log import AIRFLOW, JOB, PERSON, PROJECT, Audit, a_fortnight, written
 from shared.migration import Environment, qpi_exports
 from shared.phase import Phase
-from shared.state import Kind
-from shared.state_changes import MAX_PRINCIPAL, MAX_PRINCIPALS
+from shared.report.next_steps import Target
+from shared.state import Kind, ReadersRecord, SeenPrincipal, State, Use
+from shared.state_changes import MAX_PRINCIPAL, MAX_PRINCIPALS, Stamp, begun, readers_seen, with_phase
 
 NOON = datetime(2026, 11, 28, 12, tzinfo=UTC)
 DEV = qpi_exports(Environment.DEV)
@@ -403,7 +406,8 @@ def test_the_deletion_refuses_while_others_use_the_legacy_path(recorded: Recorde
     recorded.commands.go(Phase.CUT_OVER)
     assert recorded.check("delete", "--audit-log", "p")[0] == "NOT RUN"
     soon = timedelta(minutes=-5)
-    ended = recorded.record(recorded.read(AIRFLOW, soon))
+    before_the_cutover = recorded.read(PERSON, timedelta(days=2))
+    ended = recorded.record(recorded.read(AIRFLOW, soon), before_the_cutover)
     assert ended.code == 1
     standing, said = recorded.check("delete")
     assert (standing, f"1 principal used the legacy path and is not acknowledged: {AIRFLOW}" in said) == (
@@ -414,6 +418,30 @@ def test_the_deletion_refuses_while_others_use_the_legacy_path(recorded: Recorde
     assert recorded.check("delete", *why)[0] == "OVERRIDDEN"
     recorded.run("--acknowledge", AIRFLOW, "--by", "Bob")
     assert recorded.check("delete")[0] == "PASS"
+
+
+@pytest.mark.parametrize(
+    ("proven", "seen", "standing", "said"),
+    [
+        (8, None, "PASS", "no foreign principal"),
+        (8, 7.5, "PASS", "no foreign principal"),
+        (8, 6, "FAIL", f"{AIRFLOW} (write 3, last 2026-11-22T12:00:00Z)"),
+        (3, None, "NOT RUN", "nothing is proven of the time from 2026-11-21T12:00:00Z on"),
+        (3, 2, "FAIL", AIRFLOW),
+    ],
+)
+def test_the_deletion_looks_at_the_whole_soak(
+    proven: int, seen: float | None, standing: str, said: str
+) -> None:
+    """Three weeks after the cutover, with a soak of seven days."""
+    days = [NOON - timedelta(days=ago) for ago in (20, proven, seen or 0)]
+    used = () if seen is None else (SeenPrincipal(AIRFLOW, Use.WRITE, 3, days[2]),)
+    state = begun(State.initial(DEV), Phase.DUAL_WRITE, Stamp("begun", "Ada", days[0]))
+    state = with_phase(state, Phase.CUT_OVER, Stamp("cut over", "Ada", days[0]))
+    state = readers_seen(state, Stamp("look", "readers", NOON), ReadersRecord(days[1], days[1], NOON, used))
+    request = DeletionRequest(timedelta(days=7), Checkouts(), "Ada")
+    check = deletion_readers_check(state, Target.of(DEV), days[0], request, NOON)
+    assert (check.standing.value, said in check.evidence) == (standing, True), check
 
 
 @pytest.mark.parametrize("cut_over", [False, True])
