@@ -112,7 +112,10 @@ def _run(arguments: argparse.Namespace, io: ProcessIO) -> ExitCode:
         raise UsageError(
             "say which log: --audit-log PROJECT (or AUDIT_LOG in deploy/ENV.env), or --log-file FILE"
         )
-    in_cloud_run = bool(Settings.from_environ(io.environ).cloud_run_job)
+    settings = Settings.from_environ(io.environ)
+    in_cloud_run = bool(settings.cloud_run_job)
+    if settings.task_count > 1:
+        raise UsageError("one task reads the log; run it with --tasks=1")
     with (
         logging_to(io.stdout, LogFormat.JSON) if in_cloud_run else nullcontext(),
         stopping_on_signals(io.stopping) as stop,

@@ -38,6 +38,9 @@ LONGEST = 4 * 1024 * 1024
 
 CHUNK = 256 * 1024
 
+KEPT = 300
+"""Characters that are kept of a text that only people read."""
+
 _RESOURCE = re.compile(r"projects/[^/]+/buckets/([^/]+)(?:/objects/(.*))?", re.DOTALL)
 _KIND = re.compile("^(?:serviceAccount|user|group):")
 _DIGEST = 16
@@ -150,15 +153,15 @@ def seen_in(entry: Entry, migration: Migration) -> Seen | None:
     part = None
     if name is not None and name.startswith(source.prefix):
         folder, slash, _ = name.removeprefix(source.prefix).partition("/")
-        part = shown(folder + slash)
+        part = shown(folder + slash)[:KEPT]
     reads = method.rpartition(".")[2].lower().startswith(("get", "list", "read"))
     account, principal = _principal(audit.authentication_info)
     return Seen(
         entry.timestamp,
         principal,
         account,
-        shown(audit.request_metadata.caller_supplied_user_agent.removesuffix(",gzip(gfe)")),
-        shown(method),
+        shown(audit.request_metadata.caller_supplied_user_agent.removesuffix(",gzip(gfe)"))[:KEPT],
+        shown(method)[:KEPT],
         None if listing else Use.READ if reads else Use.WRITE,
         part,
         audit.status.code in REFUSED,

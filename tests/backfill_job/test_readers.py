@@ -190,6 +190,7 @@ HALF = lines(*hours(0))[:60] + "\n"
         (lines("\ufeff", *hours(0)), 0, "1 entries read"),
         (lines(AUDIT.entry(NOON, "", "a")), 1, "(not named by the log)"),
         (lines(AUDIT.entry(NOON, "a\u202eb\x1b[2J", "a")), 1, r"a\u202eb\x1b[2J"),
+        (lines(AUDIT.entry(NOON, "a", "b" * 9_000, agent="c" * 9_000)), 1, "b" * 300 + "\n"),
         (lines(AUDIT.entry(NOON, "x" * 5_000, "a")), 1, "x" * (MAX_PRINCIPAL - 17) + "…"),
     ],
 )
@@ -211,6 +212,13 @@ def test_what_is_not_a_file_is_one_line(folder: Path) -> None:
         (offline("."), "directory"),
         (run_command("readers", "--env", "dev"), "say which log: --audit-log PROJECT"),
         (run_command("readers", "--env", "dev", "--acknowledge", "x"), "belong together"),
+        (
+            run_command(
+                *("readers", "--env", "dev", "--log-file", "nothing"),
+                environ={"CLOUD_RUN_TASK_COUNT": "2", "CLOUD_RUN_EXECUTION": "x"},
+            ),
+            "one task reads the log",
+        ),
     ):
         assert (ended.code, said in ended.err, len(ended.err.splitlines())) == (2, True, 1)
 
