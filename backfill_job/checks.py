@@ -39,10 +39,9 @@ from shared.state import (
     State,
     foreign_readers,
     too_few,
-    utc_text,
 )
 from shared.state import Kind as HistoryKind
-from shared.text import counted, listed, shown, shown_text
+from shared.text import counted, listed, minute_text, shown, without_names
 
 __all__ = [
     "DAY",
@@ -156,15 +155,16 @@ def log_overrides(log: EventLog, overrides: Iterable[Override]) -> None:
         )
 
 
-def show_lines(console: LateConsole, checks: Iterable[Check]) -> None:
+def show_lines(console: LateConsole, checks: Iterable[Check], *, briefly: bool = False) -> None:
     """Print a paragraph for each check, for 80 columns: first what blocks, then what has advice, then the rest.
 
     What to do stands under its check. A command in it has an unbroken line of its own, so that it can be pasted. Where a check
-    blocks, one line names those that passed.
+    blocks, one line names those that passed. With `briefly` one line counts them where none blocks.
     """
     width = min(console.width, WIDEST)
     found = sorted(checks, key=lambda one: (not one.blocks, not _advises(one), one.passed))
-    brief = [one.name for one in found if one.passed and not one.next_step and found[0].blocks]
+    blocks = any(one.blocks for one in found)
+    brief = [one.name for one in found if one.passed and not one.next_step and (blocks or briefly)]
     for check in (one for one in found if one.name not in brief):
         mark, style = _MARKS[check.standing], "bold red"
         if not check.blocks:
@@ -178,7 +178,8 @@ def show_lines(console: LateConsole, checks: Iterable[Check]) -> None:
         for line in _step_lines(check, width):
             console.print(Text(line, "bold" if check.blocks else ""), soft_wrap=True)
     if brief:
-        console.print(Text(_wrapped(", ".join(brief), width, _MARKS[Standing.PASS])), soft_wrap=True)
+        said = ", ".join(brief) if blocks else f"{counted(len(brief), 'check')} (--details)"
+        console.print(Text(_wrapped(said, width, _MARKS[Standing.PASS])), soft_wrap=True)
 
 
 def _advises(check: Check) -> bool:
@@ -227,7 +228,7 @@ def _wrapped(text: str, width: int, mark: str = "") -> str:
 
 def phase_check(state: State, wanted: Collection[Phase], next_step: Callable[[Phase], str]) -> Check:
     """The migration must be in one of the wanted phases; `next_step` says what to do in another one."""
-    since = "" if state.since is None else f" since {utc_text(state.since)}"
+    since = "" if state.since is None else f" since {minute_text(state.since)}"
     evidence = f"{state.phase.value}{since}"
     if state.phase in wanted:
         return passed("phase", evidence)
@@ -305,7 +306,7 @@ def names_check(names: int, measure: int, left_out: Sequence[str] = ()) -> Check
     if left_out:
         return failed(
             NAMES,
-            f"{counted(names, 'name')}, without those like {', '.join(map(shown_text, left_out))}, which an earlier comparison had",
+            f"{counted(names, 'name')}, {without_names(left_out)}, which an earlier comparison had",
             "leave that --exclude out; if it is right so, override this check",
         )
     if not measure:
@@ -362,14 +363,14 @@ def readers_check(
             f"{listed(map(_used, found), SHOWN)}",
             f"switch what reads or writes there to the new path; a person who knows why it may stay acknowledges it by name: {accept}",
         )
-    proven = f"audit log from {utc_text(look.begins)} to {utc_text(look.ends)}"
+    proven = f"audit log from {minute_text(look.begins)} to {minute_text(look.ends)}"
     if now - look.ends > DAY:
         return not_run(name, f"{proven}: nothing is proven of the last day", again)
     if since is None and look.ends - look.begins < DAY:
         return not_run(name, f"{proven}: less than a day is proven, so a nightly job may be missing", again)
     if found is None:
         return not_run(
-            name, f"{proven}: nothing is proven of the time from {utc_text(since or now)} on", again
+            name, f"{proven}: nothing is proven of the time from {minute_text(since or now)} on", again
         )
     known = [f"{shown(each)} (by {shown(entry.by)})" for each, entry in state.acknowledged.items()]
     return passed(
@@ -379,7 +380,7 @@ def readers_check(
 
 
 def _used(one: SeenPrincipal) -> str:
-    return f"{shown(one.name)} ({one.use.value} {one.count:,}, last {utc_text(one.last)})"
+    return f"{shown(one.name)} ({one.use.value} {one.count:,}, last {minute_text(one.last)})"
 
 
 def signoffs_check(state: State, next_step: Callable[[str], str]) -> Check:

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
+from shared.env_file import deployed_name
 from shared.migration import LATE_WRITES, OWN_FOLDER, Location, Migration
 
 __all__ = [
@@ -57,7 +58,7 @@ class Part(Enum):
 
 def account_of(part: str, env: str, project: str) -> str:
     """The service account of a part, by its name, as the deployment makes it."""
-    return f"qpi-exports-{part}-{env}@{project}.iam.gserviceaccount.com"
+    return f"{deployed_name(part, env)}@{project}.iam.gserviceaccount.com"
 
 
 class Area(Enum):

@@ -26,6 +26,7 @@ The migration's own objects:
 - `state_changes`: the changes of the state, as pure functions
 - `record`: the record of the state in the new bucket: read, change, begin, mend
 - `late_marks`: the mirror's notes of writes at the legacy path after the cutover
+- `loaded`: the path against the consumer's table, and its file
 - `verification`: the result of a comparison of both paths, and its file
 
 What every command uses:

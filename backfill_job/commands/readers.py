@@ -42,8 +42,9 @@ from shared.migration import Migration
 from shared.phase import not_begun
 from shared.record import read_record, update
 from shared.report.next_steps import Target
-from shared.state import State, foreign_readers, utc_text
+from shared.state import State, foreign_readers
 from shared.state_changes import MAX_WHO, Stamp, reader_acknowledged, readers_seen
+from shared.text import minute_text
 
 __all__ = ["COMMAND"]
 
@@ -225,7 +226,7 @@ def _log(log: EventLog, state: State | None, verdict: str, *, good: bool) -> Non
     if state is None or state.since is None or state.phase.before_cutover or not state.readers:
         return
     for each in foreign_readers(state, max(state.since, state.readers[0].begins)) or ():
-        said = f"{each.use.value} {each.count:,} times, last {utc_text(each.last)}"
+        said = f"{each.use.value} {each.count:,} times, last {minute_text(each.last)}"
         log.emit(Event.OLD_PATH_READ, principal=each.name, summary=said)
 
 

@@ -16,6 +16,7 @@ from backfill_job.rights import Part, account_of
 from shared.errors import UsageError
 from shared.migration import Migration
 from shared.state import ReadersRecord, SeenPrincipal, Use, utc_text
+from shared.text import minute_text
 
 __all__ = ["LONGEST_HOLE", "Accounts", "Row", "Tally", "own_accounts"]
 
@@ -227,7 +228,7 @@ class Accounts:
         if self.covered is None:
             raise UsageError(
                 f"nothing is recorded: no entry of a read or a listing of gs://{self.migration.source.bucket} since "
-                f"{utc_text(self.since)}, so nothing proves that Data Access logs are on; the same command without --record shows "
+                f"{minute_text(self.since)}, so nothing proves that Data Access logs are on; the same command without --record shows "
                 "how to switch them on"
             )
         principals = (

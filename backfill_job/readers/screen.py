@@ -4,8 +4,8 @@ import shlex
 from collections.abc import Iterable, Iterator
 
 from backfill_job.readers.accounts import LONGEST_HOLE, Accounts, Row
-from shared.state import Use, utc_text
-from shared.text import counted, listed, shown
+from shared.state import Use
+from shared.text import counted, listed, minute_text, shown
 
 __all__ = ["report", "setting", "summary"]
 
@@ -27,7 +27,7 @@ def report(found: Accounts, origin: str, project: str) -> Iterator[str]:
         origin: Where the entries are from.
         project: The project of the legacy bucket; empty where it is not known.
     """
-    yield f"who used {shown(found.migration.source.uri)} since {utc_text(found.since)}, by {origin}"
+    yield f"who used {shown(found.migration.source.uri)} since {minute_text(found.since)}, by {origin}"
     own = [row for row in found.rows.values() if row.own]
     yield from _section("NOT OURS", found.foreign)
     yield from _section("ONLY LISTED THE BUCKET", found.listed_only)
@@ -48,7 +48,7 @@ def summary(found: Accounts) -> str:
         return f"{counted(len(rows), 'foreign principal')} on the legacy path: {listed((row.name for row in rows), 3)}"
     if covered is None:
         return "nothing is known: nothing proves that the log is on"
-    return f"no foreign principal from {utc_text(covered[0])} to {utc_text(covered[1])}"
+    return f"no foreign principal from {minute_text(covered[0])} to {minute_text(covered[1])}"
 
 
 def _section(title: str, rows: Iterable[Row]) -> Iterator[str]:
@@ -61,7 +61,7 @@ def _section(title: str, rows: Iterable[Row]) -> Iterator[str]:
         for use, tally in row.uses.items():
             refused = f" ({tally.refused:,} refused)" if tally.refused else ""
             where = f"  {_parts(row)}" if use is not None else ""
-            yield f"    {WORDS[use]:<7}{tally.count:>9,}{refused}  last {utc_text(tally.last)[:16]}Z{where}"
+            yield f"    {WORDS[use]:<7}{tally.count:>9,}{refused}  last {minute_text(tally.last)}{where}"
         agents = [agent[:LONGEST_AGENT] for agent in row.agents if agent]
         yield f"    {', '.join(row.methods)}; with {listed(agents, AGENTS_SHOWN) or 'no name of a program'}"
 
@@ -98,11 +98,11 @@ def _proven(found: Accounts) -> Iterator[str]:
         return
     begins, ends = covered
     yield (
-        f"Proven: the log was on from {utc_text(begins)} to {utc_text(ends)}, by reads and listings of the bucket without a hole "
+        f"Proven: the log was on from {minute_text(begins)} to {minute_text(ends)}, by reads and listings of the bucket without a hole "
         f"of more than {hours:g} hours."
     )
     if begins - found.since > LONGEST_HOLE:
-        yield f"That is less than asked, from {utc_text(found.since)}. An empty answer counts for the proven time alone."
+        yield f"That is less than asked, from {minute_text(found.since)}. An empty answer counts for the proven time alone."
     if not found.writes:
         yield "It has no write of anyone, so DATA_WRITE may be off. `verify` and the deletion see later writes by the objects themselves."
 

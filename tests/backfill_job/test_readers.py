@@ -30,40 +30,40 @@ DEV = qpi_exports(Environment.DEV)
 AUDIT = Audit(DEV)
 
 TABLE = """\
-who used gs://data-bucket-dev/QPI_exports/ since 2026-11-14T12:00:00Z, by the entries in entries.json
+who used gs://data-bucket-dev/QPI_exports/ since 2026-11-14 12:00 UTC, by the entries in entries.json
 
 NOT OURS
   reports@example-bi-dev.iam.gserviceaccount.com for bob@example.com
-    wrote          1  last 2026-11-28T07:00Z  x/
+    wrote          1  last 2026-11-28 07:00 UTC  x/
     storage.objects.create; with no name of a program
   airflow@example-composer-dev.iam.gserviceaccount.com
-    listed        14  last 2026-11-27T12:00Z
-    read          42  last 2026-11-27T12:00Z  qpi_answers_20261114/ … qpi_answers_20261127/ (14)
+    listed        14  last 2026-11-27 12:00 UTC
+    read          42  last 2026-11-27 12:00 UTC  qpi_answers_20261114/ … qpi_answers_20261127/ (14)
     storage.objects.list, storage.objects.get; with apache-airflow/2.9.1 gcloud-python/2.16.0
   bqcx-442188550395-jujw@gcp-sa-bigquery-condel.iam.gserviceaccount.com for analyst@example.com
-    read           1  last 2026-11-26T12:00Z  qpi_answers_20240101.jsonl
+    read           1  last 2026-11-26 12:00 UTC  qpi_answers_20240101.jsonl
     storage.objects.get; with no name of a program
   ada@example.com
-    listed         1  last 2026-11-25T12:00Z
-    read           1  last 2026-11-25T12:00Z  qpi_questions_20240101.csv
+    listed         1  last 2026-11-25 12:00 UTC
+    read           1  last 2026-11-25 12:00 UTC  qpi_questions_20240101.csv
     storage.objects.list, storage.objects.get; with apitools Python/3.6.8 gsutil/4.67 (darwin) analytics/enabled interactive/True command/cp g
   deleted:serviceAccount:old-loader@example-app-dev.iam.gserviceaccount.com?uid=123456789012345678901  (a deleted account)
-    read           1 (1 refused)  last 2026-11-19T12:00Z  old/
+    read           1 (1 refused)  last 2026-11-19 12:00 UTC  old/
     storage.objects.get; with no name of a program
 
 ONLY LISTED THE BUCKET
   dataflow@example-app-dev.iam.gserviceaccount.com
-    listed         1  last 2026-11-28T10:00Z
+    listed         1  last 2026-11-28 10:00 UTC
     storage.objects.list; with Google-Cloud-Scheduler
 
 OURS
   qpi-exports-backfill-dev@data-platform-dev.iam.gserviceaccount.com  (backfill)
-    listed        57  last 2026-11-28T12:00Z
-    read          14  last 2026-11-27T12:00Z  qpi_answers_20261114/ … qpi_answers_20261127/ (14)
+    listed        57  last 2026-11-28 12:00 UTC
+    read          14  last 2026-11-27 12:00 UTC  qpi_answers_20261114/ … qpi_answers_20261127/ (14)
     storage.objects.list, storage.objects.get; with qpi-exports
 
 134 entries read, 1 of other buckets or about settings.
-Proven: the log was on from 2026-11-14T12:00:00Z to 2026-11-28T12:00:00Z, by reads and listings of the bucket without a hole of more than 25 hours.
+Proven: the log was on from 2026-11-14 12:00 UTC to 2026-11-28 12:00 UTC, by reads and listings of the bucket without a hole of more than 25 hours.
 The log has no entry for reads of public objects, for what a lifecycle rule deletes, and for members that its setting exempts.
 A listing's entry names the bucket and not the prefix, so it never blocks.
 
@@ -151,10 +151,10 @@ def test_a_log_that_is_off_or_short_is_said_with_the_setting_and_its_cost(folder
     assert "nothing is known" in ended.out.splitlines()[-1].lower()
     (folder / "short").write_text(lines(*hours(30, 6, 0)))
     short = offline("short")
-    assert (short.code, "That is less than asked, from 2026-11-14T12:00:00Z" in short.out) == (0, True)
+    assert (short.code, "That is less than asked, from 2026-11-14 12:00 UTC" in short.out) == (0, True)
     assert (
         short.out.splitlines()[-1]
-        == "No foreign principal from 2026-11-27T06:00:00Z to 2026-11-28T12:00:00Z."
+        == "No foreign principal from 2026-11-27 06:00 UTC to 2026-11-28 12:00 UTC."
     )
     for out in (ended.out, short.out):
         commands = [shlex.split(line) for line in out.splitlines() if line.startswith("  gcloud ")]
@@ -433,8 +433,8 @@ def test_the_deletion_refuses_while_others_use_the_legacy_path(recorded: Recorde
     [
         (8, None, "PASS", "no foreign principal"),
         (8, 7.5, "PASS", "no foreign principal"),
-        (8, 6, "FAIL", f"{AIRFLOW} (write 3, last 2026-11-22T12:00:00Z)"),
-        (3, None, "NOT RUN", "nothing is proven of the time from 2026-11-21T12:00:00Z on"),
+        (8, 6, "FAIL", f"{AIRFLOW} (write 3, last 2026-11-22 12:00 UTC)"),
+        (3, None, "NOT RUN", "nothing is proven of the time from 2026-11-21 12:00 UTC on"),
         (3, 2, "FAIL", AIRFLOW),
     ],
 )
