@@ -159,13 +159,16 @@ def show_lines(console: LateConsole, checks: Iterable[Check], *, briefly: bool =
     """Print a paragraph for each check, for 80 columns: first what blocks, then what has advice, then the rest.
 
     What to do stands under its check. A command in it has an unbroken line of its own, so that it can be pasted. Where a check
-    blocks, one line names those that passed. With `briefly` one line counts them where none blocks.
+    blocks, one line names those that passed. With `briefly` one line counts them where none blocks, and names those that are
+    not applicable.
     """
     width = min(console.width, WIDEST)
     found = sorted(checks, key=lambda one: (not one.blocks, not _advises(one), one.passed))
     blocks = any(one.blocks for one in found)
     brief = [one.name for one in found if one.passed and not one.next_step and (blocks or briefly)]
-    for check in (one for one in found if one.name not in brief):
+    aside = [one.name for one in found if one.standing is Standing.NOT_APPLICABLE and not one.next_step]
+    aside = aside if briefly and not blocks else []
+    for check in (one for one in found if one.name not in {*brief, *aside}):
         mark, style = _MARKS[check.standing], "bold red"
         if not check.blocks:
             mark, style = ("ADVICE", "yellow") if _advises(check) else (mark, "")
@@ -178,7 +181,8 @@ def show_lines(console: LateConsole, checks: Iterable[Check], *, briefly: bool =
         for line in _step_lines(check, width):
             console.print(Text(line, "bold" if check.blocks else ""), soft_wrap=True)
     if brief:
-        said = ", ".join(brief) if blocks else f"{counted(len(brief), 'check')} (--details)"
+        left_out = f"; not applicable: {', '.join(aside)}" if aside else ""
+        said = ", ".join(brief) if blocks else f"{counted(len(brief), 'check')}{left_out} (--details)"
         console.print(Text(_wrapped(said, width, _MARKS[Standing.PASS])), soft_wrap=True)
 
 
