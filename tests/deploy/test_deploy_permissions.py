@@ -68,8 +68,8 @@ def lacking(values: Values, bindings: list[Words], commands: list[Words] | None 
     return [
         *findings(values.member(Part.VERIFY), [("(readers)",)], grants, account),
         *findings(values.member(BUILD), commands or built(values), grants),
-        *findings(values.builders, [words for words in typed() if words[1] == "builds"], grants, account),
-        *findings(values.operators, [words for words in typed() if words[1] != "builds"], grants, account),
+        *findings(values.builders, [words for words in typed() if "builds" in words], grants, account),
+        *findings(values.operators, [words for words in typed() if "builds" not in words], grants, account),
         *findings(values.deleters, deletion(), grants, account),
         *findings(values.member(Part.OPERATOR), [("(smoke --observe)",)], grants),
     ]
