@@ -37,6 +37,7 @@ from mirror_function.mirror import (
     mirror_at_once,
 )
 from mirror_function.settings import MirrorSettings
+from shared.erasures import Erasures
 from shared.errors import MigrationError, PhaseUnknown, UsageError
 from shared.events_log import LOGGER_NAME, Event, EventLog, JsonFormatter
 from shared.gateway import Gateway
@@ -79,10 +80,12 @@ class _Worker:
     phases: PhaseReader
     threads: ThreadPoolExecutor
 
-    async def phase(self) -> Phase:
-        """The phase; a thread reads it where it has to be read. Raises as `PhaseReader.phase`."""
-        known = self.phases.known()
-        return await self._on_thread(self.phases.phase) if known is None else known
+    async def phase(self) -> tuple[Phase, Erasures]:
+        """The phase and the erasures of one look; a thread reads them where they have to be read. Raises as `PhaseReader.phase`."""
+        known = self.phases.known_with_erasures(reverse=self.settings.reverse)
+        if known is None:
+            known = await self._on_thread(lambda: self.phases.with_erasures(reverse=self.settings.reverse))
+        return known
 
     async def handled(self, event: ObjectEvent) -> Mirrored:
         """Handle an event.
@@ -95,12 +98,8 @@ class _Worker:
             self.settings,
             self.api,
             read_phase=self.phase,
-            is_erased=self._is_erased,
             otherwise=lambda after: self._on_thread(self._by_the_rule, event, after),
         )
-
-    def _is_erased(self, relative: str) -> bool:
-        return self.phases.erasures(reverse=self.settings.reverse).named(relative)
 
     async def close(self) -> None:
         """Close the connections. A worker process keeps them until it ends."""

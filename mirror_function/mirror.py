@@ -25,6 +25,7 @@ from enum import Enum
 from mirror_function.event import EventKind, ObjectEvent
 from mirror_function.settings import MirrorSettings
 from shared.decision import Action, Authority, decide
+from shared.erasures import Erasures
 from shared.errors import ConditionFailed, MigrationError, ObjectNotFound, PhaseChanged, StorageError
 from shared.first_rewrite import first_rewrite
 from shared.gcs.api import AsyncApi
@@ -90,15 +91,13 @@ async def mirror_at_once(
     settings: MirrorSettings,
     api: AsyncApi,
     *,
-    read_phase: Callable[[], Awaitable[Phase]],
-    is_erased: Callable[[str], bool],
+    read_phase: Callable[[], Awaitable[tuple[Phase, Erasures]]],
     otherwise: Callable[[Unsettled], Awaitable[Mirrored]],
 ) -> Mirrored:
     """Handle one event in the event loop, as far as that takes few requests. Duplicates are safe, in any order, any number at once.
 
     Args:
-        read_phase: Gives the phase, as `PhaseReader.phase` does. Must not block the event loop.
-        is_erased: Whether a name was erased on record; called right after `read_phase`.
+        read_phase: Gives the phase and the erasures of one look, as `PhaseReader.with_erasures` does. Must not block the event loop.
         otherwise: Calls `mirror` for this event, on a thread. Receives what was attempted before.
 
     Raises:
@@ -109,11 +108,12 @@ async def mirror_at_once(
         return relative
     if event.kind is not EventKind.FINALIZED or not event.complete or settings.reverse:
         return await otherwise(UNTRIED)
-    phase = await read_phase()
+    phase, _ = await read_phase()
 
     async def authority() -> Authority | None:
-        winner = settings.authority(await read_phase())
-        return None if is_erased(relative) else winner
+        now, erasures = await read_phase()
+        winner = settings.authority(now)
+        return None if erasures.named(relative) else winner
 
     source, destination = settings.way.source_ref(relative), settings.way.destination_ref(relative)
     # A name that was erased on record is the rule's business.

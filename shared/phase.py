@@ -497,9 +497,14 @@ class PhaseReader:
         Raises:
             PhaseUnknown, StorageError: As in `phase`.
         """
-        self.phase()
-        read = self._read
-        return Erasures() if read is None else self._erasures_of(read[1], reverse=reverse)
+        return self.with_erasures(reverse=reverse)[1]
+
+    def with_erasures(self, *, reverse: bool) -> tuple[Phase, Erasures]:
+        """`phase` and `erasures`, of one look. Raises as they do."""
+        phase, read = self.phase(), self._read
+        if read is None:
+            return phase, Erasures()
+        return read[1].phase, self._erasures_of(read[1], reverse=reverse)
 
     def _erasures_of(self, found: Recorded, *, reverse: bool) -> Erasures:
         made = self._erasures  # made once for each read, because a run asks for every object

@@ -11,6 +11,7 @@ from testing_paths import Paths
 from mirror_function.event import read_event
 from mirror_function.mirror import Mirrored, MirrorOutcome, mirror, mirror_at_once
 from mirror_function.settings import MirrorSettings
+from shared.erasures import Erasures
 from shared.gateway import Gateway
 from shared.gcs.api import AsyncApi
 from shared.phase import CACHE_SECONDS, Phase, PhaseReader
@@ -55,14 +56,12 @@ class Costs:
         async def otherwise(after: Unsettled) -> Mirrored:
             return await asyncio.to_thread(mirror, event, settings, gateway, phases, after)
 
-        async def phase() -> Phase:
-            return phases.phase()
+        async def phase() -> tuple[Phase, Erasures]:
+            return phases.with_erasures(reverse=settings.reverse)
 
         self.paths.server.reset_stats()
         self.done = self._run(
-            mirror_at_once(
-                event, settings, self.api, read_phase=phase, is_erased=lambda _: False, otherwise=otherwise
-            )
+            mirror_at_once(event, settings, self.api, read_phase=phase, otherwise=otherwise)
         )
         return {method: count["count"] for method, count in self.paths.server.stats()["methods"].items()}
 

@@ -65,17 +65,10 @@ class InLoop:
 def whole_mirror(event: ObjectEvent, settings: MirrorSettings, store: Any, phases: ReadsPhase) -> Mirrored:
     """The mirror's work on an event: in the event loop, and then by the rule."""
 
-    async def read_phase() -> Phase:
-        return phases.phase()
-
-    def is_erased(relative: str) -> bool:
-        return phases.erasures(reverse=settings.reverse).named(relative)
+    async def read_phase() -> tuple[Phase, Erasures]:
+        return phases.phase(), phases.erasures(reverse=settings.reverse)
 
     async def otherwise(after: Unsettled) -> Mirrored:
         return mirror(event, settings, store, phases, after)  # type: ignore[arg-type]
 
-    return at_once(
-        mirror_at_once(
-            event, settings, InLoop(store), read_phase=read_phase, is_erased=is_erased, otherwise=otherwise
-        )
-    )  # type: ignore[arg-type]
+    return at_once(mirror_at_once(event, settings, InLoop(store), read_phase=read_phase, otherwise=otherwise))  # type: ignore[arg-type]
