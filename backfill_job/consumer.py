@@ -16,6 +16,7 @@ from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from typing import Annotated
+from zoneinfo import ZoneInfo, available_timezones
 
 import msgspec
 from msgspec import Meta
@@ -66,11 +67,12 @@ class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A table of the file. A name that it does not know is an error, because a misspelt rule would not hold."""
 
 
-class Nightly(_Part, frozen=True):
-    """When a night's run begins, and when it must have ended; UTC."""
+class Nightly(_Part, frozen=True, omit_defaults=True):
+    """When a night's run begins, and when it must have ended, by the clocks of its time zone (a name such as ``Europe/Paris``)."""
 
     at: time = time()
     done: time = time(12)
+    time_zone: str = "UTC"
 
 
 class Presence(_Part, frozen=True):
@@ -189,11 +191,15 @@ class Consumer(_Part, frozen=True):
         return run_date + timedelta(days=self.load.day)
 
     def night_of(self, day: date) -> tuple[datetime, datetime]:
-        """When the run that loads a day begins, and when it must have ended."""
-        run_date = day - timedelta(days=self.load.day)
-        began = datetime.combine(run_date, self.run.at, UTC)
-        ended = datetime.combine(run_date, self.run.done, UTC)
-        return began, ended if ended > began else ended + timedelta(days=1)
+        """When the run that loads a day begins, and when it must have ended; UTC."""
+        return self.run_on(day - timedelta(days=self.load.day))
+
+    def run_on(self, run_date: date) -> tuple[datetime, datetime]:
+        """When the run of a date begins, and when it must have ended; UTC."""
+        at, done, zone = self.run.at, self.run.done, ZoneInfo(self.run.time_zone)
+        last = run_date if done > at else run_date + timedelta(days=1)
+        began, ended = datetime.combine(run_date, at, zone), datetime.combine(last, done, zone)
+        return began.astimezone(UTC), ended.astimezone(UTC)
 
     def upstream_globs(self, run_date: date) -> Iterator[tuple[Location | None, str]]:
         """What a run needs before its load: a bucket with the rest of the name, or None with a name below the prefix."""
@@ -301,6 +307,8 @@ def read_consumer(file: Path) -> Consumer:
 def _contradictions(found: Consumer) -> Iterator[str]:
     if not found.described:
         yield f"name: {UNDESCRIBED} is the name of a consumer without a file"
+    if found.run.time_zone not in available_timezones():
+        yield f"run.time_zone: {found.run.time_zone} is not a time zone, such as UTC or Europe/Paris"
     yield from _of_load(found)
     yield from _of_template("load.glob", found.load.glob)
     for each in found.upstream:

@@ -10,6 +10,7 @@ import base64
 import functools
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from importlib.resources import files
@@ -18,9 +19,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from shared.migration import Migration
 from shared.phase import Phase
 from shared.report import figures, wording
-from shared.report.charts import heat_map, lag_chart, volume
+from shared.report.charts import heat_map, hour_map, lag_chart, volume
 from shared.report.headline import Headline, Tone, headline, status_headline, unknown_headline
 from shared.report.loading import Status
 from shared.report.names import name_markup, visible, visible_name
@@ -30,6 +32,7 @@ from shared.verification import DayState, Level, Verdict, Verification
 __all__ = [
     "content_policy",
     "page_templates",
+    "render_hours",
     "render_report",
     "render_status",
     "render_unknown",
@@ -87,6 +90,20 @@ def verdict_of_status(status: Status, now: datetime) -> Headline:
 def render_unknown(why: str, now: datetime) -> str:
     """Render a page that says that nothing is known, and why; the time is aware."""
     return _render("unknown.html", headline=unknown_headline([why]), now=now)
+
+
+def render_hours(migration: Migration, counts: Sequence[int], lines: Sequence[str], *, known: bool) -> str:
+    """Render the writes by hour of the week as a complete HTML page.
+
+    Args:
+        counts: From Monday, 00:00 UTC.
+        lines: What a dry run says about them; more than one is a warning.
+        known: Whether the counts are enough to say something about the hours.
+    """
+    title, *warnings = lines
+    tone = Tone.ATTENTION if warnings else Tone.GOOD
+    said = Headline(tone if known else Tone.UNKNOWN, title, tuple(map(str.strip, warnings)))
+    return _render("hours.html", headline=said, migration=migration, hours=hour_map(counts))
 
 
 def content_policy() -> str:
