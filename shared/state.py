@@ -39,9 +39,11 @@ __all__ = [
     "VERSION",
     "Begun",
     "ComparisonRecord",
+    "DayPart",
     "Erasure",
     "HistoryEntry",
     "Kind",
+    "Light",
     "Overridden",
     "RunRecord",
     "SignOff",
@@ -198,6 +200,24 @@ class Erasure:
     names: tuple[_Digest, ...]
 
 
+class Light(Enum):
+    """How a part of a day after the cutover stands."""
+
+    GREEN = "green"
+    RED = "red"
+    NOT_KNOWN = "not_known"
+    NOT_APPLICABLE = "not_applicable"
+
+
+@dataclass(frozen=True, slots=True)
+class DayPart:
+    """A part of a day after the cutover, as a verification found it."""
+
+    name: _Line
+    light: Light
+    evidence: _Line
+
+
 @dataclass(frozen=True, slots=True)
 class ComparisonRecord:
     """What a full comparison of both paths found.
@@ -275,6 +295,7 @@ class HistoryEntry:
         sites: The consumers' places that were seen, or that a person accepts as they are now. A person who accepts none of
             them says that there is no consumer.
         erasure: What a person has erased by name.
+        day: After the cutover, how a verification found the parts of its day (`shared.green_days`).
     """
 
     at: _Moment
@@ -294,6 +315,7 @@ class HistoryEntry:
     comparison: ComparisonRecord | None = None
     sites: tuple[Site, ...] = ()
     erasure: Erasure | None = None
+    day: tuple[DayPart, ...] = ()
 
     @property
     def of_comparison(self) -> bool:
@@ -576,6 +598,21 @@ class State:
         return {
             entry.change: number for number, entry in enumerate(self.history) if entry.kind is Kind.COMPARING
         }
+
+    @property
+    def cutover_entry(self) -> int | None:
+        """Where in the history the last cutover is; None if there was none.
+
+        The first entry tells of one where the migration began after its cutover. A later entry of that kind adopted it.
+        """
+        return next(
+            (
+                number
+                for number, entry in reversed([*enumerate(self.history)])
+                if entry.phase is Phase.CUT_OVER and (entry.kind is Kind.PHASE or number == 0)
+            ),
+            None,
+        )
 
     @property
     def manifests(self) -> tuple[Begun, ...]:

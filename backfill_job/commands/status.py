@@ -4,6 +4,7 @@ import argparse
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from datetime import datetime
 from socket import create_server
 
 from werkzeug.serving import make_server
@@ -18,8 +19,10 @@ from backfill_job.run.operator_values import in_force
 from backfill_job.run.stopping import stopping_on_signals
 from shared.errors import Interrupted, StorageError, UsageError
 from shared.gateway import Gateway
+from shared.green_days import KEY, green_days
 from shared.migration import Migration
 from shared.objects import time_text
+from shared.phase import Phase
 from shared.report.headline import Tone
 from shared.report.loading import Status, read_status
 from shared.report.next_steps import Step, next_command, next_steps
@@ -82,7 +85,10 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO, settings: str) 
         console.print(f"  {line}", markup=False, soft_wrap=True)
     if data.known_state is not None:
         _show_state(data.known_state, console)
-        for line in _comparison_lines(data.known_state):
+        for line in (
+            *_comparison_lines(data.known_state),
+            *_green_lines(data.known_state, gateway.server_time.now()),
+        ):
             console.print(line, markup=False, soft_wrap=True)
     loaded, readable = _loaded_line(gateway, migration)
     steps = _steps(data)
@@ -150,6 +156,19 @@ def _comparison_lines(state: State) -> Iterator[str]:
         yield f"\nlatest comparison, begun {utc_text(newest.began)}: {newest.said}"
     if unfinished is not None:
         yield f"not ended: the comparison by {unfinished.by} (run {unfinished.run}), begun {utc_text(unfinished.at)}"
+
+
+def _green_lines(state: State, now: datetime) -> Iterator[str]:
+    """The days since the cutover, while they count for the deletion, and why the last one that was not green was not."""
+    if state.phase is not Phase.CUT_OVER:
+        return
+    days = green_days(state, now)
+    yield f"\n{days.said}"
+    yield f"  {KEY}"
+    why = next(
+        (f"{each.day} {each.square.value}: {each.why}" for each in reversed(days.shown) if each.why), ""
+    )
+    yield from filter(None, [why and f"  {why}"])
 
 
 def _verification_lines(status: Status) -> Iterator[str]:

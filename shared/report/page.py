@@ -19,6 +19,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from shared.green_days import Square, green_days
 from shared.migration import Migration
 from shared.phase import Phase
 from shared.report import figures, wording
@@ -66,8 +67,10 @@ def render_status(status: Status, now: datetime) -> str:
     if by_itself is not None and not known:
         # Without its colours: the page says that nothing is known.
         by_itself = replace(by_itself, tone=Tone.UNKNOWN)
+    cut_over = state if state is not None and state.phase is Phase.CUT_OVER else None
     return _render(
         "status.html",
+        green=None if cut_over is None else green_days(cut_over, status.refreshed),
         headline=verdict_of_status(status, now),
         steps=steps,
         target=status.target,
@@ -168,6 +171,7 @@ def _environment() -> Environment:
     environment.globals.update(
         counted=figures.counted,
         DayState=DayState,
+        Square=Square,
         Level=Level,
         Phase=Phase,
         Verdict=Verdict,
