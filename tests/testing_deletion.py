@@ -61,14 +61,14 @@ class Scene:
 
     def watched(self, letters: str) -> None:
         """Record a day for each letter, the last of them today: ``G`` green, ``R`` red, ``?`` not proven, ``.`` nothing."""
-        now = datetime.now(UTC)
+        now, excludes = datetime.now(UTC), self.paths.migration.excludes
 
         def record(state: State) -> State:
-            for number, letter in enumerate(reversed(letters)):
+            for number, letter in zip(range(len(letters) - 1, -1, -1), letters, strict=True):
                 light = {"G": Light.GREEN, "R": Light.RED, "?": Light.NOT_KNOWN}.get(letter)
                 at, change = now - timedelta(days=number), f"day-{letters}-{number}"
                 if light is not None:
-                    found = ComparisonRecord(change, "run", "verify", at, 1, 0, 0, ())
+                    found = ComparisonRecord(change, "run", "verify", at, 1, 0, 0, excludes)
                     state = comparing(state, Stamp(change, "verify", at), "run")
                     parts = (DayPart(EQUAL, light, "as the test wants it"),)
                     state = compared(state, Stamp(f"{change}-ended", "verify", at), found, parts)

@@ -30,7 +30,7 @@ from shared.report.page import verdict_of_status
 from shared.report.web import create_app
 from shared.state import State, utc_text
 
-__all__ = ["COMMAND"]
+__all__ = ["COMMAND", "green_lines"]
 
 NAME = "status"
 
@@ -87,7 +87,7 @@ def _show(migration: Migration, gateway: Gateway, io: ProcessIO, settings: str) 
         _show_state(data.known_state, console)
         for line in (
             *_comparison_lines(data.known_state),
-            *_green_lines(data.known_state, gateway.server_time.now()),
+            *green_lines(data.known_state, gateway.server_time.now()),
         ):
             console.print(line, markup=False, soft_wrap=True)
     loaded, readable = _loaded_line(gateway, migration)
@@ -158,7 +158,7 @@ def _comparison_lines(state: State) -> Iterator[str]:
         yield f"not ended: the comparison by {unfinished.by} (run {unfinished.run}), begun {utc_text(unfinished.at)}"
 
 
-def _green_lines(state: State, now: datetime) -> Iterator[str]:
+def green_lines(state: State, now: datetime) -> Iterator[str]:
     """The days since the cutover, while they count for the deletion, and why the last one that was not green was not."""
     if state.phase is not Phase.CUT_OVER:
         return
