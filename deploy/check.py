@@ -464,7 +464,7 @@ def _schedules(values: Values, facts: Facts) -> Iterator[Check]:
         yield _unreadable("schedules", listed)
         return
     found = {one.get("name", "").rpartition("/")[2]: one for one in listed}
-    for name, schedule in (("sweep", values.sweep_schedule), ("full", values.full_schedule)):
+    for name, (_, schedule) in values.schedules.items():
         title, one = f"schedule {name}", found.get(values.name(name))
         if one is None or one.get("schedule") != schedule:
             seen = "it does not exist" if one is None else f"{one.get('schedule')} instead of {schedule}"
