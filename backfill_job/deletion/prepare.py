@@ -335,12 +335,10 @@ def soak_check(state: State, migration: Migration, soak: timedelta, now: datetim
     days = green_days(state, now)
     evidence += f"; {days.said}"
     if days.in_a_row < wanted:
-        return failed(
-            name,
-            f"{evidence}; wants {wanted} ({KEY})",
-            f"a verification once a day records a day, by a schedule or by hand: {command_line(migration, 'verify')}; "
-            "or delete without green days: --soak-days 0",
-        )
+        daily = f"a verification once a day records a day, by a schedule or by hand: {command_line(migration, 'verify')}; or "
+        way = "delete without green days: --soak-days 0"
+        ahead = state.phase is Phase.CUT_OVER
+        return failed(name, f"{evidence}; wants {wanted} ({KEY})", f"{daily if ahead else ''}{way}")
     if age < soak:
         return failed(name, evidence, f"wait until {utc_text(cutover + soak)}, or choose --soak-days")
     return passed(name, evidence)
