@@ -27,6 +27,7 @@ from shared.command_line import OneLineParser
 from shared.gateway import Gateway
 from shared.late_marks import mark_late_write
 from shared.phase import CACHE_SECONDS, Phase
+from shared.state import Light
 
 NAMES = (day(1), day(1, 2), day(2), "README", "qpi_answers_20230101.jsonl")
 DELETE = "storage.objects.delete"
