@@ -29,7 +29,7 @@ from shared.errors import PhaseUnknown
 from shared.json_io import Count, Sha256, convert, shown_value
 from shared.migration import DEFAULT_EXCLUDES, Migration
 from shared.phase import Phase, damaged, phase_in, state_ref
-from shared.text import counted, shown_text
+from shared.text import counted, listed, shown_text
 
 __all__ = [
     "FEWEST_NAMES",
@@ -45,12 +45,16 @@ __all__ = [
     "Kind",
     "Light",
     "Overridden",
+    "ReadersRecord",
     "RunRecord",
+    "SeenPrincipal",
     "SignOff",
     "Signatory",
     "Site",
     "State",
+    "Use",
     "check_folded",
+    "foreign_readers",
     "too_few",
     "utc_text",
 ]
@@ -69,6 +73,9 @@ NAMES = "names"
 
 FEWEST_NAMES = 90
 """Per cent of the names of the comparison before that a comparison must show, unless a person says that fewer are right."""
+
+PRINCIPALS_SHOWN = 3
+"""Principals that a sentence names."""
 
 _Fit = UNFIT.pattern.replace("[", "^[^", 1) + r"*\Z"
 _Moment = Annotated[datetime, Meta(tz=True)]
@@ -138,6 +145,8 @@ class Kind(Enum):
     SITES_SEEN = "sites_seen"
     SITES_ACCEPTED = "sites_accepted"
     ERASURE = "erasure"
+    READERS_SEEN = "readers_seen"
+    READER_ACKNOWLEDGED = "reader_acknowledged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +207,54 @@ class Erasure:
 
     before: _Moment
     names: tuple[_Digest, ...]
+
+
+class Use(Enum):
+    """What a principal did with objects of the legacy path."""
+
+    READ = "read"
+    WRITE = "write"
+
+
+@dataclass(frozen=True, slots=True)
+class SeenPrincipal:
+    """A principal that the audit log shows on the legacy path, and that is not one of the migration's own accounts.
+
+    Attributes:
+        name: As the log names it, with those that it acted for; printable, and different for different principals.
+        count: Requests of this use.
+        last: The time of the newest one; aware.
+    """
+
+    name: _Line
+    use: Use
+    count: Count
+    last: _Moment
+
+
+@dataclass(frozen=True, slots=True)
+class ReadersRecord:
+    """Who used the legacy path, by the audit log.
+
+    Attributes:
+        asked: From when on the log was read.
+        begins: From when on the log is proven to have been on; not before `asked`.
+        ends: Until when.
+        principals: Those that are not the migration's own. An empty tuple says something about that time alone.
+    """
+
+    asked: _Moment
+    begins: _Moment
+    ends: _Moment
+    principals: tuple[SeenPrincipal, ...] = ()
+
+    @property
+    def said(self) -> str:
+        """What it found, in words."""
+        names = dict.fromkeys(each.name for each in self.principals)
+        who = f": {listed(names, PRINCIPALS_SHOWN)}" if names else ""
+        covers = f"from {utc_text(self.begins)} to {utc_text(self.ends)}"
+        return f"audit log {covers}: {counted(len(names), 'foreign principal')} on the legacy path{who}"
 
 
 class Light(Enum):
@@ -295,6 +352,8 @@ class HistoryEntry:
         sites: The consumers' places that were seen, or that a person accepts as they are now. A person who accepts none of
             them says that there is no consumer.
         erasure: What a person has erased by name.
+        readers: Who used the legacy path.
+        principal: The one that a person acknowledges there, by its name.
         day: After the cutover, how a verification found the parts of its day (`shared.green_days`).
     """
 
@@ -315,6 +374,8 @@ class HistoryEntry:
     comparison: ComparisonRecord | None = None
     sites: tuple[Site, ...] = ()
     erasure: Erasure | None = None
+    readers: ReadersRecord | None = None
+    principal: _MaybeEmpty = ""
     day: tuple[DayPart, ...] = ()
 
     @property
@@ -327,6 +388,8 @@ class HistoryEntry:
         """The change, as a person reads it."""
         if self.comparison is not None:
             return self.comparison.said
+        if self.readers is not None:
+            return self.readers.said
         if self.erasure is not None:
             return f"erasure of {counted(len(self.erasure.names), 'name')}"
         said = self._said
@@ -368,7 +431,9 @@ class HistoryEntry:
                 return "places that read the legacy path:"
             case Kind.SITES_ACCEPTED:
                 return "accepted" if self.sites else "accepted that no code reads either path"
-            case Kind.NOTE | Kind.ERASURE:
+            case Kind.READER_ACKNOWLEDGED:
+                return f"acknowledged on the legacy path {self.principal}"
+            case Kind.NOTE | Kind.ERASURE | Kind.READERS_SEEN:
                 return self.note
 
     def content(self) -> dict[str, Any]:
@@ -449,7 +514,7 @@ class State:
     @property
     def decisions(self) -> tuple[HistoryEntry, ...]:
         """People's entries of the history, oldest first."""
-        commands = {Kind.COMPARING, Kind.COMPARED, Kind.SITES_SEEN}
+        commands = {Kind.COMPARING, Kind.COMPARED, Kind.SITES_SEEN, Kind.READERS_SEEN}
         return tuple(entry for entry in self.history if entry.kind not in commands)
 
     @property
@@ -475,6 +540,32 @@ class State:
             if site is not None and same:
                 return entry if same[0].places >= site.places else None
         return None
+
+    @property
+    def readers(self) -> tuple[ReadersRecord, ...]:
+        """Looks at the audit log since the source of truth last changed; the one that reaches furthest comes first."""
+        found = [entry.readers for entry in self._since_truth if entry.readers is not None]
+        return tuple(sorted(found, key=lambda each: each.ends, reverse=True))
+
+    @property
+    def acknowledged(self) -> dict[str, HistoryEntry]:
+        """By name, the principals that a person acknowledged on the legacy path since the source of truth last changed."""
+        acknowledged = Kind.READER_ACKNOWLEDGED
+        return {entry.principal: entry for entry in self._since_truth if entry.kind is acknowledged}
+
+    @property
+    def _since_truth(self) -> tuple[HistoryEntry, ...]:
+        """The entries after the last cutover or rollback: who may read the legacy path before a cutover may not after it."""
+        changes = {Phase.CUT_OVER, Phase.ROLLED_BACK}
+        last = max(
+            (
+                number
+                for number, entry in enumerate(self.history)
+                if entry.kind is Kind.PHASE and entry.phase in changes
+            ),
+            default=-1,
+        )
+        return self.history[last + 1 :]
 
     @property
     def comparisons(self) -> tuple[ComparisonRecord, ...]:
@@ -671,6 +762,34 @@ def _entry_bytes(source: str, destination: str, entry: HistoryEntry) -> bytes:
 def too_few(names: int, measure: int) -> bool:
     """Whether a listing shows fewer names than `FEWEST_NAMES` per cent of the measure."""
     return names * 100 < measure * FEWEST_NAMES
+
+
+def foreign_readers(state: State, since: datetime) -> tuple[SeenPrincipal, ...] | None:
+    """The principals that used the legacy path since a moment, and that no person has acknowledged. Pure.
+
+    Only looks at the audit log since the source of truth last changed count, and so do acknowledgements.
+
+    Args:
+        since: Aware. The caller makes sure that it is not later than the time from which an answer is wanted, and that the
+            newest look (`State.readers`) reaches far enough.
+
+    Returns:
+        Each principal and use once, as last seen. None where none was seen and the looks do not prove the whole time from
+        `since` to the end of the newest one: then nothing is known.
+    """
+    looks, known = state.readers, state.acknowledged
+    seen: dict[tuple[str, Use], SeenPrincipal] = {}
+    for look in reversed(looks):
+        seen |= {(each.name, each.use): each for each in look.principals if each.last >= since}
+    found = tuple(each for each in seen.values() if each.name not in known)
+    if found:
+        return found
+    if not looks or looks[0].ends <= since:
+        return None
+    begins = looks[0].begins
+    for look in looks:
+        begins = min(begins, look.begins) if look.ends >= begins else begins
+    return found if begins <= since else None
 
 
 def utc_text(moment: datetime) -> str:

@@ -26,6 +26,7 @@ from shared.state import (
     Erasure,
     HistoryEntry,
     Kind,
+    ReadersRecord,
     RunRecord,
     Signatory,
     SignOff,
@@ -33,9 +34,12 @@ from shared.state import (
     State,
     utc_text,
 )
+from shared.text import listed, shown
 
 __all__ = [
     "MAX_NOTE",
+    "MAX_PRINCIPAL",
+    "MAX_PRINCIPALS",
     "MAX_RUNS",
     "MAX_SITES",
     "MAX_WHO",
@@ -45,6 +49,8 @@ __all__ = [
     "comparing",
     "deletion_goes_on",
     "erased",
+    "reader_acknowledged",
+    "readers_seen",
     "sign_off",
     "sites_accepted",
     "sites_seen",
@@ -62,6 +68,12 @@ MAX_NOTE = 1_000
 
 MAX_SITES = 100
 """Most places of the consumers' code on record, so that the state stays small."""
+
+MAX_PRINCIPAL = 300
+"""Longest name of a principal in an audit log, in characters."""
+
+MAX_PRINCIPALS = 100
+"""Most principals of one look at an audit log, for the same reason."""
 
 MAX_RUNS = 200
 """The state keeps so many runs, so that a sweeper on a schedule does not make it grow without end."""
@@ -229,6 +241,41 @@ def sites_accepted(state: State, stamp: Stamp, sites: Iterable[Site], reason: st
 def erased(state: State, stamp: Stamp, erasure: Erasure) -> State:
     """Record that a person erases names."""
     return _noted(state, stamp, Kind.ERASURE, erasure=erasure)
+
+
+def readers_seen(state: State, stamp: Stamp, found: ReadersRecord) -> State:
+    """Record who used the legacy path, by the audit log; the command makes the change.
+
+    Raises:
+        UsageError: There are more than `MAX_PRINCIPALS`, or a name is not one line of plain text.
+        ValueError: The time is not in its order.
+    """
+    if not found.asked <= found.begins <= found.ends:
+        raise ValueError(f"the log was asked from {found.asked}, and proves {found.begins} to {found.ends}")
+    if len({each.name for each in found.principals}) > MAX_PRINCIPALS:
+        raise UsageError(
+            f"more than {MAX_PRINCIPALS} principals used the legacy path; name those of the migration with --own"
+        )
+    for each in found.principals:
+        if _line("the name of a principal", each.name, MAX_PRINCIPAL, least=1) != each.name:
+            raise UsageError(f"the name of a principal, {shown(each.name)}, begins or ends with a space")
+    return _noted(state, stamp, Kind.READERS_SEEN, readers=found)
+
+
+def reader_acknowledged(state: State, stamp: Stamp, principal: str, reason: str = "") -> State:
+    """Record that a person acknowledges a principal on the legacy path, until the source of truth changes.
+
+    Raises:
+        UsageError: No look at the audit log since then has seen it, or a text is not one line of plain text.
+    """
+    note = _line("the reason", reason, MAX_NOTE)
+    seen = dict.fromkeys(each.name for look in state.readers for each in look.principals)
+    if principal not in seen:
+        there = listed([name for name in seen if name not in state.acknowledged], 10) or "none"
+        raise UsageError(
+            f"--acknowledge {shown(principal)}: no such principal is on record in this phase; to be acknowledged: {there}"
+        )
+    return _noted(state, stamp, Kind.READER_ACKNOWLEDGED, principal=principal, note=note)
 
 
 def with_run(state: State, record: RunRecord) -> State:

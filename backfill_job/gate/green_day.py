@@ -8,6 +8,8 @@ verified equal   every legacy object is equal at the  one differs or is missing 
 mirror alive     what was written at the new path     older than `ON_ITS_WAY` and not there  cut over without a mirror; or
                  came back                                                                   nothing was written
 no late writer   no write at the legacy path          one, in the data or by a mark          never
+no foreign       the audit log shows only principals  another one read or wrote there        `readers` never looked
+reader           that a person acknowledged
 consumer loaded  `loaded` found every day loaded      a day missing, in part, or twice       `loaded` never ran
 ===============  ===================================  =====================================  ==================================
 
@@ -25,13 +27,13 @@ from backfill_job.verify.late_writes import BroughtBack, LateWrites, cutover_of
 from shared.errors import MigrationError
 from shared.green_days import EQUAL, judged_before, parts_before
 from shared.objects import is_later, time_text
-from shared.state import DayPart, Light, State, utc_text
+from shared.state import DayPart, Light, State, foreign_readers, utc_text
 from shared.text import counted, listed, shown
 from shared.verification import Verdict
 
-__all__ = ["LOADED", "MIRROR", "ON_ITS_WAY", "Seen", "judge", "measured_since"]
+__all__ = ["LATE", "LOADED", "MIRROR", "ON_ITS_WAY", "READER", "Seen", "judge", "measured_since"]
 
-MIRROR, LATE, LOADED = "mirror alive", "no late writer", "consumer loaded"
+MIRROR, LATE, READER, LOADED = "mirror alive", "no late writer", "no foreign reader", "consumer loaded"
 
 ON_ITS_WAY = timedelta(minutes=5)
 """An object younger than this may still be on its way to the legacy path."""
@@ -83,6 +85,7 @@ def _parts(seen: Seen, state: State, since: datetime) -> Iterator[tuple[str, tup
     yield EQUAL, _equal(seen.compared)
     yield MIRROR, _mirror(seen.back, since, without=_without_mirror(state))
     yield LATE, _late(seen.late, since)
+    yield READER, _readers(state, seen.compared.began, since)
     yield LOADED, _loaded(seen.loaded, state, seen.compared.began, since)
 
 
@@ -134,6 +137,32 @@ def _late(late: LateWrites, since: datetime) -> tuple[Light, str]:
     return Light.GREEN, f"no write at the legacy path since {utc_text(since)}"
 
 
+def _readers(state: State, began: datetime, since: datetime) -> tuple[Light, str]:
+    """By the looks at the audit log since the cutover. A look ends before the verification that it counts for, so the next counts from there."""
+    if not state.readers:
+        return Light.NOT_APPLICABLE, "`readers` has not looked at the audit log since the cutover"
+    ends = [look.ends for look in state.readers]
+    if not _fresh(ends[0], began, since):
+        return Light.NOT_KNOWN, _stale("readers", ends[0])
+    counts_from = max((end for end in ends if end <= since), default=cutover_of(state) or since)
+    found = foreign_readers(state, counts_from)
+    if found is None:
+        return Light.NOT_KNOWN, f"the audit log is not proven to have been on since {utc_text(counts_from)}"
+    if found:
+        said = (f"{shown(each.name)} ({each.use.value}, last at {utc_text(each.last)})" for each in found)
+        return Light.RED, f"somebody used the legacy path: {listed(said, 3)}"
+    return Light.GREEN, f"the audit log shows none from {utc_text(counts_from)} to {utc_text(ends[0])}"
+
+
+def _fresh(ended: datetime, began: datetime, since: datetime) -> bool:
+    """Whether evidence ended after the last day's verification, and today or yesterday."""
+    return ended > since and ended.astimezone(UTC).date() >= began.astimezone(UTC).date() - timedelta(days=1)
+
+
+def _stale(command: str, ended: datetime) -> str:
+    return f"`{command}` ran last at {utc_text(ended)}; run it each day, then `verify`"
+
+
 def _loaded(
     found: LoadedRecord | MigrationError | None, state: State, began: datetime, since: datetime
 ) -> tuple[Light, str]:
@@ -144,12 +173,10 @@ def _loaded(
         return Light.NOT_KNOWN, f"what `loaded` left cannot be read: {found}"
     if (found.legacy, found.new, found.path) != (state.source, state.destination, state.destination):
         return Light.NOT_KNOWN, f"`loaded` compared {found.path} last, and not the new path"
-    ran, today = found.finished.astimezone(UTC).date(), began.astimezone(UTC).date()
-    if found.finished <= since or ran < today - timedelta(days=1):
-        said = f"`loaded` ran last at {utc_text(found.finished)}; run it each day, then `verify`"
-        return Light.NOT_KNOWN, said
+    if not _fresh(found.finished, began, since):
+        return Light.NOT_KNOWN, _stale("loaded", found.finished)
     newest = max((day.day for day in found.days), default=date.min)
-    if newest < ran - LAST_DAYS:
+    if newest < found.finished.astimezone(UTC).date() - LAST_DAYS:
         return Light.NOT_KNOWN, f"`loaded` compared days up to {newest} only"
     if found.wrong:
         return Light.RED, found.summary

@@ -28,6 +28,7 @@ STOP_POLL = 0.1
 """Seconds after which a stop is noticed even if every worker hangs."""
 
 _Item = TypeVar("_Item")
+_Workers = set[asyncio.Task[None]]
 
 
 async def work(
@@ -61,6 +62,11 @@ async def _each(items: Iterable[_Item]) -> AsyncGenerator[_Item, None]:
         yield item
 
 
+def _first_failure(tasks: _Workers) -> asyncio.Task[tuple[_Workers, _Workers]]:
+    """A task that ends with the first of these that fails, or with the last of them; it gives the ended and the others."""
+    return asyncio.create_task(asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION))
+
+
 class _Pool(Generic[_Item]):
     """The workers and what they draw from."""
 
@@ -91,17 +97,25 @@ class _Pool(Generic[_Item]):
         if self._interrupted:
             self._stop.check()
 
-    async def _watch(self, tasks: set[asyncio.Task[None]], after_stop: float, after_failure: float) -> None:
+    async def _watch(self, tasks: _Workers, after_stop: float, after_failure: float) -> None:
         """Wait for the workers to end, or for the end of their time."""
         now = asyncio.get_running_loop().time
         stopped_at = failed_at = inf
-        while tasks:
-            _, tasks = await asyncio.wait(tasks, timeout=STOP_POLL, return_when=asyncio.FIRST_EXCEPTION)
-            stopped_at = min(stopped_at, now()) if self._stop.by else inf
-            failed_at = min(failed_at, now()) if self._failure is not None else inf
-            if now() >= min(stopped_at + after_stop, failed_at + after_failure):
-                self._interrupted = self._interrupted or bool(tasks)
-                return
+        # Each look waits for this one task: to wait for every worker costs CPU time for every worker at every look.
+        ended = _first_failure(tasks)
+        try:
+            while tasks:
+                await asyncio.wait({ended}, timeout=STOP_POLL)
+                if ended.done():
+                    _, tasks = ended.result()
+                    ended = _first_failure(tasks) if tasks else ended
+                stopped_at = min(stopped_at, now()) if self._stop.by else inf
+                failed_at = min(failed_at, now()) if self._failure is not None else inf
+                if now() >= min(stopped_at + after_stop, failed_at + after_failure):
+                    self._interrupted = self._interrupted or bool(tasks)
+                    return
+        finally:
+            ended.cancel()
 
     async def _work(self) -> None:
         try:

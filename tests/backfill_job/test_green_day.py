@@ -10,7 +10,7 @@ from backfill_job.commands.status import green_lines
 from backfill_job.copying.compare import Compared
 from backfill_job.copying.diff import judge as judge_line
 from backfill_job.deletion.prepare import soak_check
-from backfill_job.gate.green_day import LATE, LOADED, MIRROR, Seen, judge, measured_since
+from backfill_job.gate.green_day import LATE, LOADED, MIRROR, READER, Seen, judge, measured_since
 from backfill_job.import_test.loaded import LoadedDay, LoadedRecord, LoadedVerdict
 from backfill_job.verify.late_writes import BroughtBack, LateWrites
 from shared.errors import UsageError
@@ -18,8 +18,25 @@ from shared.green_days import EQUAL, Square, square_of
 from shared.migration import Environment, qpi_exports
 from shared.objects import Metadata, ObjectState, time_text
 from shared.phase import Phase
-from shared.state import ComparisonRecord, DayPart, Light, Overridden, State
-from shared.state_changes import Stamp, begun, compared, comparing, with_phase
+from shared.state import (
+    ComparisonRecord,
+    DayPart,
+    Light,
+    Overridden,
+    ReadersRecord,
+    SeenPrincipal,
+    State,
+    Use,
+)
+from shared.state_changes import (
+    Stamp,
+    begun,
+    compared,
+    comparing,
+    reader_acknowledged,
+    readers_seen,
+    with_phase,
+)
 from shared.verification import Verdict
 
 QPI = qpi_exports(Environment.DEV)
@@ -66,7 +83,7 @@ def lights(found: Seen, state: State | None = None) -> dict[str, Light]:
     return {part.name: part.light for part in judge(found, state or cut_over())}
 
 
-ALL_GREEN = {EQUAL: GREEN, MIRROR: GREEN, LATE: GREEN, LOADED: GREEN}
+ALL_GREEN = {EQUAL: GREEN, MIRROR: GREEN, LATE: GREEN, READER: NONE, LOADED: GREEN}
 
 
 def test_a_good_day_is_green_in_each_part() -> None:
@@ -78,6 +95,7 @@ def test_a_good_day_is_green_in_each_part() -> None:
         EQUAL: "5 names equal",
         MIRROR: "3 objects written at the new path since 2026-11-02T09:00:00Z came back",
         LATE: "no write at the legacy path since 2026-11-02T09:00:00Z",
+        READER: "`readers` has not looked at the audit log since the cutover",
         LOADED: "1 day loaded once, 10 rows",
     }
 
@@ -163,6 +181,51 @@ def test_the_consumer_s_table_counts_while_it_is_fresh(
     assert lights(seen(loaded=loaded)) == {**ALL_GREEN, LOADED: light}
 
 
+def looked(
+    state: State, ends: datetime, *seen: datetime, begins: datetime = CUTOVER, name: str = "user:eve@x"
+) -> State:
+    principals = tuple(SeenPrincipal(name, Use.READ, 1, at) for at in seen)
+    stamp = Stamp(f"look {len(state.history)}", "readers", ends)
+    return readers_seen(state, stamp, ReadersRecord(begins, begins, ends, principals))
+
+
+DAY = timedelta(days=1)
+YESTERDAY_S_LOOK = BEGAN - DAY - timedelta(minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("ends", "read", "light"),
+    [
+        (BEGAN - timedelta(hours=1), (), GREEN),
+        (BEGAN - timedelta(hours=1), (BEGAN - timedelta(hours=3),), RED),
+        (BEGAN - timedelta(hours=1), (BEGAN - DAY - timedelta(minutes=1),), RED),
+        (BEGAN - timedelta(hours=1), (YESTERDAY_S_LOOK - timedelta(seconds=1),), GREEN),
+        (BEGAN - DAY - timedelta(minutes=1), (BEGAN - timedelta(days=1, minutes=2),), UNKNOWN),
+    ],
+    ids=["none", "this morning", "between the look and the verification", "judged the day before", "old"],
+)
+def test_each_use_by_a_foreign_reader_is_red_once(
+    ends: datetime, read: tuple[datetime, ...], light: Light
+) -> None:
+    """A day counts from the end of the look that the day before was judged by."""
+    state = looked(looked(cut_over(), YESTERDAY_S_LOOK), ends, *read)
+    assert lights(seen(), state) == {**ALL_GREEN, READER: light}
+    if light is RED:
+        assert judge(seen(), state)[3].evidence.startswith(
+            "somebody used the legacy path: user:eve@x (read, last at 2026"
+        )
+        known = reader_acknowledged(state, Stamp("a", "Ada", BEGAN), "user:eve@x")
+        assert lights(seen(), known) == {**ALL_GREEN, READER: GREEN}
+
+
+def test_a_log_that_was_off_proves_nothing() -> None:
+    """And looks that were there before may not just be missing."""
+    later = looked(cut_over(), BEGAN - timedelta(hours=1), begins=BEGAN - timedelta(hours=9))
+    assert lights(seen(), later) == {**ALL_GREEN, READER: UNKNOWN}
+    before = cut_over(parts=(DayPart(EQUAL, GREEN, "x"), DayPart(READER, GREEN, "x")))
+    assert lights(seen(), before) == {**ALL_GREEN, READER: UNKNOWN}
+
+
 def test_after_a_gap_an_old_result_is_not_fresh() -> None:
     """It is from after the last verification, which was days ago, and still not of today or yesterday."""
     later = replace(seen().compared, began=BEGAN + timedelta(days=3))
@@ -176,7 +239,7 @@ def test_a_part_that_was_there_is_not_just_absent() -> None:
     )
     found = judge(seen(loaded=None, back=replace(seen().back, back=0)), state)
     assert found[1].light is NONE
-    assert found[3] == DayPart(LOADED, UNKNOWN, "it was there before, and now: `loaded` has left no result")
+    assert found[4] == DayPart(LOADED, UNKNOWN, "it was there before, and now: `loaded` has left no result")
 
 
 def test_two_verifications_on_a_day_measure_since_the_same_moment() -> None:

@@ -12,8 +12,28 @@ from shared.migration import Location, Migration
 from shared.objects import Metadata, ObjectRef, ObjectState, crc32c_of
 from shared.phase import Phase, entry_ref, state_ref
 from shared.server_time import ServerTime
-from shared.state import UNFIT, Begun, Overridden, RunRecord, Signatory, State
-from shared.state_changes import Stamp, begun, deletion_goes_on, sign_off, with_phase, with_run, withdraw
+from shared.state import (
+    UNFIT,
+    Begun,
+    Overridden,
+    ReadersRecord,
+    RunRecord,
+    SeenPrincipal,
+    Signatory,
+    State,
+    Use,
+)
+from shared.state_changes import (
+    Stamp,
+    begun,
+    deletion_goes_on,
+    reader_acknowledged,
+    readers_seen,
+    sign_off,
+    with_phase,
+    with_run,
+    withdraw,
+)
 from shared.store import ListingPage
 
 MIGRATION = Migration(Location("data-bucket-dev", "QPI_exports/"), Location("export-dev", "qpi_exports/"))
@@ -145,6 +165,15 @@ run_records = st.builds(
     RunRecord, lines, lines, moments, st.integers(), lines, st.none() | lines, st.none() | digests
 )
 begun_manifests = st.builds(Begun, names, digests, st.integers(0, 2**63 - 1))
+principals = st.lists(
+    st.builds(SeenPrincipal, names.map(str.strip), st.sampled_from(Use), st.integers(0, 2**63 - 1), moments),
+    max_size=3,
+).map(tuple)
+looks = st.builds(
+    lambda times, found: ReadersRecord(*sorted(times), principals=found),
+    st.tuples(moments, moments, moments),
+    principals,
+)
 overrides = st.lists(st.builds(Overridden, names, names), max_size=2).map(tuple)
 
 Step = Callable[[State, Stamp], State]
@@ -152,7 +181,9 @@ Step = Callable[[State, Stamp], State]
 
 def _step(draw: st.DrawFn) -> Step:
     signatory, note = draw(st.sampled_from(Signatory)), draw(lines)
-    match draw(st.sampled_from(["phase", "phase", "sign", "sign", "withdraw", "run", "goes on"])):
+    match draw(
+        st.sampled_from(["phase", "phase", "sign", "sign", "withdraw", "run", "goes on", "look", "ack"])
+    ):
         case "phase":
             phase = draw(st.sampled_from(Phase))
             details = {}
@@ -163,12 +194,24 @@ def _step(draw: st.DrawFn) -> Step:
             return lambda state, at: sign_off(state, signatory, at, note)
         case "withdraw":
             return lambda state, at: withdraw(state, signatory, at, note)
+        case "look":
+            look = draw(looks)
+            return lambda state, at: readers_seen(state, at, look)
+        case "ack":
+            number = draw(st.integers(0, 2))
+            return lambda state, at: reader_acknowledged(state, at, seen_name(state, number), note)
         case "run":
             record = draw(run_records)
             return lambda state, _: with_run(state, record)
         case _:
             manifest = draw(begun_manifests)
             return lambda state, at: deletion_goes_on(state, at, manifest=manifest)
+
+
+def seen_name(state: State, number: int) -> str:
+    """A principal of the newest look; a name that is on no record, where it has not so many."""
+    seen = [each.name for look in state.readers[:1] for each in look.principals]
+    return seen[number] if number < len(seen) else "not seen"
 
 
 @st.composite

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import product
 
 import pytest
@@ -29,14 +29,29 @@ from shared.errors import ConditionFailed, Contended, PhaseUnknown, Unavailable,
 from shared.objects import ObjectRef
 from shared.phase import PAUSES, Phase
 from shared.record import read_state, update
-from shared.state import HistoryEntry, Kind, RunRecord, Signatory, SignOff, State
+from shared.state import (
+    HistoryEntry,
+    Kind,
+    ReadersRecord,
+    RunRecord,
+    SeenPrincipal,
+    Signatory,
+    SignOff,
+    State,
+    Use,
+    foreign_readers,
+)
 from shared.state_changes import (
     MAX_NOTE,
+    MAX_PRINCIPAL,
+    MAX_PRINCIPALS,
     MAX_RUNS,
     MAX_WHO,
     Stamp,
     begun,
     deletion_goes_on,
+    reader_acknowledged,
+    readers_seen,
     sign_off,
     with_phase,
     with_run,
@@ -240,6 +255,92 @@ def test_a_record_that_no_program_should_make_is_refused() -> None:
         with_run(INITIAL, run_record(finished=naive))
     with pytest.raises(ValueError, match="has no time zone"):
         sign_off(INITIAL, Signatory.DATA, Stamp("c1", "Ada", naive))
+
+
+# --- who used the legacy path --------------------------------------------------------------------------------------
+
+
+def day(number: float) -> datetime:
+    return START + timedelta(days=number)
+
+
+def look(begins: float, ends: float, **last: float) -> ReadersRecord:
+    """A look at the audit log that proves these days, with principals and the day on which each was last seen."""
+    seen = (SeenPrincipal(name, Use.READ, 1, day(at)) for name, at in last.items())
+    return ReadersRecord(day(begins), day(begins), day(ends), tuple(seen))
+
+
+def looked(state: State, *looks: ReadersRecord) -> State:
+    for one in looks:
+        state = readers_seen(state, stamp(f"look {len(state.history)}", "readers"), one)
+    return state
+
+
+def seen_since(state: State, since: float) -> list[str] | None:
+    found = foreign_readers(state, day(since))
+    return None if found is None else sorted(each.name for each in found)
+
+
+@pytest.mark.parametrize(
+    ("looks", "since", "seen"),
+    [
+        ([], 0, None),
+        ([look(0, 7)], 0, []),
+        ([look(0, 7)], 6.9, []),
+        ([look(0, 7)], 7, None),
+        ([look(1, 7)], 0, None),
+        ([look(1, 7, dag=3)], 0, ["dag"]),
+        ([look(0, 7, dag=3)], 4, []),
+        ([look(0, 3), look(3, 5), look(5, 7)], 0, []),
+        ([look(0, 3), look(3.1, 7)], 0, None),
+        ([look(5, 7), look(0, 5)], 0, []),
+        ([look(0, 3, dag=2), look(3, 7, ada=6)], 0, ["ada", "dag"]),
+        ([look(0, 3, dag=2), look(0, 7, dag=6)], 5, ["dag"]),
+        ([look(0, 7, dag=6), look(0, 3, dag=2)], 5, ["dag"]),
+    ],
+)
+def test_an_empty_answer_counts_for_the_time_that_the_looks_prove(
+    looks: list[ReadersRecord], since: float, seen: list[str] | None
+) -> None:
+    """A principal that was seen counts in any case; that none was seen, only where the looks join without a hole."""
+    assert seen_since(looked(INITIAL, *looks), since) == seen
+
+
+def test_a_principal_is_acknowledged_until_the_source_of_truth_changes() -> None:
+    """Who reads the legacy path by right before the cutover is the danger after it; a deletion changes nothing of that."""
+    state = looked(INITIAL, look(0, 1, dag=0.5, ada=0.6))
+    state = reader_acknowledged(state, stamp("ack"), "dag", "until the cutover")
+    assert seen_since(state, 0) == ["ada"]
+    assert state.history[-1].what == "acknowledged on the legacy path dag: until the cutover"
+    state = with_phase(state, Phase.CUT_OVER, stamp("cut over"))
+    assert (state.readers, seen_since(state, 0)) == ((), None)
+    with pytest.raises(
+        UsageError, match="no such principal is on record in this phase; to be acknowledged: none"
+    ):
+        reader_acknowledged(state, stamp("ack 2"), "dag")
+    state = looked(state, look(0, 2, dag=1.5))
+    assert seen_since(state, 1) == ["dag"]
+    with pytest.raises(UsageError, match=r"--acknowledge da: .*to be acknowledged: dag"):
+        reader_acknowledged(state, stamp("ack 2"), "da")
+    state = reader_acknowledged(state, stamp("ack 2"), "dag")
+    state = with_phase(state, Phase.DELETING, stamp("delete"))
+    assert seen_since(state, 1) == []
+
+
+def test_a_look_has_bounds_and_its_times_an_order() -> None:
+    """What a foreign log holds does not make the state large, or unreadable."""
+    full = look(0, 1, **{f"p{number}": 0 for number in range(MAX_PRINCIPALS)})
+    assert len(looked(INITIAL, full).readers[0].principals) == MAX_PRINCIPALS
+    for wrong in (
+        look(0, 1, **{f"p{number}": 0 for number in range(MAX_PRINCIPALS + 1)}),
+        look(0, 1, **{"a\n": 0}),
+    ):
+        with pytest.raises(UsageError):
+            looked(INITIAL, wrong)
+    with pytest.raises(UsageError, match="301 characters"):
+        looked(INITIAL, look(0, 1, **{"p" * (MAX_PRINCIPAL + 1): 0}))
+    with pytest.raises(ValueError, match="the log was asked from"):
+        looked(INITIAL, look(1, 0))
 
 
 # --- everything at once ---------------------------------------------------------------------------------------
