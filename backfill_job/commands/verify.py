@@ -370,7 +370,7 @@ def _record(run: Run, found: Verification, certified: bytes, begun: OnRecord, re
     try:
         run.gateway.put(run.migration.own_ref("certificates", f"{found.run}.json"), certified)
         loaded = _loaded(run) if result.counts.back.cutover else None
-        seen = Seen(result.compared, result.counts.late, result.counts.back, loaded)
+        seen = Seen(result.compared, result.counts.late, result.counts.back, loaded, run.migration.excludes)
         state = begun.ended(
             ours,
             lambda state: with_run(state, record),

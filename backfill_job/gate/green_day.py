@@ -27,7 +27,7 @@ from backfill_job.verify.late_writes import BroughtBack, LateWrites, cutover_of
 from shared.errors import MigrationError
 from shared.green_days import EQUAL, judged_before, parts_before
 from shared.objects import is_later, time_text
-from shared.state import DayPart, Light, State, foreign_readers, utc_text
+from shared.state import DayPart, Light, State, foreign_readers, too_few, utc_text
 from shared.text import counted, listed, shown
 from shared.verification import Verdict
 
@@ -53,12 +53,14 @@ class Seen:
         late: Writes on the legacy path.
         back: Writes on the new path.
         loaded: What `loaded` found last; None where it never ran, and an error where that cannot be read.
+        excludes: Shell patterns of the names that it left out.
     """
 
     compared: Compared
     late: LateWrites
     back: BroughtBack
     loaded: LoadedRecord | MigrationError | None
+    excludes: tuple[str, ...]
 
 
 def measured_since(state: State, now: datetime) -> datetime:
@@ -82,14 +84,15 @@ def judge(seen: Seen, state: State) -> tuple[DayPart, ...]:
 
 
 def _parts(seen: Seen, state: State, since: datetime) -> Iterator[tuple[str, tuple[Light, str]]]:
-    yield EQUAL, _equal(seen.compared)
+    yield EQUAL, _equal(seen.compared, seen.excludes, state)
     yield MIRROR, _mirror(seen.back, since, without=_without_mirror(state))
     yield LATE, _late(seen.late, since)
     yield READER, _readers(state, seen.compared.began, since)
     yield LOADED, _loaded(seen.loaded, state, seen.compared.began, since)
 
 
-def _equal(compared: Compared) -> tuple[Light, str]:
+def _equal(compared: Compared, excludes: tuple[str, ...], state: State) -> tuple[Light, str]:
+    """As the gate's verification: of all the names that the comparisons before compared, and not of a listing that was cut short."""
     wrong = [(verdict, compared.counts[verdict]) for verdict in NOT_EQUAL if compared.counts[verdict]]
     if Verdict.ERASED in compared.wrong:
         wrong.append((Verdict.ERASED, compared.counts[Verdict.ERASED]))
@@ -101,6 +104,14 @@ def _equal(compared: Compared) -> tuple[Light, str]:
         return Light.NOT_KNOWN, f"{counted(compared.counts[Verdict.IN_FLIGHT], 'name')} not settled"
     if not compared.counts[Verdict.EQUAL]:
         return Light.NOT_KNOWN, "nothing was compared"
+    if left_out := state.left_out_since(None, excludes):
+        return (
+            Light.NOT_KNOWN,
+            f"names like {listed(map(shown, left_out), 3)} were left out, and compared before",
+        )
+    names = compared.looked_at - compared.counts[Verdict.ERASED]
+    if too_few(names, measure := state.names_before(None, excludes)):
+        return Light.NOT_KNOWN, f"{counted(names, 'name')} compared, and {measure:,} before"
     return Light.GREEN, f"{counted(compared.counts[Verdict.EQUAL], 'name')} equal"
 
 

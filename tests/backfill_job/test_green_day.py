@@ -44,6 +44,8 @@ CUTOVER = datetime(2026, 11, 1, 10, tzinfo=UTC)
 BEGAN = datetime(2026, 11, 3, 9, tzinfo=UTC)
 """When the verification began whose day is judged; that of the day before began 24 hours earlier."""
 
+EXCLUDES = (".DS_Store",)
+
 GREEN, RED, UNKNOWN, NONE = Light.GREEN, Light.RED, Light.NOT_KNOWN, Light.NOT_APPLICABLE
 
 
@@ -52,7 +54,7 @@ def cut_over(*overridden: Overridden, parts: tuple[DayPart, ...] = ()) -> State:
     state = with_phase(state, Phase.CUT_OVER, Stamp("c", "Ada", CUTOVER), overridden=overridden)
     at = BEGAN - timedelta(days=1)
     state = comparing(state, Stamp("v", "verify", at), "run")
-    found = ComparisonRecord("v", "run", "verify", at, 1, 0, 0, ())
+    found = ComparisonRecord("v", "run", "verify", at, 5, 0, 0, EXCLUDES)
     return compared(state, Stamp("e", "verify", at), found, parts or (DayPart(EQUAL, GREEN, "x"),))
 
 
@@ -75,6 +77,7 @@ def seen(**changes: Any) -> Seen:
         LateWrites(cutover),
         BroughtBack(cutover, since, until, back=3),
         a_loaded(),
+        EXCLUDES,
     )
     return replace(found, **changes)
 
@@ -113,11 +116,19 @@ def test_a_good_day_is_green_in_each_part() -> None:
         ({Verdict.IN_FLIGHT: 1, Verdict.MISSING: 1}, RED),
         ({Verdict.EQUAL: 0}, UNKNOWN),
         ({Verdict.EQUAL: 0, Verdict.EXTRA: 3}, UNKNOWN),
+        ({Verdict.EQUAL: 4}, UNKNOWN),
+        ({Verdict.EQUAL: 4, Verdict.EXTRA: 1}, GREEN),
     ],
 )
 def test_equal_is_every_legacy_object(counts: dict[Verdict, int], light: Light) -> None:
     """What only the new path has is written after the cutover; nothing compared is nothing proven."""
     assert lights(seen(counts=counts)) == {**ALL_GREEN, EQUAL: light}
+
+
+def test_names_that_were_compared_before_must_be_compared() -> None:
+    """A pattern that hides what differs makes no green day."""
+    assert lights(seen(excludes=(*EXCLUDES, "*.csv"))) == {**ALL_GREEN, EQUAL: UNKNOWN}
+    assert lights(seen(excludes=())) == ALL_GREEN
 
 
 @pytest.mark.parametrize(
@@ -317,7 +328,7 @@ def test_a_fortnight_with_one_red_morning() -> None:
         found = seen(counts=counts, loaded=None, back=BroughtBack(time_text(CUTOVER), back=1))
         found = replace(found, compared=replace(found.compared, began=at))
         state = comparing(state, Stamp(f"v{number}", "verify", at), "run")
-        record = ComparisonRecord(f"v{number}", "run", "verify", at, 1, 0, 0, ())
+        record = ComparisonRecord(f"v{number}", "run", "verify", at, 5, 0, 0, EXCLUDES)
         state = compared(state, Stamp(f"e{number}", "verify", at), record, judge(found, state))
         check = soak_check(state, QPI, timedelta(days=7), at + HOUR)
         allowed += [number] if check.passed else []
