@@ -109,9 +109,9 @@ def _equal(compared: Compared, excludes: tuple[str, ...], state: State) -> tuple
             Light.NOT_KNOWN,
             f"names like {listed(map(shown, left_out), 3)} were left out, and compared before",
         )
-    names = compared.looked_at - compared.counts[Verdict.ERASED]
-    if too_few(names, measure := state.names_before(None, excludes)):
-        return Light.NOT_KNOWN, f"{counted(names, 'name')} compared, and {measure:,} before"
+    found = compared.looked_at - compared.counts[Verdict.ERASED]
+    if too_few(found, measure := state.names_before(None, excludes)):
+        return Light.NOT_KNOWN, f"{counted(found, 'name')} compared, and {measure:,} before"
     return Light.GREEN, f"{counted(compared.counts[Verdict.EQUAL], 'name')} equal"
 
 
