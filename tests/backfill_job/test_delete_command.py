@@ -623,7 +623,7 @@ def test_the_verification_of_the_seventh_day_allows_the_deletion(scene: Scene) -
     assert f": green ({applicable}; not applicable: no foreign reader, consumer loaded)" in verified.out
     assert " day_green: a day after the cutover is green " in verified.log
     assert scene.run().code == 0
-    assert "7 green days in a row" in scene.commands.run("status").out
+    assert "\n7 green days in a row (" in run_command("status", *where(scene.paths)).out
     scene.paths.put(day(2), b"late")
     verified = scene.commands.run("verify")
     assert "\n  verified equal: 1 missing: " in verified.out
