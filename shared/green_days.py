@@ -1,8 +1,8 @@
 """The days after the cutover, as the record has them: green, red, not proven, or missing. Pure.
 
-A verification after the cutover (``verify``, not a part of the names) records how it found the parts of its day: both sides equal,
-mirror alive, no late writer, no foreign reader, consumer loaded. Each part is green, red, not known, or not applicable because it is not
-set up. A day is a calendar day in UTC, by Cloud Storage's time at which the comparison began::
+After the cutover, a verification of all names records how it found the parts of its day. They are: verified equal, mirror alive, no late
+writer, no foreign reader, consumer loaded. Each part is green, red, not known, or not applicable. A day is a calendar day in UTC, by Cloud
+Storage's time at which the comparison began::
 
     ==========  ==========================================================================
     a day is    when
@@ -14,7 +14,7 @@ set up. A day is a calendar day in UTC, by Cloud Storage's time at which the com
     ==========  ==========================================================================
 
 Days in a row end today, or yesterday while today has no verification. Each day that is not green ends a row. The day of the cutover counts
-only where it is whole, and what was recorded before the cutover never counts: the order of the history says so, without a clock.
+only where it is whole. What began before the cutover never counts: the order of the history says so, without a clock.
 """
 
 from collections.abc import Iterator

@@ -1,20 +1,20 @@
-"""How a verification after the cutover finds the parts of its day; `shared.green_days` puts the days in a row. Pure.
+"""How a verification after the cutover finds the parts of its day; `shared.green_days` puts the days in a row. Pure::
 
-===============  ===================================  =====================================  ==================================
-part             green                                red                                    not applicable
-===============  ===================================  =====================================  ==================================
-verified equal   every legacy object is equal at the  one differs or is missing              never
-                 new path, in this verification
-mirror alive     what was written at the new path     older than `ON_ITS_WAY` and not there  cut over without a mirror; or
-                 came back                                                                   nothing was written
-no late writer   no write at the legacy path          one, in the data or by a mark          never
-no foreign       the audit log shows only principals  another one read or wrote there        `readers` never looked
-reader           that a person acknowledged
-consumer loaded  `loaded` found every day loaded      a day missing, in part, or twice       `loaded` never ran
-===============  ===================================  =====================================  ==================================
+    ===============  ===================================  =====================================  ==================================
+    part             green                                red                                    not applicable
+    ===============  ===================================  =====================================  ==================================
+    verified equal   every legacy object is equal at the  one differs or is missing              never
+                     new path, in this verification
+    mirror alive     what was written at the new path     older than `ON_ITS_WAY` and not there  cut over without a mirror; or
+                     came back                                                                   nothing was written
+    no late writer   no write at the legacy path          one, in the data or by a mark          never
+    no foreign       the audit log shows only principals  another one read or wrote there        `readers` never looked
+    reader           that a person acknowledged
+    consumer loaded  `loaded` found every day loaded      a day missing, in part, or twice       `loaded` never ran
+    ===============  ===================================  =====================================  ==================================
 
-Everything else is *not known*, and so is evidence that was applicable on an earlier day and is absent now. What is measured since a moment
-is measured since the verification of an earlier day, so that two on one day judge the same. The first day measures since the cutover.
+Everything else is *not known*, and so is evidence that was applicable on an earlier day and is absent now. A part measures since the last
+verification of an earlier day, so that two on one day judge the same. The first day measures since the cutover.
 """
 
 from collections.abc import Iterator
