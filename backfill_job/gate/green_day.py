@@ -98,7 +98,7 @@ def _equal(compared: Compared, excludes: tuple[str, ...], state: State) -> tuple
         wrong.append((Verdict.ERASED, compared.counts[Verdict.ERASED]))
     if wrong:
         said = ", ".join(f"{count:,} {verdict.value.replace('_', ' ')}" for verdict, count in wrong)
-        names = listed((str(each) for each in compared.differences if each.verdict in NOT_EQUAL), 3)
+        names = listed((shown(each.name) for each in compared.differences if each.verdict in NOT_EQUAL), 3)
         return Light.RED, f"{said}{f': {names}' if names else ''}"
     if compared.counts[Verdict.IN_FLIGHT]:
         return Light.NOT_KNOWN, f"{counted(compared.counts[Verdict.IN_FLIGHT], 'name')} not settled"
