@@ -1,4 +1,6 @@
-"""How a verification after the cutover finds the parts of its day; `shared.green_days` puts the days in a row. Pure::
+"""How a verification after the cutover finds the parts of its day; `shared.green_days` puts the days in a row. Pure.
+
+The parts::
 
     ===============  ===================================  =====================================  ==================================
     part             green                                red                                    not applicable
@@ -98,7 +100,9 @@ def _equal(compared: Compared, excludes: tuple[str, ...], state: State) -> tuple
         wrong.append((Verdict.ERASED, compared.counts[Verdict.ERASED]))
     if wrong:
         said = ", ".join(f"{count:,} {verdict.value.replace('_', ' ')}" for verdict, count in wrong)
-        names = listed((shown(each.name) for each in compared.differences if each.verdict in NOT_EQUAL), 3)
+        names = listed(
+            sorted(shown(each.name) for each in compared.differences if each.verdict in NOT_EQUAL), 3
+        )
         return Light.RED, f"{said}{f': {names}' if names else ''}"
     if compared.counts[Verdict.IN_FLIGHT]:
         return Light.NOT_KNOWN, f"{counted(compared.counts[Verdict.IN_FLIGHT], 'name')} not settled"
@@ -143,7 +147,7 @@ def _late(late: LateWrites, since: datetime) -> tuple[Light, str]:
     if not late.since:
         return Light.NOT_KNOWN, "a task began before the cutover"
     if late.newest and is_later(late.newest, time_text(since)):
-        names = f", such as {shown(late.names[0])}" if late.names else ""
+        names = f", such as {shown(min(late.names))}" if late.names else ""
         return Light.RED, f"somebody wrote at the legacy path, last at {late.newest}{names}"
     return Light.GREEN, f"no write at the legacy path since {utc_text(since)}"
 

@@ -96,7 +96,7 @@ class BroughtBack:
         until: An object written later may still be on its way; RFC 3339.
         back: How many written since then came back.
         waiting: How many written since the cutover did not.
-        name: One of those that did not, below the prefix; empty for none.
+        name: The first of those that did not, below the prefix; empty for none.
     """
 
     cutover: str = ""
@@ -116,7 +116,7 @@ class BroughtBack:
             self.back += came_back and is_later(there.created, self.since)
         elif not (came_back or finding.verdict is Verdict.EXCLUDED or is_later(there.created, self.until)):
             self.waiting += 1
-            self.name = self.name or finding.relative
+            self.name = min(self.name or finding.relative, finding.relative)
 
     @staticmethod
     def merged(parts: Iterable["BroughtBack"]) -> "BroughtBack":
@@ -129,7 +129,7 @@ class BroughtBack:
                 max(whole.until, part.until),
                 whole.back + part.back,
                 whole.waiting + part.waiting,
-                whole.name or part.name,
+                min(filter(None, (whole.name, part.name)), default=""),
             )
         return whole
 
